@@ -1,0 +1,93 @@
+//! Time and chance: the only module that reads a clock or asks for random bytes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use uuid::Uuid;
+
+use crate::domain::Timestamp;
+
+/// Tells the time. Shared by everything that needs it.
+#[derive(Clone, Debug)]
+pub struct Clock(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    System,
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The machine's clock.
+    pub fn system() -> Self {
+        Self(Kind::System)
+    }
+
+    /// A clock that stands still until it is moved; for tests and simulation.
+    pub fn manual(start: Timestamp) -> Self {
+        Self(Kind::Manual(Arc::new(AtomicI64::new(start.millis()))))
+    }
+
+    /// The time now. A machine clock before 1970 reads as 1970.
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Kind::System => {
+                let since = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default();
+                Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+            }
+            Kind::Manual(millis) => Timestamp::from_millis(millis.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Moves a manual clock forward. The machine's clock is left alone.
+    pub fn advance(&self, millis: i64) {
+        if let Kind::Manual(now) = &self.0 {
+            now.fetch_add(millis, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Measures how long something took, whatever the wall clock does.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Whole milliseconds since the start.
+    pub fn millis(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Seconds since the start.
+    pub fn seconds(&self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
+}
+
+/// Random bytes from the operating system.
+///
+/// # Panics
+/// When the operating system has none to give: nothing secure can be done without them.
+pub fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes
+}
+
+/// A random UUID (version 4).
+pub fn random_uuid() -> Uuid {
+    uuid::Builder::from_random_bytes(random_bytes()).into_uuid()
+}
+
+/// A UUID that sorts by the time it was made (version 7).
+pub fn ordered_uuid(now: Timestamp) -> Uuid {
+    let millis = u64::try_from(now.millis()).unwrap_or_default();
+    uuid::Builder::from_unix_timestamp_millis(millis, &random_bytes()).into_uuid()
+}

@@ -1,0 +1,186 @@
+//! Every error a caller can meet: its tag and status once, and the value that carries it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Declares the tags with their text and status, in the order of the contract's table.
+macro_rules! tags {
+    ($($name:ident = $text:literal, $status:literal;)*) => {
+        /// A machine-readable reason; each has one text and one HTTP status.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Tag {
+            $(#[doc = concat!("`", $text, "`, status ", $status, ".")]
+              #[serde(rename = $text)]
+              $name,)*
+        }
+
+        impl Tag {
+            /// Every tag there is.
+            pub const ALL: &'static [Tag] = &[$(Tag::$name),*];
+
+            /// The text callers see, such as `not-found`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Tag::$name => $text,)* }
+            }
+
+            /// The HTTP status it is answered with.
+            pub fn status(self) -> u16 {
+                match self { $(Tag::$name => $status,)* }
+            }
+        }
+    };
+}
+
+tags! {
+    InvalidInput = "invalid-input", 400;
+    InvalidJson = "invalid-json", 400;
+    InvalidOrgcode = "invalid-orgcode", 400;
+    InvalidCccode = "invalid-cccode", 400;
+    InvalidContainer = "invalid-container", 400;
+    InvalidRecordId = "invalid-record-id", 400;
+    InvalidTag = "invalid-tag", 400;
+    InvalidStatus = "invalid-status", 400;
+    InvalidDoomAt = "invalid-doom-at", 400;
+    InvalidNextToken = "invalid-next-token", 400;
+    InvalidIdempotencyKey = "invalid-idempotency-key", 400;
+    InvalidContentToken = "invalid-content-token", 400;
+    UnsupportedContentType = "unsupported-content-type", 400;
+    InlineTooLarge = "inline-too-large", 400;
+    TooLarge = "too-large", 400;
+    GzipRequired = "gzip-required", 400;
+    MissingContentMd5 = "missing-content-md5", 400;
+    InvalidContentMd5 = "invalid-content-md5", 400;
+    MissingSize = "missing-size", 400;
+    ConfirmationPhraseMismatch = "confirmation-phrase-mismatch", 400;
+    InvalidSession = "invalid-session", 401;
+    InvalidPasscode = "invalid-passcode", 401;
+    NotAuthorized = "not-authorized", 403;
+    OrgWriteBlocked = "org-write-blocked", 403;
+    OrgReadBlocked = "org-read-blocked", 403;
+    SecretCodeMismatch = "secret-code-mismatch", 403;
+    NotOwner = "not-owner", 403;
+    UserNotVerified = "user-not-verified", 403;
+    ExpiredUrl = "expired-url", 403;
+    NotFound = "not-found", 404;
+    MethodNotAllowed = "method-not-allowed", 405;
+    Doomed = "doomed", 409;
+    InvalidState = "invalid-state", 409;
+    Conflict = "conflict", 409;
+    IdempotencyConflict = "idempotency-conflict", 409;
+    SizeMismatch = "size-mismatch", 409;
+    Md5Mismatch = "md5-mismatch", 409;
+    Md5Missing = "md5-missing", 409;
+    VacuumMutexLocked = "vacuum-mutex-locked", 409;
+    MaintenanceAlreadyActive = "maintenance-already-active", 409;
+    ExpectedRevisionRequired = "expected-revision-required", 428;
+    Throttled = "throttled", 429;
+    InternalError = "internal-error", 500;
+    MaintenanceMode = "maintenance-mode", 503;
+    Unavailable = "unavailable", 503;
+}
+
+/// A rule said no: the tag, what to do about it, and facts that help.
+///
+/// Equality and storage cover every part, so that a remembered refusal is answered again unchanged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Rejection {
+    /// The main reason; decides the status.
+    pub tag: Tag,
+    /// A finer reason: usually the name of the field at fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minor: Option<String>,
+    /// One sentence in plain English that says what to do.
+    pub message: String,
+    /// Facts a program can use, such as the current revision.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub details: Map<String, Value>,
+    /// The status, where it differs from the tag's own (`too-large` of a whole request body is 413).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+}
+
+impl Rejection {
+    /// A rejection with a tag and a sentence.
+    pub fn new(tag: Tag, message: impl Into<String>) -> Self {
+        Self {
+            tag,
+            minor: None,
+            message: message.into(),
+            details: Map::new(),
+            status: None,
+        }
+    }
+
+    /// `invalid-input` that names the field.
+    pub fn field(name: &str, message: impl Into<String>) -> Self {
+        Self::new(Tag::InvalidInput, message).with_minor(name)
+    }
+
+    /// The answer for what is absent and for what is not the caller's: always the same bytes.
+    pub fn not_found() -> Self {
+        Self::new(
+            Tag::NotFound,
+            "There is nothing here that you have access to.",
+        )
+    }
+
+    /// 413 `too-large`: the request body is beyond what any valid call needs.
+    pub fn body_too_large(limit_bytes: usize) -> Self {
+        let mut rejection = Self::new(
+            Tag::TooLarge,
+            format!(
+                "The request body is over {limit_bytes} bytes; send large content with mode \"presign\"."
+            ),
+        );
+        rejection.status = Some(413);
+        rejection
+    }
+
+    /// Adds the finer reason.
+    pub fn with_minor(mut self, minor: &str) -> Self {
+        self.minor = Some(minor.to_owned());
+        self
+    }
+
+    /// Adds one fact.
+    pub fn with_detail(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.details.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The HTTP status of the answer.
+    pub fn status(&self) -> u16 {
+        self.status.unwrap_or(self.tag.status())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tag_has_its_own_text_and_a_client_or_server_error_status() {
+        let mut texts: Vec<_> = Tag::ALL.iter().map(|tag| tag.as_str()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        assert_eq!(texts.len(), Tag::ALL.len());
+        assert!(
+            Tag::ALL
+                .iter()
+                .all(|tag| (400..600).contains(&tag.status()))
+        );
+    }
+
+    #[test]
+    fn a_stored_rejection_comes_back_whole() {
+        let rejection = Rejection::body_too_large(10)
+            .with_minor("body")
+            .with_detail("limit", 10);
+        let text = serde_json::to_string(&rejection).expect("serializable");
+        assert_eq!(
+            serde_json::from_str::<Rejection>(&text).expect("readable"),
+            rejection
+        );
+    }
+}

@@ -1,0 +1,76 @@
+//! Stream names: which history an event belongs to.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::RecordKey;
+use super::{ContainerName, OrgCode, RecordId};
+
+/// The name of one stream of events, such as `mrs/DEMO/notes/n-1`.
+///
+/// A record, a container, an org, a user, a window, a vacuum and the secret code have a stream each.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StreamId(Arc<str>);
+
+impl StreamId {
+    /// The stream of the operators' secret code.
+    pub const SECRET_CODE: &'static str = "ops/secret-code";
+
+    /// A stream by its full name.
+    pub fn named(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// The stream of one record.
+    pub fn record(key: &RecordKey) -> Self {
+        Self(format!("mrs/{}/{}/{}", key.org, key.container, key.record_id).into())
+    }
+
+    /// The stream of one container: remembered refusals.
+    pub fn container(org: &OrgCode, container: &ContainerName) -> Self {
+        Self(format!("mrs/{org}/{container}").into())
+    }
+
+    /// The stream of one org.
+    pub fn org(org: &OrgCode) -> Self {
+        Self(format!("ofm/{org}").into())
+    }
+
+    /// The stream of one user.
+    pub fn user(user_id: &str) -> Self {
+        Self(format!("uas/{user_id}").into())
+    }
+
+    /// The full name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The record this stream tells of; `None` for every other kind.
+    pub fn record_key(&self) -> Option<RecordKey> {
+        let mut parts = self.0.split('/');
+        let (Some("mrs"), Some(org), Some(container), Some(record_id), None) = (
+            parts.next(),
+            parts.next(),
+            parts.next(),
+            parts.next(),
+            parts.next(),
+        ) else {
+            return None;
+        };
+        Some(RecordKey {
+            org: OrgCode::parse(org).ok()?,
+            container: ContainerName::parse(container).ok()?,
+            record_id: RecordId::parse(record_id).ok()?,
+        })
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,285 @@
+//! The truth: an append-only, hash-chained history of everything that was answered as done.
+//!
+//! Everything above this module uses the [`Journal`] trait and may not know which journal it is. A journal is one or
+//! more partitions, each with dense positions from 1 and its own chain; a stream belongs to the partition of its org.
+//! The embedded journal is a single partition that holds all, so a cursor over it is one position.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::domain::container::Idempotency;
+use crate::domain::{Event, StreamId, Timestamp};
+
+/// An entry's place in its partition: 1 for the first, without gaps.
+pub type Position = u64;
+/// How many entries a stream has; 0 when it has none.
+pub type Version = u64;
+
+/// Who caused an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A tenant's request.
+    Gateway,
+    /// An operator's request.
+    Operator,
+    /// A job of our own, such as the sweep.
+    Job,
+}
+
+/// What a caller may say about a change besides the change itself; each at most 256 characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remarks {
+    /// Who the caller says is acting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// Why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why, as a code of the caller's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason_code: Option<String>,
+    /// What ties it to the caller's other work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
+impl Remarks {
+    /// Nothing was said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The facts around a change, journaled with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The time of the decision.
+    pub at: Timestamp,
+    /// The principal's public id (never a credential).
+    pub by: String,
+    /// The request that asked for it.
+    pub request_id: String,
+    /// Which door it came through.
+    pub source: Source,
+    /// The caller's own remarks.
+    #[serde(default, skip_serializing_if = "Remarks::is_empty")]
+    pub remarks: Remarks,
+}
+
+/// One entry to be written: all of it or nothing.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// The stream it belongs to.
+    pub stream: StreamId,
+    /// The version the decision was made on; the entry becomes the next one.
+    pub expected: Version,
+    /// Other streams the decision looked at, with the versions it saw.
+    pub guards: Vec<(StreamId, Version)>,
+    /// What happened, at least one event.
+    pub events: Vec<Event>,
+    /// Inline content that lies beside the entry with the same durability; at most 262,144 bytes.
+    pub payload: Option<Bytes>,
+    /// Names the request, when it may come twice.
+    pub idempotency: Option<Idempotency>,
+    /// Who, when, why.
+    pub origin: Origin,
+}
+
+/// What became of an [`Append`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Durable, and every projection attached to the journal shows it.
+    Appended {
+        /// Its place.
+        position: Position,
+        /// The stream's version with it.
+        version: Version,
+    },
+    /// A stream is not at the version the decision looked at; nothing was written. Decide again.
+    Moved {
+        /// The stream that moved.
+        stream: StreamId,
+        /// Its version now.
+        actual: Version,
+    },
+    /// The queue is full; nothing was written. Come back later.
+    Busy,
+    /// The journal accepts no writes until it is reopened. Whether this entry outlives a restart is not known.
+    Unavailable,
+    /// The connection to a remote journal broke; the caller must read the stream's tail before it says anything.
+    Unknown,
+}
+
+/// An entry as it stands in the journal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// What stays for ever and carries the chain.
+    pub header: Header,
+    /// What was said; `None` once it was erased.
+    pub body: Option<Body>,
+    /// The inline content beside it, when it was read with it.
+    pub payload: Option<Bytes>,
+}
+
+/// The part of an entry that is chained and never erased.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// Its place.
+    pub position: Position,
+    /// When the journal wrote it; never before the entry ahead of it.
+    pub recorded_at: Timestamp,
+    /// SHA-256 of the body's bytes, in hex.
+    pub body_digest: String,
+    /// The hash of the entry ahead of it, in hex; 64 zeros for the first.
+    pub prev: String,
+}
+
+/// The part of an entry that tells what happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Body {
+    /// 16 random bytes in hex, so that an erased body cannot be guessed from its digest.
+    pub salt: String,
+    /// The stream.
+    pub stream: StreamId,
+    /// The stream's version with this entry.
+    pub version: Version,
+    /// What happened.
+    pub events: Vec<Event>,
+    /// Who, when, why.
+    pub origin: Origin,
+    /// Names the request, when it may come twice.
+    pub idempotency: Option<Idempotency>,
+    /// SHA-256 of the inline content in hex, and its size in bytes.
+    pub payload: Option<PayloadDigest>,
+}
+
+/// What an entry says about the inline content beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PayloadDigest {
+    /// SHA-256 in hex.
+    pub sha256: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// The end of the journal: its last position and that entry's hash in hex (64 zeros when empty).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Position of the last durable entry, 0 when there is none.
+    pub position: Position,
+    /// Its hash.
+    pub hash: String,
+}
+
+/// Whether the journal takes writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It does.
+    Open,
+    /// It does not, until it has been reopened; reads go on. The text is for the operator.
+    ReadOnly(Arc<str>),
+}
+
+/// A failure to read the journal: for the operator, never for the caller.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The disk said no.
+    #[error("{action} failed in {place}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        place: String,
+        /// Why.
+        #[source]
+        source: Arc<std::io::Error>,
+    },
+    /// Stored bytes are not what was written.
+    #[error("damaged entry at {place}: {what}")]
+    Damaged {
+        /// File, byte and position as far as they are known.
+        place: String,
+        /// What does not fit.
+        what: String,
+    },
+    /// The journal's database failed.
+    #[error("the journal's database failed: {0}")]
+    Database(String),
+    /// It was written by a newer program.
+    #[error("{place} has format {found}; this program reads up to {known}")]
+    Newer {
+        /// The file.
+        place: String,
+        /// Its format.
+        found: u32,
+        /// The newest this program reads.
+        known: u32,
+    },
+}
+
+/// Takes each group of entries once it is durable, in order, before the writers of the group are answered.
+///
+/// Called on the journal's writing thread. A sink that fails makes the journal read-only: what is durable but not
+/// shown must not be answered as done.
+pub trait Sink: Send {
+    /// Shows a group. Entries carry their payloads.
+    ///
+    /// # Errors
+    /// A text for the operator.
+    fn apply(&mut self, group: &[Entry]) -> Result<(), String>;
+}
+
+/// Where an append's outcome arrives. A closed channel means [`Outcome::Unavailable`].
+pub type Pending = oneshot::Receiver<Outcome>;
+
+/// A history that can be appended to and read back. Cheap to share; every method may be called from any thread.
+///
+/// Promises: an [`Outcome::Appended`] survives a power cut from the moment it is sent; positions and versions have no
+/// gaps; of two appends that expect the same version of a stream at most one is appended; appends handed over by one
+/// thread are decided in that order; after a failed write or sync every append is [`Outcome::Unavailable`].
+pub trait Journal: Send + Sync + 'static {
+    /// Hands an entry over. Never blocks: a full queue is [`Outcome::Busy`].
+    fn append(&self, append: Append) -> Pending;
+
+    /// The last durable entry.
+    fn head(&self) -> Head;
+
+    /// Whether it takes writes.
+    fn health(&self) -> Health;
+
+    /// At most `limit` entries from a position on, in order, without payloads. Each is checked against its hash.
+    ///
+    /// # Errors
+    /// Damage or a failed read.
+    fn read(&self, from: Position, limit: usize) -> Result<Vec<Entry>, JournalError>;
+
+    /// A stream's entries from a version on, at most `limit`, in order, without payloads.
+    ///
+    /// # Errors
+    /// Damage or a failed read.
+    fn stream(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        limit: usize,
+    ) -> Result<Vec<Entry>, JournalError>;
+
+    /// A stream's version, 0 when it has no entry.
+    ///
+    /// # Errors
+    /// A failed read.
+    fn version(&self, stream: &StreamId) -> Result<Version, JournalError>;
+
+    /// The inline content beside an entry; `None` when it has none or was erased.
+    ///
+    /// # Errors
+    /// Damage or a failed read.
+    fn payload(&self, position: Position) -> Result<Option<Bytes>, JournalError>;
+
+    /// Attaches what shows the entries. Called once, before the first append.
+    fn attach(&self, sink: Box<dyn Sink>);
+}
