@@ -2,6 +2,8 @@
 //!
 //! Commands pass through actors into the journal; the journal feeds projections; queries read projections.
 
+pub mod actors;
 pub mod clock;
 pub mod domain;
 pub mod journal;
+pub mod projections;

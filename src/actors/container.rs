@@ -1,0 +1,417 @@
+//! One container: orders its commands, keeps what is on its way to the journal, and answers repeated requests.
+//!
+//! The mailbox is never held while the disk works. A command is decided on the state that its record will have once
+//! everything handed over is durable; a refusal or a command without effect waits until that state is durable, because
+//! it would tell of something a crash could still take back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use actix::dev::{MessageResponse, OneshotSender};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
+
+use super::record::{self, Decision};
+use super::{AddressBook, Answer, Carried, Carry, ContainerKey, Desk, Refused};
+use crate::clock::Stopwatch;
+use crate::domain::container::ContainerEvent;
+use crate::domain::record::Slot;
+use crate::domain::{Event, RecordId, Rejection, StreamId};
+use crate::journal::{Append, Outcome, Version};
+
+/// How often a command is decided again because a stream had moved, before the caller is told to come back.
+const ATTEMPTS_MAX: u8 = 8;
+/// Commands the mailbox holds; admission by permits keeps it from ever being full.
+const MAILBOX_MAX: usize = 65_536;
+
+/// The actor of one container.
+pub struct ContainerActor {
+    container: ContainerKey,
+    desk: Arc<Desk>,
+    book: Weak<AddressBook>,
+    idle_ms: u64,
+    last_used: Stopwatch,
+    flights: HashMap<RecordId, Flight>,
+    /// Idempotent requests on their way, and the same requests that came meanwhile.
+    scopes: HashMap<String, Vec<Job>>,
+    /// The version its own stream will have once everything handed over is durable.
+    own_version: Option<Version>,
+}
+
+/// A record with commands on their way to the journal.
+struct Flight {
+    /// The record as it will be.
+    slot: Slot,
+    /// Appends handed over and not settled.
+    pending: usize,
+    /// An append did not come through: what was decided on top of it must be decided again.
+    stale: bool,
+    /// Commands to decide when nothing is pending any more, in their order.
+    waiting: Vec<Job>,
+}
+
+/// A command with its caller.
+struct Job {
+    carry: Carry,
+    reply: Reply,
+    attempts: u8,
+}
+
+impl ContainerActor {
+    pub(super) fn new(
+        container: ContainerKey,
+        desk: Arc<Desk>,
+        book: Weak<AddressBook>,
+        idle_ms: u64,
+    ) -> Self {
+        Self {
+            container,
+            desk,
+            book,
+            idle_ms,
+            last_used: Stopwatch::start(),
+            flights: HashMap::new(),
+            scopes: HashMap::new(),
+            own_version: None,
+        }
+    }
+
+    /// Answers a repeated request from its first answer, before any rule is asked; otherwise runs it.
+    fn take(&mut self, job: Job, context: &mut Context<Self>) {
+        let Some(idempotency) = &job.carry.idempotency else {
+            return self.run(job, context);
+        };
+        if let Some(waiting) = self.scopes.get_mut(&idempotency.scope) {
+            waiting.push(job);
+            return;
+        }
+        match record::first_answer(&self.desk, &job.carry.key, idempotency) {
+            Ok(Some(answer)) => job.reply.give(answer),
+            Ok(None) => {
+                self.scopes.insert(idempotency.scope.clone(), Vec::new());
+                self.run(job, context);
+            }
+            Err(failure) => job.reply.give(Err(failure)),
+        }
+    }
+
+    fn run(&mut self, job: Job, context: &mut Context<Self>) {
+        let record_id = &job.carry.key.record_id;
+        if let Some(flight) = self.flights.get_mut(record_id)
+            && (flight.stale || !flight.waiting.is_empty())
+        {
+            flight.waiting.push(job);
+            return;
+        }
+        let command = match &job.carry.command {
+            Ok(command) => command,
+            Err(rejection) => {
+                let rejection = rejection.clone();
+                return self.refuse(job, rejection, context);
+            }
+        };
+        let now = self.desk.clock.now();
+        let flight = self.flights.get_mut(record_id);
+        let decision = match &flight {
+            Some(flight) => record::decide(flight.slot.clone(), command, &job.carry, now),
+            None => match record::load(&self.desk, &job.carry.key) {
+                Ok(slot) => record::decide(slot, command, &job.carry, now),
+                Err(failure) => return self.finish(job, Err(failure), context),
+            },
+        };
+        match (decision, flight) {
+            (Decision::Append { append, slot }, flight) => {
+                match flight {
+                    Some(flight) => {
+                        flight.slot = slot.clone();
+                        flight.pending += 1;
+                    }
+                    None => {
+                        let flight = Flight {
+                            slot: slot.clone(),
+                            pending: 1,
+                            stale: false,
+                            waiting: Vec::new(),
+                        };
+                        self.flights.insert(record_id.clone(), flight);
+                    }
+                }
+                self.hand_over(job, append, Handed::Change(slot), context);
+            }
+            (Decision::Nothing(_) | Decision::Rejected(_), Some(flight)) => {
+                flight.waiting.push(job)
+            }
+            (Decision::Nothing(record), None) => {
+                let carried = Carried {
+                    record,
+                    replayed: false,
+                };
+                self.finish(job, Ok(carried), context);
+            }
+            (Decision::Rejected(rejection), None) => self.refuse(job, rejection, context),
+        }
+    }
+
+    /// Refuses; with an idempotency key only once the refusal is durable, so that it can be given again.
+    fn refuse(&mut self, job: Job, rejection: Rejection, context: &mut Context<Self>) {
+        if job.carry.idempotency.is_none() {
+            return self.finish(job, Err(rejection.into()), context);
+        }
+        let (org, container) = &self.container;
+        let stream = StreamId::container(org, container);
+        let expected = match self.own_version {
+            Some(version) => version,
+            None => match self.desk.journal.version(&stream) {
+                Ok(version) => version,
+                Err(error) => {
+                    return self.finish(job, Err(Refused::Failed(error.to_string())), context);
+                }
+            },
+        };
+        self.own_version = Some(expected + 1);
+        let append = Append {
+            stream,
+            expected,
+            guards: Vec::new(),
+            events: vec![Event::Container(ContainerEvent::RefusalRemembered {
+                rejection: rejection.clone(),
+            })],
+            payload: None,
+            idempotency: job.carry.idempotency.clone(),
+            origin: record::origin(&job.carry, self.desk.clock.now()),
+        };
+        self.hand_over(job, append, Handed::Refusal(rejection), context);
+    }
+
+    /// Hands an append to the journal and comes back with its outcome, without holding the mailbox.
+    fn hand_over(&mut self, job: Job, append: Append, handed: Handed, context: &mut Context<Self>) {
+        let pending = self.desk.journal.append(append);
+        let address = context.address();
+        actix::spawn(async move {
+            let outcome = pending.await.unwrap_or(Outcome::Unavailable);
+            address.do_send(Settled {
+                job,
+                handed,
+                outcome,
+            });
+        });
+    }
+
+    fn finish(&mut self, job: Job, answer: Answer, context: &mut Context<Self>) {
+        job.reply.give(answer);
+        let scope = job.carry.idempotency.map(|idempotency| idempotency.scope);
+        for waiting in scope
+            .and_then(|scope| self.scopes.remove(&scope))
+            .unwrap_or_default()
+        {
+            self.take(waiting, context);
+        }
+    }
+
+    fn settle_change(
+        &mut self,
+        mut job: Job,
+        slot: Slot,
+        outcome: Outcome,
+        context: &mut Context<Self>,
+    ) {
+        let record_id = job.carry.key.record_id.clone();
+        let Some(flight) = self.flights.get_mut(&record_id) else {
+            return self.finish(job, Err(Refused::Unavailable), context);
+        };
+        flight.pending -= 1;
+        let answer = match outcome {
+            Outcome::Appended { .. } => {
+                if slot
+                    .record
+                    .as_ref()
+                    .is_some_and(|record| record.doom_at.is_some())
+                {
+                    self.desk.due_set.notify_one();
+                }
+                slot.record
+                    .map(|record| Carried {
+                        record,
+                        replayed: false,
+                    })
+                    .ok_or_else(|| Refused::Failed("a change left no record".to_owned()))
+            }
+            Outcome::Moved { .. } if job.attempts < ATTEMPTS_MAX => {
+                job.attempts += 1;
+                flight.stale = true;
+                // Settled in the order they were handed over, so ahead of everything that came later.
+                let place = flight
+                    .waiting
+                    .iter()
+                    .take_while(|job| job.attempts > 0)
+                    .count();
+                flight.waiting.insert(place, job);
+                return self.land(&record_id, context);
+            }
+            Outcome::Moved { .. } | Outcome::Busy => {
+                flight.stale = true;
+                Err(Refused::Busy)
+            }
+            Outcome::Unavailable | Outcome::Unknown => {
+                flight.stale = true;
+                Err(Refused::Unavailable)
+            }
+        };
+        self.finish(job, answer, context);
+        self.land(&record_id, context);
+    }
+
+    /// Once nothing of a record is pending, decides what has waited for that.
+    fn land(&mut self, record_id: &RecordId, context: &mut Context<Self>) {
+        if self
+            .flights
+            .get(record_id)
+            .is_some_and(|flight| flight.pending == 0)
+            && let Some(flight) = self.flights.remove(record_id)
+        {
+            for job in flight.waiting {
+                self.run(job, context);
+            }
+        }
+    }
+
+    fn settle_refusal(
+        &mut self,
+        mut job: Job,
+        rejection: Rejection,
+        outcome: Outcome,
+        context: &mut Context<Self>,
+    ) {
+        let answer = match outcome {
+            Outcome::Appended { .. } => Err(rejection.into()),
+            Outcome::Moved { .. } if job.attempts < ATTEMPTS_MAX => {
+                job.attempts += 1;
+                self.own_version = None;
+                return self.refuse(job, rejection, context);
+            }
+            Outcome::Moved { .. } | Outcome::Busy => {
+                self.own_version = None;
+                Err(Refused::Busy)
+            }
+            Outcome::Unavailable | Outcome::Unknown => {
+                self.own_version = None;
+                Err(Refused::Unavailable)
+            }
+        };
+        self.finish(job, answer, context);
+    }
+}
+
+impl Actor for ContainerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(MAILBOX_MAX);
+        context.run_interval(
+            Duration::from_millis(self.idle_ms.max(1)),
+            |actor, context| {
+                let idle = actor.flights.is_empty() && actor.last_used.millis() >= actor.idle_ms;
+                let retired = || {
+                    actor
+                        .book
+                        .upgrade()
+                        .is_none_or(|book| book.retire(&actor.container))
+                };
+                if idle && retired() {
+                    context.stop();
+                }
+            },
+        );
+    }
+}
+
+impl Handler<Carry> for ContainerActor {
+    type Result = Reply;
+
+    fn handle(&mut self, carry: Carry, context: &mut Self::Context) -> Reply {
+        self.last_used = Stopwatch::start();
+        let reply = Reply::default();
+        let job = Job {
+            carry,
+            reply: reply.clone(),
+            attempts: 0,
+        };
+        self.take(job, context);
+        reply
+    }
+}
+
+/// What was handed to the journal.
+enum Handed {
+    /// A change that leads to this state.
+    Change(Slot),
+    /// A refusal to remember.
+    Refusal(Rejection),
+}
+
+/// The journal has answered.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Settled {
+    job: Job,
+    handed: Handed,
+    outcome: Outcome,
+}
+
+impl Handler<Settled> for ContainerActor {
+    type Result = ();
+
+    fn handle(&mut self, settled: Settled, context: &mut Self::Context) {
+        let Settled {
+            job,
+            handed,
+            outcome,
+        } = settled;
+        match handed {
+            Handed::Change(slot) => self.settle_change(job, slot, outcome, context),
+            Handed::Refusal(rejection) => self.settle_refusal(job, rejection, outcome, context),
+        }
+    }
+}
+
+/// A caller's answer, given now or later, from anywhere in the actor.
+#[derive(Clone, Default)]
+pub struct Reply(Arc<Mutex<ReplyState>>);
+
+#[derive(Default)]
+enum ReplyState {
+    /// Neither the answer nor the caller is there yet.
+    #[default]
+    Open,
+    /// The answer is there before the caller.
+    Answered(Answer),
+    /// The caller waits.
+    Awaited(OneshotSender<Answer>),
+    /// Both have met.
+    Done,
+}
+
+impl Reply {
+    fn give(&self, answer: Answer) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *state, ReplyState::Done) {
+            ReplyState::Open => *state = ReplyState::Answered(answer),
+            // A caller that has gone away does not need its answer.
+            ReplyState::Awaited(caller) => drop(caller.send(answer)),
+            ReplyState::Answered(_) | ReplyState::Done => {}
+        }
+    }
+}
+
+impl MessageResponse<ContainerActor, Carry> for Reply {
+    fn handle(self, _: &mut Context<ContainerActor>, caller: Option<OneshotSender<Answer>>) {
+        let Some(caller) = caller else { return };
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *state, ReplyState::Done) {
+            ReplyState::Answered(answer) => drop(caller.send(answer)),
+            ReplyState::Open | ReplyState::Awaited(_) | ReplyState::Done => {
+                *state = ReplyState::Awaited(caller)
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The desks: one actor for each container, reached through an address book that starts and admits.
+//!
+//! This is the surface that HTTP and tests share: make a [`Carry`], hand it to [`AddressBook::carry`], get an
+//! [`Answer`]. An `Ok` is durable and shown by every projection.
+
+pub mod container;
+mod record;
+pub mod sweep;
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use actix::{Actor, Addr, Arbiter, ArbiterHandle, MailboxError};
+use bytes::Bytes;
+use tokio::sync::{Notify, Semaphore};
+
+use crate::clock::Clock;
+use crate::domain::container::Idempotency;
+use crate::domain::record::{Record, RecordCommand, RecordKey};
+use crate::domain::{ContainerName, OrgCode, Rejection};
+use crate::journal::{Journal, Remarks, Source};
+use crate::projections::Store;
+
+pub use container::ContainerActor;
+
+/// A command for one record, with everything that is journaled beside it.
+#[derive(Clone, Debug)]
+pub struct Carry {
+    /// The record.
+    pub key: RecordKey,
+    /// What to do; or why the request was refused already, which an idempotency key must remember too.
+    pub command: Result<RecordCommand, Rejection>,
+    /// Inline content of a put.
+    pub payload: Option<Bytes>,
+    /// Names the request, when it may come twice.
+    pub idempotency: Option<Idempotency>,
+    /// The principal's public id.
+    pub by: String,
+    /// The request's id.
+    pub request_id: String,
+    /// Which door it came through.
+    pub source: Source,
+    /// The caller's own remarks.
+    pub remarks: Remarks,
+}
+
+/// What a command led to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Carried {
+    /// The record with it.
+    pub record: Record,
+    /// This is the first answer to a request that came again.
+    pub replayed: bool,
+}
+
+/// Why a command was not carried out.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Refused {
+    /// A rule said no.
+    #[error("{rejection}")]
+    Rejected {
+        /// The rule's words.
+        rejection: Rejection,
+        /// This is the first answer to a request that came again.
+        replayed: bool,
+    },
+    /// Too much is waiting already; nothing was done.
+    #[error("too many commands are waiting")]
+    Busy,
+    /// The journal takes no writes; whether this one outlives a restart is not known.
+    #[error("the journal takes no writes")]
+    Unavailable,
+    /// Something that must not fail did; the text is for the operator.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<Rejection> for Refused {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected {
+            rejection,
+            replayed: false,
+        }
+    }
+}
+
+/// The answer to a [`Carry`].
+pub type Answer = Result<Carried, Refused>;
+
+impl actix::Message for Carry {
+    type Result = Answer;
+}
+
+/// What every actor works with.
+pub struct Desk {
+    /// The truth.
+    pub journal: Arc<dyn Journal>,
+    /// The answers.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// Told when a record got a due time, so that the sweep can look when to wake.
+    pub due_set: Notify,
+}
+
+/// How many actors, how much they take in, and how long they stay.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Threads the actors share.
+    pub threads: usize,
+    /// Commands one container may have accepted and not answered; past it callers get [`Refused::Busy`].
+    pub in_flight_max: usize,
+    /// A container's actor without work for this long is put to sleep.
+    pub idle_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            threads: 1,
+            in_flight_max: 1_024,
+            idle_ms: 60_000,
+        }
+    }
+}
+
+type ContainerKey = (OrgCode, ContainerName);
+
+struct Entry {
+    address: Addr<ContainerActor>,
+    permits: Arc<Semaphore>,
+}
+
+/// Finds or starts the actor of a container. Cheap to share.
+pub struct AddressBook {
+    desk: Arc<Desk>,
+    limits: Limits,
+    threads: Vec<ArbiterHandle>,
+    entries: Mutex<HashMap<ContainerKey, Entry>>,
+    itself: Weak<AddressBook>,
+}
+
+impl AddressBook {
+    /// Opens the book and starts its threads.
+    pub fn open(desk: Arc<Desk>, limits: Limits) -> Arc<Self> {
+        let threads = (0..limits.threads.max(1))
+            .map(|_| Arbiter::new().handle())
+            .collect();
+        Arc::new_cyclic(|itself| Self {
+            desk,
+            limits,
+            threads,
+            entries: Mutex::new(HashMap::new()),
+            itself: itself.clone(),
+        })
+    }
+
+    /// Carries a command out.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn carry(&self, carry: Carry) -> Answer {
+        let container = (carry.key.org.clone(), carry.key.container.clone());
+        let (address, permit) = {
+            let mut entries = self.entries();
+            if entries
+                .get(&container)
+                .is_none_or(|entry| !entry.address.connected())
+            {
+                let entry = self.start(&container);
+                entries.insert(container.clone(), entry);
+            }
+            let Some(entry) = entries.get(&container) else {
+                return Err(Refused::Busy);
+            };
+            let Ok(permit) = entry.permits.clone().try_acquire_owned() else {
+                return Err(Refused::Busy);
+            };
+            (entry.address.clone(), permit)
+        };
+        let answer = address.send(carry).await;
+        drop(permit);
+        match answer {
+            Ok(answer) => answer,
+            // The actor died under it: what it had handed to the journal may still become durable.
+            Err(MailboxError::Closed | MailboxError::Timeout) => Err(Refused::Unavailable),
+        }
+    }
+
+    /// How many actors are awake.
+    pub fn awake(&self) -> usize {
+        self.entries().len()
+    }
+
+    /// What the actors work with.
+    pub fn desk(&self) -> &Arc<Desk> {
+        &self.desk
+    }
+
+    /// Ends the actors' threads. Commands on their way are answered [`Refused::Unavailable`].
+    pub fn close(&self) {
+        for thread in &self.threads {
+            thread.stop();
+        }
+    }
+
+    /// Takes a container out of the book when nobody is talking to it; its actor may then stop.
+    pub(crate) fn retire(&self, container: &ContainerKey) -> bool {
+        let mut entries = self.entries();
+        let idle = entries
+            .get(container)
+            .is_none_or(|entry| entry.permits.available_permits() == self.limits.in_flight_max);
+        if idle {
+            entries.remove(container);
+        }
+        idle
+    }
+
+    fn start(&self, container: &ContainerKey) -> Entry {
+        let mut hasher = DefaultHasher::new();
+        container.hash(&mut hasher);
+        let index =
+            usize::try_from(hasher.finish() % self.threads.len() as u64).unwrap_or_default();
+        let actor = ContainerActor::new(
+            container.clone(),
+            self.desk.clone(),
+            self.itself.clone(),
+            self.limits.idle_ms,
+        );
+        Entry {
+            address: ContainerActor::start_in_arbiter(&self.threads[index], move |_| actor),
+            permits: Arc::new(Semaphore::new(self.limits.in_flight_max)),
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<ContainerKey, Entry>> {
+        // Nothing in the book can be half done: a panic elsewhere does not spoil it.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

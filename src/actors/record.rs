@@ -1,0 +1,143 @@
+//! Carrying out a record's commands: load, decide, make the append, find a first answer.
+
+use super::{Answer, Carried, Carry, Desk, Refused};
+use crate::domain::container::{ContainerEvent, IDEMPOTENCY_WINDOW_MS, Idempotency};
+use crate::domain::record::{Record, RecordCommand, RecordDecider, RecordKey, Slot};
+use crate::domain::{
+    Context, Decider, ErrorTag, Event, Occurrence, Rejection, StreamId, Timestamp,
+};
+use crate::journal::{Append, Origin};
+use crate::projections::idempotency::FirstAnswer;
+use crate::projections::{RecordName, StoreError, idempotency, records, runner};
+
+/// What a command leads to.
+pub(super) enum Decision {
+    /// A change: what to append, and the state it leads to.
+    Append {
+        /// The entry.
+        append: Append,
+        /// The state with it.
+        slot: Slot,
+    },
+    /// Nothing to change; the record as it is.
+    Nothing(Record),
+    /// A rule said no.
+    Rejected(Rejection),
+}
+
+/// The record as every projection shows it: one bounded read.
+pub(super) fn load(desk: &Desk, key: &RecordKey) -> Result<Slot, Refused> {
+    let record = records::find(&desk.store, RecordName::from(key)).map_err(failed)?;
+    Ok(Slot {
+        key: key.clone(),
+        record,
+    })
+}
+
+pub(super) fn decide(
+    slot: Slot,
+    command: &RecordCommand,
+    carry: &Carry,
+    now: Timestamp,
+) -> Decision {
+    let context = Context {
+        now,
+        by: carry.by.clone(),
+    };
+    let events = match RecordDecider::decide(&slot, command, &context) {
+        Ok(events) => events,
+        Err(rejection) => return Decision::Rejected(rejection),
+    };
+    let version = slot.record.as_ref().map_or(0, |record| record.revision.0);
+    if events.is_empty() {
+        return match slot.record {
+            Some(record) => Decision::Nothing(record.as_of(now)),
+            None => Decision::Rejected(Rejection::not_found()),
+        };
+    }
+    let stream = StreamId::record(&slot.key);
+    let occurrence = Occurrence {
+        at: now,
+        by: &context.by,
+        position: 0,
+        version: version + 1,
+    };
+    let slot = events.iter().fold(slot, |slot, event| {
+        RecordDecider::evolve(slot, event, occurrence)
+    });
+    let append = Append {
+        stream,
+        expected: version,
+        guards: Vec::new(),
+        events: events.into_iter().map(Event::Record).collect(),
+        payload: carry.payload.clone(),
+        idempotency: carry.idempotency.clone(),
+        origin: origin(carry, now),
+    };
+    Decision::Append { append, slot }
+}
+
+pub(super) fn origin(carry: &Carry, at: Timestamp) -> Origin {
+    Origin {
+        at,
+        by: carry.by.clone(),
+        request_id: carry.request_id.clone(),
+        source: carry.source,
+        remarks: carry.remarks.clone(),
+    }
+}
+
+/// The answer a request with this key got before, within the window.
+pub(super) fn first_answer(
+    desk: &Desk,
+    key: &RecordKey,
+    request: &Idempotency,
+) -> Result<Option<Answer>, Refused> {
+    let Some(first) = idempotency::find(&desk.store, &request.scope).map_err(failed)? else {
+        return Ok(None);
+    };
+    if first.at.plus_millis(IDEMPOTENCY_WINDOW_MS) <= desk.clock.now() {
+        return Ok(None);
+    }
+    if first.fingerprint != request.fingerprint {
+        let rejection = Rejection::new(
+            ErrorTag::IdempotencyConflict,
+            "This idempotency_key was used within the last 24 hours for another request; choose a new one.",
+        );
+        return Ok(Some(Err(rejection.into())));
+    }
+    replay(desk, key, &first).map(Some)
+}
+
+fn replay(desk: &Desk, key: &RecordKey, first: &FirstAnswer) -> Result<Answer, Refused> {
+    if first.stream.record_key().is_some() {
+        let record = runner::record_at(&*desk.journal, key, first.version).map_err(failed)?;
+        let record = record
+            .ok_or_else(|| Refused::Failed("a first answer is not in the journal".to_owned()))?;
+        return Ok(Ok(Carried {
+            record,
+            replayed: true,
+        }));
+    }
+    let entries = desk
+        .journal
+        .stream(&first.stream, first.version, 1)
+        .map_err(|error| Refused::Failed(error.to_string()))?;
+    let body = entries.into_iter().next().and_then(|entry| entry.body);
+    let remembered = body.and_then(|body| body.events.into_iter().next());
+    match remembered {
+        Some(Event::Container(ContainerEvent::RefusalRemembered { rejection })) => {
+            Ok(Err(Refused::Rejected {
+                rejection,
+                replayed: true,
+            }))
+        }
+        Some(Event::Record(_) | Event::Org(_) | Event::User(_) | Event::Secret(_)) | None => Err(
+            Refused::Failed("a remembered refusal is not in the journal".to_owned()),
+        ),
+    }
+}
+
+fn failed(error: StoreError) -> Refused {
+    Refused::Failed(error.to_string())
+}

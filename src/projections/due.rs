@@ -1,0 +1,92 @@
+//! When which record dooms itself, soonest first.
+
+use super::{Change, Projection, RecordName, Store, StoreError, Write};
+use crate::domain::Timestamp;
+use crate::domain::record::{Record, Status};
+
+const PREFIX: u8 = b'd';
+const TIME_END: usize = 9;
+
+/// Keeps the due times of living records.
+pub struct DueTimes;
+
+impl Projection for DueTimes {
+    fn name(&self) -> &'static str {
+        "due"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn prefix(&self) -> u8 {
+        PREFIX
+    }
+
+    fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>) {
+        let Some(record) = &change.record else { return };
+        let before = record.before.and_then(due_at);
+        let after = due_at(record.after);
+        if before == after {
+            return;
+        }
+        if let Some(at) = before {
+            writes.push((key(at, change.body.stream.as_str()), None));
+        }
+        if let Some(at) = after {
+            writes.push((key(at, change.body.stream.as_str()), Some(Vec::new())));
+        }
+    }
+}
+
+fn due_at(record: &Record) -> Option<Timestamp> {
+    record.doom_at.filter(|_| record.status != Status::Doomed)
+}
+
+fn key(at: Timestamp, stream: &str) -> Vec<u8> {
+    let mut key = vec![PREFIX];
+    // Times are never negative, so big-endian order is time order.
+    key.extend_from_slice(&at.millis().to_be_bytes());
+    key.extend_from_slice(stream.as_bytes());
+    key
+}
+
+/// The streams of records due by a time, soonest first, at most `limit`.
+///
+/// # Errors
+/// A failed read.
+pub fn due_by(store: &Store, now: Timestamp, limit: usize) -> Result<Vec<String>, StoreError> {
+    let mut due = Vec::new();
+    for row in store.scan(vec![PREFIX], &[PREFIX]).take(limit) {
+        let (key, _) = row?;
+        if time_of(&key).is_none_or(|at| at > now) {
+            break;
+        }
+        due.push(String::from_utf8_lossy(&key[TIME_END..]).into_owned());
+    }
+    Ok(due)
+}
+
+/// The soonest due time there is.
+///
+/// # Errors
+/// A failed read.
+pub fn next_due(store: &Store) -> Result<Option<Timestamp>, StoreError> {
+    let first = store.scan(vec![PREFIX], &[PREFIX]).next().transpose()?;
+    Ok(first.and_then(|(key, _)| time_of(&key)))
+}
+
+fn time_of(key: &[u8]) -> Option<Timestamp> {
+    let bytes = key.get(1..TIME_END)?.try_into().ok()?;
+    Some(Timestamp::from_millis(i64::from_be_bytes(bytes)))
+}
+
+/// The names of due records of one org within `due_by`'s answer.
+pub(crate) fn names_of_org<'a>(
+    due: &'a [String],
+    org: &'a str,
+) -> impl Iterator<Item = RecordName<'a>> {
+    due.iter()
+        .filter_map(|stream| RecordName::of_stream(stream))
+        .filter(move |name| name.org == org)
+}

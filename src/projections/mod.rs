@@ -1,0 +1,108 @@
+//! The answers: what the journal says, arranged for reading. All of it can be deleted and comes back by replay.
+//!
+//! A projection maps an event, with the record before and after it, to puts and deletes, and can read nothing else.
+//! Everything lives in one ordered key space; the first byte of a key names its projection.
+
+pub mod due;
+pub mod idempotency;
+pub mod identity;
+pub mod list;
+pub mod records;
+pub mod runner;
+pub mod store;
+
+use crate::domain::Event;
+use crate::domain::record::Record;
+use crate::journal::{Body, Entry};
+
+pub use runner::Runner;
+pub use store::{Store, StoreError};
+
+/// What one journal entry did, as a projection sees it.
+#[derive(Debug)]
+pub struct Change<'a> {
+    /// The entry.
+    pub entry: &'a Entry,
+    /// Its body.
+    pub body: &'a Body,
+    /// The record it is about, before and after; absent for other streams.
+    pub record: Option<RecordChange<'a>>,
+}
+
+/// A record before and after an entry.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordChange<'a> {
+    /// `ORG`, `container`, `record_id`.
+    pub name: RecordName<'a>,
+    /// Before; `None` when the entry creates it.
+    pub before: Option<&'a Record>,
+    /// After.
+    pub after: &'a Record,
+}
+
+/// The three parts of a record's name, as they stand in its stream's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordName<'a> {
+    /// The tenant.
+    pub org: &'a str,
+    /// The container.
+    pub container: &'a str,
+    /// The id.
+    pub record_id: &'a str,
+}
+
+impl<'a> RecordName<'a> {
+    /// The name a stream tells of; `None` when the stream is not a record's.
+    pub fn of_stream(stream: &'a str) -> Option<Self> {
+        let mut parts = stream.strip_prefix("mrs/")?.split('/');
+        let name = Self {
+            org: parts.next()?,
+            container: parts.next()?,
+            record_id: parts.next()?,
+        };
+        parts.next().is_none().then_some(name)
+    }
+}
+
+/// One key that changes: `None` deletes it.
+pub type Write = (Vec<u8>, Option<Vec<u8>>);
+
+/// One arrangement of the journal.
+///
+/// Promise: `apply` is a function of its arguments alone, and applying the same change twice is applying it once.
+pub trait Projection: Send + Sync {
+    /// Its name.
+    fn name(&self) -> &'static str;
+
+    /// Goes up whenever the same journal would give other keys or values; the projection is then rebuilt.
+    fn version(&self) -> u32;
+
+    /// The first byte of its keys.
+    fn prefix(&self) -> u8;
+
+    /// Adds what changes.
+    fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>);
+}
+
+/// Every projection, in the order they are written: the records last, so that a record's row is there only when
+/// everything derived from it is.
+pub fn all() -> Vec<Box<dyn Projection>> {
+    vec![
+        Box::new(list::Lists),
+        Box::new(list::Tags),
+        Box::new(due::DueTimes),
+        Box::new(idempotency::Answers),
+        Box::new(identity::Identities),
+        Box::new(records::Records),
+    ]
+}
+
+/// The record events of a body.
+pub(crate) fn record_events(
+    body: &Body,
+) -> impl Iterator<Item = &crate::domain::record::RecordEvent> {
+    body.events.iter().filter_map(|event| match event {
+        Event::Record(event) => Some(event),
+        Event::Container(_) | Event::Org(_) | Event::User(_) | Event::Secret(_) => None,
+    })
+}

@@ -1,0 +1,82 @@
+//! Every record as it is now, by name.
+
+use super::{Change, Projection, RecordName, Store, StoreError, Write};
+use crate::domain::record::{Record, RecordKey};
+
+const PREFIX: u8 = b'r';
+
+/// Keeps each record's current state.
+pub struct Records;
+
+impl Projection for Records {
+    fn name(&self) -> &'static str {
+        "records"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn prefix(&self) -> u8 {
+        PREFIX
+    }
+
+    fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>) {
+        if let Some(record) = &change.record {
+            // Postcard refuses only maps and sequences of unknown length, and a record has neither.
+            let row = postcard::to_stdvec(record.after).unwrap_or_default();
+            writes.push((key(record.name), Some(row)));
+        }
+    }
+}
+
+/// The key of a record's row.
+pub(crate) fn key(name: RecordName<'_>) -> Vec<u8> {
+    let mut key =
+        Vec::with_capacity(3 + name.org.len() + name.container.len() + name.record_id.len());
+    key.push(PREFIX);
+    key.extend_from_slice(name.org.as_bytes());
+    key.push(0);
+    key.extend_from_slice(name.container.as_bytes());
+    key.push(0);
+    key.extend_from_slice(name.record_id.as_bytes());
+    key
+}
+
+impl<'a> From<&'a RecordKey> for RecordName<'a> {
+    fn from(key: &'a RecordKey) -> Self {
+        Self {
+            org: key.org.as_str(),
+            container: key.container.as_str(),
+            record_id: key.record_id.as_str(),
+        }
+    }
+}
+
+/// The record of a name, as it was last journaled.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn find(store: &Store, name: RecordName<'_>) -> Result<Option<Record>, StoreError> {
+    match store.get(&key(name))? {
+        Some(row) => Ok(Some(postcard::from_bytes(&row)?)),
+        None => Ok(None),
+    }
+}
+
+/// Whether a container has ever held a record.
+///
+/// # Errors
+/// A failed read.
+pub fn container_exists(store: &Store, org: &str, container: &str) -> Result<bool, StoreError> {
+    let prefix = key(RecordName {
+        org,
+        container,
+        record_id: "",
+    });
+    Ok(store
+        .scan(prefix.clone(), &prefix)
+        .next()
+        .transpose()?
+        .is_some())
+}

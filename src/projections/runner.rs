@@ -1,0 +1,381 @@
+//! Keeps the projections up with the journal: live as the journal's sink, and by replay at start.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::store::Directories;
+use super::{
+    Change, Projection, RecordChange, RecordName, Store, StoreError, Write, all, record_events,
+    records,
+};
+use crate::domain::record::{Record, RecordDecider, RecordKey, Slot};
+use crate::domain::{Decider, Occurrence, StreamId};
+use crate::journal::{Body, Entry, Journal, Sink};
+
+/// Entries read from the journal at a time during replay.
+const REPLAY_ENTRIES: usize = 1_000;
+
+/// Applies entries to one generation of the projections.
+pub struct Runner {
+    store: Store,
+    projections: Vec<Box<dyn Projection>>,
+    writes: Vec<Write>,
+}
+
+/// What a rebuild found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Entries replayed.
+    pub entries: u64,
+    /// Rows of the new generation.
+    pub rows: u64,
+    /// Rows in which the old generation differed, for projections whose version is the same in both and when the old
+    /// one had seen the whole journal; `None` when there was nothing to compare with.
+    pub differing: Option<u64>,
+}
+
+/// Called with entries done and entries there are.
+pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+
+impl Runner {
+    /// A runner over a generation.
+    pub fn new(store: Store) -> Self {
+        Self {
+            store,
+            projections: all(),
+            writes: Vec::new(),
+        }
+    }
+
+    /// Applies what the journal has and the projections have not.
+    ///
+    /// # Errors
+    /// A failed read or write.
+    pub fn catch_up(
+        &mut self,
+        journal: &dyn Journal,
+        progress: Progress<'_>,
+    ) -> Result<u64, StoreError> {
+        let head = journal.head().position;
+        let from = self.store.checkpoint()?;
+        let mut done = from;
+        while done < head {
+            let group = journal.read(done + 1, REPLAY_ENTRIES)?;
+            let Some(last) = group.last().map(|entry| entry.header.position) else {
+                break;
+            };
+            self.apply_group(&group, Some(journal))?;
+            done = last;
+            progress(done, head);
+        }
+        Ok(done - from)
+    }
+
+    fn apply_group(
+        &mut self,
+        group: &[Entry],
+        journal: Option<&dyn Journal>,
+    ) -> Result<(), StoreError> {
+        // Records this group has touched, so that one record changed often is decoded once.
+        let mut touched = HashMap::new();
+        for entry in group {
+            if let Some(body) = &entry.body {
+                self.apply_entry(entry, body, &mut touched, journal)?;
+            }
+        }
+        match group.last() {
+            Some(last) => self.store.set_checkpoint(last.header.position),
+            None => Ok(()),
+        }
+    }
+
+    fn apply_entry<'a>(
+        &mut self,
+        entry: &Entry,
+        body: &'a Body,
+        touched: &mut HashMap<&'a str, Option<Record>>,
+        journal: Option<&dyn Journal>,
+    ) -> Result<(), StoreError> {
+        let stream = body.stream.as_str();
+        let mut after = None;
+        let mut before = None;
+        if let (Some(name), Some(key)) = (RecordName::of_stream(stream), body.stream.record_key()) {
+            before = match touched.remove(stream) {
+                Some(record) => record,
+                None => records::find(&self.store, name)?,
+            };
+            if before
+                .as_ref()
+                .is_some_and(|record| record.revision.0 >= body.version)
+            {
+                // A crash came between this row and the checkpoint: the row is written last, so all is there.
+                touched.insert(stream, before);
+                return Ok(());
+            }
+            if let (Some(journal), true) = (journal, body.version > 1) {
+                before = before_in_journal(journal, &key, before, body)?;
+            }
+            after = evolve_entry(key, before.clone(), entry, body);
+        }
+        let change = Change {
+            entry,
+            body,
+            record: after
+                .as_ref()
+                .zip(RecordName::of_stream(stream))
+                .map(|(after, name)| RecordChange {
+                    name,
+                    before: before.as_ref(),
+                    after,
+                }),
+        };
+        for projection in &self.projections {
+            projection.apply(&change, &mut self.writes);
+        }
+        self.store.write(&mut self.writes)?;
+        if after.is_some() {
+            touched.insert(stream, after);
+        }
+        Ok(())
+    }
+}
+
+impl Sink for Runner {
+    fn apply(&mut self, group: &[Entry]) -> Result<(), String> {
+        self.apply_group(group, None)
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// The record an entry leads to.
+fn evolve_entry(
+    key: RecordKey,
+    before: Option<Record>,
+    entry: &Entry,
+    body: &Body,
+) -> Option<Record> {
+    let occurrence = Occurrence {
+        at: body.origin.at,
+        by: &body.origin.by,
+        position: entry.header.position,
+        version: body.version,
+    };
+    let slot = Slot {
+        key,
+        record: before,
+    };
+    record_events(body)
+        .fold(slot, |slot, event| {
+            RecordDecider::evolve(slot, event, occurrence)
+        })
+        .record
+}
+
+/// The record just before an entry; read from its stream when the row is not exactly that.
+fn before_in_journal(
+    journal: &dyn Journal,
+    key: &RecordKey,
+    row: Option<Record>,
+    body: &Body,
+) -> Result<Option<Record>, StoreError> {
+    match row {
+        Some(record) if record.revision.0 + 1 == body.version => Ok(Some(record)),
+        Some(_) | None => record_at(journal, key, body.version - 1),
+    }
+}
+
+/// A record as of a version of its stream, by folding the stream.
+///
+/// # Errors
+/// A failed read.
+pub fn record_at(
+    journal: &dyn Journal,
+    key: &RecordKey,
+    version: u64,
+) -> Result<Option<Record>, StoreError> {
+    let stream = StreamId::record(key);
+    let mut record = None;
+    let mut from = 1;
+    while from <= version {
+        let entries = journal.stream(&stream, from, REPLAY_ENTRIES)?;
+        if entries.is_empty() {
+            break;
+        }
+        for entry in &entries {
+            if let Some(body) = entry.body.as_ref().filter(|body| body.version <= version) {
+                record = evolve_entry(key.clone(), record, entry, body);
+            }
+        }
+        from += entries.len() as u64;
+    }
+    Ok(record)
+}
+
+/// Names the versions of all projections; a generation with another manifest is rebuilt.
+pub fn manifest() -> String {
+    let names: Vec<_> = all()
+        .iter()
+        .map(|projection| format!("{}@{}", projection.name(), projection.version()))
+        .collect();
+    names.join(" ")
+}
+
+/// Opens the projections of a directory and brings them up to the journal, building them anew when they were built
+/// with other versions or cannot be opened. What was done beyond that is said in the notices.
+///
+/// # Errors
+/// A failed read or write.
+pub fn open(
+    directory: &Path,
+    cache_bytes: u64,
+    journal: &dyn Journal,
+    notices: &mut Vec<String>,
+    progress: Progress<'_>,
+) -> Result<Runner, StoreError> {
+    let directories = Directories::new(directory);
+    directories.clear_next()?;
+    let fresh = !directories.current().exists();
+    let opened = Store::open(&directories.current(), cache_bytes).and_then(|store| {
+        let (found, checkpoint) = (store.manifest()?, store.checkpoint()?);
+        Ok((store, found, checkpoint))
+    });
+    match opened {
+        Ok((store, found, _)) if fresh || found.is_empty() => {
+            store.set_manifest(&manifest())?;
+            caught_up(store, journal, progress)
+        }
+        Ok((store, found, checkpoint))
+            if found == manifest() && checkpoint <= journal.head().position =>
+        {
+            caught_up(store, journal, progress)
+        }
+        Ok((store, found, checkpoint)) => {
+            notices.push(format!(
+                "the projections were built as {found:?} up to position {checkpoint}; building them anew"
+            ));
+            drop(store);
+            rebuild(directory, cache_bytes, journal, progress)?;
+            Ok(Runner::new(Store::open(
+                &directories.current(),
+                cache_bytes,
+            )?))
+        }
+        Err(error) => {
+            notices.push(format!("{error}; building the projections anew"));
+            rebuild(directory, cache_bytes, journal, progress)?;
+            Ok(Runner::new(Store::open(
+                &directories.current(),
+                cache_bytes,
+            )?))
+        }
+    }
+}
+
+fn caught_up(
+    store: Store,
+    journal: &dyn Journal,
+    progress: Progress<'_>,
+) -> Result<Runner, StoreError> {
+    let mut runner = Runner::new(store);
+    runner.catch_up(journal, progress)?;
+    Ok(runner)
+}
+
+/// Builds the projections anew beside the ones in use, compares the two where they should be equal, and swaps them.
+/// The projections must not be open.
+///
+/// # Errors
+/// A failed read or write; the ones in use stay as they were.
+pub fn rebuild(
+    directory: &Path,
+    cache_bytes: u64,
+    journal: &dyn Journal,
+    progress: Progress<'_>,
+) -> Result<Rebuilt, StoreError> {
+    let directories = Directories::new(directory);
+    directories.clear_next()?;
+    let store = Store::open(&directories.next(), cache_bytes)?;
+    store.set_manifest(&manifest())?;
+    let mut runner = Runner::new(store.clone());
+    let mut rebuilt = Rebuilt {
+        entries: runner.catch_up(journal, progress)?,
+        ..Rebuilt::default()
+    };
+    rebuilt.differing = compare(&directories, cache_bytes, &store)?;
+    for row in store.rows() {
+        row?;
+        rebuilt.rows += 1;
+    }
+    store.flush()?;
+    drop((runner, store));
+    directories.swap()?;
+    Ok(rebuilt)
+}
+
+/// Counts the rows in which the generation in use differs from a new one.
+fn compare(
+    directories: &Directories,
+    cache_bytes: u64,
+    new: &Store,
+) -> Result<Option<u64>, StoreError> {
+    if !directories.current().exists() {
+        return Ok(None);
+    }
+    let Ok(old) = Store::open(&directories.current(), cache_bytes) else {
+        return Ok(None);
+    };
+    if old.checkpoint()? != new.checkpoint()? {
+        return Ok(None);
+    }
+    let found = old.manifest()?;
+    let same: Vec<u8> = all()
+        .iter()
+        .filter(|projection| {
+            let name = format!("{}@{}", projection.name(), projection.version());
+            found.split(' ').any(|found| found == name)
+        })
+        .map(|projection| projection.prefix())
+        .collect();
+    differing_rows(&old, new, &same).map(Some)
+}
+
+/// Counts the rows that two generations do not have in common, among the projections with these prefixes.
+///
+/// # Errors
+/// A failed read.
+pub fn differing_rows(old: &Store, new: &Store, prefixes: &[u8]) -> Result<u64, StoreError> {
+    let counts = |row: &(sled::IVec, sled::IVec)| {
+        row.0.first().is_some_and(|first| prefixes.contains(first))
+    };
+    let mut old = old
+        .rows()
+        .filter(|row| row.as_ref().map_or(true, counts))
+        .peekable();
+    let mut new = new
+        .rows()
+        .filter(|row| row.as_ref().map_or(true, counts))
+        .peekable();
+    let mut differing = 0;
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => return Ok(differing),
+            (Some(Ok(a)), Some(Ok(b))) => a.cmp(b),
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some(Err(_)), _) => std::cmp::Ordering::Less,
+            (_, Some(Err(_))) => std::cmp::Ordering::Greater,
+        };
+        differing += u64::from(order.is_ne());
+        if order.is_le() {
+            old.next().transpose()?;
+        }
+        if order.is_ge() {
+            new.next().transpose()?;
+        }
+    }
+}
+
+/// The prefixes of all projections.
+pub fn prefixes() -> Vec<u8> {
+    all().iter().map(|projection| projection.prefix()).collect()
+}

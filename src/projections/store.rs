@@ -1,0 +1,236 @@
+//! The projections' database: one ordered key space, its checkpoint, and building it anew beside the old one.
+
+use std::path::{Path, PathBuf};
+
+use super::Write;
+use crate::journal::Position;
+
+const CHECKPOINT: &[u8] = b"~checkpoint";
+const MANIFEST: &[u8] = b"~manifest";
+
+/// A failure of the projections' database; for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// sled said no.
+    #[error("the projections' database failed: {0}")]
+    Database(#[from] sled::Error),
+    /// sled panicked on what it found.
+    #[error("the projections' database is damaged: {0}")]
+    Panicked(String),
+    /// A row cannot be read.
+    #[error("a row of the projections cannot be read")]
+    Row(#[from] postcard::Error),
+    /// The directory could not be changed.
+    #[error("cannot {action} {place}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The directory.
+        place: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The journal could not be read.
+    #[error("the journal could not be read")]
+    Journal(#[from] crate::journal::JournalError),
+}
+
+/// One generation of the projections. Cheap to clone; all clones see the same.
+#[derive(Clone, Debug)]
+pub struct Store {
+    database: sled::Db,
+    rows: sled::Tree,
+}
+
+impl Store {
+    /// Opens or creates a generation in a directory of its own.
+    ///
+    /// # Errors
+    /// When the database cannot be opened; deleting the directory is always a way out.
+    pub fn open(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        let open = || {
+            let database = sled::Config::new()
+                .path(directory)
+                .cache_capacity(cache_bytes)
+                .flush_every_ms(Some(1_000))
+                .open()?;
+            let rows = database.open_tree("rows")?;
+            Ok(Self { database, rows })
+        };
+        std::panic::catch_unwind(open)
+            .unwrap_or_else(|panic| Err(StoreError::Panicked(panic_text(&*panic))))
+    }
+
+    /// The last position whose changes are all in.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn checkpoint(&self) -> Result<Position, StoreError> {
+        let row = self.rows.get(CHECKPOINT)?;
+        let bytes = row.and_then(|row| <[u8; 8]>::try_from(&*row).ok());
+        Ok(bytes.map_or(0, Position::from_be_bytes))
+    }
+
+    /// Names the versions of the projections it was built with.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn manifest(&self) -> Result<String, StoreError> {
+        let row = self.rows.get(MANIFEST)?;
+        Ok(row.map_or_else(String::new, |row| {
+            String::from_utf8_lossy(&row).into_owned()
+        }))
+    }
+
+    /// Notes the versions of the projections it is built with.
+    ///
+    /// # Errors
+    /// A failed write.
+    pub fn set_manifest(&self, manifest: &str) -> Result<(), StoreError> {
+        self.rows.insert(MANIFEST, manifest.as_bytes())?;
+        Ok(())
+    }
+
+    /// Writes changes in their order. A crash leaves a prefix of them.
+    ///
+    /// Single inserts on purpose: after sled's first batch every read in the process takes one global lock, and
+    /// readers would wait for whole groups.
+    ///
+    /// # Errors
+    /// A failed write.
+    pub fn write(&self, writes: &mut Vec<Write>) -> Result<(), StoreError> {
+        for (key, value) in writes.drain(..) {
+            match value {
+                Some(value) => self.rows.insert(key, value)?,
+                None => self.rows.remove(key)?,
+            };
+        }
+        Ok(())
+    }
+
+    /// Notes that everything up to a position is in.
+    ///
+    /// # Errors
+    /// A failed write.
+    pub fn set_checkpoint(&self, position: Position) -> Result<(), StoreError> {
+        self.rows.insert(CHECKPOINT, &position.to_be_bytes())?;
+        Ok(())
+    }
+
+    /// One value.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
+        Ok(self.rows.get(key)?)
+    }
+
+    /// The rows from a key on that begin with `prefix`, in order.
+    pub fn scan(
+        &self,
+        prefix: Vec<u8>,
+        from: &[u8],
+    ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<> {
+        self.rows
+            .range(from..)
+            .map(|row| row.map_err(StoreError::from))
+            .take_while(move |row| {
+                row.as_ref()
+                    .map_or(true, |(key, _)| key.starts_with(&prefix))
+            })
+    }
+
+    /// Every row but the bookkeeping, in order; for comparing two generations.
+    pub fn rows(
+        &self,
+    ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<> {
+        self.rows
+            .iter()
+            .map(|row| row.map_err(StoreError::from))
+            .filter(|row| row.as_ref().map_or(true, |(key, _)| !key.starts_with(b"~")))
+    }
+
+    /// Pushes everything to the operating system.
+    ///
+    /// # Errors
+    /// A failed write.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.database.flush()?;
+        Ok(())
+    }
+}
+
+/// Where the generations lie: one in use, and one being built.
+#[derive(Clone, Debug)]
+pub struct Directories {
+    root: PathBuf,
+}
+
+impl Directories {
+    /// The generations below a directory.
+    pub fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+        }
+    }
+
+    /// The one in use.
+    pub fn current(&self) -> PathBuf {
+        self.root.join("current")
+    }
+
+    /// The one being built.
+    pub fn next(&self) -> PathBuf {
+        self.root.join("next")
+    }
+
+    /// Removes what an interrupted build left.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn clear_next(&self) -> Result<(), StoreError> {
+        remove(&self.next())?;
+        remove(&self.root.join("old"))
+    }
+
+    /// Puts the built generation in the place of the one in use. Neither may be open.
+    ///
+    /// # Errors
+    /// When a directory cannot be moved; the next start builds again.
+    pub fn swap(&self) -> Result<(), StoreError> {
+        let old = self.root.join("old");
+        if self.current().exists() {
+            rename(&self.current(), &old)?;
+        }
+        rename(&self.next(), &self.current())?;
+        remove(&old)
+    }
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
+    std::fs::rename(from, to).map_err(|source| io("move", from, source))
+}
+
+fn remove(directory: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_dir_all(directory) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(io("remove", directory, source))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn io(action: &'static str, place: &Path, source: std::io::Error) -> StoreError {
+    StoreError::Io {
+        action,
+        place: place.display().to_string(),
+        source,
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}
