@@ -4,6 +4,9 @@
 
 pub mod actors;
 pub mod clock;
+pub mod content;
 pub mod domain;
+pub mod http;
 pub mod journal;
 pub mod projections;
+pub mod report;

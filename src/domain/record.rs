@@ -316,6 +316,8 @@ pub struct Complete {
     pub md5: Md5,
     /// Bytes of the checked upload in the content store; `None` when there is none.
     pub uploaded_size: Option<u64>,
+    /// The content version it is to become, when the caller says.
+    pub content_version: Option<u64>,
     /// The revision the caller saw; optional, because the token already names one upload.
     pub expected: Option<Revision>,
 }
@@ -495,6 +497,16 @@ impl Current<'_> {
                 "The content token belongs to an upload that a later put has replaced.",
             ));
         };
+        if complete
+            .content_version
+            .is_some_and(|version| version != promised.version)
+        {
+            return Err(Rejection::field(
+                "version",
+                "The upload is to become another content version.",
+            )
+            .with_detail("version", promised.version));
+        }
         let Some(uploaded_size) = complete.uploaded_size else {
             return Err(Rejection::new(
                 ErrorTag::Md5Missing,

@@ -184,7 +184,7 @@ fn before_in_journal(
     }
 }
 
-/// A record as of a version of its stream, by folding the stream.
+/// A record as of a version of its stream.
 ///
 /// # Errors
 /// A failed read.
@@ -193,22 +193,57 @@ pub fn record_at(
     key: &RecordKey,
     version: u64,
 ) -> Result<Option<Record>, StoreError> {
+    record_when(journal, key, |body| body.version <= version)
+}
+
+/// A record after the last entry of its stream that counts, reading no further than the first that does not.
+///
+/// # Errors
+/// A failed read.
+pub fn record_when(
+    journal: &dyn Journal,
+    key: &RecordKey,
+    counts: impl Fn(&Body) -> bool,
+) -> Result<Option<Record>, StoreError> {
+    let mut last = None;
+    fold_record(journal, key, |body, record| {
+        let go_on = counts(body);
+        if go_on {
+            last = Some(record.clone());
+        }
+        go_on
+    })?;
+    Ok(last)
+}
+
+/// Folds a record's stream from its beginning and shows each entry with the record it led to, until told to stop.
+///
+/// # Errors
+/// A failed read.
+pub fn fold_record(
+    journal: &dyn Journal,
+    key: &RecordKey,
+    mut visit: impl FnMut(&Body, &Record) -> bool,
+) -> Result<(), StoreError> {
     let stream = StreamId::record(key);
     let mut record = None;
     let mut from = 1;
-    while from <= version {
+    loop {
         let entries = journal.stream(&stream, from, REPLAY_ENTRIES)?;
         if entries.is_empty() {
-            break;
-        }
-        for entry in &entries {
-            if let Some(body) = entry.body.as_ref().filter(|body| body.version <= version) {
-                record = evolve_entry(key.clone(), record, entry, body);
-            }
+            return Ok(());
         }
         from += entries.len() as u64;
+        for entry in &entries {
+            let Some(body) = &entry.body else { continue };
+            record = evolve_entry(key.clone(), record, entry, body);
+            if let Some(record) = &record
+                && !visit(body, record)
+            {
+                return Ok(());
+            }
+        }
     }
-    Ok(record)
 }
 
 /// Names the versions of all projections; a generation with another manifest is rebuilt.

@@ -1,0 +1,280 @@
+//! The envelope around every answer, and the headers beside it.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::call::Trace;
+use crate::domain::{ErrorTag, Rejection, Revision};
+
+/// The version of the interface, as every answer names it.
+pub const API_VERSION: &str = "2026-03-04";
+/// Seconds a caller is told to wait when nothing better is known.
+const RETRY_AFTER_SECONDS: u64 = 1;
+
+const X_API_VERSION: HeaderName = HeaderName::from_static("x-api-version");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
+const IDEMPOTENT_REPLAY: HeaderName = HeaderName::from_static("idempotent-replay");
+const ALLOW: HeaderName = actix_web::http::header::ALLOW;
+
+/// Which build answered.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Build {
+    build_major: &'static str,
+    build_minor: &'static str,
+    /// `<WEEKDAY>-<unix seconds of the build>`.
+    build_id: String,
+}
+
+impl Build {
+    /// The build of this program.
+    pub fn current() -> Self {
+        let seconds = env!("METARECORD_BUILD_SECONDS").parse().unwrap_or(0);
+        let time = chrono::DateTime::<chrono::Utc>::from_timestamp(seconds, 0).unwrap_or_default();
+        Self {
+            build_major: env!("CARGO_PKG_VERSION_MAJOR"),
+            build_minor: env!("CARGO_PKG_VERSION_MINOR"),
+            build_id: format!("{}-{seconds}", time.format("%a")).to_uppercase(),
+        }
+    }
+}
+
+/// Facts about the call itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Stats<'a> {
+    /// Method and path without the service prefix, such as `POST /doom`.
+    pub call: &'a str,
+    /// The service, such as `mrs`.
+    pub service: &'a str,
+    /// Equal to the header `X-Request-Id`.
+    pub request_id: &'a str,
+    /// When the answer was made.
+    #[schema(format = DateTime)]
+    pub timestamp_utc: String,
+    /// From the request's head to the answer.
+    pub latency_ms: u64,
+    /// Bytes of the request body.
+    pub bandwidth_in_bytes: usize,
+    /// Bytes of the serialized `data` or `error`.
+    pub bandwidth_out_bytes: usize,
+    /// The tenant, when known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orgcode: Option<&'a str>,
+    /// The cost centre, when known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cccode: Option<&'a str>,
+    /// Who the caller said is acting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<&'a str>,
+    /// Names the session without revealing it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_fingerprint: Option<&'a str>,
+    /// The same as the envelope's `build`.
+    #[schema(inline)]
+    pub build: &'a Build,
+}
+
+/// A good answer, before its envelope.
+#[derive(Debug, Default)]
+pub struct Reply {
+    /// The serialized `data`.
+    pub data: Vec<u8>,
+    /// The revision of the one record in it.
+    pub revision: Option<Revision>,
+    /// It is the first answer to a request that came again.
+    pub replayed: bool,
+    /// The fields of `data` stand beside the envelope's own too.
+    pub flat: bool,
+    /// `data` is the whole body: a document that stands for itself.
+    pub bare: bool,
+}
+
+impl Reply {
+    /// A reply of anything serializable.
+    ///
+    /// # Errors
+    /// [`Refusal::Failed`] when it cannot be serialized.
+    pub fn of(data: &impl Serialize) -> Result<Self, Refusal> {
+        let data = serde_json::to_vec(data).map_err(|error| Refusal::Failed(error.to_string()))?;
+        Ok(Self {
+            data,
+            ..Self::default()
+        })
+    }
+
+    /// The same with a revision.
+    pub fn at(mut self, revision: Revision) -> Self {
+        self.revision = Some(revision);
+        self
+    }
+}
+
+/// A bad answer, before its envelope.
+#[derive(Debug)]
+pub enum Refusal {
+    /// A rule said no.
+    Rejected {
+        /// Its words.
+        rejection: Rejection,
+        /// It is the first answer to a request that came again.
+        replayed: bool,
+    },
+    /// Something that must not fail did; the text is for the operator alone.
+    Failed(String),
+}
+
+impl From<Rejection> for Refusal {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected {
+            rejection,
+            replayed: false,
+        }
+    }
+}
+
+impl From<crate::projections::StoreError> for Refusal {
+    fn from(error: crate::projections::StoreError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<crate::journal::JournalError> for Refusal {
+    fn from(error: crate::journal::JournalError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<crate::actors::Refused> for Refusal {
+    fn from(refused: crate::actors::Refused) -> Self {
+        use crate::actors::Refused;
+        match refused {
+            Refused::Rejected {
+                rejection,
+                replayed,
+            } => Self::Rejected {
+                rejection,
+                replayed,
+            },
+            Refused::Busy => throttled().into(),
+            Refused::Unavailable => unavailable().into(),
+            Refused::Failed(text) => Self::Failed(text),
+        }
+    }
+}
+
+/// 429: too much is waiting already.
+pub fn throttled() -> Rejection {
+    Rejection::new(
+        ErrorTag::Throttled,
+        "Too many requests are waiting; nothing was done. Try again after the time in Retry-After.",
+    )
+}
+
+/// 503: the journal takes no writes.
+pub fn unavailable() -> Rejection {
+    Rejection::new(
+        ErrorTag::Unavailable,
+        "Changes cannot be taken right now; try again later with the same idempotency_key.",
+    )
+}
+
+/// Puts an answer into its envelope.
+pub fn respond(trace: &Trace, answer: Result<Reply, Refusal>) -> HttpResponse {
+    match answer {
+        Ok(reply) => succeed(trace, &reply),
+        Err(Refusal::Rejected {
+            rejection,
+            replayed,
+        }) => fail(trace, &rejection, replayed),
+        Err(Refusal::Failed(text)) => {
+            crate::report::failure(&trace.request_id, &text);
+            let rejection = Rejection::new(
+                ErrorTag::InternalError,
+                format!(
+                    "Something went wrong here; tell the operator the request id {}.",
+                    trace.request_id
+                ),
+            );
+            fail(trace, &rejection, false)
+        }
+    }
+}
+
+fn succeed(trace: &Trace, reply: &Reply) -> HttpResponse {
+    if reply.bare {
+        return with_headers(&mut HttpResponse::build(StatusCode::OK), trace)
+            .body(reply.data.clone());
+    }
+    let mut body = Vec::with_capacity(reply.data.len() + 640);
+    body.extend_from_slice(b"{\"success\":true,");
+    if reply.flat && reply.data.len() > 2 {
+        body.extend_from_slice(&reply.data[1..reply.data.len() - 1]);
+        body.push(b',');
+    }
+    body.extend_from_slice(b"\"data\":");
+    body.extend_from_slice(&reply.data);
+    if let Some(revision) = reply.revision {
+        body.extend_from_slice(format!(",\"revision\":{}", revision.0).as_bytes());
+    }
+    trace.finish(&mut body, reply.data.len());
+    let mut response = HttpResponse::build(StatusCode::OK);
+    if reply.replayed {
+        response.insert_header((IDEMPOTENT_REPLAY, "true"));
+    }
+    with_headers(&mut response, trace).body(body)
+}
+
+fn fail(trace: &Trace, rejection: &Rejection, replayed: bool) -> HttpResponse {
+    let error = serde_json::to_vec(&error_body(rejection)).unwrap_or_else(|_| b"{}".to_vec());
+    let mut body = Vec::with_capacity(error.len() + 640);
+    body.extend_from_slice(b"{\"success\":false,\"error\":");
+    body.extend_from_slice(&error);
+    trace.finish(&mut body, error.len());
+    let status =
+        StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = HttpResponse::build(status);
+    if matches!(rejection.status(), 429 | 503) {
+        response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
+    }
+    if replayed {
+        response.insert_header((IDEMPOTENT_REPLAY, "true"));
+    }
+    if rejection.tag == ErrorTag::MethodNotAllowed
+        && let Some(allow) = rejection.details.get("allow").and_then(Value::as_str)
+    {
+        response.insert_header((ALLOW, allow));
+    }
+    with_headers(&mut response, trace).body(body)
+}
+
+fn error_body(rejection: &Rejection) -> Value {
+    let mut error = json!({
+        "major": {"tag": rejection.tag, "message": {"en_US": rejection.message}},
+    });
+    if let Some(minor) = &rejection.minor {
+        error["minor"] = json!({"tag": minor});
+    }
+    if !rejection.details.is_empty() {
+        error["details"] = Value::Object(rejection.details.clone());
+    }
+    error
+}
+
+/// The headers that every answer carries, in an envelope or not.
+pub fn with_headers<'a>(
+    response: &'a mut HttpResponseBuilder,
+    trace: &Trace,
+) -> &'a mut HttpResponseBuilder {
+    let id =
+        HeaderValue::from_str(&trace.request_id).unwrap_or(HeaderValue::from_static("unknown"));
+    response
+        .insert_header((X_API_VERSION, HeaderValue::from_static(API_VERSION)))
+        .insert_header((X_REQUEST_ID, id.clone()))
+        .insert_header((X_TRACE_ID, id))
+        .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .content_type(HeaderValue::from_static("application/json"))
+}

@@ -1,0 +1,398 @@
+//! Reading what callers send: JSON bodies and queries, with the right tag for everything that is wrong.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use super::call::Call;
+use crate::domain::{CcCode, ErrorTag, OrgCode, Rejection, Revision, Tag, Timestamp};
+use crate::journal::Remarks;
+
+/// Deepest nesting of JSON that is taken: what `serde_json` itself reads.
+pub const JSON_DEPTH_MAX: usize = 127;
+/// Longest of the caller's remarks, in characters (the contract's context fields).
+const REMARK_CHARS_MAX: usize = 256;
+
+/// Declares a request body: its own fields, and those every change accepts.
+macro_rules! change_request {
+    ($(#[$meta:meta])* pub(super) struct $name:ident { $($fields:tt)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, serde::Deserialize, utoipa::ToSchema)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct $name {
+            /// The tenant.
+            orgcode: Option<String>,
+            /// The cost centre; also taken from the header `x-cccode`.
+            cccode: Option<String>,
+            /// The container.
+            container: Option<String>,
+            /// The record's id.
+            record_id: Option<String>,
+            /// Who is acting, in the caller's words.
+            #[schema(max_length = 256)]
+            actor: Option<String>,
+            /// Why, in the caller's words.
+            #[schema(max_length = 256)]
+            reason: Option<String>,
+            /// Why, as a code of the caller's.
+            #[schema(max_length = 256)]
+            reason_code: Option<String>,
+            /// What ties it to the caller's other work.
+            #[schema(max_length = 256)]
+            correlation_id: Option<String>,
+            $($fields)*
+        }
+
+        impl $name {
+            fn remarks(&self) -> crate::journal::Remarks {
+                crate::journal::Remarks {
+                    actor: self.actor.clone(),
+                    reason: self.reason.clone(),
+                    reason_code: self.reason_code.clone(),
+                    correlation_id: self.correlation_id.clone(),
+                }
+            }
+        }
+    };
+}
+pub(super) use change_request;
+
+/// Reads a JSON body.
+///
+/// # Errors
+/// `invalid-json` when it is not JSON, `invalid-input` naming the field when it is not what the route takes.
+pub fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Rejection> {
+    if let Ok(value) = serde_json::from_slice(body) {
+        return Ok(value);
+    }
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let error = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+        Ok(_) => return Err(invalid_json("there is something behind the JSON value")),
+        Err(error) => error,
+    };
+    let path = error.path().to_string();
+    let inner = error.into_inner();
+    if !inner.is_data() {
+        return Err(invalid_json(&inner.to_string()));
+    }
+    // Whatever the first fault is, a body that is not JSON at all is said to be that.
+    if let Err(error) = serde_json::from_slice::<&RawValue>(body) {
+        return Err(invalid_json(&error.to_string()));
+    }
+    let text = inner.to_string();
+    let field = quoted(&text)
+        .filter(|_| text.starts_with("unknown field") || text.starts_with("duplicate field"));
+    let field = field.unwrap_or(if path == "." { "body" } else { &path });
+    let what = text.split(" at line ").next().unwrap_or_default();
+    Err(Rejection::field(
+        &clip(field),
+        format!("The body does not fit: {}.", clip(what)),
+    ))
+}
+
+/// Reads a query.
+///
+/// # Errors
+/// `invalid-input` naming the parameter.
+pub fn query<T: DeserializeOwned>(call: &Call<'_>) -> Result<T, Rejection> {
+    let text = call.request.query_string();
+    match actix_web::web::Query::<T>::from_query(text) {
+        Ok(query) => Ok(query.into_inner()),
+        Err(error) => {
+            let text = error.to_string();
+            let field = quoted(&text).unwrap_or("query").to_owned();
+            Err(Rejection::field(
+                &clip(&field),
+                format!("The query does not fit: {}.", clip(&text)),
+            ))
+        }
+    }
+}
+
+fn invalid_json(what: &str) -> Rejection {
+    Rejection::new(
+        ErrorTag::InvalidJson,
+        format!("The body is not one JSON value: {}.", clip(what)),
+    )
+}
+
+/// The name between the first two backticks of an error's text.
+fn quoted(text: &str) -> Option<&str> {
+    text.split('`').nth(1)
+}
+
+/// Keeps what is told back to a caller short.
+fn clip(text: &str) -> String {
+    text.chars().take(120).collect()
+}
+
+/// A revision as callers write it: a number or a numeric string, from 1.
+#[derive(Clone, Copy, Debug)]
+pub struct RevisionIn(pub Revision);
+
+impl<'de> Deserialize<'de> for RevisionIn {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Number(u64),
+            Text(String),
+        }
+        let number = match Either::deserialize(deserializer) {
+            Ok(Either::Number(number)) => Some(number),
+            Ok(Either::Text(text)) => text.parse().ok(),
+            Err(_) => None,
+        };
+        match number {
+            Some(number @ 1..) => Ok(Self(Revision(number))),
+            Some(0) | None => Err(serde::de::Error::custom(
+                "a revision is a whole number from 1",
+            )),
+        }
+    }
+}
+
+/// A field that may be absent, null or there.
+///
+/// # Errors
+/// As the value's own.
+pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Some)
+}
+
+/// The org of a call: from the field or the header `x-orgcode`, which must agree.
+///
+/// # Errors
+/// `invalid-orgcode`, or `invalid-input` with the minor `context-mismatch`.
+pub fn org(call: &Call<'_>, field: Option<&str>) -> Result<OrgCode, Rejection> {
+    let field = field.map(OrgCode::parse).transpose()?;
+    let header = call.header("x-orgcode").map(OrgCode::parse).transpose()?;
+    match (field, header) {
+        (Some(field), Some(header)) if field != header => Err(Rejection::field(
+            "context-mismatch",
+            "orgcode and the header x-orgcode name different orgs; send one of them.",
+        )),
+        (Some(org), _) | (None, Some(org)) => Ok(org),
+        (None, None) => Err(Rejection::new(
+            ErrorTag::InvalidOrgcode,
+            "orgcode is missing; say whose records you mean.",
+        )),
+    }
+}
+
+/// The cost centre of a call: from the field or the header `x-cccode`, which must agree.
+///
+/// # Errors
+/// `invalid-cccode`.
+pub fn cccode(call: &Call<'_>, field: Option<&str>) -> Result<Option<CcCode>, Rejection> {
+    let field = field.map(CcCode::parse).transpose()?;
+    let header = call.header("x-cccode").map(CcCode::parse).transpose()?;
+    match (field, header) {
+        (Some(field), Some(header)) if field != header => Err(Rejection::new(
+            ErrorTag::InvalidCccode,
+            "cccode and the header x-cccode differ; send one of them.",
+        )),
+        (field, header) => Ok(field.or(header)),
+    }
+}
+
+/// Checks the caller's remarks.
+///
+/// # Errors
+/// `invalid-input` naming the field.
+pub fn remarks(remarks: Remarks) -> Result<Remarks, Rejection> {
+    let fields = [
+        ("actor", &remarks.actor),
+        ("reason", &remarks.reason),
+        ("reason_code", &remarks.reason_code),
+        ("correlation_id", &remarks.correlation_id),
+    ];
+    for (name, text) in fields {
+        if text
+            .as_ref()
+            .is_some_and(|text| text.chars().count() > REMARK_CHARS_MAX)
+        {
+            return Err(Rejection::field(
+                name,
+                format!("{name} may have at most {REMARK_CHARS_MAX} characters."),
+            ));
+        }
+    }
+    Ok(remarks)
+}
+
+/// A list of tags.
+///
+/// # Errors
+/// `invalid-tag`.
+pub fn tags(texts: &[String]) -> Result<Vec<Tag>, Rejection> {
+    texts.iter().map(|text| Tag::parse(text)).collect()
+}
+
+/// A required text field.
+///
+/// # Errors
+/// The given rejection when it is missing.
+pub fn required<'a>(
+    field: Option<&'a str>,
+    tag: ErrorTag,
+    name: &str,
+) -> Result<&'a str, Rejection> {
+    field.ok_or_else(|| Rejection::new(tag, format!("{name} is missing.")).with_minor(name))
+}
+
+/// A time in the future tense of `doom_at`.
+///
+/// # Errors
+/// `invalid-doom-at`.
+pub fn doom_at(text: &str) -> Result<Timestamp, Rejection> {
+    Timestamp::parse(text).ok_or_else(|| {
+        Rejection::new(
+            ErrorTag::InvalidDoomAt,
+            "doom_at must be an RFC 3339 time such as 2027-01-31T12:00:00Z.",
+        )
+    })
+}
+
+/// A flag in a query.
+///
+/// # Errors
+/// `invalid-input` naming it.
+pub fn flag(text: Option<&str>, name: &str) -> Result<bool, Rejection> {
+    match text {
+        None | Some("" | "false" | "0") => Ok(false),
+        Some("true" | "1") => Ok(true),
+        Some(_) => Err(Rejection::field(
+            name,
+            format!("{name} must be true or false."),
+        )),
+    }
+}
+
+/// Checks that JSON is not nested deeper than readers can be expected to follow.
+///
+/// # Errors
+/// `invalid-json`.
+pub fn check_depth(json: &str) -> Result<(), Rejection> {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > JSON_DEPTH_MAX {
+            return Err(invalid_json(&format!(
+                "it is nested deeper than {JSON_DEPTH_MAX} levels"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// SHA-256 in hex of a JSON value's canonical form: members sorted by name, no white space, strings decoded; numbers
+/// as they are spelled, because two spellings are two contents.
+///
+/// # Errors
+/// When it is not JSON.
+pub fn fingerprint(parts: &[(&str, &str)]) -> Result<String, serde_json::Error> {
+    let mut hash = Sha256::new();
+    for (name, json) in parts {
+        hash_text(&mut hash, b'n', name);
+        hash_json(&mut hash, serde_json::from_str(json)?)?;
+    }
+    Ok(hex::encode(hash.finalize()))
+}
+
+fn hash_json(hash: &mut Sha256, json: &RawValue) -> Result<(), serde_json::Error> {
+    let text = json.get().trim();
+    match text.as_bytes().first() {
+        Some(b'{') => {
+            let members: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
+            hash.update(b"{");
+            for (name, value) in members {
+                hash_text(hash, b'n', &name);
+                hash_json(hash, value)?;
+            }
+            hash.update(b"}");
+        }
+        Some(b'[') => {
+            let items: Vec<&RawValue> = serde_json::from_str(text)?;
+            hash.update(b"[");
+            for item in items {
+                hash_json(hash, item)?;
+            }
+            hash.update(b"]");
+        }
+        Some(b'"') => hash_text(hash, b's', &serde_json::from_str::<String>(text)?),
+        _ => hash_text(hash, b'v', text),
+    }
+    Ok(())
+}
+
+fn hash_text(hash: &mut Sha256, kind: u8, text: &str) {
+    hash.update([kind]);
+    hash.update((text.len() as u64).to_be_bytes());
+    hash.update(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        #[expect(dead_code, reason = "only read by the test's eye")]
+        count: Option<u32>,
+    }
+
+    #[test]
+    fn a_bad_body_gets_the_right_tag_and_names_the_field() {
+        for (body, tag, minor) in [
+            (r#"{"count":"x"}"#, ErrorTag::InvalidInput, Some("count")),
+            (r#"{"counter":1}"#, ErrorTag::InvalidInput, Some("counter")),
+            (
+                r#"{"count":1,"count":2}"#,
+                ErrorTag::InvalidInput,
+                Some("count"),
+            ),
+            (r#"[1"#, ErrorTag::InvalidJson, None),
+            (r#"{"count":"x""#, ErrorTag::InvalidJson, None),
+            ("", ErrorTag::InvalidJson, None),
+            (r#"{"count":1} x"#, ErrorTag::InvalidJson, None),
+            ("{\"count\":\"\u{fffd}", ErrorTag::InvalidJson, None),
+        ] {
+            let rejection = json::<Sample>(body.as_bytes()).expect_err(body);
+            assert_eq!(
+                (rejection.tag, rejection.minor.as_deref()),
+                (tag, minor),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_fingerprint_sees_meaning_and_not_spelling_except_of_numbers() {
+        let of = |json: &str| fingerprint(&[("payload", json)]).expect("is JSON");
+        assert_eq!(
+            of(r#"{"a":1,"b":[true,"x"]}"#),
+            of(r#" { "b" : [ true, "\u0078" ], "a":1 } "#)
+        );
+        assert_ne!(of("1"), of("1.0"));
+        assert_ne!(
+            of("10000000000000000000000001"),
+            of("10000000000000000000000002")
+        );
+        assert_ne!(of(r#"["a","b"]"#), of(r#"["ab"]"#));
+        assert_ne!(of(r#"{"a":null}"#), of("{}"));
+    }
+}

@@ -1,0 +1,15 @@
+//! The door: turns requests into calls, calls into answers, and knows no rule of its own.
+
+pub mod call;
+pub mod envelope;
+pub mod identity;
+pub mod input;
+pub mod mrs;
+pub mod openapi;
+pub mod operator;
+//pub mod presigned;
+pub mod routes;
+pub mod server;
+pub mod system;
+
+pub use server::{Door, House};

@@ -1,0 +1,143 @@
+//! `POST /mrs/tag/add`, `/mrs/tag/remove`, `/mrs/ttl/set` and `/mrs/doom`: changes that bring no content.
+
+use super::{Subject, carry, record_reply};
+use crate::domain::record::{RecordCommand, RecordView};
+use crate::domain::{ErrorTag, Rejection, Tag};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::identity::Intent;
+use crate::http::input::{self, RevisionIn, change_request};
+use crate::http::server::House;
+use crate::journal::Remarks;
+
+change_request! {
+    /// Tags to add or remove.
+    pub(super) struct TagRequest {
+        /// At least one.
+        tags: Option<Vec<String>>,
+        /// The revision last read.
+        #[schema(value_type = Option<u64>)]
+        expected_revision: Option<RevisionIn>,
+    }
+}
+
+change_request! {
+    /// A due time to set or clear.
+    pub(super) struct TtlRequest {
+        /// When the record dooms itself; null for never.
+        #[serde(default, deserialize_with = "input::present")]
+        #[schema(value_type = Option<String>, format = DateTime)]
+        doom_at: Option<Option<String>>,
+        /// The revision last read.
+        #[schema(value_type = Option<u64>)]
+        expected_revision: Option<RevisionIn>,
+    }
+}
+
+change_request! {
+    /// A record to doom.
+    pub(super) struct DoomRequest {
+        /// The revision last read.
+        #[schema(value_type = Option<u64>)]
+        expected_revision: Option<RevisionIn>,
+    }
+}
+
+/// Runs a change: admits the caller, makes the command, carries it out.
+macro_rules! run {
+    ($house:ident, $call:ident, $request:ident, $command:expr) => {{
+        let subject = Subject {
+            orgcode: $request.orgcode.as_deref(),
+            cccode: $request.cccode.as_deref(),
+            container: $request.container.as_deref(),
+            record_id: $request.record_id.as_deref(),
+        };
+        let remarks = $request.remarks();
+        change($house, $call, subject, remarks, || $command).await
+    }};
+}
+
+async fn change(
+    house: &House,
+    call: &mut Call<'_>,
+    subject: Subject<'_>,
+    remarks: Remarks,
+    command: impl FnOnce() -> Result<RecordCommand, Rejection>,
+) -> Result<Reply, Refusal> {
+    let key = subject.admit(house, call, Intent::Write)?.key()?;
+    let remarks = input::remarks(remarks)?;
+    call.note_remarks(&remarks);
+    let carried = house
+        .book
+        .carry(carry(call, key.clone(), command()?, remarks))
+        .await?;
+    record_reply(&key, &carried.record)
+}
+
+fn some_tags(texts: Option<&[String]>) -> Result<Vec<Tag>, Rejection> {
+    match texts {
+        None | Some([]) => Err(Rejection::new(
+            ErrorTag::InvalidTag,
+            "tags is missing: give at least one tag.",
+        )),
+        Some(texts) => input::tags(texts),
+    }
+}
+
+/// Add tags to a record.
+#[utoipa::path(post, path = "/mrs/tag/add", tag = "mrs", request_body = TagRequest,
+    responses((status = 200, description = "The record.", body = inline(crate::http::openapi::Good<RecordView<'static>>))))]
+pub async fn tag_add(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: TagRequest = input::json(&call.body)?;
+    run!(house, call, request, {
+        Ok(RecordCommand::AddTags {
+            tags: some_tags(request.tags.as_deref())?,
+            expected: request.expected_revision.map(|revision| revision.0),
+        })
+    })
+}
+
+/// Remove tags from a record.
+#[utoipa::path(post, path = "/mrs/tag/remove", tag = "mrs", request_body = TagRequest,
+    responses((status = 200, description = "The record.", body = inline(crate::http::openapi::Good<RecordView<'static>>))))]
+pub async fn tag_remove(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: TagRequest = input::json(&call.body)?;
+    run!(house, call, request, {
+        Ok(RecordCommand::RemoveTags {
+            tags: some_tags(request.tags.as_deref())?,
+            expected: request.expected_revision.map(|revision| revision.0),
+        })
+    })
+}
+
+/// Set or clear when a record dooms itself.
+#[utoipa::path(post, path = "/mrs/ttl/set", tag = "mrs", request_body = TtlRequest,
+    responses((status = 200, description = "The record.", body = inline(crate::http::openapi::Good<RecordView<'static>>))))]
+pub async fn ttl_set(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: TtlRequest = input::json(&call.body)?;
+    run!(house, call, request, {
+        let doom_at = request.doom_at.as_ref().ok_or_else(|| {
+            Rejection::new(
+                ErrorTag::InvalidDoomAt,
+                "doom_at is missing: give a time, or null to clear it.",
+            )
+        })?;
+        Ok(RecordCommand::SetTtl {
+            doom_at: doom_at.as_deref().map(input::doom_at).transpose()?,
+            expected: request.expected_revision.map(|revision| revision.0),
+        })
+    })
+}
+
+/// Doom a record, for good.
+#[utoipa::path(post, path = "/mrs/doom", tag = "mrs", request_body = DoomRequest,
+    responses((status = 200, description = "The record, doomed.", body = inline(crate::http::openapi::Good<RecordView<'static>>))))]
+pub async fn doom(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: DoomRequest = input::json(&call.body)?;
+    run!(house, call, request, {
+        Ok(RecordCommand::Doom {
+            reason: request.reason.clone(),
+            expected: request.expected_revision.map(|revision| revision.0),
+        })
+    })
+}

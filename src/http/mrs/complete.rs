@@ -1,0 +1,110 @@
+//! `POST /mrs/record/complete`: make an upload the record's content.
+
+use super::{Subject, carry, content_md5, record_reply};
+use crate::content::ObjectName;
+use crate::content::sign::{ContentToken, Purpose};
+use crate::domain::record::{Complete, RecordCommand, RecordView};
+use crate::domain::{ErrorTag, Md5, Rejection};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::identity::Intent;
+use crate::http::input::{self, RevisionIn, change_request};
+use crate::http::server::House;
+
+change_request! {
+    /// An upload to complete.
+    pub(super) struct CompleteRequest {
+        /// What the put gave.
+        content_token: Option<String>,
+        /// Bytes uploaded.
+        size: Option<u64>,
+        /// MD5 in hex of the bytes uploaded.
+        content_md5: Option<String>,
+        /// The `ETag` the upload answered.
+        etag: Option<String>,
+        /// The content version the upload is to become.
+        #[schema(value_type = Option<u64>)]
+        version: Option<RevisionIn>,
+        /// The revision last read.
+        #[schema(value_type = Option<u64>)]
+        expected_revision: Option<RevisionIn>,
+    }
+}
+
+/// Make an upload the record's content.
+#[utoipa::path(post, path = "/mrs/record/complete", tag = "mrs", request_body = CompleteRequest,
+    responses((status = 200, description = "The record, now active.", body = inline(crate::http::openapi::Good<RecordView<'static>>))))]
+pub async fn complete(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: CompleteRequest = input::json(&call.body)?;
+    let subject = Subject {
+        orgcode: request.orgcode.as_deref(),
+        cccode: request.cccode.as_deref(),
+        container: request.container.as_deref(),
+        record_id: request.record_id.as_deref(),
+    };
+    let key = subject.admit(house, call, Intent::Write)?.key()?;
+    let remarks = input::remarks(request.remarks())?;
+    call.note_remarks(&remarks);
+    let token = request.content_token.as_deref().unwrap_or_default();
+    let token = house
+        .signer
+        .open::<ContentToken>(Purpose::ContentToken, token);
+    let token = token.filter(|token| token.key == key && token.expires_at > house.clock.now());
+    let Some(token) = token else {
+        return Err(Rejection::new(
+            ErrorTag::InvalidContentToken,
+            "content_token is not one for this record, was altered, or has expired; put the record again.",
+        )
+        .into());
+    };
+    let md5 = content_md5(request.content_md5.as_deref())?;
+    let size = request.size.ok_or_else(|| {
+        Rejection::new(
+            ErrorTag::MissingSize,
+            "size is missing: the number of bytes you uploaded.",
+        )
+    })?;
+    check_etag(request.etag.as_deref(), md5)?;
+    let object = ObjectName {
+        org: key.org.clone(),
+        object_id: token.object_id,
+    };
+    let uploaded_size = house
+        .content
+        .size(&object)
+        .map_err(|error| Refusal::Failed(error.to_string()))?;
+    let complete = Complete {
+        object_id: token.object_id,
+        size,
+        md5,
+        uploaded_size,
+        content_version: request.version.map(|version| version.0.0),
+        expected: request.expected_revision.map(|revision| revision.0),
+    };
+    let carried = house
+        .book
+        .carry(carry(
+            call,
+            key.clone(),
+            RecordCommand::Complete(complete),
+            remarks,
+        ))
+        .await?;
+    record_reply(&key, &carried.record)
+}
+
+fn check_etag(etag: Option<&str>, md5: Md5) -> Result<(), Rejection> {
+    let Some(etag) = etag else { return Ok(()) };
+    if etag
+        .trim_matches('"')
+        .eq_ignore_ascii_case(&md5.to_string())
+    {
+        Ok(())
+    } else {
+        Err(Rejection::new(
+            ErrorTag::Md5Mismatch,
+            "etag is not that of the bytes with this content_md5.",
+        )
+        .with_minor("etag"))
+    }
+}

@@ -1,0 +1,158 @@
+//! `GET /mrs/list`: records of an org, filtered, one page at a time.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Subject;
+use crate::content::sign::{Cursor, Purpose};
+use crate::domain::record::{RecordView, Status};
+use crate::domain::{ErrorTag, RecordId, Rejection, Tag};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::identity::Intent;
+use crate::http::input;
+use crate::http::server::House;
+use crate::projections::list::Filter;
+
+/// Records a page has when the caller does not say (MRS overview: "default 8").
+const LIMIT_DEFAULT: usize = 8;
+/// Most records a page has (MRS overview: "clamp 1-256").
+const LIMIT_MAX: usize = 256;
+
+/// Which records, and how many at a time.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// The tenant.
+    orgcode: Option<String>,
+    /// Only of this cost centre.
+    cccode: Option<String>,
+    /// Only of this container.
+    container: Option<String>,
+    /// Only with this tag.
+    tag: Option<String>,
+    /// `active` (the default), `pending_upload`, `doomed` or `all`.
+    status: Option<String>,
+    /// Only ids that begin with this.
+    prefix: Option<String>,
+    /// `true` shows doomed records beside the active; `status` beats it.
+    include_doomed: Option<String>,
+    /// Records a page: 8 by default, 1 to 256.
+    limit: Option<String>,
+    /// Where the page before ended.
+    next_token: Option<String>,
+}
+
+/// One page of records.
+#[derive(Serialize, ToSchema)]
+pub struct ListAnswer<'a> {
+    /// By container, then record id.
+    items: Vec<RecordView<'a>>,
+    /// Records a page.
+    limit: usize,
+    /// Goes on where this page ended; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+/// List records.
+#[utoipa::path(get, path = "/mrs/list", tag = "mrs", params(ListQuery),
+    responses((status = 200, description = "One page.", body = inline(crate::http::openapi::Good<ListAnswer<'static>>))))]
+pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: ListQuery = input::query(call)?;
+    let subject = Subject {
+        orgcode: query.orgcode.as_deref(),
+        cccode: query.cccode.as_deref(),
+        container: query.container.as_deref(),
+        record_id: None,
+    };
+    let admitted = subject.admit(house, call, Intent::Read)?;
+    let prefix = query.prefix.unwrap_or_default();
+    RecordId::check_prefix(&prefix)?;
+    let filter = Filter {
+        org: admitted.org,
+        container: admitted.container,
+        cccode: admitted.cccode,
+        tag: query.tag.as_deref().map(Tag::parse).transpose()?,
+        statuses: statuses(query.status.as_deref(), query.include_doomed.as_deref())?,
+        prefix,
+    };
+    let limit = limit(query.limit.as_deref())?;
+    let digest = digest(&filter);
+    let from = match query.next_token.as_deref() {
+        None => None,
+        Some(token) => Some(cursor(house, token, digest)?),
+    };
+    let page = filter.page(&house.store, from.as_deref(), limit, house.clock.now())?;
+    let next_token = page.next.map(|place| {
+        house.signer.seal(
+            Purpose::ListCursor,
+            &Cursor {
+                filter: digest,
+                place,
+            },
+        )
+    });
+    Reply::of(&ListAnswer {
+        items: page
+            .items
+            .iter()
+            .map(|(key, record)| record.view(key))
+            .collect(),
+        limit,
+        next_token,
+    })
+}
+
+fn statuses(status: Option<&str>, include_doomed: Option<&str>) -> Result<Vec<Status>, Rejection> {
+    let include_doomed = input::flag(include_doomed, "include_doomed")?;
+    match status {
+        Some("active") => Ok(vec![Status::Active]),
+        Some("pending_upload") => Ok(vec![Status::PendingUpload]),
+        Some("doomed") => Ok(vec![Status::Doomed]),
+        Some("all") => Ok(vec![Status::Active, Status::PendingUpload, Status::Doomed]),
+        Some(_) => Err(Rejection::new(
+            ErrorTag::InvalidStatus,
+            "status must be active, pending_upload, doomed or all.",
+        )),
+        None if include_doomed => Ok(vec![Status::Active, Status::Doomed]),
+        None => Ok(vec![Status::Active]),
+    }
+}
+
+fn limit(text: Option<&str>) -> Result<usize, Rejection> {
+    let Some(text) = text else {
+        return Ok(LIMIT_DEFAULT);
+    };
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Rejection::field(
+            "limit",
+            "limit must be a whole number; pages hold 1 to 256 records.",
+        ));
+    }
+    let number = if text.starts_with('-') {
+        0
+    } else {
+        text.parse().unwrap_or(LIMIT_MAX)
+    };
+    Ok(number.clamp(1, LIMIT_MAX))
+}
+
+fn cursor(house: &House, token: &str, digest: [u8; 32]) -> Result<Vec<u8>, Rejection> {
+    let cursor = house.signer.open::<Cursor>(Purpose::ListCursor, token);
+    match cursor.filter(|cursor| cursor.filter == digest) {
+        Some(cursor) => Ok(cursor.place),
+        None => Err(Rejection::new(
+            ErrorTag::InvalidNextToken,
+            "next_token was altered or belongs to a list with other filters; start from the first page.",
+        )),
+    }
+}
+
+fn digest(filter: &Filter) -> [u8; 32] {
+    // Debug output of parsed names is unambiguous: every string in it is quoted.
+    Sha256::digest(format!("{filter:?}")).into()
+}

@@ -1,0 +1,211 @@
+//! The records' routes: one file a verb.
+
+pub mod change;
+pub mod complete;
+pub mod list;
+pub mod put;
+pub mod read;
+
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::call::Call;
+use super::envelope::{Refusal, Reply};
+use super::identity::{self, Intent};
+use super::input;
+use super::server::House;
+use crate::actors::Carry;
+use crate::content::sign::{DownloadGrant, Purpose, UploadGrant};
+use crate::domain::record::{Content, ContentPlace, Record, RecordCommand, RecordKey};
+use crate::domain::{CcCode, ContainerName, ErrorTag, Md5, OrgCode, RecordId, Rejection};
+use crate::journal::{Remarks, Source};
+
+/// How to upload content.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Upload {
+    /// Where to put the gzip bytes; works without other credentials.
+    url: String,
+    /// Always `PUT`.
+    method: &'static str,
+    /// Headers to send with it.
+    headers: serde_json::Value,
+    /// Until when it works.
+    #[schema(format = DateTime)]
+    expires_at: String,
+    /// Seconds it works for, from when it was made.
+    expires_in: u64,
+}
+
+/// How to download content.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Download {
+    /// Where to get the gzip bytes; works without other credentials.
+    url: String,
+    /// Always `GET`.
+    method: &'static str,
+    /// Until when it works.
+    #[schema(format = DateTime)]
+    expires_at: String,
+    /// Seconds it works for, from now.
+    expires_in: u64,
+    /// Always `gzip`.
+    content_encoding: &'static str,
+    /// MD5 in hex of the gzip bytes.
+    content_md5: String,
+    /// Bytes of gzip.
+    size: u64,
+}
+
+impl Upload {
+    fn of(house: &House, grant: &UploadGrant) -> Self {
+        let token = house.signer.seal(Purpose::UploadUrl, grant);
+        Self {
+            url: format!("{}/content/{token}", house.public_url),
+            method: "PUT",
+            headers: json!({"Content-Type": grant.content_type, "Content-Encoding": "gzip"}),
+            expires_at: grant.expires_at.to_string(),
+            expires_in: house.mrs.upload_url_seconds,
+        }
+    }
+}
+
+impl Download {
+    fn of(house: &House, org: &OrgCode, content: &Content, object_id: uuid::Uuid) -> Self {
+        let seconds = house.mrs.download_url_seconds;
+        let lifetime_ms = i64::try_from(seconds)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1_000);
+        let grant = DownloadGrant {
+            org: org.clone(),
+            object_id,
+            content_type: content.content_type.clone(),
+            size: content.size,
+            md5: content.md5,
+            expires_at: house.clock.now().plus_millis(lifetime_ms),
+        };
+        let token = house.signer.seal(Purpose::DownloadUrl, &grant);
+        Self {
+            url: format!("{}/content/{token}", house.public_url),
+            method: "GET",
+            expires_at: grant.expires_at.to_string(),
+            expires_in: seconds,
+            content_encoding: "gzip",
+            content_md5: content.md5.to_string(),
+            size: content.size,
+        }
+    }
+}
+
+/// The fields that name what a call is about.
+struct Subject<'a> {
+    orgcode: Option<&'a str>,
+    cccode: Option<&'a str>,
+    container: Option<&'a str>,
+    record_id: Option<&'a str>,
+}
+
+/// A call's subject, parsed, after the caller was admitted to the org.
+struct Admitted {
+    org: OrgCode,
+    cccode: Option<CcCode>,
+    container: Option<ContainerName>,
+    record_id: Option<RecordId>,
+}
+
+impl Subject<'_> {
+    /// The org first, then whether it is the caller's, and only then everything else.
+    fn admit(
+        &self,
+        house: &House,
+        call: &mut Call<'_>,
+        intent: Intent,
+    ) -> Result<Admitted, Refusal> {
+        let org = input::org(call, self.orgcode)?;
+        call.note_org(&org);
+        match &call.principal {
+            Some(principal) => identity::admit(house, principal, &org, intent)?,
+            None => {
+                return Err(Refusal::Failed(
+                    "a tenant route without a principal".to_owned(),
+                ));
+            }
+        }
+        let cccode = input::cccode(call, self.cccode)?;
+        call.note_cccode(cccode.as_ref());
+        Ok(Admitted {
+            org,
+            cccode,
+            container: self.container.map(ContainerName::parse).transpose()?,
+            record_id: self.record_id.map(RecordId::parse).transpose()?,
+        })
+    }
+}
+
+impl Admitted {
+    fn container(&self) -> Result<ContainerName, Rejection> {
+        let missing = || Rejection::new(ErrorTag::InvalidContainer, "container is missing.");
+        self.container.clone().ok_or_else(missing)
+    }
+
+    /// The record the call names.
+    fn key(&self) -> Result<RecordKey, Rejection> {
+        let missing = || Rejection::new(ErrorTag::InvalidRecordId, "record_id is missing.");
+        Ok(RecordKey {
+            org: self.org.clone(),
+            container: self.container()?,
+            record_id: self.record_id.clone().ok_or_else(missing)?,
+        })
+    }
+}
+
+/// A carry without content and idempotency, from this call.
+fn carry(call: &Call<'_>, key: RecordKey, command: RecordCommand, remarks: Remarks) -> Carry {
+    Carry {
+        key,
+        command: Ok(command),
+        payload: None,
+        idempotency: None,
+        by: call
+            .principal
+            .as_ref()
+            .map_or_else(String::new, |principal| principal.user_id.clone()),
+        request_id: call.trace.request_id.clone(),
+        source: Source::Gateway,
+        remarks,
+    }
+}
+
+/// The answer that shows one record.
+fn record_reply(key: &RecordKey, record: &Record) -> Result<Reply, Refusal> {
+    Ok(Reply::of(&record.view(key))?.at(record.revision))
+}
+
+/// Adds a member to a serialized object.
+fn add_member(object: &mut Vec<u8>, name: &str, json: &[u8]) {
+    if object.last() == Some(&b'}') {
+        object.pop();
+        object.extend_from_slice(b",\"");
+        object.extend_from_slice(name.as_bytes());
+        object.extend_from_slice(b"\":");
+        object.extend_from_slice(json);
+        object.push(b'}');
+    }
+}
+
+/// A required MD5 field.
+fn content_md5(text: Option<&str>) -> Result<Md5, Rejection> {
+    Md5::parse(input::required(
+        text,
+        ErrorTag::MissingContentMd5,
+        "content_md5",
+    )?)
+}
+
+/// Where an object is, when the content is one.
+fn object_of(content: &Content) -> Option<uuid::Uuid> {
+    match content.place {
+        ContentPlace::Object(object_id) => Some(object_id),
+        ContentPlace::Inline(_) => None,
+    }
+}

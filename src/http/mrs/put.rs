@@ -1,0 +1,397 @@
+//! `POST /mrs/record`: create a record, or put other content over it.
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use super::{Admitted, Subject, Upload, add_member, carry, content_md5};
+use crate::clock;
+use crate::content::sign::{ContentToken, Purpose, UploadGrant};
+use crate::domain::container::Idempotency;
+use crate::domain::record::{
+    INLINE_BYTES_MAX, INLINE_CONTENT_TYPE, NewContent, OBJECT_BYTES_MAX, Put, Record,
+    RecordCommand, RecordKey, RecordView,
+};
+use crate::domain::{ErrorTag, Md5, RecordId, Rejection};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::identity::Intent;
+use crate::http::input::{self, RevisionIn, change_request};
+use crate::http::server::House;
+
+/// How long after its upload url a content token still completes, so that an upload begun in time can end.
+const COMPLETE_GRACE_MS: i64 = 60 * 60 * 1_000;
+/// Longest media type taken.
+const CONTENT_TYPE_CHARS_MAX: usize = 255;
+/// Longest idempotency key (MRS overview: "ASCII <= 128").
+const IDEMPOTENCY_KEY_CHARS_MAX: usize = 128;
+
+change_request! {
+    /// A record to create, or content to put over one.
+    pub(super) struct PutRequest {
+        /// The content's media type, before gzip.
+        content_type: Option<String>,
+        /// `inline` or `presign`; inline when `payload` is there.
+        mode: Option<String>,
+        /// Inline content: any JSON, at most 262,144 bytes.
+        #[schema(value_type = Option<serde_json::Value>)]
+        #[serde(default, deserialize_with = "raw")]
+        payload: Option<Box<RawValue>>,
+        /// MD5 in hex: of the payload's bytes, or of the gzip bytes to be uploaded.
+        content_md5: Option<String>,
+        /// Bytes: of the payload, or of the gzip to be uploaded (1 to 134,217,728).
+        size: Option<u64>,
+        /// Only `gzip`, for uploads.
+        content_encoding: Option<String>,
+        /// The set of tags, at most 20.
+        tags: Option<Vec<String>>,
+        /// When it dooms itself.
+        #[schema(format = DateTime)]
+        doom_at: Option<String>,
+        /// Makes repeating the request harmless for 24 hours.
+        #[schema(max_length = 128)]
+        idempotency_key: Option<String>,
+        /// The revision last read; needed over an existing record.
+        #[schema(value_type = Option<u64>)]
+        expected_revision: Option<RevisionIn>,
+    }
+}
+
+/// Keeps a payload of `null` apart from none.
+fn raw<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Box<RawValue>>, D::Error> {
+    serde::Deserialize::deserialize(deserializer).map(Some)
+}
+
+/// The record, and how to upload its content when that is still to come.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the answer, which is written without a copy"
+)]
+pub struct PutAnswer<'a> {
+    #[schema(inline)]
+    #[serde(flatten)]
+    record: RecordView<'a>,
+    /// How to upload, with mode `presign`.
+    upload: Option<Upload>,
+    /// What completes the upload, with mode `presign`.
+    content_token: Option<String>,
+}
+
+/// Create a record, or put other content over it.
+#[utoipa::path(post, path = "/mrs/record", tag = "mrs", request_body = PutRequest,
+    responses((status = 200, description = "The record.", body = inline(crate::http::openapi::Good<PutAnswer<'static>>))))]
+pub async fn put(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: PutRequest = input::json(&call.body)?;
+    let subject = Subject {
+        orgcode: request.orgcode.as_deref(),
+        cccode: request.cccode.as_deref(),
+        container: request.container.as_deref(),
+        record_id: request.record_id.as_deref(),
+    };
+    let admitted = subject.admit(house, call, Intent::Write)?;
+    let container = admitted.container()?;
+    let idempotency_key = request
+        .idempotency_key
+        .as_deref()
+        .map(check_key)
+        .transpose()?;
+    let idempotency = match idempotency_key {
+        Some(key) => Some(idempotency(&admitted, container.as_str(), key, &call.body)?),
+        None => None,
+    };
+    let record_id = match (&admitted.record_id, &idempotency) {
+        (Some(record_id), _) => record_id.clone(),
+        (None, Some(idempotency)) => derived_id(&idempotency.scope)?,
+        (None, None) => RecordId::parse(&clock::ordered_uuid(house.clock.now()).to_string())?,
+    };
+    let key = RecordKey {
+        org: admitted.org.clone(),
+        container,
+        record_id,
+    };
+    let remarks = input::remarks(request.remarks());
+    let put = remarks
+        .clone()
+        .and_then(|_| command(house, &request, &admitted, &key));
+    let remarks = remarks.unwrap_or_default();
+    call.note_remarks(&remarks);
+    let payload = request
+        .payload
+        .map(|payload| Bytes::from(Box::<str>::from(payload).into_boxed_bytes()));
+    let mut carry = carry(call, key.clone(), RecordCommand::DoomIfDue, remarks);
+    carry.command = put.map(RecordCommand::Put);
+    carry.payload = payload.filter(|_| carry.command.is_ok());
+    carry.idempotency = idempotency;
+    let carried = house.book.carry(carry).await?;
+    let mut reply = answer(house, &key, &carried.record)?;
+    reply.replayed = carried.replayed;
+    Ok(reply)
+}
+
+fn answer(house: &House, key: &RecordKey, record: &Record) -> Result<Reply, Refusal> {
+    let mut reply = super::record_reply(key, record)?;
+    if let Some(upload) = &record.upload
+        && let Some(object_id) = super::object_of(&upload.content)
+    {
+        let grant = UploadGrant {
+            key: key.clone(),
+            object_id,
+            content_type: upload.content.content_type.clone(),
+            size: upload.content.size,
+            md5: upload.content.md5,
+            expires_at: upload.expires_at,
+        };
+        let token = ContentToken {
+            key: key.clone(),
+            object_id,
+            expires_at: upload.expires_at.plus_millis(COMPLETE_GRACE_MS),
+        };
+        let token = house.signer.seal(Purpose::ContentToken, &token);
+        let upload = Reply::of(&Upload::of(house, &grant))?.data;
+        add_member(&mut reply.data, "upload", &upload);
+        add_member(&mut reply.data, "content_token", &Reply::of(&token)?.data);
+    }
+    Ok(reply)
+}
+
+/// Everything the request says, checked; what it says wrong is a refusal that an idempotency key remembers.
+fn command(
+    house: &House,
+    request: &PutRequest,
+    admitted: &Admitted,
+    key: &RecordKey,
+) -> Result<Put, Rejection> {
+    Ok(Put {
+        key: key.clone(),
+        cccode: admitted.cccode.clone(),
+        tags: request.tags.as_deref().map(input::tags).transpose()?,
+        doom_at: request.doom_at.as_deref().map(input::doom_at).transpose()?,
+        content: content(house, request)?,
+        expected: request.expected_revision.map(|revision| revision.0),
+    })
+}
+
+fn content(house: &House, request: &PutRequest) -> Result<NewContent, Rejection> {
+    let content_type = input::required(
+        request.content_type.as_deref(),
+        ErrorTag::InvalidInput,
+        "content_type",
+    )?;
+    let inline = match request.mode.as_deref() {
+        None => request.payload.is_some(),
+        Some("inline") => true,
+        Some("presign") => false,
+        Some(_) => {
+            return Err(Rejection::field(
+                "mode",
+                "mode must be \"inline\" or \"presign\".",
+            ));
+        }
+    };
+    match (&request.payload, inline) {
+        (Some(payload), true) => inline_content(request, content_type, payload.get()),
+        (None, true) => Err(Rejection::field(
+            "payload",
+            "mode \"inline\" needs a payload.",
+        )),
+        (Some(_), false) => Err(Rejection::field(
+            "payload",
+            "mode \"presign\" takes no payload; upload it instead.",
+        )),
+        (None, false) => upload_content(house, request, content_type),
+    }
+}
+
+fn inline_content(
+    request: &PutRequest,
+    content_type: &str,
+    payload: &str,
+) -> Result<NewContent, Rejection> {
+    if content_type != INLINE_CONTENT_TYPE {
+        return Err(Rejection::new(
+            ErrorTag::UnsupportedContentType,
+            "Inline content must have content_type application/json; use mode \"presign\" for anything else.",
+        ));
+    }
+    if payload.len() > INLINE_BYTES_MAX {
+        let message = format!(
+            "The payload is over {INLINE_BYTES_MAX} bytes; gzip it and use mode \"presign\"."
+        );
+        return Err(match request.mode {
+            Some(_) => Rejection::new(ErrorTag::InlineTooLarge, message),
+            None => Rejection::new(ErrorTag::GzipRequired, message).with_minor("inline-too-large"),
+        });
+    }
+    if request
+        .content_encoding
+        .as_deref()
+        .is_some_and(|encoding| encoding != "identity")
+    {
+        return Err(Rejection::field(
+            "content_encoding",
+            "An inline payload is plain JSON; leave content_encoding out.",
+        ));
+    }
+    input::check_depth(payload)?;
+    let md5 = Md5::of(payload.as_bytes());
+    if let Some(given) = request.content_md5.as_deref()
+        && Md5::parse(given)? != md5
+    {
+        return Err(Rejection::new(
+            ErrorTag::Md5Mismatch,
+            "content_md5 is not the MD5 of the payload's bytes.",
+        )
+        .with_detail("payload_md5", md5.to_string()));
+    }
+    let size = payload.len() as u64;
+    if request.size.is_some_and(|given| given != size) {
+        return Err(Rejection::new(
+            ErrorTag::SizeMismatch,
+            "size is not the number of bytes of the payload.",
+        )
+        .with_detail("payload_size", size));
+    }
+    Ok(NewContent::Inline { size, md5 })
+}
+
+fn upload_content(
+    house: &House,
+    request: &PutRequest,
+    content_type: &str,
+) -> Result<NewContent, Rejection> {
+    check_content_type(content_type)?;
+    if request
+        .content_encoding
+        .as_deref()
+        .is_some_and(|encoding| encoding != "gzip")
+    {
+        return Err(Rejection::new(
+            ErrorTag::GzipRequired,
+            "Uploads are gzip; set content_encoding to gzip or leave it out.",
+        ));
+    }
+    let md5 = content_md5(request.content_md5.as_deref())?;
+    let size = match request.size {
+        None => {
+            return Err(Rejection::new(
+                ErrorTag::MissingSize,
+                "size is missing: the number of gzip bytes you will upload.",
+            ));
+        }
+        Some(0) => return Err(Rejection::field("size", "size must be at least 1.")),
+        Some(size) if size > OBJECT_BYTES_MAX => {
+            return Err(Rejection::new(
+                ErrorTag::TooLarge,
+                format!("size is over {OBJECT_BYTES_MAX} bytes, the most one record may hold."),
+            )
+            .with_minor("size"));
+        }
+        Some(size) => size,
+    };
+    let lifetime_ms = i64::try_from(house.mrs.upload_url_seconds)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(1_000);
+    Ok(NewContent::Upload {
+        content_type: content_type.to_owned(),
+        size,
+        md5,
+        object_id: clock::random_uuid(),
+        expires_at: house.clock.now().plus_millis(lifetime_ms),
+    })
+}
+
+/// A media type as RFC 9110 section 8.3 writes it, in characters that a header can carry.
+fn check_content_type(text: &str) -> Result<(), Rejection> {
+    let token = |text: &str| {
+        let special = b"!#$%&'*+-.^_`|~";
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || special.contains(&byte))
+    };
+    let essence = text.split(';').next().unwrap_or_default().trim_end();
+    let good = text.len() <= CONTENT_TYPE_CHARS_MAX
+        && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+        && essence
+            .split_once('/')
+            .is_some_and(|(kind, subtype)| token(kind) && token(subtype));
+    if good {
+        Ok(())
+    } else {
+        Err(Rejection::new(
+            ErrorTag::UnsupportedContentType,
+            "content_type must be a media type such as application/octet-stream.",
+        ))
+    }
+}
+
+fn check_key(key: &str) -> Result<&str, Rejection> {
+    let good = (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len())
+        && key.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if good {
+        Ok(key)
+    } else {
+        Err(Rejection::new(
+            ErrorTag::InvalidIdempotencyKey,
+            "idempotency_key must be 1 to 128 printable ASCII characters.",
+        ))
+    }
+}
+
+fn idempotency(
+    admitted: &Admitted,
+    container: &str,
+    key: &str,
+    body: &[u8],
+) -> Result<Idempotency, Refusal> {
+    let body = std::str::from_utf8(body).map_err(|error| Refusal::Failed(error.to_string()))?;
+    let cccode = admitted
+        .cccode
+        .as_ref()
+        .map_or_else(|| "null".to_owned(), |cccode| format!("\"{cccode}\""));
+    let fingerprint = input::fingerprint(&[("body", body), ("cccode", &cccode)]);
+    let mut scope = Sha256::new();
+    let parts = match &admitted.record_id {
+        // The key itself stays in the scope: each is remembered by its own.
+        Some(record_id) => [
+            "record",
+            admitted.org.as_str(),
+            container,
+            record_id.as_str(),
+            key,
+        ],
+        None => ["key", admitted.org.as_str(), container, key, ""],
+    };
+    for part in parts {
+        scope.update((part.len() as u64).to_be_bytes());
+        scope.update(part);
+    }
+    Ok(Idempotency {
+        scope: hex::encode(scope.finalize()),
+        fingerprint: fingerprint.map_err(|_| {
+            Rejection::new(
+                ErrorTag::InvalidJson,
+                format!(
+                    "The body is nested deeper than {} levels.",
+                    input::JSON_DEPTH_MAX
+                ),
+            )
+        })?,
+    })
+}
+
+/// The id of a record that was given none but an idempotency key: a UUID (version 8, RFC 9562) made of the scope.
+fn derived_id(scope: &str) -> Result<RecordId, Rejection> {
+    let digest = Sha256::digest(scope);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    RecordId::parse(
+        &uuid::Builder::from_custom_bytes(bytes)
+            .into_uuid()
+            .to_string(),
+    )
+}

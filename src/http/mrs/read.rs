@@ -1,0 +1,284 @@
+//! `GET /mrs/record`, `/mrs/record/meta`, `/mrs/head` and `/mrs/stat`: one record, now or as of a time.
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{Download, Subject, add_member, record_reply};
+use crate::domain::record::{Content, ContentPlace, Record, RecordKey, RecordView, Status};
+use crate::domain::{ErrorTag, Rejection, Revision, Timestamp};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::identity::Intent;
+use crate::http::input;
+use crate::http::server::House;
+use crate::projections::{RecordName, records, runner};
+
+/// Which record, in which state.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RecordQuery {
+    /// The tenant.
+    orgcode: Option<String>,
+    /// The cost centre.
+    cccode: Option<String>,
+    /// The container.
+    container: Option<String>,
+    /// The record's id.
+    record_id: Option<String>,
+    /// `true` tells a doomed record (409 `doomed`) from one that never was (404).
+    include_doomed: Option<String>,
+    /// An earlier content version.
+    version: Option<String>,
+    /// The record as it was at a time.
+    #[param(format = DateTime)]
+    as_of: Option<String>,
+}
+
+/// Which record, in which state.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct MetaQuery {
+    /// The tenant.
+    orgcode: Option<String>,
+    /// The cost centre.
+    cccode: Option<String>,
+    /// The container.
+    container: Option<String>,
+    /// The record's id.
+    record_id: Option<String>,
+    /// `true` shows a doomed record too.
+    include_doomed: Option<String>,
+    /// The record as it was at a time.
+    #[param(format = DateTime)]
+    as_of: Option<String>,
+}
+
+/// Which record.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct HeadQuery {
+    /// The tenant.
+    orgcode: Option<String>,
+    /// The cost centre.
+    cccode: Option<String>,
+    /// The container.
+    container: Option<String>,
+    /// The record's id.
+    record_id: Option<String>,
+}
+
+/// The record with its content, or with how to download it.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the answer, which is written without a copy"
+)]
+pub struct RecordAnswer<'a> {
+    #[schema(inline)]
+    #[serde(flatten)]
+    record: RecordView<'a>,
+    /// Inline content, byte for byte as it was put.
+    content: Option<serde_json::Value>,
+    /// How to download other content.
+    download: Option<Download>,
+}
+
+/// What is to be known of a record at least.
+#[derive(Serialize, ToSchema)]
+pub struct HeadAnswer<'a> {
+    exists: bool,
+    record_id: &'a str,
+    container: &'a str,
+    status: Status,
+    #[schema(value_type = u64)]
+    revision: Revision,
+    content_type: &'a str,
+    content_size: u64,
+    #[schema(format = DateTime)]
+    updated_at: String,
+}
+
+/// The service's state.
+#[derive(Serialize, ToSchema)]
+pub struct StatAnswer {
+    service: &'static str,
+    status: &'static str,
+}
+
+/// Read a record with its content.
+#[utoipa::path(get, path = "/mrs/record", tag = "mrs", params(RecordQuery),
+    responses((status = 200, description = "The record and its content.", body = inline(crate::http::openapi::Good<RecordAnswer<'static>>))))]
+pub async fn record(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: RecordQuery = input::query(call)?;
+    let subject = Subject {
+        orgcode: query.orgcode.as_deref(),
+        cccode: query.cccode.as_deref(),
+        container: query.container.as_deref(),
+        record_id: query.record_id.as_deref(),
+    };
+    let key = subject.admit(house, call, Intent::Read)?.key()?;
+    let include_doomed = input::flag(query.include_doomed.as_deref(), "include_doomed")?;
+    let as_of = as_of(house, query.as_of.as_deref())?;
+    let record = find(house, &key, as_of)?;
+    match record.status {
+        Status::Active => {}
+        Status::Doomed if include_doomed => {
+            return Err(Rejection::new(
+                ErrorTag::Doomed,
+                "The record is doomed; its content is not given out.",
+            )
+            .into());
+        }
+        Status::Doomed => return Err(Rejection::not_found().into()),
+        Status::PendingUpload => {
+            return Err(Rejection::new(
+                ErrorTag::InvalidState,
+                "The record has no content yet: its upload has not been completed.",
+            )
+            .into());
+        }
+    }
+    let content = match query.version.as_deref() {
+        None => record.content.clone(),
+        Some(version) => content_version(house, &key, &record, version)?,
+    };
+    let shown = Record { content, ..record };
+    with_content(house, &key, &shown)
+}
+
+fn with_content(house: &House, key: &RecordKey, record: &Record) -> Result<Reply, Refusal> {
+    let mut reply = record_reply(key, record)?;
+    match record.content.place {
+        ContentPlace::Inline(position) => {
+            let payload = house.journal.payload(position)?;
+            let payload = payload.ok_or_else(|| {
+                Refusal::Failed(format!("the payload of position {position} is gone"))
+            })?;
+            add_member(&mut reply.data, "content", &payload);
+        }
+        ContentPlace::Object(object_id) => {
+            let download = Download::of(house, &key.org, &record.content, object_id);
+            add_member(&mut reply.data, "download", &Reply::of(&download)?.data);
+        }
+    }
+    Ok(reply)
+}
+
+/// Read what is known about a record, without its content.
+#[utoipa::path(get, path = "/mrs/record/meta", tag = "mrs", params(MetaQuery),
+    responses((status = 200, description = "The record.", body = inline(crate::http::openapi::Good<RecordView<'static>>))))]
+pub async fn meta(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: MetaQuery = input::query(call)?;
+    let subject = Subject {
+        orgcode: query.orgcode.as_deref(),
+        cccode: query.cccode.as_deref(),
+        container: query.container.as_deref(),
+        record_id: query.record_id.as_deref(),
+    };
+    let key = subject.admit(house, call, Intent::Read)?.key()?;
+    let include_doomed = input::flag(query.include_doomed.as_deref(), "include_doomed")?;
+    let as_of = as_of(house, query.as_of.as_deref())?;
+    let record = find(house, &key, as_of)?;
+    if record.status == Status::Doomed && !include_doomed {
+        return Err(Rejection::not_found().into());
+    }
+    record_reply(&key, &record)
+}
+
+/// Ask whether a record is there.
+#[utoipa::path(get, path = "/mrs/head", tag = "mrs", params(HeadQuery),
+    responses((status = 200, description = "It is there.", body = inline(crate::http::openapi::Good<HeadAnswer<'static>>))))]
+pub async fn head(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: HeadQuery = input::query(call)?;
+    let subject = Subject {
+        orgcode: query.orgcode.as_deref(),
+        cccode: query.cccode.as_deref(),
+        container: query.container.as_deref(),
+        record_id: query.record_id.as_deref(),
+    };
+    let key = subject.admit(house, call, Intent::Read)?.key()?;
+    let record = find(house, &key, None)?;
+    if record.status == Status::Doomed {
+        return Err(Rejection::not_found().into());
+    }
+    let answer = HeadAnswer {
+        exists: true,
+        record_id: key.record_id.as_str(),
+        container: key.container.as_str(),
+        status: record.status,
+        revision: record.revision,
+        content_type: &record.content.content_type,
+        content_size: record.content.size,
+        updated_at: record.updated_at.to_string(),
+    };
+    Ok(Reply::of(&answer)?.at(record.revision))
+}
+
+/// Ask whether the service works.
+#[utoipa::path(get, path = "/mrs/stat", tag = "mrs",
+    responses((status = 200, description = "It does.", body = inline(crate::http::openapi::Good<StatAnswer>))))]
+pub async fn stat(house: &House, _: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let status = match house.journal.health() {
+        crate::journal::Health::Open => "ok",
+        crate::journal::Health::ReadOnly(_) => "read-only",
+    };
+    Reply::of(&StatAnswer {
+        service: "mrs",
+        status,
+    })
+}
+
+/// A record as it reads now, or as it read at a time.
+fn find(house: &House, key: &RecordKey, as_of: Option<Timestamp>) -> Result<Record, Refusal> {
+    let record = match as_of {
+        None => records::find(&house.store, RecordName::from(key))?,
+        Some(at) => runner::record_when(&*house.journal, key, |body| body.origin.at <= at)?,
+    };
+    let now = as_of.unwrap_or_else(|| house.clock.now());
+    match record {
+        Some(record) => Ok(record.as_of(now)),
+        None => Err(Rejection::not_found().into()),
+    }
+}
+
+fn as_of(house: &House, text: Option<&str>) -> Result<Option<Timestamp>, Rejection> {
+    let Some(text) = text else { return Ok(None) };
+    match Timestamp::parse(text) {
+        Some(at) if at <= house.clock.now() => Ok(Some(at)),
+        Some(_) => Err(Rejection::field("as_of", "as_of lies in the future.")),
+        None => Err(Rejection::field(
+            "as_of",
+            "as_of must be an RFC 3339 time such as 2027-01-31T12:00:00Z.",
+        )),
+    }
+}
+
+/// The content a record had as one of its versions: from the stream's history.
+fn content_version(
+    house: &House,
+    key: &RecordKey,
+    record: &Record,
+    text: &str,
+) -> Result<Content, Refusal> {
+    let version: u64 = text.parse().map_err(|_| {
+        Rejection::field(
+            "version",
+            "version must be a content version, a whole number from 1.",
+        )
+    })?;
+    if version == record.content.version {
+        return Ok(record.content.clone());
+    }
+    let revision = record.revision.0;
+    let mut found = None;
+    runner::fold_record(&*house.journal, key, |_, seen| {
+        if seen.status == Status::Active && seen.content.version == version {
+            found = Some(seen.content.clone());
+        }
+        seen.revision.0 < revision
+    })?;
+    found.ok_or_else(|| Rejection::not_found().into())
+}

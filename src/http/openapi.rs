@@ -1,0 +1,217 @@
+//! The OpenAPI document, made from the handlers.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::{OpenApi, ToSchema};
+
+use super::envelope::{Build, Refusal, Reply, Stats};
+use super::server::Door;
+use crate::domain::ErrorTag;
+
+/// The envelope of a good answer.
+#[derive(Serialize, ToSchema)]
+pub struct Good<T> {
+    /// Always `true`.
+    success: bool,
+    /// The answer itself.
+    data: T,
+    /// Revision of the one record in `data`; absent for lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    /// Which build answered.
+    build: Build,
+    /// Facts about the call.
+    stats: Stats<'static>,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Metarecord",
+        description = "A self-hosted, event-sourced store of tenants' records."
+    ),
+    paths(
+        super::mrs::put::put,
+        super::mrs::complete::complete,
+        super::mrs::read::record,
+        super::mrs::read::meta,
+        super::mrs::read::head,
+        super::mrs::list::list,
+        super::mrs::change::tag_add,
+        super::mrs::change::tag_remove,
+        super::mrs::change::ttl_set,
+        super::mrs::change::doom,
+        super::mrs::read::stat,
+        super::system::health,
+        super::system::ready,
+        openapi,
+    )
+)]
+struct Document;
+
+/// Which tags each route may answer with, beside the ones of every route.
+const TENANT_TAGS: &[ErrorTag] = &[
+    ErrorTag::InvalidInput,
+    ErrorTag::InvalidOrgcode,
+    ErrorTag::InvalidCccode,
+    ErrorTag::InvalidContainer,
+    ErrorTag::InvalidSession,
+    ErrorTag::OrgReadBlocked,
+    ErrorTag::NotFound,
+];
+const RECORD_TAGS: &[ErrorTag] = &[ErrorTag::InvalidRecordId];
+const CHANGE_TAGS: &[ErrorTag] = &[
+    ErrorTag::InvalidJson,
+    ErrorTag::OrgWriteBlocked,
+    ErrorTag::Doomed,
+    ErrorTag::Conflict,
+    ErrorTag::ExpectedRevisionRequired,
+];
+const PUT_TAGS: &[ErrorTag] = &[
+    ErrorTag::InvalidTag,
+    ErrorTag::InvalidDoomAt,
+    ErrorTag::InvalidIdempotencyKey,
+    ErrorTag::UnsupportedContentType,
+    ErrorTag::InlineTooLarge,
+    ErrorTag::TooLarge,
+    ErrorTag::GzipRequired,
+    ErrorTag::MissingContentMd5,
+    ErrorTag::InvalidContentMd5,
+    ErrorTag::MissingSize,
+    ErrorTag::SizeMismatch,
+    ErrorTag::Md5Mismatch,
+    ErrorTag::IdempotencyConflict,
+];
+const COMPLETE_TAGS: &[ErrorTag] = &[
+    ErrorTag::InvalidContentToken,
+    ErrorTag::MissingContentMd5,
+    ErrorTag::InvalidContentMd5,
+    ErrorTag::MissingSize,
+    ErrorTag::SizeMismatch,
+    ErrorTag::Md5Mismatch,
+    ErrorTag::Md5Missing,
+];
+const LIST_TAGS: &[ErrorTag] = &[
+    ErrorTag::InvalidTag,
+    ErrorTag::InvalidStatus,
+    ErrorTag::InvalidNextToken,
+];
+const EVERY_TAG: &[ErrorTag] = &[
+    ErrorTag::Throttled,
+    ErrorTag::InternalError,
+    ErrorTag::Unavailable,
+];
+
+fn tags_of(method: &str, path: &str) -> Vec<ErrorTag> {
+    let mut tags = EVERY_TAG.to_vec();
+    if path == "/mrs/stat" {
+        tags.push(ErrorTag::InvalidSession);
+    } else if path.starts_with("/mrs/") {
+        tags.extend(TENANT_TAGS);
+        if path != "/mrs/list" {
+            tags.extend(RECORD_TAGS);
+        }
+        if method == "post" {
+            tags.extend(CHANGE_TAGS);
+        }
+    }
+    tags.extend(match (method, path) {
+        ("post", "/mrs/record") => PUT_TAGS,
+        ("post", "/mrs/record/complete") => COMPLETE_TAGS,
+        ("get", "/mrs/list") => LIST_TAGS,
+        ("get", "/mrs/record") => &[ErrorTag::Doomed, ErrorTag::InvalidState],
+        ("post", "/mrs/tag/add" | "/mrs/tag/remove") => &[ErrorTag::InvalidTag],
+        ("post", "/mrs/ttl/set") => &[ErrorTag::InvalidDoomAt],
+        _ => &[],
+    });
+    tags
+}
+
+/// The whole document.
+///
+/// # Errors
+/// When it cannot be serialized.
+pub fn document() -> Result<Value, serde_json::Error> {
+    let mut document = serde_json::to_value(Document::openapi())?;
+    let schemas = &mut document["components"]["schemas"];
+    schemas["Error"] = error_schema();
+    document["components"]["securitySchemes"] = json!({
+        "session": {"type": "apiKey", "in": "header", "name": "x-session-guid"},
+    });
+    if let Some(paths) = document["paths"].as_object_mut() {
+        for (path, methods) in paths {
+            for (method, operation) in methods.as_object_mut().into_iter().flatten() {
+                describe_errors(method, path, operation);
+            }
+        }
+    }
+    Ok(document)
+}
+
+fn describe_errors(method: &str, path: &str, operation: &mut Value) {
+    let mut by_status = std::collections::BTreeMap::<u16, Vec<&str>>::new();
+    for tag in tags_of(method, path) {
+        by_status
+            .entry(tag.status())
+            .or_default()
+            .push(tag.as_str());
+    }
+    if method == "post" {
+        by_status
+            .entry(413)
+            .or_default()
+            .push(ErrorTag::TooLarge.as_str());
+    }
+    for (status, tags) in by_status {
+        operation["responses"][status.to_string()] = json!({
+            "description": format!("`{}`", tags.join("`, `")),
+            "content": {"application/json": {"schema": {"allOf": [
+                {"$ref": "#/components/schemas/Error"},
+                {"properties": {"error": {"properties": {"major": {"properties": {"tag": {"enum": tags}}}}}}},
+            ]}}},
+        });
+    }
+    if path.starts_with("/mrs/") {
+        operation["security"] = json!([{"session": []}]);
+    }
+}
+
+fn error_schema() -> Value {
+    let tags: Vec<_> = ErrorTag::ALL.iter().map(|tag| tag.as_str()).collect();
+    json!({
+        "type": "object",
+        "description": "The envelope of a bad answer.",
+        "required": ["success", "error", "build", "stats"],
+        "properties": {
+            "success": {"type": "boolean", "const": false},
+            "error": {
+                "type": "object",
+                "required": ["major"],
+                "properties": {
+                    "major": {
+                        "type": "object",
+                        "required": ["tag", "message"],
+                        "properties": {
+                            "tag": {"type": "string", "enum": tags},
+                            "message": {"type": "object", "properties": {"en_US": {"type": "string"}}, "required": ["en_US"]},
+                        },
+                    },
+                    "minor": {"type": "object", "properties": {"tag": {"type": "string"}}, "required": ["tag"]},
+                    "details": {"type": "object"},
+                },
+            },
+            "build": {"$ref": "#/components/schemas/Build"},
+            "stats": {"$ref": "#/components/schemas/Stats"},
+        },
+    })
+}
+
+/// Read this document.
+#[utoipa::path(get, path = "/openapi.json", tag = "system",
+    responses((status = 200, description = "The OpenAPI document itself, without an envelope.", body = Value)))]
+pub fn openapi(_: &Door) -> Result<Reply, Refusal> {
+    let document = document().map_err(|error| Refusal::Failed(error.to_string()))?;
+    let mut reply = Reply::of(&document)?;
+    reply.bare = true;
+    Ok(reply)
+}

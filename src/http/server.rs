@@ -1,0 +1,250 @@
+//! The gateway's listener: from a request's head to the answer's last byte.
+
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+
+use actix_web::http::Method;
+use actix_web::web::{self, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use tokio::sync::Semaphore;
+
+use super::call::{Call, Trace};
+use super::envelope::{Build, Refusal, Reply, respond, throttled, unavailable};
+use super::identity;
+use super::routes::{self, Handler, Route};
+use crate::actors::AddressBook;
+use crate::clock::Clock;
+use crate::content::ContentStore;
+use crate::content::sign::Signer;
+use crate::domain::{ErrorTag, Rejection};
+use crate::journal::Journal;
+use crate::projections::Store;
+
+/// What the record routes need to know of the settings.
+#[derive(Clone, Copy, Debug)]
+pub struct MrsSettings {
+    /// How long an upload url works.
+    pub upload_url_seconds: u64,
+    /// How long a download url works.
+    pub download_url_seconds: u64,
+}
+
+/// Everything a handler works with, once it is open.
+pub struct House {
+    /// The desks.
+    pub book: Arc<AddressBook>,
+    /// The truth.
+    pub journal: Arc<dyn Journal>,
+    /// The answers.
+    pub store: Store,
+    /// The bytes.
+    pub content: Arc<dyn ContentStore>,
+    /// What signs urls and tokens.
+    pub signer: Arc<Signer>,
+    /// The time.
+    pub clock: Clock,
+    /// Where callers reach the gateway, without a slash at the end.
+    pub public_url: String,
+    /// Sessions of development mode count.
+    pub development: bool,
+    /// Settings of the record routes.
+    pub mrs: MrsSettings,
+}
+
+/// Limits of the listener.
+#[derive(Clone, Debug)]
+pub struct DoorLimits {
+    /// Requests being worked on at once; past it callers get 429.
+    pub requests_in_flight_max: usize,
+    /// Bytes of a request body, uploads aside.
+    pub body_bytes_max: usize,
+    /// A first path segment that is trimmed.
+    pub stage: String,
+}
+
+/// The gateway: open from the start, with the house behind it once that is ready.
+pub struct Door {
+    house: OnceLock<Arc<House>>,
+    clock: Clock,
+    build: Build,
+    limits: DoorLimits,
+    permits: Semaphore,
+}
+
+impl Door {
+    /// A door with nothing behind it yet.
+    pub fn new(clock: Clock, limits: DoorLimits) -> Arc<Self> {
+        Arc::new(Self {
+            house: OnceLock::new(),
+            clock,
+            build: Build::current(),
+            permits: Semaphore::new(limits.requests_in_flight_max),
+            limits,
+        })
+    }
+
+    /// Lets callers in. Later calls change nothing.
+    pub fn open(&self, house: Arc<House>) {
+        let _: Result<(), _> = self.house.set(house);
+    }
+
+    /// What is behind it, once it is open.
+    pub fn house(&self) -> Option<&Arc<House>> {
+        self.house.get()
+    }
+
+    /// A trace for a request.
+    pub fn trace(&self, request: &HttpRequest) -> Trace {
+        Trace::start(request, self.clock.clone(), self.build.clone())
+    }
+}
+
+/// Adds the gateway's routes to an actix application.
+pub fn configure(door: Arc<Door>) -> impl FnOnce(&mut web::ServiceConfig) {
+    move |service| {
+        let door = Rc::new(door);
+        service.default_service(web::to(move |request: HttpRequest, payload: Payload| {
+            let door = door.clone();
+            async move { serve(&door, request, payload).await }
+        }));
+    }
+}
+
+async fn serve(door: &Door, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let mut trace = door.trace(&request);
+    let found = find_route(door, &request, &mut trace);
+    let route = match found {
+        Ok(route) => route,
+        Err(refusal) => return respond(&trace, Err(refusal)),
+    };
+    let Ok(_permit) = door.permits.try_acquire() else {
+        return respond(&trace, Err(throttled().into()));
+    };
+    match route.handler {
+        Handler::Public(handler) => {
+            let answer = handler(door).map(|reply| with_request_id(reply, &trace));
+            respond(&trace, answer)
+        }
+        Handler::Session(handler) => {
+            let Some(house) = door.house() else {
+                return respond(&trace, Err(unavailable().with_minor("starting").into()));
+            };
+            let principal = match identity::principal(house, &request) {
+                Ok(principal) => principal,
+                Err(refusal) => return respond(&trace, Err(refusal)),
+            };
+            trace.session_fingerprint = Some(principal.fingerprint.clone());
+            let body = match read_body(door, &request, payload).await {
+                Ok(body) => body,
+                Err(rejection) => return respond(&trace, Err(rejection.into())),
+            };
+            trace.bytes_in = body.len();
+            let mut call = Call {
+                trace,
+                request: &request,
+                body,
+                principal: Some(principal),
+            };
+            let answer = handler(house, &mut call).await;
+            respond(&call.trace, answer)
+        }
+    }
+}
+
+fn find_route(
+    door: &Door,
+    request: &HttpRequest,
+    trace: &mut Trace,
+) -> Result<&'static Route, Refusal> {
+    let path = request.path();
+    let Some((path, routes)) = routes::of_path(path, &door.limits.stage) else {
+        trace.call = format!(
+            "{} {}",
+            request.method(),
+            path.chars().take(128).collect::<String>()
+        );
+        return Err(Rejection::new(
+            ErrorTag::NotFound,
+            "There is no such route; see /openapi.json.",
+        )
+        .into());
+    };
+    let method = if request.method() == Method::HEAD {
+        &Method::GET
+    } else {
+        request.method()
+    };
+    let short = path.strip_prefix("/mrs").unwrap_or(path);
+    trace.call = format!("{} {short}", request.method());
+    if let Some(first) = routes.first() {
+        trace.service = first.service;
+    }
+    match routes.iter().find(|route| route.method == method) {
+        Some(route) => Ok(route),
+        None => {
+            let methods: Vec<_> = routes.iter().map(|route| route.method.as_str()).collect();
+            Err(Rejection::new(
+                ErrorTag::MethodNotAllowed,
+                "This route takes other methods; see Allow.",
+            )
+            .with_detail("allow", methods.join(", "))
+            .into())
+        }
+    }
+}
+
+/// Reads a body up to the limit; a GET's is left unread.
+async fn read_body(
+    door: &Door,
+    request: &HttpRequest,
+    mut payload: Payload,
+) -> Result<Bytes, Rejection> {
+    if request.method() != Method::POST {
+        return Ok(Bytes::new());
+    }
+    let limit = door.limits.body_bytes_max;
+    let declared = request
+        .headers()
+        .get(actix_web::http::header::CONTENT_LENGTH);
+    let declared = declared.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|declared| declared > limit) {
+        return Err(Rejection::body_too_large(limit));
+    }
+    let mut first = None;
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| {
+            Rejection::new(
+                ErrorTag::InvalidJson,
+                "The body ended before its announced length.",
+            )
+        })?;
+        let length = chunk.len() + first.as_ref().map_or(body.len(), Bytes::len);
+        if length > limit {
+            return Err(Rejection::body_too_large(limit));
+        }
+        // Most bodies come in one chunk and are taken without a copy.
+        match first.take() {
+            None if body.is_empty() => first = Some(chunk),
+            Some(earlier) => {
+                body.extend_from_slice(&earlier);
+                body.extend_from_slice(&chunk);
+            }
+            None => body.extend_from_slice(&chunk),
+        }
+    }
+    Ok(first.unwrap_or_else(|| body.freeze()))
+}
+
+/// Flat answers name the request too.
+fn with_request_id(mut reply: Reply, trace: &Trace) -> Reply {
+    if reply.flat && reply.data.last() == Some(&b'}') {
+        reply.data.pop();
+        reply
+            .data
+            .extend_from_slice(format!(",\"request_id\":\"{}\"}}", trace.request_id).as_bytes());
+    }
+    reply
+}
