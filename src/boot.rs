@@ -1,0 +1,293 @@
+//! Builds the house: the only module that knows every other.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use actix_web::{App, HttpServer};
+
+use crate::actors::sweep::Sweep;
+use crate::actors::{AddressBook, Desk, Limits};
+use crate::clock::{Clock, Stopwatch};
+use crate::content::local::LocalStore;
+use crate::content::sign::{KeyError, Signer};
+use crate::content::ContentError;
+use crate::development::{self, Seeded};
+use crate::http::server::{Door, DoorLimits, House, MrsSettings};
+use crate::http::{operator, presigned, server};
+use crate::journal::sled::Options as JournalOptions;
+use crate::journal::{Journal, JournalError, SledJournal, state};
+use crate::projections::{StoreError, runner};
+use crate::{directory, report};
+
+/// Seconds that running requests have to end once the process is told to stop.
+const SHUTDOWN_SECONDS: u64 = 10;
+
+/// Everything a server is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// Development mode.
+    pub development: bool,
+    /// The gateway's address; port 0 picks a free one.
+    pub listen: String,
+    /// The operators' address; port 0 picks a free one.
+    pub operator_listen: String,
+    /// Where callers reach the gateway; empty for the address it listens on.
+    pub public_url: String,
+    /// Threads that serve requests.
+    pub workers: usize,
+    /// Limits of both listeners.
+    pub door: DoorLimits,
+    /// Limits of the actors.
+    pub actors: Limits,
+    /// Bytes at which a segment of the commit log is sealed.
+    pub segment_bytes: u64,
+    /// Bytes of memory for the journal's database.
+    pub journal_cache_bytes: u64,
+    /// Appends that may wait for the writing thread.
+    pub queue_max: usize,
+    /// Bytes of memory for the projections' database.
+    pub projections_cache_bytes: u64,
+    /// Uploads at once.
+    pub uploads_max: usize,
+    /// How long the sweep sleeps at most.
+    pub sweep_seconds: u64,
+    /// Settings of the record routes.
+    pub mrs: MrsSettings,
+}
+
+/// Why a server did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The directory is not one to serve from.
+    #[error(transparent)]
+    Directory(#[from] directory::DirectoryError),
+    /// The journal did not open or close.
+    #[error("the journal cannot be used")]
+    Journal(#[from] JournalError),
+    /// The projections did not open.
+    #[error("the projections cannot be used; they may be deleted while the server is stopped")]
+    Projections(#[from] StoreError),
+    /// The content store did not open.
+    #[error("the content store cannot be used")]
+    Content(#[from] ContentError),
+    /// A key could not be read.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Development mode is for this machine alone.
+    #[error("development mode listens on loopback only, and {0} is not; give --listen 127.0.0.1:8000 or leave --dev out")]
+    NotLoopback(String),
+    /// The development identities could not be made.
+    #[error("the development identities could not be made: {0}")]
+    Development(String),
+    /// The server's own threads failed.
+    #[error("the server failed")]
+    Server(#[from] std::io::Error),
+}
+
+/// Serves until told to stop by SIGTERM or SIGINT; `ready` is called once, when the house is open.
+///
+/// # Errors
+/// See [`BootError`].
+pub fn serve(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootError> {
+    actix::System::new().block_on(run(options, ready))
+}
+
+/// Where a server that is ready can be reached.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// The gateway.
+    pub base_url: String,
+    /// The operators' address.
+    pub operator_url: String,
+    /// From the start until now.
+    pub seconds: f64,
+    /// The identities of development mode.
+    pub seeded: Option<Seeded>,
+}
+
+async fn run(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootError> {
+    let since = Stopwatch::start();
+    let clock = Clock::system();
+    let directory = directory::open(&options.data_dir, options.development)?;
+    let gateway = listen(&options.listen, options.development)?;
+    let operators = listen(&options.operator_listen, options.development)?;
+    let base_url = format!("http://{}", gateway.local_addr()?);
+    let operator_url = format!("http://{}", operators.local_addr()?);
+    development::withdraw(&options.data_dir)?;
+    let signer = Arc::new(Signer::open_or_create(&directory.keys())?);
+    let token = directory::operator_token(&directory.keys())?;
+    let door = Door::new(clock.clone(), options.door.clone());
+    let operator_server = {
+        let (door, token) = (door.clone(), token.clone());
+        HttpServer::new(move || App::new().configure(operator::configure(door.clone(), token.clone())))
+            .workers(1)
+            .disable_signals()
+            .shutdown_timeout(SHUTDOWN_SECONDS)
+            .listen(operators)?
+            .run()
+    };
+    let public_url = match options.public_url.trim_end_matches('/') {
+        "" => base_url.clone(),
+        url => url.to_owned(),
+    };
+    let content = Arc::new(LocalStore::open(&directory.content())?);
+    let gateway_server = {
+        let (door, content, signer) = (door.clone(), content.clone(), signer.clone());
+        let uploads_max = options.uploads_max;
+        let presigned = presigned::Presigned::new(door.clone(), content, signer, clock.clone(), uploads_max);
+        HttpServer::new(move || {
+            App::new()
+                .configure(presigned::configure(presigned.clone()))
+                .configure(server::configure(door.clone()))
+        })
+        .workers(options.workers.max(1))
+        .disable_signals()
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .listen(gateway)?
+        .run()
+    };
+    let handles = [gateway_server.handle(), operator_server.handle()];
+    let servers = actix::spawn(async move { tokio::try_join!(gateway_server, operator_server).map(|_| ()) });
+
+    let opening = {
+        let (options, clock, directory) = (options.clone(), clock.clone(), directory.clone());
+        tokio::task::spawn_blocking(move || open_stores(&options, &directory, &clock))
+    };
+    let (journal, store) = opening.await.map_err(std::io::Error::other)??;
+    let shared: Arc<dyn Journal> = journal.clone();
+    let desk = Arc::new(Desk {
+        journal: shared.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        due_set: tokio::sync::Notify::new(),
+    });
+    let book = AddressBook::open(desk, options.actors);
+    let seeded = match options.development {
+        true => Some(development::seed(&directory.keys(), &*shared, &store, &signer, &clock).await?),
+        false => None,
+    };
+    let _sweep = actix::Actor::start(Sweep::new(&book, options.sweep_seconds.saturating_mul(1_000)));
+    door.open(Arc::new(House {
+        book: book.clone(),
+        journal: shared,
+        store: store.clone(),
+        content,
+        signer,
+        clock,
+        public_url,
+        development: options.development,
+        mrs: options.mrs,
+    }));
+    let told = Ready {
+        base_url,
+        operator_url,
+        seconds: since.seconds(),
+        seeded,
+    };
+    if let Some(seeded) = &told.seeded {
+        development::publish(&options.data_dir, &told, seeded, &token)?;
+    }
+    ready(&told);
+
+    stop_signal().await?;
+    for handle in &handles {
+        handle.stop(true).await;
+    }
+    servers.await.map_err(std::io::Error::other)??;
+    book.close();
+    let closing = tokio::task::spawn_blocking(move || -> Result<(), BootError> {
+        journal.close()?;
+        store.flush()?;
+        Ok(())
+    });
+    let closed = closing.await.map_err(std::io::Error::other)?;
+    development::withdraw(&options.data_dir)?;
+    closed
+}
+
+/// Opens the journal, then brings the projections up to it.
+fn open_stores(
+    options: &Options,
+    directory: &directory::Directory,
+    clock: &Clock,
+) -> Result<(Arc<SledJournal>, crate::projections::Store), BootError> {
+    let power_cut = state::read(&directory.journal())?.is_some_and(|state| state.machine_went_down());
+    if power_cut {
+        // What the machine had not written down may be there in part; replay is the only way to be sure.
+        report::notice("the machine went down while the journal was open; building the projections anew");
+        directory::remove(&directory.projections())?;
+    }
+    let journal_options = JournalOptions {
+        segment_bytes: options.segment_bytes,
+        cache_bytes: options.journal_cache_bytes,
+        queue_max: options.queue_max,
+        ..JournalOptions::default()
+    };
+    let mut last_told = 0;
+    let mut progress = |what: &'static str| {
+        move |done: u64, total: u64| {
+            if done >= last_told + 100_000 || (done == total && done > 10_000) {
+                last_told = done;
+                report::notice(&format!("{what}: {done} of {total} entries"));
+            }
+        }
+    };
+    let (journal, mut notices) =
+        SledJournal::open(&directory.journal(), journal_options, clock.clone(), &mut progress("journal database"))?;
+    let runner = runner::open(
+        &directory.projections(),
+        options.projections_cache_bytes,
+        &journal,
+        &mut notices,
+        &mut progress("projections"),
+    )?;
+    for notice in &notices {
+        report::notice(notice);
+    }
+    let store = runner.store();
+    journal.attach(Box::new(runner));
+    Ok((Arc::new(journal), store))
+}
+
+fn listen(address: &str, development: bool) -> Result<TcpListener, BootError> {
+    let failed = |source| BootError::Listen {
+        address: address.to_owned(),
+        source,
+    };
+    let addresses: Vec<SocketAddr> = std::net::ToSocketAddrs::to_socket_addrs(address).map_err(failed)?.collect();
+    if development && !addresses.iter().all(|address| address.ip().is_loopback()) {
+        return Err(BootError::NotLoopback(address.to_owned()));
+    }
+    TcpListener::bind(&addresses[..]).map_err(failed)
+}
+
+async fn stop_signal() -> Result<(), std::io::Error> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Removes a path's file when it is there.
+pub(crate) fn remove_file(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

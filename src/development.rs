@@ -1,0 +1,189 @@
+//! Development mode: one org, its owner, a session and a secret code, made once, and the files that tell of them.
+
+use std::path::Path;
+
+use scrypt::password_hash::PasswordHasher;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::boot::{BootError, Ready, remove_file};
+use crate::clock::{Clock, random_bytes, random_uuid};
+use crate::content::sign::Signer;
+use crate::directory::write_private;
+use crate::domain::org::{MemberRole, OrgEvent, OrgStatus};
+use crate::domain::secret::SecretEvent;
+use crate::domain::user::UserEvent;
+use crate::domain::{Event, OrgCode, StreamId};
+use crate::http::identity::session_hash;
+use crate::journal::{Append, Journal, Origin, Outcome, Remarks, Source};
+use crate::projections::{Store, identity};
+
+const ORG: &str = "DEMO";
+const EMAIL: &str = "demo@example.com";
+
+/// The identities of development mode. Kept in `keys/development.json`, mode 0600, and nowhere else in plain.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Seeded {
+    /// The org.
+    pub orgcode: String,
+    /// Its owner.
+    pub user_id: String,
+    /// The owner's address.
+    pub email: String,
+    /// The owner's passcode.
+    pub passcode: String,
+    /// A session that lasts as long as development mode.
+    pub session_guid: String,
+    /// The operators' secret code.
+    pub secret_code: String,
+}
+
+impl std::fmt::Debug for Seeded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Seeded({} of {})", self.email, self.orgcode)
+    }
+}
+
+/// Makes what is not there yet. Repeating it changes nothing.
+///
+/// # Errors
+/// When a file or the journal cannot be written.
+pub(crate) async fn seed(
+    keys: &Path,
+    journal: &dyn Journal,
+    store: &Store,
+    signer: &Signer,
+    clock: &Clock,
+) -> Result<Seeded, BootError> {
+    let failed = |what: String| BootError::Development(what);
+    let path = keys.join("development.json");
+    let seeded: Seeded = match std::fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))?,
+        Err(_) => {
+            let seeded = Seeded {
+                orgcode: ORG.to_owned(),
+                user_id: random_uuid().to_string(),
+                email: EMAIL.to_owned(),
+                passcode: hex::encode(random_bytes::<12>()),
+                session_guid: hex::encode(random_bytes::<32>()),
+                secret_code: hex::encode(random_bytes::<16>()),
+            };
+            let text = serde_json::to_vec(&seeded).map_err(|error| failed(error.to_string()))?;
+            write_private(&path, &text)?;
+            seeded
+        }
+    };
+    let org = OrgCode::parse(&seeded.orgcode).map_err(|error| failed(error.to_string()))?;
+    let hash = session_hash(signer, &seeded.session_guid);
+    let user = StreamId::user(&seeded.user_id);
+    let secret = StreamId::named(StreamId::SECRET_CODE);
+    let mut appends: Vec<(StreamId, Event)> = Vec::new();
+    if identity::user_by_email(store, &seeded.email)?.as_deref() != Some(&seeded.user_id) {
+        let created = UserEvent::Created {
+            email: seeded.email.clone(),
+            passcode_hash: scrypt_hash(&seeded.passcode)?,
+        };
+        appends.push((user.clone(), Event::User(created)));
+    }
+    if identity::session(store, &hash)?.is_none() {
+        let opened = UserEvent::SessionOpened {
+            session_hash: hash,
+            expires_at: None,
+            development: true,
+        };
+        appends.push((user, Event::User(opened)));
+    }
+    if identity::org_status(store, org.as_str())?.is_none() {
+        let created = OrgEvent::Created {
+            status: OrgStatus::Verified,
+        };
+        appends.push((StreamId::org(&org), Event::Org(created)));
+    }
+    if identity::member(store, org.as_str(), &seeded.user_id)?.is_none() {
+        let added = OrgEvent::MemberAdded {
+            user_id: seeded.user_id.clone(),
+            role: MemberRole::Owner,
+        };
+        appends.push((StreamId::org(&org), Event::Org(added)));
+    }
+    if journal.version(&secret)? == 0 {
+        let set = SecretEvent::Set {
+            code_hash: scrypt_hash(&seeded.secret_code)?,
+        };
+        appends.push((secret, Event::Secret(set)));
+    }
+    for (stream, event) in appends {
+        append(journal, stream, event, clock).await?;
+    }
+    Ok(seeded)
+}
+
+async fn append(journal: &dyn Journal, stream: StreamId, event: Event, clock: &Clock) -> Result<(), BootError> {
+    let append = Append {
+        expected: journal.version(&stream)?,
+        stream,
+        guards: Vec::new(),
+        events: vec![event],
+        payload: None,
+        idempotency: None,
+        origin: Origin {
+            at: clock.now(),
+            by: "job:development".to_owned(),
+            request_id: format!("development-{}", random_uuid()),
+            source: Source::Job,
+            remarks: Remarks::default(),
+        },
+    };
+    match journal.append(append).await {
+        Ok(Outcome::Appended { .. }) => Ok(()),
+        outcome => Err(BootError::Development(format!("the journal answered {outcome:?}"))),
+    }
+}
+
+/// scrypt in PHC form, N 2^15, r 8, p 1 (OPS overview: "scrypt hash").
+fn scrypt_hash(secret: &str) -> Result<String, BootError> {
+    let params = scrypt::Params::new(15, 8, 1).map_err(|error| BootError::Development(error.to_string()))?;
+    let hash = scrypt::Scrypt::new_with_params(params)
+        .hash_password_with_salt(secret.as_bytes(), &random_bytes::<16>())
+        .map_err(|error| BootError::Development(error.to_string()))?;
+    Ok(hash.to_string())
+}
+
+/// Tells where the server is: `dev.json` and `profiles.toml`, mode 0600, each whole or not at all.
+///
+/// # Errors
+/// When they cannot be written.
+pub(crate) fn publish(data_dir: &Path, ready: &Ready, seeded: &Seeded, operator_token: &str) -> Result<(), BootError> {
+    let data_dir = std::fs::canonicalize(data_dir)?;
+    let profiles = data_dir.join("profiles.toml");
+    let profile = |name: &str| {
+        format!(
+            "[{name}]\nbase_url = \"{}\"\noperator_url = \"{}\"\noperator_token = \"{operator_token}\"\nsession_guid = \"{}\"\norgcode = \"{}\"\n",
+            ready.base_url, ready.operator_url, seeded.session_guid, seeded.orgcode
+        )
+    };
+    let text = format!("{}\n{}", profile("dev"), profile("g3nretailstack"));
+    write_private(&profiles, text.as_bytes())?;
+    let facts = json!({
+        "base_url": ready.base_url,
+        "operator_url": ready.operator_url,
+        "orgcode": seeded.orgcode,
+        "user_id": seeded.user_id,
+        "email": seeded.email,
+        "passcode": seeded.passcode,
+        "session_guid": seeded.session_guid,
+        "operator_token": operator_token,
+        "secret_code": seeded.secret_code,
+        "config_file": profiles,
+    });
+    let text = serde_json::to_vec_pretty(&facts).map_err(std::io::Error::from)?;
+    Ok(write_private(&data_dir.join("dev.json"), &text)?)
+}
+
+/// Removes what tells that a server is ready.
+///
+/// # Errors
+/// When it cannot be removed.
+pub(crate) fn withdraw(data_dir: &Path) -> Result<(), BootError> {
+    Ok(remove_file(&data_dir.join("dev.json"))?)
+}
