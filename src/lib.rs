@@ -3,8 +3,11 @@
 //! Commands pass through actors into the journal; the journal feeds projections; queries read projections.
 
 pub mod actors;
+pub mod boot;
 pub mod clock;
 pub mod content;
+pub mod development;
+pub mod directory;
 pub mod domain;
 pub mod http;
 pub mod journal;
