@@ -13,21 +13,21 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 const LOOKS_MAX: u32 = 6_000;
 
 /// A server in development mode, in its own process, on free ports. Dropping it ends the process.
-pub struct Server {
+pub(crate) struct Server {
     /// Where it is.
-    pub base_url: String,
+    pub(crate) base_url: String,
     /// Where operators reach it.
-    pub operator_url: String,
+    pub(crate) operator_url: String,
     /// The development org.
-    pub orgcode: String,
+    pub(crate) orgcode: String,
     /// Its owner's session.
-    pub session_guid: String,
+    pub(crate) session_guid: String,
     /// The operator token.
-    pub operator_token: String,
+    pub(crate) operator_token: String,
     /// `profiles.toml`.
-    pub config_file: PathBuf,
+    pub(crate) config_file: PathBuf,
     /// The data directory.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     child: Child,
     temporary: Option<tempfile::TempDir>,
     agent: ureq::Agent,
@@ -35,23 +35,23 @@ pub struct Server {
 
 /// An answer: its status, headers (names in lower case) and body.
 #[derive(Debug)]
-pub struct Got {
+pub(crate) struct Got {
     /// The status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// The headers.
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// The bytes.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Got {
     /// The body as JSON; `null` when it is not.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
     }
 
     /// A header's value.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
             .find(|(known, _)| known == name)
@@ -59,7 +59,7 @@ impl Got {
     }
 
     /// `data` of a good answer; panics with the whole answer when it is not one.
-    pub fn data(&self) -> Value {
+    pub(crate) fn data(&self) -> Value {
         let json = self.json();
         assert!(
             self.status == 200 && json["success"] == json!(true),
@@ -70,7 +70,7 @@ impl Got {
     }
 
     /// Status, major tag and minor tag (empty when there is none) of a bad answer.
-    pub fn refusal(&self) -> (u16, String, String) {
+    pub(crate) fn refusal(&self) -> (u16, String, String) {
         let error = &self.json()["error"];
         let text = |value: &Value| value["tag"].as_str().unwrap_or_default().to_owned();
         (self.status, text(&error["major"]), text(&error["minor"]))
@@ -79,12 +79,12 @@ impl Got {
 
 impl Server {
     /// Starts on an empty directory that goes away with the server.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
     /// The same with more arguments for `g3n serve`.
-    pub fn start_with(arguments: &[&str]) -> Self {
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let temporary = tempfile::tempdir().expect("a temporary directory");
         let dir = temporary.path().join("data");
         let mut server = Self::start_in(&dir, arguments);
@@ -93,12 +93,12 @@ impl Server {
     }
 
     /// Starts on a given directory, which stays.
-    pub fn start_in(dir: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start_in(dir: &Path, arguments: &[&str]) -> Self {
         Self::start_by(Command::new(env!("CARGO_BIN_EXE_g3n")), dir, arguments)
     }
 
     /// Starts through another program that is given the server's command line, such as strace.
-    pub fn start_by(mut command: Command, dir: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start_by(mut command: Command, dir: &Path, arguments: &[&str]) -> Self {
         let program = env!("CARGO_BIN_EXE_g3n");
         if command.get_program() != program {
             command.arg(program);
@@ -162,12 +162,12 @@ impl Server {
     }
 
     /// The process.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// A GET with the development session.
-    pub fn get(&self, path: &str, query: &[(&str, &str)]) -> Got {
+    pub(crate) fn get(&self, path: &str, query: &[(&str, &str)]) -> Got {
         let mut request = self
             .agent
             .get(format!("{}{path}", self.base_url))
@@ -179,12 +179,12 @@ impl Server {
     }
 
     /// A POST of JSON with the development session.
-    pub fn post(&self, path: &str, body: &Value) -> Got {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Got {
         self.post_bytes(path, body.to_string().as_bytes())
     }
 
     /// A POST of any bytes with the development session.
-    pub fn post_bytes(&self, path: &str, body: &[u8]) -> Got {
+    pub(crate) fn post_bytes(&self, path: &str, body: &[u8]) -> Got {
         let request = self.agent.post(format!("{}{path}", self.base_url));
         got(request
             .header("x-session-guid", &self.session_guid)
@@ -193,7 +193,7 @@ impl Server {
     }
 
     /// A PUT to a full url, such as an upload url, without credentials.
-    pub fn put_url(&self, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Got {
+    pub(crate) fn put_url(&self, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Got {
         let mut request = self.agent.put(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -202,7 +202,7 @@ impl Server {
     }
 
     /// A GET of a full url without credentials.
-    pub fn get_url(&self, url: &str, headers: &[(&str, &str)]) -> Got {
+    pub(crate) fn get_url(&self, url: &str, headers: &[(&str, &str)]) -> Got {
         let mut request = self.agent.get(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -211,7 +211,7 @@ impl Server {
     }
 
     /// Puts inline JSON as a new record; returns `data`.
-    pub fn put_inline(
+    pub(crate) fn put_inline(
         &self,
         container: &str,
         record_id: &str,
@@ -226,7 +226,7 @@ impl Server {
     }
 
     /// Every file below the data directory with its size, sorted; for "nothing left behind".
-    pub fn content_files(&self) -> Vec<(PathBuf, u64)> {
+    pub(crate) fn content_files(&self) -> Vec<(PathBuf, u64)> {
         let mut files = Vec::new();
         walk(&self.dir.join("content"), &mut files);
         files.sort();
@@ -234,7 +234,7 @@ impl Server {
     }
 
     /// Sends a signal, such as `TERM` or `KILL`, and waits for the end. Returns the exit code, if there is one.
-    pub fn end(&mut self, signal: &str) -> Option<i32> {
+    pub(crate) fn end(&mut self, signal: &str) -> Option<i32> {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill")
             .args(["-s", signal, &pid])
