@@ -1,1 +1,3 @@
+//! Every test of the library, in one binary.
 
+mod journal;
