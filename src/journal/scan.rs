@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use super::Position;
-use super::entry::Line;
+use super::entry::{LINE_BYTES_MAX, Line};
 use super::log::Location;
 use super::segment::{Fault, Segment};
 
 /// Most bytes read from the disk at a time, unless one entry needs more.
 const CHUNK_BYTES: usize = 256 * 1024;
-/// Longest line; the journal writes none that is longer.
-pub(crate) const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most bytes of a payload the scanner takes from an entry's word.
 const PAYLOAD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What every entry begins with.
@@ -33,6 +31,10 @@ pub(crate) struct Scanner {
 }
 
 /// What stands at the scanner's place.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every step finds an entry, and boxing it would cost an allocation each"
+)]
 pub(crate) enum Step<'a> {
     /// An entry that agrees with itself.
     Found(Found<'a>),

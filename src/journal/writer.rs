@@ -93,6 +93,10 @@ pub(crate) struct Queued {
     answer: oneshot::Sender<Outcome>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "all but one message of a journal's life are appends"
+)]
 enum Message {
     Append(Queued),
     Close(Sender<Option<End>>),
@@ -109,8 +113,7 @@ impl Queue {
     /// Hands an append over. Never blocks.
     pub(crate) fn append(&self, append: Append) -> oneshot::Receiver<Outcome> {
         let (answer, pending) = oneshot::channel();
-        if self.shared.health() != Health::Open || append.events.is_empty() {
-            // An append without an event would be a fault of the program; it is not written.
+        if self.shared.health() != Health::Open || !entry::is_well_formed(&append) {
             let _ = answer.send(Outcome::Unavailable);
             return pending;
         }
@@ -310,7 +313,10 @@ impl<I: Index + 'static> Writer<I> {
         };
         let offset = self.buffer.len();
         let stream = append.stream.clone();
-        let encoded = entry::encode(&mut self.buffer, append, place)?;
+        let Ok(encoded) = entry::encode(&mut self.buffer, append, place) else {
+            // It cannot be written at all, and nothing of it was; the others of its group are not to blame.
+            return Ok(Outcome::Unavailable);
+        };
         self.end = End {
             position: place.position,
             hash: encoded.hash,

@@ -121,6 +121,22 @@ fn an_append_on_another_version_moves_and_writes_nothing() {
 }
 
 #[test]
+fn an_append_that_cannot_be_written_stops_nobody_else() {
+    each(|journal, _| {
+        let mut empty = append("a", 0);
+        empty.events.clear();
+        let mut endless = append("a", 0);
+        endless.origin.by = "x".repeat(17 * 1024 * 1024);
+        let heavy = with_payload("a", 0, &vec![0; 262_145]);
+        for wrong in [empty, endless, heavy] {
+            assert_eq!(outcome(journal.append(wrong)), Outcome::Unavailable);
+        }
+        assert_eq!(done(journal, append("a", 0)), 1);
+        assert_eq!(journal.health(), Health::Open);
+    });
+}
+
+#[test]
 fn a_guard_that_moved_stops_the_append() {
     each(|journal, _| {
         done(journal, append("org", 0));
