@@ -1,4 +1,5 @@
 //! All integration tests, in one binary.
 
 mod http;
+mod journal;
 mod support;

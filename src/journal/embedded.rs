@@ -230,6 +230,16 @@ fn lock(dir: &Path) -> Result<File, JournalError> {
     Ok(file)
 }
 
+/// Whether no process has the journal open.
+pub(super) fn is_stopped(dir: &Path) -> Result<bool, JournalError> {
+    let path = dir.join(LOCK);
+    match File::open(&path) {
+        Ok(file) => Ok(file.try_lock_shared().is_ok()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(failed("reading the journal's lock", &path, error)),
+    }
+}
+
 impl Drop for SledJournal {
     fn drop(&mut self) {
         // An error leaves the marker as it is, and the next open goes by the log.

@@ -17,10 +17,14 @@ use super::{
     Version,
 };
 use crate::domain::container::Idempotency;
+use crate::domain::record::INLINE_BYTES_MAX;
 use crate::domain::{Event, StreamId, Timestamp};
 
 /// What is hashed ahead of a header, so that an entry's hash is nothing else's.
 pub const HASH_DOMAIN: &[u8] = b"metarecord/journal/entry/1\n";
+
+/// Longest line; a longer entry is not written.
+pub const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// An entry's hash, or a digest.
 pub type Hash = [u8; 32];
@@ -89,15 +93,18 @@ pub struct Encoded {
 /// Writes an entry at the end of a buffer.
 ///
 /// # Errors
-/// [`JournalError::Damaged`] when an event cannot be written as JSON, or the line is 4 GiB; the buffer is then as before.
+/// [`JournalError::Damaged`] when an event cannot be written as JSON, or the line passes [`LINE_BYTES_MAX`]; the buffer
+/// is then as before.
 pub fn encode(out: &mut Vec<u8>, append: Append, place: Place) -> Result<Encoded, JournalError> {
     let start = out.len();
     match write_line(out, &append, place) {
         Ok((hash, body_digest, payload)) => {
-            let line_bytes = u32::try_from(out.len() - start).map_err(|_| {
+            let line_bytes = out.len() - start;
+            if line_bytes > LINE_BYTES_MAX {
                 out.truncate(start);
-                unwritable("the entry is too long".to_owned())
-            })?;
+                return Err(unwritable("the entry is too long".to_owned()));
+            }
+            let line_bytes = u32::try_from(line_bytes).unwrap_or(u32::MAX);
             if let Some(bytes) = &append.payload {
                 out.extend_from_slice(bytes);
                 out.push(b'\n');
@@ -239,6 +246,13 @@ fn into_entry(
         }),
         payload: append.payload,
     }
+}
+
+/// Whether an append keeps the promises of its fields: at least one event, a payload within its limit. One that does
+/// not is a fault of the program.
+pub fn is_well_formed(append: &Append) -> bool {
+    let payload = append.payload.as_ref().map_or(0, Bytes::len);
+    !append.events.is_empty() && payload <= INLINE_BYTES_MAX
 }
 
 /// One line that was read and agrees with itself: its frame is right and its body has the digest its header names.

@@ -1,7 +1,7 @@
 //! The commit log: groups of entries appended to segment files, each group durable before the next begins.
 //!
-//! An empty line stands ahead of every group but a segment's first. It proves that everything above it was durable
-//! when the group was written, which is how a group torn by a power cut is told from damage.
+//! A mark, `{"group":position}`, stands ahead of every group but a segment's first. It proves that everything above it
+//! was durable when the group was written, which is how a group torn by a power cut is told from damage.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -144,25 +144,26 @@ impl CommitLog {
         })
     }
 
-    /// Appends a group and makes it durable with one sync. The group begins with the empty line, which is left out at
-    /// the head of a segment. Returns the segment and the offset of the group's first entry.
+    /// Appends a group and makes it durable with one sync. The group begins with its mark of so many bytes, which is
+    /// left out at the head of a segment. Returns the segment and the offset of the group's first entry.
     ///
     /// After an error nothing more may be appended: what the disk holds is not known.
     pub(crate) fn append(
         &mut self,
         next: Position,
         group: &[u8],
+        mark_bytes: usize,
     ) -> Result<(Position, u64), JournalError> {
         if self.length >= self.segment_bytes {
             self.roll(next)?;
         }
-        let skip = usize::from(self.length == 0);
+        let skip = if self.length == 0 { mark_bytes } else { 0 };
         let io = |error| failed("writing the journal", &self.dir, error);
         self.file
             .write_at(self.length, &group[skip..])
             .map_err(io)?;
         self.file.sync().map_err(io)?;
-        let first_entry = self.length + 1 - skip as u64;
+        let first_entry = self.length + (mark_bytes - skip) as u64;
         self.length += (group.len() - skip) as u64;
         Ok((self.first, first_entry))
     }
@@ -261,14 +262,17 @@ fn read_tail(
         return Ok(tail);
     }
     let last = chain.next.saturating_sub(1);
-    let at = |fault: super::segment::Fault| fault.at(&name, chain.next);
-    let later = scanner
-        .find_entry(after.saturating_sub(1), last, left == Left::PowerCut)
-        .map_err(at)?;
     let torn = match (left, &what) {
-        (Left::PowerCut, _) => later.is_none(),
-        (Left::Killed, None) => later.is_none(),
-        (Left::Killed, Some(_)) | (Left::Closed, _) => false,
+        (Left::Closed, _) => false,
+        // Nothing stands behind it: it reaches past the end.
+        (Left::PowerCut | Left::Killed, None) => true,
+        // A killed process leaves a beginning of what it wrote, and no wrong byte.
+        (Left::Killed, Some(_)) => false,
+        // Any page of the last group may be missing. A later group proves that this one had been durable.
+        (Left::PowerCut, Some(_)) => scanner
+            .find_entry(after.saturating_sub(1), last, true)
+            .map_err(|fault| fault.at(&name, chain.next))?
+            .is_none(),
     };
     let what = what.unwrap_or_else(|| "the entry is not complete".to_owned());
     if !torn {

@@ -89,7 +89,7 @@ impl MemoryJournal {
 
     fn write(&self, append: Append) -> Result<Entry, Outcome> {
         let mut state = self.change();
-        if state.health != Health::Open || append.events.is_empty() {
+        if state.health != Health::Open || !entry::is_well_formed(&append) {
             return Err(Outcome::Unavailable);
         }
         let seen = std::iter::once((&append.stream, append.expected))

@@ -21,6 +21,8 @@ pub struct Replay {
     dir: PathBuf,
     scanner: Option<Scanner>,
     chain: Chain,
+    /// An entry to be given out once the next one names its hash, or the end is there.
+    held: Option<Entry>,
     from: Position,
     until: Position,
     as_of: Option<Timestamp>,
@@ -38,6 +40,7 @@ pub fn replay(dir: &Path) -> Result<Replay, JournalError> {
         dir: dir.to_owned(),
         scanner: None,
         chain: Chain::at(1),
+        held: None,
         from: 1,
         until: Position::MAX,
         as_of: None,
@@ -80,7 +83,7 @@ impl Replay {
         if self.scanner.is_none() && !self.begin()? {
             return Ok(None);
         }
-        while self.chain.next <= self.until {
+        while self.chain.next <= self.until || self.held.is_some() {
             let Some(scanner) = &mut self.scanner else {
                 return Ok(None);
             };
@@ -92,26 +95,28 @@ impl Replay {
                     if let Err(what) = self.chain.follow(&found) {
                         return Err(damaged(&segment.name, found.offset, position, what));
                     }
+                    let confirmed = self.held.take();
                     let header = &found.line.header;
                     if self.as_of.is_some_and(|time| header.recorded_at > time) {
-                        return Ok(None);
+                        self.until = 0;
                     }
                     let stream = found.line.body.as_ref().map(|body| &body.stream);
-                    if position < self.from
-                        || self.stream.is_some() && stream != self.stream.as_ref()
-                    {
-                        continue;
+                    let other = self.stream.is_some() && stream != self.stream.as_ref();
+                    if position >= self.from && position <= self.until && !other {
+                        let payload = found.payload.map(Bytes::copy_from_slice);
+                        self.held = Some(found.line.into_entry(payload, &segment.name)?);
                     }
-                    let payload = found.payload.map(Bytes::copy_from_slice);
-                    return found.line.into_entry(payload, &segment.name).map(Some);
+                    if confirmed.is_some() {
+                        return Ok(confirmed);
+                    }
                 }
                 Step::End => match self.next_segment(&segment)? {
                     Some(next) => self.scanner = Some(next),
-                    None => return Ok(None),
+                    None => return Ok(self.held.take()),
                 },
                 Step::Unfinished { offset } => {
                     if !self.look_again(&segment, offset)? {
-                        return Ok(None);
+                        return Ok(self.held.take());
                     }
                 }
                 Step::Wrong { offset, what, .. } => {
@@ -190,4 +195,20 @@ impl Iterator for Replay {
         self.ended = !matches!(next, Some(Ok(_)));
         next
     }
+}
+
+/// Whether no process has the journal open, so that its database may be read.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn is_stopped(dir: &Path) -> Result<bool, JournalError> {
+    super::embedded::is_stopped(dir)
+}
+
+/// The first position of the newest segment; 1 for an empty journal.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn last_segment(dir: &Path) -> Result<Position, JournalError> {
+    Ok(list(dir)?.last().map_or(1, |listed| listed.first))
 }

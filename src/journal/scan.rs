@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use super::Position;
-use super::entry::Line;
+use super::entry::{LINE_BYTES_MAX, Line};
 use super::log::Location;
 use super::segment::{Fault, Segment};
 
 /// Most bytes read from the disk at a time, unless one entry needs more.
 const CHUNK_BYTES: usize = 256 * 1024;
-/// Longest line; the journal writes none that is longer.
-pub(crate) const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most bytes of a payload the scanner takes from an entry's word.
 const PAYLOAD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What every entry begins with.
-const ENTRY_START: &[u8] = br#"{"header":{"position":"#;
+const ENTRY_START: &[u8] = b"\n{\"header\":{\"position\":";
+/// What every group but a segment's first begins with.
+const GROUP_START: &[u8] = b"\n{\"group\":";
+/// Longest line that marks a group.
+const MARK_BYTES_MAX: usize = 40;
 
 /// Reads entries one after the other.
 pub(crate) struct Scanner {
@@ -29,6 +31,10 @@ pub(crate) struct Scanner {
 }
 
 /// What stands at the scanner's place.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every step finds an entry, and boxing it would cost an allocation each"
+)]
 pub(crate) enum Step<'a> {
     /// An entry that agrees with itself.
     Found(Found<'a>),
@@ -50,10 +56,16 @@ pub(crate) struct Found<'a> {
     pub(crate) offset: u64,
     /// Bytes of its line with the line feed.
     pub(crate) line_bytes: u32,
-    /// Whether an empty line stands ahead of it: everything above was durable when this was written.
+    /// Whether a mark stands ahead of it: everything above was durable when this was written.
     pub(crate) first_of_group: bool,
     pub(crate) line: Line<'a>,
     pub(crate) payload: Option<&'a [u8]>,
+}
+
+#[derive(Clone, Copy)]
+struct Mark {
+    position: Position,
+    bytes: usize,
 }
 
 /// How far what stands here reaches; whether it is right is not known yet.
@@ -109,8 +121,11 @@ impl Scanner {
             self.at = 0;
         }
         let offset = self.offset();
-        let group = self.fill(1)? && self.rest()[0] == b'\n';
-        let skip = usize::from(group);
+        let mark = match self.mark()? {
+            Ok(mark) => mark,
+            Err(what) => return Ok(wrong(offset, what, 1)),
+        };
+        let skip = mark.map_or(0, |mark| mark.bytes);
         let (line, total) = match self.extent(skip)? {
             Extent::End => return Ok(Step::End),
             Extent::Unfinished => return Ok(Step::Unfinished { offset }),
@@ -126,14 +141,51 @@ impl Scanner {
                 return Ok(wrong(offset, what, reach));
             }
         };
+        if mark.is_some_and(|mark| mark.position != parsed.header.position) {
+            return Ok(wrong(
+                offset,
+                "the group's mark names another position".into(),
+                1,
+            ));
+        }
         self.at += total;
         Ok(Step::Found(Found {
             offset: offset + skip as u64,
             line_bytes: u32::try_from(line).unwrap_or(u32::MAX),
-            first_of_group: group,
+            first_of_group: mark.is_some(),
             line: parsed,
             payload,
         }))
+    }
+
+    /// The group's mark, when one stands here.
+    fn mark(&mut self) -> Result<Result<Option<Mark>, String>, Fault> {
+        self.fill(MARK_BYTES_MAX)?;
+        let rest = self.rest();
+        let Some(number) = rest.strip_prefix(&GROUP_START[1..]) else {
+            return Ok(Ok(None));
+        };
+        let Some(end) = find_byte(&number[..number.len().min(MARK_BYTES_MAX)]) else {
+            // At the end it is unfinished, which the line that is missing tells.
+            let unfinished = number.len() < MARK_BYTES_MAX - GROUP_START.len();
+            return Ok(match unfinished {
+                true => Ok(None),
+                false => Err("a group's mark does not end".to_owned()),
+            });
+        };
+        let mark = number[..end]
+            .strip_suffix(b"}")
+            .filter(|digits| digits.first().is_some_and(|digit| *digit != b'0'))
+            .filter(|digits| digits.iter().all(u8::is_ascii_digit))
+            .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+        Ok(mark
+            .map(|position| {
+                Some(Mark {
+                    position,
+                    bytes: GROUP_START.len() + end,
+                })
+            })
+            .ok_or_else(|| "a group's mark has no position".to_owned()))
     }
 
     fn extent(&mut self, skip: usize) -> Result<Extent, Fault> {
@@ -210,18 +262,17 @@ impl Scanner {
     }
 
     /// Looks from an offset on for an entry past a position that agrees with itself, and moves there.
-    /// With `group` only one ahead of which an empty line stands counts.
+    /// With `group` only the first of a group counts.
     pub(crate) fn find_entry(
         &mut self,
         from: u64,
         past: Position,
         group: bool,
     ) -> Result<Option<u64>, Fault> {
-        let mut wanted = vec![b'\n'; 1 + usize::from(group)];
-        wanted.extend_from_slice(ENTRY_START);
+        let wanted = if group { GROUP_START } else { ENTRY_START };
         self.seek(from);
         loop {
-            let Some(found) = find_bytes(self.rest(), &wanted) else {
+            let Some(found) = find_bytes(self.rest(), wanted) else {
                 let keep = self.rest().len().min(wanted.len() - 1);
                 self.at = self.buffer.len() - keep;
                 self.buffer.drain(..self.at);
@@ -232,7 +283,6 @@ impl Scanner {
                 }
                 continue;
             };
-            // The line feed that ends a line stays behind; the one that begins a group goes along.
             let candidate = self.offset() + found as u64 + 1;
             self.seek(candidate);
             if let Step::Found(entry) = self.step()?

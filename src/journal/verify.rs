@@ -183,26 +183,18 @@ impl Walk<'_> {
                 Ok(Step::Found(found)) => self.entry(&name, listed.first, &found)?,
                 Ok(Step::Unfinished { offset }) => {
                     let what = "the entry is not complete".to_owned();
-                    let from = offset + 1;
-                    match scanner.find_entry(from, self.chain.next.saturating_sub(1), false) {
-                        Err(fault) => return self.fault(&name, fault),
-                        Ok(None) if last => {
-                            self.report.unfinished = Some(Problem {
-                                file: name.clone(),
-                                byte: offset,
-                                position: self.chain.next,
-                                what,
-                            });
-                            break;
-                        }
-                        Ok(found) => {
-                            self.problem(&name, offset, what);
-                            self.lose_chain(self.chain.next);
-                            if found.is_none() {
-                                break;
-                            }
-                        }
+                    if last {
+                        self.report.unfinished = Some(Problem {
+                            file: name.clone(),
+                            byte: offset,
+                            position: self.chain.next,
+                            what,
+                        });
+                    } else {
+                        self.problem(&name, offset, what);
+                        self.lose_chain(self.chain.next);
                     }
+                    break;
                 }
                 Ok(Step::Wrong {
                     offset,

@@ -93,6 +93,10 @@ pub(crate) struct Queued {
     answer: oneshot::Sender<Outcome>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "all but one message of a journal's life are appends"
+)]
 enum Message {
     Append(Queued),
     Close(Sender<Option<End>>),
@@ -109,8 +113,7 @@ impl Queue {
     /// Hands an append over. Never blocks.
     pub(crate) fn append(&self, append: Append) -> oneshot::Receiver<Outcome> {
         let (answer, pending) = oneshot::channel();
-        if self.shared.health() != Health::Open || append.events.is_empty() {
-            // An append without an event would be a fault of the program; it is not written.
+        if self.shared.health() != Health::Open || !entry::is_well_formed(&append) {
             let _ = answer.send(Outcome::Unavailable);
             return pending;
         }
@@ -254,7 +257,8 @@ impl<I: Index + 'static> Writer<I> {
     fn write(&mut self, appends: impl Iterator<Item = Append>) -> Result<Vec<Outcome>, String> {
         self.versions.rotate();
         self.buffer.clear();
-        self.buffer.push(b'\n');
+        let mark = format!("{{\"group\":{}}}\n", self.end.position + 1);
+        self.buffer.extend_from_slice(mark.as_bytes());
         let now = self.clock.now().max(self.end.recorded_at);
         let mut group = Group::default();
         for append in appends {
@@ -269,8 +273,10 @@ impl<I: Index + 'static> Writer<I> {
         let first = group.encoded[0].entry.header.position;
         let (segment, base) = self
             .log
-            .append(first, &self.buffer)
+            .append(first, &self.buffer, mark.len())
             .map_err(|error| tell(&error))?;
+        // Where the buffer's first byte would be; at the head of a segment, where the mark is left out, before it.
+        let base = base.wrapping_sub(mark.len() as u64);
         let (rows, entries) = rows(&mut group, segment, base);
         self.index.insert(&rows).map_err(|error| tell(&error))?;
         self.show(&entries)?;
@@ -307,7 +313,10 @@ impl<I: Index + 'static> Writer<I> {
         };
         let offset = self.buffer.len();
         let stream = append.stream.clone();
-        let encoded = entry::encode(&mut self.buffer, append, place)?;
+        let Ok(encoded) = entry::encode(&mut self.buffer, append, place) else {
+            // It cannot be written at all, and nothing of it was; the others of its group are not to blame.
+            return Ok(Outcome::Unavailable);
+        };
         self.end = End {
             position: place.position,
             hash: encoded.hash,
@@ -389,8 +398,7 @@ fn rows(group: &mut Group, segment: Position, base: u64) -> (Vec<Row>, Vec<Entry
                 .map(|body| (body.stream.clone(), body.version)),
             location: Location {
                 segment,
-                // The buffer begins with the empty line, the log counts from the first entry.
-                offset: base + *offset as u64 - 1,
+                offset: base.wrapping_add(*offset as u64),
                 line_bytes: encoded.line_bytes,
             },
             hash: encoded.hash,
