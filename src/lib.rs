@@ -5,6 +5,7 @@
 pub mod actors;
 pub mod boot;
 pub mod clock;
+pub mod config;
 pub mod content;
 pub mod development;
 pub mod directory;
