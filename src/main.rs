@@ -2,6 +2,9 @@
 use metarecord::boot::{self, Options};
 use metarecord::http::server::{DoorLimits, MrsSettings};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     let get = |name: &str, default: &str| {

@@ -15,6 +15,7 @@ pub mod replay;
 mod scan;
 mod seal;
 mod segment;
+mod show;
 pub mod sled;
 pub mod state;
 pub mod verify;
@@ -239,7 +240,7 @@ pub enum JournalError {
 
 /// Takes each group of entries once it is durable, in order, before the writers of the group are answered.
 ///
-/// Called on the journal's writing thread. A sink that fails makes the journal read-only: what is durable but not
+/// Called on one of the journal's own threads. A sink that fails makes the journal read-only: what is durable but not
 /// shown must not be answered as done.
 pub trait Sink: Send {
     /// Shows a group. Entries carry their payloads.

@@ -1,4 +1,4 @@
-//! The one writing thread: takes all that waits, decides, writes, syncs once, shows, answers.
+//! The one writing thread: takes all that waits, decides, writes, syncs once, and has the group shown and answered.
 //!
 //! No timer: while one sync runs, the next group gathers. A lone writer waits for one sync.
 
@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::entry::{self, Encoded, Hash, Place};
 use super::log::{CommitLog, End, Location};
+use super::show::{Durable, Shower};
 use super::{Append, Entry, Head, Health, JournalError, Outcome, Position, Sink, Version};
 use crate::clock::{Clock, random_bytes};
 use crate::domain::StreamId;
@@ -78,7 +79,23 @@ impl Shared {
         *self.sink.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink);
     }
 
-    fn read_only(&self, reason: &str) {
+    /// Notes the end of what is durable and shown.
+    pub(crate) fn publish(&self, end: End) {
+        *self.head.write().unwrap_or_else(PoisonError::into_inner) = head(end);
+    }
+
+    /// Shows entries to what is attached.
+    pub(crate) fn show(&self, entries: &[Entry]) -> Result<(), String> {
+        let mut sink = self.sink.lock().map_err(|_| "a projection panicked")?;
+        match &mut *sink {
+            Some(sink) if !entries.is_empty() => sink
+                .apply(entries)
+                .map_err(|reason| format!("a durable group could not be shown: {reason}")),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    pub(crate) fn read_only(&self, reason: &str) {
         let mut health = self.health.write().unwrap_or_else(PoisonError::into_inner);
         if *health == Health::Open {
             *health = Health::ReadOnly(reason.into());
@@ -163,6 +180,7 @@ pub(crate) struct Writer<I> {
     end: End,
     versions: Versions,
     shared: Arc<Shared>,
+    shower: Shower,
     buffer: Vec<u8>,
 }
 
@@ -196,6 +214,7 @@ impl<I: Index + 'static> Writer<I> {
             clock,
             end,
             versions: Versions::default(),
+            shower: Shower::start(Arc::clone(&shared))?,
             shared,
             buffer: Vec::new(),
         };
@@ -216,34 +235,35 @@ impl<I: Index + 'static> Writer<I> {
             match close {
                 Next::More => {}
                 Next::Close(closed) => {
+                    self.shower.close();
                     let end = (self.shared.health() == Health::Open).then_some(self.end);
                     self.shared.read_only("the journal was closed");
                     let _ = closed.send(end);
                     return;
                 }
-                Next::Gone => return,
+                Next::Gone => return self.shower.close(),
             }
         }
     }
 
-    /// Writes a group and answers it; whatever goes wrong, everybody is answered.
+    /// Writes a group and has it shown and answered; whatever goes wrong, everybody is answered.
     fn carry_out(
         &mut self,
         appends: &mut Vec<Append>,
         answers: &mut Vec<oneshot::Sender<Outcome>>,
     ) {
-        let outcomes = match self.shared.health() {
-            Health::ReadOnly(_) => Err(String::new()),
+        let written = match self.shared.health() {
+            Health::ReadOnly(reason) => Err(reason.to_string()),
             Health::Open => catch_unwind(AssertUnwindSafe(|| self.write(appends.drain(..))))
                 .unwrap_or_else(|_| Err("the journal's writing thread panicked".to_owned())),
         };
         appends.clear();
-        match outcomes {
-            Ok(outcomes) => {
-                for (answer, outcome) in answers.drain(..).zip(outcomes) {
-                    let _ = answer.send(outcome);
-                }
-            }
+        match written {
+            Ok((entries, outcomes)) => self.shower.take(Durable {
+                entries,
+                end: self.end,
+                answers: answers.drain(..).zip(outcomes).collect(),
+            }),
             Err(reason) => {
                 self.shared.read_only(&reason);
                 for answer in answers.drain(..) {
@@ -253,8 +273,11 @@ impl<I: Index + 'static> Writer<I> {
         }
     }
 
-    /// Decides, writes, syncs, indexes and shows a group. An error leaves the journal read-only.
-    fn write(&mut self, appends: impl Iterator<Item = Append>) -> Result<Vec<Outcome>, String> {
+    /// Decides, writes, syncs and indexes a group. An error leaves the journal read-only.
+    fn write(
+        &mut self,
+        appends: impl Iterator<Item = Append>,
+    ) -> Result<(Vec<Entry>, Vec<Outcome>), String> {
         self.versions.rotate();
         self.buffer.clear();
         let mark = format!("{{\"group\":{}}}\n", self.end.position + 1);
@@ -268,7 +291,7 @@ impl<I: Index + 'static> Writer<I> {
             group.outcomes.push(outcome);
         }
         if group.encoded.is_empty() {
-            return Ok(group.outcomes);
+            return Ok((Vec::new(), group.outcomes));
         }
         let first = group.encoded[0].entry.header.position;
         let (segment, base) = self
@@ -279,13 +302,7 @@ impl<I: Index + 'static> Writer<I> {
         let base = base.wrapping_sub(mark.len() as u64);
         let (rows, entries) = rows(&mut group, segment, base);
         self.index.insert(&rows).map_err(|error| tell(&error))?;
-        self.show(&entries)?;
-        *self
-            .shared
-            .head
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = head(self.end);
-        Ok(group.outcomes)
+        Ok((entries, group.outcomes))
     }
 
     /// Decides one append against everything ahead of it, its own group included.
@@ -329,20 +346,6 @@ impl<I: Index + 'static> Writer<I> {
             position: place.position,
             version: place.version,
         })
-    }
-
-    fn show(&self, entries: &[Entry]) -> Result<(), String> {
-        let mut sink = self
-            .shared
-            .sink
-            .lock()
-            .map_err(|_| "a projection panicked")?;
-        match &mut *sink {
-            Some(sink) => sink
-                .apply(entries)
-                .map_err(|reason| format!("a durable group could not be shown: {reason}")),
-            None => Ok(()),
-        }
     }
 }
 
