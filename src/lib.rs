@@ -3,6 +3,7 @@
 //! Commands pass through actors into the journal; the journal feeds projections; queries read projections.
 
 pub mod actors;
+pub mod client;
 pub mod clock;
 pub mod content;
 pub mod domain;
