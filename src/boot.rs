@@ -9,14 +9,14 @@ use actix_web::{App, HttpServer};
 use crate::actors::sweep::Sweep;
 use crate::actors::{AddressBook, Desk, Limits};
 use crate::clock::{Clock, Stopwatch};
+use crate::content::ContentError;
 use crate::content::local::LocalStore;
 use crate::content::sign::{KeyError, Signer};
-use crate::content::ContentError;
 use crate::development::{self, Seeded};
 use crate::http::server::{Door, DoorLimits, House, MrsSettings};
 use crate::http::{operator, presigned, server};
-use crate::journal::sled::Options as JournalOptions;
-use crate::journal::{Journal, JournalError, SledJournal, state};
+use crate::journal::sled::{Options as JournalOptions, SledJournal};
+use crate::journal::{Journal, JournalError, state};
 use crate::projections::{StoreError, runner};
 use crate::{directory, report};
 
@@ -86,7 +86,9 @@ pub enum BootError {
         source: std::io::Error,
     },
     /// Development mode is for this machine alone.
-    #[error("development mode listens on loopback only, and {0} is not; give --listen 127.0.0.1:8000 or leave --dev out")]
+    #[error(
+        "development mode listens on loopback only, and {0} is not; give --listen 127.0.0.1:8000 or leave --dev out"
+    )]
     NotLoopback(String),
     /// The development identities could not be made.
     #[error("the development identities could not be made: {0}")]
@@ -131,12 +133,14 @@ async fn run(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootEr
     let door = Door::new(clock.clone(), options.door.clone());
     let operator_server = {
         let (door, token) = (door.clone(), token.clone());
-        HttpServer::new(move || App::new().configure(operator::configure(door.clone(), token.clone())))
-            .workers(1)
-            .disable_signals()
-            .shutdown_timeout(SHUTDOWN_SECONDS)
-            .listen(operators)?
-            .run()
+        HttpServer::new(move || {
+            App::new().configure(operator::configure(door.clone(), token.clone()))
+        })
+        .workers(1)
+        .disable_signals()
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .listen(operators)?
+        .run()
     };
     let public_url = match options.public_url.trim_end_matches('/') {
         "" => base_url.clone(),
@@ -146,7 +150,7 @@ async fn run(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootEr
     let gateway_server = {
         let (door, content, signer) = (door.clone(), content.clone(), signer.clone());
         let uploads_max = options.uploads_max;
-        let presigned = presigned::Presigned::new(door.clone(), content, signer, clock.clone(), uploads_max);
+        let presigned = presigned::Presigned::new(door.clone(), content, signer, uploads_max);
         HttpServer::new(move || {
             App::new()
                 .configure(presigned::configure(presigned.clone()))
@@ -159,7 +163,8 @@ async fn run(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootEr
         .run()
     };
     let handles = [gateway_server.handle(), operator_server.handle()];
-    let servers = actix::spawn(async move { tokio::try_join!(gateway_server, operator_server).map(|_| ()) });
+    let servers =
+        actix::spawn(async move { tokio::try_join!(gateway_server, operator_server).map(|_| ()) });
 
     let opening = {
         let (options, clock, directory) = (options.clone(), clock.clone(), directory.clone());
@@ -175,10 +180,15 @@ async fn run(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootEr
     });
     let book = AddressBook::open(desk, options.actors);
     let seeded = match options.development {
-        true => Some(development::seed(&directory.keys(), &*shared, &store, &signer, &clock).await?),
+        true => {
+            Some(development::seed(&directory.keys(), &*shared, &store, &signer, &clock).await?)
+        }
         false => None,
     };
-    let _sweep = actix::Actor::start(Sweep::new(&book, options.sweep_seconds.saturating_mul(1_000)));
+    let _sweep = actix::Actor::start(Sweep::new(
+        &book,
+        options.sweep_seconds.saturating_mul(1_000),
+    ));
     door.open(Arc::new(House {
         book: book.clone(),
         journal: shared,
@@ -223,10 +233,13 @@ fn open_stores(
     directory: &directory::Directory,
     clock: &Clock,
 ) -> Result<(Arc<SledJournal>, crate::projections::Store), BootError> {
-    let power_cut = state::read(&directory.journal())?.is_some_and(|state| state.machine_went_down());
+    let power_cut =
+        state::read(&directory.journal())?.is_some_and(|state| state.machine_went_down());
     if power_cut {
         // What the machine had not written down may be there in part; replay is the only way to be sure.
-        report::notice("the machine went down while the journal was open; building the projections anew");
+        report::notice(
+            "the machine went down while the journal was open; building the projections anew",
+        );
         directory::remove(&directory.projections())?;
     }
     let journal_options = JournalOptions {
@@ -236,7 +249,7 @@ fn open_stores(
         ..JournalOptions::default()
     };
     let mut last_told = 0;
-    let mut progress = |what: &'static str| {
+    let progress = |what: &'static str| {
         move |done: u64, total: u64| {
             if done >= last_told + 100_000 || (done == total && done > 10_000) {
                 last_told = done;
@@ -244,8 +257,12 @@ fn open_stores(
             }
         }
     };
-    let (journal, mut notices) =
-        SledJournal::open(&directory.journal(), journal_options, clock.clone(), &mut progress("journal database"))?;
+    let (journal, mut notices) = SledJournal::open(
+        &directory.journal(),
+        journal_options,
+        clock.clone(),
+        &mut progress("journal database"),
+    )?;
     let runner = runner::open(
         &directory.projections(),
         options.projections_cache_bytes,
@@ -266,7 +283,9 @@ fn listen(address: &str, development: bool) -> Result<TcpListener, BootError> {
         address: address.to_owned(),
         source,
     };
-    let addresses: Vec<SocketAddr> = std::net::ToSocketAddrs::to_socket_addrs(address).map_err(failed)?.collect();
+    let addresses: Vec<SocketAddr> = std::net::ToSocketAddrs::to_socket_addrs(address)
+        .map_err(failed)?
+        .collect();
     if development && !addresses.iter().all(|address| address.ip().is_loopback()) {
         return Err(BootError::NotLoopback(address.to_owned()));
     }

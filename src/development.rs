@@ -118,7 +118,12 @@ pub(crate) async fn seed(
     Ok(seeded)
 }
 
-async fn append(journal: &dyn Journal, stream: StreamId, event: Event, clock: &Clock) -> Result<(), BootError> {
+async fn append(
+    journal: &dyn Journal,
+    stream: StreamId,
+    event: Event,
+    clock: &Clock,
+) -> Result<(), BootError> {
     let append = Append {
         expected: journal.version(&stream)?,
         stream,
@@ -136,13 +141,16 @@ async fn append(journal: &dyn Journal, stream: StreamId, event: Event, clock: &C
     };
     match journal.append(append).await {
         Ok(Outcome::Appended { .. }) => Ok(()),
-        outcome => Err(BootError::Development(format!("the journal answered {outcome:?}"))),
+        outcome => Err(BootError::Development(format!(
+            "the journal answered {outcome:?}"
+        ))),
     }
 }
 
 /// scrypt in PHC form, N 2^15, r 8, p 1 (OPS overview: "scrypt hash").
 fn scrypt_hash(secret: &str) -> Result<String, BootError> {
-    let params = scrypt::Params::new(15, 8, 1).map_err(|error| BootError::Development(error.to_string()))?;
+    let params =
+        scrypt::Params::new(15, 8, 1).map_err(|error| BootError::Development(error.to_string()))?;
     let hash = scrypt::Scrypt::new_with_params(params)
         .hash_password_with_salt(secret.as_bytes(), &random_bytes::<16>())
         .map_err(|error| BootError::Development(error.to_string()))?;
@@ -153,7 +161,12 @@ fn scrypt_hash(secret: &str) -> Result<String, BootError> {
 ///
 /// # Errors
 /// When they cannot be written.
-pub(crate) fn publish(data_dir: &Path, ready: &Ready, seeded: &Seeded, operator_token: &str) -> Result<(), BootError> {
+pub(crate) fn publish(
+    data_dir: &Path,
+    ready: &Ready,
+    seeded: &Seeded,
+    operator_token: &str,
+) -> Result<(), BootError> {
     let data_dir = std::fs::canonicalize(data_dir)?;
     let profiles = data_dir.join("profiles.toml");
     let profile = |name: &str| {

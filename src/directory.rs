@@ -37,7 +37,9 @@ pub enum DirectoryError {
         holder: String,
     },
     /// Written by a newer program.
-    #[error("{place} has format {found}; this program reads up to {FORMAT_VERSION}; use the newer one")]
+    #[error(
+        "{place} has format {found}; this program reads up to {FORMAT_VERSION}; use the newer one"
+    )]
     Newer {
         /// The directory.
         place: String,
@@ -45,7 +47,9 @@ pub enum DirectoryError {
         found: u32,
     },
     /// Not a data directory.
-    #[error("{place} is not empty and has no {MARKER}; give an empty directory or one that g3n has made")]
+    #[error(
+        "{place} is not empty and has no {MARKER}; give an empty directory or one that g3n has made"
+    )]
     Foreign {
         /// The directory.
         place: String,
@@ -115,7 +119,15 @@ pub fn open(root: &Path, development: bool) -> Result<Directory, DirectoryError>
         });
     }
     let lock = lock(root)?;
-    check_marker(root, &marker, if development { "development" } else { "production" })?;
+    check_marker(
+        root,
+        &marker,
+        if development {
+            "development"
+        } else {
+            "production"
+        },
+    )?;
     Ok(Directory {
         root: root.to_owned(),
         _lock: Arc::new(lock),
@@ -130,8 +142,15 @@ fn is_empty(root: &Path) -> Result<bool, DirectoryError> {
 fn lock(root: &Path) -> Result<File, DirectoryError> {
     let path = root.join("lock");
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let mut file = options.open(&path).map_err(|source| io("open", &path, source))?;
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
+    let mut file = options
+        .open(&path)
+        .map_err(|source| io("open", &path, source))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -165,7 +184,8 @@ fn check_marker(root: &Path, path: &Path, wanted: &'static str) -> Result<(), Di
         return write_private(path, &text).map_err(|source| io("write", path, source));
     }
     let text = std::fs::read(path).map_err(|source| io("read", path, source))?;
-    let marker: Marker = serde_json::from_slice(&text).map_err(|error| io("read", path, error.into()))?;
+    let marker: Marker =
+        serde_json::from_slice(&text).map_err(|error| io("read", path, error.into()))?;
     if marker.format_version > FORMAT_VERSION {
         return Err(DirectoryError::Newer {
             place: place(),
@@ -200,7 +220,12 @@ pub fn operator_token(keys: &Path) -> Result<Arc<str>, DirectoryError> {
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let temporary = path.with_extension("new");
     let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)?;
@@ -213,7 +238,9 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 /// Removes a directory with all in it when it is there.
 pub(crate) fn remove(path: &Path) -> Result<(), DirectoryError> {
     match std::fs::remove_dir_all(path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(io("remove", path, source)),
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(io("remove", path, source))
+        }
         Ok(()) | Err(_) => Ok(()),
     }
 }

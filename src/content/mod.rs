@@ -1,24 +1,115 @@
-//! The bytes (placeholder until merged).
+//! The bytes: uploaded content outside the journal, checked before it is kept.
+//!
+//! An object is kept only when it is exactly what was promised, so a stored object always has its promised size and
+//! MD5. It is durable before the journal names it, and goes only after the journal has let it go.
+
+pub mod check;
+pub mod local;
 pub mod sign;
-use crate::domain::OrgCode;
+
+use std::fmt;
+use std::io::{self, Read};
+
 use uuid::Uuid;
+
+use crate::domain::{Md5, OrgCode, Rejection};
+
 /// Names one object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ObjectName {
     /// Whose.
     pub org: OrgCode,
     /// Which.
     pub object_id: Uuid,
 }
-/// Failure.
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.org, self.object_id.simple())
+    }
+}
+
+/// What an uploader promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// Bytes of gzip.
+    pub size: u64,
+    /// MD5 of the gzip.
+    pub md5: Md5,
+}
+
+/// Why content was not taken or cannot be given.
 #[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub struct ContentError;
-/// Store.
-pub trait ContentStore: Send + Sync {
-    /// Size.
+pub enum ContentError {
+    /// It is not what was promised; for the caller.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The disk failed; for the operator.
+    #[error("cannot {action} {place}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        place: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// An upload on its way. Dropping it leaves nothing behind.
+pub trait Receiving: Send {
+    /// Takes the next bytes, checking them.
     ///
     /// # Errors
-    /// Disk.
+    /// [`ContentError::Rejected`] as soon as it cannot be what was promised any more.
+    fn take(&mut self, bytes: &[u8]) -> Result<(), ContentError>;
+
+    /// Keeps the object if it is what was promised; it is then durable.
+    ///
+    /// # Errors
+    /// [`ContentError::Rejected`] when it is not.
+    fn keep(self: Box<Self>) -> Result<(), ContentError>;
+}
+
+/// Keeps objects. Every method blocks on the disk.
+pub trait ContentStore: Send + Sync {
+    /// Begins an upload; a kept one replaces an earlier object of the same name.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn receive(
+        &self,
+        object: &ObjectName,
+        promise: Promise,
+    ) -> Result<Box<dyn Receiving>, ContentError>;
+
+    /// Bytes of an object; `None` when there is none.
+    ///
+    /// # Errors
+    /// The disk's.
     fn size(&self, object: &ObjectName) -> Result<Option<u64>, ContentError>;
+
+    /// Opens a part of an object for reading; `None` when there is none.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn read(
+        &self,
+        object: &ObjectName,
+        from: u64,
+        bytes: u64,
+    ) -> Result<Option<Box<dyn Read + Send>>, ContentError>;
+
+    /// Removes an object; absent is fine.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn remove(&self, object: &ObjectName) -> Result<(), ContentError>;
+
+    /// The ids of an org's objects, in no order.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn list(&self, org: &OrgCode) -> Result<Vec<Uuid>, ContentError>;
 }

@@ -7,7 +7,7 @@ pub mod input;
 pub mod mrs;
 pub mod openapi;
 pub mod operator;
-//pub mod presigned;
+pub mod presigned;
 pub mod routes;
 pub mod server;
 pub mod system;

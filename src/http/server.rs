@@ -95,6 +95,11 @@ impl Door {
         self.house.get()
     }
 
+    /// The time.
+    pub fn now(&self) -> crate::domain::Timestamp {
+        self.clock.now()
+    }
+
     /// A trace for a request.
     pub fn trace(&self, request: &HttpRequest) -> Trace {
         Trace::start(request, self.clock.clone(), self.build.clone())

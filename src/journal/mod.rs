@@ -4,6 +4,22 @@
 //! more partitions, each with dense positions from 1 and its own chain; a stream belongs to the partition of its org.
 //! The embedded journal is a single partition that holds all, so a cursor over it is one position.
 
+mod bgzf;
+mod catch_up;
+pub mod disk;
+mod embedded;
+pub mod entry;
+mod log;
+pub mod memory;
+pub mod replay;
+mod scan;
+mod seal;
+mod segment;
+pub mod sled;
+pub mod state;
+pub mod verify;
+mod writer;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -47,6 +47,11 @@ impl Runner {
         }
     }
 
+    /// The generation it writes to.
+    pub fn store(&self) -> Store {
+        self.store.clone()
+    }
+
     /// Applies what the journal has and the projections have not.
     ///
     /// # Errors

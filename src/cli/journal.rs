@@ -1,0 +1,327 @@
+//! `g3n journal`: reads the history, beside a running server or without one.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::output::{Exit, Output, Printer};
+use super::serve::tell;
+use crate::clock::Clock;
+use crate::domain::record::RecordKey;
+use crate::domain::{ContainerName, OrgCode, RecordId, StreamId, Timestamp};
+use crate::journal::replay::{self, Replay};
+use crate::journal::sled::{Options, SledJournal};
+use crate::journal::{Entry, JournalError, verify};
+use crate::projections::runner;
+
+/// How often `tail --follow` looks for more.
+const FOLLOW_EVERY: Duration = Duration::from_millis(200);
+/// Memory for the projections' pages while they are rebuilt.
+const REBUILD_CACHE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Read the history.
+#[derive(Args, Debug)]
+pub struct JournalArgs {
+    /// The server's data directory.
+    #[arg(long, value_name = "DIR", default_value = "data", global = true)]
+    data_dir: PathBuf,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Walk the hash chain and say where it breaks; exit 1 when it does.
+    ///
+    /// With the server stopped the journal's database is compared too.
+    #[command(after_help = "Example:\n  g3n journal verify --data-dir data")]
+    Verify,
+    /// Show the newest entries.
+    #[command(after_help = "Example:\n  g3n journal tail --lines 20 --follow")]
+    Tail {
+        /// How many.
+        #[arg(long, default_value_t = 10)]
+        lines: usize,
+        /// Go on as entries come.
+        #[arg(long)]
+        follow: bool,
+    },
+    /// Write every entry, one JSON object a line.
+    #[command(after_help = "Example:\n  g3n journal export --format jsonl --as-of 2027-01-31T12:00:00Z --out history.jsonl")]
+    Export {
+        /// The only format there is.
+        #[arg(long, value_enum, default_value_t = Format::Jsonl)]
+        format: Format,
+        /// The first position.
+        #[arg(long)]
+        from: Option<u64>,
+        /// The last position.
+        #[arg(long)]
+        until: Option<u64>,
+        /// Only what was recorded by this time (RFC 3339).
+        #[arg(long)]
+        as_of: Option<String>,
+        /// A file instead of standard output.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Show what happened to one record.
+    #[command(after_help = "Example:\n  g3n journal show --record DEMO/demo/hello-1")]
+    Show {
+        /// ORG/container/record_id.
+        #[arg(long, value_name = "ORG/CONTAINER/ID")]
+        record: String,
+    },
+    /// Build the projections anew and compare them with those in use (server stopped).
+    #[command(after_help = "Example:\n  g3n journal rebuild --data-dir data")]
+    Rebuild,
+}
+
+/// How entries are exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One JSON object a line.
+    Jsonl,
+}
+
+/// Why a journal command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error("{0}")]
+    Usage(String),
+    #[error("the journal cannot be read")]
+    Journal(#[from] JournalError),
+    #[error("the projections cannot be rebuilt")]
+    Projections(#[from] crate::projections::StoreError),
+    #[error("the output cannot be written")]
+    Output(#[from] io::Error),
+}
+
+/// Runs a journal command.
+pub fn run(arguments: &JournalArgs, printer: &Printer) -> Exit {
+    let dir = arguments.data_dir.join("journal");
+    let done = match &arguments.verb {
+        Verb::Verify => verify(&dir, printer),
+        Verb::Tail { lines, follow } => tail(&dir, *lines, *follow, printer),
+        Verb::Export {
+            format: Format::Jsonl,
+            from,
+            until,
+            as_of,
+            out,
+        } => export(&dir, (*from, *until), as_of.as_deref(), out.as_deref()),
+        Verb::Show { record } => show(&dir, record, printer),
+        Verb::Rebuild => rebuild(&arguments.data_dir, printer),
+    };
+    match done {
+        Ok(exit) => exit,
+        // A reader that has seen enough, such as `head`.
+        Err(Trouble::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
+        Err(trouble @ Trouble::Usage(_)) => {
+            tell(&trouble);
+            Exit::Usage
+        }
+        Err(trouble) => {
+            tell(&trouble);
+            Exit::Refused
+        }
+    }
+}
+
+fn verify(dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {
+    let stopped = replay::is_stopped(dir)?;
+    let bar = bar("verifying");
+    let report = verify::verify(dir, stopped, &mut |done, total| move_bar(&bar, done, total))?;
+    bar.finish_and_clear();
+    let problems: Vec<_> = report
+        .problems
+        .iter()
+        .map(|problem| json!({"file": problem.file, "byte": problem.byte, "position": problem.position, "what": problem.what}))
+        .collect();
+    let good = problems.is_empty();
+    let facts = json!({
+        "good": good,
+        "entries": report.entries,
+        "segments": report.segments,
+        "bytes": report.bytes,
+        "head": {"position": report.head.position, "hash": report.head.hash},
+        "database": if stopped { "compared" } else { "not compared: a server is running" },
+        "unfinished": report.unfinished.as_ref().map(|problem| problem.what.clone()),
+        "problems": problems,
+    });
+    printer.facts(&facts)?;
+    Ok(if good { Exit::Success } else { Exit::Refused })
+}
+
+fn tail(dir: &Path, lines: usize, follow: bool, printer: &Printer) -> Result<Exit, Trouble> {
+    let start = replay::last_segment(dir)?.saturating_sub(lines as u64).max(1);
+    let mut newest = VecDeque::with_capacity(lines + 1);
+    let mut next = start;
+    for entry in replay::replay(dir)?.from(start) {
+        let entry = entry?;
+        next = entry.header.position + 1;
+        newest.push_back(entry);
+        if newest.len() > lines {
+            newest.pop_front();
+        }
+    }
+    let mut out = io::stdout().lock();
+    for entry in &newest {
+        print(&mut out, entry, printer)?;
+    }
+    while follow {
+        std::thread::sleep(FOLLOW_EVERY);
+        for entry in replay::replay(dir)?.from(next) {
+            let entry = entry?;
+            next = entry.header.position + 1;
+            print(&mut out, &entry, printer)?;
+        }
+        out.flush()?;
+    }
+    Ok(Exit::Success)
+}
+
+fn export(
+    dir: &Path,
+    (from, until): (Option<u64>, Option<u64>),
+    as_of: Option<&str>,
+    out: Option<&Path>,
+) -> Result<Exit, Trouble> {
+    let mut entries: Replay = replay::replay(dir)?;
+    if let Some(from) = from {
+        entries = entries.from(from);
+    }
+    if let Some(until) = until {
+        entries = entries.until(until);
+    }
+    if let Some(text) = as_of {
+        let time = Timestamp::parse(text).ok_or_else(|| Trouble::Usage(format!("--as-of is not an RFC 3339 time: {text}")))?;
+        entries = entries.as_of(time);
+    }
+    let mut out: BufWriter<Box<dyn Write>> = BufWriter::new(match out {
+        Some(path) => Box::new(File::create(path)?),
+        None => Box::new(io::stdout()),
+    });
+    for entry in entries {
+        writeln!(out, "{}", as_json(&entry?, true))?;
+    }
+    out.flush()?;
+    Ok(Exit::Success)
+}
+
+fn show(dir: &Path, name: &str, printer: &Printer) -> Result<Exit, Trouble> {
+    let key = parse_record(name).ok_or_else(|| Trouble::Usage(format!("--record wants ORG/container/record_id, not {name}")))?;
+    let mut out = io::stdout().lock();
+    let mut found = false;
+    for entry in replay::replay(dir)?.stream(StreamId::record(&key)) {
+        print(&mut out, &entry?, printer)?;
+        found = true;
+    }
+    Ok(if found { Exit::Success } else { Exit::NotFound })
+}
+
+fn parse_record(name: &str) -> Option<RecordKey> {
+    let mut parts = name.splitn(3, '/');
+    Some(RecordKey {
+        org: OrgCode::parse(parts.next()?).ok()?,
+        container: ContainerName::parse(parts.next()?).ok()?,
+        record_id: RecordId::parse(parts.next()?).ok()?,
+    })
+}
+
+fn rebuild(data_dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {
+    let bar = bar("replaying");
+    let (journal, notices) = SledJournal::open(&data_dir.join("journal"), Options::default(), Clock::system(), &mut |_, _| {})?;
+    for notice in notices {
+        crate::report::notice(&notice);
+    }
+    let rebuilt = runner::rebuild(&data_dir.join("projections"), REBUILD_CACHE_BYTES, &journal, &mut |done, total| {
+        move_bar(&bar, done, total);
+    })?;
+    bar.finish_and_clear();
+    let seconds = bar.elapsed().as_secs_f64();
+    journal.close()?;
+    printer.facts(&json!({
+        "entries": rebuilt.entries,
+        "rows": rebuilt.rows,
+        "differing_rows": rebuilt.differing,
+        "seconds": (seconds * 1_000.0).round() / 1_000.0,
+    }))?;
+    Ok(Exit::Success)
+}
+
+fn print(out: &mut impl Write, entry: &Entry, printer: &Printer) -> io::Result<()> {
+    if printer.output() == Output::Json {
+        return writeln!(out, "{}", as_json(entry, false));
+    }
+    let at = entry.header.recorded_at;
+    let Some(body) = &entry.body else {
+        return writeln!(out, "{:>8}  {at}  (erased)", entry.header.position);
+    };
+    let kinds: Vec<_> = body.events.iter().filter_map(kind_of).collect();
+    writeln!(
+        out,
+        "{:>8}  {at}  {:<24} {} v{} by {} ({})",
+        entry.header.position,
+        kinds.join("+"),
+        body.stream,
+        body.version,
+        body.origin.by,
+        body.origin.request_id
+    )
+}
+
+fn kind_of(event: &crate::domain::Event) -> Option<String> {
+    let value = serde_json::to_value(event).ok()?;
+    Some(value["type"].as_str()?.to_owned())
+}
+
+/// An entry for programs.
+fn as_json(entry: &Entry, with_payload: bool) -> Value {
+    let header = &entry.header;
+    let mut value = json!({
+        "position": header.position,
+        "recorded_at": header.recorded_at.to_string(),
+        "body_digest": header.body_digest,
+        "prev": header.prev,
+    });
+    if let Some(body) = &entry.body {
+        value["stream"] = json!(body.stream);
+        value["version"] = json!(body.version);
+        value["events"] = json!(body.events);
+        value["at"] = json!(body.origin.at.to_string());
+        value["by"] = json!(body.origin.by);
+        value["request_id"] = json!(body.origin.request_id);
+        value["source"] = json!(body.origin.source);
+        value["remarks"] = json!(body.origin.remarks);
+        value["payload_digest"] = json!(body.payload);
+    } else {
+        value["erased"] = json!(true);
+    }
+    // As text, because JSON readers would change how numbers are spelled.
+    let payload = entry.payload.as_ref().filter(|_| with_payload);
+    if let Some(payload) = payload.and_then(|bytes| serde_json::from_slice::<&RawValue>(bytes).ok()) {
+        value["payload_text"] = json!(payload.get());
+    }
+    value
+}
+
+fn bar(what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} entries, {per_sec}, {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(what);
+    bar
+}
+
+fn move_bar(bar: &ProgressBar, done: u64, total: u64) {
+    bar.set_length(total.max(done));
+    bar.set_position(done);
+}

@@ -1,0 +1,3 @@
+//! The command line: parses it, runs one verb, and says how it went.
+
+pub mod output;

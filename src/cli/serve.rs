@@ -1,0 +1,148 @@
+//! `g3n serve`: runs the server.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::output::Exit;
+use crate::actors::Limits;
+use crate::boot::{self, BootError, Options, Ready};
+use crate::config::{Settings, SettingsError};
+use crate::http::server::{DoorLimits, MrsSettings};
+
+/// Run the server.
+///
+/// With --dev it needs nothing else: on an empty directory it makes the org DEMO with an owner and a session, and
+/// writes DIR/dev.json and DIR/profiles.toml when it is ready.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  g3n serve --dev\n  g3n serve --data-dir /var/lib/metarecord --settings metarecord.toml\n  g3n serve --dev --listen 127.0.0.1:0 --set mrs.upload_url_seconds=60")]
+pub struct ServeArgs {
+    /// Development mode: loopback only, with made-up identities.
+    #[arg(long)]
+    dev: bool,
+    /// Where everything is kept.
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data_dir: PathBuf,
+    /// The gateway's address; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// The operators' address; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR")]
+    operator_listen: Option<String>,
+    /// A TOML file of settings.
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// One setting, such as mrs.sweep_seconds=10; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+}
+
+impl ServeArgs {
+    /// The settings these arguments, the environment and the settings file lead to.
+    ///
+    /// # Errors
+    /// An unknown name, or a value out of its range.
+    pub fn load_settings(&self) -> Result<Settings, SettingsError> {
+        let mut flags = Vec::new();
+        if let Some(listen) = &self.listen {
+            flags.push(("http.listen", listen.clone()));
+        }
+        if let Some(listen) = &self.operator_listen {
+            flags.push(("http.operator_listen", listen.clone()));
+        }
+        Settings::load(self.settings.as_deref(), std::env::vars(), &self.set, &flags)
+    }
+
+    fn options(&self, settings: &Settings) -> Options {
+        Options {
+            data_dir: self.data_dir.clone(),
+            development: self.dev,
+            listen: settings.http.listen.clone(),
+            operator_listen: settings.http.operator_listen.clone(),
+            public_url: settings.http.public_url.clone(),
+            workers: settings.http.workers,
+            door: DoorLimits {
+                requests_in_flight_max: settings.http.requests_in_flight_max,
+                body_bytes_max: settings.http.body_bytes_max,
+                stage: settings.http.stage.clone(),
+            },
+            actors: Limits {
+                threads: settings.actors.threads,
+                in_flight_max: settings.actors.container_in_flight_max,
+                idle_ms: settings.actors.idle_seconds.saturating_mul(1_000),
+            },
+            segment_bytes: settings.journal.segment_bytes,
+            journal_cache_bytes: settings.journal.cache_bytes,
+            queue_max: settings.journal.queue_max,
+            projections_cache_bytes: settings.projections.cache_bytes,
+            uploads_max: settings.mrs.uploads_max,
+            sweep_seconds: settings.mrs.sweep_seconds,
+            mrs: MrsSettings {
+                upload_url_seconds: settings.mrs.upload_url_seconds,
+                download_url_seconds: settings.mrs.download_url_seconds,
+            },
+        }
+    }
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub fn run(arguments: &ServeArgs) -> Exit {
+    let settings = match arguments.load_settings() {
+        Ok(settings) => settings,
+        Err(error) => {
+            tell(&error);
+            return Exit::Usage;
+        }
+    };
+    let options = arguments.options(&settings);
+    match boot::serve(&options, |ready| greet(&options, ready)) {
+        Ok(()) => Exit::Success,
+        Err(error @ BootError::NotLoopback(_)) => {
+            tell(&error);
+            Exit::Configuration
+        }
+        Err(error) => {
+            tell(&error);
+            Exit::Refused
+        }
+    }
+}
+
+/// An error and what caused it, on standard error.
+pub(super) fn tell(error: &dyn std::error::Error) {
+    let mut text = format!("g3n: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!("\n  because: {error}"));
+        cause = error.source();
+    }
+    // With standard error gone there is nobody left to tell.
+    let _: std::io::Result<()> = writeln!(std::io::stderr(), "{text}");
+}
+
+fn greet(options: &Options, ready: &Ready) {
+    let mut text = format!(
+        "Ready after {:.1} s: gateway {}, operators {}, data in {}.\n",
+        ready.seconds,
+        ready.base_url,
+        ready.operator_url,
+        options.data_dir.display()
+    );
+    if let Some(seeded) = &ready.seeded {
+        let dir = std::fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
+        text.push_str(&format!(
+            "\nDevelopment mode. For another shell:\n\n\
+             export G3N_CONFIG='{}' G3N_PROFILE=dev\n\
+             export SESSION={} ORG={} BASE={}\n\n\
+             curl -sS \"$BASE/mrs/record\" -H \"x-session-guid: $SESSION\" -d '{{\"orgcode\":\"'$ORG'\",\"container\":\"demo\",\"record_id\":\"hello-1\",\"content_type\":\"application/json\",\"payload\":{{\"hello\":\"world\"}}}}'\n",
+            dir.join("profiles.toml").display(),
+            seeded.session_guid,
+            seeded.orgcode,
+            ready.base_url,
+        ));
+    }
+    // The server serves whether or not anybody reads this.
+    let mut out = std::io::stdout().lock();
+    let _: std::io::Result<()> = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

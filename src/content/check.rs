@@ -1,0 +1,101 @@
+//! Checks gzip while it streams: its length, that it decodes to its very end, and its MD5, in constant memory.
+
+use std::io::{self, Write};
+
+use flate2::write::MultiGzDecoder;
+use md5::{Digest, Md5 as Md5Hasher};
+
+use super::Promise;
+use crate::domain::{ErrorTag, Md5, Rejection};
+
+/// Takes bytes and says whether they are what was promised.
+pub struct Check {
+    promise: Promise,
+    bytes: u64,
+    md5: Md5Hasher,
+    decoder: MultiGzDecoder<Discard>,
+}
+
+/// Forgets what was decoded: a gzip bomb costs time and no memory.
+struct Discard;
+
+impl Write for Discard {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Check {
+    /// Starts with nothing taken.
+    pub fn new(promise: Promise) -> Self {
+        Self {
+            promise,
+            bytes: 0,
+            md5: Md5Hasher::new(),
+            decoder: MultiGzDecoder::new(Discard),
+        }
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// `size-mismatch` as soon as there are too many, `gzip-required` as soon as they are not gzip.
+    pub fn take(&mut self, bytes: &[u8]) -> Result<(), Rejection> {
+        self.bytes += bytes.len() as u64;
+        if self.bytes > self.promise.size {
+            return Err(self.size_mismatch());
+        }
+        self.md5.update(bytes);
+        self.decoder
+            .write_all(bytes)
+            .map_err(|error| not_gzip(&error))
+    }
+
+    /// Ends: all bytes were taken.
+    ///
+    /// # Errors
+    /// `size-mismatch` when bytes are missing, then `gzip-required` when the gzip does not end here, then
+    /// `md5-mismatch`.
+    pub fn finish(mut self) -> Result<(), Rejection> {
+        if self.bytes != self.promise.size {
+            return Err(self.size_mismatch());
+        }
+        self.decoder
+            .try_finish()
+            .map_err(|error| not_gzip(&error))?;
+        let md5 = Md5::from_bytes(self.md5.finalize().into());
+        if md5 == self.promise.md5 {
+            Ok(())
+        } else {
+            Err(Rejection::new(
+                ErrorTag::Md5Mismatch,
+                "The uploaded bytes do not have the promised content_md5; upload the right ones or put the record again.",
+            )
+            .with_detail("uploaded_md5", md5.to_string()))
+        }
+    }
+
+    fn size_mismatch(&self) -> Rejection {
+        size_mismatch(self.promise.size)
+    }
+}
+
+/// The refusal of an upload that is longer or shorter than promised.
+pub fn size_mismatch(promised: u64) -> Rejection {
+    Rejection::new(
+        ErrorTag::SizeMismatch,
+        "The upload is not as long as promised; upload the right bytes or put the record again.",
+    )
+    .with_detail("promised_size", promised)
+}
+
+fn not_gzip(error: &io::Error) -> Rejection {
+    Rejection::new(
+        ErrorTag::GzipRequired,
+        format!("The upload is not gzip to its end ({error}); gzip the content and upload that."),
+    )
+}

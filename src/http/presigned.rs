@@ -1,0 +1,366 @@
+//! Presigned content: `PUT` and `GET /content/{token}`, which need no other credential than the url itself.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use actix_web::http::header::{
+    self, ContentRangeSpec, EntityTag, Header, HeaderValue, IfNoneMatch, IfRange, Range,
+    TryIntoHeaderValue,
+};
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::{self, Payload};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use tokio::sync::{Semaphore, mpsc};
+
+use super::call::Trace;
+use super::envelope::{Refusal, respond, throttled, unavailable, with_headers};
+use super::server::Door;
+use crate::content::check::size_mismatch;
+use crate::content::sign::{DownloadGrant, Purpose, Signer, UploadGrant};
+use crate::content::{ContentError, ContentStore, ObjectName, Promise};
+use crate::domain::record::ContentPlace;
+use crate::domain::{ErrorTag, Rejection, Timestamp};
+use crate::projections::{RecordName, records};
+
+/// Bytes read from a file at a time.
+const CHUNK_BYTES: u64 = 64 * 1024;
+/// Chunks of an upload that may wait for the disk.
+const CHUNKS_WAITING_MAX: usize = 8;
+
+/// What the presigned routes work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Presigned {
+    door: Arc<Door>,
+    content: Arc<dyn ContentStore>,
+    signer: Arc<Signer>,
+    uploads: Arc<Semaphore>,
+}
+
+impl Presigned {
+    /// Takes at most `uploads_max` uploads at once.
+    pub fn new(
+        door: Arc<Door>,
+        content: Arc<dyn ContentStore>,
+        signer: Arc<Signer>,
+        uploads_max: usize,
+    ) -> Self {
+        Self {
+            door,
+            content,
+            signer,
+            uploads: Arc::new(Semaphore::new(uploads_max)),
+        }
+    }
+}
+
+/// Adds the presigned routes to an actix application.
+pub fn configure(presigned: Presigned) -> impl FnOnce(&mut web::ServiceConfig) {
+    move |service| {
+        let route = web::to(
+            move |request: HttpRequest, payload: Payload, token: web::Path<String>| {
+                let presigned = presigned.clone();
+                async move { presigned.serve(&request, payload, &token).await }
+            },
+        );
+        service.service(web::resource("/content/{token}").default_service(route));
+    }
+}
+
+impl Presigned {
+    async fn serve(&self, request: &HttpRequest, payload: Payload, token: &str) -> HttpResponse {
+        let mut trace = self.door.trace(request);
+        trace.service = "content";
+        trace.call = format!("{} /content", request.method());
+        let answer = match *request.method() {
+            Method::PUT => self.upload(request, payload, token, &trace).await,
+            Method::GET | Method::HEAD => self.download(request, token, &trace).await,
+            _ => Err(Rejection::new(
+                ErrorTag::MethodNotAllowed,
+                "Put to an upload url, get from a download url.",
+            )
+            .with_detail("allow", "PUT, GET, HEAD")
+            .into()),
+        };
+        answer.unwrap_or_else(|refusal| respond(&trace, Err(refusal)))
+    }
+
+    async fn upload(
+        &self,
+        request: &HttpRequest,
+        payload: Payload,
+        token: &str,
+        trace: &Trace,
+    ) -> Result<HttpResponse, Refusal> {
+        let grant = self
+            .signer
+            .open::<UploadGrant>(Purpose::UploadUrl, token)
+            .ok_or_else(altered)?;
+        self.check_age(grant.expires_at)?;
+        self.check_wanted(&grant)?;
+        check_headers(request, &grant)?;
+        let Ok(_permit) = self.uploads.try_acquire() else {
+            return Err(throttled().into());
+        };
+        self.receive(&grant, payload).await?;
+        let mut response = HttpResponse::build(StatusCode::OK);
+        with_headers(&mut response, trace);
+        response.insert_header((header::ETAG, format!("\"{}\"", grant.md5)));
+        Ok(response.finish())
+    }
+
+    /// Streams the body to a thread that writes and checks it.
+    async fn receive(&self, grant: &UploadGrant, mut payload: Payload) -> Result<(), Refusal> {
+        let object = ObjectName {
+            org: grant.key.org.clone(),
+            object_id: grant.object_id,
+        };
+        let promise = Promise {
+            size: grant.size,
+            md5: grant.md5,
+        };
+        let (sender, mut receiver) = mpsc::channel::<Option<Bytes>>(CHUNKS_WAITING_MAX);
+        let content = self.content.clone();
+        let writing = tokio::task::spawn_blocking(move || -> Result<bool, ContentError> {
+            let mut receiving = content.receive(&object, promise)?;
+            while let Some(chunk) = receiver.blocking_recv() {
+                match chunk {
+                    Some(bytes) => receiving.take(&bytes)?,
+                    None => return receiving.keep().map(|()| true),
+                }
+            }
+            Ok(false)
+        });
+        let mut whole = true;
+        while let Some(chunk) = payload.next().await {
+            whole = chunk.is_ok();
+            let Ok(chunk) = chunk else { break };
+            // The thread has ended early: it knows why.
+            if sender.send(Some(chunk)).await.is_err() {
+                break;
+            }
+        }
+        if whole {
+            // An ended thread needs no end.
+            let _: Result<_, _> = sender.send(None).await;
+        }
+        drop(sender);
+        match writing.await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err(size_mismatch(promise.size).into()),
+            Ok(Err(ContentError::Rejected(rejection))) => Err(rejection.into()),
+            Ok(Err(error @ ContentError::Io { .. })) => {
+                crate::report::notice(&format!("an upload failed: {error}"));
+                Err(unavailable().into())
+            }
+            Err(error) => Err(Refusal::Failed(error.to_string())),
+        }
+    }
+
+    async fn download(
+        &self,
+        request: &HttpRequest,
+        token: &str,
+        trace: &Trace,
+    ) -> Result<HttpResponse, Refusal> {
+        let grant = self
+            .signer
+            .open::<DownloadGrant>(Purpose::DownloadUrl, token)
+            .ok_or_else(altered)?;
+        self.check_age(grant.expires_at)?;
+        let object = ObjectName {
+            org: grant.org.clone(),
+            object_id: grant.object_id,
+        };
+        let part = Part::of(request, &grant);
+        let mut response = HttpResponse::build(part.status());
+        with_headers(&mut response, trace);
+        describe(&mut response, &grant);
+        let (from, bytes) = match part {
+            Part::NotModified => return Ok(response.finish()),
+            Part::Unsatisfiable => {
+                response.insert_header((header::CONTENT_RANGE, format!("bytes */{}", grant.size)));
+                response.insert_header((header::CONTENT_LENGTH, 0));
+                return Ok(response.finish());
+            }
+            Part::Whole => (0, grant.size),
+            Part::Range(from, to) => {
+                let range = ContentRangeSpec::Bytes {
+                    range: Some((from, to)),
+                    instance_length: Some(grant.size),
+                };
+                if let Ok(value) = range.try_into_value() {
+                    response.insert_header((header::CONTENT_RANGE, value));
+                }
+                (from, to - from + 1)
+            }
+        };
+        let content = self.content.clone();
+        let reader = web::block(move || content.read(&object, from, bytes)).await;
+        let reader = reader.map_err(|error| Refusal::Failed(error.to_string()))?;
+        let reader = reader.map_err(|error| Refusal::Failed(error.to_string()))?;
+        let reader = reader.ok_or_else(Rejection::not_found)?;
+        if request.method() == Method::HEAD {
+            response.insert_header((header::CONTENT_LENGTH, bytes));
+            return Ok(response.finish());
+        }
+        response.no_chunking(bytes);
+        Ok(response.streaming(chunks(reader, bytes)))
+    }
+
+    fn check_age(&self, expires_at: Timestamp) -> Result<(), Rejection> {
+        if expires_at <= self.door.now() {
+            Err(Rejection::new(
+                ErrorTag::ExpiredUrl,
+                "This url has expired; ask for a new one.",
+            ))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// An upload is wanted as long as its record waits for exactly it.
+    fn check_wanted(&self, grant: &UploadGrant) -> Result<(), Refusal> {
+        let house = self
+            .door
+            .house()
+            .ok_or_else(|| unavailable().with_minor("starting"))?;
+        let record = records::find(&house.store, RecordName::from(&grant.key))?;
+        let record = record.ok_or_else(Rejection::not_found)?;
+        if record.doomed_by(self.door.now()) {
+            return Err(
+                Rejection::new(ErrorTag::Doomed, "The record was doomed meanwhile.").into(),
+            );
+        }
+        let place = ContentPlace::Object(grant.object_id);
+        if record
+            .upload
+            .is_some_and(|upload| upload.content.place == place)
+        {
+            Ok(())
+        } else {
+            Err(Rejection::new(
+                ErrorTag::InvalidState,
+                "The record does not wait for this upload any more: it was completed or replaced.",
+            )
+            .into())
+        }
+    }
+}
+
+fn altered() -> Rejection {
+    Rejection::new(
+        ErrorTag::NotAuthorized,
+        "This url is not one that was given out for this.",
+    )
+}
+
+fn check_headers(request: &HttpRequest, grant: &UploadGrant) -> Result<(), Rejection> {
+    let text = |name| {
+        request
+            .headers()
+            .get(name)
+            .map(|value: &HeaderValue| value.to_str().unwrap_or(""))
+    };
+    if text(header::CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("gzip"))
+    {
+        return Err(Rejection::new(
+            ErrorTag::GzipRequired,
+            "Uploads are gzip; send Content-Encoding: gzip.",
+        ));
+    }
+    let length = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    if length.is_some_and(|length| length != grant.size) {
+        return Err(size_mismatch(grant.size));
+    }
+    Ok(())
+}
+
+fn describe(response: &mut HttpResponseBuilder, grant: &DownloadGrant) {
+    let content_type = HeaderValue::from_str(&grant.content_type);
+    let content_type = content_type.unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    response
+        .insert_header((header::CONTENT_TYPE, content_type))
+        .insert_header((header::CONTENT_ENCODING, "gzip"))
+        .insert_header((header::ETAG, format!("\"{}\"", grant.md5)))
+        .insert_header((header::ACCEPT_RANGES, "bytes"))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+}
+
+/// Which part of an object is asked for.
+#[derive(Clone, Copy)]
+enum Part {
+    NotModified,
+    Whole,
+    /// First and last byte.
+    Range(u64, u64),
+    Unsatisfiable,
+}
+
+impl Part {
+    fn of(request: &HttpRequest, grant: &DownloadGrant) -> Self {
+        let etag = EntityTag::new_strong(grant.md5.to_string());
+        let known = match IfNoneMatch::parse(request) {
+            Ok(IfNoneMatch::Any) => request.headers().contains_key(header::IF_NONE_MATCH),
+            Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|tag| tag.weak_eq(&etag)),
+            Err(_) => false,
+        };
+        if known {
+            return Self::NotModified;
+        }
+        if request.headers().contains_key(header::IF_RANGE)
+            && !matches!(IfRange::parse(request), Ok(IfRange::EntityTag(tag)) if tag.strong_eq(&etag))
+        {
+            return Self::Whole;
+        }
+        match Range::parse(request) {
+            Ok(Range::Bytes(ranges)) => match (ranges.as_slice(), ranges.first()) {
+                ([_], Some(range)) => match range.to_satisfiable_range(grant.size) {
+                    Some((from, to)) => Self::Range(from, to),
+                    None => Self::Unsatisfiable,
+                },
+                // Several ranges, or none that can be read: the whole is a right answer to both.
+                _ => Self::Whole,
+            },
+            Ok(Range::Unregistered(..)) | Err(_) => Self::Whole,
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::NotModified => StatusCode::NOT_MODIFIED,
+            Self::Whole => StatusCode::OK,
+            Self::Range(..) => StatusCode::PARTIAL_CONTENT,
+            Self::Unsatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
+        }
+    }
+}
+
+type Reader = Box<dyn Read + Send>;
+
+/// Reads a file chunk by chunk, away from the thread that serves.
+fn chunks(
+    reader: Reader,
+    bytes: u64,
+) -> impl futures_util::Stream<Item = Result<Bytes, io::Error>> {
+    stream::unfold(Some((reader, bytes)), |state| async move {
+        let (mut reader, left) = state?;
+        if left == 0 {
+            return None;
+        }
+        let read = web::block(move || {
+            let mut chunk = vec![0; usize::try_from(left.min(CHUNK_BYTES)).unwrap_or_default()];
+            reader
+                .read_exact(&mut chunk)
+                .map(|()| (Bytes::from(chunk), reader))
+        });
+        match read.await.map_err(io::Error::other).flatten() {
+            Ok((chunk, reader)) => {
+                let left = left - chunk.len() as u64;
+                Some((Ok(chunk), Some((reader, left))))
+            }
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+}

@@ -1,0 +1,197 @@
+//! Bringing the database up to the log's end at open, or making it again when it cannot be trusted.
+
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::entry::Hash;
+use super::log::{Chain, End, Location};
+use super::scan::{Found, Scanner, Step};
+use super::segment::{Segments, damaged, list};
+use super::sled::{Database, set_aside};
+use super::writer::{Index, Row};
+use super::{JournalError, Position};
+use crate::domain::Timestamp;
+
+/// Told positions done and positions in all.
+pub(crate) type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+
+/// Rows written between two reports of progress.
+const ROWS_MAX: usize = 1000;
+/// Bytes of payload gathered before rows are written.
+const ROWS_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What is needed to bring the database up to date.
+pub(crate) struct CatchUp<'a> {
+    pub(crate) dir: &'a Path,
+    pub(crate) cache_bytes: u64,
+    pub(crate) now: Timestamp,
+    pub(crate) segments: &'a Segments,
+    /// The log's end.
+    pub(crate) end: End,
+    /// The last segment's first position, and the hash it names as the one ahead.
+    pub(crate) joint: Option<(Position, Hash)>,
+    pub(crate) progress: Progress<'a>,
+}
+
+impl CatchUp<'_> {
+    /// Sets the database aside because the machine went down with it open.
+    pub(crate) fn distrust(&self, notices: &mut Vec<String>) -> Result<(), JournalError> {
+        let why = "the machine may have gone down while it was open";
+        self.aside(why, notices)
+    }
+
+    /// Opens the database and brings it up to the log's end.
+    pub(crate) fn open(&mut self, notices: &mut Vec<String>) -> Result<Database, JournalError> {
+        match self.open_as_it_is() {
+            Ok(Ok(database)) => return Ok(database),
+            Ok(Err(why)) => self.aside(&why, notices)?,
+            Err(JournalError::Database(why)) => self.aside(&why, notices)?,
+            Err(error) => return Err(error),
+        }
+        let database = Database::open(self.dir, self.cache_bytes)?;
+        self.fill(&database, None)?;
+        Ok(database)
+    }
+
+    /// The inner error says why the database does not fit the log.
+    fn open_as_it_is(&mut self) -> Result<Result<Database, String>, JournalError> {
+        let database = Database::open(self.dir, self.cache_bytes)?;
+        let Some((last, known)) = database.last()? else {
+            self.fill(&database, None)?;
+            return Ok(Ok(database));
+        };
+        let disagrees = |position| Ok(Err(format!("it disagrees with the log at {position}")));
+        if last > self.end.position {
+            let log = self.end.position;
+            return Ok(Err(format!("it reaches position {last}, the log {log}")));
+        }
+        let count = database.count()?;
+        if count.entries != last || count.streams + count.erased < last {
+            return Ok(Err(format!(
+                "it lacks rows up to position {last}: {count:?}"
+            )));
+        }
+        match self.log_hash(known.location, last)? {
+            Some(hash) if hash == known.hash => {}
+            Some(_) | None => return disagrees(last),
+        }
+        if let Some((first, prev)) = self.joint
+            && first > 1
+            && let Some(before) = database.known(first - 1)?
+            && before.hash != prev
+        {
+            return disagrees(first - 1);
+        }
+        self.fill(&database, Some((last, known.hash, known.location)))?;
+        Ok(Ok(database))
+    }
+
+    fn aside(&self, why: &str, notices: &mut Vec<String>) -> Result<(), JournalError> {
+        if let Some(aside) = set_aside(self.dir, self.now)? {
+            let name = aside.file_name().unwrap_or_default().display();
+            notices.push(format!(
+                "the journal's database was set aside as {name} and made again from the log: {why}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The hash of the entry the log has at a location; `None` when it has no such entry there.
+    fn log_hash(
+        &self,
+        location: Location,
+        position: Position,
+    ) -> Result<Option<Hash>, JournalError> {
+        if !list(self.dir)?
+            .iter()
+            .any(|listed| listed.first == location.segment)
+        {
+            return Ok(None);
+        }
+        let segment = self.segments.get(location.segment)?;
+        let mut scanner = Scanner::new(segment, location.offset);
+        Ok(match scanner.step() {
+            Ok(Step::Found(found)) if found.line.header.position == position => {
+                Some(found.line.hash)
+            }
+            Ok(_) | Err(_) => None,
+        })
+    }
+
+    /// Writes the rows of all entries behind a known one, or of all there are.
+    fn fill(
+        &mut self,
+        database: &Database,
+        known: Option<(Position, Hash, Location)>,
+    ) -> Result<(), JournalError> {
+        let total = self.end.position;
+        let (mut chain, segment, offset) = match known {
+            Some((position, hash, location)) => {
+                let recorded_at = Timestamp::default();
+                let end = End {
+                    position,
+                    hash,
+                    recorded_at,
+                };
+                (Chain::after(end), location.segment, location.offset)
+            }
+            None => (Chain::at(1), 1, 0),
+        };
+        if chain.next > total {
+            return Ok(());
+        }
+        let mut scanner = Scanner::new(self.segments.get(segment)?, offset);
+        if known.is_some() {
+            let name = scanner.segment().name.clone();
+            scanner
+                .step()
+                .map_err(|fault| fault.at(&name, chain.next))?;
+        }
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while chain.next <= total {
+            let (name, first) = (scanner.segment().name.clone(), scanner.segment().first);
+            let at = chain.next;
+            match scanner.step().map_err(|fault| fault.at(&name, at))? {
+                Step::Found(found) => {
+                    if let Err(what) = chain.follow(&found) {
+                        return Err(damaged(&name, found.offset, at, what));
+                    }
+                    bytes += found.payload.map_or(0, <[u8]>::len);
+                    rows.push(row(found, first));
+                }
+                Step::End => scanner = Scanner::new(self.segments.get(at)?, 0),
+                Step::Unfinished { offset } => {
+                    let what = "the entry is not complete".to_owned();
+                    return Err(damaged(&name, offset, at, what));
+                }
+                Step::Wrong { offset, what, .. } => {
+                    return Err(damaged(&name, offset, at, what));
+                }
+            }
+            if rows.len() >= ROWS_MAX || bytes >= ROWS_BYTES_MAX {
+                database.insert(&rows)?;
+                rows.clear();
+                bytes = 0;
+                (self.progress)(chain.next - 1, total);
+            }
+        }
+        database.insert(&rows)?;
+        (self.progress)(total, total);
+        Ok(())
+    }
+}
+
+fn row(found: Found<'_>, segment: Position) -> Row {
+    Row {
+        position: found.line.header.position,
+        stream: found.line.body.map(|body| (body.stream, body.version)),
+        location: Location {
+            segment,
+            offset: found.offset,
+            line_bytes: found.line_bytes,
+        },
+        hash: found.line.hash,
+        payload: found.payload.map(Bytes::copy_from_slice),
+    }
+}

@@ -1,0 +1,336 @@
+//! The journal of one machine: the log, the database beside it and the writing thread, put together.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+
+use super::catch_up::{CatchUp, Progress};
+use super::disk::{Disk, RealDisk};
+use super::entry::Line;
+use super::log::{Chain, CommitLog, End, Left, Opened};
+use super::scan::{Scanner, Step};
+use super::segment::{Segments, damaged, failed};
+use super::sled::{Database, Known};
+use super::state::{self, State};
+use super::writer::{Index, Queue, Shared, Writer};
+use super::{Append, Entry, Head, Health, Journal, JournalError, Pending, Position, Sink, Version};
+use crate::clock::Clock;
+use crate::domain::StreamId;
+
+/// The file whose lock keeps a second process out.
+const LOCK: &str = "lock";
+
+/// How a [`SledJournal`] is kept.
+#[derive(Clone)]
+pub struct Options {
+    /// A segment that has reached so many bytes is sealed; 64 MiB unless told.
+    pub segment_bytes: u64,
+    /// Bytes of database pages kept in memory; 64 MiB unless told.
+    pub cache_bytes: u64,
+    /// Most appends waiting; 4,096 unless told. Past it an append is [`super::Outcome::Busy`].
+    pub queue_max: usize,
+    /// Most bytes waiting, about; 64 MiB unless told. Past it an append is [`super::Outcome::Busy`].
+    pub queue_bytes_max: usize,
+    /// What the log is written to.
+    pub disk: Arc<dyn Disk>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 * 1024 * 1024,
+            cache_bytes: 64 * 1024 * 1024,
+            queue_max: 4096,
+            queue_bytes_max: 64 * 1024 * 1024,
+            disk: Arc::new(RealDisk),
+        }
+    }
+}
+
+/// The embedded journal. Dropping it closes it.
+pub struct SledJournal {
+    dir: PathBuf,
+    disk: Arc<dyn Disk>,
+    database: Database,
+    segments: Segments,
+    shared: Arc<Shared>,
+    queue: Queue,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    seal_trouble: Arc<Mutex<Option<String>>>,
+    /// Held as long as the journal is.
+    _lock: File,
+}
+
+impl SledJournal {
+    /// Opens the journal of a directory, or makes an empty one. Returns it with notices for the operator: what a
+    /// crash left behind, and what was done about it. `progress` is told positions done and in all while the
+    /// database is made again.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`] when the last segment is not what was written, or ends before the journal did;
+    /// [`JournalError::Newer`] when a newer program wrote it; [`JournalError::Io`], also when it is open elsewhere.
+    pub fn open(
+        dir: &Path,
+        options: Options,
+        clock: Clock,
+        progress: Progress<'_>,
+    ) -> Result<(Self, Vec<String>), JournalError> {
+        fs::create_dir_all(dir).map_err(|error| failed("making the journal", dir, error))?;
+        let lock = lock(dir)?;
+        let state = state::read(dir)?;
+        let left = match &state {
+            None => Left::PowerCut,
+            Some(state) if state.clean => Left::Closed,
+            Some(state) if state.machine_went_down() => Left::PowerCut,
+            Some(_) => Left::Killed,
+        };
+        let disk = options.disk;
+        let Opened {
+            log,
+            end,
+            joint,
+            mut notices,
+        } = CommitLog::open(Arc::clone(&disk), dir, options.segment_bytes, left)?;
+        check_head(state.as_ref(), end)?;
+        let segments = Segments::new(dir);
+        let mut catch_up = CatchUp {
+            dir,
+            cache_bytes: options.cache_bytes,
+            now: clock.now(),
+            segments: &segments,
+            end,
+            joint,
+            progress,
+        };
+        if left == Left::PowerCut {
+            // Before the marker says that this run of the machine began with a database to trust.
+            catch_up.distrust(&mut notices)?;
+        }
+        state::write(&*disk, dir, &State::now(None))?;
+        let database = catch_up.open(&mut notices)?;
+        let shared = Shared::new(end);
+        let seal_trouble = log.seal_trouble();
+        let (queue, thread) = Writer::start(
+            (log, end),
+            database.clone(),
+            clock,
+            Arc::clone(&shared),
+            (options.queue_max, options.queue_bytes_max),
+        )
+        .map_err(|error| failed("starting the writing thread", dir, error))?;
+        let journal = Self {
+            dir: dir.to_owned(),
+            disk,
+            database,
+            segments,
+            shared,
+            queue,
+            thread: Mutex::new(Some(thread)),
+            seal_trouble,
+            _lock: lock,
+        };
+        Ok((journal, notices))
+    }
+
+    /// Answers everything handed over so far, then stops taking writes and leaves the directory as closed in order.
+    /// Reads go on. Twice is once. A journal that had become read-only is left as if the process had been killed.
+    ///
+    /// # Errors
+    /// The disk's or the database's; the next open then goes by the log alone.
+    pub fn close(&self) -> Result<(), JournalError> {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(handle) = thread.take() else {
+            return Ok(());
+        };
+        let end = self.queue.close();
+        // A panic there is already told by the journal's health.
+        let _ = handle.join();
+        let Some(end) = end else {
+            return Ok(());
+        };
+        self.database.sync(&self.dir)?;
+        let head = Head {
+            position: end.position,
+            hash: hex::encode(end.hash),
+        };
+        state::write(&*self.disk, &self.dir, &State::now(Some(head)))
+    }
+
+    /// What the operator should know of although it stops nothing: why a full segment could not be sealed.
+    pub fn trouble(&self) -> Option<String> {
+        self.seal_trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn known(&self, position: Position) -> Result<Known, JournalError> {
+        self.database.known(position)?.ok_or_else(|| {
+            JournalError::Database(format!("position {position} is missing from it"))
+        })
+    }
+
+    /// One entry, by where the database says it is, checked against the hash the database has.
+    fn one(&self, position: Position) -> Result<Entry, JournalError> {
+        let known = self.known(position)?;
+        let location = known.location;
+        let segment = self.segments.get(location.segment)?;
+        let wrong = |what| damaged(&segment.name, location.offset, position, what);
+        let mut line = Vec::new();
+        segment
+            .read(location.offset, location.line_bytes as usize, &mut line)
+            .map_err(|fault| fault.at(&segment.name, position))?;
+        if line.len() != location.line_bytes as usize || line.pop() != Some(b'\n') {
+            return Err(wrong("the line does not end where it should".to_owned()));
+        }
+        let line = Line::parse(&line).map_err(wrong)?;
+        if line.hash != known.hash || line.header.position != position {
+            return Err(wrong(
+                "the entry does not have the hash the database has".to_owned(),
+            ));
+        }
+        line.into_entry(None, &segment.name)
+    }
+}
+
+fn check_head(state: Option<&State>, end: End) -> Result<(), JournalError> {
+    let Some(head) = state.and_then(|state| state.head.as_ref()) else {
+        return Ok(());
+    };
+    if head.position == end.position && head.hash == hex::encode(end.hash) {
+        return Ok(());
+    }
+    Err(JournalError::Damaged {
+        place: format!("the end of the log, position {}", end.position),
+        what: format!(
+            "the journal was closed in order at position {} with another end; restore the last segments, or remove \
+             {} to go on with what is there",
+            head.position,
+            state::FILE
+        ),
+    })
+}
+
+fn lock(dir: &Path) -> Result<File, JournalError> {
+    let path = dir.join(LOCK);
+    let io = |error| failed("locking the journal (is it open elsewhere?)", &path, error);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(io)?;
+    file.try_lock().map_err(|error| match error {
+        TryLockError::Error(error) => io(error),
+        TryLockError::WouldBlock => io(std::io::ErrorKind::WouldBlock.into()),
+    })?;
+    Ok(file)
+}
+
+/// Whether no process has the journal open.
+pub(super) fn is_stopped(dir: &Path) -> Result<bool, JournalError> {
+    let path = dir.join(LOCK);
+    match File::open(&path) {
+        Ok(file) => Ok(file.try_lock_shared().is_ok()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(failed("reading the journal's lock", &path, error)),
+    }
+}
+
+impl Drop for SledJournal {
+    fn drop(&mut self) {
+        // An error leaves the marker as it is, and the next open goes by the log.
+        let _ = self.close();
+    }
+}
+
+impl Journal for SledJournal {
+    fn append(&self, append: Append) -> Pending {
+        self.queue.append(append)
+    }
+
+    fn head(&self) -> Head {
+        self.shared.head()
+    }
+
+    fn health(&self) -> Health {
+        self.shared.health()
+    }
+
+    fn read(&self, from: Position, limit: usize) -> Result<Vec<Entry>, JournalError> {
+        let from = from.max(1);
+        let last = from
+            .saturating_add(limit as u64)
+            .saturating_sub(1)
+            .min(self.head().position);
+        if limit == 0 || from > last {
+            return Ok(Vec::new());
+        }
+        let (start, finish) = (self.known(from)?, self.known(last)?);
+        let segment = self.segments.get(start.location.segment)?;
+        let mut scanner = Scanner::new(segment, start.location.offset);
+        scanner.expect_bytes(start.location, finish.location);
+        let mut chain = Chain::at(from);
+        let mut entries = Vec::new();
+        while chain.next <= last {
+            let position = chain.next;
+            let name = scanner.segment().name.clone();
+            let wrong = |offset, what| Err(damaged(&name, offset, position, what));
+            match scanner.step().map_err(|fault| fault.at(&name, position))? {
+                Step::Found(found) => {
+                    if let Err(what) = chain.follow(&found) {
+                        return wrong(found.offset, what);
+                    }
+                    let first = position == from && found.line.hash != start.hash;
+                    if first || position == last && found.line.hash != finish.hash {
+                        let what = "the entry does not have the hash the database has";
+                        return wrong(found.offset, what.to_owned());
+                    }
+                    entries.push(found.line.into_entry(None, &name)?);
+                }
+                Step::End => scanner = Scanner::new(self.segments.get(position)?, 0),
+                Step::Unfinished { offset } => {
+                    return wrong(offset, "the entry is not complete".to_owned());
+                }
+                Step::Wrong { offset, what, .. } => return wrong(offset, what),
+            }
+        }
+        Ok(entries)
+    }
+
+    fn stream(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        limit: usize,
+    ) -> Result<Vec<Entry>, JournalError> {
+        let rows = self.database.stream(stream, from.max(1), limit)?;
+        rows.into_iter()
+            .map(|(version, position)| {
+                let entry = self.one(position)?;
+                match &entry.body {
+                    Some(body) if body.stream != *stream || body.version != version => {
+                        let what = format!("position {position} is not {stream} version {version}");
+                        Err(JournalError::Database(what))
+                    }
+                    Some(_) | None => Ok(entry),
+                }
+            })
+            .collect()
+    }
+
+    fn version(&self, stream: &StreamId) -> Result<Version, JournalError> {
+        self.database.version(stream)
+    }
+
+    fn payload(&self, position: Position) -> Result<Option<Bytes>, JournalError> {
+        self.database.payload(position)
+    }
+
+    fn attach(&self, sink: Box<dyn Sink>) {
+        self.shared.attach(sink);
+    }
+}

@@ -1,0 +1,557 @@
+//! The wire format: one entry as bytes and back, its hash, and the schema versions of events.
+//!
+//! A line is `{"header":{...},"body":{...}}` and a line feed. When the body names a payload, exactly that many raw
+//! bytes and a line feed follow. `"body":null` is an erased entry. Every byte counts: the header's bytes make the
+//! entry's hash, the header carries the digest of the body's bytes, and the frame around both is fixed.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use super::{
+    Append, Body, Entry, Header, JournalError, Origin, PayloadDigest, Position, Remarks, Source,
+    Version,
+};
+use crate::domain::container::Idempotency;
+use crate::domain::record::INLINE_BYTES_MAX;
+use crate::domain::{Event, StreamId, Timestamp};
+
+/// What is hashed ahead of a header, so that an entry's hash is nothing else's.
+pub const HASH_DOMAIN: &[u8] = b"metarecord/journal/entry/1\n";
+
+/// Longest line; a longer entry is not written.
+pub const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// An entry's hash, or a digest.
+pub type Hash = [u8; 32];
+
+/// What stands for the entry ahead of the first.
+pub const NO_HASH: Hash = [0; 32];
+
+/// Every event type with the newest schema version this program reads and writes.
+pub const SCHEMAS: &[(&str, u16)] = &[
+    ("record.created", 1),
+    ("record.replaced", 1),
+    ("record.upload_completed", 1),
+    ("record.tags_added", 1),
+    ("record.tags_removed", 1),
+    ("record.ttl_set", 1),
+    ("record.doomed", 1),
+    ("container.refusal_remembered", 1),
+    ("org.created", 1),
+    ("org.status_set", 1),
+    ("org.member_added", 1),
+    ("org.member_removed", 1),
+    ("user.created", 1),
+    ("user.session_opened", 1),
+    ("user.session_closed", 1),
+    ("secret.set", 1),
+];
+
+/// Lifts one event type from one schema version to the next. Pure, and kept for ever.
+pub struct Upcaster {
+    /// The event's type.
+    pub kind: &'static str,
+    /// The version it reads; it returns the next.
+    pub from: u16,
+    /// The change.
+    pub lift: fn(Value) -> Value,
+}
+
+/// Every upcaster. There is none yet: all schemas are at their first version.
+pub const UPCASTERS: &[Upcaster] = &[];
+
+/// What the journal adds to an [`Append`] to make it an entry.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// The entry's position.
+    pub position: Position,
+    /// The stream's version with it.
+    pub version: Version,
+    /// The journal's time.
+    pub recorded_at: Timestamp,
+    /// The hash of the entry ahead.
+    pub prev: Hash,
+    /// Chance.
+    pub salt: [u8; 16],
+}
+
+/// An entry that was just encoded.
+pub struct Encoded {
+    /// Its hash.
+    pub hash: Hash,
+    /// Bytes of its line with the line feed, without the payload.
+    pub line_bytes: u32,
+    /// The entry, payload included.
+    pub entry: Entry,
+}
+
+/// Writes an entry at the end of a buffer.
+///
+/// # Errors
+/// [`JournalError::Damaged`] when an event cannot be written as JSON, or the line passes [`LINE_BYTES_MAX`]; the buffer
+/// is then as before.
+pub fn encode(out: &mut Vec<u8>, append: Append, place: Place) -> Result<Encoded, JournalError> {
+    let start = out.len();
+    match write_line(out, &append, place) {
+        Ok((hash, body_digest, payload)) => {
+            let line_bytes = out.len() - start;
+            if line_bytes > LINE_BYTES_MAX {
+                out.truncate(start);
+                return Err(unwritable("the entry is too long".to_owned()));
+            }
+            let line_bytes = u32::try_from(line_bytes).unwrap_or(u32::MAX);
+            if let Some(bytes) = &append.payload {
+                out.extend_from_slice(bytes);
+                out.push(b'\n');
+            }
+            Ok(Encoded {
+                hash,
+                line_bytes,
+                entry: into_entry(append, place, body_digest, payload),
+            })
+        }
+        Err(error) => {
+            out.truncate(start);
+            Err(unwritable(error.to_string()))
+        }
+    }
+}
+
+type Written = (Hash, Hash, Option<PayloadDigest>);
+
+fn write_line(
+    out: &mut Vec<u8>,
+    append: &Append,
+    place: Place,
+) -> Result<Written, serde_json::Error> {
+    out.extend_from_slice(br#"{"header":"#);
+    let header = out.len();
+    put_number(out, br#"{"position":"#, place.position);
+    put_number(
+        out,
+        br#","recorded_at":"#,
+        place.recorded_at.millis().unsigned_abs(),
+    );
+    out.extend_from_slice(br#","body_digest":""#);
+    let digest = out.len();
+    out.extend_from_slice(&[b'0'; 64]);
+    out.extend_from_slice(br#"","prev":""#);
+    put_hex(out, &place.prev);
+    out.extend_from_slice(br#""}"#);
+    let header_end = out.len();
+    out.extend_from_slice(br#","body":"#);
+    let body = out.len();
+    let payload = append.payload.as_ref().map(|bytes| PayloadDigest {
+        sha256: hex::encode(sha256(bytes)),
+        size: bytes.len() as u64,
+    });
+    write_body(out, append, place, payload.as_ref())?;
+    let body_digest = sha256(&out[body..]);
+    out.extend_from_slice(b"}\n");
+    hex::encode_to_slice(body_digest, &mut out[digest..digest + 64])
+        .expect("64 places hold 32 bytes in hex");
+    Ok((hash_header(&out[header..header_end]), body_digest, payload))
+}
+
+fn write_body(
+    out: &mut Vec<u8>,
+    append: &Append,
+    place: Place,
+    payload: Option<&PayloadDigest>,
+) -> Result<(), serde_json::Error> {
+    let origin = &append.origin;
+    out.extend_from_slice(br#"{"salt":""#);
+    put_hex(out, &place.salt);
+    out.extend_from_slice(br#"","stream":"#);
+    serde_json::to_writer(&mut *out, append.stream.as_str())?;
+    put_number(out, br#","version":"#, place.version);
+    out.extend_from_slice(br#","events":["#);
+    for (index, event) in append.events.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_event(out, event)?;
+    }
+    put_number(out, br#"],"at":"#, origin.at.millis().unsigned_abs());
+    out.extend_from_slice(br#","by":"#);
+    serde_json::to_writer(&mut *out, &origin.by)?;
+    out.extend_from_slice(br#","request_id":"#);
+    serde_json::to_writer(&mut *out, &origin.request_id)?;
+    out.extend_from_slice(br#","source":"#);
+    serde_json::to_writer(&mut *out, &origin.source)?;
+    if !origin.remarks.is_empty() {
+        out.extend_from_slice(br#","remarks":"#);
+        serde_json::to_writer(&mut *out, &origin.remarks)?;
+    }
+    if let Some(idempotency) = &append.idempotency {
+        out.extend_from_slice(br#","idempotency":"#);
+        serde_json::to_writer(&mut *out, idempotency)?;
+    }
+    if let Some(payload) = payload {
+        out.extend_from_slice(br#","payload":"#);
+        serde_json::to_writer(&mut *out, payload)?;
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// Writes `{"type":..,"data":..}` and slips `"v":..` in between, which spares a trip through [`Value`].
+fn write_event(out: &mut Vec<u8>, event: &Event) -> Result<(), serde_json::Error> {
+    const TYPE: &[u8] = br#"{"type":""#;
+    let start = out.len();
+    serde_json::to_writer(&mut *out, event)?;
+    let name = start + TYPE.len();
+    let quote = out[name..]
+        .iter()
+        .position(|byte| *byte == b'"')
+        .map_or(out.len(), |at| name + at + 1);
+    let mut version = [0; 12];
+    let mut rest = version.as_mut_slice();
+    write!(rest, r#","v":{}"#, event.schema_version())
+        .expect("twelve bytes hold any 16-bit version");
+    let added = 12 - rest.len();
+    let end = out.len();
+    out.extend_from_slice(&version[..added]);
+    out.copy_within(quote..end, quote + added);
+    out[quote..quote + added].copy_from_slice(&version[..added]);
+    Ok(())
+}
+
+fn into_entry(
+    append: Append,
+    place: Place,
+    body_digest: Hash,
+    payload: Option<PayloadDigest>,
+) -> Entry {
+    Entry {
+        header: Header {
+            position: place.position,
+            recorded_at: place.recorded_at,
+            body_digest: hex::encode(body_digest),
+            prev: hex::encode(place.prev),
+        },
+        body: Some(Body {
+            salt: hex::encode(place.salt),
+            stream: append.stream,
+            version: place.version,
+            events: append.events,
+            origin: append.origin,
+            idempotency: append.idempotency,
+            payload,
+        }),
+        payload: append.payload,
+    }
+}
+
+/// Whether an append keeps the promises of its fields: at least one event, a payload within its limit. One that does
+/// not is a fault of the program.
+pub fn is_well_formed(append: &Append) -> bool {
+    let payload = append.payload.as_ref().map_or(0, Bytes::len);
+    !append.events.is_empty() && payload <= INLINE_BYTES_MAX
+}
+
+/// One line that was read and agrees with itself: its frame is right and its body has the digest its header names.
+pub struct Line<'a> {
+    /// The header.
+    pub header: Header,
+    /// The entry's hash.
+    pub hash: Hash,
+    /// The hash of the entry ahead.
+    pub prev: Hash,
+    /// The body, its events still as they were written; `None` once erased.
+    pub body: Option<RawBody<'a>>,
+}
+
+/// A body as it was written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawBody<'a> {
+    salt: String,
+    /// The stream.
+    pub stream: StreamId,
+    /// The stream's version with the entry.
+    pub version: Version,
+    #[serde(borrow)]
+    events: Vec<RawEvent<'a>>,
+    at: Timestamp,
+    by: String,
+    request_id: String,
+    source: Source,
+    #[serde(default)]
+    remarks: Remarks,
+    #[serde(default)]
+    idempotency: Option<Idempotency>,
+    /// What lies beside the entry.
+    #[serde(default)]
+    pub payload: Option<PayloadDigest>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEvent<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    v: u16,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLine<'a> {
+    #[serde(borrow)]
+    header: &'a RawValue,
+    #[serde(borrow)]
+    body: &'a RawValue,
+}
+
+impl<'a> Line<'a> {
+    /// Reads a line without its line feed.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, String> {
+        let raw: RawLine<'a> =
+            serde_json::from_slice(bytes).map_err(|error| format!("not an entry: {error}"))?;
+        let (header, body) = (raw.header.get(), raw.body.get());
+        check_frame(bytes, header, body)?;
+        let hash = hash_header(header.as_bytes());
+        let header: Header = serde_json::from_str(header)
+            .map_err(|error| format!("the header cannot be read: {error}"))?;
+        let prev = parse_hash(&header.prev).ok_or("the header's prev is not a hash")?;
+        let body = if body == "null" {
+            None
+        } else {
+            if parse_hash(&header.body_digest) != Some(sha256(body.as_bytes())) {
+                return Err("the body does not have the digest its header names".to_owned());
+            }
+            let body: RawBody<'a> = serde_json::from_str(body)
+                .map_err(|error| format!("the body cannot be read: {error}"))?;
+            Some(body)
+        };
+        Ok(Self {
+            header,
+            hash,
+            prev,
+            body,
+        })
+    }
+
+    /// What lies beside it.
+    pub fn payload(&self) -> Option<&PayloadDigest> {
+        self.body.as_ref().and_then(|body| body.payload.as_ref())
+    }
+
+    /// Checks the bytes beside it.
+    ///
+    /// # Errors
+    /// That they have another digest.
+    pub fn check_payload(&self, bytes: &[u8]) -> Result<(), String> {
+        match self.payload() {
+            Some(digest) if parse_hash(&digest.sha256) != Some(sha256(bytes)) => {
+                Err("the payload does not have the digest its entry names".to_owned())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The entry, its events lifted to the current schema. `place` is for the error.
+    ///
+    /// # Errors
+    /// [`JournalError::Newer`] for an event of a newer schema, [`JournalError::Damaged`] for one that cannot be read.
+    pub fn into_entry(self, payload: Option<Bytes>, place: &str) -> Result<Entry, JournalError> {
+        let body = match self.body {
+            None => None,
+            Some(raw) => Some(Body {
+                salt: raw.salt,
+                stream: raw.stream,
+                version: raw.version,
+                events: raw
+                    .events
+                    .iter()
+                    .map(|event| read_event(event, place))
+                    .collect::<Result<_, _>>()?,
+                origin: Origin {
+                    at: raw.at,
+                    by: raw.by,
+                    request_id: raw.request_id,
+                    source: raw.source,
+                    remarks: raw.remarks,
+                },
+                idempotency: raw.idempotency,
+                payload: raw.payload,
+            }),
+        };
+        Ok(Entry {
+            header: self.header,
+            body,
+            payload,
+        })
+    }
+}
+
+/// The bytes around header and body are always the same, so that no byte of a line is outside the check.
+fn check_frame(bytes: &[u8], header: &str, body: &str) -> Result<(), String> {
+    let (header, body) = (header.as_bytes(), body.as_bytes());
+    let right = bytes
+        .strip_prefix(br#"{"header":"#)
+        .and_then(|rest| rest.strip_prefix(header))
+        .and_then(|rest| rest.strip_prefix(br#","body":"#))
+        .and_then(|rest| rest.strip_prefix(body));
+    match right {
+        Some(b"}") => Ok(()),
+        Some(_) | None => Err("the frame around header and body is not as written".to_owned()),
+    }
+}
+
+/// Reads one event of any schema version, `{"type":..,"v":..,"data":..}`.
+///
+/// # Errors
+/// [`JournalError::Newer`] for a newer schema, [`JournalError::Damaged`] when it cannot be read.
+pub fn decode_event(json: &str, place: &str) -> Result<Event, JournalError> {
+    let raw: RawEvent<'_> =
+        serde_json::from_str(json).map_err(|error| damaged(place, error.to_string()))?;
+    read_event(&raw, place)
+}
+
+fn read_event(raw: &RawEvent<'_>, place: &str) -> Result<Event, JournalError> {
+    let data = serde_json::from_str(raw.data.get()).map_err(|e| damaged(place, e.to_string()))?;
+    let data = upcast(&raw.kind, raw.v, data, place)?;
+    Event::from_parts(&raw.kind, data)
+        .map_err(|error| damaged(place, format!("event {} v{}: {error}", raw.kind, raw.v)))
+}
+
+/// Lifts an event's data from the version it was written with to the current one.
+///
+/// # Errors
+/// [`JournalError::Newer`] for a newer version, [`JournalError::Damaged`] for a type or version that never was.
+pub fn upcast(kind: &str, v: u16, data: Value, place: &str) -> Result<Value, JournalError> {
+    let Some((_, current)) = SCHEMAS.iter().find(|(known, _)| *known == kind) else {
+        let what = format!("event type {kind} is unknown; a newer program may have written it");
+        return Err(damaged(place, what));
+    };
+    if v > *current {
+        return Err(JournalError::Newer {
+            place: format!("event {kind} at {place}"),
+            found: v.into(),
+            known: (*current).into(),
+        });
+    }
+    lift(UPCASTERS, (kind, v, *current), data)
+        .ok_or_else(|| damaged(place, format!("event {kind} never had schema version {v}")))
+}
+
+fn lift(
+    upcasters: &[Upcaster],
+    (kind, v, current): (&str, u16, u16),
+    mut data: Value,
+) -> Option<Value> {
+    if v == 0 {
+        return None;
+    }
+    for from in v..current {
+        let step = upcasters
+            .iter()
+            .find(|upcaster| upcaster.kind == kind && upcaster.from == from)?;
+        data = (step.lift)(data);
+    }
+    Some(data)
+}
+
+/// The SHA-256 of some bytes.
+pub fn sha256(bytes: &[u8]) -> Hash {
+    Sha256::digest(bytes).into()
+}
+
+/// The hash of an entry from its header's exact bytes.
+pub fn hash_header(header: &[u8]) -> Hash {
+    let mut hasher = Sha256::new();
+    hasher.update(HASH_DOMAIN);
+    hasher.update(header);
+    hasher.finalize().into()
+}
+
+/// Reads 64 lower-case hex digits.
+pub fn parse_hash(text: &str) -> Option<Hash> {
+    let mut hash = NO_HASH;
+    let lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    (lower && hex::decode_to_slice(text, &mut hash).is_ok()).then_some(hash)
+}
+
+fn put_number(out: &mut Vec<u8>, label: &[u8], number: u64) {
+    out.extend_from_slice(label);
+    write!(out, "{number}").expect("a vector takes every write");
+}
+
+fn put_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    let start = out.len();
+    out.resize(start + bytes.len() * 2, 0);
+    hex::encode_to_slice(bytes, &mut out[start..]).expect("two places a byte hold it in hex");
+}
+
+fn damaged(place: &str, what: String) -> JournalError {
+    JournalError::Damaged {
+        place: place.to_owned(),
+        what,
+    }
+}
+
+fn unwritable(what: String) -> JournalError {
+    damaged("an entry to be written", what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_old_schema_is_lifted_one_version_at_a_time() {
+        let table = [
+            Upcaster {
+                kind: "a.b",
+                from: 2,
+                lift: |data| json!({"third": data}),
+            },
+            Upcaster {
+                kind: "a.b",
+                from: 1,
+                lift: |data| json!({"second": data}),
+            },
+        ];
+        let lifted = lift(&table, ("a.b", 1, 3), json!("first"));
+        assert_eq!(lifted, Some(json!({"third": {"second": "first"}})));
+        assert_eq!(lift(&table, ("a.b", 3, 3), json!(1)), Some(json!(1)));
+        assert_eq!(lift(&table, ("a.b", 0, 3), json!(1)), None);
+        assert_eq!(lift(&table, ("c.d", 1, 2), json!(1)), None);
+    }
+
+    #[test]
+    fn a_newer_schema_and_an_unknown_type_are_told_apart() {
+        let newer = decode_event(
+            r#"{"type":"secret.set","v":2,"data":{"code_hash":"x"}}"#,
+            "x",
+        );
+        assert!(
+            matches!(
+                newer,
+                Err(JournalError::Newer {
+                    found: 2,
+                    known: 1,
+                    ..
+                })
+            ),
+            "{newer:?}"
+        );
+        let unknown = decode_event(r#"{"type":"moon.landed","v":1,"data":{}}"#, "x");
+        assert!(
+            matches!(unknown, Err(JournalError::Damaged { .. })),
+            "{unknown:?}"
+        );
+    }
+}

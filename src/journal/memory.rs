@@ -1,0 +1,211 @@
+//! A journal in memory: the same promises as long as the process lives, for tests and simulation.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::entry::{self, Hash, NO_HASH, Place};
+use super::{
+    Append, Entry, Head, Health, Journal, JournalError, Outcome, Pending, Position, Sink, Version,
+};
+use crate::clock::{Clock, random_bytes};
+use crate::domain::{StreamId, Timestamp};
+
+/// A journal that forgets everything when it is dropped. Appends are carried out on the caller's thread.
+pub struct MemoryJournal {
+    clock: Clock,
+    /// Held while an append is carried out: one at a time, in order.
+    turn: Mutex<Option<Box<dyn Sink>>>,
+    state: RwLock<State>,
+}
+
+struct State {
+    entries: Vec<Entry>,
+    streams: HashMap<StreamId, Vec<Position>>,
+    head: Hash,
+    health: Health,
+}
+
+impl MemoryJournal {
+    /// An empty journal.
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            turn: Mutex::new(None),
+            state: RwLock::new(State {
+                entries: Vec::new(),
+                streams: HashMap::new(),
+                head: NO_HASH,
+                health: Health::Open,
+            }),
+        }
+    }
+
+    /// Makes it read-only, as a failed disk would; for tests.
+    pub fn fail(&self, reason: &str) {
+        self.change().health = Health::ReadOnly(reason.into());
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self) -> std::sync::RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self) -> MutexGuard<'_, Option<Box<dyn Sink>>> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn carry_out(&self, append: Append) -> Outcome {
+        let mut turn = self.turn();
+        let entry = match self.write(append) {
+            Ok(entry) => entry,
+            Err(outcome) => return outcome,
+        };
+        let outcome = Outcome::Appended {
+            position: entry.header.position,
+            version: entry.body.as_ref().map_or(0, |body| body.version),
+        };
+        let shown = match &mut *turn {
+            None => Ok(()),
+            Some(sink) => catch_unwind(AssertUnwindSafe(|| {
+                sink.apply(std::slice::from_ref(&entry))
+            }))
+            .unwrap_or_else(|_| Err("a projection panicked".to_owned())),
+        };
+        match shown {
+            Ok(()) => outcome,
+            Err(reason) => {
+                self.fail(&reason);
+                Outcome::Unavailable
+            }
+        }
+    }
+
+    fn write(&self, append: Append) -> Result<Entry, Outcome> {
+        let mut state = self.change();
+        if state.health != Health::Open || !entry::is_well_formed(&append) {
+            return Err(Outcome::Unavailable);
+        }
+        let seen = std::iter::once((&append.stream, append.expected))
+            .chain(append.guards.iter().map(|(stream, seen)| (stream, *seen)));
+        for (stream, expected) in seen {
+            let actual = state.version(stream);
+            if actual != expected {
+                let stream = stream.clone();
+                return Err(Outcome::Moved { stream, actual });
+            }
+        }
+        let before = state.entries.last();
+        let place = Place {
+            position: state.entries.len() as Position + 1,
+            version: append.expected + 1,
+            recorded_at: self
+                .clock
+                .now()
+                .max(before.map_or(Timestamp::default(), |entry| entry.header.recorded_at)),
+            prev: state.head,
+            salt: random_bytes(),
+        };
+        let stream = append.stream.clone();
+        let Ok(encoded) = entry::encode(&mut Vec::new(), append, place) else {
+            return Err(Outcome::Unavailable);
+        };
+        state.head = encoded.hash;
+        state.entries.push(encoded.entry.clone());
+        state
+            .streams
+            .entry(stream)
+            .or_default()
+            .push(place.position);
+        Ok(encoded.entry)
+    }
+}
+
+impl State {
+    fn version(&self, stream: &StreamId) -> Version {
+        self.streams.get(stream).map_or(0, Vec::len) as Version
+    }
+
+    fn entry(&self, position: Position) -> Option<&Entry> {
+        let index = usize::try_from(position.checked_sub(1)?).ok()?;
+        self.entries.get(index)
+    }
+}
+
+fn without_payload(entry: &Entry) -> Entry {
+    Entry {
+        payload: None,
+        ..entry.clone()
+    }
+}
+
+impl Journal for MemoryJournal {
+    fn append(&self, append: Append) -> Pending {
+        let (answer, pending) = oneshot::channel();
+        // A caller that does not wait any more has its entry all the same.
+        let _ = answer.send(self.carry_out(append));
+        pending
+    }
+
+    fn head(&self) -> Head {
+        let state = self.state();
+        Head {
+            position: state.entries.len() as Position,
+            hash: hex::encode(state.head),
+        }
+    }
+
+    fn health(&self) -> Health {
+        self.state().health.clone()
+    }
+
+    fn read(&self, from: Position, limit: usize) -> Result<Vec<Entry>, JournalError> {
+        let state = self.state();
+        let from = usize::try_from(from.max(1) - 1).unwrap_or(usize::MAX);
+        Ok(state
+            .entries
+            .iter()
+            .skip(from)
+            .take(limit)
+            .map(without_payload)
+            .collect())
+    }
+
+    fn stream(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        limit: usize,
+    ) -> Result<Vec<Entry>, JournalError> {
+        let state = self.state();
+        let from = usize::try_from(from.max(1) - 1).unwrap_or(usize::MAX);
+        let positions = state.streams.get(stream).into_iter().flatten();
+        Ok(positions
+            .skip(from)
+            .take(limit)
+            .filter_map(|position| state.entry(*position))
+            .map(without_payload)
+            .collect())
+    }
+
+    fn version(&self, stream: &StreamId) -> Result<Version, JournalError> {
+        Ok(self.state().version(stream))
+    }
+
+    fn payload(&self, position: Position) -> Result<Option<Bytes>, JournalError> {
+        Ok(self
+            .state()
+            .entry(position)
+            .and_then(|entry| entry.payload.clone()))
+    }
+
+    fn attach(&self, sink: Box<dyn Sink>) {
+        *self.turn() = Some(sink);
+    }
+}

@@ -1,0 +1,214 @@
+//! Reading a journal back from its directory alone, while a server runs or is stopped.
+//!
+//! Takes no lock and opens no database. What a running server has written but not yet synced may be seen, so this is
+//! for looking, exporting and time travel, not for answering.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::log::Chain;
+use super::scan::{Scanner, Step};
+use super::segment::{Segment, damaged, list};
+use super::{Entry, JournalError, Position};
+use crate::domain::{StreamId, Timestamp};
+
+/// An iterator over the entries of a directory, in order, with their payloads, each checked against the chain.
+///
+/// It ends after the last complete entry, or after the first error.
+pub struct Replay {
+    dir: PathBuf,
+    scanner: Option<Scanner>,
+    chain: Chain,
+    /// An entry to be given out once the next one names its hash, or the end is there.
+    held: Option<Entry>,
+    from: Position,
+    until: Position,
+    as_of: Option<Timestamp>,
+    stream: Option<StreamId>,
+    ended: bool,
+}
+
+/// Reads a journal's directory from its first entry on.
+///
+/// # Errors
+/// [`JournalError::Newer`] when a newer program wrote the directory, [`JournalError::Io`] when it cannot be read.
+pub fn replay(dir: &Path) -> Result<Replay, JournalError> {
+    super::state::read(dir)?;
+    Ok(Replay {
+        dir: dir.to_owned(),
+        scanner: None,
+        chain: Chain::at(1),
+        held: None,
+        from: 1,
+        until: Position::MAX,
+        as_of: None,
+        stream: None,
+        ended: false,
+    })
+}
+
+impl Replay {
+    /// Leaves out what lies before a position; its segments are not read.
+    #[must_use]
+    pub fn from(mut self, position: Position) -> Self {
+        self.from = position.max(1);
+        self
+    }
+
+    /// Ends with a position.
+    #[must_use]
+    pub fn until(mut self, position: Position) -> Self {
+        self.until = position;
+        self
+    }
+
+    /// Ends before the first entry recorded after a time.
+    #[must_use]
+    pub fn as_of(mut self, time: Timestamp) -> Self {
+        self.as_of = Some(time);
+        self
+    }
+
+    /// Leaves out every other stream, and entries that were erased.
+    #[must_use]
+    pub fn stream(mut self, stream: StreamId) -> Self {
+        self.stream = Some(stream);
+        self
+    }
+
+    /// The next entry that was asked for.
+    fn advance(&mut self) -> Result<Option<Entry>, JournalError> {
+        if self.scanner.is_none() && !self.begin()? {
+            return Ok(None);
+        }
+        while self.chain.next <= self.until || self.held.is_some() {
+            let Some(scanner) = &mut self.scanner else {
+                return Ok(None);
+            };
+            let segment = Arc::clone(scanner.segment());
+            let position = self.chain.next;
+            let step = scanner.step();
+            match step.map_err(|fault| fault.at(&segment.name, position))? {
+                Step::Found(found) => {
+                    if let Err(what) = self.chain.follow(&found) {
+                        return Err(damaged(&segment.name, found.offset, position, what));
+                    }
+                    let confirmed = self.held.take();
+                    let header = &found.line.header;
+                    if self.as_of.is_some_and(|time| header.recorded_at > time) {
+                        self.until = 0;
+                    }
+                    let stream = found.line.body.as_ref().map(|body| &body.stream);
+                    let other = self.stream.is_some() && stream != self.stream.as_ref();
+                    if position >= self.from && position <= self.until && !other {
+                        let payload = found.payload.map(Bytes::copy_from_slice);
+                        self.held = Some(found.line.into_entry(payload, &segment.name)?);
+                    }
+                    if confirmed.is_some() {
+                        return Ok(confirmed);
+                    }
+                }
+                Step::End => match self.next_segment(&segment)? {
+                    Some(next) => self.scanner = Some(next),
+                    None => return Ok(self.held.take()),
+                },
+                Step::Unfinished { offset } => {
+                    if !self.look_again(&segment, offset)? {
+                        return Ok(self.held.take());
+                    }
+                }
+                Step::Wrong { offset, what, .. } => {
+                    return Err(damaged(&segment.name, offset, position, what));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Opens the segment the first wanted position is in; false when there is none.
+    fn begin(&mut self) -> Result<bool, JournalError> {
+        let listed = list(&self.dir)?;
+        let Some(first) = listed.first() else {
+            return Ok(false);
+        };
+        let start = listed
+            .iter()
+            .rev()
+            .find(|listed| listed.first <= self.from)
+            .unwrap_or(first);
+        if start.first > self.from {
+            let what = "the segments before it are missing".to_owned();
+            return Err(damaged("the journal", 0, start.first, what));
+        }
+        self.chain = Chain::at(start.first);
+        self.scanner = Some(Scanner::new(self.segment(start.first)?, 0));
+        Ok(true)
+    }
+
+    /// The segment behind one that has ended; `None` at the journal's end.
+    fn next_segment(&self, ended: &Segment) -> Result<Option<Scanner>, JournalError> {
+        let listed = list(&self.dir)?;
+        let Some(next) = listed.iter().find(|listed| listed.first > ended.first) else {
+            return Ok(None);
+        };
+        if next.first != self.chain.next {
+            let what = format!("the next segment begins at position {}", next.first);
+            return Err(damaged(&ended.name, ended.len()?, self.chain.next, what));
+        }
+        Ok(Some(Scanner::new(self.segment(next.first)?, 0)))
+    }
+
+    /// An entry that is not complete: the journal's end, or a server that was still writing it when it was read, or
+    /// damage. False for the end.
+    fn look_again(&mut self, segment: &Segment, offset: u64) -> Result<bool, JournalError> {
+        let last = list(&self.dir)?.last().map(|listed| listed.first);
+        if last == Some(segment.first) {
+            return Ok(false);
+        }
+        let mut scanner = Scanner::new(self.segment(segment.first)?, offset);
+        if let Ok(Step::Found(_)) = scanner.step() {
+            scanner.seek(offset);
+            self.scanner = Some(scanner);
+            return Ok(true);
+        }
+        let what = "the segment ends within an entry".to_owned();
+        Err(damaged(&segment.name, offset, self.chain.next, what))
+    }
+
+    fn segment(&self, first: Position) -> Result<Arc<Segment>, JournalError> {
+        Segment::open(&self.dir, first)
+            .map(Arc::new)
+            .map_err(|(name, fault)| fault.at(&name, first))
+    }
+}
+
+impl Iterator for Replay {
+    type Item = Result<Entry, JournalError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let next = self.advance().transpose();
+        self.ended = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
+/// Whether no process has the journal open, so that its database may be read.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn is_stopped(dir: &Path) -> Result<bool, JournalError> {
+    super::embedded::is_stopped(dir)
+}
+
+/// The first position of the newest segment; 1 for an empty journal.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn last_segment(dir: &Path) -> Result<Position, JournalError> {
+    Ok(list(dir)?.last().map_or(1, |listed| listed.first))
+}

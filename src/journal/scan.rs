@@ -1,0 +1,358 @@
+//! Walking a segment entry by entry, and telling an unfinished end from a wrong byte.
+
+use std::sync::Arc;
+
+use super::Position;
+use super::entry::{LINE_BYTES_MAX, Line};
+use super::log::Location;
+use super::segment::{Fault, Segment};
+
+/// Most bytes read from the disk at a time, unless one entry needs more.
+const CHUNK_BYTES: usize = 256 * 1024;
+/// Most bytes of a payload the scanner takes from an entry's word.
+const PAYLOAD_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What every entry begins with.
+const ENTRY_START: &[u8] = b"\n{\"header\":{\"position\":";
+/// What every group but a segment's first begins with.
+const GROUP_START: &[u8] = b"\n{\"group\":";
+/// Longest line that marks a group.
+const MARK_BYTES_MAX: usize = 40;
+
+/// Reads entries one after the other.
+pub(crate) struct Scanner {
+    segment: Arc<Segment>,
+    buffer: Vec<u8>,
+    /// Offset of the buffer's first byte.
+    start: u64,
+    /// The next entry's place in the buffer.
+    at: usize,
+    /// Bytes read from the disk at a time.
+    chunk_bytes: usize,
+}
+
+/// What stands at the scanner's place.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every step finds an entry, and boxing it would cost an allocation each"
+)]
+pub(crate) enum Step<'a> {
+    /// An entry that agrees with itself.
+    Found(Found<'a>),
+    /// Nothing: the end.
+    End,
+    /// The beginning of an entry, and then the end.
+    Unfinished { offset: u64 },
+    /// Something else. When the line itself is right and only its payload is wrong, `after` lies behind both.
+    Wrong {
+        offset: u64,
+        what: String,
+        after: u64,
+    },
+}
+
+/// An entry in a segment.
+pub(crate) struct Found<'a> {
+    /// Offset of its line.
+    pub(crate) offset: u64,
+    /// Bytes of its line with the line feed.
+    pub(crate) line_bytes: u32,
+    /// Whether a mark stands ahead of it: everything above was durable when this was written.
+    pub(crate) first_of_group: bool,
+    pub(crate) line: Line<'a>,
+    pub(crate) payload: Option<&'a [u8]>,
+}
+
+#[derive(Clone, Copy)]
+struct Mark {
+    position: Position,
+    bytes: usize,
+}
+
+/// How far what stands here reaches; whether it is right is not known yet.
+enum Extent {
+    End,
+    Unfinished,
+    Wrong(String),
+    Whole { line: usize, total: usize },
+}
+
+impl Scanner {
+    pub(crate) fn new(segment: Arc<Segment>, offset: u64) -> Self {
+        Self {
+            segment,
+            buffer: Vec::new(),
+            start: offset,
+            at: 0,
+            chunk_bytes: CHUNK_BYTES,
+        }
+    }
+
+    /// Offset of what the next step reads.
+    pub(crate) fn offset(&self) -> u64 {
+        self.start + self.at as u64
+    }
+
+    /// Goes on at another offset.
+    pub(crate) fn seek(&mut self, offset: u64) {
+        self.buffer.clear();
+        self.start = offset;
+        self.at = 0;
+    }
+
+    /// Reads no more at a time than lies between two entries that are both to be read.
+    pub(crate) fn expect_bytes(&mut self, first: Location, last: Location) {
+        if first.segment == last.segment {
+            let end = last.offset + u64::from(last.line_bytes);
+            let bytes = usize::try_from(end.saturating_sub(first.offset)).unwrap_or(CHUNK_BYTES);
+            self.chunk_bytes = bytes.min(CHUNK_BYTES);
+        }
+    }
+
+    /// The segment it reads.
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    /// Reads the next entry and moves behind it; at anything else it stays.
+    pub(crate) fn step(&mut self) -> Result<Step<'_>, Fault> {
+        if self.at > CHUNK_BYTES {
+            self.buffer.drain(..self.at);
+            self.start += self.at as u64;
+            self.at = 0;
+        }
+        let offset = self.offset();
+        let mark = match self.mark()? {
+            Ok(mark) => mark,
+            Err(what) => return Ok(wrong(offset, what, 1)),
+        };
+        let skip = mark.map_or(0, |mark| mark.bytes);
+        let (line, total) = match self.extent(skip)? {
+            Extent::End => return Ok(Step::End),
+            Extent::Unfinished => return Ok(Step::Unfinished { offset }),
+            Extent::Wrong(what) => return Ok(wrong(offset, what, 1)),
+            Extent::Whole { line, total } => (line, total),
+        };
+        let bytes = &self.buffer[self.at + skip..self.at + total];
+        let (parsed, payload) = match read_whole(bytes, line) {
+            Ok(read) => read,
+            // A line that is right tells where its payload ends.
+            Err((what, line_is_right)) => {
+                let reach = if line_is_right { total } else { 1 };
+                return Ok(wrong(offset, what, reach));
+            }
+        };
+        if mark.is_some_and(|mark| mark.position != parsed.header.position) {
+            return Ok(wrong(
+                offset,
+                "the group's mark names another position".into(),
+                1,
+            ));
+        }
+        self.at += total;
+        Ok(Step::Found(Found {
+            offset: offset + skip as u64,
+            line_bytes: u32::try_from(line).unwrap_or(u32::MAX),
+            first_of_group: mark.is_some(),
+            line: parsed,
+            payload,
+        }))
+    }
+
+    /// The group's mark, when one stands here.
+    fn mark(&mut self) -> Result<Result<Option<Mark>, String>, Fault> {
+        self.fill(MARK_BYTES_MAX)?;
+        let rest = self.rest();
+        let Some(number) = rest.strip_prefix(&GROUP_START[1..]) else {
+            return Ok(Ok(None));
+        };
+        let Some(end) = find_byte(&number[..number.len().min(MARK_BYTES_MAX)]) else {
+            // At the end it is unfinished, which the line that is missing tells.
+            let unfinished = number.len() < MARK_BYTES_MAX - GROUP_START.len();
+            return Ok(match unfinished {
+                true => Ok(None),
+                false => Err("a group's mark does not end".to_owned()),
+            });
+        };
+        let mark = number[..end]
+            .strip_suffix(b"}")
+            .filter(|digits| digits.first().is_some_and(|digit| *digit != b'0'))
+            .filter(|digits| digits.iter().all(u8::is_ascii_digit))
+            .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+        Ok(mark
+            .map(|position| {
+                Some(Mark {
+                    position,
+                    bytes: GROUP_START.len() + end,
+                })
+            })
+            .ok_or_else(|| "a group's mark has no position".to_owned()))
+    }
+
+    fn extent(&mut self, skip: usize) -> Result<Extent, Fault> {
+        if self.rest().is_empty() {
+            return Ok(Extent::End);
+        }
+        let Some(line) = self.find_line(skip)? else {
+            return Ok(self.without_line_feed(skip));
+        };
+        let size = payload_size(&self.rest()[skip..skip + line]);
+        let Some(size) = size else {
+            return Ok(Extent::Whole {
+                line,
+                total: skip + line,
+            });
+        };
+        let total = skip + line + size + 1;
+        if size <= PAYLOAD_BYTES_MAX && self.fill(total)? {
+            return Ok(Extent::Whole { line, total });
+        }
+        Ok(match Line::parse(&self.rest()[skip..skip + line - 1]) {
+            Ok(_) => Extent::Unfinished,
+            Err(what) => Extent::Wrong(what),
+        })
+    }
+
+    /// The end came before a line feed: the beginning of a line, or a whole one whose line feed became another byte.
+    fn without_line_feed(&self, skip: usize) -> Extent {
+        let rest = &self.rest()[skip..];
+        let Some((_, line)) = rest.split_last() else {
+            return Extent::Unfinished;
+        };
+        if rest.len() >= LINE_BYTES_MAX {
+            return Extent::Wrong("no line feed for 16 MiB".to_owned());
+        }
+        match Line::parse(line) {
+            Ok(_) => Extent::Wrong("another byte where a line feed belongs".to_owned()),
+            Err(_) => Extent::Unfinished,
+        }
+    }
+
+    /// The length of the line from `skip` on, line feed included.
+    fn find_line(&mut self, skip: usize) -> Result<Option<usize>, Fault> {
+        let mut searched = skip;
+        loop {
+            let rest = self.rest();
+            if let Some(found) = find_byte(&rest[searched.min(rest.len())..]) {
+                return Ok(Some(searched + found + 1 - skip));
+            }
+            searched = rest.len().max(skip);
+            if searched >= LINE_BYTES_MAX || !self.fill(searched + 1)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.buffer[self.at..]
+    }
+
+    /// Makes sure that so many bytes are in the buffer; false when the segment ends before.
+    fn fill(&mut self, wanted: usize) -> Result<bool, Fault> {
+        while self.rest().len() < wanted {
+            let before = self.buffer.len();
+            let offset = self.start + before as u64;
+            let missing = wanted - self.rest().len();
+            self.segment
+                .read(offset, missing.max(self.chunk_bytes), &mut self.buffer)?;
+            if self.buffer.len() == before {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Looks from an offset on for an entry past a position that agrees with itself, and moves there.
+    /// With `group` only the first of a group counts.
+    pub(crate) fn find_entry(
+        &mut self,
+        from: u64,
+        past: Position,
+        group: bool,
+    ) -> Result<Option<u64>, Fault> {
+        let wanted = if group { GROUP_START } else { ENTRY_START };
+        self.seek(from);
+        loop {
+            let Some(found) = find_bytes(self.rest(), wanted) else {
+                let keep = self.rest().len().min(wanted.len() - 1);
+                self.at = self.buffer.len() - keep;
+                self.buffer.drain(..self.at);
+                self.start += self.at as u64;
+                self.at = 0;
+                if !self.fill(keep + 1)? {
+                    return Ok(None);
+                }
+                continue;
+            };
+            let candidate = self.offset() + found as u64 + 1;
+            self.seek(candidate);
+            if let Step::Found(entry) = self.step()?
+                && entry.line.header.position > past
+            {
+                self.seek(candidate);
+                return Ok(Some(candidate));
+            }
+            self.seek(candidate);
+        }
+    }
+}
+
+fn wrong<'a>(offset: u64, what: String, reach: usize) -> Step<'a> {
+    Step::Wrong {
+        offset,
+        what,
+        after: offset + reach as u64,
+    }
+}
+
+type Whole<'a> = (Line<'a>, Option<&'a [u8]>);
+
+/// Reads a line and the payload behind it; an error tells whether at least the line is right.
+fn read_whole(bytes: &[u8], line: usize) -> Result<Whole<'_>, (String, bool)> {
+    let (head, tail) = bytes.split_at(line);
+    let parsed = Line::parse(&head[..line - 1]).map_err(|what| (what, false))?;
+    let Some((end, payload)) = tail.split_last() else {
+        return match parsed.payload() {
+            None => Ok((parsed, None)),
+            Some(_) => Err(("the payload is not where it belongs".to_owned(), false)),
+        };
+    };
+    parsed.check_payload(payload).map_err(|what| (what, true))?;
+    if *end != b'\n' {
+        return Err(("no line feed behind the payload".to_owned(), true));
+    }
+    Ok((parsed, Some(payload)))
+}
+
+/// The payload's size from a line's end, where the journal always writes it: cheaper than reading the line twice.
+fn payload_size(line: &[u8]) -> Option<usize> {
+    const LABEL: &[u8] = br#","payload":{"sha256":""#;
+    const SIZE: &[u8] = br#"","size":"#;
+    let rest = line.strip_suffix(b"}}}\n")?;
+    let digits = rest
+        .iter()
+        .rev()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let (rest, size) = rest.split_at(rest.len() - digits);
+    let rest = rest.strip_suffix(SIZE)?;
+    let label = rest.len().checked_sub(64)?;
+    if !rest[..label].ends_with(LABEL) {
+        return None;
+    }
+    std::str::from_utf8(size).ok()?.parse().ok()
+}
+
+fn find_byte(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|byte| *byte == b'\n')
+}
+
+fn find_bytes(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    while let Some(found) = find_byte(&bytes[from..]) {
+        if bytes[from + found..].starts_with(wanted) {
+            return Some(from + found);
+        }
+        from += found + 1;
+    }
+    None
+}

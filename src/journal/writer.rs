@@ -1,0 +1,454 @@
+//! The one writing thread: takes all that waits, decides, writes, syncs once, shows, answers.
+//!
+//! No timer: while one sync runs, the next group gathers. A lone writer waits for one sync.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender};
+use tokio::sync::oneshot;
+
+use super::entry::{self, Encoded, Hash, Place};
+use super::log::{CommitLog, End, Location};
+use super::{Append, Entry, Head, Health, JournalError, Outcome, Position, Sink, Version};
+use crate::clock::{Clock, random_bytes};
+use crate::domain::StreamId;
+
+/// Most appends in a group.
+pub(crate) const GROUP_APPENDS_MAX: usize = 1024;
+/// A group takes no further append once it has this many bytes.
+pub(crate) const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Stream versions kept in memory; twice as many at most.
+const VERSIONS_KEPT: usize = 65_536;
+
+/// The database beside the log, as the writer needs it.
+pub(crate) trait Index: Send {
+    /// A stream's version.
+    fn version(&self, stream: &StreamId) -> Result<Version, JournalError>;
+    /// Takes the rows of a group that is durable in the log, in order.
+    fn insert(&self, rows: &[Row]) -> Result<(), JournalError>;
+}
+
+/// What the database keeps of an entry.
+pub(crate) struct Row {
+    pub(crate) position: Position,
+    /// `None` once the entry was erased.
+    pub(crate) stream: Option<(StreamId, Version)>,
+    pub(crate) location: Location,
+    pub(crate) hash: Hash,
+    pub(crate) payload: Option<Bytes>,
+}
+
+/// What callers and the writing thread share.
+pub(crate) struct Shared {
+    head: RwLock<Head>,
+    health: RwLock<Health>,
+    sink: Mutex<Option<Box<dyn Sink>>>,
+    queued_bytes: AtomicUsize,
+}
+
+impl Shared {
+    pub(crate) fn new(end: End) -> Arc<Self> {
+        Arc::new(Self {
+            head: RwLock::new(head(end)),
+            health: RwLock::new(Health::Open),
+            sink: Mutex::new(None),
+            queued_bytes: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) fn head(&self) -> Head {
+        self.head
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.health
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn attach(&self, sink: Box<dyn Sink>) {
+        *self.sink.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink);
+    }
+
+    fn read_only(&self, reason: &str) {
+        let mut health = self.health.write().unwrap_or_else(PoisonError::into_inner);
+        if *health == Health::Open {
+            *health = Health::ReadOnly(reason.into());
+        }
+    }
+}
+
+/// An append on its way, and where its outcome goes.
+pub(crate) struct Queued {
+    append: Append,
+    bytes: usize,
+    answer: oneshot::Sender<Outcome>,
+}
+
+#[expect(
+    clippy::large_enum_variant,
+    reason = "all but one message of a journal's life are appends"
+)]
+enum Message {
+    Append(Queued),
+    Close(Sender<Option<End>>),
+}
+
+/// The callers' end of the queue.
+pub(crate) struct Queue {
+    sender: Sender<Message>,
+    shared: Arc<Shared>,
+    bytes_max: usize,
+}
+
+impl Queue {
+    /// Hands an append over. Never blocks.
+    pub(crate) fn append(&self, append: Append) -> oneshot::Receiver<Outcome> {
+        let (answer, pending) = oneshot::channel();
+        if self.shared.health() != Health::Open || !entry::is_well_formed(&append) {
+            let _ = answer.send(Outcome::Unavailable);
+            return pending;
+        }
+        let bytes = weight(&append);
+        let queued = &self.shared.queued_bytes;
+        if queued.fetch_add(bytes, Ordering::Relaxed) + bytes > self.bytes_max {
+            queued.fetch_sub(bytes, Ordering::Relaxed);
+            let _ = answer.send(Outcome::Busy);
+            return pending;
+        }
+        let message = Message::Append(Queued {
+            append,
+            bytes,
+            answer,
+        });
+        if let Err(refused) = self.sender.try_send(message) {
+            queued.fetch_sub(bytes, Ordering::Relaxed);
+            let outcome = match refused {
+                crossbeam_channel::TrySendError::Full(_) => Outcome::Busy,
+                crossbeam_channel::TrySendError::Disconnected(_) => Outcome::Unavailable,
+            };
+            if let Message::Append(queued) = refused.into_inner() {
+                let _ = queued.answer.send(outcome);
+            }
+        }
+        pending
+    }
+
+    /// Waits until everything handed over so far is answered and the thread has ended. The log's end when all is well.
+    pub(crate) fn close(&self) -> Option<End> {
+        let (closed, done) = crossbeam_channel::bounded(1);
+        self.sender.send(Message::Close(closed)).ok()?;
+        done.recv().ok().flatten()
+    }
+}
+
+/// About how much memory and log an append takes.
+fn weight(append: &Append) -> usize {
+    512 + 512 * append.events.len() + append.payload.as_ref().map_or(0, Bytes::len)
+}
+
+/// The writing thread's own.
+pub(crate) struct Writer<I> {
+    log: CommitLog,
+    index: I,
+    clock: Clock,
+    end: End,
+    versions: Versions,
+    shared: Arc<Shared>,
+    buffer: Vec<u8>,
+}
+
+/// A group that is decided and encoded, not yet written.
+#[derive(Default)]
+struct Group {
+    encoded: Vec<Encoded>,
+    /// Offsets of the lines in the buffer.
+    offsets: Vec<usize>,
+    outcomes: Vec<Outcome>,
+}
+
+impl<I: Index + 'static> Writer<I> {
+    /// Starts the thread.
+    pub(crate) fn start(
+        (log, end): (CommitLog, End),
+        index: I,
+        clock: Clock,
+        shared: Arc<Shared>,
+        (queue_max, queue_bytes_max): (usize, usize),
+    ) -> std::io::Result<(Queue, std::thread::JoinHandle<()>)> {
+        let (sender, receiver) = crossbeam_channel::bounded(queue_max);
+        let queue = Queue {
+            sender,
+            shared: Arc::clone(&shared),
+            bytes_max: queue_bytes_max,
+        };
+        let mut writer = Self {
+            log,
+            index,
+            clock,
+            end,
+            versions: Versions::default(),
+            shared,
+            buffer: Vec::new(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("journal-writer".to_owned())
+            .spawn(move || writer.run(&receiver))?;
+        Ok((queue, thread))
+    }
+
+    fn run(&mut self, receiver: &Receiver<Message>) {
+        let mut appends = Vec::with_capacity(GROUP_APPENDS_MAX);
+        let mut answers = Vec::with_capacity(GROUP_APPENDS_MAX);
+        loop {
+            let close = gather(receiver, &self.shared, (&mut appends, &mut answers));
+            if !appends.is_empty() {
+                self.carry_out(&mut appends, &mut answers);
+            }
+            match close {
+                Next::More => {}
+                Next::Close(closed) => {
+                    let end = (self.shared.health() == Health::Open).then_some(self.end);
+                    self.shared.read_only("the journal was closed");
+                    let _ = closed.send(end);
+                    return;
+                }
+                Next::Gone => return,
+            }
+        }
+    }
+
+    /// Writes a group and answers it; whatever goes wrong, everybody is answered.
+    fn carry_out(
+        &mut self,
+        appends: &mut Vec<Append>,
+        answers: &mut Vec<oneshot::Sender<Outcome>>,
+    ) {
+        let outcomes = match self.shared.health() {
+            Health::ReadOnly(_) => Err(String::new()),
+            Health::Open => catch_unwind(AssertUnwindSafe(|| self.write(appends.drain(..))))
+                .unwrap_or_else(|_| Err("the journal's writing thread panicked".to_owned())),
+        };
+        appends.clear();
+        match outcomes {
+            Ok(outcomes) => {
+                for (answer, outcome) in answers.drain(..).zip(outcomes) {
+                    let _ = answer.send(outcome);
+                }
+            }
+            Err(reason) => {
+                self.shared.read_only(&reason);
+                for answer in answers.drain(..) {
+                    let _ = answer.send(Outcome::Unavailable);
+                }
+            }
+        }
+    }
+
+    /// Decides, writes, syncs, indexes and shows a group. An error leaves the journal read-only.
+    fn write(&mut self, appends: impl Iterator<Item = Append>) -> Result<Vec<Outcome>, String> {
+        self.versions.rotate();
+        self.buffer.clear();
+        let mark = format!("{{\"group\":{}}}\n", self.end.position + 1);
+        self.buffer.extend_from_slice(mark.as_bytes());
+        let now = self.clock.now().max(self.end.recorded_at);
+        let mut group = Group::default();
+        for append in appends {
+            let outcome = self
+                .take(append, now, &mut group)
+                .map_err(|error| tell(&error))?;
+            group.outcomes.push(outcome);
+        }
+        if group.encoded.is_empty() {
+            return Ok(group.outcomes);
+        }
+        let first = group.encoded[0].entry.header.position;
+        let (segment, base) = self
+            .log
+            .append(first, &self.buffer, mark.len())
+            .map_err(|error| tell(&error))?;
+        // Where the buffer's first byte would be; at the head of a segment, where the mark is left out, before it.
+        let base = base.wrapping_sub(mark.len() as u64);
+        let (rows, entries) = rows(&mut group, segment, base);
+        self.index.insert(&rows).map_err(|error| tell(&error))?;
+        self.show(&entries)?;
+        *self
+            .shared
+            .head
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = head(self.end);
+        Ok(group.outcomes)
+    }
+
+    /// Decides one append against everything ahead of it, its own group included.
+    fn take(
+        &mut self,
+        append: Append,
+        now: crate::domain::Timestamp,
+        group: &mut Group,
+    ) -> Result<Outcome, JournalError> {
+        let expected = std::iter::once((&append.stream, append.expected))
+            .chain(append.guards.iter().map(|(stream, seen)| (stream, *seen)));
+        for (stream, expected) in expected {
+            let actual = self.versions.get(stream, &self.index)?;
+            if actual != expected {
+                let stream = stream.clone();
+                return Ok(Outcome::Moved { stream, actual });
+            }
+        }
+        let place = Place {
+            position: self.end.position + 1,
+            version: append.expected + 1,
+            recorded_at: now,
+            prev: self.end.hash,
+            salt: random_bytes(),
+        };
+        let offset = self.buffer.len();
+        let stream = append.stream.clone();
+        let Ok(encoded) = entry::encode(&mut self.buffer, append, place) else {
+            // It cannot be written at all, and nothing of it was; the others of its group are not to blame.
+            return Ok(Outcome::Unavailable);
+        };
+        self.end = End {
+            position: place.position,
+            hash: encoded.hash,
+            recorded_at: now,
+        };
+        self.versions.set(stream, place.version);
+        group.offsets.push(offset);
+        group.encoded.push(encoded);
+        Ok(Outcome::Appended {
+            position: place.position,
+            version: place.version,
+        })
+    }
+
+    fn show(&self, entries: &[Entry]) -> Result<(), String> {
+        let mut sink = self
+            .shared
+            .sink
+            .lock()
+            .map_err(|_| "a projection panicked")?;
+        match &mut *sink {
+            Some(sink) => sink
+                .apply(entries)
+                .map_err(|reason| format!("a durable group could not be shown: {reason}")),
+            None => Ok(()),
+        }
+    }
+}
+
+enum Next {
+    More,
+    Close(Sender<Option<End>>),
+    Gone,
+}
+
+/// Waits for one message and takes all that waits behind it, up to a group's size.
+fn gather(
+    receiver: &Receiver<Message>,
+    shared: &Shared,
+    (appends, answers): (&mut Vec<Append>, &mut Vec<oneshot::Sender<Outcome>>),
+) -> Next {
+    let Ok(mut message) = receiver.recv() else {
+        return Next::Gone;
+    };
+    let mut bytes = 0;
+    loop {
+        match message {
+            Message::Close(closed) => return Next::Close(closed),
+            Message::Append(queued) => {
+                shared
+                    .queued_bytes
+                    .fetch_sub(queued.bytes, Ordering::Relaxed);
+                bytes += queued.bytes;
+                appends.push(queued.append);
+                answers.push(queued.answer);
+            }
+        }
+        if appends.len() >= GROUP_APPENDS_MAX || bytes >= GROUP_BYTES_MAX {
+            return Next::More;
+        }
+        match receiver.try_recv() {
+            Ok(next) => message = next,
+            Err(_) => return Next::More,
+        }
+    }
+}
+
+fn rows(group: &mut Group, segment: Position, base: u64) -> (Vec<Row>, Vec<Entry>) {
+    let encoded = std::mem::take(&mut group.encoded);
+    let mut rows = Vec::with_capacity(encoded.len());
+    let mut entries = Vec::with_capacity(encoded.len());
+    for (encoded, offset) in encoded.into_iter().zip(&group.offsets) {
+        rows.push(Row {
+            position: encoded.entry.header.position,
+            stream: encoded
+                .entry
+                .body
+                .as_ref()
+                .map(|body| (body.stream.clone(), body.version)),
+            location: Location {
+                segment,
+                offset: base.wrapping_add(*offset as u64),
+                line_bytes: encoded.line_bytes,
+            },
+            hash: encoded.hash,
+            payload: encoded.entry.payload.clone(),
+        });
+        entries.push(encoded.entry);
+    }
+    (rows, entries)
+}
+
+fn head(end: End) -> Head {
+    Head {
+        position: end.position,
+        hash: hex::encode(end.hash),
+    }
+}
+
+/// An error with its cause, for the operator.
+fn tell(error: &JournalError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// Stream versions in memory: the young generation becomes the old one when it is full. Generations change only
+/// between groups, so a version of the current group, which the database does not know yet, is never dropped.
+#[derive(Default)]
+struct Versions {
+    young: HashMap<StreamId, Version>,
+    old: HashMap<StreamId, Version>,
+}
+
+impl Versions {
+    fn rotate(&mut self) {
+        if self.young.len() >= VERSIONS_KEPT {
+            self.old = std::mem::take(&mut self.young);
+        }
+    }
+
+    fn get(&mut self, stream: &StreamId, index: &impl Index) -> Result<Version, JournalError> {
+        if let Some(version) = self.young.get(stream).or_else(|| self.old.get(stream)) {
+            return Ok(*version);
+        }
+        let version = index.version(stream)?;
+        self.young.insert(stream.clone(), version);
+        Ok(version)
+    }
+
+    fn set(&mut self, stream: StreamId, version: Version) {
+        self.young.insert(stream, version);
+    }
+}

@@ -1,0 +1,3 @@
+//! The routes over HTTP, as callers see them; one file a route family.
+
+mod records;

@@ -1,0 +1,173 @@
+//! Events as they were written once stay readable for ever: one file for each type and version, never edited.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use metarecord::domain::container::ContainerEvent;
+use metarecord::domain::org::{MemberRole, OrgEvent, OrgStatus};
+use metarecord::domain::record::{DoomCause, NewContent, RecordEvent};
+use metarecord::domain::secret::SecretEvent;
+use metarecord::domain::user::UserEvent;
+use metarecord::domain::{CcCode, ErrorTag, Event, Md5, Rejection, Tag, Timestamp};
+use metarecord::journal::entry::{SCHEMAS, decode_event};
+use uuid::Uuid;
+
+fn directory() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn time() -> Timestamp {
+    Timestamp::from_millis(1_789_000_000_123)
+}
+
+fn tags() -> Vec<Tag> {
+    vec![Tag::parse("BLUE").unwrap(), Tag::parse("RED").unwrap()]
+}
+
+fn upload() -> NewContent {
+    NewContent::Upload {
+        content_type: "text/csv".to_owned(),
+        size: 5120,
+        md5: Md5::of(b"gzip"),
+        object_id: Uuid::from_u128(7),
+        expires_at: time(),
+    }
+}
+
+fn record_events() -> Vec<RecordEvent> {
+    vec![
+        RecordEvent::Created {
+            cccode: Some(CcCode::parse("AB12-CD34-EF56").unwrap()),
+            tags: tags(),
+            doom_at: Some(time()),
+            content: NewContent::Inline {
+                size: 2,
+                md5: Md5::of(b"{}"),
+            },
+        },
+        RecordEvent::Replaced {
+            cccode: None,
+            tags: Some(tags()),
+            doom_at: None,
+            content: upload(),
+        },
+        RecordEvent::UploadCompleted {
+            object_id: Uuid::from_u128(7),
+        },
+        RecordEvent::TagsAdded { tags: tags() },
+        RecordEvent::TagsRemoved { tags: tags() },
+        RecordEvent::TtlSet { doom_at: None },
+        RecordEvent::Doomed {
+            doomed_at: time(),
+            cause: DoomCause::Request,
+            reason: Some("no longer needed".to_owned()),
+        },
+    ]
+}
+
+fn other_events() -> Vec<Event> {
+    vec![
+        Event::Container(ContainerEvent::RefusalRemembered {
+            rejection: Rejection::new(ErrorTag::Conflict, "It has changed.")
+                .with_detail("revision", 3),
+        }),
+        Event::Org(OrgEvent::Created {
+            status: OrgStatus::Unverified,
+        }),
+        Event::Org(OrgEvent::StatusSet {
+            status: OrgStatus::Verified,
+        }),
+        Event::Org(OrgEvent::MemberAdded {
+            user_id: "u-1".to_owned(),
+            role: MemberRole::Owner,
+        }),
+        Event::Org(OrgEvent::MemberRemoved {
+            user_id: "u-1".to_owned(),
+        }),
+        Event::User(UserEvent::Created {
+            email: "ada@example.org".to_owned(),
+            passcode_hash: "$scrypt$ln=15,r=8,p=1$c2FsdA$aGFzaA".to_owned(),
+        }),
+        Event::User(UserEvent::SessionOpened {
+            session_hash: "ab".repeat(32),
+            expires_at: Some(time()),
+            development: false,
+        }),
+        Event::User(UserEvent::SessionClosed {
+            session_hash: "ab".repeat(32),
+        }),
+        Event::Secret(SecretEvent::Set {
+            code_hash: "$scrypt$ln=15,r=8,p=1$c2FsdA$aGFzaA".to_owned(),
+        }),
+    ]
+}
+
+/// One event of each type at version 1, as the files tell it.
+fn expected() -> Vec<Event> {
+    let records = record_events().into_iter().map(Event::Record);
+    records.chain(other_events()).collect()
+}
+
+/// The type, version and JSON an event is written with.
+fn written(event: &Event) -> (String, u16, String) {
+    let value = serde_json::to_value(event).unwrap();
+    let kind = value["type"].as_str().unwrap().to_owned();
+    let version = event.schema_version();
+    let json = format!(
+        "{{\"type\":\"{kind}\",\"v\":{version},\"data\":{}}}\n",
+        serde_json::to_string(&value["data"]).unwrap()
+    );
+    (kind, version, json)
+}
+
+#[test]
+fn every_golden_file_reads_as_its_event() {
+    for event in expected() {
+        let (kind, _, json) = written(&event);
+        let path = directory().join(format!("{kind}.v1.json"));
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{kind}: {error}"));
+        assert_eq!(decode_event(&text, &kind).unwrap(), event, "{kind}");
+        assert_eq!(json, text, "{kind} is still written as at version 1");
+    }
+}
+
+#[test]
+fn every_event_type_has_a_golden_file_of_every_version() {
+    let expected: BTreeSet<_> = expected()
+        .iter()
+        .map(|event| (written(event).0, event.schema_version()))
+        .collect();
+    let schemas: BTreeSet<_> = SCHEMAS
+        .iter()
+        .map(|(kind, version)| ((*kind).to_owned(), *version))
+        .collect();
+    assert_eq!(expected, schemas, "the types written and the types known");
+    let wanted: BTreeSet<_> = SCHEMAS
+        .iter()
+        .flat_map(|(kind, version)| (1..=*version).map(move |v| format!("{kind}.v{v}.json")))
+        .collect();
+    let there = fs::read_dir(directory())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(wanted, there);
+}
+
+#[test]
+fn every_type_named_in_the_domain_is_known_to_the_journal() {
+    let mut named = BTreeSet::new();
+    for file in ["record", "container", "org", "user", "secret"] {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("src/domain/{file}.rs"));
+        let text = fs::read_to_string(path).unwrap();
+        let renames = text.split("#[serde(rename = \"").skip(1);
+        named.extend(
+            renames
+                .filter_map(|rest| rest.split_once('"'))
+                .map(|(name, _)| name.to_owned())
+                .filter(|name| name.contains('.')),
+        );
+    }
+    let known: BTreeSet<_> = SCHEMAS.iter().map(|(kind, _)| (*kind).to_owned()).collect();
+    assert_eq!(named, known);
+}

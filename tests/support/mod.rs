@@ -1,0 +1,303 @@
+//! What tests share: a real server in a process of its own, and a small way to talk to it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// How often a test looks again at something that is about to happen.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// After how many looks it gives up: a minute.
+const LOOKS_MAX: u32 = 6_000;
+
+/// A server in development mode, in its own process, on free ports. Dropping it ends the process.
+pub(crate) struct Server {
+    /// Where it is.
+    pub(crate) base_url: String,
+    /// Where operators reach it.
+    pub(crate) operator_url: String,
+    /// The development org.
+    pub(crate) orgcode: String,
+    /// Its owner's session.
+    pub(crate) session_guid: String,
+    /// The operator token.
+    pub(crate) operator_token: String,
+    /// `profiles.toml`.
+    pub(crate) config_file: PathBuf,
+    /// The data directory.
+    pub(crate) dir: PathBuf,
+    child: Child,
+    temporary: Option<tempfile::TempDir>,
+    agent: ureq::Agent,
+}
+
+/// An answer: its status, headers (names in lower case) and body.
+#[derive(Debug)]
+pub(crate) struct Got {
+    /// The status.
+    pub(crate) status: u16,
+    /// The headers.
+    pub(crate) headers: Vec<(String, String)>,
+    /// The bytes.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Got {
+    /// The body as JSON; `null` when it is not.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
+    }
+
+    /// A header's value.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// `data` of a good answer; panics with the whole answer when it is not one.
+    pub(crate) fn data(&self) -> Value {
+        let json = self.json();
+        assert!(
+            self.status == 200 && json["success"] == json!(true),
+            "{} {json}",
+            self.status
+        );
+        json["data"].clone()
+    }
+
+    /// Status, major tag and minor tag (empty when there is none) of a bad answer.
+    pub(crate) fn refusal(&self) -> (u16, String, String) {
+        let error = &self.json()["error"];
+        let text = |value: &Value| value["tag"].as_str().unwrap_or_default().to_owned();
+        (self.status, text(&error["major"]), text(&error["minor"]))
+    }
+}
+
+impl Server {
+    /// Starts on an empty directory that goes away with the server.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with more arguments for `g3n serve`.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let dir = temporary.path().join("data");
+        let mut server = Self::start_in(&dir, arguments);
+        server.temporary = Some(temporary);
+        server
+    }
+
+    /// Starts on a given directory, which stays.
+    pub(crate) fn start_in(dir: &Path, arguments: &[&str]) -> Self {
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_g3n")), dir, arguments)
+    }
+
+    /// Starts through another program that is given the server's command line, such as strace.
+    pub(crate) fn start_by(mut command: Command, dir: &Path, arguments: &[&str]) -> Self {
+        let program = env!("CARGO_BIN_EXE_g3n");
+        if command.get_program() != program {
+            command.arg(program);
+        }
+        command.args([
+            "serve",
+            "--dev",
+            "--listen",
+            "127.0.0.1:0",
+            "--operator-listen",
+            "127.0.0.1:0",
+            "--data-dir",
+        ]);
+        command.arg(dir).args(arguments);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the server starts");
+        let told = collect(&mut child);
+        let path = dir.join("dev.json");
+        let pid = child.id();
+        let mut looks = 0;
+        let facts: Value = loop {
+            if let Ok(text) = std::fs::read(&path)
+                && let Ok(facts) = serde_json::from_slice::<Value>(&text)
+            {
+                break facts;
+            }
+            if let Some(status) = child.try_wait().expect("the server can be asked") {
+                panic!(
+                    "the server ended with {status}: {}",
+                    told.join().unwrap_or_default()
+                );
+            }
+            looks += 1;
+            assert!(
+                looks < LOOKS_MAX,
+                "the server {pid} is not ready after a minute"
+            );
+            std::thread::sleep(LOOK_EVERY);
+        };
+        let text = |name: &str| facts[name].as_str().expect(name).to_owned();
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .build()
+            .into();
+        Self {
+            base_url: text("base_url"),
+            operator_url: text("operator_url"),
+            orgcode: text("orgcode"),
+            session_guid: text("session_guid"),
+            operator_token: text("operator_token"),
+            config_file: text("config_file").into(),
+            dir: dir.to_owned(),
+            child,
+            temporary: None,
+            agent,
+        }
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A GET with the development session.
+    pub(crate) fn get(&self, path: &str, query: &[(&str, &str)]) -> Got {
+        let mut request = self
+            .agent
+            .get(format!("{}{path}", self.base_url))
+            .header("x-session-guid", &self.session_guid);
+        for (name, value) in query {
+            request = request.query(name, value);
+        }
+        got(request.call())
+    }
+
+    /// A POST of JSON with the development session.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Got {
+        self.post_bytes(path, body.to_string().as_bytes())
+    }
+
+    /// A POST of any bytes with the development session.
+    pub(crate) fn post_bytes(&self, path: &str, body: &[u8]) -> Got {
+        let request = self.agent.post(format!("{}{path}", self.base_url));
+        got(request
+            .header("x-session-guid", &self.session_guid)
+            .content_type("application/json")
+            .send(body))
+    }
+
+    /// A PUT to a full url, such as an upload url, without credentials.
+    pub(crate) fn put_url(&self, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Got {
+        let mut request = self.agent.put(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        got(request.send(body))
+    }
+
+    /// A GET of a full url without credentials.
+    pub(crate) fn get_url(&self, url: &str, headers: &[(&str, &str)]) -> Got {
+        let mut request = self.agent.get(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        got(request.call())
+    }
+
+    /// Puts inline JSON as a new record; returns `data`.
+    pub(crate) fn put_inline(
+        &self,
+        container: &str,
+        record_id: &str,
+        payload: &Value,
+        tags: &[&str],
+    ) -> Value {
+        let body = json!({
+            "orgcode": self.orgcode, "container": container, "record_id": record_id,
+            "content_type": "application/json", "payload": payload, "tags": tags,
+        });
+        self.post("/mrs/record", &body).data()
+    }
+
+    /// Every file below the data directory with its size, sorted; for "nothing left behind".
+    pub(crate) fn content_files(&self) -> Vec<(PathBuf, u64)> {
+        let mut files = Vec::new();
+        walk(&self.dir.join("content"), &mut files);
+        files.sort();
+        files
+    }
+
+    /// Sends a signal, such as `TERM` or `KILL`, and waits for the end. Returns the exit code, if there is one.
+    pub(crate) fn end(&mut self, signal: &str) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .args(["-s", signal, &pid])
+            .status()
+            .expect("kill runs");
+        assert!(sent.success());
+        self.child
+            .wait()
+            .expect("the server can be waited for")
+            .code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already ended is fine.
+        let _: Result<_, _> = self.child.kill();
+        let _: Result<_, _> = self.child.wait();
+    }
+}
+
+fn collect(child: &mut Child) -> std::thread::JoinHandle<String> {
+    let stderr = child.stderr.take();
+    std::thread::spawn(move || {
+        let mut told = String::new();
+        for line in stderr
+            .into_iter()
+            .flat_map(|stderr| BufReader::new(stderr).lines())
+            .map_while(Result::ok)
+        {
+            told.push_str(&line);
+            told.push('\n');
+        }
+        told
+    })
+}
+
+fn got(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Got {
+    let response = response.expect("the server answers");
+    let (head, mut body) = response.into_parts();
+    let text = |value: &ureq::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    let mut bytes = Vec::new();
+    body.as_reader()
+        .read_to_end(&mut bytes)
+        .expect("the answer is whole");
+    Got {
+        status: head.status.as_u16(),
+        headers: head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+            .collect(),
+        bytes,
+    }
+}
+
+fn walk(directory: &Path, files: &mut Vec<(PathBuf, u64)>) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => walk(&path, files),
+            Ok(metadata) => files.push((path, metadata.len())),
+            Err(_) => {}
+        }
+    }
+}
