@@ -14,7 +14,7 @@ pub enum Failure {
     Usage(String),
     /// The service said no.
     #[error("the service refused")]
-    Refused(Reply),
+    Refused(Box<Reply>),
     /// There is no answer.
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -93,6 +93,6 @@ impl Failure {
 pub fn granted(reply: Reply) -> Result<Reply, Failure> {
     match reply.is_success() {
         true => Ok(reply),
-        false => Err(Failure::Refused(reply)),
+        false => Err(Failure::Refused(Box::new(reply))),
     }
 }

@@ -1,7 +1,7 @@
 //! Where the service is and who is calling: from flags, the environment, a profile and defaults, in this order.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
@@ -222,15 +222,26 @@ fn read_entry(
     config: Option<&(PathBuf, Origin)>,
 ) -> Result<Entry, Failure> {
     let Some((path, origin)) = config else {
-        return no_entry(name, "there is no directory to look for profiles in");
+        return match name {
+            None => Ok(Entry::default()),
+            Some(name) => Err(Failure::Usage(format!(
+                "no profile {}: there is no directory to look for profiles in",
+                name.value
+            ))),
+        };
     };
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            // Only the file that was asked for must be there.
+            let path = path.display();
+            // Only a file that somebody asked for must be there.
             return match (name, origin) {
                 (None, Origin::Default) => Ok(Entry::default()),
-                _ => no_entry(Some(name.unwrap_or(&NO_NAME)), &missing(path)),
+                (None, _) => Err(Failure::Usage(format!("there is no file {path}"))),
+                (Some(name), _) => Err(Failure::Usage(format!(
+                    "no profile {}: there is no file {path}",
+                    name.value
+                ))),
             };
         }
         Err(error) => return Err(Failure::file(path, error)),
@@ -257,23 +268,6 @@ fn read_entry(
     })
 }
 
-const NO_NAME: Sourced = Sourced {
-    value: String::new(),
-    origin: Origin::Default,
-};
-
-fn missing(path: &Path) -> String {
-    format!("the file {} is not there", path.display())
-}
-
-fn no_entry(name: Option<&Sourced>, why: &str) -> Result<Entry, Failure> {
-    match name {
-        None => Ok(Entry::default()),
-        Some(name) if name.value.is_empty() => Err(Failure::Usage(format!("no profiles: {why}"))),
-        Some(name) => Err(Failure::Usage(format!("no profile {}: {why}", name.value))),
-    }
-}
-
 fn check_url(what: &str, url: Sourced) -> Result<Sourced, Failure> {
     let host = url
         .value
@@ -285,5 +279,118 @@ fn check_url(what: &str, url: Sourced) -> Result<Sourced, Failure> {
             "the {what} must begin with http:// or https:// and name a host: {}",
             url.value
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "[dev]\nbase_url = \"http://file:1\"\nsession_guid = \"file-session\"\norgcode = \"FILE\"\n[other]\napi_key = \"file-key\"\n";
+
+    fn load(flags: Connection, environment: &[(&str, &str)]) -> Result<Profile, Failure> {
+        Profile::load(&flags, &|name| {
+            let found = environment.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    fn with_file(check: impl FnOnce(&str)) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("profiles.toml");
+        std::fs::write(&path, FILE).expect("written");
+        check(path.to_str().expect("plain"));
+    }
+
+    fn sourced(value: &str, origin: Origin) -> Sourced {
+        let value = value.to_owned();
+        Sourced { value, origin }
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
+        with_file(|path| {
+            let file = [("G3N_CONFIG", path), ("G3N_PROFILE", "dev")];
+            let profile = load(Connection::default(), &file).expect("loads");
+            assert_eq!(profile.base_url, sourced("http://file:1", Origin::File));
+            assert_eq!(profile.operator_url, sourced(OPERATOR_URL, Origin::Default));
+            let environment = [file[0], file[1], ("G3N_BASE_URL", "http://env:1")];
+            let profile = load(Connection::default(), &environment).expect("loads");
+            assert_eq!(
+                profile.base_url,
+                sourced("http://env:1", Origin::Environment)
+            );
+            let flags = Connection {
+                base_url: Some("http://flag:1".to_owned()),
+                ..Connection::default()
+            };
+            let profile = load(flags, &environment).expect("loads");
+            assert_eq!(profile.base_url, sourced("http://flag:1", Origin::Flag));
+            assert_eq!(profile.orgcode, Some(sourced("FILE", Origin::File)));
+        });
+    }
+
+    #[test]
+    fn the_more_explicit_credential_is_used_and_a_session_before_a_key() {
+        with_file(|path| {
+            let file = [("G3N_CONFIG", path), ("G3N_PROFILE", "dev")];
+            let key = ("G3N_API_KEY", "env-key");
+            let session = ("G3N_SESSION_GUID", "env-session");
+            let of = |environment: &[(&str, &str)]| {
+                let profile = load(Connection::default(), environment).expect("loads");
+                match profile.credential() {
+                    Credential::SessionGuid(text) | Credential::ApiKey(text) => text,
+                    Credential::None | Credential::OperatorToken(_) => String::new(),
+                }
+            };
+            assert_eq!(of(&file), "file-session");
+            assert_eq!(of(&[file[0], file[1], key]), "env-key");
+            assert_eq!(of(&[file[0], file[1], key, session]), "env-session");
+            assert_eq!(of(&[]), "");
+        });
+    }
+
+    #[test]
+    fn an_unknown_profile_is_told_with_those_there_are() {
+        with_file(|path| {
+            let environment = [("G3N_CONFIG", path), ("G3N_PROFILE", "prod")];
+            let failure = load(Connection::default(), &environment)
+                .err()
+                .expect("fails");
+            assert!(failure.text().ends_with("it has: dev, other"), "{failure}");
+        });
+    }
+
+    #[test]
+    fn only_a_file_that_was_asked_for_must_be_there() {
+        assert!(load(Connection::default(), &[("HOME", "/nowhere")]).is_ok());
+        for environment in [
+            [("G3N_CONFIG", "/nowhere/profiles.toml"), ("HOME", "/")],
+            [("G3N_PROFILE", "dev"), ("HOME", "/nowhere")],
+        ] {
+            let failure = load(Connection::default(), &environment).err();
+            assert!(matches!(failure, Some(Failure::Usage(_))));
+        }
+    }
+
+    #[test]
+    fn what_is_shown_holds_no_secret() {
+        with_file(|path| {
+            let environment = [("G3N_CONFIG", path), ("G3N_PROFILE", "dev")];
+            let shown = load(Connection::default(), &environment)
+                .expect("loads")
+                .show();
+            assert_eq!(
+                shown["session_guid"],
+                json!({"value": "set", "from": "file"})
+            );
+            assert!(!shown.to_string().contains("file-session"));
+        });
+    }
+
+    #[test]
+    fn an_address_without_a_scheme_is_refused() {
+        let environment = [("G3N_BASE_URL", "127.0.0.1:8000")];
+        assert!(load(Connection::default(), &environment).is_err());
     }
 }

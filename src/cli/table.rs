@@ -21,7 +21,7 @@ const COLUMNS: &[&str] = &[
 const HIDDEN: &[&str] = &["content", "download", "upload", "content_token"];
 
 /// A list as rows, anything else as names and values.
-pub fn answer(data: &Value) -> String {
+pub(super) fn answer(data: &Value) -> String {
     match (&data["items"], data) {
         (Value::Array(items), _) => list(items, data["next_token"].as_str()),
         (_, Value::Object(members)) => {
@@ -58,7 +58,7 @@ fn list(items: &[Value], next_token: Option<&str>) -> String {
 
 fn draw(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_FULL_CONDENSED);
+    table.load_style(presets::UTF8_FULL_CONDENSED);
     // Only a terminal has a width to fit into; elsewhere lines stay whole.
     table.set_content_arrangement(match std::io::stdout().is_terminal() {
         true => ContentArrangement::Dynamic,
@@ -81,7 +81,7 @@ fn cell(value: &Value) -> String {
 }
 
 /// The text without control characters, which could make a terminal do things.
-pub fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.chars()
         .flat_map(|character| {
             let (plain, escaped) = match character.is_control() {
@@ -105,7 +105,10 @@ mod tests {
             {"container": "demo", "record_id": "a", "revision": 2, "tags": ["X", "Y"]},
             {"container": "demo", "record_id": "b", "revision": 1, "tags": []},
         ], "limit": 2, "next_token": "abc"}));
-        assert!(text.contains("record_id") && !text.contains("doom_at"), "{text}");
+        assert!(
+            text.contains("record_id") && !text.contains("doom_at"),
+            "{text}"
+        );
         assert!(text.contains("X Y"), "{text}");
         assert!(text.ends_with("more: --next-token abc"), "{text}");
         assert_eq!(answer(&json!({"items": []})), "nothing found");
@@ -114,7 +117,10 @@ mod tests {
     #[test]
     fn a_record_becomes_names_and_values_without_its_content() {
         let text = answer(&json!({"record_id": "a", "content": {"secret": 1}}));
-        assert!(text.contains("record_id") && !text.contains("secret"), "{text}");
+        assert!(
+            text.contains("record_id") && !text.contains("secret"),
+            "{text}"
+        );
     }
 
     #[test]
