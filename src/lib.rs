@@ -7,6 +7,7 @@ pub mod boot;
 pub mod cli;
 pub mod client;
 pub mod clock;
+pub mod config;
 pub mod content;
 pub mod development;
 pub mod directory;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -60,6 +61,8 @@ pub struct SledJournal {
     queue: Queue,
     thread: Mutex<Option<JoinHandle<()>>>,
     seal_trouble: Arc<Mutex<Option<String>>>,
+    /// Set by a failed read of the database: the journal is then left so that the next open looks at all of it.
+    doubt: AtomicBool,
     /// Held as long as the journal is.
     _lock: File,
 }
@@ -103,6 +106,7 @@ impl SledJournal {
             segments: &segments,
             end,
             joint,
+            read_all: left != Left::Closed,
             progress,
         };
         if left == Left::PowerCut {
@@ -130,13 +134,15 @@ impl SledJournal {
             queue,
             thread: Mutex::new(Some(thread)),
             seal_trouble,
+            doubt: AtomicBool::new(false),
             _lock: lock,
         };
         Ok((journal, notices))
     }
 
     /// Answers everything handed over so far, then stops taking writes and leaves the directory as closed in order.
-    /// Reads go on. Twice is once. A journal that had become read-only is left as if the process had been killed.
+    /// Reads go on. Twice is once. A journal that had become read-only, or whose database failed a read, is left as if
+    /// the process had been killed.
     ///
     /// # Errors
     /// The disk's or the database's; the next open then goes by the log alone.
@@ -151,6 +157,9 @@ impl SledJournal {
         let Some(end) = end else {
             return Ok(());
         };
+        if self.doubt.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         self.database.sync(&self.dir)?;
         let head = Head {
             position: end.position,
@@ -168,9 +177,20 @@ impl SledJournal {
     }
 
     fn known(&self, position: Position) -> Result<Known, JournalError> {
-        self.database.known(position)?.ok_or_else(|| {
-            JournalError::Database(format!("position {position} is missing from it"))
-        })
+        let known = self.database.known(position).and_then(|known| {
+            known.ok_or_else(|| {
+                JournalError::Database(format!("position {position} is missing from it"))
+            })
+        });
+        self.heed(known)
+    }
+
+    /// Remembers that the database failed.
+    fn heed<T>(&self, answer: Result<T, JournalError>) -> Result<T, JournalError> {
+        if matches!(answer, Err(JournalError::Database(_))) {
+            self.doubt.store(true, Ordering::Relaxed);
+        }
+        answer
     }
 
     /// One entry, by where the database says it is, checked against the hash the database has.
@@ -307,14 +327,14 @@ impl Journal for SledJournal {
         from: Version,
         limit: usize,
     ) -> Result<Vec<Entry>, JournalError> {
-        let rows = self.database.stream(stream, from.max(1), limit)?;
+        let rows = self.heed(self.database.stream(stream, from.max(1), limit))?;
         rows.into_iter()
             .map(|(version, position)| {
                 let entry = self.one(position)?;
                 match &entry.body {
                     Some(body) if body.stream != *stream || body.version != version => {
                         let what = format!("position {position} is not {stream} version {version}");
-                        Err(JournalError::Database(what))
+                        self.heed(Err(JournalError::Database(what)))
                     }
                     Some(_) | None => Ok(entry),
                 }
@@ -323,11 +343,11 @@ impl Journal for SledJournal {
     }
 
     fn version(&self, stream: &StreamId) -> Result<Version, JournalError> {
-        self.database.version(stream)
+        self.heed(self.database.version(stream))
     }
 
     fn payload(&self, position: Position) -> Result<Option<Bytes>, JournalError> {
-        self.database.payload(position)
+        self.heed(self.database.payload(position))
     }
 
     fn attach(&self, sink: Box<dyn Sink>) {

@@ -1,0 +1,424 @@
+//! Every setting of the server: its default, its limits, and where its value came from.
+//!
+//! Defaults are beaten by the settings file, that by the environment, that by `--set`, that by flags of their own.
+
+use std::path::Path;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody said anything.
+    Default,
+    /// The settings file.
+    File(String),
+    /// A variable of the environment.
+    Environment(String),
+    /// `--set`.
+    Set,
+    /// A flag of its own, such as `--listen`.
+    Flag,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "file {path}"),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::Set => f.write_str("--set"),
+            Self::Flag => f.write_str("flag"),
+        }
+    }
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// There is no such setting.
+    #[error("there is no setting {name} ({origin}); did you mean {nearest}?")]
+    Unknown {
+        /// What was written.
+        name: String,
+        /// Where.
+        origin: String,
+        /// The known name that is spelled most alike.
+        nearest: &'static str,
+    },
+    /// The value does not fit.
+    #[error("{name} = {value:?} ({origin}) does not fit: {wanted}")]
+    Unfit {
+        /// The setting.
+        name: String,
+        /// What was written.
+        value: String,
+        /// Where.
+        origin: String,
+        /// What would fit.
+        wanted: String,
+    },
+    /// The settings file cannot be read.
+    #[error("the settings file {path} cannot be read: {what}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        what: String,
+    },
+    /// `--set` without an equals sign.
+    #[error("--set wants section.name=value, not {0}")]
+    NotAnAssignment(String),
+}
+
+/// A type that a setting can have.
+trait Value: Sized {
+    fn read(text: &str) -> Option<Self>;
+}
+
+impl Value for String {
+    fn read(text: &str) -> Option<Self> {
+        Some(text.to_owned())
+    }
+}
+
+impl Value for u64 {
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl Value for usize {
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+/// Declares the sections: each setting with its type, default, what fits, and what it is for.
+macro_rules! settings {
+    ($( $section:ident ($section_type:ident, $section_doc:literal) {
+        $( $name:ident: $type:ty = $default:expr, $limits:expr, $doc:literal; )*
+    } )*) => {
+        $(
+            #[doc = $section_doc]
+            #[derive(Clone, Debug)]
+            pub struct $section_type { $( #[doc = $doc] pub $name: $type, )* }
+        )*
+
+        /// All settings.
+        #[derive(Clone, Debug)]
+        pub struct Settings {
+            $( #[doc = $section_doc] pub $section: $section_type, )*
+            origins: Vec<Origin>,
+        }
+
+        /// The full name, default and purpose of every setting.
+        const TABLE: &[(&str, &str)] = &[ $( $( (concat!(stringify!($section), ".", stringify!($name)), $doc), )* )* ];
+
+        impl Settings {
+            fn defaults() -> Self {
+                Self {
+                    $( $section: $section_type { $( $name: $default, )* }, )*
+                    origins: vec![Origin::Default; TABLE.len()],
+                }
+            }
+
+            /// Sets one setting from text.
+            fn set(&mut self, full_name: &str, text: &str, origin: Origin) -> Result<(), SettingsError> {
+                let unknown = || SettingsError::Unknown {
+                    name: full_name.to_owned(),
+                    origin: origin.to_string(),
+                    nearest: nearest(full_name),
+                };
+                let index = TABLE.iter().position(|(name, _)| *name == full_name).ok_or_else(unknown)?;
+                match full_name {
+                    $( $( concat!(stringify!($section), ".", stringify!($name)) => {
+                        let limits = $limits;
+                        let value = <$type as Value>::read(text).filter(|value| limits.contains(value));
+                        self.$section.$name = value.ok_or_else(|| SettingsError::Unfit {
+                            name: full_name.to_owned(),
+                            value: text.to_owned(),
+                            origin: origin.to_string(),
+                            wanted: limits.describe(),
+                        })?;
+                    } )* )*
+                    _ => return Err(unknown()),
+                }
+                self.origins[index] = origin;
+                Ok(())
+            }
+
+            fn texts(&self) -> Vec<String> {
+                vec![ $( $( self.$section.$name.to_string(), )* )* ]
+            }
+        }
+    };
+}
+
+/// What fits a setting.
+trait Limits<T> {
+    fn contains(&self, value: &T) -> bool;
+    fn describe(&self) -> String;
+}
+
+impl<T: PartialOrd + std::fmt::Display> Limits<T> for std::ops::RangeInclusive<T> {
+    fn contains(&self, value: &T) -> bool {
+        std::ops::RangeInclusive::contains(self, value)
+    }
+
+    fn describe(&self) -> String {
+        format!("a whole number from {} to {}", self.start(), self.end())
+    }
+}
+
+/// Any text.
+struct Text;
+
+impl Limits<String> for Text {
+    fn contains(&self, _: &String) -> bool {
+        true
+    }
+
+    fn describe(&self) -> String {
+        "any text".to_owned()
+    }
+}
+
+const MIB: u64 = 1024 * 1024;
+const GIB: u64 = 1024 * MIB;
+
+settings! {
+    http (Http, "The listeners.") {
+        listen: String = "127.0.0.1:8000".to_owned(), Text, "The gateway's address; port 0 picks a free one.";
+        operator_listen: String = "127.0.0.1:8001".to_owned(), Text, "The operators' address; port 0 picks a free one.";
+        public_url: String = String::new(), Text, "Where callers reach the gateway; empty for the address it listens on.";
+        stage: String = "prod".to_owned(), Text, "A first path segment that is trimmed.";
+        workers: usize = std::thread::available_parallelism().map_or(1, std::num::NonZero::get), 1..=256, "Threads that serve requests.";
+        requests_in_flight_max: usize = 4_096, 1..=65_536, "Requests being worked on at once; past it callers get 429.";
+        body_bytes_max: usize = 1_048_576, 524_288..=16_777_216, "Bytes of a request body, uploads aside; past it callers get 413.";
+    }
+    journal (Journal, "The journal.") {
+        segment_bytes: u64 = 64 * MIB, 65_536..=4 * GIB, "Bytes at which a segment of the commit log is sealed and gzipped.";
+        cache_bytes: u64 = 64 * MIB, MIB..=64 * GIB, "Memory for pages of the journal's database.";
+        queue_max: usize = 4_096, 1..=65_536, "Appends that may wait for the writing thread; past it callers get 429.";
+    }
+    projections (Projections, "The projections.") {
+        cache_bytes: u64 = 128 * MIB, MIB..=64 * GIB, "Memory for pages of the projections' database.";
+    }
+    mrs (Mrs, "The record routes.") {
+        upload_url_seconds: u64 = 900, 1..=86_400, "How long an upload url works.";
+        download_url_seconds: u64 = 900, 1..=86_400, "How long a download url works.";
+        uploads_max: usize = 16, 1..=1_024, "Uploads at once; past it callers get 429.";
+        sweep_seconds: u64 = 60, 1..=86_400, "How long the sweep of due records sleeps at most; it wakes at each due time anyway.";
+    }
+    actors (Actors, "The actors.") {
+        threads: usize = 1, 1..=64, "Threads the actors share.";
+        container_in_flight_max: usize = 1_024, 1..=65_536, "Commands one container takes before it has answered them; past it callers get 429.";
+        idle_seconds: u64 = 60, 1..=86_400, "After how long without work a container's actor is put to sleep.";
+    }
+}
+
+/// One setting as `g3n config` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// `section.name`.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+    /// Where that came from.
+    pub origin: Origin,
+    /// What it is for.
+    pub doc: &'static str,
+}
+
+impl Settings {
+    /// Lays the sources over each other: file, environment, `--set`, flags.
+    ///
+    /// # Errors
+    /// A name that is not known, a value that does not fit, a file that cannot be read.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        sets: &[String],
+        flags: &[(&str, String)],
+    ) -> Result<Self, SettingsError> {
+        let mut settings = Self::defaults();
+        if let Some(path) = file {
+            settings.read_file(path)?;
+        }
+        for (variable, value) in environment {
+            if let Some(name) = name_of_variable(&variable) {
+                settings.set(&name, &value, Origin::Environment(variable))?;
+            }
+        }
+        for assignment in sets {
+            let (name, value) = assignment
+                .split_once('=')
+                .ok_or_else(|| SettingsError::NotAnAssignment(assignment.clone()))?;
+            settings.set(name.trim(), value.trim(), Origin::Set)?;
+        }
+        for (name, value) in flags {
+            settings.set(name, value, Origin::Flag)?;
+        }
+        Ok(settings)
+    }
+
+    fn read_file(&mut self, path: &Path) -> Result<(), SettingsError> {
+        let failed = |what: String| SettingsError::File {
+            path: path.display().to_string(),
+            what,
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let sections: toml::Table = text
+            .parse()
+            .map_err(|error: toml::de::Error| failed(error.message().to_owned()))?;
+        let origin = Origin::File(path.display().to_string());
+        for (section, values) in sections {
+            let toml::Value::Table(values) = values else {
+                return Err(SettingsError::Unknown {
+                    nearest: nearest(&section),
+                    name: section,
+                    origin: origin.to_string(),
+                });
+            };
+            for (name, value) in values {
+                let text = match value {
+                    toml::Value::String(text) => text,
+                    other => other.to_string(),
+                };
+                self.set(&format!("{section}.{name}"), &text, origin.clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every setting, in the order of its section.
+    pub fn rows(&self) -> Vec<Row> {
+        let values = TABLE.iter().zip(self.texts()).zip(&self.origins);
+        values
+            .map(|(((name, doc), value), origin)| Row {
+                name,
+                value,
+                origin: origin.clone(),
+                doc,
+            })
+            .collect()
+    }
+}
+
+/// `http.listen` for `G3N_HTTP_LISTEN`; `None` for variables that are not of a section.
+fn name_of_variable(variable: &str) -> Option<String> {
+    let rest = variable.strip_prefix("G3N_")?.to_ascii_lowercase();
+    let (section, name) = rest.split_once('_')?;
+    let known = TABLE
+        .iter()
+        .any(|(full_name, _)| full_name.split('.').next() == Some(section));
+    known.then(|| format!("{section}.{name}"))
+}
+
+/// The known name that shares the most with a wrong one.
+fn nearest(name: &str) -> &'static str {
+    let mut best = ("", usize::MAX);
+    for (known, _) in TABLE {
+        let distance = edit_distance(name, known);
+        if distance < best.1 {
+            best = (known, distance);
+        }
+    }
+    best.0
+}
+
+/// Levenshtein's distance.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(
+        environment: &[(&str, &str)],
+        sets: &[&str],
+        flags: &[(&str, String)],
+    ) -> Result<Settings, SettingsError> {
+        let environment = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let sets: Vec<_> = sets.iter().map(|set| (*set).to_owned()).collect();
+        Settings::load(None, environment, &sets, flags)
+    }
+
+    #[test]
+    fn flags_beat_set_beats_environment_beats_file_beats_default() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.toml");
+        std::fs::write(
+            &path,
+            "[mrs]\nsweep_seconds = 7\nuploads_max = 2\n[http]\nstage = \"x\"\n",
+        )
+        .unwrap();
+        let environment = [
+            ("G3N_MRS_UPLOADS_MAX".to_owned(), "3".to_owned()),
+            ("G3N_PROFILE".to_owned(), "dev".to_owned()),
+        ];
+        let sets = ["mrs.uploads_max=4".to_owned(), "http.listen=a".to_owned()];
+        let flags = [("http.listen", "b".to_owned())];
+        let settings = Settings::load(Some(&path), environment.into_iter(), &sets, &flags).unwrap();
+        assert_eq!(
+            (settings.mrs.sweep_seconds, settings.mrs.uploads_max),
+            (7, 4)
+        );
+        assert_eq!(
+            (settings.http.listen.as_str(), settings.http.stage.as_str()),
+            ("b", "x")
+        );
+        let rows = settings.rows();
+        let origin = |name: &str| {
+            rows.iter()
+                .find(|row| row.name == name)
+                .map(|row| row.origin.clone())
+        };
+        assert_eq!(origin("http.listen"), Some(Origin::Flag));
+        assert_eq!(origin("mrs.uploads_max"), Some(Origin::Set));
+        assert_eq!(
+            origin("mrs.sweep_seconds"),
+            Some(Origin::File(path.display().to_string()))
+        );
+        assert_eq!(origin("journal.queue_max"), Some(Origin::Default));
+    }
+
+    #[test]
+    fn unknown_names_and_values_out_of_range_are_refused() {
+        let nearest = |result: Result<Settings, SettingsError>| match result {
+            Err(SettingsError::Unknown { nearest, .. }) => nearest,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(nearest(load(&[], &["http.lisen=1"], &[])), "http.listen");
+        assert_eq!(
+            nearest(load(&[("G3N_MRS_UPLOADS", "1")], &[], &[])),
+            "mrs.uploads_max"
+        );
+        assert!(matches!(
+            load(&[], &["mrs.uploads_max=0"], &[]),
+            Err(SettingsError::Unfit { .. })
+        ));
+        assert!(matches!(
+            load(&[], &["mrs.uploads_max=x"], &[]),
+            Err(SettingsError::Unfit { .. })
+        ));
+        assert!(matches!(
+            load(&[], &["mrs.uploads_max"], &[]),
+            Err(SettingsError::NotAnAssignment(_))
+        ));
+    }
+}

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Installs the programs that the tests call and that are missing: strace, gzip and python3.
+set -euo pipefail
+
+missing=()
+for tool in strace gzip python3; do
+  command -v "$tool" >/dev/null || missing+=("$tool")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"
+else
+  echo "The tests need ${missing[*]}; install them with your package manager." >&2
+  exit 1
+fi
