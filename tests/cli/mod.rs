@@ -1,0 +1,5 @@
+//! The command line: what it takes, what it does, what it prints, and the numbers it ends with.
+
+mod local;
+mod parsing;
+mod run;
