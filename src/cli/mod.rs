@@ -1,5 +1,6 @@
 //! The command line: parses it, runs one verb, and says how it went.
 
+mod choice;
 pub mod failure;
 pub mod get;
 pub mod mrs;
@@ -7,6 +8,7 @@ pub mod operator;
 pub mod output;
 mod pack;
 pub mod profile;
+mod profile_file;
 pub mod put;
 pub mod shell;
 mod table;
@@ -23,7 +25,7 @@ use output::{Exit, Output, Printer};
 use profile::{Connection, Profile};
 
 /// Store and read tenants' records, and run the server that keeps them.
-#[derive(Parser, Debug)]
+#[derive(Parser)]
 #[command(
     name = "g3n",
     version,

@@ -1,15 +1,14 @@
 //! Where the service is and who is calling: from flags, the environment, a profile and defaults, in this order.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::output::Output;
+use super::profile_file::{find_file, read_entry};
 use crate::client::Credential;
 
 /// Where a server on this machine serves tenants.
@@ -18,7 +17,7 @@ const BASE_URL: &str = "http://127.0.0.1:8000";
 const OPERATOR_URL: &str = "http://127.0.0.1:8001";
 
 /// Flags that every verb takes.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Default)]
 #[command(next_help_heading = "Connection")]
 pub struct Connection {
     /// Profile to use [env: G3N_PROFILE]
@@ -78,18 +77,6 @@ pub struct Sourced {
     pub value: String,
     /// Where it came from.
     pub origin: Origin,
-}
-
-/// One profile of the file.
-#[derive(Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    base_url: Option<String>,
-    operator_url: Option<String>,
-    operator_token: Option<String>,
-    session_guid: Option<String>,
-    api_key: Option<String>,
-    orgcode: Option<String>,
 }
 
 /// Everything a call needs to know beside the call itself.
@@ -196,76 +183,6 @@ impl Profile {
             "operator_token": secret(&self.operator_token),
         })
     }
-}
-
-fn find_file(
-    flags: &Connection,
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Option<(PathBuf, Origin)> {
-    let variable = |name: &str| environment(name).map(PathBuf::from);
-    if let Some(path) = &flags.config {
-        return Some((path.clone(), Origin::Flag));
-    }
-    if let Some(path) = variable("G3N_CONFIG") {
-        return Some((path, Origin::Environment));
-    }
-    let directory =
-        variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")));
-    Some((
-        directory?.join("g3n").join("profiles.toml"),
-        Origin::Default,
-    ))
-}
-
-fn read_entry(
-    name: Option<&Sourced>,
-    config: Option<&(PathBuf, Origin)>,
-) -> Result<Entry, Failure> {
-    let Some((path, origin)) = config else {
-        return match name {
-            None => Ok(Entry::default()),
-            Some(name) => Err(Failure::Usage(format!(
-                "no profile {}: there is no directory to look for profiles in",
-                name.value
-            ))),
-        };
-    };
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let path = path.display();
-            // Only a file that somebody asked for must be there.
-            return match (name, origin) {
-                (None, Origin::Default) => Ok(Entry::default()),
-                (None, _) => Err(Failure::Usage(format!("there is no file {path}"))),
-                (Some(name), _) => Err(Failure::Usage(format!(
-                    "no profile {}: there is no file {path}",
-                    name.value
-                ))),
-            };
-        }
-        Err(error) => return Err(Failure::file(path, error)),
-    };
-    let mut entries: BTreeMap<String, Entry> = toml::from_str(&text).map_err(|error| {
-        // The text of the line is left out: it may be a secret.
-        Failure::Usage(format!(
-            "{} is not a file of profiles: {}",
-            path.display(),
-            error.message()
-        ))
-    })?;
-    let Some(name) = name else {
-        return Ok(Entry::default());
-    };
-    entries.remove(&name.value).ok_or_else(|| {
-        let known: Vec<&str> = entries.keys().map(String::as_str).collect();
-        Failure::Usage(format!(
-            "there is no profile {} in {}; it has: {}",
-            name.value,
-            path.display(),
-            known.join(", ")
-        ))
-    })
 }
 
 fn check_url(what: &str, url: Sourced) -> Result<Sourced, Failure> {

@@ -5,20 +5,18 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
+use super::choice::{INLINE_SENT_MAX, Look, Mode, not_json};
 use super::failure::{Failure, granted};
 use super::mrs::{ask, insert, present_revision};
 use super::pack::{self, Packed};
 use crate::client::{Client, Reply, Transfer, TransportError};
-use crate::domain::record::{INLINE_BYTES_MAX, INLINE_CONTENT_TYPE};
-use crate::http::input::check_depth;
+use crate::domain::record::INLINE_CONTENT_TYPE;
 
-/// Most bytes sent inline however they are asked for: enough for the service to say itself what is too large.
-const INLINE_SENT_MAX: usize = 2 * INLINE_BYTES_MAX;
 /// What a file is when nobody says.
 const FILE_CONTENT_TYPE: &str = "application/octet-stream";
 
@@ -71,25 +69,6 @@ pub struct PutArgs {
     reason: Option<String>,
 }
 
-/// How content travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Mode {
-    /// In the request.
-    Inline,
-    /// Gzipped, to a presigned url.
-    Presign,
-}
-
-/// What is to be known of content to choose how it travels.
-struct Look<'a> {
-    asked: Option<Mode>,
-    content_type: &'a str,
-    /// The beginning, or all of it.
-    head: &'a [u8],
-    /// Whether the beginning is all of it.
-    whole: bool,
-}
-
 /// Puts a record.
 pub(super) fn run(arguments: &PutArgs, client: &Client, orgcode: &str) -> Result<Reply, Failure> {
     let (path, inline_only) = match (&arguments.inline_payload_file, &arguments.file) {
@@ -140,40 +119,6 @@ fn open(path: &Path) -> Result<(Vec<u8>, Box<dyn Read>), Failure> {
     let read = content.by_ref().take(most).read_to_end(&mut head);
     read.map_err(failed)?;
     Ok((head, content))
-}
-
-impl Look<'_> {
-    fn choose(&self) -> Result<Mode, Failure> {
-        match self.asked {
-            Some(Mode::Presign) => Ok(Mode::Presign),
-            Some(Mode::Inline) if !self.whole => Err(Failure::Content {
-                tag: "inline-too-large",
-                message: format!(
-                    "the content is over {INLINE_BYTES_MAX} bytes; use --file to upload it"
-                ),
-            }),
-            Some(Mode::Inline) => match serde_json::from_slice::<&RawValue>(self.head) {
-                Ok(_) => Ok(Mode::Inline),
-                Err(error) => Err(not_json(&error.to_string())),
-            },
-            None if self.fits_inline() => Ok(Mode::Inline),
-            None => Ok(Mode::Presign),
-        }
-    }
-
-    /// Whether the content comes back byte for byte when it is sent inline: white space around a JSON value does not.
-    fn fits_inline(&self) -> bool {
-        self.content_type == INLINE_CONTENT_TYPE
-            && self.whole
-            && self.head.len() <= INLINE_BYTES_MAX
-            && serde_json::from_slice::<&RawValue>(self.head).is_ok_and(|json| {
-                json.get().len() == self.head.len() && check_depth(json.get()).is_ok()
-            })
-    }
-}
-
-fn not_json(why: &str) -> Failure {
-    Failure::Usage(format!("the inline payload is not JSON: {why}"))
 }
 
 impl PutArgs {
@@ -238,6 +183,9 @@ impl PutArgs {
         ) else {
             return Ok(reply);
         };
+        if let Some(complete) = self.complete_already(client, orgcode, &reply, &packed)? {
+            return Ok(complete);
+        }
         let headers: Vec<(String, String)> = data["upload"]["headers"]
             .as_object()
             .into_iter()
@@ -270,6 +218,28 @@ impl PutArgs {
         insert(&mut body, "actor", self.actor.as_deref());
         insert(&mut body, "reason", self.reason.as_deref());
         Ok(client.complete(&Value::Object(body))?)
+    }
+
+    /// The record, when this put came again and its content is the record's by now.
+    fn complete_already(
+        &self,
+        client: &Client,
+        orgcode: &str,
+        reply: &Reply,
+        packed: &Packed,
+    ) -> Result<Option<Reply>, Failure> {
+        if reply.header("idempotent-replay") != Some("true") {
+            return Ok(None);
+        }
+        let data = reply.data();
+        let mut query = Vec::new();
+        ask(&mut query, "orgcode", Some(orgcode));
+        ask(&mut query, "container", data["container"].as_str());
+        ask(&mut query, "record_id", data["record_id"].as_str());
+        let reply = client.meta(&query)?;
+        let data = reply.data();
+        let same = data["status"] == "active" && data["content_md5"] == packed.md5.as_str();
+        Ok(same.then_some(reply))
     }
 }
 
@@ -305,63 +275,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    fn choose(asked: Option<Mode>, content_type: &str, head: &[u8]) -> Option<Mode> {
-        let whole = head.len() <= INLINE_SENT_MAX;
-        let look = Look {
-            asked,
-            content_type,
-            head,
-            whole,
-        };
-        look.choose().ok()
-    }
-
-    #[test]
-    fn only_small_json_that_comes_back_as_it_is_goes_inline() {
-        let json = INLINE_CONTENT_TYPE;
-        let string = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2)).into_bytes();
-        for (content_type, content, mode) in [
-            (json, br#"{"a":1.0}"#.to_vec(), Mode::Inline),
-            (json, string(INLINE_BYTES_MAX), Mode::Inline),
-            (json, string(INLINE_BYTES_MAX + 1), Mode::Presign),
-            (json, string(INLINE_SENT_MAX + 1), Mode::Presign),
-            (json, b"{\"a\":1}\n".to_vec(), Mode::Presign),
-            (json, b"no json".to_vec(), Mode::Presign),
-            (json, b"\"\xff\"".to_vec(), Mode::Presign),
-            (json, b"[".repeat(200), Mode::Presign),
-            (json, b"".to_vec(), Mode::Presign),
-            (
-                "application/json; charset=utf-8",
-                b"1".to_vec(),
-                Mode::Presign,
-            ),
-            ("text/plain", b"1".to_vec(), Mode::Presign),
-        ] {
-            assert_eq!(
-                choose(None, content_type, &content),
-                Some(mode),
-                "{content_type}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_asked_for_is_done_or_refused() {
-        let inline = Some(Mode::Inline);
-        assert_eq!(choose(inline, "text/plain", b" 1\n"), inline);
-        assert_eq!(choose(inline, INLINE_CONTENT_TYPE, b"no json"), None);
-        assert_eq!(
-            choose(
-                inline,
-                INLINE_CONTENT_TYPE,
-                &vec![b' '; INLINE_SENT_MAX + 1]
-            ),
-            None
-        );
-        let presign = Some(Mode::Presign);
-        assert_eq!(choose(presign, INLINE_CONTENT_TYPE, b"1"), presign);
-    }
 
     #[test]
     fn a_payload_is_sent_byte_for_byte() {

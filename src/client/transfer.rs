@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use ureq::SendBody;
 use ureq::http::{HeaderMap, Request};
 
-use super::{Client, Reply, TransportError, malformed, no_answer, read_envelope};
+use super::{Client, Reply, TransportError, malformed, no_answer, reply};
 
 /// Bytes moved at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -85,7 +85,7 @@ impl Client {
         let bytes = source.moved;
         let mut response = answer?;
         if !response.status().is_success() {
-            return Ok(Transfer::Refused(read_envelope(url, response)?));
+            return Ok(Transfer::Refused(reply::read(url, response)?));
         }
         // What is left unread would keep the connection from being used again.
         let read = response.body_mut().read_to_vec();
@@ -108,7 +108,7 @@ impl Client {
     ) -> Result<Transfer, TransportError> {
         let mut response = self.run(url, Request::get(url).body(()).map_err(malformed)?)?;
         if !response.status().is_success() {
-            return Ok(Transfer::Refused(read_envelope(url, response)?));
+            return Ok(Transfer::Refused(reply::read(url, response)?));
         }
         let headers = std::mem::take(response.headers_mut());
         let mut content = response.body_mut().as_reader();

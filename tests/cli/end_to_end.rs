@@ -70,9 +70,15 @@ fn documented_lines_store_and_list_records() {
     house.write("big.bin", &big);
     house.write("blob.bin", b"\0\x01");
     let put = house.run("mrs put --profile g3nretailstack --session-guid $SESSION --orgcode $ORG --container demo --record-id note-1 --inline-payload-file note.json --content-type application/json").data();
-    assert_eq!((&put["status"], &put["content_kind"]), (&json!("active"), &json!("inline")));
+    assert_eq!(
+        (&put["status"], &put["content_kind"]),
+        (&json!("active"), &json!("inline"))
+    );
     let put = house.run("mrs put --profile g3nretailstack --session-guid $SESSION --orgcode $ORG --container demo --record-id blob-1 --file big.bin --content-type application/octet-stream").data();
-    assert_eq!((&put["status"], &put["content_kind"]), (&json!("active"), &json!("object")));
+    assert_eq!(
+        (&put["status"], &put["content_kind"]),
+        (&json!("active"), &json!("object"))
+    );
     house.run("mrs put --inline-payload-file payload.json --content-type application/json --container demo --orgcode $ORG").data();
     house.run("mrs put --file blob.bin --content-type application/octet-stream --container demo --orgcode $ORG").data();
     let list = house.run("mrs list --profile g3nretailstack --session-guid $SESSION --orgcode $ORG --container demo --status all --limit 5").data();
@@ -107,14 +113,24 @@ fn put_chooses_how_content_travels_and_gives_it_back_byte_for_byte() {
     ] {
         let place = format!("--container demo --record-id {name}");
         house.write(name, &content);
-        let put = house.run(&format!("mrs put {place} --file {name} --content-type {content_type}"));
+        let put = house.run(&format!(
+            "mrs put {place} --file {name} --content-type {content_type}"
+        ));
         assert_eq!(put.data()["content_kind"], kind, "{name}");
         let got = house.run(&format!("mrs get {place}"));
-        assert!(got.code == 0 && got.stdout == content, "{name}: {}", got.stderr);
+        assert!(
+            got.code == 0 && got.stdout == content,
+            "{name}: {}",
+            got.stderr
+        );
 
         let place = format!("--container demo --record-id {name}-stdin");
         let line = format!("mrs put {place} --file - --content-type {content_type}");
-        assert_eq!(house.run_with(&line, &content).data()["content_kind"], kind, "{name}");
+        assert_eq!(
+            house.run_with(&line, &content).data()["content_kind"],
+            kind,
+            "{name}"
+        );
         let got = house.run(&format!("mrs get {place} --out -"));
         assert!(got.stdout == content, "{name}");
     }
@@ -134,9 +150,15 @@ fn changes_read_the_revision_first_and_stale_ones_conflict() {
     let tagged = house.run(&line).json();
     assert_eq!(tagged["data"]["tags"], json!(["BIG", "OLD", "RED"]));
     assert_eq!(tagged["stats"]["actor"], "me");
-    let removed = house.run(&format!("mrs tag-remove {place} --tag old")).data();
+    let removed = house
+        .run(&format!("mrs tag-remove {place} --tag old"))
+        .data();
     assert_eq!(removed["tags"], json!(["BIG", "RED"]));
-    let due = house.run(&format!("mrs ttl-set {place} --doom-at 2999-01-31T12:00:00Z")).data();
+    let due = house
+        .run(&format!(
+            "mrs ttl-set {place} --doom-at 2999-01-31T12:00:00Z"
+        ))
+        .data();
     assert_eq!(due["doom_at"], "2999-01-31T12:00:00.000Z");
     let cleared = house.run(&format!("mrs ttl-set {place} --clear")).data();
     assert!(cleared["doom_at"].is_null());
@@ -149,15 +171,23 @@ fn changes_read_the_revision_first_and_stale_ones_conflict() {
     assert_eq!(stale.refusal(), (6, "conflict".to_owned()));
 
     let doomed = house.run(&format!("mrs doom {place} --reason done")).data();
-    assert_eq!((&doomed["status"], &doomed["doom_reason"]), (&json!("doomed"), &json!("done")));
+    assert_eq!(
+        (&doomed["status"], &doomed["doom_reason"]),
+        (&json!("doomed"), &json!("done"))
+    );
     let again = house.run(&format!("mrs doom {place}"));
     assert_eq!(again.refusal(), (6, "doomed".to_owned()));
-    assert_eq!(house.run(&format!("mrs get {place}")).refusal(), (5, "not-found".to_owned()));
+    assert_eq!(
+        house.run(&format!("mrs get {place}")).refusal(),
+        (5, "not-found".to_owned())
+    );
     let told = house.run(&format!("mrs get {place} --include-doomed"));
     assert_eq!(told.refusal(), (6, "doomed".to_owned()));
     assert_eq!(house.run(&format!("mrs head {place}")).code, 5);
     assert_eq!(house.run(&format!("mrs meta {place}")).code, 5);
-    let meta = house.run(&format!("mrs meta {place} --include-doomed")).data();
+    let meta = house
+        .run(&format!("mrs meta {place} --include-doomed"))
+        .data();
     assert_eq!(meta["status"], "doomed");
 }
 
@@ -178,7 +208,10 @@ fn an_upload_over_a_record_needs_no_revision_from_the_caller() {
 fn lists_are_filtered_and_go_on_page_by_page() {
     let house = House::open();
     for name in ["a-1", "a-2", "b-1"] {
-        let line = format!("mrs put --container demo --record-id {name} --inline-payload-file - --tag {}", &name[..1]);
+        let line = format!(
+            "mrs put --container demo --record-id {name} --inline-payload-file - --tag {}",
+            &name[..1]
+        );
         house.run_with(&line, b"{}").data();
     }
     let ids = |data: &Value| -> Vec<String> {
@@ -193,12 +226,20 @@ fn lists_are_filtered_and_go_on_page_by_page() {
         ("--status doomed", vec![]),
         ("--include-doomed --prefix b", vec!["b-1"]),
     ] {
-        assert_eq!(ids(&house.run(&format!("mrs list {filter}")).data()), found, "{filter}");
+        assert_eq!(
+            ids(&house.run(&format!("mrs list {filter}")).data()),
+            found,
+            "{filter}"
+        );
     }
     let page = house.run("mrs list --container demo --limit 2").data();
     assert_eq!(ids(&page), ["a-1", "a-2"]);
     let token = page["next_token"].as_str().expect("there is more");
-    let page = house.run(&format!("mrs list --container demo --limit 2 --next-token {token}")).data();
+    let page = house
+        .run(&format!(
+            "mrs list --container demo --limit 2 --next-token {token}"
+        ))
+        .data();
     assert_eq!(ids(&page), ["b-1"]);
     let refused = house.run("mrs list --limit many");
     assert_eq!(refused.refusal(), (1, "invalid-input".to_owned()));
@@ -210,12 +251,19 @@ fn lists_are_filtered_and_go_on_page_by_page() {
 fn a_repeated_put_with_a_key_answers_the_same_record() {
     let house = House::open();
     for content_type in ["application/json", "text/plain"] {
-        let line = format!("mrs put --container demo --file - --content-type {content_type} --idempotency-key k-{}", content_type.len());
+        let line = format!(
+            "mrs put --container demo --file - --content-type {content_type} --idempotency-key k-{}",
+            content_type.len()
+        );
         let first = house.run_with(&line, b"[1]").data();
         let second = house.run_with(&line, b"[1]").data();
         assert_eq!(first["record_id"], second["record_id"], "{content_type}");
         let other = house.run_with(&line, b"[2]");
-        assert_eq!(other.refusal(), (6, "idempotency-conflict".to_owned()), "{content_type}");
+        assert_eq!(
+            other.refusal(),
+            (6, "idempotency-conflict".to_owned()),
+            "{content_type}"
+        );
     }
 }
 
@@ -223,13 +271,22 @@ fn a_repeated_put_with_a_key_answers_the_same_record() {
 fn tables_are_for_people_and_errors_go_to_standard_error() {
     let house = House::open();
     let place = "--container demo --record-id a";
-    let put = house.run_with(&format!("mrs put {place} --inline-payload-file - --output table"), b"{}");
+    let put = house.run_with(
+        &format!("mrs put {place} --inline-payload-file - --output table"),
+        b"{}",
+    );
     assert!(put.code == 0 && put.text().contains("revision"), "{put:?}");
     let list = house.run("mrs list --output table");
-    assert!(list.text().contains("record_id") && list.text().contains("demo"), "{list:?}");
+    assert!(
+        list.text().contains("record_id") && list.text().contains("demo"),
+        "{list:?}"
+    );
     let missing = house.run("mrs meta --container demo --record-id nobody --output table");
     assert_eq!((missing.code, missing.text().as_str()), (5, ""));
-    assert!(missing.stderr.contains("not-found") && missing.stderr.contains("request "), "{missing:?}");
+    assert!(
+        missing.stderr.contains("not-found") && missing.stderr.contains("request "),
+        "{missing:?}"
+    );
 }
 
 #[test]
@@ -248,6 +305,10 @@ fn credentials_decide_and_health_needs_none() {
     let org = [base[0], ("G3N_ORGCODE", house.server.orgcode.as_str())];
     let without = g3n("mrs list", house.dir(), &org, b"");
     assert_eq!(without.refusal(), (4, "invalid-session".to_owned()));
-    let with = [org[0], org[1], ("G3N_SESSION_GUID", house.server.session_guid.as_str())];
+    let with = [
+        org[0],
+        org[1],
+        ("G3N_SESSION_GUID", house.server.session_guid.as_str()),
+    ];
     assert_eq!(g3n("mrs list", house.dir(), &with, b"").code, 0);
 }

@@ -19,8 +19,8 @@ const DOCUMENTED: &[&str] = &[
 #[test]
 fn documented_command_lines_are_understood_as_written() {
     for line in DOCUMENTED {
-        let parsed = Cli::try_parse_from(line.split(' '));
-        assert!(parsed.is_ok(), "{line}: {}", parsed.expect_err("fails"));
+        let refused = Cli::try_parse_from(line.split(' ')).err();
+        assert!(refused.is_none(), "{line}: {refused:?}");
     }
 }
 

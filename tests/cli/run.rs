@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 /// What a run of the program left.
-#[derive(Debug)]
 pub(super) struct Ran {
     /// The number it ended with.
     pub(super) code: i32,
@@ -15,6 +14,13 @@ pub(super) struct Ran {
     pub(super) stdout: Vec<u8>,
     /// What it wrote to standard error.
     pub(super) stderr: String,
+}
+
+impl std::fmt::Debug for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (code, stdout, stderr) = (self.code, self.text(), &self.stderr);
+        write!(f, "exit {code}\nstdout: {stdout}\nstderr: {stderr}")
+    }
 }
 
 impl Ran {
@@ -25,7 +31,7 @@ impl Ran {
 
     /// `data` of a good envelope; panics with everything when it is not one.
     pub(super) fn data(&self) -> Value {
-        assert_eq!(self.code, 0, "{} {self:?}", self.text());
+        assert_eq!(self.code, 0, "{self:?}");
         self.json()["data"].clone()
     }
 
