@@ -197,11 +197,11 @@ settings! {
     }
     journal (Journal, "The journal.") {
         segment_bytes: u64 = 64 * MIB, 65_536..=4 * GIB, "Bytes at which a segment of the commit log is sealed and gzipped.";
-        cache_bytes: u64 = 64 * MIB, MIB..=64 * GIB, "Memory for pages of the journal's database.";
+        cache_bytes: u64 = 16 * MIB, MIB..=64 * GIB, "Memory for pages of the journal's database.";
         queue_max: usize = 4_096, 1..=65_536, "Appends that may wait for the writing thread; past it callers get 429.";
     }
     projections (Projections, "The projections.") {
-        cache_bytes: u64 = 128 * MIB, MIB..=64 * GIB, "Memory for pages of the projections' database.";
+        cache_bytes: u64 = 32 * MIB, MIB..=64 * GIB, "Memory for pages of the projections' database.";
     }
     mrs (Mrs, "The record routes.") {
         upload_url_seconds: u64 = 900, 1..=86_400, "How long an upload url works.";

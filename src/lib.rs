@@ -4,6 +4,8 @@
 
 pub mod actors;
 pub mod boot;
+pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod content;

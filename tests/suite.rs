@@ -1,5 +1,7 @@
 //! All integration tests, in one binary.
 
+mod cli;
+mod demo;
 mod http;
 mod journal;
 mod support;

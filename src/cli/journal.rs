@@ -54,7 +54,9 @@ enum Verb {
         follow: bool,
     },
     /// Write every entry, one JSON object a line.
-    #[command(after_help = "Example:\n  g3n journal export --format jsonl --as-of 2027-01-31T12:00:00Z --out history.jsonl")]
+    #[command(
+        after_help = "Example:\n  g3n journal export --format jsonl --as-of 2027-01-31T12:00:00Z --out history.jsonl"
+    )]
     Export {
         /// The only format there is.
         #[arg(long, value_enum, default_value_t = Format::Jsonl)]
@@ -161,7 +163,9 @@ fn verify(dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {
 }
 
 fn tail(dir: &Path, lines: usize, follow: bool, printer: &Printer) -> Result<Exit, Trouble> {
-    let start = replay::last_segment(dir)?.saturating_sub(lines as u64).max(1);
+    let start = replay::last_segment(dir)?
+        .saturating_sub(lines as u64)
+        .max(1);
     let mut newest = VecDeque::with_capacity(lines + 1);
     let mut next = start;
     for entry in replay::replay(dir)?.from(start) {
@@ -202,7 +206,8 @@ fn export(
         entries = entries.until(until);
     }
     if let Some(text) = as_of {
-        let time = Timestamp::parse(text).ok_or_else(|| Trouble::Usage(format!("--as-of is not an RFC 3339 time: {text}")))?;
+        let time = Timestamp::parse(text)
+            .ok_or_else(|| Trouble::Usage(format!("--as-of is not an RFC 3339 time: {text}")))?;
         entries = entries.as_of(time);
     }
     let mut out: BufWriter<Box<dyn Write>> = BufWriter::new(match out {
@@ -217,7 +222,11 @@ fn export(
 }
 
 fn show(dir: &Path, name: &str, printer: &Printer) -> Result<Exit, Trouble> {
-    let key = parse_record(name).ok_or_else(|| Trouble::Usage(format!("--record wants ORG/container/record_id, not {name}")))?;
+    let key = parse_record(name).ok_or_else(|| {
+        Trouble::Usage(format!(
+            "--record wants ORG/container/record_id, not {name}"
+        ))
+    })?;
     let mut out = io::stdout().lock();
     let mut found = false;
     for entry in replay::replay(dir)?.stream(StreamId::record(&key)) {
@@ -238,13 +247,23 @@ fn parse_record(name: &str) -> Option<RecordKey> {
 
 fn rebuild(data_dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {
     let bar = bar("replaying");
-    let (journal, notices) = SledJournal::open(&data_dir.join("journal"), Options::default(), Clock::system(), &mut |_, _| {})?;
+    let (journal, notices) = SledJournal::open(
+        &data_dir.join("journal"),
+        Options::default(),
+        Clock::system(),
+        &mut |_, _| {},
+    )?;
     for notice in notices {
         crate::report::notice(&notice);
     }
-    let rebuilt = runner::rebuild(&data_dir.join("projections"), REBUILD_CACHE_BYTES, &journal, &mut |done, total| {
-        move_bar(&bar, done, total);
-    })?;
+    let rebuilt = runner::rebuild(
+        &data_dir.join("projections"),
+        REBUILD_CACHE_BYTES,
+        &journal,
+        &mut |done, total| {
+            move_bar(&bar, done, total);
+        },
+    )?;
     bar.finish_and_clear();
     let seconds = bar.elapsed().as_secs_f64();
     journal.close()?;
@@ -307,7 +326,8 @@ fn as_json(entry: &Entry, with_payload: bool) -> Value {
     }
     // As text, because JSON readers would change how numbers are spelled.
     let payload = entry.payload.as_ref().filter(|_| with_payload);
-    if let Some(payload) = payload.and_then(|bytes| serde_json::from_slice::<&RawValue>(bytes).ok()) {
+    if let Some(payload) = payload.and_then(|bytes| serde_json::from_slice::<&RawValue>(bytes).ok())
+    {
         value["payload_text"] = json!(payload.get());
     }
     value
@@ -315,7 +335,8 @@ fn as_json(entry: &Entry, with_payload: bool) -> Value {
 
 fn bar(what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(0);
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} entries, {per_sec}, {eta} left");
+    let style =
+        ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} entries, {per_sec}, {eta} left");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.set_message(what);
     bar

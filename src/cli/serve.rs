@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::output::Exit;
+use serde_json::json;
+
+use super::output::{Exit, Printer};
 use crate::actors::Limits;
 use crate::boot::{self, BootError, Options, Ready};
 use crate::config::{Settings, SettingsError};
@@ -16,7 +18,9 @@ use crate::http::server::{DoorLimits, MrsSettings};
 /// With --dev it needs nothing else: on an empty directory it makes the org DEMO with an owner and a session, and
 /// writes DIR/dev.json and DIR/profiles.toml when it is ready.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  g3n serve --dev\n  g3n serve --data-dir /var/lib/metarecord --settings metarecord.toml\n  g3n serve --dev --listen 127.0.0.1:0 --set mrs.upload_url_seconds=60")]
+#[command(
+    after_help = "Examples:\n  g3n serve --dev\n  g3n serve --data-dir /var/lib/metarecord --settings metarecord.toml\n  g3n serve --dev --listen 127.0.0.1:0 --set mrs.upload_url_seconds=60"
+)]
 pub struct ServeArgs {
     /// Development mode: loopback only, with made-up identities.
     #[arg(long)]
@@ -51,7 +55,12 @@ impl ServeArgs {
         if let Some(listen) = &self.operator_listen {
             flags.push(("http.operator_listen", listen.clone()));
         }
-        Settings::load(self.settings.as_deref(), std::env::vars(), &self.set, &flags)
+        Settings::load(
+            self.settings.as_deref(),
+            std::env::vars(),
+            &self.set,
+            &flags,
+        )
     }
 
     fn options(&self, settings: &Settings) -> Options {
@@ -109,6 +118,25 @@ pub fn run(arguments: &ServeArgs) -> Exit {
     }
 }
 
+/// Shows what the arguments, the environment and the settings file lead to.
+pub fn show_settings(arguments: &ServeArgs, printer: &Printer) -> Exit {
+    match arguments.load_settings() {
+        Ok(settings) => {
+            let rows = settings.rows().into_iter().map(|row| {
+                let value =
+                    json!({"value": row.value, "origin": row.origin.to_string(), "about": row.doc});
+                (row.name.to_owned(), value)
+            });
+            let told = printer.facts(&rows.collect::<serde_json::Map<_, _>>().into());
+            told.map_or(Exit::Refused, |()| Exit::Success)
+        }
+        Err(error) => {
+            tell(&error);
+            Exit::Usage
+        }
+    }
+}
+
 /// An error and what caused it, on standard error.
 pub(super) fn tell(error: &dyn std::error::Error) {
     let mut text = format!("g3n: {error}");
@@ -130,7 +158,8 @@ fn greet(options: &Options, ready: &Ready) {
         options.data_dir.display()
     );
     if let Some(seeded) = &ready.seeded {
-        let dir = std::fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
+        let dir =
+            std::fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
         text.push_str(&format!(
             "\nDevelopment mode. For another shell:\n\n\
              export G3N_CONFIG='{}' G3N_PROFILE=dev\n\

@@ -66,7 +66,8 @@ impl Shower {
             && let Err(refused) = sender.send(group)
         {
             // The thread is gone, which only a panic outside the projections can do.
-            self.shared.read_only("the journal's showing thread is gone");
+            self.shared
+                .read_only("the journal's showing thread is gone");
             show(refused.into_inner(), &self.shared);
         }
     }

@@ -35,15 +35,25 @@ fn real_files_are_stored_found_read_back_and_survive_restart_and_rebuild() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let dir = scratch.path().join("data");
     let items = gather(scratch.path());
-    let bytes: u64 = items.iter().filter_map(|item| item.path.metadata().ok()).map(|file| file.len()).sum();
+    let bytes: u64 = items
+        .iter()
+        .filter_map(|item| item.path.metadata().ok())
+        .map(|file| file.len())
+        .sum();
     println!("{} files, {bytes} bytes", items.len());
     let mut server = Server::start_in(&dir, &[]);
     step("store", &items, |item| store(&server, item));
     step("tag", &items, |item| tag(&server, item));
     step("read back", &items, |item| read_back(&server, item));
     find(&server, &items);
-    let (doomed, kept): (Vec<_>, Vec<_>) = items.into_iter().enumerate().partition(|(index, _)| index % DOOM_EVERY == 0);
-    let (doomed, kept): (Vec<_>, Vec<_>) = (doomed.into_iter().map(|(_, item)| item).collect(), kept.into_iter().map(|(_, item)| item).collect());
+    let (doomed, kept): (Vec<_>, Vec<_>) = items
+        .into_iter()
+        .enumerate()
+        .partition(|(index, _)| index % DOOM_EVERY == 0);
+    let (doomed, kept): (Vec<_>, Vec<_>) = (
+        doomed.into_iter().map(|(_, item)| item).collect(),
+        kept.into_iter().map(|(_, item)| item).collect(),
+    );
     step("doom", &doomed, |item| doom(&server, item));
 
     let since = Stopwatch::start();
@@ -73,16 +83,31 @@ fn real_files_are_stored_found_read_back_and_survive_restart_and_rebuild() {
 /// The archives of the registry cache, and one JSON file for each package of this project.
 fn gather(scratch: &Path) -> Vec<Item> {
     let metadata = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--offline", "--manifest-path"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--locked",
+            "--offline",
+            "--manifest-path",
+        ])
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
         .output()
         .expect("cargo runs");
-    assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
+    assert!(
+        metadata.status.success(),
+        "{}",
+        String::from_utf8_lossy(&metadata.stderr)
+    );
     let metadata: Value = serde_json::from_slice(&metadata.stdout).expect("cargo prints JSON");
     let packages = metadata["packages"].as_array().expect("packages");
     let mut items = Vec::new();
     for package in packages {
-        let name = record_id(&format!("{}-{}", text(&package["name"]), text(&package["version"])));
+        let name = record_id(&format!(
+            "{}-{}",
+            text(&package["name"]),
+            text(&package["version"])
+        ));
         let path = scratch.join(format!("{name}.json"));
         std::fs::write(&path, package.to_string()).expect("the file can be written");
         items.push(Item {
@@ -93,11 +118,22 @@ fn gather(scratch: &Path) -> Vec<Item> {
             licences: licences(package),
         });
     }
-    let home = std::env::var("CARGO_HOME").unwrap_or_else(|_| format!("{}/.cargo", std::env::var("HOME").expect("HOME")));
-    for index in std::fs::read_dir(Path::new(&home).join("registry/cache")).expect("a registry cache").flatten() {
-        for file in std::fs::read_dir(index.path()).into_iter().flatten().flatten() {
+    let home = std::env::var("CARGO_HOME")
+        .unwrap_or_else(|_| format!("{}/.cargo", std::env::var("HOME").expect("HOME")));
+    for index in std::fs::read_dir(Path::new(&home).join("registry/cache"))
+        .expect("a registry cache")
+        .flatten()
+    {
+        for file in std::fs::read_dir(index.path())
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             let path = file.path();
-            if path.extension().is_some_and(|extension| extension == "crate") {
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "crate")
+            {
                 let name = record_id(&path.file_stem().expect("a name").to_string_lossy());
                 let package = items.iter().find(|item| item.record_id == name);
                 items.push(Item {
@@ -127,7 +163,12 @@ fn record_id(name: &str) -> String {
 fn licences(package: &Value) -> Vec<String> {
     let words = text(&package["license"]).split([' ', '/', '(', ')']);
     let mut tags: Vec<String> = words
-        .map(|word| word.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_uppercase())
+        .map(|word| {
+            word.chars()
+                .filter(char::is_ascii_alphanumeric)
+                .collect::<String>()
+                .to_uppercase()
+        })
         .filter(|tag| !tag.is_empty() && tag != "OR" && tag != "AND" && tag != "WITH")
         .collect();
     tags.sort();
@@ -136,7 +177,11 @@ fn licences(package: &Value) -> Vec<String> {
 }
 
 fn letter(item: &Item) -> String {
-    item.record_id.chars().take(1).collect::<String>().to_uppercase()
+    item.record_id
+        .chars()
+        .take(1)
+        .collect::<String>()
+        .to_uppercase()
 }
 
 /// Runs one command line; panics with what it said when it fails.
@@ -153,17 +198,44 @@ fn g3n(server: &Server, arguments: &[&str]) -> Output {
 
 fn store(server: &Server, item: &Item) {
     let path = item.path.to_str().expect("a readable path");
-    let small = item.path.metadata().is_ok_and(|file| file.len() <= INLINE_BYTES_MAX);
-    let source = if item.content_type == "application/json" && small { "--inline-payload-file" } else { "--file" };
-    g3n(server, &[
-        "mrs", "put", "--container", item.container, "--record-id", &item.record_id,
-        "--content-type", item.content_type, source, path,
-    ]);
+    let small = item
+        .path
+        .metadata()
+        .is_ok_and(|file| file.len() <= INLINE_BYTES_MAX);
+    let source = if item.content_type == "application/json" && small {
+        "--inline-payload-file"
+    } else {
+        "--file"
+    };
+    g3n(
+        server,
+        &[
+            "mrs",
+            "put",
+            "--container",
+            item.container,
+            "--record-id",
+            &item.record_id,
+            "--content-type",
+            item.content_type,
+            source,
+            path,
+        ],
+    );
 }
 
 fn tag(server: &Server, item: &Item) {
     let letter = letter(item);
-    let mut arguments = vec!["mrs", "tag-add", "--container", item.container, "--record-id", &item.record_id, "--tag", &letter];
+    let mut arguments = vec![
+        "mrs",
+        "tag-add",
+        "--container",
+        item.container,
+        "--record-id",
+        &item.record_id,
+        "--tag",
+        &letter,
+    ];
     for licence in &item.licences {
         arguments.extend(["--tag", licence]);
     }
@@ -171,13 +243,35 @@ fn tag(server: &Server, item: &Item) {
 }
 
 fn read_back(server: &Server, item: &Item) {
-    let got = g3n(server, &["mrs", "get", "--container", item.container, "--record-id", &item.record_id]);
+    let got = g3n(
+        server,
+        &[
+            "mrs",
+            "get",
+            "--container",
+            item.container,
+            "--record-id",
+            &item.record_id,
+        ],
+    );
     let sent = std::fs::read(&item.path).expect("the file is still there");
     assert!(got.stdout == sent, "{} came back otherwise", item.record_id);
 }
 
 fn doom(server: &Server, item: &Item) {
-    g3n(server, &["mrs", "doom", "--container", item.container, "--record-id", &item.record_id, "--reason", "demonstration"]);
+    g3n(
+        server,
+        &[
+            "mrs",
+            "doom",
+            "--container",
+            item.container,
+            "--record-id",
+            &item.record_id,
+            "--reason",
+            "demonstration",
+        ],
+    );
 }
 
 /// Lists by tag and by prefix, and compares with what was stored.
@@ -185,11 +279,33 @@ fn find(server: &Server, items: &[Item]) {
     let since = Stopwatch::start();
     let mut pages = 0;
     for (flag, value, wanted) in [
-        ("--tag", "MIT", items.iter().filter(|item| item.licences.iter().any(|tag| tag == "MIT")).count()),
-        ("--tag", "S", items.iter().filter(|item| letter(item) == "S").count()),
-        ("--prefix", "serde", items.iter().filter(|item| item.record_id.starts_with("serde")).count()),
+        (
+            "--tag",
+            "MIT",
+            items
+                .iter()
+                .filter(|item| item.licences.iter().any(|tag| tag == "MIT"))
+                .count(),
+        ),
+        (
+            "--tag",
+            "S",
+            items.iter().filter(|item| letter(item) == "S").count(),
+        ),
+        (
+            "--prefix",
+            "serde",
+            items
+                .iter()
+                .filter(|item| item.record_id.starts_with("serde"))
+                .count(),
+        ),
     ] {
-        assert_eq!(list(server, &[flag, value], &mut pages).len(), wanted, "{flag} {value}");
+        assert_eq!(
+            list(server, &[flag, value], &mut pages).len(),
+            wanted,
+            "{flag} {value}"
+        );
     }
     told("list by tag and prefix (pages)", pages, since);
 }
@@ -208,7 +324,10 @@ fn list(server: &Server, filter: &[&str], pages: &mut usize) -> Vec<(String, Str
         let page: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
         *pages += 1;
         for item in page["data"]["items"].as_array().into_iter().flatten() {
-            found.push((text(&item["container"]).to_owned(), text(&item["record_id"]).to_owned()));
+            found.push((
+                text(&item["container"]).to_owned(),
+                text(&item["record_id"]).to_owned(),
+            ));
         }
         token = page["data"]["next_token"].as_str().map(str::to_owned);
         if token.is_none() {
@@ -222,8 +341,14 @@ fn check(server: &Server, kept: &[Item], doomed: &[Item]) {
     let since = Stopwatch::start();
     let mut pages = 0;
     let name = |item: &Item| (item.container.to_owned(), item.record_id.clone());
-    assert_eq!(list(server, &["--status", "active"], &mut pages), kept.iter().map(name).collect::<Vec<_>>());
-    assert_eq!(list(server, &["--status", "doomed"], &mut pages), doomed.iter().map(name).collect::<Vec<_>>());
+    assert_eq!(
+        list(server, &["--status", "active"], &mut pages),
+        kept.iter().map(name).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        list(server, &["--status", "doomed"], &mut pages),
+        doomed.iter().map(name).collect::<Vec<_>>()
+    );
     told("list everything (pages)", pages, since);
 }
 

@@ -1,0 +1,98 @@
+//! Why the command line did not do what was asked.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::output::Exit;
+use crate::client::{Reply, TransportError};
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The command line, the environment or the profile asks for something that makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// The service said no.
+    #[error("the service refused")]
+    Refused(Box<Reply>),
+    /// There is no answer.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// A file of this machine cannot be read or written.
+    #[error("{} cannot be used", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The content is not what it should be; the tag is one of the service's.
+    #[error("{message}")]
+    Content {
+        /// The service's tag for it.
+        tag: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+    /// Whoever read standard output went away: enough was seen.
+    #[error("standard output is closed")]
+    ReaderGone,
+}
+
+impl Failure {
+    /// A file that cannot be used.
+    pub fn file(path: &Path, source: io::Error) -> Self {
+        Self::File {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// The machine-readable reason.
+    pub fn tag(&self) -> &str {
+        match self {
+            Self::Usage(_) | Self::Transport(TransportError::Malformed(_)) => "usage",
+            Self::Refused(reply) => reply.tag().unwrap_or("refused"),
+            Self::Transport(TransportError::Unreachable { .. }) => "unreachable",
+            Self::Transport(TransportError::NotAnEnvelope { .. }) => "not-the-service",
+            Self::File { .. } | Self::Transport(TransportError::Local(_)) => "file",
+            Self::Content { tag, .. } => tag,
+            Self::ReaderGone => "reader-gone",
+        }
+    }
+
+    /// The number the program ends with.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Refused(reply) => Exit::of(reply),
+            Self::Usage(_) | Self::File { .. } => Exit::Usage,
+            Self::Transport(TransportError::Malformed(_) | TransportError::Local(_)) => Exit::Usage,
+            Self::Transport(TransportError::Unreachable { .. }) => Exit::Unreachable,
+            Self::Transport(TransportError::NotAnEnvelope { .. }) => Exit::Unreachable,
+            Self::Content { .. } => Exit::Refused,
+            Self::ReaderGone => Exit::Success,
+        }
+    }
+
+    /// One sentence, causes included.
+    pub fn text(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        text
+    }
+}
+
+/// The answer, if it is a good one.
+///
+/// # Errors
+/// [`Failure::Refused`] with the answer, if it is not.
+pub fn granted(reply: Reply) -> Result<Reply, Failure> {
+    match reply.is_success() {
+        true => Ok(reply),
+        false => Err(Failure::Refused(Box::new(reply))),
+    }
+}

@@ -1,0 +1,293 @@
+//! `g3n mrs get`: a record's content, checked, to a file or to standard output.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use flate2::write::MultiGzDecoder;
+use md5::{Digest, Md5};
+
+use super::failure::{Failure, granted};
+use super::mrs::{Place, ask, flag};
+use super::output::{Exit, Printer};
+use super::put::bar;
+use crate::client::{Client, Reply, Transfer, TransportError};
+use crate::clock::random_uuid;
+
+/// Which content, and where to.
+#[derive(Args, Debug)]
+pub struct GetArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Tell a doomed record (exit 6) from one that never was (exit 5).
+    #[arg(long)]
+    include_doomed: bool,
+    /// An earlier content version.
+    #[arg(long, value_name = "NUMBER")]
+    version: Option<u64>,
+    /// The record as it was at a time.
+    #[arg(long, value_name = "TIME")]
+    as_of: Option<String>,
+    /// File to write, replaced only when all of the content is there and right; - is standard output.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Writes a record's content.
+pub(super) fn run(
+    arguments: &GetArgs,
+    client: &Client,
+    orgcode: &str,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    let mut query = arguments.place.query(orgcode);
+    let version = arguments.version.map(|version| version.to_string());
+    ask(&mut query, "include_doomed", flag(arguments.include_doomed));
+    ask(&mut query, "version", version.as_deref());
+    ask(&mut query, "as_of", arguments.as_of.as_deref());
+    let reply = granted(client.record(&query)?)?;
+    let out = arguments.out.as_deref();
+    match out.filter(|path| path.as_os_str() != "-") {
+        Some(path) => {
+            to_file(path, &reply, client)?;
+            Ok(printer.reply(&reply))
+        }
+        None => to_stdout(&reply, client),
+    }
+}
+
+/// Once content has gone to standard output, what goes wrong is told on standard error alone.
+fn to_stdout(reply: &Reply, client: &Client) -> Result<Exit, Failure> {
+    let mut out = Counted {
+        inner: io::stdout().lock(),
+        bytes: 0,
+    };
+    let mut written = copy(reply, client, &mut out, &stdout_failed);
+    if written.is_ok() && reply.content().is_some() && out.inner.is_terminal() {
+        written = writeln!(out).map_err(stdout_failed);
+    }
+    match written {
+        Ok(()) => Ok(Exit::Success),
+        Err(failure) if out.bytes == 0 => Err(failure),
+        Err(failure) => {
+            if failure.exit() != Exit::Success {
+                // With standard error gone there is nobody left to tell.
+                let told = writeln!(
+                    io::stderr(),
+                    "error: {}\n  {}",
+                    failure.text(),
+                    failure.tag()
+                );
+                drop(told);
+            }
+            Ok(failure.exit())
+        }
+    }
+}
+
+fn to_file(path: &Path, reply: &Reply, client: &Client) -> Result<(), Failure> {
+    let failed = |error| Failure::file(path, error);
+    // A device or a pipe is written to; only a file is replaced.
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        let mut file = File::options().write(true).open(path).map_err(failed)?;
+        return copy(reply, client, &mut file, &failed);
+    }
+    let mut part = path.as_os_str().to_owned();
+    part.push(format!(".{}.part", random_uuid().simple()));
+    let part = PathBuf::from(part);
+    let file = File::create_new(&part).map_err(failed)?;
+    let mut file = BufWriter::new(file);
+    let written = copy(reply, client, &mut file, &failed).and_then(|()| {
+        file.flush().map_err(failed)?;
+        file.get_ref().sync_all().map_err(failed)?;
+        std::fs::rename(&part, path).map_err(failed)
+    });
+    if written.is_err() {
+        // What went wrong first is what is told.
+        drop(std::fs::remove_file(&part));
+    }
+    written
+}
+
+/// Why standard output could not be written.
+pub(super) fn stdout_failed(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::ReaderGone,
+        _ => Failure::file("standard output".as_ref(), error),
+    }
+}
+
+fn copy(
+    reply: &Reply,
+    client: &Client,
+    out: &mut dyn Write,
+    failed: &dyn Fn(io::Error) -> Failure,
+) -> Result<(), Failure> {
+    if let Some(content) = reply.content() {
+        let written = out.write_all(content.as_bytes()).and_then(|()| out.flush());
+        return written.map_err(failed);
+    }
+    let download = &reply.data()["download"];
+    let (Some(url), Some(size), Some(md5)) = (
+        download["url"].as_str(),
+        download["size"].as_u64(),
+        download["content_md5"].as_str(),
+    ) else {
+        return Err(wrong("the answer holds neither content nor a download"));
+    };
+    let mut sink = Checked::new(out);
+    let bar = bar(size);
+    let transfer = client.download(url, &mut sink, &mut |bytes| bar.set_position(bytes));
+    bar.finish_and_clear();
+    match transfer {
+        Ok(Transfer::Done { .. }) => sink.finish(size, md5, failed),
+        Ok(Transfer::Refused(reply)) => Err(Failure::Refused(Box::new(reply))),
+        Err(TransportError::Local(error)) => Err(sink.why(error, failed)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Counts what is written.
+struct Counted<W> {
+    inner: W,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Marks errors of the target, so that they are not taken for errors of the gzip.
+struct Target<'a> {
+    inner: &'a mut dyn Write,
+    failed: bool,
+}
+
+impl Write for Target<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner.write(bytes).inspect_err(|_| self.failed = true)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush().inspect_err(|_| self.failed = true)
+    }
+}
+
+/// Takes gzip, hashes it, and passes on what was in it.
+struct Checked<'a> {
+    decoder: MultiGzDecoder<Target<'a>>,
+    hash: Md5,
+    size: u64,
+}
+
+impl<'a> Checked<'a> {
+    fn new(inner: &'a mut dyn Write) -> Self {
+        let failed = false;
+        Self {
+            decoder: MultiGzDecoder::new(Target { inner, failed }),
+            hash: Md5::new(),
+            size: 0,
+        }
+    }
+
+    fn finish(
+        mut self,
+        size: u64,
+        md5: &str,
+        failed: &dyn Fn(io::Error) -> Failure,
+    ) -> Result<(), Failure> {
+        let hash = hex::encode(std::mem::take(&mut self.hash).finalize());
+        if self.size != size || !hash.eq_ignore_ascii_case(md5) {
+            return Err(Failure::Content {
+                tag: "md5-mismatch",
+                message: format!(
+                    "the content arrived damaged: {} bytes with MD5 {hash} instead of {size} with {md5}",
+                    self.size
+                ),
+            });
+        }
+        let ended = self
+            .decoder
+            .try_finish()
+            .and_then(|()| self.decoder.flush());
+        ended.map_err(|error| self.why(error, failed))
+    }
+
+    fn why(&self, error: io::Error, failed: &dyn Fn(io::Error) -> Failure) -> Failure {
+        match self.decoder.get_ref().failed {
+            true => failed(error),
+            false => wrong(&format!("the content is not whole gzip: {error}")),
+        }
+    }
+}
+
+impl Write for Checked<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.decoder.write_all(bytes)?;
+        self.hash.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.decoder.flush()
+    }
+}
+
+fn wrong(message: &str) -> Failure {
+    Failure::Content {
+        tag: "md5-mismatch",
+        message: message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(content).expect("in memory");
+        encoder.finish().expect("in memory")
+    }
+
+    fn check(bytes: &[u8], size: u64, md5: &str) -> Result<Vec<u8>, Failure> {
+        let failed = |error| Failure::file("out".as_ref(), error);
+        let mut out = Vec::new();
+        let mut sink = Checked::new(&mut out);
+        if let Err(error) = sink.write_all(bytes) {
+            return Err(sink.why(error, &failed));
+        }
+        sink.finish(size, md5, &failed)?;
+        Ok(out)
+    }
+
+    #[test]
+    fn content_is_unpacked_and_anything_else_than_expected_is_refused() {
+        let packed = gzip(b"hello");
+        let size = packed.len() as u64;
+        let md5 = |bytes: &[u8]| hex::encode(Md5::digest(bytes));
+        let good = check(&packed, size, &md5(&packed)).expect("unpacks");
+        assert_eq!(good, b"hello");
+        let cut = &packed[..packed.len() - 4];
+        assert!(check(cut, size, &md5(&packed)).is_err());
+        assert!(
+            check(cut, size - 4, &md5(cut)).is_err(),
+            "the end of the gzip is missing"
+        );
+        assert!(check(b"plain", 5, &md5(b"plain")).is_err());
+        assert!(check(&packed, size, &md5(b"other")).is_err());
+    }
+}

@@ -1,0 +1,206 @@
+//! The command line: parses it, runs one verb, and says how it went.
+
+mod choice;
+pub mod failure;
+pub mod get;
+pub mod journal;
+pub mod mrs;
+pub mod operator;
+pub mod output;
+mod pack;
+pub mod profile;
+mod profile_file;
+pub mod put;
+pub mod serve;
+pub mod shell;
+mod table;
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+use crate::client::{Client, Credential};
+use failure::Failure;
+use output::{Exit, Output, Printer};
+use profile::{Connection, Profile};
+
+/// Store and read tenants' records, and run the server that keeps them.
+#[derive(Parser)]
+#[command(
+    name = "g3n",
+    version,
+    max_term_width = 100,
+    subcommand_required = true
+)]
+pub struct Cli {
+    /// What every verb takes.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run the server.
+    Serve(serve::ServeArgs),
+    /// Work with records.
+    Mrs(Box<mrs::MrsArgs>),
+    /// Read the history, beside a running server or without one.
+    Journal(journal::JournalArgs),
+    /// Ask whether the server lives, or with --ready whether it can serve.
+    #[command(after_help = "Example:\n  g3n health --ready")]
+    Health(HealthArgs),
+    /// See what the command line was told.
+    Config(ConfigArgs),
+    /// Write a shell's completions to standard output.
+    #[command(
+        after_help = "Example:\n  g3n completions bash > ~/.local/share/bash-completion/completions/g3n"
+    )]
+    Completions(shell::CompletionsArgs),
+    /// Write the manual: one page to standard output, or a page a verb into a directory.
+    #[command(after_help = "Example:\n  g3n man --dir ~/.local/share/man/man1")]
+    Man(shell::ManArgs),
+}
+
+/// Which question to ask.
+#[derive(Args, Debug)]
+pub struct HealthArgs {
+    /// Ask whether it can serve.
+    #[arg(long)]
+    ready: bool,
+}
+
+/// The command line's own configuration.
+#[derive(Args, Debug)]
+pub struct ConfigArgs {
+    #[command(subcommand)]
+    verb: ConfigVerb,
+}
+
+#[derive(Subcommand, Debug)]
+enum ConfigVerb {
+    /// Show each value and where it came from: flag, environment, file or default.
+    #[command(after_help = "Example:\n  g3n config show --profile dev")]
+    Show,
+    /// Show each setting a server would start with, and where it came from.
+    #[command(
+        after_help = "Example:\n  g3n config server --settings metarecord.toml --set mrs.sweep_seconds=10"
+    )]
+    Server(Box<serve::ServeArgs>),
+}
+
+/// Parses a command line, runs it, and prints what is to be said.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli.run(),
+        Err(error) => misunderstood(&arguments, &error),
+    }
+}
+
+impl Cli {
+    fn run(&self) -> Exit {
+        let printer = Printer::new(Output::or_default(self.connection.output));
+        match self.command.run(&self.connection, &printer) {
+            Ok(exit) => exit,
+            Err(failure) => printer.failure(&failure),
+        }
+    }
+}
+
+impl Command {
+    fn run(&self, connection: &Connection, printer: &Printer) -> Result<Exit, Failure> {
+        let load = || Profile::load(connection, &|name| std::env::var(name).ok());
+        match self {
+            Self::Serve(arguments) => Ok(serve::run(arguments)),
+            Self::Journal(arguments) => Ok(journal::run(arguments, printer)),
+            Self::Mrs(arguments) => mrs::run(arguments, &load()?, printer),
+            Self::Health(arguments) => {
+                let client = Client::new(&load()?.base_url.value, Credential::None);
+                let reply = match arguments.ready {
+                    true => client.ready()?,
+                    false => client.health()?,
+                };
+                Ok(printer.reply(&reply))
+            }
+            Self::Config(ConfigArgs {
+                verb: ConfigVerb::Show,
+            }) => {
+                let told = printer.facts(&load()?.show());
+                Ok(told.map_or(Exit::Refused, |()| Exit::Success))
+            }
+            Self::Config(ConfigArgs {
+                verb: ConfigVerb::Server(arguments),
+            }) => Ok(serve::show_settings(arguments, printer)),
+            Self::Completions(arguments) => shell::completions(arguments),
+            Self::Man(arguments) => shell::man(arguments),
+        }
+    }
+}
+
+/// Help and version are answers; everything else is a usage error, told to programs in an envelope too.
+fn misunderstood(arguments: &[OsString], error: &clap::Error) -> Exit {
+    let help = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    );
+    // With the stream gone there is nobody left to tell.
+    let _: std::io::Result<()> = error.print();
+    if help {
+        return Exit::Success;
+    }
+    if Output::or_default(asked_output(arguments)) == Output::Json {
+        let text = error.render().to_string();
+        let first = text.split("\n\n").next().unwrap_or_default();
+        let message = first.trim_start_matches("error: ").trim();
+        let envelope = output::envelope("usage", message);
+        let _: std::io::Result<()> = writeln!(std::io::stdout().lock(), "{envelope}");
+    }
+    Exit::Usage
+}
+
+/// What `--output` says in a command line that could not be parsed.
+fn asked_output(arguments: &[OsString]) -> Option<Output> {
+    let mut texts = arguments.iter().filter_map(|argument| argument.to_str());
+    while let Some(text) = texts.next() {
+        let value = match text.strip_prefix("--output") {
+            Some("") => texts.next(),
+            Some(rest) => rest.strip_prefix('='),
+            None => None,
+        };
+        match value {
+            Some("json") => return Some(Output::Json),
+            Some("table") => return Some(Output::Table),
+            Some(_) | None => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_output_was_asked_for_is_seen_even_when_nothing_else_is() {
+        let of = |line: &str| {
+            let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            asked_output(&arguments)
+        };
+        assert_eq!(of("g3n nonsense --output json"), Some(Output::Json));
+        assert_eq!(of("g3n --output=table nonsense"), Some(Output::Table));
+        assert_eq!(of("g3n nonsense --output"), None);
+    }
+}

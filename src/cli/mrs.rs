@@ -1,0 +1,336 @@
+//! `g3n mrs`: the records' verbs.
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+use super::failure::{Failure, granted};
+use super::output::{Exit, Printer};
+use super::profile::Profile;
+use super::{get, operator, put};
+use crate::client::{Client, Reply, TransportError};
+
+/// Work with records.
+#[derive(Args, Debug)]
+pub struct MrsArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Create a record, or put other content over it.
+    ///
+    /// Small JSON goes inline; everything else is gzipped, uploaded and completed.
+    #[command(
+        after_help = "Examples:\n  g3n mrs put --container demo --record-id note-1 --inline-payload-file note.json --content-type application/json\n  g3n mrs put --container demo --record-id blob-1 --file big.bin --content-type application/octet-stream\n  echo '{\"a\":1}' | g3n mrs put --container demo --inline-payload-file -"
+    )]
+    Put(put::PutArgs),
+    /// Write a record's content to a file or to standard output.
+    #[command(
+        after_help = "Example:\n  g3n mrs get --container demo --record-id blob-1 --out big.bin"
+    )]
+    Get(get::GetArgs),
+    /// Show what is known about a record.
+    #[command(
+        after_help = "Example:\n  g3n mrs meta --container demo --record-id note-1 --include-doomed"
+    )]
+    Meta(MetaArgs),
+    /// Ask whether a record is there; exit 5 when it is not.
+    #[command(after_help = "Example:\n  g3n mrs head --container demo --record-id note-1")]
+    Head(Place),
+    /// List records, one page at a time.
+    #[command(after_help = "Example:\n  g3n mrs list --container demo --status all --limit 5")]
+    List(ListArgs),
+    /// Add tags to a record.
+    #[command(
+        after_help = "Example:\n  g3n mrs tag-add --container demo --record-id note-1 --tag RED --tag BIG"
+    )]
+    TagAdd(TagArgs),
+    /// Remove tags from a record.
+    #[command(
+        after_help = "Example:\n  g3n mrs tag-remove --container demo --record-id note-1 --tag RED"
+    )]
+    TagRemove(TagArgs),
+    /// Set or clear when a record dooms itself.
+    #[command(
+        after_help = "Examples:\n  g3n mrs ttl-set --container demo --record-id note-1 --doom-at 2030-01-31T12:00:00Z\n  g3n mrs ttl-set --container demo --record-id note-1 --clear"
+    )]
+    TtlSet(TtlArgs),
+    /// Doom a record, for good.
+    #[command(
+        after_help = "Example:\n  g3n mrs doom --container demo --record-id note-1 --reason \"no longer needed\""
+    )]
+    Doom(DoomArgs),
+    /// Ask how the records' service is.
+    #[command(after_help = "Example:\n  g3n mrs stat")]
+    Stat,
+    /// Compare records with their stored content (operators).
+    #[command(
+        after_help = "Example:\n  g3n mrs reconcile --profile dev --container demo --mode report-only --max-items 10"
+    )]
+    Reconcile(operator::ReconcileArgs),
+    /// Remove tag entries of records that are gone (operators).
+    #[command(after_help = "Example:\n  g3n mrs tag-scrub --profile dev --container demo")]
+    TagScrub(operator::PageArgs),
+    /// Remove leftovers that are past keeping (operators).
+    #[command(
+        after_help = "Example:\n  g3n mrs cleanup --profile dev --container demo --retention-days 90"
+    )]
+    Cleanup(operator::CleanupArgs),
+}
+
+/// Which record.
+#[derive(Args, Debug)]
+pub struct Place {
+    /// The container.
+    #[arg(long)]
+    pub(super) container: String,
+    /// The record's id.
+    #[arg(long)]
+    pub(super) record_id: String,
+    /// The cost centre.
+    #[arg(long)]
+    pub(super) cccode: Option<String>,
+}
+
+/// Which record, and in which state.
+#[derive(Args, Debug)]
+struct MetaArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Show a doomed record too.
+    #[arg(long)]
+    include_doomed: bool,
+    /// The record as it was at a time.
+    #[arg(long, value_name = "TIME")]
+    as_of: Option<String>,
+}
+
+/// Which records.
+#[derive(Args, Debug)]
+struct ListArgs {
+    /// Only of this container.
+    #[arg(long)]
+    container: Option<String>,
+    /// Only of this cost centre.
+    #[arg(long)]
+    cccode: Option<String>,
+    /// Only with this tag.
+    #[arg(long)]
+    tag: Option<String>,
+    /// active (the default), pending_upload, doomed or all.
+    #[arg(long)]
+    status: Option<String>,
+    /// Only ids that begin with this.
+    #[arg(long)]
+    prefix: Option<String>,
+    /// Show doomed records beside the active; --status beats it.
+    #[arg(long)]
+    include_doomed: bool,
+    /// Records a page: 8 by default, 1 to 256.
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    limit: Option<String>,
+    /// Where the page before ended.
+    #[arg(long, value_name = "TOKEN")]
+    next_token: Option<String>,
+}
+
+/// Who changes a record, why, and from which revision.
+#[derive(Args, Debug)]
+struct ChangeArgs {
+    #[command(flatten)]
+    place: Place,
+    /// The revision last read; without it the present one is read first.
+    #[arg(long, value_name = "NUMBER")]
+    expected_revision: Option<u64>,
+    /// Who is acting, for the record's history.
+    #[arg(long)]
+    actor: Option<String>,
+    /// Why, for the record's history.
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+/// Tags to add or remove.
+#[derive(Args, Debug)]
+struct TagArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// A tag; may be repeated.
+    #[arg(long = "tag", value_name = "TAG", required = true)]
+    tags: Vec<String>,
+}
+
+/// A due time to set or clear.
+#[derive(Args, Debug)]
+struct TtlArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// When the record dooms itself (RFC 3339).
+    #[arg(long, value_name = "TIME", required_unless_present = "clear")]
+    doom_at: Option<String>,
+    /// Never.
+    #[arg(long, conflicts_with = "doom_at")]
+    clear: bool,
+}
+
+/// A record to doom.
+#[derive(Args, Debug)]
+struct DoomArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Runs one verb.
+///
+/// # Errors
+/// Whatever keeps it from being done.
+pub(super) fn run(
+    arguments: &MrsArgs,
+    profile: &Profile,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    let client = Client::new(&profile.base_url.value, profile.credential());
+    let reply = match &arguments.verb {
+        Verb::Get(arguments) => return get::run(arguments, &client, orgcode(profile)?, printer),
+        Verb::Put(arguments) => put::run(arguments, &client, orgcode(profile)?)?,
+        Verb::Meta(arguments) => {
+            let mut query = arguments.place.query(orgcode(profile)?);
+            ask(&mut query, "include_doomed", flag(arguments.include_doomed));
+            ask(&mut query, "as_of", arguments.as_of.as_deref());
+            client.meta(&query)?
+        }
+        Verb::Head(place) => client.head(&place.query(orgcode(profile)?))?,
+        Verb::List(arguments) => client.list(&arguments.query(orgcode(profile)?))?,
+        Verb::TagAdd(arguments) => arguments.run(&client, profile, Client::tag_add)?,
+        Verb::TagRemove(arguments) => arguments.run(&client, profile, Client::tag_remove)?,
+        Verb::TtlSet(arguments) => {
+            let mut body = arguments.change.body(&client, orgcode(profile)?)?;
+            // `null` is how the service itself spells never.
+            let doom_at = arguments.doom_at.as_deref().filter(|text| *text != "null");
+            body.insert("doom_at".to_owned(), json!(doom_at));
+            client.ttl_set(&Value::Object(body))?
+        }
+        Verb::Doom(arguments) => {
+            let body = arguments.change.body(&client, orgcode(profile)?)?;
+            client.doom(&Value::Object(body))?
+        }
+        Verb::Stat => client.stat(&[])?,
+        Verb::Reconcile(arguments) => arguments.run(profile)?,
+        Verb::TagScrub(arguments) => arguments.scrub(profile)?,
+        Verb::Cleanup(arguments) => arguments.run(profile)?,
+    };
+    Ok(printer.reply(&reply))
+}
+
+impl Place {
+    /// As parameters of a query.
+    pub(super) fn query(&self, orgcode: &str) -> Vec<(&'static str, String)> {
+        let mut query = Vec::new();
+        ask(&mut query, "orgcode", Some(orgcode));
+        ask(&mut query, "container", Some(&self.container));
+        ask(&mut query, "record_id", Some(&self.record_id));
+        ask(&mut query, "cccode", self.cccode.as_deref());
+        query
+    }
+}
+
+impl ListArgs {
+    fn query(&self, orgcode: &str) -> Vec<(&'static str, String)> {
+        let mut query = Vec::new();
+        ask(&mut query, "orgcode", Some(orgcode));
+        ask(&mut query, "container", self.container.as_deref());
+        ask(&mut query, "cccode", self.cccode.as_deref());
+        ask(&mut query, "tag", self.tag.as_deref());
+        ask(&mut query, "status", self.status.as_deref());
+        ask(&mut query, "prefix", self.prefix.as_deref());
+        ask(&mut query, "include_doomed", flag(self.include_doomed));
+        ask(&mut query, "limit", self.limit.as_deref());
+        ask(&mut query, "next_token", self.next_token.as_deref());
+        query
+    }
+}
+
+impl ChangeArgs {
+    fn body(&self, client: &Client, orgcode: &str) -> Result<Map<String, Value>, Failure> {
+        let revision = match self.expected_revision {
+            Some(revision) => Some(revision),
+            None => present_revision(client, self.place.query(orgcode))?,
+        };
+        let mut body = Map::new();
+        insert(&mut body, "orgcode", Some(orgcode));
+        insert(&mut body, "container", Some(self.place.container.as_str()));
+        insert(&mut body, "record_id", Some(self.place.record_id.as_str()));
+        insert(&mut body, "cccode", self.place.cccode.as_deref());
+        insert(&mut body, "expected_revision", revision);
+        insert(&mut body, "actor", self.actor.as_deref());
+        insert(&mut body, "reason", self.reason.as_deref());
+        Ok(body)
+    }
+}
+
+impl TagArgs {
+    fn run(
+        &self,
+        client: &Client,
+        profile: &Profile,
+        call: impl FnOnce(&Client, &Value) -> Result<Reply, TransportError>,
+    ) -> Result<Reply, Failure> {
+        let mut body = self.change.body(client, orgcode(profile)?)?;
+        insert(&mut body, "tags", Some(self.tags.as_slice()));
+        Ok(call(client, &Value::Object(body))?)
+    }
+}
+
+/// The revision a record has. Doomed ones are read too, so that it is the change that is refused, with its reason.
+///
+/// # Errors
+/// When there is no such record, or it cannot be read.
+pub(super) fn present_revision(
+    client: &Client,
+    mut query: Vec<(&'static str, String)>,
+) -> Result<Option<u64>, Failure> {
+    ask(&mut query, "include_doomed", flag(true));
+    Ok(granted(client.meta(&query)?)?.revision())
+}
+
+/// Whose records are meant.
+///
+/// # Errors
+/// A usage failure when nobody said.
+pub(super) fn orgcode(profile: &Profile) -> Result<&str, Failure> {
+    match &profile.orgcode {
+        Some(orgcode) => Ok(&orgcode.value),
+        None => Err(Failure::Usage(
+            "whose records? Give --orgcode, set G3N_ORGCODE, or use a profile that has an orgcode"
+                .to_owned(),
+        )),
+    }
+}
+
+/// Adds a member to a body, if there is a value.
+pub(super) fn insert(
+    body: &mut Map<String, Value>,
+    name: &str,
+    value: Option<impl serde::Serialize>,
+) {
+    if let Some(value) = value {
+        body.insert(name.to_owned(), json!(value));
+    }
+}
+
+/// Adds a parameter to a query, if there is a value.
+pub(super) fn ask(
+    query: &mut Vec<(&'static str, String)>,
+    name: &'static str,
+    value: Option<&str>,
+) {
+    if let Some(value) = value {
+        query.push((name, value.to_owned()));
+    }
+}
+
+/// How a query spells a flag.
+pub(super) fn flag(set: bool) -> Option<&'static str> {
+    set.then_some("true")
+}

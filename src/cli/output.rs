@@ -1,0 +1,207 @@
+//! What the command line prints, and the number it ends with.
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+use super::failure::Failure;
+use super::table;
+use crate::client::Reply;
+
+/// What the program tells the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Success = 0,
+    /// The service refused.
+    Refused = 1,
+    /// The command line, or a file it names, is wrong.
+    Usage = 2,
+    /// The service cannot be reached.
+    Unreachable = 3,
+    /// The credential is missing, unknown, or not enough.
+    Credentials = 4,
+    /// There is no such thing.
+    NotFound = 5,
+    /// Somebody changed it meanwhile, or its state does not allow this.
+    Conflict = 6,
+    /// A maintenance window is active.
+    Maintenance = 8,
+    /// The server's configuration is not one to start with (`EX_CONFIG` of sysexits.h).
+    Configuration = 78,
+}
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// What an answer of the service means.
+    pub fn of(reply: &Reply) -> Self {
+        match (reply.status, reply.tag()) {
+            _ if reply.is_success() => Self::Success,
+            (401, _) | (403, Some("not-authorized")) => Self::Credentials,
+            (404, _) => Self::NotFound,
+            (409 | 428, _) => Self::Conflict,
+            (503, Some("maintenance-mode")) => Self::Maintenance,
+            _ => Self::Refused,
+        }
+    }
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// For whom to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Programs: one JSON document on standard output, also for errors.
+    Json,
+    /// People: tables on standard output, errors on standard error.
+    Table,
+}
+
+impl Output {
+    /// What was asked for; else tables on a terminal and JSON everywhere else.
+    pub fn or_default(asked: Option<Self>) -> Self {
+        match asked {
+            Some(output) => output,
+            None if io::stdout().is_terminal() => Self::Table,
+            None => Self::Json,
+        }
+    }
+}
+
+/// Prints answers and failures.
+#[derive(Clone, Copy, Debug)]
+pub struct Printer {
+    output: Output,
+}
+
+impl Printer {
+    /// A printer for programs or for people.
+    pub fn new(output: Output) -> Self {
+        Self { output }
+    }
+
+    /// For whom it prints.
+    pub fn output(&self) -> Output {
+        self.output
+    }
+
+    /// Prints an answer of the service, good or bad.
+    pub fn reply(&self, reply: &Reply) -> Exit {
+        let told = match self.output {
+            Output::Json => print_line(reply.text.trim_end()),
+            Output::Table if reply.is_success() => print_line(&table::answer(reply.data())),
+            Output::Table => complain(&reply.envelope),
+        };
+        told.map_or(Exit::Refused, |()| Exit::of(reply))
+    }
+
+    /// Prints why the program did not do what was asked.
+    pub fn failure(&self, failure: &Failure) -> Exit {
+        if let Failure::Refused(reply) = failure {
+            return self.reply(reply);
+        }
+        let envelope = envelope(failure.tag(), &failure.text());
+        let told = match self.output {
+            Output::Json => print_line(&envelope.to_string()),
+            Output::Table => complain(&envelope),
+        };
+        told.map_or(Exit::Refused, |()| failure.exit())
+    }
+
+    /// Prints what was found out on this machine: a JSON document, or a table of names and values.
+    ///
+    /// # Errors
+    /// When standard output cannot be written; a reader that went away is no error.
+    pub fn facts(&self, facts: &Value) -> io::Result<()> {
+        match self.output {
+            Output::Json => print_line(&facts.to_string()),
+            Output::Table => print_line(&table::answer(facts)),
+        }
+    }
+}
+
+/// An error of the program itself in the form of the service's.
+pub fn envelope(tag: &str, message: &str) -> Value {
+    json!({"success": false, "error": {"major": {"tag": tag, "message": {"en_US": message}}}})
+}
+
+/// Two lines for people: what went wrong, and how to find it again.
+fn complain(envelope: &Value) -> io::Result<()> {
+    let major = &envelope["error"]["major"];
+    let text = |value: &Value| table::clean(value.as_str().unwrap_or("unknown"));
+    let minor = match envelope["error"]["minor"]["tag"].as_str() {
+        Some(minor) => format!(" ({})", table::clean(minor)),
+        None => String::new(),
+    };
+    let request = match envelope["stats"]["request_id"].as_str() {
+        Some(id) => format!("; request {}", table::clean(id)),
+        None => String::new(),
+    };
+    let told = writeln!(
+        io::stderr().lock(),
+        "error: {}\n  {}{minor}{request}",
+        text(&major["message"]["en_US"]),
+        text(&major["tag"]),
+    );
+    quiet_when_closed(told)
+}
+
+/// Writes a text and a line break to standard output.
+///
+/// # Errors
+/// When it cannot be written; a reader that went away is no error.
+pub fn print_line(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    quiet_when_closed(writeln!(out, "{text}").and_then(|()| out.flush()))
+}
+
+/// Readers such as `head` go away when they have seen enough.
+fn quiet_when_closed(told: io::Result<()>) -> io::Result<()> {
+    match told {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        told => told,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(status: u16, tag: &str) -> Reply {
+        let envelope = envelope(tag, "no");
+        Reply {
+            status,
+            headers: ureq::http::HeaderMap::new(),
+            text: envelope.to_string(),
+            envelope,
+        }
+    }
+
+    #[test]
+    fn an_answer_ends_the_program_with_the_number_of_its_kind() {
+        for (status, tag, code) in [
+            (400, "invalid-tag", 1),
+            (401, "invalid-session", 4),
+            (403, "not-authorized", 4),
+            (403, "org-write-blocked", 1),
+            (404, "not-found", 5),
+            (409, "doomed", 6),
+            (428, "expected-revision-required", 6),
+            (429, "throttled", 1),
+            (503, "maintenance-mode", 8),
+            (503, "unavailable", 1),
+        ] {
+            assert_eq!(Exit::of(&reply(status, tag)).code(), code, "{status} {tag}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Gzips content of any length into a nameless temporary file, in constant memory.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use md5::{Digest, Md5};
+
+use super::failure::Failure;
+use crate::clock::random_uuid;
+use crate::domain::record::OBJECT_BYTES_MAX;
+
+/// Gzip that is ready to be uploaded.
+#[derive(Debug)]
+pub(super) struct Packed {
+    /// The bytes, from the first on.
+    pub(super) file: File,
+    /// How many there are.
+    pub(super) size: u64,
+    /// Their MD5 in hex.
+    pub(super) md5: String,
+}
+
+/// Counts, hashes, and stops what becomes too large.
+struct Sink {
+    file: File,
+    hash: Md5,
+    size: u64,
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.size + bytes.len() as u64 > OBJECT_BYTES_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let count = self.file.write(bytes)?;
+        self.hash.update(&bytes[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Gzips all of `content`.
+///
+/// # Errors
+/// `too-large` as soon as the gzip is over what a record may hold; whatever reading or writing fails with.
+pub(super) fn pack(
+    content: &mut dyn Read,
+    unreadable: &dyn Fn(io::Error) -> Failure,
+) -> Result<Packed, Failure> {
+    let sink = Sink {
+        file: nameless_file()?,
+        hash: Md5::new(),
+        size: 0,
+    };
+    let mut encoder = GzEncoder::new(sink, Compression::default());
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match content.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => encoder.write_all(&buffer[..count]).map_err(unwritable)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(unreadable(error)),
+        }
+    }
+    let mut sink = encoder.finish().map_err(unwritable)?;
+    sink.file.rewind().map_err(unwritable)?;
+    Ok(Packed {
+        file: sink.file,
+        size: sink.size,
+        md5: hex::encode(sink.hash.finalize()),
+    })
+}
+
+/// A file whose name is gone before anything is in it, so that nothing stays behind however the program ends.
+fn nameless_file() -> Result<File, Failure> {
+    let path = std::env::temp_dir().join(format!("g3n-{}.gz", random_uuid().simple()));
+    let failed = |error| Failure::file(&path, error);
+    let mut options = File::options();
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.read(true).write(true).create_new(true).open(&path);
+    let file = file.map_err(failed)?;
+    std::fs::remove_file(&path).map_err(failed)?;
+    Ok(file)
+}
+
+fn unwritable(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::FileTooLarge => Failure::Content {
+            tag: "too-large",
+            message: format!(
+                "the gzip is over {OBJECT_BYTES_MAX} bytes, the most one record may hold"
+            ),
+        },
+        _ => Failure::file(&std::env::temp_dir(), error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::read::GzDecoder;
+
+    use super::*;
+
+    #[test]
+    fn what_is_packed_unpacks_to_the_same_and_packs_to_the_same() {
+        let content: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+        let failed = |error| Failure::file("content".as_ref(), error);
+        let packed = pack(&mut content.as_slice(), &failed).expect("packs");
+        let again = pack(&mut content.as_slice(), &failed).expect("packs");
+        assert_eq!((packed.size, &packed.md5), (again.size, &again.md5));
+        let mut gzip = Vec::new();
+        (&packed.file).read_to_end(&mut gzip).expect("reads");
+        assert_eq!(gzip.len() as u64, packed.size);
+        assert_eq!(hex::encode(Md5::digest(&gzip)), packed.md5);
+        let mut back = Vec::new();
+        GzDecoder::new(gzip.as_slice())
+            .read_to_end(&mut back)
+            .expect("unpacks");
+        assert_eq!(back, content);
+    }
+}

@@ -1,0 +1,313 @@
+//! Where the service is and who is calling: from flags, the environment, a profile and defaults, in this order.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use serde_json::{Value, json};
+
+use super::failure::Failure;
+use super::output::Output;
+use super::profile_file::{find_file, read_entry};
+use crate::client::Credential;
+
+/// Where a server on this machine serves tenants.
+const BASE_URL: &str = "http://127.0.0.1:8000";
+/// Where it serves operators.
+const OPERATOR_URL: &str = "http://127.0.0.1:8001";
+
+/// Flags that every verb takes.
+#[derive(Args, Clone, Default)]
+#[command(next_help_heading = "Connection")]
+pub struct Connection {
+    /// Profile to use [env: G3N_PROFILE]
+    #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub profile: Option<String>,
+    /// File of profiles [env: G3N_CONFIG] [default: g3n/profiles.toml in the user's configuration directory]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address of the gateway [env: G3N_BASE_URL] [default: http://127.0.0.1:8000]
+    #[arg(long, global = true, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
+    pub base_url: Option<String>,
+    /// Address for operators [env: G3N_OPERATOR_URL] [default: http://127.0.0.1:8001]
+    #[arg(long, global = true, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
+    pub operator_url: Option<String>,
+    /// Session to call with [env: G3N_SESSION_GUID]
+    #[arg(long, global = true, value_name = "GUID", value_parser = NonEmptyStringValueParser::new())]
+    pub session_guid: Option<String>,
+    /// Service account's key to call with; a session given in the same place beats it [env: G3N_API_KEY]
+    #[arg(long, global = true, value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]
+    pub api_key: Option<String>,
+    /// Whose records [env: G3N_ORGCODE]
+    #[arg(long, global = true, value_name = "ORG", value_parser = NonEmptyStringValueParser::new())]
+    pub orgcode: Option<String>,
+    /// How to print [default: table on a terminal, json otherwise]
+    #[arg(long, global = true, value_enum)]
+    pub output: Option<Output>,
+}
+
+/// Where a value came from. What comes first beats what comes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// A flag.
+    Flag,
+    /// The environment.
+    Environment,
+    /// The profile.
+    File,
+    /// Nobody said anything.
+    Default,
+}
+
+impl Origin {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Flag => "flag",
+            Self::Environment => "environment",
+            Self::File => "file",
+            Self::Default => "default",
+        }
+    }
+}
+
+/// A value and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sourced {
+    /// The value.
+    pub value: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Everything a call needs to know beside the call itself.
+#[derive(Clone)]
+pub struct Profile {
+    /// The profile's name, when one was named.
+    pub name: Option<Sourced>,
+    /// The file it was looked for in, when there is one.
+    pub config: Option<(PathBuf, Origin)>,
+    /// The gateway.
+    pub base_url: Sourced,
+    /// The operators' address.
+    pub operator_url: Sourced,
+    /// The default org.
+    pub orgcode: Option<Sourced>,
+    session_guid: Option<Sourced>,
+    api_key: Option<Sourced>,
+    operator_token: Option<Sourced>,
+}
+
+impl Profile {
+    /// Gathers the values.
+    ///
+    /// # Errors
+    /// A usage failure: a profile that is not there, a file that cannot be understood, an address that is none.
+    pub fn load(
+        flags: &Connection,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Failure> {
+        let environment = |name: &str| environment(name).filter(|value| !value.is_empty());
+        let pick = |flag: &Option<String>, variable: &str, entry: Option<String>| {
+            let flag = flag.clone().map(|value| (value, Origin::Flag));
+            let variable = || environment(variable).map(|value| (value, Origin::Environment));
+            let (value, origin) = flag
+                .or_else(variable)
+                .or(entry.map(|value| (value, Origin::File)))?;
+            Some(Sourced { value, origin })
+        };
+        let name = pick(&flags.profile, "G3N_PROFILE", None);
+        let config = find_file(flags, &environment);
+        let entry = read_entry(name.as_ref(), config.as_ref())?;
+        let or_default = |found: Option<Sourced>, value: &str| {
+            found.unwrap_or_else(|| Sourced {
+                value: value.to_owned(),
+                origin: Origin::Default,
+            })
+        };
+        let base_url = pick(&flags.base_url, "G3N_BASE_URL", entry.base_url);
+        let operator_url = pick(&flags.operator_url, "G3N_OPERATOR_URL", entry.operator_url);
+        Ok(Self {
+            base_url: check_url("base url", or_default(base_url, BASE_URL))?,
+            operator_url: check_url("operator url", or_default(operator_url, OPERATOR_URL))?,
+            orgcode: pick(&flags.orgcode, "G3N_ORGCODE", entry.orgcode),
+            session_guid: pick(&flags.session_guid, "G3N_SESSION_GUID", entry.session_guid),
+            api_key: pick(&flags.api_key, "G3N_API_KEY", entry.api_key),
+            operator_token: pick(&None, "G3N_OPERATOR_TOKEN", entry.operator_token),
+            name,
+            config,
+        })
+    }
+
+    /// Who calls the gateway: what was said more explicitly, and a session before a key.
+    pub fn credential(&self) -> Credential {
+        match (&self.session_guid, &self.api_key) {
+            (Some(session), Some(key)) if key.origin < session.origin => {
+                Credential::ApiKey(key.value.clone())
+            }
+            (Some(session), _) => Credential::SessionGuid(session.value.clone()),
+            (None, Some(key)) => Credential::ApiKey(key.value.clone()),
+            (None, None) => Credential::None,
+        }
+    }
+
+    /// Who calls the operators' address.
+    pub fn operator(&self) -> Credential {
+        match &self.operator_token {
+            Some(token) => Credential::OperatorToken(token.value.clone()),
+            None => Credential::None,
+        }
+    }
+
+    /// Each value and where it came from; of a secret only that it is set.
+    pub fn show(&self) -> Value {
+        let open = |value: &Option<Sourced>| match value {
+            Some(sourced) => json!({"value": sourced.value, "from": sourced.origin.as_str()}),
+            None => json!({"value": null, "from": "nowhere"}),
+        };
+        let secret = |value: &Option<Sourced>| match value {
+            Some(sourced) => json!({"value": "set", "from": sourced.origin.as_str()}),
+            None => json!({"value": null, "from": "nowhere"}),
+        };
+        let config = match &self.config {
+            Some((path, origin)) => json!({"value": path, "from": origin.as_str()}),
+            None => json!({"value": null, "from": "nowhere"}),
+        };
+        json!({
+            "profile": open(&self.name),
+            "config": config,
+            "base_url": open(&Some(self.base_url.clone())),
+            "operator_url": open(&Some(self.operator_url.clone())),
+            "orgcode": open(&self.orgcode),
+            "session_guid": secret(&self.session_guid),
+            "api_key": secret(&self.api_key),
+            "operator_token": secret(&self.operator_token),
+        })
+    }
+}
+
+fn check_url(what: &str, url: Sourced) -> Result<Sourced, Failure> {
+    let host = url
+        .value
+        .strip_prefix("http://")
+        .or_else(|| url.value.strip_prefix("https://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains(['?', '#', ' ']) => Ok(url),
+        Some(_) | None => Err(Failure::Usage(format!(
+            "the {what} must begin with http:// or https:// and name a host: {}",
+            url.value
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "[dev]\nbase_url = \"http://file:1\"\nsession_guid = \"file-session\"\norgcode = \"FILE\"\n[other]\napi_key = \"file-key\"\n";
+
+    fn load(flags: Connection, environment: &[(&str, &str)]) -> Result<Profile, Failure> {
+        Profile::load(&flags, &|name| {
+            let found = environment.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    fn with_file(check: impl FnOnce(&str)) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("profiles.toml");
+        std::fs::write(&path, FILE).expect("written");
+        check(path.to_str().expect("plain"));
+    }
+
+    fn sourced(value: &str, origin: Origin) -> Sourced {
+        let value = value.to_owned();
+        Sourced { value, origin }
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
+        with_file(|path| {
+            let file = [("G3N_CONFIG", path), ("G3N_PROFILE", "dev")];
+            let profile = load(Connection::default(), &file).expect("loads");
+            assert_eq!(profile.base_url, sourced("http://file:1", Origin::File));
+            assert_eq!(profile.operator_url, sourced(OPERATOR_URL, Origin::Default));
+            let environment = [file[0], file[1], ("G3N_BASE_URL", "http://env:1")];
+            let profile = load(Connection::default(), &environment).expect("loads");
+            assert_eq!(
+                profile.base_url,
+                sourced("http://env:1", Origin::Environment)
+            );
+            let flags = Connection {
+                base_url: Some("http://flag:1".to_owned()),
+                ..Connection::default()
+            };
+            let profile = load(flags, &environment).expect("loads");
+            assert_eq!(profile.base_url, sourced("http://flag:1", Origin::Flag));
+            assert_eq!(profile.orgcode, Some(sourced("FILE", Origin::File)));
+        });
+    }
+
+    #[test]
+    fn the_more_explicit_credential_is_used_and_a_session_before_a_key() {
+        with_file(|path| {
+            let file = [("G3N_CONFIG", path), ("G3N_PROFILE", "dev")];
+            let key = ("G3N_API_KEY", "env-key");
+            let session = ("G3N_SESSION_GUID", "env-session");
+            let of = |environment: &[(&str, &str)]| {
+                let profile = load(Connection::default(), environment).expect("loads");
+                match profile.credential() {
+                    Credential::SessionGuid(text) | Credential::ApiKey(text) => text,
+                    Credential::None | Credential::OperatorToken(_) => String::new(),
+                }
+            };
+            assert_eq!(of(&file), "file-session");
+            assert_eq!(of(&[file[0], file[1], key]), "env-key");
+            assert_eq!(of(&[file[0], file[1], key, session]), "env-session");
+            assert_eq!(of(&[]), "");
+        });
+    }
+
+    #[test]
+    fn an_unknown_profile_is_told_with_those_there_are() {
+        with_file(|path| {
+            let environment = [("G3N_CONFIG", path), ("G3N_PROFILE", "prod")];
+            let failure = load(Connection::default(), &environment)
+                .err()
+                .expect("fails");
+            assert!(failure.text().ends_with("it has: dev, other"), "{failure}");
+        });
+    }
+
+    #[test]
+    fn only_a_file_that_was_asked_for_must_be_there() {
+        assert!(load(Connection::default(), &[("HOME", "/nowhere")]).is_ok());
+        for environment in [
+            [("G3N_CONFIG", "/nowhere/profiles.toml"), ("HOME", "/")],
+            [("G3N_PROFILE", "dev"), ("HOME", "/nowhere")],
+        ] {
+            let failure = load(Connection::default(), &environment).err();
+            assert!(matches!(failure, Some(Failure::Usage(_))));
+        }
+    }
+
+    #[test]
+    fn what_is_shown_holds_no_secret() {
+        with_file(|path| {
+            let environment = [("G3N_CONFIG", path), ("G3N_PROFILE", "dev")];
+            let shown = load(Connection::default(), &environment)
+                .expect("loads")
+                .show();
+            assert_eq!(
+                shown["session_guid"],
+                json!({"value": "set", "from": "file"})
+            );
+            assert!(!shown.to_string().contains("file-session"));
+        });
+    }
+
+    #[test]
+    fn an_address_without_a_scheme_is_refused() {
+        let environment = [("G3N_BASE_URL", "127.0.0.1:8000")];
+        assert!(load(Connection::default(), &environment).is_err());
+    }
+}

@@ -1,0 +1,96 @@
+//! The file of profiles: where it is, and what one profile of it says.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::failure::Failure;
+use super::profile::{Connection, Origin, Sourced};
+
+/// One profile of the file.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    pub(super) base_url: Option<String>,
+    pub(super) operator_url: Option<String>,
+    pub(super) operator_token: Option<String>,
+    pub(super) session_guid: Option<String>,
+    pub(super) api_key: Option<String>,
+    pub(super) orgcode: Option<String>,
+}
+
+/// The file to look in.
+pub(super) fn find_file(
+    flags: &Connection,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Option<(PathBuf, Origin)> {
+    let variable = |name: &str| environment(name).map(PathBuf::from);
+    if let Some(path) = &flags.config {
+        return Some((path.clone(), Origin::Flag));
+    }
+    if let Some(path) = variable("G3N_CONFIG") {
+        return Some((path, Origin::Environment));
+    }
+    let directory =
+        variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")));
+    Some((
+        directory?.join("g3n").join("profiles.toml"),
+        Origin::Default,
+    ))
+}
+
+/// The profile of that name.
+///
+/// # Errors
+/// A usage failure when it, or a file that was asked for, is not there or cannot be understood.
+pub(super) fn read_entry(
+    name: Option<&Sourced>,
+    config: Option<&(PathBuf, Origin)>,
+) -> Result<Entry, Failure> {
+    let Some((path, origin)) = config else {
+        return match name {
+            None => Ok(Entry::default()),
+            Some(name) => Err(Failure::Usage(format!(
+                "no profile {}: there is no directory to look for profiles in",
+                name.value
+            ))),
+        };
+    };
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let path = path.display();
+            // Only a file that somebody asked for must be there.
+            return match (name, origin) {
+                (None, Origin::Default) => Ok(Entry::default()),
+                (None, _) => Err(Failure::Usage(format!("there is no file {path}"))),
+                (Some(name), _) => Err(Failure::Usage(format!(
+                    "no profile {}: there is no file {path}",
+                    name.value
+                ))),
+            };
+        }
+        Err(error) => return Err(Failure::file(path, error)),
+    };
+    let mut entries: BTreeMap<String, Entry> = toml::from_str(&text).map_err(|error| {
+        // The text of the line is left out: it may be a secret.
+        Failure::Usage(format!(
+            "{} is not a file of profiles: {}",
+            path.display(),
+            error.message()
+        ))
+    })?;
+    let Some(name) = name else {
+        return Ok(Entry::default());
+    };
+    entries.remove(&name.value).ok_or_else(|| {
+        let known: Vec<&str> = entries.keys().map(String::as_str).collect();
+        Failure::Usage(format!(
+            "there is no profile {} in {}; it has: {}",
+            name.value,
+            path.display(),
+            known.join(", ")
+        ))
+    })
+}

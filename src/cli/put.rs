@@ -1,0 +1,287 @@
+//! `g3n mrs put`: chooses how content travels, packs it, and carries it over.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Map, Value};
+
+use super::choice::{INLINE_SENT_MAX, Look, Mode, not_json};
+use super::failure::{Failure, granted};
+use super::mrs::{ask, insert, present_revision};
+use super::pack::{self, Packed};
+use crate::client::{Client, Reply, Transfer, TransportError};
+use crate::domain::record::INLINE_CONTENT_TYPE;
+
+/// What a file is when nobody says.
+const FILE_CONTENT_TYPE: &str = "application/octet-stream";
+
+/// What to put where.
+#[derive(Args, Debug)]
+pub struct PutArgs {
+    /// The container.
+    #[arg(long)]
+    container: String,
+    /// The record's id; without it the service makes one.
+    #[arg(long)]
+    record_id: Option<String>,
+    /// The cost centre.
+    #[arg(long)]
+    cccode: Option<String>,
+    /// JSON to send inline; - is standard input.
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "file",
+        conflicts_with = "file"
+    )]
+    inline_payload_file: Option<PathBuf>,
+    /// Content to send inline when it is small JSON, and to upload otherwise; - is standard input.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The content's media type [default: application/json with --inline-payload-file, else application/octet-stream]
+    #[arg(long, value_name = "TYPE")]
+    content_type: Option<String>,
+    /// Do not choose by content.
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
+    /// A tag; may be repeated.
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// When the record dooms itself (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    doom_at: Option<String>,
+    /// Makes repeating the same put harmless for 24 hours.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    /// The revision last read; without it, over an existing record, the present one is read.
+    #[arg(long, value_name = "NUMBER")]
+    expected_revision: Option<u64>,
+    /// Who is acting, for the record's history.
+    #[arg(long)]
+    actor: Option<String>,
+    /// Why, for the record's history.
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+/// Puts a record.
+pub(super) fn run(arguments: &PutArgs, client: &Client, orgcode: &str) -> Result<Reply, Failure> {
+    let (path, inline_only) = match (&arguments.inline_payload_file, &arguments.file) {
+        (Some(path), _) => (path, true),
+        (None, Some(path)) => (path, false),
+        (None, None) => return Err(Failure::Usage("there is nothing to put".to_owned())),
+    };
+    let default = if inline_only {
+        INLINE_CONTENT_TYPE
+    } else {
+        FILE_CONTENT_TYPE
+    };
+    let content_type = arguments.content_type.as_deref().unwrap_or(default);
+    let (head, rest) = open(path)?;
+    let look = Look {
+        asked: arguments.mode.or(inline_only.then_some(Mode::Inline)),
+        content_type,
+        whole: head.len() <= INLINE_SENT_MAX,
+        head: &head,
+    };
+    let mode = look.choose()?;
+    let mut body = arguments.body(orgcode, content_type);
+    match (mode, std::str::from_utf8(&head)) {
+        (Mode::Inline, Ok(text)) => arguments.put(client, orgcode, body, Some(text)),
+        (Mode::Inline, Err(_)) => Err(not_json("it is not UTF-8")),
+        (Mode::Presign, _) => {
+            let mut content = head.as_slice().chain(rest);
+            let packed = pack::pack(&mut content, &|error| Failure::file(path, error))?;
+            insert(&mut body, "mode", Some("presign"));
+            insert(&mut body, "content_encoding", Some("gzip"));
+            insert(&mut body, "size", Some(packed.size));
+            insert(&mut body, "content_md5", Some(&packed.md5));
+            let reply = granted(arguments.put(client, orgcode, body, None)?)?;
+            arguments.carry_over(client, orgcode, reply, packed)
+        }
+    }
+}
+
+/// The beginning of the content, one byte more than is ever sent inline, and what comes after it.
+fn open(path: &Path) -> Result<(Vec<u8>, Box<dyn Read>), Failure> {
+    let failed = |error| Failure::file(path, error);
+    let mut content: Box<dyn Read> = match path.as_os_str() == "-" {
+        true => Box::new(io::stdin()),
+        false => Box::new(File::open(path).map_err(failed)?),
+    };
+    let mut head = Vec::new();
+    let most = INLINE_SENT_MAX as u64 + 1;
+    let read = content.by_ref().take(most).read_to_end(&mut head);
+    read.map_err(failed)?;
+    Ok((head, content))
+}
+
+impl PutArgs {
+    fn body(&self, orgcode: &str, content_type: &str) -> Map<String, Value> {
+        let mut body = Map::new();
+        insert(&mut body, "orgcode", Some(orgcode));
+        insert(&mut body, "container", Some(self.container.as_str()));
+        insert(&mut body, "record_id", self.record_id.as_deref());
+        insert(&mut body, "cccode", self.cccode.as_deref());
+        insert(&mut body, "content_type", Some(content_type));
+        let tags = (!self.tags.is_empty()).then_some(&self.tags);
+        insert(&mut body, "tags", tags);
+        insert(&mut body, "doom_at", self.doom_at.as_deref());
+        insert(
+            &mut body,
+            "idempotency_key",
+            self.idempotency_key.as_deref(),
+        );
+        insert(&mut body, "expected_revision", self.expected_revision);
+        insert(&mut body, "actor", self.actor.as_deref());
+        insert(&mut body, "reason", self.reason.as_deref());
+        if self.mode == Some(Mode::Inline) {
+            insert(&mut body, "mode", Some("inline"));
+        }
+        body
+    }
+
+    /// Sends the put; over an existing record once more, with the revision it has.
+    fn put(
+        &self,
+        client: &Client,
+        orgcode: &str,
+        mut body: Map<String, Value>,
+        payload: Option<&str>,
+    ) -> Result<Reply, Failure> {
+        let reply = client.put_text(&request(&body, payload)?)?;
+        let record_id = self.record_id.as_deref();
+        let (428, Some(record_id)) = (reply.status, record_id) else {
+            return Ok(reply);
+        };
+        let mut query = Vec::new();
+        ask(&mut query, "orgcode", Some(orgcode));
+        ask(&mut query, "container", Some(&self.container));
+        ask(&mut query, "record_id", Some(record_id));
+        let revision = present_revision(client, query)?;
+        insert(&mut body, "expected_revision", revision);
+        Ok(client.put_text(&request(&body, payload)?)?)
+    }
+
+    /// Uploads and completes, unless the put was a repeated one that is complete already.
+    fn carry_over(
+        &self,
+        client: &Client,
+        orgcode: &str,
+        reply: Reply,
+        mut packed: Packed,
+    ) -> Result<Reply, Failure> {
+        let data = reply.data();
+        let (Some(url), Some(token)) = (
+            data["upload"]["url"].as_str(),
+            data["content_token"].as_str(),
+        ) else {
+            return Ok(reply);
+        };
+        if let Some(complete) = self.complete_already(client, orgcode, &reply, &packed)? {
+            return Ok(complete);
+        }
+        let headers: Vec<(String, String)> = data["upload"]["headers"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+            .collect();
+        let bar = bar(packed.size);
+        let transfer = client.upload(url, &headers, &mut packed.file, packed.size, &mut |bytes| {
+            bar.set_position(bytes);
+        });
+        bar.finish_and_clear();
+        let etag = match transfer {
+            Ok(Transfer::Done { headers, .. }) => headers.get("etag").cloned(),
+            Ok(Transfer::Refused(reply)) => return Err(Failure::Refused(Box::new(reply))),
+            Err(TransportError::Local(error)) => {
+                return Err(Failure::file(&std::env::temp_dir(), error));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let mut body = Map::new();
+        insert(&mut body, "orgcode", Some(orgcode));
+        insert(&mut body, "container", Some(&data["container"]));
+        insert(&mut body, "record_id", Some(&data["record_id"]));
+        insert(&mut body, "cccode", self.cccode.as_deref());
+        insert(&mut body, "content_token", Some(token));
+        insert(&mut body, "size", Some(packed.size));
+        insert(&mut body, "content_md5", Some(&packed.md5));
+        let etag = etag.as_ref().and_then(|etag| etag.to_str().ok());
+        insert(&mut body, "etag", etag);
+        insert(&mut body, "actor", self.actor.as_deref());
+        insert(&mut body, "reason", self.reason.as_deref());
+        Ok(client.complete(&Value::Object(body))?)
+    }
+
+    /// The record, when this put came again and its content is the record's by now.
+    fn complete_already(
+        &self,
+        client: &Client,
+        orgcode: &str,
+        reply: &Reply,
+        packed: &Packed,
+    ) -> Result<Option<Reply>, Failure> {
+        if reply.header("idempotent-replay") != Some("true") {
+            return Ok(None);
+        }
+        let data = reply.data();
+        let mut query = Vec::new();
+        ask(&mut query, "orgcode", Some(orgcode));
+        ask(&mut query, "container", data["container"].as_str());
+        ask(&mut query, "record_id", data["record_id"].as_str());
+        let reply = client.meta(&query)?;
+        let data = reply.data();
+        let same = data["status"] == "active" && data["content_md5"] == packed.md5.as_str();
+        Ok(same.then_some(reply))
+    }
+}
+
+/// The request as text: a payload goes into it byte for byte, which a JSON value would not keep.
+fn request(body: &Map<String, Value>, payload: Option<&str>) -> Result<String, Failure> {
+    let unwritable = |error: serde_json::Error| not_json(&error.to_string());
+    let mut members: BTreeMap<&str, Box<RawValue>> = BTreeMap::new();
+    for (name, value) in body {
+        members.insert(name, to_raw_value(value).map_err(unwritable)?);
+    }
+    if let Some(payload) = payload {
+        let payload: Box<RawValue> = serde_json::from_str(payload).map_err(unwritable)?;
+        members.insert("payload", payload);
+    }
+    serde_json::to_string(&members).map_err(unwritable)
+}
+
+/// A bar on standard error, shown only to a terminal.
+pub(super) fn bar(bytes: u64) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template(
+        "{wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left",
+    );
+    let bar = ProgressBar::new(bytes);
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_payload_is_sent_byte_for_byte() {
+        let mut body = Map::new();
+        body.insert("orgcode".to_owned(), json!("DEMO"));
+        let payload = r#"{"b": 1.00, "a":1e400,"b":"\u0041"}"#;
+        let text = request(&body, Some(payload)).expect("is JSON");
+        assert_eq!(text, format!(r#"{{"orgcode":"DEMO","payload":{payload}}}"#));
+    }
+}

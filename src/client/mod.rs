@@ -1,0 +1,275 @@
+//! A blocking HTTP client for Metarecord: what the command line and the tests speak through.
+
+mod mrs;
+mod reply;
+mod transfer;
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::http::{Request, Response};
+use ureq::{Agent, AsSendBody, Body};
+
+pub use reply::Reply;
+pub use transfer::{Transfer, TransferProgress};
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the other side may be silent before the call is given up.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a connection waits for its next request: less than servers usually wait, so that none is found closed.
+const IDLE_MAX: Duration = Duration::from_secs(3);
+
+/// What a client shows to be let in.
+#[derive(Clone, Default)]
+pub enum Credential {
+    /// Nothing.
+    #[default]
+    None,
+    /// A person's session.
+    SessionGuid(String),
+    /// A service account's key.
+    ApiKey(String),
+    /// The operator's token; only the operator address takes it.
+    OperatorToken(String),
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::SessionGuid(_) => "SessionGuid(..)",
+            Self::ApiKey(_) => "ApiKey(..)",
+            Self::OperatorToken(_) => "OperatorToken(..)",
+        })
+    }
+}
+
+impl Credential {
+    fn header(&self) -> Option<(&'static str, String)> {
+        match self {
+            Self::None => None,
+            Self::SessionGuid(guid) => Some(("x-session-guid", guid.clone())),
+            Self::ApiKey(key) => Some(("x-api-key", key.clone())),
+            Self::OperatorToken(token) => Some(("authorization", format!("Bearer {token}"))),
+        }
+    }
+}
+
+/// Why there is no answer. An answer that refuses is not one of these: it is a [`Reply`].
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The address, or something put into the request, cannot be written as HTTP.
+    #[error("the request cannot be written as HTTP: {0}")]
+    Malformed(String),
+    /// No connection, or it broke.
+    #[error("{address} does not answer: {reason}")]
+    Unreachable {
+        /// Scheme, host and port.
+        address: String,
+        /// What the network said.
+        reason: String,
+    },
+    /// Something answers there, but not this service.
+    #[error("the answer with status {status} is not one of this service")]
+    NotAnEnvelope {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The bytes to send could not be read here, or those received not be written.
+    #[error("the content cannot be passed on")]
+    Local(#[source] std::io::Error),
+}
+
+/// A client of one address with one credential. It keeps connections for its next calls and follows no redirects.
+#[derive(Clone, Debug)]
+pub struct Client {
+    agent: Agent,
+    base_url: String,
+    credential: Credential,
+}
+
+impl Client {
+    /// A client of an address such as `http://127.0.0.1:8000`.
+    pub fn new(base_url: &str, credential: Credential) -> Self {
+        let base_url = base_url.trim_end_matches('/').to_owned();
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_per_read(Some(SILENCE_TIMEOUT))
+            .timeout_per_write(Some(SILENCE_TIMEOUT))
+            .max_idle_age(IDLE_MAX)
+            .user_agent(concat!("g3n/", env!("CARGO_PKG_VERSION")));
+        // A credential meant for this machine goes through no proxy.
+        let config = match is_loopback(&base_url) {
+            true => config.proxy(None),
+            false => config,
+        };
+        Self {
+            agent: config.build().new_agent(),
+            base_url,
+            credential,
+        }
+    }
+
+    /// One call: `method` on `path` with a query, or with a JSON body.
+    ///
+    /// # Errors
+    /// When there is no answer, or none of this service.
+    pub fn call(
+        &self,
+        method: &str,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<&Value>,
+    ) -> Result<Reply, TransportError> {
+        self.call_text(method, path, query, body.map(Value::to_string).as_deref())
+    }
+
+    /// One call whose JSON body is sent byte for byte.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn call_text(
+        &self,
+        method: &str,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<&str>,
+    ) -> Result<Reply, TransportError> {
+        let url = format!("{}{path}{}", self.base_url, encode_query(query));
+        let mut request = Request::builder().method(method).uri(&url);
+        if let Some((name, value)) = self.credential.header() {
+            request = request.header(name, value);
+        }
+        let response = match body {
+            Some(body) => {
+                let request = request.header("content-type", "application/json");
+                self.run(&url, request.body(body).map_err(malformed)?)
+            }
+            None => self.run(&url, request.body(()).map_err(malformed)?),
+        };
+        reply::read(&url, response?)
+    }
+
+    fn run(
+        &self,
+        url: &str,
+        request: Request<impl AsSendBody>,
+    ) -> Result<Response<Body>, TransportError> {
+        self.agent
+            .run(request)
+            .map_err(|error| no_answer(url, error))
+    }
+}
+
+fn malformed(error: ureq::http::Error) -> TransportError {
+    TransportError::Malformed(error.to_string())
+}
+
+fn no_answer(url: &str, error: ureq::Error) -> TransportError {
+    match error {
+        ureq::Error::Http(error) => malformed(error),
+        ureq::Error::BadUri(text) => TransportError::Malformed(text),
+        error => TransportError::Unreachable {
+            address: address(url).to_owned(),
+            reason: error.to_string(),
+        },
+    }
+}
+
+/// Scheme, host and port of a url: the rest of a presigned one lets whoever reads it in.
+fn address(url: &str) -> &str {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let end = url[host..]
+        .find(['/', '?', '#'])
+        .map_or(url.len(), |at| host + at);
+    &url[..end]
+}
+
+fn is_loopback(url: &str) -> bool {
+    let host = address(url).rsplit("://").next().unwrap_or_default();
+    let host = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next(),
+        None => host.split(':').next(),
+    };
+    let host = host.unwrap_or_default();
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
+}
+
+/// A query with every byte escaped that has a meaning of its own there.
+fn encode_query(query: &[(&str, String)]) -> String {
+    let mut text = String::new();
+    for (index, (name, value)) in query.iter().enumerate() {
+        text.push(if index == 0 { '?' } else { '&' });
+        text.push_str(name);
+        text.push('=');
+        for byte in value.bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    text.push(char::from(byte));
+                }
+                byte => text.push_str(&format!("%{byte:02X}")),
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_escaped_byte_by_byte() {
+        let query = [("prefix", "a b&c=ü".to_owned()), ("limit", "5".to_owned())];
+        assert_eq!(encode_query(&query), "?prefix=a%20b%26c%3D%C3%BC&limit=5");
+        assert_eq!(encode_query(&[]), "");
+    }
+
+    #[test]
+    fn an_address_tells_nothing_of_what_follows_it() {
+        for (url, shown) in [
+            (
+                "http://127.0.0.1:8000/content/x?t=1",
+                "http://127.0.0.1:8000",
+            ),
+            ("https://example.com", "https://example.com"),
+            ("http://[::1]:8000?x", "http://[::1]:8000"),
+        ] {
+            assert_eq!(address(url), shown);
+        }
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for (url, loopback) in [
+            ("http://127.0.0.1:8000", true),
+            ("http://localhost/prod", true),
+            ("http://[::1]:8000", true),
+            ("http://127.0.0.1.example.com", false),
+            ("https://example.com", false),
+        ] {
+            assert_eq!(is_loopback(url), loopback, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_credential_is_not_printed() {
+        let client = Client::new("http://127.0.0.1:1", Credential::ApiKey("hush".to_owned()));
+        assert!(!format!("{client:?}").contains("hush"));
+    }
+
+    #[test]
+    fn nobody_listening_is_unreachable() {
+        let client = Client::new("http://127.0.0.1:1", Credential::None);
+        let answer = client.call("GET", "/health", &[], None);
+        assert!(matches!(answer, Err(TransportError::Unreachable { .. })));
+    }
+}

@@ -1,0 +1,83 @@
+//! Command lines are understood as people write them.
+
+use clap::{CommandFactory, Parser};
+use metarecord::cli::Cli;
+
+/// The records' command lines of the product's documents, word for word.
+const DOCUMENTED: &[&str] = &[
+    "g3n mrs put --inline-payload-file payload.json --content-type application/json --container demo --orgcode ORG",
+    "g3n mrs put --file blob.bin --content-type application/octet-stream --container demo --orgcode ORG",
+    "g3n mrs put --profile g3nretailstack --session-guid S --orgcode ORG --container demo --record-id note-1 --inline-payload-file note.json --content-type application/json",
+    "g3n mrs put --profile g3nretailstack --session-guid S --orgcode ORG --container demo --record-id blob-1 --file big.bin --content-type application/octet-stream",
+    "g3n mrs list --profile g3nretailstack --session-guid S --orgcode ORG --container demo --status all --limit 5",
+    "g3n mrs reconcile --profile g3nretailstack --orgcode ORG --container demo --mode report-only --max-items 10",
+    "g3n mrs reconcile --profile g3nretailstack --orgcode ORG --container demo --mode report-only --max-items 10 --next-token T",
+    "g3n mrs tag-scrub --profile g3nretailstack --orgcode ORG --container demo --next-token T",
+    "g3n mrs cleanup --profile g3nretailstack --orgcode ORG --container demo",
+];
+
+#[test]
+fn documented_command_lines_are_understood_as_written() {
+    for line in DOCUMENTED {
+        let refused = Cli::try_parse_from(line.split(' ')).err();
+        assert!(refused.is_none(), "{line}: {refused:?}");
+    }
+}
+
+#[test]
+fn connection_flags_stand_before_or_after_the_verb() {
+    for line in [
+        "g3n --orgcode ORG --profile dev --output json mrs stat",
+        "g3n mrs --orgcode ORG --profile dev --output json stat",
+        "g3n mrs stat --orgcode ORG --profile dev --output json",
+    ] {
+        let cli = Cli::try_parse_from(line.split(' ')).expect(line);
+        assert_eq!(cli.connection.orgcode.as_deref(), Some("ORG"), "{line}");
+        assert_eq!(cli.connection.profile.as_deref(), Some("dev"), "{line}");
+    }
+}
+
+#[test]
+fn command_lines_that_make_no_sense_are_refused() {
+    for line in [
+        "g3n",
+        "g3n mrs",
+        "g3n mrs put --container demo",
+        "g3n mrs put --container demo --file a --inline-payload-file b",
+        "g3n mrs get --container demo",
+        "g3n mrs tag-add --container demo --record-id a",
+        "g3n mrs ttl-set --container demo --record-id a",
+        "g3n mrs ttl-set --container demo --record-id a --clear --doom-at 2030-01-31T12:00:00Z",
+        "g3n mrs doom --container demo --record-id a --expected-revision x",
+        "g3n mrs list --nonsense",
+    ] {
+        assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn every_verb_that_does_something_shows_an_example() {
+    fn check(command: &clap::Command, path: &str) {
+        let path = format!("{path} {}", command.get_name());
+        if command.has_subcommands() {
+            for verb in command.get_subcommands() {
+                check(verb, &path);
+            }
+            return;
+        }
+        let help = command.get_after_help().map(ToString::to_string);
+        let help = help.unwrap_or_default();
+        assert!(help.contains(path.trim()), "{path}: {help}");
+        for line in help.lines().filter(|line| line.starts_with("  g3n")) {
+            let words = line.split_whitespace().take_while(|word| *word != ">");
+            // What a shell would put together from quotes is one word here.
+            let line = words.collect::<Vec<_>>().join(" ");
+            let line = line.replace("\"no longer needed\"", "reason");
+            let parsed = Cli::try_parse_from(line.split(' '));
+            assert!(parsed.is_ok(), "{line}");
+        }
+    }
+    for command in Cli::command().get_subcommands() {
+        check(command, "g3n");
+    }
+}

@@ -1,0 +1,74 @@
+//! Runs the program as a shell would, with nothing of this machine's environment but what a test gives it.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// What a run of the program left.
+pub(super) struct Ran {
+    /// The number it ended with.
+    pub(super) code: i32,
+    /// What it wrote to standard output.
+    pub(super) stdout: Vec<u8>,
+    /// What it wrote to standard error.
+    pub(super) stderr: String,
+}
+
+impl std::fmt::Debug for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (code, stdout, stderr) = (self.code, self.text(), &self.stderr);
+        write!(f, "exit {code}\nstdout: {stdout}\nstderr: {stderr}")
+    }
+}
+
+impl Ran {
+    /// Standard output as one JSON document.
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// `data` of a good envelope; panics with everything when it is not one.
+    pub(super) fn data(&self) -> Value {
+        assert_eq!(self.code, 0, "{self:?}");
+        self.json()["data"].clone()
+    }
+
+    /// The number and the main tag of an envelope that tells of an error.
+    pub(super) fn refusal(&self) -> (i32, String) {
+        let json = self.json();
+        let tag = json["error"]["major"]["tag"].as_str();
+        (self.code, tag.unwrap_or_default().to_owned())
+    }
+
+    /// Standard output as text.
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+}
+
+/// Runs a command line, split at spaces, in a directory, with an environment and bytes on standard input.
+pub(super) fn g3n(line: &str, dir: &Path, environment: &[(&str, &str)], input: &[u8]) -> Ran {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_g3n"))
+        .args(line.split(' ').filter(|word| !word.is_empty()))
+        .current_dir(dir)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("it has a standard input");
+    let input = input.to_vec();
+    // Beside the reading, or both could wait for each other; a program that reads none of it may be gone already.
+    let feeding = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let output = child.wait_with_output().expect("the program ends");
+    feeding.join().expect("the input was given");
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        stdout: output.stdout,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
