@@ -76,6 +76,11 @@ fn cell(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => clean(text),
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
+        // A setting and where it came from.
+        Value::Object(members) if members.len() == 2 && members.contains_key("from") => {
+            let shown = format!("{} ({})", cell(&value["value"]), cell(&value["from"]));
+            shown.trim_start().to_owned()
+        }
         Value::Object(_) | Value::Bool(_) | Value::Number(_) => clean(&value.to_string()),
     }
 }
@@ -121,6 +126,8 @@ mod tests {
             text.contains("record_id") && !text.contains("secret"),
             "{text}"
         );
+        let text = answer(&json!({"orgcode": {"value": "DEMO", "from": "flag"}}));
+        assert!(text.contains("DEMO (flag)"), "{text}");
     }
 
     #[test]
