@@ -30,6 +30,7 @@ impl Clock {
     }
 
     /// The time now. A machine clock before 1970 reads as 1970.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Kind::System => {
@@ -56,6 +57,7 @@ pub struct Stopwatch(Instant);
 
 impl Stopwatch {
     /// Starts now.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn start() -> Self {
         Self(Instant::now())
     }
@@ -75,6 +77,7 @@ impl Stopwatch {
 ///
 /// # Panics
 /// When the operating system has none to give: nothing secure can be done without them.
+#[expect(clippy::disallowed_methods, reason = "this is where chance comes from")]
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");

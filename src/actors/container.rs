@@ -342,6 +342,7 @@ impl Handler<Carry> for ContainerActor {
 }
 
 /// What was handed to the journal.
+#[expect(clippy::large_enum_variant, reason = "nearly all are changes")]
 enum Handed {
     /// A change that leads to this state.
     Change(Slot),
@@ -379,6 +380,10 @@ impl Handler<Settled> for ContainerActor {
 pub struct Reply(Arc<Mutex<ReplyState>>);
 
 #[derive(Default)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives for one command, and most end with an answer"
+)]
 enum ReplyState {
     /// Neither the answer nor the caller is there yet.
     #[default]

@@ -11,6 +11,10 @@ use crate::projections::idempotency::FirstAnswer;
 use crate::projections::{RecordName, StoreError, idempotency, records, runner};
 
 /// What a command leads to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are changes, and none is kept"
+)]
 pub(super) enum Decision {
     /// A change: what to append, and the state it leads to.
     Append {

@@ -180,7 +180,10 @@ fn tail(dir: &Path, lines: usize, follow: bool, printer: &Printer) -> Result<Exi
     for entry in &newest {
         print(&mut out, entry, printer)?;
     }
-    while follow {
+    if !follow {
+        return Ok(Exit::Success);
+    }
+    loop {
         std::thread::sleep(FOLLOW_EVERY);
         for entry in replay::replay(dir)?.from(next) {
             let entry = entry?;
@@ -189,7 +192,6 @@ fn tail(dir: &Path, lines: usize, follow: bool, printer: &Printer) -> Result<Exi
         }
         out.flush()?;
     }
-    Ok(Exit::Success)
 }
 
 fn export(

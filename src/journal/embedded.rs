@@ -14,7 +14,7 @@ use super::entry::Line;
 use super::log::{Chain, CommitLog, End, Left, Opened};
 use super::scan::{Scanner, Step};
 use super::segment::{Segments, damaged, failed};
-use super::sled::{Database, Known};
+use super::sled::{Database, Known, LOCK_LOOK_EVERY, LOCK_LOOKS};
 use super::state::{self, State};
 use super::writer::{Index, Queue, Shared, Writer};
 use super::{Append, Entry, Head, Health, Journal, JournalError, Pending, Position, Sink, Version};
@@ -234,6 +234,7 @@ fn check_head(state: Option<&State>, end: End) -> Result<(), JournalError> {
     })
 }
 
+/// Takes the journal's lock, waiting a moment for the reason that [`super::sled::open_patiently`] tells.
 fn lock(dir: &Path) -> Result<File, JournalError> {
     let path = dir.join(LOCK);
     let io = |error| failed("locking the journal (is it open elsewhere?)", &path, error);
@@ -243,11 +244,18 @@ fn lock(dir: &Path) -> Result<File, JournalError> {
         .write(true)
         .open(&path)
         .map_err(io)?;
-    file.try_lock().map_err(|error| match error {
-        TryLockError::Error(error) => io(error),
-        TryLockError::WouldBlock => io(std::io::ErrorKind::WouldBlock.into()),
-    })?;
-    Ok(file)
+    let mut left = LOCK_LOOKS;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if left > 0 => {
+                left -= 1;
+                std::thread::sleep(LOCK_LOOK_EVERY);
+            }
+            Err(TryLockError::WouldBlock) => return Err(io(std::io::ErrorKind::WouldBlock.into())),
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+    }
 }
 
 /// Whether no process has the journal open.

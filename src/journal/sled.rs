@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -26,6 +27,10 @@ pub const BROKEN_PREFIX: &str = "sled.broken-";
 
 /// How often sled writes to the disk by itself; durability comes from the log.
 const FLUSH_EVERY_MS: u64 = 500;
+/// How often a lock that is held is looked at again, a second in all.
+pub(crate) const LOCK_LOOKS: u32 = 100;
+/// The pause between two looks.
+pub(crate) const LOCK_LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Bytes of an entry's row ahead of its payload.
 const ROW_BYTES: usize = 8 + 8 + 4 + 1 + 32;
 /// Place of a row's flags.
@@ -63,11 +68,11 @@ impl Database {
     /// Opens the database of a journal's directory, or makes an empty one.
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, JournalError> {
         guarded(|| {
-            let db = ::sled::Config::new()
+            let config = ::sled::Config::new()
                 .path(dir.join(DIRECTORY))
                 .cache_capacity(cache_bytes)
-                .flush_every_ms(Some(FLUSH_EVERY_MS))
-                .open()?;
+                .flush_every_ms(Some(FLUSH_EVERY_MS));
+            let db = open_patiently(&config)?;
             Ok(Self {
                 entries: db.open_tree("entries")?,
                 streams: db.open_tree("streams")?,
@@ -181,6 +186,28 @@ impl Index for Database {
             let mut value = Vec::with_capacity(256);
             rows.iter().try_for_each(|row| self.put(row, &mut value))
         })
+    }
+}
+
+/// Opens a sled database, waiting a moment for its lock.
+///
+/// A lock outlives the process that held it for as long as a child which that process was just starting has not yet
+/// become its own program: the child still has the file.
+///
+/// # Errors
+/// sled's own; a lock that stays is one.
+pub(crate) fn open_patiently(config: &::sled::Config) -> Result<::sled::Db, ::sled::Error> {
+    let mut left = LOCK_LOOKS;
+    loop {
+        match config.open() {
+            Err(::sled::Error::Io(error))
+                if left > 0 && error.to_string().contains("acquire lock") =>
+            {
+                left -= 1;
+                std::thread::sleep(LOCK_LOOK_EVERY);
+            }
+            opened => return opened,
+        }
     }
 }
 

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::Write;
 use crate::journal::Position;
+use crate::journal::sled::open_patiently;
 
+/// How often sled writes by itself; what is not written is replayed.
+const FLUSH_EVERY_MS: u64 = 1_000;
 const CHECKPOINT: &[u8] = b"~checkpoint";
 const MANIFEST: &[u8] = b"~manifest";
 
@@ -50,11 +53,11 @@ impl Store {
     /// When the database cannot be opened; deleting the directory is always a way out.
     pub fn open(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         let open = || {
-            let database = sled::Config::new()
+            let config = sled::Config::new()
                 .path(directory)
                 .cache_capacity(cache_bytes)
-                .flush_every_ms(Some(1_000))
-                .open()?;
+                .flush_every_ms(Some(FLUSH_EVERY_MS));
+            let database = open_patiently(&config)?;
             let rows = database.open_tree("rows")?;
             Ok(Self { database, rows })
         };
