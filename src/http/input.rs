@@ -23,14 +23,15 @@ macro_rules! change_request {
         #[derive(Debug, serde::Deserialize, utoipa::ToSchema)]
         #[serde(deny_unknown_fields)]
         pub(super) struct $name {
-            /// The tenant.
+            /// The tenant; also taken from the header `x-orgcode`.
+            #[schema(value_type = String, required = true, example = "DEMO")]
             orgcode: Option<String>,
-            /// The cost centre; also taken from the header `x-cccode`.
+            /// The cost centre, such as `AB12-CD34-EF56`; also taken from the header `x-cccode`.
+            #[schema(pattern = "^[A-Za-z0-9]{4}-[A-Za-z0-9]{4}-[A-Za-z0-9]{4}$")]
             cccode: Option<String>,
             /// The container.
+            #[schema(value_type = String, required = true, pattern = "^[A-Za-z][A-Za-z0-9_-]{1,79}$")]
             container: Option<String>,
-            /// The record's id.
-            record_id: Option<String>,
             /// Who is acting, in the caller's words.
             #[schema(max_length = 256)]
             actor: Option<String>,

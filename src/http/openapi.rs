@@ -45,6 +45,8 @@ pub struct Good<T> {
         super::system::health,
         super::system::ready,
         openapi,
+        super::presigned::put,
+        super::presigned::get,
     )
 )]
 struct Document;
@@ -96,6 +98,21 @@ const LIST_TAGS: &[ErrorTag] = &[
     ErrorTag::InvalidStatus,
     ErrorTag::InvalidNextToken,
 ];
+const UPLOAD_TAGS: &[ErrorTag] = &[
+    ErrorTag::NotAuthorized,
+    ErrorTag::ExpiredUrl,
+    ErrorTag::NotFound,
+    ErrorTag::GzipRequired,
+    ErrorTag::Doomed,
+    ErrorTag::InvalidState,
+    ErrorTag::SizeMismatch,
+    ErrorTag::Md5Mismatch,
+];
+const DOWNLOAD_TAGS: &[ErrorTag] = &[
+    ErrorTag::NotAuthorized,
+    ErrorTag::ExpiredUrl,
+    ErrorTag::NotFound,
+];
 const EVERY_TAG: &[ErrorTag] = &[
     ErrorTag::Throttled,
     ErrorTag::InternalError,
@@ -104,6 +121,9 @@ const EVERY_TAG: &[ErrorTag] = &[
 
 fn tags_of(method: &str, path: &str) -> Vec<ErrorTag> {
     let mut tags = EVERY_TAG.to_vec();
+    if method == "post" || path.starts_with("/mrs/") {
+        tags.push(ErrorTag::MethodNotAllowed);
+    }
     if path == "/mrs/stat" {
         tags.push(ErrorTag::InvalidSession);
     } else if path.starts_with("/mrs/") {
@@ -116,6 +136,8 @@ fn tags_of(method: &str, path: &str) -> Vec<ErrorTag> {
         }
     }
     tags.extend(match (method, path) {
+        ("put", "/content/{token}") => UPLOAD_TAGS,
+        ("get", "/content/{token}") => DOWNLOAD_TAGS,
         ("post", "/mrs/record") => PUT_TAGS,
         ("post", "/mrs/record/complete") => COMPLETE_TAGS,
         ("get", "/mrs/list") => LIST_TAGS,

@@ -68,6 +68,32 @@ pub fn configure(presigned: Presigned) -> impl FnOnce(&mut web::ServiceConfig) {
     }
 }
 
+/// Upload content to a presigned url, exactly as promised.
+#[utoipa::path(put, path = "/content/{token}", tag = "content",
+    params(("token" = String, Path, description = "The signed part of the url.")),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The gzip bytes."),
+    responses((status = 200, description = "It is kept; `ETag` is its MD5.")))]
+#[expect(
+    dead_code,
+    reason = "carries the description; every method of the path is served in one place"
+)]
+pub(super) fn put() {}
+
+/// Download content from a presigned url.
+#[utoipa::path(get, path = "/content/{token}", tag = "content",
+    params(("token" = String, Path, description = "The signed part of the url."),
+        ("Range" = Option<String>, Header, description = "One range of bytes.")),
+    responses(
+        (status = 200, description = "The gzip bytes.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 206, description = "A range of them.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 304, description = "The caller has them already."),
+        (status = 416, description = "There is no such range.")))]
+#[expect(
+    dead_code,
+    reason = "carries the description; every method of the path is served in one place"
+)]
+pub(super) fn get() {}
+
 impl Presigned {
     async fn serve(&self, request: &HttpRequest, payload: Payload, token: &str) -> HttpResponse {
         let mut trace = self.door.trace(request);

@@ -1,3 +1,4 @@
 //! The routes over HTTP, as callers see them; one file a route family.
 
+mod openapi;
 mod records;

@@ -13,10 +13,14 @@ use crate::journal::Remarks;
 change_request! {
     /// Tags to add or remove.
     pub(super) struct TagRequest {
+        /// The record's id.
+        #[schema(value_type = String, required = true, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
+        record_id: Option<String>,
         /// At least one.
+        #[schema(value_type = Vec<String>, required = true, min_items = 1)]
         tags: Option<Vec<String>>,
         /// The revision last read.
-        #[schema(value_type = Option<u64>)]
+        #[schema(value_type = u64, required = true, minimum = 1)]
         expected_revision: Option<RevisionIn>,
     }
 }
@@ -24,12 +28,15 @@ change_request! {
 change_request! {
     /// A due time to set or clear.
     pub(super) struct TtlRequest {
+        /// The record's id.
+        #[schema(value_type = String, required = true, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
+        record_id: Option<String>,
         /// When the record dooms itself; null for never.
         #[serde(default, deserialize_with = "input::present")]
         #[schema(value_type = Option<String>, format = DateTime)]
         doom_at: Option<Option<String>>,
         /// The revision last read.
-        #[schema(value_type = Option<u64>)]
+        #[schema(value_type = u64, required = true, minimum = 1)]
         expected_revision: Option<RevisionIn>,
     }
 }
@@ -37,8 +44,11 @@ change_request! {
 change_request! {
     /// A record to doom.
     pub(super) struct DoomRequest {
+        /// The record's id.
+        #[schema(value_type = String, required = true, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
+        record_id: Option<String>,
         /// The revision last read.
-        #[schema(value_type = Option<u64>)]
+        #[schema(value_type = u64, required = true, minimum = 1)]
         expected_revision: Option<RevisionIn>,
     }
 }

@@ -14,11 +14,17 @@ use crate::http::server::House;
 change_request! {
     /// An upload to complete.
     pub(super) struct CompleteRequest {
+        /// The record's id.
+        #[schema(value_type = String, required = true, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
+        record_id: Option<String>,
         /// What the put gave.
+        #[schema(value_type = String, required = true)]
         content_token: Option<String>,
         /// Bytes uploaded.
+        #[schema(value_type = u64, required = true, minimum = 1)]
         size: Option<u64>,
         /// MD5 in hex of the bytes uploaded.
+        #[schema(value_type = String, required = true, pattern = "^[0-9A-Fa-f]{32}$")]
         content_md5: Option<String>,
         /// The `ETag` the upload answered.
         etag: Option<String>,

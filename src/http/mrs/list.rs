@@ -26,6 +26,7 @@ const LIMIT_MAX: usize = 256;
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
     /// The tenant.
+    #[param(value_type = String, required = true)]
     orgcode: Option<String>,
     /// Only of this cost centre.
     cccode: Option<String>,

@@ -30,7 +30,11 @@ const IDEMPOTENCY_KEY_CHARS_MAX: usize = 128;
 change_request! {
     /// A record to create, or content to put over one.
     pub(super) struct PutRequest {
+        /// The record's id; one is made when it is absent.
+        #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
+        record_id: Option<String>,
         /// The content's media type, before gzip.
+        #[schema(value_type = String, required = true, example = "application/json")]
         content_type: Option<String>,
         /// `inline` or `presign`; inline when `payload` is there.
         mode: Option<String>,

@@ -19,12 +19,15 @@ use crate::projections::{RecordName, records, runner};
 #[into_params(parameter_in = Query)]
 pub(super) struct RecordQuery {
     /// The tenant.
+    #[param(value_type = String, required = true)]
     orgcode: Option<String>,
     /// The cost centre.
     cccode: Option<String>,
     /// The container.
+    #[param(value_type = String, required = true)]
     container: Option<String>,
     /// The record's id.
+    #[param(value_type = String, required = true)]
     record_id: Option<String>,
     /// `true` tells a doomed record (409 `doomed`) from one that never was (404).
     include_doomed: Option<String>,
@@ -41,12 +44,15 @@ pub(super) struct RecordQuery {
 #[into_params(parameter_in = Query)]
 pub(super) struct MetaQuery {
     /// The tenant.
+    #[param(value_type = String, required = true)]
     orgcode: Option<String>,
     /// The cost centre.
     cccode: Option<String>,
     /// The container.
+    #[param(value_type = String, required = true)]
     container: Option<String>,
     /// The record's id.
+    #[param(value_type = String, required = true)]
     record_id: Option<String>,
     /// `true` shows a doomed record too.
     include_doomed: Option<String>,
@@ -61,12 +67,15 @@ pub(super) struct MetaQuery {
 #[into_params(parameter_in = Query)]
 pub(super) struct HeadQuery {
     /// The tenant.
+    #[param(value_type = String, required = true)]
     orgcode: Option<String>,
     /// The cost centre.
     cccode: Option<String>,
     /// The container.
+    #[param(value_type = String, required = true)]
     container: Option<String>,
     /// The record's id.
+    #[param(value_type = String, required = true)]
     record_id: Option<String>,
 }
 
