@@ -6,8 +6,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, Type};
 
 use super::call::Call;
+use crate::domain::names::TAGS_MAX;
 use crate::domain::{CcCode, ErrorTag, OrgCode, Rejection, Revision, Tag, Timestamp};
 use crate::journal::Remarks;
 
@@ -225,6 +227,18 @@ pub fn remarks(remarks: Remarks) -> Result<Remarks, Rejection> {
         }
     }
     Ok(remarks)
+}
+
+/// How the document describes a list of tags.
+pub fn tags_schema() -> Array {
+    let tag = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^[0-9A-Za-z]{1,128}$"));
+    ArrayBuilder::new()
+        .items(tag)
+        .description(Some("Letters and digits; kept in upper case."))
+        .max_items(Some(TAGS_MAX))
+        .build()
 }
 
 /// A list of tags.

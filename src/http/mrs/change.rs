@@ -17,7 +17,7 @@ change_request! {
         #[schema(value_type = String, required = true, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
         record_id: Option<String>,
         /// At least one.
-        #[schema(value_type = Vec<String>, required = true, min_items = 1)]
+        #[schema(schema_with = input::tags_schema, required = true)]
         tags: Option<Vec<String>>,
         /// The revision last read.
         #[schema(value_type = u64, required = true, minimum = 1)]

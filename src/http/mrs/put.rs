@@ -37,27 +37,32 @@ change_request! {
         #[schema(value_type = String, required = true, example = "application/json")]
         content_type: Option<String>,
         /// `inline` or `presign`; inline when `payload` is there.
+        #[schema(pattern = "^(inline|presign)$")]
         mode: Option<String>,
         /// Inline content: any JSON, at most 262,144 bytes.
         #[schema(value_type = Option<serde_json::Value>)]
         #[serde(default, deserialize_with = "raw")]
         payload: Option<Box<RawValue>>,
         /// MD5 in hex: of the payload's bytes, or of the gzip bytes to be uploaded.
+        #[schema(pattern = "^[0-9A-Fa-f]{32}$")]
         content_md5: Option<String>,
         /// Bytes: of the payload, or of the gzip to be uploaded (1 to 134,217,728).
+        #[schema(minimum = 1, maximum = 134_217_728)]
         size: Option<u64>,
         /// Only `gzip`, for uploads.
+        #[schema(pattern = "^gzip$")]
         content_encoding: Option<String>,
         /// The set of tags, at most 20.
+        #[schema(schema_with = input::tags_schema)]
         tags: Option<Vec<String>>,
         /// When it dooms itself.
         #[schema(format = DateTime)]
         doom_at: Option<String>,
         /// Makes repeating the request harmless for 24 hours.
-        #[schema(max_length = 128)]
+        #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
         idempotency_key: Option<String>,
         /// The revision last read; needed over an existing record.
-        #[schema(value_type = Option<u64>)]
+        #[schema(value_type = Option<u64>, minimum = 1)]
         expected_revision: Option<RevisionIn>,
     }
 }

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Sends generated requests, good and bad, to a server of its own, and holds every answer against the OpenAPI document:
+# no 5xx, no undocumented status, no answer that its schema does not describe. The number of cases is bounded.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+version=${SCHEMATHESIS_VERSION:-4.32.5}
+examples=${FUZZ_EXAMPLES:-60}
+seed=${FUZZ_SEED:-1}
+target=${CARGO_TARGET_DIR:-target}
+
+venv=$target/fuzz-venv
+if ! "$venv/bin/schemathesis" --version 2>/dev/null | grep -qF "$version"; then
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet "schemathesis==$version"
+fi
+
+cargo build --locked --bin g3n
+data=$(mktemp -d)
+"$target/debug/g3n" serve --dev --data-dir "$data/store" --listen 127.0.0.1:0 --operator-listen 127.0.0.1:0 \
+  >"$data/out" 2>"$data/log" &
+server=$!
+trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; rm -rf "$data"' EXIT
+for _ in $(seq 600); do
+  [ -s "$data/store/dev.json" ] && break
+  kill -0 "$server" 2>/dev/null || { cat "$data/log"; exit 1; }
+  sleep 0.1
+done
+fact() { python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$data/store/dev.json" "$1"; }
+
+SCHEMATHESIS_HOOKS=hooks PYTHONPATH=tests/fuzz PYTHONDONTWRITEBYTECODE=1 \
+  "$venv/bin/schemathesis" run "$(fact base_url)/openapi.json" \
+  --header "x-session-guid: $(fact session_guid)" \
+  --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance \
+  --phases examples,coverage,fuzzing --max-examples "$examples" --seed "$seed" \
+  --generation-database none --no-color
+
+# Whatever was sent, the history is whole.
+kill "$server"
+wait "$server"
+"$target/debug/g3n" journal verify --data-dir "$data/store"
