@@ -1,4 +1,11 @@
-//! The routes over HTTP, as callers see them; one file a route family.
+//! The routes over HTTP, as callers see them; one file a subject.
 
+mod envelope;
+mod errors;
+mod idempotency;
+mod lists;
 mod openapi;
+mod presigned;
 mod records;
+mod strangers;
+mod ttl;

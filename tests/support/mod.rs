@@ -256,6 +256,17 @@ impl Drop for Server {
     }
 }
 
+/// Looks until something has happened; gives up after a minute.
+pub(crate) fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
+    for _ in 0..LOOKS_MAX {
+        if happened() {
+            return;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    panic!("gave up waiting: {what}");
+}
+
 fn collect(child: &mut Child) -> std::thread::JoinHandle<String> {
     let stderr = child.stderr.take();
     std::thread::spawn(move || {
