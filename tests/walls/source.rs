@@ -24,13 +24,14 @@ pub(super) fn all(directory: &str) -> Vec<Source> {
 }
 
 fn gather(root: &Path, directory: &Path, sources: &mut Vec<Source>) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(directory).expect("sources can be listed") {
+        let path = entry.expect("sources can be listed").path();
         if path.is_dir() {
             gather(root, &path, sources);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let below = path.strip_prefix(root).unwrap().to_str().unwrap();
-            sources.push(Source::new(below, &fs::read_to_string(&path).unwrap()));
+            let text = fs::read_to_string(&path).expect("sources can be read");
+            let below = path.strip_prefix(root).expect("it was found below");
+            sources.push(Source::new(&below.to_string_lossy(), &text));
         }
     }
 }
@@ -79,9 +80,7 @@ impl Source {
         let path = format!("{package}::");
         self.code.match_indices(&path).any(|(at, _)| {
             let before = &self.code[..at];
-            let ours = before
-                .strip_suffix("::")
-                .is_some_and(|before| ends_in_name(before));
+            let ours = before.strip_suffix("::").is_some_and(ends_in_name);
             !ends_in_name(before) && !ours
         }) || self.code.contains(&format!("use {package};"))
             || self.code.contains(&format!("use {package} as "))
