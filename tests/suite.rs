@@ -5,3 +5,4 @@ mod demo;
 mod http;
 mod journal;
 mod support;
+mod walls;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::store::Directories;
+use super::store::{Directories, Row};
 use super::{
     Change, Projection, RecordChange, RecordName, Store, StoreError, Write, all, record_events,
     records,
@@ -384,9 +384,7 @@ fn compare(
 /// # Errors
 /// A failed read.
 pub fn differing_rows(old: &Store, new: &Store, prefixes: &[u8]) -> Result<u64, StoreError> {
-    let counts = |row: &(sled::IVec, sled::IVec)| {
-        row.0.first().is_some_and(|first| prefixes.contains(first))
-    };
+    let counts = |row: &Row| row.0.first().is_some_and(|first| prefixes.contains(first));
     let mut old = old
         .rows()
         .filter(|row| row.as_ref().map_or(true, counts))

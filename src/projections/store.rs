@@ -39,6 +39,9 @@ pub enum StoreError {
     Journal(#[from] crate::journal::JournalError),
 }
 
+/// A key and its value.
+pub type Row = (sled::IVec, sled::IVec);
+
 /// One generation of the projections. Cheap to clone; all clones see the same.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -134,7 +137,7 @@ impl Store {
         &self,
         prefix: Vec<u8>,
         from: &[u8],
-    ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<> {
+    ) -> impl Iterator<Item = Result<Row, StoreError>> + use<> {
         self.rows
             .range(from..)
             .map(|row| row.map_err(StoreError::from))
@@ -145,9 +148,7 @@ impl Store {
     }
 
     /// Every row but the bookkeeping, in order; for comparing two generations.
-    pub fn rows(
-        &self,
-    ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<> {
+    pub fn rows(&self) -> impl Iterator<Item = Result<Row, StoreError>> + use<> {
         self.rows
             .iter()
             .map(|row| row.map_err(StoreError::from))

@@ -1,0 +1,253 @@
+//! The walls between modules, and what `ARCHITECTURE.md` says is absent, held against the sources.
+
+mod source;
+
+use std::collections::BTreeSet;
+
+use source::{Source, all};
+
+/// Who may import whom: the first row whose place begins a file's path counts. Places are below `src/`.
+const WALLS: &[(&str, &[&str])] = &[
+    ("domain/", &[]),
+    ("clock.rs", &["domain"]),
+    ("report.rs", &[]),
+    ("config.rs", &[]),
+    ("directory.rs", &["clock"]),
+    ("journal/", &["clock", "domain"]),
+    ("content/", &["clock", "domain"]),
+    ("projections/", &["domain", "journal"]),
+    (
+        "actors/",
+        &["clock", "content", "domain", "journal", "projections"],
+    ),
+    (
+        "http/",
+        &[
+            "actors",
+            "clock",
+            "content",
+            "domain",
+            "journal",
+            "projections",
+            "report",
+        ],
+    ),
+    ("client/", &[]),
+    // These two verbs run or read what the other verbs talk to.
+    ("cli/serve.rs", &["actors", "boot", "config", "http"]),
+    (
+        "cli/journal.rs",
+        &["clock", "domain", "journal", "projections", "report"],
+    ),
+    // Content goes inline only when the service would take it: it asks the service's own check.
+    ("cli/choice.rs", &["domain", "http"]),
+    ("cli/", &["client", "clock", "domain"]),
+    (
+        "development.rs",
+        &[
+            "boot",
+            "clock",
+            "content",
+            "directory",
+            "domain",
+            "http",
+            "journal",
+            "projections",
+        ],
+    ),
+    (
+        "boot.rs",
+        &[
+            "actors",
+            "clock",
+            "content",
+            "development",
+            "directory",
+            "http",
+            "journal",
+            "projections",
+            "report",
+        ],
+    ),
+    ("lib.rs", &[]),
+    ("main.rs", &["cli"]),
+];
+
+/// The only files that name the database.
+const NAME_SLED: &[&str] = &["journal/sled.rs", "projections/store.rs"];
+/// The only file that reads time or asks for chance.
+const READS_TIME: &str = "clock.rs";
+/// What reads time or asks for chance.
+const TIME_AND_CHANCE: &[&str] = &[
+    "SystemTime::now",
+    "Instant::now",
+    "Utc::now",
+    "Local::now",
+    "getrandom::",
+    "now_v7",
+    "new_v4",
+];
+/// What no rule may know of.
+const NOT_PURE: &[&str] = &[
+    "std::env",
+    "std::fs",
+    "std::io",
+    "std::net",
+    "std::process",
+    "std::thread",
+    "actix",
+    "tokio",
+    "async ",
+    ".await",
+];
+/// What switches every read of sled in the process to one lock; see `docs/decisions/0003-single-inserts.md`.
+const SLED_LOCKS: &[&str] = &[
+    ".apply_batch(",
+    ".transaction(",
+    ".checksum(",
+    "Transactional",
+];
+
+/// Imports that cross a wall.
+fn crossed(source: &Source, modules: &BTreeSet<String>) -> Vec<String> {
+    let Some((_, allowed)) = WALLS
+        .iter()
+        .find(|(place, _)| source.path.starts_with(place))
+    else {
+        return vec![format!("{}: has no row in the walls", source.path)];
+    };
+    let own = source.module();
+    let mut found = source.imports(modules);
+    found.retain(|module| *module != own && !allowed.contains(&module.as_str()));
+    found
+        .into_iter()
+        .map(|module| format!("{} may not import {module}", source.path))
+        .collect()
+}
+
+/// Texts in the code of a file that must not be there.
+fn forbidden(source: &Source, texts: &[&str]) -> Vec<String> {
+    texts
+        .iter()
+        .filter(|text| source.code.contains(**text))
+        .map(|text| format!("{}: {text}", source.path))
+        .collect()
+}
+
+/// Everything wrong with a file below `src/`.
+fn wrongs(source: &Source, modules: &BTreeSet<String>) -> Vec<String> {
+    let mut wrongs = crossed(source, modules);
+    wrongs.extend(untidy(source));
+    wrongs.extend(forbidden(source, SLED_LOCKS));
+    if !NAME_SLED.contains(&source.path.as_str()) && source.names_package("sled") {
+        wrongs.push(format!("{} names sled", source.path));
+    }
+    if source.path != READS_TIME {
+        wrongs.extend(forbidden(source, TIME_AND_CHANCE));
+    }
+    if source.module() == "domain" {
+        wrongs.extend(forbidden(source, NOT_PURE));
+    }
+    wrongs
+}
+
+/// What is wrong with a file wherever it lies.
+fn untidy(source: &Source) -> Vec<String> {
+    let mut wrongs = Vec::new();
+    if !source.text.starts_with("//! ") {
+        wrongs.push(format!("{} does not say first what it is for", source.path));
+    }
+    let spaceless: String = source.code.chars().filter(|c| !c.is_whitespace()).collect();
+    // In two parts, so that this file passes.
+    if [concat!("#[", "allow"), concat!("#![", "allow")]
+        .iter()
+        .any(|text| spaceless.contains(text))
+    {
+        wrongs.push(format!(
+            "{} allows a lint instead of expecting it",
+            source.path
+        ));
+    }
+    wrongs
+}
+
+fn modules_of(sources: &[Source]) -> BTreeSet<String> {
+    let modules = sources.iter().map(|source| source.module().to_owned());
+    modules.collect()
+}
+
+#[test]
+fn the_sources_keep_to_the_walls() {
+    let sources = all("src");
+    let modules = modules_of(&sources);
+    let wrongs: Vec<String> = sources
+        .iter()
+        .flat_map(|source| wrongs(source, &modules))
+        .collect();
+    assert!(wrongs.is_empty(), "\n{}", wrongs.join("\n"));
+}
+
+#[test]
+fn the_tests_say_what_they_are_for_and_allow_no_lint() {
+    let wrongs: Vec<String> = all("tests").iter().flat_map(untidy).collect();
+    assert!(wrongs.is_empty(), "\n{}", wrongs.join("\n"));
+}
+
+#[test]
+fn every_row_of_the_walls_is_about_something_that_is_there() {
+    let sources = all("src");
+    let modules = modules_of(&sources);
+    for (place, allowed) in WALLS {
+        assert!(
+            sources.iter().any(|source| source.path.starts_with(place)),
+            "{place}"
+        );
+        for module in *allowed {
+            assert!(modules.contains(*module), "{place}: {module}");
+        }
+    }
+}
+
+#[test]
+fn a_broken_wall_is_seen() {
+    let modules: BTreeSet<String> = ["actors", "boot", "clock", "domain", "http", "journal"]
+        .map(str::to_owned)
+        .into();
+    for (path, line, seen) in [
+        ("domain/a.rs", "use crate::clock::Clock;", true),
+        ("domain/a.rs", "use crate::domain::Tag;", false),
+        ("domain/a.rs", "fn f() { std::fs::read(\"x\"); }", true),
+        ("domain/mod.rs", "use super::clock::Clock;", true),
+        ("domain/a.rs", "use super::super::clock::Clock;", true),
+        ("journal/a.rs", "use crate::{clock, http::server};", true),
+        (
+            "journal/a.rs",
+            "use crate::{clock::{self, Clock}, domain};",
+            false,
+        ),
+        ("journal/a.rs", "fn f() -> crate::actors::Answer {}", true),
+        ("journal/a.rs", "/// See [`crate::actors`].", false),
+        ("http/mrs/a.rs", "use super::super::boot::Options;", false),
+        (
+            "http/mrs/a.rs",
+            "use super::super::super::boot::Options;",
+            true,
+        ),
+        ("http/a.rs", "use crate::journal::sled::SledJournal;", false),
+        ("http/a.rs", "use sled::Db;", true),
+        ("http/a.rs", "fn f(row: &(::sled::IVec, u8)) {}", true),
+        ("journal/a.rs", "use super::sled::Database;", false),
+        ("journal/sled.rs", "type Db = ::sled::Db;", false),
+        ("journal/sled.rs", "tree.apply_batch(batch)?;", true),
+        ("clock.rs", "let now = SystemTime::now();", false),
+        ("http/a.rs", "let now = std::time::Instant::now();", true),
+        ("http/a.rs", concat!("#[", "allow(dead_code)]"), true),
+        ("elsewhere/a.rs", "", true),
+    ] {
+        let source = Source::new(path, &format!("//! A file.\n\n{line}\n"));
+        let wrongs = wrongs(&source, &modules);
+        assert_eq!(!wrongs.is_empty(), seen, "{path}: {line}: {wrongs:?}");
+    }
+    let bare = Source::new("domain/a.rs", "use std::fmt;\n");
+    assert_eq!(wrongs(&bare, &modules).len(), 1);
+}
