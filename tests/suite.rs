@@ -2,6 +2,7 @@
 
 mod cli;
 mod demo;
+mod durability;
 mod http;
 mod journal;
 mod support;

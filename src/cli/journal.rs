@@ -18,7 +18,7 @@ use crate::domain::record::RecordKey;
 use crate::domain::{ContainerName, OrgCode, RecordId, StreamId, Timestamp};
 use crate::journal::replay::{self, Replay};
 use crate::journal::sled::{Options, SledJournal};
-use crate::journal::{Entry, JournalError, verify};
+use crate::journal::{Entry, JournalError, state, verify};
 use crate::projections::runner;
 
 /// How often `tail --follow` looks for more.
@@ -138,9 +138,16 @@ pub fn run(arguments: &JournalArgs, printer: &Printer) -> Exit {
 }
 
 fn verify(dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {
-    let stopped = replay::is_stopped(dir)?;
+    let database = match (replay::is_stopped(dir)?, state::read(dir)?) {
+        (false, _) => Err("not compared: a server is running"),
+        // Until the next start it is only as far as it had come.
+        (true, Some(state)) if !state.clean => Err("not compared: the server did not end in order"),
+        (true, _) => Ok(()),
+    };
     let bar = bar("verifying");
-    let report = verify::verify(dir, stopped, &mut |done, total| move_bar(&bar, done, total))?;
+    let report = verify::verify(dir, database.is_ok(), &mut |done, total| {
+        move_bar(&bar, done, total)
+    })?;
     bar.finish_and_clear();
     let problems: Vec<_> = report
         .problems
@@ -154,7 +161,7 @@ fn verify(dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {
         "segments": report.segments,
         "bytes": report.bytes,
         "head": {"position": report.head.position, "hash": report.head.hash},
-        "database": if stopped { "compared" } else { "not compared: a server is running" },
+        "database": database.err().unwrap_or("compared"),
         "unfinished": report.unfinished.as_ref().map(|problem| problem.what.clone()),
         "problems": problems,
     });

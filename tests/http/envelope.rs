@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 use crate::support::{Got, Server};
 
 fn query(id: &str) -> [(&str, &str); 3] {
-    [("orgcode", "demo"), ("container", "notes"), ("record_id", id)]
+    [
+        ("orgcode", "demo"),
+        ("container", "notes"),
+        ("record_id", id),
+    ]
 }
 
 fn check_headers(got: &Got) {
@@ -29,21 +33,48 @@ fn a_good_answer_has_data_revision_build_and_stats() {
     let got = server.post("/mrs/record", &body);
     check_headers(&got);
     let answer = got.json();
-    assert_eq!((&answer["success"], &answer["revision"]), (&json!(true), &json!(1)));
+    assert_eq!(
+        (&answer["success"], &answer["revision"]),
+        (&json!(true), &json!(1))
+    );
     let build = &answer["build"];
-    let (day, seconds) = build["build_id"].as_str().and_then(|id| id.split_once('-')).expect("a build id");
-    assert!(["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"].contains(&day) && seconds.parse::<u64>().is_ok());
+    let (day, seconds) = build["build_id"]
+        .as_str()
+        .and_then(|id| id.split_once('-'))
+        .expect("a build id");
+    assert!(
+        ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"].contains(&day)
+            && seconds.parse::<u64>().is_ok()
+    );
     let stats = &answer["stats"];
     assert_eq!(&stats["build"], build);
-    assert_eq!((&stats["call"], &stats["service"]), (&json!("POST /record"), &json!("mrs")));
-    assert_eq!((&stats["orgcode"], &stats["cccode"]), (&json!("DEMO"), &json!("AB12-CD34-EF56")));
-    assert_eq!((&stats["actor"], &stats["bandwidth_in_bytes"]), (&json!("somebody"), &json!(body.to_string().len())));
-    let data = serde_json::from_slice::<std::collections::BTreeMap<String, &serde_json::value::RawValue>>(&got.bytes);
+    assert_eq!(
+        (&stats["call"], &stats["service"]),
+        (&json!("POST /record"), &json!("mrs"))
+    );
+    assert_eq!(
+        (&stats["orgcode"], &stats["cccode"]),
+        (&json!("DEMO"), &json!("AB12-CD34-EF56"))
+    );
+    assert_eq!(
+        (&stats["actor"], &stats["bandwidth_in_bytes"]),
+        (&json!("somebody"), &json!(body.to_string().len()))
+    );
+    let data = serde_json::from_slice::<
+        std::collections::BTreeMap<String, &serde_json::value::RawValue>,
+    >(&got.bytes);
     let data = data.expect("an object")["data"].get().len();
     assert_eq!(stats["bandwidth_out_bytes"], data);
-    assert!(stats["session_fingerprint"].as_str().is_some_and(|print| print.starts_with("sf_")));
+    assert!(
+        stats["session_fingerprint"]
+            .as_str()
+            .is_some_and(|print| print.starts_with("sf_"))
+    );
     let time = stats["timestamp_utc"].as_str().expect("a time");
-    assert!(time.len() == 24 && time.ends_with('Z') && time.as_bytes()[19] == b'.', "{time}");
+    assert!(
+        time.len() == 24 && time.ends_with('Z') && time.as_bytes()[19] == b'.',
+        "{time}"
+    );
 }
 
 #[test]
@@ -52,7 +83,10 @@ fn a_bad_answer_has_an_error_and_no_data() {
     let got = server.get("/mrs/record", &query("absent"));
     check_headers(&got);
     let answer = got.json();
-    assert_eq!((got.status, &answer["success"], &answer["data"]), (404, &json!(false), &Value::Null));
+    assert_eq!(
+        (got.status, &answer["success"], &answer["data"]),
+        (404, &json!(false), &Value::Null)
+    );
     assert!(answer["error"]["major"]["message"]["en_US"].is_string());
     assert!(answer["error"].get("minor").is_none() && answer["error"].get("details").is_none());
 }
@@ -64,9 +98,21 @@ fn the_request_id_is_the_callers_when_it_is_a_good_one() {
     let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let url = format!("{}/health", server.base_url);
     for (headers, wanted) in [
-        (vec![("x-request-id", "a.b_c-1"), ("x-trace-id", "t")], Some("a.b_c-1")),
-        (vec![("x-request-id", "not good"), ("x-trace-id", "t-1")], Some("t-1")),
-        (vec![("x-request-id", long.as_str()), ("traceparent", traceparent)], Some(&traceparent[3..35])),
+        (
+            vec![("x-request-id", "a.b_c-1"), ("x-trace-id", "t")],
+            Some("a.b_c-1"),
+        ),
+        (
+            vec![("x-request-id", "not good"), ("x-trace-id", "t-1")],
+            Some("t-1"),
+        ),
+        (
+            vec![
+                ("x-request-id", long.as_str()),
+                ("traceparent", traceparent),
+            ],
+            Some(&traceparent[3..35]),
+        ),
         (vec![("traceparent", "00-0-0-0")], None),
     ] {
         let got = server.get_url(&url, &headers);
@@ -82,7 +128,9 @@ fn the_request_id_is_the_callers_when_it_is_a_good_one() {
 #[test]
 fn health_is_flat_and_in_an_envelope() {
     let server = Server::start();
-    let answer = server.get_url(&format!("{}/prod/health", server.base_url), &[]).json();
+    let answer = server
+        .get_url(&format!("{}/prod/health", server.base_url), &[])
+        .json();
     for name in ["ok", "version", "request_id", "auth_mode", "maintenance"] {
         assert!(!answer[name].is_null(), "{name} is not flat in {answer}");
         assert_eq!(answer[name], answer["data"][name]);
@@ -93,7 +141,13 @@ fn health_is_flat_and_in_an_envelope() {
 #[test]
 fn unknown_routes_and_methods_are_answered_in_the_envelope() {
     let server = Server::start();
-    for path in ["/", "/mrs", "/mrs/nothing", "/staging/mrs/record", "/mrs/record/"] {
+    for path in [
+        "/",
+        "/mrs",
+        "/mrs/nothing",
+        "/staging/mrs/record",
+        "/mrs/record/",
+    ] {
         let got = server.get(path, &[]);
         check_headers(&got);
         assert_eq!(got.refusal().1, "not-found", "{path}");
@@ -111,19 +165,38 @@ fn operators_are_elsewhere_and_need_their_token() {
     let url = format!("{}/invoke/mrs_reconcile", server.operator_url);
     assert_eq!(server.get_url(&url, &[]).refusal().1, "not-authorized");
     let session = format!("Bearer {}", server.session_guid);
-    assert_eq!(server.get_url(&url, &[("authorization", &session)]).refusal().1, "not-authorized");
+    assert_eq!(
+        server
+            .get_url(&url, &[("authorization", &session)])
+            .refusal()
+            .1,
+        "not-authorized"
+    );
     let token = format!("Bearer {}", server.operator_token);
-    assert_eq!(server.get_url(&url, &[("authorization", &token)]).refusal().1, "not-found");
-    assert_eq!(server.get("/invoke/mrs_reconcile", &[]).refusal().1, "not-found");
+    assert_eq!(
+        server
+            .get_url(&url, &[("authorization", &token)])
+            .refusal()
+            .1,
+        "not-found"
+    );
+    assert_eq!(
+        server.get("/invoke/mrs_reconcile", &[]).refusal().1,
+        "not-found"
+    );
 }
 
 /// Sends bytes as they are and reads what comes back until the connection ends or stays silent.
 fn raw(server: &Server, bytes: &[u8]) -> String {
     let address = server.base_url.strip_prefix("http://").expect("an address");
     let mut stream = TcpStream::connect(address).expect("the server listens");
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).expect("a timeout");
+    stream
+        .set_read_timeout(Some(std::time::Duration::from_secs(10)))
+        .expect("a timeout");
     stream.write_all(bytes).expect("sent");
-    stream.shutdown(std::net::Shutdown::Write).expect("the end is sent");
+    stream
+        .shutdown(std::net::Shutdown::Write)
+        .expect("the end is sent");
     let mut answer = Vec::new();
     // What came until the end of the connection counts, however it ended.
     let _: std::io::Result<usize> = stream.read_to_end(&mut answer);
@@ -133,19 +206,35 @@ fn raw(server: &Server, bytes: &[u8]) -> String {
 #[test]
 fn a_body_beyond_any_valid_call_is_cut_off_early() {
     let server = Server::start();
-    let head = format!("POST /mrs/record HTTP/1.1\r\nhost: x\r\nx-session-guid: {}\r\n", server.session_guid);
-    let answer = raw(&server, format!("{head}content-length: 99999999\r\n\r\n{{").as_bytes());
-    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("too-large"), "{answer}");
+    let head = format!(
+        "POST /mrs/record HTTP/1.1\r\nhost: x\r\nx-session-guid: {}\r\n",
+        server.session_guid
+    );
+    let answer = raw(
+        &server,
+        format!("{head}content-length: 99999999\r\n\r\n{{").as_bytes(),
+    );
+    assert!(
+        answer.starts_with("HTTP/1.1 413") && answer.contains("too-large"),
+        "{answer}"
+    );
     let chunk = format!("{:x}\r\n{}\r\n", 1 << 20, "x".repeat(1 << 20));
-    let answer = raw(&server, format!("{head}transfer-encoding: chunked\r\n\r\n{chunk}{chunk}").as_bytes());
+    let answer = raw(
+        &server,
+        format!("{head}transfer-encoding: chunked\r\n\r\n{chunk}{chunk}").as_bytes(),
+    );
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
 }
 
 #[test]
 fn a_body_that_is_cut_off_or_garbage_leaves_nothing() {
     let server = Server::start();
-    let head = format!("POST /mrs/record HTTP/1.1\r\nhost: x\r\nx-session-guid: {}\r\n", server.session_guid);
-    let body = r#"{"orgcode":"DEMO","container":"notes","content_type":"application/json","payload":1}"#;
+    let head = format!(
+        "POST /mrs/record HTTP/1.1\r\nhost: x\r\nx-session-guid: {}\r\n",
+        server.session_guid
+    );
+    let body =
+        r#"{"orgcode":"DEMO","container":"notes","content_type":"application/json","payload":1}"#;
     for request in [
         format!("{head}content-length: {}\r\n\r\n{body}", body.len() + 10),
         format!("{head}content-length: 5\r\n\r\n{body}"),
@@ -155,7 +244,12 @@ fn a_body_that_is_cut_off_or_garbage_leaves_nothing() {
         let answer = raw(&server, request.as_bytes());
         assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
     }
-    assert_eq!(server.get("/mrs/list", &[("orgcode", "demo"), ("status", "all")]).data()["items"], json!([]));
+    assert_eq!(
+        server
+            .get("/mrs/list", &[("orgcode", "demo"), ("status", "all")])
+            .data()["items"],
+        json!([])
+    );
 }
 
 #[test]
@@ -168,6 +262,9 @@ fn a_get_ignores_its_body_and_credentials_are_never_taken_from_a_query() {
         body.len()
     );
     assert!(raw(&server, request.as_bytes()).starts_with("HTTP/1.1 200"));
-    let url = format!("{}/mrs/stat?x-session-guid={}", server.base_url, server.session_guid);
+    let url = format!(
+        "{}/mrs/stat?x-session-guid={}",
+        server.base_url, server.session_guid
+    );
     assert_eq!(server.get_url(&url, &[]).refusal().1, "invalid-session");
 }

@@ -16,7 +16,12 @@ fn put(server: &Server, more: Value) -> Got {
 }
 
 fn count(server: &Server) -> usize {
-    let listed = server.get("/mrs/list", &[("orgcode", "demo"), ("status", "all"), ("limit", "256")]).data();
+    let listed = server
+        .get(
+            "/mrs/list",
+            &[("orgcode", "demo"), ("status", "all"), ("limit", "256")],
+        )
+        .data();
     listed["items"].as_array().map_or(0, Vec::len)
 }
 
@@ -26,12 +31,31 @@ fn a_repeated_request_gets_its_first_answer_and_another_request_a_conflict() {
     let first = put(&server, json!({}));
     let again = put(&server, json!({}));
     assert_eq!(first.data(), again.data());
-    assert_eq!((first.header("idempotent-replay"), again.header("idempotent-replay")), (None, Some("true")));
-    assert_ne!(first.json()["stats"]["request_id"], again.json()["stats"]["request_id"]);
+    assert_eq!(
+        (
+            first.header("idempotent-replay"),
+            again.header("idempotent-replay")
+        ),
+        (None, Some("true"))
+    );
+    assert_ne!(
+        first.json()["stats"]["request_id"],
+        again.json()["stats"]["request_id"]
+    );
     let spelled = br#"{ "idempotency_key":"key one","payload":{"b":[2],"a":1.0}, "content_type":"application\/json", "container":"notes","orgcode":"demo"}"#;
-    assert_eq!(server.post_bytes("/mrs/record", spelled).data(), first.data());
-    for other in [json!({"payload": {"a": 1, "b": [2]}}), json!({"tags": ["t"]}), json!({"cccode": "AAAA-BBBB-CCCC"})] {
-        assert_eq!(put(&server, other).refusal(), (409, "idempotency-conflict".to_owned(), String::new()));
+    assert_eq!(
+        server.post_bytes("/mrs/record", spelled).data(),
+        first.data()
+    );
+    for other in [
+        json!({"payload": {"a": 1, "b": [2]}}),
+        json!({"tags": ["t"]}),
+        json!({"cccode": "AAAA-BBBB-CCCC"}),
+    ] {
+        assert_eq!(
+            put(&server, other).refusal(),
+            (409, "idempotency-conflict".to_owned(), String::new())
+        );
     }
     let elsewhere = put(&server, json!({"container": "other"})).data();
     assert_ne!(elsewhere["record_id"], first.data()["record_id"]);
@@ -43,7 +67,8 @@ fn the_first_answer_stands_even_when_the_record_has_changed_since() {
     let server = Server::start();
     let named = json!({"record_id": "n"});
     let first = put(&server, named.clone()).data();
-    let doom = json!({"orgcode": "demo", "container": "notes", "record_id": "n", "expected_revision": 1});
+    let doom =
+        json!({"orgcode": "demo", "container": "notes", "record_id": "n", "expected_revision": 1});
     server.post("/mrs/doom", &doom).data();
     assert_eq!(put(&server, named).data(), first);
 }
@@ -55,15 +80,24 @@ fn a_refusal_is_remembered_too() {
     let bad = json!({"record_id": "n", "expected_revision": 9});
     let first = put(&server, bad.clone());
     assert_eq!(first.refusal().1, "conflict");
-    let doom = json!({"orgcode": "demo", "container": "notes", "record_id": "n", "expected_revision": 1});
+    let doom =
+        json!({"orgcode": "demo", "container": "notes", "record_id": "n", "expected_revision": 1});
     server.post("/mrs/doom", &doom).data();
     let again = put(&server, bad);
     assert_eq!(first.json()["error"], again.json()["error"]);
     assert_eq!(again.header("idempotent-replay"), Some("true"));
     let invalid = json!({"tags": ["not good"], "idempotency_key": "key two"});
     assert_eq!(put(&server, invalid.clone()).refusal().1, "invalid-tag");
-    assert_eq!(put(&server, invalid).header("idempotent-replay"), Some("true"));
-    assert_eq!(put(&server, json!({"idempotency_key": "key two"})).refusal().1, "idempotency-conflict");
+    assert_eq!(
+        put(&server, invalid).header("idempotent-replay"),
+        Some("true")
+    );
+    assert_eq!(
+        put(&server, json!({"idempotency_key": "key two"}))
+            .refusal()
+            .1,
+        "idempotency-conflict"
+    );
 }
 
 #[test]
@@ -79,7 +113,10 @@ fn of_many_firsts_at_once_one_is_carried_out_and_all_get_its_answer() {
                 })
             })
             .collect();
-        callers.into_iter().map(|caller| caller.join().expect("answered")).collect()
+        callers
+            .into_iter()
+            .map(|caller| caller.join().expect("answered"))
+            .collect()
     });
     assert!(answers.iter().all(|answer| *answer == answers[0]));
     assert_eq!(count(&server), 1);
@@ -99,13 +136,17 @@ fn a_first_answer_survives_a_restart_and_a_kill() {
         server.post("/mrs/record", &body)
     };
     let (first, url) = (put(&server, json!({})).data(), presign(&server).data());
-    let refused = put(&server, json!({"tags": ["-"], "idempotency_key": "bad"})).json()["error"].clone();
+    let refused =
+        put(&server, json!({"tags": ["-"], "idempotency_key": "bad"})).json()["error"].clone();
     for signal in ["TERM", "KILL"] {
         server.end(signal);
         server = Server::start_in(&dir, &arguments);
         assert_eq!(put(&server, json!({})).data(), first, "after {signal}");
         assert_eq!(presign(&server).data(), url, "after {signal}");
-        assert_eq!(put(&server, json!({"tags": ["-"], "idempotency_key": "bad"})).json()["error"], refused);
+        assert_eq!(
+            put(&server, json!({"tags": ["-"], "idempotency_key": "bad"})).json()["error"],
+            refused
+        );
     }
     assert_eq!(count(&server), 2);
 }

@@ -57,7 +57,13 @@ fn fill(server: &Server) -> Vec<Model> {
             let doom = json!({"orgcode": "demo", "container": container, "record_id": record_id, "expected_revision": 1});
             server.post("/mrs/doom", &doom).data();
         }
-        models.push(Model { container, record_id, cccode, tags, status });
+        models.push(Model {
+            container,
+            record_id,
+            cccode,
+            tags,
+            status,
+        });
     }
     models.sort_by(|a, b| (&a.container, &a.record_id).cmp(&(&b.container, &b.record_id)));
     models
@@ -66,7 +72,10 @@ fn fill(server: &Server) -> Vec<Model> {
 fn names(page: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().expect("text").to_owned();
     let items = page["items"].as_array().expect("items");
-    items.iter().map(|item| (text(&item["container"]), text(&item["record_id"]))).collect()
+    items
+        .iter()
+        .map(|item| (text(&item["container"]), text(&item["record_id"])))
+        .collect()
 }
 
 fn all_pages(server: &Server, filter: &[(&str, &str)], limit: &str) -> Vec<(String, String)> {
@@ -91,7 +100,14 @@ fn all_pages(server: &Server, filter: &[(&str, &str)], limit: &str) -> Vec<(Stri
 fn every_combination_of_filters_shows_what_the_model_says() {
     let server = Server::start();
     let models = fill(&server);
-    let statuses = [None, Some("active"), Some("pending_upload"), Some("doomed"), Some("all"), Some("include_doomed")];
+    let statuses = [
+        None,
+        Some("active"),
+        Some("pending_upload"),
+        Some("doomed"),
+        Some("all"),
+        Some("include_doomed"),
+    ];
     let (mut lists, mut shown) = (0, 0);
     for status in statuses {
         for container in [None, Some("c1")] {
@@ -99,7 +115,13 @@ fn every_combination_of_filters_shows_what_the_model_says() {
                 for tag in [None, Some("red"), Some("R")] {
                     for prefix in [None, Some("a"), Some("ab-1"), Some("z")] {
                         let mut filter = Vec::new();
-                        filter.extend(status.map(|status| if status == "include_doomed" { (status, "true") } else { ("status", status) }));
+                        filter.extend(status.map(|status| {
+                            if status == "include_doomed" {
+                                (status, "true")
+                            } else {
+                                ("status", status)
+                            }
+                        }));
                         filter.extend(container.map(|container| ("container", container)));
                         filter.extend(cccode.map(|cccode| ("cccode", cccode)));
                         filter.extend(tag.map(|tag| ("tag", tag)));
@@ -112,14 +134,27 @@ fn every_combination_of_filters_shows_what_the_model_says() {
                                 Some("include_doomed") => model.status != "pending_upload",
                                 Some(status) => model.status == status,
                             })
-                            .filter(|model| container.is_none_or(|container| model.container == container))
+                            .filter(|model| {
+                                container.is_none_or(|container| model.container == container)
+                            })
                             .filter(|model| cccode.is_none() || model.cccode == cccode)
-                            .filter(|model| tag.is_none_or(|tag| model.tags.contains(&tag.to_uppercase().as_str())))
-                            .filter(|model| prefix.is_none_or(|prefix| model.record_id.starts_with(prefix)))
+                            .filter(|model| {
+                                tag.is_none_or(|tag| {
+                                    model.tags.contains(&tag.to_uppercase().as_str())
+                                })
+                            })
+                            .filter(|model| {
+                                prefix.is_none_or(|prefix| model.record_id.starts_with(prefix))
+                            })
                             .map(|model| (model.container.clone(), model.record_id.clone()))
                             .collect();
-                        let limit = ["256", "7", "1"][lists % if wanted.len() < 20 { 3 } else { 2 }];
-                        assert_eq!(all_pages(&server, &filter, limit), wanted, "{filter:?} by {limit}");
+                        let limit =
+                            ["256", "7", "1"][lists % if wanted.len() < 20 { 3 } else { 2 }];
+                        assert_eq!(
+                            all_pages(&server, &filter, limit),
+                            wanted,
+                            "{filter:?} by {limit}"
+                        );
                         lists += 1;
                         shown += wanted.len();
                     }
@@ -136,13 +171,23 @@ fn pages_have_eight_records_unless_told_and_at_most_256() {
     for number in 0..12 {
         server.put_inline("notes", &format!("n-{number:02}"), &json!(number), &[]);
     }
-    for (limit, told, shown) in [("", 8, 8), ("0", 1, 1), ("-5", 1, 1), ("9", 9, 9), ("9999999999999999999999", 256, 12)] {
+    for (limit, told, shown) in [
+        ("", 8, 8),
+        ("0", 1, 1),
+        ("-5", 1, 1),
+        ("9", 9, 9),
+        ("9999999999999999999999", 256, 12),
+    ] {
         let mut query = vec![("orgcode", "demo")];
         if !limit.is_empty() {
             query.push(("limit", limit));
         }
         let page = server.get("/mrs/list", &query).data();
-        assert_eq!((&page["limit"], names(&page).len()), (&json!(told), shown), "{limit}");
+        assert_eq!(
+            (&page["limit"], names(&page).len()),
+            (&json!(told), shown),
+            "{limit}"
+        );
     }
 }
 
@@ -152,22 +197,42 @@ fn a_token_works_only_as_it_was_given_and_with_its_own_filters() {
     for number in 0..3 {
         server.put_inline("notes", &format!("n-{number}"), &json!(number), &["t"]);
     }
-    let page = server.get("/mrs/list", &[("orgcode", "demo"), ("limit", "1")]).data();
+    let page = server
+        .get("/mrs/list", &[("orgcode", "demo"), ("limit", "1")])
+        .data();
     let token = page["next_token"].as_str().expect("a token").to_owned();
     let next = |token: &str, more: &[(&str, &str)]| {
         let mut query = vec![("orgcode", "demo"), ("next_token", token)];
         query.extend(more);
         server.get("/mrs/list", &query)
     };
-    assert_eq!(names(&next(&token, &[("limit", "2")]).data()).len(), 2, "the page size is free");
-    for filter in [("tag", "t"), ("container", "notes"), ("status", "all"), ("prefix", "n"), ("include_doomed", "true")] {
-        assert_eq!(next(&token, &[filter]).refusal().1, "invalid-next-token", "{filter:?}");
+    assert_eq!(
+        names(&next(&token, &[("limit", "2")]).data()).len(),
+        2,
+        "the page size is free"
+    );
+    for filter in [
+        ("tag", "t"),
+        ("container", "notes"),
+        ("status", "all"),
+        ("prefix", "n"),
+        ("include_doomed", "true"),
+    ] {
+        assert_eq!(
+            next(&token, &[filter]).refusal().1,
+            "invalid-next-token",
+            "{filter:?}"
+        );
     }
     for at in (0..token.len()).step_by(5) {
         let mut altered = token.clone().into_bytes();
         altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
         let altered = String::from_utf8(altered).expect("ASCII");
-        assert_eq!(next(&altered, &[]).refusal().1, "invalid-next-token", "character {at}");
+        assert_eq!(
+            next(&altered, &[]).refusal().1,
+            "invalid-next-token",
+            "character {at}"
+        );
     }
 }
 
@@ -178,7 +243,10 @@ fn what_stands_throughout_is_shown_once_while_records_come_and_go() {
     for number in 0..60 {
         server.put_inline("notes", &format!("k-{number:03}"), &json!(number), &["t"]);
     }
-    let lasting: BTreeSet<_> = (0..60).filter(|number| number % 3 != 0).map(|number| format!("k-{number:03}")).collect();
+    let lasting: BTreeSet<_> = (0..60)
+        .filter(|number| number % 3 != 0)
+        .map(|number| format!("k-{number:03}"))
+        .collect();
     let mut seen = Vec::new();
     let mut token: Option<String> = None;
     let mut going = (0..60).step_by(3);
@@ -193,7 +261,12 @@ fn what_stands_throughout_is_shown_once_while_records_come_and_go() {
         if token.is_none() {
             break;
         }
-        server.put_inline("notes", &format!("k-{:03}-new{}", dice.roll(60), seen.len()), &json!(0), &["t"]);
+        server.put_inline(
+            "notes",
+            &format!("k-{:03}-new{}", dice.roll(60), seen.len()),
+            &json!(0),
+            &["t"],
+        );
         if let Some(number) = going.next() {
             let doom = json!({"orgcode": "demo", "container": "notes", "record_id": format!("k-{number:03}"), "expected_revision": 1});
             server.post("/mrs/doom", &doom).data();

@@ -21,7 +21,10 @@ fn pipe(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let input = input.to_vec();
     let writing = std::thread::spawn(move || stdin.write_all(&input));
     let output = child.wait_with_output().expect("it ends");
-    writing.join().expect("no panic").expect("it took everything");
+    writing
+        .join()
+        .expect("no panic")
+        .expect("it took everything");
     assert!(output.status.success());
     output.stdout
 }
@@ -53,7 +56,11 @@ fn complete(server: &Server, id: &str, token: &Value, size: u64, md5: &str) -> G
 }
 
 fn get(server: &Server, id: &str, more: &[(&str, &str)]) -> Got {
-    let mut query = vec![("orgcode", "demo"), ("container", "blobs"), ("record_id", id)];
+    let mut query = vec![
+        ("orgcode", "demo"),
+        ("container", "blobs"),
+        ("record_id", id),
+    ];
     query.extend(more);
     server.get("/mrs/record", &query)
 }
@@ -63,7 +70,10 @@ fn store(server: &Server, id: &str, gz: &[u8], revision: Option<u64>) -> Value {
     let put = presign(server, id, gz.len() as u64, &md5(gz), revision);
     let sent = server.put_url(url(&put), &[("content-encoding", "gzip")], gz);
     assert_eq!((sent.status, sent.bytes.len()), (200, 0));
-    assert_eq!(sent.header("etag"), Some(format!("\"{}\"", md5(gz)).as_str()));
+    assert_eq!(
+        sent.header("etag"),
+        Some(format!("\"{}\"", md5(gz)).as_str())
+    );
     complete(server, id, &put["content_token"], gz.len() as u64, &md5(gz)).data()
 }
 
@@ -73,39 +83,105 @@ fn content_is_uploaded_completed_and_downloaded_as_it_was() {
     let content = "some text, often repeated. ".repeat(10_000).into_bytes();
     let gz = gzip(&content);
     let put = presign(&server, "b", gz.len() as u64, &md5(&gz), None);
-    assert_eq!((&put["status"], &put["upload"]["method"], &put["upload"]["expires_in"]), (&json!("pending_upload"), &json!("PUT"), &json!(900)));
+    assert_eq!(
+        (
+            &put["status"],
+            &put["upload"]["method"],
+            &put["upload"]["expires_in"]
+        ),
+        (&json!("pending_upload"), &json!("PUT"), &json!(900))
+    );
     assert_eq!(get(&server, "b", &[]).refusal().1, "invalid-state");
-    let pending = server.get("/mrs/list", &[("orgcode", "demo"), ("status", "pending_upload")]).data();
+    let pending = server
+        .get(
+            "/mrs/list",
+            &[("orgcode", "demo"), ("status", "pending_upload")],
+        )
+        .data();
     assert_eq!(pending["items"][0]["record_id"], "b");
     let token = &put["content_token"];
     let size = gz.len() as u64;
-    assert_eq!(complete(&server, "b", token, size, &md5(&gz)).refusal().1, "md5-missing");
+    assert_eq!(
+        complete(&server, "b", token, size, &md5(&gz)).refusal().1,
+        "md5-missing"
+    );
     for _ in 0..2 {
-        assert_eq!(server.put_url(url(&put), &[("content-encoding", "gzip")], &gz).status, 200, "a second upload replaces the first");
+        assert_eq!(
+            server
+                .put_url(url(&put), &[("content-encoding", "gzip")], &gz)
+                .status,
+            200,
+            "a second upload replaces the first"
+        );
     }
-    assert_eq!(complete(&server, "b", token, size + 1, &md5(&gz)).refusal().1, "size-mismatch");
-    assert_eq!(complete(&server, "b", token, size, &md5(b"other")).refusal().1, "md5-mismatch");
+    assert_eq!(
+        complete(&server, "b", token, size + 1, &md5(&gz))
+            .refusal()
+            .1,
+        "size-mismatch"
+    );
+    assert_eq!(
+        complete(&server, "b", token, size, &md5(b"other"))
+            .refusal()
+            .1,
+        "md5-mismatch"
+    );
     let done = complete(&server, "b", token, size, &md5(&gz)).data();
-    assert_eq!((&done["status"], &done["revision"], &done["content_kind"]), (&json!("active"), &json!(2), &json!("object")));
-    assert_eq!(complete(&server, "b", token, size, &md5(&gz)).data(), done, "the same facts again");
-    assert_eq!(server.put_url(url(&put), &[], &gz).refusal().1, "invalid-state", "it is complete");
+    assert_eq!(
+        (&done["status"], &done["revision"], &done["content_kind"]),
+        (&json!("active"), &json!(2), &json!("object"))
+    );
+    assert_eq!(
+        complete(&server, "b", token, size, &md5(&gz)).data(),
+        done,
+        "the same facts again"
+    );
+    assert_eq!(
+        server.put_url(url(&put), &[], &gz).refusal().1,
+        "invalid-state",
+        "it is complete"
+    );
     let download = &get(&server, "b", &[]).data()["download"];
-    assert_eq!((&download["size"], &download["content_md5"], &download["content_encoding"]), (&json!(size), &json!(md5(&gz)), &json!("gzip")));
+    assert_eq!(
+        (
+            &download["size"],
+            &download["content_md5"],
+            &download["content_encoding"]
+        ),
+        (&json!(size), &json!(md5(&gz)), &json!("gzip"))
+    );
     let url = download["url"].as_str().expect("a url").to_owned();
     let got = server.get_url(&url, &[("accept-encoding", "identity")]);
-    assert_eq!(got.header("content-type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(
+        got.header("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
     assert_eq!(got.header("content-encoding"), Some("gzip"));
-    assert_eq!(got.header("content-length"), Some(size.to_string().as_str()));
+    assert_eq!(
+        got.header("content-length"),
+        Some(size.to_string().as_str())
+    );
     let file = &server.content_files()[0];
     assert_eq!(std::fs::read(&file.0).expect("the object"), gz);
-    assert_eq!(pipe("gzip", &["-dc"], &std::fs::read(&file.0).expect("the object")), content);
+    assert_eq!(
+        pipe(
+            "gzip",
+            &["-dc"],
+            &std::fs::read(&file.0).expect("the object")
+        ),
+        content
+    );
 }
 
 #[test]
 fn a_bad_upload_gets_its_tag_and_leaves_nothing() {
     let server = Server::start();
     let good = gzip(b"some content that is long enough to be cut somewhere");
-    let bomb = pipe("sh", &["-c", "head -c 200000000 /dev/zero | gzip -1 -c"], b"");
+    let bomb = pipe(
+        "sh",
+        &["-c", "head -c 200000000 /dev/zero | gzip -1 -c"],
+        b"",
+    );
     let mut trailing = good.clone();
     trailing.extend_from_slice(b"garbage");
     let truncated = good[..good.len() - 4].to_vec();
@@ -116,24 +192,71 @@ fn a_bad_upload_gets_its_tag_and_leaves_nothing() {
     crc[at] ^= 1;
     let none: &[(&str, &str)] = &[];
     for (name, promised, sent, headers, tag) in [
-        ("plain", b"not gzip at all".to_vec(), b"not gzip at all".to_vec(), none, "gzip-required"),
-        ("truncated", truncated.clone(), truncated, none, "gzip-required"),
-        ("trailing", trailing.clone(), trailing, none, "gzip-required"),
+        (
+            "plain",
+            b"not gzip at all".to_vec(),
+            b"not gzip at all".to_vec(),
+            none,
+            "gzip-required",
+        ),
+        (
+            "truncated",
+            truncated.clone(),
+            truncated,
+            none,
+            "gzip-required",
+        ),
+        (
+            "trailing",
+            trailing.clone(),
+            trailing,
+            none,
+            "gzip-required",
+        ),
         ("length", flipped.clone(), flipped, none, "gzip-required"),
         ("crc", crc.clone(), crc, none, "gzip-required"),
-        ("longer", good.clone(), [good.clone(), good.clone()].concat(), none, "size-mismatch"),
-        ("shorter", good.clone(), good[..10].to_vec(), none, "size-mismatch"),
-        ("brotli", good.clone(), good.clone(), &[("content-encoding", "br")], "gzip-required"),
+        (
+            "longer",
+            good.clone(),
+            [good.clone(), good.clone()].concat(),
+            none,
+            "size-mismatch",
+        ),
+        (
+            "shorter",
+            good.clone(),
+            good[..10].to_vec(),
+            none,
+            "size-mismatch",
+        ),
+        (
+            "brotli",
+            good.clone(),
+            good.clone(),
+            &[("content-encoding", "br")],
+            "gzip-required",
+        ),
     ] {
         let put = presign(&server, name, promised.len() as u64, &md5(&promised), None);
-        assert_eq!(server.put_url(url(&put), headers, &sent).refusal().1, tag, "{name}");
+        assert_eq!(
+            server.put_url(url(&put), headers, &sent).refusal().1,
+            tag,
+            "{name}"
+        );
         assert_eq!(server.content_files(), [], "{name} left something");
     }
     let put = presign(&server, "md5", good.len() as u64, &md5(b"other"), None);
-    assert_eq!(server.put_url(url(&put), &[], &good).refusal().1, "md5-mismatch");
+    assert_eq!(
+        server.put_url(url(&put), &[], &good).refusal().1,
+        "md5-mismatch"
+    );
     assert_eq!(server.content_files(), []);
     let done = store(&server, "bomb", &bomb, None);
-    assert_eq!(done["content_size"], bomb.len(), "decoding counts, it does not keep");
+    assert_eq!(
+        done["content_size"],
+        bomb.len(),
+        "decoding counts, it does not keep"
+    );
     let members = [gzip(b"one"), gzip(b"two")].concat();
     store(&server, "members", &members, None);
 }
@@ -144,39 +267,84 @@ fn an_upload_that_is_cut_off_leaves_nothing() {
     let gz = gzip("content ".repeat(5_000).as_bytes());
     let put = presign(&server, "cut", gz.len() as u64, &md5(&gz), None);
     let address = server.base_url.strip_prefix("http://").expect("an address");
-    let path = url(&put).strip_prefix(&server.base_url).expect("a url of this server");
+    let path = url(&put)
+        .strip_prefix(&server.base_url)
+        .expect("a url of this server");
     let mut stream = TcpStream::connect(address).expect("the server listens");
-    write!(stream, "PUT {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", gz.len()).expect("sent");
+    write!(
+        stream,
+        "PUT {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+        gz.len()
+    )
+    .expect("sent");
     stream.write_all(&gz[..gz.len() / 2]).expect("sent");
-    stream.shutdown(std::net::Shutdown::Write).expect("the end is sent");
+    stream
+        .shutdown(std::net::Shutdown::Write)
+        .expect("the end is sent");
     let mut answer = Vec::new();
     // What came until the end of the connection counts, however it ended.
     let _: std::io::Result<usize> = stream.read_to_end(&mut answer);
     assert!(!String::from_utf8_lossy(&answer).starts_with("HTTP/1.1 200"));
     crate::support::eventually("nothing is left", || server.content_files().is_empty());
-    assert_eq!(server.put_url(url(&put), &[], &gz).status, 200, "and it can be sent again");
+    assert_eq!(
+        server.put_url(url(&put), &[], &gz).status,
+        200,
+        "and it can be sent again"
+    );
 }
 
 #[test]
 fn a_url_works_only_as_it_was_given_for_its_method_and_time() {
-    let server = Server::start_with(&["--set", "mrs.upload_url_seconds=1", "--set", "mrs.download_url_seconds=1"]);
+    let server = Server::start_with(&[
+        "--set",
+        "mrs.upload_url_seconds=1",
+        "--set",
+        "mrs.download_url_seconds=1",
+    ]);
     let gz = gzip(b"content");
     let put = presign(&server, "b", gz.len() as u64, &md5(&gz), None);
     assert_eq!(server.put_url(url(&put), &[], &gz).status, 200);
-    complete(&server, "b", &put["content_token"], gz.len() as u64, &md5(&gz)).data();
-    let download = get(&server, "b", &[]).data()["download"]["url"].as_str().expect("a url").to_owned();
+    complete(
+        &server,
+        "b",
+        &put["content_token"],
+        gz.len() as u64,
+        &md5(&gz),
+    )
+    .data();
+    let download = get(&server, "b", &[]).data()["download"]["url"]
+        .as_str()
+        .expect("a url")
+        .to_owned();
     assert_eq!(server.get_url(&download, &[]).status, 200);
-    assert_eq!(server.get_url(url(&put), &[]).refusal().1, "not-authorized", "an upload url does not download");
-    assert_eq!(server.put_url(&download, &[], &gz).refusal().1, "not-authorized", "a download url does not upload");
+    assert_eq!(
+        server.get_url(url(&put), &[]).refusal().1,
+        "not-authorized",
+        "an upload url does not download"
+    );
+    assert_eq!(
+        server.put_url(&download, &[], &gz).refusal().1,
+        "not-authorized",
+        "a download url does not upload"
+    );
     let start = download.rfind('/').expect("a path") + 1;
     for at in (start..download.len()).step_by(3) {
         let mut altered = download.clone().into_bytes();
         altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
         let altered = String::from_utf8(altered).expect("ASCII");
-        assert_eq!(server.get_url(&altered, &[]).refusal().1, "not-authorized", "character {at}");
+        assert_eq!(
+            server.get_url(&altered, &[]).refusal().1,
+            "not-authorized",
+            "character {at}"
+        );
     }
-    crate::support::eventually("the download url expires", || server.get_url(&download, &[]).refusal().1 == "expired-url");
-    assert_eq!(server.put_url(url(&put), &[], &gz).refusal().1, "expired-url");
+    crate::support::eventually("the download url expires", || {
+        server.get_url(&download, &[]).refusal().1 == "expired-url"
+    });
+    assert_eq!(
+        server.put_url(url(&put), &[], &gz).refusal().1,
+        "expired-url"
+    );
     assert_eq!(server.get_url(&download, &[]).status, 403);
 }
 
@@ -185,20 +353,44 @@ fn a_content_token_is_good_for_its_own_upload_only() {
     let server = Server::start();
     let gz = gzip(b"content");
     let (size, md5) = (gz.len() as u64, md5(&gz));
-    let (one, two) = (presign(&server, "one", size, &md5, None), presign(&server, "two", size, &md5, None));
+    let (one, two) = (
+        presign(&server, "one", size, &md5, None),
+        presign(&server, "two", size, &md5, None),
+    );
     for put in [&one, &two] {
         assert_eq!(server.put_url(url(put), &[], &gz).status, 200);
     }
     let mut altered = one["content_token"].as_str().expect("a token").to_owned();
     altered.replace_range(4..5, if &altered[4..5] == "x" { "y" } else { "x" });
-    for token in [&two["content_token"], &json!(altered), &json!(""), &one["upload"]["url"]] {
-        assert_eq!(complete(&server, "one", token, size, &md5).refusal().1, "invalid-content-token");
+    for token in [
+        &two["content_token"],
+        &json!(altered),
+        &json!(""),
+        &one["upload"]["url"],
+    ] {
+        assert_eq!(
+            complete(&server, "one", token, size, &md5).refusal().1,
+            "invalid-content-token"
+        );
     }
     let again = presign(&server, "one", size, &md5, Some(1));
-    assert_eq!(complete(&server, "one", &one["content_token"], size, &md5).refusal().1, "invalid-content-token", "replaced");
-    assert_eq!(server.put_url(url(&one), &[], &gz).refusal().1, "invalid-state", "replaced");
+    assert_eq!(
+        complete(&server, "one", &one["content_token"], size, &md5)
+            .refusal()
+            .1,
+        "invalid-content-token",
+        "replaced"
+    );
+    assert_eq!(
+        server.put_url(url(&one), &[], &gz).refusal().1,
+        "invalid-state",
+        "replaced"
+    );
     assert_eq!(server.put_url(url(&again), &[], &gz).status, 200);
-    assert_eq!(complete(&server, "one", &again["content_token"], size, &md5).data()["revision"], 3);
+    assert_eq!(
+        complete(&server, "one", &again["content_token"], size, &md5).data()["revision"],
+        3
+    );
 }
 
 #[test]
@@ -207,24 +399,57 @@ fn the_old_content_stays_readable_until_the_new_is_complete() {
     let (old, new) = (gzip(b"old"), gzip(b"new, and longer"));
     store(&server, "b", &old, None);
     let put = presign(&server, "b", new.len() as u64, &md5(&new), Some(2));
-    assert_eq!((&put["status"], &put["content_md5"], &put["revision"]), (&json!("active"), &json!(md5(&old)), &json!(3)));
-    assert_eq!(get(&server, "b", &[]).data()["download"]["content_md5"], md5(&old));
+    assert_eq!(
+        (&put["status"], &put["content_md5"], &put["revision"]),
+        (&json!("active"), &json!(md5(&old)), &json!(3))
+    );
+    assert_eq!(
+        get(&server, "b", &[]).data()["download"]["content_md5"],
+        md5(&old)
+    );
     assert_eq!(server.put_url(url(&put), &[], &new).status, 200);
-    assert_eq!(get(&server, "b", &[]).data()["download"]["content_md5"], md5(&old));
-    let done = complete(&server, "b", &put["content_token"], new.len() as u64, &md5(&new)).data();
-    assert_eq!((&done["content_version"], &done["revision"]), (&json!(2), &json!(4)));
+    assert_eq!(
+        get(&server, "b", &[]).data()["download"]["content_md5"],
+        md5(&old)
+    );
+    let done = complete(
+        &server,
+        "b",
+        &put["content_token"],
+        new.len() as u64,
+        &md5(&new),
+    )
+    .data();
+    assert_eq!(
+        (&done["content_version"], &done["revision"]),
+        (&json!(2), &json!(4))
+    );
     for (version, gz) in [("1", &old), ("2", &new)] {
-        let url = get(&server, "b", &[("version", version)]).data()["download"]["url"].as_str().expect("a url").to_owned();
-        assert_eq!(server.get_url(&url, &[("range", "bytes=0-")]).bytes, *gz, "version {version}");
+        let url = get(&server, "b", &[("version", version)]).data()["download"]["url"]
+            .as_str()
+            .expect("a url")
+            .to_owned();
+        assert_eq!(
+            server.get_url(&url, &[("range", "bytes=0-")]).bytes,
+            *gz,
+            "version {version}"
+        );
     }
 }
 
 #[test]
 fn parts_of_content_can_be_asked_for() {
     let server = Server::start();
-    let gz = gzip(&(0..200_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>());
+    let gz = gzip(
+        &(0..200_000_u32)
+            .flat_map(u32::to_le_bytes)
+            .collect::<Vec<_>>(),
+    );
     store(&server, "b", &gz, None);
-    let url = get(&server, "b", &[]).data()["download"]["url"].as_str().expect("a url").to_owned();
+    let url = get(&server, "b", &[]).data()["download"]["url"]
+        .as_str()
+        .expect("a url")
+        .to_owned();
     let size = gz.len();
     let etag = format!("\"{}\"", md5(&gz));
     for (range, from, to) in [
@@ -235,14 +460,50 @@ fn parts_of_content_can_be_asked_for() {
         (format!("bytes=0-{}", size - 1), 0, size),
     ] {
         let got = server.get_url(&url, &[("range", &range)]);
-        assert_eq!((got.status, got.header("content-range")), (206, Some(format!("bytes {from}-{}/{size}", to - 1).as_str())), "{range}");
+        assert_eq!(
+            (got.status, got.header("content-range")),
+            (
+                206,
+                Some(format!("bytes {from}-{}/{size}", to - 1).as_str())
+            ),
+            "{range}"
+        );
         assert!(got.bytes == gz[from..to], "{range}");
     }
     let beyond = server.get_url(&url, &[("range", &format!("bytes={size}-"))]);
-    assert_eq!((beyond.status, beyond.header("content-range")), (416, Some(format!("bytes */{size}").as_str())));
-    assert_eq!(server.get_url(&url, &[("range", "bytes=0-1"), ("if-range", &etag)]).status, 206);
-    assert_eq!(server.get_url(&url, &[("range", "bytes=0-1"), ("if-range", "\"other\"")]).status, 200);
-    assert_eq!(server.get_url(&url, &[("range", "bytes=0-1,4-5")]).status, 200);
-    assert_eq!(server.get_url(&url, &[("if-none-match", &etag)]).status, 304);
-    assert_eq!(server.post(url.strip_prefix(&server.base_url).expect("a url of this server"), &json!({})).refusal().0, 405);
+    assert_eq!(
+        (beyond.status, beyond.header("content-range")),
+        (416, Some(format!("bytes */{size}").as_str()))
+    );
+    assert_eq!(
+        server
+            .get_url(&url, &[("range", "bytes=0-1"), ("if-range", &etag)])
+            .status,
+        206
+    );
+    assert_eq!(
+        server
+            .get_url(&url, &[("range", "bytes=0-1"), ("if-range", "\"other\"")])
+            .status,
+        200
+    );
+    assert_eq!(
+        server.get_url(&url, &[("range", "bytes=0-1,4-5")]).status,
+        200
+    );
+    assert_eq!(
+        server.get_url(&url, &[("if-none-match", &etag)]).status,
+        304
+    );
+    assert_eq!(
+        server
+            .post(
+                url.strip_prefix(&server.base_url)
+                    .expect("a url of this server"),
+                &json!({})
+            )
+            .refusal()
+            .0,
+        405
+    );
 }

@@ -18,10 +18,18 @@ fn no_credential_and_a_wrong_one_are_told_alike() {
     let url = format!("{}/mrs/list?orgcode=DEMO", server.base_url);
     let answers: Vec<_> = [None, Some("wrong"), Some("")]
         .into_iter()
-        .map(|guid| server.get_url(&url, &guid.map_or_else(Vec::new, |guid| vec![("x-session-guid", guid)])))
+        .map(|guid| {
+            server.get_url(
+                &url,
+                &guid.map_or_else(Vec::new, |guid| vec![("x-session-guid", guid)]),
+            )
+        })
         .collect();
     for got in &answers {
-        assert_eq!(got.refusal(), (401, "invalid-session".to_owned(), String::new()));
+        assert_eq!(
+            got.refusal(),
+            (401, "invalid-session".to_owned(), String::new())
+        );
         assert_eq!(without_stats(got), without_stats(&answers[0]));
     }
 }
@@ -37,7 +45,12 @@ fn an_org_that_is_not_the_callers_answers_as_a_record_that_is_not_there() {
         assert_eq!(absent.refusal().0, 404);
         assert_eq!(without_stats(&absent), without_stats(&foreign), "{path}");
     }
-    for path in ["/mrs/tag/add", "/mrs/tag/remove", "/mrs/ttl/set", "/mrs/doom"] {
+    for path in [
+        "/mrs/tag/add",
+        "/mrs/tag/remove",
+        "/mrs/ttl/set",
+        "/mrs/doom",
+    ] {
         let body = |org| {
             let mut body = json!({"orgcode": org, "container": "notes", "record_id": "n", "expected_revision": 1});
             match path {
@@ -47,13 +60,19 @@ fn an_org_that_is_not_the_callers_answers_as_a_record_that_is_not_there() {
             }
             body
         };
-        let (absent, foreign) = (server.post(path, &body("DEMO")), server.post(path, &body("OTHER")));
+        let (absent, foreign) = (
+            server.post(path, &body("DEMO")),
+            server.post(path, &body("OTHER")),
+        );
         assert_eq!(absent.refusal().0, 404);
         assert_eq!(without_stats(&absent), without_stats(&foreign), "{path}");
     }
     let put = json!({"orgcode": "OTHER", "container": "notes", "content_type": "application/json", "payload": 1, "idempotency_key": "k"});
     assert_eq!(server.post("/mrs/record", &put).refusal().0, 404);
-    assert_eq!(server.get("/mrs/list", &[("orgcode", "OTHER")]).refusal().0, 404);
+    assert_eq!(
+        server.get("/mrs/list", &[("orgcode", "OTHER")]).refusal().0,
+        404
+    );
 }
 
 #[test]
@@ -62,12 +81,23 @@ fn header_and_field_must_name_the_same_org_and_cost_centre() {
     let get = |query: &str, headers: &[(&str, &str)]| {
         let mut headers = headers.to_vec();
         headers.push(("x-session-guid", &server.session_guid));
-        server.get_url(&format!("{}/mrs/list{query}", server.base_url), &headers).refusal()
+        server
+            .get_url(&format!("{}/mrs/list{query}", server.base_url), &headers)
+            .refusal()
     };
-    assert_eq!(get("?orgcode=DEMO", &[("x-orgcode", "OTHER")]), (400, "invalid-input".into(), "context-mismatch".into()));
+    assert_eq!(
+        get("?orgcode=DEMO", &[("x-orgcode", "OTHER")]),
+        (400, "invalid-input".into(), "context-mismatch".into())
+    );
     assert_eq!(get("", &[]).1, "invalid-orgcode");
-    assert_eq!(get("", &[("x-orgcode", "demo")]), (200, String::new(), String::new()));
+    assert_eq!(
+        get("", &[("x-orgcode", "demo")]),
+        (200, String::new(), String::new())
+    );
     let cccode = "?orgcode=DEMO&cccode=AAAA-AAAA-AAAA";
-    assert_eq!(get(cccode, &[("x-cccode", "BBBB-BBBB-BBBB")]).1, "invalid-cccode");
+    assert_eq!(
+        get(cccode, &[("x-cccode", "BBBB-BBBB-BBBB")]).1,
+        "invalid-cccode"
+    );
     assert_eq!(get(cccode, &[("x-cccode", "aaaa-aaaa-aaaa")]).0, 200);
 }

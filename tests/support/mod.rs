@@ -117,6 +117,8 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
+        // A killed server leaves it behind, and it would tell of that one.
+        let _: Result<_, _> = std::fs::remove_file(dir.join("dev.json"));
         let mut child = command.spawn().expect("the server starts");
         let told = collect(&mut child);
         let path = dir.join("dev.json");
@@ -245,6 +247,23 @@ impl Server {
             .wait()
             .expect("the server can be waited for")
             .code()
+    }
+}
+
+impl Server {
+    /// Waits for the end of a server that was told to end otherwise.
+    pub(crate) fn wait(&mut self) {
+        self.child.wait().expect("the server can be waited for");
+    }
+
+    /// Sends a signal to the server that runs below another program, such as strace, and waits for both to end.
+    pub(crate) fn end_below(&mut self, signal: &str) {
+        let parent = self.child.id().to_string();
+        let sent = Command::new("pkill")
+            .args(["-x", "-P", &parent, &format!("-{signal}"), "g3n"])
+            .status();
+        assert!(sent.expect("pkill runs").success());
+        self.wait();
     }
 }
 
