@@ -1,0 +1,139 @@
+//! A lean load generator: keep-alive connections with one request in flight each, on one thread.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use metarecord::clock::Stopwatch;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Largest answer read.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// What a run measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Measured {
+    /// Good answers a second.
+    pub(crate) per_second: f64,
+    /// Microseconds: the median.
+    pub(crate) p50_us: u32,
+    /// Microseconds: 99 of 100 are faster.
+    pub(crate) p99_us: u32,
+    /// Answers that were not 200.
+    pub(crate) errors: u64,
+    /// Good answers in all.
+    pub(crate) count: u64,
+}
+
+/// Sends requests over some connections for some seconds. `make` is given the number of the request and writes it.
+pub(crate) fn run(
+    address: &str,
+    connections: usize,
+    seconds: f64,
+    make: &dyn Fn(u64, &mut Vec<u8>),
+) -> Measured {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let shared = Rc::new(Shared::default());
+    let since = Stopwatch::start();
+    let tasks = tokio::task::LocalSet::new();
+    tasks.block_on(&runtime, async {
+        let connections =
+            (0..connections).map(|_| connection(address, seconds, since, &shared, make));
+        futures_util::future::join_all(connections).await;
+    });
+    let took = since.seconds();
+    let mut latencies = shared.latencies.take();
+    latencies.sort_unstable();
+    let at = |share: f64| {
+        let index = (latencies.len() as f64 * share) as usize;
+        latencies
+            .get(index.min(latencies.len().saturating_sub(1)))
+            .copied()
+            .unwrap_or(0)
+    };
+    Measured {
+        per_second: latencies.len() as f64 / took,
+        p50_us: at(0.5),
+        p99_us: at(0.99),
+        errors: shared.errors.get(),
+        count: latencies.len() as u64,
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    next: Cell<u64>,
+    errors: Cell<u64>,
+    latencies: RefCell<Vec<u32>>,
+}
+
+async fn connection(
+    address: &str,
+    seconds: f64,
+    since: Stopwatch,
+    shared: &Shared,
+    make: &dyn Fn(u64, &mut Vec<u8>),
+) {
+    let mut stream = TcpStream::connect(address)
+        .await
+        .expect("the server listens");
+    stream.set_nodelay(true).expect("no delay");
+    let (mut request, mut answer) = (Vec::new(), Vec::with_capacity(64 * 1024));
+    while since.seconds() < seconds {
+        let number = shared.next.replace(shared.next.get() + 1);
+        request.clear();
+        make(number, &mut request);
+        let sent = Stopwatch::start();
+        stream.write_all(&request).await.expect("the server reads");
+        let good = read_answer(&mut stream, &mut answer).await;
+        if good {
+            shared
+                .latencies
+                .borrow_mut()
+                .push((sent.seconds() * 1e6) as u32);
+        } else {
+            shared.errors.set(shared.errors.get() + 1);
+        }
+    }
+}
+
+/// Reads one answer; whether it is a 200.
+async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> bool {
+    answer.clear();
+    let mut whole = None;
+    loop {
+        let read = tokio::time::timeout(Duration::from_secs(30), stream.read_buf(answer)).await;
+        assert!(
+            read.expect("an answer within 30 seconds")
+                .expect("the server writes")
+                > 0,
+            "the server hung up"
+        );
+        assert!(answer.len() < ANSWER_BYTES_MAX);
+        if whole.is_none() {
+            whole = head_end(answer).map(|end| end + content_length(&answer[..end]));
+        }
+        if whole.is_some_and(|whole| answer.len() >= whole) {
+            return answer.starts_with(b"HTTP/1.1 200");
+        }
+    }
+}
+
+fn head_end(answer: &[u8]) -> Option<usize> {
+    answer
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .map(|at| at + 4)
+}
+
+fn content_length(head: &[u8]) -> usize {
+    let head = std::str::from_utf8(head).expect("an ASCII head");
+    let line = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    line.and_then(|text| text.parse().ok()).expect("a length")
+}

@@ -1,0 +1,154 @@
+//! The real server in a process of its own, and what the operating system says of it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use metarecord::clock::{Clock, Stopwatch};
+use serde_json::Value;
+
+/// A running `g3n serve --dev`.
+pub(crate) struct Server {
+    child: Child,
+    directory: PathBuf,
+    /// Where it listens.
+    pub(crate) address: String,
+    session: String,
+    /// Seconds from its start until it could serve.
+    pub(crate) ready_seconds: f64,
+}
+
+impl Server {
+    pub(crate) fn start(directory: &Path) -> Self {
+        let told = directory.join("dev.json");
+        let _: Result<_, _> = std::fs::remove_file(&told);
+        let since = Stopwatch::start();
+        let child = Command::new(env!("CARGO_BIN_EXE_g3n"))
+            .args([
+                "serve",
+                "--dev",
+                "--listen",
+                "127.0.0.1:0",
+                "--operator-listen",
+                "127.0.0.1:0",
+                "--data-dir",
+            ])
+            .arg(directory)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the server starts");
+        let facts: Value = loop {
+            if let Ok(text) = std::fs::read(&told)
+                && let Ok(facts) = serde_json::from_slice(&text)
+            {
+                break facts;
+            }
+            assert!(
+                since.seconds() < 300.0,
+                "the server is not ready after five minutes"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let text = |name: &str| facts[name].as_str().expect(name).to_owned();
+        Self {
+            child,
+            directory: directory.to_owned(),
+            address: text("base_url").replace("http://", ""),
+            session: text("session_guid"),
+            ready_seconds: since.seconds(),
+        }
+    }
+
+    /// Writes a GET.
+    pub(crate) fn get(&self, path: &str, request: &mut Vec<u8>) {
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nhost: x\r\nx-session-guid: {}\r\n\r\n",
+            self.session
+        );
+        request.extend_from_slice(head.as_bytes());
+    }
+
+    /// Writes a POST.
+    pub(crate) fn post(&self, path: &str, body: &str, request: &mut Vec<u8>) {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nx-session-guid: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.session,
+            body.len()
+        );
+        request.extend_from_slice(head.as_bytes());
+    }
+
+    /// Resident memory in MB.
+    pub(crate) fn resident_mb(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .unwrap_or_default();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap_or_default();
+        line.split_whitespace()
+            .nth(1)
+            .and_then(|kb| kb.parse::<u64>().ok())
+            .unwrap_or(0)
+            / 1024
+    }
+
+    /// Ends it in order.
+    pub(crate) fn stop(&mut self) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .args(["-s", "TERM", &pid])
+            .status()
+            .expect("kill runs");
+        assert!(sent.success());
+        assert!(
+            self.child.wait().expect("it ends").success(),
+            "the server ends in order"
+        );
+    }
+
+    /// Its data directory.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already ended is fine.
+        let _: Result<_, _> = self.child.kill();
+        let _: Result<_, _> = self.child.wait();
+    }
+}
+
+/// Bytes of all files below a directory.
+pub(crate) fn bytes_below(directory: &Path) -> u64 {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        bytes += match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
+            Ok(metadata) => metadata.len(),
+            Err(_) => 0,
+        };
+    }
+    bytes
+}
+
+/// The machine and the date, so that figures can be told apart.
+pub(crate) fn print_machine() {
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let model = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = model
+        .lines()
+        .find_map(|line| line.strip_prefix("model name\t: "))
+        .unwrap_or("unknown")
+        .to_owned();
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!(
+        "\n{} — {cores} cores ({model}), Linux {}, load {}",
+        Clock::system().now(),
+        kernel.trim(),
+        load.split(' ').next().unwrap_or_default()
+    );
+}
