@@ -109,6 +109,13 @@ enum Trouble {
 /// Runs a journal command.
 pub fn run(arguments: &JournalArgs, printer: &Printer) -> Exit {
     let dir = arguments.data_dir.join("journal");
+    if !dir.is_dir() {
+        tell(&Trouble::Usage(format!(
+            "there is no journal in {}; give the server's --data-dir",
+            arguments.data_dir.display()
+        )));
+        return Exit::Usage;
+    }
     let done = match &arguments.verb {
         Verb::Verify => verify(&dir, printer),
         Verb::Tail { lines, follow } => tail(&dir, *lines, *follow, printer),
