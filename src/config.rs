@@ -210,7 +210,7 @@ settings! {
         sweep_seconds: u64 = 60, 1..=86_400, "How long the sweep of due records sleeps at most; it wakes at each due time anyway.";
     }
     actors (Actors, "The actors.") {
-        threads: usize = 1, 1..=64, "Threads the actors share.";
+        threads: usize = 0, 0..=64, "Threads of the actors' own; 0 lets each live on the thread that needed it first.";
         container_in_flight_max: usize = 1_024, 1..=65_536, "Commands one container takes before it has answered them; past it callers get 429.";
         idle_seconds: u64 = 60, 1..=86_400, "After how long without work a container's actor is put to sleep.";
     }

@@ -1,6 +1,28 @@
 //! Metarecord: a self-hosted, event-sourced store of tenants' records.
 //!
 //! Commands pass through actors into the journal; the journal feeds projections; queries read projections.
+//!
+//! The rules are pure and can be asked without any of that:
+//!
+//! ```
+//! use metarecord::domain::record::{RecordCommand, RecordDecider, RecordKey, Slot};
+//! use metarecord::domain::{Context, Decider, ErrorTag, Timestamp};
+//! use metarecord::domain::{ContainerName, OrgCode, RecordId, Rejection};
+//!
+//! # fn main() -> Result<(), Rejection> {
+//! let key = RecordKey {
+//!     org: OrgCode::parse("demo")?,
+//!     container: ContainerName::parse("notes")?,
+//!     record_id: RecordId::parse("n-1")?,
+//! };
+//! let nothing = Slot { key, record: None };
+//! let doom = RecordCommand::Doom { reason: None, expected: None };
+//! let context = Context { now: Timestamp::from_millis(0), by: "somebody".to_owned() };
+//! let refused = RecordDecider::decide(&nothing, &doom, &context);
+//! assert_eq!(refused.map_err(|rejection| rejection.tag), Err(ErrorTag::NotFound));
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod actors;
 pub mod boot;

@@ -107,7 +107,8 @@ pub struct Desk {
 /// How many actors, how much they take in, and how long they stay.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Threads the actors share.
+    /// Threads of the actors' own; with 0 each actor lives on the thread that needed it first, which saves its callers
+    /// there the way to another.
     pub threads: usize,
     /// Commands one container may have accepted and not answered; past it callers get [`Refused::Busy`].
     pub in_flight_max: usize,
@@ -118,7 +119,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            threads: 1,
+            threads: 0,
             in_flight_max: 1_024,
             idle_ms: 60_000,
         }
@@ -144,6 +145,7 @@ pub struct AddressBook {
 impl AddressBook {
     /// Opens the book and starts its threads.
     pub fn open(desk: Arc<Desk>, limits: Limits) -> Arc<Self> {
+        // One in any case, for callers on threads that are no arbiters.
         let threads = (0..limits.threads.max(1))
             .map(|_| Arbiter::new().handle())
             .collect();
@@ -218,10 +220,13 @@ impl AddressBook {
     }
 
     fn start(&self, container: &ContainerKey) -> Entry {
-        let mut hasher = DefaultHasher::new();
-        container.hash(&mut hasher);
-        let index =
-            usize::try_from(hasher.finish() % self.threads.len() as u64).unwrap_or_default();
+        let shared = Arbiter::try_current().filter(|_| self.limits.threads == 0);
+        let thread = shared.unwrap_or_else(|| {
+            let mut hasher = DefaultHasher::new();
+            container.hash(&mut hasher);
+            let index = hasher.finish() % self.threads.len() as u64;
+            self.threads[usize::try_from(index).unwrap_or_default()].clone()
+        });
         let actor = ContainerActor::new(
             container.clone(),
             self.desk.clone(),
@@ -229,7 +234,7 @@ impl AddressBook {
             self.limits.idle_ms,
         );
         Entry {
-            address: ContainerActor::start_in_arbiter(&self.threads[index], move |_| actor),
+            address: ContainerActor::start_in_arbiter(&thread, move |_| actor),
             permits: Arc::new(Semaphore::new(self.limits.in_flight_max)),
         }
     }
