@@ -269,6 +269,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // A server below another program, such as strace, would live on without it.
+        let parent = self.child.id().to_string();
+        let _: Result<_, _> = Command::new("pkill")
+            .args(["-x", "-KILL", "-P", &parent, "g3n"])
+            .status();
         // Already ended is fine.
         let _: Result<_, _> = self.child.kill();
         let _: Result<_, _> = self.child.wait();
