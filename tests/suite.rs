@@ -5,5 +5,6 @@ mod demo;
 mod durability;
 mod http;
 mod journal;
+mod projections;
 mod support;
 mod walls;

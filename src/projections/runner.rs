@@ -109,13 +109,18 @@ impl Runner {
                 Some(record) => record,
                 None => records::find(&self.store, name)?,
             };
-            if before
+            let seen = before
                 .as_ref()
-                .is_some_and(|record| record.revision.0 >= body.version)
-            {
-                // A crash came between this row and the checkpoint: the row is written last, so all is there.
+                .is_some_and(|record| record.revision.0 >= body.version);
+            if seen {
+                // A crash came between this row and the checkpoint. The row is written last, so all that is derived
+                // from the record is there; what is not goes in again, so that the last entry has the last word.
                 touched.insert(stream, before);
-                return Ok(());
+                return self.write(&Change {
+                    entry,
+                    body,
+                    record: None,
+                });
             }
             if let (Some(journal), true) = (journal, body.version > 1) {
                 before = before_in_journal(journal, &key, before, body)?;
@@ -134,14 +139,20 @@ impl Runner {
                     after,
                 }),
         };
-        for projection in &self.projections {
-            projection.apply(&change, &mut self.writes);
-        }
-        self.store.write(&mut self.writes)?;
+        self.write(&change)?;
         if after.is_some() {
             touched.insert(stream, after);
         }
         Ok(())
+    }
+}
+
+impl Runner {
+    fn write(&mut self, change: &Change<'_>) -> Result<(), StoreError> {
+        for projection in &self.projections {
+            projection.apply(change, &mut self.writes);
+        }
+        self.store.write(&mut self.writes)
     }
 }
 
