@@ -1,5 +1,6 @@
 //! All integration tests, in one binary.
 
+mod actors;
 mod cli;
 mod demo;
 mod durability;

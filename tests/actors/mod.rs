@@ -1,0 +1,484 @@
+//! Actors driven by their messages, without HTTP.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+
+use actix::Actor;
+use bytes::Bytes;
+use futures_util::future::join_all;
+use metarecord::actors::sweep::{Sweep, Wake};
+use metarecord::actors::{AddressBook, Answer, Carry, Desk, Limits, Refused};
+use metarecord::clock::Clock;
+use metarecord::domain::container::Idempotency;
+use metarecord::domain::record::{
+    DoomCause, NewContent, Put, RecordCommand, RecordEvent, RecordKey, Status,
+};
+use metarecord::domain::{
+    ContainerName, ErrorTag, Event, Md5, OrgCode, RecordId, Revision, StreamId, Tag, Timestamp,
+};
+use metarecord::journal::memory::MemoryJournal;
+use metarecord::journal::{
+    Append, Entry, Head, Health, Journal, JournalError, Origin, Outcome, Pending, Position,
+    Remarks, Sink, Source, Version,
+};
+use metarecord::projections::{Runner, Store};
+use tokio::sync::oneshot;
+
+const START_MS: i64 = 1_800_000_000_000;
+
+/// A journal whose answers can be held back: a slow disk under the test's control.
+struct Slow {
+    inner: MemoryJournal,
+    held: Mutex<Option<Vec<(Pending, oneshot::Sender<Outcome>)>>>,
+}
+
+impl Slow {
+    /// From now on answers wait.
+    fn hold(&self) {
+        *self.held.lock().expect("no panic") = Some(Vec::new());
+    }
+
+    fn held(&self) -> usize {
+        self.held
+            .lock()
+            .expect("no panic")
+            .as_ref()
+            .map_or(0, Vec::len)
+    }
+
+    /// Gives every answer held back, and holds none any more.
+    fn release(&self) {
+        for (mut pending, caller) in self
+            .held
+            .lock()
+            .expect("no panic")
+            .take()
+            .unwrap_or_default()
+        {
+            // A caller that has gone away does not need its answer.
+            let _: Result<(), Outcome> = caller.send(
+                pending
+                    .try_recv()
+                    .expect("the memory journal answers at once"),
+            );
+        }
+    }
+}
+
+impl Journal for Slow {
+    fn append(&self, append: Append) -> Pending {
+        let pending = self.inner.append(append);
+        match &mut *self.held.lock().expect("no panic") {
+            Some(held) => {
+                let (caller, later) = oneshot::channel();
+                held.push((pending, caller));
+                later
+            }
+            None => pending,
+        }
+    }
+    fn head(&self) -> Head {
+        self.inner.head()
+    }
+    fn health(&self) -> Health {
+        self.inner.health()
+    }
+    fn read(&self, from: Position, limit: usize) -> Result<Vec<Entry>, JournalError> {
+        self.inner.read(from, limit)
+    }
+    fn stream(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        limit: usize,
+    ) -> Result<Vec<Entry>, JournalError> {
+        self.inner.stream(stream, from, limit)
+    }
+    fn version(&self, stream: &StreamId) -> Result<Version, JournalError> {
+        self.inner.version(stream)
+    }
+    fn payload(&self, position: Position) -> Result<Option<Bytes>, JournalError> {
+        self.inner.payload(position)
+    }
+    fn attach(&self, sink: Box<dyn Sink>) {
+        self.inner.attach(sink);
+    }
+}
+
+struct World {
+    journal: Arc<Slow>,
+    book: Arc<AddressBook>,
+    clock: Clock,
+    _scratch: tempfile::TempDir,
+}
+
+/// Runs a test within an actor system.
+fn within<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(World) -> F) {
+    actix::System::new().block_on(async move {
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let clock = Clock::manual(Timestamp::from_millis(START_MS));
+        let journal = Arc::new(Slow {
+            inner: MemoryJournal::new(clock.clone()),
+            held: Mutex::new(None),
+        });
+        let store = Store::open(scratch.path(), 1 << 20).expect("a store");
+        journal.attach(Box::new(Runner::new(store.clone())));
+        let desk = Arc::new(Desk {
+            journal: journal.clone(),
+            store,
+            clock: clock.clone(),
+            due_set: tokio::sync::Notify::new(),
+        });
+        let book = AddressBook::open(desk, limits);
+        test(World {
+            journal,
+            book: book.clone(),
+            clock,
+            _scratch: scratch,
+        })
+        .await;
+        book.close();
+    });
+}
+
+fn key(container: &str, id: &str) -> RecordKey {
+    RecordKey {
+        org: OrgCode::parse("DEMO").expect("an org"),
+        container: ContainerName::parse(container).expect("a container"),
+        record_id: RecordId::parse(id).expect("an id"),
+    }
+}
+
+fn carry(key: RecordKey, command: RecordCommand) -> Carry {
+    Carry {
+        key,
+        command: Ok(command),
+        payload: None,
+        idempotency: None,
+        by: "tester".to_owned(),
+        request_id: "r".to_owned(),
+        source: Source::Gateway,
+        remarks: Remarks::default(),
+    }
+}
+
+fn put(id: &str, doom_at: Option<Timestamp>) -> Carry {
+    let key = key("notes", id);
+    let put = Put {
+        key: key.clone(),
+        cccode: None,
+        tags: None,
+        doom_at,
+        content: NewContent::Inline {
+            size: 1,
+            md5: Md5::of(b"1"),
+        },
+        expected: None,
+    };
+    Carry {
+        payload: Some(Bytes::from_static(b"1")),
+        ..carry(key, RecordCommand::Put(put))
+    }
+}
+
+fn tag(id: &str, text: &str, expected: u64) -> Carry {
+    let tags = vec![Tag::parse(text).expect("a tag")];
+    carry(
+        key("notes", id),
+        RecordCommand::AddTags {
+            tags,
+            expected: Some(Revision(expected)),
+        },
+    )
+}
+
+fn doom(id: &str, expected: u64) -> Carry {
+    carry(
+        key("notes", id),
+        RecordCommand::Doom {
+            reason: None,
+            expected: Some(Revision(expected)),
+        },
+    )
+}
+
+fn refusal(answer: Answer) -> ErrorTag {
+    match answer {
+        Err(Refused::Rejected { rejection, .. }) => rejection.tag,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Lets everything else run until something is so.
+async fn until(what: &str, so: impl Fn() -> bool) {
+    for _ in 0..6_000 {
+        if so() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("gave up waiting: {what}");
+}
+
+#[test]
+fn of_many_changes_that_saw_the_same_revision_one_is_carried_out() {
+    within(Limits::default(), |world| async move {
+        world.book.carry(put("n", None)).await.expect("created");
+        let changes = (0..64).map(|number| world.book.carry(tag("n", &format!("T{number}"), 1)));
+        let answers = join_all(changes).await;
+        let (done, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+        assert_eq!((done.len(), refused.len()), (1, 63));
+        assert_eq!(done[0].as_ref().map(|done| done.record.revision.0), Ok(2));
+        assert!(
+            refused
+                .into_iter()
+                .all(|answer| refusal(answer) == ErrorTag::Conflict)
+        );
+    });
+}
+
+#[test]
+fn changes_that_follow_each_other_are_decided_without_waiting_for_the_disk() {
+    within(Limits::default(), |world| async move {
+        world.book.carry(put("n", None)).await.expect("created");
+        world.journal.hold();
+        let changes = join_all((1..=16).map(|revision| {
+            world
+                .book
+                .carry(tag("n", &format!("T{revision}"), revision))
+        }));
+        let release = async {
+            until("all are handed over", || world.journal.held() == 16).await;
+            world.journal.release();
+        };
+        let (answers, ()) = tokio::join!(changes, release);
+        let revisions: Vec<_> = answers
+            .into_iter()
+            .map(|answer| answer.expect("done").record.revision.0)
+            .collect();
+        assert_eq!(revisions, (2..=17).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_refusal_that_tells_of_what_is_not_durable_yet_waits_for_it() {
+    within(Limits::default(), |world| async move {
+        world.book.carry(put("n", None)).await.expect("created");
+        world.journal.hold();
+        let dooming = actix::spawn({
+            let book = world.book.clone();
+            async move { book.carry(doom("n", 1)).await }
+        });
+        until("the doom is handed over", || world.journal.held() == 1).await;
+        let tagging = actix::spawn({
+            let book = world.book.clone();
+            async move { book.carry(tag("n", "T", 1)).await }
+        });
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!tagging.is_finished(), "the doom could still be taken back");
+        world.journal.release();
+        assert_eq!(
+            dooming
+                .await
+                .expect("no panic")
+                .expect("doomed")
+                .record
+                .status,
+            Status::Doomed
+        );
+        assert_eq!(refusal(tagging.await.expect("no panic")), ErrorTag::Doomed);
+    });
+}
+
+#[test]
+fn a_stream_that_moved_behind_the_actor_is_decided_again() {
+    within(Limits::default(), |world| async move {
+        world.book.carry(put("n", None)).await.expect("created");
+        world.journal.hold();
+        let first = actix::spawn({
+            let book = world.book.clone();
+            async move { book.carry(tag("n", "A", 1)).await }
+        });
+        until("the first is handed over", || world.journal.held() == 1).await;
+        // Somebody else, on another machine say, appends to the same stream.
+        let stranger = Append {
+            stream: StreamId::record(&key("notes", "n")),
+            expected: 2,
+            guards: Vec::new(),
+            events: vec![Event::Record(RecordEvent::TtlSet { doom_at: None })],
+            payload: None,
+            idempotency: None,
+            origin: Origin {
+                at: world.clock.now(),
+                by: "stranger".to_owned(),
+                request_id: "s".to_owned(),
+                source: Source::Operator,
+                remarks: Remarks::default(),
+            },
+        };
+        assert!(matches!(
+            world.journal.inner.append(stranger).await,
+            Ok(Outcome::Appended { version: 3, .. })
+        ));
+        let second = actix::spawn({
+            let book = world.book.clone();
+            async move { book.carry(tag("n", "B", 2)).await }
+        });
+        until("the second is handed over", || world.journal.held() == 2).await;
+        world.journal.release();
+        assert_eq!(
+            first
+                .await
+                .expect("no panic")
+                .expect("done")
+                .record
+                .revision
+                .0,
+            2
+        );
+        assert_eq!(
+            refusal(second.await.expect("no panic")),
+            ErrorTag::Conflict,
+            "decided again on revision 3"
+        );
+        assert_eq!(
+            world
+                .book
+                .carry(tag("n", "B", 3))
+                .await
+                .expect("done")
+                .record
+                .revision
+                .0,
+            4
+        );
+    });
+}
+
+#[test]
+fn a_container_takes_no_more_than_its_limit() {
+    let limits = Limits {
+        in_flight_max: 2,
+        ..Limits::default()
+    };
+    within(limits, |world| async move {
+        world.journal.hold();
+        let waiting: Vec<_> = ["a", "b"]
+            .map(|id| {
+                let book = world.book.clone();
+                actix::spawn(async move { book.carry(put(id, None)).await })
+            })
+            .into();
+        until("both are handed over", || world.journal.held() == 2).await;
+        assert_eq!(world.book.carry(put("c", None)).await, Err(Refused::Busy));
+        world.journal.release();
+        for answer in join_all(waiting).await {
+            answer.expect("no panic").expect("created");
+        }
+        world
+            .book
+            .carry(put("c", None))
+            .await
+            .expect("there is room again");
+    });
+}
+
+#[test]
+fn a_journal_that_takes_nothing_is_told_and_reads_go_on() {
+    within(Limits::default(), |world| async move {
+        world.book.carry(put("a", None)).await.expect("created");
+        world.journal.inner.fail("a test");
+        assert_eq!(
+            world.book.carry(put("b", None)).await,
+            Err(Refused::Unavailable)
+        );
+        assert_eq!(
+            world.book.carry(doom("a", 1)).await,
+            Err(Refused::Unavailable)
+        );
+        assert_eq!(
+            refusal(world.book.carry(doom("a", 7)).await),
+            ErrorTag::Conflict
+        );
+    });
+}
+
+#[test]
+fn of_many_idempotent_firsts_one_is_carried_out() {
+    within(Limits::default(), |world| async move {
+        let idempotency = Some(Idempotency {
+            scope: "s".to_owned(),
+            fingerprint: "f".to_owned(),
+        });
+        let requests = (0..16).map(|_| {
+            world.book.carry(Carry {
+                idempotency: idempotency.clone(),
+                ..put("n", None)
+            })
+        });
+        let answers: Vec<_> = join_all(requests)
+            .await
+            .into_iter()
+            .map(|answer| answer.expect("done"))
+            .collect();
+        assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
+        assert!(
+            answers
+                .iter()
+                .all(|answer| answer.record.revision == Revision(1))
+        );
+        assert_eq!(world.journal.head().position, 1);
+    });
+}
+
+#[test]
+fn an_actor_without_work_goes_to_sleep_and_wakes_again() {
+    let limits = Limits {
+        idle_ms: 20,
+        ..Limits::default()
+    };
+    within(limits, |world| async move {
+        world.book.carry(put("a", None)).await.expect("created");
+        assert_eq!(world.book.awake(), 1);
+        until("it sleeps", || world.book.awake() == 0).await;
+        world.book.carry(doom("a", 1)).await.expect("doomed");
+    });
+}
+
+#[test]
+fn the_sweep_dooms_what_is_due_and_waking_it_twice_does_nothing_twice() {
+    within(Limits::default(), |world| async move {
+        for (id, seconds) in [("a", 10), ("b", 20), ("c", 3_000)] {
+            let at = world.clock.now().plus_millis(seconds * 1_000);
+            world.book.carry(put(id, Some(at))).await.expect("created");
+        }
+        let sweep = Sweep::new(&world.book, 3_600_000).start();
+        assert_eq!(
+            sweep.send(Wake).await.expect("it lives").expect("it reads"),
+            0
+        );
+        world.clock.advance(20_000);
+        assert_eq!(
+            sweep.send(Wake).await.expect("it lives").expect("it reads"),
+            2
+        );
+        let head = world.journal.head();
+        assert_eq!(
+            sweep.send(Wake).await.expect("it lives").expect("it reads"),
+            0
+        );
+        assert_eq!(world.journal.head(), head);
+        let entries = world.journal.read(4, 9).expect("entries");
+        let events = entries
+            .iter()
+            .filter_map(|entry| entry.body.as_ref())
+            .flat_map(|body| &body.events);
+        let causes = events.map(|event| match event {
+            Event::Record(RecordEvent::Doomed { cause, .. }) => *cause,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(causes.collect::<Vec<_>>(), [DoomCause::Ttl, DoomCause::Ttl]);
+    });
+}
