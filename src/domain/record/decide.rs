@@ -1,0 +1,254 @@
+//! What may be done to a record when.
+
+use serde_json::{Map, Value};
+
+use super::evolve::{due_event, evolve, sorted};
+use super::{
+    Complete, ContentPlace, DoomCause, Put, Record, RecordCommand, RecordEvent, RecordKey, Slot,
+};
+use crate::domain::names::TAGS_MAX;
+use crate::domain::{Context, Decider, ErrorTag, Occurrence, Rejection, Revision, Tag, Timestamp};
+
+/// Decides for records.
+pub struct RecordDecider;
+
+impl Decider for RecordDecider {
+    type Command = RecordCommand;
+    type State = Slot;
+    type Event = RecordEvent;
+
+    fn decide(
+        slot: &Slot,
+        command: &RecordCommand,
+        context: &Context,
+    ) -> Result<Vec<RecordEvent>, Rejection> {
+        let Some(record) = &slot.record else {
+            return match command {
+                RecordCommand::Put(put) => create(put, context),
+                RecordCommand::DoomIfDue => Ok(Vec::new()),
+                RecordCommand::Complete(_)
+                | RecordCommand::AddTags { .. }
+                | RecordCommand::RemoveTags { .. }
+                | RecordCommand::SetTtl { .. }
+                | RecordCommand::Doom { .. } => Err(Rejection::not_found()),
+            };
+        };
+        if let RecordCommand::DoomIfDue = command {
+            return Ok(due_event(record, context.now).into_iter().collect());
+        }
+        if record.doomed_by(context.now) {
+            return Err(Rejection::new(
+                ErrorTag::Doomed,
+                "The record is doomed, which is final; create another record.",
+            ));
+        }
+        let current = Current {
+            key: &slot.key,
+            record,
+        };
+        match command {
+            RecordCommand::Put(put) => current.replace(put, context),
+            RecordCommand::Complete(complete) => current.complete(complete),
+            RecordCommand::AddTags { tags, expected } => current.add_tags(tags, *expected),
+            RecordCommand::RemoveTags { tags, expected } => current.remove_tags(tags, *expected),
+            RecordCommand::SetTtl { doom_at, expected } => {
+                current.expect(*expected)?;
+                check_doom_at(*doom_at, context.now)?;
+                Ok(vec![RecordEvent::TtlSet { doom_at: *doom_at }])
+            }
+            RecordCommand::Doom { reason, expected } => {
+                current.expect(*expected)?;
+                Ok(vec![RecordEvent::Doomed {
+                    doomed_at: context.now,
+                    cause: DoomCause::Request,
+                    reason: reason.clone(),
+                }])
+            }
+            RecordCommand::DoomIfDue => Ok(Vec::new()),
+        }
+    }
+
+    fn evolve(slot: Slot, event: &RecordEvent, occurrence: Occurrence<'_>) -> Slot {
+        evolve(slot, event, occurrence)
+    }
+}
+
+/// A living record under decision, with its name for the answer to a stale caller.
+struct Current<'a> {
+    key: &'a RecordKey,
+    record: &'a Record,
+}
+
+impl Current<'_> {
+    fn expect(&self, expected: Option<Revision>) -> Result<(), Rejection> {
+        let current = self.record.revision;
+        match expected {
+            Some(expected) if expected == current => Ok(()),
+            Some(_) => {
+                let view = serde_json::to_value(self.record.view(self.key)).unwrap_or(Value::Null);
+                Err(Rejection::new(
+                    ErrorTag::Conflict,
+                    "The record has changed since; read it and try again with its current revision.",
+                )
+                .with_detail("current", view)
+                .with_detail("revision", current.0))
+            }
+            None => Err(Rejection::new(
+                ErrorTag::ExpectedRevisionRequired,
+                "Changing an existing record needs expected_revision, the revision you last read.",
+            )
+            .with_detail("revision", current.0)),
+        }
+    }
+
+    fn replace(&self, put: &Put, context: &Context) -> Result<Vec<RecordEvent>, Rejection> {
+        self.expect(put.expected)?;
+        check_tag_count(put.tags.as_deref().unwrap_or_default())?;
+        check_doom_at(put.doom_at, context.now)?;
+        Ok(vec![RecordEvent::Replaced {
+            cccode: put.cccode.clone(),
+            tags: put.tags.clone().map(sorted),
+            doom_at: put.doom_at,
+            content: put.content.clone(),
+        }])
+    }
+
+    fn add_tags(
+        &self,
+        tags: &[Tag],
+        expected: Option<Revision>,
+    ) -> Result<Vec<RecordEvent>, Rejection> {
+        self.expect(expected)?;
+        let has = |tag: &&Tag| self.record.tags.contains(tag);
+        let new = sorted(tags.iter().filter(|tag| !has(tag)).cloned().collect());
+        if self.record.tags.len() + new.len() > TAGS_MAX {
+            return Err(too_many_tags());
+        }
+        Ok(if new.is_empty() {
+            Vec::new()
+        } else {
+            vec![RecordEvent::TagsAdded { tags: new }]
+        })
+    }
+
+    fn remove_tags(
+        &self,
+        tags: &[Tag],
+        expected: Option<Revision>,
+    ) -> Result<Vec<RecordEvent>, Rejection> {
+        self.expect(expected)?;
+        let has = |tag: &&Tag| self.record.tags.contains(tag);
+        let gone = sorted(tags.iter().filter(has).cloned().collect());
+        Ok(if gone.is_empty() {
+            Vec::new()
+        } else {
+            vec![RecordEvent::TagsRemoved { tags: gone }]
+        })
+    }
+
+    fn complete(&self, complete: &Complete) -> Result<Vec<RecordEvent>, Rejection> {
+        if let Some(expected) = complete.expected {
+            self.expect(Some(expected))?;
+        }
+        let place = ContentPlace::Object(complete.object_id);
+        let pending = self
+            .record
+            .upload
+            .as_ref()
+            .filter(|upload| upload.content.place == place);
+        let done = Some(&self.record.content)
+            .filter(|content| content.place == place && pending.is_none());
+        let Some(promised) = pending.map(|upload| &upload.content).or(done) else {
+            return Err(Rejection::new(
+                ErrorTag::InvalidContentToken,
+                "The content token belongs to an upload that a later put has replaced.",
+            ));
+        };
+        if complete
+            .content_version
+            .is_some_and(|version| version != promised.version)
+        {
+            return Err(Rejection::field(
+                "version",
+                "The upload is to become another content version.",
+            )
+            .with_detail("version", promised.version));
+        }
+        let Some(uploaded_size) = complete.uploaded_size else {
+            return Err(Rejection::new(
+                ErrorTag::Md5Missing,
+                "Nothing has been uploaded to compare with; put the gzip bytes to the upload url first.",
+            ));
+        };
+        if complete.size != uploaded_size {
+            return Err(Rejection::new(
+                ErrorTag::SizeMismatch,
+                "size is not the number of bytes that were uploaded.",
+            )
+            .with_detail("uploaded_size", uploaded_size));
+        }
+        if complete.md5 != promised.md5 {
+            return Err(Rejection::new(
+                ErrorTag::Md5Mismatch,
+                "content_md5 is not the MD5 of the bytes that were uploaded.",
+            )
+            .with_detail("uploaded_md5", promised.md5.to_string()));
+        }
+        Ok(if pending.is_some() {
+            vec![RecordEvent::UploadCompleted {
+                object_id: complete.object_id,
+            }]
+        } else {
+            Vec::new()
+        })
+    }
+}
+
+fn create(put: &Put, context: &Context) -> Result<Vec<RecordEvent>, Rejection> {
+    if put.expected.is_some() {
+        let mut rejection = Rejection::new(
+            ErrorTag::Conflict,
+            "expected_revision was given, but there is no such record; leave it out to create one.",
+        );
+        rejection.details = Map::from_iter([
+            ("current".to_owned(), Value::Null),
+            ("revision".to_owned(), Value::Null),
+        ]);
+        return Err(rejection);
+    }
+    let tags = put.tags.clone().unwrap_or_default();
+    check_tag_count(&tags)?;
+    check_doom_at(put.doom_at, context.now)?;
+    Ok(vec![RecordEvent::Created {
+        cccode: put.cccode.clone(),
+        tags: sorted(tags),
+        doom_at: put.doom_at,
+        content: put.content.clone(),
+    }])
+}
+
+fn check_doom_at(doom_at: Option<Timestamp>, now: Timestamp) -> Result<(), Rejection> {
+    match doom_at {
+        Some(at) if at <= now => Err(Rejection::new(
+            ErrorTag::InvalidDoomAt,
+            "doom_at must be in the future; to end the record now, use doom.",
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn check_tag_count(tags: &[Tag]) -> Result<(), Rejection> {
+    if sorted(tags.to_vec()).len() > TAGS_MAX {
+        Err(too_many_tags())
+    } else {
+        Ok(())
+    }
+}
+
+fn too_many_tags() -> Rejection {
+    Rejection::new(
+        ErrorTag::InvalidTag,
+        format!("A record carries at most {TAGS_MAX} tags; remove some first."),
+    )
+    .with_minor("too-many-tags")
+}
