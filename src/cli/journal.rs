@@ -15,7 +15,7 @@ use super::output::{Exit, Output, Printer};
 use super::serve::tell;
 use crate::clock::Clock;
 use crate::domain::record::RecordKey;
-use crate::domain::{ContainerName, OrgCode, RecordId, StreamId, Timestamp};
+use crate::domain::{ContainerName, Event, OrgCode, RecordId, StreamId, Timestamp};
 use crate::journal::replay::{self, Replay};
 use crate::journal::sled::{Options, SledJournal};
 use crate::journal::{Entry, JournalError, state, verify};
@@ -43,6 +43,9 @@ enum Verb {
     /// With the server stopped the journal's database is compared too.
     #[command(after_help = "Example:\n  g3n journal verify --data-dir data")]
     Verify,
+    /// Show the last position and its hash; kept elsewhere, they tell whether the history was changed since.
+    #[command(after_help = "Example:\n  g3n journal head --data-dir data")]
+    Head,
     /// Show the newest entries.
     #[command(after_help = "Example:\n  g3n journal tail --lines 20 --follow")]
     Tail {
@@ -98,6 +101,8 @@ enum Format {
 enum Trouble {
     #[error("{0}")]
     Usage(String),
+    #[error("there is no journal in {}; give the server's --data-dir", .0.display())]
+    Absent(PathBuf),
     #[error("the journal cannot be read")]
     Journal(#[from] JournalError),
     #[error("the projections cannot be rebuilt")]
@@ -106,18 +111,40 @@ enum Trouble {
     Output(#[from] io::Error),
 }
 
+impl Verb {
+    /// Whether it writes lines, among which an envelope would be taken for one of them.
+    fn writes_lines(&self) -> bool {
+        match self {
+            Self::Tail { .. } | Self::Export { .. } | Self::Show { .. } => true,
+            Self::Verify | Self::Head | Self::Rebuild => false,
+        }
+    }
+}
+
 /// Runs a journal command.
 pub fn run(arguments: &JournalArgs, printer: &Printer) -> Exit {
-    let dir = arguments.data_dir.join("journal");
-    if !dir.is_dir() {
-        tell(&Trouble::Usage(format!(
-            "there is no journal in {}; give the server's --data-dir",
-            arguments.data_dir.display()
-        )));
-        return Exit::Usage;
+    let verb = &arguments.verb;
+    match carry_out(&arguments.data_dir, verb, printer) {
+        Ok(exit) => exit,
+        // A reader that has seen enough, such as `head`.
+        Err(Trouble::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
+        Err(trouble @ (Trouble::Usage(_) | Trouble::Absent(_))) => {
+            printer.trouble("usage", &trouble, Exit::Usage)
+        }
+        Err(trouble) if verb.writes_lines() => {
+            tell(&trouble);
+            Exit::Refused
+        }
+        Err(trouble) => printer.trouble("journal", &trouble, Exit::Refused),
     }
-    let done = match &arguments.verb {
+}
+
+fn carry_out(data_dir: &Path, verb: &Verb, printer: &Printer) -> Result<Exit, Trouble> {
+    let dir = data_dir.join("journal");
+    must_be_there(&dir)?;
+    match verb {
         Verb::Verify => verify(&dir, printer),
+        Verb::Head => head(&dir, printer),
         Verb::Tail { lines, follow } => tail(&dir, *lines, *follow, printer),
         Verb::Export {
             format: Format::Jsonl,
@@ -127,21 +154,22 @@ pub fn run(arguments: &JournalArgs, printer: &Printer) -> Exit {
             out,
         } => export(&dir, (*from, *until), as_of.as_deref(), out.as_deref()),
         Verb::Show { record } => show(&dir, record, printer),
-        Verb::Rebuild => rebuild(&arguments.data_dir, printer),
-    };
-    match done {
-        Ok(exit) => exit,
-        // A reader that has seen enough, such as `head`.
-        Err(Trouble::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
-        Err(trouble @ Trouble::Usage(_)) => {
-            tell(&trouble);
-            Exit::Usage
-        }
-        Err(trouble) => {
-            tell(&trouble);
-            Exit::Refused
-        }
+        Verb::Rebuild => rebuild(data_dir, printer),
     }
+}
+
+/// Nothing is a sound journal too, so a directory that holds none must not pass for one.
+fn must_be_there(dir: &Path) -> Result<(), Trouble> {
+    match state::read(dir)?.is_some() || replay::replay(dir)?.next().is_some() {
+        true => Ok(()),
+        false => Err(Trouble::Absent(dir.to_owned())),
+    }
+}
+
+fn head(dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {
+    let head = replay::head(dir)?;
+    printer.facts(&json!({"position": head.position, "hash": head.hash}))?;
+    Ok(Exit::Success)
 }
 
 fn verify(dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {
@@ -180,7 +208,7 @@ fn tail(dir: &Path, lines: usize, follow: bool, printer: &Printer) -> Result<Exi
     let start = replay::last_segment(dir)?
         .saturating_sub(lines as u64)
         .max(1);
-    let mut newest = VecDeque::with_capacity(lines + 1);
+    let mut newest = VecDeque::new();
     let mut next = start;
     for entry in replay::replay(dir)?.from(start) {
         let entry = entry?;
@@ -192,7 +220,7 @@ fn tail(dir: &Path, lines: usize, follow: bool, printer: &Printer) -> Result<Exi
     }
     let mut out = io::stdout().lock();
     for entry in &newest {
-        print(&mut out, entry, printer)?;
+        write_line(&mut out, entry, printer)?;
     }
     if !follow {
         return Ok(Exit::Success);
@@ -202,7 +230,7 @@ fn tail(dir: &Path, lines: usize, follow: bool, printer: &Printer) -> Result<Exi
         for entry in replay::replay(dir)?.from(next) {
             let entry = entry?;
             next = entry.header.position + 1;
-            print(&mut out, &entry, printer)?;
+            write_line(&mut out, &entry, printer)?;
         }
         out.flush()?;
     }
@@ -246,7 +274,7 @@ fn show(dir: &Path, name: &str, printer: &Printer) -> Result<Exit, Trouble> {
     let mut out = io::stdout().lock();
     let mut found = false;
     for entry in replay::replay(dir)?.stream(StreamId::record(&key)) {
-        print(&mut out, &entry?, printer)?;
+        write_line(&mut out, &entry?, printer)?;
         found = true;
     }
     Ok(if found { Exit::Success } else { Exit::NotFound })
@@ -292,7 +320,8 @@ fn rebuild(data_dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {
     Ok(Exit::Success)
 }
 
-fn print(out: &mut impl Write, entry: &Entry, printer: &Printer) -> io::Result<()> {
+/// Writes one entry as a line: JSON for programs, words for people.
+fn write_line(out: &mut impl Write, entry: &Entry, printer: &Printer) -> io::Result<()> {
     if printer.output() == Output::Json {
         return writeln!(out, "{}", as_json(entry, false));
     }
@@ -313,12 +342,12 @@ fn print(out: &mut impl Write, entry: &Entry, printer: &Printer) -> io::Result<(
     )
 }
 
-fn kind_of(event: &crate::domain::Event) -> Option<String> {
+fn kind_of(event: &Event) -> Option<String> {
     let value = serde_json::to_value(event).ok()?;
     Some(value["type"].as_str()?.to_owned())
 }
 
-/// An entry for programs.
+/// An entry for programs; with its inline content, when that is asked for and was read with it.
 fn as_json(entry: &Entry, with_payload: bool) -> Value {
     let header = &entry.header;
     let mut value = json!({

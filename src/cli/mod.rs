@@ -136,7 +136,7 @@ impl Command {
             }
             Self::Config(ConfigArgs {
                 verb: ConfigVerb::Server(arguments),
-            }) => Ok(serve::show_settings(arguments, printer)),
+            }) => serve::show_settings(arguments, printer),
             Self::Completions(arguments) => shell::completions(arguments),
             Self::Man(arguments) => shell::man(arguments),
         }

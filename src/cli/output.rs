@@ -1,11 +1,12 @@
 //! What the command line prints, and the number it ends with.
 
+use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use super::failure::Failure;
+use super::failure::{Failure, with_causes};
 use super::table;
 use crate::client::Reply;
 
@@ -110,12 +111,17 @@ impl Printer {
         if let Failure::Refused(reply) = failure {
             return self.reply(reply);
         }
-        let envelope = envelope(failure.tag(), &failure.text());
+        self.trouble(failure.tag(), failure, failure.exit())
+    }
+
+    /// Prints why something on this machine did not work, causes included.
+    pub fn trouble(&self, tag: &str, error: &dyn Error, exit: Exit) -> Exit {
+        let envelope = envelope(tag, &with_causes(error));
         let told = match self.output {
             Output::Json => print_line(&envelope.to_string()),
             Output::Table => complain(&envelope),
         };
-        told.map_or(Exit::Refused, |()| failure.exit())
+        told.map_or(Exit::Refused, |()| exit)
     }
 
     /// Prints what was found out on this machine: a JSON document, or a table of names and values.

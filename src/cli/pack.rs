@@ -27,11 +27,12 @@ struct Sink {
     file: File,
     hash: Md5,
     size: u64,
+    size_max: u64,
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.size + bytes.len() as u64 > OBJECT_BYTES_MAX {
+        if self.size + bytes.len() as u64 > self.size_max {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let count = self.file.write(bytes)?;
@@ -53,10 +54,19 @@ pub(super) fn pack(
     content: &mut dyn Read,
     unreadable: &dyn Fn(io::Error) -> Failure,
 ) -> Result<Packed, Failure> {
+    pack_at_most(OBJECT_BYTES_MAX, content, unreadable)
+}
+
+fn pack_at_most(
+    size_max: u64,
+    content: &mut dyn Read,
+    unreadable: &dyn Fn(io::Error) -> Failure,
+) -> Result<Packed, Failure> {
     let sink = Sink {
         file: nameless_file()?,
         hash: Md5::new(),
         size: 0,
+        size_max,
     };
     let mut encoder = GzEncoder::new(sink, Compression::default());
     let mut buffer = vec![0; 64 * 1024];
@@ -123,5 +133,18 @@ mod tests {
             .read_to_end(&mut back)
             .expect("unpacks");
         assert_eq!(back, content);
+    }
+    #[test]
+    fn gzip_over_the_limit_is_refused_before_all_content_is_read() {
+        let failed = |error| Failure::file("content".as_ref(), error);
+        let content = [7; 1_000];
+        let exact = pack(&mut content.as_slice(), &failed).expect("packs").size;
+        let packed = pack_at_most(exact, &mut content.as_slice(), &failed);
+        assert_eq!(packed.expect("fits").size, exact);
+        let refused = pack_at_most(exact - 1, &mut content.as_slice(), &failed);
+        assert_eq!(refused.expect_err("one byte over").tag(), "too-large");
+        // Without an end, only the limit can stop it.
+        let refused = pack_at_most(10_000, &mut io::repeat(7), &failed);
+        assert_eq!(refused.expect_err("no end").tag(), "too-large");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -55,10 +55,10 @@ pub struct PutArgs {
     /// When the record dooms itself (RFC 3339).
     #[arg(long, value_name = "TIME")]
     doom_at: Option<String>,
-    /// Makes repeating the same put harmless for 24 hours.
+    /// Makes repeating the same put harmless for 24 hours; over an existing record it needs --expected-revision.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// The revision last read; without it, over an existing record, the present one is read.
+    /// The revision last read; without it and without a key, over an existing record, the present one is read.
     #[arg(long, value_name = "NUMBER")]
     expected_revision: Option<u64>,
     /// Who is acting, for the record's history.
@@ -146,7 +146,8 @@ impl PutArgs {
         body
     }
 
-    /// Sends the put; over an existing record once more, with the revision it has.
+    /// Sends the put; over an existing record once more, with the revision it has. With a key it is sent only as it is:
+    /// the key remembers the first answer, and a revision read anew would make every repetition another request.
     fn put(
         &self,
         client: &Client,
@@ -159,6 +160,12 @@ impl PutArgs {
         let (428, Some(record_id)) = (reply.status, record_id) else {
             return Ok(reply);
         };
+        if self.idempotency_key.is_some() {
+            hint(
+                "with --idempotency-key over an existing record give --expected-revision, and a new key",
+            );
+            return Ok(reply);
+        }
         let mut query = Vec::new();
         ask(&mut query, "orgcode", Some(orgcode));
         ask(&mut query, "container", Some(&self.container));
@@ -255,6 +262,12 @@ fn request(body: &Map<String, Value>, payload: Option<&str>) -> Result<String, F
         members.insert("payload", payload);
     }
     serde_json::to_string(&members).map_err(unwritable)
+}
+
+/// What to do about it, on standard error.
+fn hint(text: &str) {
+    // With standard error gone there is nobody left to tell.
+    let _: io::Result<()> = writeln!(io::stderr(), "hint: {text}");
 }
 
 /// A bar on standard error, shown only to a terminal.

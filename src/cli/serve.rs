@@ -7,6 +7,7 @@ use clap::Args;
 
 use serde_json::json;
 
+use super::failure::Failure;
 use super::output::{Exit, Printer};
 use crate::actors::Limits;
 use crate::boot::{self, BootError, Options, Ready};
@@ -55,12 +56,7 @@ impl ServeArgs {
         if let Some(listen) = &self.operator_listen {
             flags.push(("http.operator_listen", listen.clone()));
         }
-        Settings::load(
-            self.settings.as_deref(),
-            std::env::vars(),
-            &self.set,
-            &flags,
-        )
+        Settings::load(self.settings.as_deref(), environment(), &self.set, &flags)
     }
 
     fn options(&self, settings: &Settings) -> Options {
@@ -95,6 +91,17 @@ impl ServeArgs {
     }
 }
 
+/// The environment as text. What is no text in a value is marked, so that only a setting can be refused for it: other
+/// programs' variables may hold anything.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| {
+        Some((
+            name.into_string().ok()?,
+            value.to_string_lossy().into_owned(),
+        ))
+    })
+}
+
 /// Serves until SIGTERM or SIGINT.
 pub fn run(arguments: &ServeArgs) -> Exit {
     let settings = match arguments.load_settings() {
@@ -119,22 +126,19 @@ pub fn run(arguments: &ServeArgs) -> Exit {
 }
 
 /// Shows what the arguments, the environment and the settings file lead to.
-pub fn show_settings(arguments: &ServeArgs, printer: &Printer) -> Exit {
-    match arguments.load_settings() {
-        Ok(settings) => {
-            let rows = settings.rows().into_iter().map(|row| {
-                let value =
-                    json!({"value": row.value, "origin": row.origin.to_string(), "about": row.doc});
-                (row.name.to_owned(), value)
-            });
-            let told = printer.facts(&rows.collect::<serde_json::Map<_, _>>().into());
-            told.map_or(Exit::Refused, |()| Exit::Success)
-        }
-        Err(error) => {
-            tell(&error);
-            Exit::Usage
-        }
-    }
+///
+/// # Errors
+/// A usage failure, when a server would not start with them.
+pub fn show_settings(arguments: &ServeArgs, printer: &Printer) -> Result<Exit, Failure> {
+    let settings = arguments
+        .load_settings()
+        .map_err(|error| Failure::Usage(error.to_string()))?;
+    let rows = settings.rows().into_iter().map(|row| {
+        let value = json!({"value": row.value, "from": row.origin.to_string(), "about": row.doc});
+        (row.name.to_owned(), value)
+    });
+    let told = printer.facts(&rows.collect::<serde_json::Map<_, _>>().into());
+    Ok(told.map_or(Exit::Refused, |()| Exit::Success))
 }
 
 /// An error and what caused it, on standard error.

@@ -77,7 +77,7 @@ fn cell(value: &Value) -> String {
         Value::String(text) => clean(text),
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
         // A setting and where it came from.
-        Value::Object(members) if members.len() == 2 && members.contains_key("from") => {
+        Value::Object(members) if members.contains_key("value") && members.contains_key("from") => {
             let shown = format!("{} ({})", cell(&value["value"]), cell(&value["from"]));
             shown.trim_start().to_owned()
         }

@@ -26,8 +26,9 @@ use crate::projections::{RecordName, records};
 
 /// Bytes read from a file at a time.
 const CHUNK_BYTES: u64 = 64 * 1024;
-/// Chunks of an upload that may wait for the disk.
-const CHUNKS_WAITING_MAX: usize = 8;
+/// Buffers that go round between an upload's connection and its disk. The same few, because memory that one thread
+/// takes and another gives back is slow to become free.
+const BUFFERS: usize = 8;
 
 /// What the presigned routes work with. Cheap to clone.
 #[derive(Clone)]
@@ -146,13 +147,22 @@ impl Presigned {
             size: grant.size,
             md5: grant.md5,
         };
-        let (sender, mut receiver) = mpsc::channel::<Option<Bytes>>(CHUNKS_WAITING_MAX);
+        let (sender, mut receiver) = mpsc::channel::<Option<Vec<u8>>>(BUFFERS);
+        let (give_back, mut free) = mpsc::channel(BUFFERS);
+        for _ in 0..BUFFERS {
+            // There is room for all of them.
+            let _: Result<(), _> = give_back.try_send(Vec::new());
+        }
         let content = self.content.clone();
         let writing = tokio::task::spawn_blocking(move || -> Result<bool, ContentError> {
             let mut receiving = content.receive(&object, promise)?;
             while let Some(chunk) = receiver.blocking_recv() {
                 match chunk {
-                    Some(bytes) => receiving.take(&bytes)?,
+                    Some(buffer) => {
+                        receiving.take(&buffer)?;
+                        // The other side may have ended, and needs none then.
+                        let _: Result<(), _> = give_back.try_send(buffer);
+                    }
                     None => return receiving.keep().map(|()| true),
                 }
             }
@@ -162,8 +172,13 @@ impl Presigned {
         while let Some(chunk) = payload.next().await {
             whole = chunk.is_ok();
             let Ok(chunk) = chunk else { break };
-            // The thread has ended early: it knows why.
-            if sender.send(Some(chunk)).await.is_err() {
+            // When the thread has ended early, it knows why.
+            let Some(mut buffer) = free.recv().await else {
+                break;
+            };
+            buffer.clear();
+            buffer.extend_from_slice(&chunk);
+            if sender.send(Some(buffer)).await.is_err() {
                 break;
             }
         }

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::entry::NO_HASH;
 use super::log::Chain;
 use super::scan::{Scanner, Step};
 use super::segment::{Segment, damaged, list};
-use super::{Entry, JournalError, Position};
+use super::{Entry, Head, JournalError, Position};
 use crate::domain::{StreamId, Timestamp};
 
 /// An iterator over the entries of a directory, in order, with their payloads, each checked against the chain.
@@ -211,4 +212,20 @@ pub fn is_stopped(dir: &Path) -> Result<bool, JournalError> {
 /// When the directory cannot be read.
 pub fn last_segment(dir: &Path) -> Result<Position, JournalError> {
     Ok(list(dir)?.last().map_or(1, |listed| listed.first))
+}
+
+/// The journal's last complete entry, found by reading its newest segments only.
+///
+/// # Errors
+/// As the iterator's.
+pub fn head(dir: &Path) -> Result<Head, JournalError> {
+    // The newest segment may have no entry yet, so the one ahead of it is read too.
+    let mut entries = replay(dir)?.from(last_segment(dir)?.saturating_sub(1));
+    for entry in entries.by_ref() {
+        entry?;
+    }
+    Ok(Head {
+        position: entries.chain.next - 1,
+        hash: hex::encode(entries.chain.prev.unwrap_or(NO_HASH)),
+    })
 }

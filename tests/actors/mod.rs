@@ -26,10 +26,13 @@ use tokio::sync::oneshot;
 
 const START_MS: i64 = 1_800_000_000_000;
 
+/// An outcome that is there, and who waits for it.
+type HeldAnswer = (Pending, oneshot::Sender<Outcome>);
+
 /// A journal whose answers can be held back: a slow disk under the test's control.
 struct Slow {
     inner: MemoryJournal,
-    held: Mutex<Option<Vec<(Pending, oneshot::Sender<Outcome>)>>>,
+    held: Mutex<Option<Vec<HeldAnswer>>>,
 }
 
 impl Slow {

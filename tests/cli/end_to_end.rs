@@ -268,6 +268,42 @@ fn a_repeated_put_with_a_key_answers_the_same_record() {
 }
 
 #[test]
+fn a_key_over_an_existing_record_needs_a_revision_and_then_repeats_do_nothing() {
+    let house = House::open();
+    for (name, content_type) in [("json", "application/json"), ("text", "text/plain")] {
+        let put = |content: &[u8], more: &str| {
+            let line = format!(
+                "mrs put --container demo --record-id {name} --file - --content-type {content_type} {more}"
+            );
+            house.run_with(&line, content)
+        };
+        let first = put(b"1", "--idempotency-key a").data();
+        assert_eq!(
+            put(b"1", "--idempotency-key a").data()["revision"],
+            first["revision"],
+            "{name}"
+        );
+        let refused = put(b"2", "--idempotency-key b");
+        assert_eq!(
+            refused.refusal(),
+            (6, "expected-revision-required".to_owned()),
+            "{name}"
+        );
+        assert!(refused.stderr.starts_with("hint: "), "{refused:?}");
+
+        let more = "--idempotency-key c --expected-revision";
+        let meta = house.run(&format!("mrs meta --container demo --record-id {name}"));
+        let more = format!("{more} {}", meta.data()["revision"]);
+        let revision = put(b"2", &more).data()["revision"].clone();
+        put(b"2", &more).data();
+        let meta = house.run(&format!("mrs meta --container demo --record-id {name}"));
+        assert_eq!(meta.data()["revision"], revision, "{name}");
+        let got = house.run(&format!("mrs get --container demo --record-id {name}"));
+        assert_eq!(got.text(), "2", "{name}");
+    }
+}
+
+#[test]
 fn tables_are_for_people_and_errors_go_to_standard_error() {
     let house = House::open();
     let place = "--container demo --record-id a";

@@ -1,5 +1,6 @@
 //! What the command line does without a server.
 
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
 use serde_json::json;
@@ -73,6 +74,43 @@ fn config_show_names_origins_and_hides_secrets() {
         b"",
     );
     assert!(ran.text().contains("operator_token") && !ran.text().contains("hush"));
+}
+
+#[test]
+fn config_server_shows_settings_and_refuses_wrong_ones_in_an_envelope() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let environment = [("G3N_MRS_SWEEP_SECONDS", "7")];
+    let line = "config server --set mrs.uploads_max=3";
+    let shown = g3n(line, dir.path(), &environment, b"").json();
+    let of = |name: &str| (shown[name]["value"].clone(), shown[name]["from"].clone());
+    assert_eq!(of("mrs.uploads_max"), (json!("3"), json!("--set")));
+    let from = json!("environment G3N_MRS_SWEEP_SECONDS");
+    assert_eq!(of("mrs.sweep_seconds"), (json!("7"), from));
+    let table = g3n(&format!("{line} --output table"), dir.path(), &[], b"");
+    assert!(table.text().contains("3 (--set)"), "{table:?}");
+    for wrong in ["http.lisen=1", "mrs.uploads_max=0", "mrs.uploads_max"] {
+        let ran = g3n(
+            &format!("config server --set {wrong}"),
+            dir.path(),
+            &[],
+            b"",
+        );
+        assert_eq!(ran.refusal(), (2, "usage".to_owned()), "{wrong}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_refused_only_when_it_is_a_setting() {
+    let show = |name: &str| {
+        Command::new(env!("CARGO_BIN_EXE_g3n"))
+            .args(["config", "server", "--output", "json"])
+            .env_clear()
+            .env(name, std::ffi::OsStr::from_bytes(b"\xff"))
+            .output()
+            .expect("the program runs")
+    };
+    assert_eq!(show("OTHER").status.code(), Some(0));
+    assert_eq!(show("G3N_MRS_SWEEP_SECONDS").status.code(), Some(2));
 }
 
 #[test]
