@@ -12,6 +12,7 @@ use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use md5::{Digest, Md5 as Md5Hasher};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::call::Trace;
@@ -21,7 +22,7 @@ use crate::content::check::size_mismatch;
 use crate::content::sign::{DownloadGrant, Purpose, Signer, UploadGrant};
 use crate::content::{ContentError, ContentStore, ObjectName, Promise};
 use crate::domain::record::ContentPlace;
-use crate::domain::{ErrorTag, Rejection, Timestamp};
+use crate::domain::{ErrorTag, Md5, Rejection, Timestamp};
 use crate::projections::{RecordName, records};
 
 /// Bytes read from a file at a time.
@@ -238,7 +239,8 @@ impl Presigned {
             }
         };
         let content = self.content.clone();
-        let reader = web::block(move || content.read(&object, from, bytes)).await;
+        let named = object.clone();
+        let reader = web::block(move || content.read(&named, from, bytes)).await;
         let reader = reader.map_err(|error| Refusal::Failed(error.to_string()))?;
         let reader = reader.map_err(|error| Refusal::Failed(error.to_string()))?;
         let reader = reader.ok_or_else(Rejection::not_found)?;
@@ -247,7 +249,13 @@ impl Presigned {
             return Ok(response.finish());
         }
         response.no_chunking(bytes);
-        Ok(response.streaming(chunks(reader, bytes)))
+        let check = (bytes == grant.size).then(|| (Md5Hasher::new(), object, grant.md5));
+        let sending = Sending {
+            reader,
+            left: bytes,
+            check,
+        };
+        Ok(response.streaming(chunks(sending)))
     }
 
     fn check_age(&self, expires_at: Timestamp) -> Result<(), Rejection> {
@@ -380,28 +388,42 @@ impl Part {
 
 type Reader = Box<dyn Read + Send>;
 
-/// Reads a file chunk by chunk, away from the thread that serves.
-fn chunks(
+/// A download on its way.
+struct Sending {
     reader: Reader,
-    bytes: u64,
-) -> impl futures_util::Stream<Item = Result<Bytes, io::Error>> {
-    stream::unfold(Some((reader, bytes)), |state| async move {
-        let (mut reader, left) = state?;
-        if left == 0 {
-            return None;
-        }
-        let read = web::block(move || {
-            let mut chunk = vec![0; usize::try_from(left.min(CHUNK_BYTES)).unwrap_or_default()];
-            reader
-                .read_exact(&mut chunk)
-                .map(|()| (Bytes::from(chunk), reader))
-        });
+    left: u64,
+    /// The digest so far, and the object it must come to; absent for a part, which has no digest of its own.
+    check: Option<(Md5Hasher, ObjectName, Md5)>,
+}
+
+/// Reads a file chunk by chunk, away from the thread that serves. A whole object is checked on the way: when its bytes
+/// are not what was stored, the last chunk is not sent, so that no caller takes it for good.
+fn chunks(sending: Sending) -> impl futures_util::Stream<Item = Result<Bytes, io::Error>> {
+    stream::unfold(Some(sending), |state| async move {
+        let mut sending = state.filter(|sending| sending.left > 0)?;
+        let read = web::block(move || sending.next().map(|chunk| (chunk, sending)));
         match read.await.map_err(io::Error::other).flatten() {
-            Ok((chunk, reader)) => {
-                let left = left - chunk.len() as u64;
-                Some((Ok(chunk), Some((reader, left))))
-            }
+            Ok((chunk, sending)) => Some((Ok(chunk), Some(sending))),
             Err(error) => Some((Err(error), None)),
         }
     })
+}
+
+impl Sending {
+    fn next(&mut self) -> io::Result<Bytes> {
+        let mut chunk = vec![0; usize::try_from(self.left.min(CHUNK_BYTES)).unwrap_or_default()];
+        self.reader.read_exact(&mut chunk)?;
+        self.left -= chunk.len() as u64;
+        if let Some((digest, object, md5)) = &mut self.check {
+            digest.update(&chunk);
+            if self.left == 0 && Md5::from_bytes(digest.finalize_reset().into()) != *md5 {
+                let text = format!(
+                    "content {object} is damaged: it does not have the MD5 it was stored with"
+                );
+                crate::report::notice(&text);
+                return Err(io::Error::other(text));
+            }
+        }
+        Ok(Bytes::from(chunk))
+    }
 }

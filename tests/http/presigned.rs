@@ -507,3 +507,64 @@ fn parts_of_content_can_be_asked_for() {
         405
     );
 }
+
+#[test]
+fn content_damaged_on_disk_is_never_given_out_whole() {
+    let server = Server::start();
+    let gz = gzip(
+        &(0..60_000_u32)
+            .flat_map(u32::to_le_bytes)
+            .collect::<Vec<_>>(),
+    );
+    store(&server, "b", &gz, None);
+    let path = &server.content_files()[0].0;
+    for at in [0, gz.len() / 2, gz.len() - 1] {
+        let mut damaged = gz.clone();
+        damaged[at] ^= 1;
+        std::fs::write(path, damaged).expect("the file can be damaged");
+        let got = Command::new(env!("CARGO_BIN_EXE_g3n"))
+            .args([
+                "mrs",
+                "get",
+                "--profile",
+                "dev",
+                "--container",
+                "blobs",
+                "--record-id",
+                "b",
+                "--out",
+                "/dev/null",
+                "--config",
+            ])
+            .arg(&server.config_file)
+            .output()
+            .expect("g3n runs");
+        assert!(!got.status.success(), "byte {at}");
+        let url = get(&server, "b", &[]).data()["download"]["url"]
+            .as_str()
+            .expect("a url")
+            .to_owned();
+        let address = server.base_url.strip_prefix("http://").expect("an address");
+        let mut stream = TcpStream::connect(address).expect("the server listens");
+        let path = url
+            .strip_prefix(&server.base_url)
+            .expect("a url of this server");
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        )
+        .expect("sent");
+        let mut answer = Vec::new();
+        // What came until the end of the connection counts, however it ended.
+        let _: std::io::Result<usize> = stream.read_to_end(&mut answer);
+        let head = answer
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .expect("a head")
+            + 4;
+        assert!(
+            answer.len() - head < gz.len(),
+            "byte {at}: the end is held back"
+        );
+    }
+}
