@@ -1,6 +1,7 @@
 //! What was answered as done stays done: killed processes, failing disks, syncs before answers, flat memory.
 
 mod faults;
+mod flips;
 mod kill;
 mod memory;
 mod order;
