@@ -14,9 +14,8 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
 use super::record::{self, Decision};
 use super::{AddressBook, Answer, Carried, Carry, ContainerKey, Desk, Refused};
 use crate::clock::Stopwatch;
-use crate::domain::container::ContainerEvent;
 use crate::domain::record::Slot;
-use crate::domain::{Event, RecordId, Rejection, StreamId};
+use crate::domain::{RecordId, Rejection, StreamId};
 use crate::journal::{Append, Outcome, Version};
 
 /// How often a command is decided again because a stream had moved, before the caller is told to come back.
@@ -157,6 +156,12 @@ impl ContainerActor {
         if job.carry.idempotency.is_none() {
             return self.finish(job, Err(rejection.into()), context);
         }
+        let now = self.desk.clock.now();
+        let events = match record::remember(&rejection, &job.carry, now) {
+            Ok(events) if !events.is_empty() => events,
+            Ok(_) => return self.finish(job, Err(rejection.into()), context),
+            Err(rejection) => return self.finish(job, Err(rejection.into()), context),
+        };
         let (org, container) = &self.container;
         let stream = StreamId::container(org, container);
         let expected = match self.own_version {
@@ -173,12 +178,10 @@ impl ContainerActor {
             stream,
             expected,
             guards: Vec::new(),
-            events: vec![Event::Container(ContainerEvent::RefusalRemembered {
-                rejection: rejection.clone(),
-            })],
+            events,
             payload: None,
             idempotency: job.carry.idempotency.clone(),
-            origin: record::origin(&job.carry, self.desk.clock.now()),
+            origin: record::origin(&job.carry, now),
         };
         self.hand_over(job, append, Handed::Refusal(rejection), context);
     }

@@ -1,7 +1,10 @@
 //! Carrying out a record's commands: load, decide, make the append, find a first answer.
 
 use super::{Answer, Carried, Carry, Desk, Refused};
-use crate::domain::container::{ContainerEvent, IDEMPOTENCY_WINDOW_MS, Idempotency};
+use crate::domain::container::{
+    Container, ContainerCommand, ContainerDecider, ContainerEvent, IDEMPOTENCY_WINDOW_MS,
+    Idempotency,
+};
 use crate::domain::record::{Record, RecordCommand, RecordDecider, RecordKey, Slot};
 use crate::domain::{
     Context, Decider, ErrorTag, Event, Occurrence, Rejection, StreamId, Timestamp,
@@ -79,6 +82,23 @@ pub(super) fn decide(
         origin: origin(carry, now),
     };
     Decision::Append { append, slot }
+}
+
+/// The events that remember a refusal; none when it is one of the moment.
+pub(super) fn remember(
+    rejection: &Rejection,
+    carry: &Carry,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    let command = ContainerCommand::RememberRefusal {
+        rejection: rejection.clone(),
+    };
+    let context = Context {
+        now,
+        by: carry.by.clone(),
+    };
+    let events = ContainerDecider::decide(&Container::default(), &command, &context)?;
+    Ok(events.into_iter().map(Event::Container).collect())
 }
 
 pub(super) fn origin(carry: &Carry, at: Timestamp) -> Origin {
