@@ -205,6 +205,7 @@ settings! {
     }
     mrs (Mrs, "The record routes.") {
         upload_url_seconds: u64 = 900, 1..=86_400, "How long an upload url works.";
+        complete_grace_seconds: u64 = 3_600, 0..=86_400, "How long after its upload url a content token still completes, so that an upload begun in time can end.";
         download_url_seconds: u64 = 900, 1..=86_400, "How long a download url works.";
         uploads_max: usize = 16, 1..=1_024, "Uploads at once; past it callers get 429.";
         sweep_seconds: u64 = 60, 1..=86_400, "How long the sweep of due records sleeps at most; it wakes at each due time anyway.";

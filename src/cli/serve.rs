@@ -85,6 +85,7 @@ impl ServeArgs {
             sweep_seconds: settings.mrs.sweep_seconds,
             mrs: MrsSettings {
                 upload_url_seconds: settings.mrs.upload_url_seconds,
+                complete_grace_seconds: settings.mrs.complete_grace_seconds,
                 download_url_seconds: settings.mrs.download_url_seconds,
             },
         }

@@ -27,6 +27,8 @@ use crate::projections::Store;
 pub struct MrsSettings {
     /// How long an upload url works.
     pub upload_url_seconds: u64,
+    /// How long after its upload url a content token still completes.
+    pub complete_grace_seconds: u64,
     /// How long a download url works.
     pub download_url_seconds: u64,
 }

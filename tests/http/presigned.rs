@@ -568,3 +568,28 @@ fn content_damaged_on_disk_is_never_given_out_whole() {
         );
     }
 }
+
+#[test]
+fn a_content_token_expires() {
+    let server = Server::start_with(&[
+        "--set",
+        "mrs.upload_url_seconds=1",
+        "--set",
+        "mrs.complete_grace_seconds=0",
+    ]);
+    let gz = gzip(b"content");
+    let (size, md5) = (gz.len() as u64, md5(&gz));
+    let put = presign(&server, "b", size, &md5, None);
+    assert_eq!(
+        complete(&server, "b", &put["content_token"], size, &md5)
+            .refusal()
+            .1,
+        "md5-missing"
+    );
+    crate::support::eventually("the token expires", || {
+        complete(&server, "b", &put["content_token"], size, &md5)
+            .refusal()
+            .1
+            == "invalid-content-token"
+    });
+}

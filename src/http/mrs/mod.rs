@@ -73,16 +73,13 @@ impl Upload {
 impl Download {
     fn of(house: &House, org: &OrgCode, content: &Content, object_id: uuid::Uuid) -> Self {
         let seconds = house.mrs.download_url_seconds;
-        let lifetime_ms = i64::try_from(seconds)
-            .unwrap_or(i64::MAX)
-            .saturating_mul(1_000);
         let grant = DownloadGrant {
             org: org.clone(),
             object_id,
             content_type: content.content_type.clone(),
             size: content.size,
             md5: content.md5,
-            expires_at: house.clock.now().plus_millis(lifetime_ms),
+            expires_at: house.clock.now().plus_millis(millis(seconds)),
         };
         let token = house.signer.seal(Purpose::DownloadUrl, &grant);
         Self {
@@ -191,6 +188,13 @@ fn add_member(object: &mut Vec<u8>, name: &str, json: &[u8]) {
         object.extend_from_slice(json);
         object.push(b'}');
     }
+}
+
+/// Seconds of a setting as milliseconds.
+fn millis(seconds: u64) -> i64 {
+    i64::try_from(seconds)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(1_000)
 }
 
 /// A required MD5 field.

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::{Admitted, Subject, Upload, add_member, carry, content_md5};
+use super::{Admitted, Subject, Upload, add_member, carry, content_md5, millis};
 use crate::clock;
 use crate::content::sign::{ContentToken, Purpose, UploadGrant};
 use crate::domain::container::Idempotency;
@@ -20,8 +20,6 @@ use crate::http::identity::Intent;
 use crate::http::input::{self, RevisionIn, change_request};
 use crate::http::server::House;
 
-/// How long after its upload url a content token still completes, so that an upload begun in time can end.
-const COMPLETE_GRACE_MS: i64 = 60 * 60 * 1_000;
 /// Longest media type taken.
 const CONTENT_TYPE_CHARS_MAX: usize = 255;
 /// Longest idempotency key (MRS overview: "ASCII <= 128").
@@ -157,7 +155,9 @@ fn answer(house: &House, key: &RecordKey, record: &Record) -> Result<Reply, Refu
         let token = ContentToken {
             key: key.clone(),
             object_id,
-            expires_at: upload.expires_at.plus_millis(COMPLETE_GRACE_MS),
+            expires_at: upload
+                .expires_at
+                .plus_millis(millis(house.mrs.complete_grace_seconds)),
         };
         let token = house.signer.seal(Purpose::ContentToken, &token);
         let upload = Reply::of(&Upload::of(house, &grant))?.data;
@@ -301,15 +301,15 @@ fn upload_content(
         }
         Some(size) => size,
     };
-    let lifetime_ms = i64::try_from(house.mrs.upload_url_seconds)
-        .unwrap_or(i64::MAX)
-        .saturating_mul(1_000);
     Ok(NewContent::Upload {
         content_type: content_type.to_owned(),
         size,
         md5,
         object_id: clock::random_uuid(),
-        expires_at: house.clock.now().plus_millis(lifetime_ms),
+        expires_at: house
+            .clock
+            .now()
+            .plus_millis(millis(house.mrs.upload_url_seconds)),
     })
 }
 
