@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# Installs the programs that the tests call and that are missing: strace, gzip and python3.
+# Installs the programs that the tests call and that are missing.
 set -euo pipefail
 
 missing=()
-for tool in strace gzip python3; do
-  command -v "$tool" >/dev/null || missing+=("$tool")
+for tool in strace gzip python3 pkill; do
+  command -v "$tool" >/dev/null && continue
+  case $tool in
+    pkill) missing+=(procps) ;;
+    *) missing+=("$tool") ;;
+  esac
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
