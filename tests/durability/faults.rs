@@ -105,3 +105,62 @@ fn a_single_failed_sync_is_not_retried_as_if_nothing_had_happened() {
 fn a_full_disk_is_never_answered_as_done() {
     a_failing_disk("pwrite64:error=ENOSPC:when=4+");
 }
+
+/// What a power cut may leave of an upload that was not answered: any part of its bytes, or its directory alone.
+#[test]
+fn what_a_cut_leaves_of_an_upload_is_cleared_and_it_can_be_sent_again() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let dir = scratch.path().join("data");
+    let gz = Command::new("sh")
+        .args(["-c", "seq 1 2000 | gzip -c"])
+        .output()
+        .expect("gzip runs")
+        .stdout;
+    let md5 = metarecord::domain::Md5::of(&gz).to_string();
+    let mut server = Server::start_in(&dir, &["--set", "http.public_url=http://x"]);
+    let presign = json!({"orgcode": "demo", "container": "blobs", "record_id": "b", "content_type": "text/plain",
+        "size": gz.len(), "content_md5": md5, "idempotency_key": "k"});
+    let put = server.post("/mrs/record", &presign).data();
+    let path = put["upload"]["url"]
+        .as_str()
+        .and_then(|url| url.strip_prefix("http://x"))
+        .expect("a url")
+        .to_owned();
+    for part in (0..=gz.len()).step_by(gz.len() / 20) {
+        server.end("KILL");
+        let left = dir.join("content/tmp").join(format!("left-{part}"));
+        std::fs::write(&left, &gz[..part]).expect("left behind");
+        std::fs::create_dir_all(dir.join(format!("content/DEMO/{:02x}", part % 256)))
+            .expect("left behind");
+        server = Server::start_in(&dir, &["--set", "http.public_url=http://x"]);
+        assert!(!left.exists(), "what {part} bytes left is cleared");
+        let pending = server.get(
+            "/mrs/record",
+            &[
+                ("orgcode", "demo"),
+                ("container", "blobs"),
+                ("record_id", "b"),
+            ],
+        );
+        assert_eq!(
+            pending.refusal().1,
+            "invalid-state",
+            "nothing counts as content that was not completed"
+        );
+    }
+    assert_eq!(
+        server
+            .put_url(&format!("{}{path}", server.base_url), &[], &gz)
+            .status,
+        200
+    );
+    // Answered, and then the process is gone at once: the object is there.
+    server.end("KILL");
+    let server = Server::start_in(&dir, &["--set", "http.public_url=http://x"]);
+    let complete = json!({"orgcode": "demo", "container": "blobs", "record_id": "b", "content_token": put["content_token"],
+        "size": gz.len(), "content_md5": md5});
+    assert_eq!(
+        server.post("/mrs/record/complete", &complete).data()["status"],
+        "active"
+    );
+}
