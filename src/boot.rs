@@ -13,6 +13,7 @@ use crate::content::ContentError;
 use crate::content::local::LocalStore;
 use crate::content::sign::{KeyError, Signer};
 use crate::development::{self, Seeded};
+use crate::disk::RealDisk;
 use crate::http::server::{Door, DoorLimits, House, MrsSettings};
 use crate::http::{operator, presigned, server};
 use crate::journal::sled::{Options as JournalOptions, SledJournal};
@@ -146,7 +147,7 @@ async fn run(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootEr
         "" => base_url.clone(),
         url => url.to_owned(),
     };
-    let content = Arc::new(LocalStore::open(&directory.content())?);
+    let content = Arc::new(LocalStore::open(Arc::new(RealDisk), &directory.content())?);
     let gateway_server = {
         let (door, content, signer) = (door.clone(), content.clone(), signer.clone());
         let uploads_max = options.uploads_max;

@@ -33,6 +33,7 @@ pub mod config;
 pub mod content;
 pub mod development;
 pub mod directory;
+pub mod disk;
 pub mod domain;
 pub mod http;
 pub mod journal;

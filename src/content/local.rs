@@ -3,53 +3,116 @@
 //! An upload is written to `content/tmp/`, synced, renamed into its place, and the directory is synced: a crash leaves
 //! at most a temporary file, which the next open removes.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
 use super::check::Check;
 use super::{ContentError, ContentStore, ObjectName, Promise, Receiving};
 use crate::clock::random_uuid;
+use crate::disk::{Disk, DiskFile};
 use crate::domain::OrgCode;
 
 /// Lower-case, so that it can never be an org's directory.
 const TEMPORARY: &str = "tmp";
 
 /// Objects in the files of a directory.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LocalStore {
+    disk: Arc<dyn Disk>,
     root: PathBuf,
+    /// Directories whose names this process has made durable. That one is there is not enough: who made it may have
+    /// been killed, or be about to sync it.
+    durable: Arc<Mutex<HashMap<OrgCode, Shelves>>>,
 }
+
+/// Which of an org's 256 directories have durable names, a bit each. The org's own has one when it is in the map.
+type Shelves = [u64; 4];
 
 impl LocalStore {
     /// Opens a directory, making it when it is not there, and removes what unfinished uploads left.
     ///
     /// # Errors
     /// The disk's.
-    pub fn open(root: &Path) -> Result<Self, ContentError> {
+    pub fn open(disk: Arc<dyn Disk>, root: &Path) -> Result<Self, ContentError> {
+        let store = Self {
+            disk,
+            root: root.to_owned(),
+            durable: Arc::default(),
+        };
         let temporary = root.join(TEMPORARY);
-        fs::create_dir_all(&temporary).map_err(|source| io_error("make", &temporary, source))?;
+        fs::create_dir_all(root).map_err(|source| io_error("make", root, source))?;
+        store.make_directory(&temporary)?;
+        store.sync(root)?;
         let left =
             fs::read_dir(&temporary).map_err(|source| io_error("read", &temporary, source))?;
         for file in left.flatten() {
-            fs::remove_file(file.path())
-                .map_err(|source| io_error("remove", &file.path(), source))?;
+            let removed = store.disk.remove(&file.path());
+            removed.map_err(|source| io_error("remove", &file.path(), source))?;
         }
-        sync_directory(root)?;
-        Ok(Self {
-            root: root.to_owned(),
-        })
+        Ok(store)
+    }
+
+    fn org_directory(&self, org: &OrgCode) -> PathBuf {
+        self.root.join(org.as_str())
+    }
+
+    /// The directory of an object's file.
+    fn shelf(&self, object: &ObjectName) -> PathBuf {
+        let number = shelf_number(object);
+        self.org_directory(&object.org)
+            .join(format!("{number:02x}"))
     }
 
     fn path(&self, object: &ObjectName) -> PathBuf {
-        let id = object.object_id.simple().to_string();
-        let mut path = self.root.join(object.org.as_str());
-        path.push(&id[..2]);
-        path.push(format!("{id}.gz"));
-        path
+        let name = format!("{}.gz", object.object_id.simple());
+        self.shelf(object).join(name)
     }
+
+    /// Sees to it that the directory of an object's file is there and durable.
+    fn make_shelf(&self, object: &ObjectName) -> Result<(), ContentError> {
+        let number = shelf_number(object);
+        let (word, bit) = (usize::from(number / 64), 1_u64 << (number % 64));
+        let known = self.durable().get(&object.org).copied();
+        if known.is_some_and(|shelves| shelves[word] & bit != 0) {
+            return Ok(());
+        }
+        let org = self.org_directory(&object.org);
+        if known.is_none() {
+            self.make_directory(&org)?;
+            self.sync(&self.root)?;
+        }
+        self.make_directory(&self.shelf(object))?;
+        self.sync(&org)?;
+        self.durable().entry(object.org.clone()).or_default()[word] |= bit;
+        Ok(())
+    }
+
+    fn make_directory(&self, directory: &Path) -> Result<(), ContentError> {
+        match self.disk.create_dir(directory) {
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                Err(io_error("make", directory, source))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn sync(&self, directory: &Path) -> Result<(), ContentError> {
+        let synced = self.disk.sync_dir(directory);
+        synced.map_err(|source| io_error("sync", directory, source))
+    }
+
+    fn durable(&self) -> MutexGuard<'_, HashMap<OrgCode, Shelves>> {
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn shelf_number(object: &ObjectName) -> u8 {
+    object.object_id.as_bytes()[0]
 }
 
 impl ContentStore for LocalStore {
@@ -62,13 +125,14 @@ impl ContentStore for LocalStore {
             .root
             .join(TEMPORARY)
             .join(random_uuid().simple().to_string());
-        let file =
-            File::create_new(&temporary).map_err(|source| io_error("make", &temporary, source))?;
+        let file = self.disk.create(&temporary);
+        let file = file.map_err(|source| io_error("make", &temporary, source))?;
         Ok(Box::new(Upload {
             file,
-            temporary: Temporary(temporary),
-            place: self.path(object),
-            root: self.root.clone(),
+            written: 0,
+            temporary: Temporary(Arc::clone(&self.disk), temporary),
+            object: object.clone(),
+            store: self.clone(),
             check: Check::new(promise),
         }))
     }
@@ -99,14 +163,14 @@ impl ContentStore for LocalStore {
 
     fn remove(&self, object: &ObjectName) -> Result<(), ContentError> {
         let path = self.path(object);
-        match fs::remove_file(&path) {
-            Ok(()) => sync_parent(&path),
+        match self.disk.remove(&path) {
+            Ok(()) => self.sync(&self.shelf(object)),
             Err(source) => absent_or::<()>("remove", &path, source).map(|_| ()),
         }
     }
 
     fn list(&self, org: &OrgCode) -> Result<Vec<Uuid>, ContentError> {
-        let directory = self.root.join(org.as_str());
+        let directory = self.org_directory(org);
         let mut found = Vec::new();
         let shelves = match fs::read_dir(&directory) {
             Ok(shelves) => shelves,
@@ -132,74 +196,43 @@ impl ContentStore for LocalStore {
 
 /// An upload being written. Its temporary file goes with it, whatever happens.
 struct Upload {
-    file: File,
+    file: Box<dyn DiskFile>,
+    written: u64,
     temporary: Temporary,
-    place: PathBuf,
-    root: PathBuf,
+    object: ObjectName,
+    store: LocalStore,
     check: Check,
 }
 
-struct Temporary(PathBuf);
+struct Temporary(Arc<dyn Disk>, PathBuf);
 
 impl Drop for Temporary {
     fn drop(&mut self) {
         // Once renamed it is not there; if it cannot be removed now, the next open does.
-        let _: io::Result<()> = fs::remove_file(&self.0);
+        let _: io::Result<()> = self.0.remove(&self.1);
     }
 }
 
 impl Receiving for Upload {
     fn take(&mut self, bytes: &[u8]) -> Result<(), ContentError> {
         self.check.take(bytes)?;
-        let path = &self.temporary.0;
-        self.file
-            .write_all(bytes)
-            .map_err(|source| io_error("write", path, source))
+        let written = self.file.write_at(self.written, bytes);
+        written.map_err(|source| io_error("write", &self.temporary.1, source))?;
+        self.written += bytes.len() as u64;
+        Ok(())
     }
 
-    fn keep(self: Box<Self>) -> Result<(), ContentError> {
-        let Self {
-            file,
-            temporary,
-            place,
-            root,
-            check,
-        } = *self;
-        check.finish()?;
-        file.sync_all()
-            .map_err(|source| io_error("sync", &temporary.0, source))?;
-        if let Some(shelf) = place.parent() {
-            make_synced(&root, shelf)?;
-        }
-        fs::rename(&temporary.0, &place)
-            .map_err(|source| io_error("move", &temporary.0, source))?;
-        sync_parent(&place)
+    fn keep(mut self: Box<Self>) -> Result<(), ContentError> {
+        let temporary = &self.temporary.1;
+        self.check.finish()?;
+        let synced = self.file.sync();
+        synced.map_err(|source| io_error("sync", temporary, source))?;
+        self.store.make_shelf(&self.object)?;
+        let place = self.store.path(&self.object);
+        let renamed = self.store.disk.rename(temporary, &place);
+        renamed.map_err(|source| io_error("move", temporary, source))?;
+        self.store.sync(&self.store.shelf(&self.object))
     }
-}
-
-/// Makes a directory and those above it, and syncs what each was made in, up to the root.
-fn make_synced(root: &Path, directory: &Path) -> Result<(), ContentError> {
-    if directory.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = directory.parent().filter(|parent| parent.starts_with(root)) {
-        make_synced(root, parent)?;
-    }
-    match fs::create_dir(directory) {
-        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
-            Err(io_error("make", directory, source))
-        }
-        Ok(()) | Err(_) => sync_parent(directory),
-    }
-}
-
-fn sync_parent(path: &Path) -> Result<(), ContentError> {
-    path.parent().map_or(Ok(()), sync_directory)
-}
-
-fn sync_directory(directory: &Path) -> Result<(), ContentError> {
-    let sync = || File::open(directory)?.sync_all();
-    sync().map_err(|source| io_error("sync", directory, source))
 }
 
 fn absent_or<T>(

@@ -9,7 +9,6 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 
 use super::catch_up::{CatchUp, Progress};
-use super::disk::{Disk, RealDisk};
 use super::entry::Line;
 use super::log::{Chain, CommitLog, End, Left, Opened};
 use super::scan::{Scanner, Step};
@@ -19,6 +18,7 @@ use super::state::{self, State};
 use super::writer::{Index, Queue, Shared, Writer};
 use super::{Append, Entry, Head, Health, Journal, JournalError, Pending, Position, Sink, Version};
 use crate::clock::Clock;
+use crate::disk::{Disk, RealDisk};
 use crate::domain::StreamId;
 
 /// The file whose lock keeps a second process out.

@@ -7,12 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::disk::{Disk, SegmentFile};
 use super::entry::{Hash, NO_HASH};
 use super::scan::{Found, Scanner, Step};
 use super::seal::Sealer;
 use super::segment::{Listed, Segments, damaged, failed, list, plain_name, sealed_name};
 use super::{JournalError, Position};
+use crate::disk::{Disk, DiskFile};
 use crate::domain::Timestamp;
 
 /// Bytes written again at a time while the last group is made durable.
@@ -22,7 +22,7 @@ const REWRITE_BYTES: usize = 1024 * 1024;
 pub(crate) struct CommitLog {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    file: Box<dyn SegmentFile>,
+    file: Box<dyn DiskFile>,
     first: Position,
     length: u64,
     segment_bytes: u64,
@@ -99,7 +99,7 @@ impl CommitLog {
                     Some(first),
                 )
             }
-            None => (Box::new(Nothing) as Box<dyn SegmentFile>, None),
+            None => (Box::new(Nothing) as Box<dyn DiskFile>, None),
         };
         if tail.base.is_none() {
             tail.end = match before.last() {
@@ -293,7 +293,7 @@ fn read_tail(
 /// Cuts off what is torn. After a crash the last group is written again in place and synced: it may have been read
 /// back from memory although an earlier sync of it failed, and would then never reach the disk.
 fn make_durable(
-    file: &mut dyn SegmentFile,
+    file: &mut dyn DiskFile,
     segments: &Segments,
     first: Position,
     (left, cut, tail): (Left, bool, &Tail),
@@ -416,7 +416,7 @@ impl Chain {
 /// Stands in until a segment is created.
 struct Nothing;
 
-impl SegmentFile for Nothing {
+impl DiskFile for Nothing {
     fn write_at(&mut self, _: u64, _: &[u8]) -> std::io::Result<()> {
         Err(std::io::ErrorKind::NotConnected.into())
     }

@@ -6,7 +6,6 @@
 
 mod bgzf;
 mod catch_up;
-pub mod disk;
 mod embedded;
 pub mod entry;
 mod log;

@@ -8,9 +8,9 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::bgzf::{END, MEMBER_BYTES_MAX, Packer};
-use super::disk::Disk;
 use super::segment::{Segment, Segments, failed, plain_name, sealed_name};
 use super::{JournalError, Position};
+use crate::disk::Disk;
 
 /// Bytes packed between two writes.
 const WRITE_BYTES: usize = 1024 * 1024;

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::Disk;
 use super::segment::failed;
 use super::{Head, JournalError, Position};
+use crate::disk::Disk;
 
 /// The marker's file name.
 pub const FILE: &str = "state.json";

@@ -1,10 +1,11 @@
-//! What was answered as done stays done: killed processes, failing disks, syncs before answers, flat memory.
+//! What was answered as done stays done: killed processes, failing disks, power cuts, syncs before answers, flat memory.
 
 mod faults;
 mod flips;
 mod kill;
 mod memory;
 mod order;
+mod power;
 
 use std::path::Path;
 use std::process::Command;

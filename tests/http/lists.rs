@@ -5,18 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::support::Server;
-
-/// A small generator of its own, so that a run can be repeated.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-}
+use crate::support::dice::Dice;
 
 /// What the test believes of a record.
 #[derive(Debug)]
@@ -32,14 +21,14 @@ const CCCODES: [&str; 2] = ["AAAA-AAAA-AAAA", "BBBB-BBBB-BBBB"];
 const TAGS: [&str; 4] = ["RED", "GREEN", "BLUE", "R"];
 
 fn fill(server: &Server) -> Vec<Model> {
-    let mut dice = Dice(0x5eed);
+    let mut dice = Dice::new(0x5eed);
     let mut models = Vec::new();
     for number in 0..150 {
-        let container = format!("c{}", dice.roll(5));
-        let record_id = format!("{}-{number}", ["a", "ab", "b", "B"][dice.roll(4) as usize]);
-        let cccode = CCCODES.get(dice.roll(3) as usize).copied();
-        let tags: Vec<_> = TAGS.into_iter().filter(|_| dice.roll(2) == 0).collect();
-        let status = ["active", "active", "pending_upload", "doomed"][dice.roll(4) as usize];
+        let container = format!("c{}", dice.below(5));
+        let record_id = format!("{}-{number}", ["a", "ab", "b", "B"][dice.below(4) as usize]);
+        let cccode = CCCODES.get(dice.below(3) as usize).copied();
+        let tags: Vec<_> = TAGS.into_iter().filter(|_| dice.below(2) == 0).collect();
+        let status = ["active", "active", "pending_upload", "doomed"][dice.below(4) as usize];
         let mut body = json!({"orgcode": "demo", "container": container, "record_id": record_id, "tags": tags});
         if let Some(cccode) = cccode {
             body["cccode"] = json!(cccode);
@@ -239,7 +228,7 @@ fn a_token_works_only_as_it_was_given_and_with_its_own_filters() {
 #[test]
 fn what_stands_throughout_is_shown_once_while_records_come_and_go() {
     let server = Server::start();
-    let mut dice = Dice(7);
+    let mut dice = Dice::new(7);
     for number in 0..60 {
         server.put_inline("notes", &format!("k-{number:03}"), &json!(number), &["t"]);
     }
@@ -263,7 +252,7 @@ fn what_stands_throughout_is_shown_once_while_records_come_and_go() {
         }
         server.put_inline(
             "notes",
-            &format!("k-{:03}-new{}", dice.roll(60), seen.len()),
+            &format!("k-{:03}-new{}", dice.below(60), seen.len()),
             &json!(0),
             &["t"],
         );

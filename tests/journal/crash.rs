@@ -1,8 +1,7 @@
-//! Killed processes and power cuts: nothing acknowledged is missing, and the journal opens again.
+//! Killed processes: nothing acknowledged is missing, and the journal opens again.
 
 use std::fs;
 use std::io::Write;
-use std::sync::Arc;
 
 use metarecord::clock::Clock;
 use metarecord::domain::Timestamp;
@@ -11,10 +10,9 @@ use metarecord::journal::sled::SledJournal;
 use metarecord::journal::verify::verify;
 use metarecord::journal::{Journal, Outcome};
 
-use super::disk::{RecordingDisk, Step, cut_power};
 use super::support::{
-    Dice, all, append, clock, copy, done, files, open, outcome, power_was_cut, small_segments,
-    stream, try_open, wait_until_sealed, with_payload,
+    all, append, clock, copy, done, files, open, outcome, power_was_cut, small_segments, stream,
+    try_open, wait_until_sealed, with_payload,
 };
 
 #[test]
@@ -267,73 +265,6 @@ fn a_process_killed_while_it_works_leaves_a_journal_that_opens() {
         };
         assert!(copy.head().position >= position);
         assert_eq!(all(&copy).len() as u64, copy.head().position);
-    }
-}
-
-/// Appends in groups under a recording disk, with a reopen in the middle.
-fn recorded() -> Vec<Step> {
-    let dir = tempfile::tempdir().unwrap();
-    let disk = RecordingDisk::default();
-    let mut options = small_segments(24 * 1024);
-    options.disk = Arc::new(disk.clone());
-    let mut dice = Dice::new(7);
-    let mut version = 0;
-    for _ in 0..2 {
-        let (journal, _) = try_open(dir.path(), options.clone()).unwrap();
-        for _ in 0..25 {
-            let group: Vec<_> = (0..=dice.below(8))
-                .map(|_| {
-                    let size = [0, 10, 3000, 9000][dice.below(4) as usize];
-                    let payload: Vec<u8> = (0..size).map(|_| dice.below(256) as u8).collect();
-                    version += 1;
-                    journal.append(with_payload("a", version - 1, &payload))
-                })
-                .collect();
-            for pending in group {
-                match outcome(pending) {
-                    Outcome::Appended { position, .. } => disk.acknowledged(position),
-                    other => panic!("{other:?}"),
-                }
-            }
-        }
-    }
-    disk.steps()
-}
-
-#[test]
-fn a_power_cut_takes_nothing_back_that_was_acknowledged() {
-    let steps = recorded();
-    let cuts = 240;
-    for seed in 0..cuts {
-        let mut dice = Dice::new(seed + 1);
-        let at = match seed {
-            0 => steps.len(),
-            _ => dice.below(steps.len() as u64 + 1) as usize,
-        };
-        let dir = tempfile::tempdir().unwrap();
-        let acknowledged = cut_power(&steps[..at], dir.path(), &mut dice);
-        let marker = dir.path().join("state.json");
-        let clean = fs::read_to_string(&marker).is_ok_and(|text| text.contains("\"clean\":true"));
-        if marker.exists() && !clean {
-            power_was_cut(dir.path());
-        }
-        let opened = try_open(dir.path(), small_segments(24 * 1024));
-        let (journal, _) = opened.unwrap_or_else(|error| {
-            panic!("seed {seed}, cut at step {at}: it does not open: {error}")
-        });
-        let head = journal.head().position;
-        assert!(
-            head >= acknowledged,
-            "seed {seed}, cut at step {at}: {acknowledged} was acknowledged, {head} is left"
-        );
-        assert_eq!(all(&journal).len() as u64, head, "seed {seed}, step {at}");
-        assert_eq!(journal.version(&stream("a")).unwrap(), head, "seed {seed}");
-        done(&journal, append("a", head));
-        drop(journal);
-        if seed % 8 == 0 {
-            let report = verify(dir.path(), true, &mut |_, _| ()).unwrap();
-            assert_eq!(report.problems, [], "seed {seed}, step {at}");
-        }
     }
 }
 

@@ -9,9 +9,10 @@ use metarecord::journal::verify::{Report, verify};
 use metarecord::journal::{Entry, Journal};
 
 use super::support::{
-    Dice, all, append, clock, copy, done, files, small_segments, stream, try_open,
-    wait_until_sealed, with_payload,
+    all, append, clock, copy, done, files, small_segments, stream, try_open, wait_until_sealed,
+    with_payload,
 };
+use crate::support::dice::Dice;
 
 const SEGMENT_BYTES: u64 = 8 * 1024;
 

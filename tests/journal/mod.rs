@@ -10,4 +10,4 @@ mod disk;
 mod faults;
 mod golden;
 mod promises;
-mod support;
+pub(crate) mod support;

@@ -1,5 +1,8 @@
 //! What tests share: a real server in a process of its own, and a small way to talk to it.
 
+pub(crate) mod dice;
+pub(crate) mod power;
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

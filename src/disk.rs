@@ -1,4 +1,5 @@
-//! The few things the commit log does to the disk: a seam, so that tests can let each of them fail.
+//! The few things the commit log and the content store do to the disk: a seam, so that tests can let each of them fail,
+//! and can cut the power between any two.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -11,13 +12,13 @@ pub trait Disk: Send + Sync + 'static {
     ///
     /// # Errors
     /// The disk's.
-    fn create(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>>;
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
     /// Opens a file that is there for writing.
     ///
     /// # Errors
     /// The disk's.
-    fn open(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>>;
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
     /// Renames a file, also over one that is there.
     ///
@@ -31,6 +32,12 @@ pub trait Disk: Send + Sync + 'static {
     /// The disk's.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Makes a directory; the one it lies in is there.
+    ///
+    /// # Errors
+    /// The disk's; [`io::ErrorKind::AlreadyExists`] when it is there.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+
     /// Makes a directory's names durable.
     ///
     /// # Errors
@@ -39,7 +46,7 @@ pub trait Disk: Send + Sync + 'static {
 }
 
 /// A file being written.
-pub trait SegmentFile: Send {
+pub trait DiskFile: Send {
     /// Writes all of the bytes from an offset on.
     ///
     /// # Errors
@@ -64,11 +71,11 @@ pub trait SegmentFile: Send {
 pub struct RealDisk;
 
 impl Disk for RealDisk {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         Ok(Box::new(File::create(path)?))
     }
 
-    fn open(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         Ok(Box::new(OpenOptions::new().write(true).open(path)?))
     }
 
@@ -80,12 +87,16 @@ impl Disk for RealDisk {
         fs::remove_file(path)
     }
 
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir(dir)
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
     }
 }
 
-impl SegmentFile for File {
+impl DiskFile for File {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.write_all_at(bytes, offset)
     }
