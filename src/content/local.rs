@@ -231,7 +231,12 @@ impl Receiving for Upload {
         let place = self.store.path(&self.object);
         let renamed = self.store.disk.rename(temporary, &place);
         renamed.map_err(|source| io_error("move", temporary, source))?;
-        self.store.sync(&self.store.shelf(&self.object))
+        let durable = self.store.sync(&self.store.shelf(&self.object));
+        if durable.is_err() {
+            // Whoever looks must not take it for kept. If it stays, it is an orphan that was never answered.
+            let _: io::Result<()> = self.store.disk.remove(&place);
+        }
+        durable
     }
 }
 

@@ -1,5 +1,7 @@
-//! No answer leaves before the sync of its group returned: seen from outside, by the system calls.
+//! No answer leaves before what it says is durable: seen from outside, by the system calls.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::json;
@@ -8,146 +10,178 @@ use crate::support::Server;
 
 /// Creates sent one after the other.
 const CREATES: usize = 30;
+/// What writes, names, syncs and answers.
+const CALLS: &str =
+    "trace=write,writev,pwrite64,pwritev,sendto,sendmsg,rename,renameat,renameat2,fsync,fdatasync";
 
-/// What the trace shows, in the order in which it began or, for syncs, ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seen {
-    Entry,
-    Synced,
-    Answer,
+/// A server below strace. Dropping it ends both.
+struct Traced {
+    server: Server,
+    trace: PathBuf,
+    _scratch: tempfile::TempDir,
+}
+
+/// A system call: its text, and the lines of the trace in which it began and returned.
+#[derive(Debug)]
+struct Call {
+    text: String,
+    began: usize,
+    returned: usize,
+}
+
+impl Call {
+    /// Whether it is a call of one of these names on a file whose path holds this, and returned without an error.
+    fn is(&self, names: &[&str], path: &str) -> bool {
+        let name = self.text.split('(').next().unwrap_or_default();
+        let fine = !self.text.contains("= -1") && self.returned != usize::MAX;
+        names.contains(&name) && self.text.contains(path) && fine
+    }
+
+    fn is_answer(&self) -> bool {
+        self.text.contains("\"HTTP/1.1 200 OK")
+    }
+
+    /// Whether it had returned when another began.
+    fn before(&self, later: &Self) -> bool {
+        self.returned < later.began
+    }
+}
+
+const WRITE: &[&str] = &["write", "pwrite64"];
+const SYNC: &[&str] = &["fsync", "fdatasync"];
+const RENAME: &[&str] = &["rename", "renameat", "renameat2"];
+
+impl Traced {
+    fn start() -> Self {
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let trace = scratch.path().join("trace");
+        let mut command = Command::new("strace");
+        command.args(["-f", "-y", "-s", "64", "-e", CALLS, "-o"]);
+        command.arg(&trace);
+        let server = Server::start_by(command, &scratch.path().join("data"), &[]);
+        Self {
+            server,
+            trace,
+            _scratch: scratch,
+        }
+    }
+
+    fn read(&self) -> String {
+        std::fs::read_to_string(&self.trace).expect("strace writes")
+    }
+
+    /// What was called while something was done to the server and until its end, in the order in which it began.
+    fn calls(mut self, work: impl FnOnce(&Server)) -> Vec<Call> {
+        let from = self.read().len();
+        work(&self.server);
+        // What strace has not written yet it writes at the server's end.
+        self.server.end_below("TERM");
+        let (mut calls, mut open) = (Vec::<Call>::new(), HashMap::new());
+        for (number, line) in self.read()[from..].lines().enumerate() {
+            let Some((process, text)) = line.split_once(' ') else {
+                continue;
+            };
+            let text = text.trim_start();
+            if let Some(rest) = text.strip_prefix("<... ") {
+                if let Some(index) = open.remove(process) {
+                    let call: &mut Call = &mut calls[index];
+                    call.returned = number;
+                    call.text.push_str(rest);
+                }
+                continue;
+            }
+            let unfinished = text.ends_with("<unfinished ...>");
+            if unfinished {
+                open.insert(process.to_owned(), calls.len());
+            }
+            calls.push(Call {
+                text: text.to_owned(),
+                began: number,
+                returned: if unfinished { usize::MAX } else { number },
+            });
+        }
+        calls
+    }
 }
 
 #[test]
 fn every_answer_to_a_create_leaves_after_its_sync_returned() {
-    let scratch = tempfile::tempdir().expect("a temporary directory");
-    let trace = scratch.path().join("trace");
-    let mut command = Command::new("strace");
-    command.args([
-        "-f",
-        "-y",
-        "-s",
-        "64",
-        "-e",
-        "trace=write,writev,pwrite64,pwritev,sendto,sendmsg,fdatasync,fsync",
-        "-o",
-    ]);
-    command.arg(&trace);
-    let mut server = Server::start_by(command, &scratch.path().join("data"), &[]);
-    let from = std::fs::read_to_string(&trace)
-        .expect("strace writes")
-        .len();
-    for number in 0..CREATES {
-        server.put_inline("notes", &format!("n-{number}"), &json!(number), &[]);
-    }
-    // What strace has not written yet it writes at the server's end.
-    server.end_below("TERM");
-    let text = std::fs::read_to_string(&trace).expect("strace writes");
-    let seen: Vec<_> = text[from..].lines().filter_map(what).collect();
-    let answers = seen.iter().filter(|seen| **seen == Seen::Answer).count();
-    assert!(answers >= CREATES, "the trace shows {answers} answers");
-    let (mut durable, mut written, mut checked) = (0, 0, 0);
-    for seen in seen {
-        match seen {
-            Seen::Entry => written += 1,
-            Seen::Synced => durable = written,
-            Seen::Answer => {
-                checked += 1;
-                assert!(
-                    durable >= checked,
-                    "answer {checked} left when {durable} entries were durable"
-                );
-            }
+    let calls = Traced::start().calls(|server| {
+        for number in 0..CREATES {
+            server.put_inline("notes", &format!("n-{number}"), &json!(number), &[]);
         }
+    });
+    let syncs: Vec<_> = calls
+        .iter()
+        .filter(|call| call.is(SYNC, ".jsonl>"))
+        .collect();
+    let answers: Vec<_> = calls.iter().filter(|call| call.is_answer()).collect();
+    assert!(answers.len() >= CREATES, "the trace shows {answers:?}");
+    for (number, answer) in answers.into_iter().enumerate().take(CREATES) {
+        let entries = calls.iter().filter(|call| call.is(WRITE, ".jsonl>"));
+        let durable = entries.filter(|entry| {
+            let mut syncs = syncs.iter();
+            syncs.any(|sync| entry.before(sync) && sync.before(answer))
+        });
+        let durable = durable.count();
+        assert!(
+            durable > number,
+            "answer {} left when {durable} entries were durable",
+            number + 1
+        );
     }
 }
-
-/// A line of the trace: `1234 write(7</dir/journal/000.jsonl>, "...", 99) = 99`, or its two halves when it was
-/// interrupted; a sync counts when it returned.
-fn what(line: &str) -> Option<Seen> {
-    let call = line.split_once(' ')?.1.trim_start();
-    if call.contains(".jsonl>") && call.starts_with("fdatasync(") && call.ends_with("= 0") {
-        return Some(Seen::Synced);
-    }
-    // Only the writing thread syncs data, so the end of an interrupted call is the segment's.
-    if call.starts_with("<... fdatasync resumed>") && call.ends_with("= 0") {
-        return Some(Seen::Synced);
-    }
-    if call.contains(".jsonl>") && (call.starts_with("write(") || call.starts_with("pwrite64(")) {
-        return Some(Seen::Entry);
-    }
-    (call.contains("\"HTTP/1.1 200 OK")).then_some(Seen::Answer)
-}
-
-/// The steps by which an upload becomes durable, in the order in which they must return.
-const STEPS: [&str; 4] = [
-    "the bytes are synced",
-    "the file is in its place",
-    "its directory is synced",
-    "the answer leaves",
-];
 
 #[test]
 fn an_upload_is_answered_only_when_its_bytes_its_name_and_its_directory_are_durable() {
-    let scratch = tempfile::tempdir().expect("a temporary directory");
-    let trace = scratch.path().join("trace");
-    let mut command = Command::new("strace");
-    command.args([
-        "-f",
-        "-y",
-        "-s",
-        "64",
-        "-e",
-        "trace=rename,renameat,renameat2,fsync,write,writev,sendto,sendmsg",
-        "-o",
-    ]);
-    command.arg(&trace);
-    let mut server = Server::start_by(command, &scratch.path().join("data"), &[]);
     let gz = gzip();
-    let md5 = metarecord::domain::Md5::of(&gz).to_string();
-    let body = json!({"orgcode": "demo", "container": "blobs", "record_id": "b", "content_type": "text/plain", "size": gz.len(), "content_md5": md5});
-    let put = server.post("/mrs/record", &body).data();
-    let from = std::fs::read_to_string(&trace)
-        .expect("strace writes")
-        .len();
-    assert_eq!(
-        server
-            .put_url(put["upload"]["url"].as_str().expect("a url"), &[], &gz)
-            .status,
-        200
+    let calls = Traced::start().calls(|server| {
+        let md5 = metarecord::domain::Md5::of(&gz).to_string();
+        let body = json!({"orgcode": "demo", "container": "blobs", "record_id": "b", "content_type": "text/plain",
+            "size": gz.len(), "content_md5": md5});
+        let put = server.post("/mrs/record", &body).data();
+        let url = put["upload"]["url"].as_str().expect("a url").to_owned();
+        assert_eq!(server.put_url(&url, &[], &gz).status, 200);
+    });
+    let find = |what: &str, wanted: &dyn Fn(&Call) -> bool| {
+        let found = calls.iter().find(|call| wanted(call));
+        found.unwrap_or_else(|| panic!("the trace does not show that {what}"))
+    };
+    let answer = calls.iter().filter(|call| call.is_answer()).nth(1);
+    let answer = answer.expect("the put and the upload are answered");
+    let synced = find("the bytes are synced", &|call| {
+        call.is(SYNC, "/content/tmp/")
+    });
+    let renamed = find("the file goes to its place, its bytes durable", &|call| {
+        call.is(RENAME, "/content/tmp/") && synced.before(call)
+    });
+    find(
+        "its directory is synced, and then it is answered",
+        &|call| call.is(SYNC, "/content/DEMO/") && renamed.before(call) && call.before(answer),
     );
-    server.end_below("TERM");
-    let text = std::fs::read_to_string(&trace).expect("strace writes");
-    let mut reached = 0;
-    for line in text[from..].lines() {
-        let call = line
-            .split_once(' ')
-            .map_or("", |(_, call)| call.trim_start());
-        let done = call.ends_with("= 0");
-        let step = match call {
-            _ if call.starts_with("fsync(") && call.contains("/content/tmp/") && done => 1,
-            _ if call.starts_with("rename") && call.contains("/content/tmp/") && done => 2,
-            _ if call.starts_with("fsync(")
-                && call.contains("/content/DEMO/")
-                && done
-                && reached >= 2 =>
-            {
-                3
-            }
-            _ if call.contains("\"HTTP/1.1 200 OK") => 4,
-            _ => continue,
-        };
-        assert!(
-            step <= reached + 1,
-            "{}, and before it not yet: {}",
-            STEPS[step - 1],
-            STEPS[reached.min(3)]
-        );
-        reached = reached.max(step);
-        if reached == STEPS.len() {
-            return;
-        }
-    }
-    panic!("the trace ends when {}", STEPS[reached.saturating_sub(1)]);
+}
+
+#[test]
+fn the_journal_is_marked_as_closed_only_when_its_database_is_durable() {
+    let calls = Traced::start().calls(|server| {
+        server.put_inline("notes", "n", &json!(1), &[]);
+    });
+    let marked = calls
+        .iter()
+        .rfind(|call| call.is(RENAME, "/journal/state.json"));
+    let marked = marked.expect("it is marked as closed");
+    let answered = calls
+        .iter()
+        .find(|call| call.is_answer())
+        .expect("an answer");
+    assert!(answered.before(marked));
+    let mut synced = calls
+        .iter()
+        .filter(|call| call.is(SYNC, "/journal/sled/db>"));
+    assert!(
+        synced.any(|sync| answered.before(sync) && sync.before(marked)),
+        "the database is synced at the end, and then the journal is marked"
+    );
 }
 
 fn gzip() -> Vec<u8> {

@@ -6,7 +6,7 @@
 
 mod crash;
 mod damage;
-mod disk;
+pub(crate) mod disk;
 mod faults;
 mod golden;
 mod promises;
