@@ -9,8 +9,10 @@ use crate::server::{Server, bytes_below, print_machine};
 const CONNECTIONS: usize = 256;
 /// Seconds of one slice of loading.
 const SLICE_SECONDS: f64 = 10.0;
-/// Pages timed at each end.
-const PAGES: u64 = 400;
+/// Seconds for which the pages of each end are timed.
+const PAGES_SECONDS: f64 = 2.0;
+/// Records of a page while walking.
+const WALK_LIMIT: usize = 256;
 
 pub(crate) fn run(records: u64) {
     let scratch = tempfile::tempdir().expect("a temporary directory");
@@ -41,37 +43,22 @@ pub(crate) fn run(records: u64) {
     );
     let bytes = bytes_below(server.directory()) / created;
     println!("{bytes} bytes on disk a record before the last segment is sealed");
-    let last = created - 1;
-    // The far end by prefix: the last hundred records; by tag and state: the last page of a walk is reached through a
-    // cursor, so those are timed on a container filter whose records stand last.
-    for (what, near, far) in [
-        (
-            "all",
-            String::from("status=all&prefix=r-000000"),
-            format!("status=all&prefix={}", prefix(last)),
-        ),
-        (
-            "by tag",
-            String::from("tag=ALL&prefix=r-000000"),
-            format!("tag=ALL&prefix={}", prefix(last)),
-        ),
-        (
-            "by status",
-            String::from("status=active&prefix=r-000000"),
-            format!("status=active&prefix={}", prefix(last)),
-        ),
+    for (what, filter) in [
+        ("all", ("status", "all")),
+        ("by tag", ("tag", "ALL")),
+        ("by status", ("status", "active")),
+        ("by prefix", ("prefix", "r-")),
     ] {
-        let [first, end] = [near, far].map(|filter| {
-            let make = |_: u64, request: &mut Vec<u8>| {
-                server.get(
-                    &format!("/mrs/list?orgcode=DEMO&container=big&{filter}"),
-                    request,
-                );
-            };
-            load::run(&server.address, 1, PAGES as f64 / 400.0, &make)
+        let (far_end, walked) = walk(&server, filter);
+        let (name, value) = filter;
+        let path = format!("/mrs/list?orgcode=DEMO&container=big&{name}={value}");
+        let [first, end] = [path.clone(), format!("{path}&next_token={far_end}")].map(|path| {
+            let make = |_: u64, request: &mut Vec<u8>| server.get(&path, request);
+            load::run(&server.address, 1, PAGES_SECONDS, &make)
         });
+        assert_eq!(first.errors + end.errors, 0);
         println!(
-            "page {what}: first {} us, far end {} us (median), {:.2} times (at most 1.5)",
+            "page {what}: first {} us, far end {} us (median), {:.2} times (at most 1.5); {walked} records behind it",
             first.p50_us,
             end.p50_us,
             f64::from(end.p50_us) / f64::from(first.p50_us.max(1))
@@ -96,8 +83,27 @@ pub(crate) fn run(records: u64) {
     server.stop();
 }
 
-/// All but the last two digits of a record's id.
-fn prefix(number: u64) -> String {
-    let id = format!("r-{number:08}");
-    id[..id.len() - 2].to_owned()
+/// Walks a list to its end by its tokens. Returns the token of the last full page, and the records shown before it.
+fn walk(server: &Server, (name, value): (&'static str, &str)) -> (String, u64) {
+    let client = server.client();
+    let (mut before, mut token, mut walked) = (String::new(), String::new(), 0);
+    loop {
+        let mut query = vec![
+            ("orgcode", "DEMO".to_owned()),
+            ("container", "big".to_owned()),
+            ("limit", WALK_LIMIT.to_string()),
+            (name, value.to_owned()),
+        ];
+        if !token.is_empty() {
+            query.push(("next_token", token.clone()));
+        }
+        let reply = client.call("GET", "/mrs/list", &query, None);
+        let page = reply.expect("the server answers").data().clone();
+        let shown = page["items"].as_array().map_or(0, Vec::len);
+        match page["next_token"].as_str() {
+            Some(next) => before = std::mem::replace(&mut token, next.to_owned()),
+            None => return (before, walked - WALK_LIMIT as u64),
+        }
+        walked += shown as u64;
+    }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use metarecord::client::{Client, Credential};
 use metarecord::clock::{Clock, Stopwatch};
 use serde_json::Value;
 
@@ -57,6 +58,12 @@ impl Server {
             session: text("session_guid"),
             ready_seconds: since.seconds(),
         }
+    }
+
+    /// A client of it, for what is not timed.
+    pub(crate) fn client(&self) -> Client {
+        let credential = Credential::SessionGuid(self.session.clone());
+        Client::new(&format!("http://{}", self.address), credential)
     }
 
     /// Writes a GET.
