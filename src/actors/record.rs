@@ -149,17 +149,15 @@ fn replay(desk: &Desk, key: &RecordKey, first: &FirstAnswer) -> Result<Answer, R
         .map_err(|error| Refused::Failed(error.to_string()))?;
     let body = entries.into_iter().next().and_then(|entry| entry.body);
     let remembered = body.and_then(|body| body.events.into_iter().next());
-    match remembered {
-        Some(Event::Container(ContainerEvent::RefusalRemembered { rejection })) => {
-            Ok(Err(Refused::Rejected {
-                rejection,
-                replayed: true,
-            }))
-        }
-        Some(Event::Record(_) | Event::Org(_) | Event::User(_) | Event::Secret(_)) | None => Err(
-            Refused::Failed("a remembered refusal is not in the journal".to_owned()),
-        ),
+    if let Some(Event::Container(ContainerEvent::RefusalRemembered { rejection })) = remembered {
+        return Ok(Err(Refused::Rejected {
+            rejection,
+            replayed: true,
+        }));
     }
+    Err(Refused::Failed(
+        "a remembered refusal is not in the journal".to_owned(),
+    ))
 }
 
 fn failed(error: StoreError) -> Refused {

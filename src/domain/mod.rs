@@ -4,6 +4,7 @@
 //! travel all use the same [`Decider::evolve`].
 
 pub mod container;
+pub mod maintenance;
 pub mod names;
 pub mod org;
 pub mod record;
@@ -11,6 +12,7 @@ pub mod rejection;
 pub mod secret;
 pub mod stream;
 pub mod user;
+pub mod vacuum;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -78,6 +80,10 @@ pub enum Event {
     User(user::UserEvent),
     /// About the operators' secret code.
     Secret(secret::SecretEvent),
+    /// About maintenance windows.
+    Maintenance(maintenance::MaintenanceEvent),
+    /// About vacuums.
+    Vacuum(vacuum::VacuumEvent),
 }
 
 impl Event {
@@ -93,6 +99,8 @@ impl Event {
             "org" => Self::Org(serde_json::from_value(tagged)?),
             "user" => Self::User(serde_json::from_value(tagged)?),
             "secret" => Self::Secret(serde_json::from_value(tagged)?),
+            "maintenance" => Self::Maintenance(serde_json::from_value(tagged)?),
+            "vacuum" => Self::Vacuum(serde_json::from_value(tagged)?),
             // The record family names the unknown type in its error.
             _ => Self::Record(serde_json::from_value(tagged)?),
         })
@@ -105,7 +113,9 @@ impl Event {
             | Self::Container(_)
             | Self::Org(_)
             | Self::User(_)
-            | Self::Secret(_) => 1,
+            | Self::Secret(_)
+            | Self::Maintenance(_)
+            | Self::Vacuum(_) => 1,
         }
     }
 }

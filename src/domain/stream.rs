@@ -10,7 +10,8 @@ use super::{ContainerName, OrgCode, RecordId};
 
 /// The name of one stream of events, such as `mrs/DEMO/notes/n-1`.
 ///
-/// A record, a container, an org, a user, a window, a vacuum and the secret code have a stream each.
+/// A record, a container, an org and a user have a stream each; so have the maintenance windows together, the vacuums
+/// together and the secret code.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StreamId(Arc<str>);
@@ -18,6 +19,10 @@ pub struct StreamId(Arc<str>);
 impl StreamId {
     /// The stream of the operators' secret code.
     pub const SECRET_CODE: &'static str = "ops/secret-code";
+    /// The stream of all maintenance windows.
+    pub const MAINTENANCE: &'static str = "ops/maintenance";
+    /// The stream of all vacuums.
+    pub const VACUUM: &'static str = "ops/vacuum";
 
     /// A stream by its full name.
     pub fn named(name: &str) -> Self {

@@ -50,6 +50,18 @@ pub const SCHEMAS: &[(&str, u16)] = &[
     ("user.session_opened", 1),
     ("user.session_closed", 1),
     ("secret.set", 1),
+    ("secret.mismatched", 1),
+    ("maintenance.scheduled", 1),
+    ("maintenance.started", 1),
+    ("maintenance.updated", 1),
+    ("maintenance.ended", 1),
+    ("maintenance.cancelled", 1),
+    ("vacuum.requested", 1),
+    ("vacuum.started", 1),
+    ("vacuum.step_done", 1),
+    ("vacuum.completed", 1),
+    ("vacuum.failed", 1),
+    ("vacuum.cancelled", 1),
 ];
 
 /// Lifts one event type from one schema version to the next. Pure, and kept for ever.

@@ -48,7 +48,11 @@ impl Projection for Identities {
             match event {
                 Event::Org(event) => apply_org(subject, event, writes),
                 Event::User(event) => apply_user(subject, event, writes),
-                Event::Record(_) | Event::Container(_) | Event::Secret(_) => {}
+                Event::Record(_)
+                | Event::Container(_)
+                | Event::Secret(_)
+                | Event::Maintenance(_)
+                | Event::Vacuum(_) => {}
             }
         }
     }

@@ -101,8 +101,11 @@ pub fn all() -> Vec<Box<dyn Projection>> {
 pub(crate) fn record_events(
     body: &Body,
 ) -> impl Iterator<Item = &crate::domain::record::RecordEvent> {
-    body.events.iter().filter_map(|event| match event {
-        Event::Record(event) => Some(event),
-        Event::Container(_) | Event::Org(_) | Event::User(_) | Event::Secret(_) => None,
+    body.events.iter().filter_map(|event| {
+        if let Event::Record(event) = event {
+            Some(event)
+        } else {
+            None
+        }
     })
 }

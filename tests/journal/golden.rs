@@ -5,11 +5,13 @@ use std::fs;
 use std::path::PathBuf;
 
 use metarecord::domain::container::ContainerEvent;
+use metarecord::domain::maintenance::{MaintenanceEvent, StartSource};
 use metarecord::domain::org::{MemberRole, OrgEvent, OrgStatus};
 use metarecord::domain::record::{DoomCause, NewContent, RecordEvent};
 use metarecord::domain::secret::SecretEvent;
 use metarecord::domain::user::UserEvent;
-use metarecord::domain::{CcCode, ErrorTag, Event, Md5, Rejection, Tag, Timestamp};
+use metarecord::domain::vacuum::{Amount, Erased, Scope, ServiceAmount, Step, VacuumEvent};
+use metarecord::domain::{CcCode, ErrorTag, Event, Md5, OrgCode, Rejection, Tag, Timestamp};
 use metarecord::journal::entry::{SCHEMAS, decode_event};
 use uuid::Uuid;
 
@@ -100,13 +102,88 @@ fn other_events() -> Vec<Event> {
         Event::Secret(SecretEvent::Set {
             code_hash: "$scrypt$ln=15,r=8,p=1$c2FsdA$aGFzaA".to_owned(),
         }),
+        Event::Secret(SecretEvent::Mismatched {
+            function: "ops_vacuum_all".to_owned(),
+        }),
+    ]
+}
+
+fn maintenance_events() -> Vec<MaintenanceEvent> {
+    let maintenance_id = "m-1".to_owned();
+    vec![
+        MaintenanceEvent::Scheduled {
+            maintenance_id: maintenance_id.clone(),
+            description: "new disks".to_owned(),
+            duration_seconds: 3600,
+            start: time(),
+        },
+        MaintenanceEvent::Started {
+            maintenance_id: maintenance_id.clone(),
+            source: StartSource::Sweep,
+        },
+        MaintenanceEvent::Updated {
+            maintenance_id: maintenance_id.clone(),
+            text: Some("half".to_owned()),
+            description: None,
+            duration_seconds: Some(7200),
+        },
+        MaintenanceEvent::Ended {
+            maintenance_id: maintenance_id.clone(),
+            message: Some("done".to_owned()),
+        },
+        MaintenanceEvent::Cancelled { maintenance_id },
+    ]
+}
+
+fn vacuum_events() -> Vec<VacuumEvent> {
+    let vacuum_id = "v-1".to_owned();
+    vec![
+        VacuumEvent::Requested {
+            vacuum_id: vacuum_id.clone(),
+            scope: Scope::Org(OrgCode::parse("DEMO").unwrap()),
+            dry_run: true,
+            reason: "left".to_owned(),
+            execute_at: Some(time()),
+            plan_id: Some("p-1".to_owned()),
+        },
+        VacuumEvent::Started {
+            vacuum_id: vacuum_id.clone(),
+            services: vec![ServiceAmount {
+                service: "mrs".to_owned(),
+                amount: Amount {
+                    items: 1,
+                    objects: 2,
+                    bytes: 3,
+                },
+                skipped: None,
+            }],
+        },
+        VacuumEvent::StepDone {
+            vacuum_id: vacuum_id.clone(),
+            step: Step::Log,
+        },
+        VacuumEvent::Completed {
+            vacuum_id: vacuum_id.clone(),
+            erased: Some(Erased {
+                entries: 4,
+                positions_sha256: "cd".repeat(32),
+            }),
+        },
+        VacuumEvent::Failed {
+            vacuum_id: vacuum_id.clone(),
+            error: "the disk is full".to_owned(),
+        },
+        VacuumEvent::Cancelled { vacuum_id },
     ]
 }
 
 /// One event of each type at version 1, as the files tell it.
 fn expected() -> Vec<Event> {
     let records = record_events().into_iter().map(Event::Record);
-    records.chain(other_events()).collect()
+    let windows = maintenance_events().into_iter().map(Event::Maintenance);
+    let vacuums = vacuum_events().into_iter().map(Event::Vacuum);
+    let others = records.chain(other_events());
+    others.chain(windows).chain(vacuums).collect()
 }
 
 /// The type, version and JSON an event is written with.
@@ -157,7 +234,15 @@ fn every_event_type_has_a_golden_file_of_every_version() {
 #[test]
 fn every_type_named_in_the_domain_is_known_to_the_journal() {
     let mut named = BTreeSet::new();
-    for file in ["record", "container", "org", "user", "secret"] {
+    for file in [
+        "record",
+        "container",
+        "org",
+        "user",
+        "secret",
+        "maintenance",
+        "vacuum",
+    ] {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("src/domain/{file}.rs"));
         let text = fs::read_to_string(path).unwrap();
         let renames = text.split("#[serde(rename = \"").skip(1);
