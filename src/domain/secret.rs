@@ -28,7 +28,7 @@ pub enum SecretEvent {
 }
 
 /// The code as its events made it.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretCode {
     /// The version of its stream.
     pub version: u64,

@@ -7,6 +7,7 @@ pub mod due;
 pub mod idempotency;
 pub mod identity;
 pub mod list;
+pub mod ops;
 pub mod records;
 pub mod runner;
 pub mod store;
@@ -27,6 +28,8 @@ pub struct Change<'a> {
     pub body: &'a Body,
     /// The record it is about, before and after; absent for other streams.
     pub record: Option<RecordChange<'a>>,
+    /// The operators' stream it belongs to, with it; absent for other streams.
+    pub ops: Option<ops::OpsState>,
 }
 
 /// A record before and after an entry.
@@ -93,6 +96,7 @@ pub fn all() -> Vec<Box<dyn Projection>> {
         Box::new(due::DueTimes),
         Box::new(idempotency::Answers),
         Box::new(identity::Identities),
+        Box::new(ops::Operations),
         Box::new(records::Records),
     ]
 }

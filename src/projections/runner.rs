@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::store::{Directories, Row};
 use super::{
-    Change, Projection, RecordChange, RecordName, Store, StoreError, Write, all, record_events,
-    records,
+    Change, Projection, RecordChange, RecordName, Store, StoreError, Write, all, ops,
+    record_events, records,
 };
 use crate::domain::record::{Record, RecordDecider, RecordKey, Slot};
 use crate::domain::{Decider, Occurrence, StreamId};
@@ -120,6 +120,7 @@ impl Runner {
                     entry,
                     body,
                     record: None,
+                    ops: None,
                 });
             }
             if let (Some(journal), true) = (journal, body.version > 1) {
@@ -138,6 +139,7 @@ impl Runner {
                     before: before.as_ref(),
                     after,
                 }),
+            ops: ops::after(&self.store, entry, body)?,
         };
         self.write(&change)?;
         if after.is_some() {
@@ -246,12 +248,13 @@ pub fn fold_record(
     let mut from = 1;
     loop {
         let entries = journal.stream(&stream, from, REPLAY_ENTRIES)?;
-        if entries.is_empty() {
+        // Entries may have been erased since, and then none of the stream is left to read.
+        if entries.iter().all(|entry| entry.body.is_none()) {
             return Ok(());
         }
-        from += entries.len() as u64;
         for entry in &entries {
             let Some(body) = &entry.body else { continue };
+            from = body.version + 1;
             record = evolve_entry(key.clone(), record, entry, body);
             if let Some(record) = &record
                 && !visit(body, record)

@@ -1,0 +1,368 @@
+//! What operators do: windows, vacuums, the secret code, and the audit of every such event.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{Change, Projection, Store, StoreError, Write};
+use crate::domain::maintenance::{MaintenanceDecider, Window, WindowStatus, Windows};
+use crate::domain::secret::{SecretCode, SecretDecider};
+use crate::domain::vacuum::{Vacuum, VacuumDecider, Vacuums};
+use crate::domain::{Decider, Event, Occurrence, StreamId, Timestamp};
+use crate::journal::{Body, Entry, Position, Remarks, Source};
+
+const PREFIX: u8 = b'o';
+const WINDOWS: &[u8] = b"om";
+const VACUUMS: &[u8] = b"ov";
+const SECRET: &[u8] = b"os";
+const WINDOW: &[u8] = b"ow";
+const WINDOW_ORDER: &[u8] = b"oW";
+const VACUUM: &[u8] = b"ox";
+const AUDIT: &[u8] = b"oa";
+const AUDIT_OF: &[u8] = b"oA";
+/// Rows a page may look at without showing them, before it ends early with a place to go on.
+const SKIPPED_ROWS_MAX: usize = 1_024;
+
+/// Keeps what operators do.
+pub struct Operations;
+
+/// The state of an operators' stream with an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpsState {
+    /// The maintenance windows.
+    Windows(Windows),
+    /// The vacuums.
+    Vacuums(Vacuums),
+    /// The secret code.
+    Secret(SecretCode),
+}
+
+/// One event of the audit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditRow {
+    /// Its entry's position in the journal.
+    pub position: Position,
+    /// When.
+    pub at: Timestamp,
+    /// Who: the principal's public id.
+    pub by: String,
+    /// Through which door.
+    pub source: Source,
+    /// The request.
+    pub request_id: String,
+    /// Who the caller said is acting.
+    pub actor: Option<String>,
+    /// Why, in the caller's words.
+    pub reason: Option<String>,
+    /// The window or vacuum; `None` for the secret code.
+    pub subject: Option<String>,
+    /// The event's type, such as `vacuum.completed`.
+    pub event: String,
+    /// What it did, as JSON. Never a code or its hash.
+    pub outcome: String,
+}
+
+impl Projection for Operations {
+    fn name(&self) -> &'static str {
+        "operations"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn prefix(&self) -> u8 {
+        PREFIX
+    }
+
+    fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>) {
+        let Some(state) = &change.ops else { return };
+        let position = change.entry.header.position;
+        for (number, event) in change.body.events.iter().enumerate() {
+            let Some(row) = audit_row(position, change.body, event) else {
+                continue;
+            };
+            let mut place = position.to_be_bytes().to_vec();
+            // An entry has at most two such events.
+            place.push(u8::try_from(number).unwrap_or(u8::MAX));
+            if let Some(subject) = &row.subject {
+                let key = [AUDIT_OF, subject.as_bytes(), &[0], &place].concat();
+                writes.push((key, Some(Vec::new())));
+            }
+            writes.push(([AUDIT, &place].concat(), encode(&row)));
+        }
+        // The stream's own row last: it is there only when everything derived from it is.
+        match state {
+            OpsState::Windows(windows) => apply_windows(windows, change, writes),
+            OpsState::Vacuums(vacuums) => apply_vacuums(vacuums, change, writes),
+            OpsState::Secret(secret) => writes.push((SECRET.to_vec(), encode(secret))),
+        }
+    }
+}
+
+fn apply_windows(windows: &Windows, change: &Change<'_>, writes: &mut Vec<Write>) {
+    for event in &change.body.events {
+        let Event::Maintenance(event) = event else {
+            continue;
+        };
+        if let Some(window) = windows.find(event.maintenance_id()) {
+            let id = window.maintenance_id.as_bytes();
+            if window.revision.0 == 1 {
+                // Newest first.
+                let newest = (u64::MAX - change.entry.header.position).to_be_bytes();
+                writes.push(([WINDOW_ORDER, &newest, id].concat(), Some(Vec::new())));
+            }
+            writes.push(([WINDOW, id].concat(), encode(window)));
+        }
+    }
+    writes.push((WINDOWS.to_vec(), encode(windows)));
+}
+
+fn apply_vacuums(vacuums: &Vacuums, change: &Change<'_>, writes: &mut Vec<Write>) {
+    for event in &change.body.events {
+        let Event::Vacuum(event) = event else {
+            continue;
+        };
+        if let Some(vacuum) = vacuums.find(event.vacuum_id()) {
+            let key = [VACUUM, vacuum.vacuum_id.as_bytes()].concat();
+            writes.push((key, encode(vacuum)));
+        }
+    }
+    writes.push((VACUUMS.to_vec(), encode(vacuums)));
+}
+
+fn audit_row(position: Position, body: &Body, event: &Event) -> Option<AuditRow> {
+    let mut told = serde_json::to_value(event).ok()?;
+    let subject = match event {
+        Event::Maintenance(event) => Some(event.maintenance_id().to_owned()),
+        Event::Vacuum(event) => Some(event.vacuum_id().to_owned()),
+        Event::Secret(_) => None,
+        Event::Record(_) | Event::Container(_) | Event::Org(_) | Event::User(_) => return None,
+    };
+    if let Some(data) = told["data"].as_object_mut() {
+        for known in ["maintenance_id", "vacuum_id", "code_hash"] {
+            data.remove(known);
+        }
+    }
+    let Remarks { actor, reason, .. } = body.origin.remarks.clone();
+    Some(AuditRow {
+        position,
+        at: body.origin.at,
+        by: body.origin.by.clone(),
+        source: body.origin.source,
+        request_id: body.origin.request_id.clone(),
+        actor,
+        reason,
+        subject,
+        event: told["type"].as_str().unwrap_or_default().to_owned(),
+        outcome: told["data"].to_string(),
+    })
+}
+
+/// The state of an operators' stream after an entry; `None` for other streams, and for an entry whose state is there
+/// already.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub(crate) fn after(
+    store: &Store,
+    entry: &Entry,
+    body: &Body,
+) -> Result<Option<OpsState>, StoreError> {
+    let occurrence = Occurrence {
+        at: body.origin.at,
+        by: &body.origin.by,
+        position: entry.header.position,
+        version: body.version,
+    };
+    let events = body.events.iter();
+    Ok(match body.stream.as_str() {
+        StreamId::MAINTENANCE => {
+            let before = windows(store)?;
+            (before.version < body.version).then(|| {
+                OpsState::Windows(events.fold(before, |state, event| match event {
+                    Event::Maintenance(event) => {
+                        MaintenanceDecider::evolve(state, event, occurrence)
+                    }
+                    Event::Record(_)
+                    | Event::Container(_)
+                    | Event::Org(_)
+                    | Event::User(_)
+                    | Event::Secret(_)
+                    | Event::Vacuum(_) => state,
+                }))
+            })
+        }
+        StreamId::VACUUM => {
+            let before = vacuums(store)?;
+            (before.version < body.version).then(|| {
+                OpsState::Vacuums(events.fold(before, |state, event| match event {
+                    Event::Vacuum(event) => VacuumDecider::evolve(state, event, occurrence),
+                    Event::Record(_)
+                    | Event::Container(_)
+                    | Event::Org(_)
+                    | Event::User(_)
+                    | Event::Secret(_)
+                    | Event::Maintenance(_) => state,
+                }))
+            })
+        }
+        StreamId::SECRET_CODE => {
+            let before = secret(store)?;
+            (before.version < body.version).then(|| {
+                OpsState::Secret(events.fold(before, |state, event| match event {
+                    Event::Secret(event) => SecretDecider::evolve(state, event, occurrence),
+                    Event::Record(_)
+                    | Event::Container(_)
+                    | Event::Org(_)
+                    | Event::User(_)
+                    | Event::Maintenance(_)
+                    | Event::Vacuum(_) => state,
+                }))
+            })
+        }
+        _ => None,
+    })
+}
+
+fn encode<T: Serialize>(value: &T) -> Option<Vec<u8>> {
+    // Plain structs, enums and maps of known length: always encodable.
+    Some(postcard::to_stdvec(value).unwrap_or_default())
+}
+
+fn find<T: DeserializeOwned>(store: &Store, key: &[u8]) -> Result<Option<T>, StoreError> {
+    match store.get(key)? {
+        Some(row) => Ok(Some(postcard::from_bytes(&row)?)),
+        None => Ok(None),
+    }
+}
+
+/// The windows that are not over.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn windows(store: &Store) -> Result<Windows, StoreError> {
+    Ok(find(store, WINDOWS)?.unwrap_or_default())
+}
+
+/// One window.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn window(store: &Store, maintenance_id: &str) -> Result<Option<Window>, StoreError> {
+    find(store, &[WINDOW, maintenance_id.as_bytes()].concat())
+}
+
+/// The vacuum that is not over, and the last that was.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn vacuums(store: &Store) -> Result<Vacuums, StoreError> {
+    Ok(find(store, VACUUMS)?.unwrap_or_default())
+}
+
+/// One vacuum.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn vacuum(store: &Store, vacuum_id: &str) -> Result<Option<Vacuum>, StoreError> {
+    find(store, &[VACUUM, vacuum_id.as_bytes()].concat())
+}
+
+/// The secret code.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn secret(store: &Store) -> Result<SecretCode, StoreError> {
+    Ok(find(store, SECRET)?.unwrap_or_default())
+}
+
+/// One page, and where the next begins.
+#[derive(Clone, Debug)]
+pub struct OpsPage<T> {
+    /// What it shows.
+    pub items: Vec<T>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Vec<u8>>,
+}
+
+/// Windows, newest first, from a place on.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn list_windows(
+    store: &Store,
+    status: Option<WindowStatus>,
+    from: Option<&[u8]>,
+    limit: usize,
+) -> Result<OpsPage<Window>, StoreError> {
+    let rows = store.scan(WINDOW_ORDER.to_vec(), from.unwrap_or(WINDOW_ORDER));
+    page(rows, limit, |key| {
+        let id = key.get(WINDOW_ORDER.len() + 8..).unwrap_or_default();
+        let window: Option<Window> = find(store, &[WINDOW, id].concat())?;
+        Ok(window.filter(|window| status.is_none_or(|status| window.status == status)))
+    })
+}
+
+/// Which events of the audit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// Only of this window or vacuum.
+    pub subject: Option<String>,
+    /// Only from this time on.
+    pub since: Option<Timestamp>,
+}
+
+/// The audit, oldest first, from a place on.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn audit(
+    store: &Store,
+    filter: &AuditFilter,
+    from: Option<&[u8]>,
+    limit: usize,
+) -> Result<OpsPage<AuditRow>, StoreError> {
+    let prefix = match &filter.subject {
+        Some(subject) => [AUDIT_OF, subject.as_bytes(), &[0]].concat(),
+        None => AUDIT.to_vec(),
+    };
+    let rows = store.scan(prefix.clone(), from.unwrap_or(&prefix));
+    page(rows, limit, |key| {
+        let place = key.get(prefix.len()..).unwrap_or_default();
+        let row: Option<AuditRow> = find(store, &[AUDIT, place].concat())?;
+        Ok(row.filter(|row| filter.since.is_none_or(|since| row.at >= since)))
+    })
+}
+
+/// The audit's rows behind a position, oldest first, at most `limit`.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn audit_after(
+    store: &Store,
+    position: Position,
+    limit: usize,
+) -> Result<Vec<AuditRow>, StoreError> {
+    let from = [AUDIT, &(position + 1).to_be_bytes()].concat();
+    Ok(audit(store, &AuditFilter::default(), Some(&from), limit)?.items)
+}
+
+fn page<T>(
+    rows: impl Iterator<Item = Result<super::store::Row, StoreError>>,
+    limit: usize,
+    mut show: impl FnMut(&[u8]) -> Result<Option<T>, StoreError>,
+) -> Result<OpsPage<T>, StoreError> {
+    let (mut items, mut skipped) = (Vec::new(), 0);
+    for row in rows {
+        let (key, _) = row?;
+        if items.len() == limit || skipped == SKIPPED_ROWS_MAX {
+            let next = Some(key.to_vec());
+            return Ok(OpsPage { items, next });
+        }
+        match show(&key)? {
+            Some(item) => items.push(item),
+            None => skipped += 1,
+        }
+    }
+    Ok(OpsPage { items, next: None })
+}
