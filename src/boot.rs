@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use actix_web::{App, HttpServer};
 
+use crate::actors::audit::AuditFile;
+use crate::actors::ops::{Operations, OpsSettings};
 use crate::actors::sweep::Sweep;
 use crate::actors::{AddressBook, Desk, Limits};
 use crate::clock::{Clock, Stopwatch};
@@ -23,6 +25,9 @@ use crate::{directory, report};
 
 /// Seconds that running requests have to end once the process is told to stop.
 const SHUTDOWN_SECONDS: u64 = 10;
+
+/// Shortest time for which a vacuum can be cancelled, outside of development (contract, section 12).
+const PENDING_MS_MIN: i64 = 60_000;
 
 /// Everything a server is started with.
 #[derive(Clone, Debug)]
@@ -57,6 +62,8 @@ pub struct Options {
     pub sweep_seconds: u64,
     /// Settings of the record routes.
     pub mrs: MrsSettings,
+    /// Settings of the operators' part.
+    pub ops: OpsSettings,
 }
 
 /// Why a server did not start, or did not end well.
@@ -91,6 +98,11 @@ pub enum BootError {
         "development mode listens on loopback only, and {0} is not; give --listen 127.0.0.1:8000 or leave --dev out"
     )]
     NotLoopback(String),
+    /// Outside of development nobody could cancel a vacuum in time.
+    #[error(
+        "ops.vacuum_pending_seconds is under 60, which only development mode takes; set 60 or more"
+    )]
+    PendingTooShort,
     /// The development identities could not be made.
     #[error("the development identities could not be made: {0}")]
     Development(String),
@@ -123,6 +135,9 @@ pub struct Ready {
 async fn run(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootError> {
     let since = Stopwatch::start();
     let clock = Clock::system();
+    if !options.development && options.ops.vacuum_pending_ms < PENDING_MS_MIN {
+        return Err(BootError::PendingTooShort);
+    }
     let directory = directory::open(&options.data_dir, options.development)?;
     let gateway = listen(&options.listen, options.development)?;
     let operators = listen(&options.operator_listen, options.development)?;
@@ -190,8 +205,12 @@ async fn run(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootEr
         &book,
         options.sweep_seconds.saturating_mul(1_000),
     ));
+    let audit = AuditFile::new(&directory.audit());
+    let operations = Operations::open(book.desk().clone(), options.ops, audit);
+    operations.start();
     door.open(Arc::new(House {
         book: book.clone(),
+        operations: operations.clone(),
         journal: shared,
         store: store.clone(),
         content,
@@ -218,6 +237,7 @@ async fn run(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootEr
     }
     servers.await.map_err(std::io::Error::other)??;
     book.close();
+    operations.close();
     let closing = tokio::task::spawn_blocking(move || -> Result<(), BootError> {
         journal.close()?;
         store.flush()?;

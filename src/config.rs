@@ -210,6 +210,11 @@ settings! {
         uploads_max: usize = 16, 1..=1_024, "Uploads at once; past it callers get 429.";
         sweep_seconds: u64 = 60, 1..=86_400, "How long the sweep of due records sleeps at most; it wakes at each due time anyway.";
     }
+    ops (Ops, "Maintenance and vacuum.") {
+        vacuum_pending_seconds: u64 = 300, 1..=86_400, "How long a vacuum can be cancelled before it begins; under 60 only in development.";
+        maintenance_cache_seconds: u64 = 20, 1..=20, "How old what is known of maintenance may be; past it tenants are let through.";
+        sweep_seconds: u64 = 1, 1..=60, "How long a scheduled window or a pending vacuum sleeps before it looks at the clock again.";
+    }
     actors (Actors, "The actors.") {
         threads: usize = 0, 0..=64, "Threads of the actors' own; 0 lets each live on the thread that needed it first.";
         container_in_flight_max: usize = 1_024, 1..=65_536, "Commands one container takes before it has answered them; past it callers get 429.";

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use scrypt::password_hash::PasswordHasher;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -16,6 +15,7 @@ use crate::domain::user::UserEvent;
 use crate::domain::{Event, OrgCode, StreamId};
 use crate::http::identity::session_hash;
 use crate::journal::{Append, Journal, Origin, Outcome, Remarks, Source};
+use crate::passcode;
 use crate::projections::{Store, identity};
 
 const ORG: &str = "DEMO";
@@ -56,6 +56,7 @@ pub(crate) async fn seed(
     clock: &Clock,
 ) -> Result<Seeded, BootError> {
     let failed = |what: String| BootError::Development(what);
+    let code_hash = |code: &str| passcode::hash(code).map_err(|error| failed(error.to_string()));
     let path = keys.join("development.json");
     let seeded: Seeded = match std::fs::read(&path) {
         Ok(text) => serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))?,
@@ -81,7 +82,7 @@ pub(crate) async fn seed(
     if identity::user_by_email(store, &seeded.email)?.as_deref() != Some(&seeded.user_id) {
         let created = UserEvent::Created {
             email: seeded.email.clone(),
-            passcode_hash: scrypt_hash(&seeded.passcode)?,
+            passcode_hash: code_hash(&seeded.passcode)?,
         };
         appends.push((user.clone(), Event::User(created)));
     }
@@ -108,7 +109,7 @@ pub(crate) async fn seed(
     }
     if journal.version(&secret)? == 0 {
         let set = SecretEvent::Set {
-            code_hash: scrypt_hash(&seeded.secret_code)?,
+            code_hash: code_hash(&seeded.secret_code)?,
         };
         appends.push((secret, Event::Secret(set)));
     }
@@ -145,16 +146,6 @@ async fn append(
             "the journal answered {outcome:?}"
         ))),
     }
-}
-
-/// scrypt in PHC form, N 2^15, r 8, p 1 (OPS overview: "scrypt hash").
-fn scrypt_hash(secret: &str) -> Result<String, BootError> {
-    let params =
-        scrypt::Params::new(15, 8, 1).map_err(|error| BootError::Development(error.to_string()))?;
-    let hash = scrypt::Scrypt::new_with_params(params)
-        .hash_password_with_salt(secret.as_bytes(), &random_bytes::<16>())
-        .map_err(|error| BootError::Development(error.to_string()))?;
-    Ok(hash.to_string())
 }
 
 /// Tells where the server is: `dev.json` and `profiles.toml`, mode 0600, each whole or not at all.

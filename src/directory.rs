@@ -96,6 +96,11 @@ impl Directory {
         self.root.join("content")
     }
 
+    /// The audit as a file.
+    pub fn audit(&self) -> PathBuf {
+        self.root.join("audit")
+    }
+
     /// Keys, mode 0700.
     pub fn keys(&self) -> PathBuf {
         self.root.join("keys")

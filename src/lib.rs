@@ -37,5 +37,6 @@ pub mod disk;
 pub mod domain;
 pub mod http;
 pub mod journal;
+pub mod passcode;
 pub mod projections;
 pub mod report;

@@ -14,6 +14,18 @@ pub fn notice(text: &str) {
     line(&json!({"event": "notice", "text": text}));
 }
 
+/// What maintenance is active cannot be read: tenants are let through.
+pub fn maintenance_unknown(error: &str) {
+    line(&json!({"event": "maintenance_unknown", "outcome": "failed_open", "error": error}));
+}
+
+/// One call of an operator function, and how it ended. The text never holds what the caller sent.
+pub fn operator_call(function: &str, request_id: &str, by: &str, status: u16, tag: &str) {
+    line(
+        &json!({"event": "operator_call", "function": function, "request_id": request_id, "by": by, "status": status, "tag": tag}),
+    );
+}
+
 fn line(event: &Value) {
     // When standard error is gone there is nobody left to tell.
     drop(writeln!(std::io::stderr().lock(), "{event}"));

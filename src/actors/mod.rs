@@ -3,7 +3,10 @@
 //! This is the surface that HTTP and tests share: make a [`Carry`], hand it to [`AddressBook::carry`], get an
 //! [`Answer`]. An `Ok` is durable and shown by every projection.
 
+pub mod audit;
 pub mod container;
+pub mod maintenance;
+pub mod ops;
 mod record;
 pub mod sweep;
 

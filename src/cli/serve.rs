@@ -10,6 +10,7 @@ use serde_json::json;
 use super::failure::Failure;
 use super::output::{Exit, Printer};
 use crate::actors::Limits;
+use crate::actors::ops::OpsSettings;
 use crate::boot::{self, BootError, Options, Ready};
 use crate::config::{Settings, SettingsError};
 use crate::http::server::{DoorLimits, MrsSettings};
@@ -88,8 +89,20 @@ impl ServeArgs {
                 complete_grace_seconds: settings.mrs.complete_grace_seconds,
                 download_url_seconds: settings.mrs.download_url_seconds,
             },
+            ops: OpsSettings {
+                vacuum_pending_ms: millis(settings.ops.vacuum_pending_seconds),
+                watch_age_ms_max: settings.ops.maintenance_cache_seconds.saturating_mul(1_000),
+                sweep_ms: settings.ops.sweep_seconds.saturating_mul(1_000),
+            },
         }
     }
+}
+
+/// Seconds of a setting as milliseconds.
+fn millis(seconds: u64) -> i64 {
+    i64::try_from(seconds)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(1_000)
 }
 
 /// The environment as text. What is no text in a value is marked, so that only a setting can be refused for it: other
@@ -115,7 +128,7 @@ pub fn run(arguments: &ServeArgs) -> Exit {
     let options = arguments.options(&settings);
     match boot::serve(&options, |ready| greet(&options, ready)) {
         Ok(()) => Exit::Success,
-        Err(error @ BootError::NotLoopback(_)) => {
+        Err(error @ (BootError::NotLoopback(_) | BootError::PendingTooShort)) => {
             tell(&error);
             Exit::Configuration
         }

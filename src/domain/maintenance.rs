@@ -290,6 +290,31 @@ impl MaintenanceCommand {
             Self::StartDue => None,
         }
     }
+
+    /// The same about a named window.
+    #[must_use]
+    pub fn about(self, id: &str) -> Self {
+        match self {
+            Self::Update {
+                text,
+                description,
+                duration_seconds,
+                ..
+            } => Self::Update {
+                maintenance_id: Some(id.to_owned()),
+                text,
+                description,
+                duration_seconds,
+            },
+            Self::End { message, .. } => Self::End {
+                maintenance_id: Some(id.to_owned()),
+                message,
+            },
+            Self::Schedule { .. } | Self::Start { .. } | Self::StartDue | Self::Cancel { .. } => {
+                self
+            }
+        }
+    }
 }
 
 /// Decides for maintenance windows.

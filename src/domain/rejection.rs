@@ -98,6 +98,9 @@ pub struct Rejection {
     /// The status, where it differs from the tag's own (`too-large` of a whole request body is 413).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
+    /// Seconds after which to come back. Not stored: only refusals of the moment have it.
+    #[serde(skip)]
+    retry_after_seconds: Option<u64>,
 }
 
 impl Rejection {
@@ -109,6 +112,7 @@ impl Rejection {
             message: message.into(),
             details: Map::new(),
             status: None,
+            retry_after_seconds: None,
         }
     }
 
@@ -147,6 +151,17 @@ impl Rejection {
     pub fn with_detail(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.details.insert(name.to_owned(), value.into());
         self
+    }
+
+    /// Says when to come back; for 429 and 503.
+    pub fn with_retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    /// Seconds after which to come back, when they are known.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after_seconds
     }
 
     /// The HTTP status of the answer.

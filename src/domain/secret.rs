@@ -63,7 +63,7 @@ impl SecretCode {
                     format!("{FAILURES_MAX} wrong secret codes within 15 minutes: none is looked at for {seconds} seconds."),
                 )
                 .with_minor("secret-code-locked")
-                .with_detail("retry_after_seconds", seconds))
+                .with_retry_after(seconds.unsigned_abs()))
             }
         }
     }
@@ -169,7 +169,7 @@ mod tests {
             );
         }
         let locked = state.check_lock(at(14)).expect_err("locked");
-        assert_eq!(locked.details["retry_after_seconds"], 60);
+        assert_eq!(locked.retry_after_seconds(), Some(60));
         // The next wrong one locks it again until the second oldest is old.
         let state = fail(state, 15);
         assert!(state.check_lock(at(15)).is_err());

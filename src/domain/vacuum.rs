@@ -378,6 +378,20 @@ pub enum VacuumCommand {
     },
 }
 
+impl VacuumCommand {
+    /// The vacuum it names.
+    pub fn vacuum_id(&self) -> &str {
+        match self {
+            Self::Request { vacuum_id, .. }
+            | Self::Start { vacuum_id, .. }
+            | Self::NoteStep { vacuum_id, .. }
+            | Self::Complete { vacuum_id, .. }
+            | Self::Fail { vacuum_id, .. }
+            | Self::Cancel { vacuum_id } => vacuum_id,
+        }
+    }
+}
+
 /// Decides for vacuums.
 pub struct VacuumDecider;
 

@@ -238,7 +238,8 @@ fn fail(trace: &Trace, rejection: &Rejection, replayed: bool) -> HttpResponse {
         StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
     if matches!(rejection.status(), 429 | 503) {
-        response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
+        let seconds = rejection.retry_after_seconds();
+        response.insert_header((RETRY_AFTER, seconds.unwrap_or(RETRY_AFTER_SECONDS)));
     }
     if replayed {
         response.insert_header((IDEMPOTENT_REPLAY, "true"));

@@ -9,6 +9,8 @@ use sha2::{Digest, Sha256};
 use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, Type};
 
 use super::call::Call;
+use super::server::House;
+use crate::content::sign::{Cursor, Purpose};
 use crate::domain::names::TAGS_MAX;
 use crate::domain::{CcCode, ErrorTag, OrgCode, Rejection, Revision, Tag, Timestamp};
 use crate::journal::Remarks;
@@ -17,6 +19,11 @@ use crate::journal::Remarks;
 pub const JSON_DEPTH_MAX: usize = 127;
 /// Longest of the caller's remarks, in characters (the contract's context fields).
 const REMARK_CHARS_MAX: usize = 256;
+
+/// Items a page has when the caller does not say (MRS overview: "default 8").
+const LIMIT_DEFAULT: usize = 8;
+/// Most items a page has (MRS overview: "clamp 1-256").
+const LIMIT_MAX: usize = 256;
 
 /// Declares a request body: its own fields, and those every change accepts.
 macro_rules! change_request {
@@ -156,6 +163,76 @@ impl<'de> Deserialize<'de> for RevisionIn {
             )),
         }
     }
+}
+
+/// How much a page holds: a number or a numeric string, taken into 1 to 256.
+#[derive(Clone, Copy, Debug)]
+pub struct LimitIn(pub usize);
+
+impl Default for LimitIn {
+    fn default() -> Self {
+        Self(LIMIT_DEFAULT)
+    }
+}
+
+impl<'de> Deserialize<'de> for LimitIn {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Number(i64),
+            Text(String),
+        }
+        let limit = match Either::deserialize(deserializer) {
+            Ok(Either::Number(number)) => Some(clamp(number)),
+            Ok(Either::Text(text)) => limit(&text),
+            Err(_) => None,
+        };
+        limit.map(Self).ok_or_else(|| {
+            serde::de::Error::custom("a `limit` is a whole number; pages hold 1 to 256 items")
+        })
+    }
+}
+
+/// The limit of a text of digits, however many they are.
+fn limit(text: &str) -> Option<usize> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    whole.then(|| match text.starts_with('-') {
+        true => clamp(0),
+        false => clamp(text.parse().unwrap_or(i64::MAX)),
+    })
+}
+
+fn clamp(number: i64) -> usize {
+    usize::try_from(number).map_or(1, |number| number.clamp(1, LIMIT_MAX))
+}
+
+/// Where a list goes on, when the token belongs to these filters.
+///
+/// # Errors
+/// `invalid-next-token`.
+pub fn cursor(
+    house: &House,
+    token: Option<&str>,
+    filter: [u8; 32],
+) -> Result<Option<Vec<u8>>, Rejection> {
+    let Some(token) = token else { return Ok(None) };
+    let cursor = house.signer.open::<Cursor>(Purpose::ListCursor, token);
+    match cursor.filter(|cursor| cursor.filter == filter) {
+        Some(cursor) => Ok(Some(cursor.place)),
+        None => Err(Rejection::new(
+            ErrorTag::InvalidNextToken,
+            "next_token was altered or belongs to a list with other filters; start from the first page.",
+        )),
+    }
+}
+
+/// The token of a place in a list with these filters.
+pub fn next_token(house: &House, filter: [u8; 32], place: Vec<u8>) -> String {
+    house
+        .signer
+        .seal(Purpose::ListCursor, &Cursor { filter, place })
 }
 
 /// A field that may be absent, null or there.

@@ -2,11 +2,13 @@
 
 pub mod call;
 pub mod envelope;
+pub mod gate;
 pub mod identity;
 pub mod input;
 pub mod mrs;
 pub mod openapi;
 pub mod operator;
+pub mod ops;
 pub mod presigned;
 pub mod routes;
 pub mod server;

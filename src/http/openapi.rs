@@ -42,6 +42,12 @@ pub struct Good<T> {
         super::mrs::change::ttl_set,
         super::mrs::change::doom,
         super::mrs::read::stat,
+        super::ops::ping,
+        super::ops::stat,
+        super::ops::maintenance::get,
+        super::ops::maintenance::get_by_post,
+        super::ops::maintenance::list,
+        super::ops::maintenance::list_by_post,
         super::system::health,
         super::system::ready,
         openapi,
@@ -98,6 +104,19 @@ const LIST_TAGS: &[ErrorTag] = &[
     ErrorTag::InvalidStatus,
     ErrorTag::InvalidNextToken,
 ];
+const WINDOW_TAGS: &[ErrorTag] = &[
+    ErrorTag::InvalidInput,
+    ErrorTag::InvalidJson,
+    ErrorTag::InvalidSession,
+    ErrorTag::NotFound,
+];
+const WINDOWS_TAGS: &[ErrorTag] = &[
+    ErrorTag::InvalidInput,
+    ErrorTag::InvalidJson,
+    ErrorTag::InvalidSession,
+    ErrorTag::InvalidStatus,
+    ErrorTag::InvalidNextToken,
+];
 const UPLOAD_TAGS: &[ErrorTag] = &[
     ErrorTag::NotAuthorized,
     ErrorTag::ExpiredUrl,
@@ -121,8 +140,11 @@ const EVERY_TAG: &[ErrorTag] = &[
 
 fn tags_of(method: &str, path: &str) -> Vec<ErrorTag> {
     let mut tags = EVERY_TAG.to_vec();
-    if method == "post" || path.starts_with("/mrs/") {
+    if method == "post" || path.starts_with("/mrs/") || path.starts_with("/ops/") {
         tags.push(ErrorTag::MethodNotAllowed);
+    }
+    if path.starts_with("/mrs/") || path == "/openapi.json" {
+        tags.push(ErrorTag::MaintenanceMode);
     }
     if path == "/mrs/stat" {
         tags.push(ErrorTag::InvalidSession);
@@ -141,6 +163,8 @@ fn tags_of(method: &str, path: &str) -> Vec<ErrorTag> {
         ("post", "/mrs/record") => PUT_TAGS,
         ("post", "/mrs/record/complete") => COMPLETE_TAGS,
         ("get", "/mrs/list") => LIST_TAGS,
+        (_, "/ops/maintenance/get") => WINDOW_TAGS,
+        (_, "/ops/maintenance/list") => WINDOWS_TAGS,
         ("get", "/mrs/record") => &[ErrorTag::Doomed, ErrorTag::InvalidState],
         ("post", "/mrs/tag/add" | "/mrs/tag/remove") => &[ErrorTag::InvalidTag],
         ("post", "/mrs/ttl/set") => &[ErrorTag::InvalidDoomAt],
@@ -193,7 +217,7 @@ fn describe_errors(method: &str, path: &str, operation: &mut Value) {
             ]}}},
         });
     }
-    if path.starts_with("/mrs/") {
+    if path.starts_with("/mrs/") || path.starts_with("/ops/maintenance/") {
         operation["security"] = json!([{"session": []}]);
     }
 }

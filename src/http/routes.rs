@@ -8,6 +8,7 @@ use actix_web::http::Method;
 use super::call::Call;
 use super::envelope::{Refusal, Reply};
 use super::mrs::{change, complete, list, put, read};
+use super::ops::{self, maintenance};
 use super::server::{Door, House};
 use super::{openapi, system};
 
@@ -78,6 +79,32 @@ pub const ROUTES: &[Route] = &[
     route("mrs", POST, "/mrs/ttl/set", session!(change::ttl_set)),
     route("mrs", POST, "/mrs/doom", session!(change::doom)),
     route("mrs", GET, "/mrs/stat", session!(read::stat)),
+    route("ops", GET, "/ops/ping", Handler::Public(ops::ping)),
+    route("ops", GET, "/ops/stat", Handler::Public(ops::stat)),
+    route(
+        "ops",
+        GET,
+        "/ops/maintenance/get",
+        session!(maintenance::get),
+    ),
+    route(
+        "ops",
+        POST,
+        "/ops/maintenance/get",
+        session!(maintenance::get_by_post),
+    ),
+    route(
+        "ops",
+        GET,
+        "/ops/maintenance/list",
+        session!(maintenance::list),
+    ),
+    route(
+        "ops",
+        POST,
+        "/ops/maintenance/list",
+        session!(maintenance::list_by_post),
+    ),
     route("system", GET, "/health", Handler::Public(system::health)),
     route("system", GET, "/ready", Handler::Public(system::ready)),
     route(

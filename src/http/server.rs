@@ -8,13 +8,14 @@ use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::call::{Call, Trace};
 use super::envelope::{Build, Refusal, Reply, respond, throttled, unavailable};
-use super::identity;
 use super::routes::{self, Handler, Route};
+use super::{gate, identity};
 use crate::actors::AddressBook;
+use crate::actors::ops::Operations;
 use crate::clock::Clock;
 use crate::content::ContentStore;
 use crate::content::sign::Signer;
@@ -37,6 +38,8 @@ pub struct MrsSettings {
 pub struct House {
     /// The desks.
     pub book: Arc<AddressBook>,
+    /// What operators do.
+    pub operations: Arc<Operations>,
     /// The truth.
     pub journal: Arc<dyn Journal>,
     /// The answers.
@@ -102,6 +105,11 @@ impl Door {
         self.clock.now()
     }
 
+    /// Leave to work on one more request; `None` when too many are being worked on.
+    pub fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        self.permits.try_acquire().ok()
+    }
+
     /// A trace for a request.
     pub fn trace(&self, request: &HttpRequest) -> Trace {
         Trace::start(request, self.clock.clone(), self.build.clone())
@@ -126,7 +134,12 @@ async fn serve(door: &Door, request: HttpRequest, payload: Payload) -> HttpRespo
         Ok(route) => route,
         Err(refusal) => return respond(&trace, Err(refusal)),
     };
-    let Ok(_permit) = door.permits.try_acquire() else {
+    if let Some(house) = door.house()
+        && let Err(rejection) = gate::check(house, route)
+    {
+        return respond(&trace, Err(rejection.into()));
+    }
+    let Some(_permit) = door.permit() else {
         return respond(&trace, Err(throttled().into()));
     };
     match route.handler {
@@ -183,11 +196,13 @@ fn find_route(
     } else {
         request.method()
     };
-    let short = path.strip_prefix("/mrs").unwrap_or(path);
+    let service = routes.first().map_or("system", |first| first.service);
+    let short = path
+        .strip_prefix('/')
+        .and_then(|path| path.strip_prefix(service))
+        .unwrap_or(path);
     trace.call = format!("{} {short}", request.method());
-    if let Some(first) = routes.first() {
-        trace.service = first.service;
-    }
+    trace.service = service;
     match routes.iter().find(|route| route.method == method) {
         Some(route) => Ok(route),
         None => {
@@ -203,7 +218,7 @@ fn find_route(
 }
 
 /// Reads a body up to the limit; a GET's is left unread.
-async fn read_body(
+pub(super) async fn read_body(
     door: &Door,
     request: &HttpRequest,
     mut payload: Payload,

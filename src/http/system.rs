@@ -30,12 +30,14 @@ pub struct ReadyAnswer {
 #[utoipa::path(get, path = "/health", tag = "system",
     responses((status = 200, description = "It does. The fields of `data` and `request_id` stand beside it too.",
         body = inline(super::openapi::Good<HealthAnswer>))))]
-pub fn health(_: &Door) -> Result<Reply, Refusal> {
+pub fn health(door: &Door) -> Result<Reply, Refusal> {
     let mut reply = Reply::of(&HealthAnswer {
         ok: true,
         version: env!("CARGO_PKG_VERSION"),
         auth_mode: "session",
-        maintenance: false,
+        maintenance: door
+            .house()
+            .is_some_and(|house| house.operations.watch().active().is_some()),
     })?;
     reply.flat = true;
     Ok(reply)

@@ -27,6 +27,10 @@ pub struct Operations;
 
 /// The state of an operators' stream with an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made for one operators' event, and none is kept"
+)]
 pub enum OpsState {
     /// The maintenance windows.
     Windows(Windows),
@@ -334,7 +338,7 @@ pub fn audit(
     })
 }
 
-/// The audit's rows behind a position, oldest first, at most `limit`.
+/// The audit's rows behind a position, oldest first, about `limit`; all of an entry or none.
 ///
 /// # Errors
 /// A failed or unreadable row.
@@ -344,7 +348,13 @@ pub fn audit_after(
     limit: usize,
 ) -> Result<Vec<AuditRow>, StoreError> {
     let from = [AUDIT, &(position + 1).to_be_bytes()].concat();
-    Ok(audit(store, &AuditFilter::default(), Some(&from), limit)?.items)
+    let page = audit(store, &AuditFilter::default(), Some(&from), limit)?;
+    let mut rows = page.items;
+    let last = rows.last().map_or(0, |row| row.position);
+    if page.next.is_some() && rows.first().is_some_and(|row| row.position < last) {
+        rows.retain(|row| row.position < last);
+    }
+    Ok(rows)
 }
 
 fn page<T>(

@@ -19,7 +19,6 @@ const LATER: &[ErrorTag] = &[
     ErrorTag::UserNotVerified,
     ErrorTag::VacuumMutexLocked,
     ErrorTag::MaintenanceAlreadyActive,
-    ErrorTag::MaintenanceMode,
 ];
 
 fn document() -> Value {

@@ -10,6 +10,7 @@ use source::{Source, all};
 const WALLS: &[(&str, &[&str])] = &[
     ("domain/", &[]),
     ("clock.rs", &["domain"]),
+    ("passcode.rs", &["clock"]),
     ("report.rs", &[]),
     ("config.rs", &[]),
     ("directory.rs", &["clock"]),
@@ -19,7 +20,15 @@ const WALLS: &[(&str, &[&str])] = &[
     ("projections/", &["domain", "journal"]),
     (
         "actors/",
-        &["clock", "content", "domain", "journal", "projections"],
+        &[
+            "clock",
+            "content",
+            "domain",
+            "journal",
+            "passcode",
+            "projections",
+            "report",
+        ],
     ),
     (
         "http/",
@@ -53,6 +62,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "domain",
             "http",
             "journal",
+            "passcode",
             "projections",
         ],
     ),

@@ -5,20 +5,14 @@ use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Subject;
-use crate::content::sign::{Cursor, Purpose};
 use crate::domain::record::{RecordView, Status};
 use crate::domain::{ErrorTag, RecordId, Rejection, Tag};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::identity::Intent;
-use crate::http::input;
+use crate::http::input::{self, LimitIn};
 use crate::http::server::House;
 use crate::projections::list::Filter;
-
-/// Records a page has when the caller does not say (MRS overview: "default 8").
-const LIMIT_DEFAULT: usize = 8;
-/// Most records a page has (MRS overview: "clamp 1-256").
-const LIMIT_MAX: usize = 256;
 
 /// Which records, and how many at a time.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -41,7 +35,8 @@ pub(super) struct ListQuery {
     /// `true` shows doomed records beside the active; `status` beats it.
     include_doomed: Option<String>,
     /// Records a page: 8 by default, 1 to 256.
-    limit: Option<String>,
+    #[param(value_type = Option<String>)]
+    limit: Option<LimitIn>,
     /// Where the page before ended.
     next_token: Option<String>,
 }
@@ -80,22 +75,13 @@ pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
         statuses: statuses(query.status.as_deref(), query.include_doomed.as_deref())?,
         prefix,
     };
-    let limit = limit(query.limit.as_deref())?;
+    let limit = query.limit.unwrap_or_default().0;
     let digest = digest(&filter);
-    let from = match query.next_token.as_deref() {
-        None => None,
-        Some(token) => Some(cursor(house, token, digest)?),
-    };
+    let from = input::cursor(house, query.next_token.as_deref(), digest)?;
     let page = filter.page(&house.store, from.as_deref(), limit, house.clock.now())?;
-    let next_token = page.next.map(|place| {
-        house.signer.seal(
-            Purpose::ListCursor,
-            &Cursor {
-                filter: digest,
-                place,
-            },
-        )
-    });
+    let next_token = page
+        .next
+        .map(|place| input::next_token(house, digest, place));
     Reply::of(&ListAnswer {
         items: page
             .items
@@ -120,36 +106,6 @@ fn statuses(status: Option<&str>, include_doomed: Option<&str>) -> Result<Vec<St
         )),
         None if include_doomed => Ok(vec![Status::Active, Status::Doomed]),
         None => Ok(vec![Status::Active]),
-    }
-}
-
-fn limit(text: Option<&str>) -> Result<usize, Rejection> {
-    let Some(text) = text else {
-        return Ok(LIMIT_DEFAULT);
-    };
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Rejection::field(
-            "limit",
-            "limit must be a whole number; pages hold 1 to 256 records.",
-        ));
-    }
-    let number = if text.starts_with('-') {
-        0
-    } else {
-        text.parse().unwrap_or(LIMIT_MAX)
-    };
-    Ok(number.clamp(1, LIMIT_MAX))
-}
-
-fn cursor(house: &House, token: &str, digest: [u8; 32]) -> Result<Vec<u8>, Rejection> {
-    let cursor = house.signer.open::<Cursor>(Purpose::ListCursor, token);
-    match cursor.filter(|cursor| cursor.filter == digest) {
-        Some(cursor) => Ok(cursor.place),
-        None => Err(Rejection::new(
-            ErrorTag::InvalidNextToken,
-            "next_token was altered or belongs to a list with other filters; start from the first page.",
-        )),
     }
 }
 

@@ -1,0 +1,143 @@
+//! The audit as a file for log shippers: one JSON line an operators' event, made again from the journal if it is lost.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Map, Value, json};
+
+use crate::journal::Position;
+use crate::projections::ops::{AuditRow, audit_after};
+use crate::projections::{Store, StoreError};
+
+/// The audit's name, as the OPS overview gives it.
+pub const NAME: &str = "/g3nretailstack/ops/maintenance-audit";
+/// The file within its directory.
+const FILE: &str = "maintenance-audit.jsonl";
+/// Rows written at a time.
+const ROWS_MAX: usize = 256;
+
+/// Why the file could not be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The projections.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The disk.
+    #[error("the audit's file cannot be written: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// The file. Only its owner may read it.
+pub struct AuditFile {
+    path: PathBuf,
+    /// Held while it is written.
+    writing: Mutex<()>,
+}
+
+impl AuditFile {
+    /// The file of a directory, which is made when it is needed.
+    pub fn new(directory: &Path) -> Self {
+        Self {
+            path: directory.join(FILE),
+            writing: Mutex::new(()),
+        }
+    }
+
+    /// Appends what the file does not have yet; durable on return. A last line that is not whole is written again.
+    ///
+    /// # Errors
+    /// The disk's, or the projections'.
+    pub fn catch_up(&self, store: &Store) -> Result<(), AuditError> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(directory) = self.path.parent() {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(directory)?;
+        }
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(&self.path)?;
+        let (mut last, length) = end_of(&file)?;
+        file.set_len(length)?;
+        file.seek(SeekFrom::End(0))?;
+        loop {
+            let rows = audit_after(store, last, ROWS_MAX)?;
+            let Some(end) = rows.last().map(|row| row.position) else {
+                break;
+            };
+            let mut lines = String::new();
+            for row in &rows {
+                lines.push_str(&Value::Object(view(row)).to_string());
+                lines.push('\n');
+            }
+            file.write_all(lines.as_bytes())?;
+            last = end;
+        }
+        file.sync_all()?;
+        if let Some(directory) = self.path.parent() {
+            File::open(directory)?.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+/// The position before the one in the last whole line, and the bytes up to there: the last entry is written again, as
+/// it may have more than one line. A file that is none of ours is begun again.
+fn end_of(file: &File) -> io::Result<(Position, u64)> {
+    let mut reader = BufReader::new(file);
+    let (mut last, mut begins, mut length, mut line) = (0, 0, 0, Vec::new());
+    loop {
+        line.clear();
+        let read = reader.read_until(b'\n', &mut line)?;
+        let position = serde_json::from_slice::<Value>(&line)
+            .ok()
+            .filter(|_| line.ends_with(b"\n"))
+            .and_then(|line| line["position"].as_u64());
+        match position {
+            Some(position) if position >= last => {
+                if position > last {
+                    (last, begins) = (position, length);
+                }
+                length += read as u64;
+            }
+            Some(_) | None => return Ok((last.saturating_sub(1), begins)),
+        }
+    }
+}
+
+/// One event of the audit as callers and the file show it.
+pub fn view(row: &AuditRow) -> Map<String, Value> {
+    let mut shown = Map::new();
+    let mut put = |name: &str, value: Value| {
+        if !value.is_null() {
+            shown.insert(name.to_owned(), value);
+        }
+    };
+    put("audit", json!(NAME));
+    put("position", json!(row.position));
+    put("at", json!(row.at.to_string()));
+    put("event", json!(row.event));
+    if let Some(subject) = &row.subject {
+        let name = match row.event.split_once('.') {
+            Some(("vacuum", _)) => "vacuum_id",
+            Some(_) | None => "maintenance_id",
+        };
+        put(name, json!(subject));
+    }
+    put("by", json!(row.by));
+    put("source", json!(row.source));
+    put("request_id", json!(row.request_id));
+    put("actor", json!(row.actor));
+    put("reason", json!(row.reason));
+    let outcome = serde_json::from_str(&row.outcome).unwrap_or(Value::Null);
+    put("outcome", outcome);
+    shown
+}

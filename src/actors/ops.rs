@@ -1,0 +1,403 @@
+//! What operators ask: carried out on the operators' streams, each command on the version it was decided on.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use actix::{Actor, Addr, Arbiter, ArbiterHandle};
+use tokio::sync::Notify;
+
+use super::audit::AuditFile;
+use super::maintenance::{AskWindow, Watch, WindowActor};
+use super::{Desk, Refused};
+use crate::clock::random_uuid;
+use crate::domain::maintenance::{
+    MaintenanceCommand, MaintenanceDecider, MaintenanceEvent, Window, Windows,
+};
+use crate::domain::secret::{SecretCode, SecretCommand, SecretDecider, SecretEvent, mismatch};
+use crate::domain::vacuum::{VacuumCommand, VacuumDecider, VacuumEvent, Vacuums};
+use crate::domain::{Context, Decider, Event, Occurrence, StreamId};
+use crate::journal::{Append, Origin, Outcome, Remarks, Source};
+use crate::passcode;
+use crate::projections::{Store, StoreError, ops};
+use crate::report;
+
+/// How often a command is decided again because the stream had moved, before the caller is told to come back. Each
+/// time somebody else got something done.
+const ATTEMPTS_MAX: u32 = 64;
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The principal's public id.
+    pub by: String,
+    /// The request's id.
+    pub request_id: String,
+    /// Which door it came through.
+    pub source: Source,
+    /// The caller's own remarks.
+    pub remarks: Remarks,
+}
+
+impl Caller {
+    /// A job of our own.
+    pub(super) fn job(name: &str) -> Self {
+        Self {
+            by: name.to_owned(),
+            request_id: format!("job-{}", random_uuid()),
+            source: Source::Job,
+            remarks: Remarks::default(),
+        }
+    }
+}
+
+/// Settings of the operators' part.
+#[derive(Clone, Copy, Debug)]
+pub struct OpsSettings {
+    /// How long a vacuum can be cancelled before it begins.
+    pub vacuum_pending_ms: i64,
+    /// How old what the gate knows may become before it lets everybody through.
+    pub watch_age_ms_max: u64,
+    /// How long what waits for its time sleeps at most, whatever the clock was set to meanwhile.
+    pub sweep_ms: u64,
+}
+
+impl Default for OpsSettings {
+    fn default() -> Self {
+        Self {
+            vacuum_pending_ms: 300_000,
+            watch_age_ms_max: 20_000,
+            sweep_ms: 1_000,
+        }
+    }
+}
+
+/// A stream of the operators: how its commands are carried out.
+pub(super) trait OpsStream: Decider<Event: Clone> {
+    /// The stream.
+    const STREAM: &'static str;
+
+    /// What a decision looks at, and the stream's version with it.
+    fn load(store: &Store, command: &Self::Command) -> Result<(Self::State, u64), StoreError>;
+
+    /// The event as the journal takes it.
+    fn event(event: Self::Event) -> Event;
+}
+
+impl OpsStream for MaintenanceDecider {
+    const STREAM: &'static str = StreamId::MAINTENANCE;
+
+    fn load(store: &Store, command: &MaintenanceCommand) -> Result<(Windows, u64), StoreError> {
+        let mut windows = ops::windows(store)?;
+        if let Some(id) = command.maintenance_id()
+            && windows.find(id).is_none()
+        {
+            windows.closed = ops::window(store, id)?;
+        }
+        let version = windows.version;
+        Ok((windows, version))
+    }
+
+    fn event(event: MaintenanceEvent) -> Event {
+        Event::Maintenance(event)
+    }
+}
+
+impl OpsStream for VacuumDecider {
+    const STREAM: &'static str = StreamId::VACUUM;
+
+    fn load(store: &Store, command: &VacuumCommand) -> Result<(Vacuums, u64), StoreError> {
+        let mut vacuums = ops::vacuums(store)?;
+        let id = command.vacuum_id();
+        if vacuums.find(id).is_none() {
+            vacuums.last = ops::vacuum(store, id)?;
+        }
+        let version = vacuums.version;
+        Ok((vacuums, version))
+    }
+
+    fn event(event: VacuumEvent) -> Event {
+        Event::Vacuum(event)
+    }
+}
+
+impl OpsStream for SecretDecider {
+    const STREAM: &'static str = StreamId::SECRET_CODE;
+
+    fn load(store: &Store, _: &SecretCommand) -> Result<(SecretCode, u64), StoreError> {
+        let secret = ops::secret(store)?;
+        let version = secret.version;
+        Ok((secret, version))
+    }
+
+    fn event(event: SecretEvent) -> Event {
+        Event::Secret(event)
+    }
+}
+
+/// Carries a command out: decides on what every projection shows, and again when the stream has moved meanwhile.
+/// Returns the state with it; it is durable and shown.
+pub(super) async fn carry<S: OpsStream>(
+    desk: &Desk,
+    command: &S::Command,
+    caller: &Caller,
+) -> Result<S::State, Refused> {
+    for _ in 0..ATTEMPTS_MAX {
+        let (state, version) = S::load(&desk.store, command).map_err(failed)?;
+        let context = Context {
+            now: desk.clock.now(),
+            by: caller.by.clone(),
+        };
+        let events = S::decide(&state, command, &context)?;
+        if events.is_empty() {
+            return Ok(state);
+        }
+        let append = Append {
+            stream: StreamId::named(S::STREAM),
+            expected: version,
+            guards: Vec::new(),
+            events: events.iter().cloned().map(S::event).collect(),
+            payload: None,
+            idempotency: None,
+            origin: Origin {
+                at: context.now,
+                by: caller.by.clone(),
+                request_id: caller.request_id.clone(),
+                source: caller.source,
+                remarks: caller.remarks.clone(),
+            },
+        };
+        match desk.journal.append(append).await {
+            Ok(Outcome::Appended { position, version }) => {
+                let occurrence = Occurrence {
+                    at: context.now,
+                    by: &caller.by,
+                    position,
+                    version,
+                };
+                let evolve = |state, event: &S::Event| S::evolve(state, event, occurrence);
+                return Ok(events.iter().fold(state, evolve));
+            }
+            Ok(Outcome::Moved { .. }) => {}
+            Ok(Outcome::Busy) => return Err(Refused::Busy),
+            Ok(Outcome::Unavailable | Outcome::Unknown) | Err(_) => {
+                return Err(Refused::Unavailable);
+            }
+        }
+    }
+    Err(Refused::Busy)
+}
+
+pub(super) fn failed(error: StoreError) -> Refused {
+    Refused::Failed(error.to_string())
+}
+
+/// The operators' part of the house: starts the actors of windows and vacuums, and checks the secret code.
+pub struct Operations {
+    pub(super) desk: Arc<Desk>,
+    pub(super) settings: OpsSettings,
+    watch: Arc<Watch>,
+    audit: Arc<AuditFile>,
+    thread: ArbiterHandle,
+    windows: Mutex<HashMap<String, Addr<WindowActor>>>,
+    /// One code is looked at at a time, so that no more wrong ones are than the lock allows.
+    looking: tokio::sync::Mutex<()>,
+    /// Told when an operators' event is durable.
+    changed: Notify,
+    itself: Weak<Operations>,
+}
+
+impl Operations {
+    /// Opens it; nothing waits for its time before [`Operations::start`].
+    pub fn open(desk: Arc<Desk>, settings: OpsSettings, audit: AuditFile) -> Arc<Self> {
+        Arc::new_cyclic(|itself| Self {
+            desk,
+            settings,
+            watch: Arc::new(Watch::new(settings.watch_age_ms_max)),
+            audit: Arc::new(audit),
+            thread: Arbiter::new().handle(),
+            windows: Mutex::new(HashMap::new()),
+            looking: tokio::sync::Mutex::new(()),
+            changed: Notify::new(),
+            itself: itself.clone(),
+        })
+    }
+
+    /// What the gate looks at.
+    pub fn watch(&self) -> &Arc<Watch> {
+        &self.watch
+    }
+
+    /// Wakes what was open when the process ended, and keeps the watch and the audit's file up to date from now on.
+    /// Nothing of it stops the tenants when it fails.
+    pub fn start(&self) {
+        self.watch.refresh(&self.desk.store);
+        match ops::windows(&self.desk.store) {
+            Ok(windows) => windows
+                .open
+                .keys()
+                .for_each(|id| drop(self.window_actor(id))),
+            Err(error) => self.watch.count_failure(&error.to_string()),
+        }
+        let Some(itself) = self.itself.upgrade() else {
+            return;
+        };
+        self.thread.spawn(itself.clone().keep_watch());
+        self.thread.spawn(itself.keep_audit());
+    }
+
+    /// Ends its thread.
+    pub fn close(&self) {
+        self.thread.stop();
+    }
+
+    /// Carries a command about a window out. Returns the window with it.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn maintain(
+        &self,
+        command: MaintenanceCommand,
+        caller: Caller,
+    ) -> Result<Window, Refused> {
+        let windows = ops::windows(&self.desk.store).map_err(failed)?;
+        let new = matches!(command, MaintenanceCommand::Schedule { .. });
+        let id = match command.maintenance_id() {
+            Some(id) => Some(id.to_owned()),
+            None => windows.active().map(|window| window.maintenance_id.clone()),
+        };
+        let carried = match &id {
+            Some(id) if new || windows.open.contains_key(id) => {
+                let ask = AskWindow {
+                    command: command.clone().about(id),
+                    caller: caller.clone(),
+                };
+                match self.window_actor(id).send(ask).await {
+                    Ok(answer) => answer,
+                    // It was just over, and its actor with it.
+                    Err(_) => carry::<MaintenanceDecider>(&self.desk, &command, &caller).await,
+                }
+            }
+            Some(_) | None => carry::<MaintenanceDecider>(&self.desk, &command, &caller).await,
+        }?;
+        let window = id.and_then(|id| carried.find(&id).cloned());
+        window.ok_or_else(|| Refused::Failed("a command left no window".to_owned()))
+    }
+
+    /// Checks the operators' secret code. A wrong one is journaled, without the code, before it is answered.
+    ///
+    /// # Errors
+    /// `secret-code-mismatch`, and `throttled` after too many wrong ones.
+    pub async fn check_code(
+        &self,
+        code: Option<&str>,
+        function: &str,
+        caller: &Caller,
+    ) -> Result<(), Refused> {
+        let Some(code) = code else {
+            let missing = "The secret code is needed; give it as secret_code.";
+            return Err(mismatch(missing).with_minor("secret_code").into());
+        };
+        let _alone = self.looking.lock().await;
+        let secret = ops::secret(&self.desk.store).map_err(failed)?;
+        secret.check_lock(self.desk.clock.now())?;
+        let Some(hash) = secret.code_hash else {
+            let unset = "No secret code is set yet; set one with ops_secret_set.";
+            return Err(mismatch(unset).with_minor("not-set").into());
+        };
+        let code = code.to_owned();
+        let right = tokio::task::spawn_blocking(move || passcode::verify(&code, &hash)).await;
+        match right {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let note = SecretCommand::NoteMismatch {
+                    function: function.to_owned(),
+                };
+                carry::<SecretDecider>(&self.desk, &note, caller).await?;
+                self.tell_changed();
+                Err(mismatch("The secret code is not the right one.").into())
+            }
+            Err(error) => Err(Refused::Failed(error.to_string())),
+        }
+    }
+
+    /// Sets the secret code; once one is set, only with the old one.
+    ///
+    /// # Errors
+    /// As [`Operations::check_code`].
+    pub async fn set_code(
+        &self,
+        new: &str,
+        old: Option<&str>,
+        function: &str,
+        caller: &Caller,
+    ) -> Result<(), Refused> {
+        let there = ops::secret(&self.desk.store)
+            .map_err(failed)?
+            .code_hash
+            .is_some();
+        if there {
+            self.check_code(old, function, caller).await?;
+        }
+        let new = new.to_owned();
+        let hash = tokio::task::spawn_blocking(move || passcode::hash(&new)).await;
+        let code_hash = hash
+            .map_err(|error| Refused::Failed(error.to_string()))?
+            .map_err(|error| Refused::Failed(error.to_string()))?;
+        let set = SecretCommand::Set {
+            code_hash,
+            proven: there,
+        };
+        carry::<SecretDecider>(&self.desk, &set, caller).await?;
+        self.tell_changed();
+        Ok(())
+    }
+
+    /// Has the watch and the audit look at once.
+    pub(super) fn tell_changed(&self) {
+        self.watch.refresh(&self.desk.store);
+        self.changed.notify_one();
+    }
+
+    /// Takes a window that is over out of the book.
+    pub(super) fn retire_window(&self, maintenance_id: &str) {
+        self.windows().remove(maintenance_id);
+    }
+
+    fn window_actor(&self, maintenance_id: &str) -> Addr<WindowActor> {
+        let mut windows = self.windows();
+        if let Some(address) = windows.get(maintenance_id)
+            && address.connected()
+        {
+            return address.clone();
+        }
+        let actor = WindowActor::new(maintenance_id, self.itself.clone(), self.settings.sweep_ms);
+        let address = WindowActor::start_in_arbiter(&self.thread, move |_| actor);
+        windows.insert(maintenance_id.to_owned(), address.clone());
+        address
+    }
+
+    fn windows(&self) -> MutexGuard<'_, HashMap<String, Addr<WindowActor>>> {
+        // Nothing in the book can be half done: a panic elsewhere does not spoil it.
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn keep_watch(self: Arc<Self>) {
+        let every = Duration::from_millis((self.settings.watch_age_ms_max / 4).clamp(1, 1_000));
+        loop {
+            tokio::time::sleep(every).await;
+            self.watch.refresh(&self.desk.store);
+        }
+    }
+
+    async fn keep_audit(self: Arc<Self>) {
+        loop {
+            let (audit, store) = (self.audit.clone(), self.desk.store.clone());
+            let written = tokio::task::spawn_blocking(move || audit.catch_up(&store)).await;
+            if let Ok(Err(error)) = written {
+                report::notice(&format!("the audit's file is behind: {error}"));
+            }
+            self.changed.notified().await;
+        }
+    }
+}

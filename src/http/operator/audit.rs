@@ -1,0 +1,58 @@
+//! `ops_audit`: every lifecycle event of windows, vacuums and the secret code.
+
+use serde::Deserialize;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::actors::audit;
+use crate::domain::{Rejection, Timestamp};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input::{self, LimitIn};
+use crate::http::server::House;
+use crate::projections::ops::{self, AuditFilter};
+
+/// Which events.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuditRequest {
+    maintenance_id: Option<String>,
+    vacuum_id: Option<String>,
+    since: Option<String>,
+    limit: Option<LimitIn>,
+    next_token: Option<String>,
+}
+
+/// Lists the audit, oldest first.
+pub(super) async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: AuditRequest = input::json(&call.body)?;
+    if request.maintenance_id.is_some() && request.vacuum_id.is_some() {
+        return Err(
+            Rejection::field("vacuum_id", "Give maintenance_id or vacuum_id, not both.").into(),
+        );
+    }
+    let filter = AuditFilter {
+        subject: request.maintenance_id.or(request.vacuum_id),
+        since: request.since.as_deref().map(since).transpose()?,
+    };
+    let limit = request.limit.unwrap_or_default().0;
+    // Debug output of parsed values is unambiguous: every string in it is quoted.
+    let digest: [u8; 32] = Sha256::digest(format!("audit {filter:?}")).into();
+    let from = input::cursor(house, request.next_token.as_deref(), digest)?;
+    let page = ops::audit(&house.store, &filter, from.as_deref(), limit)?;
+    let items: Vec<_> = page.items.iter().map(audit::view).collect();
+    let mut answer = json!({"audit": audit::NAME, "items": items, "limit": limit});
+    if let Some(place) = page.next {
+        answer["next_token"] = input::next_token(house, digest, place).into();
+    }
+    Reply::of(&answer)
+}
+
+fn since(text: &str) -> Result<Timestamp, Rejection> {
+    Timestamp::parse(text).ok_or_else(|| {
+        Rejection::field(
+            "since",
+            "since must be an RFC 3339 time such as 2027-01-31T12:00:00Z.",
+        )
+    })
+}

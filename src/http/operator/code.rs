@@ -1,0 +1,40 @@
+//! `ops_secret_set`: sets the secret code, or changes it.
+
+use serde_json::json;
+
+use super::{Code, operator_request};
+use crate::domain::Rejection;
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input;
+use crate::http::server::House;
+
+/// Fewest and most characters of a secret code (contract, section 8).
+const CODE_CHARS: std::ops::RangeInclusive<usize> = 12..=128;
+
+operator_request! {
+    /// The new code, and the old one when there is one.
+    pub(super) struct SecretSet {
+        old_secret_code: Option<Code>,
+    }
+}
+
+/// Sets the secret code.
+pub(super) async fn set(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: SecretSet = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let new = request.secret_code.as_ref().map(Code::text);
+    let Some(new) = new.filter(|new| CODE_CHARS.contains(&new.chars().count())) else {
+        return Err(Rejection::field(
+            "secret_code",
+            "secret_code is the new code and has 12 to 128 characters.",
+        )
+        .into());
+    };
+    let old = request.old_secret_code.as_ref().map(Code::text);
+    house
+        .operations
+        .set_code(new, old, "ops_secret_set", &caller)
+        .await?;
+    Reply::of(&json!({"set": true, "rotated": old.is_some()}))
+}

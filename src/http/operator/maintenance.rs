@@ -1,0 +1,208 @@
+//! `ops_maintenance_schedule`, `start`, `update`, `end` and `cancel`.
+
+use super::{Code, operator_request, optional_text, text};
+use crate::actors::ops::Caller;
+use crate::clock::ordered_uuid;
+use crate::domain::maintenance::{DURATION_SECONDS_MAX, MaintenanceCommand};
+use crate::domain::{Rejection, Timestamp};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input;
+use crate::http::ops::maintenance::reply;
+use crate::http::server::House;
+
+/// Longest text about a window, in characters.
+const TEXT_CHARS_MAX: usize = 1_000;
+/// Longest id looked at, in characters.
+const ID_CHARS_MAX: usize = 64;
+
+operator_request! {
+    /// A window to schedule.
+    pub(super) struct Schedule {
+        description: Option<String>,
+        duration: Option<u64>,
+        start: Option<String>,
+    }
+}
+
+operator_request! {
+    /// A window to start or cancel.
+    pub(super) struct Named {
+        maintenance_id: Option<String>,
+    }
+}
+
+operator_request! {
+    /// What to change of a window.
+    pub(super) struct Update {
+        maintenance_id: Option<String>,
+        text: Option<String>,
+        description: Option<String>,
+        duration: Option<u64>,
+    }
+}
+
+operator_request! {
+    /// A window to end.
+    pub(super) struct End {
+        maintenance_id: Option<String>,
+        end_message: Option<String>,
+    }
+}
+
+/// Schedules a window.
+pub(super) async fn schedule(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: Schedule = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let missing = || Rejection::field("duration", "duration is missing: whole seconds.");
+    let command = MaintenanceCommand::Schedule {
+        maintenance_id: ordered_uuid(house.clock.now()).to_string(),
+        description: text(
+            request.description.as_deref(),
+            "description",
+            TEXT_CHARS_MAX,
+        )?,
+        duration_seconds: duration(request.duration.ok_or_else(missing)?)?,
+        start: start_time(request.start.as_deref())?,
+    };
+    carry(
+        house,
+        request.secret_code.as_ref(),
+        "ops_maintenance_schedule",
+        command,
+        caller,
+    )
+    .await
+}
+
+/// Starts a window by hand.
+pub(super) async fn start(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: Named = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let command = MaintenanceCommand::Start {
+        maintenance_id: id(request.maintenance_id.as_deref())?,
+    };
+    carry(
+        house,
+        request.secret_code.as_ref(),
+        "ops_maintenance_start",
+        command,
+        caller,
+    )
+    .await
+}
+
+/// Cancels a window that has not started.
+pub(super) async fn cancel(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: Named = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let command = MaintenanceCommand::Cancel {
+        maintenance_id: id(request.maintenance_id.as_deref())?,
+    };
+    carry(
+        house,
+        request.secret_code.as_ref(),
+        "ops_maintenance_cancel",
+        command,
+        caller,
+    )
+    .await
+}
+
+/// Changes or tells something about a window.
+pub(super) async fn update(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: Update = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let told = optional_text(request.text.as_deref(), "text", TEXT_CHARS_MAX)?;
+    let description = optional_text(
+        request.description.as_deref(),
+        "description",
+        TEXT_CHARS_MAX,
+    )?;
+    if told.is_none() && description.is_none() && request.duration.is_none() {
+        return Err(Rejection::field(
+            "text",
+            "Nothing to update: give text, description or duration.",
+        )
+        .into());
+    }
+    let command = MaintenanceCommand::Update {
+        maintenance_id: optional_id(request.maintenance_id.as_deref())?,
+        text: told,
+        description,
+        duration_seconds: request.duration.map(duration).transpose()?,
+    };
+    carry(
+        house,
+        request.secret_code.as_ref(),
+        "ops_maintenance_update",
+        command,
+        caller,
+    )
+    .await
+}
+
+/// Ends the active window.
+pub(super) async fn end(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: End = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let message = optional_text(
+        request.end_message.as_deref(),
+        "end_message",
+        TEXT_CHARS_MAX,
+    )?;
+    let command = MaintenanceCommand::End {
+        maintenance_id: optional_id(request.maintenance_id.as_deref())?,
+        message,
+    };
+    carry(
+        house,
+        request.secret_code.as_ref(),
+        "ops_maintenance_end",
+        command,
+        caller,
+    )
+    .await
+}
+
+async fn carry(
+    house: &House,
+    code: Option<&Code>,
+    function: &str,
+    command: MaintenanceCommand,
+    caller: Caller,
+) -> Result<Reply, Refusal> {
+    let operations = &house.operations;
+    operations
+        .check_code(code.map(Code::text), function, &caller)
+        .await?;
+    let window = operations.maintain(command, caller).await?;
+    reply(&window)
+}
+
+fn duration(seconds: u64) -> Result<u64, Rejection> {
+    match seconds {
+        1..=DURATION_SECONDS_MAX => Ok(seconds),
+        _ => Err(Rejection::field(
+            "duration",
+            format!("duration is whole seconds, from 1 to {DURATION_SECONDS_MAX}."),
+        )),
+    }
+}
+
+fn start_time(field: Option<&str>) -> Result<Timestamp, Rejection> {
+    field.and_then(Timestamp::parse).ok_or_else(|| {
+        Rejection::field(
+            "start",
+            "start must be an RFC 3339 time such as 2027-01-31T12:00:00Z.",
+        )
+    })
+}
+
+fn id(field: Option<&str>) -> Result<String, Rejection> {
+    text(field, "maintenance_id", ID_CHARS_MAX)
+}
+
+fn optional_id(field: Option<&str>) -> Result<Option<String>, Rejection> {
+    optional_text(field, "maintenance_id", ID_CHARS_MAX)
+}

@@ -1,0 +1,241 @@
+//! The operators' listener: every call needs the operator token; never reachable through the gateway.
+
+mod audit;
+mod code;
+mod maintenance;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix_web::http::Method;
+use actix_web::web::{self, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::{Deserialize, Deserializer};
+use subtle::ConstantTimeEq;
+
+use super::call::{Call, Trace};
+use super::envelope::{Refusal, Reply, respond, throttled, unavailable};
+use super::input;
+use super::routes::Answering;
+use super::server::{Door, House, read_body};
+use crate::actors::ops::Caller;
+use crate::domain::{ErrorTag, Rejection};
+use crate::journal::{Remarks, Source};
+use crate::report;
+
+/// Who operators are in the journal: they share one token.
+const OPERATOR: &str = "operator";
+/// Where functions are.
+const INVOKE: &str = "/invoke/";
+
+/// An operator function.
+type Function = for<'a> fn(&'a House, &'a mut Call<'_>) -> Answering<'a>;
+
+/// Boxes a function's future.
+macro_rules! function {
+    ($name:literal, $handler:path) => {
+        ($name, |house, call| Box::pin($handler(house, call)))
+    };
+}
+
+/// Every function by its name with underscores; dashes are taken too.
+const FUNCTIONS: &[(&str, Function)] = &[
+    function!("ops_secret_set", code::set),
+    function!("ops_maintenance_schedule", maintenance::schedule),
+    function!("ops_maintenance_start", maintenance::start),
+    function!("ops_maintenance_update", maintenance::update),
+    function!("ops_maintenance_end", maintenance::end),
+    function!("ops_maintenance_cancel", maintenance::cancel),
+    function!("ops_audit", audit::list),
+];
+
+/// Declares an operator function's input: its own fields, and those every change accepts.
+macro_rules! operator_request {
+    ($(#[$meta:meta])* pub(super) struct $name:ident { $($fields:tt)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct $name {
+            secret_code: Option<crate::http::operator::Code>,
+            actor: Option<String>,
+            reason: Option<String>,
+            reason_code: Option<String>,
+            correlation_id: Option<String>,
+            $($fields)*
+        }
+
+        impl $name {
+            /// Who asks, with what the caller remarks.
+            fn caller(&self, call: &mut crate::http::call::Call<'_>) -> Result<crate::actors::ops::Caller, crate::domain::Rejection> {
+                crate::http::operator::caller(call, crate::journal::Remarks {
+                    actor: self.actor.clone(),
+                    reason: self.reason.clone(),
+                    reason_code: self.reason_code.clone(),
+                    correlation_id: self.correlation_id.clone(),
+                })
+            }
+        }
+    };
+}
+use operator_request;
+
+/// A secret code as it came in. Shows nothing of itself.
+pub(super) struct Code(String);
+
+impl Code {
+    fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Code(..)")
+    }
+}
+
+impl<'de> Deserialize<'de> for Code {
+    /// Whatever is wrong, the error says nothing of what was sent.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match serde_json::Value::deserialize(deserializer) {
+            Ok(serde_json::Value::String(text)) => Ok(Self(text)),
+            Ok(_) | Err(_) => Err(serde::de::Error::custom("a code is a string")),
+        }
+    }
+}
+
+/// Adds the operators' routes to an actix application.
+pub fn configure(door: Arc<Door>, token: Arc<str>) -> impl FnOnce(&mut web::ServiceConfig) {
+    move |service| {
+        let shared = Rc::new((door, token));
+        service.default_service(web::to(move |request: HttpRequest, payload: Payload| {
+            let shared = shared.clone();
+            async move { serve(&shared.0, &shared.1, request, payload).await }
+        }));
+    }
+}
+
+async fn serve(door: &Door, token: &str, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let mut trace = door.trace(&request);
+    trace.service = OPERATOR;
+    let path = request.path();
+    trace.call = format!(
+        "{} {}",
+        request.method(),
+        path.chars().take(128).collect::<String>()
+    );
+    let name = path.strip_prefix(INVOKE).unwrap_or(path).replace('-', "_");
+    let known = FUNCTIONS.iter().find(|(known, _)| *known == name);
+    let logged = known.map_or("unknown", |(name, _)| name);
+    let (trace, answer) = answer(door, token, &request, payload, (trace, known)).await;
+    let response = respond(&trace, answer);
+    let tag = match response.status().is_success() {
+        true => "ok",
+        false => "refused",
+    };
+    let status = response.status().as_u16();
+    report::operator_call(logged, &trace.request_id, OPERATOR, status, tag);
+    response
+}
+
+async fn answer(
+    door: &Door,
+    token: &str,
+    request: &HttpRequest,
+    payload: Payload,
+    (mut trace, known): (Trace, Option<&'static (&'static str, Function)>),
+) -> (Trace, Result<Reply, Refusal>) {
+    let (name, function) = match admit(token, request, known) {
+        Ok(known) => known,
+        Err(rejection) => return (trace, Err(rejection.into())),
+    };
+    if let Some((service, _)) = name.split_once('_') {
+        trace.service = service;
+    }
+    let Some(house) = door.house() else {
+        return (trace, Err(unavailable().with_minor("starting").into()));
+    };
+    let Some(_permit) = door.permit() else {
+        return (trace, Err(throttled().into()));
+    };
+    let body = match read_body(door, request, payload).await {
+        Ok(body) => body,
+        Err(rejection) => return (trace, Err(rejection.into())),
+    };
+    trace.bytes_in = body.len();
+    let mut call = Call {
+        trace,
+        request,
+        body,
+        principal: None,
+    };
+    let answer = function(house, &mut call).await;
+    (call.trace, answer)
+}
+
+fn admit(
+    token: &str,
+    request: &HttpRequest,
+    known: Option<&'static (&'static str, Function)>,
+) -> Result<&'static (&'static str, Function), Rejection> {
+    if !is_operator(request, token) {
+        return Err(Rejection::new(
+            ErrorTag::NotAuthorized,
+            "The operator token is needed: Authorization: Bearer <token>.",
+        ));
+    }
+    let missing = || Rejection::new(ErrorTag::NotFound, "There is no such operator function.");
+    let known = known
+        .filter(|_| request.path().starts_with(INVOKE))
+        .ok_or_else(missing)?;
+    if request.method() != Method::POST {
+        let rejection = Rejection::new(ErrorTag::MethodNotAllowed, "Operator functions take POST.");
+        return Err(rejection.with_detail("allow", "POST"));
+    }
+    Ok(known)
+}
+
+/// Whether a request carries the operator token, compared in constant time.
+fn is_operator(request: &HttpRequest, token: &str) -> bool {
+    let header = request
+        .headers()
+        .get(actix_web::http::header::AUTHORIZATION);
+    let given = header.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    given.is_some_and(|given| bool::from(given.as_bytes().ct_eq(token.as_bytes())))
+}
+
+/// Who asks, with the caller's remarks checked and noted.
+fn caller(call: &mut Call<'_>, remarks: Remarks) -> Result<Caller, Rejection> {
+    let remarks = input::remarks(remarks)?;
+    call.note_remarks(&remarks);
+    Ok(Caller {
+        by: OPERATOR.to_owned(),
+        request_id: call.trace.request_id.clone(),
+        source: Source::Operator,
+        remarks,
+    })
+}
+
+/// A text that must be there and have 1 to so many characters.
+fn text(field: Option<&str>, name: &str, chars_max: usize) -> Result<String, Rejection> {
+    let text = field.map(str::trim).filter(|text| !text.is_empty());
+    let Some(text) = text else {
+        return Err(Rejection::field(name, format!("{name} is missing.")));
+    };
+    if text.chars().count() > chars_max {
+        let message = format!("{name} may have at most {chars_max} characters.");
+        return Err(Rejection::field(name, message));
+    }
+    Ok(text.to_owned())
+}
+
+/// The same for a text that may be absent.
+fn optional_text(
+    field: Option<&str>,
+    name: &str,
+    chars_max: usize,
+) -> Result<Option<String>, Rejection> {
+    field
+        .map(|field| text(Some(field), name, chars_max))
+        .transpose()
+}

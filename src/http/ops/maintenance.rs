@@ -1,0 +1,128 @@
+//! `/ops/maintenance/get` and `/ops/maintenance/list`, by GET and by POST.
+
+use actix_web::http::Method;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::{IntoParams, ToSchema};
+
+use super::view::WindowView;
+use crate::domain::maintenance::{Window, WindowStatus};
+use crate::domain::{ErrorTag, Rejection};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input::{self, LimitIn};
+use crate::http::server::House;
+use crate::projections::ops;
+
+/// Which window.
+#[derive(Debug, Deserialize, IntoParams, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct WindowQuery {
+    /// Its id.
+    #[param(value_type = String, required = true)]
+    #[schema(value_type = String, required = true)]
+    maintenance_id: Option<String>,
+}
+
+/// Which windows, and how many at a time.
+#[derive(Debug, Deserialize, IntoParams, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct WindowsQuery {
+    /// `scheduled`, `active`, `ended` or `cancelled`; all when absent.
+    status: Option<String>,
+    /// Windows a page: 8 by default, 1 to 256.
+    #[param(value_type = Option<u64>)]
+    #[schema(value_type = Option<u64>)]
+    limit: Option<LimitIn>,
+    /// Where the page before ended.
+    next_token: Option<String>,
+}
+
+/// One page of windows.
+#[derive(Serialize, ToSchema)]
+pub struct WindowsAnswer {
+    /// Newest first.
+    items: Vec<WindowView>,
+    /// Windows a page.
+    limit: usize,
+    /// Goes on where this page ended; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+/// See one maintenance window.
+#[utoipa::path(get, path = "/ops/maintenance/get", tag = "ops", params(WindowQuery),
+    responses((status = 200, description = "The window.", body = inline(crate::http::openapi::Good<WindowView>))))]
+pub async fn get(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: WindowQuery = read(call)?;
+    let Some(id) = query.maintenance_id else {
+        return Err(Rejection::field("maintenance_id", "maintenance_id is missing.").into());
+    };
+    match ops::window(&house.store, &id)? {
+        Some(window) => reply(&window),
+        None => Err(Rejection::not_found().into()),
+    }
+}
+
+/// See one maintenance window.
+#[utoipa::path(post, path = "/ops/maintenance/get", tag = "ops", request_body = WindowQuery,
+    responses((status = 200, description = "The window.", body = inline(crate::http::openapi::Good<WindowView>))))]
+pub async fn get_by_post(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    get(house, call).await
+}
+
+/// List maintenance windows.
+#[utoipa::path(get, path = "/ops/maintenance/list", tag = "ops", params(WindowsQuery),
+    responses((status = 200, description = "One page.", body = inline(crate::http::openapi::Good<WindowsAnswer>))))]
+pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: WindowsQuery = read(call)?;
+    let status = query.status.as_deref().map(window_status).transpose()?;
+    let limit = query.limit.unwrap_or_default().0;
+    let filter: [u8; 32] = Sha256::digest(format!("windows {status:?}")).into();
+    let from = input::cursor(house, query.next_token.as_deref(), filter)?;
+    let page = ops::list_windows(&house.store, status, from.as_deref(), limit)?;
+    Reply::of(&WindowsAnswer {
+        items: page.items.iter().map(WindowView::from).collect(),
+        limit,
+        next_token: page
+            .next
+            .map(|place| input::next_token(house, filter, place)),
+    })
+}
+
+/// List maintenance windows.
+#[utoipa::path(post, path = "/ops/maintenance/list", tag = "ops", request_body = WindowsQuery,
+    responses((status = 200, description = "One page.", body = inline(crate::http::openapi::Good<WindowsAnswer>))))]
+pub async fn list_by_post(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    list(house, call).await
+}
+
+/// A GET's query, or a POST's body.
+fn read<T: serde::de::DeserializeOwned>(call: &Call<'_>) -> Result<T, Rejection> {
+    match *call.request.method() {
+        Method::POST => input::json(&call.body),
+        _ => input::query(call),
+    }
+}
+
+/// The answer that shows one window.
+pub fn reply(window: &Window) -> Result<Reply, Refusal> {
+    Ok(Reply::of(&WindowView::from(window))?.at(window.revision))
+}
+
+fn window_status(text: &str) -> Result<WindowStatus, Rejection> {
+    Ok(match text {
+        "scheduled" => WindowStatus::Scheduled,
+        "active" => WindowStatus::Active,
+        "ended" => WindowStatus::Ended,
+        "cancelled" => WindowStatus::Cancelled,
+        _ => {
+            return Err(Rejection::new(
+                ErrorTag::InvalidStatus,
+                "status must be scheduled, active, ended or cancelled.",
+            ));
+        }
+    })
+}

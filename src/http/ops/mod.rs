@@ -1,0 +1,93 @@
+//! The operators' routes at the gateway: what everybody may know of maintenance.
+
+pub mod maintenance;
+pub mod view;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::envelope::{Refusal, Reply};
+use super::server::Door;
+use view::{Note, notes};
+
+/// How the operators' service is, and whether a maintenance window is active.
+#[derive(Serialize, ToSchema)]
+pub struct PingAnswer {
+    service: &'static str,
+    status: &'static str,
+    #[schema(inline)]
+    maintenance: ActiveMaintenance,
+}
+
+/// The active window, if there is one.
+#[derive(Serialize, ToSchema)]
+pub struct ActiveMaintenance {
+    active: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maintenance_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    started_at: Option<String>,
+    /// Start and duration together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    estimated_end_utc: Option<String>,
+    /// What was told on its way, oldest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
+    updates: Option<Vec<Note>>,
+}
+
+/// How the operators' service is.
+#[derive(Serialize, ToSchema)]
+pub struct OpsStatAnswer {
+    service: &'static str,
+    status: &'static str,
+    /// How often the maintenance check failed open since the start.
+    maintenance_check_failures: u64,
+}
+
+fn status(door: &Door) -> &'static str {
+    match door.house() {
+        Some(_) => "ok",
+        None => "starting",
+    }
+}
+
+/// Ask whether maintenance is going on.
+#[utoipa::path(get, path = "/ops/ping", tag = "ops",
+    responses((status = 200, description = "What is going on.", body = inline(super::openapi::Good<PingAnswer>))))]
+pub fn ping(door: &Door) -> Result<Reply, Refusal> {
+    let window = door
+        .house()
+        .and_then(|house| house.operations.watch().active());
+    let window = window.as_deref();
+    Reply::of(&PingAnswer {
+        service: "ops",
+        status: status(door),
+        maintenance: ActiveMaintenance {
+            active: window.is_some(),
+            maintenance_id: window.map(|window| window.maintenance_id.clone()),
+            description: window.map(|window| window.description.clone()),
+            started_at: window.and_then(|window| window.started_at.map(|at| at.to_string())),
+            estimated_end_utc: window
+                .and_then(|window| window.estimated_end().map(|at| at.to_string())),
+            updates: window.map(|window| notes(&window.updates)),
+        },
+    })
+}
+
+/// Ask how the operators' service is.
+#[utoipa::path(get, path = "/ops/stat", tag = "ops",
+    responses((status = 200, description = "How it is.", body = inline(super::openapi::Good<OpsStatAnswer>))))]
+pub fn stat(door: &Door) -> Result<Reply, Refusal> {
+    Reply::of(&OpsStatAnswer {
+        service: "ops",
+        status: status(door),
+        maintenance_check_failures: door
+            .house()
+            .map_or(0, |house| house.operations.watch().failures()),
+    })
+}

@@ -1,0 +1,66 @@
+//! Passcodes and secret codes as scrypt hashes: slow on purpose, so never on a thread that others wait for.
+
+use scrypt::password_hash::phc::PasswordHash;
+use scrypt::password_hash::{PasswordHasher, PasswordVerifier};
+use scrypt::{Params, Scrypt};
+
+use crate::clock::random_bytes;
+
+/// log2 of scrypt's N: 2^15.
+const LOG_N: u8 = 15;
+/// scrypt's block size.
+const R: u32 = 8;
+/// scrypt's parallelism.
+const P: u32 = 1;
+/// Bytes of salt.
+const SALT_BYTES: usize = 16;
+
+/// Why a code could not be hashed.
+#[derive(Debug, thiserror::Error)]
+#[error("scrypt failed: {0}")]
+pub struct HashError(String);
+
+/// A code's hash in PHC form, with a new salt. Takes some ten milliseconds and 32 MiB.
+///
+/// # Errors
+/// When scrypt refuses its parameters, which are fixed.
+pub fn hash(code: &str) -> Result<String, HashError> {
+    let failed = |what: String| HashError(what);
+    let params = Params::new(LOG_N, R, P).map_err(|error| failed(error.to_string()))?;
+    let hash: PasswordHash = Scrypt::new_with_params(params)
+        .hash_password_with_salt(code.as_bytes(), &random_bytes::<SALT_BYTES>())
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(hash.to_string())
+}
+
+/// Whether a code is the one of a hash in PHC form. Takes as long as hashing it; compares in constant time.
+pub fn verify(code: &str, hash: &str) -> bool {
+    PasswordHash::new(hash).is_ok_and(|hash| {
+        Scrypt::new()
+            .verify_password(code.as_bytes(), &hash)
+            .is_ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_known_by_its_hash_and_no_other_is() {
+        let (one, two) = (
+            hash("correct horse").unwrap(),
+            hash("correct horse").unwrap(),
+        );
+        assert!(one.starts_with("$scrypt$ln=15,r=8,p=1$"), "{one}");
+        assert_ne!(one, two, "each has its own salt");
+        for (code, right) in [
+            ("correct horse", true),
+            ("correct hors", false),
+            ("", false),
+        ] {
+            assert_eq!(verify(code, &one), right, "{code}");
+        }
+        assert!(!verify("correct horse", "no hash"));
+    }
+}
