@@ -1,8 +1,9 @@
 //! The wire format: one entry as bytes and back, its hash, and the schema versions of events.
 //!
 //! A line is `{"header":{...},"body":{...}}` and a line feed. When the body names a payload, exactly that many raw
-//! bytes and a line feed follow. `"body":null` is an erased entry. Every byte counts: the header's bytes make the
-//! entry's hash, the header carries the digest of the body's bytes, and the frame around both is fixed.
+//! bytes and a line feed follow. Every byte counts: the header's bytes make the entry's hash, the header carries the
+//! digest of the body's bytes, and the frame around both is fixed. What is erased keeps its length; see
+//! [`super::erased`].
 
 use std::io::Write;
 
@@ -12,6 +13,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use super::erased::{Erasure, FILLER};
 use super::{
     Append, Body, Entry, Header, JournalError, Origin, PayloadDigest, Position, Remarks, Source,
     Version,
@@ -257,6 +259,7 @@ fn into_entry(
             payload,
         }),
         payload: append.payload,
+        erased_by: None,
     }
 }
 
@@ -277,6 +280,8 @@ pub struct Line<'a> {
     pub prev: Hash,
     /// The body, its events still as they were written; `None` once erased.
     pub body: Option<RawBody<'a>>,
+    /// What stands in the place of an erased body.
+    pub erased: Option<Erasure>,
 }
 
 /// A body as it was written.
@@ -320,6 +325,8 @@ struct RawLine<'a> {
     header: &'a RawValue,
     #[serde(borrow)]
     body: &'a RawValue,
+    #[serde(borrow, default)]
+    erased: Option<&'a RawValue>,
 }
 
 impl<'a> Line<'a> {
@@ -331,7 +338,12 @@ impl<'a> Line<'a> {
         let raw: RawLine<'a> =
             serde_json::from_slice(bytes).map_err(|error| format!("not an entry: {error}"))?;
         let (header, body) = (raw.header.get(), raw.body.get());
-        check_frame(bytes, header, body)?;
+        let rest = behind_body(bytes, header, body)?;
+        let erased = match raw.erased {
+            None if rest == b"}" && body != "null" => None,
+            Some(_) if body == "null" => Some(Erasure::parse(rest)?),
+            None | Some(_) => return Err("the frame around the body is not as written".to_owned()),
+        };
         let hash = hash_header(header.as_bytes());
         let header: Header = serde_json::from_str(header)
             .map_err(|error| format!("the header cannot be read: {error}"))?;
@@ -351,6 +363,7 @@ impl<'a> Line<'a> {
             hash,
             prev,
             body,
+            erased,
         })
     }
 
@@ -367,6 +380,9 @@ impl<'a> Line<'a> {
         match self.payload() {
             Some(digest) if parse_hash(&digest.sha256) != Some(sha256(bytes)) => {
                 Err("the payload does not have the digest its entry names".to_owned())
+            }
+            None if bytes.iter().any(|byte| *byte != FILLER) => {
+                Err("something else than filler stands where a payload was erased".to_owned())
             }
             Some(_) | None => Ok(()),
         }
@@ -403,22 +419,21 @@ impl<'a> Line<'a> {
             header: self.header,
             body,
             payload,
+            erased_by: self.erased.map(|erased| erased.by),
         })
     }
 }
 
-/// The bytes around header and body are always the same, so that no byte of a line is outside the check.
-fn check_frame(bytes: &[u8], header: &str, body: &str) -> Result<(), String> {
+/// What stands behind the body. The bytes around header and body are always the same, so that no byte of a line is
+/// outside the check.
+fn behind_body<'b>(bytes: &'b [u8], header: &str, body: &str) -> Result<&'b [u8], String> {
     let (header, body) = (header.as_bytes(), body.as_bytes());
-    let right = bytes
+    bytes
         .strip_prefix(br#"{"header":"#)
         .and_then(|rest| rest.strip_prefix(header))
         .and_then(|rest| rest.strip_prefix(br#","body":"#))
-        .and_then(|rest| rest.strip_prefix(body));
-    match right {
-        Some(b"}") => Ok(()),
-        Some(_) | None => Err("the frame around header and body is not as written".to_owned()),
-    }
+        .and_then(|rest| rest.strip_prefix(body))
+        .ok_or_else(|| "the frame around header and body is not as written".to_owned())
 }
 
 /// Reads one event of any schema version, `{"type":..,"v":..,"data":..}`.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use super::entry::{Hash, NO_HASH};
 use super::scan::{Found, Scanner, Step};
-use super::seal::Sealer;
+use super::seal::{Job, Sealer};
 use super::segment::{Listed, Segments, damaged, failed, list, plain_name, sealed_name};
 use super::{JournalError, Position};
 use crate::disk::{Disk, DiskFile};
@@ -166,6 +166,19 @@ impl CommitLog {
         let first_entry = self.length + (mark_bytes - skip) as u64;
         self.length += (group.len() - skip) as u64;
         Ok((self.first, first_entry))
+    }
+
+    /// Begins a new segment, unless the present one is empty. Returns the first position of the one being written.
+    pub(crate) fn begin_segment(&mut self, next: Position) -> Result<Position, JournalError> {
+        if self.length > 0 {
+            self.roll(next)?;
+        }
+        Ok(self.first)
+    }
+
+    /// The way to the thread that seals and erases.
+    pub(crate) fn jobs(&self) -> Option<crossbeam_channel::Sender<Job>> {
+        self.sealer.queue()
     }
 
     fn roll(&mut self, next: Position) -> Result<(), JournalError> {

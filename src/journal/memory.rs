@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::entry::{self, Hash, NO_HASH, Place};
 use super::{
-    Append, Entry, Head, Health, Journal, JournalError, Outcome, Pending, Position, Sink, Version,
+    Append, Body, Entry, EraseOrder, Head, Health, Journal, JournalError, Outcome, Pending,
+    Position, Sink, Version,
 };
 use crate::clock::{Clock, random_bytes};
 use crate::domain::{StreamId, Timestamp};
@@ -203,6 +204,43 @@ impl Journal for MemoryJournal {
             .state()
             .entry(position)
             .and_then(|entry| entry.payload.clone()))
+    }
+
+    fn erase(
+        &self,
+        order: Arc<EraseOrder>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Vec<Position>, JournalError> {
+        let mut state = self.change();
+        let State {
+            entries, streams, ..
+        } = &mut *state;
+        let mut erased = Vec::new();
+        for entry in entries {
+            let covered = |body: &Body| (order.covers)(body.stream.as_str());
+            if entry.header.position < order.by
+                && let Some(body) = entry.body.take_if(|body| covered(body))
+            {
+                streams.remove(&body.stream);
+                entry.payload = None;
+                entry.erased_by = Some(order.by);
+            }
+            if entry.erased_by == Some(order.by) {
+                erased.push(entry.header.position);
+            }
+        }
+        progress(1, 1);
+        Ok(erased)
+    }
+
+    fn forget(
+        &self,
+        _: &[Position],
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), JournalError> {
+        // There is nothing besides the entries.
+        progress(0, 0);
+        Ok(())
     }
 
     fn attach(&self, sink: Box<dyn Sink>) {

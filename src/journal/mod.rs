@@ -8,6 +8,8 @@ mod bgzf;
 mod catch_up;
 mod embedded;
 pub mod entry;
+mod erase;
+pub mod erased;
 mod log;
 pub mod memory;
 pub mod replay;
@@ -139,6 +141,8 @@ pub struct Entry {
     pub body: Option<Body>,
     /// The inline content beside it, when it was read with it.
     pub payload: Option<Bytes>,
+    /// The position of the event that erased the body.
+    pub erased_by: Option<Position>,
 }
 
 /// The part of an entry that is chained and never erased.
@@ -198,6 +202,14 @@ pub enum Health {
     Open,
     /// It does not, until it has been reopened; reads go on. The text is for the operator.
     ReadOnly(Arc<str>),
+}
+
+/// What is to be erased: every entry ahead of a position whose stream is covered.
+pub struct EraseOrder {
+    /// Whether a stream, by its name, is erased.
+    pub covers: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    /// The position of the event that orders it; entries ahead of it are erased, and say so.
+    pub by: Position,
 }
 
 /// A failure to read the journal: for the operator, never for the caller.
@@ -295,6 +307,33 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// Damage or a failed read.
     fn payload(&self, position: Position) -> Result<Option<Bytes>, JournalError>;
+
+    /// Erases the bodies and payloads that an order covers, everywhere the journal keeps them, and returns the positions
+    /// that order has erased, now or before, in order. Headers stay and the chain still verifies. Durable on return;
+    /// twice is once. Nothing covered may be appended meanwhile. `progress` is told steps done and steps in all.
+    ///
+    /// Blocks for long; reads and appends go on.
+    ///
+    /// # Errors
+    /// Damage, or the disk's; it may be tried again.
+    fn erase(
+        &self,
+        order: std::sync::Arc<EraseOrder>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Vec<Position>, JournalError>;
+
+    /// Makes whatever the journal keeps besides its log anew without what was erased at these positions. To be called
+    /// after [`Journal::erase`]; twice is once. `progress` is told rows done, and 0 or rows in all.
+    ///
+    /// Blocks for long; reads and appends go on.
+    ///
+    /// # Errors
+    /// The disk's or a database's; it may be tried again.
+    fn forget(
+        &self,
+        erased: &[Position],
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), JournalError>;
 
     /// Attaches what shows the entries. Called once, before the first append.
     fn attach(&self, sink: Box<dyn Sink>);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Position;
 use super::entry::{LINE_BYTES_MAX, Line};
+use super::erased::filler_behind;
 use super::log::Location;
 use super::segment::{Fault, Segment};
 
@@ -195,7 +196,8 @@ impl Scanner {
         let Some(line) = self.find_line(skip)? else {
             return Ok(self.without_line_feed(skip));
         };
-        let size = payload_size(&self.rest()[skip..skip + line]);
+        let whole = &self.rest()[skip..skip + line];
+        let size = payload_size(whole).or_else(|| filler_behind(whole));
         let Some(size) = size else {
             return Ok(Extent::Whole {
                 line,
@@ -311,16 +313,20 @@ fn read_whole(bytes: &[u8], line: usize) -> Result<Whole<'_>, (String, bool)> {
     let (head, tail) = bytes.split_at(line);
     let parsed = Line::parse(&head[..line - 1]).map_err(|what| (what, false))?;
     let Some((end, payload)) = tail.split_last() else {
-        return match parsed.payload() {
-            None => Ok((parsed, None)),
-            Some(_) => Err(("the payload is not where it belongs".to_owned(), false)),
+        let filler = parsed.erased.and_then(|erased| erased.filler);
+        return match (parsed.payload(), filler) {
+            (None, None) => Ok((parsed, None)),
+            (Some(_), _) | (_, Some(_)) => {
+                Err(("the payload is not where it belongs".to_owned(), false))
+            }
         };
     };
     parsed.check_payload(payload).map_err(|what| (what, true))?;
     if *end != b'\n' {
         return Err(("no line feed behind the payload".to_owned(), true));
     }
-    Ok((parsed, Some(payload)))
+    let payload = parsed.erased.is_none().then_some(payload);
+    Ok((parsed, payload))
 }
 
 /// The payload's size from a line's end, where the journal always writes it: cheaper than reading the line twice.

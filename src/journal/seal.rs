@@ -1,4 +1,5 @@
-//! Sealing: full segments are gzipped in the background and the plain file goes when the gzip is durable.
+//! Sealing and erasing, one segment at a time in the background: full segments are gzipped, and the plain file goes when
+//! the gzip is durable.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,20 +8,29 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::bgzf::{END, MEMBER_BYTES_MAX, Packer};
-use super::segment::{Segment, Segments, failed, plain_name, sealed_name};
-use super::{JournalError, Position};
+use super::erase::{Packing, erase_segment};
+use super::segment::{Segments, failed, plain_name};
+use super::{EraseOrder, JournalError, Position};
 use crate::disk::Disk;
-
-/// Bytes packed between two writes.
-const WRITE_BYTES: usize = 1024 * 1024;
 
 /// The sealing thread. Dropping it stops after the current member; what is left is sealed after the next open.
 pub(crate) struct Sealer {
-    queue: Option<Sender<Position>>,
+    queue: Option<Sender<Job>>,
     stop: Arc<AtomicBool>,
     trouble: Arc<Mutex<Option<String>>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread is asked to do.
+pub(crate) enum Job {
+    /// Seal a full segment.
+    Seal(Position),
+    /// Erase what an order covers in a segment, and tell which positions the order has erased in it.
+    Erase(
+        Position,
+        Arc<EraseOrder>,
+        Sender<Result<Vec<Position>, JournalError>>,
+    ),
 }
 
 struct Work {
@@ -63,8 +73,13 @@ impl Sealer {
     pub(crate) fn seal(&self, first: Position) {
         if let Some(queue) = &self.queue {
             // A stopped thread leaves the segment plain, which is as good.
-            let _ = queue.send(first);
+            let _ = queue.send(Job::Seal(first));
         }
+    }
+
+    /// The way to the thread. It ends only once every such way is gone.
+    pub(crate) fn queue(&self) -> Option<Sender<Job>> {
+        self.queue.clone()
     }
 
     /// Where the last failure to seal is told; the segment stays plain and readable.
@@ -85,68 +100,46 @@ impl Drop for Sealer {
 }
 
 impl Work {
-    fn run(&self, waiting: &Receiver<Position>, trouble: &Mutex<Option<String>>) {
-        for first in waiting {
+    fn run(&self, waiting: &Receiver<Job>, trouble: &Mutex<Option<String>>) {
+        for job in waiting {
             if self.stop.load(Ordering::Relaxed) {
                 return;
             }
-            if let Err(error) = self.seal(first) {
-                let text = match std::error::Error::source(&error) {
-                    Some(cause) => format!("{} stays plain: {error}: {cause}", plain_name(first)),
-                    None => format!("{} stays plain: {error}", plain_name(first)),
-                };
-                *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+            match job {
+                Job::Seal(first) => self.seal(first, trouble),
+                Job::Erase(first, order, answer) => {
+                    // Asked to stop, it leaves the answer out.
+                    if let Some(erased) = erase_segment(&self.packing(), first, &order).transpose()
+                    {
+                        let _ = answer.send(erased);
+                    }
+                }
             }
         }
     }
 
-    fn seal(&self, first: Position) -> Result<(), JournalError> {
+    fn seal(&self, first: Position, trouble: &Mutex<Option<String>>) {
+        // Erasing seals too, and may have come first.
         let plain = self.dir.join(plain_name(first));
-        let sealed = self.dir.join(sealed_name(first));
-        let temporary = self.dir.join(format!("{}.tmp", sealed_name(first)));
-        let io = |error| failed("sealing a segment", &plain, error);
-        if !self.pack(first, &temporary)? {
-            return self.disk.remove(&temporary).map_err(io);
+        let sealed = match plain.exists() {
+            true => self.packing().seal(first),
+            false => Ok(true),
+        };
+        if let Err(error) = sealed {
+            let text = match std::error::Error::source(&error) {
+                Some(cause) => format!("{} stays plain: {error}: {cause}", plain_name(first)),
+                None => format!("{} stays plain: {error}", plain_name(first)),
+            };
+            *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
         }
-        self.disk.rename(&temporary, &sealed).map_err(io)?;
-        self.disk.sync_dir(&self.dir).map_err(io)?;
-        self.disk.remove(&plain).map_err(io)?;
-        self.segments.forget(first);
-        self.disk.sync_dir(&self.dir).map_err(io)
     }
 
-    /// Writes and syncs the gzip; false when asked to stop.
-    fn pack(&self, first: Position, temporary: &Path) -> Result<bool, JournalError> {
-        let io = |error| failed("sealing a segment", temporary, error);
-        let segment =
-            Segment::open(&self.dir, first).map_err(|(name, fault)| fault.at(&name, first))?;
-        let mut file = self.disk.create(temporary).map_err(io)?;
-        let (mut packer, mut packed, mut content) = (Packer::new(), Vec::new(), Vec::new());
-        let (mut read, mut written) = (0, 0);
-        loop {
-            if self.stop.load(Ordering::Relaxed) {
-                return Ok(false);
-            }
-            content.clear();
-            segment
-                .read(read, MEMBER_BYTES_MAX, &mut content)
-                .map_err(|fault| fault.at(&segment.name, first))?;
-            read += content.len() as u64;
-            match content.is_empty() {
-                true => packed.extend_from_slice(&END),
-                false => packer
-                    .pack(&content, &mut packed)
-                    .map_err(|what| io(std::io::Error::other(what)))?,
-            }
-            if content.is_empty() || packed.len() >= WRITE_BYTES {
-                file.write_at(written, &packed).map_err(io)?;
-                written += packed.len() as u64;
-                packed.clear();
-            }
-            if content.is_empty() {
-                file.sync().map_err(io)?;
-                return Ok(true);
-            }
+    fn packing(&self) -> Packing<'_> {
+        Packing {
+            disk: &*self.disk,
+            dir: &self.dir,
+            segments: &self.segments,
+            stop: &self.stop,
         }
     }
 }

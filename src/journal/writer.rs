@@ -116,6 +116,10 @@ pub(crate) struct Queued {
 )]
 enum Message {
     Append(Queued),
+    /// Begin a new segment, and tell its first position.
+    Roll(Sender<Position>),
+    /// Forget the versions of streams: some were erased.
+    Forget(Sender<()>),
     Close(Sender<Option<End>>),
 }
 
@@ -157,6 +161,23 @@ impl Queue {
             }
         }
         pending
+    }
+
+    /// Begins a new segment behind everything handed over so far. Returns its first position; `None` when the journal
+    /// takes no writes.
+    pub(crate) fn roll(&self) -> Option<Position> {
+        let (rolled, done) = crossbeam_channel::bounded(1);
+        self.sender.send(Message::Roll(rolled)).ok()?;
+        done.recv().ok()
+    }
+
+    /// Has the thread look versions up again, because streams were erased.
+    pub(crate) fn forget(&self) {
+        let (forgotten, done) = crossbeam_channel::bounded(1);
+        if self.sender.send(Message::Forget(forgotten)).is_ok() {
+            // A thread that is gone has nothing to forget.
+            let _ = done.recv();
+        }
     }
 
     /// Waits until everything handed over so far is answered and the thread has ended. The log's end when all is well.
@@ -234,6 +255,11 @@ impl<I: Index + 'static> Writer<I> {
             }
             match close {
                 Next::More => {}
+                Next::Roll(rolled) => self.roll(&rolled),
+                Next::Forget(forgotten) => {
+                    self.versions = Versions::default();
+                    let _ = forgotten.send(());
+                }
                 Next::Close(closed) => {
                     self.shower.close();
                     let end = (self.shared.health() == Health::Open).then_some(self.end);
@@ -243,6 +269,17 @@ impl<I: Index + 'static> Writer<I> {
                 }
                 Next::Gone => return self.shower.close(),
             }
+        }
+    }
+
+    /// Begins a new segment. Without an answer the journal has become read-only.
+    fn roll(&mut self, rolled: &Sender<Position>) {
+        if self.shared.health() != Health::Open {
+            return;
+        }
+        match self.log.begin_segment(self.end.position + 1) {
+            Ok(first) => drop(rolled.send(first)),
+            Err(error) => self.shared.read_only(&tell(&error)),
         }
     }
 
@@ -351,6 +388,8 @@ impl<I: Index + 'static> Writer<I> {
 
 enum Next {
     More,
+    Roll(Sender<Position>),
+    Forget(Sender<()>),
     Close(Sender<Option<End>>),
     Gone,
 }
@@ -368,6 +407,8 @@ fn gather(
     loop {
         match message {
             Message::Close(closed) => return Next::Close(closed),
+            Message::Roll(rolled) => return Next::Roll(rolled),
+            Message::Forget(forgotten) => return Next::Forget(forgotten),
             Message::Append(queued) => {
                 shared
                     .queued_bytes
