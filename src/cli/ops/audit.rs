@@ -36,3 +36,35 @@ impl AuditArgs {
         body
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        audit: AuditArgs,
+    }
+
+    #[test]
+    fn a_body_holds_what_was_said_and_nothing_else() {
+        for (line, sent) in [
+            ("audit", json!({})),
+            (
+                "audit --maintenance-id mw_1 --since 2030-03-01T02:00:00Z",
+                json!({"maintenance_id": "mw_1", "since": "2030-03-01T02:00:00Z"}),
+            ),
+            (
+                "audit --vacuum-id vac_1 --limit 5 --next-token t",
+                json!({"vacuum_id": "vac_1", "limit": 5, "next_token": "t"}),
+            ),
+        ] {
+            let parsed = Line::try_parse_from(line.split(' ')).expect(line);
+            assert_eq!(Value::Object(parsed.audit.body()), sent, "{line}");
+        }
+    }
+}

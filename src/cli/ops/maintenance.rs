@@ -165,3 +165,61 @@ impl GetArgs {
         vec![("maintenance_id", self.maintenance_id.clone())]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Parser)]
+    enum Line {
+        Schedule(ScheduleArgs),
+        Start(WindowArgs),
+        Update(UpdateArgs),
+        End(EndArgs),
+    }
+
+    fn body(line: &str) -> Option<Value> {
+        let words = std::iter::once("ops").chain(line.split(' '));
+        Some(Value::Object(match Line::try_parse_from(words).ok()? {
+            Line::Schedule(arguments) => arguments.body(),
+            Line::Start(arguments) => arguments.body(),
+            Line::Update(arguments) => arguments.body(),
+            Line::End(arguments) => arguments.body(),
+        }))
+    }
+
+    #[test]
+    fn a_body_holds_what_was_said_and_nothing_else() {
+        for (line, sent) in [
+            (
+                "schedule --description disk --duration 3600 --start 2030-03-01T02:00:00Z",
+                json!({"description": "disk", "duration": 3600, "start": "2030-03-01T02:00:00Z"}),
+            ),
+            (
+                "start --maintenance-id mw_1",
+                json!({"maintenance_id": "mw_1"}),
+            ),
+            ("update --text half", json!({"text": "half"})),
+            (
+                "update --maintenance-id mw_1 --description disk --duration 7200",
+                json!({"maintenance_id": "mw_1", "description": "disk", "duration": 7200}),
+            ),
+            ("end", json!({})),
+            (
+                "end --end-message done --maintenance-id mw_1",
+                json!({"end_message": "done", "maintenance_id": "mw_1"}),
+            ),
+        ] {
+            assert_eq!(body(line), Some(sent), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_update_without_news_is_none() {
+        assert_eq!(body("update"), None);
+        assert_eq!(body("update --maintenance-id mw_1"), None);
+    }
+}

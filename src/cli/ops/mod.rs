@@ -197,3 +197,37 @@ impl ChangeArgs {
         body
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        change: ChangeArgs,
+    }
+
+    #[test]
+    fn a_change_says_by_what_right_who_and_why() {
+        let signed = |line: &str| {
+            let words = std::iter::once("change").chain(line.split_whitespace());
+            let parsed = Line::try_parse_from(words).expect(line);
+            let code = Secret::parse("CODE").expect("is one");
+            let mut body = Map::new();
+            insert(&mut body, "maintenance_id", Some("mw_1"));
+            Value::Object(parsed.change.sign(&code, body))
+        };
+        assert_eq!(
+            signed("--actor ann --reason disk"),
+            json!({"secret_code": "CODE", "actor": "ann", "reason": "disk", "maintenance_id": "mw_1"})
+        );
+        assert_eq!(
+            signed(""),
+            json!({"secret_code": "CODE", "maintenance_id": "mw_1"})
+        );
+    }
+}

@@ -214,3 +214,153 @@ fn read(path: &Path, surroundings: &mut Surroundings) -> Result<Secret, Failure>
     let text = text.strip_suffix('\r').unwrap_or(text);
     Secret::parse(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        set: SecretSetArgs,
+    }
+
+    /// Surroundings with variables, standard input, and what a person types; no terminal when nothing is typed.
+    fn around(environment: &[(&str, &str)], input: &str, typed: &[&str]) -> Surroundings {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment: Vec<(String, String)> = environment.iter().map(owned).collect();
+        let at_terminal = !typed.is_empty();
+        let mut typed: Vec<String> = typed.iter().rev().map(|text| (*text).to_owned()).collect();
+        Surroundings {
+            environment: Box::new(move |name| {
+                let found = environment.iter().find(|(known, _)| known == name);
+                found.map(|(_, value)| value.clone())
+            }),
+            input: Box::new(Cursor::new(input.to_owned())),
+            typed: at_terminal,
+            screen: at_terminal.then(|| Box::new(std::io::sink()) as _),
+            hidden: Box::new(move |_| {
+                typed
+                    .pop()
+                    .ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
+            }),
+        }
+    }
+
+    fn parse(line: &str) -> SecretSetArgs {
+        let words = std::iter::once("set").chain(line.split_whitespace());
+        Line::try_parse_from(words)
+            .unwrap_or_else(|error| panic!("{error}"))
+            .set
+    }
+
+    #[test]
+    fn the_code_comes_from_the_first_place_that_has_one() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("code");
+        std::fs::write(&path, "from-file\r\n").expect("written");
+        let file = format!("--secret-code-file {}", path.display());
+        let both = format!("{file} --secret-code from-flag");
+        let variable = [("G3N_SECRET_CODE", "from-variable")];
+        let empty = [("G3N_SECRET_CODE", "")];
+        for (line, environment, input, typed, found) in [
+            (both.as_str(), &variable[..], "", "", "from-flag"),
+            (&file, &variable, "", "", "from-file"),
+            (
+                "--secret-code-file -",
+                &variable,
+                "from-input\n\n",
+                "",
+                "from-input\n",
+            ),
+            ("", &variable, "unread", "unasked", "from-variable"),
+            ("", &empty, "unread", "from-terminal", "from-terminal"),
+        ] {
+            let typed: &[&str] = if typed.is_empty() { &[] } else { &[typed] };
+            let code = parse(line)
+                .code
+                .find(&mut around(environment, input, typed));
+            assert_eq!(code.expect(line).reveal(), found, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_code_that_is_nowhere_is_a_usage_failure_that_tells_how_to_give_it() {
+        for (line, input, told) in [
+            ("", "unread", "G3N_SECRET_CODE"),
+            ("--secret-code-file -", "", "empty"),
+            ("--secret-code-file -", "\n", "empty"),
+            (
+                "--secret-code-file -",
+                &"x".repeat(5000),
+                "holds no secret code",
+            ),
+        ] {
+            let failure = parse(line).code.find(&mut around(&[], input, &[])).err();
+            let text = failure.as_ref().map(Failure::text).unwrap_or_default();
+            assert!(matches!(failure, Some(Failure::Usage(_))), "{line}");
+            assert!(text.contains(told), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_code_alone_is_the_first_one_and_a_new_one_replaces_it() {
+        let new = [("G3N_NEW_SECRET_CODE", "N"), ("G3N_SECRET_CODE", "O")];
+        let first = json!({"secret_code": "X"});
+        let rotated = json!({"secret_code": "N", "old_secret_code": "O"});
+        for (line, environment, input, typed, body) in [
+            ("--secret-code X", &[][..], "", &[][..], Some(&first)),
+            ("", &[], "", &["X", "X"], Some(&first)),
+            ("", &[], "", &["X", "Y"], None),
+            ("", &[], "", &[], None),
+            (
+                "--secret-code O --new-secret-code N",
+                &[],
+                "",
+                &[],
+                Some(&rotated),
+            ),
+            (
+                "--secret-code O --new-secret-code-file -",
+                &[],
+                "N\n",
+                &[],
+                Some(&rotated),
+            ),
+            ("", &new, "", &[], Some(&rotated)),
+            ("--new-secret-code N", &[], "", &["O"], Some(&rotated)),
+            (
+                "--rotate --secret-code O",
+                &[],
+                "",
+                &["N", "N"],
+                Some(&rotated),
+            ),
+            ("--rotate", &[], "", &["O", "N", "N"], Some(&rotated)),
+            ("--rotate --secret-code O", &[], "", &[], None),
+            (
+                "--secret-code-file - --new-secret-code-file -",
+                &[],
+                "N\n",
+                &[],
+                None,
+            ),
+        ] {
+            let made = parse(line)
+                .body(&mut around(environment, input, typed))
+                .ok();
+            assert_eq!(made.map(Value::Object).as_ref(), body, "{line} {typed:?}");
+        }
+    }
+
+    #[test]
+    fn a_code_is_not_printed() {
+        let arguments = parse("--secret-code hush-1 --new-secret-code hush-2");
+        assert!(!format!("{arguments:?}").contains("hush"));
+    }
+}

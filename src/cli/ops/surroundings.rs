@@ -1,6 +1,6 @@
 //! Where a verb finds what its flags do not say: the environment, standard input, and a person at a terminal.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use super::secret::Secret;
 use crate::cli::failure::Failure;
@@ -8,15 +8,17 @@ use crate::cli::failure::Failure;
 /// Most bytes read of an answer to a question.
 const ANSWER_BYTES_MAX: u64 = 256;
 
+/// Looks a variable up.
+pub(super) type Environment = Box<dyn Fn(&str) -> Option<String>>;
 /// Asks a person for something that is not shown while it is typed.
 pub(super) type HiddenQuestion = Box<dyn FnMut(&str) -> io::Result<String>>;
 
 /// What is around the process.
 pub(super) struct Surroundings {
     /// The environment.
-    pub(super) environment: Box<dyn Fn(&str) -> Option<String>>,
+    pub(super) environment: Environment,
     /// Standard input.
-    pub(super) input: Box<dyn Read>,
+    pub(super) input: Box<dyn BufRead>,
     /// Whether standard input is a terminal.
     pub(super) typed: bool,
     /// Standard error, when it is a terminal.
@@ -34,7 +36,7 @@ impl Surroundings {
         };
         Self {
             environment: Box::new(|name| std::env::var(name).ok()),
-            input: Box::new(io::stdin()),
+            input: Box::new(io::stdin().lock()),
             typed: io::stdin().is_terminal(),
             screen,
             hidden: Box::new(|question| rpassword::prompt_password(question)),
@@ -98,14 +100,48 @@ impl Surroundings {
     }
 }
 
-/// One line, without what makes it one. Byte by byte: a terminal gives it whole, and nothing behind it is taken.
-fn line(input: &mut dyn Read) -> io::Result<String> {
+/// One line, or its beginning.
+fn line(input: &mut dyn BufRead) -> io::Result<String> {
     let mut bytes = Vec::new();
-    for byte in input.take(ANSWER_BYTES_MAX).bytes() {
-        match byte? {
-            b'\n' => break,
-            byte => bytes.push(byte),
+    Read::take(input, ANSWER_BYTES_MAX).read_until(b'\n', &mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn around(typed: bool, screen: bool, input: &'static str) -> Surroundings {
+        Surroundings {
+            environment: Box::new(|_| None),
+            input: Box::new(input.as_bytes()),
+            typed,
+            screen: screen.then(|| Box::new(io::sink()) as _),
+            hidden: Box::new(|_| Err(io::ErrorKind::Interrupted.into())),
         }
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+
+    #[test]
+    fn only_a_person_is_asked_and_only_yes_goes_on() {
+        for (typed, screen, input, tag) in [
+            (true, true, "yes\n", None),
+            (true, true, " yes \r\n", None),
+            (true, true, "YES\n", Some("declined")),
+            (true, true, "y\n", Some("declined")),
+            (true, true, "", Some("declined")),
+            (true, false, "yes\n", Some("usage")),
+            (false, true, "no\n", None),
+            (false, false, "", None),
+        ] {
+            let told = around(typed, screen, input).confirm("all data");
+            let refused = told.err().map(|failure| failure.tag().to_owned());
+            assert_eq!(refused.as_deref(), tag, "{typed} {screen} {input:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_broken_off_is_no_usage_failure() {
+        let told = around(true, true, "").ask("Secret code: ", "give it");
+        assert!(matches!(told, Err(Failure::Declined)));
+    }
 }

@@ -141,3 +141,46 @@ fn naming(vacuum_id: Option<&str>) -> Map<String, Value> {
     insert(&mut body, "vacuum_id", vacuum_id);
     body
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Parser)]
+    enum Line {
+        All(AllArgs),
+        Org(RemovalArgs),
+    }
+
+    #[test]
+    fn a_body_holds_what_was_said_and_nothing_else() {
+        for (line, sent) in [
+            (
+                "all --reason Reset --confirmation-phrase VACUUM --dry-run",
+                json!({"reason": "Reset", "confirmation_phrase": "VACUUM", "dry_run": true}),
+            ),
+            (
+                "all --reason Reset --confirmation-phrase VACUUM --yes --plan-id p_1",
+                json!({"reason": "Reset", "confirmation_phrase": "VACUUM", "plan_id": "p_1"}),
+            ),
+            (
+                "org --reason Cleanup --dry-run",
+                json!({"orgcode": "TESTORG", "reason": "Cleanup", "dry_run": true}),
+            ),
+            (
+                "org --reason Cleanup",
+                json!({"orgcode": "TESTORG", "reason": "Cleanup"}),
+            ),
+        ] {
+            let words = std::iter::once("ops").chain(line.split(' '));
+            let body = match Line::try_parse_from(words).expect(line) {
+                Line::All(arguments) => arguments.body(),
+                Line::Org(arguments) => arguments.org_body("TESTORG"),
+            };
+            assert_eq!(Value::Object(body), sent, "{line}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde_json::Value;
 
 use crate::cli::failure::{Failure, granted};
@@ -42,10 +42,10 @@ pub(super) fn until_ended(
 ) -> Result<Reply, Failure> {
     let bar = bar();
     let mut vacuum_id = vacuum_id.map(str::to_owned);
-    let reply = loop {
+    loop {
         let reply = granted(ask(vacuum_id.as_deref())?)?;
         let Some(sight) = sight(&reply) else {
-            break reply;
+            return Ok(reply);
         };
         // The latest one may become another one meanwhile.
         let named = || reply.data()["vacuum_id"].as_str().map(str::to_owned);
@@ -54,9 +54,7 @@ pub(super) fn until_ended(
         bar.set_position(sight.done);
         bar.set_message(sight.text);
         std::thread::sleep(LOOK_EVERY);
-    };
-    bar.finish_and_clear();
-    Ok(reply)
+    }
 }
 
 /// What the end of a vacuum means for the shell.
@@ -131,7 +129,63 @@ fn bar() -> ProgressBar {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}");
-    let bar = ProgressBar::new(0);
+    let bar = ProgressBar::new(0).with_finish(ProgressFinish::AndClear);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn reply(vacuum: Value) -> Reply {
+        let now = "2030-03-01T02:00:55.500Z";
+        let envelope = json!({"success": true, "data": vacuum, "stats": {"timestamp_utc": now}});
+        Reply {
+            status: 200,
+            headers: ureq::http::HeaderMap::new(),
+            text: envelope.to_string(),
+            envelope,
+        }
+    }
+
+    #[test]
+    fn what_goes_on_is_seen_and_what_ended_ends_the_program() {
+        let times = json!({"status": "pending", "requested_at": "2030-03-01T02:00:00.000Z",
+            "execute_at": "2030-03-01T02:05:00.000Z"});
+        let late = json!({"status": "pending", "execute_at": "2030-03-01T02:00:00.000Z"});
+        let running =
+            json!({"status": "running", "progress": {"step": "mrs", "done": 3, "total": 9}});
+        for (vacuum, seen, exit_) in [
+            (times, Some(("begins in 4:05", 55, 300)), Exit::Success),
+            (late, Some(("begins in 0:00", 0, 0)), Exit::Success),
+            (
+                json!({"status": "pending"}),
+                Some(("pending", 0, 0)),
+                Exit::Success,
+            ),
+            (running, Some(("mrs", 3, 9)), Exit::Success),
+            (
+                json!({"status": "running"}),
+                Some(("running", 0, 0)),
+                Exit::Success,
+            ),
+            (json!({"status": "completed"}), None, Exit::Success),
+            (json!({"status": "cancelled"}), None, Exit::Success),
+            (json!({"status": "failed"}), None, Exit::Refused),
+            (json!({}), None, Exit::Refused),
+        ] {
+            let shown = vacuum.to_string();
+            let reply = reply(vacuum);
+            let seen = seen.map(|(text, done, total)| Sight {
+                text: text.to_owned(),
+                done,
+                total,
+            });
+            assert_eq!(sight(&reply), seen, "{shown}");
+            assert_eq!(exit(&reply), exit_, "{shown}");
+        }
+    }
 }
