@@ -3,6 +3,7 @@
 mod audit;
 mod maintenance;
 mod secret;
+mod secret_set;
 mod surroundings;
 mod vacuum;
 mod watch;
@@ -40,7 +41,7 @@ enum Verb {
     #[command(
         after_help = "Examples:\n  g3n ops secret-set --secret-code-file code.txt\n  g3n ops secret-set --secret-code-file code.txt --new-secret-code-file new.txt\n  g3n ops secret-set --rotate"
     )]
-    SecretSet(secret::SecretSetArgs),
+    SecretSet(secret_set::SecretSetArgs),
     /// Plan a maintenance window.
     #[command(
         after_help = "Example:\n  g3n ops maintenance-schedule --secret-code-file code.txt --description \"move to a larger disk\" --duration 3600 --start 2030-03-01T02:00:00Z"

@@ -1,4 +1,4 @@
-//! The operators' secret code: where a verb finds it, and `g3n ops secret-set`.
+//! The operators' secret code, and where a verb finds it.
 
 use std::fmt;
 use std::fs::File;
@@ -7,20 +7,16 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
-use serde_json::{Map, Value};
 
-use super::Operator;
 use super::surroundings::Surroundings;
 use crate::cli::failure::Failure;
-use crate::cli::mrs::insert;
-use crate::client::Reply;
 
+/// Where help shows the flags.
+pub(super) const HEADING: &str = "Secret code";
 /// Most bytes of a file that holds a code: several times what the service takes.
 const FILE_BYTES_MAX: u64 = 4096;
 /// How to give the code where nobody can be asked for it.
-const HOW: &str = "this needs the secret code: give --secret-code-file FILE (- is standard input), set G3N_SECRET_CODE, or give --secret-code";
-/// The same for the new one.
-const HOW_NEW: &str = "this needs the new secret code: give --new-secret-code-file FILE (- is standard input), set G3N_NEW_SECRET_CODE, or give --new-secret-code";
+pub(super) const HOW: &str = "this needs the secret code: give --secret-code-file FILE (- is standard input), set G3N_SECRET_CODE, or give --secret-code";
 
 /// A secret code. It is not printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -28,50 +24,23 @@ pub(super) struct Secret(String);
 
 /// Where the secret code is.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Secret code")]
 pub(super) struct CodeArgs {
     /// The code itself, which other users of the machine can see in its list of processes [env: G3N_SECRET_CODE]
-    #[arg(long, value_name = "CODE", value_parser = secret())]
+    #[arg(long, value_name = "CODE", help_heading = HEADING, value_parser = secret())]
     secret_code: Option<Secret>,
     /// A file that holds it; - is standard input. Without any of them a terminal is asked.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
     secret_code_file: Option<PathBuf>,
 }
 
-/// Where the new secret code is.
-#[derive(Args, Debug)]
-struct NewCodeArgs {
-    /// The code that replaces it [env: G3N_NEW_SECRET_CODE]
-    #[arg(long, value_name = "CODE", value_parser = secret())]
-    new_secret_code: Option<Secret>,
-    /// A file that holds the new code; - is standard input.
-    #[arg(long, value_name = "FILE")]
-    new_secret_code_file: Option<PathBuf>,
-    /// Replace the code there is, also when a terminal is to be asked for the new one.
-    #[arg(long)]
-    rotate: bool,
-}
-
-/// A code to set.
-#[derive(Args, Debug)]
-pub(super) struct SecretSetArgs {
-    /// Who is acting, for the audit.
-    #[arg(long)]
-    actor: Option<String>,
-    /// Why, for the audit.
-    #[arg(long)]
-    reason: Option<String>,
-    #[command(flatten)]
-    code: CodeArgs,
-    #[command(flatten)]
-    new: NewCodeArgs,
-}
-
 /// The places of one code, the first of which counts.
-struct Places<'a> {
-    flag: Option<&'a Secret>,
-    file: Option<&'a Path>,
-    variable: &'static str,
+pub(super) struct Places<'a> {
+    /// A flag that is the code.
+    pub(super) flag: Option<&'a Secret>,
+    /// A flag that names a file.
+    pub(super) file: Option<&'a Path>,
+    /// A variable of the environment.
+    pub(super) variable: &'static str,
 }
 
 impl Secret {
@@ -107,7 +76,8 @@ impl CodeArgs {
         }
     }
 
-    fn places(&self) -> Places<'_> {
+    /// The places without a terminal.
+    pub(super) fn places(&self) -> Places<'_> {
         Places {
             flag: self.secret_code.as_ref(),
             file: self.secret_code_file.as_deref(),
@@ -116,18 +86,12 @@ impl CodeArgs {
     }
 }
 
-impl NewCodeArgs {
-    fn places(&self) -> Places<'_> {
-        Places {
-            flag: self.new_secret_code.as_ref(),
-            file: self.new_secret_code_file.as_deref(),
-            variable: "G3N_NEW_SECRET_CODE",
-        }
-    }
-}
-
 impl Places<'_> {
-    fn find(&self, surroundings: &mut Surroundings) -> Result<Option<Secret>, Failure> {
+    /// The code of the first place that has one.
+    ///
+    /// # Errors
+    /// When that place cannot be read, or holds none.
+    pub(super) fn find(&self, surroundings: &mut Surroundings) -> Result<Option<Secret>, Failure> {
         if let Some(code) = self.flag {
             return Ok(Some(code.clone()));
         }
@@ -139,50 +103,13 @@ impl Places<'_> {
     }
 
     /// Whether standard input holds it.
-    fn is_input(&self) -> bool {
+    pub(super) fn is_input(&self) -> bool {
         self.flag.is_none() && self.file.is_some_and(is_standard_input)
     }
 }
 
-impl SecretSetArgs {
-    pub(super) fn run(&self, operator: &Operator) -> Result<Reply, Failure> {
-        let body = self.body(&mut Surroundings::of_process())?;
-        operator.invoke("ops_secret_set", body)
-    }
-
-    /// A new code replaces the one there is; the code alone is the first one.
-    fn body(&self, surroundings: &mut Surroundings) -> Result<Map<String, Value>, Failure> {
-        if self.code.places().is_input() && self.new.places().is_input() {
-            return Err(Failure::Usage(
-                "standard input cannot hold both codes".to_owned(),
-            ));
-        }
-        let (code, old) = match (self.new.places().find(surroundings)?, self.new.rotate) {
-            (Some(new), _) => (new, Some(self.code.find(surroundings)?)),
-            (None, true) => {
-                let old = self.code.find(surroundings)?;
-                let new = surroundings.ask_twice("New secret code: ", HOW_NEW)?;
-                (new, Some(old))
-            }
-            (None, false) => match self.code.places().find(surroundings)? {
-                Some(first) => (first, None),
-                None => (surroundings.ask_twice("First secret code: ", HOW)?, None),
-            },
-        };
-        let mut body = Map::new();
-        insert(&mut body, "secret_code", Some(code.reveal()));
-        insert(
-            &mut body,
-            "old_secret_code",
-            old.as_ref().map(Secret::reveal),
-        );
-        insert(&mut body, "actor", self.actor.as_deref());
-        insert(&mut body, "reason", self.reason.as_deref());
-        Ok(body)
-    }
-}
-
-fn secret() -> impl TypedValueParser<Value = Secret> {
+/// Reads a flag that is a code.
+pub(super) fn secret() -> impl TypedValueParser<Value = Secret> {
     NonEmptyStringValueParser::new().map(Secret)
 }
 
@@ -210,53 +137,27 @@ fn read(path: &Path, surroundings: &mut Surroundings) -> Result<Secret, Failure>
         return Err(no_code());
     }
     let text = String::from_utf8(bytes).map_err(|_| no_code())?;
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    let text = text.strip_suffix('\r').unwrap_or(text);
-    Secret::parse(text)
+    let line = text.strip_suffix("\r\n").or(text.strip_suffix('\n'));
+    Secret::parse(line.unwrap_or(&text))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
-
     use clap::Parser;
-    use serde_json::json;
 
     use super::*;
 
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        set: SecretSetArgs,
+        code: CodeArgs,
     }
 
-    /// Surroundings with variables, standard input, and what a person types; no terminal when nothing is typed.
-    fn around(environment: &[(&str, &str)], input: &str, typed: &[&str]) -> Surroundings {
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let environment: Vec<(String, String)> = environment.iter().map(owned).collect();
-        let at_terminal = !typed.is_empty();
-        let mut typed: Vec<String> = typed.iter().rev().map(|text| (*text).to_owned()).collect();
-        Surroundings {
-            environment: Box::new(move |name| {
-                let found = environment.iter().find(|(known, _)| known == name);
-                found.map(|(_, value)| value.clone())
-            }),
-            input: Box::new(Cursor::new(input.to_owned())),
-            typed: at_terminal,
-            screen: at_terminal.then(|| Box::new(std::io::sink()) as _),
-            hidden: Box::new(move |_| {
-                typed
-                    .pop()
-                    .ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
-            }),
-        }
-    }
-
-    fn parse(line: &str) -> SecretSetArgs {
-        let words = std::iter::once("set").chain(line.split_whitespace());
+    fn parse(line: &str) -> CodeArgs {
+        let words = std::iter::once("ops").chain(line.split_whitespace());
         Line::try_parse_from(words)
             .unwrap_or_else(|error| panic!("{error}"))
-            .set
+            .code
     }
 
     #[test]
@@ -282,9 +183,7 @@ mod tests {
             ("", &empty, "unread", "from-terminal", "from-terminal"),
         ] {
             let typed: &[&str] = if typed.is_empty() { &[] } else { &[typed] };
-            let code = parse(line)
-                .code
-                .find(&mut around(environment, input, typed));
+            let code = parse(line).find(&mut Surroundings::made_up(environment, input, typed));
             assert_eq!(code.expect(line).reveal(), found, "{line}");
         }
     }
@@ -301,7 +200,9 @@ mod tests {
                 "holds no secret code",
             ),
         ] {
-            let failure = parse(line).code.find(&mut around(&[], input, &[])).err();
+            let failure = parse(line)
+                .find(&mut Surroundings::made_up(&[], input, &[]))
+                .err();
             let text = failure.as_ref().map(Failure::text).unwrap_or_default();
             assert!(matches!(failure, Some(Failure::Usage(_))), "{line}");
             assert!(text.contains(told), "{line}: {text}");
@@ -309,58 +210,8 @@ mod tests {
     }
 
     #[test]
-    fn a_code_alone_is_the_first_one_and_a_new_one_replaces_it() {
-        let new = [("G3N_NEW_SECRET_CODE", "N"), ("G3N_SECRET_CODE", "O")];
-        let first = json!({"secret_code": "X"});
-        let rotated = json!({"secret_code": "N", "old_secret_code": "O"});
-        for (line, environment, input, typed, body) in [
-            ("--secret-code X", &[][..], "", &[][..], Some(&first)),
-            ("", &[], "", &["X", "X"], Some(&first)),
-            ("", &[], "", &["X", "Y"], None),
-            ("", &[], "", &[], None),
-            (
-                "--secret-code O --new-secret-code N",
-                &[],
-                "",
-                &[],
-                Some(&rotated),
-            ),
-            (
-                "--secret-code O --new-secret-code-file -",
-                &[],
-                "N\n",
-                &[],
-                Some(&rotated),
-            ),
-            ("", &new, "", &[], Some(&rotated)),
-            ("--new-secret-code N", &[], "", &["O"], Some(&rotated)),
-            (
-                "--rotate --secret-code O",
-                &[],
-                "",
-                &["N", "N"],
-                Some(&rotated),
-            ),
-            ("--rotate", &[], "", &["O", "N", "N"], Some(&rotated)),
-            ("--rotate --secret-code O", &[], "", &[], None),
-            (
-                "--secret-code-file - --new-secret-code-file -",
-                &[],
-                "N\n",
-                &[],
-                None,
-            ),
-        ] {
-            let made = parse(line)
-                .body(&mut around(environment, input, typed))
-                .ok();
-            assert_eq!(made.map(Value::Object).as_ref(), body, "{line} {typed:?}");
-        }
-    }
-
-    #[test]
     fn a_code_is_not_printed() {
-        let arguments = parse("--secret-code hush-1 --new-secret-code hush-2");
-        assert!(!format!("{arguments:?}").contains("hush"));
+        let printed = format!("{:?}", parse("--secret-code hush"));
+        assert!(!printed.contains("hush"), "{printed}");
     }
 }

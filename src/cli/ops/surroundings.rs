@@ -108,6 +108,31 @@ fn line(input: &mut dyn BufRead) -> io::Result<String> {
 }
 
 #[cfg(test)]
+impl Surroundings {
+    /// Surroundings with variables, standard input, and what a person types; no terminal when nothing is typed.
+    pub(super) fn made_up(environment: &[(&str, &str)], input: &str, typed: &[&str]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment: Vec<(String, String)> = environment.iter().map(owned).collect();
+        let at_terminal = !typed.is_empty();
+        let mut typed: Vec<String> = typed.iter().rev().map(|text| (*text).to_owned()).collect();
+        Self {
+            environment: Box::new(move |name| {
+                let found = environment.iter().find(|(known, _)| known == name);
+                found.map(|(_, value)| value.clone())
+            }),
+            input: Box::new(io::Cursor::new(input.to_owned())),
+            typed: at_terminal,
+            screen: at_terminal.then(|| Box::new(io::sink()) as _),
+            hidden: Box::new(move |_| {
+                typed
+                    .pop()
+                    .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
