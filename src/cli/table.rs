@@ -132,8 +132,9 @@ impl<'a> Facts<'a> {
 fn draw(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
-    // Only a terminal has a width to fit into; elsewhere lines stay whole.
-    table.set_content_arrangement(match std::io::stdout().is_terminal() {
+    // Only a terminal has a width to fit into, and not every one tells it; elsewhere lines stay whole.
+    let fits = std::io::stdout().is_terminal() && table.width() != Some(0);
+    table.set_content_arrangement(match fits {
         true => ContentArrangement::Dynamic,
         false => ContentArrangement::Disabled,
     });

@@ -50,9 +50,11 @@ pub(super) fn until_ended(
         // The latest one may become another one meanwhile.
         let named = || reply.data()["vacuum_id"].as_str().map(str::to_owned);
         vacuum_id = vacuum_id.or_else(named);
-        bar.set_length(sight.total);
-        bar.set_position(sight.done);
         bar.set_message(sight.text);
+        bar.update(|state| {
+            state.set_len(sight.total);
+            state.set_pos(sight.done);
+        });
         std::thread::sleep(LOOK_EVERY);
     }
 }
