@@ -34,6 +34,9 @@ pub enum Failure {
         /// What is wrong.
         message: String,
     },
+    /// A person who was asked did not say yes.
+    #[error("nothing was done: it was not confirmed")]
+    Declined,
     /// Whoever read standard output went away: enough was seen.
     #[error("standard output is closed")]
     ReaderGone,
@@ -57,6 +60,7 @@ impl Failure {
             Self::Transport(TransportError::NotAnEnvelope { .. }) => "not-the-service",
             Self::File { .. } | Self::Transport(TransportError::Local(_)) => "file",
             Self::Content { tag, .. } => tag,
+            Self::Declined => "declined",
             Self::ReaderGone => "reader-gone",
         }
     }
@@ -69,7 +73,7 @@ impl Failure {
             Self::Transport(TransportError::Malformed(_) | TransportError::Local(_)) => Exit::Usage,
             Self::Transport(TransportError::Unreachable { .. }) => Exit::Unreachable,
             Self::Transport(TransportError::NotAnEnvelope { .. }) => Exit::Unreachable,
-            Self::Content { .. } => Exit::Refused,
+            Self::Content { .. } | Self::Declined => Exit::Refused,
             Self::ReaderGone => Exit::Success,
         }
     }

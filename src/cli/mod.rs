@@ -6,6 +6,7 @@ pub mod get;
 pub mod journal;
 pub mod mrs;
 pub mod operator;
+pub mod ops;
 pub mod output;
 mod pack;
 pub mod profile;
@@ -50,6 +51,8 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// Work with records.
     Mrs(Box<mrs::MrsArgs>),
+    /// Maintenance windows and vacuum (operators).
+    Ops(Box<ops::OpsArgs>),
     /// Read the history, beside a running server or without one.
     Journal(journal::JournalArgs),
     /// Ask whether the server lives, or with --ready whether it can serve.
@@ -120,6 +123,7 @@ impl Command {
             Self::Serve(arguments) => Ok(serve::run(arguments)),
             Self::Journal(arguments) => Ok(journal::run(arguments, printer)),
             Self::Mrs(arguments) => mrs::run(arguments, &load()?, printer),
+            Self::Ops(arguments) => ops::run(arguments, &load()?, printer),
             Self::Health(arguments) => {
                 let client = Client::new(&load()?.base_url.value, Credential::None);
                 let reply = match arguments.ready {

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What a list shows of each record.
 const COLUMNS: &[&str] = &[
@@ -17,38 +17,68 @@ const COLUMNS: &[&str] = &[
     "doom_at",
     "updated_at",
 ];
+/// What a list of other things shows, by a member that only they have.
+const OTHER_COLUMNS: &[(&str, &[&str])] = &[
+    (
+        "event",
+        &[
+            "at",
+            "event",
+            "maintenance_id",
+            "vacuum_id",
+            "by",
+            "outcome",
+            "request_id",
+        ],
+    ),
+    (
+        "scheduled_start_utc",
+        &[
+            "maintenance_id",
+            "status",
+            "description",
+            "scheduled_start_utc",
+            "started_at",
+            "ended_at",
+        ],
+    ),
+    (
+        "service",
+        &[
+            "service", "status", "items", "objects", "bytes", "skipped", "error",
+        ],
+    ),
+    ("text", &["at", "text"]),
+];
 /// Members that are content, or the way to it, and no facts about a record.
 const HIDDEN: &[&str] = &["content", "download", "upload", "content_token"];
 
-/// A list as rows, anything else as names and values.
+/// Members whose parts are told one by one.
+const PARTED: &[&str] = &["maintenance", "progress", "totals"];
+/// Members that are tables of their own.
+const MANY: &[&str] = &["services", "updates", "maintenance.updates"];
+
+/// A list as rows, anything else as names and values, with tables of what it holds many of below.
 pub(super) fn answer(data: &Value) -> String {
     match (&data["items"], data) {
         (Value::Array(items), _) => list(items, data["next_token"].as_str()),
         (_, Value::Object(members)) => {
-            let rows = members
-                .iter()
-                .filter(|(name, _)| !HIDDEN.contains(&name.as_str()))
-                .map(|(name, value)| vec![clean(name), cell(value)]);
-            draw(&[], rows)
+            let mut facts = Facts::default();
+            facts.gather("", members);
+            let mut text = draw(&[], facts.rows.into_iter());
+            for (name, items) in facts.tables {
+                text.push_str(&format!("\n{name}\n{}", rows(items)));
+            }
+            text
         }
         (_, data) => cell(data),
     }
 }
 
 fn list(items: &[Value], next_token: Option<&str>) -> String {
-    let shown: Vec<&str> = COLUMNS
-        .iter()
-        .copied()
-        .filter(|name| items.iter().any(|item| !item[name].is_null()))
-        .collect();
     let mut text = match items {
         [] => "nothing found".to_owned(),
-        _ => {
-            let rows = items
-                .iter()
-                .map(|item| shown.iter().map(|name| cell(&item[name])).collect());
-            draw(&shown, rows)
-        }
+        _ => rows(items),
     };
     if let Some(token) = next_token {
         text.push_str(&format!("\nmore: --next-token {}", clean(token)));
@@ -56,11 +86,55 @@ fn list(items: &[Value], next_token: Option<&str>) -> String {
     text
 }
 
+fn rows(items: &[Value]) -> String {
+    let shown = columns(items);
+    let rows = items
+        .iter()
+        .map(|item| shown.iter().map(|name| cell(&item[name])).collect());
+    draw(&shown, rows)
+}
+
+/// Of the columns for things like these the ones with something in them.
+fn columns(items: &[Value]) -> Vec<&'static str> {
+    let there = |name: &&str| items.iter().any(|item| !item[name].is_null());
+    let other = OTHER_COLUMNS.iter().find(|(telling, _)| there(telling));
+    let columns = other.map_or(COLUMNS, |(_, columns)| columns);
+    columns.iter().copied().filter(there).collect()
+}
+
+/// Names and values, and apart from them what does not fit into a cell.
+#[derive(Default)]
+struct Facts<'a> {
+    rows: Vec<Vec<String>>,
+    tables: Vec<(String, &'a [Value])>,
+}
+
+impl<'a> Facts<'a> {
+    fn gather(&mut self, within: &str, members: &'a Map<String, Value>) {
+        for (name, value) in members {
+            if HIDDEN.contains(&name.as_str()) {
+                continue;
+            }
+            let name = format!("{within}{}", clean(name));
+            match value {
+                Value::Object(parts) if PARTED.contains(&name.as_str()) => {
+                    self.gather(&format!("{name}."), parts);
+                }
+                Value::Array(items) if !items.is_empty() && MANY.contains(&name.as_str()) => {
+                    self.tables.push((name, items));
+                }
+                value => self.rows.push(vec![name, cell(value)]),
+            }
+        }
+    }
+}
+
 fn draw(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
-    // Only a terminal has a width to fit into; elsewhere lines stay whole.
-    table.set_content_arrangement(match std::io::stdout().is_terminal() {
+    // Only a terminal has a width to fit into, and not every one tells it; elsewhere lines stay whole.
+    let fits = std::io::stdout().is_terminal() && table.width() != Some(0);
+    table.set_content_arrangement(match fits {
         true => ContentArrangement::Dynamic,
         false => ContentArrangement::Disabled,
     });
@@ -117,6 +191,56 @@ mod tests {
         assert!(text.contains("X Y"), "{text}");
         assert!(text.ends_with("more: --next-token abc"), "{text}");
         assert_eq!(answer(&json!({"items": []})), "nothing found");
+    }
+
+    #[test]
+    fn a_list_shows_what_matters_of_its_kind() {
+        for (item, shown, hidden) in [
+            (
+                json!({"maintenance_id": "mw_1", "status": "ended", "updates": [], "revision": 3,
+                    "scheduled_start_utc": "2030-03-01T02:00:00.000Z", "updated_at": "now"}),
+                ["maintenance_id", "scheduled_start_utc"],
+                "updated_at",
+            ),
+            (
+                json!({"position": 7, "at": "now", "event": "maintenance.started", "maintenance_id": "mw_1",
+                    "by": "operator", "source": "cli", "request_id": "r"}),
+                ["maintenance.started", "request_id"],
+                "source",
+            ),
+        ] {
+            let text = answer(&json!({"items": [item], "limit": 8}));
+            assert!(shown.iter().all(|name| text.contains(name)), "{text}");
+            assert!(
+                !text.contains(hidden) && !text.contains("vacuum_id"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_vacuum_becomes_names_and_values_above_a_table_of_services() {
+        let text = answer(&json!({
+            "vacuum_id": "vac_1", "status": "completed", "totals": {"items": 3, "objects": 2, "bytes": 9},
+            "services": [{"service": "mrs", "status": "completed", "items": 3, "objects": 2, "bytes": 9}],
+        }));
+        let (facts, services) = text.split_once("\nservices\n").expect("both");
+        assert!(
+            facts.contains("totals.objects") && !facts.contains("mrs"),
+            "{text}"
+        );
+        assert!(
+            services.contains("service ") && services.contains("mrs"),
+            "{text}"
+        );
+        assert!(!services.contains("skipped"), "{text}");
+        let text = answer(
+            &json!({"maintenance": {"active": true, "updates": [{"at": "now", "text": "half"}]}}),
+        );
+        assert!(
+            text.contains("maintenance.active") && text.contains("\nmaintenance.updates\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! A blocking HTTP client for Metarecord: what the command line and the tests speak through.
 
+#[macro_use]
+mod routes;
 mod mrs;
+mod ops;
 mod reply;
 mod transfer;
 

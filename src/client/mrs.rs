@@ -4,33 +4,6 @@ use serde_json::Value;
 
 use super::{Client, Reply, TransportError};
 
-/// Declares methods that take a query, or a JSON body.
-macro_rules! routes {
-    ($($(#[$doc:meta])* $name:ident = $method:tt $path:literal;)*) => {
-        impl Client {
-            $(routes!(@one $(#[$doc])* $name $method $path);)*
-        }
-    };
-    (@one $(#[$doc:meta])* $name:ident GET $path:literal) => {
-        $(#[$doc])*
-        ///
-        /// # Errors
-        /// As [`Client::call`].
-        pub fn $name(&self, query: &[(&str, String)]) -> Result<Reply, TransportError> {
-            self.call("GET", $path, query, None)
-        }
-    };
-    (@one $(#[$doc:meta])* $name:ident POST $path:literal) => {
-        $(#[$doc])*
-        ///
-        /// # Errors
-        /// As [`Client::call`].
-        pub fn $name(&self, body: &Value) -> Result<Reply, TransportError> {
-            self.call("POST", $path, &[], Some(body))
-        }
-    };
-}
-
 routes! {
     /// Creates a record, or puts other content over it.
     put = POST "/mrs/record";

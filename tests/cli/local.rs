@@ -30,6 +30,10 @@ fn usage_errors_are_told_in_an_envelope_and_by_exit_2() {
         "mrs stat --config nowhere.toml",
         "mrs stat --profile dev",
         "mrs put --orgcode A1 --container demo --inline-payload-file bad.json",
+        "ops maintenance-start --maintenance-id mw_1",
+        "ops maintenance-start --maintenance-id mw_1 --secret-code-file -",
+        "ops secret-set --rotate --secret-code old",
+        "ops vacuum-org --secret-code code --reason Cleanup",
     ] {
         let ran = g3n(line, dir.path(), &[], b"");
         assert_eq!(ran.refusal(), (2, "usage".to_owned()), "{line}: {ran:?}");

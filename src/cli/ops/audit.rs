@@ -1,0 +1,70 @@
+//! `g3n ops audit`: what happened to maintenance windows and vacuums.
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use crate::cli::mrs::insert;
+
+/// Which entries.
+#[derive(Args, Debug)]
+pub(super) struct AuditArgs {
+    /// Only of this window.
+    #[arg(long, value_name = "ID", conflicts_with = "vacuum_id")]
+    maintenance_id: Option<String>,
+    /// Only of this vacuum.
+    #[arg(long, value_name = "ID")]
+    vacuum_id: Option<String>,
+    /// Only from this time on (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Entries a page.
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<u64>,
+    /// Where the page before ended.
+    #[arg(long, value_name = "TOKEN")]
+    next_token: Option<String>,
+}
+
+impl AuditArgs {
+    pub(super) fn body(&self) -> Map<String, Value> {
+        let mut body = Map::new();
+        insert(&mut body, "maintenance_id", self.maintenance_id.as_deref());
+        insert(&mut body, "vacuum_id", self.vacuum_id.as_deref());
+        insert(&mut body, "since", self.since.as_deref());
+        insert(&mut body, "limit", self.limit);
+        insert(&mut body, "next_token", self.next_token.as_deref());
+        body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        audit: AuditArgs,
+    }
+
+    #[test]
+    fn a_body_holds_what_was_said_and_nothing_else() {
+        for (line, sent) in [
+            ("audit", json!({})),
+            (
+                "audit --maintenance-id mw_1 --since 2030-03-01T02:00:00Z",
+                json!({"maintenance_id": "mw_1", "since": "2030-03-01T02:00:00Z"}),
+            ),
+            (
+                "audit --vacuum-id vac_1 --limit 5 --next-token t",
+                json!({"vacuum_id": "vac_1", "limit": 5, "next_token": "t"}),
+            ),
+        ] {
+            let parsed = Line::try_parse_from(line.split(' ')).expect(line);
+            assert_eq!(Value::Object(parsed.audit.body()), sent, "{line}");
+        }
+    }
+}

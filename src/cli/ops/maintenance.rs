@@ -1,0 +1,225 @@
+//! `g3n ops maintenance-…`: maintenance windows, from the plan to the end.
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::{ChangeArgs, Operator};
+use crate::cli::failure::Failure;
+use crate::cli::mrs::{ask, insert};
+use crate::client::Reply;
+
+/// A window to plan.
+#[derive(Args, Debug)]
+pub(super) struct ScheduleArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// What tenants are told it is for.
+    #[arg(long)]
+    description: String,
+    /// How long it is expected to take; nothing ends it by itself.
+    #[arg(long, value_name = "SECONDS")]
+    duration: u64,
+    /// When it starts by itself (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    start: String,
+}
+
+/// A planned window.
+#[derive(Args, Debug)]
+pub(super) struct WindowArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// The window's id.
+    #[arg(long, value_name = "ID")]
+    maintenance_id: String,
+}
+
+/// News of a window.
+#[derive(Args, Debug)]
+pub(super) struct UpdateArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// The window's id; without it the active one.
+    #[arg(long, value_name = "ID")]
+    maintenance_id: Option<String>,
+    #[command(flatten)]
+    news: News,
+}
+
+/// What is new, at least one of it.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+struct News {
+    /// How it goes; shown to tenants.
+    #[arg(long)]
+    text: Option<String>,
+    /// What it is for, corrected.
+    #[arg(long)]
+    description: Option<String>,
+    /// How long it is expected to take, corrected.
+    #[arg(long, value_name = "SECONDS")]
+    duration: Option<u64>,
+}
+
+/// A window to end.
+#[derive(Args, Debug)]
+pub(super) struct EndArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// How it went.
+    #[arg(long, value_name = "TEXT")]
+    end_message: Option<String>,
+    /// The window's id; without it the active one.
+    #[arg(long, value_name = "ID")]
+    maintenance_id: Option<String>,
+}
+
+/// Which windows.
+#[derive(Args, Debug)]
+pub(super) struct ListArgs {
+    /// Only these: scheduled, active, ended or cancelled.
+    #[arg(long)]
+    status: Option<String>,
+    /// Windows a page.
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    limit: Option<String>,
+    /// Where the page before ended.
+    #[arg(long, value_name = "TOKEN")]
+    next_token: Option<String>,
+}
+
+/// Which window.
+#[derive(Args, Debug)]
+pub(super) struct GetArgs {
+    /// The window's id.
+    #[arg(long, value_name = "ID")]
+    maintenance_id: String,
+}
+
+impl ScheduleArgs {
+    pub(super) fn run(&self, operator: &Operator) -> Result<Reply, Failure> {
+        operator.change("ops_maintenance_schedule", &self.change, self.body())
+    }
+
+    fn body(&self) -> Map<String, Value> {
+        let mut body = Map::new();
+        insert(&mut body, "description", Some(self.description.as_str()));
+        insert(&mut body, "duration", Some(self.duration));
+        insert(&mut body, "start", Some(self.start.as_str()));
+        body
+    }
+}
+
+impl WindowArgs {
+    pub(super) fn run(&self, operator: &Operator, function: &str) -> Result<Reply, Failure> {
+        operator.change(function, &self.change, self.body())
+    }
+
+    fn body(&self) -> Map<String, Value> {
+        let mut body = Map::new();
+        insert(&mut body, "maintenance_id", Some(&self.maintenance_id));
+        body
+    }
+}
+
+impl UpdateArgs {
+    pub(super) fn run(&self, operator: &Operator) -> Result<Reply, Failure> {
+        operator.change("ops_maintenance_update", &self.change, self.body())
+    }
+
+    fn body(&self) -> Map<String, Value> {
+        let mut body = Map::new();
+        insert(&mut body, "maintenance_id", self.maintenance_id.as_deref());
+        insert(&mut body, "text", self.news.text.as_deref());
+        insert(&mut body, "description", self.news.description.as_deref());
+        insert(&mut body, "duration", self.news.duration);
+        body
+    }
+}
+
+impl EndArgs {
+    pub(super) fn run(&self, operator: &Operator) -> Result<Reply, Failure> {
+        operator.change("ops_maintenance_end", &self.change, self.body())
+    }
+
+    fn body(&self) -> Map<String, Value> {
+        let mut body = Map::new();
+        insert(&mut body, "end_message", self.end_message.as_deref());
+        insert(&mut body, "maintenance_id", self.maintenance_id.as_deref());
+        body
+    }
+}
+
+impl ListArgs {
+    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
+        let mut query = Vec::new();
+        ask(&mut query, "status", self.status.as_deref());
+        ask(&mut query, "limit", self.limit.as_deref());
+        ask(&mut query, "next_token", self.next_token.as_deref());
+        query
+    }
+}
+
+impl GetArgs {
+    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
+        vec![("maintenance_id", self.maintenance_id.clone())]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Parser)]
+    enum Line {
+        Schedule(ScheduleArgs),
+        Start(WindowArgs),
+        Update(UpdateArgs),
+        End(EndArgs),
+    }
+
+    fn body(line: &str) -> Option<Value> {
+        let words = std::iter::once("ops").chain(line.split(' '));
+        Some(Value::Object(match Line::try_parse_from(words).ok()? {
+            Line::Schedule(arguments) => arguments.body(),
+            Line::Start(arguments) => arguments.body(),
+            Line::Update(arguments) => arguments.body(),
+            Line::End(arguments) => arguments.body(),
+        }))
+    }
+
+    #[test]
+    fn a_body_holds_what_was_said_and_nothing_else() {
+        for (line, sent) in [
+            (
+                "schedule --description disk --duration 3600 --start 2030-03-01T02:00:00Z",
+                json!({"description": "disk", "duration": 3600, "start": "2030-03-01T02:00:00Z"}),
+            ),
+            (
+                "start --maintenance-id mw_1",
+                json!({"maintenance_id": "mw_1"}),
+            ),
+            ("update --text half", json!({"text": "half"})),
+            (
+                "update --maintenance-id mw_1 --description disk --duration 7200",
+                json!({"maintenance_id": "mw_1", "description": "disk", "duration": 7200}),
+            ),
+            ("end", json!({})),
+            (
+                "end --end-message done --maintenance-id mw_1",
+                json!({"end_message": "done", "maintenance_id": "mw_1"}),
+            ),
+        ] {
+            assert_eq!(body(line), Some(sent), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_update_without_news_is_none() {
+        assert_eq!(body("update"), None);
+        assert_eq!(body("update --maintenance-id mw_1"), None);
+    }
+}

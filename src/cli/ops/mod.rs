@@ -1,0 +1,234 @@
+//! `g3n ops`: maintenance windows, vacuum, their audit, and the secret code they need.
+
+mod audit;
+mod maintenance;
+mod secret;
+mod secret_set;
+mod surroundings;
+mod vacuum;
+mod watch;
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value};
+
+use crate::cli::failure::Failure;
+use crate::cli::mrs::{insert, orgcode};
+use crate::cli::output::{Exit, Printer};
+use crate::cli::profile::Profile;
+use crate::client::{Client, Credential, Reply};
+use secret::{CodeArgs, Secret};
+use surroundings::Surroundings;
+
+/// Maintenance windows and vacuum, for whoever runs the server.
+#[derive(Args, Debug)]
+pub struct OpsArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Ask whether the service is there, and whether a maintenance window is active.
+    #[command(after_help = "Example:\n  g3n ops ping")]
+    Ping,
+    /// Ask how the operators' service is.
+    #[command(after_help = "Example:\n  g3n ops stat")]
+    Stat,
+    /// Set the secret code that maintenance and vacuum need, or replace it.
+    ///
+    /// The first code is given, or asked for, like that of every other verb. To replace it, give the one there is and
+    /// the new one.
+    #[command(
+        after_help = "Examples:\n  g3n ops secret-set --secret-code-file code.txt\n  g3n ops secret-set --secret-code-file code.txt --new-secret-code-file new.txt\n  g3n ops secret-set --rotate"
+    )]
+    SecretSet(secret_set::SecretSetArgs),
+    /// Plan a maintenance window.
+    #[command(
+        after_help = "Example:\n  g3n ops maintenance-schedule --secret-code-file code.txt --description \"move to a larger disk\" --duration 3600 --start 2030-03-01T02:00:00Z"
+    )]
+    MaintenanceSchedule(maintenance::ScheduleArgs),
+    /// Start a planned window now: tenants are answered 503 until it is ended.
+    #[command(
+        after_help = "Example:\n  g3n ops maintenance-start --secret-code-file code.txt --maintenance-id mw_1"
+    )]
+    MaintenanceStart(maintenance::WindowArgs),
+    /// Tell how a window goes, or correct its description or length.
+    #[command(
+        after_help = "Examples:\n  g3n ops maintenance-update --secret-code-file code.txt --text \"Phase 1 complete\"\n  g3n ops maintenance-update --secret-code-file code.txt --maintenance-id mw_1 --duration 7200"
+    )]
+    MaintenanceUpdate(maintenance::UpdateArgs),
+    /// End the active window: tenants are served again.
+    #[command(
+        after_help = "Example:\n  g3n ops maintenance-end --secret-code-file code.txt --end-message \"Complete\""
+    )]
+    MaintenanceEnd(maintenance::EndArgs),
+    /// Cancel a planned window that has not started.
+    #[command(
+        after_help = "Example:\n  g3n ops maintenance-cancel --secret-code-file code.txt --maintenance-id mw_1"
+    )]
+    MaintenanceCancel(maintenance::WindowArgs),
+    /// List maintenance windows, one page at a time.
+    #[command(after_help = "Example:\n  g3n ops maintenance-list --status scheduled --limit 5")]
+    MaintenanceList(maintenance::ListArgs),
+    /// Show a maintenance window.
+    #[command(after_help = "Example:\n  g3n ops maintenance-get --maintenance-id mw_1")]
+    MaintenanceGet(maintenance::GetArgs),
+    /// Destroy all data of the server, after a pending time in which it can be cancelled.
+    #[command(
+        after_help = "Examples:\n  g3n ops vacuum-all --secret-code-file code.txt --reason Reset --confirmation-phrase \"VACUUM ALL DATA PERMANENTLY\" --dry-run\n  g3n ops vacuum-all --secret-code-file code.txt --reason Reset --confirmation-phrase \"VACUUM ALL DATA PERMANENTLY\""
+    )]
+    VacuumAll(vacuum::AllArgs),
+    /// Destroy all data of one org, after a pending time in which it can be cancelled.
+    #[command(
+        after_help = "Examples:\n  g3n ops vacuum-org --secret-code-file code.txt --orgcode TESTORG --reason Cleanup --dry-run\n  g3n ops vacuum-org --secret-code-file code.txt --orgcode TESTORG --reason Cleanup"
+    )]
+    VacuumOrg(vacuum::RemovalArgs),
+    /// Cancel a vacuum while it is pending.
+    #[command(
+        after_help = "Example:\n  g3n ops vacuum-cancel --secret-code-file code.txt --vacuum-id vac_1"
+    )]
+    VacuumCancel(vacuum::CancelArgs),
+    /// Show a vacuum: what it removed, or would remove.
+    #[command(
+        after_help = "Examples:\n  g3n ops vacuum-status\n  g3n ops vacuum-status --vacuum-id vac_1 --watch"
+    )]
+    VacuumStatus(vacuum::StatusArgs),
+    /// List what happened to maintenance windows and vacuums (the log /g3nretailstack/ops/maintenance-audit).
+    #[command(
+        after_help = "Examples:\n  g3n ops audit --maintenance-id mw_1\n  g3n ops audit --since 2030-03-01T00:00:00Z --limit 50"
+    )]
+    Audit(audit::AuditArgs),
+}
+
+/// Who changes something, and by what right.
+#[derive(Args, Debug)]
+struct Authority {
+    #[command(flatten)]
+    code: CodeArgs,
+    /// Who is acting, for the audit.
+    #[arg(long)]
+    actor: Option<String>,
+}
+
+/// Who changes something, by what right, and why.
+#[derive(Args, Debug)]
+struct ChangeArgs {
+    #[command(flatten)]
+    authority: Authority,
+    /// Why, for the audit.
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+/// Runs one verb.
+///
+/// # Errors
+/// Whatever keeps it from being done.
+pub(super) fn run(
+    arguments: &OpsArgs,
+    profile: &Profile,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    let anyone = || Client::new(&profile.base_url.value, Credential::None);
+    let caller = || Client::new(&profile.base_url.value, profile.credential());
+    let operator = Operator::of(profile);
+    let reply = match &arguments.verb {
+        Verb::Ping => anyone().ops_ping(&[])?,
+        Verb::Stat => anyone().ops_stat(&[])?,
+        Verb::SecretSet(arguments) => arguments.run(&operator)?,
+        Verb::MaintenanceSchedule(arguments) => arguments.run(&operator)?,
+        Verb::MaintenanceStart(window) => window.run(&operator, "ops_maintenance_start")?,
+        Verb::MaintenanceUpdate(arguments) => arguments.run(&operator)?,
+        Verb::MaintenanceEnd(arguments) => arguments.run(&operator)?,
+        Verb::MaintenanceCancel(window) => window.run(&operator, "ops_maintenance_cancel")?,
+        Verb::MaintenanceList(arguments) => caller().maintenance_list(&arguments.query())?,
+        Verb::MaintenanceGet(arguments) => caller().maintenance_get(&arguments.query())?,
+        Verb::VacuumAll(arguments) => arguments.run(&operator)?,
+        Verb::VacuumOrg(arguments) => arguments.run_org(&operator, orgcode(profile)?)?,
+        Verb::VacuumCancel(arguments) => arguments.run(&operator)?,
+        Verb::VacuumStatus(arguments) => return arguments.run(&operator, printer),
+        Verb::Audit(arguments) => operator.invoke("ops_audit", arguments.body())?,
+    };
+    Ok(printer.reply(&reply))
+}
+
+/// The operators' address, and its functions.
+struct Operator {
+    client: Client,
+    address: String,
+}
+
+impl Operator {
+    fn of(profile: &Profile) -> Self {
+        let address = profile.operator_url.value.clone();
+        let client = Client::new(&address, profile.operator());
+        Self { client, address }
+    }
+
+    fn invoke(&self, function: &str, body: Map<String, Value>) -> Result<Reply, Failure> {
+        Ok(self.client.invoke(function, &Value::Object(body))?)
+    }
+
+    fn change(
+        &self,
+        function: &str,
+        change: &ChangeArgs,
+        body: Map<String, Value>,
+    ) -> Result<Reply, Failure> {
+        let code = change
+            .authority
+            .code
+            .find(&mut Surroundings::of_process())?;
+        self.invoke(function, change.sign(&code, body))
+    }
+}
+
+impl Authority {
+    fn sign(&self, code: &Secret, mut body: Map<String, Value>) -> Map<String, Value> {
+        insert(&mut body, "secret_code", Some(code.reveal()));
+        insert(&mut body, "actor", self.actor.as_deref());
+        body
+    }
+}
+
+impl ChangeArgs {
+    fn sign(&self, code: &Secret, body: Map<String, Value>) -> Map<String, Value> {
+        let mut body = self.authority.sign(code, body);
+        insert(&mut body, "reason", self.reason.as_deref());
+        body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        change: ChangeArgs,
+    }
+
+    #[test]
+    fn a_change_says_by_what_right_who_and_why() {
+        let signed = |line: &str| {
+            let words = std::iter::once("change").chain(line.split_whitespace());
+            let parsed = Line::try_parse_from(words).expect(line);
+            let code = Secret::parse("CODE").expect("is one");
+            let mut body = Map::new();
+            insert(&mut body, "maintenance_id", Some("mw_1"));
+            Value::Object(parsed.change.sign(&code, body))
+        };
+        assert_eq!(
+            signed("--actor ann --reason disk"),
+            json!({"secret_code": "CODE", "actor": "ann", "reason": "disk", "maintenance_id": "mw_1"})
+        );
+        assert_eq!(
+            signed(""),
+            json!({"secret_code": "CODE", "maintenance_id": "mw_1"})
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! `g3n ops secret-set`: the first secret code, or one in place of another.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::Operator;
+use super::secret::{CodeArgs, HEADING, HOW, Places, Secret, secret};
+use super::surroundings::Surroundings;
+use crate::cli::failure::Failure;
+use crate::cli::mrs::insert;
+use crate::client::Reply;
+
+/// How to give the new code where nobody can be asked for it.
+const HOW_NEW: &str = "this needs the new secret code: give --new-secret-code-file FILE (- is standard input), set G3N_NEW_SECRET_CODE, or give --new-secret-code";
+
+/// Where the new secret code is.
+#[derive(Args, Debug)]
+struct NewCodeArgs {
+    /// The code that replaces it [env: G3N_NEW_SECRET_CODE]
+    #[arg(long, value_name = "CODE", help_heading = HEADING, value_parser = secret())]
+    new_secret_code: Option<Secret>,
+    /// A file that holds the new code; - is standard input.
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
+    new_secret_code_file: Option<PathBuf>,
+    /// Replace the code there is, also when a terminal is to be asked for the new one.
+    #[arg(long, help_heading = HEADING)]
+    rotate: bool,
+}
+
+/// A code to set.
+#[derive(Args, Debug)]
+pub(super) struct SecretSetArgs {
+    /// Who is acting, for the audit.
+    #[arg(long)]
+    actor: Option<String>,
+    /// Why, for the audit.
+    #[arg(long)]
+    reason: Option<String>,
+    #[command(flatten)]
+    code: CodeArgs,
+    #[command(flatten)]
+    new: NewCodeArgs,
+}
+
+impl SecretSetArgs {
+    pub(super) fn run(&self, operator: &Operator) -> Result<Reply, Failure> {
+        let body = self.body(&mut Surroundings::of_process())?;
+        operator.invoke("ops_secret_set", body)
+    }
+
+    /// A new code replaces the one there is; the code alone is the first one.
+    fn body(&self, surroundings: &mut Surroundings) -> Result<Map<String, Value>, Failure> {
+        if self.code.places().is_input() && self.new.places().is_input() {
+            return Err(Failure::Usage(
+                "standard input cannot hold both codes".to_owned(),
+            ));
+        }
+        let (code, old) = match (self.new.places().find(surroundings)?, self.new.rotate) {
+            (Some(new), _) => (new, Some(self.code.find(surroundings)?)),
+            (None, true) => {
+                let old = self.code.find(surroundings)?;
+                let new = surroundings.ask_twice("New secret code: ", HOW_NEW)?;
+                (new, Some(old))
+            }
+            (None, false) => match self.code.places().find(surroundings)? {
+                Some(first) => (first, None),
+                None => (surroundings.ask_twice("First secret code: ", HOW)?, None),
+            },
+        };
+        let mut body = Map::new();
+        insert(&mut body, "secret_code", Some(code.reveal()));
+        insert(
+            &mut body,
+            "old_secret_code",
+            old.as_ref().map(Secret::reveal),
+        );
+        insert(&mut body, "actor", self.actor.as_deref());
+        insert(&mut body, "reason", self.reason.as_deref());
+        Ok(body)
+    }
+}
+
+impl NewCodeArgs {
+    fn places(&self) -> Places<'_> {
+        Places {
+            flag: self.new_secret_code.as_ref(),
+            file: self.new_secret_code_file.as_deref(),
+            variable: "G3N_NEW_SECRET_CODE",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        set: SecretSetArgs,
+    }
+
+    fn parse(line: &str) -> SecretSetArgs {
+        let words = std::iter::once("ops").chain(line.split_whitespace());
+        Line::try_parse_from(words)
+            .unwrap_or_else(|error| panic!("{error}"))
+            .set
+    }
+
+    #[test]
+    fn a_code_alone_is_the_first_one_and_a_new_one_replaces_it() {
+        let new = [("G3N_NEW_SECRET_CODE", "N"), ("G3N_SECRET_CODE", "O")];
+        let first = json!({"secret_code": "X"});
+        let rotated = json!({"secret_code": "N", "old_secret_code": "O"});
+        for (line, environment, input, typed, body) in [
+            ("--secret-code X", &[][..], "", &[][..], Some(&first)),
+            ("", &[], "", &["X", "X"], Some(&first)),
+            ("", &[], "", &["X", "Y"], None),
+            ("", &[], "", &[], None),
+            (
+                "--secret-code O --new-secret-code N",
+                &[],
+                "",
+                &[],
+                Some(&rotated),
+            ),
+            (
+                "--secret-code O --new-secret-code-file -",
+                &[],
+                "N\n",
+                &[],
+                Some(&rotated),
+            ),
+            ("", &new, "", &[], Some(&rotated)),
+            ("--new-secret-code N", &[], "", &["O"], Some(&rotated)),
+            (
+                "--rotate --secret-code O",
+                &[],
+                "",
+                &["N", "N"],
+                Some(&rotated),
+            ),
+            ("--rotate", &[], "", &["O", "N", "N"], Some(&rotated)),
+            ("--rotate --secret-code O", &[], "", &[], None),
+            (
+                "--secret-code-file - --new-secret-code-file -",
+                &[],
+                "N\n",
+                &[],
+                None,
+            ),
+        ] {
+            let made = parse(line)
+                .body(&mut Surroundings::made_up(environment, input, typed))
+                .ok();
+            assert_eq!(made.map(Value::Object).as_ref(), body, "{line} {typed:?}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Where a verb finds what its flags do not say: the environment, standard input, and a person at a terminal.
+
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+
+use super::secret::Secret;
+use crate::cli::failure::Failure;
+
+/// Most bytes read of an answer to a question.
+const ANSWER_BYTES_MAX: u64 = 256;
+
+/// Looks a variable up.
+pub(super) type Environment = Box<dyn Fn(&str) -> Option<String>>;
+/// Asks a person for something that is not shown while it is typed.
+pub(super) type HiddenQuestion = Box<dyn FnMut(&str) -> io::Result<String>>;
+
+/// What is around the process.
+pub(super) struct Surroundings {
+    /// The environment.
+    pub(super) environment: Environment,
+    /// Standard input.
+    pub(super) input: Box<dyn BufRead>,
+    /// Whether standard input is a terminal.
+    pub(super) typed: bool,
+    /// Standard error, when it is a terminal.
+    pub(super) screen: Option<Box<dyn Write>>,
+    /// How to ask for secrets.
+    pub(super) hidden: HiddenQuestion,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub(super) fn of_process() -> Self {
+        let screen: Option<Box<dyn Write>> = match io::stderr().is_terminal() {
+            true => Some(Box::new(io::stderr())),
+            false => None,
+        };
+        Self {
+            environment: Box::new(|name| std::env::var(name).ok()),
+            input: Box::new(io::stdin().lock()),
+            typed: io::stdin().is_terminal(),
+            screen,
+            hidden: Box::new(|question| rpassword::prompt_password(question)),
+        }
+    }
+
+    /// Asks for a secret.
+    ///
+    /// # Errors
+    /// A usage failure that tells how else to give it, when nobody can be asked.
+    pub(super) fn ask(&mut self, question: &str, how_else: &str) -> Result<Secret, Failure> {
+        if !self.typed || self.screen.is_none() {
+            return Err(Failure::Usage(how_else.to_owned()));
+        }
+        match (self.hidden)(question) {
+            Ok(text) => Secret::parse(&text),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(Failure::Declined),
+            Err(error) => Err(Failure::Usage(format!(
+                "the terminal cannot be asked: {error}; {how_else}"
+            ))),
+        }
+    }
+
+    /// Asks for a new secret, twice, because nobody sees a slip.
+    ///
+    /// # Errors
+    /// As [`Surroundings::ask`]; a usage failure when the two differ.
+    pub(super) fn ask_twice(&mut self, question: &str, how_else: &str) -> Result<Secret, Failure> {
+        let first = self.ask(question, how_else)?;
+        let again = self.ask("The same again: ", how_else)?;
+        match first == again {
+            true => Ok(first),
+            false => Err(Failure::Usage("the two are not the same".to_owned())),
+        }
+    }
+
+    /// Asks a person whether this is really to be destroyed. A program that has none at its input is taken at its word.
+    ///
+    /// # Errors
+    /// [`Failure::Declined`] on any answer but yes; a usage failure when the question would not be seen.
+    pub(super) fn confirm(&mut self, what: &str) -> Result<(), Failure> {
+        if !self.typed {
+            return Ok(());
+        }
+        let Some(screen) = &mut self.screen else {
+            return Err(Failure::Usage(
+                "the question whether to go on would not be seen: give --yes".to_owned(),
+            ));
+        };
+        let unheard = |error: io::Error| {
+            Failure::Usage(format!("the terminal cannot be asked: {error}; give --yes"))
+        };
+        let question = format!("This destroys {what}, for good.\nType yes to go on: ");
+        screen.write_all(question.as_bytes()).map_err(unheard)?;
+        screen.flush().map_err(unheard)?;
+        let answer = line(&mut self.input).map_err(unheard)?;
+        match answer.trim() == "yes" {
+            true => Ok(()),
+            false => Err(Failure::Declined),
+        }
+    }
+}
+
+/// One line, or its beginning.
+fn line(input: &mut dyn BufRead) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    Read::take(input, ANSWER_BYTES_MAX).read_until(b'\n', &mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+impl Surroundings {
+    /// Surroundings with variables, standard input, and what a person types; no terminal when nothing is typed.
+    pub(super) fn made_up(environment: &[(&str, &str)], input: &str, typed: &[&str]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment: Vec<(String, String)> = environment.iter().map(owned).collect();
+        let at_terminal = !typed.is_empty();
+        let mut typed: Vec<String> = typed.iter().rev().map(|text| (*text).to_owned()).collect();
+        Self {
+            environment: Box::new(move |name| {
+                let found = environment.iter().find(|(known, _)| known == name);
+                found.map(|(_, value)| value.clone())
+            }),
+            input: Box::new(io::Cursor::new(input.to_owned())),
+            typed: at_terminal,
+            screen: at_terminal.then(|| Box::new(io::sink()) as _),
+            hidden: Box::new(move |_| {
+                typed
+                    .pop()
+                    .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn around(typed: bool, screen: bool, input: &'static str) -> Surroundings {
+        Surroundings {
+            environment: Box::new(|_| None),
+            input: Box::new(input.as_bytes()),
+            typed,
+            screen: screen.then(|| Box::new(io::sink()) as _),
+            hidden: Box::new(|_| Err(io::ErrorKind::Interrupted.into())),
+        }
+    }
+
+    #[test]
+    fn only_a_person_is_asked_and_only_yes_goes_on() {
+        for (typed, screen, input, tag) in [
+            (true, true, "yes\n", None),
+            (true, true, " yes \r\n", None),
+            (true, true, "YES\n", Some("declined")),
+            (true, true, "y\n", Some("declined")),
+            (true, true, "", Some("declined")),
+            (true, false, "yes\n", Some("usage")),
+            (false, true, "no\n", None),
+            (false, false, "", None),
+        ] {
+            let told = around(typed, screen, input).confirm("all data");
+            let refused = told.err().map(|failure| failure.tag().to_owned());
+            assert_eq!(refused.as_deref(), tag, "{typed} {screen} {input:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_broken_off_is_no_usage_failure() {
+        let told = around(true, true, "").ask("Secret code: ", "give it");
+        assert!(matches!(told, Err(Failure::Declined)));
+    }
+}

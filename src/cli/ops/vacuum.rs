@@ -1,0 +1,186 @@
+//! `g3n ops vacuum-…`: destroying data, cancelling that, and seeing how far it is.
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use serde_json::{Map, Value};
+
+use super::surroundings::Surroundings;
+use super::{Authority, ChangeArgs, Operator, watch};
+use crate::cli::failure::Failure;
+use crate::cli::mrs::insert;
+use crate::cli::output::{Exit, Printer};
+use crate::client::Reply;
+
+/// Who destroys something, why, and whether really.
+#[derive(Args, Debug)]
+pub(super) struct RemovalArgs {
+    #[command(flatten)]
+    authority: Authority,
+    /// Why, for the audit.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    reason: String,
+    /// Only tell what would be destroyed.
+    #[arg(long)]
+    dry_run: bool,
+    /// The plan_id of the dry run that this carries out.
+    #[arg(long, value_name = "ID")]
+    plan_id: Option<String>,
+    /// Ask nothing, not even on a terminal.
+    #[arg(long)]
+    yes: bool,
+}
+
+/// All data.
+#[derive(Args, Debug)]
+pub(super) struct AllArgs {
+    #[command(flatten)]
+    removal: RemovalArgs,
+    /// VACUUM ALL DATA PERMANENTLY, to show that it is meant.
+    #[arg(long, value_name = "PHRASE")]
+    confirmation_phrase: String,
+}
+
+/// A vacuum to cancel.
+#[derive(Args, Debug)]
+pub(super) struct CancelArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// The vacuum's id.
+    #[arg(long, value_name = "ID")]
+    vacuum_id: String,
+}
+
+/// Which vacuum to show.
+#[derive(Args, Debug)]
+pub(super) struct StatusArgs {
+    /// The vacuum's id; without it the running or the latest one.
+    #[arg(long, value_name = "ID")]
+    vacuum_id: Option<String>,
+    /// Wait for its end, with a countdown and a bar on a terminal; exit 1 when it failed.
+    #[arg(long)]
+    watch: bool,
+}
+
+impl RemovalArgs {
+    pub(super) fn run_org(&self, operator: &Operator, orgcode: &str) -> Result<Reply, Failure> {
+        let what = format!("all data of the org {orgcode} at {}", operator.address);
+        self.remove(operator, "ops_vacuum_org", &what, self.org_body(orgcode))
+    }
+
+    /// Destroys something. The question comes last, so that a yes is not followed by another way to fail.
+    fn remove(
+        &self,
+        operator: &Operator,
+        function: &str,
+        what: &str,
+        body: Map<String, Value>,
+    ) -> Result<Reply, Failure> {
+        let mut surroundings = Surroundings::of_process();
+        let code = self.authority.code.find(&mut surroundings)?;
+        if !self.dry_run && !self.yes {
+            surroundings.confirm(what)?;
+        }
+        operator.invoke(function, self.authority.sign(&code, body))
+    }
+
+    fn org_body(&self, orgcode: &str) -> Map<String, Value> {
+        let mut body = self.body();
+        insert(&mut body, "orgcode", Some(orgcode));
+        body
+    }
+
+    fn body(&self) -> Map<String, Value> {
+        let mut body = Map::new();
+        insert(&mut body, "reason", Some(self.reason.as_str()));
+        insert(&mut body, "dry_run", self.dry_run.then_some(true));
+        insert(&mut body, "plan_id", self.plan_id.as_deref());
+        body
+    }
+}
+
+impl AllArgs {
+    pub(super) fn run(&self, operator: &Operator) -> Result<Reply, Failure> {
+        let what = format!("all data of every org at {}", operator.address);
+        let body = self.body();
+        self.removal.remove(operator, "ops_vacuum_all", &what, body)
+    }
+
+    fn body(&self) -> Map<String, Value> {
+        let mut body = self.removal.body();
+        let phrase = Some(self.confirmation_phrase.as_str());
+        insert(&mut body, "confirmation_phrase", phrase);
+        body
+    }
+}
+
+impl CancelArgs {
+    pub(super) fn run(&self, operator: &Operator) -> Result<Reply, Failure> {
+        let body = naming(Some(&self.vacuum_id));
+        operator.change("ops_vacuum_cancel", &self.change, body)
+    }
+}
+
+impl StatusArgs {
+    pub(super) fn run(&self, operator: &Operator, printer: &Printer) -> Result<Exit, Failure> {
+        let ask = |id: Option<&str>| operator.invoke("ops_vacuum_status", naming(id));
+        let vacuum_id = self.vacuum_id.as_deref();
+        if !self.watch {
+            return Ok(printer.reply(&ask(vacuum_id)?));
+        }
+        let reply = watch::until_ended(vacuum_id, ask)?;
+        Ok(match printer.reply(&reply) {
+            Exit::Success => watch::exit(&reply),
+            told => told,
+        })
+    }
+}
+
+/// A body that names a vacuum, or leaves it to the service which one.
+fn naming(vacuum_id: Option<&str>) -> Map<String, Value> {
+    let mut body = Map::new();
+    insert(&mut body, "vacuum_id", vacuum_id);
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Parser)]
+    enum Line {
+        All(AllArgs),
+        Org(RemovalArgs),
+    }
+
+    #[test]
+    fn a_body_holds_what_was_said_and_nothing_else() {
+        for (line, sent) in [
+            (
+                "all --reason Reset --confirmation-phrase VACUUM --dry-run",
+                json!({"reason": "Reset", "confirmation_phrase": "VACUUM", "dry_run": true}),
+            ),
+            (
+                "all --reason Reset --confirmation-phrase VACUUM --yes --plan-id p_1",
+                json!({"reason": "Reset", "confirmation_phrase": "VACUUM", "plan_id": "p_1"}),
+            ),
+            (
+                "org --reason Cleanup --dry-run",
+                json!({"orgcode": "TESTORG", "reason": "Cleanup", "dry_run": true}),
+            ),
+            (
+                "org --reason Cleanup",
+                json!({"orgcode": "TESTORG", "reason": "Cleanup"}),
+            ),
+        ] {
+            let words = std::iter::once("ops").chain(line.split(' '));
+            let body = match Line::try_parse_from(words).expect(line) {
+                Line::All(arguments) => arguments.body(),
+                Line::Org(arguments) => arguments.org_body("TESTORG"),
+            };
+            assert_eq!(Value::Object(body), sent, "{line}");
+        }
+    }
+}

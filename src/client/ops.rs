@@ -1,0 +1,14 @@
+//! The operators' routes that the gateway has: they read; everything that changes is a function at the operator address.
+
+use super::{Client, Reply, TransportError};
+
+routes! {
+    /// Asks whether the service is there, and whether a maintenance window is active. Needs no credential.
+    ops_ping = GET "/ops/ping";
+    /// Asks how the service is. Needs no credential.
+    ops_stat = GET "/ops/stat";
+    /// Reads a maintenance window.
+    maintenance_get = GET "/ops/maintenance/get";
+    /// Lists one page of maintenance windows.
+    maintenance_list = GET "/ops/maintenance/list";
+}
