@@ -3,20 +3,26 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
+use crossbeam_channel::Sender;
 
 use super::catch_up::{CatchUp, Progress};
 use super::entry::Line;
+use super::erase::closed_segments;
 use super::log::{Chain, CommitLog, End, Left, Opened};
 use super::scan::{Scanner, Step};
+use super::seal::Job;
 use super::segment::{Segments, damaged, failed};
-use super::sled::{Database, Known, LOCK_LOOK_EVERY, LOCK_LOOKS};
+use super::sled::{Database, Known, LOCK_LOOK_EVERY, LOCK_LOOKS, remove_set_aside};
 use super::state::{self, State};
 use super::writer::{Index, Queue, Shared, Writer};
-use super::{Append, Entry, Head, Health, Journal, JournalError, Pending, Position, Sink, Version};
+use super::{
+    Append, Entry, EraseOrder, Head, Health, Journal, JournalError, Pending, Position, Sink,
+    Version,
+};
 use crate::clock::Clock;
 use crate::disk::{Disk, RealDisk};
 use crate::domain::StreamId;
@@ -60,6 +66,8 @@ pub struct SledJournal {
     shared: Arc<Shared>,
     queue: Queue,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// The way to the thread that seals and erases; gone once the journal is closed.
+    jobs: Mutex<Option<Sender<Job>>>,
     seal_trouble: Arc<Mutex<Option<String>>>,
     /// Set by a failed read of the database: the journal is then left so that the next open looks at all of it.
     doubt: AtomicBool,
@@ -116,7 +124,7 @@ impl SledJournal {
         state::write(&*disk, dir, &State::now(None))?;
         let database = catch_up.open(&mut notices)?;
         let shared = Shared::new(end);
-        let seal_trouble = log.seal_trouble();
+        let (seal_trouble, jobs) = (log.seal_trouble(), Mutex::new(log.jobs()));
         let (queue, thread) = Writer::start(
             (log, end),
             database.clone(),
@@ -133,6 +141,7 @@ impl SledJournal {
             shared,
             queue,
             thread: Mutex::new(Some(thread)),
+            jobs,
             seal_trouble,
             doubt: AtomicBool::new(false),
             _lock: lock,
@@ -151,6 +160,8 @@ impl SledJournal {
         let Some(handle) = thread.take() else {
             return Ok(());
         };
+        // An erasing that is on its way ends with the thread.
+        drop(self.jobs().take());
         let end = self.queue.close();
         // A panic there is already told by the journal's health.
         let _ = handle.join();
@@ -168,12 +179,24 @@ impl SledJournal {
         state::write(&*self.disk, &self.dir, &State::now(Some(head)))
     }
 
+    fn jobs(&self) -> MutexGuard<'_, Option<Sender<Job>>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What the operator should know of although it stops nothing: why a full segment could not be sealed.
     pub fn trouble(&self) -> Option<String> {
         self.seal_trouble
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    fn closed(&self) -> JournalError {
+        failed(
+            "erasing",
+            &self.dir,
+            std::io::Error::other("the journal takes no writes"),
+        )
     }
 
     fn known(&self, position: Position) -> Result<Known, JournalError> {
@@ -356,6 +379,42 @@ impl Journal for SledJournal {
 
     fn payload(&self, position: Position) -> Result<Option<Bytes>, JournalError> {
         self.heed(self.database.payload(position))
+    }
+
+    fn erase(
+        &self,
+        order: Arc<EraseOrder>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Vec<Position>, JournalError> {
+        let open = self.queue.roll().ok_or_else(|| self.closed())?;
+        let segments = closed_segments(&self.dir, order.by, open)?;
+        let (mut erased, total) = (Vec::new(), segments.len() as u64);
+        for (done, listed) in (0..).zip(segments) {
+            progress(done, total);
+            let (answer, answered) = crossbeam_channel::bounded(1);
+            let jobs = self.jobs().clone().ok_or_else(|| self.closed())?;
+            // A thread that is gone drops the job, and the answer with it.
+            let _ = jobs.send(Job::Erase(listed.first, Arc::clone(&order), answer));
+            drop(jobs);
+            let positions = answered.recv().map_err(|_| self.closed())??;
+            // What was read until now stays readable through an open file.
+            self.segments.forget(listed.first);
+            erased.extend(positions);
+        }
+        progress(total, total);
+        Ok(erased)
+    }
+
+    fn forget(
+        &self,
+        erased: &[Position],
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), JournalError> {
+        let rows = self.head().position.saturating_mul(2);
+        self.database
+            .forget(erased, &mut |done| progress(done, rows.max(done)))?;
+        self.queue.forget();
+        remove_set_aside(&self.dir)
     }
 
     fn attach(&self, sink: Box<dyn Sink>) {

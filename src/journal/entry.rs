@@ -367,6 +367,15 @@ impl<'a> Line<'a> {
         })
     }
 
+    /// Its events, lifted to the current schema; none once erased. `place` is for the error.
+    ///
+    /// # Errors
+    /// As [`Line::into_entry`].
+    pub fn events(&self, place: &str) -> Result<Vec<Event>, JournalError> {
+        let events = self.body.iter().flat_map(|body| &body.events);
+        events.map(|event| read_event(event, place)).collect()
+    }
+
     /// What lies beside it.
     pub fn payload(&self) -> Option<&PayloadDigest> {
         self.body.as_ref().and_then(|body| body.payload.as_ref())

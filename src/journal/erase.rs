@@ -62,7 +62,9 @@ pub(crate) fn erase_segment(
     if patches.is_empty() {
         return Ok(Some(positions));
     }
-    Ok(packing.pack(first, &segment, &patches)?.then_some(positions))
+    Ok(packing
+        .pack(first, &segment, &patches)?
+        .then_some(positions))
 }
 
 fn survey(
@@ -73,31 +75,37 @@ fn survey(
     let mut scanner = Scanner::new(Arc::clone(segment), 0);
     let mut next = segment.first;
     loop {
-        let (position, offset, line_bytes, payload) =
-            match scanner.step().map_err(|fault| fault.at(&segment.name, next))? {
-                Step::End => return Ok((positions, patches)),
-                Step::Found(found) => {
-                    next = found.line.header.position + 1;
-                    let position = found.line.header.position;
-                    if found.line.erased.is_some_and(|erased| erased.by == order.by) {
-                        positions.push(position);
-                    }
-                    let body = found.line.body.as_ref();
-                    let covered = body.is_some_and(|body| (order.covers)(body.stream.as_str()));
-                    if !covered || position >= order.by {
-                        continue;
-                    }
-                    let payload = found.payload.map(<[u8]>::len);
-                    (position, found.offset, found.line_bytes, payload)
+        let (position, offset, line_bytes, payload) = match scanner
+            .step()
+            .map_err(|fault| fault.at(&segment.name, next))?
+        {
+            Step::End => return Ok((positions, patches)),
+            Step::Found(found) => {
+                next = found.line.header.position + 1;
+                let position = found.line.header.position;
+                if found
+                    .line
+                    .erased
+                    .is_some_and(|erased| erased.by == order.by)
+                {
+                    positions.push(position);
                 }
-                Step::Unfinished { offset } => {
-                    let what = "the segment ends within an entry".to_owned();
-                    return Err(damaged(&segment.name, offset, next, what));
+                let body = found.line.body.as_ref();
+                let covered = body.is_some_and(|body| (order.covers)(body.stream.as_str()));
+                if !covered || position >= order.by {
+                    continue;
                 }
-                Step::Wrong { offset, what, .. } => {
-                    return Err(damaged(&segment.name, offset, next, what));
-                }
-            };
+                let payload = found.payload.map(<[u8]>::len);
+                (position, found.offset, found.line_bytes, payload)
+            }
+            Step::Unfinished { offset } => {
+                let what = "the segment ends within an entry".to_owned();
+                return Err(damaged(&segment.name, offset, next, what));
+            }
+            Step::Wrong { offset, what, .. } => {
+                return Err(damaged(&segment.name, offset, next, what));
+            }
+        };
         let mut line = Vec::new();
         segment
             .read(offset, line_bytes as usize, &mut line)

@@ -99,7 +99,9 @@ mod tests {
             let erased = erasure.write(LINE).unwrap();
             assert_eq!(erased.len(), LINE.len());
             let text = String::from_utf8(erased.clone()).unwrap();
-            assert!(text.starts_with(r#"{"header":{"position":3,"prev":"x"},"body":null,"erased":{"by":17"#));
+            assert!(text.starts_with(
+                r#"{"header":{"position":3,"prev":"x"},"body":null,"erased":{"by":17"#
+            ));
             assert!(!text.contains("DEMO"), "{text}");
             let rest = text.split_once("null").unwrap().1;
             assert_eq!(Erasure::parse(rest.as_bytes()), Ok(erasure));
@@ -111,7 +113,12 @@ mod tests {
 
     #[test]
     fn any_other_byte_is_seen() {
-        let erased = Erasure { by: 17, filler: None }.write(LINE).unwrap();
+        let erased = Erasure {
+            by: 37,
+            filler: None,
+        }
+        .write(LINE)
+        .unwrap();
         let start = erased.windows(4).position(|part| part == b"null").unwrap() + 4;
         for at in start..erased.len() {
             let mut damaged = erased.clone();

@@ -4,9 +4,12 @@
 //! one, in order and the entry's row last, because sled recovers single inserts as a prefix, and because its batches
 //! and transactions make every later read of the process take one lock.
 
+pub(crate) mod generation;
+
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +20,8 @@ use super::segment::failed;
 use super::writer::{Index, Row};
 use super::{JournalError, Position, Version};
 use crate::domain::{StreamId, Timestamp};
+
+use generation::{Generation, Keep, Kind, Live};
 
 pub use super::embedded::{Options, SledJournal};
 
@@ -33,6 +38,10 @@ pub(crate) const LOCK_LOOKS: u32 = 100;
 pub(crate) const LOCK_LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Bytes of an entry's row ahead of its payload.
 const ROW_BYTES: usize = 8 + 8 + 4 + 1 + 32;
+/// Number of the tree of entries by position.
+const ENTRIES: usize = 0;
+/// Number of the tree of streams by name and version.
+const STREAMS: usize = 1;
 /// Place of a row's flags.
 const FLAGS: usize = 20;
 /// Flag: a payload follows the row.
@@ -43,9 +52,7 @@ const ERASED: u8 = 2;
 /// The database, open. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Database {
-    db: ::sled::Db,
-    entries: ::sled::Tree,
-    streams: ::sled::Tree,
+    live: Arc<Live>,
 }
 
 /// What the database knows of an entry, without its payload.
@@ -68,22 +75,52 @@ impl Database {
     /// Opens the database of a journal's directory, or makes an empty one.
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, JournalError> {
         guarded(|| {
-            let config = ::sled::Config::new()
-                .path(dir.join(DIRECTORY))
-                .cache_capacity(cache_bytes)
-                .flush_every_ms(Some(FLUSH_EVERY_MS));
-            let db = open_patiently(&config)?;
+            let kind = Kind {
+                cache_bytes,
+                flush_every_ms: FLUSH_EVERY_MS,
+                names: &["entries", "streams"],
+            };
+            let live = Live::open(&dir.join(DIRECTORY), kind)?;
             Ok(Self {
-                entries: db.open_tree("entries")?,
-                streams: db.open_tree("streams")?,
-                db,
+                live: Arc::new(live),
             })
         })
     }
 
+    fn entries(&self) -> ::sled::Tree {
+        self.live.current().trees[ENTRIES].clone()
+    }
+
+    fn streams(&self) -> ::sled::Tree {
+        self.live.current().trees[STREAMS].clone()
+    }
+
+    /// Makes it anew without the payloads and streams of entries at these positions, which are in order.
+    pub(crate) fn forget(
+        &self,
+        erased: &[Position],
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), JournalError> {
+        let gone = |position: &[u8]| {
+            number(position).is_some_and(|position| erased.binary_search(&position).is_ok())
+        };
+        let mut keep = |tree: usize, key: &[u8], value: &[u8]| match tree {
+            ENTRIES if gone(key) => {
+                let mut row = value[..value.len().min(ROW_BYTES)].to_vec();
+                if let Some(flags) = row.get_mut(FLAGS) {
+                    *flags = ERASED;
+                }
+                Keep::Other(row)
+            }
+            STREAMS if gone(value) => Keep::Not,
+            _ => Keep::Same,
+        };
+        guarded(|| self.live.renew(&mut keep, progress))
+    }
+
     /// The last entry it knows.
     pub(crate) fn last(&self) -> Result<Option<(Position, Known)>, JournalError> {
-        let Some((key, value)) = guarded(|| self.entries.last())? else {
+        let Some((key, value)) = guarded(|| self.entries().last())? else {
             return Ok(None);
         };
         let position = number(&key).ok_or_else(|| odd("an entry's key is not a position"))?;
@@ -92,7 +129,7 @@ impl Database {
 
     /// Where an entry is.
     pub(crate) fn known(&self, position: Position) -> Result<Option<Known>, JournalError> {
-        match guarded(|| self.entries.get(position.to_be_bytes()))? {
+        match guarded(|| self.entries().get(position.to_be_bytes()))? {
             Some(value) => Ok(Some(read_row(&value)?.0)),
             None => Ok(None),
         }
@@ -100,7 +137,7 @@ impl Database {
 
     /// The payload beside an entry.
     pub(crate) fn payload(&self, position: Position) -> Result<Option<Bytes>, JournalError> {
-        match guarded(|| self.entries.get(position.to_be_bytes()))? {
+        match guarded(|| self.entries().get(position.to_be_bytes()))? {
             Some(value) => Ok(read_row(&value)?.1.map(Bytes::copy_from_slice)),
             None => Ok(None),
         }
@@ -115,7 +152,7 @@ impl Database {
     ) -> Result<Vec<(Version, Position)>, JournalError> {
         let range = stream_key(stream, from)..=stream_key(stream, Version::MAX);
         guarded(|| {
-            let rows = self.streams.range(range).take(limit);
+            let rows = self.streams().range(range).take(limit);
             rows.collect::<Result<Vec<_>, _>>()
         })?
         .into_iter()
@@ -131,13 +168,13 @@ impl Database {
     pub(crate) fn count(&self) -> Result<Count, JournalError> {
         guarded(|| {
             let mut count = Count::default();
-            for row in &self.entries {
+            for row in &self.entries() {
                 let (_, value) = row?;
                 count.entries += 1;
                 count.erased +=
                     u64::from(value.get(FLAGS).is_some_and(|flags| flags & ERASED != 0));
             }
-            for row in &self.streams {
+            for row in &self.streams() {
                 row?;
                 count.streams += 1;
             }
@@ -147,15 +184,14 @@ impl Database {
 
     /// Makes everything durable: sled's own flush, and a sync of each of its files, which that flush leaves out.
     pub(crate) fn sync(&self, dir: &Path) -> Result<(), JournalError> {
-        guarded(|| self.db.flush())?;
+        guarded(|| self.live.current().db.flush())?;
         sync_files(&dir.join(DIRECTORY))
     }
 
-    fn put(&self, row: &Row, value: &mut Vec<u8>) -> Result<(), ::sled::Error> {
+    fn put(into: &Generation, row: &Row, value: &mut Vec<u8>) -> Result<(), ::sled::Error> {
         if let Some((stream, version)) = &row.stream {
             let position = row.position.to_be_bytes();
-            self.streams
-                .insert(stream_key(stream, *version), position.as_slice())?;
+            into.trees[STREAMS].insert(stream_key(stream, *version), position.as_slice())?;
         }
         value.clear();
         value.extend_from_slice(&row.location.segment.to_be_bytes());
@@ -166,8 +202,7 @@ impl Database {
         value.push(payload | erased);
         value.extend_from_slice(&row.hash);
         value.extend_from_slice(row.payload.as_deref().unwrap_or_default());
-        self.entries
-            .insert(row.position.to_be_bytes(), value.as_slice())?;
+        into.trees[ENTRIES].insert(row.position.to_be_bytes(), value.as_slice())?;
         Ok(())
     }
 }
@@ -175,7 +210,7 @@ impl Database {
 impl Index for Database {
     fn version(&self, stream: &StreamId) -> Result<Version, JournalError> {
         let last = stream_key(stream, Version::MAX);
-        let row = guarded(|| self.streams.get_lt(last))?;
+        let row = guarded(|| self.streams().get_lt(last))?;
         Ok(row
             .and_then(|(key, _)| version_in(&key, stream))
             .unwrap_or(0))
@@ -184,7 +219,10 @@ impl Index for Database {
     fn insert(&self, rows: &[Row]) -> Result<(), JournalError> {
         guarded(|| {
             let mut value = Vec::with_capacity(256);
-            rows.iter().try_for_each(|row| self.put(row, &mut value))
+            self.live.write(|into| {
+                rows.iter()
+                    .try_for_each(|row| Self::put(into, row, &mut value))
+            })
         })
     }
 }
@@ -218,6 +256,16 @@ pub(crate) fn set_aside(dir: &Path, now: Timestamp) -> Result<Option<PathBuf>, J
     if !current.try_exists().map_err(io)? {
         return Ok(None);
     }
+    remove_set_aside(dir)?;
+    let aside = dir.join(format!("{BROKEN_PREFIX}{}", now.millis()));
+    fs::rename(&current, &aside).map_err(io)?;
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
+    Ok(Some(aside))
+}
+
+/// Removes what was set aside.
+pub(crate) fn remove_set_aside(dir: &Path) -> Result<(), JournalError> {
+    let io = |error| failed("removing a database that was set aside", dir, error);
     for entry in fs::read_dir(dir).map_err(io)? {
         let entry = entry.map_err(io)?;
         let name = entry.file_name();
@@ -228,10 +276,7 @@ pub(crate) fn set_aside(dir: &Path, now: Timestamp) -> Result<Option<PathBuf>, J
             fs::remove_dir_all(entry.path()).map_err(io)?;
         }
     }
-    let aside = dir.join(format!("{BROKEN_PREFIX}{}", now.millis()));
-    fs::rename(&current, &aside).map_err(io)?;
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
-    Ok(Some(aside))
+    Ok(())
 }
 
 /// sled answers some damage with a panic; here it becomes an error.

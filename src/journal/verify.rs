@@ -1,8 +1,10 @@
 //! Walking a whole journal and saying where it breaks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
 
 use super::entry::Hash;
 use super::log::{Chain, Location};
@@ -12,10 +14,13 @@ use super::sled::Database;
 use super::state;
 use super::writer::Index;
 use super::{Head, JournalError, Position, Version};
-use crate::domain::StreamId;
+use crate::domain::vacuum::{Erased, VacuumEvent};
+use crate::domain::{Event, StreamId};
 
 /// Most problems a report lists; the walk ends there.
 pub const PROBLEMS_MAX: usize = 1000;
+/// What a problem names that is not of one file.
+const LOG: &str = "the log";
 /// Entries between two reports of progress.
 const PROGRESS_EVERY: u64 = 1000;
 /// Memory for the database's pages while it is compared.
@@ -72,6 +77,7 @@ pub fn verify(
         gaps: false,
         database: None,
         rows: 0,
+        erasures: Erasures::default(),
         report: Report {
             entries: 0,
             segments: 0,
@@ -112,6 +118,14 @@ pub fn verify(
         );
         walk.problem(state::FILE, 0, what);
     }
+    for (position, what) in std::mem::take(&mut walk.erasures).problems() {
+        walk.report.problems.push(Problem {
+            file: LOG.to_owned(),
+            byte: 0,
+            position,
+            what,
+        });
+    }
     walk.compare_counts()?;
     (walk.progress)(walk.report.entries, walk.report.entries);
     Ok(walk.report)
@@ -125,6 +139,7 @@ struct Walk<'a> {
     database: Option<Database>,
     /// Entries that have a body.
     rows: u64,
+    erasures: Erasures,
     report: Report,
     progress: &'a mut dyn FnMut(u64, u64),
 }
@@ -232,6 +247,7 @@ impl Walk<'_> {
             self.chain.take(found);
         }
         self.report.entries += 1;
+        self.erasures.take(found, file)?;
         match &found.line.body {
             None => self.gaps = true,
             Some(body) => {
@@ -308,6 +324,81 @@ impl Walk<'_> {
         };
         self.problem(super::sled::DIRECTORY, 0, what);
         Ok(())
+    }
+}
+
+/// What was erased, held against what the vacuums say they erased: nobody else can have.
+#[derive(Default)]
+struct Erasures {
+    /// By the position of the event that erased: how many entries, and their positions' hash.
+    found: BTreeMap<Position, (u64, Sha256)>,
+    /// By vacuum: where it started.
+    started: BTreeMap<String, Position>,
+    /// By where it started: what it says.
+    told: BTreeMap<Position, Erased>,
+}
+
+impl Erasures {
+    fn take(&mut self, found: &Found<'_>, file: &str) -> Result<(), JournalError> {
+        if let Some(erased) = found.line.erased {
+            let (entries, hash) = self.found.entry(erased.by).or_default();
+            *entries += 1;
+            hash.update(found.line.header.position.to_be_bytes());
+        }
+        let body = found.line.body.as_ref();
+        if body.is_none_or(|body| body.stream.as_str() != StreamId::VACUUM) {
+            return Ok(());
+        }
+        for event in found.line.events(file)? {
+            let Event::Vacuum(event) = event else {
+                continue;
+            };
+            match event {
+                VacuumEvent::Started { vacuum_id, .. } => {
+                    self.started.insert(vacuum_id, found.line.header.position);
+                }
+                VacuumEvent::Completed {
+                    vacuum_id,
+                    erased: Some(erased),
+                } => {
+                    let position = self.started.get(&vacuum_id).copied().unwrap_or(0);
+                    self.told.insert(position, erased);
+                }
+                VacuumEvent::Requested { .. }
+                | VacuumEvent::StepDone { .. }
+                | VacuumEvent::Completed { erased: None, .. }
+                | VacuumEvent::Failed { .. }
+                | VacuumEvent::Cancelled { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn problems(mut self) -> Vec<(Position, String)> {
+        let mut problems = Vec::new();
+        for (by, erased) in &self.told {
+            let (entries, hash) = self.found.remove(by).unwrap_or_default();
+            let same = hex::encode(hash.finalize()) == erased.positions_sha256;
+            if entries != erased.entries || !same {
+                problems.push((
+                    *by,
+                    format!(
+                        "the vacuum that began here says it erased {} entries; {entries} are, or others",
+                        erased.entries
+                    ),
+                ));
+            }
+        }
+        for (by, (entries, _)) in self.found {
+            // One that is not over, or gave up, has told no number.
+            if !self.started.values().any(|started| *started == by) {
+                problems.push((
+                    by,
+                    format!("{entries} entries say they were erased by what is no vacuum"),
+                ));
+            }
+        }
+        problems
     }
 }
 

@@ -1,10 +1,11 @@
 //! The projections' database: one ordered key space, its checkpoint, and building it anew beside the old one.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Write;
 use crate::journal::Position;
-use crate::journal::sled::open_patiently;
+use crate::journal::sled::generation::{Keep, Kind, Live};
 
 /// How often sled writes by itself; what is not written is replayed.
 const FLUSH_EVERY_MS: u64 = 1_000;
@@ -45,8 +46,7 @@ pub type Row = (sled::IVec, sled::IVec);
 /// One generation of the projections. Cheap to clone; all clones see the same.
 #[derive(Clone, Debug)]
 pub struct Store {
-    database: sled::Db,
-    rows: sled::Tree,
+    live: Arc<Live>,
 }
 
 impl Store {
@@ -56,16 +56,38 @@ impl Store {
     /// When the database cannot be opened; deleting the directory is always a way out.
     pub fn open(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         let open = || {
-            let config = sled::Config::new()
-                .path(directory)
-                .cache_capacity(cache_bytes)
-                .flush_every_ms(Some(FLUSH_EVERY_MS));
-            let database = open_patiently(&config)?;
-            let rows = database.open_tree("rows")?;
-            Ok(Self { database, rows })
+            let kind = Kind {
+                cache_bytes,
+                flush_every_ms: FLUSH_EVERY_MS,
+                names: &["rows"],
+            };
+            Ok(Self {
+                live: Arc::new(Live::open(directory, kind)?),
+            })
         };
         std::panic::catch_unwind(open)
             .unwrap_or_else(|panic| Err(StoreError::Panicked(panic_text(&*panic))))
+    }
+
+    fn tree(&self) -> sled::Tree {
+        self.live.current().trees[0].clone()
+    }
+
+    /// Makes it anew without the rows that `gone` says of their key and value, and removes the files of the old one.
+    /// Reads and writes go on meanwhile. `progress` is told rows done.
+    ///
+    /// # Errors
+    /// A failed read or write; it is then as before.
+    pub fn renew(
+        &self,
+        gone: &dyn Fn(&[u8], &[u8]) -> bool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), StoreError> {
+        let mut keep = |_: usize, key: &[u8], value: &[u8]| match gone(key, value) {
+            true => Keep::Not,
+            false => Keep::Same,
+        };
+        Ok(self.live.renew(&mut keep, progress)?)
     }
 
     /// The last position whose changes are all in.
@@ -73,7 +95,7 @@ impl Store {
     /// # Errors
     /// A failed read.
     pub fn checkpoint(&self) -> Result<Position, StoreError> {
-        let row = self.rows.get(CHECKPOINT)?;
+        let row = self.tree().get(CHECKPOINT)?;
         let bytes = row.and_then(|row| <[u8; 8]>::try_from(&*row).ok());
         Ok(bytes.map_or(0, Position::from_be_bytes))
     }
@@ -83,7 +105,7 @@ impl Store {
     /// # Errors
     /// A failed read.
     pub fn manifest(&self) -> Result<String, StoreError> {
-        let row = self.rows.get(MANIFEST)?;
+        let row = self.tree().get(MANIFEST)?;
         Ok(row.map_or_else(String::new, |row| {
             String::from_utf8_lossy(&row).into_owned()
         }))
@@ -94,8 +116,7 @@ impl Store {
     /// # Errors
     /// A failed write.
     pub fn set_manifest(&self, manifest: &str) -> Result<(), StoreError> {
-        self.rows.insert(MANIFEST, manifest.as_bytes())?;
-        Ok(())
+        self.insert(MANIFEST, manifest.as_bytes())
     }
 
     /// Writes changes in their order. A crash leaves a prefix of them.
@@ -106,12 +127,16 @@ impl Store {
     /// # Errors
     /// A failed write.
     pub fn write(&self, writes: &mut Vec<Write>) -> Result<(), StoreError> {
-        for (key, value) in writes.drain(..) {
-            match value {
-                Some(value) => self.rows.insert(key, value)?,
-                None => self.rows.remove(key)?,
-            };
-        }
+        self.live.write(|into| {
+            for (key, value) in &*writes {
+                match value {
+                    Some(value) => into.trees[0].insert(key, value.as_slice())?,
+                    None => into.trees[0].remove(key)?,
+                };
+            }
+            Ok(())
+        })?;
+        writes.clear();
         Ok(())
     }
 
@@ -120,8 +145,13 @@ impl Store {
     /// # Errors
     /// A failed write.
     pub fn set_checkpoint(&self, position: Position) -> Result<(), StoreError> {
-        self.rows.insert(CHECKPOINT, &position.to_be_bytes())?;
-        Ok(())
+        self.insert(CHECKPOINT, &position.to_be_bytes())
+    }
+
+    fn insert(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        Ok(self
+            .live
+            .write(|into| into.trees[0].insert(key, value).map(drop))?)
     }
 
     /// One value.
@@ -129,7 +159,7 @@ impl Store {
     /// # Errors
     /// A failed read.
     pub fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
-        Ok(self.rows.get(key)?)
+        Ok(self.tree().get(key)?)
     }
 
     /// The rows from a key on that begin with `prefix`, in order.
@@ -138,7 +168,7 @@ impl Store {
         prefix: Vec<u8>,
         from: &[u8],
     ) -> impl Iterator<Item = Result<Row, StoreError>> + use<> {
-        self.rows
+        self.tree()
             .range(from..)
             .map(|row| row.map_err(StoreError::from))
             .take_while(move |row| {
@@ -149,7 +179,7 @@ impl Store {
 
     /// Every row but the bookkeeping, in order; for comparing two generations.
     pub fn rows(&self) -> impl Iterator<Item = Result<Row, StoreError>> + use<> {
-        self.rows
+        self.tree()
             .iter()
             .map(|row| row.map_err(StoreError::from))
             .filter(|row| row.as_ref().map_or(true, |(key, _)| !key.starts_with(b"~")))
@@ -160,7 +190,7 @@ impl Store {
     /// # Errors
     /// A failed write.
     pub fn flush(&self) -> Result<(), StoreError> {
-        self.database.flush()?;
+        self.live.current().db.flush()?;
         Ok(())
     }
 }

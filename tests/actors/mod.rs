@@ -18,8 +18,8 @@ use metarecord::domain::{
 };
 use metarecord::journal::memory::MemoryJournal;
 use metarecord::journal::{
-    Append, Entry, Head, Health, Journal, JournalError, Origin, Outcome, Pending, Position,
-    Remarks, Sink, Source, Version,
+    Append, Entry, EraseOrder, Head, Health, Journal, JournalError, Origin, Outcome, Pending,
+    Position, Remarks, Sink, Source, Version,
 };
 use metarecord::projections::{Runner, Store};
 use tokio::sync::oneshot;
@@ -102,6 +102,20 @@ impl Journal for Slow {
     }
     fn payload(&self, position: Position) -> Result<Option<Bytes>, JournalError> {
         self.inner.payload(position)
+    }
+    fn erase(
+        &self,
+        order: Arc<EraseOrder>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Vec<Position>, JournalError> {
+        self.inner.erase(order, progress)
+    }
+    fn forget(
+        &self,
+        erased: &[Position],
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), JournalError> {
+        self.inner.forget(erased, progress)
     }
     fn attach(&self, sink: Box<dyn Sink>) {
         self.inner.attach(sink);

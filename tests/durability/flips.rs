@@ -202,7 +202,7 @@ fn a_flipped_byte_in_the_projections_is_never_a_wrong_answer() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let good = scratch.path().join("good");
     fill(&good);
-    let bytes = fs::read(good.join("projections/current/db")).expect("the database");
+    let bytes = fs::read(good.join("projections/current/1/db")).expect("the database");
     let used: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
     let mut errors = 0;
     for place in 0..PLACES {
@@ -211,7 +211,7 @@ fn a_flipped_byte_in_the_projections_is_never_a_wrong_answer() {
         copy(&good, &dir);
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x10;
-        fs::write(dir.join("projections/current/db"), damaged).expect("damaged");
+        fs::write(dir.join("projections/current/1/db"), damaged).expect("damaged");
         let mut server = Server::start_in(&dir, &[]);
         errors += check(&server);
         server.end("KILL");

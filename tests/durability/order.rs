@@ -177,7 +177,7 @@ fn the_journal_is_marked_as_closed_only_when_its_database_is_durable() {
     assert!(answered.before(marked));
     let mut synced = calls
         .iter()
-        .filter(|call| call.is(SYNC, "/journal/sled/db>"));
+        .filter(|call| call.is(SYNC, "/journal/sled/1/db>"));
     assert!(
         synced.any(|sync| answered.before(sync) && sync.before(marked)),
         "the database is synced at the end, and then the journal is marked"

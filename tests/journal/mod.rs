@@ -7,6 +7,7 @@
 mod crash;
 mod damage;
 pub(crate) mod disk;
+mod erase;
 mod faults;
 mod golden;
 mod promises;

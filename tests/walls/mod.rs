@@ -86,7 +86,11 @@ const WALLS: &[(&str, &[&str])] = &[
 ];
 
 /// The only files that name the database.
-const NAME_SLED: &[&str] = &["journal/sled.rs", "projections/store.rs"];
+const NAME_SLED: &[&str] = &[
+    "journal/sled.rs",
+    "journal/sled/generation.rs",
+    "projections/store.rs",
+];
 /// The only file that reads time or asks for chance.
 const READS_TIME: &str = "clock.rs";
 /// What reads time or asks for chance.

@@ -1,0 +1,241 @@
+//! Generations of a sled database: one in use, and while it is made anew a second beside it that takes every write too.
+//!
+//! sled never takes bytes out of its file at once: what was removed lies there until its place is needed. To be rid of
+//! rows for good, the others are copied into a new database, and the old one's files are removed.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::clock::Stopwatch;
+
+/// The file that names the generation in use.
+const POINTER: &str = "generation";
+/// Rows copied while writers wait, less than a millisecond's worth.
+const ROWS_MAX: usize = 128;
+/// How often it is looked whether the last reader of an old generation is gone, a second in all.
+const LOOKS: u32 = 100;
+/// The pause between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// One database, open.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    pub(crate) db: ::sled::Db,
+    /// In the order of the names.
+    pub(crate) trees: Vec<::sled::Tree>,
+}
+
+/// What every generation of a database has in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kind {
+    /// Memory for pages.
+    pub(crate) cache_bytes: u64,
+    /// How often sled writes to the disk by itself.
+    pub(crate) flush_every_ms: u64,
+    /// The trees.
+    pub(crate) names: &'static [&'static str],
+}
+
+/// What becomes of a row in the next generation.
+pub(crate) enum Keep {
+    /// It stays as it is.
+    Same,
+    /// It stays with another value.
+    Other(Vec<u8>),
+    /// It goes.
+    Not,
+}
+
+/// A database that can be made anew while it is used.
+#[derive(Debug)]
+pub(crate) struct Live {
+    root: PathBuf,
+    kind: Kind,
+    current: RwLock<Arc<Generation>>,
+    /// The one being made. Held while a write goes to both, and while rows are copied.
+    next: Mutex<Option<Arc<Generation>>>,
+    /// Held while a generation is made: one at a time.
+    making: Mutex<()>,
+}
+
+impl Live {
+    /// Opens the generation in use of a directory, or makes the first. What unfinished ones left is removed.
+    pub(crate) fn open(root: &Path, kind: Kind) -> Result<Self, ::sled::Error> {
+        fs::create_dir_all(root)?;
+        let number = match in_use(root)? {
+            Some(number) => number,
+            None => 1,
+        };
+        remove_others(root, number)?;
+        let generation = open(root, kind, number)?;
+        point(root, number)?;
+        Ok(Self {
+            root: root.to_owned(),
+            kind,
+            current: RwLock::new(Arc::new(generation)),
+            next: Mutex::new(None),
+            making: Mutex::new(()),
+        })
+    }
+
+    /// The generation in use. To be held no longer than a read takes.
+    pub(crate) fn current(&self) -> Arc<Generation> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&current)
+    }
+
+    /// Writes to the generation in use, and to the next while that is being made.
+    pub(crate) fn write(
+        &self,
+        mut work: impl FnMut(&Generation) -> Result<(), ::sled::Error>,
+    ) -> Result<(), ::sled::Error> {
+        let next = self.next();
+        work(&self.current())?;
+        match &*next {
+            Some(next) => work(next),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a new generation of the rows that are kept, and puts it in the place of the one in use, whose files are
+    /// removed. Reads and writes go on meanwhile. `keep` is told the tree's number, key and value.
+    pub(crate) fn renew(
+        &self,
+        keep: &mut dyn FnMut(usize, &[u8], &[u8]) -> Keep,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), ::sled::Error> {
+        let _alone = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let old_number = in_use(&self.root)?.unwrap_or(0);
+        let number = old_number + 1;
+        remove_others(&self.root, old_number)?;
+        let new = Arc::new(open(&self.root, self.kind, number)?);
+        *self.next() = Some(Arc::clone(&new));
+        let copied = self.copy(&new, keep, progress).and_then(|()| {
+            new.db.flush()?;
+            Ok(())
+        });
+        if let Err(error) = copied {
+            *self.next() = None;
+            return Err(error);
+        }
+        let old = {
+            let mut next = self.next();
+            point(&self.root, number)?;
+            *next = None;
+            let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *current, new)
+        };
+        close(old);
+        fs::remove_dir_all(self.root.join(old_number.to_string()))?;
+        Ok(())
+    }
+
+    fn copy(
+        &self,
+        new: &Generation,
+        keep: &mut dyn FnMut(usize, &[u8], &[u8]) -> Keep,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), ::sled::Error> {
+        let mut copied = 0;
+        let current = self.current();
+        for (number, (from, to)) in current.trees.iter().zip(&new.trees).enumerate() {
+            let mut place = ::sled::IVec::default();
+            loop {
+                let since = Stopwatch::start();
+                let rows = {
+                    // No writer may come between reading a row and copying it.
+                    let _writers = self.next();
+                    let mut rows = 0;
+                    for row in from.range(place.clone()..).take(ROWS_MAX) {
+                        let (key, value) = row?;
+                        match keep(number, &key, &value) {
+                            Keep::Same => drop(to.insert(&key, value)?),
+                            Keep::Other(value) => drop(to.insert(&key, value)?),
+                            Keep::Not => {}
+                        }
+                        let mut after = key.to_vec();
+                        after.push(0);
+                        place = after.into();
+                        rows += 1;
+                    }
+                    rows
+                };
+                copied += rows as u64;
+                progress(copied);
+                if rows < ROWS_MAX {
+                    break;
+                }
+                // Tenants have at least half of the core.
+                std::thread::sleep(since.elapsed());
+            }
+        }
+        Ok(())
+    }
+
+    fn next(&self) -> MutexGuard<'_, Option<Arc<Generation>>> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits a moment for the last reader, so that sled's own threads end before its files go.
+fn close(mut generation: Arc<Generation>) {
+    for _ in 0..LOOKS {
+        match Arc::try_unwrap(generation) {
+            Ok(generation) => return drop(generation),
+            Err(shared) => generation = shared,
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn open(root: &Path, kind: Kind, number: u64) -> Result<Generation, ::sled::Error> {
+    let config = ::sled::Config::new()
+        .path(root.join(number.to_string()))
+        .cache_capacity(kind.cache_bytes)
+        .flush_every_ms(Some(kind.flush_every_ms));
+    let db = super::open_patiently(&config)?;
+    let trees = kind.names.iter().map(|name| db.open_tree(name));
+    let trees = trees.collect::<Result<_, _>>()?;
+    Ok(Generation { db, trees })
+}
+
+/// The number of the generation in use; `None` when there is none.
+fn in_use(root: &Path) -> io::Result<Option<u64>> {
+    match fs::read_to_string(root.join(POINTER)) {
+        Ok(text) => Ok(text.trim().parse().ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Names the generation in use, whole or not at all.
+fn point(root: &Path, number: u64) -> io::Result<()> {
+    if in_use(root)? == Some(number) {
+        return Ok(());
+    }
+    let temporary = root.join(format!("{POINTER}.tmp"));
+    let mut file = File::create(&temporary)?;
+    writeln!(file, "{number}")?;
+    file.sync_all()?;
+    fs::rename(&temporary, root.join(POINTER))?;
+    File::open(root)?.sync_all()
+}
+
+/// Removes everything that is not the generation in use: what unfinished ones left, and files of other layouts.
+fn remove_others(root: &Path, number: u64) -> io::Result<()> {
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == POINTER || name.to_str() == Some(&number.to_string()) {
+            continue;
+        }
+        match entry.file_type()?.is_dir() {
+            true => fs::remove_dir_all(entry.path())?,
+            false => fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
+}
