@@ -134,7 +134,7 @@ fn what_was_erased_is_in_no_file_any_more_while_others_write() {
     let (erased, written) = std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
             let mut version = 0;
-            while !stop.load(Ordering::Relaxed) {
+            loop {
                 done(&journal, with_payload("meanwhile", version, b"more"));
                 version += 1;
                 for position in [2, by - 1] {
@@ -147,14 +147,15 @@ fn what_was_erased_is_in_no_file_any_more_while_others_write() {
                 for entry in journal.stream(&stream("gone"), 1, 3).unwrap() {
                     assert!(entry.body.is_none_or(|body| body.stream == stream("gone")));
                 }
+                if stop.load(Ordering::Relaxed) {
+                    return version;
+                }
             }
-            version
         });
         let erased = erase(&journal, by);
         stop.store(true, Ordering::Relaxed);
         (erased, writer.join().unwrap())
     });
-    assert!(written > 10, "{written} entries were written meanwhile");
     assert!(is_anywhere(dir.path(), "meanwhile"));
     assert!(!is_anywhere(dir.path(), "secret-"));
     assert!(!is_anywhere(dir.path(), "\"gone\""));
