@@ -7,7 +7,7 @@ use std::sync::Arc;
 use actix_web::{App, HttpServer};
 
 use crate::actors::audit::AuditFile;
-use crate::actors::ops::{Operations, OpsSettings};
+use crate::actors::ops::{Operations, OpsSettings, Renew};
 use crate::actors::sweep::Sweep;
 use crate::actors::{AddressBook, Desk, Limits};
 use crate::clock::{Clock, Stopwatch};
@@ -20,7 +20,7 @@ use crate::http::server::{Door, DoorLimits, House, MrsSettings};
 use crate::http::{operator, presigned, server};
 use crate::journal::sled::{Options as JournalOptions, SledJournal};
 use crate::journal::{Journal, JournalError, state};
-use crate::projections::{StoreError, runner};
+use crate::projections::{Store, StoreError, runner};
 use crate::{directory, report};
 
 /// Seconds that running requests have to end once the process is told to stop.
@@ -192,6 +192,7 @@ async fn run(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootEr
         journal: shared.clone(),
         store: store.clone(),
         clock: clock.clone(),
+        admission: Arc::default(),
         due_set: tokio::sync::Notify::new(),
     });
     let book = AddressBook::open(desk, options.actors);
@@ -206,7 +207,18 @@ async fn run(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootEr
         options.sweep_seconds.saturating_mul(1_000),
     ));
     let audit = AuditFile::new(&directory.audit());
-    let operations = Operations::open(book.desk().clone(), options.ops, audit);
+    let renew = options.development.then(|| {
+        let keys = directory.keys();
+        renew_development(
+            keys,
+            shared.clone(),
+            store.clone(),
+            signer.clone(),
+            clock.clone(),
+        )
+    });
+    let desk = book.desk().clone();
+    let operations = Operations::open(desk, content.clone(), options.ops, audit, renew);
     operations.start();
     door.open(Arc::new(House {
         book: book.clone(),
@@ -246,6 +258,27 @@ async fn run(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootEr
     let closed = closing.await.map_err(std::io::Error::other)?;
     development::withdraw(&options.data_dir)?;
     closed
+}
+
+/// Development mode has its identities whatever a vacuum has erased.
+fn renew_development(
+    keys: PathBuf,
+    journal: Arc<dyn Journal>,
+    store: Store,
+    signer: Arc<Signer>,
+    clock: Clock,
+) -> Renew {
+    let shared = Arc::new((keys, journal, store, signer, clock));
+    Box::new(move || {
+        let shared = shared.clone();
+        Box::pin(async move {
+            let (keys, journal, store, signer, clock) = &*shared;
+            let seeded = development::seed(keys, &**journal, store, signer, clock).await;
+            if let Err(error) = seeded {
+                report::notice(&format!("the development identities are gone: {error}"));
+            }
+        })
+    })
 }
 
 /// Opens the journal, then brings the projections up to it.

@@ -3,12 +3,14 @@
 //! This is the surface that HTTP and tests share: make a [`Carry`], hand it to [`AddressBook::carry`], get an
 //! [`Answer`]. An `Ok` is durable and shown by every projection.
 
+pub mod admission;
 pub mod audit;
 pub mod container;
 pub mod maintenance;
 pub mod ops;
 mod record;
 pub mod sweep;
+pub mod vacuum;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -25,6 +27,7 @@ use crate::domain::{ContainerName, OrgCode, Rejection};
 use crate::journal::{Journal, Remarks, Source};
 use crate::projections::Store;
 
+pub use admission::Admission;
 pub use container::ContainerActor;
 
 /// A command for one record, with everything that is journaled beside it.
@@ -103,6 +106,8 @@ pub struct Desk {
     pub store: Store,
     /// The time.
     pub clock: Clock,
+    /// Who may change what.
+    pub admission: Arc<Admission>,
     /// Told when a record got a due time, so that the sweep can look when to wake.
     pub due_set: Notify,
 }
@@ -166,6 +171,8 @@ impl AddressBook {
     /// # Errors
     /// See [`Refused`].
     pub async fn carry(&self, carry: Carry) -> Answer {
+        let admission = &self.desk.admission;
+        let _pass = admission.enter(&carry.key.org, &carry.key.container)?;
         let container = (carry.key.org.clone(), carry.key.container.clone());
         let (address, permit) = {
             let mut entries = self.entries();

@@ -1,6 +1,7 @@
 //! What operators ask: carried out on the operators' streams, each command on the version it was decided on.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -9,14 +10,18 @@ use tokio::sync::Notify;
 
 use super::audit::AuditFile;
 use super::maintenance::{AskWindow, Watch, WindowActor};
+use super::vacuum::{self, AskVacuum, Progress, VacuumActor, Work};
 use super::{Desk, Refused};
 use crate::clock::random_uuid;
+use crate::content::ContentStore;
 use crate::domain::maintenance::{
     MaintenanceCommand, MaintenanceDecider, MaintenanceEvent, Window, Windows,
 };
 use crate::domain::secret::{SecretCode, SecretCommand, SecretDecider, SecretEvent, mismatch};
-use crate::domain::vacuum::{VacuumCommand, VacuumDecider, VacuumEvent, Vacuums};
-use crate::domain::{Context, Decider, Event, Occurrence, StreamId};
+use crate::domain::vacuum::{
+    Scope, ServiceAmount, Vacuum, VacuumCommand, VacuumDecider, VacuumEvent, VacuumStatus, Vacuums,
+};
+use crate::domain::{Context, Decider, ErrorTag, Event, Occurrence, Rejection, StreamId};
 use crate::journal::{Append, Origin, Outcome, Remarks, Source};
 use crate::passcode;
 use crate::projections::{Store, StoreError, ops};
@@ -50,6 +55,9 @@ impl Caller {
         }
     }
 }
+
+/// Makes again what must always be there, after a vacuum.
+pub type Renew = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync>;
 
 /// Settings of the operators' part.
 #[derive(Clone, Copy, Debug)]
@@ -200,6 +208,10 @@ pub struct Operations {
     audit: Arc<AuditFile>,
     thread: ArbiterHandle,
     windows: Mutex<HashMap<String, Addr<WindowActor>>>,
+    vacuums: Mutex<HashMap<String, Addr<VacuumActor>>>,
+    work: Arc<Work>,
+    /// What is to be made again when a vacuum is over.
+    renew: Option<Renew>,
     /// One code is looked at at a time, so that no more wrong ones are than the lock allows.
     looking: tokio::sync::Mutex<()>,
     /// Told when an operators' event is durable.
@@ -209,7 +221,19 @@ pub struct Operations {
 
 impl Operations {
     /// Opens it; nothing waits for its time before [`Operations::start`].
-    pub fn open(desk: Arc<Desk>, settings: OpsSettings, audit: AuditFile) -> Arc<Self> {
+    pub fn open(
+        desk: Arc<Desk>,
+        content: Arc<dyn ContentStore>,
+        settings: OpsSettings,
+        audit: AuditFile,
+        renew: Option<Renew>,
+    ) -> Arc<Self> {
+        let work = Arc::new(Work {
+            journal: desk.journal.clone(),
+            store: desk.store.clone(),
+            content,
+            progress: Arc::default(),
+        });
         Arc::new_cyclic(|itself| Self {
             desk,
             settings,
@@ -217,10 +241,18 @@ impl Operations {
             audit: Arc::new(audit),
             thread: Arbiter::new().handle(),
             windows: Mutex::new(HashMap::new()),
+            vacuums: Mutex::new(HashMap::new()),
+            work,
+            renew,
             looking: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
             itself: itself.clone(),
         })
+    }
+
+    /// How long a vacuum can be cancelled before it begins.
+    pub fn vacuum_pending_ms(&self) -> i64 {
+        self.settings.vacuum_pending_ms
     }
 
     /// What the gate looks at.
@@ -238,6 +270,10 @@ impl Operations {
                 .keys()
                 .for_each(|id| drop(self.window_actor(id))),
             Err(error) => self.watch.count_failure(&error.to_string()),
+        }
+        match ops::vacuums(&self.desk.store) {
+            Ok(Vacuums { open, .. }) => open.iter().for_each(|vacuum| self.resume(vacuum)),
+            Err(error) => report::notice(&format!("the vacuums cannot be read: {error}")),
         }
         let Some(itself) = self.itself.upgrade() else {
             return;
@@ -282,6 +318,108 @@ impl Operations {
         }?;
         let window = id.and_then(|id| carried.find(&id).cloned());
         window.ok_or_else(|| Refused::Failed("a command left no window".to_owned()))
+    }
+
+    /// Carries a vacuum's command out: asking for one, or cancelling it. Returns the vacuum with it.
+    ///
+    /// # Errors
+    /// See [`Refused`]; `conflict` when the numbers are not those of the plan.
+    pub async fn vacuum(&self, command: VacuumCommand, caller: Caller) -> Result<Vacuum, Refused> {
+        if let VacuumCommand::Request {
+            scope,
+            plan_id: Some(plan),
+            ..
+        } = &command
+        {
+            let services = self.survey(scope).await?;
+            let now = vacuum::plan_id(scope, &services);
+            if *plan != now {
+                return Err(Rejection::new(
+                    ErrorTag::Conflict,
+                    "The numbers have moved since that plan was made; make a new dry run and look at it.",
+                )
+                .with_minor("plan_id")
+                .with_detail("plan_id", now)
+                .into());
+            }
+        }
+        let id = command.vacuum_id().to_owned();
+        let open = ops::vacuums(&self.desk.store).map_err(failed)?.open;
+        let named = open.is_some_and(|open| open.vacuum_id == id);
+        let vacuums = if named {
+            let ask = AskVacuum {
+                command: command.clone(),
+                caller: caller.clone(),
+            };
+            match self.vacuum_actor(&id).send(ask).await {
+                Ok(answer) => answer,
+                // It was just over, and its actor with it.
+                Err(_) => carry::<VacuumDecider>(&self.desk, &command, &caller).await,
+            }
+        } else {
+            carry::<VacuumDecider>(&self.desk, &command, &caller).await
+        }?;
+        let vacuum = vacuums.find(&id).cloned();
+        let vacuum =
+            vacuum.ok_or_else(|| Refused::Failed("a command left no vacuum".to_owned()))?;
+        if vacuum.status.is_open() {
+            drop(self.vacuum_actor(&id));
+        }
+        self.tell_changed();
+        Ok(vacuum)
+    }
+
+    /// What a scope covers now, service by service.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub async fn survey(&self, scope: &Scope) -> Result<Vec<ServiceAmount>, Refused> {
+        vacuum::survey(self, scope).await.map_err(Refused::Failed)
+    }
+
+    /// How far the running vacuum is.
+    pub fn progress(&self) -> &Progress {
+        &self.work.progress
+    }
+
+    pub(super) fn work(&self) -> &Arc<Work> {
+        &self.work
+    }
+
+    /// Keeps changes out of what is being erased already, and goes on with it.
+    fn resume(&self, vacuum: &Vacuum) {
+        if vacuum.status == VacuumStatus::Running && !vacuum.dry_run {
+            self.desk.admission.close(&vacuum.scope, &vacuum.vacuum_id);
+        }
+        drop(self.vacuum_actor(&vacuum.vacuum_id));
+    }
+
+    pub(super) async fn vacuum_is_over(&self) {
+        if let Some(renew) = &self.renew {
+            renew().await;
+        }
+    }
+
+    /// Takes a vacuum that is over out of the book.
+    pub(super) fn retire_vacuum(&self, vacuum_id: &str) {
+        self.vacuums().remove(vacuum_id);
+    }
+
+    fn vacuum_actor(&self, vacuum_id: &str) -> Addr<VacuumActor> {
+        let mut vacuums = self.vacuums();
+        if let Some(address) = vacuums.get(vacuum_id)
+            && address.connected()
+        {
+            return address.clone();
+        }
+        let actor = VacuumActor::new(vacuum_id, self.itself.clone(), self.settings.sweep_ms);
+        let address = VacuumActor::start_in_arbiter(&self.thread, move |_| actor);
+        vacuums.insert(vacuum_id.to_owned(), address.clone());
+        address
+    }
+
+    fn vacuums(&self) -> MutexGuard<'_, HashMap<String, Addr<VacuumActor>>> {
+        self.vacuums.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Checks the operators' secret code. A wrong one is journaled, without the code, before it is answered.

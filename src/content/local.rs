@@ -169,6 +169,34 @@ impl ContentStore for LocalStore {
         }
     }
 
+    fn orgs(&self) -> Result<Vec<OrgCode>, ContentError> {
+        let entries = fs::read_dir(&self.root);
+        let entries = entries.map_err(|source| io_error("read", &self.root, source))?;
+        let names = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok());
+        Ok(names
+            .filter(|name| name != TEMPORARY)
+            .filter_map(|name| OrgCode::parse(&name).ok())
+            .collect())
+    }
+
+    fn forget(&self, org: &OrgCode) -> Result<(), ContentError> {
+        // Held, so that nobody relies on a directory that is about to go.
+        let mut durable = self.durable();
+        durable.remove(org);
+        let directory = self.org_directory(org);
+        let shelves = fs::read_dir(&directory).into_iter().flatten().flatten();
+        for path in shelves.map(|shelf| shelf.path()).chain([directory.clone()]) {
+            match fs::remove_dir(&path) {
+                Err(source) if source.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                Err(source) => return absent_or::<()>("remove", &path, source).map(drop),
+                Ok(()) => {}
+            }
+        }
+        self.sync(&self.root)
+    }
+
     fn list(&self, org: &OrgCode) -> Result<Vec<Uuid>, ContentError> {
         let directory = self.org_directory(org);
         let mut found = Vec::new();

@@ -107,6 +107,18 @@ pub trait ContentStore: Send + Sync {
     /// The disk's.
     fn remove(&self, object: &ObjectName) -> Result<(), ContentError>;
 
+    /// The orgs that may have objects, in no order.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn orgs(&self) -> Result<Vec<OrgCode>, ContentError>;
+
+    /// Removes what is left of an org once it has no objects; with objects it stays.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn forget(&self, org: &OrgCode) -> Result<(), ContentError>;
+
     /// The ids of an org's objects, in no order.
     ///
     /// # Errors

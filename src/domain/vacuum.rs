@@ -130,7 +130,6 @@ pub struct ServiceAmount {
     /// How much; nothing when it is skipped.
     pub amount: Amount,
     /// Why it is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<String>,
 }
 

@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::call::Trace;
 use super::envelope::{Refusal, respond, throttled, unavailable, with_headers};
 use super::server::Door;
+use crate::actors::admission::Pass;
 use crate::content::check::size_mismatch;
 use crate::content::sign::{DownloadGrant, Purpose, Signer, UploadGrant};
 use crate::content::{ContentError, ContentStore, ObjectName, Promise};
@@ -126,6 +127,7 @@ impl Presigned {
             .open::<UploadGrant>(Purpose::UploadUrl, token)
             .ok_or_else(altered)?;
         self.check_age(grant.expires_at)?;
+        let _pass = self.enter(&grant)?;
         self.check_wanted(&grant)?;
         check_headers(request, &grant)?;
         let Ok(_permit) = self.uploads.try_acquire() else {
@@ -270,6 +272,16 @@ impl Presigned {
     }
 
     /// An upload is wanted as long as its record waits for exactly it.
+    /// Leave to add content, until the upload is kept or refused.
+    fn enter(&self, grant: &UploadGrant) -> Result<Pass, Refusal> {
+        let house = self
+            .door
+            .house()
+            .ok_or_else(|| unavailable().with_minor("starting"))?;
+        let admission = &house.book.desk().admission;
+        Ok(admission.enter(&grant.key.org, &grant.key.container)?)
+    }
+
     fn check_wanted(&self, grant: &UploadGrant) -> Result<(), Refusal> {
         let house = self
             .door

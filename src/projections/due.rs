@@ -37,6 +37,12 @@ impl Projection for DueTimes {
             writes.push((key(at, change.body.stream.as_str()), Some(Vec::new())));
         }
     }
+
+    fn stream_of(&self, key: &[u8], value: &[u8]) -> Option<String> {
+        let _ = value;
+        let stream = std::str::from_utf8(key.get(TIME_END..)?).ok()?;
+        Some(stream.to_owned())
+    }
 }
 
 fn due_at(record: &Record) -> Option<Timestamp> {

@@ -51,6 +51,12 @@ impl Projection for Answers {
         let row = postcard::to_stdvec(&answer).unwrap_or_default();
         writes.push((key(&idempotency.scope), Some(row)));
     }
+
+    fn stream_of(&self, key: &[u8], value: &[u8]) -> Option<String> {
+        let _ = key;
+        let answer: FirstAnswer = postcard::from_bytes(value).ok()?;
+        Some(answer.stream.as_str().to_owned())
+    }
 }
 
 fn key(scope: &str) -> Vec<u8> {

@@ -13,6 +13,26 @@ const PREFIX: u8 = b'u';
 /// Keeps what is needed to know a caller.
 pub struct Identities;
 
+/// What a row is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Org,
+    Member,
+    User,
+    Session,
+}
+
+/// What the row of a key is about.
+pub(crate) fn kind_of(key: &[u8]) -> Kind {
+    match key.get(1) {
+        Some(b'o') => Kind::Org,
+        Some(b'm') => Kind::Member,
+        Some(b'e') => Kind::User,
+        // There are four, and this is the last.
+        Some(_) | None => Kind::Session,
+    }
+}
+
 /// An open session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
@@ -55,6 +75,20 @@ impl Projection for Identities {
                 | Event::Vacuum(_) => {}
             }
         }
+    }
+
+    fn stream_of(&self, key: &[u8], value: &[u8]) -> Option<String> {
+        Some(match kind_of(key) {
+            Kind::Org | Kind::Member => {
+                let org = key.get(2..)?.split(|byte| *byte == 0).next()?;
+                format!("ofm/{}", std::str::from_utf8(org).ok()?)
+            }
+            Kind::User => format!("uas/{}", postcard::from_bytes::<String>(value).ok()?),
+            Kind::Session => {
+                let session: Session = postcard::from_bytes(value).ok()?;
+                format!("uas/{}", session.user_id)
+            }
+        })
     }
 }
 

@@ -41,6 +41,11 @@ impl Projection for Lists {
             facets.insert((LIST, String::new()));
         });
     }
+
+    fn stream_of(&self, key: &[u8], value: &[u8]) -> Option<String> {
+        let _ = value;
+        stream_of_row(key)
+    }
 }
 
 impl Projection for Tags {
@@ -64,6 +69,19 @@ impl Projection for Tags {
             }
         });
     }
+
+    fn stream_of(&self, key: &[u8], value: &[u8]) -> Option<String> {
+        let _ = value;
+        stream_of_row(key)
+    }
+}
+
+/// The record a row shows, by its key: `org 0 facet 0 status container 0 record_id`.
+fn stream_of_row(key: &[u8]) -> Option<String> {
+    let mut parts = std::str::from_utf8(key.get(1..)?).ok()?.splitn(3, '\0');
+    let (org, _facet, place) = (parts.next()?, parts.next()?, parts.next()?);
+    let (container, record_id) = place.get(1..)?.split_once('\0')?;
+    Some(format!("mrs/{org}/{container}/{record_id}"))
 }
 
 type Facets = BTreeSet<(u8, String)>;

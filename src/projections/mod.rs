@@ -4,6 +4,7 @@
 //! Everything lives in one ordered key space; the first byte of a key names its projection.
 
 pub mod due;
+pub mod forget;
 pub mod idempotency;
 pub mod identity;
 pub mod list;
@@ -85,6 +86,9 @@ pub trait Projection: Send + Sync {
 
     /// Adds what changes.
     fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>);
+
+    /// The name of the stream that a row comes from, and is erased with; `None` for a row that is none of its own.
+    fn stream_of(&self, key: &[u8], value: &[u8]) -> Option<String>;
 }
 
 /// Every projection, in the order they are written: the records last, so that a record's row is there only when

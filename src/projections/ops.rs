@@ -101,6 +101,12 @@ impl Projection for Operations {
             OpsState::Secret(secret) => writes.push((SECRET.to_vec(), encode(secret))),
         }
     }
+
+    fn stream_of(&self, key: &[u8], value: &[u8]) -> Option<String> {
+        let _ = (key, value);
+        // Whatever it is, it is the operators', and never erased.
+        Some(StreamId::MAINTENANCE.to_owned())
+    }
 }
 
 fn apply_windows(windows: &Windows, change: &Change<'_>, writes: &mut Vec<Write>) {

@@ -28,6 +28,12 @@ impl Projection for Records {
             writes.push((key(record.name), Some(row)));
         }
     }
+
+    fn stream_of(&self, key: &[u8], value: &[u8]) -> Option<String> {
+        let _ = value;
+        let name = std::str::from_utf8(key.get(1..)?).ok()?;
+        Some(format!("mrs/{}", name.replace('\0', "/")))
+    }
 }
 
 /// The key of a record's row.

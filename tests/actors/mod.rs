@@ -144,6 +144,7 @@ fn within<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(World) -> F)
             journal: journal.clone(),
             store,
             clock: clock.clone(),
+            admission: Arc::default(),
             due_set: tokio::sync::Notify::new(),
         });
         let book = AddressBook::open(desk, limits);

@@ -3,6 +3,7 @@
 mod audit;
 mod code;
 mod maintenance;
+mod vacuum;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,6 +47,10 @@ const FUNCTIONS: &[(&str, Function)] = &[
     function!("ops_maintenance_update", maintenance::update),
     function!("ops_maintenance_end", maintenance::end),
     function!("ops_maintenance_cancel", maintenance::cancel),
+    function!("ops_vacuum_all", vacuum::all),
+    function!("ops_vacuum_org", vacuum::org),
+    function!("ops_vacuum_cancel", vacuum::cancel),
+    function!("ops_vacuum_status", vacuum::status),
     function!("ops_audit", audit::list),
 ];
 

@@ -1,0 +1,130 @@
+//! Who may change what: while a vacuum erases, changes to what it covers are refused, and it waits for those within.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::domain::vacuum::Scope;
+use crate::domain::{ContainerName, ErrorTag, OrgCode, Rejection};
+
+/// How often it is looked whether those within are gone.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+type Place = (OrgCode, ContainerName);
+
+/// Lets changes in and out.
+#[derive(Default)]
+pub struct Admission(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// What is being erased, and by which vacuum.
+    closed: Option<(Scope, String)>,
+    /// Changes on their way.
+    within: HashMap<Place, usize>,
+}
+
+/// Leave to change something of a container; given back when dropped.
+pub struct Pass {
+    admission: Arc<Admission>,
+    place: Place,
+}
+
+impl Admission {
+    /// Lets a change to a container in.
+    ///
+    /// # Errors
+    /// `org-write-blocked` with the minor `vacuum-running` while it is being erased.
+    pub fn enter(
+        self: &Arc<Self>,
+        org: &OrgCode,
+        container: &ContainerName,
+    ) -> Result<Pass, Rejection> {
+        let mut state = self.state();
+        if let Some((scope, vacuum_id)) = &state.closed
+            && scope.covers(org.as_str(), Some(container.as_str()))
+        {
+            return Err(Rejection::new(
+                ErrorTag::OrgWriteBlocked,
+                "The data is being vacuumed and takes no changes; try again when the vacuum is over.",
+            )
+            .with_minor("vacuum-running")
+            .with_detail("vacuum_id", vacuum_id.as_str()));
+        }
+        let place = (org.clone(), container.clone());
+        *state.within.entry(place.clone()).or_default() += 1;
+        Ok(Pass {
+            admission: Arc::clone(self),
+            place,
+        })
+    }
+
+    /// Lets no change to what a scope covers in any more.
+    pub fn close(&self, scope: &Scope, vacuum_id: &str) {
+        self.state().closed = Some((scope.clone(), vacuum_id.to_owned()));
+    }
+
+    /// Undoes what the same vacuum closed.
+    pub fn open(&self, vacuum_id: &str) {
+        self.state().closed.take_if(|(_, by)| by == vacuum_id);
+    }
+
+    /// Waits until every change to what a scope covers is out again.
+    pub async fn drained(&self, scope: &Scope) {
+        let busy = || {
+            let state = self.state();
+            let mut places = state.within.keys();
+            places.any(|(org, container)| scope.covers(org.as_str(), Some(container.as_str())))
+        };
+        while busy() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Counts are changed in one step each: a panic elsewhere does not spoil them.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        let mut state = self.admission.state();
+        if let Some(count) = state.within.get_mut(&self.place) {
+            *count -= 1;
+            if *count == 0 {
+                state.within.remove(&self.place);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_covered_is_kept_out_and_only_until_it_is_opened_again() {
+        let admission = Arc::new(Admission::default());
+        let org = |name: &str| OrgCode::parse(name).unwrap();
+        let enter = |name: &str, container: &str| {
+            admission.enter(&org(name), &ContainerName::parse(container).unwrap())
+        };
+        let within = enter("one", "notes").unwrap();
+        admission.close(&Scope::Org(org("one")), "v-1");
+        for (name, container, let_in) in [
+            ("one", "notes", false),
+            ("two", "notes", true),
+            ("one", "g3nmhsadmin", true),
+        ] {
+            assert_eq!(enter(name, container).is_ok(), let_in, "{name} {container}");
+        }
+        assert_eq!(admission.state().within.len(), 1);
+        drop(within);
+        assert!(admission.state().within.is_empty());
+        admission.open("v-2");
+        assert!(enter("one", "notes").is_err());
+        admission.open("v-1");
+        assert!(enter("one", "notes").is_ok());
+    }
+}

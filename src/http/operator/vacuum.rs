@@ -1,0 +1,197 @@
+//! `ops_vacuum_all`, `org`, `cancel` and `status`.
+
+use serde::Deserialize;
+
+use super::{Code, operator_request, text};
+use crate::actors::ops::Caller;
+use crate::actors::vacuum::plan_id;
+use crate::clock::ordered_uuid;
+use crate::domain::vacuum::{
+    Amount, CONFIRMATION_PHRASE, Scope, Vacuum, VacuumCommand, VacuumStatus,
+};
+use crate::domain::{ErrorTag, OrgCode, Rejection};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input;
+use crate::http::ops::view::{ProgressView, VacuumView};
+use crate::http::server::House;
+use crate::projections::{identity, ops};
+
+/// Longest reason, in characters.
+const REASON_CHARS_MAX: usize = 256;
+/// Longest id looked at, in characters.
+const ID_CHARS_MAX: usize = 64;
+
+operator_request! {
+    /// Everything to erase.
+    pub(super) struct VacuumAll {
+        confirmation_phrase: Option<String>,
+        #[serde(default)]
+        dry_run: bool,
+        plan_id: Option<String>,
+    }
+}
+
+operator_request! {
+    /// An org to erase.
+    pub(super) struct VacuumOrg {
+        orgcode: Option<String>,
+        #[serde(default)]
+        dry_run: bool,
+        plan_id: Option<String>,
+    }
+}
+
+operator_request! {
+    /// A vacuum to cancel.
+    pub(super) struct VacuumCancel {
+        vacuum_id: Option<String>,
+    }
+}
+
+/// Which vacuum.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VacuumQuery {
+    vacuum_id: Option<String>,
+}
+
+/// Asks for everything to be erased.
+pub(super) async fn all(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: VacuumAll = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    if request.confirmation_phrase.as_deref() != Some(CONFIRMATION_PHRASE) {
+        return Err(Rejection::new(
+            ErrorTag::ConfirmationPhraseMismatch,
+            format!("confirmation_phrase must be {CONFIRMATION_PHRASE:?}, to the letter."),
+        )
+        .into());
+    }
+    let reason = text(request.reason.as_deref(), "reason", REASON_CHARS_MAX)?;
+    let command = command(house, Scope::All, request.dry_run, reason, request.plan_id);
+    carry(
+        house,
+        request.secret_code.as_ref(),
+        "ops_vacuum_all",
+        command,
+        caller,
+    )
+    .await
+}
+
+/// Asks for an org to be erased.
+pub(super) async fn org(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: VacuumOrg = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let missing = || {
+        Rejection::new(
+            ErrorTag::InvalidOrgcode,
+            "orgcode is missing; say whose data you mean.",
+        )
+    };
+    let org = OrgCode::parse(request.orgcode.as_deref().ok_or_else(missing)?)?;
+    call.note_org(&org);
+    let reason = text(request.reason.as_deref(), "reason", REASON_CHARS_MAX)?;
+    let scope = Scope::Org(org.clone());
+    let command = command(
+        house,
+        scope.clone(),
+        request.dry_run,
+        reason,
+        request.plan_id,
+    );
+    let function = "ops_vacuum_org";
+    let code = request.secret_code.as_ref().map(Code::text);
+    house.operations.check_code(code, function, &caller).await?;
+    if identity::org_status(&house.store, org.as_str())?.is_none() {
+        // What is left of an org whose vacuum failed can be erased all the same.
+        let services = house.operations.survey(&scope).await?;
+        if services
+            .iter()
+            .all(|service| service.amount == Amount::default())
+        {
+            return Err(Rejection::new(ErrorTag::NotFound, "There is no such org.").into());
+        }
+    }
+    reply(house, &house.operations.vacuum(command, caller).await?)
+}
+
+/// Calls a pending vacuum off.
+pub(super) async fn cancel(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: VacuumCancel = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let command = VacuumCommand::Cancel {
+        vacuum_id: text(request.vacuum_id.as_deref(), "vacuum_id", ID_CHARS_MAX)?,
+    };
+    carry(
+        house,
+        request.secret_code.as_ref(),
+        "ops_vacuum_cancel",
+        command,
+        caller,
+    )
+    .await
+}
+
+/// Shows a vacuum: the named one, else the one that is not over, else the last that was.
+pub(super) async fn status(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: VacuumQuery = input::json(&call.body)?;
+    let vacuum = match &query.vacuum_id {
+        Some(id) => ops::vacuum(&house.store, id)?,
+        None => {
+            let vacuums = ops::vacuums(&house.store)?;
+            vacuums.open.or(vacuums.last)
+        }
+    };
+    match vacuum {
+        Some(vacuum) => reply(house, &vacuum),
+        None => Err(Rejection::new(ErrorTag::NotFound, "There is no such vacuum.").into()),
+    }
+}
+
+fn command(
+    house: &House,
+    scope: Scope,
+    dry_run: bool,
+    reason: String,
+    plan_id: Option<String>,
+) -> VacuumCommand {
+    VacuumCommand::Request {
+        vacuum_id: ordered_uuid(house.clock.now()).to_string(),
+        scope,
+        dry_run,
+        reason,
+        pending_ms: house.operations.vacuum_pending_ms(),
+        plan_id,
+    }
+}
+
+async fn carry(
+    house: &House,
+    code: Option<&Code>,
+    function: &str,
+    command: VacuumCommand,
+    caller: Caller,
+) -> Result<Reply, Refusal> {
+    let operations = &house.operations;
+    operations
+        .check_code(code.map(Code::text), function, &caller)
+        .await?;
+    reply(house, &operations.vacuum(command, caller).await?)
+}
+
+fn reply(house: &House, vacuum: &Vacuum) -> Result<Reply, Refusal> {
+    let counted = vacuum.dry_run && vacuum.status == VacuumStatus::Completed;
+    let plan = match counted {
+        true => Some(plan_id(&vacuum.scope, &vacuum.services)),
+        false => vacuum.plan_id.clone(),
+    };
+    let running = vacuum.status == VacuumStatus::Running;
+    let progress = house.operations.progress().now().filter(|_| running);
+    let progress = progress.map(|(step, done, total)| ProgressView {
+        step: step.as_str(),
+        done,
+        total,
+    });
+    Ok(Reply::of(&VacuumView::new(vacuum, plan, progress))?.at(vacuum.revision))
+}

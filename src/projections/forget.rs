@@ -1,0 +1,64 @@
+//! What a vacuum covers among the projections' rows: how many there are, and making everything anew without them.
+
+use super::{Projection, Store, StoreError, all, identity, records};
+use crate::domain::vacuum::Scope;
+
+/// Rows that a scope covers, by what they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Covered {
+    /// Records.
+    pub records: u64,
+    /// Orgs and their members.
+    pub orgs_and_members: u64,
+    /// Users.
+    pub users: u64,
+    /// Sessions.
+    pub sessions: u64,
+}
+
+/// Counts the rows that a scope covers.
+///
+/// # Errors
+/// A failed read.
+pub fn count(store: &Store, scope: &Scope) -> Result<Covered, StoreError> {
+    let mut covered = Covered::default();
+    let (records, identities) = (records::Records, identity::Identities);
+    for row in store.scan(vec![records.prefix()], &[records.prefix()]) {
+        let (key, value) = row?;
+        covered.records += u64::from(is_covered(scope, &records, &key, &value));
+    }
+    for row in store.scan(vec![identities.prefix()], &[identities.prefix()]) {
+        let (key, value) = row?;
+        if is_covered(scope, &identities, &key, &value) {
+            match identity::kind_of(&key) {
+                identity::Kind::Org | identity::Kind::Member => covered.orgs_and_members += 1,
+                identity::Kind::User => covered.users += 1,
+                identity::Kind::Session => covered.sessions += 1,
+            }
+        }
+    }
+    Ok(covered)
+}
+
+/// Makes the projections anew without what a scope covers. `progress` is told rows done.
+///
+/// # Errors
+/// A failed read or write; they are then as before.
+pub fn forget(
+    store: &Store,
+    scope: &Scope,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), StoreError> {
+    let projections = all();
+    let gone = |key: &[u8], value: &[u8]| {
+        let mut projections = projections.iter();
+        let its = projections.find(|projection| key.first() == Some(&projection.prefix()));
+        its.is_some_and(|projection| is_covered(scope, &**projection, key, value))
+    };
+    store.renew(&gone, progress)
+}
+
+fn is_covered(scope: &Scope, projection: &dyn Projection, key: &[u8], value: &[u8]) -> bool {
+    let stream = projection.stream_of(key, value);
+    stream.is_some_and(|stream| scope.covers_stream(&stream))
+}
