@@ -11,6 +11,7 @@ use crate::actors::ops::{Operations, OpsSettings, Renew};
 use crate::actors::sweep::Sweep;
 use crate::actors::{AddressBook, Desk, Limits};
 use crate::clock::{Clock, Stopwatch};
+use crate::config::Settings;
 use crate::content::ContentError;
 use crate::content::local::LocalStore;
 use crate::content::sign::{KeyError, Signer};
@@ -66,6 +67,53 @@ pub struct Options {
     pub ops: OpsSettings,
 }
 
+impl Options {
+    /// What the settings lead to.
+    pub fn new(data_dir: &Path, development: bool, settings: &Settings) -> Self {
+        Self {
+            data_dir: data_dir.to_owned(),
+            development,
+            listen: settings.http.listen.clone(),
+            operator_listen: settings.http.operator_listen.clone(),
+            public_url: settings.http.public_url.clone(),
+            workers: settings.http.workers,
+            door: DoorLimits {
+                requests_in_flight_max: settings.http.requests_in_flight_max,
+                body_bytes_max: settings.http.body_bytes_max,
+                stage: settings.http.stage.clone(),
+            },
+            actors: Limits {
+                threads: settings.actors.threads,
+                in_flight_max: settings.actors.container_in_flight_max,
+                idle_ms: settings.actors.idle_seconds.saturating_mul(1_000),
+            },
+            segment_bytes: settings.journal.segment_bytes,
+            journal_cache_bytes: settings.journal.cache_bytes,
+            queue_max: settings.journal.queue_max,
+            projections_cache_bytes: settings.projections.cache_bytes,
+            uploads_max: settings.mrs.uploads_max,
+            sweep_seconds: settings.mrs.sweep_seconds,
+            mrs: MrsSettings {
+                upload_url_seconds: settings.mrs.upload_url_seconds,
+                complete_grace_seconds: settings.mrs.complete_grace_seconds,
+                download_url_seconds: settings.mrs.download_url_seconds,
+            },
+            ops: OpsSettings {
+                vacuum_pending_ms: millis(settings.ops.vacuum_pending_seconds),
+                watch_age_ms_max: settings.ops.maintenance_cache_seconds.saturating_mul(1_000),
+                sweep_ms: settings.ops.sweep_seconds.saturating_mul(1_000),
+            },
+        }
+    }
+}
+
+/// Seconds of a setting as milliseconds.
+fn millis(seconds: u64) -> i64 {
+    i64::try_from(seconds)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(1_000)
+}
+
 /// Why a server did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
@@ -116,7 +164,20 @@ pub enum BootError {
 /// # Errors
 /// See [`BootError`].
 pub fn serve(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootError> {
-    actix::System::new().block_on(run(options, ready))
+    serve_until(options, Clock::system(), ready, stop_signal())
+}
+
+/// Serves by a given clock until told to stop; for embedders and tests.
+///
+/// # Errors
+/// See [`BootError`].
+pub fn serve_until(
+    options: &Options,
+    clock: Clock,
+    ready: impl FnOnce(&Ready),
+    stop: impl Future<Output = std::io::Result<()>>,
+) -> Result<(), BootError> {
+    actix::System::new().block_on(run(options, clock, ready, stop))
 }
 
 /// Where a server that is ready can be reached.
@@ -132,9 +193,13 @@ pub struct Ready {
     pub seeded: Option<Seeded>,
 }
 
-async fn run(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootError> {
+async fn run(
+    options: &Options,
+    clock: Clock,
+    ready: impl FnOnce(&Ready),
+    stop: impl Future<Output = std::io::Result<()>>,
+) -> Result<(), BootError> {
     let since = Stopwatch::start();
-    let clock = Clock::system();
     if !options.development && options.ops.vacuum_pending_ms < PENDING_MS_MIN {
         return Err(BootError::PendingTooShort);
     }
@@ -243,7 +308,7 @@ async fn run(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootEr
     }
     ready(&told);
 
-    stop_signal().await?;
+    stop.await?;
     for handle in &handles {
         handle.stop(true).await;
     }

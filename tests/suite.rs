@@ -6,6 +6,7 @@ mod demo;
 mod durability;
 mod http;
 mod journal;
+mod ops;
 mod projections;
 mod support;
 mod walls;

@@ -9,11 +9,8 @@ use serde_json::json;
 
 use super::failure::Failure;
 use super::output::{Exit, Printer};
-use crate::actors::Limits;
-use crate::actors::ops::OpsSettings;
 use crate::boot::{self, BootError, Options, Ready};
 use crate::config::{Settings, SettingsError};
-use crate::http::server::{DoorLimits, MrsSettings};
 
 /// Run the server.
 ///
@@ -59,50 +56,6 @@ impl ServeArgs {
         }
         Settings::load(self.settings.as_deref(), environment(), &self.set, &flags)
     }
-
-    fn options(&self, settings: &Settings) -> Options {
-        Options {
-            data_dir: self.data_dir.clone(),
-            development: self.dev,
-            listen: settings.http.listen.clone(),
-            operator_listen: settings.http.operator_listen.clone(),
-            public_url: settings.http.public_url.clone(),
-            workers: settings.http.workers,
-            door: DoorLimits {
-                requests_in_flight_max: settings.http.requests_in_flight_max,
-                body_bytes_max: settings.http.body_bytes_max,
-                stage: settings.http.stage.clone(),
-            },
-            actors: Limits {
-                threads: settings.actors.threads,
-                in_flight_max: settings.actors.container_in_flight_max,
-                idle_ms: settings.actors.idle_seconds.saturating_mul(1_000),
-            },
-            segment_bytes: settings.journal.segment_bytes,
-            journal_cache_bytes: settings.journal.cache_bytes,
-            queue_max: settings.journal.queue_max,
-            projections_cache_bytes: settings.projections.cache_bytes,
-            uploads_max: settings.mrs.uploads_max,
-            sweep_seconds: settings.mrs.sweep_seconds,
-            mrs: MrsSettings {
-                upload_url_seconds: settings.mrs.upload_url_seconds,
-                complete_grace_seconds: settings.mrs.complete_grace_seconds,
-                download_url_seconds: settings.mrs.download_url_seconds,
-            },
-            ops: OpsSettings {
-                vacuum_pending_ms: millis(settings.ops.vacuum_pending_seconds),
-                watch_age_ms_max: settings.ops.maintenance_cache_seconds.saturating_mul(1_000),
-                sweep_ms: settings.ops.sweep_seconds.saturating_mul(1_000),
-            },
-        }
-    }
-}
-
-/// Seconds of a setting as milliseconds.
-fn millis(seconds: u64) -> i64 {
-    i64::try_from(seconds)
-        .unwrap_or(i64::MAX)
-        .saturating_mul(1_000)
 }
 
 /// The environment as text. What is no text in a value is marked, so that only a setting can be refused for it: other
@@ -125,7 +78,7 @@ pub fn run(arguments: &ServeArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    let options = arguments.options(&settings);
+    let options = Options::new(&arguments.data_dir, arguments.dev, &settings);
     match boot::serve(&options, |ready| greet(&options, ready)) {
         Ok(()) => Exit::Success,
         Err(error @ (BootError::NotLoopback(_) | BootError::PendingTooShort)) => {

@@ -1,6 +1,7 @@
 //! What tests share: a real server in a process of its own, and a small way to talk to it.
 
 pub(crate) mod dice;
+pub(crate) mod inside;
 pub(crate) mod power;
 
 use std::io::{BufRead, BufReader, Read};
@@ -27,6 +28,8 @@ pub(crate) struct Server {
     pub(crate) session_guid: String,
     /// The operator token.
     pub(crate) operator_token: String,
+    /// The operators' secret code.
+    pub(crate) secret_code: String,
     /// `profiles.toml`.
     pub(crate) config_file: PathBuf,
     /// The data directory.
@@ -147,11 +150,6 @@ impl Server {
             std::thread::sleep(LOOK_EVERY);
         };
         let text = |name: &str| facts[name].as_str().expect(name).to_owned();
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .build()
-            .into();
         Self {
             base_url: text("base_url"),
             operator_url: text("operator_url"),
@@ -160,10 +158,22 @@ impl Server {
             operator_token: text("operator_token"),
             config_file: text("config_file").into(),
             dir: dir.to_owned(),
+            secret_code: text("secret_code"),
             child,
             temporary: None,
-            agent,
+            agent: agent(),
         }
+    }
+
+    /// Calls an operator function, as it is given.
+    pub(crate) fn invoke(&self, function: &str, body: &Value) -> Got {
+        inside::invoke(
+            &self.agent,
+            &self.operator_url,
+            &self.operator_token,
+            function,
+            body,
+        )
     }
 
     /// The process.
@@ -310,7 +320,16 @@ fn collect(child: &mut Child) -> std::thread::JoinHandle<String> {
     })
 }
 
-fn got(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Got {
+/// A client that takes every status as an answer.
+pub(crate) fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .build()
+        .into()
+}
+
+pub(crate) fn got(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Got {
     let response = response.expect("the server answers");
     let (head, mut body) = response.into_parts();
     let text = |value: &ureq::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();

@@ -133,11 +133,12 @@ async fn serve(door: &Door, token: &str, request: HttpRequest, payload: Payload)
     let known = FUNCTIONS.iter().find(|(known, _)| *known == name);
     let logged = known.map_or("unknown", |(name, _)| name);
     let (trace, answer) = answer(door, token, &request, payload, (trace, known)).await;
-    let response = respond(&trace, answer);
-    let tag = match response.status().is_success() {
-        true => "ok",
-        false => "refused",
+    let tag = match &answer {
+        Ok(_) => "ok",
+        Err(Refusal::Rejected { rejection, .. }) => rejection.tag.as_str(),
+        Err(Refusal::Failed(_)) => ErrorTag::InternalError.as_str(),
     };
+    let response = respond(&trace, answer);
     let status = response.status().as_u16();
     report::operator_call(logged, &trace.request_id, OPERATOR, status, tag);
     response

@@ -1,0 +1,7 @@
+//! Operators: maintenance windows, vacuums, the secret code, and the audit that stays.
+
+mod kill;
+mod races;
+mod scenarios;
+mod secret;
+mod store;

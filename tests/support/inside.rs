@@ -1,0 +1,153 @@
+//! A server in the test's own process, by a clock that the test moves.
+
+use std::path::Path;
+use std::thread::JoinHandle;
+
+use metarecord::boot::{self, Options};
+use metarecord::clock::Clock;
+use metarecord::config::Settings;
+use metarecord::domain::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::{Got, agent, got};
+
+/// The time at which a server's clock stands when it starts: 2027-01-15T08:00:00Z.
+pub(crate) const START_MS: i64 = 1_800_000_000_000;
+
+/// A running server in development mode. Dropping it stops it.
+pub(crate) struct Inside {
+    pub(crate) clock: Clock,
+    pub(crate) base_url: String,
+    pub(crate) operator_url: String,
+    pub(crate) session_guid: String,
+    pub(crate) secret_code: String,
+    operator_token: String,
+    agent: ureq::Agent,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Inside {
+    /// Starts on a directory, with the clock at the beginning.
+    pub(crate) fn start(dir: &Path) -> Self {
+        Self::start_by(dir, Clock::manual(Timestamp::from_millis(START_MS)), &[])
+    }
+
+    /// Starts by a given clock, with settings such as `ops.sweep_seconds=1`.
+    pub(crate) fn start_by(dir: &Path, clock: Clock, sets: &[&str]) -> Self {
+        let mut all = vec![
+            "http.listen=127.0.0.1:0",
+            "http.operator_listen=127.0.0.1:0",
+        ];
+        all.extend(sets);
+        let all: Vec<_> = all.into_iter().map(str::to_owned).collect();
+        let settings = Settings::load(None, std::iter::empty(), &all, &[]).expect("settings");
+        let options = Options::new(dir, true, &settings);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (tell, told) = std::sync::mpsc::channel();
+        let thread = {
+            let clock = clock.clone();
+            std::thread::spawn(move || {
+                let stop = async move {
+                    let _: Result<(), _> = stopped.await;
+                    Ok(())
+                };
+                let ready = |ready: &boot::Ready| tell.send(ready.clone()).expect("the test waits");
+                boot::serve_until(&options, clock, ready, stop).expect("the server serves");
+            })
+        };
+        let ready = told.recv().expect("the server starts");
+        let seeded = ready.seeded.expect("development mode");
+        let facts = std::fs::read(dir.join("dev.json")).expect("dev.json is there");
+        let facts: Value = serde_json::from_slice(&facts).expect("dev.json is JSON");
+        Self {
+            clock,
+            base_url: ready.base_url,
+            operator_url: ready.operator_url,
+            session_guid: seeded.session_guid,
+            secret_code: seeded.secret_code,
+            operator_token: facts["operator_token"]
+                .as_str()
+                .expect("a token")
+                .to_owned(),
+            agent: agent(),
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    /// Calls an operator function; the secret code is added.
+    pub(crate) fn invoke(&self, function: &str, body: Value) -> Got {
+        let mut body = body;
+        if body.get("secret_code").is_none()
+            && function != "ops_audit"
+            && function != "ops_vacuum_status"
+        {
+            body["secret_code"] = json!(self.secret_code);
+        }
+        invoke(
+            &self.agent,
+            &self.operator_url,
+            &self.operator_token,
+            function,
+            &body,
+        )
+    }
+
+    /// A GET with the development session.
+    pub(crate) fn get(&self, path: &str) -> Got {
+        let request = self.agent.get(format!("{}{path}", self.base_url));
+        got(request.header("x-session-guid", &self.session_guid).call())
+    }
+
+    /// A POST with the development session.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Got {
+        let request = self.agent.post(format!("{}{path}", self.base_url));
+        let request = request.header("x-session-guid", &self.session_guid);
+        got(request
+            .content_type("application/json")
+            .send(body.to_string()))
+    }
+
+    /// Puts inline JSON as a new record; returns `data`.
+    pub(crate) fn put(&self, container: &str, record_id: &str, payload: &Value) -> Value {
+        let body = json!({"orgcode": "demo", "container": container, "record_id": record_id,
+            "content_type": "application/json", "payload": payload, "tags": ["t"]});
+        self.post("/mrs/record", &body).data()
+    }
+
+    /// Stops it in order.
+    pub(crate) fn stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // A server that has ended already needs no telling.
+            let _: Result<(), ()> = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            assert!(thread.join().is_ok(), "the server ended well");
+        }
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.stop();
+        }
+    }
+}
+
+/// Calls an operator function.
+pub(crate) fn invoke(
+    agent: &ureq::Agent,
+    operator_url: &str,
+    token: &str,
+    function: &str,
+    body: &Value,
+) -> Got {
+    let request = agent.post(format!("{operator_url}/invoke/{function}"));
+    let request = request.header("authorization", format!("Bearer {token}"));
+    got(request
+        .content_type("application/json")
+        .send(body.to_string()))
+}
