@@ -5,3 +5,4 @@ mod races;
 mod scenarios;
 mod secret;
 mod store;
+mod world;

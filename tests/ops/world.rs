@@ -1,0 +1,158 @@
+//! The operators' part and the desks alone, over a real journal, real projections and real content files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use metarecord::actors::audit::AuditFile;
+use metarecord::actors::ops::{Caller, Operations, OpsSettings};
+use metarecord::actors::{AddressBook, Admission, Desk, Limits, Refused};
+use metarecord::clock::Clock;
+use metarecord::content::ContentStore;
+use metarecord::content::local::LocalStore;
+use metarecord::disk::RealDisk;
+use metarecord::domain::maintenance::{MaintenanceCommand, Window};
+use metarecord::domain::org::{OrgEvent, OrgStatus};
+use metarecord::domain::vacuum::{Vacuum, VacuumCommand};
+use metarecord::domain::{Event, OrgCode, StreamId, Timestamp};
+use metarecord::journal::sled::{Options, SledJournal};
+use metarecord::journal::{Append, Journal, Origin, Outcome, Remarks, Source};
+use metarecord::projections::runner;
+
+/// How long a vacuum is pending.
+pub(crate) const PENDING_MS: i64 = 300_000;
+/// Small, so that there are sealed segments and an open one.
+const SEGMENT_BYTES: u64 = 16 * 1024;
+const CACHE_BYTES: u64 = 1 << 20;
+
+/// A house without a door.
+pub(crate) struct World {
+    pub(crate) dir: PathBuf,
+    pub(crate) operations: Arc<Operations>,
+    pub(crate) book: Arc<AddressBook>,
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) content: Arc<dyn ContentStore>,
+    pub(crate) clock: Clock,
+}
+
+pub(crate) fn caller() -> Caller {
+    Caller {
+        by: "tester".to_owned(),
+        request_id: "r".to_owned(),
+        source: Source::Operator,
+        remarks: Remarks::default(),
+    }
+}
+
+pub(crate) fn journal_options() -> Options {
+    Options {
+        segment_bytes: SEGMENT_BYTES,
+        cache_bytes: CACHE_BYTES,
+        ..Options::default()
+    }
+}
+
+fn world(dir: &Path, content: Arc<dyn ContentStore>) -> World {
+    let clock = Clock::manual(Timestamp::from_millis(1_800_000_000_000));
+    let (journal, _) = SledJournal::open(
+        &dir.join("journal"),
+        journal_options(),
+        clock.clone(),
+        &mut |_, _| (),
+    )
+    .expect("the journal opens");
+    let runner = runner::open(
+        &dir.join("projections"),
+        CACHE_BYTES,
+        &journal,
+        &mut Vec::new(),
+        &mut |_, _| (),
+    )
+    .expect("the projections open");
+    let store = runner.store();
+    journal.attach(Box::new(runner));
+    let desk = Arc::new(Desk {
+        journal: Arc::new(journal),
+        store,
+        clock: clock.clone(),
+        admission: Arc::new(Admission::default()),
+        due_set: tokio::sync::Notify::new(),
+    });
+    let settings = OpsSettings {
+        vacuum_pending_ms: PENDING_MS,
+        sweep_ms: 1,
+        ..OpsSettings::default()
+    };
+    let audit = AuditFile::new(&dir.join("audit"));
+    World {
+        dir: dir.to_owned(),
+        operations: Operations::open(desk.clone(), content.clone(), settings, audit, None),
+        book: AddressBook::open(desk.clone(), Limits::default()),
+        desk,
+        content,
+        clock,
+    }
+}
+
+/// Runs a test on a thread of its own, beside the actors' system.
+pub(crate) fn within(test: impl FnOnce(&World) + Send + 'static) {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let content = LocalStore::open(Arc::new(RealDisk), &scratch.path().join("content"));
+    within_directory(scratch.path(), Arc::new(content.expect("it opens")), test);
+}
+
+/// The same in a given directory, over a given content store.
+pub(crate) fn within_directory(
+    dir: &Path,
+    content: Arc<dyn ContentStore>,
+    test: impl FnOnce(&World) + Send + 'static,
+) {
+    actix::System::new().block_on(async move {
+        let world = world(dir, content);
+        let (operations, book) = (world.operations.clone(), world.book.clone());
+        let tested = tokio::task::spawn_blocking(move || test(&world)).await;
+        operations.close();
+        book.close();
+        tested.expect("the test ends well");
+    });
+}
+
+/// Waits for what another thread works on.
+pub(crate) fn wait<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.expect("a runtime").block_on(work)
+}
+
+impl World {
+    pub(crate) fn maintain(&self, command: MaintenanceCommand) -> Result<Window, Refused> {
+        wait(self.operations.maintain(command, caller()))
+    }
+
+    pub(crate) fn vacuum(&self, command: VacuumCommand) -> Result<Vacuum, Refused> {
+        wait(self.operations.vacuum(command, caller()))
+    }
+
+    /// Makes an org, so that there is something to erase.
+    pub(crate) fn make_org(&self, org: &OrgCode) {
+        let stream = StreamId::org(org);
+        let status = OrgStatus::Verified;
+        let append = Append {
+            expected: self.desk.journal.version(&stream).expect("a version"),
+            stream,
+            guards: Vec::new(),
+            events: vec![Event::Org(OrgEvent::Created { status })],
+            payload: None,
+            idempotency: None,
+            origin: Origin {
+                at: self.clock.now(),
+                by: "tester".to_owned(),
+                request_id: "r".to_owned(),
+                source: Source::Operator,
+                remarks: Remarks::default(),
+            },
+        };
+        let appended = self.desk.journal.append(append).blocking_recv();
+        assert!(matches!(appended, Ok(Outcome::Appended { .. })));
+    }
+}
