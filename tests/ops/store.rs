@@ -16,7 +16,9 @@ use metarecord::domain::record::{
     Complete, ContentPlace, NewContent, Put, Record, RecordCommand, RecordKey,
 };
 use metarecord::domain::vacuum::{Amount, Scope, Vacuum, VacuumCommand, VacuumStatus};
-use metarecord::domain::{ContainerName, ErrorTag, Md5, OrgCode, RecordId, Rejection, Tag};
+use metarecord::domain::{
+    ContainerName, ErrorTag, Md5, OrgCode, RecordId, Rejection, StreamId, Tag,
+};
 use metarecord::journal::verify::verify;
 use metarecord::journal::{Remarks, Source};
 use metarecord::projections::{RecordName, Runner, Store, ops, records, runner};
@@ -332,6 +334,20 @@ fn check(world: &World, items: &[Item], scope: &Scope) {
                 );
             }
         }
+    }
+    let journal = &world.desk.journal;
+    for entry in journal.read(1, usize::MAX).expect("it can be read") {
+        let payload = journal
+            .payload(entry.header.position)
+            .expect("it can be read");
+        assert!(
+            entry.body.is_some() || payload.is_none(),
+            "a payload without its entry"
+        );
+    }
+    for name in gone.keys() {
+        let version = journal.version(&StreamId::named(&format!("mrs/{name}")));
+        assert_eq!(version.expect("it can be read"), 0, "{name}");
     }
     let nothing = run(world, scope, true, None);
     assert_eq!(
