@@ -32,7 +32,7 @@ fn journal(dir: &Path, verb: &str) -> Value {
 }
 
 /// The chain verifies, the database agrees with it, and the projections are what a replay makes of it.
-fn check_stopped(dir: &Path) {
+pub(crate) fn check_stopped(dir: &Path) {
     let verified = journal(dir, "verify");
     assert_eq!(
         (&verified["good"], &verified["database"]),

@@ -29,12 +29,12 @@ use uuid::Uuid;
 use super::world::{PENDING_MS, World, wait, within};
 use crate::support::eventually;
 
-const ORGS: [&str; 3] = ["CANARYONE", "CANARYTWO", "G3NMHSADMIN-X"];
-const CONTAINERS: [&str; 3] = ["notes", "blobs", "g3nmhsadmin-box"];
+pub(super) const ORGS: [&str; 3] = ["CANARYONE", "CANARYTWO", "G3NMHSADMIN-X"];
+pub(super) const CONTAINERS: [&str; 3] = ["notes", "blobs", "g3nmhsadmin-box"];
 
 /// One thing in a store.
 #[derive(Clone, Copy, Debug)]
-enum What {
+pub(super) enum What {
     /// Inline content of so many bytes, put once or twice.
     Inline(usize, bool),
     /// An upload, completed or not.
@@ -45,7 +45,7 @@ enum What {
     Refusal,
 }
 
-type Item = (usize, usize, What);
+pub(super) type Item = (usize, usize, What);
 
 fn item() -> impl Strategy<Value = Item> {
     let what = prop_oneof![
@@ -57,12 +57,12 @@ fn item() -> impl Strategy<Value = Item> {
     (0..ORGS.len(), 0..CONTAINERS.len(), what)
 }
 
-fn org(number: usize) -> OrgCode {
+pub(super) fn org(number: usize) -> OrgCode {
     OrgCode::parse(ORGS[number]).expect("an org code")
 }
 
 /// A text that tells whose it is, wherever it turns up.
-fn canary(org: &str, container: &str) -> String {
+pub(super) fn canary(org: &str, container: &str) -> String {
     format!("canary-{}-{container}", org.to_lowercase())
 }
 
@@ -151,7 +151,7 @@ fn upload(world: &World, key: &RecordKey, bytes: usize, done: bool) {
     }
 }
 
-fn fill(world: &World, items: &[Item]) {
+pub(super) fn fill(world: &World, items: &[Item]) {
     for number in 0..ORGS.len() {
         world.make_org(&org(number));
     }
@@ -193,7 +193,11 @@ fn fill(world: &World, items: &[Item]) {
 }
 
 /// Everything that can be read of what a scope does not cover, or of what it does.
-fn seen(world: &World, scope: &Scope, covered: bool) -> BTreeMap<String, (Record, Vec<u8>)> {
+pub(super) fn seen(
+    world: &World,
+    scope: &Scope,
+    covered: bool,
+) -> BTreeMap<String, (Record, Vec<u8>)> {
     let mut seen = BTreeMap::new();
     for entry in world
         .desk

@@ -51,8 +51,7 @@ pub(crate) fn journal_options() -> Options {
     }
 }
 
-fn world(dir: &Path, content: Arc<dyn ContentStore>) -> World {
-    let clock = Clock::manual(Timestamp::from_millis(1_800_000_000_000));
+fn world(dir: &Path, content: Arc<dyn ContentStore>, clock: Clock) -> World {
     let (journal, _) = SledJournal::open(
         &dir.join("journal"),
         journal_options(),
@@ -97,17 +96,24 @@ fn world(dir: &Path, content: Arc<dyn ContentStore>) -> World {
 pub(crate) fn within(test: impl FnOnce(&World) + Send + 'static) {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let content = LocalStore::open(Arc::new(RealDisk), &scratch.path().join("content"));
-    within_directory(scratch.path(), Arc::new(content.expect("it opens")), test);
+    let clock = Clock::manual(Timestamp::from_millis(1_800_000_000_000));
+    within_directory(
+        scratch.path(),
+        Arc::new(content.expect("it opens")),
+        clock,
+        test,
+    );
 }
 
-/// The same in a given directory, over a given content store.
+/// The same in a given directory, over a given content store, by a given clock.
 pub(crate) fn within_directory(
     dir: &Path,
     content: Arc<dyn ContentStore>,
+    clock: Clock,
     test: impl FnOnce(&World) + Send + 'static,
 ) {
     actix::System::new().block_on(async move {
-        let world = world(dir, content);
+        let world = world(dir, content, clock);
         let (operations, book) = (world.operations.clone(), world.book.clone());
         let tested = tokio::task::spawn_blocking(move || test(&world)).await;
         operations.close();
@@ -135,13 +141,17 @@ impl World {
 
     /// Makes an org, so that there is something to erase.
     pub(crate) fn make_org(&self, org: &OrgCode) {
-        let stream = StreamId::org(org);
         let status = OrgStatus::Verified;
+        self.append(StreamId::org(org), Event::Org(OrgEvent::Created { status }));
+    }
+
+    /// Appends an event that no actor hears of.
+    pub(crate) fn append(&self, stream: StreamId, event: Event) {
         let append = Append {
             expected: self.desk.journal.version(&stream).expect("a version"),
             stream,
             guards: Vec::new(),
-            events: vec![Event::Org(OrgEvent::Created { status })],
+            events: vec![event],
             payload: None,
             idempotency: None,
             origin: Origin {

@@ -49,6 +49,9 @@ pub(crate) enum Keep {
     Not,
 }
 
+/// Says what becomes of a row: told the tree's number, key and value.
+pub(crate) type KeepRule<'a> = dyn FnMut(usize, &[u8], &[u8]) -> Keep + 'a;
+
 /// A database that can be made anew while it is used.
 #[derive(Debug)]
 pub(crate) struct Live {
@@ -65,10 +68,7 @@ impl Live {
     /// Opens the generation in use of a directory, or makes the first. What unfinished ones left is removed.
     pub(crate) fn open(root: &Path, kind: Kind) -> Result<Self, ::sled::Error> {
         fs::create_dir_all(root)?;
-        let number = match in_use(root)? {
-            Some(number) => number,
-            None => 1,
-        };
+        let number = in_use(root)?.unwrap_or(1);
         remove_others(root, number)?;
         let generation = open(root, kind, number)?;
         point(root, number)?;
@@ -101,10 +101,10 @@ impl Live {
     }
 
     /// Makes a new generation of the rows that are kept, and puts it in the place of the one in use, whose files are
-    /// removed. Reads and writes go on meanwhile. `keep` is told the tree's number, key and value.
+    /// removed. Reads and writes go on meanwhile.
     pub(crate) fn renew(
         &self,
-        keep: &mut dyn FnMut(usize, &[u8], &[u8]) -> Keep,
+        keep: &mut KeepRule<'_>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), ::sled::Error> {
         let _alone = self.making.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,7 +136,7 @@ impl Live {
     fn copy(
         &self,
         new: &Generation,
-        keep: &mut dyn FnMut(usize, &[u8], &[u8]) -> Keep,
+        keep: &mut KeepRule<'_>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), ::sled::Error> {
         let mut copied = 0;
