@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::domain::vacuum::Scope;
+use crate::domain::vacuum::{HalfErased, Scope};
 use crate::domain::{ContainerName, ErrorTag, OrgCode, Rejection};
 
 /// How often it is looked whether those within are gone.
@@ -20,6 +20,8 @@ pub struct Admission(Mutex<State>);
 struct State {
     /// What is being erased, and by which vacuum.
     closed: Option<(Scope, String)>,
+    /// What a vacuum left behind that gave up.
+    half_erased: Vec<HalfErased>,
     /// Changes on their way.
     within: HashMap<Place, usize>,
 }
@@ -34,22 +36,25 @@ impl Admission {
     /// Lets a change to a container in.
     ///
     /// # Errors
-    /// `org-write-blocked` with the minor `vacuum-running` while it is being erased.
+    /// `org-write-blocked` with the minor `vacuum-running` while it is being erased, and `vacuum-failed` when that broke
+    /// off half way.
     pub fn enter(
         self: &Arc<Self>,
         org: &OrgCode,
         container: &ContainerName,
     ) -> Result<Pass, Rejection> {
         let mut state = self.state();
+        let covers = |scope: &Scope| scope.covers(org.as_str(), Some(container.as_str()));
         if let Some((scope, vacuum_id)) = &state.closed
-            && scope.covers(org.as_str(), Some(container.as_str()))
+            && covers(scope)
         {
-            return Err(Rejection::new(
-                ErrorTag::OrgWriteBlocked,
-                "The data is being vacuumed and takes no changes; try again when the vacuum is over.",
-            )
-            .with_minor("vacuum-running")
-            .with_detail("vacuum_id", vacuum_id.as_str()));
+            let message = "The data is being vacuumed and takes no changes; try again when the vacuum is over.";
+            return Err(blocked(message, "vacuum-running", vacuum_id));
+        }
+        if let Some(half) = state.half_erased.iter().find(|half| covers(&half.scope)) {
+            let message = "A vacuum of the data gave up half way; it takes no changes until an operator vacuums it \
+                again.";
+            return Err(blocked(message, "vacuum-failed", &half.vacuum_id));
         }
         let place = (org.clone(), container.clone());
         *state.within.entry(place.clone()).or_default() += 1;
@@ -69,6 +74,11 @@ impl Admission {
         self.state().closed.take_if(|(_, by)| by == vacuum_id);
     }
 
+    /// Keeps changes out of exactly these from now on, beside what a running vacuum keeps them out of.
+    pub fn keep_out_of(&self, half_erased: &[HalfErased]) {
+        self.state().half_erased = half_erased.to_vec();
+    }
+
     /// Waits until every change to what a scope covers is out again.
     pub async fn drained(&self, scope: &Scope) {
         let busy = || {
@@ -85,6 +95,12 @@ impl Admission {
         // Counts are changed in one step each: a panic elsewhere does not spoil them.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn blocked(message: &str, minor: &str, vacuum_id: &str) -> Rejection {
+    Rejection::new(ErrorTag::OrgWriteBlocked, message)
+        .with_minor(minor)
+        .with_detail("vacuum_id", vacuum_id)
 }
 
 impl Drop for Pass {

@@ -272,7 +272,10 @@ impl Operations {
             Err(error) => self.watch.count_failure(&error.to_string()),
         }
         match ops::vacuums(&self.desk.store) {
-            Ok(Vacuums { open, .. }) => open.iter().for_each(|vacuum| self.resume(vacuum)),
+            Ok(vacuums) => {
+                self.desk.admission.keep_out_of(&vacuums.half_erased);
+                vacuums.open.iter().for_each(|vacuum| self.resume(vacuum));
+            }
             Err(error) => report::notice(&format!("the vacuums cannot be read: {error}")),
         }
         let Some(itself) = self.itself.upgrade() else {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, Message,
-    WrapFuture,
+    SpawnHandle, WrapFuture,
 };
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -292,24 +292,35 @@ impl From<String> for Stopped {
     }
 }
 
-/// Carries a vacuum out to its end.
+/// Carries a vacuum out to its end, or as far as the journal takes it.
 async fn execute(operations: &Operations, vacuum: Vacuum) {
     let id = vacuum.vacuum_id.clone();
     let done = match vacuum.dry_run {
         true => tell(operations, vacuum).await,
         false => erase(operations, vacuum).await,
     };
+    operations.work().progress.set(None);
     if let Err(Stopped::Failed(error)) = done {
         report::notice(&format!("the vacuum {id} failed: {error}"));
         let fail = VacuumCommand::Fail {
             vacuum_id: id.clone(),
             error,
         };
-        // With the journal gone it goes on after the next start.
-        let _: Result<_, _> = ask(operations, fail).await;
+        if let Err(Refused::Busy | Refused::Unavailable | Refused::Failed(_)) =
+            ask(operations, fail).await
+        {
+            // The journal takes nothing: it is still running, and changes are kept out until it goes on.
+            return;
+        }
     }
-    operations.work().progress.set(None);
-    operations.desk.admission.open(&id);
+    match ops::vacuums(&operations.desk.store) {
+        Ok(vacuums) => {
+            let admission = &operations.desk.admission;
+            admission.keep_out_of(&vacuums.half_erased);
+            admission.open(&id);
+        }
+        Err(error) => report::notice(&format!("the vacuums cannot be read: {error}")),
+    }
     operations.tell_changed();
     operations.vacuum_is_over().await;
 }
@@ -413,6 +424,7 @@ pub struct VacuumActor {
     operations: Weak<Operations>,
     sweep_ms: u64,
     working: bool,
+    alarm: Option<SpawnHandle>,
 }
 
 impl VacuumActor {
@@ -422,6 +434,7 @@ impl VacuumActor {
             operations,
             sweep_ms: sweep_ms.max(1),
             working: false,
+            alarm: None,
         }
     }
 
@@ -444,17 +457,24 @@ impl VacuumActor {
             return;
         }
         if vacuum.execute_at.is_some_and(|at| at > now) {
-            // The timer only wakes; the clock decides. It may have been set meanwhile, so the sleep is short.
-            let sleep = Duration::from_millis(self.sweep_ms);
-            context.run_later(sleep, |_, context| context.address().do_send(Look));
-            return;
+            return self.sleep(context);
         }
         self.working = true;
         let work = async move { execute(&operations, vacuum).await };
         context.spawn(work.into_actor(self).map(|(), actor, context| {
             actor.working = false;
-            context.address().do_send(Look);
+            actor.sleep(context);
         }));
+    }
+
+    /// The timer only wakes; the clock decides. It may have been set meanwhile, so the sleep is short.
+    fn sleep(&mut self, context: &mut Context<Self>) {
+        if let Some(alarm) = self.alarm.take() {
+            context.cancel_future(alarm);
+        }
+        let sleep = Duration::from_millis(self.sweep_ms);
+        let look = |_: &mut Self, context: &mut Context<Self>| context.address().do_send(Look);
+        self.alarm = Some(context.run_later(sleep, look));
     }
 }
 
@@ -517,8 +537,7 @@ impl Handler<Look> for VacuumActor {
                     "the vacuum {} cannot be read: {error}",
                     self.vacuum_id
                 ));
-                let sleep = Duration::from_millis(self.sweep_ms);
-                context.run_later(sleep, |_, context| context.address().do_send(Look));
+                self.sleep(context);
             }
         }
     }

@@ -226,6 +226,15 @@ impl Vacuum {
     }
 }
 
+/// What is neither there nor gone: a vacuum gave up between the lists and the journal's database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HalfErased {
+    /// What was to be erased.
+    pub scope: Scope,
+    /// By which vacuum.
+    pub vacuum_id: String,
+}
+
 /// The vacuum that keeps others out, and the one that was over last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vacuums {
@@ -235,6 +244,8 @@ pub struct Vacuums {
     pub open: Option<Vacuum>,
     /// The one that was over last.
     pub last: Option<Vacuum>,
+    /// What takes no changes until it is vacuumed again.
+    pub half_erased: Vec<HalfErased>,
 }
 
 impl Vacuums {
@@ -512,10 +523,20 @@ impl Decider for VacuumDecider {
             return state;
         };
         vacuum.change(event, occurrence);
-        match vacuum.status.is_open() {
-            true => state.open = Some(vacuum),
-            false => state.last = Some(vacuum),
+        if vacuum.status.is_open() {
+            state.open = Some(vacuum);
+            return state;
         }
+        if vacuum.done.contains(&Step::Database) {
+            let covered = |half: &HalfErased| [&Scope::All, &half.scope].contains(&&vacuum.scope);
+            state.half_erased.retain(|half| !covered(half));
+        } else if vacuum.started_at.is_some() && !vacuum.dry_run {
+            state.half_erased.push(HalfErased {
+                scope: vacuum.scope.clone(),
+                vacuum_id: vacuum.vacuum_id.clone(),
+            });
+        }
+        state.last = Some(vacuum);
         state
     }
 }

@@ -71,7 +71,7 @@ impl Projection for Operations {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn prefix(&self) -> u8 {

@@ -8,7 +8,7 @@ use std::process::Command;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use metarecord::actors::Carry;
+use metarecord::actors::{Carry, Refused};
 use metarecord::clock::random_uuid;
 use metarecord::content::{ObjectName, Promise};
 use metarecord::domain::container::Idempotency;
@@ -190,6 +190,31 @@ pub(super) fn fill(world: &World, items: &[Item]) {
             }
         }
     }
+}
+
+/// Puts a new record into an org's first container.
+pub(super) fn try_put(world: &World, of: usize) -> Result<(), Refused> {
+    let key = RecordKey {
+        org: org(of),
+        container: ContainerName::parse(CONTAINERS[0]).expect("a name"),
+        record_id: RecordId::parse(&random_uuid().to_string()).expect("an id"),
+    };
+    let payload = Bytes::from_static(b"1");
+    let content = NewContent::Inline {
+        size: payload.len() as u64,
+        md5: Md5::of(&payload),
+    };
+    let carry = Carry {
+        command: Ok(put(&key, content, None)),
+        key,
+        payload: Some(payload),
+        idempotency: None,
+        by: "tester".to_owned(),
+        request_id: "r".to_owned(),
+        source: Source::Gateway,
+        remarks: Remarks::default(),
+    };
+    wait(world.book.carry(carry)).map(drop)
 }
 
 /// Everything that can be read of what a scope does not cover, or of what it does.

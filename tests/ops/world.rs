@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use metarecord::actors::audit::AuditFile;
 use metarecord::actors::ops::{Caller, Operations, OpsSettings};
@@ -17,6 +18,7 @@ use metarecord::domain::{Event, OrgCode, StreamId, Timestamp};
 use metarecord::journal::sled::{Options, SledJournal};
 use metarecord::journal::{Append, Journal, Origin, Outcome, Remarks, Source};
 use metarecord::projections::runner;
+use tokio::sync::oneshot;
 
 /// How long a vacuum is pending.
 pub(crate) const PENDING_MS: i64 = 300_000;
@@ -93,7 +95,7 @@ fn world(dir: &Path, content: Arc<dyn ContentStore>, clock: Clock) -> World {
 }
 
 /// Runs a test on a thread of its own, beside the actors' system.
-pub(crate) fn within(test: impl FnOnce(&World) + Send + 'static) {
+pub(crate) fn within(test: impl FnOnce(&World)) {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let content = LocalStore::open(Arc::new(RealDisk), &scratch.path().join("content"));
     let clock = Clock::manual(Timestamp::from_millis(1_800_000_000_000));
@@ -110,16 +112,51 @@ pub(crate) fn within_directory(
     dir: &Path,
     content: Arc<dyn ContentStore>,
     clock: Clock,
-    test: impl FnOnce(&World) + Send + 'static,
+    test: impl FnOnce(&World),
 ) {
-    actix::System::new().block_on(async move {
-        let world = world(dir, content, clock);
-        let (operations, book) = (world.operations.clone(), world.book.clone());
-        let tested = tokio::task::spawn_blocking(move || test(&world)).await;
-        operations.close();
-        book.close();
-        tested.expect("the test ends well");
-    });
+    test(&Standing::start(dir, content, clock).world);
+}
+
+/// A world that stands until it is dropped: its actors have a system on a thread of its own.
+pub(crate) struct Standing {
+    pub(crate) world: World,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Standing {
+    pub(crate) fn start(dir: &Path, content: Arc<dyn ContentStore>, clock: Clock) -> Self {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (tell, told) = std::sync::mpsc::channel();
+        let dir = dir.to_owned();
+        let thread = std::thread::spawn(move || {
+            actix::System::new().block_on(async move {
+                let world = world(&dir, content, clock);
+                let (operations, book) = (world.operations.clone(), world.book.clone());
+                tell.send(world).expect("the test waits");
+                let _: Result<(), _> = stopped.await;
+                operations.close();
+                book.close();
+            });
+        });
+        Self {
+            world: told.recv().expect("the world stands"),
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let thread = self.thread.take().expect("it is dropped once");
+        let ended = thread.join();
+        assert!(
+            ended.is_ok() || std::thread::panicking(),
+            "the world ended well"
+        );
+    }
 }
 
 /// Waits for what another thread works on.
