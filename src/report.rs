@@ -16,7 +16,9 @@ pub fn notice(text: &str) {
 
 /// What maintenance is active cannot be read: tenants are let through.
 pub fn maintenance_unknown(error: &str) {
-    line(&json!({"event": "maintenance_unknown", "outcome": "failed_open", "error": error}));
+    line(
+        &json!({"event": "maintenance_unknown", "outcome": "failed_open", "error": error, "hint": "if it stays so, stop the server and run: g3n journal rebuild"}),
+    );
 }
 
 /// One call of an operator function, and how it ended. The text never holds what the caller sent.

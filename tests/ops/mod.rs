@@ -3,6 +3,7 @@
 mod failures;
 mod kill;
 mod model;
+mod open;
 mod races;
 mod scenarios;
 mod secret;

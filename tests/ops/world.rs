@@ -22,6 +22,8 @@ use tokio::sync::oneshot;
 
 /// How long a vacuum is pending.
 pub(crate) const PENDING_MS: i64 = 300_000;
+/// How old what is known of maintenance becomes at most.
+pub(crate) const WATCH_AGE_MS_MAX: u64 = 4_000;
 /// Small, so that there are sealed segments and an open one.
 const SEGMENT_BYTES: u64 = 16 * 1024;
 const CACHE_BYTES: u64 = 1 << 20;
@@ -80,8 +82,8 @@ fn world(dir: &Path, content: Arc<dyn ContentStore>, clock: Clock) -> World {
     });
     let settings = OpsSettings {
         vacuum_pending_ms: PENDING_MS,
+        watch_age_ms_max: WATCH_AGE_MS_MAX,
         sweep_ms: 1,
-        ..OpsSettings::default()
     };
     let audit = AuditFile::new(&dir.join("audit"));
     World {

@@ -35,6 +35,7 @@ pub(crate) struct Server {
     /// The data directory.
     pub(crate) dir: PathBuf,
     child: Child,
+    told: Option<std::thread::JoinHandle<String>>,
     temporary: Option<tempfile::TempDir>,
     agent: ureq::Agent,
 }
@@ -160,6 +161,7 @@ impl Server {
             dir: dir.to_owned(),
             secret_code: text("secret_code"),
             child,
+            told: Some(told),
             temporary: None,
             agent: agent(),
         }
@@ -264,6 +266,12 @@ impl Server {
 }
 
 impl Server {
+    /// What an ended server has told on standard error.
+    pub(crate) fn told(&mut self) -> String {
+        let told = self.told.take().expect("it is asked once");
+        told.join().expect("it could be read")
+    }
+
     /// Waits for the end of a server that was told to end otherwise.
     pub(crate) fn wait(&mut self) {
         self.child.wait().expect("the server can be waited for");
