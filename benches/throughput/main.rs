@@ -1,10 +1,12 @@
 //! How fast the server is beside what this machine can do at best, all in one run: `make bench`.
 //!
-//! Arguments: `--quick` (short phases), `--seconds N` a phase, `--million` (a container of a million records instead).
+//! Arguments: `--quick` (short phases), `--seconds N` a phase; instead of the phases `--million` (one container) or
+//! `--operators` (what maintenance and a vacuum cost the tenants), both with a million records or `--records N`.
 
 mod floors;
 mod load;
 mod million;
+mod operators;
 mod server;
 
 use std::path::Path;
@@ -40,13 +42,27 @@ fn main() {
     if has("--million") {
         return million::run(value("--records").unwrap_or(1e6) as u64);
     }
+    if has("--operators") {
+        return operators::run(value("--records").unwrap_or(1e6) as u64);
+    }
     throughput(value("--seconds").unwrap_or(if has("--quick") { 2.0 } else { 6.0 }));
 }
 
 /// A create of about 300 bytes of JSON with three tags.
 pub(crate) fn create(server: &Server, container: &str, number: u64, request: &mut Vec<u8>) {
+    create_in(server, "DEMO", container, number, request);
+}
+
+/// The same in a given org.
+pub(crate) fn create_in(
+    server: &Server,
+    org: &str,
+    container: &str,
+    number: u64,
+    request: &mut Vec<u8>,
+) {
     let body = format!(
-        r#"{{"orgcode":"DEMO","container":"{container}","record_id":"r-{number:08}","content_type":"application/json","tags":["A{}","B{}","ALL"],"payload":{{"number":{number},"text":"{}"}}}}"#,
+        r#"{{"orgcode":"{org}","container":"{container}","record_id":"r-{number:08}","content_type":"application/json","tags":["A{}","B{}","ALL"],"payload":{{"number":{number},"text":"{}"}}}}"#,
         number % 10,
         number % 100,
         "lorem ipsum ".repeat(22),
@@ -247,7 +263,7 @@ fn report(rows: &[Row], syncs: f64) {
     );
 }
 
-fn aim(what: &str, value: f64, aim: f64, at_least: bool) {
+pub(crate) fn aim(what: &str, value: f64, aim: f64, at_least: bool) {
     let met = if at_least { value >= aim } else { value <= aim };
     let bound = if at_least { "at least" } else { "at most" };
     println!(

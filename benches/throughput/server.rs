@@ -15,12 +15,21 @@ pub(crate) struct Server {
     /// Where it listens.
     pub(crate) address: String,
     session: String,
+    operator_url: String,
+    operator_token: String,
+    /// The operators' secret code.
+    pub(crate) secret_code: String,
     /// Seconds from its start until it could serve.
     pub(crate) ready_seconds: f64,
 }
 
 impl Server {
     pub(crate) fn start(directory: &Path) -> Self {
+        Self::start_with(directory, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(directory: &Path, arguments: &[&str]) -> Self {
         let told = directory.join("dev.json");
         let _: Result<_, _> = std::fs::remove_file(&told);
         let since = Stopwatch::start();
@@ -35,6 +44,7 @@ impl Server {
                 "--data-dir",
             ])
             .arg(directory)
+            .args(arguments)
             .stdout(Stdio::null())
             .spawn()
             .expect("the server starts");
@@ -56,6 +66,9 @@ impl Server {
             directory: directory.to_owned(),
             address: text("base_url").replace("http://", ""),
             session: text("session_guid"),
+            operator_url: text("operator_url"),
+            operator_token: text("operator_token"),
+            secret_code: text("secret_code"),
             ready_seconds: since.seconds(),
         }
     }
@@ -64,6 +77,12 @@ impl Server {
     pub(crate) fn client(&self) -> Client {
         let credential = Credential::SessionGuid(self.session.clone());
         Client::new(&format!("http://{}", self.address), credential)
+    }
+
+    /// An operator's client.
+    pub(crate) fn operator(&self) -> Client {
+        let token = Credential::OperatorToken(self.operator_token.clone());
+        Client::new(&self.operator_url, token)
     }
 
     /// Writes a GET.

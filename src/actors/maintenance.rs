@@ -156,7 +156,8 @@ struct Seen {
 }
 
 impl Watch {
-    pub(super) fn new(age_ms_max: u64) -> Self {
+    /// One that knows nothing yet; what it knows is believed so many milliseconds.
+    pub fn new(age_ms_max: u64) -> Self {
         Self {
             seen: RwLock::new(Seen {
                 since: None,

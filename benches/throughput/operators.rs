@@ -1,0 +1,283 @@
+//! What operators' work costs the tenants: the check before each request, and a vacuum of an org beside theirs.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use metarecord::actors::maintenance::Watch;
+use metarecord::client::Client;
+use metarecord::clock::{Clock, Stopwatch};
+use metarecord::domain::org::{MemberRole, OrgEvent, OrgStatus};
+use metarecord::domain::{Event, OrgCode, StreamId};
+use metarecord::journal::sled::{Options, SledJournal};
+use metarecord::journal::{Append, Journal, Origin, Remarks, Source};
+use metarecord::projections::Store;
+use serde_json::{Value, json};
+
+use crate::load::{self, Measured};
+use crate::server::{Server, bytes_below, print_machine};
+
+/// The org that is vacuumed; the development org goes on beside it.
+const VACUUMED: &str = "VACUUMED";
+/// Connections while loading.
+const LOADING: usize = 256;
+/// Seconds of one slice of loading.
+const SLICE_SECONDS: f64 = 10.0;
+/// Connections of the tenants that are timed.
+const TENANTS: usize = 4;
+/// Records that the tenants read and write.
+const TENANTS_RECORDS: u64 = 20_000;
+/// Seconds of one slice of the tenants' work.
+const TENANTS_SECONDS: f64 = 5.0;
+/// Checks timed.
+const CHECKS: u64 = 20_000_000;
+/// Maintenance windows scheduled while reads are timed.
+const WINDOWS: usize = 20;
+/// Pairs of slices, with windows and without.
+const PAIRS: usize = 5;
+
+pub(crate) fn run(records: u64) {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let check_ns = check(scratch.path());
+    let directory = scratch.path().join("data");
+    Server::start(&directory).stop();
+    make_org(&directory);
+    // Two seconds instead of five minutes until a vacuum begins.
+    let mut server = Server::start_with(&directory, &["--set", "ops.vacuum_pending_seconds=2"]);
+    fill(&server, "DEMO", TENANTS_RECORDS);
+    print_machine();
+    reads(&server, check_ns);
+    let since = Stopwatch::start();
+    let loaded = fill(&server, VACUUMED, records);
+    println!(
+        "{loaded} records loaded: {:.0} a second",
+        loaded as f64 / since.seconds()
+    );
+    vacuum(&server, loaded);
+    server.stop();
+}
+
+/// Nanoseconds of one look at what is known of maintenance, while it is read anew every now and then.
+fn check(scratch: &Path) -> f64 {
+    let store = Store::open(&scratch.join("store"), 1 << 20).expect("it opens");
+    let watch = Watch::new(20_000);
+    watch.refresh(&store);
+    let since = Stopwatch::start();
+    for _ in 0..CHECKS {
+        black_box(black_box(&watch).active());
+    }
+    since.seconds() * 1e9 / CHECKS as f64
+}
+
+/// Makes the second org, with the development user as its owner, in a stopped server's journal.
+fn make_org(directory: &Path) {
+    let facts = std::fs::read(directory.join("keys/development.json")).expect("it is there");
+    let facts: Value = serde_json::from_slice(&facts).expect("it is JSON");
+    let clock = Clock::system();
+    let options = Options::default();
+    let (journal, _) = SledJournal::open(
+        &directory.join("journal"),
+        options,
+        clock.clone(),
+        &mut |_, _| (),
+    )
+    .expect("the journal opens");
+    let appended = journal.append(Append {
+        stream: StreamId::org(&OrgCode::parse(VACUUMED).expect("an org code")),
+        expected: 0,
+        guards: Vec::new(),
+        events: vec![
+            Event::Org(OrgEvent::Created {
+                status: OrgStatus::Verified,
+            }),
+            Event::Org(OrgEvent::MemberAdded {
+                user_id: facts["user_id"].as_str().expect("a user").to_owned(),
+                role: MemberRole::Owner,
+            }),
+        ],
+        payload: None,
+        idempotency: None,
+        origin: Origin {
+            at: clock.now(),
+            by: "bench".to_owned(),
+            request_id: "bench".to_owned(),
+            source: Source::Operator,
+            remarks: Remarks::default(),
+        },
+    });
+    appended.blocking_recv().expect("the journal answers");
+}
+
+fn fill(server: &Server, org: &str, records: u64) -> u64 {
+    let mut created = 0;
+    while created < records {
+        let first = created;
+        let make = |number: u64, request: &mut Vec<u8>| {
+            crate::create_in(server, org, "c", first + number, request);
+        };
+        let rest = (records - created) as f64;
+        let seconds = SLICE_SECONDS.min(rest / 10_000.0).max(0.5);
+        let measured = load::run(&server.address, LOADING, seconds, &make);
+        assert_eq!(measured.errors, 0);
+        created += measured.count;
+        eprintln!(
+            "{org}: {created} records, {:.0} a second",
+            measured.per_second
+        );
+    }
+    created
+}
+
+/// Reads alone.
+fn read(server: &Server, connections: usize, seconds: f64) -> Measured {
+    let make = |number: u64, request: &mut Vec<u8>| get(server, number, request);
+    let measured = load::run(&server.address, connections, seconds, &make);
+    assert_eq!(measured.errors, 0);
+    measured
+}
+
+fn get(server: &Server, number: u64, request: &mut Vec<u8>) {
+    // A large odd step visits the records in no order.
+    let number = number.wrapping_mul(7_368_787) % TENANTS_RECORDS;
+    let path = format!("/mrs/record?orgcode=DEMO&container=c&record_id=r-{number:08}");
+    server.get(&path, request);
+}
+
+/// The check's share of a read, and reads with windows scheduled beside reads without.
+fn reads(server: &Server, check_ns: f64) {
+    let lone = read(server, 1, 2.0);
+    let share = 100.0 * check_ns / (f64::from(lone.p50_us) * 1e3);
+    println!(
+        "the check: {check_ns:.0} ns of a read's {} us (median, one connection)",
+        lone.p50_us
+    );
+    crate::aim("the check, % of a read", share, 2.0, false);
+    let operator = server.operator();
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for pair in 0..PAIRS {
+        eprintln!("reads with windows and without, pair {}", pair + 1);
+        without.push(read(server, 16, 3.0).per_second);
+        let windows: Vec<_> = (0..WINDOWS).map(|_| schedule(server, &operator)).collect();
+        with.push(read(server, 16, 3.0).per_second);
+        for id in windows {
+            invoke(
+                server,
+                &operator,
+                "ops_maintenance_cancel",
+                json!({"maintenance_id": id}),
+            );
+        }
+    }
+    let [without, with] = [without, with].map(median);
+    println!(
+        "reads a second without windows {without:.0}, with {WINDOWS} scheduled {with:.0} (medians of {PAIRS})"
+    );
+    crate::aim(
+        "reads lost to scheduled windows, %",
+        100.0 * (1.0 - with / without),
+        2.0,
+        false,
+    );
+}
+
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
+
+fn invoke(server: &Server, operator: &Client, function: &str, mut body: Value) -> Value {
+    body["secret_code"] = json!(server.secret_code);
+    let reply = operator.call("POST", &format!("/invoke/{function}"), &[], Some(&body));
+    reply.expect("the server answers").data().clone()
+}
+
+fn schedule(server: &Server, operator: &Client) -> Value {
+    let body = json!({"description": "d", "duration": 60, "start": "2100-01-01T00:00:00Z"});
+    invoke(server, operator, "ops_maintenance_schedule", body)["maintenance_id"].clone()
+}
+
+/// Reads, and one write in eight.
+fn tenants(server: &Server, first: u64) -> Measured {
+    let make = |number: u64, request: &mut Vec<u8>| match number % 8 {
+        0 => crate::create_in(server, "DEMO", "new", first + number, request),
+        _ => get(server, number, request),
+    };
+    let measured = load::run(&server.address, TENANTS, TENANTS_SECONDS, &make);
+    assert_eq!(measured.errors, 0);
+    measured
+}
+
+fn vacuum(server: &Server, records: u64) {
+    let operator = server.operator();
+    let before = bytes_below(server.directory());
+    let mut first = 0;
+    let mut slice = |what: &str| {
+        let measured = tenants(server, first);
+        first += measured.count;
+        eprintln!(
+            "{what}: {:.0} a second, p50 {} us, p99 {} us",
+            measured.per_second, measured.p50_us, measured.p99_us
+        );
+        measured
+    };
+    let quiet: Vec<_> = (0..PAIRS).map(|_| slice("quiet")).collect();
+    let body = json!({"orgcode": VACUUMED, "reason": "bench"});
+    let id = invoke(server, &operator, "ops_vacuum_org", body)["vacuum_id"].clone();
+    let over = Arc::new(AtomicBool::new(false));
+    let watching = {
+        let (operator, over, id) = (operator.clone(), over.clone(), id.clone());
+        let poll = move || loop {
+            let body = json!({"vacuum_id": id});
+            let reply = operator.call("POST", "/invoke/ops_vacuum_status", &[], Some(&body));
+            let vacuum = reply.expect("the server answers").data().clone();
+            if !["pending", "running"].contains(&vacuum["status"].as_str().expect("a status")) {
+                over.store(true, Ordering::Relaxed);
+                return vacuum;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        };
+        std::thread::spawn(poll)
+    };
+    let mut meanwhile = Vec::new();
+    while !over.load(Ordering::Relaxed) {
+        meanwhile.push(slice("meanwhile"));
+    }
+    let done = watching.join().expect("it ends well");
+    assert_eq!(done["status"], "completed", "{done}");
+    assert_eq!(
+        done["totals"]["items"].as_u64(),
+        Some(records + 2),
+        "records, the org and its member"
+    );
+    let time = |name: &str| {
+        let text = done[name].as_str().expect("a time");
+        metarecord::domain::Timestamp::parse(text)
+            .expect("a time")
+            .millis() as f64
+            / 1e3
+    };
+    let seconds = time("finished_at") - time("started_at");
+    println!(
+        "vacuum of {records} records beside {TENANTS} busy connections: {seconds:.1} s, {:.0} records a second; {} MB of disk became {} MB",
+        records as f64 / seconds,
+        before >> 20,
+        bytes_below(server.directory()) >> 20,
+    );
+    let p99 = |slices: &[Measured]| {
+        let mut all: Vec<_> = slices.iter().map(|slice| f64::from(slice.p99_us)).collect();
+        all.sort_by(f64::total_cmp);
+        (all[all.len() / 2], all[all.len() - 1])
+    };
+    let ((quiet, quiet_worst), (busy, busy_worst)) = (p99(&quiet), p99(&meanwhile));
+    println!(
+        "the tenants' p99 in slices of {TENANTS_SECONDS} s: quiet {quiet} us (worst {quiet_worst}), meanwhile {busy} us (worst {busy_worst} of {})",
+        meanwhile.len()
+    );
+    crate::aim(
+        "the tenants' p99, times the quiet one",
+        busy / quiet,
+        2.0,
+        false,
+    );
+}
