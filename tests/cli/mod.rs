@@ -3,5 +3,6 @@
 mod end_to_end;
 mod journal;
 mod local;
+mod ops;
 mod parsing;
 mod run;
