@@ -5,4 +5,5 @@ mod journal;
 mod local;
 mod ops;
 mod parsing;
+mod playbooks;
 mod run;
