@@ -6,4 +6,5 @@ mod local;
 mod ops;
 mod parsing;
 mod playbooks;
+mod refusals;
 mod run;
