@@ -8,3 +8,4 @@ mod parsing;
 mod playbooks;
 mod refusals;
 mod run;
+mod terminal;
