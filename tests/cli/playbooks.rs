@@ -1,12 +1,13 @@
 //! The operators' playbooks, typed into a shell as they are written.
 
+use std::sync::Arc;
+
 use metarecord::clock::Clock;
 use metarecord::content::local::LocalStore;
 use metarecord::disk::RealDisk;
 use metarecord::domain::org::{MemberRole, OrgEvent};
 use metarecord::domain::{Event, OrgCode, StreamId};
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 use super::ops::{House, PENDING_SHORT, SWEEP, text};
 use crate::ops::world::within_directory;
