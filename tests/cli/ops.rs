@@ -140,6 +140,12 @@ fn now() -> Timestamp {
     Clock::system().now()
 }
 
+/// What the first event of the audit that a filter lets through came to.
+fn first_told(house: &House, filter: &str) -> Value {
+    let page = house.run(&format!("g3n ops audit --limit 1 {filter}"), &[]);
+    page.data()["items"][0]["outcome"].clone()
+}
+
 /// What tenants ask, and what they are told. Whoever is turned away before the window's time was turned away wrongly.
 fn tenants_are_served_until(house: &House, start: Timestamp) {
     eventually("the sweep starts the window", || {
@@ -240,6 +246,8 @@ fn a_window_planned_ahead_is_started_by_the_sweep_and_ended_by_an_operator() {
     assert_eq!(house.audited(&format!("--maintenance-id {id}")), events);
     let since = format!("--since {}", text(&ended, "ended_at"));
     assert_eq!(house.audited(&since), events[3..]);
+    let told = first_told(&house, &format!("--maintenance-id {id}"));
+    assert_eq!(told["start"], start.to_string());
 }
 
 #[test]
@@ -277,6 +285,8 @@ fn a_vacuum_cancelled_while_it_is_pending_erases_nothing() {
         house.audited(&format!("--vacuum-id {id}")),
         ["vacuum.requested", "vacuum.cancelled"]
     );
+    let told = first_told(&house, &format!("--vacuum-id {id}"));
+    assert_eq!(told["execute_at"], vacuum["execute_at"]);
 }
 
 /// What a vacuum erased, or would erase, of each service.
