@@ -3,10 +3,11 @@
 set -euo pipefail
 
 missing=()
-for tool in strace gzip python3 pkill; do
+for tool in strace gzip python3 pkill script; do
   command -v "$tool" >/dev/null && continue
   case $tool in
     pkill) missing+=(procps) ;;
+    script) missing+=(bsdutils) ;;
     *) missing+=("$tool") ;;
   esac
 done

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 
+use crate::domain::Timestamp;
 use crate::journal::Position;
 use crate::projections::ops::{AuditRow, audit_after};
 use crate::projections::{Store, StoreError};
@@ -16,6 +17,8 @@ use crate::projections::{Store, StoreError};
 pub const NAME: &str = "/g3nretailstack/ops/maintenance-audit";
 /// The file within its directory.
 const FILE: &str = "maintenance-audit.jsonl";
+/// What is a time in the operators' events, where it is kept in milliseconds.
+const TIMES: [&str; 2] = ["start", "execute_at"];
 /// Rows written at a time.
 const ROWS_MAX: usize = 256;
 
@@ -137,7 +140,19 @@ pub fn view(row: &AuditRow) -> Map<String, Value> {
     put("request_id", json!(row.request_id));
     put("actor", json!(row.actor));
     put("reason", json!(row.reason));
-    let outcome = serde_json::from_str(&row.outcome).unwrap_or(Value::Null);
-    put("outcome", outcome);
+    put("outcome", outcome(&row.outcome));
     shown
+}
+
+/// What came of it, with its times as callers see times.
+fn outcome(text: &str) -> Value {
+    let mut outcome = serde_json::from_str(text).unwrap_or(Value::Null);
+    for name in TIMES {
+        if let Some(time) = outcome.get_mut(name)
+            && let Some(millis) = time.as_i64()
+        {
+            *time = json!(Timestamp::from_millis(millis).to_string());
+        }
+    }
+    outcome
 }

@@ -44,7 +44,7 @@ impl Exit {
     pub fn of(reply: &Reply) -> Self {
         match (reply.status, reply.tag()) {
             _ if reply.is_success() => Self::Success,
-            (401, _) | (403, Some("not-authorized")) => Self::Credentials,
+            (401, _) | (403, Some("not-authorized" | "secret-code-mismatch")) => Self::Credentials,
             (404, _) => Self::NotFound,
             (409 | 428, _) => Self::Conflict,
             (503, Some("maintenance-mode")) => Self::Maintenance,
@@ -199,6 +199,7 @@ mod tests {
             (400, "invalid-tag", 1),
             (401, "invalid-session", 4),
             (403, "not-authorized", 4),
+            (403, "secret-code-mismatch", 4),
             (403, "org-write-blocked", 1),
             (404, "not-found", 5),
             (409, "doomed", 6),

@@ -3,5 +3,9 @@
 mod end_to_end;
 mod journal;
 mod local;
+mod ops;
 mod parsing;
+mod playbooks;
+mod refusals;
 mod run;
+mod terminal;

@@ -50,8 +50,32 @@ impl Ran {
 
 /// Runs a command line, split at spaces, in a directory, with an environment and bytes on standard input.
 pub(super) fn g3n(line: &str, dir: &Path, environment: &[(&str, &str)], input: &[u8]) -> Ran {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_g3n"))
-        .args(line.split(' ').filter(|word| !word.is_empty()))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_g3n"));
+    command.args(line.split(' ').filter(|word| !word.is_empty()));
+    run(command, dir, environment, input)
+}
+
+/// Runs a command line as a person types it: a shell takes it apart, puts variables in, and finds the program.
+pub(super) fn shell(line: &str, dir: &Path, environment: &[(&str, &str)], input: &[u8]) -> Ran {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", line]);
+    let path = search_path();
+    let environment: Vec<_> = [("PATH", path.as_str())]
+        .into_iter()
+        .chain(environment.iter().copied())
+        .collect();
+    run(command, dir, &environment, input)
+}
+
+/// Where a shell finds the built program, and the machine's own after it.
+pub(super) fn search_path() -> String {
+    let built = Path::new(env!("CARGO_BIN_EXE_g3n")).parent();
+    let built = built.expect("it lies in a directory").display();
+    format!("{built}:/usr/bin:/bin")
+}
+
+fn run(mut command: Command, dir: &Path, environment: &[(&str, &str)], input: &[u8]) -> Ran {
+    let mut child = command
         .current_dir(dir)
         .env_clear()
         .envs(environment.iter().copied())

@@ -8,4 +8,4 @@ mod races;
 mod scenarios;
 mod secret;
 mod store;
-mod world;
+pub(crate) mod world;

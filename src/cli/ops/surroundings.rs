@@ -1,6 +1,11 @@
 //! Where a verb finds what its flags do not say: the environment, standard input, and a person at a terminal.
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::SIGINT;
+use signal_hook::flag::register_conditional_default;
 
 use super::secret::Secret;
 use crate::cli::failure::Failure;
@@ -39,7 +44,7 @@ impl Surroundings {
             input: Box::new(io::stdin().lock()),
             typed: io::stdin().is_terminal(),
             screen,
-            hidden: Box::new(|question| rpassword::prompt_password(question)),
+            hidden: hidden_question(),
         }
     }
 
@@ -98,6 +103,26 @@ impl Surroundings {
             false => Err(Failure::Declined),
         }
     }
+}
+
+/// Asks at the terminal. What reads there sends this process the signal of Ctrl-C, which must not end it before the
+/// terminal is as it was: it would go on hiding what is typed.
+fn hidden_question() -> HiddenQuestion {
+    let mut heard: Option<Arc<AtomicBool>> = None;
+    Box::new(move |question| {
+        let ends = match &heard {
+            Some(ends) => ends.clone(),
+            None => {
+                let ends = Arc::new(AtomicBool::new(false));
+                register_conditional_default(SIGINT, ends.clone())?;
+                heard.insert(ends).clone()
+            }
+        };
+        ends.store(false, Ordering::SeqCst);
+        let told = rpassword::prompt_password(question);
+        ends.store(true, Ordering::SeqCst);
+        told
+    })
 }
 
 /// One line, or its beginning.

@@ -1,0 +1,202 @@
+//! What a person at a terminal is asked before data is destroyed, and what is shown of what they type.
+
+use std::io::{Read, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use super::ops::{House, text};
+use super::run::search_path;
+use crate::support::eventually;
+
+const ALL: &str =
+    "g3n ops vacuum-all --reason r --confirmation-phrase 'VACUUM ALL DATA PERMANENTLY'";
+const QUESTION: &str = "Type yes to go on: ";
+/// What Ctrl-C types.
+const CONTROL_C: &str = "\u{3}";
+
+/// A line that runs at a terminal of its own.
+struct Terminal {
+    child: Child,
+    keys: Option<ChildStdin>,
+    screen: Arc<Mutex<String>>,
+    reading: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Terminal {
+    /// Runs a line. The first that is shown is the terminal's name.
+    fn run(house: &House, line: &str, variables: &[(&str, &str)]) -> Self {
+        let mut child = Command::new("script")
+            .args(["--quiet", "--return", "--flush", "--command"])
+            .arg(format!("tty; {line}"))
+            .arg("/dev/null")
+            .current_dir(house.dir())
+            .env_clear()
+            .env("PATH", search_path())
+            .env("SHELL", "/bin/sh")
+            .env("TERM", "xterm")
+            .envs(house.environment())
+            .envs(variables.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script runs");
+        let screen = Arc::new(Mutex::new(String::new()));
+        let mut output = child.stdout.take().expect("it has an output");
+        let shown = screen.clone();
+        let reading = std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = output.read(&mut bytes) {
+                let text = String::from_utf8_lossy(&bytes[..count]);
+                shown.lock().expect("no panic").push_str(&text);
+            }
+        });
+        Self {
+            keys: child.stdin.take(),
+            child,
+            screen,
+            reading: Some(reading),
+        }
+    }
+
+    /// What was shown so far.
+    fn screen(&self) -> String {
+        self.screen.lock().expect("no panic").clone()
+    }
+
+    /// Waits until something is shown.
+    fn shows(&self, text: &str) {
+        eventually(text, || self.screen().contains(text));
+    }
+
+    /// Waits until what is typed is not shown.
+    fn hides(&self) {
+        self.shows("\n");
+        let screen = self.screen();
+        let name = screen.lines().next().expect("a name").trim();
+        eventually("the terminal hides what is typed", || {
+            let told = Command::new("stty").args(["-a", "-F", name]).output();
+            let told = told.expect("stty runs").stdout;
+            String::from_utf8_lossy(&told).contains(" -echo ")
+        });
+    }
+
+    fn types(&mut self, keys: &str) {
+        let typed = self.keys.as_mut().expect("it is open");
+        typed.write_all(keys.as_bytes()).expect("it is typed");
+        typed.flush().expect("it is typed");
+    }
+
+    /// Waits for the end. Returns the number it ended with, and all that was shown.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut ended = None;
+        eventually("it ends", || {
+            ended = self.child.try_wait().expect("it can be asked");
+            ended.is_some()
+        });
+        let reading = self.reading.take().expect("it reads");
+        reading.join().expect("all is read");
+        let screen = self.screen();
+        (ended.and_then(|status| status.code()), screen)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Already ended is fine.
+        let _: Result<_, _> = self.child.kill();
+        let _: Result<_, _> = self.child.wait();
+    }
+}
+
+fn vacuums(house: &House) -> Vec<String> {
+    let mut events = house.audited("");
+    events.retain(|event| event.starts_with("vacuum."));
+    events
+}
+
+#[test]
+fn a_person_who_does_not_type_yes_has_destroyed_nothing() {
+    let house = House::open(&[]);
+    for answer in ["no\n", "y\n", "\n", "YES\n"] {
+        let mut terminal = Terminal::run(&house, &format!("{ALL} --secret-code $CODE"), &[]);
+        terminal.shows(QUESTION);
+        terminal.types(answer);
+        let (code, screen) = terminal.end();
+        assert_eq!(code, Some(1), "{answer:?}: {screen}");
+        assert!(screen.contains("declined"), "{answer:?}: {screen}");
+        let whose = format!("all data of every org at {}", house.server.operator_url);
+        assert!(screen.contains(&whose), "{screen}");
+    }
+    let org = "g3n ops vacuum-org --orgcode DEMO --reason r";
+    let mut terminal = Terminal::run(&house, org, &[]);
+    terminal.shows("Secret code: ");
+    terminal.hides();
+    terminal.types(&format!("{}\n", house.server.secret_code));
+    terminal.shows("all data of the org DEMO at ");
+    terminal.shows(QUESTION);
+    terminal.types(CONTROL_C);
+    let (code, screen) = terminal.end();
+    assert_eq!(code, Some(130), "{screen}");
+    assert_eq!(vacuums(&house), [""; 0]);
+}
+
+#[test]
+fn a_person_types_the_code_unseen_and_then_yes() {
+    let house = House::open(&[]);
+    let code = house.server.secret_code.clone();
+    let mut terminal = Terminal::run(&house, &format!("{ALL} --output json"), &[]);
+    terminal.shows("Secret code: ");
+    terminal.hides();
+    terminal.types(&format!("{code}\n"));
+    terminal.shows(QUESTION);
+    terminal.types("yes\n");
+    let (ended, screen) = terminal.end();
+    assert_eq!(ended, Some(0), "{screen}");
+    assert!(!screen.contains(&code), "{screen}");
+    assert!(screen.contains(r#""status":"pending""#), "{screen}");
+    assert_eq!(vacuums(&house), ["vacuum.requested"]);
+}
+
+#[test]
+fn a_person_is_not_asked_about_a_dry_run_or_after_saying_yes() {
+    let house = House::open(&[]);
+    for more in ["--dry-run", "--yes"] {
+        let line = format!("{ALL} --secret-code $CODE {more}");
+        let (code, screen) = Terminal::run(&house, &line, &[]).end();
+        assert_eq!(code, Some(0), "{screen}");
+        assert!(!screen.contains("Type yes"), "{screen}");
+        // Until a dry run is over, the next has to wait.
+        let last = house.run("g3n ops vacuum-status", &[]).data();
+        if more == "--dry-run" {
+            house.watched(&text(&last, "vacuum_id"));
+        }
+    }
+}
+
+#[test]
+fn breaking_the_code_off_leaves_a_terminal_that_shows_what_is_typed() {
+    let house = House::open(&[]);
+    let line = format!("{ALL}; echo \"ended with $?\"; stty -a");
+    let mut terminal = Terminal::run(&house, &line, &[]);
+    terminal.shows("Secret code: ");
+    terminal.hides();
+    terminal.types(CONTROL_C);
+    let (_, screen) = terminal.end();
+    assert!(screen.contains("ended with 1\r\n"), "{screen}");
+    assert!(screen.contains("declined"), "{screen}");
+    assert!(screen.contains(" echo "), "{screen}");
+}
+
+#[test]
+fn a_person_who_watches_sees_how_long_it_can_be_cancelled() {
+    let house = House::open(&[]);
+    let vacuum = house.run(&format!("{ALL} --secret-code $CODE"), &[]).data();
+    let vacuum_id = text(&vacuum, "vacuum_id");
+    let terminal = Terminal::run(&house, "g3n ops vacuum-status --watch", &[]);
+    terminal.shows("begins in ");
+    let cancel = "g3n ops vacuum-cancel --secret-code $CODE --vacuum-id $VID";
+    house.about(cancel, "VID", &vacuum_id);
+    let (code, screen) = terminal.end();
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(screen.contains("cancelled"), "{screen}");
+}
