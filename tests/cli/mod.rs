@@ -4,4 +4,4 @@ mod end_to_end;
 mod journal;
 mod local;
 mod parsing;
-mod run;
+pub(crate) mod run;
