@@ -1,6 +1,7 @@
 //! Builds the house: the only module that knows every other.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use crate::http::{operator, presigned, server};
 use crate::journal::sled::{Options as JournalOptions, SledJournal};
 use crate::journal::{Journal, JournalError, state};
 use crate::projections::{Store, StoreError, runner};
+use crate::socket::{self, SocketFile};
 use crate::{directory, report};
 
 /// Seconds that running requests have to end once the process is told to stop.
@@ -39,7 +41,7 @@ pub struct Options {
     pub development: bool,
     /// The gateway's address; port 0 picks a free one.
     pub listen: String,
-    /// The operators' address; port 0 picks a free one.
+    /// The operators' address, or `unix:` and a socket's path; port 0 picks a free one.
     pub operator_listen: String,
     /// Where callers reach the gateway; empty for the address it listens on.
     pub public_url: String,
@@ -146,6 +148,11 @@ pub enum BootError {
         "development mode listens on loopback only, and {0} is not; give --listen 127.0.0.1:8000 or leave --dev out"
     )]
     NotLoopback(String),
+    /// No Unix socket can have this path.
+    #[error(
+        "{0} cannot be listened on: unix: is followed by a path, which is text of at most 107 bytes when absolute; give a shorter one"
+    )]
+    SocketPath(String),
     /// Outside of development nobody could cancel a vacuum in time.
     #[error(
         "ops.vacuum_pending_seconds is under 60, which only development mode takes; set 60 or more"
@@ -185,7 +192,7 @@ pub fn serve_until(
 pub struct Ready {
     /// The gateway.
     pub base_url: String,
-    /// The operators' address.
+    /// The operators' address; `unix:` and an absolute path for a socket.
     pub operator_url: String,
     /// From the start until now.
     pub seconds: f64,
@@ -205,23 +212,24 @@ async fn run(
     }
     let directory = directory::open(&options.data_dir, options.development)?;
     let gateway = listen(&options.listen, options.development)?;
-    let operators = listen(&options.operator_listen, options.development)?;
     let base_url = format!("http://{}", gateway.local_addr()?);
-    let operator_url = format!("http://{}", operators.local_addr()?);
+    let (operators, operator_url) = listen_for_operators(options).await?;
     development::withdraw(&options.data_dir)?;
     let signer = Arc::new(Signer::open_or_create(&directory.keys())?);
     let token = directory::operator_token(&directory.keys())?;
     let door = Door::new(clock.clone(), options.door.clone());
-    let operator_server = {
+    let (operator_server, socket_file) = {
         let (door, token) = (door.clone(), token.clone());
-        HttpServer::new(move || {
+        let server = HttpServer::new(move || {
             App::new().configure(operator::configure(door.clone(), token.clone()))
         })
         .workers(1)
         .disable_signals()
-        .shutdown_timeout(SHUTDOWN_SECONDS)
-        .listen(operators)?
-        .run()
+        .shutdown_timeout(SHUTDOWN_SECONDS);
+        match operators {
+            Operators::Address(listener) => (server.listen(listener)?.run(), None),
+            Operators::Socket(listener, file) => (server.listen_uds(listener)?.run(), Some(file)),
+        }
     };
     let public_url = match options.public_url.trim_end_matches('/') {
         "" => base_url.clone(),
@@ -309,6 +317,8 @@ async fn run(
     ready(&told);
 
     stop.await?;
+    // While it still listens.
+    drop(socket_file);
     for handle in &handles {
         handle.stop(true).await;
     }
@@ -409,6 +419,31 @@ fn listen(address: &str, development: bool) -> Result<TcpListener, BootError> {
         return Err(BootError::NotLoopback(address.to_owned()));
     }
     TcpListener::bind(&addresses[..]).map_err(failed)
+}
+
+/// What operators connect to.
+enum Operators {
+    Address(TcpListener),
+    Socket(UnixListener, SocketFile),
+}
+
+/// Listens for operators, and tells where.
+async fn listen_for_operators(options: &Options) -> Result<(Operators, String), BootError> {
+    let address = &options.operator_listen;
+    let Some(path) = address.strip_prefix("unix:") else {
+        let listener = listen(address, options.development)?;
+        let url = format!("http://{}", listener.local_addr()?);
+        return Ok((Operators::Address(listener), url));
+    };
+    let path = socket::absolute(path).ok_or_else(|| BootError::SocketPath(address.clone()))?;
+    let url = format!("unix:{}", path.display());
+    match socket::listen(&path).await {
+        Ok((listener, file)) => Ok((Operators::Socket(listener, file), url)),
+        Err(source) => Err(BootError::Listen {
+            address: url,
+            source,
+        }),
+    }
 }
 
 async fn stop_signal() -> Result<(), std::io::Error> {

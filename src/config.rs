@@ -188,7 +188,7 @@ const GIB: u64 = 1024 * MIB;
 settings! {
     http (Http, "The listeners.") {
         listen: String = "127.0.0.1:8000".to_owned(), Text, "The gateway's address; port 0 picks a free one.";
-        operator_listen: String = "127.0.0.1:8001".to_owned(), Text, "The operators' address; port 0 picks a free one.";
+        operator_listen: String = "127.0.0.1:8001".to_owned(), Text, "The operators' address; port 0 picks a free one. Or a Unix socket: unix:PATH.";
         public_url: String = String::new(), Text, "Where callers reach the gateway; empty for the address it listens on.";
         stage: String = "prod".to_owned(), Text, "A first path segment that is trimmed.";
         workers: usize = std::thread::available_parallelism().map_or(1, std::num::NonZero::get), 1..=256, "Threads that serve requests.";

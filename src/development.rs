@@ -160,10 +160,12 @@ pub(crate) fn publish(
 ) -> Result<(), BootError> {
     let data_dir = std::fs::canonicalize(data_dir)?;
     let profiles = data_dir.join("profiles.toml");
+    // A socket's path may hold what has a meaning in TOML.
+    let operator_url = toml::Value::from(ready.operator_url.as_str());
     let profile = |name: &str| {
         format!(
-            "[{name}]\nbase_url = \"{}\"\noperator_url = \"{}\"\noperator_token = \"{operator_token}\"\nsession_guid = \"{}\"\norgcode = \"{}\"\n",
-            ready.base_url, ready.operator_url, seeded.session_guid, seeded.orgcode
+            "[{name}]\nbase_url = \"{}\"\noperator_url = {operator_url}\noperator_token = \"{operator_token}\"\nsession_guid = \"{}\"\norgcode = \"{}\"\n",
+            ready.base_url, seeded.session_guid, seeded.orgcode
         )
     };
     let text = format!("{}\n{}", profile("dev"), profile("g3nretailstack"));

@@ -40,3 +40,4 @@ pub mod journal;
 pub mod passcode;
 pub mod projections;
 pub mod report;
+mod socket;

@@ -29,7 +29,7 @@ pub struct Connection {
     /// Address of the gateway [env: G3N_BASE_URL] [default: http://127.0.0.1:8000]
     #[arg(long, global = true, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     pub base_url: Option<String>,
-    /// Address for operators [env: G3N_OPERATOR_URL] [default: http://127.0.0.1:8001]
+    /// Address for operators, also a Unix socket such as unix:/run/metarecord/operators.sock [env: G3N_OPERATOR_URL] [default: http://127.0.0.1:8001]
     #[arg(long, global = true, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     pub operator_url: Option<String>,
     /// Session to call with [env: G3N_SESSION_GUID]
@@ -128,7 +128,7 @@ impl Profile {
         let operator_url = pick(&flags.operator_url, "G3N_OPERATOR_URL", entry.operator_url);
         Ok(Self {
             base_url: check_url("base url", or_default(base_url, BASE_URL))?,
-            operator_url: check_url("operator url", or_default(operator_url, OPERATOR_URL))?,
+            operator_url: check_operator_url(or_default(operator_url, OPERATOR_URL))?,
             orgcode: pick(&flags.orgcode, "G3N_ORGCODE", entry.orgcode),
             session_guid: pick(&flags.session_guid, "G3N_SESSION_GUID", entry.session_guid),
             api_key: pick(&flags.api_key, "G3N_API_KEY", entry.api_key),
@@ -182,6 +182,18 @@ impl Profile {
             "api_key": secret(&self.api_key),
             "operator_token": secret(&self.operator_token),
         })
+    }
+}
+
+/// Operators may be served at a socket. Its path is absolute, because a profile is used in any directory.
+fn check_operator_url(url: Sourced) -> Result<Sourced, Failure> {
+    match url.value.strip_prefix("unix:") {
+        Some(path) if path.starts_with('/') => Ok(url),
+        Some(_) => Err(Failure::Usage(format!(
+            "the operator url of a socket must be unix: and an absolute path: {}",
+            url.value
+        ))),
+        None => check_url("operator url", url),
     }
 }
 
@@ -306,8 +318,16 @@ mod tests {
     }
 
     #[test]
-    fn an_address_without_a_scheme_is_refused() {
-        let environment = [("G3N_BASE_URL", "127.0.0.1:8000")];
-        assert!(load(Connection::default(), &environment).is_err());
+    fn only_operators_are_reached_by_a_socket_and_only_addresses_are_taken() {
+        for (variable, value, taken) in [
+            ("G3N_BASE_URL", "127.0.0.1:8000", false),
+            ("G3N_BASE_URL", "unix:/run/s", false),
+            ("G3N_OPERATOR_URL", "127.0.0.1:8001", false),
+            ("G3N_OPERATOR_URL", "unix:/run/s", true),
+            ("G3N_OPERATOR_URL", "unix:run/s", false),
+        ] {
+            let loaded = load(Connection::default(), &[(variable, value)]);
+            assert_eq!(loaded.is_ok(), taken, "{variable}={value}");
+        }
     }
 }

@@ -18,7 +18,7 @@ use crate::config::{Settings, SettingsError};
 /// writes DIR/dev.json and DIR/profiles.toml when it is ready.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  g3n serve --dev\n  g3n serve --data-dir /var/lib/metarecord --settings metarecord.toml\n  g3n serve --dev --listen 127.0.0.1:0 --set mrs.upload_url_seconds=60"
+    after_help = "Examples:\n  g3n serve --dev\n  g3n serve --data-dir /var/lib/metarecord --settings metarecord.toml\n  g3n serve --data-dir /var/lib/metarecord --operator-listen unix:/run/metarecord/operators.sock\n  g3n serve --dev --listen 127.0.0.1:0 --set mrs.upload_url_seconds=60"
 )]
 pub struct ServeArgs {
     /// Development mode: loopback only, with made-up identities.
@@ -30,7 +30,8 @@ pub struct ServeArgs {
     /// The gateway's address; port 0 picks a free one.
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// The operators' address; port 0 picks a free one.
+    /// The operators' address; port 0 picks a free one. Or a Unix socket that only its owner can connect to, such as
+    /// unix:/run/metarecord/operators.sock.
     #[arg(long, value_name = "ADDR")]
     operator_listen: Option<String>,
     /// A TOML file of settings.
@@ -81,7 +82,11 @@ pub fn run(arguments: &ServeArgs) -> Exit {
     let options = Options::new(&arguments.data_dir, arguments.dev, &settings);
     match boot::serve(&options, |ready| greet(&options, ready)) {
         Ok(()) => Exit::Success,
-        Err(error @ (BootError::NotLoopback(_) | BootError::PendingTooShort)) => {
+        Err(
+            error @ (BootError::NotLoopback(_)
+            | BootError::PendingTooShort
+            | BootError::SocketPath(_)),
+        ) => {
             tell(&error);
             Exit::Configuration
         }

@@ -6,6 +6,7 @@ mod mrs;
 mod ops;
 mod reply;
 mod transfer;
+mod unix;
 
 use std::fmt;
 use std::time::Duration;
@@ -69,7 +70,7 @@ pub enum TransportError {
     /// No connection, or it broke.
     #[error("{address} does not answer: {reason}")]
     Unreachable {
-        /// Scheme, host and port.
+        /// Scheme, host and port, or `unix:` and the socket's path.
         address: String,
         /// What the network said.
         reason: String,
@@ -89,14 +90,17 @@ pub enum TransportError {
 #[derive(Clone, Debug)]
 pub struct Client {
     agent: Agent,
+    /// As it was given.
+    address: String,
     base_url: String,
     credential: Credential,
 }
 
 impl Client {
-    /// A client of an address such as `http://127.0.0.1:8000`.
-    pub fn new(base_url: &str, credential: Credential) -> Self {
-        let base_url = base_url.trim_end_matches('/').to_owned();
+    /// A client of an address such as `http://127.0.0.1:8000`, or of a socket such as `unix:/run/operators.sock`.
+    pub fn new(address: &str, credential: Credential) -> Self {
+        let socket = address.strip_prefix(unix::SCHEME);
+        let base_url = socket.map_or(address.trim_end_matches('/'), |_| unix::BASE_URL);
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -107,13 +111,18 @@ impl Client {
             .max_idle_age(IDLE_MAX)
             .user_agent(concat!("g3n/", env!("CARGO_PKG_VERSION")));
         // A credential meant for this machine goes through no proxy.
-        let config = match is_loopback(&base_url) {
+        let config = match is_loopback(base_url) {
             true => config.proxy(None),
             false => config,
         };
+        let config = config.build();
         Self {
-            agent: config.build().new_agent(),
-            base_url,
+            agent: match socket {
+                Some(path) => unix::agent(config, path),
+                None => config.new_agent(),
+            },
+            address: address.to_owned(),
+            base_url: base_url.to_owned(),
             credential,
         }
     }
@@ -144,18 +153,18 @@ impl Client {
         body: Option<&str>,
     ) -> Result<Reply, TransportError> {
         let url = format!("{}{path}{}", self.base_url, encode_query(query));
-        let mut request = Request::builder().method(method).uri(&url);
+        let mut request = Request::builder().method(method).uri(url);
         if let Some((name, value)) = self.credential.header() {
             request = request.header(name, value);
         }
         let response = match body {
             Some(body) => {
                 let request = request.header("content-type", "application/json");
-                self.run(&url, request.body(body).map_err(malformed)?)
+                self.run(&self.address, request.body(body).map_err(malformed)?)
             }
-            None => self.run(&url, request.body(()).map_err(malformed)?),
+            None => self.run(&self.address, request.body(()).map_err(malformed)?),
         };
-        reply::read(&url, response?)
+        reply::read(&self.address, response?)
     }
 
     fn run(
@@ -184,8 +193,11 @@ fn no_answer(url: &str, error: ureq::Error) -> TransportError {
     }
 }
 
-/// Scheme, host and port of a url: the rest of a presigned one lets whoever reads it in.
+/// Scheme, host and port of a url: the rest of a presigned one lets whoever reads it in. A socket's is all there is.
 fn address(url: &str) -> &str {
+    if url.starts_with(unix::SCHEME) {
+        return url;
+    }
     let host = url.find("://").map_or(0, |at| at + 3);
     let end = url[host..]
         .find(['/', '?', '#'])
@@ -245,6 +257,7 @@ mod tests {
             ),
             ("https://example.com", "https://example.com"),
             ("http://[::1]:8000?x", "http://[::1]:8000"),
+            ("unix:/run/a?b", "unix:/run/a?b"),
         ] {
             assert_eq!(address(url), shown);
         }

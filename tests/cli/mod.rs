@@ -7,5 +7,5 @@ mod ops;
 mod parsing;
 mod playbooks;
 mod refusals;
-mod run;
+pub(crate) mod run;
 mod terminal;

@@ -7,13 +7,13 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 /// What a run of the program left.
-pub(super) struct Ran {
+pub(crate) struct Ran {
     /// The number it ended with.
-    pub(super) code: i32,
+    pub(crate) code: i32,
     /// What it wrote to standard output.
-    pub(super) stdout: Vec<u8>,
+    pub(crate) stdout: Vec<u8>,
     /// What it wrote to standard error.
-    pub(super) stderr: String,
+    pub(crate) stderr: String,
 }
 
 impl std::fmt::Debug for Ran {
@@ -25,31 +25,31 @@ impl std::fmt::Debug for Ran {
 
 impl Ran {
     /// Standard output as one JSON document.
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// `data` of a good envelope; panics with everything when it is not one.
-    pub(super) fn data(&self) -> Value {
+    pub(crate) fn data(&self) -> Value {
         assert_eq!(self.code, 0, "{self:?}");
         self.json()["data"].clone()
     }
 
     /// The number and the main tag of an envelope that tells of an error.
-    pub(super) fn refusal(&self) -> (i32, String) {
+    pub(crate) fn refusal(&self) -> (i32, String) {
         let json = self.json();
         let tag = json["error"]["major"]["tag"].as_str();
         (self.code, tag.unwrap_or_default().to_owned())
     }
 
     /// Standard output as text.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 }
 
 /// Runs a command line, split at spaces, in a directory, with an environment and bytes on standard input.
-pub(super) fn g3n(line: &str, dir: &Path, environment: &[(&str, &str)], input: &[u8]) -> Ran {
+pub(crate) fn g3n(line: &str, dir: &Path, environment: &[(&str, &str)], input: &[u8]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_g3n"));
     command.args(line.split(' ').filter(|word| !word.is_empty()));
     run(command, dir, environment, input)

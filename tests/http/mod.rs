@@ -7,5 +7,6 @@ mod lists;
 mod openapi;
 mod presigned;
 mod records;
+mod socket;
 mod strangers;
 mod ttl;

@@ -110,16 +110,11 @@ impl Server {
         if command.get_program() != program {
             command.arg(program);
         }
-        command.args([
-            "serve",
-            "--dev",
-            "--listen",
-            "127.0.0.1:0",
-            "--operator-listen",
-            "127.0.0.1:0",
-            "--data-dir",
-        ]);
-        command.arg(dir).args(arguments);
+        command.args(["serve", "--dev", "--listen", "127.0.0.1:0"]);
+        if !arguments.contains(&"--operator-listen") {
+            command.args(["--operator-listen", "127.0.0.1:0"]);
+        }
+        command.arg("--data-dir").arg(dir).args(arguments);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
