@@ -78,6 +78,26 @@ impl Stopwatch {
     }
 }
 
+/// How many times as long as it worked long work rests.
+const REST: u32 = 2;
+
+/// Keeps long work from taking the processors from the tenants: it rests longer than it works.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace(Stopwatch);
+
+impl Pace {
+    /// Work begins now.
+    pub fn start() -> Self {
+        Self(Stopwatch::start())
+    }
+
+    /// Blocks for twice as long as was worked since the start or the last rest. To be called every few milliseconds.
+    pub fn rest(&mut self) {
+        std::thread::sleep(self.0.elapsed() * REST);
+        self.0 = Stopwatch::start();
+    }
+}
+
 /// Random bytes from the operating system.
 ///
 /// # Panics

@@ -96,6 +96,9 @@ async fn connection(
                 .borrow_mut()
                 .push((sent.seconds() * 1e6) as u32);
         } else {
+            if shared.errors.get() == 0 {
+                eprintln!("not a good answer: {}", String::from_utf8_lossy(&answer));
+            }
             shared.errors.set(shared.errors.get() + 1);
         }
     }

@@ -46,6 +46,7 @@ impl Server {
             .arg(directory)
             .args(arguments)
             .stdout(Stdio::null())
+            .stderr(std::fs::File::create(directory.with_extension("log")).expect("a log"))
             .spawn()
             .expect("the server starts");
         let facts: Value = loop {

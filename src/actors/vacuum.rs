@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::Refused;
 use super::ops::{Caller, Operations, carry};
+use crate::clock::Pace;
 use crate::content::{ContentStore, ObjectName};
 use crate::domain::Event;
 use crate::domain::record::{NewContent, RecordEvent};
@@ -100,7 +101,7 @@ impl Work {
 
     /// Adds up the inline bytes that a scope covers, and gathers the objects of protected containers.
     fn walk_journal(&self, scope: &Scope, bytes: &mut u64) -> Result<BTreeSet<Uuid>, String> {
-        let (mut kept, mut next) = (BTreeSet::new(), 1);
+        let (mut kept, mut next, mut pace) = (BTreeSet::new(), 1, Pace::start());
         loop {
             let entries = self.journal.read(next, READ_ENTRIES).map_err(told)?;
             let Some(last) = entries.last().map(|entry| entry.header.position) else {
@@ -113,6 +114,7 @@ impl Work {
                 }
             }
             next = last + 1;
+            pace.rest();
         }
     }
 

@@ -153,9 +153,20 @@ fn complain(envelope: &Value) -> io::Result<()> {
         Some(id) => format!("; request {}", table::clean(id)),
         None => String::new(),
     };
+    // What somebody kept out by maintenance wants to know.
+    let details = &envelope["error"]["details"];
+    let mut more = String::new();
+    for (name, label) in [
+        ("estimated_end_utc", "until about"),
+        ("latest_update", "latest"),
+    ] {
+        if let Some(value) = details[name].as_str() {
+            more.push_str(&format!("\n  {label}: {}", table::clean(value)));
+        }
+    }
     let told = writeln!(
         io::stderr().lock(),
-        "error: {}\n  {}{minor}{request}",
+        "error: {}\n  {}{minor}{request}{more}",
         text(&major["message"]["en_US"]),
         text(&major["tag"]),
     );

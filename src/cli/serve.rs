@@ -139,12 +139,13 @@ fn greet(options: &Options, ready: &Ready) {
         text.push_str(&format!(
             "\nDevelopment mode. For another shell:\n\n\
              export G3N_CONFIG='{}' G3N_PROFILE=dev\n\
-             export SESSION={} ORG={} BASE={}\n\n\
+             export SESSION={} ORG={} BASE={} G3N_SECRET_CODE={}\n\n\
              curl -sS \"$BASE/mrs/record\" -H \"x-session-guid: $SESSION\" -d '{{\"orgcode\":\"'$ORG'\",\"container\":\"demo\",\"record_id\":\"hello-1\",\"content_type\":\"application/json\",\"payload\":{{\"hello\":\"world\"}}}}'\n",
             dir.join("profiles.toml").display(),
             seeded.session_guid,
             seeded.orgcode,
             ready.base_url,
+            seeded.secret_code,
         ));
     }
     // The server serves whether or not anybody reads this.

@@ -9,11 +9,14 @@ use super::erased::{Erasure, FILLER};
 use super::scan::{Scanner, Step};
 use super::segment::{Listed, Segment, Segments, damaged, failed, list, plain_name, sealed_name};
 use super::{EraseOrder, JournalError, Position};
-use crate::clock::Stopwatch;
+use crate::clock::Pace;
 use crate::disk::Disk;
 
 /// Bytes packed between two writes, and between two pauses.
 const WRITE_BYTES: usize = 256 * 1024;
+
+/// Entries looked at between two rests, some milliseconds' worth.
+const ENTRIES_BETWEEN_RESTS: u64 = 256;
 
 /// Where and with what a segment is packed.
 pub(crate) struct Packing<'a> {
@@ -73,8 +76,11 @@ fn survey(
 ) -> Result<(Vec<Position>, Vec<Patch>), JournalError> {
     let (mut positions, mut patches) = (Vec::new(), Vec::new());
     let mut scanner = Scanner::new(Arc::clone(segment), 0);
-    let mut next = segment.first;
+    let (mut next, mut pace) = (segment.first, Pace::start());
     loop {
+        if next % ENTRIES_BETWEEN_RESTS == 0 {
+            pace.rest();
+        }
         let (position, offset, line_bytes, payload) = match scanner
             .step()
             .map_err(|fault| fault.at(&segment.name, next))?
@@ -172,7 +178,7 @@ impl Packing<'_> {
         let (mut packer, mut packed, mut content) = (Packer::new(), Vec::new(), Vec::new());
         let (mut read, mut written, mut unpaused) = (0, 0, 0);
         let mut patches = patches;
-        let mut since = Stopwatch::start();
+        let mut pace = Pace::start();
         loop {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(false);
@@ -200,9 +206,7 @@ impl Packing<'_> {
                 return Ok(true);
             }
             if unpaused >= WRITE_BYTES {
-                // Tenants have at least half of the core.
-                std::thread::sleep(since.elapsed());
-                since = Stopwatch::start();
+                pace.rest();
                 unpaused = 0;
             }
         }

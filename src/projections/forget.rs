@@ -1,7 +1,11 @@
 //! What a vacuum covers among the projections' rows: how many there are, and making everything anew without them.
 
 use super::{Projection, Store, StoreError, all, identity, records};
+use crate::clock::Pace;
 use crate::domain::vacuum::Scope;
+
+/// Rows looked at between two rests, some milliseconds' worth.
+const ROWS_BETWEEN_RESTS: u64 = 1_024;
 
 /// Rows that a scope covers, by what they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,14 +25,22 @@ pub struct Covered {
 /// # Errors
 /// A failed read.
 pub fn count(store: &Store, scope: &Scope) -> Result<Covered, StoreError> {
-    let mut covered = Covered::default();
+    let (mut covered, mut seen, mut pace) = (Covered::default(), 0, Pace::start());
+    let mut rest = || {
+        seen += 1;
+        if seen % ROWS_BETWEEN_RESTS == 0 {
+            pace.rest();
+        }
+    };
     let (records, identities) = (records::Records, identity::Identities);
     for row in store.scan(vec![records.prefix()], &[records.prefix()]) {
         let (key, value) = row?;
+        rest();
         covered.records += u64::from(is_covered(scope, &records, &key, &value));
     }
     for row in store.scan(vec![identities.prefix()], &[identities.prefix()]) {
         let (key, value) = row?;
+        rest();
         if is_covered(scope, &identities, &key, &value) {
             match identity::kind_of(&key) {
                 identity::Kind::Org | identity::Kind::Member => covered.orgs_and_members += 1,

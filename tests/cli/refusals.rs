@@ -198,6 +198,7 @@ fn flags_that_are_missing_or_make_no_sense_end_with_2() {
         "g3n ops vacuum-all --secret-code $CODE --reason r",
         "g3n ops vacuum-all --secret-code $CODE --confirmation-phrase 'VACUUM ALL DATA PERMANENTLY'",
         "g3n ops vacuum-org --secret-code $CODE --orgcode DEMO",
+        "g3n ops vacuum-org --secret-code $CODE --reason r",
         "g3n ops vacuum-org --secret-code $CODE --reason '' --orgcode DEMO",
         "g3n ops vacuum-cancel --secret-code $CODE",
         "g3n ops audit --maintenance-id a --vacuum-id b",

@@ -6,6 +6,7 @@ mod model;
 mod open;
 mod races;
 mod scenarios;
+mod script;
 mod secret;
 mod store;
 pub(crate) mod world;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::clock::Stopwatch;
+use crate::clock::Pace;
 
 /// The file that names the generation in use.
 const POINTER: &str = "generation";
@@ -139,12 +139,11 @@ impl Live {
         keep: &mut KeepRule<'_>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), ::sled::Error> {
-        let mut copied = 0;
+        let (mut copied, mut pace) = (0, Pace::start());
         let current = self.current();
         for (number, (from, to)) in current.trees.iter().zip(&new.trees).enumerate() {
             let mut place = ::sled::IVec::default();
             loop {
-                let since = Stopwatch::start();
                 let rows = {
                     // No writer may come between reading a row and copying it.
                     let _writers = self.next();
@@ -168,8 +167,7 @@ impl Live {
                 if rows < ROWS_MAX {
                     break;
                 }
-                // Tenants have at least half of the core.
-                std::thread::sleep(since.elapsed());
+                pace.rest();
             }
         }
         Ok(())
