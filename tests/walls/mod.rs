@@ -18,7 +18,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("socket.rs", &[]),
     ("journal/", &["clock", "disk", "domain"]),
     ("content/", &["clock", "disk", "domain"]),
-    ("projections/", &["domain", "journal"]),
+    ("projections/", &["clock", "domain", "journal"]),
     (
         "actors/",
         &[
@@ -56,12 +56,12 @@ const WALLS: &[(&str, &[&str])] = &[
     (
         "development.rs",
         &[
+            "actors",
             "boot",
             "clock",
             "content",
             "directory",
             "domain",
-            "http",
             "journal",
             "passcode",
             "projections",
