@@ -172,6 +172,10 @@ pub enum BootError {
 /// # Errors
 /// See [`BootError`].
 pub fn serve(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootError> {
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        report::panic(location.as_deref().unwrap_or("unknown"));
+    }));
     serve_until(options, Clock::system(), ready, stop_signal())
 }
 

@@ -41,6 +41,11 @@ pub fn access_denied(
     );
 }
 
+/// A panic: where, and nothing of what it says, which may quote anything.
+pub fn panic(location: &str) {
+    line(&json!({"event": "panic", "location": location}));
+}
+
 fn line(event: &Value) {
     // When standard error is gone there is nobody left to tell.
     drop(writeln!(std::io::stderr().lock(), "{event}"));

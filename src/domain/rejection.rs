@@ -90,6 +90,9 @@ macro_rules! denials {
         }
 
         impl Denial {
+            /// Every one there is.
+            pub const ALL: &'static [Denial] = &[$(Denial::$name),*];
+
             /// What was being looked at, and what was wrong with it.
             pub fn as_strs(self) -> (&'static str, &'static str) {
                 match self { $(Denial::$name => ($stage, $reason),)* }

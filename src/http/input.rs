@@ -96,11 +96,28 @@ pub fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Rejection> {
     let field = quoted(&text)
         .filter(|_| text.starts_with("unknown field") || text.starts_with("duplicate field"));
     let field = field.unwrap_or(if path == "." { "body" } else { &path });
-    let what = text.split(" at line ").next().unwrap_or_default();
+    let what = text
+        .rsplit_once(" at line ")
+        .map_or(text.as_str(), |(what, _)| what);
     Err(Rejection::field(
         &clip(field),
-        format!("The body does not fit: {}.", clip(what)),
+        format!("The body does not fit: {}.", clip(&without_value(what))),
     ))
+}
+
+/// What serde says is wrong, without the value: that may be a secret in the wrong place.
+fn without_value(what: &str) -> String {
+    let Some((given, expected)) = what.rsplit_once(", expected ") else {
+        return what.to_owned();
+    };
+    let mut words = given.split(' ');
+    match (words.next(), words.next(), words.next()) {
+        (Some("invalid"), Some(of @ ("type:" | "value:")), Some(kind)) => {
+            format!("invalid {of} {kind}, expected {expected}")
+        }
+        (Some("unknown"), Some("variant"), _) => format!("unknown value, expected {expected}"),
+        _ => what.to_owned(),
+    }
 }
 
 /// Reads a query.
@@ -116,7 +133,7 @@ pub fn query<T: DeserializeOwned>(call: &Call<'_>) -> Result<T, Rejection> {
             let field = quoted(&text).unwrap_or("query").to_owned();
             Err(Rejection::field(
                 &clip(&field),
-                format!("The query does not fit: {}.", clip(&text)),
+                format!("The query does not fit: {}.", clip(&without_value(&text))),
             ))
         }
     }

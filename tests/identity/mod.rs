@@ -1,6 +1,7 @@
 //! Who is who: users, sessions, orgs, service accounts and keys, and that nobody gets in where they don't belong.
 
 mod access;
+mod canaries;
 mod isolation;
 mod keys;
 mod orgs;

@@ -4,6 +4,7 @@ mod audit;
 mod code;
 mod identity;
 mod maintenance;
+mod metrics;
 mod vacuum;
 
 use std::rc::Rc;
@@ -133,6 +134,9 @@ async fn serve(door: &Door, token: &str, request: HttpRequest, payload: Payload)
         request.method(),
         path.chars().take(128).collect::<String>()
     );
+    if path == metrics::PATH && is_operator(&request, token) && request.method() == Method::GET {
+        return metrics::answer(door);
+    }
     let name = path.strip_prefix(INVOKE).unwrap_or(path).replace('-', "_");
     let known = FUNCTIONS.iter().find(|(known, _)| *known == name);
     let logged = known.map_or("unknown", |(name, _)| name);
