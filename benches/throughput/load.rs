@@ -64,6 +64,19 @@ pub(crate) fn run(
     }
 }
 
+/// Sends one request; the status of its answer.
+pub(crate) fn once(address: &str, make: &dyn Fn(u64, &mut Vec<u8>)) -> u16 {
+    use std::io::{Read, Write};
+    let mut request = Vec::new();
+    make(0, &mut request);
+    let mut stream = std::net::TcpStream::connect(address).expect("the server listens");
+    stream.write_all(&request).expect("the server reads");
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).expect("the server answers");
+    let status = std::str::from_utf8(&answer[9..]).expect("an ASCII head");
+    status.parse().expect("a status")
+}
+
 #[derive(Default)]
 struct Shared {
     next: Cell<u64>,

@@ -1,13 +1,16 @@
 //! How fast the server is beside what this machine can do at best, all in one run: `make bench`.
 //!
 //! Arguments: `--quick` (short phases), `--seconds N` a phase; instead of the phases `--million` (one container) or
-//! `--operators` (what maintenance and a vacuum cost the tenants), both with a million records or `--records N`.
+//! `--operators` (what maintenance and a vacuum cost the tenants), both with a million records or `--records N`,
+//! `--strangers` (whether time tells what is there), or `--people` (callers among many).
 
 mod floors;
 mod load;
 mod million;
 mod operators;
+mod people;
 mod server;
+mod strangers;
 
 use std::path::Path;
 
@@ -41,6 +44,12 @@ fn main() {
     };
     if has("--million") {
         return million::run(value("--records").unwrap_or(1e6) as u64);
+    }
+    if has("--strangers") {
+        return strangers::run();
+    }
+    if has("--people") {
+        return people::run();
     }
     if has("--operators") {
         return operators::run(value("--records").unwrap_or(1e6) as u64);

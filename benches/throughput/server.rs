@@ -86,23 +86,47 @@ impl Server {
         Client::new(&self.operator_url, token)
     }
 
-    /// Writes a GET.
+    /// Writes a GET with the development session.
     pub(crate) fn get(&self, path: &str, request: &mut Vec<u8>) {
+        self.get_as(&self.session, path, request);
+    }
+
+    /// Writes a GET with a session.
+    pub(crate) fn get_as(&self, session: &str, path: &str, request: &mut Vec<u8>) {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nx-session-guid: {session}\r\n\r\n");
+        request.extend_from_slice(head.as_bytes());
+    }
+
+    /// Writes a POST with the development session.
+    pub(crate) fn post(&self, path: &str, body: &str, request: &mut Vec<u8>) {
+        self.post_as(&self.session, path, body, request);
+    }
+
+    /// Writes a POST with a session.
+    pub(crate) fn post_as(&self, session: &str, path: &str, body: &str, request: &mut Vec<u8>) {
         let head = format!(
-            "GET {path} HTTP/1.1\r\nhost: x\r\nx-session-guid: {}\r\n\r\n",
-            self.session
+            "POST {path} HTTP/1.1\r\nhost: x\r\nx-session-guid: {session}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
         );
         request.extend_from_slice(head.as_bytes());
     }
 
-    /// Writes a POST.
-    pub(crate) fn post(&self, path: &str, body: &str, request: &mut Vec<u8>) {
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: x\r\nx-session-guid: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            self.session,
-            body.len()
-        );
-        request.extend_from_slice(head.as_bytes());
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Seconds of processor it has used (`utime` and `stime` of proc(5), in ticks of a hundredth).
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let stat = stat.unwrap_or_default();
+        // The name in brackets may hold spaces.
+        let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        let ticks = rest.split(' ').skip(11).take(2);
+        ticks
+            .filter_map(|ticks| ticks.parse::<f64>().ok())
+            .sum::<f64>()
+            / 100.0
     }
 
     /// Resident memory in MB.
