@@ -9,4 +9,5 @@ mod journal;
 mod ops;
 mod projections;
 mod support;
+mod token;
 mod walls;
