@@ -8,6 +8,7 @@ use std::sync::Arc;
 use actix_web::{App, HttpServer};
 
 use crate::actors::audit::AuditFile;
+use crate::actors::identity::Directory;
 use crate::actors::ops::{Operations, OpsSettings, Renew};
 use crate::actors::sweep::Sweep;
 use crate::actors::{AddressBook, Desk, Limits};
@@ -308,10 +309,12 @@ async fn run(
         )
     });
     let desk = book.desk().clone();
+    let people = Directory::new(desk.clone(), signer.clone());
     let operations = Operations::open(desk, content.clone(), options.ops, audit, renew);
     operations.start();
     door.open(Arc::new(House {
         book: book.clone(),
+        directory: people,
         operations: operations.clone(),
         journal: shared,
         store: store.clone(),

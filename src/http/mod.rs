@@ -1,11 +1,13 @@
 //! The door: turns requests into calls, calls into answers, and knows no rule of its own.
 
+pub mod access;
 pub mod call;
 pub mod envelope;
 pub mod gate;
 pub mod identity;
 pub mod input;
 pub mod mrs;
+pub mod ofm;
 pub mod openapi;
 pub mod operator;
 pub mod ops;
@@ -13,5 +15,7 @@ pub mod presigned;
 pub mod routes;
 pub mod server;
 pub mod system;
+pub mod uas;
+pub mod usm;
 
 pub use server::{Door, House};
