@@ -44,7 +44,8 @@ struct MintArgs {
     #[command(flatten)]
     key: KeyArgs,
     /// The id of the key, when the set of keys has several.
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    // One made by `token keys` begins with a hyphen now and then.
+    #[arg(long, allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
     kid: Option<String>,
     /// The iss claim: what the server has as auth.jwt_issuer.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]

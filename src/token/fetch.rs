@@ -44,7 +44,8 @@ struct State {
     tried_at: Option<Timestamp>,
     /// Somebody named a key that is not among them.
     wanted: bool,
-    telling: Telling,
+    /// The last attempt got none.
+    failing: bool,
     /// An attempt has ended, well or not.
     tried: bool,
     closed: bool,
@@ -71,7 +72,7 @@ impl KeyUrl {
                 held: None,
                 tried_at: None,
                 wanted: false,
-                telling: Telling::new(Kind::Url),
+                failing: false,
                 tried: false,
                 closed: false,
             }),
@@ -120,10 +121,12 @@ impl Shared {
     /// Gets the keys whenever it is time to, until nobody wants them any more.
     fn keep(&self, url: &Uri) {
         let agent = agent(url);
+        let mut telling = Telling::new(Kind::Url);
         while let Some(now) = self.wait() {
             let fetched = fetch(&agent, url);
+            telling.hear(&fetched);
             let mut state = self.lock();
-            state.telling.hear(&fetched);
+            state.failing = fetched.is_err();
             if let Ok(keys) = fetched {
                 state.held = Some(Held::new(keys, now));
             }
@@ -154,7 +157,7 @@ impl Shared {
 
 impl State {
     fn due(&self, now: Timestamp) -> bool {
-        let wait_ms = match self.wanted || self.telling.failing() {
+        let wait_ms = match self.wanted || self.failing {
             true => AGAIN_MS,
             false => EVERY_MS,
         };
@@ -260,15 +263,11 @@ mod tests {
             // The clock was set back by an hour.
             (Some(3_600_000), false, false, 0, true),
         ] {
-            let mut telling = Telling::new(Kind::Url);
-            if failing {
-                telling.hear::<()>(&Err(std::io::Error::other("unused")));
-            }
             let state = State {
                 held: None,
                 tried_at: tried_at.map(at),
                 wanted,
-                telling,
+                failing,
                 tried: true,
                 closed: false,
             };

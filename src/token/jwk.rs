@@ -58,6 +58,7 @@ impl Key {
         token: &str,
         algorithm: Algorithm,
     ) -> Result<Map<String, Value>, Denied> {
+        // The library would refuse it too; this is not left to its ways.
         if algorithm != self.algorithm {
             return Err(Denied::Algorithm);
         }
@@ -89,7 +90,7 @@ fn for_signatures(written: &Map<String, Value>) -> bool {
 
 fn rsa(written: &Map<String, Value>) -> Option<DecodingKey> {
     let (n, e) = (number(written, "n")?, number(written, "e")?);
-    // An exponent of 1 makes every message its own signature, and the library takes it (RFC 8017, section 3.1).
+    // An exponent of 1 makes every message its own signature, and the library reads it (RFC 8017, section 3.1).
     if e[..] == [1] || e.len() > EXPONENT_BYTES_MAX || e.last()? % 2 == 0 {
         return None;
     }

@@ -61,11 +61,6 @@ impl Telling {
         }
     }
 
-    /// Whether they could not be had the last time.
-    pub(super) fn failing(&self) -> bool {
-        self.failing
-    }
-
     /// How it went this time.
     pub(super) fn hear<T>(&mut self, result: &Result<T, impl std::error::Error>) {
         match result {

@@ -94,13 +94,13 @@ fn private_keys_in_every_usual_form_sign() {
     let directory = tempfile::tempdir().expect("a directory");
     let dir = directory.path();
     for key in [Key::rsa(), Key::p256()] {
-        let settings = settings_of_file(dir, &set(&[key.public("a")]));
+        let settings = settings_of_file(dir, &set(&[key.public("-a")]));
         let verifier = verifier(&settings, &Clock::system());
         let forms = key.private_pems();
         assert_eq!(forms.len(), 2);
         for pem in forms {
             private_file(dir, "key.pem", pem.as_bytes());
-            let line = format!("token mint --private-key-file key.pem --kid a {CLAIMS}");
+            let line = format!("token mint --private-key-file key.pem --kid -a {CLAIMS}");
             let ran = g3n(&line, dir, &[], b"");
             let label = pem.lines().next().expect("a label");
             assert!(
@@ -199,7 +199,8 @@ fn a_server_starts_without_its_keys_and_tells_so_once() {
         // Nobody listens there.
         "auth.jwt_jwks_url=http://127.0.0.1:1/hidden-name",
     ]);
-    assert_eq!(server.end("TERM"), Some(0));
+    assert_eq!(server.get("/health", &[]).status, 200);
+    server.end("KILL");
     let told = server.told();
     let lines: Vec<&str> = told
         .lines()
