@@ -25,6 +25,7 @@ use crate::journal::sled::{Options as JournalOptions, SledJournal};
 use crate::journal::{Journal, JournalError, state};
 use crate::projections::{Store, StoreError, runner};
 use crate::socket::{self, SocketFile};
+use crate::token::{TokenError, TokenSettings, Verifier};
 use crate::{directory, report};
 
 /// Seconds that running requests have to end once the process is told to stop.
@@ -68,6 +69,8 @@ pub struct Options {
     pub mrs: MrsSettings,
     /// Settings of the operators' part.
     pub ops: OpsSettings,
+    /// Which tokens of an identity provider count.
+    pub tokens: TokenSettings,
 }
 
 impl Options {
@@ -106,6 +109,15 @@ impl Options {
                 watch_age_ms_max: settings.ops.maintenance_cache_seconds.saturating_mul(1_000),
                 sweep_ms: settings.ops.sweep_seconds.saturating_mul(1_000),
             },
+            tokens: TokenSettings {
+                issuer: settings.auth.jwt_issuer.clone(),
+                audience: settings.auth.jwt_audience.clone(),
+                jwks_file: settings.auth.jwt_jwks_file.clone(),
+                jwks_url: settings.auth.jwt_jwks_url.clone(),
+                hmac_file: settings.auth.jwt_hmac_file.clone(),
+                org_claim: settings.auth.jwt_org_claim.clone(),
+                role_claim: settings.auth.jwt_role_claim.clone(),
+            },
         }
     }
 }
@@ -135,6 +147,9 @@ pub enum BootError {
     /// A key could not be read.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Tokens of an identity provider cannot be checked.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
@@ -215,6 +230,8 @@ async fn run(
     if !options.development && options.ops.vacuum_pending_ms < PENDING_MS_MIN {
         return Err(BootError::PendingTooShort);
     }
+    // Wrong settings stop the server before it touches anything. Its thread lives as long as it does.
+    let tokens = Verifier::open(&options.tokens, clock.clone())?;
     let directory = directory::open(&options.data_dir, options.development)?;
     let gateway = listen(&options.listen, options.development)?;
     let base_url = format!("http://{}", gateway.local_addr()?);
@@ -330,6 +347,7 @@ async fn run(
         handle.stop(true).await;
     }
     servers.await.map_err(std::io::Error::other)??;
+    drop(tokens);
     book.close();
     operations.close();
     let closing = tokio::task::spawn_blocking(move || -> Result<(), BootError> {

@@ -215,6 +215,15 @@ settings! {
         maintenance_cache_seconds: u64 = 20, 1..=20, "How old what is known of maintenance may be; past it tenants are let through.";
         sweep_seconds: u64 = 1, 1..=60, "How long a scheduled window or a pending vacuum sleeps before it looks at the clock again.";
     }
+    auth (Auth, "Callers with tokens of an identity provider.") {
+        jwt_issuer: String = String::new(), Text, "The iss of the tokens to take; empty, with all the next, to take none.";
+        jwt_audience: String = String::new(), Text, "The aud by which tokens name this server.";
+        jwt_jwks_url: String = String::new(), Text, "Where their public keys are got every five minutes: https, or http on a loopback address. This or one of the next two.";
+        jwt_jwks_file: String = String::new(), Text, "A file of their public keys, read again when it changes.";
+        jwt_hmac_file: String = String::new(), Text, "A file with a secret shared with the issuer, of 32 bytes or more and for its owner only.";
+        jwt_org_claim: String = "org".to_owned(), Text, "The claim that names the org.";
+        jwt_role_claim: String = "role".to_owned(), Text, "The claim that names the role.";
+    }
     actors (Actors, "The actors.") {
         threads: usize = 0, 0..=64, "Threads of the actors' own; 0 lets each live on the thread that needed it first.";
         container_in_flight_max: usize = 1_024, 1..=65_536, "Commands one container takes before it has answered them; past it callers get 429.";

@@ -41,3 +41,4 @@ pub mod passcode;
 pub mod projections;
 pub mod report;
 mod socket;
+pub mod token;

@@ -28,6 +28,18 @@ pub fn operator_call(function: &str, request_id: &str, by: &str, status: u16, ta
     );
 }
 
+/// The keys that tokens are checked with cannot be had. The text never holds an address, which may be secret in part.
+pub fn token_keys_failed(setting: &str, error: &str) {
+    line(
+        &json!({"event": "token_keys", "outcome": "failed", "setting": setting, "error": error, "hint": "the last good keys are used for two hours; without any, tokens are refused"}),
+    );
+}
+
+/// The keys that tokens are checked with can be had again.
+pub fn token_keys_good(setting: &str) {
+    line(&json!({"event": "token_keys", "outcome": "good_again", "setting": setting}));
+}
+
 /// Somebody was not let in. Only fixed words and an id: nothing of what the caller sent.
 pub fn access_denied(
     stage: &'static str,

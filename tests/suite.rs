@@ -10,4 +10,5 @@ mod journal;
 mod ops;
 mod projections;
 mod support;
+mod token;
 mod walls;

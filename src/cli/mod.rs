@@ -15,6 +15,7 @@ pub mod put;
 pub mod serve;
 pub mod shell;
 mod table;
+pub mod token;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -55,6 +56,8 @@ pub enum Command {
     Ops(Box<ops::OpsArgs>),
     /// Read the history, beside a running server or without one.
     Journal(journal::JournalArgs),
+    /// Make tokens and keys for trying out an external identity.
+    Token(token::TokenArgs),
     /// Ask whether the server lives, or with --ready whether it can serve.
     #[command(after_help = "Example:\n  g3n health --ready")]
     Health(HealthArgs),
@@ -122,6 +125,7 @@ impl Command {
         match self {
             Self::Serve(arguments) => Ok(serve::run(arguments)),
             Self::Journal(arguments) => Ok(journal::run(arguments, printer)),
+            Self::Token(arguments) => token::run(arguments, connection.output, printer),
             Self::Mrs(arguments) => mrs::run(arguments, &load()?, printer),
             Self::Ops(arguments) => ops::run(arguments, &load()?, printer),
             Self::Health(arguments) => {

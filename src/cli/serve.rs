@@ -85,7 +85,8 @@ pub fn run(arguments: &ServeArgs) -> Exit {
         Err(
             error @ (BootError::NotLoopback(_)
             | BootError::PendingTooShort
-            | BootError::SocketPath(_)),
+            | BootError::SocketPath(_)
+            | BootError::Token(_)),
         ) => {
             tell(&error);
             Exit::Configuration

@@ -1,0 +1,192 @@
+//! `g3n token`: tokens and keys for trying out an external identity.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::failure::{Failure, with_causes};
+use super::output::{Exit, Output, Printer, print_line};
+use crate::clock::Clock;
+use crate::domain::OrgCode;
+use crate::token::{Grant, KeyFileError, NewKeys, SignError, SigningKey};
+
+/// Longest time that a token is made for, in seconds: a year.
+const SECONDS_MAX: i64 = 31_536_000;
+
+/// Make tokens and keys for trying out an external identity; a real one comes from an identity provider.
+#[derive(Args, Debug)]
+pub struct TokenArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Make a token, and print it alone; with --output json an object that tells when it ends.
+    #[command(
+        after_help = "Examples:\n  g3n token mint --private-key-file keys/private.pem --issuer https://id.example --audience metarecord --subject u-1 --org ACME --role mrs_writer\n  g3n token mint --hmac-file secret --issuer https://id.example --audience metarecord --subject u-1 --org ACME --role mrs_reader --expires-in 60 --output json"
+    )]
+    Mint(MintArgs),
+    /// Make a pair of keys for ES256: DIR/private.pem, for --private-key-file, and DIR/jwks.json, for the setting
+    /// auth.jwt_jwks_file.
+    #[command(after_help = "Example:\n  g3n token keys --out keys")]
+    Keys(KeysArgs),
+}
+
+/// What the token says, and what signs it.
+#[derive(Args, Debug)]
+struct MintArgs {
+    #[command(flatten)]
+    key: KeyArgs,
+    /// The id of the key, when the set of keys has several.
+    // One made by `token keys` begins with a hyphen now and then.
+    #[arg(long, allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
+    kid: Option<String>,
+    /// The iss claim: what the server has as auth.jwt_issuer.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    issuer: String,
+    /// The aud claim: what the server has as auth.jwt_audience.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    audience: String,
+    /// The sub claim: who is calling.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    subject: String,
+    /// The org claim.
+    #[arg(long)]
+    org: String,
+    /// The role claim.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    role: String,
+    /// For how long, from now.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u32).range(1..=SECONDS_MAX))]
+    expires_in: u32,
+}
+
+/// What signs it; one of them.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct KeyArgs {
+    /// A file with a secret of 32 bytes or more, which only its owner can read: HS256.
+    #[arg(long, value_name = "FILE")]
+    hmac_file: Option<PathBuf>,
+    /// A PEM file, which only its owner can read, with a key of P-256 (ES256) or RSA (RS256).
+    #[arg(long, value_name = "FILE")]
+    private_key_file: Option<PathBuf>,
+}
+
+/// Where to.
+#[derive(Args, Debug)]
+struct KeysArgs {
+    /// A directory; it is made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// Runs one verb.
+///
+/// # Errors
+/// A file that cannot be used, or standard output that cannot be written.
+pub(super) fn run(
+    arguments: &TokenArgs,
+    asked: Option<Output>,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    let told = match &arguments.verb {
+        Verb::Mint(mint) => mint.run(asked)?,
+        Verb::Keys(keys) => printer.facts(&keys.run()?),
+    };
+    told.map(|()| Exit::Success)
+        .map_err(super::get::stdout_failed)
+}
+
+impl MintArgs {
+    /// A token is used by the next command of a pipe, which gets it alone unless an object is asked for.
+    fn run(&self, asked: Option<Output>) -> Result<io::Result<()>, Failure> {
+        let grant = self.grant()?;
+        let now = Clock::system().now();
+        let token = self.key.load()?.mint(&grant, now).map_err(failed)?;
+        let ends_at = now.plus_millis(i64::from(self.expires_in) * 1_000);
+        let ends_at = ends_at.to_string();
+        Ok(match asked {
+            Some(Output::Json) => {
+                print_line(&json!({"token": token, "expires_at": ends_at}).to_string())
+            }
+            Some(Output::Table) | None => print_line(&token),
+        })
+    }
+
+    fn grant(&self) -> Result<Grant, Failure> {
+        let org = OrgCode::parse(&self.org);
+        Ok(Grant {
+            kid: self.kid.clone(),
+            issuer: self.issuer.clone(),
+            audience: self.audience.clone(),
+            subject: self.subject.clone(),
+            org: org
+                .map_err(|rejection| Failure::Usage(format!("--org: {}", rejection.message)))?,
+            role: self.role.clone(),
+            seconds: self.expires_in,
+        })
+    }
+}
+
+impl KeyArgs {
+    fn load(&self) -> Result<SigningKey, Failure> {
+        let key = match (&self.hmac_file, &self.private_key_file) {
+            (Some(path), _) => SigningKey::from_hmac_file(path),
+            (None, Some(path)) => SigningKey::from_pem_file(path),
+            // The group asks for one; this is what it says when it does not.
+            (None, None) => {
+                return Err(Failure::Usage(
+                    "give --hmac-file or --private-key-file".to_owned(),
+                ));
+            }
+        };
+        key.map_err(|error: KeyFileError| Failure::Usage(with_causes(&error)))
+    }
+}
+
+impl KeysArgs {
+    fn run(&self) -> Result<serde_json::Value, Failure> {
+        let private = self.out.join("private.pem");
+        let public = self.out.join("jwks.json");
+        let keys = NewKeys::generate().map_err(failed)?;
+        let mut directory = DirBuilder::new();
+        let made = directory.recursive(true).mode(0o700).create(&self.out);
+        made.map_err(|error| Failure::file(&self.out, error))?;
+        for path in [&private, &public] {
+            if path.exists() {
+                return Err(Failure::Usage(format!(
+                    "{} is there already, and keys are not written over; give another --out",
+                    path.display()
+                )));
+            }
+        }
+        write_new(&private, 0o600, &keys.private_pem)?;
+        write_new(&public, 0o644, &keys.jwks)?;
+        Ok(json!({
+            "private_key_file": private.display().to_string(),
+            "jwks_file": public.display().to_string(),
+            "kid": keys.kid,
+        }))
+    }
+}
+
+fn write_new(path: &Path, mode: u32, text: &str) -> Result<(), Failure> {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(mode).open(path);
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| Failure::file(path, error))
+}
+
+fn failed(error: SignError) -> Failure {
+    Failure::Content {
+        tag: "token",
+        message: error.to_string(),
+    }
+}

@@ -1,0 +1,281 @@
+//! An address of keys: a thread of its own gets them, so that no caller ever waits for the network.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ureq::Agent;
+use ureq::http::Uri;
+use ureq::http::uri::Scheme;
+
+use super::Denied;
+use super::files::KEYS_BYTES_MAX;
+use super::keys::{KeySet, KeysError};
+use super::settings::{Kind, TokenError};
+use super::watch::{Held, Telling, apart};
+use crate::clock::Clock;
+use crate::domain::Timestamp;
+
+/// How often the keys are got.
+const EVERY_MS: u64 = 300_000;
+/// How often they are got at most, when that failed or a key is not known, whatever callers send.
+const AGAIN_MS: u64 = 30_000;
+/// Time for one attempt, from the name's resolution to the last byte.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a start waits for the first attempt.
+const FIRST_WAIT: Duration = Duration::from_secs(3);
+/// How long the thread sleeps at most before it looks at the clock again.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Keys from an address. Dropping it ends its thread.
+pub(super) struct KeyUrl(Arc<Shared>);
+
+struct Shared {
+    clock: Clock,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// What the thread and those who ask share.
+struct State {
+    /// The last good keys.
+    held: Option<Held>,
+    /// When the last attempt began.
+    tried_at: Option<Timestamp>,
+    /// Somebody named a key that is not among them.
+    wanted: bool,
+    /// The last attempt got none.
+    failing: bool,
+    /// An attempt has ended, well or not.
+    tried: bool,
+    closed: bool,
+}
+
+/// Why keys were not got. It holds nothing of the address, which may be secret in part.
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error("there is no answer")]
+    NoAnswer(#[from] ureq::Error),
+    #[error("the answer has the status {0}; redirects are not followed")]
+    Status(u16),
+    #[error("the answer cannot be used")]
+    Keys(#[from] KeysError),
+}
+
+impl KeyUrl {
+    /// Begins to get the keys, and waits for the first attempt for 3 s at most.
+    pub(super) fn open(url: &str, clock: Clock) -> Result<Self, TokenError> {
+        let url = check(url)?;
+        let shared = Arc::new(Shared {
+            clock,
+            state: Mutex::new(State {
+                held: None,
+                tried_at: None,
+                wanted: false,
+                failing: false,
+                tried: false,
+                closed: false,
+            }),
+            changed: Condvar::new(),
+        });
+        let keeper = shared.clone();
+        std::thread::Builder::new()
+            .name("token-keys".to_owned())
+            .spawn(move || keeper.keep(&url))
+            .map_err(TokenError::Thread)?;
+        let waiting = shared
+            .changed
+            .wait_timeout_while(shared.lock(), FIRST_WAIT, |state| !state.tried);
+        drop(waiting);
+        Ok(Self(shared))
+    }
+
+    /// The last good keys.
+    pub(super) fn keys(&self, now: Timestamp) -> Result<Arc<KeySet>, Denied> {
+        let state = self.0.lock();
+        state
+            .held
+            .as_ref()
+            .map_or(Err(Denied::KeysStale), |held| held.keys(now))
+    }
+
+    /// Has the keys got again, once it is 30 s since they last were.
+    pub(super) fn look_again(&self) {
+        self.0.lock().wanted = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Drop for KeyUrl {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gets the keys whenever it is time to, until nobody wants them any more.
+    fn keep(&self, url: &Uri) {
+        let agent = agent(url);
+        let mut telling = Telling::new(Kind::Url);
+        while let Some(now) = self.wait() {
+            let fetched = fetch(&agent, url);
+            telling.hear(&fetched);
+            let mut state = self.lock();
+            state.failing = fetched.is_err();
+            if let Ok(keys) = fetched {
+                state.held = Some(Held::new(keys, now));
+            }
+            state.tried = true;
+            drop(state);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until an attempt is due and says when it begins; `None` when there is to be none.
+    fn wait(&self) -> Option<Timestamp> {
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return None;
+            }
+            let now = self.clock.now();
+            if state.due(now) {
+                state.tried_at = Some(now);
+                state.wanted = false;
+                return Some(now);
+            }
+            let waited = self.changed.wait_timeout(state, LOOK_EVERY);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl State {
+    fn due(&self, now: Timestamp) -> bool {
+        let wait_ms = match self.wanted || self.failing {
+            true => AGAIN_MS,
+            false => EVERY_MS,
+        };
+        self.tried_at
+            .is_none_or(|tried_at| apart(tried_at, now) >= wait_ms)
+    }
+}
+
+fn fetch(agent: &Agent, url: &Uri) -> Result<KeySet, FetchError> {
+    let request = agent.get(url).header("accept", "application/json");
+    let mut response = request.call()?;
+    if response.status() != 200 {
+        return Err(FetchError::Status(response.status().as_u16()));
+    }
+    let body = response.body_mut().with_config().limit(KEYS_BYTES_MAX);
+    Ok(KeySet::parse(&body.read_to_vec()?)?)
+}
+
+/// A client for one address. What is on this machine is not asked for through a proxy, which is on another.
+fn agent(url: &Uri) -> Agent {
+    let https = url.scheme() == Some(&Scheme::HTTPS);
+    let config = Agent::config_builder()
+        .https_only(https)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .timeout_global(Some(TIMEOUT));
+    match https {
+        true => config.build().into(),
+        false => config.proxy(None).build().into(),
+    }
+}
+
+/// An address whose answer only its host can give: https, or http on this machine.
+fn check(url: &str) -> Result<Uri, TokenError> {
+    let uri: Uri = url
+        .trim()
+        .parse()
+        .map_err(|_| TokenError::Url("is no address"))?;
+    if uri
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'))
+    {
+        return Err(TokenError::Url("has a user's name in it"));
+    }
+    match (uri.scheme_str(), uri.host()) {
+        (Some("https"), Some(host)) if !host.is_empty() => Ok(uri),
+        (Some("http"), Some(host)) if is_loopback(host) => Ok(uri),
+        (Some("http"), Some(_)) => Err(TokenError::Url("is not https")),
+        (_, _) => Err(TokenError::Url("is no address of the web")),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn https_is_taken_anywhere_and_http_on_this_machine() {
+        for url in [
+            "https://id.example/jwks",
+            "HTTPS://id.example:8443/jwks?tenant=a",
+            "http://127.0.0.1:9/jwks",
+            "http://127.9.9.9/",
+            "http://LOCALHOST:9/jwks",
+            "http://[::1]:9/jwks",
+        ] {
+            assert!(check(url).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_thread_ends_when_nobody_wants_its_keys() {
+        // Nobody listens there: the attempt has failed when it is open.
+        let keys = KeyUrl::open("http://127.0.0.1:1/jwks", Clock::system()).unwrap();
+        let shared = Arc::downgrade(&keys.0);
+        assert!(shared.upgrade().is_some());
+        drop(keys);
+        let mut looks = 0;
+        while shared.upgrade().is_some() {
+            looks += 1;
+            assert!(looks < 1_000, "the thread is still there after ten seconds");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn attempts_are_five_minutes_apart_and_never_under_half_a_minute() {
+        let at = Timestamp::from_millis;
+        for (tried_at, wanted, failing, now, due) in [
+            (None, false, false, 0, true),
+            (Some(1_000), false, false, 300_999, false),
+            (Some(1_000), false, false, 301_000, true),
+            (Some(1_000), true, false, 30_999, false),
+            (Some(1_000), true, false, 31_000, true),
+            (Some(1_000), false, true, 30_999, false),
+            (Some(1_000), false, true, 31_000, true),
+            (Some(1_000), true, true, 30_999, false),
+            // The clock was set back by an hour.
+            (Some(3_600_000), false, false, 0, true),
+        ] {
+            let state = State {
+                held: None,
+                tried_at: tried_at.map(at),
+                wanted,
+                failing,
+                tried: true,
+                closed: false,
+            };
+            assert_eq!(
+                state.due(at(now)),
+                due,
+                "{tried_at:?} {wanted} {failing} {now}"
+            );
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The keys that tokens are checked with: those of a JSON Web Key Set (RFC 7517) that are fit for it, or one secret.
+
+use std::collections::HashSet;
+
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::jwk::{Key, text};
+
+/// Most keys of a set.
+const KEYS_MAX: usize = 100;
+
+/// Why a set of keys is not used, none of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeysError {
+    /// Something else.
+    #[error("it is not a set of keys: a JSON object whose member keys is a list of objects")]
+    NotASet,
+    /// Too large to be searched for every token.
+    #[error("it has over {KEYS_MAX} keys")]
+    TooMany,
+    /// Whoever can read the set could forge tokens.
+    #[error(
+        "it has a secret in it (a key of type oct), which whoever reads the set could sign with; give the secret by auth.jwt_hmac_file, and only public keys in a set"
+    )]
+    Secret,
+    /// Whoever can read the set could forge tokens.
+    #[error(
+        "it has a private key in it (a key with a member d), which whoever reads the set could sign with; make new keys, and publish only their public part"
+    )]
+    Private,
+    /// It is not clear which key is meant.
+    #[error("two of its keys have the id {0:?}; give each its own kid")]
+    Twice(String),
+    /// There is nothing to check tokens with.
+    #[error(
+        "none of its {0} keys is fit to check tokens: RSA of 2048 bits or more for RS256, or P-256 for ES256, not meant for encryption"
+    )]
+    NoneFit(usize),
+}
+
+/// Keys of one issuer, at least one.
+#[derive(Debug)]
+pub(super) struct KeySet(Vec<Key>);
+
+#[derive(Deserialize)]
+struct Written {
+    keys: Vec<Map<String, Value>>,
+}
+
+impl KeySet {
+    /// Reads a set. Keys of kinds that are not taken, too short or wrong are left out, as RFC 7517, section 5, has it.
+    pub(super) fn parse(json: &[u8]) -> Result<Self, KeysError> {
+        let written: Written = serde_json::from_slice(json).map_err(|_| KeysError::NotASet)?;
+        let count = written.keys.len();
+        if count > KEYS_MAX {
+            return Err(KeysError::TooMany);
+        }
+        let has = |name: &str| written.keys.iter().any(|key| key.contains_key(name));
+        if has("k")
+            || written
+                .keys
+                .iter()
+                .any(|key| text(key, "kty") == Some("oct"))
+        {
+            return Err(KeysError::Secret);
+        }
+        if has("d") {
+            return Err(KeysError::Private);
+        }
+        let keys: Vec<Key> = written.keys.iter().filter_map(Key::of).collect();
+        let mut ids = HashSet::new();
+        if let Some(twice) = keys
+            .iter()
+            .flat_map(|key| &key.kid)
+            .find(|kid| !ids.insert(*kid))
+        {
+            return Err(KeysError::Twice(twice.clone()));
+        }
+        match keys.is_empty() {
+            true => Err(KeysError::NoneFit(count)),
+            false => Ok(Self(keys)),
+        }
+    }
+
+    /// The one key that a shared secret is.
+    pub(super) fn of_secret(secret: &[u8]) -> Self {
+        Self(vec![Key {
+            kid: None,
+            algorithm: Algorithm::HS256,
+            decoding: DecodingKey::from_secret(secret),
+        }])
+    }
+
+    /// The key of an id. Without an id, or with one that no key could have, it must be the only key there is.
+    pub(super) fn find(&self, kid: Option<&str>) -> Option<&Key> {
+        match (kid, &self.0[..]) {
+            (None, [only]) => Some(only),
+            (Some(_), [only]) if only.kid.is_none() => Some(only),
+            (None, _) => None,
+            (Some(_), keys) => keys.iter().find(|key| key.kid.as_deref() == kid),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::jwk::tests::{encode, p256_key, with};
+    use super::*;
+
+    fn parse(keys: &[Value]) -> Result<KeySet, KeysError> {
+        KeySet::parse(json!({ "keys": keys }).to_string().as_bytes())
+    }
+
+    #[test]
+    fn what_could_sign_refuses_the_whole_set() {
+        let good = p256_key();
+        let secret = json!({"kty": "oct", "k": encode(&[7; 32]), "kid": "s"});
+        for (bad, error) in [
+            (secret, KeysError::Secret),
+            (json!({"kty": "oct"}), KeysError::Secret),
+            (with(&good, json!({"k": "AA"})), KeysError::Secret),
+            (with(&good, json!({"d": "AA"})), KeysError::Private),
+            (json!({"kty": "OKP", "d": "AA"}), KeysError::Private),
+        ] {
+            assert_eq!(parse(&[good.clone(), bad]).err(), Some(error));
+        }
+    }
+
+    #[test]
+    fn ids_are_unique_among_the_keys_that_are_taken() {
+        let (one, two) = (p256_key(), p256_key());
+        let named = |key: &Value, kid: &str| with(key, json!({ "kid": kid }));
+        let twice = parse(&[named(&one, "a"), named(&two, "a")]);
+        assert_eq!(twice.err(), Some(KeysError::Twice("a".to_owned())));
+        let left_out = with(&named(&two, "a"), json!({"use": "enc"}));
+        assert!(parse(&[named(&one, "a"), left_out]).is_ok());
+    }
+
+    #[test]
+    fn only_a_set_is_a_set() {
+        for text in ["", "[]", "{}", "null", r#"{"keys":{}}"#, r#"{"keys":[1]}"#] {
+            let error = KeySet::parse(text.as_bytes()).err();
+            assert_eq!(error, Some(KeysError::NotASet), "{text}");
+        }
+        assert_eq!(parse(&[]).err(), Some(KeysError::NoneFit(0)));
+        assert_eq!(parse(&vec![json!({}); 101]).err(), Some(KeysError::TooMany));
+        assert_eq!(
+            parse(&vec![json!({}); 100]).err(),
+            Some(KeysError::NoneFit(100))
+        );
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_id_and_without_one_only_when_it_is_alone() {
+        let named = |kid: &str| with(&p256_key(), json!({ "kid": kid }));
+        let bare = p256_key();
+        for (keys, kid, found) in [
+            (vec![named("a"), named("b")], Some("b"), Some(Some("b"))),
+            (vec![named("a"), named("b")], Some("c"), None),
+            (vec![named("a"), named("b")], None, None),
+            (vec![named("a"), bare.clone()], None, None),
+            (vec![named("a"), bare.clone()], Some("c"), None),
+            (vec![named("a")], Some("a"), Some(Some("a"))),
+            (vec![named("a")], Some("b"), None),
+            (vec![named("a")], Some(""), None),
+            (vec![named("a")], None, Some(Some("a"))),
+            (vec![bare.clone()], None, Some(None)),
+            (vec![bare.clone()], Some("a"), Some(None)),
+        ] {
+            let keys = parse(&keys).unwrap();
+            let kid_found = keys.find(kid).map(|key| key.kid.as_deref());
+            assert_eq!(kid_found, found, "{kid:?} in {keys:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        let keys = KeySet::of_secret(b"hush hush hush hush hush hush hush");
+        let printed = format!("{keys:?}");
+        assert!(
+            !printed.contains("hush") && !printed.contains("104"),
+            "{printed}"
+        );
+    }
+}

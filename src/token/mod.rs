@@ -1,0 +1,198 @@
+//! Callers who bring a signed token (a JWT) of an identity provider: whom it names, or why it is refused.
+//!
+//! The library splits and decodes a token and checks its signature; every claim and every time is checked here, by the
+//! server's own clock, because the library lets through what is merely absent.
+
+mod claims;
+mod fetch;
+mod files;
+mod header;
+mod jwk;
+mod keys;
+mod mint;
+mod settings;
+mod watch;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::domain::{OrgCode, Timestamp};
+use claims::Checks;
+use fetch::KeyUrl;
+use header::Header;
+use keys::KeySet;
+use settings::Kind;
+use watch::KeyFile;
+
+pub use files::KeyFileError;
+pub use keys::KeysError;
+pub use mint::{Grant, NewKeys, SignError, SigningKey};
+pub use settings::{TokenError, TokenSettings};
+
+/// Longest token looked at, in bytes: what common servers take as a whole header line.
+const TOKEN_BYTES_MAX: usize = 8_192;
+
+/// Whom a token names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bearer {
+    /// The caller at the issuer, 1 to 255 bytes.
+    pub subject: String,
+    /// The org.
+    pub org: OrgCode,
+    /// The role in it, 1 to 64 bytes.
+    pub role: String,
+    /// From when on the token says that it is no longer good; it is taken for 60 s more.
+    pub expires_at: Timestamp,
+}
+
+/// Why a token is refused, for the log and the counters. It holds nothing of the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("{}", self.code())]
+pub enum Denied {
+    /// Over 8 KiB.
+    TooLong,
+    /// Not three parts of base64 with JSON in them, or a part of them has the wrong type.
+    Malformed,
+    /// Of another type than a token of access.
+    Type,
+    /// It asks for something to be understood that is not.
+    Critical,
+    /// Its algorithm is not taken, or is not that of the key.
+    Algorithm,
+    /// No key has its key id, or it has none and there are several keys.
+    KeyUnknown,
+    /// There are no keys, or they are two hours old.
+    KeysStale,
+    /// Not signed by the key.
+    Signature,
+    /// It does not say when it ends.
+    Expiry,
+    /// It has ended.
+    Expired,
+    /// Its time has not come.
+    NotYetValid,
+    /// It says that it was made later than now.
+    IssuedInFuture,
+    /// Of another issuer, or of none.
+    Issuer,
+    /// For somebody else, or for nobody.
+    Audience,
+    /// It names nobody, or somebody with an impossible name.
+    Subject,
+    /// It names no org.
+    Org,
+    /// It names no role.
+    Role,
+}
+
+impl Denied {
+    /// The machine-readable reason.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::TooLong => "token-too-long",
+            Self::Malformed => "token-malformed",
+            Self::Type => "token-type",
+            Self::Critical => "token-critical",
+            Self::Algorithm => "token-algorithm",
+            Self::KeyUnknown => "token-key-unknown",
+            Self::KeysStale => "token-keys-stale",
+            Self::Signature => "token-signature",
+            Self::Expiry => "token-expiry",
+            Self::Expired => "token-expired",
+            Self::NotYetValid => "token-not-yet-valid",
+            Self::IssuedInFuture => "token-issued-in-future",
+            Self::Issuer => "token-issuer",
+            Self::Audience => "token-audience",
+            Self::Subject => "token-subject",
+            Self::Org => "token-org",
+            Self::Role => "token-role",
+        }
+    }
+}
+
+/// Checks tokens. To be shared by all threads.
+pub struct Verifier {
+    checks: Checks,
+    source: Source,
+    clock: Clock,
+}
+
+/// Where keys come from; one place only.
+enum Source {
+    Fixed(Arc<KeySet>),
+    File(KeyFile),
+    Url(KeyUrl),
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Verifier")
+    }
+}
+
+impl Verifier {
+    /// A verifier, or none when the settings say nothing of tokens.
+    ///
+    /// Keys of an address are waited for 3 s at most; without them every token is refused until they are there.
+    ///
+    /// # Errors
+    /// Settings that contradict each other or lack something, and a file of keys that cannot be used.
+    pub fn open(settings: &TokenSettings, clock: Clock) -> Result<Option<Self>, TokenError> {
+        let Some((kind, place)) = settings.place()? else {
+            return Ok(None);
+        };
+        let checks = settings.checks(kind)?;
+        let source = match kind {
+            Kind::Url => Source::Url(KeyUrl::open(place, clock.clone())?),
+            Kind::File => Source::File(KeyFile::open(Path::new(place), clock.now())?),
+            Kind::Secret => {
+                let secret = files::read_secret(Path::new(place))?;
+                Source::Fixed(Arc::new(KeySet::of_secret(&secret)))
+            }
+        };
+        Ok(Some(Self {
+            checks,
+            source,
+            clock,
+        }))
+    }
+
+    /// Whom a token names. Never waits for the network; a file of keys is looked at once a second.
+    ///
+    /// # Errors
+    /// Why the token is refused. One that names a key that is not known has the keys of an address got again, for its
+    /// next try.
+    pub fn verify(&self, token: &str) -> Result<Bearer, Denied> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(Denied::TooLong);
+        }
+        let header = Header::read(token)?;
+        let now = self.clock.now();
+        let keys = self.source.keys(now)?;
+        let Some(key) = keys.find(header.kid.as_deref()) else {
+            self.source.look_again();
+            return Err(Denied::KeyUnknown);
+        };
+        let claims = key.open(token, header.algorithm)?;
+        self.checks.bearer(&claims, now)
+    }
+}
+
+impl Source {
+    fn keys(&self, now: Timestamp) -> Result<Arc<KeySet>, Denied> {
+        match self {
+            Self::Fixed(keys) => Ok(keys.clone()),
+            Self::File(file) => file.keys(now),
+            Self::Url(url) => url.keys(now),
+        }
+    }
+
+    /// A key is not known: perhaps it is new. A file was looked at already.
+    fn look_again(&self) {
+        match self {
+            Self::Url(url) => url.look_again(),
+            Self::Fixed(_) | Self::File(_) => {}
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Which tokens count: the settings, and why they cannot be used.
+
+use super::claims::Checks;
+use super::{KeyFileError, mint};
+
+const ISSUER: &str = "auth.jwt_issuer";
+const AUDIENCE: &str = "auth.jwt_audience";
+
+/// Which tokens count; texts that are empty say nothing.
+#[derive(Clone, Debug)]
+pub struct TokenSettings {
+    /// The issuer that every token names.
+    pub issuer: String,
+    /// The audience that every token is for.
+    pub audience: String,
+    /// A file of public keys (a JWKS).
+    pub jwks_file: String,
+    /// An address of public keys (a JWKS).
+    pub jwks_url: String,
+    /// A file with a secret that is shared with the issuer.
+    pub hmac_file: String,
+    /// The claim that names the org.
+    pub org_claim: String,
+    /// The claim that names the role.
+    pub role_claim: String,
+}
+
+impl Default for TokenSettings {
+    fn default() -> Self {
+        Self {
+            issuer: String::new(),
+            audience: String::new(),
+            jwks_file: String::new(),
+            jwks_url: String::new(),
+            hmac_file: String::new(),
+            org_claim: mint::ORG_CLAIM.to_owned(),
+            role_claim: mint::ROLE_CLAIM.to_owned(),
+        }
+    }
+}
+
+/// Why no tokens can be checked with these settings.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// Keys of two places are never mixed: one could forge what the other signs.
+    #[error("{0} are set, and keys come from one place only; leave one of them out")]
+    SeveralSources(String),
+    /// Something is said of tokens, but not where their keys are.
+    #[error(
+        "{0} is set, and there are no keys to check tokens with; set one of auth.jwt_jwks_url, auth.jwt_jwks_file and auth.jwt_hmac_file, or leave it out"
+    )]
+    NoSource(&'static str),
+    /// There are keys, and something without which they are no use is missing.
+    #[error("{source_name} is set, and {missing} is not; set it to {what}")]
+    Incomplete {
+        /// The setting that names the keys.
+        source_name: &'static str,
+        /// The setting that is missing.
+        missing: &'static str,
+        /// What it is to hold.
+        what: &'static str,
+    },
+    /// The address is not one to get keys from.
+    #[error(
+        "auth.jwt_jwks_url {0}; it must be https://HOST/PATH, or http:// on a loopback address such as 127.0.0.1"
+    )]
+    Url(&'static str),
+    /// A file of keys cannot be used.
+    #[error(transparent)]
+    File(#[from] KeyFileError),
+    /// There is no thread to get keys with.
+    #[error("the thread that gets the keys of tokens does not start")]
+    Thread(#[source] std::io::Error),
+}
+
+/// The kinds of places for keys.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    Url,
+    File,
+    Secret,
+}
+
+impl Kind {
+    /// The setting that names the place.
+    pub(super) fn setting(self) -> &'static str {
+        match self {
+            Self::Url => "auth.jwt_jwks_url",
+            Self::File => "auth.jwt_jwks_file",
+            Self::Secret => "auth.jwt_hmac_file",
+        }
+    }
+}
+
+impl TokenSettings {
+    /// The one place that keys come from.
+    pub(super) fn place(&self) -> Result<Option<(Kind, &str)>, TokenError> {
+        let sources = [
+            (Kind::Url, self.jwks_url.as_str()),
+            (Kind::File, &self.jwks_file),
+            (Kind::Secret, &self.hmac_file),
+        ];
+        let set: Vec<_> = sources.into_iter().filter(|(_, at)| is_set(at)).collect();
+        match set[..] {
+            [one] => Ok(Some(one)),
+            [] if is_set(&self.issuer) => Err(TokenError::NoSource(ISSUER)),
+            [] if is_set(&self.audience) => Err(TokenError::NoSource(AUDIENCE)),
+            [] => Ok(None),
+            [..] => {
+                let names: Vec<_> = set.iter().map(|(kind, _)| kind.setting()).collect();
+                Err(TokenError::SeveralSources(names.join(" and ")))
+            }
+        }
+    }
+
+    /// What every token is held to, once nothing of it is missing.
+    pub(super) fn checks(&self, kind: Kind) -> Result<Checks, TokenError> {
+        let there = |text: &String, missing, what| match is_set(text) {
+            true => Ok(text.clone()),
+            false => Err(TokenError::Incomplete {
+                source_name: kind.setting(),
+                missing,
+                what,
+            }),
+        };
+        Ok(Checks {
+            issuer: there(&self.issuer, ISSUER, "the iss of the tokens to take")?,
+            audience: there(
+                &self.audience,
+                AUDIENCE,
+                "the aud by which tokens name this server",
+            )?,
+            org_claim: there(
+                &self.org_claim,
+                "auth.jwt_org_claim",
+                "the claim that names the org",
+            )?,
+            role_claim: there(
+                &self.role_claim,
+                "auth.jwt_role_claim",
+                "the claim that names the role",
+            )?,
+        })
+    }
+}
+
+fn is_set(text: &str) -> bool {
+    !text.trim().is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verifier;
+    use super::*;
+    use crate::clock::Clock;
+
+    fn error(settings: TokenSettings) -> String {
+        match Verifier::open(&settings, Clock::system()) {
+            Err(error) => error.to_string(),
+            Ok(_) => panic!("taken: {settings:?}"),
+        }
+    }
+
+    #[test]
+    fn nothing_said_of_tokens_is_no_verifier() {
+        let settings = TokenSettings {
+            org_claim: "tenant".to_owned(),
+            ..TokenSettings::default()
+        };
+        let verifier = Verifier::open(&settings, Clock::system());
+        assert!(verifier.is_ok_and(|verifier| verifier.is_none()));
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_say_what_to_do() {
+        let whole = |source: &str| {
+            let mut settings = TokenSettings {
+                issuer: "https://id.example".to_owned(),
+                audience: "metarecord".to_owned(),
+                ..TokenSettings::default()
+            };
+            match source {
+                "file" => settings.jwks_file = "jwks.json".to_owned(),
+                "url" => settings.jwks_url = "https://id.example/jwks".to_owned(),
+                "hmac" => settings.hmac_file = "secret".to_owned(),
+                _ => {}
+            }
+            settings
+        };
+        let with = |mut settings: TokenSettings, change: fn(&mut TokenSettings)| {
+            change(&mut settings);
+            error(settings)
+        };
+        let two = with(whole("file"), |s| s.hmac_file = "secret".to_owned());
+        assert!(two.starts_with("auth.jwt_jwks_file and auth.jwt_hmac_file are set"));
+        let two = with(whole("url"), |s| s.jwks_file = "jwks.json".to_owned());
+        assert!(two.ends_with("leave one of them out"), "{two}");
+        for source in ["file", "url", "hmac"] {
+            for (name, change) in [
+                (
+                    ISSUER,
+                    (|s| s.issuer = " ".to_owned()) as fn(&mut TokenSettings),
+                ),
+                (AUDIENCE, |s| s.audience.clear()),
+                ("auth.jwt_org_claim", |s| s.org_claim.clear()),
+                ("auth.jwt_role_claim", |s| s.role_claim.clear()),
+            ] {
+                let told = with(whole(source), change);
+                assert!(
+                    told.contains(&format!("{name} is not; set it to")),
+                    "{told}"
+                );
+            }
+        }
+        let none = error(whole(""));
+        assert!(none.starts_with("auth.jwt_issuer is set, and there are no keys"));
+        let none = with(whole(""), |s| s.issuer.clear());
+        assert!(none.starts_with("auth.jwt_audience is set"), "{none}");
+    }
+
+    #[test]
+    fn only_https_and_loopback_are_addresses_of_keys() {
+        for url in [
+            "http://id.example/jwks",
+            "http://127.0.0.1.id.example/jwks",
+            "http://127.0.0.1@id.example/jwks",
+            "https://name:word@id.example/jwks",
+            "http://169.254.169.254/jwks",
+            "ftp://127.0.0.1/jwks",
+            "file:///etc/jwks.json",
+            "id.example/jwks",
+            "https:///jwks",
+            "https://id example/",
+        ] {
+            let told = error(TokenSettings {
+                issuer: "i".to_owned(),
+                audience: "a".to_owned(),
+                jwks_url: url.to_owned(),
+                ..TokenSettings::default()
+            });
+            assert!(
+                told.contains("it must be https://HOST/PATH"),
+                "{url}: {told}"
+            );
+            assert!(!told.contains("name:word"), "{told}");
+        }
+    }
+}
