@@ -69,6 +69,10 @@ pub struct Options {
     pub mrs: MrsSettings,
     /// Settings of the operators' part.
     pub ops: OpsSettings,
+    /// Callers are whom their headers say; only in development mode.
+    pub header_identity: bool,
+    /// Said once more, so that nobody does it by mistake.
+    pub anyone_may_be_anyone: bool,
     /// Which tokens of an identity provider count.
     pub tokens: TokenSettings,
 }
@@ -109,6 +113,8 @@ impl Options {
                 watch_age_ms_max: settings.ops.maintenance_cache_seconds.saturating_mul(1_000),
                 sweep_ms: settings.ops.sweep_seconds.saturating_mul(1_000),
             },
+            header_identity: settings.auth.header_identity,
+            anyone_may_be_anyone: settings.auth.anyone_may_be_anyone,
             tokens: TokenSettings {
                 issuer: settings.auth.jwt_issuer.clone(),
                 audience: settings.auth.jwt_audience.clone(),
@@ -174,6 +180,11 @@ pub enum BootError {
         "ops.vacuum_pending_seconds is under 60, which only development mode takes; set 60 or more"
     )]
     PendingTooShort,
+    /// Callers would be whom they say where that is not safe, or not meant.
+    #[error(
+        "header identity lets everybody be anybody: it needs both auth.header_identity and auth.anyone_may_be_anyone, and development mode; set none of them otherwise"
+    )]
+    HeaderIdentity,
     /// The development identities could not be made.
     #[error("the development identities could not be made: {0}")]
     Development(String),
@@ -232,6 +243,10 @@ async fn run(
     }
     // Wrong settings stop the server before it touches anything. Its thread lives as long as it does.
     let tokens = Verifier::open(&options.tokens, clock.clone())?;
+    let asked = [options.header_identity, options.anyone_may_be_anyone];
+    if asked.contains(&true) && (asked != [true; 2] || !options.development) {
+        return Err(BootError::HeaderIdentity);
+    }
     let directory = directory::open(&options.data_dir, options.development)?;
     let gateway = listen(&options.listen, options.development)?;
     let base_url = format!("http://{}", gateway.local_addr()?);
@@ -319,6 +334,8 @@ async fn run(
     door.open(Arc::new(House {
         book: book.clone(),
         directory: people,
+        tokens: tokens.map(Arc::new),
+        header_identity: options.header_identity,
         operations: operations.clone(),
         journal: shared,
         store: store.clone(),
@@ -329,6 +346,13 @@ async fn run(
         development: options.development,
         mrs: options.mrs,
     }));
+    let mut stop = std::pin::pin!(stop);
+    // Looked at once before anybody hears that the server is ready: from now on a signal ends it in order.
+    let stopped = tokio::select! {
+        biased;
+        stopped = &mut stop => Some(stopped),
+        () = std::future::ready(()) => None,
+    };
     let told = Ready {
         base_url,
         operator_url,
@@ -340,14 +364,16 @@ async fn run(
     }
     ready(&told);
 
-    stop.await?;
+    match stopped {
+        Some(stopped) => stopped?,
+        None => stop.await?,
+    }
     // While it still listens.
     drop(socket_file);
     for handle in &handles {
         handle.stop(true).await;
     }
     servers.await.map_err(std::io::Error::other)??;
-    drop(tokens);
     book.close();
     operations.close();
     let closing = tokio::task::spawn_blocking(move || -> Result<(), BootError> {

@@ -80,6 +80,12 @@ impl Value for String {
     }
 }
 
+impl Value for bool {
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
 impl Value for u64 {
     fn read(text: &str) -> Option<Self> {
         text.parse().ok()
@@ -182,6 +188,19 @@ impl Limits<String> for Text {
     }
 }
 
+/// One or the other.
+struct YesNo;
+
+impl Limits<bool> for YesNo {
+    fn contains(&self, _: &bool) -> bool {
+        true
+    }
+
+    fn describe(&self) -> String {
+        "true or false".to_owned()
+    }
+}
+
 const MIB: u64 = 1024 * 1024;
 const GIB: u64 = 1024 * MIB;
 
@@ -215,7 +234,9 @@ settings! {
         maintenance_cache_seconds: u64 = 20, 1..=20, "How old what is known of maintenance may be; past it tenants are let through.";
         sweep_seconds: u64 = 1, 1..=60, "How long a scheduled window or a pending vacuum sleeps before it looks at the clock again.";
     }
-    auth (Auth, "Callers with tokens of an identity provider.") {
+    auth (Auth, "Callers other than by session and key: by tokens of an identity provider, or, while developing, by headers.") {
+        header_identity: bool = false, YesNo, "Callers are whom X-User, X-Tenant and X-Role say; for development mode alone, and only with the next.";
+        anyone_may_be_anyone: bool = false, YesNo, "Says once more that header_identity is meant.";
         jwt_issuer: String = String::new(), Text, "The iss of the tokens to take; empty, with all the next, to take none.";
         jwt_audience: String = String::new(), Text, "The aud by which tokens name this server.";
         jwt_jwks_url: String = String::new(), Text, "Where their public keys are got every five minutes: https, or http on a loopback address. This or one of the next two.";

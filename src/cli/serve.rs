@@ -84,6 +84,7 @@ pub fn run(arguments: &ServeArgs) -> Exit {
         Ok(()) => Exit::Success,
         Err(
             error @ (BootError::NotLoopback(_)
+            | BootError::HeaderIdentity
             | BootError::PendingTooShort
             | BootError::SocketPath(_)
             | BootError::Token(_)),

@@ -16,6 +16,18 @@ const FINGERPRINT: &str = "session-fingerprint";
 /// Longest session guid or key looked at.
 const SECRET_CHARS_MAX: usize = 128;
 
+/// What a token stands behind (RFC 6750, section 2.1).
+const BEARER: &str = "Bearer ";
+/// Headers that proxies add. Who is behind one is not known by what the headers say.
+const FORWARDING: &[&str] = &[
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
+
 /// How a caller is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -23,6 +35,10 @@ pub enum Mode {
     Session,
     /// A service account, by a key.
     ApiKey,
+    /// Somebody whom an identity provider knows, by a token.
+    Jwt,
+    /// Whoever a header says, on a developer's own machine.
+    Header,
 }
 
 impl Mode {
@@ -31,6 +47,8 @@ impl Mode {
         match self {
             Self::Session => "session",
             Self::ApiKey => "api_key",
+            Self::Jwt => "jwt",
+            Self::Header => "header",
         }
     }
 }
@@ -71,17 +89,88 @@ pub fn principal(house: &House, request: &HttpRequest) -> Result<Principal, Refu
     let headers = request.headers();
     let session = credential(headers, "x-session-guid")?;
     let api_key = credential(headers, "x-api-key")?;
-    let token = headers.contains_key(AUTHORIZATION);
-    if token && (session.is_some() || api_key.is_some()) {
+    let token = bearer(headers)?;
+    if token.is_some() && (session.is_some() || api_key.is_some()) {
         return Err(invalid(Denial::CredentialsMixed).into());
     }
     match (session, api_key) {
         // A session beats a key (contract, section 7).
         (Some(guid), _) => person(house, guid),
         (None, Some(api_key)) => account(house, api_key),
-        (None, None) if token => Err(invalid(Denial::TokenNotTaken).into()),
-        (None, None) => Err(invalid(Denial::CredentialMissing).into()),
+        (None, None) => match token {
+            Some(token) => bearer_of(house, token),
+            None if house.header_identity => told(house, request),
+            None => Err(invalid(Denial::CredentialMissing).into()),
+        },
     }
+}
+
+/// The token of a request: at most one, and readable.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Rejection> {
+    let mut values = headers.get_all(AUTHORIZATION);
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(invalid(Denial::CredentialTwice));
+    }
+    let text = value.to_str().ok();
+    let scheme = text.and_then(|text| text.split_at_checked(BEARER.len()));
+    match scheme {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(BEARER) => Ok(Some(token.trim())),
+        Some(_) | None => Err(invalid(Denial::CredentialMalformed)),
+    }
+}
+
+fn bearer_of(house: &House, token: &str) -> Result<Principal, Refusal> {
+    let verifier = house.tokens.as_ref();
+    let verifier = verifier.ok_or_else(|| invalid(Denial::TokenNotTaken))?;
+    let bearer = verifier
+        .verify(token)
+        .map_err(|denied| invalid(denied.denial()))?;
+    Ok(Principal {
+        fingerprint: fingerprint(&house.signer, "tf", &bearer.subject),
+        user_id: bearer.subject,
+        mode: Mode::Jwt,
+        bound: Some(Bound {
+            org: bearer.org.as_str().to_owned(),
+            role: Role::parse(&bearer.role),
+            role_name: bearer.role,
+        }),
+        session_hash: None,
+        expires_at: Some(bearer.expires_at),
+    })
+}
+
+/// Whoever the headers say, when the request comes from this machine and was not passed on by another.
+fn told(house: &House, request: &HttpRequest) -> Result<Principal, Refusal> {
+    let headers = request.headers();
+    let passed_on = FORWARDING.iter().any(|name| headers.contains_key(*name));
+    let local = request
+        .peer_addr()
+        .is_some_and(|peer| peer.ip().is_loopback());
+    if passed_on || !local {
+        return Err(invalid(Denial::HeadersForwarded).into());
+    }
+    let named = |name| credential(headers, name);
+    let (Some(user), Some(tenant), Some(role)) =
+        (named("x-user")?, named("x-tenant")?, named("x-role")?)
+    else {
+        return Err(invalid(Denial::CredentialMissing).into());
+    };
+    let org = OrgCode::parse(tenant).map_err(|_| invalid(Denial::HeadersMalformed))?;
+    Ok(Principal {
+        user_id: user.to_owned(),
+        fingerprint: fingerprint(&house.signer, "hf", user),
+        mode: Mode::Header,
+        bound: Some(Bound {
+            org: org.as_str().to_owned(),
+            role: Role::parse(role),
+            role_name: role.to_owned(),
+        }),
+        session_hash: None,
+        expires_at: None,
+    })
 }
 
 fn person(house: &House, guid: &str) -> Result<Principal, Refusal> {
@@ -207,7 +296,7 @@ fn stranger(denial: Denial) -> Rejection {
 pub fn invalid(denial: Denial) -> Rejection {
     Rejection::new(
         ErrorTag::InvalidSession,
-        "A valid credential is needed; send your session in the x-session-guid header.",
+        "A valid credential is needed: a session in x-session-guid, a key in x-api-key, or a token as Authorization: Bearer.",
     )
     .denied(denial)
 }

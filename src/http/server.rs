@@ -26,6 +26,7 @@ use crate::domain::rejection::Denial;
 use crate::domain::{ErrorTag, Rejection};
 use crate::journal::Journal;
 use crate::projections::Store;
+use crate::token::Verifier;
 
 /// What the record routes need to know of the settings.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +45,10 @@ pub struct House {
     pub book: Arc<AddressBook>,
     /// Who is who.
     pub directory: Arc<Directory>,
+    /// What checks tokens, when any are taken.
+    pub tokens: Option<Arc<Verifier>>,
+    /// Callers are whom they say, on a developer's own machine.
+    pub header_identity: bool,
     /// What operators do.
     pub operations: Arc<Operations>,
     /// The truth.
@@ -62,6 +67,17 @@ pub struct House {
     pub development: bool,
     /// Settings of the record routes.
     pub mrs: MrsSettings,
+}
+
+impl House {
+    /// How callers are known, beside sessions and keys, which always count.
+    pub fn auth_mode(&self) -> &'static str {
+        match (self.header_identity, &self.tokens) {
+            (true, _) => "header",
+            (false, Some(_)) => "jwt",
+            (false, None) => "session",
+        }
+    }
 }
 
 /// Limits of the listener.

@@ -78,7 +78,7 @@ pub fn health(door: &Door) -> Result<Reply, Refusal> {
     let mut reply = Reply::of(&HealthAnswer {
         ok: true,
         version: env!("CARGO_PKG_VERSION"),
-        auth_mode: "session",
+        auth_mode: door.house().map_or("session", |house| house.auth_mode()),
         maintenance: door
             .house()
             .is_some_and(|house| house.operations.watch().active().is_some()),

@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::domain::rejection::Denial;
 use crate::domain::{OrgCode, Timestamp};
 use claims::Checks;
 use fetch::KeyUrl;
@@ -87,27 +88,32 @@ pub enum Denied {
 }
 
 impl Denied {
+    /// The reason as receipts and counters name it.
+    pub fn denial(self) -> Denial {
+        match self {
+            Self::TooLong => Denial::TokenTooLong,
+            Self::Malformed => Denial::TokenMalformed,
+            Self::Type => Denial::TokenType,
+            Self::Critical => Denial::TokenCritical,
+            Self::Algorithm => Denial::TokenAlgorithm,
+            Self::KeyUnknown => Denial::TokenKeyUnknown,
+            Self::KeysStale => Denial::TokenKeysStale,
+            Self::Signature => Denial::TokenSignature,
+            Self::Expiry => Denial::TokenExpiry,
+            Self::Expired => Denial::TokenExpired,
+            Self::NotYetValid => Denial::TokenNotYetValid,
+            Self::IssuedInFuture => Denial::TokenIssuedInFuture,
+            Self::Issuer => Denial::TokenIssuer,
+            Self::Audience => Denial::TokenAudience,
+            Self::Subject => Denial::TokenSubject,
+            Self::Org => Denial::TokenOrg,
+            Self::Role => Denial::TokenRole,
+        }
+    }
+
     /// The machine-readable reason.
     pub fn code(self) -> &'static str {
-        match self {
-            Self::TooLong => "token-too-long",
-            Self::Malformed => "token-malformed",
-            Self::Type => "token-type",
-            Self::Critical => "token-critical",
-            Self::Algorithm => "token-algorithm",
-            Self::KeyUnknown => "token-key-unknown",
-            Self::KeysStale => "token-keys-stale",
-            Self::Signature => "token-signature",
-            Self::Expiry => "token-expiry",
-            Self::Expired => "token-expired",
-            Self::NotYetValid => "token-not-yet-valid",
-            Self::IssuedInFuture => "token-issued-in-future",
-            Self::Issuer => "token-issuer",
-            Self::Audience => "token-audience",
-            Self::Subject => "token-subject",
-            Self::Org => "token-org",
-            Self::Role => "token-role",
-        }
+        self.denial().as_strs().1
     }
 }
 

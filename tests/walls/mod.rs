@@ -42,6 +42,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "journal",
             "projections",
             "report",
+            "token",
         ],
     ),
     ("client/", &[]),
