@@ -164,7 +164,11 @@ fn newcomers_come_to_a_program_that_stores_records_and_nothing_keeps_their_secre
     let get = "g3n mrs get --orgcode ACME --container notes --record-id n-1";
     let got = town.run(get, &[("G3N_API_KEY", &key)]);
     assert_eq!((got.code, got.text().trim_end()), (0, r#"{"a":1}"#));
-    let me = town.run("g3n whoami", &[("G3N_API_KEY", &key)]).data();
+    let me = town.run("g3n whoami", &[("G3N_API_KEY", &key)]);
+    let stats = &me.json()["stats"];
+    assert!(stats["session_fingerprint"].is_null(), "{stats}");
+    assert!(text(stats, "api_key_fingerprint").starts_with("kf_"));
+    let me = me.data();
     assert_eq!(
         (&me["user_id"], &me["role"], &me["auth_mode"]),
         (&json!(account), &json!("mrs_writer"), &json!("api_key"))
