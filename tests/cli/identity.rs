@@ -262,7 +262,7 @@ fn a_key_does_what_its_role_says_for_as_long_as_it_counts() {
 fn sessions_are_seen_and_ended_one_by_one_or_all_at_once() {
     let town = Town::open();
     let (first, second) = (town.sign_in("ann"), town.sign_in("ann"));
-    let third = format!("{} --label laptop", sign_in("ann"));
+    let third = format!("{} --label laptop --reason travel", sign_in("ann"));
     let (third, _) = town.made("", &third, "session_guid");
     let over = (4, "invalid-session".to_owned());
     let list = town.by(&third, "g3n usm session-list").data();
@@ -281,15 +281,17 @@ fn sessions_are_seen_and_ended_one_by_one_or_all_at_once() {
         assert_eq!(town.by(&second, line).refusal(), over, "{line}");
         assert_eq!(town.by(&first, line).code, 0, "{line}");
     }
-    town.by(&first, "g3n usm session-close").data();
+    let close = town.by(&first, "g3n usm session-close --actor ann-herself");
+    assert_eq!(close.json()["stats"]["actor"], "ann-herself");
     assert_eq!(town.by(&first, "g3n whoami").refusal(), over);
     let again = town.by(&first, "g3n usm session-close").refusal();
     assert_eq!(again, over);
 
     let fourth = town.sign_in("ann");
     let bob = town.sign_in("bob");
-    let ended = town.by(&third, "g3n usm logout-everywhere").data();
-    assert_eq!(ended["closed"], 2);
+    let ended = town.by(&third, "g3n usm logout-everywhere --actor ann-herself");
+    assert_eq!(ended.json()["stats"]["actor"], "ann-herself");
+    assert_eq!(ended.data()["closed"], 2);
     for session in [&third, &fourth] {
         assert_eq!(town.by(session, "g3n whoami").refusal(), over);
     }

@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::mrs::insert;
 use super::output::{Exit, Printer};
 use super::profile::Profile;
+use super::remarks::RemarkArgs;
 use super::secret::{Places, Secret, secret};
 use super::surroundings::Surroundings;
 use crate::client::{Client, Credential};
@@ -40,13 +41,13 @@ enum Verb {
     #[command(
         after_help = "Examples:\n  g3n usm session-close\n  g3n usm session-close --which-file session.txt"
     )]
-    SessionClose(session::WhichArgs),
+    SessionClose(session::CloseArgs),
     /// List your open sessions.
     #[command(after_help = "Example:\n  g3n usm session-list")]
     SessionList,
     /// End all your sessions, the one you call with too.
-    #[command(after_help = "Example:\n  g3n usm logout-everywhere")]
-    LogoutEverywhere,
+    #[command(after_help = "Example:\n  g3n usm logout-everywhere --reason \"lost laptop\"")]
+    LogoutEverywhere(RemarkArgs),
     /// Make a service account, for a program that is to call (owners).
     #[command(
         after_help = "Example:\n  g3n usm service-account-create --orgcode ACME --label importer"
@@ -117,13 +118,18 @@ pub(super) fn run(
     // Where the secret in the body is all there is to show, no other is sent along.
     let anyone = Client::new(&profile.base_url.value, Credential::None);
     let org = || profile.org("whose service accounts?");
-    let nothing = || Value::Object(Map::new());
     let reply = match &arguments.verb {
         Verb::SessionCreate(arguments) => return arguments.run(&anyone, printer),
-        Verb::SessionValidate(which) => anyone.session_validate(&which.body(profile)?)?,
-        Verb::SessionClose(which) => anyone.session_close(&which.body(profile)?)?,
-        Verb::SessionList => client.session_list(&nothing())?,
-        Verb::LogoutEverywhere => client.logout_everywhere(&nothing())?,
+        Verb::SessionValidate(which) => {
+            anyone.session_validate(&Value::Object(which.body(profile)?))?
+        }
+        Verb::SessionClose(arguments) => {
+            anyone.session_close(&Value::Object(arguments.body(profile)?))?
+        }
+        Verb::SessionList => client.session_list(&Value::Object(Map::new()))?,
+        Verb::LogoutEverywhere(remarks) => {
+            client.logout_everywhere(&Value::Object(remarks.sign(Map::new())))?
+        }
         Verb::ServiceAccountCreate(arguments) => return arguments.run(&client, org()?, printer),
         Verb::ServiceAccountList(page) => client.service_account_list(&page.body(org()?))?,
         Verb::ServiceAccountStatus(arguments) => {

@@ -1,7 +1,7 @@
 //! `g3n usm session-create`, `session-validate` and `session-close`.
 
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::SubjectArgs;
 use crate::cli::bare::BareArgs;
@@ -10,6 +10,7 @@ use crate::cli::mrs::insert;
 use crate::cli::output::{Exit, Printer};
 use crate::cli::passcode::PasscodeArgs;
 use crate::cli::profile::Profile;
+use crate::cli::remarks::RemarkArgs;
 use crate::cli::surroundings::Surroundings;
 use crate::client::{Client, Reply};
 
@@ -28,6 +29,8 @@ pub(super) struct CreateArgs {
     #[arg(long)]
     label: Option<String>,
     #[command(flatten)]
+    remarks: RemarkArgs,
+    #[command(flatten)]
     bare: BareArgs,
 }
 
@@ -36,6 +39,15 @@ pub(super) struct CreateArgs {
 pub(super) struct WhichArgs {
     #[command(flatten)]
     subject: SubjectArgs,
+}
+
+/// A session to end.
+#[derive(Args, Debug)]
+pub(super) struct CloseArgs {
+    #[command(flatten)]
+    which: WhichArgs,
+    #[command(flatten)]
+    remarks: RemarkArgs,
 }
 
 impl CreateArgs {
@@ -55,22 +67,31 @@ impl CreateArgs {
         insert(&mut body, "email", Some(self.email.as_str()));
         insert(&mut body, "passcode", Some(passcode.reveal()));
         insert(&mut body, "session_label", self.label.as_deref());
-        Ok(Value::Object(body))
+        Ok(Value::Object(self.remarks.sign(body)))
     }
 }
 
 impl WhichArgs {
-    pub(super) fn body(&self, profile: &Profile) -> Result<Value, Failure> {
+    pub(super) fn body(&self, profile: &Profile) -> Result<Map<String, Value>, Failure> {
         let own = profile.session();
         let mut surroundings = Surroundings::of_process();
         let session = self.subject.find("session", own, HOW, &mut surroundings)?;
-        Ok(json!({"session_guid": session.reveal()}))
+        let mut body = Map::new();
+        insert(&mut body, "session_guid", Some(session.reveal()));
+        Ok(body)
+    }
+}
+
+impl CloseArgs {
+    pub(super) fn body(&self, profile: &Profile) -> Result<Map<String, Value>, Failure> {
+        Ok(self.remarks.sign(self.which.body(profile)?))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use serde_json::json;
 
     use super::*;
     use crate::cli::secret::Secret;
@@ -89,8 +110,8 @@ mod tests {
                 json!({"email": "ann@example.com", "passcode": "P"}),
             ),
             (
-                "create --email ann@example.com --label laptop",
-                json!({"email": "ann@example.com", "passcode": "P", "session_label": "laptop"}),
+                "create --email ann@example.com --label laptop --actor cron",
+                json!({"email": "ann@example.com", "passcode": "P", "session_label": "laptop", "actor": "cron"}),
             ),
         ] {
             let words = std::iter::once("usm").chain(line.split(' '));
