@@ -39,7 +39,7 @@ pub struct Connection {
     /// Service account's key to call with; a session given in the same place beats it [env: G3N_API_KEY]
     #[arg(long, global = true, value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]
     pub api_key: Option<String>,
-    /// Whose records [env: G3N_ORGCODE]
+    /// Which org [env: G3N_ORGCODE]
     #[arg(long, global = true, value_name = "ORG", value_parser = NonEmptyStringValueParser::new())]
     pub orgcode: Option<String>,
     /// How to print [default: table on a terminal, json otherwise]

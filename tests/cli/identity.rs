@@ -292,6 +292,9 @@ fn sessions_are_seen_and_ended_one_by_one_or_all_at_once() {
     let ended = town.by(&third, "g3n usm logout-everywhere --actor ann-herself");
     assert_eq!(ended.json()["stats"]["actor"], "ann-herself");
     assert_eq!(ended.data()["closed"], 2);
+    let history = "g3n journal export --data-dir data | grep user.sessions_closed";
+    let history = town.run(history, &[]).text();
+    assert!(history.contains(r#""actor":"ann-herself""#), "{history}");
     for session in [&third, &fourth] {
         assert_eq!(town.by(session, "g3n whoami").refusal(), over);
     }
