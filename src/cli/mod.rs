@@ -1,21 +1,29 @@
 //! The command line: parses it, runs one verb, and says how it went.
 
+mod bare;
 mod choice;
 pub mod failure;
 pub mod get;
 pub mod journal;
 pub mod mrs;
+pub mod ofm;
 pub mod operator;
 pub mod ops;
 pub mod output;
 mod pack;
+mod passcode;
 pub mod profile;
 mod profile_file;
 pub mod put;
+mod remarks;
+mod secret;
 pub mod serve;
 pub mod shell;
+mod surroundings;
 mod table;
 pub mod token;
+pub mod uas;
+pub mod usm;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -52,6 +60,15 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// Work with records.
     Mrs(Box<mrs::MrsArgs>),
+    /// Sign in, and make keys for programs.
+    Usm(Box<usm::UsmArgs>),
+    /// Orgs, and who belongs to them.
+    Ofm(Box<ofm::OfmArgs>),
+    /// Users.
+    Uas(Box<uas::UasArgs>),
+    /// Ask who you are to the service.
+    #[command(after_help = "Examples:\n  g3n whoami\n  g3n whoami --api-key g3nk_1")]
+    Whoami,
     /// Maintenance windows and vacuum (operators).
     Ops(Box<ops::OpsArgs>),
     /// Read the history, beside a running server or without one.
@@ -127,6 +144,14 @@ impl Command {
             Self::Journal(arguments) => Ok(journal::run(arguments, printer)),
             Self::Token(arguments) => token::run(arguments, connection.output, printer),
             Self::Mrs(arguments) => mrs::run(arguments, &load()?, printer),
+            Self::Usm(arguments) => usm::run(arguments, &load()?, printer),
+            Self::Ofm(arguments) => ofm::run(arguments, &load()?, printer),
+            Self::Uas(arguments) => uas::run(arguments, &load()?, printer),
+            Self::Whoami => {
+                let profile = load()?;
+                let client = Client::new(&profile.base_url.value, profile.credential());
+                Ok(printer.reply(&client.whoami(&[])?))
+            }
             Self::Ops(arguments) => ops::run(arguments, &load()?, printer),
             Self::Health(arguments) => {
                 let client = Client::new(&load()?.base_url.value, Credential::None);

@@ -299,13 +299,7 @@ pub(super) fn present_revision(
 /// # Errors
 /// A usage failure when nobody said.
 pub(super) fn orgcode(profile: &Profile) -> Result<&str, Failure> {
-    match &profile.orgcode {
-        Some(orgcode) => Ok(&orgcode.value),
-        None => Err(Failure::Usage(
-            "whose records? Give --orgcode, set G3N_ORGCODE, or use a profile that has an orgcode"
-                .to_owned(),
-        )),
-    }
+    profile.org("whose records?")
 }
 
 /// Adds a member to a body, if there is a value.

@@ -1,4 +1,5 @@
-//! `g3n mrs reconcile`, `tag-scrub` and `cleanup`: upkeep of a container, at the operators' address.
+//! `g3n mrs reconcile`, `tag-scrub` and `cleanup`: upkeep of a container, at the operators' address; and how a function
+//! there is called.
 
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
@@ -86,7 +87,12 @@ impl PageArgs {
     }
 }
 
-fn invoke(profile: &Profile, function: &str, body: Map<String, Value>) -> Result<Reply, Failure> {
+/// Calls an operator function.
+pub(super) fn invoke(
+    profile: &Profile,
+    function: &str,
+    body: Map<String, Value>,
+) -> Result<Reply, Failure> {
     let client = Client::new(&profile.operator_url.value, profile.operator());
     Ok(client.invoke(function, &Value::Object(body))?)
 }

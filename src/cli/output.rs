@@ -44,7 +44,12 @@ impl Exit {
     pub fn of(reply: &Reply) -> Self {
         match (reply.status, reply.tag()) {
             _ if reply.is_success() => Self::Success,
-            (401, _) | (403, Some("not-authorized" | "secret-code-mismatch")) => Self::Credentials,
+            (401, _) => Self::Credentials,
+            // The other 403s are about the org or the url, whoever calls.
+            (
+                403,
+                Some("not-authorized" | "not-owner" | "user-not-verified" | "secret-code-mismatch"),
+            ) => Self::Credentials,
             (404, _) => Self::NotFound,
             (409 | 428, _) => Self::Conflict,
             (503, Some("maintenance-mode")) => Self::Maintenance,
@@ -209,9 +214,14 @@ mod tests {
         for (status, tag, code) in [
             (400, "invalid-tag", 1),
             (401, "invalid-session", 4),
+            (401, "invalid-passcode", 4),
             (403, "not-authorized", 4),
+            (403, "not-owner", 4),
+            (403, "user-not-verified", 4),
             (403, "secret-code-mismatch", 4),
             (403, "org-write-blocked", 1),
+            (403, "org-read-blocked", 1),
+            (403, "expired-url", 1),
             (404, "not-found", 5),
             (409, "doomed", 6),
             (428, "expected-revision-required", 6),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::output::Output;
 use super::profile_file::{find_file, read_entry};
+use super::secret::Secret;
 use crate::client::Credential;
 
 /// Where a server on this machine serves tenants.
@@ -38,7 +39,7 @@ pub struct Connection {
     /// Service account's key to call with; a session given in the same place beats it [env: G3N_API_KEY]
     #[arg(long, global = true, value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]
     pub api_key: Option<String>,
-    /// Whose records [env: G3N_ORGCODE]
+    /// Which org [env: G3N_ORGCODE]
     #[arg(long, global = true, value_name = "ORG", value_parser = NonEmptyStringValueParser::new())]
     pub orgcode: Option<String>,
     /// How to print [default: table on a terminal, json otherwise]
@@ -155,6 +156,42 @@ impl Profile {
         match &self.operator_token {
             Some(token) => Credential::OperatorToken(token.value.clone()),
             None => Credential::None,
+        }
+    }
+
+    /// The session there is, whether or not it is called with.
+    pub(super) fn session(&self) -> Option<Secret> {
+        Secret::parse(&self.session_guid.as_ref()?.value)
+    }
+
+    /// The service account's key there is, whether or not it is called with.
+    pub(super) fn key(&self) -> Option<Secret> {
+        Secret::parse(&self.api_key.as_ref()?.value)
+    }
+
+    /// The org that is meant.
+    ///
+    /// # Errors
+    /// A usage failure that begins with a question, when nobody said.
+    pub(super) fn org(&self, question: &str) -> Result<&str, Failure> {
+        match &self.orgcode {
+            Some(orgcode) => Ok(&orgcode.value),
+            None => Err(Failure::Usage(format!(
+                "{question} Give --orgcode, set G3N_ORGCODE, or use a profile that has an orgcode"
+            ))),
+        }
+    }
+
+    /// The org that a flag names: some things are said each time, and are no habit of a profile or a shell.
+    ///
+    /// # Errors
+    /// A usage failure that begins with a question, when no flag names one.
+    pub(super) fn named_org(&self, question: &str) -> Result<&str, Failure> {
+        match &self.orgcode {
+            Some(org) if org.origin == Origin::Flag => Ok(&org.value),
+            Some(_) | None => Err(Failure::Usage(format!(
+                "{question} Name the org with --orgcode; a profile's or the environment's is not taken here"
+            ))),
         }
     }
 

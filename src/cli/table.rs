@@ -49,6 +49,39 @@ const OTHER_COLUMNS: &[(&str, &[&str])] = &[
         ],
     ),
     ("text", &["at", "text"]),
+    (
+        "opened_at",
+        &[
+            "session",
+            "session_label",
+            "opened_at",
+            "expires_at",
+            "current",
+        ],
+    ),
+    (
+        "service_account_id",
+        &[
+            "service_account_id",
+            "label",
+            "status",
+            "keys",
+            "created_at",
+        ],
+    ),
+    (
+        "key_id",
+        &[
+            "key_id",
+            "role",
+            "label",
+            "status",
+            "created_at",
+            "revoked_at",
+        ],
+    ),
+    ("user_id", &["user_id", "email", "role"]),
+    ("role", &["orgcode", "role"]),
 ];
 /// Members that are content, or the way to it, and no facts about a record.
 const HIDDEN: &[&str] = &["content", "download", "upload", "content_token"];
@@ -56,7 +89,9 @@ const HIDDEN: &[&str] = &["content", "download", "upload", "content_token"];
 /// Members whose parts are told one by one.
 const PARTED: &[&str] = &["maintenance", "progress", "totals"];
 /// Members that are tables of their own.
-const MANY: &[&str] = &["services", "updates", "maintenance.updates"];
+const MANY: &[&str] = &["services", "updates", "maintenance.updates", "orgs"];
+/// Members that are copied whole: each on a line of its own, which no frame cuts.
+const COPIED: &[&str] = &["session_guid", "api_key"];
 
 /// A list as rows, anything else as names and values, with tables of what it holds many of below.
 pub(super) fn answer(data: &Value) -> String {
@@ -68,6 +103,9 @@ pub(super) fn answer(data: &Value) -> String {
             let mut text = draw(&[], facts.rows.into_iter());
             for (name, items) in facts.tables {
                 text.push_str(&format!("\n{name}\n{}", rows(items)));
+            }
+            for (name, value) in facts.copied {
+                text.push_str(&format!("\n{name}\n{value}"));
             }
             text
         }
@@ -107,6 +145,7 @@ fn columns(items: &[Value]) -> Vec<&'static str> {
 struct Facts<'a> {
     rows: Vec<Vec<String>>,
     tables: Vec<(String, &'a [Value])>,
+    copied: Vec<(String, String)>,
 }
 
 impl<'a> Facts<'a> {
@@ -122,6 +161,9 @@ impl<'a> Facts<'a> {
                 }
                 Value::Array(items) if !items.is_empty() && MANY.contains(&name.as_str()) => {
                     self.tables.push((name, items));
+                }
+                Value::String(text) if COPIED.contains(&name.as_str()) => {
+                    self.copied.push((name, clean(text)));
                 }
                 value => self.rows.push(vec![name, cell(value)]),
             }
@@ -241,6 +283,30 @@ mod tests {
             text.contains("maintenance.active") && text.contains("\nmaintenance.updates\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn people_orgs_and_keys_are_told_apart() {
+        let columns = |item: Value| columns(&[item]);
+        let key =
+            json!({"key_id": "k", "role": "mrs_reader", "status": "active", "created_at": "now"});
+        assert_eq!(columns(key), ["key_id", "role", "status", "created_at"]);
+        let member = json!({"user_id": "u", "email": "a@example.com", "role": "owner"});
+        assert_eq!(columns(member), ["user_id", "email", "role"]);
+        let account = json!({"service_account_id": "a", "status": "active", "keys": 0});
+        let shown = ["service_account_id", "status", "keys"];
+        assert_eq!(columns(account), shown);
+        let session = json!({"session": "sh_1", "opened_at": "now", "current": true});
+        assert_eq!(columns(session), ["session", "opened_at", "current"]);
+        let text = answer(&json!({"user_id": "u", "orgs": [{"orgcode": "ACME", "role": "owner"}]}));
+        assert!(text.contains("\norgs\n") && text.contains("ACME"), "{text}");
+    }
+
+    #[test]
+    fn a_new_secret_stands_on_a_line_of_its_own() {
+        let text = answer(&json!({"api_key": "g3nk_1", "key_id": "k"}));
+        assert!(text.ends_with("\napi_key\ng3nk_1"), "{text}");
+        assert_eq!(text.matches("g3nk_1").count(), 1);
     }
 
     #[test]

@@ -3,10 +3,13 @@
 #[macro_use]
 mod routes;
 mod mrs;
+mod ofm;
 mod ops;
 mod reply;
 mod transfer;
+mod uas;
 mod unix;
+mod usm;
 
 use std::fmt;
 use std::time::Duration;

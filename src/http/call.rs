@@ -38,7 +38,7 @@ pub struct Trace {
     pub cccode: Option<String>,
     /// Who the caller says is acting.
     pub actor: Option<String>,
-    /// Names the session without revealing it.
+    /// Names the session or the key without revealing it.
     pub session_fingerprint: Option<String>,
     since: Stopwatch,
     clock: Clock,
@@ -98,6 +98,8 @@ impl Trace {
 
     /// Ends an envelope with `build` and `stats`.
     pub fn finish(&self, body: &mut Vec<u8>, bytes_out: usize) {
+        let fingerprint = self.session_fingerprint.as_deref();
+        let is_key = |print: &&str| print.starts_with(identity::KEY_FINGERPRINT);
         let stats = Stats {
             call: &self.call,
             service: self.service,
@@ -109,7 +111,8 @@ impl Trace {
             orgcode: self.orgcode.as_deref(),
             cccode: self.cccode.as_deref(),
             actor: self.actor.as_deref(),
-            session_fingerprint: self.session_fingerprint.as_deref(),
+            session_fingerprint: fingerprint.filter(|print| !is_key(print)),
+            api_key_fingerprint: fingerprint.filter(is_key),
             build: &self.build,
         };
         body.extend_from_slice(b",\"build\":");

@@ -73,6 +73,9 @@ pub struct Stats<'a> {
     /// Names the session without revealing it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_fingerprint: Option<&'a str>,
+    /// Names the key without revealing it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key_fingerprint: Option<&'a str>,
     /// The same as the envelope's `build`.
     #[schema(inline)]
     pub build: &'a Build,

@@ -13,6 +13,8 @@ use crate::projections::identity;
 
 /// Purpose of the keyed hash that names a credential in answers and logs.
 const FINGERPRINT: &str = "session-fingerprint";
+/// What the name of a key begins with, and that of no session.
+pub const KEY_FINGERPRINT: &str = "kf";
 /// Longest session guid or key looked at.
 const SECRET_CHARS_MAX: usize = 128;
 
@@ -194,7 +196,7 @@ fn account(house: &House, api_key: &str) -> Result<Principal, Refusal> {
     let key = found.ok_or_else(|| invalid(Denial::KeyUnknown))?;
     Ok(Principal {
         user_id: key.account_id,
-        fingerprint: fingerprint(&house.signer, "kf", api_key),
+        fingerprint: fingerprint(&house.signer, KEY_FINGERPRINT, api_key),
         mode: Mode::ApiKey,
         bound: Some(Bound {
             org: key.org,

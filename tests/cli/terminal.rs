@@ -1,4 +1,4 @@
-//! What a person at a terminal is asked before data is destroyed, and what is shown of what they type.
+//! What a person at a terminal is asked before data is destroyed, what is shown of what they type, and what they are told.
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -199,4 +199,54 @@ fn a_person_who_watches_sees_how_long_it_can_be_cancelled() {
     let (code, screen) = terminal.end();
     assert_eq!(code, Some(0), "{screen}");
     assert!(screen.contains("cancelled"), "{screen}");
+}
+
+#[test]
+fn a_new_passcode_is_typed_twice_and_a_session_is_said_to_be_shown_once() {
+    let house = House::open(&[]);
+    let passcode = "canary of a passcode";
+    let ask = |line: &str, questions: &[&str]| {
+        let mut terminal = Terminal::run(&house, line, &[]);
+        for question in questions {
+            terminal.shows(question);
+            terminal.hides();
+            terminal.types(&format!("{passcode}\n"));
+        }
+        let (code, screen) = terminal.end();
+        assert_eq!(code, Some(0), "{screen}");
+        assert!(!screen.contains(passcode), "{screen}");
+        screen
+    };
+    let create = "g3n uas user-create --email ann@example.com";
+    let screen = ask(create, &["New passcode: ", "The same again: "]);
+    assert!(screen.contains("ann@example.com"), "{screen}");
+    let sign_in = "g3n usm session-create --email ann@example.com";
+    let screen = ask(sign_in, &["Passcode: "]);
+    let once = "The session guid is shown this once";
+    assert!(
+        screen.contains("session_guid") && screen.contains(once),
+        "{screen}"
+    );
+    let line = format!("GUID=$({sign_in} --bare); g3n whoami --session-guid $GUID");
+    let screen = ask(&line, &["Passcode: "]);
+    assert!(
+        screen.contains("auth_mode") && !screen.contains(once),
+        "{screen}"
+    );
+}
+
+#[test]
+fn a_person_is_asked_before_an_org_is_gone_for_good() {
+    let house = House::open(&[]);
+    let doom = "g3n ofm org-status-set --orgcode DEMO --status doomed";
+    let mut terminal = Terminal::run(&house, doom, &[]);
+    terminal.shows("the org DEMO at ");
+    terminal.shows(QUESTION);
+    terminal.types("no\n");
+    let (code, screen) = terminal.end();
+    assert!(code == Some(1) && screen.contains("declined"), "{screen}");
+    let org = house.run("g3n ofm org-get", &[]).data();
+    assert_eq!(org["status"], "verified");
+    let (code, screen) = Terminal::run(&house, &format!("{doom} --yes"), &[]).end();
+    assert!(code == Some(0) && !screen.contains("Type yes"), "{screen}");
 }

@@ -1,10 +1,9 @@
 //! `g3n ops`: maintenance windows, vacuum, their audit, and the secret code they need.
 
 mod audit;
+mod code;
 mod maintenance;
-mod secret;
 mod secret_set;
-mod surroundings;
 mod vacuum;
 mod watch;
 
@@ -14,10 +13,11 @@ use serde_json::{Map, Value};
 use crate::cli::failure::Failure;
 use crate::cli::mrs::insert;
 use crate::cli::output::{Exit, Printer};
-use crate::cli::profile::{Origin, Profile};
+use crate::cli::profile::Profile;
+use crate::cli::secret::Secret;
+use crate::cli::surroundings::Surroundings;
 use crate::client::{Client, Credential, Reply};
-use secret::{CodeArgs, Secret};
-use surroundings::Surroundings;
+use code::CodeArgs;
 
 /// Maintenance windows and vacuum, for whoever runs the server.
 #[derive(Args, Debug)]
@@ -144,7 +144,9 @@ pub(super) fn run(
         Verb::MaintenanceList(arguments) => caller().maintenance_list(&arguments.query())?,
         Verb::MaintenanceGet(arguments) => caller().maintenance_get(&arguments.query())?,
         Verb::VacuumAll(arguments) => arguments.run(&operator)?,
-        Verb::VacuumOrg(arguments) => arguments.run_org(&operator, named_org(profile)?)?,
+        Verb::VacuumOrg(arguments) => {
+            arguments.run_org(&operator, profile.named_org("whose data?")?)?
+        }
         Verb::VacuumCancel(arguments) => arguments.run(&operator)?,
         Verb::VacuumStatus(arguments) => return arguments.run(&operator, printer),
         Verb::Audit(arguments) => operator.invoke("ops_audit", arguments.body())?,
@@ -196,17 +198,6 @@ impl ChangeArgs {
         let mut body = self.authority.sign(code, body);
         insert(&mut body, "reason", self.reason.as_deref());
         body
-    }
-}
-
-/// The org that a flag names: what is destroyed is said each time, and is no habit of a profile or a shell.
-fn named_org(profile: &Profile) -> Result<&str, Failure> {
-    match &profile.orgcode {
-        Some(org) if org.origin == Origin::Flag => Ok(&org.value),
-        Some(_) | None => Err(Failure::Usage(
-            "whose data? Name the org with --orgcode; a profile's or the environment's is not taken here"
-                .to_owned(),
-        )),
     }
 }
 

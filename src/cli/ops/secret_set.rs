@@ -6,10 +6,11 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::Operator;
-use super::secret::{CodeArgs, HEADING, HOW, Places, Secret, secret};
-use super::surroundings::Surroundings;
+use super::code::{CodeArgs, HEADING, HOW};
 use crate::cli::failure::Failure;
 use crate::cli::mrs::insert;
+use crate::cli::secret::{Places, Secret, secret};
+use crate::cli::surroundings::Surroundings;
 use crate::client::Reply;
 
 /// How to give the new code where nobody can be asked for it.
@@ -85,9 +86,10 @@ impl SecretSetArgs {
 impl NewCodeArgs {
     fn places(&self) -> Places<'_> {
         Places {
+            what: "secret code",
             flag: self.new_secret_code.as_ref(),
             file: self.new_secret_code_file.as_deref(),
-            variable: "G3N_NEW_SECRET_CODE",
+            variable: Some("G3N_NEW_SECRET_CODE"),
         }
     }
 }

@@ -4,11 +4,11 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Map, Value};
 
-use super::surroundings::Surroundings;
 use super::{Authority, ChangeArgs, Operator, watch};
 use crate::cli::failure::Failure;
 use crate::cli::mrs::insert;
 use crate::cli::output::{Exit, Printer};
+use crate::cli::surroundings::Surroundings;
 use crate::client::Reply;
 
 /// Who destroys something, why, and whether really.

@@ -16,19 +16,76 @@ use crate::http::server::House;
 use crate::journal::{Remarks, Source};
 use crate::projections::identity as known;
 
-/// Who signs in.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SignIn {
-    /// The e-mail address.
-    #[schema(value_type = String, required = true)]
-    email: Option<String>,
-    /// The passcode.
-    #[schema(value_type = String, required = true)]
-    passcode: Option<String>,
-    /// What to call the session.
-    #[schema(max_length = 80)]
-    session_label: Option<String>,
+/// Declares a request about one's own sessions: its own fields, and those every change accepts.
+macro_rules! own_request {
+    ($(#[$meta:meta])* pub(crate) struct $name:ident { $($fields:tt)* }) => {
+        $(#[$meta])*
+        #[derive(Deserialize, ToSchema)]
+        #[serde(deny_unknown_fields)]
+        pub(crate) struct $name {
+            /// Who is acting, in the caller's words.
+            #[schema(max_length = 256)]
+            actor: Option<String>,
+            /// Why, in the caller's words.
+            #[schema(max_length = 256)]
+            reason: Option<String>,
+            /// Why, as a code of the caller's.
+            #[schema(max_length = 256)]
+            reason_code: Option<String>,
+            /// What ties it to the caller's other work.
+            #[schema(max_length = 256)]
+            correlation_id: Option<String>,
+            $($fields)*
+        }
+
+        impl $name {
+            /// Somebody who asks, with what the caller remarks, checked and noted.
+            fn caller(&self, call: &mut Call<'_>, by: &str) -> Result<Caller, Refusal> {
+                let remarks = input::remarks(Remarks {
+                    actor: self.actor.clone(),
+                    reason: self.reason.clone(),
+                    reason_code: self.reason_code.clone(),
+                    correlation_id: self.correlation_id.clone(),
+                })?;
+                call.note_remarks(&remarks);
+                Ok(Caller {
+                    by: by.to_owned(),
+                    request_id: call.trace.request_id.clone(),
+                    source: Source::Gateway,
+                    remarks,
+                })
+            }
+        }
+    };
+}
+
+own_request! {
+    /// Who signs in.
+    pub(crate) struct SignIn {
+        /// The e-mail address.
+        #[schema(value_type = String, required = true)]
+        email: Option<String>,
+        /// The passcode.
+        #[schema(value_type = String, required = true)]
+        passcode: Option<String>,
+        /// What to call the session.
+        #[schema(max_length = 80)]
+        session_label: Option<String>,
+    }
+}
+
+own_request! {
+    /// A session to end.
+    pub(crate) struct EndedSession {
+        /// The session's guid.
+        #[schema(value_type = String, required = true)]
+        session_guid: Option<String>,
+    }
+}
+
+own_request! {
+    /// Why all sessions end.
+    pub(crate) struct AllSessions {}
 }
 
 /// Which session.
@@ -109,12 +166,7 @@ pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
     let email = required(request.email.as_deref(), "email")?;
     let passcode = required(request.passcode.as_deref(), "passcode")?;
     let session_label = label("session_label", request.session_label.as_deref())?;
-    let caller = Caller {
-        by: "nobody".to_owned(),
-        request_id: call.trace.request_id.clone(),
-        source: Source::Gateway,
-        remarks: Remarks::default(),
-    };
+    let caller = request.caller(call, "nobody")?;
     let signed_in = house
         .directory
         .sign_in(email, passcode, session_label, &caller)
@@ -133,7 +185,8 @@ pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
 #[utoipa::path(post, path = "/usm/session/validate", tag = "usm", request_body = WhichSession,
     responses((status = 200, description = "It is.", body = inline(crate::http::openapi::Good<ValidAnswer>))))]
 pub async fn validate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let (_, session) = named(house, call)?;
+    let request: WhichSession = input::json(&call.body)?;
+    let (_, session) = open(house, request.session_guid.as_deref())?;
     Reply::of(&ValidAnswer {
         valid: true,
         user_id: session.user_id,
@@ -142,11 +195,12 @@ pub async fn validate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
 }
 
 /// End a session.
-#[utoipa::path(post, path = "/usm/session/close", tag = "usm", request_body = WhichSession,
+#[utoipa::path(post, path = "/usm/session/close", tag = "usm", request_body = EndedSession,
     responses((status = 200, description = "It is over.", body = inline(crate::http::openapi::Good<ClosedAnswer>))))]
 pub async fn close(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let (session_hash, session) = named(house, call)?;
-    let caller = own(call, &session.user_id);
+    let request: EndedSession = input::json(&call.body)?;
+    let (session_hash, session) = open(house, request.session_guid.as_deref())?;
+    let caller = request.caller(call, &session.user_id)?;
     let close = UserCommand::CloseSession {
         user_id: session.user_id,
         session_hash,
@@ -186,23 +240,21 @@ pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
 }
 
 /// End all your sessions, this one too.
-#[utoipa::path(post, path = "/usm/session/logout_everywhere", tag = "usm", request_body = Nothing,
+#[utoipa::path(post, path = "/usm/session/logout_everywhere", tag = "usm", request_body = AllSessions,
     responses((status = 200, description = "They are over.", body = inline(crate::http::openapi::Good<ClosedAnswer>))))]
 pub async fn logout_everywhere(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let Nothing {} = input::json(&call.body)?;
+    let request: AllSessions = input::json(&call.body)?;
     let user_id = call.caller()?.user_id.clone();
+    let caller = request.caller(call, &user_id)?;
     let open = known::user(&house.store, &user_id)?.sessions.len();
-    let caller = own(call, &user_id);
     let close = UserCommand::CloseSessions { user_id };
     house.directory.user(close, &caller).await?;
     Reply::of(&ClosedAnswer { closed: open })
 }
 
-/// The open session that a body names.
-fn named(house: &House, call: &Call<'_>) -> Result<(String, Session), Refusal> {
-    let request: WhichSession = input::json(&call.body)?;
-    let guid = required(request.session_guid.as_deref(), "session_guid")?;
-    let found = house.directory.session(guid)?;
+/// The open session of a guid.
+fn open(house: &House, guid: Option<&str>) -> Result<(String, Session), Refusal> {
+    let found = house.directory.session(required(guid, "session_guid")?)?;
     let found = found.filter(|(_, session)| !session.development || house.development);
     found.ok_or_else(|| {
         Rejection::new(
@@ -212,13 +264,4 @@ fn named(house: &House, call: &Call<'_>) -> Result<(String, Session), Refusal> {
         .denied(Denial::SessionUnknown)
         .into()
     })
-}
-
-fn own(call: &Call<'_>, user_id: &str) -> Caller {
-    Caller {
-        by: user_id.to_owned(),
-        request_id: call.trace.request_id.clone(),
-        source: Source::Gateway,
-        remarks: Remarks::default(),
-    }
 }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use signal_hook::consts::SIGINT;
 use signal_hook::flag::register_conditional_default;
 
+use super::failure::Failure;
 use super::secret::Secret;
-use crate::cli::failure::Failure;
 
 /// Most bytes read of an answer to a question.
 const ANSWER_BYTES_MAX: u64 = 256;
@@ -57,7 +57,10 @@ impl Surroundings {
             return Err(Failure::Usage(how_else.to_owned()));
         }
         match (self.hidden)(question) {
-            Ok(text) => Secret::parse(&text),
+            Ok(text) => {
+                let nothing = || Failure::Usage("nothing was typed".to_owned());
+                Secret::parse(&text).ok_or_else(nothing)
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(Failure::Declined),
             Err(error) => Err(Failure::Usage(format!(
                 "the terminal cannot be asked: {error}; {how_else}"
@@ -75,6 +78,14 @@ impl Surroundings {
         match first == again {
             true => Ok(first),
             false => Err(Failure::Usage("the two are not the same".to_owned())),
+        }
+    }
+
+    /// Tells a person something that is no part of the answer. A program is told nothing.
+    pub(super) fn note(&mut self, text: &str) {
+        if let Some(screen) = &mut self.screen {
+            // With the terminal gone there is nobody left to tell.
+            let _: io::Result<()> = writeln!(screen, "{text}");
         }
     }
 

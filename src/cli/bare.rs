@@ -1,0 +1,67 @@
+//! What a verb prints that makes something: all of the answer, or only what a shell keeps in a variable.
+
+use clap::Args;
+
+use super::failure::Failure;
+use super::output::{Exit, Output, Printer, print_line};
+use super::surroundings::Surroundings;
+use super::table;
+use crate::client::{Reply, TransportError};
+
+/// How much is printed of what was made.
+#[derive(Args, Debug)]
+pub(super) struct BareArgs {
+    /// Print its guid, key or id and nothing else, for a shell's $(...); errors go to standard error.
+    #[arg(long)]
+    bare: bool,
+}
+
+impl BareArgs {
+    /// Prints an answer, or only one text of it.
+    ///
+    /// # Errors
+    /// Those of what was made, unless they have been told.
+    pub(super) fn tell(
+        &self,
+        printer: &Printer,
+        name: &str,
+        made: Result<Reply, Failure>,
+    ) -> Result<Exit, Failure> {
+        if !self.bare {
+            return Ok(printer.reply(&made?));
+        }
+        // Standard output is for the one text alone.
+        let people = Printer::new(Output::Table);
+        Ok(match made.and_then(|reply| alone(reply, name)) {
+            Ok(text) => print_line(&text).map_or(Exit::Refused, |()| Exit::Success),
+            Err(failure) => people.failure(&failure),
+        })
+    }
+
+    /// The same for an answer with a secret: a person is told that it does not come again.
+    ///
+    /// # Errors
+    /// As [`BareArgs::tell`].
+    pub(super) fn tell_secret(
+        &self,
+        printer: &Printer,
+        name: &str,
+        made: Result<Reply, Failure>,
+    ) -> Result<Exit, Failure> {
+        let exit = self.tell(printer, name, made)?;
+        if exit == Exit::Success && !self.bare {
+            let name = name.replace('_', " ");
+            let text = format!("The {name} is shown this once: keep it now.");
+            Surroundings::of_process().note(&text);
+        }
+        Ok(exit)
+    }
+}
+
+/// One text of a good answer.
+fn alone(reply: Reply, name: &str) -> Result<String, Failure> {
+    let reply = super::failure::granted(reply)?;
+    let text = reply.data()[name].as_str().map(table::clean);
+    let status = reply.status;
+    text.ok_or_else(|| TransportError::NotAnEnvelope { status }.into())
+}

@@ -1,0 +1,281 @@
+//! `g3n ofm`: orgs, and who belongs to them.
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value};
+
+use super::failure::Failure;
+use super::mrs::insert;
+use super::operator::invoke;
+use super::output::{Exit, Printer};
+use super::profile::Profile;
+use super::remarks::RemarkArgs;
+use super::surroundings::Surroundings;
+use super::usm::{PageArgs, about};
+use crate::client::{Client, Reply};
+
+/// What an org can be.
+const STATUSES: [&str; 6] = [
+    "unverified",
+    "verified",
+    "parked",
+    "suspended",
+    "frozen",
+    "doomed",
+];
+/// The status that an org does not leave again.
+const FOR_GOOD: &str = "doomed";
+
+/// Orgs, and who belongs to them.
+#[derive(Args, Debug)]
+pub struct OfmArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Show an org.
+    #[command(after_help = "Example:\n  g3n ofm org-get --orgcode ACME")]
+    OrgGet,
+    /// Set an org aside: it is read, and takes no changes (owners).
+    #[command(after_help = "Example:\n  g3n ofm org-park --orgcode ACME --reason holidays")]
+    OrgPark(RemarkArgs),
+    /// Take a parked org up again (owners).
+    #[command(after_help = "Example:\n  g3n ofm org-unpark --orgcode ACME")]
+    OrgUnpark(RemarkArgs),
+    /// Have a user join an org, or give a member another role (owners).
+    #[command(
+        after_help = "Examples:\n  g3n ofm member-add --orgcode ACME --email bob@example.com\n  g3n ofm member-add --orgcode ACME --email bob@example.com --role owner"
+    )]
+    MemberAdd(AddArgs),
+    /// Have a user leave an org (owners).
+    #[command(
+        after_help = "Example:\n  g3n ofm member-remove --orgcode ACME --email bob@example.com"
+    )]
+    MemberRemove(RemoveArgs),
+    /// List an org's owners and members, one page at a time.
+    #[command(after_help = "Example:\n  g3n ofm member-list --orgcode ACME --limit 5")]
+    MemberList(PageArgs),
+    /// Find a member by e-mail address or id; exit 5 when there is none.
+    #[command(
+        after_help = "Example:\n  g3n ofm member-resolve --orgcode ACME --email bob@example.com"
+    )]
+    MemberResolve(MemberArgs),
+    /// Make an org with its first owner (operators).
+    #[command(
+        after_help = "Example:\n  g3n ofm org-create --orgcode ACME --owner-email ann@example.com"
+    )]
+    OrgCreate(CreateArgs),
+    /// Give an org another status (operators).
+    ///
+    /// Only a verified org takes changes; a frozen one is not read either; a doomed one stays doomed.
+    #[command(
+        after_help = "Example:\n  g3n ofm org-status-set --orgcode ACME --status frozen --reason \"unpaid\""
+    )]
+    OrgStatusSet(StatusArgs),
+}
+
+/// Which user.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct MemberArgs {
+    /// The user, by id.
+    #[arg(long, value_name = "ID")]
+    user_id: Option<String>,
+    /// The user, by e-mail address.
+    #[arg(long)]
+    email: Option<String>,
+}
+
+/// A user to join.
+#[derive(Args, Debug)]
+struct AddArgs {
+    #[command(flatten)]
+    member: MemberArgs,
+    /// What the user may do; member by default.
+    #[arg(long, value_parser = ["owner", "member"])]
+    role: Option<String>,
+    #[command(flatten)]
+    remarks: RemarkArgs,
+}
+
+/// A member to leave.
+#[derive(Args, Debug)]
+struct RemoveArgs {
+    #[command(flatten)]
+    member: MemberArgs,
+    #[command(flatten)]
+    remarks: RemarkArgs,
+}
+
+/// The first owner.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct OwnerArgs {
+    /// Its first owner, by e-mail address.
+    #[arg(long, value_name = "EMAIL")]
+    owner_email: Option<String>,
+    /// Its first owner, by id.
+    #[arg(long, value_name = "ID")]
+    owner_user_id: Option<String>,
+}
+
+/// An org to make. Its code is the connection's.
+#[derive(Args, Debug)]
+struct CreateArgs {
+    #[command(flatten)]
+    owner: OwnerArgs,
+    /// Its first status; verified by default.
+    #[arg(long, value_parser = STATUSES)]
+    status: Option<String>,
+    #[command(flatten)]
+    remarks: RemarkArgs,
+}
+
+/// An org's new status.
+#[derive(Args, Debug)]
+struct StatusArgs {
+    /// The new status.
+    #[arg(long, value_parser = STATUSES)]
+    status: String,
+    #[command(flatten)]
+    remarks: RemarkArgs,
+    /// Ask nothing, not even on a terminal.
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Runs one verb.
+///
+/// # Errors
+/// Whatever keeps it from being done.
+pub(super) fn run(
+    arguments: &OfmArgs,
+    profile: &Profile,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    let client = Client::new(&profile.base_url.value, profile.credential());
+    let org = || profile.org("which org?").map(about);
+    let reply = match &arguments.verb {
+        Verb::OrgGet => client.org_get(&Value::Object(org()?))?,
+        Verb::OrgPark(remarks) => client.org_park(&Value::Object(remarks.sign(org()?)))?,
+        Verb::OrgUnpark(remarks) => client.org_unpark(&Value::Object(remarks.sign(org()?)))?,
+        Verb::MemberAdd(arguments) => client.member_add(&arguments.body(org()?))?,
+        Verb::MemberRemove(arguments) => client.member_remove(&arguments.body(org()?))?,
+        Verb::MemberList(page) => client.member_list(&page.body(profile.org("which org?")?))?,
+        Verb::MemberResolve(member) => client.member_resolve(&Value::Object(member.add(org()?)))?,
+        Verb::OrgCreate(arguments) => {
+            let body = arguments.body(about(profile.named_org("which org?")?));
+            invoke(profile, "ofm_org_create", body)?
+        }
+        Verb::OrgStatusSet(arguments) => arguments.run(profile)?,
+    };
+    Ok(printer.reply(&reply))
+}
+
+impl MemberArgs {
+    fn add(&self, mut body: Map<String, Value>) -> Map<String, Value> {
+        insert(&mut body, "user_id", self.user_id.as_deref());
+        insert(&mut body, "email", self.email.as_deref());
+        body
+    }
+}
+
+impl AddArgs {
+    fn body(&self, body: Map<String, Value>) -> Value {
+        let mut body = self.member.add(body);
+        insert(&mut body, "role", self.role.as_deref());
+        Value::Object(self.remarks.sign(body))
+    }
+}
+
+impl RemoveArgs {
+    fn body(&self, body: Map<String, Value>) -> Value {
+        Value::Object(self.remarks.sign(self.member.add(body)))
+    }
+}
+
+impl CreateArgs {
+    fn body(&self, mut body: Map<String, Value>) -> Map<String, Value> {
+        let owner = &self.owner;
+        insert(&mut body, "owner_email", owner.owner_email.as_deref());
+        insert(&mut body, "owner_user_id", owner.owner_user_id.as_deref());
+        insert(&mut body, "status", self.status.as_deref());
+        self.remarks.sign(body)
+    }
+}
+
+impl StatusArgs {
+    /// Sets the status. Whoever dooms an org at a terminal is asked first: there is no way back.
+    fn run(&self, profile: &Profile) -> Result<Reply, Failure> {
+        let org = profile.named_org("which org?")?;
+        let body = self.body(about(org));
+        if self.status == FOR_GOOD && !self.yes {
+            let address = &profile.operator_url.value;
+            let what = format!("the org {org} at {address}");
+            Surroundings::of_process().confirm(&what)?;
+        }
+        invoke(profile, "ofm_org_status_set", body)
+    }
+
+    fn body(&self, mut body: Map<String, Value>) -> Map<String, Value> {
+        insert(&mut body, "status", Some(self.status.as_str()));
+        self.remarks.sign(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Parser)]
+    enum Line {
+        Add(AddArgs),
+        Remove(RemoveArgs),
+        Create(CreateArgs),
+        Set(StatusArgs),
+    }
+
+    #[test]
+    fn a_body_holds_what_was_said_and_nothing_else() {
+        for (line, sent) in [
+            (
+                "add --email b@example.com",
+                json!({"orgcode": "ACME", "email": "b@example.com"}),
+            ),
+            (
+                "add --user-id U --role owner --actor ann",
+                json!({"orgcode": "ACME", "user_id": "U", "role": "owner", "actor": "ann"}),
+            ),
+            (
+                "remove --user-id U --reason left",
+                json!({"orgcode": "ACME", "user_id": "U", "reason": "left"}),
+            ),
+            (
+                "create --owner-email a@example.com",
+                json!({"orgcode": "ACME", "owner_email": "a@example.com"}),
+            ),
+            (
+                "create --owner-user-id U --status unverified",
+                json!({"orgcode": "ACME", "owner_user_id": "U", "status": "unverified"}),
+            ),
+            (
+                "set --status frozen --reason unpaid --yes",
+                json!({"orgcode": "ACME", "status": "frozen", "reason": "unpaid"}),
+            ),
+        ] {
+            let words = std::iter::once("ofm").chain(line.split(' '));
+            let org = about("ACME");
+            let body = match Line::try_parse_from(words).expect(line) {
+                Line::Add(arguments) => arguments.body(org),
+                Line::Remove(arguments) => arguments.body(org),
+                Line::Create(arguments) => Value::Object(arguments.body(org)),
+                Line::Set(arguments) => Value::Object(arguments.body(org)),
+            };
+            assert_eq!(body, sent, "{line}");
+        }
+    }
+}

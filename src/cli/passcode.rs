@@ -1,0 +1,132 @@
+//! A user's passcode, and where a verb finds it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::failure::Failure;
+use super::secret::{Places, Secret, secret};
+use super::surroundings::Surroundings;
+
+/// Where help shows the flags.
+const HEADING: &str = "Passcode";
+/// How to give the passcode where nobody can be asked for it.
+const HOW: &str = "this needs the passcode: give --passcode-file FILE (- is standard input), set G3N_PASSCODE, or give --passcode";
+
+/// Where the passcode is.
+#[derive(Args, Debug)]
+pub(super) struct PasscodeArgs {
+    /// The passcode itself, which other users of the machine can see in its list of processes [env: G3N_PASSCODE]
+    #[arg(long, value_name = "PASSCODE", help_heading = HEADING, value_parser = secret())]
+    passcode: Option<Secret>,
+    /// A file that holds it; - is standard input. Without any of them a terminal is asked.
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
+    passcode_file: Option<PathBuf>,
+}
+
+impl PasscodeArgs {
+    /// The passcode there is.
+    ///
+    /// # Errors
+    /// When its place cannot be read, or there is none and nobody can be asked.
+    pub(super) fn find(&self, surroundings: &mut Surroundings) -> Result<Secret, Failure> {
+        match self.places().find(surroundings)? {
+            Some(passcode) => Ok(passcode),
+            None => surroundings.ask("Passcode: ", HOW),
+        }
+    }
+
+    /// A new passcode: who types it types it twice.
+    ///
+    /// # Errors
+    /// As [`PasscodeArgs::find`].
+    pub(super) fn find_new(&self, surroundings: &mut Surroundings) -> Result<Secret, Failure> {
+        match self.places().find(surroundings)? {
+            Some(passcode) => Ok(passcode),
+            None => surroundings.ask_twice("New passcode: ", HOW),
+        }
+    }
+
+    fn places(&self) -> Places<'_> {
+        Places {
+            what: "passcode",
+            flag: self.passcode.as_ref(),
+            file: self.passcode_file.as_deref(),
+            variable: Some("G3N_PASSCODE"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        passcode: PasscodeArgs,
+    }
+
+    fn parse(line: &str) -> PasscodeArgs {
+        let words = std::iter::once("usm").chain(line.split_whitespace());
+        Line::try_parse_from(words).expect(line).passcode
+    }
+
+    #[test]
+    fn a_passcode_is_typed_once_to_sign_in_and_twice_when_it_is_new() {
+        let variable = [("G3N_PASSCODE", "from-variable")];
+        for (line, environment, input, typed, found, new) in [
+            (
+                "--passcode P",
+                &variable[..],
+                "",
+                &[][..],
+                Some("P"),
+                Some("P"),
+            ),
+            (
+                "--passcode-file -",
+                &variable,
+                "I\r\n",
+                &[],
+                Some("I"),
+                Some("I"),
+            ),
+            (
+                "",
+                &variable,
+                "",
+                &[],
+                Some("from-variable"),
+                Some("from-variable"),
+            ),
+            ("", &[], "", &["T", "T"], Some("T"), Some("T")),
+            ("", &[], "", &["T", "U"], Some("T"), None),
+            ("", &[], "unread", &[], None, None),
+            ("--passcode-file -", &variable, "\n", &[], None, None),
+        ] {
+            let arguments = parse(line);
+            let around = || Surroundings::made_up(environment, input, typed);
+            let told =
+                |told: Result<Secret, Failure>| told.ok().map(|told| told.reveal().to_owned());
+            assert_eq!(
+                told(arguments.find(&mut around())).as_deref(),
+                found,
+                "{line}"
+            );
+            assert_eq!(
+                told(arguments.find_new(&mut around())).as_deref(),
+                new,
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_passcode_is_not_printed() {
+        let printed = format!("{:?}", parse("--passcode hush"));
+        assert!(!printed.contains("hush"), "{printed}");
+    }
+}

@@ -1,0 +1,107 @@
+//! `g3n usm service-account-create` and `service-account-status`.
+
+use clap::Args;
+use serde_json::Value;
+
+use super::about;
+use crate::cli::bare::BareArgs;
+use crate::cli::failure::Failure;
+use crate::cli::mrs::insert;
+use crate::cli::output::{Exit, Printer};
+use crate::cli::remarks::RemarkArgs;
+use crate::client::Client;
+
+/// A service account to make.
+#[derive(Args, Debug)]
+pub(super) struct CreateArgs {
+    /// What to call it.
+    #[arg(long)]
+    label: Option<String>,
+    #[command(flatten)]
+    remarks: RemarkArgs,
+    #[command(flatten)]
+    bare: BareArgs,
+}
+
+/// A service account to look at, or to enable or disable.
+#[derive(Args, Debug)]
+pub(super) struct StatusArgs {
+    /// Which.
+    #[arg(long, value_name = "ID")]
+    service_account_id: String,
+    /// What to make it; without it nothing changes.
+    #[arg(long, value_parser = ["active", "disabled"])]
+    status: Option<String>,
+    #[command(flatten)]
+    remarks: RemarkArgs,
+}
+
+impl CreateArgs {
+    pub(super) fn run(
+        &self,
+        client: &Client,
+        orgcode: &str,
+        printer: &Printer,
+    ) -> Result<Exit, Failure> {
+        let made = client.service_account_create(&self.body(orgcode));
+        let made = made.map_err(Failure::from);
+        self.bare.tell(printer, "service_account_id", made)
+    }
+
+    fn body(&self, orgcode: &str) -> Value {
+        let mut body = about(orgcode);
+        insert(&mut body, "label", self.label.as_deref());
+        Value::Object(self.remarks.sign(body))
+    }
+}
+
+impl StatusArgs {
+    pub(super) fn body(&self, orgcode: &str) -> Value {
+        let mut body = about(orgcode);
+        let account = Some(self.service_account_id.as_str());
+        insert(&mut body, "service_account_id", account);
+        insert(&mut body, "status", self.status.as_deref());
+        Value::Object(self.remarks.sign(body))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Parser)]
+    enum Line {
+        Create(CreateArgs),
+        Status(StatusArgs),
+    }
+
+    #[test]
+    fn a_body_holds_what_was_said_and_nothing_else() {
+        for (line, sent) in [
+            ("create", json!({"orgcode": "ACME"})),
+            (
+                "create --label importer --actor ann --reason new --reason-code R1 --correlation-id C1",
+                json!({"orgcode": "ACME", "label": "importer", "actor": "ann", "reason": "new",
+                    "reason_code": "R1", "correlation_id": "C1"}),
+            ),
+            (
+                "status --service-account-id A",
+                json!({"orgcode": "ACME", "service_account_id": "A"}),
+            ),
+            (
+                "status --service-account-id A --status disabled --actor ann",
+                json!({"orgcode": "ACME", "service_account_id": "A", "status": "disabled", "actor": "ann"}),
+            ),
+        ] {
+            let words = std::iter::once("usm").chain(line.split(' '));
+            let body = match Line::try_parse_from(words).expect(line) {
+                Line::Create(arguments) => arguments.body("ACME"),
+                Line::Status(arguments) => arguments.body("ACME"),
+            };
+            assert_eq!(body, sent, "{line}");
+        }
+    }
+}

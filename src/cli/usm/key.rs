@@ -1,0 +1,167 @@
+//! `g3n usm api-key-…`: what programs call with.
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::{SubjectArgs, about};
+use crate::cli::bare::BareArgs;
+use crate::cli::failure::Failure;
+use crate::cli::mrs::insert;
+use crate::cli::output::{Exit, Printer};
+use crate::cli::profile::Profile;
+use crate::cli::remarks::RemarkArgs;
+use crate::cli::surroundings::Surroundings;
+use crate::client::Client;
+
+/// How to name the key where nobody can be asked for it.
+const HOW: &str = "which key? Give --which-file FILE (- is standard input), set G3N_API_KEY, or use a profile that has an api_key";
+
+/// Whose keys.
+#[derive(Args, Debug)]
+pub(super) struct AccountArgs {
+    /// The service account.
+    #[arg(long, value_name = "ID")]
+    service_account_id: String,
+}
+
+/// A key to make.
+#[derive(Args, Debug)]
+pub(super) struct CreateArgs {
+    #[command(flatten)]
+    account: AccountArgs,
+    /// What it lets do: read records, or change them too.
+    #[arg(long, value_parser = ["mrs_reader", "mrs_writer"])]
+    role: String,
+    /// What to call it.
+    #[arg(long)]
+    label: Option<String>,
+    #[command(flatten)]
+    remarks: RemarkArgs,
+    #[command(flatten)]
+    bare: BareArgs,
+}
+
+/// A key to end.
+#[derive(Args, Debug)]
+pub(super) struct RevokeArgs {
+    #[command(flatten)]
+    account: AccountArgs,
+    /// The key's id; the key itself is never needed again.
+    #[arg(long, value_name = "ID")]
+    key_id: String,
+    #[command(flatten)]
+    remarks: RemarkArgs,
+}
+
+/// An account whose keys are all to end.
+#[derive(Args, Debug)]
+pub(super) struct RevokeAllArgs {
+    #[command(flatten)]
+    account: AccountArgs,
+    #[command(flatten)]
+    remarks: RemarkArgs,
+}
+
+/// Which key.
+#[derive(Args, Debug)]
+pub(super) struct WhichArgs {
+    #[command(flatten)]
+    subject: SubjectArgs,
+}
+
+impl AccountArgs {
+    pub(super) fn body(&self, orgcode: &str) -> Map<String, Value> {
+        let mut body = about(orgcode);
+        let account = Some(self.service_account_id.as_str());
+        insert(&mut body, "service_account_id", account);
+        body
+    }
+}
+
+impl CreateArgs {
+    pub(super) fn run(
+        &self,
+        client: &Client,
+        orgcode: &str,
+        printer: &Printer,
+    ) -> Result<Exit, Failure> {
+        let made = client.api_key_create(&self.body(orgcode));
+        let made = made.map_err(Failure::from);
+        self.bare.tell_secret(printer, "api_key", made)
+    }
+
+    fn body(&self, orgcode: &str) -> Value {
+        let mut body = self.account.body(orgcode);
+        insert(&mut body, "role", Some(self.role.as_str()));
+        insert(&mut body, "label", self.label.as_deref());
+        Value::Object(self.remarks.sign(body))
+    }
+}
+
+impl RevokeArgs {
+    pub(super) fn body(&self, orgcode: &str) -> Value {
+        let mut body = self.account.body(orgcode);
+        insert(&mut body, "key_id", Some(self.key_id.as_str()));
+        Value::Object(self.remarks.sign(body))
+    }
+}
+
+impl RevokeAllArgs {
+    pub(super) fn body(&self, orgcode: &str) -> Value {
+        Value::Object(self.remarks.sign(self.account.body(orgcode)))
+    }
+}
+
+impl WhichArgs {
+    pub(super) fn body(&self, profile: &Profile) -> Result<Value, Failure> {
+        let own = profile.key();
+        let mut surroundings = Surroundings::of_process();
+        let key = self.subject.find("key", own, HOW, &mut surroundings)?;
+        Ok(json!({"api_key": key.reveal()}))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    enum Line {
+        Create(CreateArgs),
+        Revoke(RevokeArgs),
+        RevokeAll(RevokeAllArgs),
+    }
+
+    #[test]
+    fn a_body_holds_what_was_said_and_nothing_else() {
+        for (line, sent) in [
+            (
+                "create --service-account-id A --role mrs_reader",
+                json!({"orgcode": "ACME", "service_account_id": "A", "role": "mrs_reader"}),
+            ),
+            (
+                "create --service-account-id A --role mrs_writer --label nightly --reason new",
+                json!({"orgcode": "ACME", "service_account_id": "A", "role": "mrs_writer",
+                    "label": "nightly", "reason": "new"}),
+            ),
+            (
+                "revoke --service-account-id A --key-id K --actor ann",
+                json!({"orgcode": "ACME", "service_account_id": "A", "key_id": "K", "actor": "ann"}),
+            ),
+            (
+                "revoke-all --service-account-id A",
+                json!({"orgcode": "ACME", "service_account_id": "A"}),
+            ),
+        ] {
+            let words = std::iter::once("usm").chain(line.split(' '));
+            let body = match Line::try_parse_from(words).expect(line) {
+                Line::Create(arguments) => arguments.body("ACME"),
+                Line::Revoke(arguments) => arguments.body("ACME"),
+                Line::RevokeAll(arguments) => arguments.body("ACME"),
+            };
+            assert_eq!(body, sent, "{line}");
+        }
+    }
+}

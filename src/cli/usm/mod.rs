@@ -1,0 +1,185 @@
+//! `g3n usm`: sessions, service accounts and their keys.
+
+mod account;
+mod key;
+mod session;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value};
+
+use super::failure::Failure;
+use super::mrs::insert;
+use super::output::{Exit, Printer};
+use super::profile::Profile;
+use super::remarks::RemarkArgs;
+use super::secret::{Places, Secret, secret};
+use super::surroundings::Surroundings;
+use crate::client::{Client, Credential};
+
+/// Sessions of people, service accounts of programs, and their keys.
+#[derive(Args, Debug)]
+pub struct UsmArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Sign in: the answer holds the session's guid, once.
+    #[command(
+        after_help = "Examples:\n  g3n usm session-create --email ann@example.com\n  g3n usm session-create --email ann@example.com --passcode-file passcode.txt --label laptop\n\nInto a shell's variable:\n  export G3N_SESSION_GUID=$(g3n usm session-create --email ann@example.com --bare)"
+    )]
+    SessionCreate(session::CreateArgs),
+    /// Ask whether a session is open, by default the one there is to call with; exit 4 when it is not.
+    #[command(
+        after_help = "Examples:\n  g3n usm session-validate\n  g3n usm session-validate --which-file session.txt"
+    )]
+    SessionValidate(session::WhichArgs),
+    /// End a session, by default the one there is to call with.
+    #[command(
+        after_help = "Examples:\n  g3n usm session-close\n  g3n usm session-close --which-file session.txt"
+    )]
+    SessionClose(session::CloseArgs),
+    /// List your open sessions.
+    #[command(after_help = "Example:\n  g3n usm session-list")]
+    SessionList,
+    /// End all your sessions, the one you call with too.
+    #[command(after_help = "Example:\n  g3n usm logout-everywhere --reason \"lost laptop\"")]
+    LogoutEverywhere(RemarkArgs),
+    /// Make a service account, for a program that is to call (owners).
+    #[command(
+        after_help = "Example:\n  g3n usm service-account-create --orgcode ACME --label importer"
+    )]
+    ServiceAccountCreate(account::CreateArgs),
+    /// List an org's service accounts, one page at a time (owners).
+    #[command(after_help = "Example:\n  g3n usm service-account-list --orgcode ACME --limit 5")]
+    ServiceAccountList(PageArgs),
+    /// Show a service account, or enable or disable it with all its keys (owners).
+    #[command(
+        after_help = "Examples:\n  g3n usm service-account-status --service-account-id ID\n  g3n usm service-account-status --service-account-id ID --status disabled"
+    )]
+    ServiceAccountStatus(account::StatusArgs),
+    /// Make a key for a service account: the answer holds it, once (owners).
+    #[command(
+        after_help = "Examples:\n  g3n usm api-key-create --service-account-id ID --role mrs_writer\n  g3n usm api-key-create --service-account-id ID --role mrs_reader --label nightly\n\nInto a shell's variable:\n  export G3N_API_KEY=$(g3n usm api-key-create --service-account-id ID --role mrs_reader --bare)"
+    )]
+    ApiKeyCreate(key::CreateArgs),
+    /// List a service account's keys, those revoked included (owners).
+    #[command(after_help = "Example:\n  g3n usm api-key-list --service-account-id ID")]
+    ApiKeyList(key::AccountArgs),
+    /// End a key (owners).
+    #[command(
+        after_help = "Example:\n  g3n usm api-key-revoke --service-account-id ID --key-id KEY_ID"
+    )]
+    ApiKeyRevoke(key::RevokeArgs),
+    /// End all keys of a service account (owners).
+    #[command(after_help = "Example:\n  g3n usm api-key-revoke-all --service-account-id ID")]
+    ApiKeyRevokeAll(key::RevokeAllArgs),
+    /// Ask whether a key counts, by default the one there is to call with; exit 4 when it does not.
+    #[command(
+        after_help = "Examples:\n  g3n usm api-key-validate\n  g3n usm api-key-validate --which-file key.txt"
+    )]
+    ApiKeyValidate(key::WhichArgs),
+}
+
+/// How much of a list.
+#[derive(Args, Debug)]
+pub(super) struct PageArgs {
+    /// Items a page: 8 by default, 1 to 256.
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<u64>,
+    /// Where the page before ended.
+    #[arg(long, value_name = "TOKEN")]
+    next_token: Option<String>,
+}
+
+impl PageArgs {
+    /// A body that asks for a page of an org's list.
+    pub(super) fn body(&self, orgcode: &str) -> Value {
+        let mut body = about(orgcode);
+        insert(&mut body, "limit", self.limit);
+        insert(&mut body, "next_token", self.next_token.as_deref());
+        Value::Object(body)
+    }
+}
+
+/// Runs one verb.
+///
+/// # Errors
+/// Whatever keeps it from being done.
+pub(super) fn run(
+    arguments: &UsmArgs,
+    profile: &Profile,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    let client = Client::new(&profile.base_url.value, profile.credential());
+    // Where the secret in the body is all there is to show, no other is sent along.
+    let anyone = Client::new(&profile.base_url.value, Credential::None);
+    let org = || profile.org("whose service accounts?");
+    let reply = match &arguments.verb {
+        Verb::SessionCreate(arguments) => return arguments.run(&anyone, printer),
+        Verb::SessionValidate(which) => {
+            anyone.session_validate(&Value::Object(which.body(profile)?))?
+        }
+        Verb::SessionClose(arguments) => {
+            anyone.session_close(&Value::Object(arguments.body(profile)?))?
+        }
+        Verb::SessionList => client.session_list(&Value::Object(Map::new()))?,
+        Verb::LogoutEverywhere(remarks) => {
+            client.logout_everywhere(&Value::Object(remarks.sign(Map::new())))?
+        }
+        Verb::ServiceAccountCreate(arguments) => return arguments.run(&client, org()?, printer),
+        Verb::ServiceAccountList(page) => client.service_account_list(&page.body(org()?))?,
+        Verb::ServiceAccountStatus(arguments) => {
+            client.service_account_status(&arguments.body(org()?))?
+        }
+        Verb::ApiKeyCreate(arguments) => return arguments.run(&client, org()?, printer),
+        Verb::ApiKeyList(account) => client.api_key_list(&Value::Object(account.body(org()?)))?,
+        Verb::ApiKeyRevoke(arguments) => client.api_key_revoke(&arguments.body(org()?))?,
+        Verb::ApiKeyRevokeAll(arguments) => client.api_key_revoke_all(&arguments.body(org()?))?,
+        Verb::ApiKeyValidate(which) => anyone.api_key_validate(&which.body(profile)?)?,
+    };
+    Ok(printer.reply(&reply))
+}
+
+/// A body about an org.
+pub(super) fn about(orgcode: &str) -> Map<String, Value> {
+    let mut body = Map::new();
+    insert(&mut body, "orgcode", Some(orgcode));
+    body
+}
+
+/// A secret that is itself asked about.
+#[derive(Args, Debug)]
+struct SubjectArgs {
+    /// The one that is meant, which other users of the machine can see in its list of processes.
+    #[arg(long, value_name = "SECRET", value_parser = secret())]
+    which: Option<Secret>,
+    /// A file that holds the one that is meant; - is standard input.
+    #[arg(long, value_name = "FILE")]
+    which_file: Option<PathBuf>,
+}
+
+impl SubjectArgs {
+    /// The one a flag names, else the one there is to call with; at last a terminal is asked.
+    fn find(
+        &self,
+        what: &'static str,
+        own: Option<Secret>,
+        how: &str,
+        surroundings: &mut Surroundings,
+    ) -> Result<Secret, Failure> {
+        let places = Places {
+            what,
+            flag: self.which.as_ref(),
+            file: self.which_file.as_deref(),
+            variable: None,
+        };
+        match places.find(surroundings)?.or(own) {
+            Some(found) => Ok(found),
+            None => surroundings.ask("Which one: ", how),
+        }
+    }
+}
