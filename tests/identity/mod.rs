@@ -2,6 +2,7 @@
 
 mod access;
 mod canaries;
+mod doors;
 mod isolation;
 mod keys;
 mod orgs;
