@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::envelope::{Build, Stats};
 use super::identity::Principal;
+use super::limits::Shown;
 use crate::clock::{Clock, Stopwatch, random_uuid};
 use crate::domain::{CcCode, OrgCode};
 use crate::journal::Remarks;
@@ -32,6 +33,8 @@ pub struct Trace {
     pub actor: Option<String>,
     /// Names the session without revealing it.
     pub session_fingerprint: Option<String>,
+    /// What the caller is told of its limit.
+    pub rate_limit: Option<Shown>,
     since: Stopwatch,
     clock: Clock,
     build: Build,
@@ -49,6 +52,7 @@ impl Trace {
             cccode: None,
             actor: None,
             session_fingerprint: None,
+            rate_limit: None,
             since: Stopwatch::start(),
             clock,
             build,

@@ -5,6 +5,8 @@ pub mod envelope;
 pub mod gate;
 pub mod identity;
 pub mod input;
+pub mod limits;
+pub mod listener;
 pub mod mrs;
 pub mod openapi;
 pub mod operator;
@@ -12,6 +14,7 @@ pub mod ops;
 pub mod presigned;
 pub mod routes;
 pub mod server;
+pub mod slow;
 pub mod system;
 
 pub use server::{Door, House};

@@ -128,6 +128,7 @@ impl Subject<'_> {
                 ));
             }
         }
+        house.rate_limits.org(&org)?;
         let cccode = input::cccode(call, self.cccode)?;
         call.note_cccode(cccode.as_ref());
         Ok(Admitted {
