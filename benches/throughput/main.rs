@@ -1,12 +1,14 @@
 //! How fast the server is beside what this machine can do at best, all in one run: `make bench`.
 //!
 //! Arguments: `--quick` (short phases), `--seconds N` a phase; instead of the phases `--million` (one container) or
-//! `--operators` (what maintenance and a vacuum cost the tenants), both with a million records or `--records N`.
+//! `--operators` (what maintenance and a vacuum cost the tenants), both with a million records or `--records N`; or
+//! `--overload` (ten times the permitted load), for a minute or `--seconds N`.
 
 mod floors;
 mod load;
 mod million;
 mod operators;
+mod overload;
 mod server;
 
 use std::path::Path;
@@ -44,6 +46,9 @@ fn main() {
     }
     if has("--operators") {
         return operators::run(value("--records").unwrap_or(1e6) as u64);
+    }
+    if has("--overload") {
+        return overload::run(value("--seconds").unwrap_or(60.0));
     }
     throughput(value("--seconds").unwrap_or(if has("--quick") { 2.0 } else { 6.0 }));
 }
