@@ -148,6 +148,8 @@ fn rates(settings: &CallLimits) -> Rates {
         principal: rate(settings.principal_per_second, settings.principal_burst),
         org: rate(settings.org_per_second, settings.org_burst),
         address: rate(settings.address_per_second, settings.address_burst),
+        principal_in_flight_max: u32::try_from(settings.principal_in_flight_max)
+            .unwrap_or(u32::MAX),
     }
 }
 

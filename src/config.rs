@@ -226,6 +226,7 @@ settings! {
     limits (CallLimits, "How often callers may call.") {
         principal_per_second: u64 = 20_000, 0..=10_000_000, "Requests a second of one principal; past it callers get 429. 0 for no such limit.";
         principal_burst: u64 = 20_000, 1..=10_000_000, "Requests of one principal at once, after a pause.";
+        principal_in_flight_max: u64 = 1_024, 0..=65_536, "Requests of one principal being worked on at once; past it callers get 429. 0 for no such limit.";
         org_per_second: u64 = 40_000, 0..=10_000_000, "Requests a second to one org, whoever of its members calls; past it callers get 429. 0 for no such limit.";
         org_burst: u64 = 40_000, 1..=10_000_000, "Requests to one org at once, after a pause.";
         address_per_second: u64 = 2_000, 0..=10_000_000, "Requests a second without a valid credential from one address; past it callers get 429. 0 for no such limit.";

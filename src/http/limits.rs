@@ -1,14 +1,16 @@
-//! How often callers may call: by principal, by org, and by address for whoever shows no valid credential.
+//! How often callers may call: by principal, by org, and by address for whoever shows no valid credential; and how many
+//! calls of one principal are worked on at once.
 //!
 //! The rule is GCRA, a bucket that refills evenly, as the `governor` crate has it. What is kept of a key is one number,
 //! and only until its bucket is full again; the number of keys has an end too.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix_web::HttpRequest;
@@ -53,6 +55,8 @@ pub struct Rates {
     pub org: Rate,
     /// Of one address, without a valid credential.
     pub address: Rate,
+    /// Calls of one principal at once, so that nobody's slow ones take all the places there are; 0 for no limit.
+    pub principal_in_flight_max: u32,
 }
 
 /// What an answer tells its caller of the principal's limit.
@@ -69,6 +73,8 @@ pub struct RateLimits {
     principals: Option<Limiter<String>>,
     orgs: Option<Limiter<OrgCode>>,
     addresses: Option<Limiter<IpAddr>>,
+    in_flight: Arc<Mutex<HashMap<String, u32>>>,
+    in_flight_max: u32,
 }
 
 impl RateLimits {
@@ -78,19 +84,38 @@ impl RateLimits {
             principals: Limiter::new("principal", rates.principal, clock),
             orgs: Limiter::new("org", rates.org, clock),
             addresses: Limiter::new("address", rates.address, clock),
+            in_flight: Arc::default(),
+            in_flight_max: rates.principal_in_flight_max,
         }
     }
 
-    /// Counts a request of a principal. The first half is for the answer's headers, whatever the answer is.
-    pub fn principal(&self, principal: &Principal) -> (Option<Shown>, Result<(), Rejection>) {
+    /// Counts a request of a principal. The first half is for the answer's headers, whatever the answer is. The second is
+    /// to be kept until there is one, or the refusal: `throttled`.
+    pub fn principal(&self, principal: &Principal) -> (Option<Shown>, Result<InFlight, Rejection>) {
+        let key = limit_key(principal);
         let Some(limiter) = &self.principals else {
-            return (None, Ok(()));
+            return (None, self.enter(key));
         };
-        let taken = limiter.take(limit_key(principal));
-        (
-            limiter.shown(taken),
-            taken.map(drop).map_err(|too_many| too_many.rejection()),
-        )
+        let taken = limiter.take(key);
+        let entered = taken
+            .map_err(TooMany::rejection)
+            .and_then(|_| self.enter(key));
+        (limiter.shown(taken), entered)
+    }
+
+    fn enter(&self, key: &str) -> Result<InFlight, Rejection> {
+        if self.in_flight_max == 0 {
+            return Ok(InFlight(None));
+        }
+        let mut held = lock(&self.in_flight);
+        let count = held.entry(key.to_owned()).or_default();
+        if *count >= self.in_flight_max {
+            let message = "Too many of your requests are being worked on; nothing was done. Wait for one of them to be answered.";
+            let rejection = Rejection::new(ErrorTag::Throttled, message);
+            return Err(rejection.with_minor("in-flight-limit"));
+        }
+        *count += 1;
+        Ok(InFlight(Some((self.in_flight.clone(), key.to_owned()))))
     }
 
     /// Counts a request to an org. To be asked only for a caller whom the org is open to: strangers must neither use up
@@ -122,6 +147,28 @@ impl RateLimits {
     }
 }
 
+/// A request of a principal that is being worked on.
+pub struct InFlight(Option<(Arc<Mutex<HashMap<String, u32>>>, String)>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let Some((held, key)) = self.0.take() else {
+            return;
+        };
+        if let Entry::Occupied(mut count) = lock(&held).entry(key) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+/// What is behind a lock. Every change here is one step: whoever panicked left nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What a principal is counted under: a name that reveals no secret.
 fn limit_key(principal: &Principal) -> &String {
     &principal.fingerprint
@@ -146,7 +193,7 @@ fn take<K: Hash + Eq + Clone>(
         return Ok(());
     };
     let taken = limiter.take(&key());
-    taken.map(drop).map_err(|too_many| too_many.rejection())
+    taken.map(drop).map_err(TooMany::rejection)
 }
 
 /// One request too many.
@@ -275,8 +322,7 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Held<K>> {
-        // Every change is one insertion: there is nothing half done in it.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.held)
     }
 }
 

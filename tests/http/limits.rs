@@ -1,5 +1,6 @@
 //! How often callers may call: by principal, by org, and by address without a credential. The clock is the test's.
 
+use std::io::Write;
 use std::path::Path;
 
 use metarecord::clock::Clock;
@@ -14,7 +15,7 @@ use serde_json::json;
 
 use crate::support::inside::{Inside, START_MS};
 use crate::support::wire::Wire;
-use crate::support::{Got, agent, got};
+use crate::support::{Got, agent, eventually, got};
 
 const LIST: &str = "/mrs/list?orgcode=DEMO";
 
@@ -131,6 +132,53 @@ fn past_the_limit_no_body_is_read_and_nothing_is_done() {
     server.clock.advance(1_000);
     let items = server.get(&format!("{LIST}&status=all")).data()["items"].clone();
     assert_eq!(items, json!([]));
+}
+
+#[test]
+fn slow_requests_of_one_principal_leave_places_to_others() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let sets = ["limits.principal_in_flight_max=2", "http.body_seconds=600"];
+    let server = start(dir.path(), &sets);
+    let head = format!(
+        "POST /mrs/record HTTP/1.1\r\nhost: x\r\nx-session-guid: {}\r\ncontent-length: 2\r\n\r\n",
+        server.session_guid
+    );
+    let slow: Vec<_> = (0..2)
+        .map(|_| {
+            let mut wire = Wire::connect(&server.base_url);
+            wire.0.write_all(head.as_bytes()).expect("sent");
+            wire
+        })
+        .collect();
+    eventually("both wait for their bodies", || {
+        server.get(LIST).status == 429
+    });
+    assert_eq!(told(&server.get(LIST)).1, "in-flight-limit");
+    assert_eq!(get(&server, "member", LIST).status, 200);
+    for mut wire in slow {
+        let answer = wire.request(b"{}");
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    }
+    eventually("their places are free", || server.get(LIST).status == 200);
+}
+
+#[test]
+fn when_all_places_are_taken_the_server_still_says_that_it_lives() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let sets = ["http.requests_in_flight_max=1", "http.body_seconds=600"];
+    let server = start(dir.path(), &sets);
+    let mut slow = Wire::connect(&server.base_url);
+    let head = format!(
+        "POST /mrs/record HTTP/1.1\r\nhost: x\r\nx-session-guid: {}\r\ncontent-length: 2\r\n\r\n",
+        server.session_guid
+    );
+    slow.0.write_all(head.as_bytes()).expect("sent");
+    eventually("the place is taken", || {
+        get(&server, "member", LIST).status == 429
+    });
+    for path in ["/health", "/ready"] {
+        assert_eq!(get(&server, "", path).status, 200, "{path}");
+    }
 }
 
 #[test]
