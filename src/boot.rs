@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
-use tokio::net::TcpSocket;
 
 use crate::actors::audit::AuditFile;
 use crate::actors::ops::{Operations, OpsSettings, Renew};
@@ -38,7 +37,7 @@ const SHUTDOWN_SECONDS: u64 = 10;
 /// Connections of operators at once.
 const OPERATOR_CONNECTIONS_MAX: usize = 256;
 /// Connections that may wait to be accepted; the kernel may allow fewer (`net.core.somaxconn`).
-const WAITING_MAX: u32 = 4_096;
+const WAITING_MAX: i32 = 4_096;
 /// Files that are open besides connections and content: databases, segments, standard error.
 const OTHER_FILES: usize = 128;
 
@@ -484,26 +483,11 @@ fn listen(address: &str, development: bool) -> Result<TcpListener, BootError> {
     if development && !addresses.iter().all(|address| address.ip().is_loopback()) {
         return Err(BootError::NotLoopback(address.to_owned()));
     }
-    let mut refusal = std::io::ErrorKind::AddrNotAvailable.into();
-    for address in addresses {
-        match bind(address) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => refusal = error,
-        }
-    }
-    Err(failed(refusal))
-}
-
-/// As the standard library does it, but with room for more that wait to be accepted than its 128: past that, who
-/// connects tries again after a second.
-fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(WAITING_MAX)?.into_std()
+    let listener = TcpListener::bind(&addresses[..]).map_err(failed)?;
+    // Once more, because the standard library leaves room for 128 alone. Past that, who connects tries again after a
+    // second, however soon the server would have accepted.
+    rustix::net::listen(&listener, WAITING_MAX).map_err(|error| failed(error.into()))?;
+    Ok(listener)
 }
 
 /// What operators connect to.
