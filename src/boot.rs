@@ -9,6 +9,7 @@ use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
 
 use crate::actors::audit::AuditFile;
+use crate::actors::identity::Directory;
 use crate::actors::ops::{Operations, OpsSettings, Renew};
 use crate::actors::sweep::Sweep;
 use crate::actors::{AddressBook, Desk, Limits};
@@ -139,16 +140,17 @@ impl Options {
 }
 
 fn rates(settings: &CallLimits) -> Rates {
+    let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     let rate = |per_second: u64, burst: u64| Rate {
-        per_second: u32::try_from(per_second).unwrap_or(u32::MAX),
-        burst: u32::try_from(burst).unwrap_or(u32::MAX),
+        per_second: count(per_second),
+        burst: count(burst),
     };
     Rates {
         principal: rate(settings.principal_per_second, settings.principal_burst),
         org: rate(settings.org_per_second, settings.org_burst),
         address: rate(settings.address_per_second, settings.address_burst),
-        principal_in_flight_max: u32::try_from(settings.principal_in_flight_max)
-            .unwrap_or(u32::MAX),
+        principal_in_flight_max: count(settings.principal_in_flight_max),
+        address_in_flight_max: count(settings.address_in_flight_max),
     }
 }
 
@@ -333,10 +335,12 @@ async fn run(
         )
     });
     let desk = book.desk().clone();
+    let people = Directory::new(desk.clone(), signer.clone());
     let operations = Operations::open(desk, content.clone(), options.ops, audit, renew);
     operations.start();
     door.open(Arc::new(House {
         book: book.clone(),
+        directory: people,
         operations: operations.clone(),
         journal: shared,
         store: store.clone(),

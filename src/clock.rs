@@ -91,10 +91,7 @@ impl Stopwatch {
     }
 }
 
-/// How many times as long as it worked long work rests.
-const REST: u32 = 2;
-
-/// Keeps long work from taking the processors from the tenants: it rests longer than it works.
+/// Keeps long work from taking the processors from the tenants: it rests as long as it works.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace(Stopwatch);
 
@@ -104,9 +101,9 @@ impl Pace {
         Self(Stopwatch::start())
     }
 
-    /// Blocks for twice as long as was worked since the start or the last rest. To be called every few milliseconds.
+    /// Blocks for as long as was worked since the start or the last rest. To be called every few milliseconds.
     pub fn rest(&mut self) {
-        std::thread::sleep(self.0.elapsed() * REST);
+        std::thread::sleep(self.0.elapsed());
         self.0 = Stopwatch::start();
     }
 }

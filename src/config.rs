@@ -229,6 +229,7 @@ settings! {
         principal_in_flight_max: u64 = 1_024, 0..=65_536, "Requests of one principal being worked on at once; past it callers get 429. 0 for no such limit.";
         org_per_second: u64 = 40_000, 0..=10_000_000, "Requests a second to one org, whoever of its members calls; past it callers get 429. 0 for no such limit.";
         org_burst: u64 = 40_000, 1..=10_000_000, "Requests to one org at once, after a pause.";
+        address_in_flight_max: u64 = 64, 0..=65_536, "Requests without a credential from one address being worked on at once, such as signing in; past it callers get 429. 0 for no such limit.";
         address_per_second: u64 = 2_000, 0..=10_000_000, "Requests a second without a valid credential from one address; past it callers get 429. 0 for no such limit.";
         address_burst: u64 = 4_000, 1..=10_000_000, "Requests without a valid credential from one address at once, after a pause.";
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::actors::identity::{session_hash, user_id};
 use crate::boot::{BootError, Ready, remove_file};
 use crate::clock::{Clock, random_bytes, random_uuid};
 use crate::content::sign::Signer;
@@ -13,7 +14,6 @@ use crate::domain::org::{MemberRole, OrgEvent, OrgStatus};
 use crate::domain::secret::SecretEvent;
 use crate::domain::user::UserEvent;
 use crate::domain::{Event, OrgCode, StreamId};
-use crate::http::identity::session_hash;
 use crate::journal::{Append, Journal, Origin, Outcome, Remarks, Source};
 use crate::passcode;
 use crate::projections::{Store, identity};
@@ -63,7 +63,7 @@ pub(crate) async fn seed(
         Err(_) => {
             let seeded = Seeded {
                 orgcode: ORG.to_owned(),
-                user_id: random_uuid().to_string(),
+                user_id: user_id(signer, EMAIL),
                 email: EMAIL.to_owned(),
                 passcode: hex::encode(random_bytes::<12>()),
                 session_guid: hex::encode(random_bytes::<32>()),
@@ -83,6 +83,7 @@ pub(crate) async fn seed(
         let created = UserEvent::Created {
             email: seeded.email.clone(),
             passcode_hash: code_hash(&seeded.passcode)?,
+            unverified: false,
         };
         appends.push((user.clone(), Event::User(created)));
     }
@@ -91,6 +92,7 @@ pub(crate) async fn seed(
             session_hash: hash,
             expires_at: None,
             development: true,
+            label: None,
         };
         appends.push((user, Event::User(opened)));
     }

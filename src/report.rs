@@ -28,6 +28,19 @@ pub fn operator_call(function: &str, request_id: &str, by: &str, status: u16, ta
     );
 }
 
+/// Somebody was not let in. Only fixed words and an id: nothing of what the caller sent.
+pub fn access_denied(
+    stage: &'static str,
+    reason: &'static str,
+    status: u16,
+    route: &'static str,
+    request_id: &str,
+) {
+    line(
+        &json!({"event": "access_denied", "stage": stage, "reason": reason, "status": status, "route": route, "request_id": request_id}),
+    );
+}
+
 fn line(event: &Value) {
     // When standard error is gone there is nobody left to tell.
     drop(writeln!(std::io::stderr().lock(), "{event}"));

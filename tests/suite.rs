@@ -5,6 +5,7 @@ mod cli;
 mod demo;
 mod durability;
 mod http;
+mod identity;
 mod journal;
 mod ops;
 mod projections;

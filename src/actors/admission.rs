@@ -10,7 +10,8 @@ use crate::domain::{ContainerName, ErrorTag, OrgCode, Rejection};
 /// How often it is looked whether those within are gone.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-type Place = (OrgCode, ContainerName);
+/// A container, or what an org has beside its containers.
+type Place = (OrgCode, Option<ContainerName>);
 
 /// Lets changes in and out.
 #[derive(Default)]
@@ -43,8 +44,20 @@ impl Admission {
         org: &OrgCode,
         container: &ContainerName,
     ) -> Result<Pass, Rejection> {
+        self.enter_place((org.clone(), Some(container.clone())))
+    }
+
+    /// Lets a change to an org itself, its members or its service accounts in.
+    ///
+    /// # Errors
+    /// As [`Admission::enter`].
+    pub fn enter_org(self: &Arc<Self>, org: &OrgCode) -> Result<Pass, Rejection> {
+        self.enter_place((org.clone(), None))
+    }
+
+    fn enter_place(self: &Arc<Self>, place: Place) -> Result<Pass, Rejection> {
         let mut state = self.state();
-        let covers = |scope: &Scope| scope.covers(org.as_str(), Some(container.as_str()));
+        let covers = |scope: &Scope| is_within(scope, &place);
         if let Some((scope, vacuum_id)) = &state.closed
             && covers(scope)
         {
@@ -56,7 +69,6 @@ impl Admission {
                 again.";
             return Err(blocked(message, "vacuum-failed", &half.vacuum_id));
         }
-        let place = (org.clone(), container.clone());
         *state.within.entry(place.clone()).or_default() += 1;
         Ok(Pass {
             admission: Arc::clone(self),
@@ -84,7 +96,7 @@ impl Admission {
         let busy = || {
             let state = self.state();
             let mut places = state.within.keys();
-            places.any(|(org, container)| scope.covers(org.as_str(), Some(container.as_str())))
+            places.any(|place| is_within(scope, place))
         };
         while busy() {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -95,6 +107,10 @@ impl Admission {
         // Counts are changed in one step each: a panic elsewhere does not spoil them.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_within(scope: &Scope, (org, container): &Place) -> bool {
+    scope.covers(org.as_str(), container.as_ref().map(ContainerName::as_str))
 }
 
 fn blocked(message: &str, minor: &str, vacuum_id: &str) -> Rejection {

@@ -10,7 +10,8 @@ use actix::{
 };
 
 use super::Refused;
-use super::ops::{Caller, Operations, carry};
+use super::carry::carry;
+use super::ops::{Caller, Operations};
 use crate::clock::Stopwatch;
 use crate::domain::maintenance::{
     MaintenanceCommand, MaintenanceDecider, SWEEP, Window, WindowStatus, Windows,

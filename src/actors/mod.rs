@@ -5,7 +5,9 @@
 
 pub mod admission;
 pub mod audit;
+mod carry;
 pub mod container;
+pub mod identity;
 pub mod maintenance;
 pub mod ops;
 mod record;

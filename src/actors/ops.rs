@@ -9,27 +9,22 @@ use actix::{Actor, Addr, Arbiter, ArbiterHandle};
 use tokio::sync::Notify;
 
 use super::audit::AuditFile;
+use super::carry::{carry, failed};
 use super::maintenance::{AskWindow, Watch, WindowActor};
 use super::vacuum::{self, AskVacuum, Progress, VacuumActor, Work};
 use super::{Desk, Refused};
 use crate::clock::random_uuid;
 use crate::content::ContentStore;
-use crate::domain::maintenance::{
-    MaintenanceCommand, MaintenanceDecider, MaintenanceEvent, Window, Windows,
-};
-use crate::domain::secret::{SecretCode, SecretCommand, SecretDecider, SecretEvent, mismatch};
+use crate::domain::maintenance::{MaintenanceCommand, MaintenanceDecider, Window};
+use crate::domain::secret::{SecretCommand, SecretDecider, mismatch};
 use crate::domain::vacuum::{
-    Scope, ServiceAmount, Vacuum, VacuumCommand, VacuumDecider, VacuumEvent, VacuumStatus, Vacuums,
+    Scope, ServiceAmount, Vacuum, VacuumCommand, VacuumDecider, VacuumStatus,
 };
-use crate::domain::{Context, Decider, ErrorTag, Event, Occurrence, Rejection, StreamId};
-use crate::journal::{Append, Origin, Outcome, Remarks, Source};
+use crate::domain::{ErrorTag, Rejection};
+use crate::journal::{Remarks, Source};
 use crate::passcode;
-use crate::projections::{Store, StoreError, ops};
+use crate::projections::ops;
 use crate::report;
-
-/// How often a command is decided again because the stream had moved, before the caller is told to come back. Each
-/// time somebody else got something done.
-const ATTEMPTS_MAX: u32 = 64;
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -78,126 +73,6 @@ impl Default for OpsSettings {
             sweep_ms: 1_000,
         }
     }
-}
-
-/// A stream of the operators: how its commands are carried out.
-pub(super) trait OpsStream: Decider<Event: Clone> {
-    /// The stream.
-    const STREAM: &'static str;
-
-    /// What a decision looks at, and the stream's version with it.
-    fn load(store: &Store, command: &Self::Command) -> Result<(Self::State, u64), StoreError>;
-
-    /// The event as the journal takes it.
-    fn event(event: Self::Event) -> Event;
-}
-
-impl OpsStream for MaintenanceDecider {
-    const STREAM: &'static str = StreamId::MAINTENANCE;
-
-    fn load(store: &Store, command: &MaintenanceCommand) -> Result<(Windows, u64), StoreError> {
-        let mut windows = ops::windows(store)?;
-        if let Some(id) = command.maintenance_id()
-            && windows.find(id).is_none()
-        {
-            windows.closed = ops::window(store, id)?;
-        }
-        let version = windows.version;
-        Ok((windows, version))
-    }
-
-    fn event(event: MaintenanceEvent) -> Event {
-        Event::Maintenance(event)
-    }
-}
-
-impl OpsStream for VacuumDecider {
-    const STREAM: &'static str = StreamId::VACUUM;
-
-    fn load(store: &Store, command: &VacuumCommand) -> Result<(Vacuums, u64), StoreError> {
-        let mut vacuums = ops::vacuums(store)?;
-        let id = command.vacuum_id();
-        if vacuums.find(id).is_none() {
-            vacuums.last = ops::vacuum(store, id)?;
-        }
-        let version = vacuums.version;
-        Ok((vacuums, version))
-    }
-
-    fn event(event: VacuumEvent) -> Event {
-        Event::Vacuum(event)
-    }
-}
-
-impl OpsStream for SecretDecider {
-    const STREAM: &'static str = StreamId::SECRET_CODE;
-
-    fn load(store: &Store, _: &SecretCommand) -> Result<(SecretCode, u64), StoreError> {
-        let secret = ops::secret(store)?;
-        let version = secret.version;
-        Ok((secret, version))
-    }
-
-    fn event(event: SecretEvent) -> Event {
-        Event::Secret(event)
-    }
-}
-
-/// Carries a command out: decides on what every projection shows, and again when the stream has moved meanwhile.
-/// Returns the state with it; it is durable and shown.
-pub(super) async fn carry<S: OpsStream>(
-    desk: &Desk,
-    command: &S::Command,
-    caller: &Caller,
-) -> Result<S::State, Refused> {
-    for _ in 0..ATTEMPTS_MAX {
-        let (state, version) = S::load(&desk.store, command).map_err(failed)?;
-        let context = Context {
-            now: desk.clock.now(),
-            by: caller.by.clone(),
-        };
-        let events = S::decide(&state, command, &context)?;
-        if events.is_empty() {
-            return Ok(state);
-        }
-        let append = Append {
-            stream: StreamId::named(S::STREAM),
-            expected: version,
-            guards: Vec::new(),
-            events: events.iter().cloned().map(S::event).collect(),
-            payload: None,
-            idempotency: None,
-            origin: Origin {
-                at: context.now,
-                by: caller.by.clone(),
-                request_id: caller.request_id.clone(),
-                source: caller.source,
-                remarks: caller.remarks.clone(),
-            },
-        };
-        match desk.journal.append(append).await {
-            Ok(Outcome::Appended { position, version }) => {
-                let occurrence = Occurrence {
-                    at: context.now,
-                    by: &caller.by,
-                    position,
-                    version,
-                };
-                let evolve = |state, event: &S::Event| S::evolve(state, event, occurrence);
-                return Ok(events.iter().fold(state, evolve));
-            }
-            Ok(Outcome::Moved { .. }) => {}
-            Ok(Outcome::Busy) => return Err(Refused::Busy),
-            Ok(Outcome::Unavailable | Outcome::Unknown) | Err(_) => {
-                return Err(Refused::Unavailable);
-            }
-        }
-    }
-    Err(Refused::Busy)
-}
-
-pub(super) fn failed(error: StoreError) -> Refused {
-    Refused::Failed(error.to_string())
 }
 
 /// The operators' part of the house: starts the actors of windows and vacuums, and checks the secret code.

@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::Refused;
-use super::ops::{Caller, Operations, carry};
+use super::carry::carry;
+use super::ops::{Caller, Operations};
 use crate::clock::Pace;
 use crate::content::{ContentStore, ObjectName};
 use crate::domain::Event;
@@ -89,7 +90,8 @@ impl Work {
             service("mrs", records, None),
             service("ofm", items(covered.orgs_and_members), None),
             service("uas", items(covered.users), cross),
-            service("usm", items(covered.sessions), cross),
+            // Sessions are the users'; of one org only its service accounts and keys are covered.
+            service("usm", items(covered.sessions_and_keys), None),
             service("ops", Amount::default(), Some("never vacuumed")),
             service(
                 "logs",
@@ -218,6 +220,7 @@ fn object_of(event: &Event) -> Option<Uuid> {
         | Event::Container(_)
         | Event::Org(_)
         | Event::User(_)
+        | Event::Account(_)
         | Event::Secret(_)
         | Event::Maintenance(_)
         | Event::Vacuum(_) => None,

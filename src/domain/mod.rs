@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, a disk or chance, and nothing waits. The actors, the projections, replay and time
 //! travel all use the same [`Decider::evolve`].
 
+pub mod account;
 pub mod container;
 pub mod maintenance;
 pub mod names;
@@ -78,6 +79,8 @@ pub enum Event {
     Org(org::OrgEvent),
     /// About one user and the sessions of that user.
     User(user::UserEvent),
+    /// About one service account and its keys.
+    Account(account::AccountEvent),
     /// About the operators' secret code.
     Secret(secret::SecretEvent),
     /// About maintenance windows.
@@ -98,6 +101,7 @@ impl Event {
             "container" => Self::Container(serde_json::from_value(tagged)?),
             "org" => Self::Org(serde_json::from_value(tagged)?),
             "user" => Self::User(serde_json::from_value(tagged)?),
+            "account" => Self::Account(serde_json::from_value(tagged)?),
             "secret" => Self::Secret(serde_json::from_value(tagged)?),
             "maintenance" => Self::Maintenance(serde_json::from_value(tagged)?),
             "vacuum" => Self::Vacuum(serde_json::from_value(tagged)?),
@@ -113,6 +117,7 @@ impl Event {
             | Self::Container(_)
             | Self::Org(_)
             | Self::User(_)
+            | Self::Account(_)
             | Self::Secret(_)
             | Self::Maintenance(_)
             | Self::Vacuum(_) => 1,

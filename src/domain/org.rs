@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Context, Decider, ErrorTag, Occurrence, OrgCode, Rejection, Timestamp};
+
+/// Most owners and members of one org.
+pub const MEMBERS_MAX: u64 = 10_000;
+
 /// Whether an org may be written to and read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -21,6 +26,18 @@ pub enum OrgStatus {
 }
 
 impl OrgStatus {
+    /// The text callers see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unverified => "unverified",
+            Self::Verified => "verified",
+            Self::Parked => "parked",
+            Self::Suspended => "suspended",
+            Self::Frozen => "frozen",
+            Self::Doomed => "doomed",
+        }
+    }
+
     /// Tenants may write.
     pub fn writable(self) -> bool {
         self == Self::Verified
@@ -40,6 +57,36 @@ pub enum MemberRole {
     Owner,
     /// Uses it.
     Member,
+}
+
+impl MemberRole {
+    /// The text callers see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Member => "member",
+        }
+    }
+}
+
+/// An org as its events made it, with the one membership a command is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Org {
+    /// The version of the stream; 0 when there is no such org.
+    pub version: u64,
+    /// Its status; `None` when there is no such org.
+    pub status: Option<OrgStatus>,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
+    /// When its status changed last.
+    pub status_at: Option<Timestamp>,
+    /// How many owners it has.
+    pub owners: u64,
+    /// How many owners and members it has.
+    pub members: u64,
+    /// The role of the user a command or event names, if that is one of its own. Not kept: it is looked up each time.
+    #[serde(skip)]
+    pub subject: Option<MemberRole>,
 }
 
 /// What can happen to an org.
@@ -72,4 +119,338 @@ pub enum OrgEvent {
         /// The user.
         user_id: String,
     },
+}
+
+/// What may be asked of an org.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrgCommand {
+    /// Make it, with its first owner.
+    Create {
+        /// Its code.
+        org: OrgCode,
+        /// Its first status.
+        status: OrgStatus,
+        /// The user who owns it.
+        owner: String,
+    },
+    /// Set its status, as an operator.
+    SetStatus {
+        /// Which.
+        org: OrgCode,
+        /// The new status.
+        status: OrgStatus,
+    },
+    /// Set it aside, as its owner.
+    Park {
+        /// Which.
+        org: OrgCode,
+    },
+    /// Take it up again, as its owner.
+    Unpark {
+        /// Which.
+        org: OrgCode,
+    },
+    /// Have a user join, or change the role of one who has.
+    AddMember {
+        /// Which.
+        org: OrgCode,
+        /// The user.
+        user_id: String,
+        /// The role from now on.
+        role: MemberRole,
+    },
+    /// Have a user leave.
+    RemoveMember {
+        /// Which.
+        org: OrgCode,
+        /// The user.
+        user_id: String,
+    },
+}
+
+impl OrgCommand {
+    /// The org it is about.
+    pub fn org(&self) -> &OrgCode {
+        match self {
+            Self::Create { org, .. }
+            | Self::SetStatus { org, .. }
+            | Self::Park { org }
+            | Self::Unpark { org }
+            | Self::AddMember { org, .. }
+            | Self::RemoveMember { org, .. } => org,
+        }
+    }
+
+    /// The user it names.
+    pub fn subject(&self) -> Option<&str> {
+        match self {
+            Self::Create { owner, .. } => Some(owner),
+            Self::AddMember { user_id, .. } | Self::RemoveMember { user_id, .. } => Some(user_id),
+            Self::SetStatus { .. } | Self::Park { .. } | Self::Unpark { .. } => None,
+        }
+    }
+}
+
+/// Decides for orgs.
+pub struct OrgDecider;
+
+impl Decider for OrgDecider {
+    type Command = OrgCommand;
+    type State = Org;
+    type Event = OrgEvent;
+
+    fn decide(state: &Org, command: &OrgCommand, _: &Context) -> Result<Vec<OrgEvent>, Rejection> {
+        if let OrgCommand::Create { status, owner, .. } = command {
+            if state.status.is_some() {
+                return Err(Rejection::new(
+                    ErrorTag::Conflict,
+                    "There is an org with this code already.",
+                )
+                .with_minor("orgcode"));
+            }
+            let owner = OrgEvent::MemberAdded {
+                user_id: owner.clone(),
+                role: MemberRole::Owner,
+            };
+            return Ok(vec![OrgEvent::Created { status: *status }, owner]);
+        }
+        let Some(now) = state.status else {
+            return Err(Rejection::not_found());
+        };
+        if now == OrgStatus::Doomed {
+            return Err(wrong_status(now, "is gone for good"));
+        }
+        Ok(match command {
+            OrgCommand::Create { .. } => Vec::new(),
+            OrgCommand::SetStatus { status, .. } => change(now, *status),
+            OrgCommand::Park { .. } => match now {
+                OrgStatus::Verified | OrgStatus::Parked => change(now, OrgStatus::Parked),
+                _ => return Err(wrong_status(now, "cannot be parked")),
+            },
+            OrgCommand::Unpark { .. } => match now {
+                OrgStatus::Verified | OrgStatus::Parked => change(now, OrgStatus::Verified),
+                _ => return Err(wrong_status(now, "cannot be unparked")),
+            },
+            OrgCommand::AddMember { user_id, role, .. } => {
+                if state.subject == Some(*role) {
+                    return Ok(Vec::new());
+                }
+                if state.subject.is_none() && state.members >= MEMBERS_MAX {
+                    return Err(Rejection::new(
+                        ErrorTag::InvalidState,
+                        format!("The org has {MEMBERS_MAX} members, and takes no more."),
+                    ));
+                }
+                state.check_last_owner()?;
+                vec![OrgEvent::MemberAdded {
+                    user_id: user_id.clone(),
+                    role: *role,
+                }]
+            }
+            OrgCommand::RemoveMember { user_id, .. } => {
+                if state.subject.is_none() {
+                    return Err(Rejection::not_found());
+                }
+                state.check_last_owner()?;
+                vec![OrgEvent::MemberRemoved {
+                    user_id: user_id.clone(),
+                }]
+            }
+        })
+    }
+
+    fn evolve(mut state: Org, event: &OrgEvent, occurrence: Occurrence<'_>) -> Org {
+        state.version = occurrence.version;
+        match event {
+            OrgEvent::Created { status } => {
+                state.status = Some(*status);
+                state.created_at = Some(occurrence.at);
+                state.status_at = Some(occurrence.at);
+            }
+            OrgEvent::StatusSet { status } => {
+                state.status = Some(*status);
+                state.status_at = Some(occurrence.at);
+            }
+            OrgEvent::MemberAdded { role, .. } => state.becomes(Some(*role)),
+            OrgEvent::MemberRemoved { .. } => state.becomes(None),
+        }
+        state
+    }
+}
+
+impl Org {
+    /// An org without an owner could be managed by nobody.
+    fn check_last_owner(&self) -> Result<(), Rejection> {
+        match self.subject == Some(MemberRole::Owner) && self.owners <= 1 {
+            false => Ok(()),
+            true => Err(Rejection::new(
+                ErrorTag::InvalidState,
+                "This is the org's last owner; add another owner first.",
+            )
+            .with_minor("last-owner")),
+        }
+    }
+
+    fn becomes(&mut self, role: Option<MemberRole>) {
+        let count = |role: Option<MemberRole>| {
+            (
+                u64::from(role == Some(MemberRole::Owner)),
+                u64::from(role.is_some()),
+            )
+        };
+        let (before, after) = (count(self.subject), count(role));
+        self.owners = (self.owners + after.0).saturating_sub(before.0);
+        self.members = (self.members + after.1).saturating_sub(before.1);
+        self.subject = role;
+    }
+}
+
+fn change(now: OrgStatus, wanted: OrgStatus) -> Vec<OrgEvent> {
+    match now == wanted {
+        true => Vec::new(),
+        false => vec![OrgEvent::StatusSet { status: wanted }],
+    }
+}
+
+fn wrong_status(status: OrgStatus, what: &str) -> Rejection {
+    Rejection::new(
+        ErrorTag::InvalidState,
+        format!("The org is {} and {what}.", status.as_str()),
+    )
+    .with_detail("status", status.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn org() -> OrgCode {
+        OrgCode::parse("one").unwrap()
+    }
+
+    fn create() -> OrgCommand {
+        OrgCommand::Create {
+            org: org(),
+            status: OrgStatus::Verified,
+            owner: "ann".to_owned(),
+        }
+    }
+
+    fn add(user: &str, role: MemberRole) -> OrgCommand {
+        OrgCommand::AddMember {
+            org: org(),
+            user_id: user.to_owned(),
+            role,
+        }
+    }
+
+    fn remove(user: &str) -> OrgCommand {
+        OrgCommand::RemoveMember {
+            org: org(),
+            user_id: user.to_owned(),
+        }
+    }
+
+    /// Carries out commands, looking memberships up as the projection does.
+    fn given(commands: &[OrgCommand]) -> Result<Org, ErrorTag> {
+        let mut roles = std::collections::BTreeMap::new();
+        let mut state = Org::default();
+        let at = Timestamp::from_millis(0);
+        for command in commands {
+            state.subject = command.subject().and_then(|user| roles.get(user)).copied();
+            let context = Context {
+                now: at,
+                by: "t".to_owned(),
+            };
+            let events = OrgDecider::decide(&state, command, &context);
+            for event in events.map_err(|rejection| rejection.tag)? {
+                let occurrence = Occurrence {
+                    at,
+                    by: "t",
+                    position: 1,
+                    version: state.version + 1,
+                };
+                state = OrgDecider::evolve(state, &event, occurrence);
+                match event {
+                    OrgEvent::MemberAdded { user_id, role } => drop(roles.insert(user_id, role)),
+                    OrgEvent::MemberRemoved { user_id } => drop(roles.remove(&user_id)),
+                    OrgEvent::Created { .. } | OrgEvent::StatusSet { .. } => {}
+                }
+            }
+        }
+        Ok(state)
+    }
+
+    #[test]
+    fn an_org_always_has_an_owner() {
+        use MemberRole::{Member, Owner};
+        let counts = |commands: &[OrgCommand]| given(commands).map(|org| (org.owners, org.members));
+        assert_eq!(counts(&[create()]), Ok((1, 1)));
+        assert_eq!(
+            counts(&[create(), remove("ann")]),
+            Err(ErrorTag::InvalidState)
+        );
+        assert_eq!(
+            counts(&[create(), add("ann", Member)]),
+            Err(ErrorTag::InvalidState)
+        );
+        assert_eq!(
+            counts(&[create(), add("bob", Member), add("bob", Member)]),
+            Ok((1, 2))
+        );
+        assert_eq!(
+            counts(&[create(), add("bob", Owner), remove("ann")]),
+            Ok((1, 1))
+        );
+        assert_eq!(
+            counts(&[
+                create(),
+                add("bob", Owner),
+                add("ann", Member),
+                remove("bob")
+            ]),
+            Err(ErrorTag::InvalidState)
+        );
+        assert_eq!(counts(&[create(), remove("bob")]), Err(ErrorTag::NotFound));
+    }
+
+    #[test]
+    fn owners_park_and_operators_do_the_rest() {
+        let (park, unpark) = (
+            OrgCommand::Park { org: org() },
+            OrgCommand::Unpark { org: org() },
+        );
+        let set = |status| OrgCommand::SetStatus { org: org(), status };
+        let status = |commands: &[OrgCommand]| {
+            let commands: Vec<_> = std::iter::once(create()).chain(commands.to_vec()).collect();
+            given(&commands).map(|org| org.status.unwrap())
+        };
+        assert_eq!(status(&[park.clone(), park.clone()]), Ok(OrgStatus::Parked));
+        assert_eq!(
+            status(&[park.clone(), unpark.clone()]),
+            Ok(OrgStatus::Verified)
+        );
+        for blocked in [
+            OrgStatus::Suspended,
+            OrgStatus::Frozen,
+            OrgStatus::Unverified,
+        ] {
+            assert_eq!(
+                status(&[set(blocked), park.clone()]),
+                Err(ErrorTag::InvalidState)
+            );
+            assert_eq!(
+                status(&[set(blocked), unpark.clone()]),
+                Err(ErrorTag::InvalidState)
+            );
+            assert_eq!(
+                status(&[set(blocked), set(OrgStatus::Verified)]),
+                Ok(OrgStatus::Verified)
+            );
+        }
+        let doomed = [set(OrgStatus::Doomed), set(OrgStatus::Verified)];
+        assert_eq!(status(&doomed), Err(ErrorTag::InvalidState));
+        assert_eq!(given(&[create(), create()]), Err(ErrorTag::Conflict));
+        assert_eq!(given(&[set(OrgStatus::Verified)]), Err(ErrorTag::NotFound));
+    }
 }

@@ -79,6 +79,43 @@ tags! {
     Unavailable = "unavailable", 503;
 }
 
+/// Declares why somebody was not let in: what was being looked at, and what was wrong with it.
+macro_rules! denials {
+    ($($name:ident = $stage:literal, $reason:literal;)*) => {
+        /// Why somebody was not let in, for the operator alone.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Denial {
+            $(#[doc = concat!("`", $reason, "`, found while the ", $stage, " was looked at.")]
+              $name,)*
+        }
+
+        impl Denial {
+            /// What was being looked at, and what was wrong with it.
+            pub fn as_strs(self) -> (&'static str, &'static str) {
+                match self { $(Denial::$name => ($stage, $reason),)* }
+            }
+        }
+    };
+}
+
+denials! {
+    CredentialMissing = "credential", "credential-missing";
+    CredentialTwice = "credential", "credential-twice";
+    CredentialMalformed = "credential", "credential-malformed";
+    CredentialsMixed = "credential", "credentials-mixed";
+    SessionUnknown = "credential", "session-unknown";
+    SessionOfDevelopment = "credential", "session-of-development";
+    KeyUnknown = "credential", "key-unknown";
+    TokenNotTaken = "credential", "token-not-taken";
+    OrgUnknown = "org", "org-unknown";
+    OrgOfOthers = "org", "org-of-others";
+    OrgFrozen = "org", "org-frozen";
+    OrgNotVerified = "org", "org-not-verified";
+    RoleNotOwner = "role", "role-not-owner";
+    RoleTooSmall = "role", "role-too-small";
+    NotAPerson = "role", "not-a-person";
+}
+
 /// A rule said no: the tag, what to do about it, and facts that help.
 ///
 /// Equality and storage cover every part, so that a remembered refusal is answered again unchanged.
@@ -98,6 +135,9 @@ pub struct Rejection {
     /// The status, where it differs from the tag's own (`too-large` of a whole request body is 413).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
+    /// For the operator alone: why somebody was not let in. Neither told nor stored.
+    #[serde(skip)]
+    denial: Option<Denial>,
     /// Seconds after which to come back. Not stored: only refusals of the moment have it.
     #[serde(skip)]
     retry_after_seconds: Option<u64>,
@@ -112,6 +152,7 @@ impl Rejection {
             message: message.into(),
             details: Map::new(),
             status: None,
+            denial: None,
             retry_after_seconds: None,
         }
     }
@@ -157,6 +198,22 @@ impl Rejection {
     pub fn with_retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_seconds = Some(seconds);
         self
+    }
+
+    /// Says, to the operator alone, why somebody was not let in.
+    pub fn denied(mut self, denial: Denial) -> Self {
+        self.denial = Some(denial);
+        self
+    }
+
+    /// Why somebody was not let in, as stage and reason: what was said, or what the status says by itself.
+    pub fn denial(&self) -> Option<(&'static str, &'static str)> {
+        match (self.denial, self.status()) {
+            (Some(denial), _) => Some(denial.as_strs()),
+            (None, 401) => Some(("credential", self.tag.as_str())),
+            (None, 403) => Some(("right", self.tag.as_str())),
+            (None, _) => None,
+        }
     }
 
     /// Seconds after which to come back, when they are known.

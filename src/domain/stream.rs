@@ -10,7 +10,7 @@ use super::{ContainerName, OrgCode, RecordId};
 
 /// The name of one stream of events, such as `mrs/DEMO/notes/n-1`.
 ///
-/// A record, a container, an org and a user have a stream each; so have the maintenance windows together, the vacuums
+/// A record, a container, an org, a user and a service account have a stream each; so have the maintenance windows together, the vacuums
 /// together and the secret code.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -47,6 +47,11 @@ impl StreamId {
     /// The stream of one user.
     pub fn user(user_id: &str) -> Self {
         Self(format!("uas/{user_id}").into())
+    }
+
+    /// The stream of one service account.
+    pub fn account(org: &OrgCode, account_id: &str) -> Self {
+        Self(format!("usm/{org}/{account_id}").into())
     }
 
     /// The full name.

@@ -1,8 +1,71 @@
 //! A user, and the sessions that prove who is calling.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::Timestamp;
+use super::{Context, Decider, ErrorTag, Occurrence, Rejection, Timestamp};
+
+/// How long a session lives after it was used last (contract, section 7: "sliding 1 hour").
+pub const SESSION_MS: i64 = 60 * 60 * 1_000;
+/// A session in use is journaled anew once its journaled end is nearer than this, so at most every quarter of an hour.
+pub const SESSION_REFRESH_MS: i64 = 45 * 60 * 1_000;
+/// Open sessions of one user; the one that ends first makes room for one more.
+pub const SESSIONS_MAX: usize = 64;
+/// Fewest characters of a passcode.
+pub const PASSCODE_CHARS_MIN: usize = 12;
+/// Most characters of a passcode.
+pub const PASSCODE_CHARS_MAX: usize = 128;
+/// Longest e-mail address (RFC 5321, 4.5.3.1.3, less the brackets).
+pub const EMAIL_CHARS_MAX: usize = 254;
+/// Longest label of a session, an account or a key.
+pub const LABEL_CHARS_MAX: usize = 80;
+
+/// An open session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Whose.
+    pub user_id: String,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// Its end as the journal knows it; use moves it. `None` for the development session.
+    pub expires_at: Option<Timestamp>,
+    /// Counts only in development mode.
+    pub development: bool,
+    /// What its owner calls it.
+    pub label: Option<String>,
+}
+
+impl Session {
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
+/// A user as events made it.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// The version of the stream; 0 when there is no such user.
+    pub version: u64,
+    /// The public id.
+    pub user_id: String,
+    /// The address the user signs in with, lower-cased.
+    pub email: String,
+    /// scrypt in PHC form.
+    pub passcode_hash: String,
+    /// The address was confirmed.
+    pub verified: bool,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
+    /// Open sessions by the keyed hash of their guid, in hex; some may be past their end.
+    pub sessions: BTreeMap<String, Session>,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "User({}, version {})", self.user_id, self.version)
+    }
+}
 
 /// What can happen to a user. Passcodes and session guids are here only as hashes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +78,9 @@ pub enum UserEvent {
         email: String,
         /// scrypt in PHC form.
         passcode_hash: String,
+        /// The address still has to be confirmed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unverified: bool,
     },
     /// The user signed in.
     #[serde(rename = "user.session_opened")]
@@ -26,6 +92,17 @@ pub enum UserEvent {
         /// Opened by development mode: counts only while that lasts.
         #[serde(default)]
         development: bool,
+        /// What its owner calls it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        label: Option<String>,
+    },
+    /// A session was used, and lives longer for it.
+    #[serde(rename = "user.session_refreshed")]
+    SessionRefreshed {
+        /// Keyed hash of the session guid, in hex.
+        session_hash: String,
+        /// The new end of its life.
+        expires_at: Timestamp,
     },
     /// A session ended.
     #[serde(rename = "user.session_closed")]
@@ -33,4 +110,398 @@ pub enum UserEvent {
         /// Keyed hash of the session guid, in hex.
         session_hash: String,
     },
+    /// All sessions ended.
+    #[serde(rename = "user.sessions_closed")]
+    SessionsClosed {},
+}
+
+/// What may be asked of a user.
+#[derive(Clone, PartialEq, Eq)]
+pub enum UserCommand {
+    /// Make the user.
+    Create {
+        /// The public id, made of the address.
+        user_id: String,
+        /// See [`email`].
+        email: String,
+        /// scrypt in PHC form.
+        passcode_hash: String,
+        /// The address is known to be the user's.
+        verified: bool,
+    },
+    /// Open a session; the passcode was right.
+    OpenSession {
+        /// Whose.
+        user_id: String,
+        /// Keyed hash of the new guid, in hex.
+        session_hash: String,
+        /// What to call it.
+        label: Option<String>,
+    },
+    /// Move the end of a session that is in use.
+    RefreshSession {
+        /// Whose.
+        user_id: String,
+        /// Which.
+        session_hash: String,
+    },
+    /// End one session.
+    CloseSession {
+        /// Whose.
+        user_id: String,
+        /// Which.
+        session_hash: String,
+    },
+    /// End them all.
+    CloseSessions {
+        /// Whose.
+        user_id: String,
+    },
+}
+
+impl UserCommand {
+    /// The user it is about.
+    pub fn user_id(&self) -> &str {
+        match self {
+            Self::Create { user_id, .. }
+            | Self::OpenSession { user_id, .. }
+            | Self::RefreshSession { user_id, .. }
+            | Self::CloseSession { user_id, .. }
+            | Self::CloseSessions { user_id } => user_id,
+        }
+    }
+}
+
+/// Decides for users.
+pub struct UserDecider;
+
+impl Decider for UserDecider {
+    type Command = UserCommand;
+    type State = User;
+    type Event = UserEvent;
+
+    fn decide(
+        state: &User,
+        command: &UserCommand,
+        context: &Context,
+    ) -> Result<Vec<UserEvent>, Rejection> {
+        if let UserCommand::Create {
+            email,
+            passcode_hash,
+            verified,
+            ..
+        } = command
+        {
+            if state.version > 0 {
+                return Err(email_taken());
+            }
+            return Ok(vec![UserEvent::Created {
+                email: email.clone(),
+                passcode_hash: passcode_hash.clone(),
+                unverified: !verified,
+            }]);
+        }
+        if state.version == 0 {
+            return Err(Rejection::not_found());
+        }
+        Ok(match command {
+            UserCommand::Create { .. } => Vec::new(),
+            UserCommand::OpenSession {
+                session_hash,
+                label,
+                ..
+            } => {
+                if !state.verified {
+                    return Err(Rejection::new(
+                        ErrorTag::UserNotVerified,
+                        "The e-mail address is not confirmed yet; ask the operator.",
+                    ));
+                }
+                vec![UserEvent::SessionOpened {
+                    session_hash: session_hash.clone(),
+                    expires_at: Some(context.now.plus_millis(SESSION_MS)),
+                    development: false,
+                    label: label.clone(),
+                }]
+            }
+            UserCommand::RefreshSession { session_hash, .. } => {
+                let end = context.now.plus_millis(SESSION_MS);
+                let old = state.sessions.get(session_hash);
+                match old.and_then(|session| session.expires_at) {
+                    Some(at) if at < end => vec![UserEvent::SessionRefreshed {
+                        session_hash: session_hash.clone(),
+                        expires_at: end,
+                    }],
+                    // Closed meanwhile, or one that has no end.
+                    Some(_) | None => Vec::new(),
+                }
+            }
+            UserCommand::CloseSession { session_hash, .. } => {
+                match state.sessions.contains_key(session_hash) {
+                    true => vec![UserEvent::SessionClosed {
+                        session_hash: session_hash.clone(),
+                    }],
+                    false => Vec::new(),
+                }
+            }
+            UserCommand::CloseSessions { .. } => match state.sessions.is_empty() {
+                true => Vec::new(),
+                false => vec![UserEvent::SessionsClosed {}],
+            },
+        })
+    }
+
+    fn evolve(mut state: User, event: &UserEvent, occurrence: Occurrence<'_>) -> User {
+        state.version = occurrence.version;
+        match event {
+            UserEvent::Created {
+                email,
+                passcode_hash,
+                unverified,
+            } => {
+                state.email.clone_from(email);
+                state.passcode_hash.clone_from(passcode_hash);
+                state.verified = !unverified;
+                state.created_at = Some(occurrence.at);
+            }
+            UserEvent::SessionOpened {
+                session_hash,
+                expires_at,
+                development,
+                label,
+            } => {
+                let now = occurrence.at;
+                state.sessions.retain(|_, session| !session.is_over(now));
+                let session = Session {
+                    user_id: state.user_id.clone(),
+                    opened_at: now,
+                    expires_at: *expires_at,
+                    development: *development,
+                    label: label.clone(),
+                };
+                state.sessions.insert(session_hash.clone(), session);
+                state.make_room(session_hash);
+            }
+            UserEvent::SessionRefreshed {
+                session_hash,
+                expires_at,
+            } => {
+                if let Some(session) = state.sessions.get_mut(session_hash) {
+                    session.expires_at = Some(*expires_at);
+                }
+            }
+            UserEvent::SessionClosed { session_hash } => {
+                state.sessions.remove(session_hash);
+            }
+            UserEvent::SessionsClosed {} => state.sessions.clear(),
+        }
+        state
+    }
+}
+
+impl User {
+    /// Ends the sessions that end first until there are not too many; never the newest, nor one without an end.
+    fn make_room(&mut self, newest: &str) {
+        while self.sessions.len() > SESSIONS_MAX {
+            let others = self.sessions.iter().filter(|(hash, _)| *hash != newest);
+            let first = others
+                .filter(|(_, session)| session.expires_at.is_some())
+                .min_by_key(|(_, session)| session.expires_at)
+                .map(|(hash, _)| hash.clone());
+            let Some(first) = first else { return };
+            self.sessions.remove(&first);
+        }
+    }
+}
+
+/// The refusal of an address that somebody has.
+pub fn email_taken() -> Rejection {
+    Rejection::new(
+        ErrorTag::Conflict,
+        "There is a user with this e-mail address already.",
+    )
+    .with_minor("email")
+}
+
+/// An e-mail address as it is kept: trimmed and lower-cased.
+///
+/// # Errors
+/// `invalid-input` for what cannot be one. It is looked at for its shape alone; whether it works only a mail can tell.
+pub fn email(text: &str) -> Result<String, Rejection> {
+    let address = text.trim().to_lowercase();
+    let shaped = address.split_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty()
+            && !domain.contains('@')
+            && domain.split('.').all(|label| !label.is_empty())
+    });
+    let plain = !address.contains(|c: char| c.is_whitespace() || c.is_control());
+    match shaped && plain && address.chars().count() <= EMAIL_CHARS_MAX {
+        true => Ok(address),
+        false => Err(Rejection::field(
+            "email",
+            "email must be an address such as ann@example.com.",
+        )),
+    }
+}
+
+/// Looks whether a new passcode is one.
+///
+/// # Errors
+/// `invalid-input` that says what is wanted, and nothing of what was given.
+pub fn check_passcode(passcode: &str, email: &str) -> Result<(), Rejection> {
+    let wrong = |message: String| Err(Rejection::field("passcode", message));
+    let chars = passcode.chars().count();
+    if !(PASSCODE_CHARS_MIN..=PASSCODE_CHARS_MAX).contains(&chars) {
+        return wrong(format!(
+            "passcode must have {PASSCODE_CHARS_MIN} to {PASSCODE_CHARS_MAX} characters."
+        ));
+    }
+    let mut all = passcode.chars();
+    let first = all.next();
+    if all.all(|c| Some(c) == first) {
+        return wrong("passcode must not be one character again and again.".to_owned());
+    }
+    if passcode.trim().to_lowercase() == email {
+        return wrong("passcode must not be the e-mail address.".to_owned());
+    }
+    Ok(())
+}
+
+/// A label as it is kept: trimmed; nothing when it is empty.
+///
+/// # Errors
+/// `invalid-input` that names the field.
+pub fn label(field: &str, text: Option<&str>) -> Result<Option<String>, Rejection> {
+    let text = text.map(str::trim).filter(|text| !text.is_empty());
+    let long =
+        |text: &&str| text.chars().count() > LABEL_CHARS_MAX || text.contains(char::is_control);
+    match text {
+        Some(text) if long(&text) => Err(Rejection::field(
+            field,
+            format!(
+                "{field} must have at most {LABEL_CHARS_MAX} characters, none of them a control character."
+            ),
+        )),
+        text => Ok(text.map(str::to_owned)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(commands: &[(i64, UserCommand)]) -> Result<User, ErrorTag> {
+        let mut state = User {
+            user_id: "ann".to_owned(),
+            ..User::default()
+        };
+        for (minute, command) in commands {
+            let context = Context {
+                now: Timestamp::from_millis(minute * 60_000),
+                by: "ann".to_owned(),
+            };
+            let events = UserDecider::decide(&state, command, &context);
+            for event in events.map_err(|rejection| rejection.tag)? {
+                let occurrence = Occurrence {
+                    at: context.now,
+                    by: "ann",
+                    position: 1,
+                    version: state.version + 1,
+                };
+                state = UserDecider::evolve(state, &event, occurrence);
+            }
+        }
+        Ok(state)
+    }
+
+    fn create(verified: bool) -> UserCommand {
+        UserCommand::Create {
+            user_id: "ann".to_owned(),
+            email: "ann@example.com".to_owned(),
+            passcode_hash: "h".to_owned(),
+            verified,
+        }
+    }
+
+    fn open(hash: &str) -> UserCommand {
+        UserCommand::OpenSession {
+            user_id: "ann".to_owned(),
+            session_hash: hash.to_owned(),
+            label: None,
+        }
+    }
+
+    fn refresh(hash: &str) -> UserCommand {
+        UserCommand::RefreshSession {
+            user_id: "ann".to_owned(),
+            session_hash: hash.to_owned(),
+        }
+    }
+
+    #[test]
+    fn sessions_open_slide_end_and_are_bounded() {
+        let hashes = |commands: &[(i64, UserCommand)]| {
+            let user = given(commands).unwrap();
+            user.sessions.into_keys().collect::<Vec<_>>()
+        };
+        let start = (0, create(true));
+        assert_eq!(
+            hashes(&[start.clone(), (0, open("a")), (59, open("b"))]),
+            ["a", "b"]
+        );
+        // The next one opened clears away what is past its end, unless it was used.
+        assert_eq!(
+            hashes(&[start.clone(), (0, open("a")), (60, open("b"))]),
+            ["b"]
+        );
+        let used = [
+            start.clone(),
+            (0, open("a")),
+            (30, refresh("a")),
+            (60, open("b")),
+        ];
+        assert_eq!(hashes(&used), ["a", "b"]);
+        let all = UserCommand::CloseSessions {
+            user_id: "ann".to_owned(),
+        };
+        let none: [&str; 0] = [];
+        assert_eq!(
+            hashes(&[start.clone(), (0, open("a")), (1, all), (2, refresh("a"))]),
+            none
+        );
+        let mut many = vec![start];
+        many.extend((0..70).map(|number| (0, open(&format!("{number:02}")))));
+        let left = hashes(&many);
+        assert_eq!(left.len(), SESSIONS_MAX);
+        assert!(left.contains(&"69".to_owned()));
+    }
+
+    #[test]
+    fn there_is_one_user_an_address_and_only_verified_ones_sign_in() {
+        assert_eq!(
+            given(&[(0, create(true)), (0, create(true))]),
+            Err(ErrorTag::Conflict)
+        );
+        assert_eq!(
+            given(&[(0, create(false)), (0, open("a"))]),
+            Err(ErrorTag::UserNotVerified)
+        );
+        assert_eq!(given(&[(0, open("a"))]), Err(ErrorTag::NotFound));
+    }
+
+    #[test]
+    fn addresses_and_passcodes_are_looked_at() {
+        assert_eq!(email(" Ann@Example.COM ").unwrap(), "ann@example.com");
+        for bad in ["", "ann", "@b", "a@", "a@b@c", "a b@c", "a@b..c", "a@\u{7}"] {
+            assert!(email(bad).is_err(), "{bad}");
+        }
+        let check = |passcode: &str| check_passcode(passcode, "ann@example.com").is_ok();
+        assert!(check("correct horse"));
+        for bad in ["short", "aaaaaaaaaaaaaaaa", "Ann@example.com"] {
+            assert!(!check(bad), "{bad}");
+        }
+        assert!(!check(&"ab".repeat(65)));
+        assert!(label("label", Some(&"x".repeat(81))).is_err());
+        assert_eq!(label("label", Some("  ")).unwrap(), None);
+    }
 }

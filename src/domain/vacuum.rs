@@ -56,7 +56,7 @@ impl Scope {
         let mut parts = stream.split('/');
         match (parts.next(), parts.next()) {
             (Some("mrs"), Some(org)) => self.covers(org, parts.next()),
-            (Some("ofm"), Some(org)) => self.covers(org, None),
+            (Some("ofm" | "usm"), Some(org)) => self.covers(org, None),
             (Some("ops"), _) | (None, _) => false,
             (Some(_), _) => *self == Self::All,
         }

@@ -1,15 +1,21 @@
 //! One request as the handlers see it, and the facts its answer reports about it.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use actix_web::HttpRequest;
 use actix_web::http::header::HeaderMap;
 use bytes::Bytes;
 
-use super::envelope::{Build, Stats};
-use super::identity::Principal;
+use super::access::{Access, Role};
+use super::envelope::{Build, Refusal, Stats};
+use super::identity::{self, Principal};
 use super::limits::Shown;
+use super::server::House;
 use crate::clock::{Clock, Stopwatch, random_uuid};
 use crate::domain::{CcCode, OrgCode};
 use crate::journal::Remarks;
+use crate::report;
 
 /// Longest request id taken from a caller.
 const REQUEST_ID_CHARS_MAX: usize = 63;
@@ -23,6 +29,8 @@ pub struct Trace {
     pub call: String,
     /// The service.
     pub service: &'static str,
+    /// The route or the operator function; `unknown` when there is no such one.
+    pub route: &'static str,
     /// Bytes of the request body read.
     pub bytes_in: usize,
     /// The tenant, once known.
@@ -38,15 +46,40 @@ pub struct Trace {
     since: Stopwatch,
     clock: Clock,
     build: Build,
+    denials: Arc<Denials>,
+}
+
+/// A stage and a reason why somebody was not let in.
+pub type Denied = (&'static str, &'static str);
+
+/// How often somebody was not let in, by stage and reason, since the start.
+#[derive(Debug, Default)]
+pub struct Denials(Mutex<BTreeMap<Denied, u64>>);
+
+impl Denials {
+    fn count(&self, denial: Denied) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(denial).or_default() += 1;
+    }
+
+    /// Every stage and reason there was, and how often.
+    pub fn counts(&self) -> Vec<(Denied, u64)> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts
+            .iter()
+            .map(|(denial, count)| (*denial, *count))
+            .collect()
+    }
 }
 
 impl Trace {
     /// Starts with a request.
-    pub fn start(request: &HttpRequest, clock: Clock, build: Build) -> Self {
+    pub fn start(request: &HttpRequest, clock: Clock, build: Build, denials: Arc<Denials>) -> Self {
         Self {
             request_id: request_id(request.headers()),
             call: String::new(),
             service: "mrs",
+            route: "unknown",
             bytes_in: 0,
             orgcode: None,
             cccode: None,
@@ -56,7 +89,15 @@ impl Trace {
             since: Stopwatch::start(),
             clock,
             build,
+            denials,
         }
+    }
+
+    /// Writes the receipt of a caller who was not let in, and counts it.
+    pub fn note_denial(&self, denial: Denied, status: u16) {
+        self.denials.count(denial);
+        let (stage, reason) = denial;
+        report::access_denied(stage, reason, status, self.route, &self.request_id);
     }
 
     /// Ends an envelope with `build` and `stats`.
@@ -94,12 +135,43 @@ pub struct Call<'a> {
     pub body: Bytes,
     /// Who calls; absent on public routes.
     pub principal: Option<Principal>,
+    /// What the route asks of its caller.
+    pub access: Access,
+    /// The caller was let through to an org.
+    pub admitted: bool,
 }
 
 impl Call<'_> {
     /// A header's text, when it is there and readable.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.request.headers().get(name)?.to_str().ok()
+    }
+
+    /// Who calls a route that asks for a credential.
+    ///
+    /// # Errors
+    /// A failure, on a public route.
+    pub fn caller(&self) -> Result<&Principal, Refusal> {
+        let missing = || Refusal::Failed("a route without a principal".to_owned());
+        self.principal.as_ref().ok_or_else(missing)
+    }
+
+    /// Lets the caller through to an org, with the right that the route asks for.
+    ///
+    /// # Errors
+    /// See [`identity::admit`].
+    pub fn admit(&mut self, house: &House, org: &OrgCode) -> Result<Role, Refusal> {
+        match self.access {
+            Access::Org(right) => {
+                let role = identity::admit(house, self.caller()?, org, right)?;
+                house.rate_limits.org(org)?;
+                self.admitted = true;
+                Ok(role)
+            }
+            Access::Public | Access::Known | Access::Person => Err(Refusal::Failed(
+                "a route that asks for no right looks at an org".to_owned(),
+            )),
+        }
     }
 
     /// Notes the org for the answer's facts.

@@ -230,6 +230,9 @@ fn succeed(trace: &Trace, reply: &Reply) -> HttpResponse {
 }
 
 fn fail(trace: &Trace, rejection: &Rejection, replayed: bool) -> HttpResponse {
+    if let Some(denial) = rejection.denial() {
+        trace.note_denial(denial, rejection.status());
+    }
     let error = serde_json::to_vec(&error_body(rejection)).unwrap_or_else(|_| b"{}".to_vec());
     let mut body = Vec::with_capacity(error.len() + 640);
     body.extend_from_slice(b"{\"success\":false,\"error\":");

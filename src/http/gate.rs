@@ -18,13 +18,18 @@ const JITTER_SECONDS: u8 = 16;
 /// # Errors
 /// `maintenance-mode`.
 pub fn check(house: &House, route: &Route) -> Result<(), Rejection> {
-    if route.service == "ops" || EXEMPT.contains(&route.path) {
+    if is_exempt(route) {
         return Ok(());
     }
     match house.operations.watch().active() {
         None => Ok(()),
         Some(window) => Err(maintenance_mode(&window, house.clock.now())),
     }
+}
+
+/// Whether a route is served during maintenance too.
+pub fn is_exempt(route: &Route) -> bool {
+    route.service == "ops" || EXEMPT.contains(&route.path)
 }
 
 fn maintenance_mode(window: &Window, now: Timestamp) -> Rejection {

@@ -1,113 +1,213 @@
 //! Who is calling, and whether the org is theirs to see.
 
 use actix_web::HttpRequest;
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 
+use super::access::{Right, Role};
 use super::envelope::Refusal;
 use super::server::House;
 use crate::content::sign::Signer;
-use crate::domain::{ErrorTag, OrgCode, Rejection};
+use crate::domain::rejection::Denial;
+use crate::domain::{ErrorTag, OrgCode, Rejection, Timestamp};
 use crate::projections::identity;
 
-/// Purpose of the keyed hash under which sessions are stored.
-pub const SESSION_HASH: &str = "session";
-/// Purpose of the keyed hash that names a session in answers and logs.
-const SESSION_FINGERPRINT: &str = "session-fingerprint";
-/// Longest session guid looked at.
-const SESSION_GUID_CHARS_MAX: usize = 128;
+/// Purpose of the keyed hash that names a credential in answers and logs.
+const FINGERPRINT: &str = "session-fingerprint";
+/// Longest session guid or key looked at.
+const SECRET_CHARS_MAX: usize = 128;
 
-/// A known caller.
+/// How a caller is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// A person, by a session.
+    Session,
+    /// A service account, by a key.
+    ApiKey,
+}
+
+impl Mode {
+    /// The text callers see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::ApiKey => "api_key",
+        }
+    }
+}
+
+/// The only org a credential is for, and what it lets do there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// The org.
+    pub org: String,
+    /// The role; `None` for one that lets do nothing.
+    pub role: Option<Role>,
+    /// Its name, as the credential has it.
+    pub role_name: String,
+}
+
+/// A known caller. It holds no secret.
 #[derive(Clone, Debug)]
 pub struct Principal {
-    /// The user's public id.
+    /// The public id of the user or the service account.
     pub user_id: String,
-    /// `sf_...`: names the session without revealing it.
+    /// Names the credential without revealing it: `sf_...` for a session, `kf_...` for a key.
     pub fingerprint: String,
+    /// How it is known.
+    pub mode: Mode,
+    /// The org of a credential that is for one alone; people belong to orgs by membership.
+    pub bound: Option<Bound>,
+    /// The keyed hash of the session, when it is one.
+    pub session_hash: Option<String>,
+    /// Until when the credential is good, if it is not used.
+    pub expires_at: Option<Timestamp>,
 }
 
-/// What a route does to an org.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Intent {
-    /// Reads it.
-    Read,
-    /// Changes it.
-    Write,
-}
-
-/// The caller of a request, by its session. The answer never says which part of a credential is wrong.
+/// The caller of a request, by its credential. The answer never says what is wrong with one.
 ///
 /// # Errors
 /// `invalid-session`, or a failed read.
 pub fn principal(house: &House, request: &HttpRequest) -> Result<Principal, Refusal> {
-    let guid = request
-        .headers()
-        .get("x-session-guid")
-        .and_then(|value| value.to_str().ok());
-    let guid = guid.filter(|guid| !guid.is_empty() && guid.len() <= SESSION_GUID_CHARS_MAX);
-    let Some(guid) = guid else {
-        return Err(invalid_session().into());
-    };
-    let session = identity::session(&house.store, &session_hash(&house.signer, guid))?;
-    let now = house.clock.now();
-    let valid = session.filter(|session| {
-        session.expires_at.is_none_or(|at| at > now) && (!session.development || house.development)
-    });
-    match valid {
-        Some(session) => Ok(Principal {
-            user_id: session.user_id,
-            fingerprint: fingerprint(&house.signer, guid),
-        }),
-        None => Err(invalid_session().into()),
+    let headers = request.headers();
+    let session = credential(headers, "x-session-guid")?;
+    let api_key = credential(headers, "x-api-key")?;
+    let token = headers.contains_key(AUTHORIZATION);
+    if token && (session.is_some() || api_key.is_some()) {
+        return Err(invalid(Denial::CredentialsMixed).into());
+    }
+    match (session, api_key) {
+        // A session beats a key (contract, section 7).
+        (Some(guid), _) => person(house, guid),
+        (None, Some(api_key)) => account(house, api_key),
+        (None, None) if token => Err(invalid(Denial::TokenNotTaken).into()),
+        (None, None) => Err(invalid(Denial::CredentialMissing).into()),
     }
 }
 
-/// The form in which a session guid is stored.
-pub fn session_hash(signer: &Signer, guid: &str) -> String {
-    hex::encode(signer.keyed_hash(SESSION_HASH, guid.as_bytes()))
+fn person(house: &House, guid: &str) -> Result<Principal, Refusal> {
+    let found = house.directory.session(guid)?;
+    let (hash, session) = found.ok_or_else(|| invalid(Denial::SessionUnknown))?;
+    if session.development && !house.development {
+        return Err(invalid(Denial::SessionOfDevelopment).into());
+    }
+    Ok(Principal {
+        user_id: session.user_id,
+        fingerprint: fingerprint(&house.signer, "sf", guid),
+        mode: Mode::Session,
+        bound: None,
+        session_hash: Some(hash),
+        expires_at: session.expires_at,
+    })
 }
 
-fn fingerprint(signer: &Signer, guid: &str) -> String {
-    format!(
-        "sf_{}",
-        hex::encode(&signer.keyed_hash(SESSION_FINGERPRINT, guid.as_bytes())[..8])
-    )
+fn account(house: &House, api_key: &str) -> Result<Principal, Refusal> {
+    let found = house.directory.key(api_key)?;
+    let key = found.ok_or_else(|| invalid(Denial::KeyUnknown))?;
+    Ok(Principal {
+        user_id: key.account_id,
+        fingerprint: fingerprint(&house.signer, "kf", api_key),
+        mode: Mode::ApiKey,
+        bound: Some(Bound {
+            org: key.org,
+            role: Some(key.role.into()),
+            role_name: key.role.as_str().to_owned(),
+        }),
+        session_hash: None,
+        expires_at: None,
+    })
 }
 
-/// Lets a caller through to an org that is theirs and open for what they want.
+/// A credential's header: at most one, and readable.
+fn credential<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Rejection> {
+    let mut values = headers.get_all(name);
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(invalid(Denial::CredentialTwice));
+    }
+    match value.to_str() {
+        Ok("") => Ok(None),
+        Ok(text) if text.len() <= SECRET_CHARS_MAX => Ok(Some(text)),
+        Ok(_) | Err(_) => Err(invalid(Denial::CredentialMalformed)),
+    }
+}
+
+/// Names a credential without revealing it.
+pub fn fingerprint(signer: &Signer, kind: &str, secret: &str) -> String {
+    let hash = signer.keyed_hash(FINGERPRINT, secret.as_bytes());
+    format!("{kind}_{}", hex::encode(&hash[..8]))
+}
+
+/// Lets a caller through to an org that is theirs, open for what they want, and where their role lets them.
 ///
 /// # Errors
-/// `not-found` for strangers, whether or not the org exists; then `org-read-blocked` or `org-write-blocked`.
+/// `not-found` for strangers, whether or not the org exists; then `org-read-blocked`, `not-authorized` or `not-owner`, and
+/// `org-write-blocked`.
 pub fn admit(
     house: &House,
     principal: &Principal,
     org: &OrgCode,
-    intent: Intent,
-) -> Result<(), Refusal> {
-    // Both are read whatever the first says, so that a stranger cannot tell by time which was missing.
+    right: Right,
+) -> Result<Role, Refusal> {
+    // All is read whatever the first says, so that a stranger cannot tell by time which was missing.
     let member = identity::member(&house.store, org.as_str(), &principal.user_id)?;
     let status = identity::org_status(&house.store, org.as_str())?;
-    let (Some(_), Some(status)) = (member, status) else {
-        return Err(Rejection::not_found().into());
+    let (belongs, role) = match &principal.bound {
+        None => (member.is_some(), member.map(Role::from)),
+        Some(bound) => (bound.org == org.as_str(), bound.role),
     };
+    let Some(status) = status else {
+        return Err(stranger(Denial::OrgUnknown).into());
+    };
+    if !belongs {
+        return Err(stranger(Denial::OrgOfOthers).into());
+    }
     if !status.readable() {
         return Err(Rejection::new(
             ErrorTag::OrgReadBlocked,
             "The org is frozen; ask its operator.",
         )
+        .denied(Denial::OrgFrozen)
         .into());
     }
-    if intent == Intent::Write && !status.writable() {
+    let role = role.filter(|role| role.may(right));
+    let role = role.ok_or_else(|| forbidden(right))?;
+    if right == Right::Write && !status.writable() {
         return Err(Rejection::new(
             ErrorTag::OrgWriteBlocked,
             "The org takes no changes in its present status; ask its owner.",
         )
+        .denied(Denial::OrgNotVerified)
         .into());
     }
-    Ok(())
+    Ok(role)
 }
 
-fn invalid_session() -> Rejection {
+fn forbidden(right: Right) -> Rejection {
+    match right {
+        Right::Manage => Rejection::new(
+            ErrorTag::NotOwner,
+            "Only an owner of the org may do this; ask one.",
+        )
+        .denied(Denial::RoleNotOwner),
+        Right::Read | Right::Write | Right::See => Rejection::new(
+            ErrorTag::NotAuthorized,
+            "Your role does not let you do this; ask an owner of the org for another.",
+        )
+        .denied(Denial::RoleTooSmall),
+    }
+}
+
+fn stranger(denial: Denial) -> Rejection {
+    Rejection::not_found().denied(denial)
+}
+
+/// The refusal of a credential; the reason is for the operator alone.
+pub fn invalid(denial: Denial) -> Rejection {
     Rejection::new(
         ErrorTag::InvalidSession,
         "A valid credential is needed; send your session in the x-session-guid header.",
     )
+    .denied(denial)
 }

@@ -5,12 +5,11 @@
 //! and only until its bucket is full again; the number of keys has an end too.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use actix_web::HttpRequest;
@@ -24,6 +23,7 @@ use governor::{Quota, RateLimiter};
 
 use super::envelope::Refusal;
 use super::identity::Principal;
+use super::places::{InFlight, Places, lock};
 use crate::clock::Clock;
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 
@@ -57,6 +57,8 @@ pub struct Rates {
     pub address: Rate,
     /// Calls of one principal at once, so that nobody's slow ones take all the places there are; 0 for no limit.
     pub principal_in_flight_max: u32,
+    /// The same of one address, without a credential.
+    pub address_in_flight_max: u32,
 }
 
 /// What an answer tells its caller of the principal's limit.
@@ -73,8 +75,9 @@ pub struct RateLimits {
     principals: Option<Limiter<String>>,
     orgs: Option<Limiter<OrgCode>>,
     addresses: Option<Limiter<IpAddr>>,
-    in_flight: Arc<Mutex<HashMap<String, u32>>>,
-    in_flight_max: u32,
+    in_flight: Places,
+    principal_in_flight_max: u32,
+    address_in_flight_max: u32,
 }
 
 impl RateLimits {
@@ -84,38 +87,38 @@ impl RateLimits {
             principals: Limiter::new("principal", rates.principal, clock),
             orgs: Limiter::new("org", rates.org, clock),
             addresses: Limiter::new("address", rates.address, clock),
-            in_flight: Arc::default(),
-            in_flight_max: rates.principal_in_flight_max,
+            in_flight: Places::default(),
+            principal_in_flight_max: rates.principal_in_flight_max,
+            address_in_flight_max: rates.address_in_flight_max,
         }
     }
 
     /// Counts a request of a principal. The first half is for the answer's headers, whatever the answer is. The second is
     /// to be kept until there is one, or the refusal: `throttled`.
-    pub fn principal(&self, principal: &Principal) -> (Option<Shown>, Result<InFlight, Rejection>) {
+    pub fn enter(&self, principal: &Principal) -> (Option<Shown>, Result<InFlight, Rejection>) {
         let key = limit_key(principal);
+        let place = || self.in_flight.enter(key, self.principal_in_flight_max);
         let Some(limiter) = &self.principals else {
-            return (None, self.enter(key));
+            return (None, place());
         };
         let taken = limiter.take(key);
-        let entered = taken
-            .map_err(TooMany::rejection)
-            .and_then(|_| self.enter(key));
+        let entered = taken.map_err(TooMany::rejection).and_then(|_| place());
         (limiter.shown(taken), entered)
     }
 
-    fn enter(&self, key: &str) -> Result<InFlight, Rejection> {
-        if self.in_flight_max == 0 {
-            return Ok(InFlight(None));
+    /// The same for a request that needs no credential but has a body to be read.
+    ///
+    /// # Errors
+    /// `throttled`.
+    pub fn enter_stranger(&self, request: &HttpRequest) -> Result<InFlight, Rejection> {
+        self.stranger(request)?;
+        match request.peer_addr() {
+            Some(peer) => {
+                let key = network(peer.ip()).to_string();
+                self.in_flight.enter(&key, self.address_in_flight_max)
+            }
+            None => Ok(InFlight::uncounted()),
         }
-        let mut held = lock(&self.in_flight);
-        let count = held.entry(key.to_owned()).or_default();
-        if *count >= self.in_flight_max {
-            let message = "Too many of your requests are being worked on; nothing was done. Wait for one of them to be answered.";
-            let rejection = Rejection::new(ErrorTag::Throttled, message);
-            return Err(rejection.with_minor("in-flight-limit"));
-        }
-        *count += 1;
-        Ok(InFlight(Some((self.in_flight.clone(), key.to_owned()))))
     }
 
     /// Counts a request to an org. To be asked only for a caller whom the org is open to: strangers must neither use up
@@ -138,40 +141,22 @@ impl RateLimits {
         }
     }
 
-    /// The answer to a request that is refused for want of a valid credential: once there are too many of them, that.
-    pub fn refuse(&self, request: &HttpRequest, refusal: Refusal) -> Refusal {
-        match self.stranger(request) {
-            Ok(()) => refusal,
-            Err(rejection) => rejection.into(),
-        }
-    }
-}
-
-/// A request of a principal that is being worked on.
-pub struct InFlight(Option<(Arc<Mutex<HashMap<String, u32>>>, String)>);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        let Some((held, key)) = self.0.take() else {
-            return;
-        };
-        if let Entry::Occupied(mut count) = lock(&held).entry(key) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
+    /// What is answered to a request that was refused. If that was for want of a valid credential, as the tag tells, it is
+    /// counted, and once there are too many, that is the answer.
+    pub fn refuse(&self, request: &HttpRequest, refusal: Refusal, guessed: ErrorTag) -> Refusal {
+        match &refusal {
+            Refusal::Rejected { rejection, .. } if rejection.tag == guessed => {
+                let too_many = self.stranger(request).err();
+                too_many.map_or(refusal, Refusal::from)
             }
+            Refusal::Rejected { .. } | Refusal::Failed(_) => refusal,
         }
     }
 }
 
-/// What is behind a lock. Every change here is one step: whoever panicked left nothing half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What a principal is counted under: a name that reveals no secret.
+/// What a principal is counted under: its public id, so that another session or key is no other limit.
 fn limit_key(principal: &Principal) -> &String {
-    &principal.fingerprint
+    &principal.user_id
 }
 
 /// What an address is counted under: an IPv6 subscriber has a whole /64 of them (RFC 6177, section 2).

@@ -1,5 +1,6 @@
 //! The door: turns requests into calls, calls into answers, and knows no rule of its own.
 
+pub mod access;
 pub mod call;
 pub mod envelope;
 pub mod gate;
@@ -8,13 +9,17 @@ pub mod input;
 pub mod limits;
 pub mod listener;
 pub mod mrs;
+pub mod ofm;
 pub mod openapi;
 pub mod operator;
 pub mod ops;
+pub mod places;
 pub mod presigned;
 pub mod routes;
 pub mod server;
 pub mod slow;
 pub mod system;
+pub mod uas;
+pub mod usm;
 
 pub use server::{Door, House};

@@ -4,7 +4,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::{OpenApi, ToSchema};
 
+use super::access::{Access, Right};
 use super::envelope::{Build, Refusal, Reply, Stats};
+use super::gate;
+use super::routes::{ROUTES, Route};
 use super::server::Door;
 use crate::domain::ErrorTag;
 
@@ -48,6 +51,28 @@ pub struct Good<T> {
         super::ops::maintenance::get_by_post,
         super::ops::maintenance::list,
         super::ops::maintenance::list_by_post,
+        super::usm::session::create,
+        super::usm::session::validate,
+        super::usm::session::close,
+        super::usm::session::list,
+        super::usm::session::logout_everywhere,
+        super::usm::account::create,
+        super::usm::account::list,
+        super::usm::account::status,
+        super::usm::key::create,
+        super::usm::key::list,
+        super::usm::key::revoke,
+        super::usm::key::revoke_all,
+        super::usm::key::validate,
+        super::ofm::get,
+        super::ofm::park,
+        super::ofm::unpark,
+        super::ofm::add,
+        super::ofm::remove,
+        super::ofm::list,
+        super::ofm::resolve,
+        super::uas::stat,
+        super::system::whoami,
         super::system::health,
         super::system::ready,
         openapi,
@@ -58,16 +83,6 @@ pub struct Good<T> {
 struct Document;
 
 /// Which tags each route may answer with, beside the ones of every route.
-const TENANT_TAGS: &[ErrorTag] = &[
-    ErrorTag::InvalidInput,
-    ErrorTag::InvalidOrgcode,
-    ErrorTag::InvalidCccode,
-    ErrorTag::InvalidContainer,
-    ErrorTag::InvalidSession,
-    ErrorTag::OrgReadBlocked,
-    ErrorTag::NotFound,
-];
-const RECORD_TAGS: &[ErrorTag] = &[ErrorTag::InvalidRecordId];
 const CHANGE_TAGS: &[ErrorTag] = &[
     ErrorTag::InvalidJson,
     ErrorTag::OrgWriteBlocked,
@@ -140,22 +155,27 @@ const EVERY_TAG: &[ErrorTag] = &[
 
 fn tags_of(method: &str, path: &str) -> Vec<ErrorTag> {
     let mut tags = EVERY_TAG.to_vec();
-    if method == "post" || path.starts_with("/mrs/") || path.starts_with("/ops/") {
+    if let Some(route) = route(method, path) {
         tags.push(ErrorTag::MethodNotAllowed);
+        if !gate::is_exempt(route) {
+            tags.push(ErrorTag::MaintenanceMode);
+        }
+        tags.extend(tags_of_access(route.access));
     }
-    if path.starts_with("/mrs/") || path == "/openapi.json" {
-        tags.push(ErrorTag::MaintenanceMode);
-    }
-    if path == "/mrs/stat" {
-        tags.push(ErrorTag::InvalidSession);
-    } else if path.starts_with("/mrs/") {
-        tags.extend(TENANT_TAGS);
+    if path.starts_with("/mrs/") && path != "/mrs/stat" {
+        tags.extend([ErrorTag::InvalidCccode, ErrorTag::InvalidContainer]);
         if path != "/mrs/list" {
-            tags.extend(RECORD_TAGS);
+            tags.push(ErrorTag::InvalidRecordId);
         }
         if method == "post" {
             tags.extend(CHANGE_TAGS);
         }
+    }
+    if ["/usm/", "/ofm/", "/uas/"]
+        .iter()
+        .any(|service| path.starts_with(service))
+    {
+        tags.extend([ErrorTag::InvalidInput, ErrorTag::InvalidJson]);
     }
     tags.extend(match (method, path) {
         ("put", "/content/{token}") => UPLOAD_TAGS,
@@ -168,8 +188,49 @@ fn tags_of(method: &str, path: &str) -> Vec<ErrorTag> {
         ("get", "/mrs/record") => &[ErrorTag::Doomed, ErrorTag::InvalidState],
         ("post", "/mrs/tag/add" | "/mrs/tag/remove") => &[ErrorTag::InvalidTag],
         ("post", "/mrs/ttl/set") => &[ErrorTag::InvalidDoomAt],
+        ("post", "/usm/session/create") => &[ErrorTag::InvalidPasscode, ErrorTag::UserNotVerified],
+        ("post", "/uas/stat") => &[ErrorTag::InvalidPasscode],
+        ("post", "/usm/session/validate" | "/usm/session/close" | "/usm/api_key/validate") => {
+            &[ErrorTag::InvalidSession]
+        }
+        ("post", "/usm/service_account/list" | "/ofm/member/list") => &[ErrorTag::InvalidNextToken],
+        (
+            "post",
+            "/ofm/org/park" | "/ofm/org/unpark" | "/ofm/member/add" | "/ofm/member/remove",
+        )
+        | ("post", "/usm/api_key/create") => &[ErrorTag::InvalidState, ErrorTag::OrgWriteBlocked],
         _ => &[],
     });
+    tags
+}
+
+fn route(method: &str, path: &str) -> Option<&'static Route> {
+    let same =
+        |route: &&Route| route.path == path && route.method.as_str().eq_ignore_ascii_case(method);
+    ROUTES.iter().find(same)
+}
+
+/// What may be answered before a handler looks at anything else.
+fn tags_of_access(access: Access) -> Vec<ErrorTag> {
+    let mut tags = Vec::new();
+    if access != Access::Public {
+        tags.push(ErrorTag::InvalidSession);
+    }
+    if let Access::Org(right) = access {
+        tags.extend([
+            ErrorTag::InvalidInput,
+            ErrorTag::InvalidOrgcode,
+            ErrorTag::OrgReadBlocked,
+            ErrorTag::NotFound,
+        ]);
+        match right {
+            Right::Manage => tags.push(ErrorTag::NotOwner),
+            Right::Read | Right::Write | Right::See => tags.push(ErrorTag::NotAuthorized),
+        }
+    }
+    if access == Access::Person {
+        tags.push(ErrorTag::NotAuthorized);
+    }
     tags
 }
 
@@ -183,6 +244,7 @@ pub fn document() -> Result<Value, serde_json::Error> {
     schemas["Error"] = error_schema();
     document["components"]["securitySchemes"] = json!({
         "session": {"type": "apiKey", "in": "header", "name": "x-session-guid"},
+        "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
     });
     if let Some(paths) = document["paths"].as_object_mut() {
         for (path, methods) in paths {
@@ -217,8 +279,12 @@ fn describe_errors(method: &str, path: &str, operation: &mut Value) {
             ]}}},
         });
     }
-    if path.starts_with("/mrs/") || path.starts_with("/ops/maintenance/") {
-        operation["security"] = json!([{"session": []}]);
+    match route(method, path).map(|route| route.access) {
+        None | Some(Access::Public) => {}
+        Some(Access::Person) => operation["security"] = json!([{"session": []}]),
+        Some(Access::Known | Access::Org(_)) => {
+            operation["security"] = json!([{"session": []}, {"apiKey": []}]);
+        }
     }
 }
 

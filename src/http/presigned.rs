@@ -129,15 +129,9 @@ impl Presigned {
             .into()),
         };
         answer.unwrap_or_else(|refusal| {
-            let refusal = match refusal {
-                // The url is the credential here, and this one was guessed.
-                Refusal::Rejected { ref rejection, .. }
-                    if rejection.tag == ErrorTag::NotAuthorized =>
-                {
-                    self.door.rate_limits().refuse(request, refusal)
-                }
-                refusal => refusal,
-            };
+            // The url is the credential here.
+            let guessed = ErrorTag::NotAuthorized;
+            let refusal = self.door.rate_limits().refuse(request, refusal, guessed);
             let response = respond(&trace, Err(refusal));
             match *request.method() {
                 Method::PUT => hang_up(response),

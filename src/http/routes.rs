@@ -5,12 +5,15 @@ use std::pin::Pin;
 
 use actix_web::http::Method;
 
+use super::access::Access;
+use super::access::Right::{Manage, Read, See, Write};
 use super::call::Call;
 use super::envelope::{Refusal, Reply};
 use super::mrs::{change, complete, list, put, read};
 use super::ops::{self, maintenance};
 use super::server::{Door, House};
-use super::{openapi, system};
+use super::usm::{account, key, session};
+use super::{ofm, openapi, system, uas};
 
 /// A handler's answer on its way.
 pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + 'a>>;
@@ -18,10 +21,10 @@ pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + '
 /// How a route is carried out.
 #[derive(Clone, Copy)]
 pub enum Handler {
-    /// Needs no credential and works while the house is still being opened.
-    Public(fn(&Door) -> Result<Reply, Refusal>),
-    /// Needs a credential.
-    Session(for<'a> fn(&'a House, &'a mut Call<'_>) -> Answering<'a>),
+    /// Reads memory alone, and works while the house is still being opened; for public routes.
+    Immediate(fn(&Door) -> Result<Reply, Refusal>),
+    /// Works in the house.
+    Inside(for<'a> fn(&'a House, &'a mut Call<'_>) -> Answering<'a>),
 }
 
 /// One method of one path.
@@ -33,14 +36,16 @@ pub struct Route {
     pub method: &'static Method,
     /// The path with the service prefix.
     pub path: &'static str,
+    /// What it asks of its caller.
+    pub access: Access,
     /// What it does.
     pub handler: Handler,
 }
 
 /// Boxes a handler's future.
-macro_rules! session {
+macro_rules! inside {
     ($handler:path) => {
-        Handler::Session(|house, call| Box::pin($handler(house, call)))
+        Handler::Inside(|house, call| Box::pin($handler(house, call)))
     };
 }
 
@@ -48,12 +53,14 @@ const fn route(
     service: &'static str,
     method: &'static Method,
     path: &'static str,
+    access: Access,
     handler: Handler,
 ) -> Route {
     Route {
         service,
         method,
         path,
+        access,
         handler,
     }
 }
@@ -63,55 +70,287 @@ const POST: &Method = &Method::POST;
 
 /// The list.
 pub const ROUTES: &[Route] = &[
-    route("mrs", POST, "/mrs/record", session!(put::put)),
-    route("mrs", GET, "/mrs/record", session!(read::record)),
+    route(
+        "mrs",
+        POST,
+        "/mrs/record",
+        Access::Org(Write),
+        inside!(put::put),
+    ),
+    route(
+        "mrs",
+        GET,
+        "/mrs/record",
+        Access::Org(Read),
+        inside!(read::record),
+    ),
     route(
         "mrs",
         POST,
         "/mrs/record/complete",
-        session!(complete::complete),
+        Access::Org(Write),
+        inside!(complete::complete),
     ),
-    route("mrs", GET, "/mrs/record/meta", session!(read::meta)),
-    route("mrs", GET, "/mrs/head", session!(read::head)),
-    route("mrs", GET, "/mrs/list", session!(list::list)),
-    route("mrs", POST, "/mrs/tag/add", session!(change::tag_add)),
-    route("mrs", POST, "/mrs/tag/remove", session!(change::tag_remove)),
-    route("mrs", POST, "/mrs/ttl/set", session!(change::ttl_set)),
-    route("mrs", POST, "/mrs/doom", session!(change::doom)),
-    route("mrs", GET, "/mrs/stat", session!(read::stat)),
-    route("ops", GET, "/ops/ping", Handler::Public(ops::ping)),
-    route("ops", GET, "/ops/stat", Handler::Public(ops::stat)),
+    route(
+        "mrs",
+        GET,
+        "/mrs/record/meta",
+        Access::Org(Read),
+        inside!(read::meta),
+    ),
+    route(
+        "mrs",
+        GET,
+        "/mrs/head",
+        Access::Org(Read),
+        inside!(read::head),
+    ),
+    route(
+        "mrs",
+        GET,
+        "/mrs/list",
+        Access::Org(Read),
+        inside!(list::list),
+    ),
+    route(
+        "mrs",
+        POST,
+        "/mrs/tag/add",
+        Access::Org(Write),
+        inside!(change::tag_add),
+    ),
+    route(
+        "mrs",
+        POST,
+        "/mrs/tag/remove",
+        Access::Org(Write),
+        inside!(change::tag_remove),
+    ),
+    route(
+        "mrs",
+        POST,
+        "/mrs/ttl/set",
+        Access::Org(Write),
+        inside!(change::ttl_set),
+    ),
+    route(
+        "mrs",
+        POST,
+        "/mrs/doom",
+        Access::Org(Write),
+        inside!(change::doom),
+    ),
+    route("mrs", GET, "/mrs/stat", Access::Known, inside!(read::stat)),
+    route(
+        "ops",
+        GET,
+        "/ops/ping",
+        Access::Public,
+        Handler::Immediate(ops::ping),
+    ),
+    route(
+        "ops",
+        GET,
+        "/ops/stat",
+        Access::Public,
+        Handler::Immediate(ops::stat),
+    ),
     route(
         "ops",
         GET,
         "/ops/maintenance/get",
-        session!(maintenance::get),
+        Access::Known,
+        inside!(maintenance::get),
     ),
     route(
         "ops",
         POST,
         "/ops/maintenance/get",
-        session!(maintenance::get_by_post),
+        Access::Known,
+        inside!(maintenance::get_by_post),
     ),
     route(
         "ops",
         GET,
         "/ops/maintenance/list",
-        session!(maintenance::list),
+        Access::Known,
+        inside!(maintenance::list),
     ),
     route(
         "ops",
         POST,
         "/ops/maintenance/list",
-        session!(maintenance::list_by_post),
+        Access::Known,
+        inside!(maintenance::list_by_post),
     ),
-    route("system", GET, "/health", Handler::Public(system::health)),
-    route("system", GET, "/ready", Handler::Public(system::ready)),
+    route(
+        "usm",
+        POST,
+        "/usm/session/create",
+        Access::Public,
+        inside!(session::create),
+    ),
+    route(
+        "usm",
+        POST,
+        "/usm/session/validate",
+        Access::Public,
+        inside!(session::validate),
+    ),
+    route(
+        "usm",
+        POST,
+        "/usm/session/close",
+        Access::Public,
+        inside!(session::close),
+    ),
+    route(
+        "usm",
+        POST,
+        "/usm/session/list",
+        Access::Person,
+        inside!(session::list),
+    ),
+    route(
+        "usm",
+        POST,
+        "/usm/session/logout_everywhere",
+        Access::Person,
+        inside!(session::logout_everywhere),
+    ),
+    route(
+        "usm",
+        POST,
+        "/usm/service_account/create",
+        Access::Org(Manage),
+        inside!(account::create),
+    ),
+    route(
+        "usm",
+        POST,
+        "/usm/service_account/list",
+        Access::Org(Manage),
+        inside!(account::list),
+    ),
+    route(
+        "usm",
+        POST,
+        "/usm/service_account/status",
+        Access::Org(Manage),
+        inside!(account::status),
+    ),
+    route(
+        "usm",
+        POST,
+        "/usm/api_key/create",
+        Access::Org(Manage),
+        inside!(key::create),
+    ),
+    route(
+        "usm",
+        POST,
+        "/usm/api_key/list",
+        Access::Org(Manage),
+        inside!(key::list),
+    ),
+    route(
+        "usm",
+        POST,
+        "/usm/api_key/revoke",
+        Access::Org(Manage),
+        inside!(key::revoke),
+    ),
+    route(
+        "usm",
+        POST,
+        "/usm/api_key/revoke_all",
+        Access::Org(Manage),
+        inside!(key::revoke_all),
+    ),
+    route(
+        "usm",
+        POST,
+        "/usm/api_key/validate",
+        Access::Public,
+        inside!(key::validate),
+    ),
+    route(
+        "ofm",
+        POST,
+        "/ofm/org/get",
+        Access::Org(See),
+        inside!(ofm::get),
+    ),
+    route(
+        "ofm",
+        POST,
+        "/ofm/org/park",
+        Access::Org(Manage),
+        inside!(ofm::park),
+    ),
+    route(
+        "ofm",
+        POST,
+        "/ofm/org/unpark",
+        Access::Org(Manage),
+        inside!(ofm::unpark),
+    ),
+    route(
+        "ofm",
+        POST,
+        "/ofm/member/add",
+        Access::Org(Manage),
+        inside!(ofm::add),
+    ),
+    route(
+        "ofm",
+        POST,
+        "/ofm/member/remove",
+        Access::Org(Manage),
+        inside!(ofm::remove),
+    ),
+    route(
+        "ofm",
+        POST,
+        "/ofm/member/list",
+        Access::Org(See),
+        inside!(ofm::list),
+    ),
+    route(
+        "ofm",
+        POST,
+        "/ofm/member/resolve",
+        Access::Org(See),
+        inside!(ofm::resolve),
+    ),
+    route("uas", POST, "/uas/stat", Access::Public, inside!(uas::stat)),
+    route(
+        "system",
+        GET,
+        "/whoami",
+        Access::Known,
+        inside!(system::whoami),
+    ),
+    route(
+        "system",
+        GET,
+        "/health",
+        Access::Public,
+        Handler::Immediate(system::health),
+    ),
+    route(
+        "system",
+        GET,
+        "/ready",
+        Access::Public,
+        Handler::Immediate(system::ready),
+    ),
     route(
         "system",
         GET,
         "/openapi.json",
-        Handler::Public(openapi::openapi),
+        Access::Public,
+        Handler::Immediate(openapi::openapi),
     ),
 ];
 

@@ -11,16 +11,21 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::call::{Call, Trace};
+use super::access::Access;
+use super::call::{Call, Denials, Trace};
 use super::envelope::{Build, Refusal, Reply, respond, throttled, unavailable};
+use super::identity::{self, Mode, Principal};
 use super::limits::{RateLimits, Rates};
+use super::places::InFlight;
 use super::routes::{self, Handler, Route};
-use super::{gate, identity, slow};
+use super::{gate, slow};
 use crate::actors::AddressBook;
+use crate::actors::identity::Directory;
 use crate::actors::ops::Operations;
 use crate::clock::Clock;
 use crate::content::ContentStore;
 use crate::content::sign::Signer;
+use crate::domain::rejection::Denial;
 use crate::domain::{ErrorTag, Rejection};
 use crate::journal::Journal;
 use crate::projections::Store;
@@ -43,6 +48,8 @@ pub struct MrsSettings {
 pub struct House {
     /// The desks.
     pub book: Arc<AddressBook>,
+    /// Who is who.
+    pub directory: Arc<Directory>,
     /// What operators do.
     pub operations: Arc<Operations>,
     /// The truth.
@@ -88,6 +95,7 @@ pub struct Door {
     limits: DoorLimits,
     permits: Semaphore,
     rate_limits: Arc<RateLimits>,
+    denials: Arc<Denials>,
 }
 
 impl Door {
@@ -100,7 +108,13 @@ impl Door {
             build: Build::current(),
             permits: Semaphore::new(limits.requests_in_flight_max),
             limits,
+            denials: Arc::default(),
         })
+    }
+
+    /// Who was not let in, counted.
+    pub fn denials(&self) -> &Denials {
+        &self.denials
     }
 
     /// Lets callers in. Later calls change nothing.
@@ -130,7 +144,12 @@ impl Door {
 
     /// A trace for a request.
     pub fn trace(&self, request: &HttpRequest) -> Trace {
-        Trace::start(request, self.clock.clone(), self.build.clone())
+        Trace::start(
+            request,
+            self.clock.clone(),
+            self.build.clone(),
+            self.denials.clone(),
+        )
     }
 }
 
@@ -151,7 +170,8 @@ async fn serve(door: &Door, request: HttpRequest, payload: Payload) -> HttpRespo
     let route = match found {
         Ok(route) => route,
         Err(refusal) => {
-            let refusal = door.rate_limits.refuse(&request, refusal);
+            let too_many = door.rate_limits.stranger(&request).err();
+            let refusal = too_many.map_or(refusal, Refusal::from);
             return respond(&trace, Err(refusal));
         }
     };
@@ -165,47 +185,85 @@ async fn serve(door: &Door, request: HttpRequest, payload: Payload) -> HttpRespo
     if permit.is_none() && !always {
         return respond(&trace, Err(throttled().into()));
     }
-    match route.handler {
-        Handler::Public(handler) => {
+    let handler = match route.handler {
+        Handler::Immediate(handler) => {
             if !always && let Err(rejection) = door.rate_limits.stranger(&request) {
                 return respond(&trace, Err(rejection.into()));
             }
             let answer = handler(door).map(|reply| with_request_id(reply, &trace));
-            respond(&trace, answer)
+            return respond(&trace, answer);
         }
-        Handler::Session(handler) => {
-            let Some(house) = door.house() else {
-                return respond(&trace, Err(unavailable().with_minor("starting").into()));
-            };
-            let principal = match identity::principal(house, &request) {
-                Ok(principal) => principal,
-                Err(refusal) => {
-                    let refusal = door.rate_limits.refuse(&request, refusal);
-                    return respond(&trace, Err(refusal));
-                }
-            };
-            trace.session_fingerprint = Some(principal.fingerprint.clone());
-            let (shown, passed) = door.rate_limits.principal(&principal);
-            trace.rate_limit = shown;
-            let _in_flight = match passed {
-                Ok(in_flight) => in_flight,
-                Err(rejection) => return respond(&trace, Err(rejection.into())),
-            };
-            let body = match read_body(door, &request, payload).await {
-                Ok(body) => body,
-                Err(rejection) => return hang_up(respond(&trace, Err(rejection.into()))),
-            };
-            trace.bytes_in = body.len();
-            let mut call = Call {
-                trace,
-                request: &request,
-                body,
-                principal: Some(principal),
-            };
-            let answer = handler(house, &mut call).await;
-            respond(&call.trace, answer)
-        }
+        Handler::Inside(handler) => handler,
+    };
+    let Some(house) = door.house() else {
+        return respond(&trace, Err(unavailable().with_minor("starting").into()));
+    };
+    let (principal, _in_flight) = match enter(house, route, &request, &mut trace) {
+        Ok(entered) => entered,
+        Err(refusal) => return respond(&trace, Err(refusal)),
+    };
+    let body = match read_body(door, &request, payload).await {
+        Ok(body) => body,
+        Err(rejection) => return hang_up(respond(&trace, Err(rejection.into()))),
+    };
+    trace.bytes_in = body.len();
+    let mut call = Call {
+        trace,
+        request: &request,
+        body,
+        principal,
+        access: route.access,
+        admitted: false,
+    };
+    let mut answer = handler(house, &mut call).await;
+    if answer.is_ok() && matches!(route.access, Access::Org(_)) && !call.admitted {
+        // Better no answer than one that nobody was asked about.
+        answer = Err(Refusal::Failed(
+            "a route answered without looking at the org".to_owned(),
+        ));
     }
+    let answer = answer.map(|reply| with_request_id(reply, &call.trace));
+    respond(&call.trace, answer)
+}
+
+/// The caller, as far as the route wants to know, unless it calls too often or has too many calls here.
+fn enter(
+    house: &House,
+    route: &Route,
+    request: &HttpRequest,
+    trace: &mut Trace,
+) -> Result<(Option<Principal>, InFlight), Refusal> {
+    let limits = &house.rate_limits;
+    let principal = match known(house, route, request) {
+        Ok(Some(principal)) => principal,
+        Ok(None) => return Ok((None, limits.enter_stranger(request)?)),
+        Err(refusal) => return Err(limits.refuse(request, refusal, ErrorTag::InvalidSession)),
+    };
+    trace.session_fingerprint = Some(principal.fingerprint.clone());
+    let (shown, entered) = limits.enter(&principal);
+    trace.rate_limit = shown;
+    Ok((Some(principal), entered?))
+}
+
+/// The caller, as far as the route wants to know.
+fn known(
+    house: &House,
+    route: &Route,
+    request: &HttpRequest,
+) -> Result<Option<Principal>, Refusal> {
+    if route.access == Access::Public {
+        return Ok(None);
+    }
+    let principal = identity::principal(house, request)?;
+    if route.access == Access::Person && principal.mode != Mode::Session {
+        return Err(Rejection::new(
+            ErrorTag::NotAuthorized,
+            "This is for people: send a session in the x-session-guid header.",
+        )
+        .denied(Denial::NotAPerson)
+        .into());
+    }
+    Ok(Some(principal))
 }
 
 fn find_route(
@@ -238,6 +296,7 @@ fn find_route(
         .unwrap_or(path);
     trace.call = format!("{} {short}", request.method());
     trace.service = service;
+    trace.route = path;
     match routes.iter().find(|route| route.method == method) {
         Some(route) => Ok(route),
         None => {

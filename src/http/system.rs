@@ -3,9 +3,11 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::call::Call;
 use super::envelope::{Refusal, Reply, unavailable};
-use super::server::Door;
+use super::server::{Door, House};
 use crate::journal::Health;
+use crate::projections::identity;
 
 /// Whether the process lives.
 #[derive(Serialize, ToSchema)]
@@ -24,6 +26,48 @@ pub struct ReadyAnswer {
     ready: bool,
     /// The journal's last position.
     position: u64,
+}
+
+/// Who the caller is.
+#[derive(Serialize, ToSchema)]
+pub struct WhoamiAnswer {
+    /// The public id of the user or the service account.
+    user_id: String,
+    /// The only org of the caller; absent for one who belongs to several or to none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant_id: Option<String>,
+    /// The role in that org.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<String>,
+    /// How the caller is known.
+    auth_mode: &'static str,
+}
+
+/// Ask who you are.
+#[utoipa::path(get, path = "/whoami", tag = "system",
+    responses((status = 200, description = "You. The fields of `data` and `request_id` stand beside it too.",
+        body = inline(super::openapi::Good<WhoamiAnswer>))))]
+pub async fn whoami(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let principal = call.caller()?;
+    let bound = principal.bound.clone();
+    let (tenant_id, role) = match bound {
+        Some(bound) => (Some(bound.org), Some(bound.role_name)),
+        None => {
+            let orgs = identity::orgs_of(&house.store, &principal.user_id, None, 2)?;
+            match &orgs.items[..] {
+                [(org, role)] => (Some(org.clone()), Some(role.as_str().to_owned())),
+                _ => (None, None),
+            }
+        }
+    };
+    let mut reply = Reply::of(&WhoamiAnswer {
+        user_id: principal.user_id.clone(),
+        tenant_id,
+        role,
+        auth_mode: principal.mode.as_str(),
+    })?;
+    reply.flat = true;
+    Ok(reply)
 }
 
 /// Ask whether the process lives.

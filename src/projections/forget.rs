@@ -1,6 +1,7 @@
 //! What a vacuum covers among the projections' rows: how many there are, and making everything anew without them.
 
-use super::{Projection, Store, StoreError, all, identity, records};
+use super::identity::{self, Kind};
+use super::{Projection, Store, StoreError, all, records};
 use crate::clock::Pace;
 use crate::domain::vacuum::Scope;
 
@@ -16,8 +17,8 @@ pub struct Covered {
     pub orgs_and_members: u64,
     /// Users.
     pub users: u64,
-    /// Sessions.
-    pub sessions: u64,
+    /// Sessions, service accounts and keys.
+    pub sessions_and_keys: u64,
 }
 
 /// Counts the rows that a scope covers.
@@ -43,9 +44,11 @@ pub fn count(store: &Store, scope: &Scope) -> Result<Covered, StoreError> {
         rest();
         if is_covered(scope, &identities, &key, &value) {
             match identity::kind_of(&key) {
-                identity::Kind::Org | identity::Kind::Member => covered.orgs_and_members += 1,
-                identity::Kind::User => covered.users += 1,
-                identity::Kind::Session => covered.sessions += 1,
+                Some(Kind::Org | Kind::Member) => covered.orgs_and_members += 1,
+                Some(Kind::User) => covered.users += 1,
+                Some(Kind::Session | Kind::Account | Kind::Key) => covered.sessions_and_keys += 1,
+                // Only another way to find one of those.
+                Some(Kind::Email | Kind::MemberOf) | None => {}
             }
         }
     }

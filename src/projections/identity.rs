@@ -1,12 +1,15 @@
-//! Who is who: sessions, users, orgs and their members.
+//! Who is who: sessions, users, orgs and their members, service accounts and their keys.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::ops::OpsPage;
 use super::{Change, Projection, Store, StoreError, Write};
-use crate::domain::org::{MemberRole, OrgEvent, OrgStatus};
-use crate::domain::user::UserEvent;
-use crate::domain::{Event, Timestamp};
+use crate::domain::account::{Account, AccountDecider, AccountName, KeyRole};
+use crate::domain::org::{MemberRole, Org, OrgDecider, OrgEvent, OrgStatus};
+use crate::domain::user::{Session, User, UserDecider};
+use crate::domain::{Decider, Event, Occurrence, OrgCode};
+use crate::journal::{Body, Entry};
 
 const PREFIX: u8 = b'u';
 
@@ -16,32 +19,155 @@ pub struct Identities;
 /// What a row is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// An org by its code.
     Org,
+    /// A membership by org and user.
     Member,
+    /// The same by user and org.
+    MemberOf,
+    /// A user by id.
     User,
+    /// A user's id by e-mail address.
+    Email,
+    /// An open session by its hash.
     Session,
+    /// A service account by org and id.
+    Account,
+    /// A key that counts, by its hash.
+    Key,
 }
 
-/// What the row of a key is about.
-pub(crate) fn kind_of(key: &[u8]) -> Kind {
-    match key.get(1) {
-        Some(b'o') => Kind::Org,
-        Some(b'm') => Kind::Member,
-        Some(b'e') => Kind::User,
-        // There are four, and this is the last.
-        Some(_) | None => Kind::Session,
+impl Kind {
+    const ALL: [Self; 8] = [
+        Self::Org,
+        Self::Member,
+        Self::MemberOf,
+        Self::User,
+        Self::Email,
+        Self::Session,
+        Self::Account,
+        Self::Key,
+    ];
+
+    /// The second byte of its rows' keys.
+    fn byte(self) -> u8 {
+        match self {
+            Self::Org => b'o',
+            Self::Member => b'm',
+            Self::MemberOf => b'y',
+            Self::User => b'i',
+            Self::Email => b'e',
+            Self::Session => b's',
+            Self::Account => b'a',
+            Self::Key => b'k',
+        }
     }
 }
 
-/// An open session.
+/// What the row of a key is about; `None` for a row of another projection.
+pub(crate) fn kind_of(key: &[u8]) -> Option<Kind> {
+    let mut kinds = Kind::ALL.into_iter();
+    kinds.find(|kind| key.first() == Some(&PREFIX) && key.get(1) == Some(&kind.byte()))
+}
+
+/// A key that counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Session {
-    /// Whose.
-    pub user_id: String,
-    /// Until when; `None` for the development session.
-    pub expires_at: Option<Timestamp>,
-    /// Counts only in development mode.
-    pub development: bool,
+pub struct LiveKey {
+    /// The only org it is for.
+    pub org: String,
+    /// The account it belongs to.
+    pub account_id: String,
+    /// Its public id.
+    pub key_id: String,
+    /// What it lets do.
+    pub role: KeyRole,
+}
+
+/// What an entry did to a user, an org or a service account.
+#[derive(Debug)]
+pub enum IdentityChange {
+    /// A user.
+    User {
+        /// Before.
+        before: User,
+        /// After.
+        after: User,
+    },
+    /// An org. Its memberships are in the events.
+    Org {
+        /// After.
+        after: Org,
+    },
+    /// A service account.
+    Account {
+        /// Whose.
+        org: String,
+        /// Before.
+        before: Account,
+        /// After.
+        after: Account,
+    },
+}
+
+/// What an entry does to what is known; `None` for other streams, and for an entry whose state is there already.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub(crate) fn after(
+    store: &Store,
+    entry: &Entry,
+    body: &Body,
+) -> Result<Option<IdentityChange>, StoreError> {
+    let occurrence = Occurrence {
+        at: body.origin.at,
+        by: &body.origin.by,
+        position: entry.header.position,
+        version: body.version,
+    };
+    let mut parts = body.stream.as_str().split('/');
+    let (service, first, second) = (parts.next(), parts.next(), parts.next());
+    Ok(match (service, first, second) {
+        (Some("uas"), Some(user_id), None) => {
+            let before = user(store, user_id)?;
+            (before.version < body.version).then(|| {
+                let evolve = |state, event: &Event| match event {
+                    Event::User(event) => UserDecider::evolve(state, event, occurrence),
+                    _ => state,
+                };
+                let after = body.events.iter().fold(before.clone(), evolve);
+                IdentityChange::User { before, after }
+            })
+        }
+        (Some("ofm"), Some(code), None) => {
+            let mut state = org(store, code)?;
+            if state.version >= body.version {
+                return Ok(None);
+            }
+            for event in &body.events {
+                let Event::Org(event) = event else { continue };
+                if let OrgEvent::MemberAdded { user_id, .. } | OrgEvent::MemberRemoved { user_id } =
+                    event
+                {
+                    state.subject = member(store, code, user_id)?;
+                }
+                state = OrgDecider::evolve(state, event, occurrence);
+            }
+            Some(IdentityChange::Org { after: state })
+        }
+        (Some("usm"), Some(code), Some(account_id)) => {
+            let before = account(store, code, account_id)?;
+            (before.version < body.version).then(|| {
+                let evolve = |state, event: &Event| match event {
+                    Event::Account(event) => AccountDecider::evolve(state, event, occurrence),
+                    _ => state,
+                };
+                let after = body.events.iter().fold(before.clone(), evolve);
+                let org = code.to_owned();
+                IdentityChange::Account { org, before, after }
+            })
+        }
+        _ => None,
+    })
 }
 
 impl Projection for Identities {
@@ -50,7 +176,7 @@ impl Projection for Identities {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn prefix(&self) -> u8 {
@@ -58,82 +184,99 @@ impl Projection for Identities {
     }
 
     fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>) {
-        let (_, subject) = change
-            .body
-            .stream
-            .as_str()
-            .split_once('/')
-            .unwrap_or_default();
-        for event in &change.body.events {
-            match event {
-                Event::Org(event) => apply_org(subject, event, writes),
-                Event::User(event) => apply_user(subject, event, writes),
-                Event::Record(_)
-                | Event::Container(_)
-                | Event::Secret(_)
-                | Event::Maintenance(_)
-                | Event::Vacuum(_) => {}
+        // The row of the state itself comes last: it is there only when everything derived from it is.
+        match &change.identity {
+            Some(IdentityChange::User { before, after }) => apply_user(before, after, writes),
+            Some(IdentityChange::Org { after }) => {
+                let (_, code) = change
+                    .body
+                    .stream
+                    .as_str()
+                    .split_once('/')
+                    .unwrap_or_default();
+                apply_members(code, &change.body.events, writes);
+                writes.push((key(Kind::Org, &[code]), row(after)));
             }
+            Some(IdentityChange::Account { org, before, after }) => {
+                apply_account(org, before, after, writes);
+            }
+            None => {}
         }
     }
 
     fn stream_of(&self, key: &[u8], value: &[u8]) -> Option<String> {
-        Some(match kind_of(key) {
-            Kind::Org | Kind::Member => {
-                let org = key.get(2..)?.split(|byte| *byte == 0).next()?;
-                format!("ofm/{}", std::str::from_utf8(org).ok()?)
-            }
-            Kind::User => format!("uas/{}", postcard::from_bytes::<String>(value).ok()?),
+        let part = |number: usize| {
+            let part = key.get(2..)?.split(|byte| *byte == 0).nth(number)?;
+            std::str::from_utf8(part).ok()
+        };
+        Some(match kind_of(key)? {
+            Kind::Org | Kind::Member => format!("ofm/{}", part(0)?),
+            Kind::MemberOf => format!("ofm/{}", part(1)?),
+            Kind::User => format!("uas/{}", part(0)?),
+            Kind::Email => format!("uas/{}", postcard::from_bytes::<String>(value).ok()?),
             Kind::Session => {
                 let session: Session = postcard::from_bytes(value).ok()?;
                 format!("uas/{}", session.user_id)
+            }
+            Kind::Account => format!("usm/{}/{}", part(0)?, part(1)?),
+            Kind::Key => {
+                let live: LiveKey = postcard::from_bytes(value).ok()?;
+                format!("usm/{}/{}", live.org, live.account_id)
             }
         })
     }
 }
 
-fn apply_org(org: &str, event: &OrgEvent, writes: &mut Vec<Write>) {
-    match event {
-        OrgEvent::Created { status } | OrgEvent::StatusSet { status } => {
-            writes.push((key('o', &[org]), row(status)));
+fn apply_user(before: &User, after: &User, writes: &mut Vec<Write>) {
+    writes.push((key(Kind::Email, &[&after.email]), row(&after.user_id)));
+    for hash in before.sessions.keys() {
+        if !after.sessions.contains_key(hash) {
+            writes.push((key(Kind::Session, &[hash]), None));
         }
-        OrgEvent::MemberAdded { user_id, role } => {
-            writes.push((key('m', &[org, user_id]), row(role)));
+    }
+    for (hash, session) in &after.sessions {
+        if before.sessions.get(hash) != Some(session) {
+            writes.push((key(Kind::Session, &[hash]), row(session)));
         }
-        OrgEvent::MemberRemoved { user_id } => writes.push((key('m', &[org, user_id]), None)),
+    }
+    writes.push((key(Kind::User, &[&after.user_id]), row(after)));
+}
+
+fn apply_members(code: &str, events: &[Event], writes: &mut Vec<Write>) {
+    for event in events {
+        let (user_id, role) = match event {
+            Event::Org(OrgEvent::MemberAdded { user_id, role }) => (user_id, row(role)),
+            Event::Org(OrgEvent::MemberRemoved { user_id }) => (user_id, None),
+            _ => continue,
+        };
+        writes.push((key(Kind::Member, &[code, user_id]), role.clone()));
+        writes.push((key(Kind::MemberOf, &[user_id, code]), role));
     }
 }
 
-fn apply_user(user_id: &str, event: &UserEvent, writes: &mut Vec<Write>) {
-    match event {
-        UserEvent::Created { email, .. } => {
-            writes.push((key('e', &[email]), row(&user_id)));
-        }
-        UserEvent::SessionOpened {
-            session_hash,
-            expires_at,
-            development,
-        } => {
-            let session = Session {
-                user_id: user_id.to_owned(),
-                expires_at: *expires_at,
-                development: *development,
-            };
-            writes.push((key('s', &[session_hash]), row(&session)));
-        }
-        UserEvent::SessionClosed { session_hash } => {
-            writes.push((key('s', &[session_hash]), None));
-        }
+fn apply_account(org: &str, before: &Account, after: &Account, writes: &mut Vec<Write>) {
+    for (_, gone) in before.live_keys() {
+        writes.push((key(Kind::Key, &[&gone.key_hash]), None));
     }
+    for (key_id, live) in after.live_keys() {
+        let known = LiveKey {
+            org: org.to_owned(),
+            account_id: after.account_id.clone(),
+            key_id: key_id.clone(),
+            role: live.role,
+        };
+        writes.push((key(Kind::Key, &[&live.key_hash]), row(&known)));
+    }
+    writes.push((key(Kind::Account, &[org, &after.account_id]), row(after)));
 }
 
 fn row<T: Serialize>(value: &T) -> Option<Vec<u8>> {
-    // Plain structs and enums: always encodable.
+    // Plain structs, enums and maps of known length: always encodable.
     Some(postcard::to_stdvec(value).unwrap_or_default())
 }
 
-fn key(kind: char, parts: &[&str]) -> Vec<u8> {
-    let mut key = vec![PREFIX, kind as u8];
+fn key(kind: Kind, parts: &[&str]) -> Vec<u8> {
+    let mut key = vec![PREFIX, kind.byte()];
     for part in parts {
         key.extend_from_slice(part.as_bytes());
         key.push(0);
@@ -148,12 +291,28 @@ fn find<T: DeserializeOwned>(store: &Store, key: &[u8]) -> Result<Option<T>, Sto
     }
 }
 
-/// The session with a keyed hash (hex).
+/// The open session with a keyed hash (hex); it may be past its end.
 ///
 /// # Errors
 /// A failed or unreadable row.
 pub fn session(store: &Store, session_hash: &str) -> Result<Option<Session>, StoreError> {
-    find(store, &key('s', &[session_hash]))
+    find(store, &key(Kind::Session, &[session_hash]))
+}
+
+/// The key that counts and has a keyed hash (hex).
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn live_key(store: &Store, key_hash: &str) -> Result<Option<LiveKey>, StoreError> {
+    find(store, &key(Kind::Key, &[key_hash]))
+}
+
+/// An org; at version 0 when there is none.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn org(store: &Store, org: &str) -> Result<Org, StoreError> {
+    Ok(find(store, &key(Kind::Org, &[org]))?.unwrap_or_default())
 }
 
 /// An org's status; `None` when there is no such org.
@@ -161,7 +320,7 @@ pub fn session(store: &Store, session_hash: &str) -> Result<Option<Session>, Sto
 /// # Errors
 /// A failed or unreadable row.
 pub fn org_status(store: &Store, org: &str) -> Result<Option<OrgStatus>, StoreError> {
-    find(store, &key('o', &[org]))
+    Ok(self::org(store, org)?.status)
 }
 
 /// How a user belongs to an org; `None` when not at all.
@@ -169,7 +328,19 @@ pub fn org_status(store: &Store, org: &str) -> Result<Option<OrgStatus>, StoreEr
 /// # Errors
 /// A failed or unreadable row.
 pub fn member(store: &Store, org: &str, user_id: &str) -> Result<Option<MemberRole>, StoreError> {
-    find(store, &key('m', &[org, user_id]))
+    find(store, &key(Kind::Member, &[org, user_id]))
+}
+
+/// A user; at version 0 when there is none.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn user(store: &Store, user_id: &str) -> Result<User, StoreError> {
+    let found = find(store, &key(Kind::User, &[user_id]))?;
+    Ok(found.unwrap_or_else(|| User {
+        user_id: user_id.to_owned(),
+        ..User::default()
+    }))
 }
 
 /// The id of the user with an e-mail address.
@@ -177,5 +348,86 @@ pub fn member(store: &Store, org: &str, user_id: &str) -> Result<Option<MemberRo
 /// # Errors
 /// A failed or unreadable row.
 pub fn user_by_email(store: &Store, email: &str) -> Result<Option<String>, StoreError> {
-    find(store, &key('e', &[email]))
+    find(store, &key(Kind::Email, &[email]))
+}
+
+/// A service account; at version 0 when there is none.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn account(store: &Store, org: &str, account_id: &str) -> Result<Account, StoreError> {
+    let found = find(store, &key(Kind::Account, &[org, account_id]))?;
+    Ok(found.unwrap_or_else(|| Account {
+        account_id: account_id.to_owned(),
+        ..Account::default()
+    }))
+}
+
+/// The same by its name.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn account_named(store: &Store, name: &AccountName) -> Result<Account, StoreError> {
+    account(store, name.org.as_str(), &name.account_id)
+}
+
+/// The owners and members of an org, in the order of their ids, from a place on.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn members(
+    store: &Store,
+    org: &OrgCode,
+    from: Option<&[u8]>,
+    limit: usize,
+) -> Result<OpsPage<(String, MemberRole)>, StoreError> {
+    page(store, key(Kind::Member, &[org.as_str()]), from, limit)
+}
+
+/// The orgs of a user, in the order of their codes, from a place on.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn orgs_of(
+    store: &Store,
+    user_id: &str,
+    from: Option<&[u8]>,
+    limit: usize,
+) -> Result<OpsPage<(String, MemberRole)>, StoreError> {
+    page(store, key(Kind::MemberOf, &[user_id]), from, limit)
+}
+
+/// The service accounts of an org, in the order of their ids, from a place on.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn accounts(
+    store: &Store,
+    org: &OrgCode,
+    from: Option<&[u8]>,
+    limit: usize,
+) -> Result<OpsPage<(String, Account)>, StoreError> {
+    page(store, key(Kind::Account, &[org.as_str()]), from, limit)
+}
+
+/// Rows below a prefix with the last part of their keys.
+fn page<T: DeserializeOwned>(
+    store: &Store,
+    prefix: Vec<u8>,
+    from: Option<&[u8]>,
+    limit: usize,
+) -> Result<OpsPage<(String, T)>, StoreError> {
+    let mut items = Vec::new();
+    for row in store.scan(prefix.clone(), from.unwrap_or(&prefix)) {
+        let (key, value) = row?;
+        if items.len() == limit {
+            let next = Some(key.to_vec());
+            return Ok(OpsPage { items, next });
+        }
+        let part = key.get(prefix.len()..).unwrap_or_default();
+        let part = part.strip_suffix(&[0]).unwrap_or(part);
+        let name = String::from_utf8_lossy(part).into_owned();
+        items.push((name, postcard::from_bytes(&value)?));
+    }
+    Ok(OpsPage { items, next: None })
 }

@@ -31,6 +31,8 @@ pub struct Change<'a> {
     pub record: Option<RecordChange<'a>>,
     /// The operators' stream it belongs to, with it; absent for other streams.
     pub ops: Option<ops::OpsState>,
+    /// What it did to a user, an org or a service account; absent for other streams.
+    pub identity: Option<identity::IdentityChange>,
 }
 
 /// A record before and after an entry.

@@ -146,7 +146,11 @@ fn audit_row(position: Position, body: &Body, event: &Event) -> Option<AuditRow>
         Event::Maintenance(event) => Some(event.maintenance_id().to_owned()),
         Event::Vacuum(event) => Some(event.vacuum_id().to_owned()),
         Event::Secret(_) => None,
-        Event::Record(_) | Event::Container(_) | Event::Org(_) | Event::User(_) => return None,
+        Event::Record(_)
+        | Event::Container(_)
+        | Event::Org(_)
+        | Event::User(_)
+        | Event::Account(_) => return None,
     };
     if let Some(data) = told["data"].as_object_mut() {
         for known in ["maintenance_id", "vacuum_id", "code_hash"] {
@@ -197,6 +201,7 @@ pub(crate) fn after(
                     | Event::Container(_)
                     | Event::Org(_)
                     | Event::User(_)
+                    | Event::Account(_)
                     | Event::Secret(_)
                     | Event::Vacuum(_) => state,
                 }))
@@ -211,6 +216,7 @@ pub(crate) fn after(
                     | Event::Container(_)
                     | Event::Org(_)
                     | Event::User(_)
+                    | Event::Account(_)
                     | Event::Secret(_)
                     | Event::Maintenance(_) => state,
                 }))
@@ -225,6 +231,7 @@ pub(crate) fn after(
                     | Event::Container(_)
                     | Event::Org(_)
                     | Event::User(_)
+                    | Event::Account(_)
                     | Event::Maintenance(_)
                     | Event::Vacuum(_) => state,
                 }))

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::store::{Directories, Row};
 use super::{
-    Change, Projection, RecordChange, RecordName, Store, StoreError, Write, all, ops,
+    Change, Projection, RecordChange, RecordName, Store, StoreError, Write, all, identity, ops,
     record_events, records,
 };
 use crate::domain::record::{Record, RecordDecider, RecordKey, Slot};
@@ -121,6 +121,7 @@ impl Runner {
                     body,
                     record: None,
                     ops: None,
+                    identity: None,
                 });
             }
             if let (Some(journal), true) = (journal, body.version > 1) {
@@ -140,6 +141,7 @@ impl Runner {
                     after,
                 }),
             ops: ops::after(&self.store, entry, body)?,
+            identity: identity::after(&self.store, entry, body)?,
         };
         self.write(&change)?;
         if after.is_some() {

@@ -3,12 +3,12 @@
 use std::io::Write;
 use std::path::Path;
 
+use metarecord::actors::identity::session_hash;
 use metarecord::clock::Clock;
 use metarecord::content::sign::Signer;
 use metarecord::domain::org::{MemberRole, OrgEvent};
 use metarecord::domain::user::UserEvent;
 use metarecord::domain::{Event, OrgCode, StreamId, Timestamp};
-use metarecord::http::identity::session_hash;
 use metarecord::journal::sled::{Options, SledJournal};
 use metarecord::journal::{Append, Journal, Origin, Outcome, Remarks, Source};
 use serde_json::json;
@@ -39,6 +39,7 @@ fn start(dir: &Path, sets: &[&str]) -> Inside {
             session_hash: session_hash(&signer, user),
             expires_at: None,
             development: true,
+            label: None,
         };
         append(&journal, StreamId::user(user), Event::User(opened));
     }
@@ -160,6 +161,30 @@ fn slow_requests_of_one_principal_leave_places_to_others() {
         assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     }
     eventually("their places are free", || server.get(LIST).status == 200);
+}
+
+#[test]
+fn slow_requests_without_a_credential_take_few_places() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let sets = ["limits.address_in_flight_max=2", "http.body_seconds=600"];
+    let server = start(dir.path(), &sets);
+    let head = "POST /usm/session/create HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n";
+    let slow: Vec<_> = (0..2)
+        .map(|_| {
+            let mut wire = Wire::connect(&server.base_url);
+            wire.0.write_all(head.as_bytes()).expect("sent");
+            wire
+        })
+        .collect();
+    let sign_in = || {
+        let request = agent().post(format!("{}/usm/session/create", server.base_url));
+        got(request.content_type("application/json").send("{}"))
+    };
+    eventually("both wait for their bodies", || sign_in().status == 429);
+    assert_eq!(told(&sign_in()).1, "in-flight-limit");
+    assert_eq!(get(&server, "member", LIST).status, 200);
+    drop(slow);
+    eventually("their places are free", || sign_in().status != 429);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+use metarecord::domain::account::{AccountEvent, KeyRole};
 use metarecord::domain::container::ContainerEvent;
 use metarecord::domain::maintenance::{MaintenanceEvent, StartSource};
 use metarecord::domain::org::{MemberRole, OrgEvent, OrgStatus};
@@ -90,15 +91,36 @@ fn other_events() -> Vec<Event> {
         Event::User(UserEvent::Created {
             email: "ada@example.org".to_owned(),
             passcode_hash: "$scrypt$ln=15,r=8,p=1$c2FsdA$aGFzaA".to_owned(),
+            unverified: false,
         }),
         Event::User(UserEvent::SessionOpened {
             session_hash: "ab".repeat(32),
             expires_at: Some(time()),
             development: false,
+            label: None,
+        }),
+        Event::User(UserEvent::SessionRefreshed {
+            session_hash: "ab".repeat(32),
+            expires_at: time(),
         }),
         Event::User(UserEvent::SessionClosed {
             session_hash: "ab".repeat(32),
         }),
+        Event::User(UserEvent::SessionsClosed {}),
+        Event::Account(AccountEvent::Created {
+            label: Some("importer".to_owned()),
+        }),
+        Event::Account(AccountEvent::StatusSet { active: false }),
+        Event::Account(AccountEvent::KeyCreated {
+            key_id: "k-1".to_owned(),
+            key_hash: "cd".repeat(32),
+            role: KeyRole::Writer,
+            label: Some("night".to_owned()),
+        }),
+        Event::Account(AccountEvent::KeyRevoked {
+            key_id: "k-1".to_owned(),
+        }),
+        Event::Account(AccountEvent::KeysRevoked {}),
         Event::Secret(SecretEvent::Set {
             code_hash: "$scrypt$ln=15,r=8,p=1$c2FsdA$aGFzaA".to_owned(),
         }),
@@ -236,6 +258,7 @@ fn every_type_named_in_the_domain_is_known_to_the_journal() {
     let mut named = BTreeSet::new();
     for file in [
         "record",
+        "account",
         "container",
         "org",
         "user",

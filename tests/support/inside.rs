@@ -17,6 +17,7 @@ pub(crate) const START_MS: i64 = 1_800_000_000_000;
 
 /// A running server in development mode. Dropping it stops it.
 pub(crate) struct Inside {
+    pub(crate) dir: std::path::PathBuf,
     pub(crate) clock: Clock,
     pub(crate) base_url: String,
     pub(crate) operator_url: String,
@@ -62,6 +63,7 @@ impl Inside {
         let facts = std::fs::read(dir.join("dev.json")).expect("dev.json is there");
         let facts: Value = serde_json::from_slice(&facts).expect("dev.json is JSON");
         Self {
+            dir: dir.to_owned(),
             clock,
             base_url: ready.base_url,
             operator_url: ready.operator_url,
@@ -93,6 +95,42 @@ impl Inside {
             function,
             &body,
         )
+    }
+
+    /// Calls an operator function that takes no secret code.
+    pub(crate) fn operator(&self, function: &str, body: &Value) -> Got {
+        invoke(
+            &self.agent,
+            &self.operator_url,
+            &self.operator_token,
+            function,
+            body,
+        )
+    }
+
+    /// A call of the gateway with given headers; with a body it is one of JSON.
+    pub(crate) fn call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Got {
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base_url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        match body {
+            Some(body) => {
+                let request = request.header("content-type", "application/json");
+                got(self
+                    .agent
+                    .run(request.body(body.to_string()).expect("a request")))
+            }
+            None => got(self.agent.run(request.body(()).expect("a request"))),
+        }
     }
 
     /// A GET with the development session.

@@ -19,7 +19,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("socket.rs", &[]),
     ("journal/", &["clock", "disk", "domain"]),
     ("content/", &["clock", "disk", "domain"]),
-    ("projections/", &["domain", "journal"]),
+    ("projections/", &["clock", "domain", "journal"]),
     (
         "actors/",
         &[
@@ -57,12 +57,12 @@ const WALLS: &[(&str, &[&str])] = &[
     (
         "development.rs",
         &[
+            "actors",
             "boot",
             "clock",
             "content",
             "directory",
             "domain",
-            "http",
             "journal",
             "passcode",
             "projections",

@@ -5,7 +5,6 @@ use crate::domain::record::{RecordCommand, RecordView};
 use crate::domain::{ErrorTag, Rejection, Tag};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
-use crate::http::identity::Intent;
 use crate::http::input::{self, RevisionIn, change_request};
 use crate::http::server::House;
 use crate::journal::Remarks;
@@ -74,7 +73,7 @@ async fn change(
     remarks: Remarks,
     command: impl FnOnce() -> Result<RecordCommand, Rejection>,
 ) -> Result<Reply, Refusal> {
-    let key = subject.admit(house, call, Intent::Write)?.key()?;
+    let key = subject.admit(house, call)?.key()?;
     let remarks = input::remarks(remarks)?;
     call.note_remarks(&remarks);
     let carried = house

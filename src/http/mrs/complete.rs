@@ -7,7 +7,6 @@ use crate::domain::record::{Complete, RecordCommand, RecordView};
 use crate::domain::{ErrorTag, Md5, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
-use crate::http::identity::Intent;
 use crate::http::input::{self, RevisionIn, change_request};
 use crate::http::server::House;
 
@@ -48,7 +47,7 @@ pub async fn complete(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
         container: request.container.as_deref(),
         record_id: request.record_id.as_deref(),
     };
-    let key = subject.admit(house, call, Intent::Write)?.key()?;
+    let key = subject.admit(house, call)?.key()?;
     let remarks = input::remarks(request.remarks())?;
     call.note_remarks(&remarks);
     let token = request.content_token.as_deref().unwrap_or_default();

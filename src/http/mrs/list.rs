@@ -9,7 +9,6 @@ use crate::domain::record::{RecordView, Status};
 use crate::domain::{ErrorTag, RecordId, Rejection, Tag};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
-use crate::http::identity::Intent;
 use crate::http::input::{self, LimitIn};
 use crate::http::server::House;
 use crate::projections::list::Filter;
@@ -64,7 +63,7 @@ pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
         container: query.container.as_deref(),
         record_id: None,
     };
-    let admitted = subject.admit(house, call, Intent::Read)?;
+    let admitted = subject.admit(house, call)?;
     let prefix = query.prefix.unwrap_or_default();
     RecordId::check_prefix(&prefix)?;
     let filter = Filter {

@@ -12,7 +12,6 @@ use utoipa::ToSchema;
 
 use super::call::Call;
 use super::envelope::{Refusal, Reply};
-use super::identity::{self, Intent};
 use super::input;
 use super::server::House;
 use crate::actors::Carry;
@@ -112,23 +111,10 @@ struct Admitted {
 
 impl Subject<'_> {
     /// The org first, then whether it is the caller's, and only then everything else.
-    fn admit(
-        &self,
-        house: &House,
-        call: &mut Call<'_>,
-        intent: Intent,
-    ) -> Result<Admitted, Refusal> {
+    fn admit(&self, house: &House, call: &mut Call<'_>) -> Result<Admitted, Refusal> {
         let org = input::org(call, self.orgcode)?;
         call.note_org(&org);
-        match &call.principal {
-            Some(principal) => identity::admit(house, principal, &org, intent)?,
-            None => {
-                return Err(Refusal::Failed(
-                    "a tenant route without a principal".to_owned(),
-                ));
-            }
-        }
-        house.rate_limits.org(&org)?;
+        call.admit(house, &org)?;
         let cccode = input::cccode(call, self.cccode)?;
         call.note_cccode(cccode.as_ref());
         Ok(Admitted {

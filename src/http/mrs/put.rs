@@ -16,7 +16,6 @@ use crate::domain::record::{
 use crate::domain::{ErrorTag, Md5, RecordId, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
-use crate::http::identity::Intent;
 use crate::http::input::{self, RevisionIn, change_request};
 use crate::http::server::House;
 
@@ -99,7 +98,7 @@ pub async fn put(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
         container: request.container.as_deref(),
         record_id: request.record_id.as_deref(),
     };
-    let admitted = subject.admit(house, call, Intent::Write)?;
+    let admitted = subject.admit(house, call)?;
     let container = admitted.container()?;
     let idempotency_key = request
         .idempotency_key

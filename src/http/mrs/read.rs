@@ -8,7 +8,6 @@ use crate::domain::record::{Content, ContentPlace, Record, RecordKey, RecordView
 use crate::domain::{ErrorTag, Rejection, Revision, Timestamp};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
-use crate::http::identity::Intent;
 use crate::http::input;
 use crate::http::server::House;
 use crate::projections::{RecordName, records, runner};
@@ -128,7 +127,7 @@ pub async fn record(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
         container: query.container.as_deref(),
         record_id: query.record_id.as_deref(),
     };
-    let key = subject.admit(house, call, Intent::Read)?.key()?;
+    let key = subject.admit(house, call)?.key()?;
     let include_doomed = input::flag(query.include_doomed.as_deref(), "include_doomed")?;
     let as_of = as_of(house, query.as_of.as_deref())?;
     let record = find(house, &key, as_of)?;
@@ -187,7 +186,7 @@ pub async fn meta(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
         container: query.container.as_deref(),
         record_id: query.record_id.as_deref(),
     };
-    let key = subject.admit(house, call, Intent::Read)?.key()?;
+    let key = subject.admit(house, call)?.key()?;
     let include_doomed = input::flag(query.include_doomed.as_deref(), "include_doomed")?;
     let as_of = as_of(house, query.as_of.as_deref())?;
     let record = find(house, &key, as_of)?;
@@ -208,7 +207,7 @@ pub async fn head(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
         container: query.container.as_deref(),
         record_id: query.record_id.as_deref(),
     };
-    let key = subject.admit(house, call, Intent::Read)?.key()?;
+    let key = subject.admit(house, call)?.key()?;
     let record = find(house, &key, None)?;
     if record.status == Status::Doomed {
         return Err(Rejection::not_found().into());

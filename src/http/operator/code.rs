@@ -15,6 +15,7 @@ const CODE_CHARS: std::ops::RangeInclusive<usize> = 12..=128;
 operator_request! {
     /// The new code, and the old one when there is one.
     pub(super) struct SecretSet {
+        secret_code: Option<Code>,
         old_secret_code: Option<Code>,
     }
 }

@@ -19,6 +19,7 @@ const ID_CHARS_MAX: usize = 64;
 operator_request! {
     /// A window to schedule.
     pub(super) struct Schedule {
+        secret_code: Option<Code>,
         description: Option<String>,
         duration: Option<u64>,
         start: Option<String>,
@@ -28,6 +29,7 @@ operator_request! {
 operator_request! {
     /// A window to start or cancel.
     pub(super) struct Named {
+        secret_code: Option<Code>,
         maintenance_id: Option<String>,
     }
 }
@@ -35,6 +37,7 @@ operator_request! {
 operator_request! {
     /// What to change of a window.
     pub(super) struct Update {
+        secret_code: Option<Code>,
         maintenance_id: Option<String>,
         text: Option<String>,
         description: Option<String>,
@@ -45,6 +48,7 @@ operator_request! {
 operator_request! {
     /// A window to end.
     pub(super) struct End {
+        secret_code: Option<Code>,
         maintenance_id: Option<String>,
         end_message: Option<String>,
     }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod code;
+mod identity;
 mod maintenance;
 mod vacuum;
 
@@ -14,6 +15,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Deserializer};
 use subtle::ConstantTimeEq;
 
+use super::access::Access;
 use super::call::{Call, Trace};
 use super::envelope::{Refusal, Reply, respond, throttled, unavailable};
 use super::input;
@@ -52,6 +54,9 @@ const FUNCTIONS: &[(&str, Function)] = &[
     function!("ops_vacuum_cancel", vacuum::cancel),
     function!("ops_vacuum_status", vacuum::status),
     function!("ops_audit", audit::list),
+    function!("uas_user_create", identity::create_user),
+    function!("ofm_org_create", identity::create_org),
+    function!("ofm_org_status_set", identity::set_status),
 ];
 
 /// Declares an operator function's input: its own fields, and those every change accepts.
@@ -61,7 +66,6 @@ macro_rules! operator_request {
         #[derive(Debug, serde::Deserialize)]
         #[serde(deny_unknown_fields)]
         pub(super) struct $name {
-            secret_code: Option<crate::http::operator::Code>,
             actor: Option<String>,
             reason: Option<String>,
             reason_code: Option<String>,
@@ -132,6 +136,7 @@ async fn serve(door: &Door, token: &str, request: HttpRequest, payload: Payload)
     let name = path.strip_prefix(INVOKE).unwrap_or(path).replace('-', "_");
     let known = FUNCTIONS.iter().find(|(known, _)| *known == name);
     let logged = known.map_or("unknown", |(name, _)| name);
+    trace.route = logged;
     let (trace, answer) = answer(door, token, &request, payload, (trace, known)).await;
     let tag = match &answer {
         Ok(_) => "ok",
@@ -174,6 +179,8 @@ async fn answer(
         request,
         body,
         principal: None,
+        access: Access::Public,
+        admitted: false,
     };
     let answer = function(house, &mut call).await;
     (call.trace, answer)

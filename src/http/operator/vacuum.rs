@@ -25,6 +25,7 @@ const ID_CHARS_MAX: usize = 64;
 operator_request! {
     /// Everything to erase.
     pub(super) struct VacuumAll {
+        secret_code: Option<Code>,
         confirmation_phrase: Option<String>,
         #[serde(default)]
         dry_run: bool,
@@ -35,6 +36,7 @@ operator_request! {
 operator_request! {
     /// An org to erase.
     pub(super) struct VacuumOrg {
+        secret_code: Option<Code>,
         orgcode: Option<String>,
         #[serde(default)]
         dry_run: bool,
@@ -45,6 +47,7 @@ operator_request! {
 operator_request! {
     /// A vacuum to cancel.
     pub(super) struct VacuumCancel {
+        secret_code: Option<Code>,
         vacuum_id: Option<String>,
     }
 }

@@ -1,0 +1,467 @@
+//! Users, orgs and service accounts: signing in, sessions that live while they are used, and who belongs where.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use super::carry::{carry, failed};
+use super::ops::Caller;
+use super::{Desk, Refused};
+use crate::clock::{random_bytes, random_uuid};
+use crate::content::sign::Signer;
+use crate::domain::account::{
+    Account, AccountAction, AccountCommand, AccountDecider, AccountName, KeyRole,
+};
+use crate::domain::org::{Org, OrgCommand, OrgDecider};
+use crate::domain::user::{
+    SESSION_MS, SESSION_REFRESH_MS, Session, User, UserCommand, UserDecider, check_passcode, email,
+    email_taken,
+};
+use crate::domain::{ErrorTag, OrgCode, Rejection, Timestamp};
+use crate::passcode;
+use crate::projections::identity::{self, LiveKey};
+use crate::projections::{Store, StoreError};
+use crate::report;
+
+/// Purpose of the keyed hash under which sessions are stored.
+const SESSION_HASH: &str = "session";
+/// Purpose of the keyed hash under which keys are stored.
+const KEY_HASH: &str = "api-key";
+/// Purpose of the keyed hash that makes a user's id of an address.
+const USER_ID: &str = "user-id";
+/// What a key begins with, so that people and scanners know one.
+const KEY_PREFIX: &str = "g3nk_";
+/// Passcodes looked at at once; each takes 32 MiB and a processor.
+const PASSCODES_AT_ONCE: usize = 2;
+/// Passcodes that may wait to be looked at; past it callers get 429.
+const PASSCODES_WAITING_MAX: usize = 64;
+/// Wrong passcodes for one address within [`WRONG_WINDOW_MS`] after which none is looked at.
+const WRONG_MAX: u32 = 10;
+/// How far back wrong passcodes count: a quarter of an hour.
+const WRONG_WINDOW_MS: i64 = 15 * 60 * 1_000;
+/// Addresses and sessions remembered in memory, each; past it the oldest are forgotten.
+const REMEMBERED_MAX: usize = 100_000;
+
+/// A session as its owner gets it, once.
+#[derive(Clone)]
+pub struct SignedIn {
+    /// The secret that proves it.
+    pub session_guid: String,
+    /// Whose.
+    pub user_id: String,
+    /// Its end, if it is not used.
+    pub expires_at: Timestamp,
+}
+
+/// A key as its maker gets it, once.
+#[derive(Clone)]
+pub struct NewKey {
+    /// The secret.
+    pub api_key: String,
+    /// Its public id.
+    pub key_id: String,
+    /// The account with it.
+    pub account: Account,
+}
+
+/// Who is who. Cheap to share.
+pub struct Directory {
+    desk: Arc<Desk>,
+    signer: Arc<Signer>,
+    looking: Semaphore,
+    waiting: AtomicUsize,
+    /// Of nobody's passcode: looked at when there is no such user, so that both take as long.
+    decoy: OnceLock<String>,
+    /// By the hash of an address: wrong passcodes, and since when they count.
+    wrong: Mutex<HashMap<[u8; 32], (u32, Timestamp)>>,
+    /// By the hash of a session: when it was used last, and whether that is being journaled.
+    used: Mutex<HashMap<String, Used>>,
+}
+
+#[derive(Clone, Copy)]
+struct Used {
+    at: Timestamp,
+    journaling: bool,
+}
+
+impl Directory {
+    /// Opens it over the desk that all actors share.
+    pub fn new(desk: Arc<Desk>, signer: Arc<Signer>) -> Arc<Self> {
+        Arc::new(Self {
+            desk,
+            signer,
+            looking: Semaphore::new(PASSCODES_AT_ONCE),
+            waiting: AtomicUsize::new(0),
+            decoy: OnceLock::new(),
+            wrong: Mutex::default(),
+            used: Mutex::default(),
+        })
+    }
+
+    fn store(&self) -> &Store {
+        &self.desk.store
+    }
+
+    /// Makes a user.
+    ///
+    /// # Errors
+    /// `invalid-input`, or `conflict` when somebody has the address.
+    pub async fn create_user(
+        &self,
+        address: &str,
+        passcode: &str,
+        verified: bool,
+        caller: &Caller,
+    ) -> Result<User, Refused> {
+        let address = email(address)?;
+        check_passcode(passcode, &address)?;
+        if identity::user_by_email(self.store(), &address)
+            .map_err(failed)?
+            .is_some()
+        {
+            return Err(email_taken().into());
+        }
+        let passcode_hash = self.hash(passcode).await?;
+        let create = UserCommand::Create {
+            user_id: user_id(&self.signer, &address),
+            email: address,
+            passcode_hash,
+            verified,
+        };
+        carry::<UserDecider>(&self.desk, &create, caller).await
+    }
+
+    /// The user with an address and a passcode.
+    ///
+    /// # Errors
+    /// `invalid-passcode`, which never says what is wrong; `throttled` after too many wrong ones for the address, whether
+    /// or not it is anybody's.
+    pub async fn prove(&self, address: &str, passcode: &str) -> Result<User, Refused> {
+        let address = address.trim().to_lowercase();
+        let name = self.signer.keyed_hash(USER_ID, address.as_bytes());
+        self.check_wrong(name)?;
+        let found = identity::user_by_email(self.store(), &address).map_err(failed)?;
+        let user = match &found {
+            Some(user_id) => identity::user(self.store(), user_id).map_err(failed)?,
+            None => User::default(),
+        };
+        let right = match user.version {
+            0 => {
+                let decoy = self.decoy().await?;
+                self.verify(passcode, &decoy).await?;
+                false
+            }
+            _ => self.verify(passcode, &user.passcode_hash).await?,
+        };
+        if right {
+            self.wrong().remove(&name);
+            return Ok(user);
+        }
+        self.note_wrong(name);
+        Err(Rejection::new(
+            ErrorTag::InvalidPasscode,
+            "The e-mail address and the passcode do not belong together.",
+        )
+        .into())
+    }
+
+    /// Opens a session.
+    ///
+    /// # Errors
+    /// As [`Directory::prove`]; `user-not-verified`.
+    pub async fn sign_in(
+        &self,
+        address: &str,
+        passcode: &str,
+        label: Option<String>,
+        caller: &Caller,
+    ) -> Result<SignedIn, Refused> {
+        let user = self.prove(address, passcode).await?;
+        let session_guid = hex::encode(random_bytes::<32>());
+        let session_hash = session_hash(&self.signer, &session_guid);
+        let open = UserCommand::OpenSession {
+            user_id: user.user_id.clone(),
+            session_hash: session_hash.clone(),
+            label,
+        };
+        let caller = Caller {
+            by: user.user_id,
+            ..caller.clone()
+        };
+        let user = carry::<UserDecider>(&self.desk, &open, &caller).await?;
+        let end = user
+            .sessions
+            .get(&session_hash)
+            .and_then(|session| session.expires_at);
+        let expires_at =
+            end.ok_or_else(|| Refused::Failed("a session without an end".to_owned()))?;
+        Ok(SignedIn {
+            session_guid,
+            user_id: user.user_id,
+            expires_at,
+        })
+    }
+
+    /// The session of a guid, if it is open, with its end as use has moved it. Looking counts as use.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn session(self: &Arc<Self>, guid: &str) -> Result<Option<(String, Session)>, StoreError> {
+        let hash = session_hash(&self.signer, guid);
+        let Some(mut session) = identity::session(self.store(), &hash)? else {
+            return Ok(None);
+        };
+        let Some(journaled) = session.expires_at else {
+            return Ok(Some((hash, session)));
+        };
+        let now = self.desk.clock.now();
+        let mut used = self.used();
+        let last = used
+            .get(&hash)
+            .map_or(journaled, |used| used.at.plus_millis(SESSION_MS));
+        if last.max(journaled) <= now {
+            used.remove(&hash);
+            return Ok(None);
+        }
+        session.expires_at = Some(now.plus_millis(SESSION_MS).max(journaled));
+        let near = journaled.millis() - now.millis() < SESSION_REFRESH_MS;
+        make_room(&mut used, |used| used.at);
+        let entry = used.entry(hash.clone()).or_insert(Used {
+            at: now,
+            journaling: false,
+        });
+        entry.at = entry.at.max(now);
+        let journal = near && !std::mem::replace(&mut entry.journaling, near);
+        drop(used);
+        if journal {
+            self.refresh(&hash, &session);
+        }
+        Ok(Some((hash, session)))
+    }
+
+    /// Journals that a session is in use. The request that used it does not wait for it.
+    fn refresh(self: &Arc<Self>, hash: &str, session: &Session) {
+        let (directory, session_hash) = (self.clone(), hash.to_owned());
+        let user_id = session.user_id.clone();
+        actix::spawn(async move {
+            let caller = Caller::job("job:sessions");
+            let refresh = UserCommand::RefreshSession {
+                user_id,
+                session_hash: session_hash.clone(),
+            };
+            let refreshed = carry::<UserDecider>(&directory.desk, &refresh, &caller).await;
+            if let Err(error) = refreshed {
+                report::notice(&format!("a session's use could not be journaled: {error}"));
+            }
+            if let Some(used) = directory.used().get_mut(&session_hash) {
+                used.journaling = false;
+            }
+        });
+    }
+
+    /// The key that a text is, if it counts.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn key(&self, api_key: &str) -> Result<Option<LiveKey>, StoreError> {
+        identity::live_key(self.store(), &key_hash(&self.signer, api_key))
+    }
+
+    /// Carries out what is asked of a user's sessions.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn user(&self, command: UserCommand, caller: &Caller) -> Result<User, Refused> {
+        carry::<UserDecider>(&self.desk, &command, caller).await
+    }
+
+    /// Carries out what is asked of an org.
+    ///
+    /// # Errors
+    /// See [`Refused`]; `org-write-blocked` while it is vacuumed.
+    pub async fn org(&self, command: OrgCommand, caller: &Caller) -> Result<Org, Refused> {
+        let _pass = self.desk.admission.enter_org(command.org())?;
+        carry::<OrgDecider>(&self.desk, &command, caller).await
+    }
+
+    /// Makes a service account.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn create_account(
+        &self,
+        org: &OrgCode,
+        label: Option<String>,
+        caller: &Caller,
+    ) -> Result<Account, Refused> {
+        let name = AccountName {
+            org: org.clone(),
+            account_id: random_uuid().to_string(),
+        };
+        self.account(name, AccountAction::Create { label }, caller)
+            .await
+    }
+
+    /// Carries out what is asked of a service account.
+    ///
+    /// # Errors
+    /// See [`Refused`]; `not-found` when the org has no such account.
+    pub async fn account(
+        &self,
+        name: AccountName,
+        action: AccountAction,
+        caller: &Caller,
+    ) -> Result<Account, Refused> {
+        let _pass = self.desk.admission.enter_org(&name.org)?;
+        let command = AccountCommand { name, action };
+        carry::<AccountDecider>(&self.desk, &command, caller).await
+    }
+
+    /// Makes a key.
+    ///
+    /// # Errors
+    /// As [`Directory::account`].
+    pub async fn create_key(
+        &self,
+        name: AccountName,
+        role: KeyRole,
+        label: Option<String>,
+        caller: &Caller,
+    ) -> Result<NewKey, Refused> {
+        let api_key = format!("{KEY_PREFIX}{}", hex::encode(random_bytes::<32>()));
+        let key_id = random_uuid().to_string();
+        let action = AccountAction::CreateKey {
+            key_id: key_id.clone(),
+            key_hash: key_hash(&self.signer, &api_key),
+            role,
+            label,
+        };
+        let account = self.account(name, action, caller).await?;
+        Ok(NewKey {
+            api_key,
+            key_id,
+            account,
+        })
+    }
+
+    async fn hash(&self, passcode: &str) -> Result<String, Refused> {
+        let passcode = passcode.to_owned();
+        let hashed = self.look(move || passcode::hash(&passcode)).await?;
+        hashed.map_err(|error| Refused::Failed(error.to_string()))
+    }
+
+    async fn verify(&self, passcode: &str, hash: &str) -> Result<bool, Refused> {
+        let (passcode, hash) = (passcode.to_owned(), hash.to_owned());
+        self.look(move || passcode::verify(&passcode, &hash)).await
+    }
+
+    async fn decoy(&self) -> Result<String, Refused> {
+        if let Some(decoy) = self.decoy.get() {
+            return Ok(decoy.clone());
+        }
+        let nobodys = hex::encode(random_bytes::<16>());
+        let decoy = self.hash(&nobodys).await?;
+        Ok(self.decoy.get_or_init(|| decoy).clone())
+    }
+
+    /// Does what takes a processor and 32 MiB for a while, on a thread of its own, and never too much of it at once.
+    async fn look<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refused> {
+        let _waiting = Waiting::enter(&self.waiting).ok_or(Refused::Busy)?;
+        let permit = self.looking.acquire().await;
+        let _permit = permit.map_err(|error| Refused::Failed(error.to_string()))?;
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|error| Refused::Failed(error.to_string()))
+    }
+
+    fn check_wrong(&self, name: [u8; 32]) -> Result<(), Refused> {
+        let now = self.desk.clock.now();
+        let Some((count, since)) = self.wrong().get(&name).copied() else {
+            return Ok(());
+        };
+        let left = since.millis() + WRONG_WINDOW_MS - now.millis();
+        if count < WRONG_MAX || left <= 0 {
+            return Ok(());
+        }
+        Err(Rejection::new(
+            ErrorTag::Throttled,
+            "Too many wrong passcodes for this e-mail address; come back after the time in Retry-After.",
+        )
+        .with_retry_after(left.unsigned_abs().div_ceil(1_000))
+        .into())
+    }
+
+    fn note_wrong(&self, name: [u8; 32]) {
+        let now = self.desk.clock.now();
+        let mut wrong = self.wrong();
+        make_room(&mut wrong, |(_, since)| *since);
+        let entry = wrong.entry(name).or_insert((0, now));
+        if entry.1.millis() + WRONG_WINDOW_MS <= now.millis() {
+            *entry = (0, now);
+        }
+        entry.0 = entry.0.saturating_add(1);
+    }
+
+    fn wrong(&self) -> MutexGuard<'_, HashMap<[u8; 32], (u32, Timestamp)>> {
+        // Each change is one step: a panic elsewhere leaves nothing half done.
+        self.wrong.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn used(&self) -> MutexGuard<'_, HashMap<String, Used>> {
+        // As above.
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Forgets the older half when there is too much to remember.
+fn make_room<K: Eq + std::hash::Hash, V>(map: &mut HashMap<K, V>, at: impl Fn(&V) -> Timestamp) {
+    if map.len() < REMEMBERED_MAX {
+        return;
+    }
+    let mut times: Vec<_> = map.values().map(&at).collect();
+    let half = times.len() / 2;
+    let (_, middle, _) = times.select_nth_unstable(half);
+    let middle = *middle;
+    map.retain(|_, value| at(value) > middle);
+}
+
+/// One that waits; counted while it lives.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn enter(count: &'a AtomicUsize) -> Option<Self> {
+        let waiting = Self(count);
+        let before = count.fetch_add(1, Ordering::Relaxed);
+        (before < PASSCODES_AT_ONCE + PASSCODES_WAITING_MAX).then_some(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The form in which a session guid is stored.
+pub fn session_hash(signer: &Signer, guid: &str) -> String {
+    hex::encode(signer.keyed_hash(SESSION_HASH, guid.as_bytes()))
+}
+
+fn key_hash(signer: &Signer, api_key: &str) -> String {
+    hex::encode(signer.keyed_hash(KEY_HASH, api_key.as_bytes()))
+}
+
+/// The public id of the user with an address: of two that are made at once with one address, one finds the other's
+/// stream. Without the server's key it tells nothing of the address.
+pub fn user_id(signer: &Signer, address: &str) -> String {
+    let hash = signer.keyed_hash(USER_ID, address.as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash[..16]);
+    uuid::Builder::from_custom_bytes(bytes)
+        .into_uuid()
+        .to_string()
+}

@@ -1,0 +1,379 @@
+//! A service account of an org, and its keys: what programs call with.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Context, Decider, ErrorTag, Occurrence, OrgCode, Rejection, Timestamp};
+
+/// Most keys of one account, revoked ones included; the one revoked first is forgotten for one more.
+pub const KEYS_MAX: usize = 32;
+
+/// What a key lets do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyRole {
+    /// Reads records.
+    #[serde(rename = "mrs_reader")]
+    Reader,
+    /// Reads and changes records.
+    #[serde(rename = "mrs_writer")]
+    Writer,
+}
+
+impl KeyRole {
+    /// The text callers see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reader => "mrs_reader",
+            Self::Writer => "mrs_writer",
+        }
+    }
+}
+
+/// One key of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// Keyed hash of the key, in hex.
+    pub key_hash: String,
+    /// What it lets do.
+    pub role: KeyRole,
+    /// What it is called.
+    pub label: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// An account as its events made it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The version of the stream; 0 when there is no such account.
+    pub version: u64,
+    /// The public id.
+    pub account_id: String,
+    /// What it is called.
+    pub label: Option<String>,
+    /// Its keys count.
+    pub active: bool,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
+    /// Its keys by their public ids.
+    pub keys: BTreeMap<String, Key>,
+}
+
+impl Account {
+    /// Keys that count, by their public ids.
+    pub fn live_keys(&self) -> impl Iterator<Item = (&String, &Key)> {
+        let keys = self.keys.iter();
+        keys.filter(|(_, key)| self.active && key.revoked_at.is_none())
+    }
+}
+
+/// What can happen to a service account. Keys are here only as hashes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum AccountEvent {
+    /// It came to be.
+    #[serde(rename = "account.created")]
+    Created {
+        /// What it is called.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        label: Option<String>,
+    },
+    /// Its keys count from now on, or no longer.
+    #[serde(rename = "account.status_set")]
+    StatusSet {
+        /// They count.
+        active: bool,
+    },
+    /// It has one more key.
+    #[serde(rename = "account.key_created")]
+    KeyCreated {
+        /// The key's public id.
+        key_id: String,
+        /// Keyed hash of the key, in hex.
+        key_hash: String,
+        /// What it lets do.
+        role: KeyRole,
+        /// What it is called.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        label: Option<String>,
+    },
+    /// A key counts no longer.
+    #[serde(rename = "account.key_revoked")]
+    KeyRevoked {
+        /// The key's public id.
+        key_id: String,
+    },
+    /// No key there is counts any longer.
+    #[serde(rename = "account.keys_revoked")]
+    KeysRevoked {},
+}
+
+/// Which account, and whose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountName {
+    /// Whose.
+    pub org: OrgCode,
+    /// The public id.
+    pub account_id: String,
+}
+
+/// What may be asked of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccountAction {
+    /// Make it.
+    Create {
+        /// What to call it.
+        label: Option<String>,
+    },
+    /// Have its keys count, or not.
+    SetStatus {
+        /// They count.
+        active: bool,
+    },
+    /// Make a key.
+    CreateKey {
+        /// The key's public id.
+        key_id: String,
+        /// Keyed hash of the key, in hex.
+        key_hash: String,
+        /// What it lets do.
+        role: KeyRole,
+        /// What to call it.
+        label: Option<String>,
+    },
+    /// End one key.
+    RevokeKey {
+        /// The key's public id.
+        key_id: String,
+    },
+    /// End every key there is.
+    RevokeKeys,
+}
+
+/// What is asked, and of which account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountCommand {
+    /// Which account.
+    pub name: AccountName,
+    /// What.
+    pub action: AccountAction,
+}
+
+/// Decides for service accounts.
+pub struct AccountDecider;
+
+impl Decider for AccountDecider {
+    type Command = AccountCommand;
+    type State = Account;
+    type Event = AccountEvent;
+
+    fn decide(
+        state: &Account,
+        command: &AccountCommand,
+        _: &Context,
+    ) -> Result<Vec<AccountEvent>, Rejection> {
+        let there = state.version > 0;
+        Ok(match &command.action {
+            AccountAction::Create { .. } if there => {
+                return Err(Rejection::new(
+                    ErrorTag::Conflict,
+                    "There is such an account already.",
+                ));
+            }
+            AccountAction::Create { label } => vec![AccountEvent::Created {
+                label: label.clone(),
+            }],
+            _ if !there => return Err(Rejection::not_found()),
+            AccountAction::SetStatus { active } if *active == state.active => Vec::new(),
+            AccountAction::SetStatus { active } => {
+                vec![AccountEvent::StatusSet { active: *active }]
+            }
+            AccountAction::CreateKey {
+                key_id,
+                key_hash,
+                role,
+                label,
+            } => {
+                if !state.active {
+                    return Err(Rejection::new(
+                        ErrorTag::InvalidState,
+                        "The service account is disabled; enable it before it gets a key.",
+                    ));
+                }
+                if state.live_keys().count() >= KEYS_MAX {
+                    return Err(Rejection::new(
+                        ErrorTag::InvalidState,
+                        format!("The service account has {KEYS_MAX} keys; revoke one first."),
+                    ));
+                }
+                vec![AccountEvent::KeyCreated {
+                    key_id: key_id.clone(),
+                    key_hash: key_hash.clone(),
+                    role: *role,
+                    label: label.clone(),
+                }]
+            }
+            AccountAction::RevokeKey { key_id } => match state.keys.get(key_id) {
+                None => return Err(Rejection::not_found()),
+                Some(key) if key.revoked_at.is_some() => Vec::new(),
+                Some(_) => vec![AccountEvent::KeyRevoked {
+                    key_id: key_id.clone(),
+                }],
+            },
+            AccountAction::RevokeKeys => {
+                match state.keys.values().any(|key| key.revoked_at.is_none()) {
+                    true => vec![AccountEvent::KeysRevoked {}],
+                    false => Vec::new(),
+                }
+            }
+        })
+    }
+
+    fn evolve(mut state: Account, event: &AccountEvent, occurrence: Occurrence<'_>) -> Account {
+        state.version = occurrence.version;
+        let at = occurrence.at;
+        match event {
+            AccountEvent::Created { label } => {
+                state.label.clone_from(label);
+                state.active = true;
+                state.created_at = Some(at);
+            }
+            AccountEvent::StatusSet { active } => state.active = *active,
+            AccountEvent::KeyCreated {
+                key_id,
+                key_hash,
+                role,
+                label,
+            } => {
+                state.make_room();
+                let key = Key {
+                    key_hash: key_hash.clone(),
+                    role: *role,
+                    label: label.clone(),
+                    created_at: at,
+                    revoked_at: None,
+                };
+                state.keys.insert(key_id.clone(), key);
+            }
+            AccountEvent::KeyRevoked { key_id } => {
+                if let Some(key) = state.keys.get_mut(key_id) {
+                    key.revoked_at = key.revoked_at.or(Some(at));
+                }
+            }
+            AccountEvent::KeysRevoked {} => {
+                for key in state.keys.values_mut() {
+                    key.revoked_at = key.revoked_at.or(Some(at));
+                }
+            }
+        }
+        state
+    }
+}
+
+impl Account {
+    /// Forgets the key that was revoked first, when there are too many.
+    fn make_room(&mut self) {
+        if self.keys.len() < KEYS_MAX {
+            return;
+        }
+        let revoked = self.keys.iter().filter(|(_, key)| key.revoked_at.is_some());
+        let first = revoked
+            .min_by_key(|(_, key)| key.revoked_at)
+            .map(|(id, _)| id.clone());
+        if let Some(first) = first {
+            self.keys.remove(&first);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(actions: &[AccountAction]) -> Result<Account, ErrorTag> {
+        let mut state = Account::default();
+        for (second, action) in (0..).zip(actions) {
+            let at = Timestamp::from_millis(second * 1_000);
+            let command = AccountCommand {
+                name: AccountName {
+                    org: OrgCode::parse("one").unwrap(),
+                    account_id: "a".to_owned(),
+                },
+                action: action.clone(),
+            };
+            let context = Context {
+                now: at,
+                by: "ann".to_owned(),
+            };
+            let events = AccountDecider::decide(&state, &command, &context);
+            for event in events.map_err(|rejection| rejection.tag)? {
+                let occurrence = Occurrence {
+                    at,
+                    by: "ann",
+                    position: 1,
+                    version: state.version + 1,
+                };
+                state = AccountDecider::evolve(state, &event, occurrence);
+            }
+        }
+        Ok(state)
+    }
+
+    fn key(id: &str) -> AccountAction {
+        AccountAction::CreateKey {
+            key_id: id.to_owned(),
+            key_hash: format!("hash of {id}"),
+            role: KeyRole::Reader,
+            label: None,
+        }
+    }
+
+    fn revoke(id: &str) -> AccountAction {
+        AccountAction::RevokeKey {
+            key_id: id.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_key_counts_until_it_is_revoked_and_while_its_account_is_active() {
+        let create = || AccountAction::Create { label: None };
+        let set = |active| AccountAction::SetStatus { active };
+        let live = |actions: &[AccountAction]| {
+            let actions: Vec<_> = std::iter::once(create()).chain(actions.to_vec()).collect();
+            let ids = |account: Account| account.live_keys().map(|(id, _)| id.clone()).collect();
+            given(&actions).map(ids)
+        };
+        let some = |ids: &[&str]| Ok(ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>());
+        assert_eq!(live(&[key("a"), key("b")]), some(&["a", "b"]));
+        assert_eq!(
+            live(&[key("a"), key("b"), revoke("a"), revoke("a")]),
+            some(&["b"])
+        );
+        assert_eq!(
+            live(&[key("a"), AccountAction::RevokeKeys, key("c")]),
+            some(&["c"])
+        );
+        assert_eq!(live(&[key("a"), set(false)]), some(&[]));
+        assert_eq!(live(&[key("a"), set(false), set(true)]), some(&["a"]));
+        assert_eq!(live(&[set(false), key("a")]), Err(ErrorTag::InvalidState));
+        assert_eq!(live(&[revoke("a")]), Err(ErrorTag::NotFound));
+        assert_eq!(given(&[key("a")]), Err(ErrorTag::NotFound));
+        assert_eq!(given(&[create(), create()]), Err(ErrorTag::Conflict));
+    }
+
+    #[test]
+    fn an_account_keeps_a_bounded_number_of_keys() {
+        let mut actions = vec![AccountAction::Create { label: None }];
+        actions.extend((0..KEYS_MAX).map(|number| key(&format!("{number:02}"))));
+        actions.push(key("more"));
+        assert_eq!(given(&actions), Err(ErrorTag::InvalidState));
+        let at = actions.len() - 1;
+        actions.insert(at, revoke("05"));
+        let account = given(&actions).unwrap();
+        assert_eq!(account.keys.len(), KEYS_MAX);
+        assert!(account.keys.contains_key("more") && !account.keys.contains_key("05"));
+    }
+}

@@ -1,0 +1,102 @@
+//! Who may do what: the rights of each role, and what each route asks for. `routes.rs` names the right of every route.
+
+use crate::domain::account::KeyRole;
+use crate::domain::org::MemberRole;
+
+/// What a route asks of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing: no credential is looked at.
+    Public,
+    /// A good credential of any kind.
+    Known,
+    /// A session: a person, and no program.
+    Person,
+    /// A right in the org that the call names. Who does not belong to it hears that it is not there.
+    Org(Right),
+}
+
+/// What may be done in an org.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// See its records.
+    Read,
+    /// Change its records.
+    Write,
+    /// See the org itself and who belongs to it.
+    See,
+    /// Manage the org, its members, its service accounts and their keys.
+    Manage,
+}
+
+/// How a caller belongs to an org.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Manages it.
+    Owner,
+    /// Uses it.
+    Member,
+    /// A program that reads and changes records.
+    Writer,
+    /// A program that reads records.
+    Reader,
+}
+
+/// The role table (contract, section 7: "`mrs_reader` reads, `mrs_writer` writes too"; "Active owners and members pass").
+pub const GRANTS: &[(Role, &[Right])] = &[
+    (
+        Role::Owner,
+        &[Right::Read, Right::Write, Right::See, Right::Manage],
+    ),
+    (Role::Member, &[Right::Read, Right::Write, Right::See]),
+    (Role::Writer, &[Right::Read, Right::Write]),
+    (Role::Reader, &[Right::Read]),
+];
+
+impl Role {
+    /// Every role by the text that tokens and headers name it with.
+    const NAMES: [(&'static str, Self); 4] = [
+        ("owner", Self::Owner),
+        ("member", Self::Member),
+        ("mrs_writer", Self::Writer),
+        ("mrs_reader", Self::Reader),
+    ];
+
+    /// The role of a text; `None` for one that lets do nothing.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut names = Self::NAMES.iter();
+        names.find(|(name, _)| *name == text).map(|(_, role)| *role)
+    }
+
+    /// The text callers see.
+    pub fn as_str(self) -> &'static str {
+        let mut names = Self::NAMES.iter();
+        names
+            .find(|(_, role)| *role == self)
+            .map_or("", |(name, _)| name)
+    }
+
+    /// Whether it has a right.
+    pub fn may(self, right: Right) -> bool {
+        let mut grants = GRANTS.iter();
+        grants.any(|(role, rights)| *role == self && rights.contains(&right))
+    }
+}
+
+impl From<MemberRole> for Role {
+    fn from(role: MemberRole) -> Self {
+        match role {
+            MemberRole::Owner => Self::Owner,
+            MemberRole::Member => Self::Member,
+        }
+    }
+}
+
+impl From<KeyRole> for Role {
+    fn from(role: KeyRole) -> Self {
+        match role {
+            KeyRole::Writer => Self::Writer,
+            KeyRole::Reader => Self::Reader,
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! `/ofm/...`: an org, and who belongs to it.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use super::call::Call;
+use super::envelope::{Refusal, Reply};
+use super::input::{self, LimitIn};
+use super::server::House;
+use super::usm::{org_request, required};
+use crate::domain::org::{MemberRole, Org, OrgCommand};
+use crate::domain::{OrgCode, Rejection};
+use crate::projections::identity;
+
+org_request! {
+    /// Which org.
+    pub(crate) struct WhichOrg {}
+}
+
+org_request! {
+    /// A user to join, or another role for one who has.
+    pub(crate) struct NewMember {
+        /// The user, by id; or give `email`.
+        user_id: Option<String>,
+        /// The user, by e-mail address.
+        email: Option<String>,
+        /// `owner` or `member`, which is the default.
+        role: Option<String>,
+    }
+}
+
+org_request! {
+    /// A user who belongs to the org.
+    pub(crate) struct WhichMember {
+        /// The user, by id; or give `email`.
+        user_id: Option<String>,
+        /// The user, by e-mail address.
+        email: Option<String>,
+    }
+}
+
+org_request! {
+    /// Which members.
+    pub(crate) struct Members {
+        /// Members a page: 8 by default, 1 to 256.
+        #[schema(value_type = Option<u64>)]
+        limit: Option<LimitIn>,
+        /// Where the page before ended.
+        next_token: Option<String>,
+    }
+}
+
+/// An org.
+#[derive(Serialize, ToSchema)]
+pub struct OrgView {
+    orgcode: String,
+    /// `unverified`, `verified`, `parked`, `suspended`, `frozen` or `doomed`.
+    status: &'static str,
+    owners: u64,
+    /// Owners included.
+    members: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    created_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    status_at: Option<String>,
+}
+
+/// An owner or a member.
+#[derive(Serialize, ToSchema)]
+pub struct MemberView {
+    user_id: String,
+    /// Absent when the user is not there any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    /// `owner` or `member`.
+    role: &'static str,
+}
+
+/// One page of members.
+#[derive(Serialize, ToSchema)]
+pub struct MembersAnswer {
+    items: Vec<MemberView>,
+    /// Members a page.
+    limit: usize,
+    /// Goes on where this page ended; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+/// See an org.
+#[utoipa::path(post, path = "/ofm/org/get", tag = "ofm", request_body = WhichOrg,
+    responses((status = 200, description = "The org.", body = inline(crate::http::openapi::Good<OrgView>))))]
+pub async fn get(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: WhichOrg = input::json(&call.body)?;
+    let org = request.org(house, call)?;
+    request.caller(call)?;
+    show(&org, &identity::org(&house.store, org.as_str())?)
+}
+
+/// Set an org aside: it is read, and takes no changes.
+#[utoipa::path(post, path = "/ofm/org/park", tag = "ofm", request_body = WhichOrg,
+    responses((status = 200, description = "The org.", body = inline(crate::http::openapi::Good<OrgView>))))]
+pub async fn park(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    set_aside(house, call, |org| OrgCommand::Park { org }).await
+}
+
+/// Take a parked org up again.
+#[utoipa::path(post, path = "/ofm/org/unpark", tag = "ofm", request_body = WhichOrg,
+    responses((status = 200, description = "The org.", body = inline(crate::http::openapi::Good<OrgView>))))]
+pub async fn unpark(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    set_aside(house, call, |org| OrgCommand::Unpark { org }).await
+}
+
+async fn set_aside(
+    house: &House,
+    call: &mut Call<'_>,
+    command: fn(OrgCode) -> OrgCommand,
+) -> Result<Reply, Refusal> {
+    let request: WhichOrg = input::json(&call.body)?;
+    let org = request.org(house, call)?;
+    let caller = request.caller(call)?;
+    let after = house.directory.org(command(org.clone()), &caller).await?;
+    show(&org, &after)
+}
+
+/// Have a user join an org, or change the role of one who has.
+#[utoipa::path(post, path = "/ofm/member/add", tag = "ofm", request_body = NewMember,
+    responses((status = 200, description = "The member.", body = inline(crate::http::openapi::Good<MemberView>))))]
+pub async fn add(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: NewMember = input::json(&call.body)?;
+    let org = request.org(house, call)?;
+    let caller = request.caller(call)?;
+    let user_id = user(
+        house,
+        request.user_id.as_deref(),
+        request.email.as_deref(),
+        "user_id",
+    )?;
+    let role = match request.role.as_deref() {
+        None | Some("member") => MemberRole::Member,
+        Some("owner") => MemberRole::Owner,
+        Some(_) => {
+            return Err(Rejection::field("role", "role must be owner or member.").into());
+        }
+    };
+    let add = OrgCommand::AddMember {
+        org,
+        user_id: user_id.clone(),
+        role,
+    };
+    house.directory.org(add, &caller).await?;
+    Reply::of(&member(house, user_id, role)?)
+}
+
+/// Have a user leave an org.
+#[utoipa::path(post, path = "/ofm/member/remove", tag = "ofm", request_body = WhichMember,
+    responses((status = 200, description = "The org.", body = inline(crate::http::openapi::Good<OrgView>))))]
+pub async fn remove(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: WhichMember = input::json(&call.body)?;
+    let org = request.org(house, call)?;
+    let caller = request.caller(call)?;
+    let user_id = user(
+        house,
+        request.user_id.as_deref(),
+        request.email.as_deref(),
+        "user_id",
+    )?;
+    let remove = OrgCommand::RemoveMember {
+        org: org.clone(),
+        user_id,
+    };
+    let after = house.directory.org(remove, &caller).await?;
+    show(&org, &after)
+}
+
+/// List the owners and members of an org.
+#[utoipa::path(post, path = "/ofm/member/list", tag = "ofm", request_body = Members,
+    responses((status = 200, description = "One page.", body = inline(crate::http::openapi::Good<MembersAnswer>))))]
+pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: Members = input::json(&call.body)?;
+    let org = request.org(house, call)?;
+    request.caller(call)?;
+    let limit = request.limit.unwrap_or_default().0;
+    let filter: [u8; 32] = Sha256::digest(format!("members {org}")).into();
+    let from = input::cursor(house, request.next_token.as_deref(), filter)?;
+    let page = identity::members(&house.store, &org, from.as_deref(), limit)?;
+    let items = page.items.into_iter();
+    let items = items.map(|(user_id, role)| member(house, user_id, role));
+    Reply::of(&MembersAnswer {
+        items: items.collect::<Result<_, _>>()?,
+        limit,
+        next_token: page
+            .next
+            .map(|place| input::next_token(house, filter, place)),
+    })
+}
+
+/// Find a member by e-mail address or id.
+#[utoipa::path(post, path = "/ofm/member/resolve", tag = "ofm", request_body = WhichMember,
+    responses((status = 200, description = "The member.", body = inline(crate::http::openapi::Good<MemberView>))))]
+pub async fn resolve(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: WhichMember = input::json(&call.body)?;
+    let org = request.org(house, call)?;
+    request.caller(call)?;
+    let user_id = user(
+        house,
+        request.user_id.as_deref(),
+        request.email.as_deref(),
+        "user_id",
+    )?;
+    match identity::member(&house.store, org.as_str(), &user_id)? {
+        Some(role) => Reply::of(&member(house, user_id, role)?),
+        None => Err(Rejection::not_found().into()),
+    }
+}
+
+/// The id of the user that a request names, by id or by address.
+pub(super) fn user(
+    house: &House,
+    user_id: Option<&str>,
+    email: Option<&str>,
+    field: &str,
+) -> Result<String, Refusal> {
+    let found = match (user_id, email) {
+        (Some(user_id), None) => {
+            let user = identity::user(&house.store, required(Some(user_id), field)?)?;
+            (user.version > 0).then_some(user.user_id)
+        }
+        (None, Some(email)) => {
+            let email = crate::domain::user::email(email)?;
+            identity::user_by_email(&house.store, &email)?
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            let message = "Name the user either by id or by e-mail address.";
+            return Err(Rejection::field(field, message).into());
+        }
+    };
+    found.ok_or_else(|| Rejection::not_found().into())
+}
+
+fn member(house: &House, user_id: String, role: MemberRole) -> Result<MemberView, Refusal> {
+    let user = identity::user(&house.store, &user_id)?;
+    Ok(MemberView {
+        email: (user.version > 0).then_some(user.email),
+        user_id,
+        role: role.as_str(),
+    })
+}
+
+/// The answer that shows an org.
+pub(super) fn show(org: &OrgCode, state: &Org) -> Result<Reply, Refusal> {
+    Reply::of(&OrgView {
+        orgcode: org.as_str().to_owned(),
+        status: state.status.map_or("doomed", |status| status.as_str()),
+        owners: state.owners,
+        members: state.members,
+        created_at: state.created_at.map(|at| at.to_string()),
+        status_at: state.status_at.map(|at| at.to_string()),
+    })
+}

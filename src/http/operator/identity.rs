@@ -1,0 +1,113 @@
+//! `uas_user_create`, `ofm_org_create` and `ofm_org_status_set`.
+
+use super::operator_request;
+use crate::domain::org::{OrgCommand, OrgStatus};
+use crate::domain::{ErrorTag, OrgCode, Rejection};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::server::House;
+use crate::http::usm::required;
+use crate::http::{input, ofm, uas};
+use crate::projections::identity;
+
+operator_request! {
+    /// A user to make.
+    pub(super) struct UserCreate {
+        email: Option<String>,
+        passcode: Option<crate::http::operator::Code>,
+        verified: Option<bool>,
+    }
+}
+
+operator_request! {
+    /// An org to make.
+    pub(super) struct OrgCreate {
+        orgcode: Option<String>,
+        owner_email: Option<String>,
+        owner_user_id: Option<String>,
+        status: Option<String>,
+    }
+}
+
+operator_request! {
+    /// An org that gets another status.
+    pub(super) struct OrgStatusSet {
+        orgcode: Option<String>,
+        status: Option<String>,
+    }
+}
+
+/// Makes a user.
+pub(super) async fn create_user(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: UserCreate = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let email = required(request.email.as_deref(), "email")?;
+    let passcode = request.passcode.as_ref().map(|code| code.text());
+    let passcode = required(passcode, "passcode")?;
+    let verified = request.verified.unwrap_or(true);
+    let user = house
+        .directory
+        .create_user(email, passcode, verified, &caller)
+        .await?;
+    uas::show(house, &user)
+}
+
+/// Makes an org with its first owner.
+pub(super) async fn create_org(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: OrgCreate = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let org = org(call, request.orgcode.as_deref())?;
+    let status = match request.status.as_deref() {
+        None => OrgStatus::Verified,
+        Some(text) => parse_status(text)?,
+    };
+    let owner = ofm::user(
+        house,
+        request.owner_user_id.as_deref(),
+        request.owner_email.as_deref(),
+        "owner_user_id",
+    )?;
+    let create = OrgCommand::Create {
+        org: org.clone(),
+        status,
+        owner,
+    };
+    let made = house.directory.org(create, &caller).await?;
+    ofm::show(&org, &made)
+}
+
+/// Sets an org's status.
+pub(super) async fn set_status(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: OrgStatusSet = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let org = org(call, request.orgcode.as_deref())?;
+    let missing = || Rejection::new(ErrorTag::InvalidStatus, STATUSES);
+    let status = parse_status(request.status.as_deref().ok_or_else(missing)?)?;
+    let set = OrgCommand::SetStatus {
+        org: org.clone(),
+        status,
+    };
+    house.directory.org(set, &caller).await?;
+    ofm::show(&org, &identity::org(&house.store, org.as_str())?)
+}
+
+fn org(call: &mut Call<'_>, text: Option<&str>) -> Result<OrgCode, Rejection> {
+    let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");
+    let org = OrgCode::parse(text.ok_or_else(missing)?)?;
+    call.note_org(&org);
+    Ok(org)
+}
+
+const STATUSES: &str = "status must be unverified, verified, parked, suspended, frozen or doomed.";
+
+fn parse_status(text: &str) -> Result<OrgStatus, Rejection> {
+    Ok(match text {
+        "unverified" => OrgStatus::Unverified,
+        "verified" => OrgStatus::Verified,
+        "parked" => OrgStatus::Parked,
+        "suspended" => OrgStatus::Suspended,
+        "frozen" => OrgStatus::Frozen,
+        "doomed" => OrgStatus::Doomed,
+        _ => return Err(Rejection::new(ErrorTag::InvalidStatus, STATUSES)),
+    })
+}

@@ -1,0 +1,154 @@
+//! `/usm/service_account/...`: what programs of an org are called.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use super::{org_request, required};
+use crate::domain::Rejection;
+use crate::domain::account::{Account, AccountAction, AccountName};
+use crate::domain::user::label;
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input::{self, LimitIn};
+use crate::http::server::House;
+use crate::projections::identity;
+
+org_request! {
+    /// A service account to make.
+    pub(crate) struct NewAccount {
+        /// What to call it.
+        #[schema(max_length = 80)]
+        label: Option<String>,
+    }
+}
+
+org_request! {
+    /// Which service accounts.
+    pub(crate) struct Accounts {
+        /// Accounts a page: 8 by default, 1 to 256.
+        #[schema(value_type = Option<u64>)]
+        limit: Option<LimitIn>,
+        /// Where the page before ended.
+        next_token: Option<String>,
+    }
+}
+
+org_request! {
+    /// A service account to look at, or to enable or disable.
+    pub(crate) struct AccountStatus {
+        /// Its id.
+        #[schema(value_type = String, required = true)]
+        service_account_id: Option<String>,
+        /// `active` or `disabled`; nothing changes when it is absent.
+        status: Option<String>,
+    }
+}
+
+/// A service account.
+#[derive(Serialize, ToSchema)]
+pub struct AccountView {
+    service_account_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    /// `active`, or `disabled`: its keys do not count.
+    status: &'static str,
+    /// Keys that count.
+    keys: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    created_at: Option<String>,
+}
+
+impl From<&Account> for AccountView {
+    fn from(account: &Account) -> Self {
+        Self {
+            service_account_id: account.account_id.clone(),
+            label: account.label.clone(),
+            status: if account.active { "active" } else { "disabled" },
+            keys: account.live_keys().count(),
+            created_at: account.created_at.map(|at| at.to_string()),
+        }
+    }
+}
+
+/// One page of service accounts.
+#[derive(Serialize, ToSchema)]
+pub struct AccountsAnswer {
+    items: Vec<AccountView>,
+    /// Accounts a page.
+    limit: usize,
+    /// Goes on where this page ended; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+/// Make a service account.
+#[utoipa::path(post, path = "/usm/service_account/create", tag = "usm", request_body = NewAccount,
+    responses((status = 200, description = "The account.", body = inline(crate::http::openapi::Good<AccountView>))))]
+pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: NewAccount = input::json(&call.body)?;
+    let org = request.org(house, call)?;
+    let caller = request.caller(call)?;
+    let label = label("label", request.label.as_deref())?;
+    let account = house.directory.create_account(&org, label, &caller).await?;
+    Reply::of(&AccountView::from(&account))
+}
+
+/// List an org's service accounts.
+#[utoipa::path(post, path = "/usm/service_account/list", tag = "usm", request_body = Accounts,
+    responses((status = 200, description = "One page.", body = inline(crate::http::openapi::Good<AccountsAnswer>))))]
+pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: Accounts = input::json(&call.body)?;
+    let org = request.org(house, call)?;
+    request.caller(call)?;
+    let limit = request.limit.unwrap_or_default().0;
+    let filter: [u8; 32] = Sha256::digest(format!("accounts {org}")).into();
+    let from = input::cursor(house, request.next_token.as_deref(), filter)?;
+    let page = identity::accounts(&house.store, &org, from.as_deref(), limit)?;
+    Reply::of(&AccountsAnswer {
+        items: page
+            .items
+            .iter()
+            .map(|(_, account)| account.into())
+            .collect(),
+        limit,
+        next_token: page
+            .next
+            .map(|place| input::next_token(house, filter, place)),
+    })
+}
+
+/// See a service account, or enable or disable it.
+#[utoipa::path(post, path = "/usm/service_account/status", tag = "usm", request_body = AccountStatus,
+    responses((status = 200, description = "The account.", body = inline(crate::http::openapi::Good<AccountView>))))]
+pub async fn status(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: AccountStatus = input::json(&call.body)?;
+    let org = request.org(house, call)?;
+    let caller = request.caller(call)?;
+    let account_id = required(request.service_account_id.as_deref(), "service_account_id")?;
+    let name = AccountName {
+        org,
+        account_id: account_id.to_owned(),
+    };
+    let active = match request.status.as_deref() {
+        None => return Reply::of(&AccountView::from(&find(house, &name)?)),
+        Some("active") => true,
+        Some("disabled") => false,
+        Some(_) => {
+            return Err(Rejection::field("status", "status must be active or disabled.").into());
+        }
+    };
+    let set = AccountAction::SetStatus { active };
+    let account = house.directory.account(name, set, &caller).await?;
+    Reply::of(&AccountView::from(&account))
+}
+
+/// An org's account.
+pub(super) fn find(house: &House, name: &AccountName) -> Result<Account, Refusal> {
+    let account = identity::account_named(&house.store, name)?;
+    match account.version {
+        0 => Err(Rejection::not_found().into()),
+        _ => Ok(account),
+    }
+}

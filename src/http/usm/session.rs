@@ -1,0 +1,224 @@
+//! `/usm/session/...`: signing in, looking at sessions, and ending them.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::required;
+use crate::actors::ops::Caller;
+use crate::domain::rejection::Denial;
+use crate::domain::user::{Session, UserCommand, label};
+use crate::domain::{ErrorTag, Rejection, Timestamp};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::identity;
+use crate::http::input;
+use crate::http::server::House;
+use crate::journal::{Remarks, Source};
+use crate::projections::identity as known;
+
+/// Who signs in.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignIn {
+    /// The e-mail address.
+    #[schema(value_type = String, required = true)]
+    email: Option<String>,
+    /// The passcode.
+    #[schema(value_type = String, required = true)]
+    passcode: Option<String>,
+    /// What to call the session.
+    #[schema(max_length = 80)]
+    session_label: Option<String>,
+}
+
+/// Which session.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WhichSession {
+    /// The session's guid.
+    #[schema(value_type = String, required = true)]
+    session_guid: Option<String>,
+}
+
+/// Nothing.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
+
+/// A new session; the guid is shown this once.
+#[derive(Serialize, ToSchema)]
+pub struct SessionAnswer {
+    /// The secret that proves the session; to be sent as `x-session-guid`.
+    session_guid: String,
+    /// Whose.
+    user_id: String,
+    /// Its end, if it is not used.
+    #[schema(format = DateTime)]
+    expires_at: String,
+    /// Use moves the end.
+    ttl_refresh_enabled: bool,
+}
+
+/// A session that is open.
+#[derive(Serialize, ToSchema)]
+pub struct ValidAnswer {
+    valid: bool,
+    /// Whose.
+    user_id: String,
+    /// Its end, if it is not used; absent for one that has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+}
+
+/// How many sessions were ended.
+#[derive(Serialize, ToSchema)]
+pub struct ClosedAnswer {
+    /// How many.
+    closed: usize,
+}
+
+/// An open session, without its guid.
+#[derive(Serialize, ToSchema)]
+pub struct SessionView {
+    /// Names it; also in `stats` of its calls.
+    session: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_label: Option<String>,
+    #[schema(format = DateTime)]
+    opened_at: String,
+    /// Its end as last journaled; use moves it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    /// It is the one this call is made with.
+    current: bool,
+}
+
+/// The caller's open sessions.
+#[derive(Serialize, ToSchema)]
+pub struct SessionsAnswer {
+    items: Vec<SessionView>,
+}
+
+/// Sign in.
+#[utoipa::path(post, path = "/usm/session/create", tag = "usm", request_body = SignIn,
+    responses((status = 200, description = "The session.", body = inline(crate::http::openapi::Good<SessionAnswer>))))]
+pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: SignIn = input::json(&call.body)?;
+    let email = required(request.email.as_deref(), "email")?;
+    let passcode = required(request.passcode.as_deref(), "passcode")?;
+    let session_label = label("session_label", request.session_label.as_deref())?;
+    let caller = Caller {
+        by: "nobody".to_owned(),
+        request_id: call.trace.request_id.clone(),
+        source: Source::Gateway,
+        remarks: Remarks::default(),
+    };
+    let signed_in = house
+        .directory
+        .sign_in(email, passcode, session_label, &caller)
+        .await?;
+    let fingerprint = identity::fingerprint(&house.signer, "sf", &signed_in.session_guid);
+    call.trace.session_fingerprint = Some(fingerprint);
+    Reply::of(&SessionAnswer {
+        session_guid: signed_in.session_guid,
+        user_id: signed_in.user_id,
+        expires_at: signed_in.expires_at.to_string(),
+        ttl_refresh_enabled: true,
+    })
+}
+
+/// Ask whether a session is open. Counts as use.
+#[utoipa::path(post, path = "/usm/session/validate", tag = "usm", request_body = WhichSession,
+    responses((status = 200, description = "It is.", body = inline(crate::http::openapi::Good<ValidAnswer>))))]
+pub async fn validate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let (_, session) = named(house, call)?;
+    Reply::of(&ValidAnswer {
+        valid: true,
+        user_id: session.user_id,
+        expires_at: session.expires_at.map(|at| at.to_string()),
+    })
+}
+
+/// End a session.
+#[utoipa::path(post, path = "/usm/session/close", tag = "usm", request_body = WhichSession,
+    responses((status = 200, description = "It is over.", body = inline(crate::http::openapi::Good<ClosedAnswer>))))]
+pub async fn close(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let (session_hash, session) = named(house, call)?;
+    let caller = own(call, &session.user_id);
+    let close = UserCommand::CloseSession {
+        user_id: session.user_id,
+        session_hash,
+    };
+    house.directory.user(close, &caller).await?;
+    Reply::of(&ClosedAnswer { closed: 1 })
+}
+
+/// List your open sessions.
+#[utoipa::path(post, path = "/usm/session/list", tag = "usm", request_body = Nothing,
+    responses((status = 200, description = "All of them.", body = inline(crate::http::openapi::Good<SessionsAnswer>))))]
+pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let Nothing {} = input::json(&call.body)?;
+    let principal = call.caller()?;
+    let user = known::user(&house.store, &principal.user_id)?;
+    let now = house.clock.now();
+    let open = |session: &Session| session.expires_at.is_none_or(|at| at > now);
+    let view = |(hash, session): (&String, &Session)| {
+        let current = principal.session_hash.as_ref() == Some(hash);
+        // The journaled end of this one may be past: it lives because it is used.
+        let expires_at = if current {
+            principal.expires_at
+        } else {
+            session.expires_at
+        };
+        (current || open(session)).then(|| SessionView {
+            session: format!("sh_{}", &hash[..16.min(hash.len())]),
+            session_label: session.label.clone(),
+            opened_at: session.opened_at.to_string(),
+            expires_at: expires_at.map(|at: Timestamp| at.to_string()),
+            current,
+        })
+    };
+    Reply::of(&SessionsAnswer {
+        items: user.sessions.iter().filter_map(view).collect(),
+    })
+}
+
+/// End all your sessions, this one too.
+#[utoipa::path(post, path = "/usm/session/logout_everywhere", tag = "usm", request_body = Nothing,
+    responses((status = 200, description = "They are over.", body = inline(crate::http::openapi::Good<ClosedAnswer>))))]
+pub async fn logout_everywhere(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let Nothing {} = input::json(&call.body)?;
+    let user_id = call.caller()?.user_id.clone();
+    let open = known::user(&house.store, &user_id)?.sessions.len();
+    let caller = own(call, &user_id);
+    let close = UserCommand::CloseSessions { user_id };
+    house.directory.user(close, &caller).await?;
+    Reply::of(&ClosedAnswer { closed: open })
+}
+
+/// The open session that a body names.
+fn named(house: &House, call: &Call<'_>) -> Result<(String, Session), Refusal> {
+    let request: WhichSession = input::json(&call.body)?;
+    let guid = required(request.session_guid.as_deref(), "session_guid")?;
+    let found = house.directory.session(guid)?;
+    let found = found.filter(|(_, session)| !session.development || house.development);
+    found.ok_or_else(|| {
+        Rejection::new(
+            ErrorTag::InvalidSession,
+            "This is no open session; sign in with /usm/session/create.",
+        )
+        .denied(Denial::SessionUnknown)
+        .into()
+    })
+}
+
+fn own(call: &Call<'_>, user_id: &str) -> Caller {
+    Caller {
+        by: user_id.to_owned(),
+        request_id: call.trace.request_id.clone(),
+        source: Source::Gateway,
+        remarks: Remarks::default(),
+    }
+}

@@ -1,0 +1,162 @@
+//! The role table: every route with every kind of caller, held against what is written here.
+
+use std::collections::BTreeSet;
+
+use metarecord::http::access::{Access, Right};
+use metarecord::http::routes::ROUTES;
+use serde_json::json;
+
+use super::{Town, record};
+use crate::support::Got;
+
+/// What each kind of caller hears, in the order of `KINDS`, by what a route asks for.
+fn wanted(access: Access) -> [&'static str; 7] {
+    match access {
+        Access::Public => ["in"; 7],
+        Access::Known => ["401", "in", "in", "in", "in", "in", "in"],
+        Access::Person => ["401", "in", "in", "in", "role", "role", "in"],
+        Access::Org(Right::Read) => ["401", "in", "in", "404", "in", "in", "in"],
+        Access::Org(Right::Write) => ["401", "in", "in", "404", "role", "in", "in"],
+        Access::Org(Right::See) => ["401", "in", "in", "404", "role", "role", "in"],
+        Access::Org(Right::Manage) => ["401", "in", "owner", "404", "owner", "owner", "in"],
+    }
+}
+
+const KINDS: [&str; 7] = [
+    "nobody",
+    "owner",
+    "member",
+    "stranger",
+    "reader key",
+    "writer key",
+    "owner of both orgs",
+];
+
+/// What was heard: `in` when the caller got past every check of who it is.
+fn heard(got: &Got, about_caller: bool) -> &'static str {
+    if got.status == 200 {
+        return "in";
+    }
+    let (status, tag, _) = got.refusal();
+    match (status, tag.as_str()) {
+        (401, "invalid-session") if about_caller => "401",
+        (403, "not-authorized") => "role",
+        (403, "not-owner") => "owner",
+        (404, "not-found") => "404",
+        _ => "in",
+    }
+}
+
+#[test]
+fn every_route_lets_in_whom_the_table_says() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let town = Town::start(scratch.path());
+    let (ann, bob, eve, kim) = (
+        town.person("ann"),
+        town.person("bob"),
+        town.person("eve"),
+        town.person("kim"),
+    );
+    town.org("one", &ann);
+    town.org("two", &eve);
+    for (person, role, org, by) in [
+        (&bob, "member", "one", &ann),
+        (&kim, "owner", "one", &ann),
+        (&kim, "owner", "two", &eve),
+    ] {
+        let body = json!({"orgcode": org, "email": person.email, "role": role});
+        town.by(by, "/ofm/member/add", &body).data();
+    }
+    let (_, _, reader) = town.key(&ann, "one", "mrs_reader");
+    let (_, _, writer) = town.key(&ann, "one", "mrs_writer");
+    town.by(&ann, "/mrs/record", &record("one", "there")).data();
+    let session = |guid: &str| vec![("x-session-guid".to_owned(), guid.to_owned())];
+    let key = |key: &str| vec![("x-api-key".to_owned(), key.to_owned())];
+    let callers = [
+        Vec::new(),
+        session(&ann.session),
+        session(&bob.session),
+        session(&eve.session),
+        key(&reader),
+        key(&writer),
+        session(&kim.session),
+    ];
+    let mut seen = BTreeSet::new();
+    for route in ROUTES {
+        seen.insert(route.path);
+        for (number, headers) in callers.iter().enumerate() {
+            let headers: Vec<_> = headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect();
+            let query = match route.path {
+                "/mrs/list" => "?orgcode=one",
+                "/mrs/stat" => "",
+                _ => "?orgcode=one&container=notes&record_id=there",
+            };
+            let got = match route.method.as_str() {
+                "GET" if route.path.starts_with("/mrs/") => {
+                    town.server
+                        .call("GET", &format!("{}{query}", route.path), &headers, None)
+                }
+                "GET" => town.server.call("GET", route.path, &headers, None),
+                _ => {
+                    // Too little for anything to happen, and enough to be asked who one is.
+                    let body = match route.path {
+                        path if path.ends_with("logout_everywhere") => json!({"unknown": 1}),
+                        path if path.starts_with("/ofm/org/p") => {
+                            json!({"orgcode": "one", "reason": "x".repeat(300)})
+                        }
+                        path if path.ends_with("service_account/create") => {
+                            json!({"orgcode": "one", "label": "x".repeat(300)})
+                        }
+                        path if path.starts_with("/mrs/") || path.starts_with("/ofm/") => {
+                            json!({"orgcode": "one"})
+                        }
+                        "/usm/service_account/list" => json!({"orgcode": "one"}),
+                        path if path.starts_with("/usm/service")
+                            || path.starts_with("/usm/api") =>
+                        {
+                            match path {
+                                "/usm/api_key/validate" => json!({}),
+                                _ => json!({"orgcode": "one"}),
+                            }
+                        }
+                        _ => json!({}),
+                    };
+                    town.server.call("POST", route.path, &headers, Some(&body))
+                }
+            };
+            let told = heard(&got, route.access != Access::Public);
+            assert_eq!(
+                told,
+                wanted(route.access)[number],
+                "{} {} as {}: {}",
+                route.method,
+                route.path,
+                KINDS[number],
+                got.json()
+            );
+        }
+    }
+    for path in [
+        "/mrs/record",
+        "/usm/api_key/revoke_all",
+        "/ofm/member/add",
+        "/whoami",
+    ] {
+        assert!(seen.contains(path));
+    }
+}
+
+/// What each route asks for, said once more in plain words: a change of the list has to be meant.
+#[test]
+fn the_rights_of_the_routes_are_these() {
+    let mut rights: Vec<_> = ROUTES
+        .iter()
+        .map(|route| format!("{} {} {:?}", route.method, route.path, route.access))
+        .collect();
+    rights.sort();
+    let told = include_str!("rights.txt");
+    assert_eq!(rights.join("\n"), told.trim());
+}
