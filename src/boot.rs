@@ -5,6 +5,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
 
 use crate::actors::audit::AuditFile;
@@ -13,23 +14,34 @@ use crate::actors::ops::{Operations, OpsSettings, Renew};
 use crate::actors::sweep::Sweep;
 use crate::actors::{AddressBook, Desk, Limits};
 use crate::clock::{Clock, Stopwatch};
-use crate::config::Settings;
+use crate::config::{CallLimits, Settings};
 use crate::content::ContentError;
 use crate::content::local::LocalStore;
 use crate::content::sign::{KeyError, Signer};
 use crate::development::{self, Seeded};
 use crate::disk::RealDisk;
+use crate::http::limits::{Rate, Rates};
+use crate::http::listener::{self, ConnectionLimits};
+use crate::http::presigned::{Presigned, PresignedLimits};
 use crate::http::server::{Door, DoorLimits, House, MrsSettings};
+use crate::http::slow::UploadPace;
 use crate::http::{operator, presigned, server};
 use crate::journal::sled::{Options as JournalOptions, SledJournal};
 use crate::journal::{Journal, JournalError, state};
 use crate::projections::{Store, StoreError, runner};
 use crate::socket::{self, SocketFile};
 use crate::token::{TokenError, TokenSettings, Verifier};
-use crate::{directory, report};
+use crate::{directory, open_files, report};
 
 /// Seconds that running requests have to end once the process is told to stop.
 const SHUTDOWN_SECONDS: u64 = 10;
+
+/// Connections of operators at once.
+const OPERATOR_CONNECTIONS_MAX: usize = 256;
+/// Connections that may wait to be accepted; the kernel may allow fewer (`net.core.somaxconn`).
+const WAITING_MAX: i32 = 4_096;
+/// Files that are open besides connections and content: databases, segments, standard error.
+const OTHER_FILES: usize = 128;
 
 /// Shortest time for which a vacuum can be cancelled, outside of development (contract, section 12).
 const PENDING_MS_MIN: i64 = 60_000;
@@ -51,6 +63,8 @@ pub struct Options {
     pub workers: usize,
     /// Limits of both listeners.
     pub door: DoorLimits,
+    /// Limits of the gateway's connections.
+    pub connections: ConnectionLimits,
     /// Limits of the actors.
     pub actors: Limits,
     /// Bytes at which a segment of the commit log is sealed.
@@ -61,8 +75,8 @@ pub struct Options {
     pub queue_max: usize,
     /// Bytes of memory for the projections' database.
     pub projections_cache_bytes: u64,
-    /// Uploads at once.
-    pub uploads_max: usize,
+    /// Limits of uploads and downloads.
+    pub presigned: PresignedLimits,
     /// How long the sweep sleeps at most.
     pub sweep_seconds: u64,
     /// Settings of the record routes.
@@ -90,7 +104,15 @@ impl Options {
             door: DoorLimits {
                 requests_in_flight_max: settings.http.requests_in_flight_max,
                 body_bytes_max: settings.http.body_bytes_max,
+                body_seconds: settings.http.body_seconds,
+                rates: rates(&settings.limits),
                 stage: settings.http.stage.clone(),
+            },
+            connections: ConnectionLimits {
+                connections_max: settings.http.connections_max,
+                head_seconds: settings.http.head_seconds,
+                keep_alive_seconds: settings.http.keep_alive_seconds,
+                write_seconds: settings.http.write_seconds,
             },
             actors: Limits {
                 threads: settings.actors.threads,
@@ -101,7 +123,14 @@ impl Options {
             journal_cache_bytes: settings.journal.cache_bytes,
             queue_max: settings.journal.queue_max,
             projections_cache_bytes: settings.projections.cache_bytes,
-            uploads_max: settings.mrs.uploads_max,
+            presigned: PresignedLimits {
+                uploads_max: settings.mrs.uploads_max,
+                downloads_max: settings.mrs.downloads_max,
+                pace: UploadPace {
+                    bytes_per_second_min: settings.mrs.upload_bytes_per_second_min,
+                    window_seconds: settings.mrs.upload_window_seconds,
+                },
+            },
             sweep_seconds: settings.mrs.sweep_seconds,
             mrs: MrsSettings {
                 upload_url_seconds: settings.mrs.upload_url_seconds,
@@ -125,6 +154,21 @@ impl Options {
                 role_claim: settings.auth.jwt_role_claim.clone(),
             },
         }
+    }
+}
+
+fn rates(settings: &CallLimits) -> Rates {
+    let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+    let rate = |per_second: u64, burst: u64| Rate {
+        per_second: count(per_second),
+        burst: count(burst),
+    };
+    Rates {
+        principal: rate(settings.principal_per_second, settings.principal_burst),
+        org: rate(settings.org_per_second, settings.org_burst),
+        address: rate(settings.address_per_second, settings.address_burst),
+        principal_in_flight_max: count(settings.principal_in_flight_max),
+        address_in_flight_max: count(settings.address_in_flight_max),
     }
 }
 
@@ -261,6 +305,7 @@ async fn run(
             App::new().configure(operator::configure(door.clone(), token.clone()))
         })
         .workers(1)
+        .max_connections(OPERATOR_CONNECTIONS_MAX)
         .disable_signals()
         .shutdown_timeout(SHUTDOWN_SECONDS);
         match operators {
@@ -275,18 +320,16 @@ async fn run(
     let content = Arc::new(LocalStore::open(Arc::new(RealDisk), &directory.content())?);
     let gateway_server = {
         let (door, content, signer) = (door.clone(), content.clone(), signer.clone());
-        let uploads_max = options.uploads_max;
-        let presigned = presigned::Presigned::new(door.clone(), content, signer, uploads_max);
-        HttpServer::new(move || {
-            App::new()
-                .configure(presigned::configure(presigned.clone()))
-                .configure(server::configure(door.clone()))
-        })
-        .workers(options.workers.max(1))
-        .disable_signals()
-        .shutdown_timeout(SHUTDOWN_SECONDS)
-        .listen(gateway)?
-        .run()
+        let routes = Presigned::new(door.clone(), content, signer, options.presigned);
+        let threads = (options.workers, SHUTDOWN_SECONDS);
+        listener::run(gateway, threads, connection_limits(options), move || {
+            let (routes, door) = (routes.clone(), door.clone());
+            move |service: &mut ServiceConfig| {
+                service
+                    .configure(presigned::configure(routes))
+                    .configure(server::configure(door));
+            }
+        })?
     };
     let handles = [gateway_server.handle(), operator_server.handle()];
     let servers =
@@ -345,6 +388,7 @@ async fn run(
         public_url,
         development: options.development,
         mrs: options.mrs,
+        rate_limits: door.rate_limits().clone(),
     }));
     let mut stop = std::pin::pin!(stop);
     // Looked at once before anybody hears that the server is ready: from now on a signal ends it in order.
@@ -384,6 +428,28 @@ async fn run(
     let closed = closing.await.map_err(std::io::Error::other)?;
     development::withdraw(&options.data_dir)?;
     closed
+}
+
+/// The gateway's limits, with no more connections than the process may have files open besides the others it needs:
+/// out of files, the journal could not go on.
+fn connection_limits(options: &Options) -> ConnectionLimits {
+    let mut limits = options.connections;
+    let Some(files) = open_files::raise_limit() else {
+        return limits;
+    };
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    let presigned = &options.presigned;
+    let others = OTHER_FILES + OPERATOR_CONNECTIONS_MAX;
+    let others = others + presigned.uploads_max + presigned.downloads_max;
+    let connections_max = files - others.min(files / 2);
+    if connections_max < limits.connections_max {
+        report::notice(&format!(
+            "{connections_max} connections at once and not {}: the process may open {files} files",
+            limits.connections_max
+        ));
+        limits.connections_max = connections_max;
+    }
+    limits
 }
 
 /// Development mode has its identities whatever a vacuum has erased.
@@ -469,7 +535,11 @@ fn listen(address: &str, development: bool) -> Result<TcpListener, BootError> {
     if development && !addresses.iter().all(|address| address.ip().is_loopback()) {
         return Err(BootError::NotLoopback(address.to_owned()));
     }
-    TcpListener::bind(&addresses[..]).map_err(failed)
+    let listener = TcpListener::bind(&addresses[..]).map_err(failed)?;
+    // Once more, because the standard library leaves room for 128 alone. Past that, who connects tries again after a
+    // second, however soon the server would have accepted.
+    rustix::net::listen(&listener, WAITING_MAX).map_err(|error| failed(error.into()))?;
+    Ok(listener)
 }
 
 /// What operators connect to.

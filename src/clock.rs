@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
@@ -14,14 +14,15 @@ pub struct Clock(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
-    System,
+    /// Since it was made.
+    System(Stopwatch),
     Manual(Arc<AtomicI64>),
 }
 
 impl Clock {
     /// The machine's clock.
     pub fn system() -> Self {
-        Self(Kind::System)
+        Self(Kind::System(Stopwatch::start()))
     }
 
     /// A clock that stands still until it is moved; for tests and simulation.
@@ -33,13 +34,25 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Kind::System => {
+            Kind::System(_) => {
                 let since = SystemTime::now()
                     .duration_since(UNIX_EPOCH)
                     .unwrap_or_default();
                 Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
             }
             Kind::Manual(millis) => Timestamp::from_millis(millis.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// The time since some moment before, for what must not be fooled when somebody sets the machine's clock. A manual
+    /// clock tells what it stands at.
+    pub fn steady(&self) -> Duration {
+        match &self.0 {
+            Kind::System(since) => since.elapsed(),
+            Kind::Manual(millis) => {
+                let millis = millis.load(Ordering::SeqCst);
+                Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+            }
         }
     }
 
@@ -63,7 +76,7 @@ impl Stopwatch {
     }
 
     /// How long it has been since the start.
-    pub fn elapsed(&self) -> std::time::Duration {
+    pub fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
 

@@ -213,6 +213,11 @@ settings! {
         workers: usize = std::thread::available_parallelism().map_or(1, std::num::NonZero::get), 1..=256, "Threads that serve requests.";
         requests_in_flight_max: usize = 4_096, 1..=65_536, "Requests being worked on at once; past it callers get 429.";
         body_bytes_max: usize = 1_048_576, 524_288..=16_777_216, "Bytes of a request body, uploads aside; past it callers get 413.";
+        connections_max: usize = 16_384, 16..=1_000_000, "Connections of the gateway at once; others wait to be accepted. Fewer when the process may not open so many files.";
+        head_seconds: u64 = 10, 1..=600, "How long a request's head may take to arrive; past it the connection is closed.";
+        body_seconds: u64 = 10, 1..=600, "How long a request's body may take to arrive, uploads aside; past it callers get 400 and the connection is closed.";
+        keep_alive_seconds: u64 = 30, 1..=600, "How long a connection is kept open for a next request.";
+        write_seconds: u64 = 60, 1..=600, "How long a caller may take nothing of its answer; past it the connection is closed.";
     }
     journal (Journal, "The journal.") {
         segment_bytes: u64 = 64 * MIB, 65_536..=4 * GIB, "Bytes at which a segment of the commit log is sealed and gzipped.";
@@ -227,6 +232,9 @@ settings! {
         complete_grace_seconds: u64 = 3_600, 0..=86_400, "How long after its upload url a content token still completes, so that an upload begun in time can end.";
         download_url_seconds: u64 = 900, 1..=86_400, "How long a download url works.";
         uploads_max: usize = 16, 1..=1_024, "Uploads at once; past it callers get 429.";
+        upload_bytes_per_second_min: u64 = 16_384, 0..=16_777_216, "Bytes a second below which an upload is given up; 0 for no such limit.";
+        upload_window_seconds: u64 = 10, 1..=600, "Over how long an upload's speed is averaged; the first time it has twice as long.";
+        downloads_max: usize = 1_024, 1..=65_536, "Downloads at once; past it callers get 429.";
         sweep_seconds: u64 = 60, 1..=86_400, "How long the sweep of due records sleeps at most; it wakes at each due time anyway.";
     }
     ops (Ops, "Maintenance and vacuum.") {
@@ -244,6 +252,16 @@ settings! {
         jwt_hmac_file: String = String::new(), Text, "A file with a secret shared with the issuer, of 32 bytes or more and for its owner only.";
         jwt_org_claim: String = "org".to_owned(), Text, "The claim that names the org.";
         jwt_role_claim: String = "role".to_owned(), Text, "The claim that names the role.";
+    }
+    limits (CallLimits, "How often callers may call.") {
+        principal_per_second: u64 = 20_000, 0..=10_000_000, "Requests a second of one principal; past it callers get 429. 0 for no such limit.";
+        principal_burst: u64 = 20_000, 1..=10_000_000, "Requests of one principal at once, after a pause.";
+        principal_in_flight_max: u64 = 1_024, 0..=65_536, "Requests of one principal being worked on at once; past it callers get 429. 0 for no such limit.";
+        org_per_second: u64 = 40_000, 0..=10_000_000, "Requests a second to one org, whoever of its members calls; past it callers get 429. 0 for no such limit.";
+        org_burst: u64 = 40_000, 1..=10_000_000, "Requests to one org at once, after a pause.";
+        address_in_flight_max: u64 = 64, 0..=65_536, "Requests without a credential from one address being worked on at once, such as signing in; past it callers get 429. 0 for no such limit.";
+        address_per_second: u64 = 2_000, 0..=10_000_000, "Requests a second without a valid credential from one address; past it callers get 429. 0 for no such limit.";
+        address_burst: u64 = 4_000, 1..=10_000_000, "Requests without a valid credential from one address at once, after a pause.";
     }
     actors (Actors, "The actors.") {
         threads: usize = 0, 0..=64, "Threads of the actors' own; 0 lets each live on the thread that needed it first.";

@@ -37,6 +37,7 @@ pub mod disk;
 pub mod domain;
 pub mod http;
 pub mod journal;
+pub mod open_files;
 pub mod passcode;
 pub mod projections;
 pub mod report;

@@ -45,8 +45,14 @@ pub(crate) fn run(
             (0..connections).map(|_| connection(address, seconds, since, &shared, make));
         futures_util::future::join_all(connections).await;
     });
-    let took = since.seconds();
-    let mut latencies = shared.latencies.take();
+    measured(
+        shared.latencies.take(),
+        since.seconds(),
+        shared.errors.get(),
+    )
+}
+
+fn measured(mut latencies: Vec<u32>, seconds: f64, errors: u64) -> Measured {
     latencies.sort_unstable();
     let at = |share: f64| {
         let index = (latencies.len() as f64 * share) as usize;
@@ -56,10 +62,10 @@ pub(crate) fn run(
             .unwrap_or(0)
     };
     Measured {
-        per_second: latencies.len() as f64 / took,
+        per_second: latencies.len() as f64 / seconds,
         p50_us: at(0.5),
         p99_us: at(0.99),
-        errors: shared.errors.get(),
+        errors,
         count: latencies.len() as u64,
     }
 }
@@ -75,6 +81,66 @@ pub(crate) fn once(address: &str, make: &dyn Fn(u64, &mut Vec<u8>)) -> u16 {
     stream.read_exact(&mut answer).expect("the server answers");
     let status = std::str::from_utf8(&answer[9..]).expect("an ASCII head");
     status.parse().expect("a status")
+}
+
+/// What a paced run measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Paced {
+    /// Calls answered with 200.
+    pub(crate) accepted: Measured,
+    /// Calls answered with 429.
+    pub(crate) refused: Measured,
+    /// Other answers.
+    pub(crate) others: u64,
+}
+
+/// The same as [`run`], at most so many calls a second. A connection that is late goes on at once, and with one call in
+/// flight each, so a slow server is offered less: see how many were answered.
+pub(crate) fn paced(
+    address: &str,
+    connections: usize,
+    (seconds, per_second): (f64, f64),
+    make: &dyn Fn(u64, &mut Vec<u8>),
+) -> Paced {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let answers = RefCell::new([Vec::new(), Vec::new(), Vec::new()]);
+    let next = Cell::new(0);
+    let since = Stopwatch::start();
+    runtime.block_on(async {
+        let one = async || {
+            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            stream.set_nodelay(true).expect("no delay");
+            let (mut request, mut answer) = (Vec::new(), Vec::with_capacity(64 * 1024));
+            while since.seconds() < seconds {
+                let number = next.replace(next.get() + 1);
+                let early = number as f64 / per_second - since.seconds();
+                if early > 0.0 {
+                    tokio::time::sleep(Duration::from_secs_f64(early)).await;
+                }
+                request.clear();
+                make(number, &mut request);
+                let sent = Stopwatch::start();
+                stream.write_all(&request).await.expect("the server reads");
+                let kind = match read_answer(&mut stream, &mut answer).await {
+                    200 => 0,
+                    429 => 1,
+                    _ => 2,
+                };
+                answers.borrow_mut()[kind].push((sent.seconds() * 1e6) as u32);
+            }
+        };
+        futures_util::future::join_all((0..connections).map(|_| one())).await;
+    });
+    let took = since.seconds();
+    let [accepted, refused, others] = answers.into_inner();
+    Paced {
+        accepted: measured(accepted, took, 0),
+        refused: measured(refused, took, 0),
+        others: others.len() as u64,
+    }
 }
 
 #[derive(Default)]
@@ -102,8 +168,7 @@ async fn connection(
         make(number, &mut request);
         let sent = Stopwatch::start();
         stream.write_all(&request).await.expect("the server reads");
-        let good = read_answer(&mut stream, &mut answer).await;
-        if good {
+        if read_answer(&mut stream, &mut answer).await == 200 {
             shared
                 .latencies
                 .borrow_mut()
@@ -117,8 +182,8 @@ async fn connection(
     }
 }
 
-/// Reads one answer; whether it is a 200.
-async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> bool {
+/// Reads one answer; its status.
+async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> u16 {
     answer.clear();
     let mut whole = None;
     loop {
@@ -134,7 +199,10 @@ async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> bool {
             whole = head_end(answer).map(|end| end + content_length(&answer[..end]));
         }
         if whole.is_some_and(|whole| answer.len() >= whole) {
-            return answer.starts_with(b"HTTP/1.1 200");
+            let status = answer
+                .get(9..12)
+                .and_then(|status| str::from_utf8(status).ok());
+            return status.and_then(|status| status.parse().ok()).unwrap_or(0);
         }
     }
 }

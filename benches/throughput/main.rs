@@ -1,13 +1,15 @@
 //! How fast the server is beside what this machine can do at best, all in one run: `make bench`.
 //!
 //! Arguments: `--quick` (short phases), `--seconds N` a phase; instead of the phases `--million` (one container) or
-//! `--operators` (what maintenance and a vacuum cost the tenants), both with a million records or `--records N`,
-//! `--strangers` (whether time tells what is there), or `--people` (callers among many).
+//! `--operators` (what maintenance and a vacuum cost the tenants), both with a million records or `--records N`;
+//! `--overload` (ten times the permitted load), for a minute or `--seconds N`; `--strangers` (whether time tells what is
+//! there); or `--people` (callers among many).
 
 mod floors;
 mod load;
 mod million;
 mod operators;
+mod overload;
 mod people;
 mod server;
 mod strangers;
@@ -53,6 +55,9 @@ fn main() {
     }
     if has("--operators") {
         return operators::run(value("--records").unwrap_or(1e6) as u64);
+    }
+    if has("--overload") {
+        return overload::run(value("--seconds").unwrap_or(60.0));
     }
     throughput(value("--seconds").unwrap_or(if has("--quick") { 2.0 } else { 6.0 }));
 }

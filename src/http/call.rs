@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::access::{Access, Role};
 use super::envelope::{Build, Refusal, Stats};
 use super::identity::{self, Principal};
+use super::limits::Shown;
 use super::server::House;
 use crate::clock::{Clock, Stopwatch, random_uuid};
 use crate::domain::{CcCode, OrgCode};
@@ -40,6 +41,8 @@ pub struct Trace {
     pub actor: Option<String>,
     /// Names the session or the key without revealing it.
     pub session_fingerprint: Option<String>,
+    /// What the caller is told of its limit.
+    pub rate_limit: Option<Shown>,
     since: Stopwatch,
     clock: Clock,
     build: Build,
@@ -82,6 +85,7 @@ impl Trace {
             cccode: None,
             actor: None,
             session_fingerprint: None,
+            rate_limit: None,
             since: Stopwatch::start(),
             clock,
             build,
@@ -163,6 +167,7 @@ impl Call<'_> {
         match self.access {
             Access::Org(right) => {
                 let role = identity::admit(house, self.caller()?, org, right)?;
+                house.rate_limits.org(org)?;
                 self.admitted = true;
                 Ok(role)
             }

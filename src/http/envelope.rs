@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::call::Trace;
+use super::limits::{RATELIMIT, RATELIMIT_POLICY};
 use crate::domain::{ErrorTag, Rejection, Revision};
 
 /// The version of the interface, as every answer names it.
@@ -278,6 +279,11 @@ pub fn with_headers<'a>(
 ) -> &'a mut HttpResponseBuilder {
     let id =
         HeaderValue::from_str(&trace.request_id).unwrap_or(HeaderValue::from_static("unknown"));
+    if let Some(shown) = &trace.rate_limit {
+        response
+            .insert_header((RATELIMIT_POLICY, shown.policy.clone()))
+            .insert_header((RATELIMIT, shown.left.clone()));
+    }
     response
         .insert_header((X_API_VERSION, HeaderValue::from_static(API_VERSION)))
         .insert_header((X_REQUEST_ID, id.clone()))

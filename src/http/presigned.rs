@@ -11,13 +11,14 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::stream;
 use md5::{Digest, Md5 as Md5Hasher};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::call::Trace;
 use super::envelope::{Refusal, respond, throttled, unavailable, with_headers};
-use super::server::Door;
+use super::server::{Door, hang_up};
+use super::slow::{Stopped, Taking, UploadPace, upload_too_slow};
 use crate::actors::admission::Pass;
 use crate::content::check::size_mismatch;
 use crate::content::sign::{DownloadGrant, Purpose, Signer, UploadGrant};
@@ -39,21 +40,36 @@ pub struct Presigned {
     content: Arc<dyn ContentStore>,
     signer: Arc<Signer>,
     uploads: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
+    pace: UploadPace,
+}
+
+/// Limits of the presigned routes.
+#[derive(Clone, Copy, Debug)]
+pub struct PresignedLimits {
+    /// Uploads at once; past it callers get 429.
+    pub uploads_max: usize,
+    /// Downloads at once; past it callers get 429.
+    pub downloads_max: usize,
+    /// How fast an upload must come.
+    pub pace: UploadPace,
 }
 
 impl Presigned {
-    /// Takes at most `uploads_max` uploads at once.
+    /// With nothing on its way.
     pub fn new(
         door: Arc<Door>,
         content: Arc<dyn ContentStore>,
         signer: Arc<Signer>,
-        uploads_max: usize,
+        limits: PresignedLimits,
     ) -> Self {
         Self {
             door,
             content,
             signer,
-            uploads: Arc::new(Semaphore::new(uploads_max)),
+            uploads: Arc::new(Semaphore::new(limits.uploads_max)),
+            downloads: Arc::new(Semaphore::new(limits.downloads_max)),
+            pace: limits.pace,
         }
     }
 }
@@ -112,7 +128,16 @@ impl Presigned {
             .with_detail("allow", "PUT, GET, HEAD")
             .into()),
         };
-        answer.unwrap_or_else(|refusal| respond(&trace, Err(refusal)))
+        answer.unwrap_or_else(|refusal| {
+            // The url is the credential here.
+            let guessed = ErrorTag::NotAuthorized;
+            let refusal = self.door.rate_limits().refuse(request, refusal, guessed);
+            let response = respond(&trace, Err(refusal));
+            match *request.method() {
+                Method::PUT => hang_up(response),
+                _ => response,
+            }
+        })
     }
 
     async fn upload(
@@ -171,27 +196,31 @@ impl Presigned {
             }
             Ok(false)
         });
-        let mut whole = true;
-        while let Some(chunk) = payload.next().await {
-            whole = chunk.is_ok();
-            let Ok(chunk) = chunk else { break };
+        let mut taking = Taking::new(self.pace);
+        let stopped = loop {
+            let chunk = match taking.next(&mut payload).await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break None,
+                Err(stopped) => break Some(stopped),
+            };
             // When the thread has ended early, it knows why.
             let Some(mut buffer) = free.recv().await else {
-                break;
+                break None;
             };
             buffer.clear();
             buffer.extend_from_slice(&chunk);
             if sender.send(Some(buffer)).await.is_err() {
-                break;
+                break None;
             }
-        }
-        if whole {
+        };
+        if stopped.is_none() {
             // An ended thread needs no end.
             let _: Result<_, _> = sender.send(None).await;
         }
         drop(sender);
         match writing.await {
             Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) if stopped == Some(Stopped::TooSlow) => Err(upload_too_slow().into()),
             Ok(Ok(false)) => Err(size_mismatch(promise.size).into()),
             Ok(Err(ContentError::Rejected(rejection))) => Err(rejection.into()),
             Ok(Err(error @ ContentError::Io { .. })) => {
@@ -240,6 +269,8 @@ impl Presigned {
                 (from, to - from + 1)
             }
         };
+        let permit = self.downloads.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| throttled())?;
         let content = self.content.clone();
         let named = object.clone();
         let reader = web::block(move || content.read(&named, from, bytes)).await;
@@ -256,6 +287,7 @@ impl Presigned {
             reader,
             left: bytes,
             check,
+            _permit: permit,
         };
         Ok(response.streaming(chunks(sending)))
     }
@@ -406,6 +438,8 @@ struct Sending {
     left: u64,
     /// The digest so far, and the object it must come to; absent for a part, which has no digest of its own.
     check: Option<(Md5Hasher, ObjectName, Md5)>,
+    /// One of the downloads at once.
+    _permit: OwnedSemaphorePermit,
 }
 
 /// Reads a file chunk by chunk, away from the thread that serves. A whole object is checked on the way: when its bytes

@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use actix_web::http::Method;
+use actix_web::http::{ConnectionType, Method};
 use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::{Bytes, BytesMut};
@@ -13,9 +14,11 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::access::Access;
 use super::call::{Call, Denials, Trace};
 use super::envelope::{Build, Refusal, Reply, respond, throttled, unavailable};
-use super::gate;
 use super::identity::{self, Mode, Principal};
+use super::limits::{RateLimits, Rates};
+use super::places::InFlight;
 use super::routes::{self, Handler, Route};
+use super::{gate, slow};
 use crate::actors::AddressBook;
 use crate::actors::identity::Directory;
 use crate::actors::ops::Operations;
@@ -27,6 +30,9 @@ use crate::domain::{ErrorTag, Rejection};
 use crate::journal::Journal;
 use crate::projections::Store;
 use crate::token::Verifier;
+
+/// Answered however much is asked: they tell whether the server lives, and cost nothing.
+const ALWAYS_ANSWERED: &[&str] = &["/health", "/ready"];
 
 /// What the record routes need to know of the settings.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +73,8 @@ pub struct House {
     pub development: bool,
     /// Settings of the record routes.
     pub mrs: MrsSettings,
+    /// How often callers may call.
+    pub rate_limits: Arc<RateLimits>,
 }
 
 impl House {
@@ -87,6 +95,10 @@ pub struct DoorLimits {
     pub requests_in_flight_max: usize,
     /// Bytes of a request body, uploads aside.
     pub body_bytes_max: usize,
+    /// How long a request body may take, uploads aside.
+    pub body_seconds: u64,
+    /// How often callers may call.
+    pub rates: Rates,
     /// A first path segment that is trimmed.
     pub stage: String,
 }
@@ -98,6 +110,7 @@ pub struct Door {
     build: Build,
     limits: DoorLimits,
     permits: Semaphore,
+    rate_limits: Arc<RateLimits>,
     denials: Arc<Denials>,
 }
 
@@ -106,6 +119,7 @@ impl Door {
     pub fn new(clock: Clock, limits: DoorLimits) -> Arc<Self> {
         Arc::new(Self {
             house: OnceLock::new(),
+            rate_limits: Arc::new(RateLimits::new(&limits.rates, &clock)),
             clock,
             build: Build::current(),
             permits: Semaphore::new(limits.requests_in_flight_max),
@@ -139,6 +153,11 @@ impl Door {
         self.permits.try_acquire().ok()
     }
 
+    /// How often callers may call.
+    pub fn rate_limits(&self) -> &Arc<RateLimits> {
+        &self.rate_limits
+    }
+
     /// A trace for a request.
     pub fn trace(&self, request: &HttpRequest) -> Trace {
         Trace::start(
@@ -166,18 +185,27 @@ async fn serve(door: &Door, request: HttpRequest, payload: Payload) -> HttpRespo
     let found = find_route(door, &request, &mut trace);
     let route = match found {
         Ok(route) => route,
-        Err(refusal) => return respond(&trace, Err(refusal)),
+        Err(refusal) => {
+            let too_many = door.rate_limits.stranger(&request).err();
+            let refusal = too_many.map_or(refusal, Refusal::from);
+            return respond(&trace, Err(refusal));
+        }
     };
     if let Some(house) = door.house()
         && let Err(rejection) = gate::check(house, route)
     {
         return respond(&trace, Err(rejection.into()));
     }
-    let Some(_permit) = door.permit() else {
+    let always = ALWAYS_ANSWERED.contains(&route.path);
+    let permit = door.permit();
+    if permit.is_none() && !always {
         return respond(&trace, Err(throttled().into()));
-    };
+    }
     let handler = match route.handler {
         Handler::Immediate(handler) => {
+            if !always && let Err(rejection) = door.rate_limits.stranger(&request) {
+                return respond(&trace, Err(rejection.into()));
+            }
             let answer = handler(door).map(|reply| with_request_id(reply, &trace));
             return respond(&trace, answer);
         }
@@ -186,14 +214,13 @@ async fn serve(door: &Door, request: HttpRequest, payload: Payload) -> HttpRespo
     let Some(house) = door.house() else {
         return respond(&trace, Err(unavailable().with_minor("starting").into()));
     };
-    let principal = match known(house, route, &request) {
-        Ok(principal) => principal,
+    let (principal, _in_flight) = match enter(house, route, &request, &mut trace) {
+        Ok(entered) => entered,
         Err(refusal) => return respond(&trace, Err(refusal)),
     };
-    trace.session_fingerprint = principal.as_ref().map(|who| who.fingerprint.clone());
     let body = match read_body(door, &request, payload).await {
         Ok(body) => body,
-        Err(rejection) => return respond(&trace, Err(rejection.into())),
+        Err(rejection) => return hang_up(respond(&trace, Err(rejection.into()))),
     };
     trace.bytes_in = body.len();
     let mut call = Call {
@@ -213,6 +240,25 @@ async fn serve(door: &Door, request: HttpRequest, payload: Payload) -> HttpRespo
     }
     let answer = answer.map(|reply| with_request_id(reply, &call.trace));
     respond(&call.trace, answer)
+}
+
+/// The caller, as far as the route wants to know, unless it calls too often or has too many calls here.
+fn enter(
+    house: &House,
+    route: &Route,
+    request: &HttpRequest,
+    trace: &mut Trace,
+) -> Result<(Option<Principal>, InFlight), Refusal> {
+    let limits = &house.rate_limits;
+    let principal = match known(house, route, request) {
+        Ok(Some(principal)) => principal,
+        Ok(None) => return Ok((None, limits.enter_stranger(request)?)),
+        Err(refusal) => return Err(limits.refuse(request, refusal, ErrorTag::InvalidSession)),
+    };
+    trace.session_fingerprint = Some(principal.fingerprint.clone());
+    let (shown, entered) = limits.enter(&principal);
+    trace.rate_limit = shown;
+    Ok((Some(principal), entered?))
 }
 
 /// The caller, as far as the route wants to know.
@@ -281,16 +327,34 @@ fn find_route(
     }
 }
 
-/// Reads a body up to the limit; a GET's is left unread.
+/// Closes the connection behind an answer: what would come next on it is the rest of a body that was given up.
+pub(super) fn hang_up(mut response: HttpResponse) -> HttpResponse {
+    response
+        .head_mut()
+        .set_connection_type(ConnectionType::Close);
+    response
+}
+
+/// Reads a body up to the limits of size and time; a GET's is left unread.
 pub(super) async fn read_body(
     door: &Door,
     request: &HttpRequest,
-    mut payload: Payload,
+    payload: Payload,
 ) -> Result<Bytes, Rejection> {
     if request.method() != Method::POST {
         return Ok(Bytes::new());
     }
-    let limit = door.limits.body_bytes_max;
+    let within = Duration::from_secs(door.limits.body_seconds);
+    let body = read_whole(door.limits.body_bytes_max, request, payload);
+    let body = tokio::time::timeout(within, body).await;
+    body.unwrap_or_else(|_| Err(slow::body_too_slow()))
+}
+
+async fn read_whole(
+    limit: usize,
+    request: &HttpRequest,
+    mut payload: Payload,
+) -> Result<Bytes, Rejection> {
     let declared = request
         .headers()
         .get(actix_web::http::header::CONTENT_LENGTH);
@@ -310,6 +374,13 @@ pub(super) async fn read_body(
         let length = chunk.len() + first.as_ref().map_or(body.len(), Bytes::len);
         if length > limit {
             return Err(Rejection::body_too_large(limit));
+        }
+        if declared.is_some_and(|declared| length > declared) {
+            // As with `Upgrade: websocket`, which makes actix-http read to the connection's end whatever is announced.
+            return Err(Rejection::new(
+                ErrorTag::InvalidJson,
+                "The body is longer than announced.",
+            ));
         }
         // Most bodies come in one chunk and are taken without a copy.
         match first.take() {

@@ -3,8 +3,11 @@
 mod envelope;
 mod errors;
 mod idempotency;
+mod limits;
 mod lists;
 mod openapi;
+mod overload;
+mod overload_raw;
 mod presigned;
 mod records;
 mod socket;

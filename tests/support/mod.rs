@@ -3,6 +3,7 @@
 pub(crate) mod dice;
 pub(crate) mod inside;
 pub(crate) mod power;
+pub(crate) mod wire;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};

@@ -1,0 +1,120 @@
+//! How long is waited for a body that comes slowly.
+
+use actix_web::web::{Bytes, Payload};
+use futures_util::StreamExt;
+use std::time::Duration;
+
+use crate::clock::Stopwatch;
+use crate::domain::{ErrorTag, Rejection};
+
+/// How fast an upload must come.
+#[derive(Clone, Copy, Debug)]
+pub struct UploadPace {
+    /// Bytes a second, on average; 0 for no such limit.
+    pub bytes_per_second_min: u64,
+    /// Seconds over which that is averaged.
+    pub window_seconds: u64,
+}
+
+/// Why nothing more of an upload is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// The connection ended, or what came is no body.
+    Broken,
+    /// It came too slowly.
+    TooSlow,
+}
+
+/// Takes an upload's body as long as it comes fast enough. Only time spent waiting for the caller counts, so that an
+/// upload is not given up because of a slow disk.
+///
+/// Each `bytes_per_second_min * window_seconds` bytes may take `window_seconds`. The first may take twice as long.
+pub struct Taking {
+    pace: UploadPace,
+    /// What is left of the time for the present part.
+    left: Duration,
+    /// What of the present part has come.
+    bytes: u64,
+}
+
+impl Taking {
+    /// Nothing has come yet.
+    pub fn new(pace: UploadPace) -> Self {
+        Self {
+            pace,
+            left: Duration::from_secs(pace.window_seconds.saturating_mul(2)),
+            bytes: 0,
+        }
+    }
+
+    /// The next bytes, `None` at the end.
+    ///
+    /// # Errors
+    /// See [`Stopped`].
+    pub async fn next(&mut self, payload: &mut Payload) -> Result<Option<Bytes>, Stopped> {
+        if self.pace.bytes_per_second_min == 0 {
+            let chunk = payload.next().await;
+            return chunk.transpose().map_err(|_| Stopped::Broken);
+        }
+        let since = Stopwatch::start();
+        let chunk = tokio::time::timeout(self.left, payload.next()).await;
+        let chunk = chunk.map_err(|_| Stopped::TooSlow)?;
+        let chunk = chunk.transpose().map_err(|_| Stopped::Broken)?;
+        if let Some(chunk) = &chunk {
+            self.count(chunk.len() as u64, since.elapsed());
+        }
+        Ok(chunk)
+    }
+
+    fn count(&mut self, bytes: u64, waited: Duration) {
+        let window = self.pace.window_seconds;
+        let part = self.pace.bytes_per_second_min.saturating_mul(window);
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.left = self.left.saturating_sub(waited);
+        if self.bytes >= part {
+            self.bytes = 0;
+            self.left = Duration::from_secs(window);
+        }
+    }
+}
+
+/// 400 to a body that did not come in time; the connection is closed with it.
+pub fn body_too_slow() -> Rejection {
+    Rejection::new(
+        ErrorTag::InvalidJson,
+        "The body did not come in time; the connection is closed.",
+    )
+    .with_minor("too-slow")
+}
+
+/// 409 to an upload that came too slowly; nothing of it is kept, and the connection is closed.
+pub fn upload_too_slow() -> Rejection {
+    Rejection::new(
+        ErrorTag::SizeMismatch,
+        "The upload came too slowly and was given up; nothing of it is kept. Put it to the same url again.",
+    )
+    .with_minor("too-slow")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_has_its_time_and_the_first_has_twice_that() {
+        let mut taking = Taking::new(UploadPace {
+            bytes_per_second_min: 100,
+            window_seconds: 10,
+        });
+        let seconds = Duration::from_secs;
+        assert_eq!(taking.left, seconds(20));
+        taking.count(999, seconds(15));
+        assert_eq!(taking.left, seconds(5));
+        taking.count(1, seconds(4));
+        assert_eq!(taking.left, seconds(10));
+        taking.count(500, seconds(11));
+        assert_eq!(taking.left, seconds(0));
+        taking.count(5_000, seconds(0));
+        assert_eq!((taking.left, taking.bytes), (seconds(10), 0));
+    }
+}

@@ -1,0 +1,81 @@
+//! A connection as bytes, for what no HTTP client would send.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+/// How long a pause in a trickle is.
+const PAUSE: Duration = Duration::from_millis(50);
+/// After how many pauses a trickle gives up: a minute.
+const PAUSES_MAX: u32 = 1_200;
+
+/// A connection to a server.
+pub(crate) struct Wire(pub(crate) TcpStream);
+
+impl Wire {
+    /// Connects to the server of a base url.
+    pub(crate) fn connect(base_url: &str) -> Self {
+        let address = base_url.strip_prefix("http://").expect("an address");
+        Self(TcpStream::connect(address).expect("the server listens"))
+    }
+
+    /// Sends bytes as they are and the end, and reads what comes back until the connection ends.
+    pub(crate) fn exchange(mut self, bytes: &[u8]) -> String {
+        self.timeout(Duration::from_secs(60));
+        // A server that has refused the beginning need not take the end.
+        let _: std::io::Result<()> = self.0.write_all(bytes);
+        let _: std::io::Result<()> = self.0.shutdown(Shutdown::Write);
+        let mut answer = Vec::new();
+        // What came until the end of the connection counts, however it ended.
+        let _: std::io::Result<usize> = self.0.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Sends a request and reads its answer, and keeps the connection.
+    pub(crate) fn request(&mut self, bytes: &[u8]) -> String {
+        self.timeout(Duration::from_secs(60));
+        self.0.write_all(bytes).expect("sent");
+        let mut answer = Vec::new();
+        loop {
+            let text = String::from_utf8_lossy(&answer);
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head
+                    .lines()
+                    .find_map(|line| line.strip_prefix("content-length: "));
+                let length: usize = length.and_then(|text| text.parse().ok()).expect("a length");
+                if body.len() >= length {
+                    return text.into_owned();
+                }
+            }
+            let mut buffer = [0; 4096];
+            let read = self.0.read(&mut buffer).expect("an answer");
+            assert!(read > 0, "the server hung up");
+            answer.extend_from_slice(&buffer[..read]);
+        }
+    }
+
+    /// Sends some bytes and then one more now and again, until the server hangs up. Returns what it had said.
+    pub(crate) fn trickle(mut self, first: &[u8], drop: &[u8]) -> String {
+        self.timeout(PAUSE);
+        self.0.write_all(first).expect("sent");
+        let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
+        for _ in 0..PAUSES_MAX {
+            match self.0.read(&mut buffer) {
+                Ok(0) => return String::from_utf8_lossy(&answer).into_owned(),
+                Ok(read) => answer.extend_from_slice(&buffer[..read]),
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
+                    // When it has hung up, the next read says so.
+                    let _: std::io::Result<()> = self.0.write_all(drop);
+                }
+                Err(_) => return String::from_utf8_lossy(&answer).into_owned(),
+            }
+        }
+        panic!("the server waits for more after a minute");
+    }
+
+    fn timeout(&self, timeout: Duration) {
+        self.0.set_read_timeout(Some(timeout)).expect("a timeout");
+    }
+}
