@@ -20,6 +20,7 @@ use crate::content::local::LocalStore;
 use crate::content::sign::{KeyError, Signer};
 use crate::development::{self, Seeded};
 use crate::disk::RealDisk;
+use crate::http::conceal::Concealment;
 use crate::http::limits::{Rate, Rates};
 use crate::http::listener::{self, ConnectionLimits};
 use crate::http::presigned::{Presigned, PresignedLimits};
@@ -387,6 +388,7 @@ async fn run(
         clock,
         public_url,
         development: options.development,
+        concealment: Concealment::start()?,
         mrs: options.mrs,
         rate_limits: door.rate_limits().clone(),
     }));

@@ -100,6 +100,11 @@ impl Trace {
         report::access_denied(stage, reason, status, self.route, &self.request_id);
     }
 
+    /// How long the request has taken so far.
+    pub fn elapsed(&self) -> std::time::Duration {
+        self.since.elapsed()
+    }
+
     /// Ends an envelope with `build` and `stats`.
     pub fn finish(&self, body: &mut Vec<u8>, bytes_out: usize) {
         let fingerprint = self.session_fingerprint.as_deref();

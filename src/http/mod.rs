@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod call;
+pub mod conceal;
 pub mod envelope;
 pub mod gate;
 pub mod identity;

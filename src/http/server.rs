@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use actix_web::http::{ConnectionType, Method};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::{Bytes, BytesMut};
@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::access::Access;
 use super::call::{Call, Denials, Trace};
+use super::conceal::Concealment;
 use super::envelope::{Build, Refusal, Reply, respond, throttled, unavailable};
 use super::identity::{self, Mode, Principal};
 use super::limits::{RateLimits, Rates};
@@ -71,6 +72,8 @@ pub struct House {
     pub public_url: String,
     /// Sessions of development mode count.
     pub development: bool,
+    /// Makes what is not there and what is not the caller's take equally long.
+    pub concealment: Concealment,
     /// Settings of the record routes.
     pub mrs: MrsSettings,
     /// How often callers may call.
@@ -239,7 +242,11 @@ async fn serve(door: &Door, request: HttpRequest, payload: Payload) -> HttpRespo
         ));
     }
     let answer = answer.map(|reply| with_request_id(reply, &call.trace));
-    respond(&call.trace, answer)
+    let response = respond(&call.trace, answer);
+    if response.status() == StatusCode::NOT_FOUND {
+        house.concealment.wait(call.trace.elapsed()).await;
+    }
+    response
 }
 
 /// The caller, as far as the route wants to know, unless it calls too often or has too many calls here.
