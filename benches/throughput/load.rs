@@ -130,6 +130,13 @@ pub(crate) fn paced(
                     _ => 2,
                 };
                 answers.borrow_mut()[kind].push((sent.seconds() * 1e6) as u32);
+                let end = head_end(&answer).unwrap_or_default();
+                if str::from_utf8(&answer[..end])
+                    .is_ok_and(|head| head.contains("\r\nconnection: close"))
+                {
+                    stream = TcpStream::connect(address).await.expect("it listens");
+                    stream.set_nodelay(true).expect("no delay");
+                }
             }
         };
         futures_util::future::join_all((0..connections).map(|_| one())).await;

@@ -178,7 +178,15 @@ pub fn configure(door: Arc<Door>) -> impl FnOnce(&mut web::ServiceConfig) {
         let door = Rc::new(door);
         service.default_service(web::to(move |request: HttpRequest, payload: Payload| {
             let door = door.clone();
-            async move { serve(&door, request, payload).await }
+            async move {
+                let response = serve(&door, request, payload).await;
+                if !response.status().is_success() {
+                    // A body that came with its head is still to be stepped over; actix-http does that while it waits
+                    // here, and would have to close the connection otherwise.
+                    tokio::task::yield_now().await;
+                }
+                response
+            }
         }));
     }
 }
