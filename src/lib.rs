@@ -25,6 +25,7 @@
 //! ```
 
 pub mod actors;
+mod background;
 pub mod boot;
 pub mod cli;
 pub mod client;

@@ -104,7 +104,8 @@ pub struct Cursor {
 
 /// Signs and checks. Its key never leaves it.
 pub struct Signer {
-    key: [u8; KEY_BYTES],
+    /// With the key taken in, and nothing else yet.
+    keyed: Hmac<Sha256>,
 }
 
 /// Why the signing key cannot be used.
@@ -142,7 +143,8 @@ impl std::fmt::Debug for Signer {
 impl Signer {
     /// A signer with a given key.
     pub fn new(key: [u8; KEY_BYTES]) -> Self {
-        Self { key }
+        let keyed = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes keys of every length");
+        Self { keyed }
     }
 
     /// Reads the key from a directory, making both at first start: the directory mode 0700, the file mode 0600.
@@ -177,7 +179,7 @@ impl Signer {
         let key = bytes
             .try_into()
             .map_err(|_| unfit("does not hold 32 bytes"))?;
-        Ok(Self { key })
+        Ok(Self::new(key))
     }
 
     /// A token that carries a value.
@@ -212,8 +214,7 @@ impl Signer {
     }
 
     fn mac(&self, label: &str, bytes: &[u8]) -> Hmac<Sha256> {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of every length");
+        let mut mac = self.keyed.clone();
         mac.update(&(label.len() as u64).to_be_bytes());
         mac.update(label.as_bytes());
         mac.update(bytes);

@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::erase::{Packing, erase_segment};
 use super::segment::{Segments, failed, plain_name};
 use super::{EraseOrder, JournalError, Position};
+use crate::background;
 use crate::disk::Disk;
 
 /// The sealing thread. Dropping it stops after the current member; what is left is sealed after the next open.
@@ -57,9 +58,7 @@ impl Sealer {
             stop: Arc::clone(&stop),
         };
         let told = Arc::clone(&trouble);
-        let thread = std::thread::Builder::new()
-            .name("journal-sealer".to_owned())
-            .spawn(move || work.run(&waiting, &told))
+        let thread = background::spawn("journal-sealer", move || work.run(&waiting, &told))
             .map_err(|error| failed("starting the sealing thread", dir, error))?;
         Ok(Self {
             queue: Some(queue),

@@ -11,7 +11,8 @@ use crate::domain::user::{Session, User, UserDecider};
 use crate::domain::{Decider, Event, Occurrence, OrgCode};
 use crate::journal::{Body, Entry};
 
-const PREFIX: u8 = b'u';
+/// The first byte of these rows' keys.
+pub(super) const PREFIX: u8 = b'u';
 
 /// Keeps what is needed to know a caller.
 pub struct Identities;
@@ -285,7 +286,7 @@ fn key(kind: Kind, parts: &[&str]) -> Vec<u8> {
 }
 
 fn find<T: DeserializeOwned>(store: &Store, key: &[u8]) -> Result<Option<T>, StoreError> {
-    match store.get(key)? {
+    match store.get_kept(key)? {
         Some(row) => Ok(Some(postcard::from_bytes(&row)?)),
         None => Ok(None),
     }

@@ -7,6 +7,7 @@ pub mod due;
 pub mod forget;
 pub mod idempotency;
 pub mod identity;
+mod kept;
 pub mod list;
 pub mod ops;
 pub mod records;

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Write;
+use super::kept::Kept;
+use super::{Write, identity};
 use crate::journal::Position;
 use crate::journal::sled::generation::{Keep, Kind, Live};
 
@@ -47,6 +48,7 @@ pub type Row = (sled::IVec, sled::IVec);
 #[derive(Clone, Debug)]
 pub struct Store {
     live: Arc<Live>,
+    kept: Arc<Kept<Option<sled::IVec>>>,
 }
 
 impl Store {
@@ -63,6 +65,7 @@ impl Store {
             };
             Ok(Self {
                 live: Arc::new(Live::open(directory, kind)?),
+                kept: Arc::default(),
             })
         };
         std::panic::catch_unwind(open)
@@ -87,7 +90,9 @@ impl Store {
             true => Keep::Not,
             false => Keep::Same,
         };
-        Ok(self.live.renew(&mut keep, progress)?)
+        let renewed = self.live.renew(&mut keep, progress);
+        self.kept.clear();
+        Ok(renewed?)
     }
 
     /// The last position whose changes are all in.
@@ -127,7 +132,8 @@ impl Store {
     /// # Errors
     /// A failed write.
     pub fn write(&self, writes: &mut Vec<Write>) -> Result<(), StoreError> {
-        self.live.write(|into| {
+        self.forget_kept(writes);
+        let written = self.live.write(|into| {
             for (key, value) in &*writes {
                 match value {
                     Some(value) => into.trees[0].insert(key, value.as_slice())?,
@@ -135,9 +141,26 @@ impl Store {
                 };
             }
             Ok(())
-        })?;
+        });
+        self.forget_kept(writes);
+        written?;
         writes.clear();
         Ok(())
+    }
+
+    fn forget_kept(&self, writes: &[Write]) {
+        let kept = writes
+            .iter()
+            .filter(|(key, _)| key.first() == Some(&identity::PREFIX));
+        kept.for_each(|(key, _)| self.kept.forget(key));
+    }
+
+    /// One value of the identities, which nearly every request reads; from memory when it was read before.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub(super) fn get_kept(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
+        self.kept.get(key, || self.get(key))
     }
 
     /// Notes that everything up to a position is in.

@@ -14,11 +14,12 @@ const WALLS: &[(&str, &[&str])] = &[
     ("report.rs", &[]),
     ("config.rs", &[]),
     ("directory.rs", &["clock"]),
+    ("background.rs", &[]),
     ("disk.rs", &[]),
     ("open_files.rs", &[]),
     ("socket.rs", &[]),
     ("token/", &["clock", "domain", "report"]),
-    ("journal/", &["clock", "disk", "domain"]),
+    ("journal/", &["background", "clock", "disk", "domain"]),
     ("content/", &["clock", "disk", "domain"]),
     ("projections/", &["clock", "domain", "journal"]),
     (

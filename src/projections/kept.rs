@@ -1,0 +1,139 @@
+//! Rows that nearly every request reads, kept in memory as they stand in the database: who calls, and where they belong.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::StoreError;
+
+/// Shards, so that threads seldom wait for each other.
+const SHARDS: usize = 16;
+/// Rows kept in one shard; past it the shard begins anew.
+const ROWS_MAX: usize = 4_096;
+
+/// The rows, by key. What is not there is kept too.
+#[derive(Debug)]
+pub(super) struct Kept<V> {
+    shards: [Mutex<Shard<V>>; SHARDS],
+}
+
+#[derive(Debug)]
+struct Shard<V> {
+    rows: HashMap<Box<[u8]>, V>,
+    /// How often something in it changed: what was read before a change is not kept after it.
+    changes: u64,
+}
+
+impl<V> Default for Kept<V> {
+    fn default() -> Self {
+        let shard = || {
+            Mutex::new(Shard {
+                rows: HashMap::new(),
+                changes: 0,
+            })
+        };
+        Self {
+            shards: std::array::from_fn(|_| shard()),
+        }
+    }
+}
+
+impl<V: Clone> Kept<V> {
+    /// A row, read if it is not kept.
+    pub(super) fn get(
+        &self,
+        key: &[u8],
+        read: impl FnOnce() -> Result<V, StoreError>,
+    ) -> Result<V, StoreError> {
+        let shard = self.shard(key);
+        let changes = {
+            let shard = lock(shard);
+            if let Some(value) = shard.rows.get(key) {
+                return Ok(value.clone());
+            }
+            shard.changes
+        };
+        let value = read()?;
+        let mut shard = lock(shard);
+        if shard.changes == changes {
+            if shard.rows.len() >= ROWS_MAX {
+                shard.rows.clear();
+            }
+            shard.rows.insert(key.into(), value.clone());
+        }
+        Ok(value)
+    }
+
+    /// Forgets a row. To be called before it is written and after: who reads meanwhile keeps nothing.
+    pub(super) fn forget(&self, key: &[u8]) {
+        let mut shard = lock(self.shard(key));
+        shard.changes += 1;
+        shard.rows.remove(key);
+    }
+
+    /// Forgets all rows.
+    pub(super) fn clear(&self) {
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            shard.changes += 1;
+            shard.rows.clear();
+        }
+    }
+
+    fn shard(&self, key: &[u8]) -> &Mutex<Shard<V>> {
+        let mut hash = DefaultHasher::new();
+        key.hash(&mut hash);
+        let number = usize::try_from(hash.finish() % SHARDS as u64).unwrap_or_default();
+        &self.shards[number]
+    }
+}
+
+fn lock<V>(shard: &Mutex<Shard<V>>) -> MutexGuard<'_, Shard<V>> {
+    // Each change is one step: a panic elsewhere leaves nothing half done.
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(byte: u8) -> Option<u8> {
+        Some(byte)
+    }
+
+    #[test]
+    fn a_row_is_read_once_until_it_changes() {
+        let kept = Kept::default();
+        let never = || panic!("it is kept");
+        assert_eq!(kept.get(b"k", || Ok(row(1))).unwrap(), row(1));
+        assert_eq!(kept.get(b"k", never).unwrap(), row(1));
+        kept.forget(b"k");
+        assert_eq!(kept.get(b"k", || Ok(None)).unwrap(), None);
+        assert_eq!(kept.get(b"k", never).unwrap(), None, "absence is kept too");
+        kept.clear();
+        assert_eq!(kept.get(b"k", || Ok(row(2))).unwrap(), row(2));
+    }
+
+    #[test]
+    fn what_was_read_while_it_changed_is_not_kept() {
+        let kept = Kept::default();
+        // The old value is read between the two calls around a write.
+        kept.forget(b"k");
+        let old = kept.get(b"k", || {
+            kept.forget(b"k");
+            Ok(row(1))
+        });
+        assert_eq!(old.unwrap(), row(1));
+        assert_eq!(kept.get(b"k", || Ok(row(2))).unwrap(), row(2));
+    }
+
+    #[test]
+    fn a_bounded_number_is_kept() {
+        let kept = Kept::<Option<u8>>::default();
+        for number in 0..200_000_u32 {
+            kept.get(&number.to_be_bytes(), || Ok(None)).unwrap();
+        }
+        let rows: usize = kept.shards.iter().map(|shard| lock(shard).rows.len()).sum();
+        assert!(rows <= SHARDS * ROWS_MAX, "{rows}");
+    }
+}
