@@ -1,9 +1,11 @@
 //! Users, orgs and service accounts: signing in, sessions that live while they are used, and who belongs where.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use foldhash::fast::RandomState;
 use tokio::sync::Semaphore;
 
 use super::carry::{carry, failed};
@@ -77,7 +79,7 @@ pub struct Directory {
     /// By the hash of an address: wrong passcodes, and since when they count.
     wrong: Mutex<HashMap<[u8; 32], (u32, Timestamp)>>,
     /// By the hash of a session: when it was used last, and whether that is being journaled.
-    used: Mutex<HashMap<String, Used>>,
+    used: Mutex<HashMap<String, Used, RandomState>>,
 }
 
 #[derive(Clone, Copy)]
@@ -218,22 +220,26 @@ impl Directory {
         };
         let now = self.desk.clock.now();
         let mut used = self.used();
-        let last = used
-            .get(&hash)
-            .map_or(journaled, |used| used.at.plus_millis(SESSION_MS));
+        let seen = used.get(&hash).copied();
+        let last = seen.map_or(journaled, |used| used.at.plus_millis(SESSION_MS));
         if last.max(journaled) <= now {
             used.remove(&hash);
             return Ok(None);
         }
         session.expires_at = Some(now.plus_millis(SESSION_MS).max(journaled));
         let near = journaled.millis() - now.millis() < SESSION_REFRESH_MS;
-        make_room(&mut used, |used| used.at);
-        let entry = used.entry(hash.clone()).or_insert(Used {
-            at: now,
-            journaling: false,
-        });
-        entry.at = entry.at.max(now);
-        let journal = near && !std::mem::replace(&mut entry.journaling, near);
+        let journal = near && seen.is_none_or(|used| !used.journaling);
+        let use_now = Used {
+            at: seen.map_or(now, |used| used.at.max(now)),
+            journaling: near,
+        };
+        match used.get_mut(&hash) {
+            Some(used) => *used = use_now,
+            None => {
+                make_room(&mut used, |used| used.at);
+                used.insert(hash.clone(), use_now);
+            }
+        }
         drop(used);
         if journal {
             self.refresh(&hash, &session);
@@ -411,14 +417,17 @@ impl Directory {
         self.wrong.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn used(&self) -> MutexGuard<'_, HashMap<String, Used>> {
+    fn used(&self) -> MutexGuard<'_, HashMap<String, Used, RandomState>> {
         // As above.
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Forgets the older half when there is too much to remember.
-fn make_room<K: Eq + std::hash::Hash, V>(map: &mut HashMap<K, V>, at: impl Fn(&V) -> Timestamp) {
+fn make_room<K: Eq + Hash, V, S: BuildHasher>(
+    map: &mut HashMap<K, V, S>,
+    at: impl Fn(&V) -> Timestamp,
+) {
     if map.len() < REMEMBERED_MAX {
         return;
     }

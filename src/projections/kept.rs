@@ -1,8 +1,10 @@
 //! Rows that nearly every request reads, kept in memory as they stand in the database: who calls, and where they belong.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use foldhash::fast::RandomState;
 
 use super::StoreError;
 
@@ -15,11 +17,14 @@ const ROWS_MAX: usize = 4_096;
 #[derive(Debug)]
 pub(super) struct Kept<V> {
     shards: [Mutex<Shard<V>>; SHARDS],
+    /// Not the one within the shards: their rows would all begin alike.
+    chooser: RandomState,
 }
 
 #[derive(Debug)]
 struct Shard<V> {
-    rows: HashMap<Box<[u8]>, V>,
+    /// With a quick hash: nearly every request asks three times, and a shard is too small to be flooded.
+    rows: HashMap<Box<[u8]>, V, RandomState>,
     /// How often something in it changed: what was read before a change is not kept after it.
     changes: u64,
 }
@@ -28,12 +33,13 @@ impl<V> Default for Kept<V> {
     fn default() -> Self {
         let shard = || {
             Mutex::new(Shard {
-                rows: HashMap::new(),
+                rows: HashMap::default(),
                 changes: 0,
             })
         };
         Self {
             shards: std::array::from_fn(|_| shard()),
+            chooser: RandomState::default(),
         }
     }
 }
@@ -81,9 +87,8 @@ impl<V: Clone> Kept<V> {
     }
 
     fn shard(&self, key: &[u8]) -> &Mutex<Shard<V>> {
-        let mut hash = DefaultHasher::new();
-        key.hash(&mut hash);
-        let number = usize::try_from(hash.finish() % SHARDS as u64).unwrap_or_default();
+        let hash = self.chooser.hash_one(key);
+        let number = usize::try_from(hash % SHARDS as u64).unwrap_or_default();
         &self.shards[number]
     }
 }
