@@ -522,8 +522,10 @@ fn open_stores(
         report::notice(notice);
     }
     let store = runner.store();
-    journal.attach(Box::new(runner));
-    Ok((Arc::new(journal), store))
+    let journal = Arc::new(journal);
+    let shared: Arc<dyn Journal> = journal.clone();
+    journal.attach(Box::new(runner.reading(Arc::downgrade(&shared))));
+    Ok((journal, store))
 }
 
 fn listen(address: &str, development: bool) -> Result<TcpListener, BootError> {

@@ -108,6 +108,11 @@ impl Pace {
     }
 }
 
+/// Blocks for some milliseconds, to look again at what is on its way.
+pub fn pause(millis: u64) {
+    std::thread::sleep(Duration::from_millis(millis));
+}
+
 /// Random bytes from the operating system.
 ///
 /// # Panics

@@ -6,19 +6,21 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
 use super::check::Check;
-use super::{ContentError, ContentStore, ObjectName, Promise, Receiving};
+use super::{ContentError, ContentStore, FoundFile, ObjectName, Promise, Receiving};
 use crate::clock::random_uuid;
 use crate::disk::{Disk, DiskFile};
 use crate::domain::OrgCode;
 
 /// Lower-case, so that it can never be an org's directory.
 const TEMPORARY: &str = "tmp";
+/// What the name of a file ends with that was taken out of the way.
+const SET_ASIDE: &str = ".damaged";
 
 /// Objects in the files of a directory.
 #[derive(Clone)]
@@ -220,6 +222,113 @@ impl ContentStore for LocalStore {
         }
         Ok(found)
     }
+
+    fn files(
+        &self,
+        org: &OrgCode,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<FoundFile>, ContentError> {
+        let mut found = Vec::new();
+        let directory = self.org_directory(org);
+        let behind = |shelf: &str, place: &str| {
+            after.is_none_or(|after| shelf > shelf_of(after) || place > after)
+        };
+        for (shelf, is_directory) in names(&directory)? {
+            if found.len() >= limit || after.is_some_and(|after| shelf.as_str() < shelf_of(after)) {
+                continue;
+            }
+            let places = match is_directory {
+                true => names(&directory.join(&shelf))?
+                    .into_iter()
+                    .filter(|(_, is_directory)| !is_directory)
+                    .map(|(name, _)| format!("{shelf}/{name}"))
+                    .collect(),
+                false => vec![shelf.clone()],
+            };
+            let places = places
+                .into_iter()
+                .filter(|place| behind(&shelf, place) && !place.ends_with(SET_ASIDE));
+            found.extend(places.map(|place| FoundFile {
+                object_id: object_at(&place),
+                place,
+            }));
+        }
+        Ok(found)
+    }
+
+    fn remove_file(&self, org: &OrgCode, place: &str) -> Result<(), ContentError> {
+        let path = self.found_path(org, place)?;
+        match self.disk.remove(&path) {
+            Ok(()) => self.sync(path.parent().unwrap_or(&self.root)),
+            Err(source) => absent_or::<()>("remove", &path, source).map(|_| ()),
+        }
+    }
+
+    fn set_aside(&self, object: &ObjectName) -> Result<(), ContentError> {
+        let path = self.path(object);
+        let mut aside = path.clone().into_os_string();
+        aside.push(SET_ASIDE);
+        match self.disk.rename(&path, Path::new(&aside)) {
+            Ok(()) => self.sync(&self.shelf(object)),
+            Err(source) => absent_or::<()>("set aside", &path, source).map(|_| ()),
+        }
+    }
+}
+
+impl LocalStore {
+    /// The path of a place below an org's; it cannot lead out of there.
+    fn found_path(&self, org: &OrgCode, place: &str) -> Result<PathBuf, ContentError> {
+        let parts = Path::new(place).components();
+        let path = self.org_directory(org).join(place);
+        match parts.clone().count() > 0 && parts.into_iter().all(is_plain) {
+            true => Ok(path),
+            false => {
+                let source = io::Error::from(io::ErrorKind::InvalidInput);
+                Err(io_error("remove", &path, source))
+            }
+        }
+    }
+}
+
+fn is_plain(part: Component<'_>) -> bool {
+    matches!(part, Component::Normal(_))
+}
+
+/// The directory within a place, as far as it has one.
+fn shelf_of(place: &str) -> &str {
+    place.split_once('/').map_or(place, |(shelf, _)| shelf)
+}
+
+/// The object whose file belongs exactly there.
+fn object_at(place: &str) -> Option<Uuid> {
+    let (shelf, name) = place.split_once('/')?;
+    let id = name.strip_suffix(".gz")?;
+    let object_id = Uuid::try_parse(id).ok()?;
+    let own = format!("{:02x}", object_id.as_bytes()[0]);
+    (own == shelf && object_id.simple().to_string() == id).then_some(object_id)
+}
+
+/// The names in a directory, in order, and whether each is a directory; none when it is not there itself.
+fn names(directory: &Path) -> Result<Vec<(String, bool)>, ContentError> {
+    let failed = |source| io_error("read", directory, source);
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(source) => {
+            return absent_or("read", directory, source).map(Option::unwrap_or_default);
+        }
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let is_directory = entry.file_type().map_err(failed)?.is_dir();
+        names.push((
+            entry.file_name().to_string_lossy().into_owned(),
+            is_directory,
+        ));
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// An upload being written. Its temporary file goes with it, whatever happens.

@@ -29,6 +29,15 @@ impl fmt::Display for ObjectName {
     }
 }
 
+/// Something that lies where objects do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundFile {
+    /// Its place below the org's.
+    pub place: String,
+    /// The object that it is the file of; `None` for one that is none, or lies where it should not.
+    pub object_id: Option<Uuid>,
+}
+
 /// What an uploader promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Promise {
@@ -124,4 +133,28 @@ pub trait ContentStore: Send + Sync {
     /// # Errors
     /// The disk's.
     fn list(&self, org: &OrgCode) -> Result<Vec<Uuid>, ContentError>;
+
+    /// Everything that lies where an org's objects do, by its place there, in order from behind a place on, at least
+    /// `limit` when there is as much. What was set aside does not count.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn files(
+        &self,
+        org: &OrgCode,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<FoundFile>, ContentError>;
+
+    /// Removes a file that [`ContentStore::files`] found; absent is fine.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn remove_file(&self, org: &OrgCode, place: &str) -> Result<(), ContentError>;
+
+    /// Takes an object's file out of the way, so that it is absent and its bytes can still be looked at; absent is fine.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn set_aside(&self, object: &ObjectName) -> Result<(), ContentError>;
 }

@@ -1,7 +1,8 @@
-//! One container's own stream: refusals that must be given again to a repeated request.
+//! One container's own stream: refusals that must be given again to a repeated request, and its upkeep.
 
 use serde::{Deserialize, Serialize};
 
+use super::repair::Repair;
 use super::{Context, Decider, Occurrence, Rejection, Timestamp};
 
 /// What can happen to a container.
@@ -13,6 +14,12 @@ pub enum ContainerEvent {
     RefusalRemembered {
         /// The first answer.
         rejection: Rejection,
+    },
+    /// What did not fit together was mended.
+    #[serde(rename = "container.repaired")]
+    Repaired {
+        /// Each of it.
+        repairs: Vec<Repair>,
     },
 }
 
@@ -33,6 +40,11 @@ pub enum ContainerCommand {
         /// The first answer.
         rejection: Rejection,
     },
+    /// Mend what does not fit together.
+    Repair {
+        /// Each of it.
+        repairs: Vec<Repair>,
+    },
 }
 
 /// What a container's own stream has told.
@@ -40,7 +52,9 @@ pub enum ContainerCommand {
 pub struct Container {
     /// Refusals remembered, however old.
     pub refusals: u64,
-    /// When the last one was.
+    /// Things mended.
+    pub repairs: u64,
+    /// When the last event was.
     pub last_at: Option<Timestamp>,
 }
 
@@ -58,13 +72,20 @@ impl Decider for ContainerDecider {
         command: &ContainerCommand,
         _: &Context,
     ) -> Result<Vec<ContainerEvent>, Rejection> {
-        let ContainerCommand::RememberRefusal { rejection } = command;
-        Ok(if is_remembered(rejection) {
-            vec![ContainerEvent::RefusalRemembered {
-                rejection: rejection.clone(),
-            }]
-        } else {
-            Vec::new()
+        Ok(match command {
+            ContainerCommand::RememberRefusal { rejection } if is_remembered(rejection) => {
+                vec![ContainerEvent::RefusalRemembered {
+                    rejection: rejection.clone(),
+                }]
+            }
+            ContainerCommand::Repair { repairs } if !repairs.is_empty() => {
+                vec![ContainerEvent::Repaired {
+                    repairs: repairs.clone(),
+                }]
+            }
+            ContainerCommand::RememberRefusal { .. } | ContainerCommand::Repair { .. } => {
+                Vec::new()
+            }
         })
     }
 
@@ -73,8 +94,10 @@ impl Decider for ContainerDecider {
         event: &ContainerEvent,
         occurrence: Occurrence<'_>,
     ) -> Container {
-        let ContainerEvent::RefusalRemembered { .. } = event;
-        state.refusals += 1;
+        match event {
+            ContainerEvent::RefusalRemembered { .. } => state.refusals += 1,
+            ContainerEvent::Repaired { repairs } => state.repairs += repairs.len() as u64,
+        }
         state.last_at = Some(occurrence.at);
         state
     }
@@ -133,6 +156,7 @@ mod tests {
             once,
             Container {
                 refusals: 1,
+                repairs: 0,
                 last_at: Some(Timestamp::from_millis(7))
             }
         );

@@ -10,6 +10,7 @@ pub mod names;
 pub mod org;
 pub mod record;
 pub mod rejection;
+pub mod repair;
 pub mod secret;
 pub mod stream;
 pub mod user;

@@ -373,6 +373,15 @@ impl Journal for SledJournal {
             .collect()
     }
 
+    fn streams(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<StreamId>, JournalError> {
+        self.heed(self.database.stream_names(prefix, after, limit))
+    }
+
     fn version(&self, stream: &StreamId) -> Result<Version, JournalError> {
         self.heed(self.database.version(stream))
     }

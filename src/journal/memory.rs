@@ -195,6 +195,22 @@ impl Journal for MemoryJournal {
             .collect())
     }
 
+    fn streams(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<StreamId>, JournalError> {
+        let state = self.state();
+        let names = state.streams.keys().filter(|name| {
+            name.as_str().starts_with(prefix) && after.is_none_or(|after| name.as_str() > after)
+        });
+        let mut names: Vec<_> = names.cloned().collect();
+        names.sort_unstable();
+        names.truncate(limit);
+        Ok(names)
+    }
+
     fn version(&self, stream: &StreamId) -> Result<Version, JournalError> {
         Ok(self.state().version(stream))
     }

@@ -296,6 +296,18 @@ pub trait Journal: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Entry>, JournalError>;
 
+    /// The names of streams that begin with a prefix, in the order of their bytes, from behind a name on, at most `limit`.
+    /// A stream that was erased has none.
+    ///
+    /// # Errors
+    /// A failed read.
+    fn streams(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<StreamId>, JournalError>;
+
     /// A stream's version, 0 when it has no entry.
     ///
     /// # Errors

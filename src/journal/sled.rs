@@ -164,6 +164,36 @@ impl Database {
         .collect()
     }
 
+    /// Names of streams that begin with a prefix, from behind a name on: one look-up each, however long they are.
+    pub(crate) fn stream_names(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<StreamId>, JournalError> {
+        let mut names: Vec<StreamId> = Vec::new();
+        let mut from = match after {
+            Some(after) => behind(after),
+            None => prefix.as_bytes().to_vec(),
+        };
+        let streams = self.streams();
+        while names.len() < limit {
+            let Some((key, _)) = guarded(|| streams.range(from.as_slice()..).next().transpose())?
+            else {
+                break;
+            };
+            let name = key.len().checked_sub(9).and_then(|end| key.get(..end));
+            let name = name.and_then(|name| std::str::from_utf8(name).ok());
+            let name = name.ok_or_else(|| odd("a stream's row cannot be read"))?;
+            if !name.starts_with(prefix) {
+                break;
+            }
+            from = behind(name);
+            names.push(StreamId::named(name));
+        }
+        Ok(names)
+    }
+
     /// How many rows there are. Reads the whole database.
     pub(crate) fn count(&self) -> Result<Count, JournalError> {
         guarded(|| {
@@ -315,6 +345,15 @@ fn stream_key(stream: &StreamId, version: Version) -> Vec<u8> {
     key.extend_from_slice(name);
     key.push(0);
     key.extend_from_slice(&version.to_be_bytes());
+    key
+}
+
+/// The first key behind all versions of a stream.
+fn behind(name: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(name.len() + 1);
+    key.extend_from_slice(name.as_bytes());
+    // Versions stand behind a byte 0, and no name has a byte 1.
+    key.push(1);
     key
 }
 

@@ -9,8 +9,10 @@ pub mod idempotency;
 pub mod identity;
 mod kept;
 pub mod list;
+pub mod lost;
 pub mod ops;
 pub mod records;
+pub mod restore;
 pub mod runner;
 pub mod store;
 
@@ -102,6 +104,7 @@ pub fn all() -> Vec<Box<dyn Projection>> {
         Box::new(list::Tags),
         Box::new(due::DueTimes),
         Box::new(idempotency::Answers),
+        Box::new(lost::LostContents),
         Box::new(identity::Identities),
         Box::new(ops::Operations),
         Box::new(records::Records),

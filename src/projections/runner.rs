@@ -2,15 +2,19 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Weak;
 
 use super::store::{Directories, Row};
 use super::{
-    Change, Projection, RecordChange, RecordName, Store, StoreError, Write, all, identity, ops,
-    record_events, records,
+    Change, Projection, RecordChange, RecordName, Store, StoreError, Write, all, identity, lost, ops,
+    record_events, records, restore,
 };
+use crate::domain::container::ContainerEvent;
 use crate::domain::record::{Record, RecordDecider, RecordKey, Slot};
-use crate::domain::{Decider, Occurrence, StreamId};
+use crate::domain::repair::{Repair, RepairAction};
+use crate::domain::{Decider, Event, Occurrence, StreamId};
 use crate::journal::{Body, Entry, Journal, Sink};
+use crate::report;
 
 /// Entries read from the journal at a time during replay.
 const REPLAY_ENTRIES: usize = 1_000;
@@ -20,6 +24,8 @@ pub struct Runner {
     store: Store,
     projections: Vec<Box<dyn Projection>>,
     writes: Vec<Write>,
+    /// Where a repair reads what a record's rows must be.
+    journal: Option<Weak<dyn Journal>>,
 }
 
 /// What a rebuild found.
@@ -44,7 +50,14 @@ impl Runner {
             store,
             projections: all(),
             writes: Vec::new(),
+            journal: None,
         }
+    }
+
+    /// The same with the journal that it will be attached to, so that it can mend rows while it is attached.
+    pub fn reading(mut self, journal: Weak<dyn Journal>) -> Self {
+        self.journal = Some(journal);
+        self
     }
 
     /// The generation it writes to.
@@ -147,8 +160,63 @@ impl Runner {
         if after.is_some() {
             touched.insert(stream, after);
         }
+        if let Some((org, container)) = lost::container_of(stream)
+            && mends_rows(body)
+        {
+            // Their rows may be others now.
+            touched.clear();
+            let attached = self.journal.as_ref().and_then(Weak::upgrade);
+            if let Some(journal) = journal.or(attached.as_deref()) {
+                self.mend(journal, (org, container), body)?;
+            }
+        }
         Ok(())
     }
+
+    /// Makes the rows of the records that a repair names again. A record whose stream cannot be read is left as it is:
+    /// its damage is the journal's to tell.
+    fn mend(
+        &self,
+        journal: &dyn Journal,
+        (org, container): (&str, &str),
+        body: &Body,
+    ) -> Result<(), StoreError> {
+        for repair in repairs(body).filter(|repair| is_of_rows(repair)) {
+            let name = repair.record_id.as_deref().unwrap_or_default();
+            let rows: Vec<_> = repair.rows.iter().filter_map(|row| hex::decode(row).ok()).collect();
+            let stream = StreamId::named(&format!("mrs/{org}/{container}/{name}"));
+            let Some(key) = stream.record_key() else {
+                // A row of a name that no record can have.
+                restore::remove(&self.store, &rows)?;
+                continue;
+            };
+            match restore::restore(&self.store, journal, &key, &rows) {
+                Err(StoreError::Journal(error)) => {
+                    report::notice(&format!("the rows of {stream} cannot be mended: {error}"));
+                }
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn repairs(body: &Body) -> impl Iterator<Item = &Repair> {
+    body.events.iter().flat_map(|event| match event {
+        Event::Container(ContainerEvent::Repaired { repairs }) => repairs.as_slice(),
+        _ => &[],
+    })
+}
+
+fn is_of_rows(repair: &Repair) -> bool {
+    matches!(
+        repair.action,
+        RepairAction::RowsRestored | RepairAction::RowsRemoved
+    )
+}
+
+fn mends_rows(body: &Body) -> bool {
+    repairs(body).any(is_of_rows)
 }
 
 impl Runner {

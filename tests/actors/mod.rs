@@ -97,6 +97,14 @@ impl Journal for Slow {
     ) -> Result<Vec<Entry>, JournalError> {
         self.inner.stream(stream, from, limit)
     }
+    fn streams(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<StreamId>, JournalError> {
+        self.inner.streams(prefix, after, limit)
+    }
     fn version(&self, stream: &StreamId) -> Result<Version, JournalError> {
         self.inner.version(stream)
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use metarecord::actors::Refused;
 use metarecord::clock::{Clock, random_uuid};
 use metarecord::content::local::LocalStore;
-use metarecord::content::{ContentError, ContentStore, ObjectName, Promise, Receiving};
+use metarecord::content::{ContentError, ContentStore, FoundFile, ObjectName, Promise, Receiving};
 use metarecord::disk::RealDisk;
 use metarecord::domain::vacuum::{Scope, Step, Vacuum, VacuumCommand, VacuumStatus};
 use metarecord::domain::{ErrorTag, OrgCode, Timestamp};
@@ -85,6 +85,23 @@ impl ContentStore for Stubborn {
 
     fn list(&self, org: &OrgCode) -> Result<Vec<Uuid>, ContentError> {
         self.inside.list(org)
+    }
+
+    fn files(
+        &self,
+        org: &OrgCode,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<FoundFile>, ContentError> {
+        self.inside.files(org, after, limit)
+    }
+
+    fn remove_file(&self, org: &OrgCode, place: &str) -> Result<(), ContentError> {
+        self.inside.remove_file(org, place)
+    }
+
+    fn set_aside(&self, object: &ObjectName) -> Result<(), ContentError> {
+        self.inside.set_aside(object)
     }
 }
 

@@ -1,0 +1,50 @@
+//! Reconcile, files: those that no record names.
+
+use super::{Cursor, Finding, Look, LookError, Page};
+use crate::content::{FoundFile, ObjectName};
+use crate::domain::repair::{DriftKind, Repair, RepairAction};
+use crate::projections::contents;
+
+impl Look {
+    /// Looks at the org's files. What belongs to no container at all is found with each of them.
+    pub(super) fn files(
+        &self,
+        after: &str,
+        room: usize,
+        page: &mut Page,
+    ) -> Result<Option<Cursor>, LookError> {
+        let after = Some(after).filter(|after| !after.is_empty());
+        let mut files = self.content.files(&self.org, after, room)?;
+        let more = files.len() >= room;
+        files.truncate(room);
+        page.scanned += files.len();
+        for file in &files {
+            if self.is_orphan(file)? {
+                let mut repair = Repair::new(DriftKind::OrphanObject, RepairAction::FileRemoved);
+                repair.object_id = file.object_id;
+                repair.file = Some(file.place.clone());
+                page.found.push(Finding {
+                    repair,
+                    about: file.place.clone(),
+                });
+            }
+        }
+        let last = files.pop().filter(|_| more);
+        Ok(last.map(|file| Cursor::Files(file.place)))
+    }
+
+    fn is_orphan(&self, file: &FoundFile) -> Result<bool, LookError> {
+        let Some(object_id) = file.object_id else {
+            return Ok(true);
+        };
+        if contents::owner(&self.store, self.org.as_str(), object_id)?.is_some() {
+            return Ok(false);
+        }
+        // What was just let go of is being removed.
+        let object = ObjectName {
+            org: self.org.clone(),
+            object_id,
+        };
+        Ok(self.content.size(&object)?.is_some())
+    }
+}

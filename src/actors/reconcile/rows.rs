@@ -1,0 +1,76 @@
+//! Reconcile, rows: those of a container that no record should have.
+
+use super::{Cursor, Finding, Look, LookError, PASSED_MAX, Page};
+use crate::domain::StreamId;
+use crate::domain::record::RecordKey;
+use crate::domain::repair::{DriftKind, Repair, RepairAction};
+use crate::projections::restore;
+
+impl Look {
+    /// Looks at the rows behind a key. Also returns how many were passed by.
+    pub(super) fn rows(
+        &self,
+        after: &[u8],
+        room: usize,
+        page: &mut Page,
+    ) -> Result<(Option<Cursor>, usize), LookError> {
+        let scope = (self.org.as_str(), self.container.as_str());
+        let walked = restore::rows_in(&self.store, scope, after, (room, PASSED_MAX))?;
+        page.scanned += walked.rows.len();
+        let mut last: Option<(RecordKey, Vec<Vec<u8>>)> = None;
+        for (row, stream) in &walked.rows {
+            let stream = StreamId::named(stream);
+            let Some(key) = stream.record_key() else {
+                // No record can have such a name.
+                page.found.push(too_many(row, None));
+                continue;
+            };
+            let known = last.as_ref().is_some_and(|(last, _)| *last == key);
+            if !known {
+                let record = restore::row_record(&self.store, &key)?;
+                let rows = record.map(|record| restore::rows_of(&key, &record));
+                let rows = rows.into_iter().flatten().map(|(row, _)| row).collect();
+                last = Some((key.clone(), rows));
+            }
+            let wanted = last.iter().any(|(_, rows)| rows.contains(row));
+            // The row of the record says nothing of itself.
+            if (!wanted || restore::is_record(row)) && self.is_too_many(&stream, &key, row)? {
+                page.found
+                    .push(too_many(row, Some(key.record_id.as_str().to_owned())));
+            }
+        }
+        let next = match walked.next {
+            Some(next) => Cursor::Rows(next),
+            None => Cursor::Files(String::new()),
+        };
+        Ok((Some(next), walked.passed))
+    }
+
+    /// Whether a row is there that the record must not have by its stream.
+    fn is_too_many(
+        &self,
+        stream: &StreamId,
+        key: &RecordKey,
+        row: &[u8],
+    ) -> Result<bool, LookError> {
+        let wanted = match self.settled(stream, key)? {
+            Some((record, _)) => {
+                let mut rows = restore::rows_of(key, &record).into_iter();
+                rows.any(|(wanted, _)| wanted == row)
+            }
+            // A record that changes all the time is not judged; one that never was has no rows.
+            None => self.journal.version(stream)? != 0,
+        };
+        Ok(!wanted && self.store.get(row)?.is_some())
+    }
+}
+
+fn too_many(row: &[u8], record_id: Option<String>) -> Finding {
+    let mut repair = Repair::new(DriftKind::StaleIndex, RepairAction::RowsRemoved);
+    repair.record_id = record_id;
+    repair.rows = vec![hex::encode(row)];
+    Finding {
+        repair,
+        about: restore::index_name(row).to_owned(),
+    }
+}

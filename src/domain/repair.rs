@@ -1,0 +1,110 @@
+//! What can be wrong between records, their indexes and their content, and what was done about it.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// What does not fit together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DriftKind {
+    /// Content that a record names is not there.
+    MissingObject,
+    /// A file that no record names.
+    OrphanObject,
+    /// A file that has more or fewer bytes than its content.
+    SizeMismatch,
+    /// A file with the right number of bytes, and wrong ones.
+    Md5Mismatch,
+    /// An upload that was promised and is long overdue.
+    StalePending,
+    /// A row that a record should have is not there, or is another.
+    MissingIndex,
+    /// A row that no record should have.
+    StaleIndex,
+}
+
+impl DriftKind {
+    /// The text operators see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MissingObject => "missing-object",
+            Self::OrphanObject => "orphan-object",
+            Self::SizeMismatch => "size-mismatch",
+            Self::Md5Mismatch => "md5-mismatch",
+            Self::StalePending => "stale-pending",
+            Self::MissingIndex => "missing-index",
+            Self::StaleIndex => "stale-index",
+        }
+    }
+}
+
+/// What a repair does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RepairAction {
+    /// The record's rows are made again from its stream.
+    RowsRestored,
+    /// The rows that are too many are removed.
+    RowsRemoved,
+    /// The content is noted as lost; what is left of it is set aside. A version put later is not touched by it.
+    MarkedLost,
+    /// Content noted as lost is there again as it was.
+    FoundAgain,
+    /// The file is removed.
+    FileRemoved,
+    /// The upload is given up.
+    GivenUp,
+}
+
+impl RepairAction {
+    /// The text operators see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RowsRestored => "rows-restored",
+            Self::RowsRemoved => "rows-removed",
+            Self::MarkedLost => "marked-lost",
+            Self::FoundAgain => "found-again",
+            Self::FileRemoved => "file-removed",
+            Self::GivenUp => "given-up",
+        }
+    }
+}
+
+/// One thing that is wrong and its mending.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repair {
+    /// What is wrong.
+    pub kind: DriftKind,
+    /// What is done about it.
+    pub action: RepairAction,
+    /// The record, when one is concerned; as it stands in a row it may be no valid id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_id: Option<String>,
+    /// The content's version, when content is concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// The content's object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_id: Option<Uuid>,
+    /// The file's place below the org's, when no object has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Keys of rows that are too many, in hex.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<String>,
+}
+
+impl Repair {
+    /// A repair that concerns nothing yet.
+    pub fn new(kind: DriftKind, action: RepairAction) -> Self {
+        Self {
+            kind,
+            action,
+            record_id: None,
+            version: None,
+            object_id: None,
+            file: None,
+            rows: Vec::new(),
+        }
+    }
+}
