@@ -4,6 +4,8 @@
 //! everything handed over is durable; a refusal or a command without effect waits until that state is durable, because
 //! it would tell of something a crash could still take back.
 
+mod tend;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -17,6 +19,8 @@ use crate::clock::Stopwatch;
 use crate::domain::record::Slot;
 use crate::domain::{RecordId, Rejection, StreamId};
 use crate::journal::{Append, Outcome, Version};
+
+pub(super) use tend::{Tend, Tended};
 
 /// How often a command is decided again because a stream had moved, before the caller is told to come back.
 const ATTEMPTS_MAX: u8 = 8;

@@ -12,6 +12,7 @@ pub mod maintenance;
 pub mod ops;
 mod record;
 pub mod sweep;
+pub mod upkeep;
 pub mod vacuum;
 
 use std::collections::HashMap;
@@ -20,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, MailboxError};
 use bytes::Bytes;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::Clock;
 use crate::domain::container::Idempotency;
@@ -28,6 +29,9 @@ use crate::domain::record::{Record, RecordCommand, RecordKey};
 use crate::domain::{ContainerName, OrgCode, Rejection};
 use crate::journal::{Journal, Remarks, Source};
 use crate::projections::Store;
+
+use admission::Pass;
+use container::{Tend, Tended};
 
 pub use admission::Admission;
 pub use container::ContainerActor;
@@ -136,6 +140,12 @@ impl Default for Limits {
     }
 }
 
+fn died<T>(error: MailboxError) -> Result<T, Refused> {
+    match error {
+        MailboxError::Closed | MailboxError::Timeout => Err(Refused::Unavailable),
+    }
+}
+
 type ContainerKey = (OrgCode, ContainerName);
 
 struct Entry {
@@ -173,33 +183,46 @@ impl AddressBook {
     /// # Errors
     /// See [`Refused`].
     pub async fn carry(&self, carry: Carry) -> Answer {
-        let admission = &self.desk.admission;
-        let _pass = admission.enter(&carry.key.org, &carry.key.container)?;
         let container = (carry.key.org.clone(), carry.key.container.clone());
-        let (address, permit) = {
-            let mut entries = self.entries();
-            if entries
-                .get(&container)
-                .is_none_or(|entry| !entry.address.connected())
-            {
-                let entry = self.start(&container);
-                entries.insert(container.clone(), entry);
-            }
-            let Some(entry) = entries.get(&container) else {
-                return Err(Refused::Busy);
-            };
-            let Ok(permit) = entry.permits.clone().try_acquire_owned() else {
-                return Err(Refused::Busy);
-            };
-            (entry.address.clone(), permit)
-        };
+        let (address, _admitted) = self.enter(container)?;
+        // When the actor died under it, what it had handed to the journal may still become durable.
         let answer = address.send(carry).await;
-        drop(permit);
-        match answer {
-            Ok(answer) => answer,
-            // The actor died under it: what it had handed to the journal may still become durable.
-            Err(MailboxError::Closed | MailboxError::Timeout) => Err(Refused::Unavailable),
+        answer.unwrap_or_else(died)
+    }
+
+    /// Has the actor of a container carry out an order of upkeep.
+    async fn tend(
+        &self,
+        org: &OrgCode,
+        container: &ContainerName,
+        order: Tend,
+    ) -> Result<Tended, Refused> {
+        let (address, _admitted) = self.enter((org.clone(), container.clone()))?;
+        let answer = address.send(order).await;
+        answer.unwrap_or_else(died)
+    }
+
+    /// The actor of a container, with leave to change something there and one of the actor's permits.
+    fn enter(
+        &self,
+        container: ContainerKey,
+    ) -> Result<(Addr<ContainerActor>, (Pass, OwnedSemaphorePermit)), Refused> {
+        let pass = self.desk.admission.enter(&container.0, &container.1)?;
+        let mut entries = self.entries();
+        if entries
+            .get(&container)
+            .is_none_or(|entry| !entry.address.connected())
+        {
+            let entry = self.start(&container);
+            entries.insert(container.clone(), entry);
         }
+        let Some(entry) = entries.get(&container) else {
+            return Err(Refused::Busy);
+        };
+        let Ok(permit) = entry.permits.clone().try_acquire_owned() else {
+            return Err(Refused::Busy);
+        };
+        Ok((entry.address.clone(), (pass, permit)))
     }
 
     /// How many actors are awake.

@@ -2,8 +2,7 @@
 
 use super::{Answer, Carried, Carry, Desk, Refused};
 use crate::domain::container::{
-    Container, ContainerCommand, ContainerDecider, ContainerEvent, IDEMPOTENCY_WINDOW_MS,
-    Idempotency,
+    Container, ContainerCommand, ContainerDecider, ContainerEvent, Idempotency, is_given_again,
 };
 use crate::domain::record::{Record, RecordCommand, RecordDecider, RecordKey, Slot};
 use crate::domain::{
@@ -117,10 +116,12 @@ pub(super) fn first_answer(
     key: &RecordKey,
     request: &Idempotency,
 ) -> Result<Option<Answer>, Refused> {
-    let Some(first) = idempotency::find(&desk.store, &request.scope).map_err(failed)? else {
+    let place = (key.org.as_str(), key.container.as_str());
+    let first = idempotency::find(&desk.store, place, &request.scope).map_err(failed)?;
+    let Some(first) = first else {
         return Ok(None);
     };
-    if first.at.plus_millis(IDEMPOTENCY_WINDOW_MS) <= desk.clock.now() {
+    if !is_given_again(first.at, desk.clock.now()) {
         return Ok(None);
     }
     if first.fingerprint != request.fingerprint {

@@ -1,9 +1,11 @@
-//! One container's own stream: refusals that must be given again to a repeated request, and its upkeep.
+//! One container's own stream: refusals that must be given again to a repeated request, and what upkeep let go of.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
+use super::record::{ContentPlace, EndedBy, Retention, Status};
 use super::repair::Repair;
-use super::{Context, Decider, Occurrence, Rejection, Timestamp};
+use super::{CcCode, Context, Decider, Md5, Occurrence, RecordId, Rejection, Tag, Timestamp};
 
 /// What can happen to a container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,12 +17,106 @@ pub enum ContainerEvent {
         /// The first answer.
         rejection: Rejection,
     },
+    /// Content that had ended was let go: from now on it cannot be read, and its bytes may go.
+    #[serde(rename = "container.content_removed")]
+    ContentRemoved {
+        /// What.
+        contents: Vec<RemovedContent>,
+        /// Why.
+        why: RemovalCause,
+    },
+    /// First answers were forgotten, because requests that old are not answered from them any more.
+    #[serde(rename = "container.answers_forgotten")]
+    AnswersForgotten {
+        /// Whose: where their keys counted.
+        scopes: Vec<String>,
+    },
+    /// Entries of the tags' lists were removed.
+    #[serde(rename = "container.tags_scrubbed")]
+    TagsScrubbed {
+        /// Which.
+        entries: Vec<TagEntry>,
+    },
+    /// Uploads that were to replace the content of active records are not waited for any more.
+    #[serde(rename = "container.uploads_given_up")]
+    UploadsGivenUp {
+        /// Which.
+        uploads: Vec<GivenUpUpload>,
+    },
     /// What did not fit together was mended.
     #[serde(rename = "container.repaired")]
     Repaired {
         /// Each of it.
         repairs: Vec<Repair>,
     },
+}
+
+/// One content that was let go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedContent {
+    /// The record.
+    pub record_id: RecordId,
+    /// The content version it was, or was to become.
+    pub version: u64,
+    /// When it had ended.
+    pub until: Timestamp,
+    /// By what.
+    pub ended: EndedBy,
+    /// Bytes as stored, or as promised.
+    pub size: u64,
+    /// Where it lay.
+    #[serde(flatten)]
+    pub place: ContentPlace,
+}
+
+/// Why content was let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemovalCause {
+    /// It had been kept as long as it must.
+    Retention,
+}
+
+/// One entry of a tag's list: a record as it stands there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagEntry {
+    /// The record.
+    pub record_id: RecordId,
+    /// The tag.
+    pub tag: Tag,
+    /// The cost centre, for the entry that stands in the list of tag and cost centre.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cccode: Option<CcCode>,
+    /// Among the records of which status.
+    pub status: Status,
+}
+
+/// One upload that is not waited for any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUpUpload {
+    /// The record.
+    pub record_id: RecordId,
+    /// The content version it was to become.
+    pub version: u64,
+    /// The object.
+    pub object_id: Uuid,
+    /// When it was promised.
+    pub since: Timestamp,
+    /// The content's media type, before gzip.
+    pub content_type: String,
+    /// Bytes of gzip promised.
+    pub size: u64,
+    /// MD5 of the gzip promised.
+    pub md5: Md5,
+}
+
+/// A first answer and how old it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldAnswer {
+    /// Where its key counted.
+    pub scope: String,
+    /// When it was given.
+    pub at: Timestamp,
 }
 
 /// What names a request that may come twice. Written beside the events it caused.
@@ -40,6 +136,28 @@ pub enum ContainerCommand {
         /// The first answer.
         rejection: Rejection,
     },
+    /// Let go of content that has been kept as long as it must.
+    RemoveContent {
+        /// Content that has ended.
+        contents: Vec<RemovedContent>,
+        /// How long it must be kept.
+        retention: Retention,
+    },
+    /// Forget first answers that are not given any more.
+    ForgetAnswers {
+        /// Which.
+        answers: Vec<OldAnswer>,
+    },
+    /// Remove entries of the tags' lists.
+    ScrubTags {
+        /// Which.
+        entries: Vec<TagEntry>,
+    },
+    /// Wait for uploads no more.
+    GiveUpUploads {
+        /// Which.
+        uploads: Vec<GivenUpUpload>,
+    },
     /// Mend what does not fit together.
     Repair {
         /// Each of it.
@@ -52,9 +170,7 @@ pub enum ContainerCommand {
 pub struct Container {
     /// Refusals remembered, however old.
     pub refusals: u64,
-    /// Things mended.
-    pub repairs: u64,
-    /// When the last event was.
+    /// When something happened to it last.
     pub last_at: Option<Timestamp>,
 }
 
@@ -66,27 +182,55 @@ impl Decider for ContainerDecider {
     type State = Container;
     type Event = ContainerEvent;
 
-    /// A refusal is remembered only when it is one that a repeated request must get again: 429 and 5xx are not.
+    /// A refusal is remembered only when it is one that a repeated request must get again: 429 and 5xx are not. Content
+    /// within its retention stays, and so do first answers within their window.
     fn decide(
         _: &Container,
         command: &ContainerCommand,
-        _: &Context,
+        context: &Context,
     ) -> Result<Vec<ContainerEvent>, Rejection> {
-        Ok(match command {
-            ContainerCommand::RememberRefusal { rejection } if is_remembered(rejection) => {
-                vec![ContainerEvent::RefusalRemembered {
+        let event = match command {
+            ContainerCommand::RememberRefusal { rejection } => {
+                is_remembered(rejection).then(|| ContainerEvent::RefusalRemembered {
                     rejection: rejection.clone(),
-                }]
+                })
             }
-            ContainerCommand::Repair { repairs } if !repairs.is_empty() => {
-                vec![ContainerEvent::Repaired {
+            ContainerCommand::RemoveContent {
+                contents,
+                retention,
+            } => {
+                let past = |content: &&RemovedContent| {
+                    retention.kept_until(content.ended, content.until) <= context.now
+                };
+                let contents: Vec<_> = contents.iter().filter(past).cloned().collect();
+                (!contents.is_empty()).then_some(ContainerEvent::ContentRemoved {
+                    contents,
+                    why: RemovalCause::Retention,
+                })
+            }
+            ContainerCommand::ForgetAnswers { answers } => {
+                let past = |answer: &&OldAnswer| !is_given_again(answer.at, context.now);
+                let scopes = answers.iter().filter(past);
+                let scopes: Vec<_> = scopes.map(|answer| answer.scope.clone()).collect();
+                (!scopes.is_empty()).then_some(ContainerEvent::AnswersForgotten { scopes })
+            }
+            ContainerCommand::ScrubTags { entries } => {
+                (!entries.is_empty()).then(|| ContainerEvent::TagsScrubbed {
+                    entries: entries.clone(),
+                })
+            }
+            ContainerCommand::GiveUpUploads { uploads } => {
+                (!uploads.is_empty()).then(|| ContainerEvent::UploadsGivenUp {
+                    uploads: uploads.clone(),
+                })
+            }
+            ContainerCommand::Repair { repairs } => {
+                (!repairs.is_empty()).then(|| ContainerEvent::Repaired {
                     repairs: repairs.clone(),
-                }]
+                })
             }
-            ContainerCommand::RememberRefusal { .. } | ContainerCommand::Repair { .. } => {
-                Vec::new()
-            }
-        })
+        };
+        Ok(event.into_iter().collect())
     }
 
     fn evolve(
@@ -96,7 +240,11 @@ impl Decider for ContainerDecider {
     ) -> Container {
         match event {
             ContainerEvent::RefusalRemembered { .. } => state.refusals += 1,
-            ContainerEvent::Repaired { repairs } => state.repairs += repairs.len() as u64,
+            ContainerEvent::ContentRemoved { .. }
+            | ContainerEvent::AnswersForgotten { .. }
+            | ContainerEvent::TagsScrubbed { .. }
+            | ContainerEvent::UploadsGivenUp { .. }
+            | ContainerEvent::Repaired { .. } => {}
         }
         state.last_at = Some(occurrence.at);
         state
@@ -110,6 +258,11 @@ fn is_remembered(rejection: &Rejection) -> bool {
 
 /// How long a first answer is given again (MRS overview: "Window 24h").
 pub const IDEMPOTENCY_WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Whether a first answer of a time is still given again.
+pub fn is_given_again(at: Timestamp, now: Timestamp) -> bool {
+    at.plus_millis(IDEMPOTENCY_WINDOW_MS) > now
+}
 
 #[cfg(test)]
 mod tests {
@@ -156,7 +309,6 @@ mod tests {
             once,
             Container {
                 refusals: 1,
-                repairs: 0,
                 last_at: Some(Timestamp::from_millis(7))
             }
         );
@@ -164,5 +316,74 @@ mod tests {
             ContainerDecider::evolve(once, &event, occurrence).refusals,
             2
         );
+    }
+
+    fn at(days: i64) -> Timestamp {
+        Timestamp::from_millis(1_800_000_000_000).plus_millis(days * 86_400_000)
+    }
+
+    fn decided(command: &ContainerCommand, days: i64) -> Vec<ContainerEvent> {
+        let context = Context {
+            now: at(days),
+            by: "tester".to_owned(),
+        };
+        ContainerDecider::decide(&Container::default(), command, &context).unwrap()
+    }
+
+    #[test]
+    fn content_is_let_go_on_the_day_its_retention_ends_and_not_before() {
+        let content = |ended| RemovedContent {
+            record_id: RecordId::parse("n").unwrap(),
+            version: 1,
+            until: at(0),
+            ended,
+            size: 1,
+            place: ContentPlace::Inline(7),
+        };
+        let all = [EndedBy::Replaced, EndedBy::Doomed, EndedBy::Abandoned].map(content);
+        let command = ContainerCommand::RemoveContent {
+            contents: all.to_vec(),
+            retention: Retention {
+                versions_ms: 365 * 86_400_000,
+                leftovers_ms: 90 * 86_400_000,
+            },
+        };
+        for (days, wanted) in [
+            (89, &all[..0]),
+            (90, &all[2..]),
+            (364, &all[2..]),
+            (365, &all),
+        ] {
+            let removed = decided(&command, days)
+                .into_iter()
+                .flat_map(|event| match event {
+                    ContainerEvent::ContentRemoved { contents, .. } => contents,
+                    other => panic!("{other:?}"),
+                });
+            assert_eq!(removed.collect::<Vec<_>>(), wanted, "after {days} days");
+        }
+    }
+
+    #[test]
+    fn a_first_answer_is_forgotten_exactly_when_it_is_not_given_again() {
+        let command = ContainerCommand::ForgetAnswers {
+            answers: vec![
+                OldAnswer {
+                    scope: "old".to_owned(),
+                    at: at(0),
+                },
+                OldAnswer {
+                    scope: "new".to_owned(),
+                    at: at(0).plus_millis(1),
+                },
+            ],
+        };
+        assert!(is_given_again(at(0).plus_millis(1), at(1)));
+        let scopes = vec!["old".to_owned()];
+        assert_eq!(
+            decided(&command, 1),
+            [ContainerEvent::AnswersForgotten { scopes }]
+        );
+        assert_eq!(decided(&command, 0), []);
     }
 }

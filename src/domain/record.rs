@@ -1,6 +1,7 @@
 //! One record's life: pending upload, active, doomed; and what may be done to it when.
 
 mod decide;
+mod ended;
 mod evolve;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 use super::{CcCode, ContainerName, Md5, OrgCode, RecordId, Revision, Tag, Timestamp};
 
 pub use decide::RecordDecider;
+pub use ended::{Ended, EndedBy, Patience, Retention};
 pub use evolve::SWEEP;
 pub use view::{ContentKind, RecordView};
 
@@ -118,8 +120,10 @@ pub struct Content {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ContentPlace {
     /// Beside the journal entry at this position (0 while that entry is on its way).
+    #[serde(rename = "position")]
     Inline(u64),
     /// In the content store.
+    #[serde(rename = "object_id")]
     Object(Uuid),
 }
 
@@ -291,6 +295,8 @@ pub enum RecordCommand {
     },
     /// End it if its time has come (the sweep; nothing happens otherwise).
     DoomIfDue,
+    /// End it if the upload of its first content was given up (nothing happens otherwise).
+    DoomIfAbandoned(Patience),
 }
 
 /// A put, with every field checked.

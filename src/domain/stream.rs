@@ -34,7 +34,7 @@ impl StreamId {
         Self(format!("mrs/{}/{}/{}", key.org, key.container, key.record_id).into())
     }
 
-    /// The stream of one container: remembered refusals.
+    /// The stream of one container: remembered refusals and upkeep.
     pub fn container(org: &OrgCode, container: &ContainerName) -> Self {
         Self(format!("mrs/{org}/{container}").into())
     }

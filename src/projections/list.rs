@@ -5,12 +5,14 @@
 
 use std::collections::BTreeSet;
 
+use super::contents::container_of;
 use super::{Change, Projection, RecordChange, RecordName, Store, StoreError, Write, due, records};
+use crate::domain::container::ContainerEvent;
 use crate::domain::record::{Record, RecordKey, Status};
-use crate::domain::{CcCode, ContainerName, OrgCode, RecordId, Tag, Timestamp};
+use crate::domain::{CcCode, ContainerName, Event, OrgCode, RecordId, Tag, Timestamp};
 
 const LIST: u8 = b'l';
-const TAGS: u8 = b't';
+pub(super) const TAGS: u8 = b't';
 /// Rows a page may look at without showing them, before it ends early with a token to go on.
 const SKIPPED_ROWS_MAX: usize = 1_024;
 /// Records past their due time and not yet swept that a page of doomed records takes into account.
@@ -68,6 +70,7 @@ impl Projection for Tags {
                 facets.insert((TAGS, tag.as_str().to_owned()));
             }
         });
+        apply_scrub(change, writes);
     }
 
     fn stream_of(&self, key: &[u8], value: &[u8]) -> Option<String> {
@@ -82,6 +85,27 @@ fn stream_of_row(key: &[u8]) -> Option<String> {
     let (org, _facet, place) = (parts.next()?, parts.next()?, parts.next()?);
     let (container, record_id) = place.get(1..)?.split_once('\0')?;
     Some(format!("mrs/{org}/{container}/{record_id}"))
+}
+
+/// Entries that were scrubbed go.
+fn apply_scrub(change: &Change<'_>, writes: &mut Vec<Write>) {
+    let Some((org, container)) = container_of(&change.body.stream) else {
+        return;
+    };
+    for event in &change.body.events {
+        let Event::Container(ContainerEvent::TagsScrubbed { entries }) = event else {
+            continue;
+        };
+        for entry in entries {
+            let name = RecordName {
+                org,
+                container,
+                record_id: entry.record_id.as_str(),
+            };
+            let facet = facet(Some(&entry.tag), entry.cccode.as_ref());
+            writes.push((row_key(TAGS, &facet, entry.status, name), None));
+        }
+    }
 }
 
 type Facets = BTreeSet<(u8, String)>;
@@ -122,7 +146,7 @@ fn apply_facets(
     }
 }
 
-fn facet(tag: Option<&Tag>, cccode: Option<&CcCode>) -> String {
+pub(super) fn facet(tag: Option<&Tag>, cccode: Option<&CcCode>) -> String {
     let tag = tag.map_or("", Tag::as_str);
     match cccode {
         Some(cccode) => format!("{tag}\u{1}{cccode}"),
@@ -138,7 +162,13 @@ fn status_byte(status: Status) -> u8 {
     }
 }
 
-fn range_base(prefix: u8, org: &str, facet: &str, status: Status) -> Vec<u8> {
+/// The status of a row, by the byte that stands for it.
+pub(super) fn status_of(byte: u8) -> Option<Status> {
+    let all = [Status::Active, Status::PendingUpload, Status::Doomed];
+    all.into_iter().find(|status| status_byte(*status) == byte)
+}
+
+pub(super) fn range_base(prefix: u8, org: &str, facet: &str, status: Status) -> Vec<u8> {
     let mut base = Vec::with_capacity(96);
     base.push(prefix);
     base.extend_from_slice(org.as_bytes());

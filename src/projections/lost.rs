@@ -1,5 +1,6 @@
 //! Content that is known to be lost: its record says so instead of giving out what is not there.
 
+use super::contents::container_of;
 use super::{Change, Projection, RecordName, Store, StoreError, Write};
 use crate::domain::Event;
 use crate::domain::container::ContainerEvent;
@@ -24,7 +25,7 @@ impl Projection for LostContents {
     }
 
     fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>) {
-        let Some((org, container)) = container_of(change.body.stream.as_str()) else {
+        let Some((org, container)) = container_of(&change.body.stream) else {
             return;
         };
         for event in &change.body.events {
@@ -57,12 +58,6 @@ impl Projection for LostContents {
         let name = std::str::from_utf8(key.get(1..key.len().checked_sub(9)?)?).ok()?;
         Some(format!("mrs/{}", name.replace('\0', "/")))
     }
-}
-
-/// The org and the container of a container's own stream.
-pub(crate) fn container_of(stream: &str) -> Option<(&str, &str)> {
-    let (org, container) = stream.strip_prefix("mrs/")?.split_once('/')?;
-    (!container.contains('/')).then_some((org, container))
 }
 
 fn key(name: RecordName<'_>, version: u64) -> Vec<u8> {

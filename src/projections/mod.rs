@@ -3,6 +3,7 @@
 //! A projection maps an event, with the record before and after it, to puts and deletes, and can read nothing else.
 //! Everything lives in one ordered key space; the first byte of a key names its projection.
 
+pub mod contents;
 pub mod due;
 pub mod forget;
 pub mod idempotency;
@@ -15,6 +16,7 @@ pub mod records;
 pub mod restore;
 pub mod runner;
 pub mod store;
+pub mod tag_entries;
 
 use crate::domain::Event;
 use crate::domain::record::Record;
@@ -103,6 +105,7 @@ pub fn all() -> Vec<Box<dyn Projection>> {
         Box::new(list::Lists),
         Box::new(list::Tags),
         Box::new(due::DueTimes),
+        Box::new(contents::Contents),
         Box::new(idempotency::Answers),
         Box::new(lost::LostContents),
         Box::new(identity::Identities),

@@ -6,7 +6,7 @@ use std::sync::Weak;
 
 use super::store::{Directories, Row};
 use super::{
-    Change, Projection, RecordChange, RecordName, Store, StoreError, Write, all, identity, lost, ops,
+    Change, Projection, RecordChange, RecordName, Store, StoreError, Write, all, contents, identity, ops,
     record_events, records, restore,
 };
 use crate::domain::container::ContainerEvent;
@@ -160,7 +160,7 @@ impl Runner {
         if after.is_some() {
             touched.insert(stream, after);
         }
-        if let Some((org, container)) = lost::container_of(stream)
+        if let Some((org, container)) = contents::container_of(&body.stream)
             && mends_rows(body)
         {
             // Their rows may be others now.

@@ -5,14 +5,20 @@ use std::fs;
 use std::path::PathBuf;
 
 use metarecord::domain::account::{AccountEvent, KeyRole};
-use metarecord::domain::container::ContainerEvent;
+use metarecord::domain::container::{
+    ContainerEvent, GivenUpUpload, RemovalCause, RemovedContent, TagEntry,
+};
 use metarecord::domain::maintenance::{MaintenanceEvent, StartSource};
 use metarecord::domain::org::{MemberRole, OrgEvent, OrgStatus};
-use metarecord::domain::record::{DoomCause, NewContent, RecordEvent};
+use metarecord::domain::record::{
+    ContentPlace, DoomCause, EndedBy, NewContent, RecordEvent, Status,
+};
 use metarecord::domain::secret::SecretEvent;
 use metarecord::domain::user::UserEvent;
 use metarecord::domain::vacuum::{Amount, Erased, Scope, ServiceAmount, Step, VacuumEvent};
-use metarecord::domain::{CcCode, ErrorTag, Event, Md5, OrgCode, Rejection, Tag, Timestamp};
+use metarecord::domain::{
+    CcCode, ErrorTag, Event, Md5, OrgCode, RecordId, Rejection, Tag, Timestamp,
+};
 use metarecord::journal::entry::{SCHEMAS, decode_event};
 use uuid::Uuid;
 
@@ -130,6 +136,56 @@ fn other_events() -> Vec<Event> {
     ]
 }
 
+fn upkeep_events() -> Vec<ContainerEvent> {
+    let record_id = || RecordId::parse("note-1").unwrap();
+    let removed = |ended, place| RemovedContent {
+        record_id: record_id(),
+        version: 2,
+        until: time(),
+        ended,
+        size: 5120,
+        place,
+    };
+    let entry = |cccode, status| TagEntry {
+        record_id: record_id(),
+        tag: Tag::parse("RED").unwrap(),
+        cccode,
+        status,
+    };
+    vec![
+        ContainerEvent::ContentRemoved {
+            contents: vec![
+                removed(EndedBy::Replaced, ContentPlace::Inline(17)),
+                removed(EndedBy::Doomed, ContentPlace::Object(Uuid::from_u128(7))),
+            ],
+            why: RemovalCause::Retention,
+        },
+        ContainerEvent::AnswersForgotten {
+            scopes: vec!["ab".repeat(32)],
+        },
+        ContainerEvent::TagsScrubbed {
+            entries: vec![
+                entry(None, Status::Doomed),
+                entry(
+                    Some(CcCode::parse("AB12-CD34-EF56").unwrap()),
+                    Status::PendingUpload,
+                ),
+            ],
+        },
+        ContainerEvent::UploadsGivenUp {
+            uploads: vec![GivenUpUpload {
+                record_id: record_id(),
+                version: 2,
+                object_id: Uuid::from_u128(7),
+                since: time(),
+                content_type: "text/csv".to_owned(),
+                size: 5120,
+                md5: Md5::of(b"gzip"),
+            }],
+        },
+    ]
+}
+
 fn maintenance_events() -> Vec<MaintenanceEvent> {
     let maintenance_id = "m-1".to_owned();
     vec![
@@ -204,7 +260,8 @@ fn expected() -> Vec<Event> {
     let records = record_events().into_iter().map(Event::Record);
     let windows = maintenance_events().into_iter().map(Event::Maintenance);
     let vacuums = vacuum_events().into_iter().map(Event::Vacuum);
-    let others = records.chain(other_events());
+    let upkeep = upkeep_events().into_iter().map(Event::Container);
+    let others = records.chain(other_events()).chain(upkeep);
     others.chain(windows).chain(vacuums).collect()
 }
 

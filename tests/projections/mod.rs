@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use metarecord::clock::Clock;
-use metarecord::domain::container::{ContainerEvent, Idempotency};
+use metarecord::domain::container::{
+    ContainerCommand, ContainerDecider, ContainerEvent, GivenUpUpload, Idempotency, RemovedContent,
+};
 use metarecord::domain::org::{MemberRole, OrgEvent, OrgStatus};
 use metarecord::domain::record::{
-    Complete, ContentPlace, NewContent, Put, RecordCommand, RecordDecider, RecordKey, Slot, Status,
+    Complete, ContentPlace, Ended, EndedBy, NewContent, Patience, Put, RecordCommand,
+    RecordDecider, RecordKey, Retention, Slot, Status,
 };
 use metarecord::domain::{
     CcCode, ContainerName, Context, Decider, ErrorTag, Event, Md5, Occurrence, OrgCode, RecordId,
@@ -15,7 +18,9 @@ use metarecord::domain::{
 use metarecord::journal::memory::MemoryJournal;
 use metarecord::journal::{Append, Journal, Origin, Outcome, Remarks, Source};
 use metarecord::projections::list::Filter;
-use metarecord::projections::{RecordName, Runner, Store, records, runner};
+use metarecord::projections::{
+    RecordName, Runner, Store, contents, idempotency, records, runner, tag_entries,
+};
 use proptest::prelude::{ProptestConfig, Strategy, prop, prop_oneof, proptest};
 use proptest::strategy::Just;
 use uuid::Uuid;
@@ -48,6 +53,11 @@ enum What {
     Ttl(Option<i64>),
     Doom,
     Sweep,
+    Abandon,
+    GiveUp,
+    Remove,
+    Forget,
+    Scrub,
     Refusal,
     Identity,
 }
@@ -63,6 +73,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => ttl().prop_map(What::Ttl),
         1 => Just(What::Doom),
         2 => Just(What::Sweep),
+        1 => Just(What::Abandon),
+        1 => Just(What::GiveUp),
+        2 => Just(What::Remove),
+        1 => Just(What::Forget),
+        1 => Just(What::Scrub),
         1 => Just(What::Refusal),
         1 => Just(What::Identity),
     ];
@@ -99,6 +114,10 @@ struct World {
     clock: Clock,
     slots: Vec<Slot>,
     identities: u64,
+    /// What has ended and was not let go.
+    kept: Vec<(RecordKey, Ended)>,
+    /// Doomed records whose tag entries are gone.
+    scrubbed: Vec<RecordKey>,
     scratch: tempfile::TempDir,
 }
 
@@ -121,6 +140,8 @@ impl World {
             clock,
             slots,
             identities: 0,
+            kept: Vec::new(),
+            scrubbed: Vec::new(),
             scratch,
         }
     }
@@ -157,7 +178,11 @@ impl World {
             fingerprint: "f".to_owned(),
         });
         let Some(command) = command(slot, &step.what, now, number) else {
+            let key = slot.key.clone();
             match step.what {
+                What::GiveUp | What::Remove | What::Forget | What::Scrub => {
+                    self.tidy(&key, &step.what)
+                }
                 What::Refusal => {
                     let rejection = Rejection::new(ErrorTag::InvalidTag, "no");
                     let event = Event::Container(ContainerEvent::RefusalRemembered { rejection });
@@ -207,8 +232,113 @@ impl World {
                 Event::Record(event.clone()),
                 idempotency.clone(),
             );
-            self.slots[step.record] = RecordDecider::evolve(slot, &event, occurrence);
+            let before = slot.record.clone();
+            let slot = RecordDecider::evolve(slot, &event, occurrence);
+            if let (Some(before), Some(after)) = (before, &slot.record) {
+                let ended = after.ended_since(&before);
+                self.kept
+                    .extend(ended.map(|ended| (slot.key.clone(), ended)));
+            }
+            self.slots[step.record] = slot;
         }
+    }
+
+    /// Upkeep of a container, as far as the rules let it go.
+    fn tidy(&mut self, key: &RecordKey, what: &What) {
+        let place = (key.org.as_str(), key.container.as_str());
+        let now = self.clock.now();
+        let command = match what {
+            What::Remove => ContainerCommand::RemoveContent {
+                contents: removed(&self.live, place, now),
+                retention: Retention {
+                    versions_ms: 200,
+                    leftovers_ms: 100,
+                },
+            },
+            What::Forget => ContainerCommand::ForgetAnswers {
+                answers: idempotency::behind(&self.live, place, None)
+                    .map(|answer| answer.expect("a row"))
+                    .map(|mut answer| {
+                        // As if a minute were a day.
+                        answer.at = answer.at.plus_millis(60 - 86_400_000);
+                        answer
+                    })
+                    .collect(),
+            },
+            What::Scrub => {
+                let found = tag_entries::entries(&self.live, place, None, usize::MAX);
+                let mut entries = found.expect("entries").items;
+                entries.retain(|entry| entry.status == Status::Doomed);
+                self.scrubbed.extend(entries.iter().map(|entry| RecordKey {
+                    record_id: entry.record_id.clone(),
+                    ..key.clone()
+                }));
+                ContainerCommand::ScrubTags { entries }
+            }
+            _ => ContainerCommand::GiveUpUploads {
+                uploads: self.given_up(key, now),
+            },
+        };
+        let context = Context {
+            now,
+            by: "tester".to_owned(),
+        };
+        let events = ContainerDecider::decide(&Default::default(), &command, &context);
+        for event in events.expect("no rule says no") {
+            if let ContainerEvent::ContentRemoved { contents, .. } = &event {
+                self.kept.retain(|(of, ended)| {
+                    let same = |content: &RemovedContent| {
+                        content.record_id == of.record_id
+                            && content.place == ended.content.place
+                            && content.until == ended.until
+                    };
+                    of.container != key.container || of.org != key.org || !contents.iter().any(same)
+                });
+            }
+            let stream = StreamId::container(&key.org, &key.container);
+            self.append(stream, Event::Container(event), None);
+        }
+    }
+
+    /// Uploads over active records of a container, which upkeep gives up without changing the record.
+    fn given_up(&mut self, key: &RecordKey, now: Timestamp) -> Vec<GivenUpUpload> {
+        let mut given_up = Vec::new();
+        for slot in &self.slots {
+            let Some(record) = slot
+                .record
+                .as_ref()
+                .filter(|it| it.status == Status::Active)
+            else {
+                continue;
+            };
+            let there = (&slot.key.org, &slot.key.container) == (&key.org, &key.container);
+            let Some(upload) = record.upload.as_ref().filter(|_| there) else {
+                continue;
+            };
+            let ContentPlace::Object(object_id) = upload.content.place else {
+                continue;
+            };
+            if !waiting(&self.live).contains(&object_id) {
+                continue;
+            }
+            let content = upload.content.clone();
+            given_up.push(GivenUpUpload {
+                record_id: slot.key.record_id.clone(),
+                version: content.version,
+                object_id,
+                since: upload.since,
+                content_type: content.content_type.clone(),
+                size: content.size,
+                md5: content.md5,
+            });
+            let ended = Ended {
+                content,
+                until: now,
+                by: EndedBy::Abandoned,
+            };
+            self.kept.push((slot.key.clone(), ended));
+        }
+        given_up
     }
 
     /// A store with what a replay makes of the journal.
@@ -291,8 +421,37 @@ fn command(slot: &Slot, what: &What, now: Timestamp, number: usize) -> Option<Re
             expected,
         },
         What::Sweep => RecordCommand::DoomIfDue,
-        What::Refusal | What::Identity => return None,
+        What::Abandon => RecordCommand::DoomIfAbandoned(Patience {
+            upload_ms: 100,
+            complete_ms: -900_000,
+        }),
+        What::GiveUp
+        | What::Remove
+        | What::Forget
+        | What::Scrub
+        | What::Refusal
+        | What::Identity => return None,
     })
+}
+
+fn removed(store: &Store, place: (&str, &str), now: Timestamp) -> Vec<RemovedContent> {
+    contents::ended_by(store, place, None, now)
+        .map(|row| row.expect("a row").1)
+        .map(|kept| RemovedContent {
+            record_id: kept.record_id,
+            version: kept.ended.content.version,
+            until: kept.ended.until,
+            ended: kept.ended.by,
+            size: kept.ended.content.size,
+            place: kept.ended.content.place,
+        })
+        .collect()
+}
+
+fn waiting(store: &Store) -> Vec<Uuid> {
+    contents::promised_by(store, None, Timestamp::from_millis(i64::MAX))
+        .map(|row| row.expect("a row").1.object_id)
+        .collect()
 }
 
 fn differing(world: &World, other: &Store) -> u64 {
@@ -317,6 +476,53 @@ proptest! {
     }
 
     #[test]
+    fn content_that_ended_is_kept_until_it_is_let_go_and_uploads_until_they_end(steps in steps()) {
+        let mut world = World::new();
+        for (number, step) in steps.iter().enumerate() {
+            world.carry_out(number, step);
+        }
+        let now = world.clock.now();
+        let mut found = Vec::new();
+        for org in ["ONE", "TWO"] {
+            for container in ["aa", "ab", "b-"] {
+                for row in contents::ended_by(&world.live, (org, container), None, now) {
+                    let (_, kept) = row.expect("a row");
+                    found.push((format!("{org}/{container}/{}", kept.record_id), kept.ended));
+                }
+            }
+        }
+        let order = |(name, ended): &(String, Ended)| (name.clone(), ended.until, format!("{ended:?}"));
+        let mut wanted: Vec<_> = world.kept.iter().map(|(key, ended)| {
+            (format!("{}/{}/{}", key.org, key.container, key.record_id), ended.clone())
+        }).collect();
+        wanted.sort_by_key(order);
+        found.sort_by_key(order);
+        assert_eq!(found, wanted);
+        for (key, ended) in &world.kept {
+            assert!(contents::is_kept(&world.live, RecordName::from(key), ended).expect("a row"));
+        }
+        let given_up: Vec<_> = world.kept.iter().map(|(_, ended)| ended.content.place).collect();
+        let mut promised: Vec<_> = world.slots.iter().filter_map(|slot| {
+            let upload = slot.record.as_ref()?.upload.as_ref()?;
+            match upload.content.place {
+                ContentPlace::Object(object_id) => Some(object_id),
+                ContentPlace::Inline(_) => None,
+            }
+        }).collect();
+        for object_id in &promised {
+            let is_given_up = given_up.contains(&ContentPlace::Object(*object_id));
+            let is_let_go = contents::owner(&world.live, "ONE", *object_id).expect("a row").is_none()
+                && contents::owner(&world.live, "TWO", *object_id).expect("a row").is_none();
+            assert_eq!(!waiting(&world.live).contains(object_id), is_given_up || is_let_go);
+        }
+        promised.retain(|object_id| waiting(&world.live).contains(object_id));
+        let mut waiting = waiting(&world.live);
+        promised.sort();
+        waiting.sort();
+        assert_eq!(waiting, promised);
+    }
+
+    #[test]
     fn records_and_lists_say_what_the_rules_made_at_any_time(steps in steps(), later_ms in 0..300_i64, limit in 1..9_usize) {
         let mut world = World::new();
         for (number, step) in steps.iter().enumerate() {
@@ -332,7 +538,7 @@ proptest! {
                 for status in [Status::Active, Status::PendingUpload, Status::Doomed] {
                     let tag = tag.map(|tag| Tag::parse(tag).expect("a tag"));
                     let shown = pages(&world.live, org, tag.as_ref(), status, limit, now);
-                    assert_eq!(shown, wanted(&world.slots, org, tag.as_ref(), status, now));
+                    assert_eq!(shown, wanted(&world, org, tag.as_ref(), status, now));
                 }
             }
         }
@@ -378,7 +584,7 @@ fn pages(
 }
 
 fn wanted(
-    slots: &[Slot],
+    world: &World,
     org: &str,
     tag: Option<&Tag>,
     status: Status,
@@ -386,12 +592,15 @@ fn wanted(
 ) -> Vec<RecordKey> {
     let shows = |slot: &&Slot| {
         let record = slot.record.clone().map(|record| record.as_of(now));
-        slot.key.org.as_str() == org
+        let scrubbed = tag.is_some() && world.scrubbed.contains(&slot.key);
+        !scrubbed
+            && slot.key.org.as_str() == org
             && record.is_some_and(|record| {
                 record.status == status && tag.is_none_or(|tag| record.tags.contains(tag))
             })
     };
-    let mut keys: Vec<_> = slots
+    let mut keys: Vec<_> = world
+        .slots
         .iter()
         .filter(shows)
         .map(|slot| slot.key.clone())

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::ended::abandoned_event;
 use super::evolve::{due_event, evolve, sorted};
 use super::{
     Complete, ContentPlace, DoomCause, Put, Record, RecordCommand, RecordEvent, RecordKey, Slot,
@@ -25,7 +26,7 @@ impl Decider for RecordDecider {
         let Some(record) = &slot.record else {
             return match command {
                 RecordCommand::Put(put) => create(put, context),
-                RecordCommand::DoomIfDue => Ok(Vec::new()),
+                RecordCommand::DoomIfDue | RecordCommand::DoomIfAbandoned(_) => Ok(Vec::new()),
                 RecordCommand::Complete(_)
                 | RecordCommand::AddTags { .. }
                 | RecordCommand::RemoveTags { .. }
@@ -35,6 +36,11 @@ impl Decider for RecordDecider {
         };
         if let RecordCommand::DoomIfDue = command {
             return Ok(due_event(record, context.now).into_iter().collect());
+        }
+        if let RecordCommand::DoomIfAbandoned(patience) = command {
+            return Ok(abandoned_event(record, *patience, context.now)
+                .into_iter()
+                .collect());
         }
         if record.doomed_by(context.now) {
             return Err(Rejection::new(
@@ -64,7 +70,7 @@ impl Decider for RecordDecider {
                     reason: reason.clone(),
                 }])
             }
-            RecordCommand::DoomIfDue => Ok(Vec::new()),
+            RecordCommand::DoomIfDue | RecordCommand::DoomIfAbandoned(_) => Ok(Vec::new()),
         }
     }
 

@@ -14,7 +14,7 @@ impl Look {
         page: &mut Page,
     ) -> Result<Option<Cursor>, LookError> {
         let after = Some(after).filter(|after| !after.is_empty());
-        let mut files = self.content.files(&self.org, after, room)?;
+        let mut files = self.content.files(&self.place.org, after, room)?;
         let more = files.len() >= room;
         files.truncate(room);
         page.scanned += files.len();
@@ -37,12 +37,12 @@ impl Look {
         let Some(object_id) = file.object_id else {
             return Ok(true);
         };
-        if contents::owner(&self.store, self.org.as_str(), object_id)?.is_some() {
+        if contents::owner(&self.desk.store, self.place.org.as_str(), object_id)?.is_some() {
             return Ok(false);
         }
         // What was just let go of is being removed.
         let object = ObjectName {
-            org: self.org.clone(),
+            org: self.place.org.clone(),
             object_id,
         };
         Ok(self.content.size(&object)?.is_some())

@@ -7,11 +7,11 @@ use md5::{Digest, Md5 as Hasher};
 use super::{Cursor, Finding, Look, LookError, Page};
 use crate::clock::{Pace, pause};
 use crate::content::ObjectName;
-use crate::domain::record::{Content, ContentPlace, PendingUpload, Record, RecordKey, Status};
+use crate::domain::record::{Content, ContentPlace, EndedBy, PendingUpload, Record, RecordKey, Status};
 use crate::domain::repair::{DriftKind, Repair, RepairAction};
 use crate::domain::{Md5, StreamId};
 use crate::journal::Position;
-use crate::projections::contents::{self, EndedBy};
+use crate::projections::contents;
 use crate::projections::{RecordName, Write, lost, restore, runner};
 
 /// How often a record is looked at again because it was changed meanwhile, before it is left to the next reconcile.
@@ -30,9 +30,9 @@ impl Look {
         room: usize,
         page: &mut Page,
     ) -> Result<Option<Cursor>, LookError> {
-        let prefix = format!("mrs/{}/{}/", self.org, self.container);
+        let prefix = format!("mrs/{}/{}/", self.place.org, self.place.container);
         let after = Some(after).filter(|after| !after.is_empty());
-        let streams = self.journal.streams(&prefix, after, room)?;
+        let streams = self.desk.journal.streams(&prefix, after, room)?;
         let next = match streams.last() {
             Some(last) if streams.len() == room => Cursor::Records(last.as_str().to_owned()),
             Some(_) | None => Cursor::Contents(Vec::new()),
@@ -57,7 +57,7 @@ impl Look {
         };
         let (others, absent): (Vec<_>, Vec<_>) = missing
             .iter()
-            .map(|(row, _)| Ok((row, self.store.get(row)?.is_some())))
+            .map(|(row, _)| Ok((row, self.desk.store.get(row)?.is_some())))
             .collect::<Result<Vec<_>, LookError>>()?
             .into_iter()
             .partition(|(_, is_there)| *is_there);
@@ -93,16 +93,16 @@ impl Look {
         key: &RecordKey,
     ) -> Result<Option<(Record, Vec<Write>)>, LookError> {
         for _ in 0..LOOKS_MAX {
-            let Some(record) = runner::record_when(&*self.journal, key, |_| true)? else {
+            let Some(record) = runner::record_when(&*self.desk.journal, key, |_| true)? else {
                 return Ok(None);
             };
             // Before its rows are read: what is shown by now is in them.
-            let head = self.journal.head().position;
-            let mut missing = restore::missing(&self.store, &restore::rows_of(key, &record))?;
+            let head = self.desk.journal.head().position;
+            let mut missing = restore::missing(&self.desk.store, &restore::rows_of(key, &record))?;
             if record.status == Status::Doomed {
                 missing.retain(|(row, _)| row.first() != Some(&TAGS));
             }
-            let same = self.journal.version(stream)? == record.revision.0;
+            let same = self.desk.journal.version(stream)? == record.revision.0;
             if same
                 && (missing.is_empty() || self.last_entry(stream, record.revision.0)? <= head)
             {
@@ -114,13 +114,13 @@ impl Look {
     }
 
     fn last_entry(&self, stream: &StreamId, version: u64) -> Result<Position, LookError> {
-        let entries = self.journal.stream(stream, version, 1)?;
+        let entries = self.desk.journal.stream(stream, version, 1)?;
         Ok(entries.first().map_or(0, |entry| entry.header.position))
     }
 
     fn is_stale(&self, key: &RecordKey, upload: &PendingUpload) -> bool {
-        let waiting = || contents::is_waited_for(&self.store, RecordName::from(key), upload);
-        upload.since <= self.overdue && waiting().unwrap_or(false)
+        let waiting = || contents::is_waited_for(&self.desk.store, RecordName::from(key), upload);
+        upload.given_up_at(self.patience) <= self.now && waiting().unwrap_or(false)
     }
 
     pub(super) fn contents(
@@ -129,15 +129,15 @@ impl Look {
         room: usize,
         page: &mut Page,
     ) -> Result<Option<Cursor>, LookError> {
-        let scope = (self.org.as_str(), self.container.as_str());
+        let scope = (self.place.org.as_str(), self.place.container.as_str());
         let after = Some(after).filter(|after| !after.is_empty());
-        let rows = contents::ended_by(&self.store, scope, after, self.now);
+        let rows = contents::ended_by(&self.desk.store, scope, after, self.now);
         let rows: Vec<_> = rows.take(room).collect::<Result<_, _>>()?;
         page.scanned += rows.len();
         for (_, kept) in &rows {
             let key = RecordKey {
-                org: self.org.clone(),
-                container: self.container.clone(),
+                org: self.place.org.clone(),
+                container: self.place.container.clone(),
                 record_id: kept.record_id.clone(),
             };
             // What was only promised need not be there.
@@ -147,7 +147,7 @@ impl Look {
             let found = page.found.len();
             self.content(&key, &kept.ended.content, page)?;
             let name = RecordName::from(&key);
-            if page.found.len() > found && !contents::is_kept(&self.store, name, &kept.ended)? {
+            if page.found.len() > found && !contents::is_kept(&self.desk.store, name, &kept.ended)? {
                 // It was let go of meanwhile.
                 page.found.truncate(found);
             }
@@ -173,7 +173,7 @@ impl Look {
             object_id,
         };
         let fault = self.fault(&object, content)?;
-        let known = lost::is_lost(&self.store, RecordName::from(key), content.version)?;
+        let known = lost::is_lost(&self.desk.store, RecordName::from(key), content.version)?;
         let (kind, action) = match (fault, known) {
             (None, false) | (Some(DriftKind::MissingObject), true) => return Ok(()),
             (None, true) => (DriftKind::StaleIndex, RepairAction::FoundAgain),

@@ -14,8 +14,8 @@ impl Look {
         room: usize,
         page: &mut Page,
     ) -> Result<(Option<Cursor>, usize), LookError> {
-        let scope = (self.org.as_str(), self.container.as_str());
-        let walked = restore::rows_in(&self.store, scope, after, (room, PASSED_MAX))?;
+        let scope = (self.place.org.as_str(), self.place.container.as_str());
+        let walked = restore::rows_in(&self.desk.store, scope, after, (room, PASSED_MAX))?;
         page.scanned += walked.rows.len();
         let mut last: Option<(RecordKey, Vec<Vec<u8>>)> = None;
         for (row, stream) in &walked.rows {
@@ -27,7 +27,7 @@ impl Look {
             };
             let known = last.as_ref().is_some_and(|(last, _)| *last == key);
             if !known {
-                let record = restore::row_record(&self.store, &key)?;
+                let record = restore::row_record(&self.desk.store, &key)?;
                 let rows = record.map(|record| restore::rows_of(&key, &record));
                 let rows = rows.into_iter().flatten().map(|(row, _)| row).collect();
                 last = Some((key.clone(), rows));
@@ -59,9 +59,9 @@ impl Look {
                 rows.any(|(wanted, _)| wanted == row)
             }
             // A record that changes all the time is not judged; one that never was has no rows.
-            None => self.journal.version(stream)? != 0,
+            None => self.desk.journal.version(stream)? != 0,
         };
-        Ok(!wanted && self.store.get(row)?.is_some())
+        Ok(!wanted && self.desk.store.get(row)?.is_some())
     }
 }
 

@@ -10,20 +10,21 @@ mod rows;
 
 use std::sync::Arc;
 
-use super::ops::Caller;
-use super::{AddressBook, Desk, Refused};
+use super::{Place, Upkeep};
+use crate::actors::container::{Tend, Tended};
+use crate::actors::ops::Caller;
+use crate::actors::vacuum::blocking;
+use crate::actors::{Desk, Refused};
 use crate::clock::Pace;
 use crate::content::{ContentError, ContentStore, ObjectName};
 use crate::domain::container::ContainerCommand;
+use crate::domain::record::{Patience, RecordKey};
 use crate::domain::repair::{Repair, RepairAction};
-use crate::domain::{ContainerName, OrgCode, Timestamp};
-use crate::journal::{Journal, JournalError};
-use crate::projections::{Store, StoreError};
+use crate::domain::{RecordId, Timestamp};
+use crate::journal::JournalError;
+use crate::projections::StoreError;
+use crate::report;
 
-/// Things looked at in one page when nothing is said (contract, section 10).
-pub const PAGE_DEFAULT: usize = 100;
-/// Most things looked at in one page.
-pub const PAGE_MAX: usize = 1_000;
 /// Rows that a page may pass by without looking at them, before it ends early.
 const PASSED_MAX: usize = 4_096;
 
@@ -111,22 +112,120 @@ pub enum LookError {
     File(ObjectName, std::io::Error),
 }
 
+/// What one step found and did.
+#[derive(Debug)]
+pub struct Reconciled {
+    /// What was found.
+    pub page: Page,
+    /// Whether each finding was mended, in their order.
+    pub mended: Vec<bool>,
+}
+
+impl Upkeep {
+    /// One step through a container; with `repair` what it finds is mended, by events.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn reconcile(
+        &self,
+        place: &Place,
+        (from, items_max): (Cursor, usize),
+        repair: bool,
+        caller: &Caller,
+    ) -> Result<Reconciled, Refused> {
+        let desk = self.book.desk().clone();
+        let look = Look {
+            now: desk.clock.now(),
+            desk,
+            content: self.content.clone(),
+            place: place.clone(),
+            patience: self.settings.patience,
+        };
+        let page = blocking(move || {
+            let page = look.page(from, items_max);
+            page.map_err(|error| error.to_string())
+        });
+        let page = page.await.map_err(Refused::Failed)?;
+        let mended = match repair && !page.found.is_empty() {
+            true => self.mend(place, &page.found, caller).await?,
+            false => vec![false; page.found.len()],
+        };
+        Ok(Reconciled { page, mended })
+    }
+
+    /// Journals what is mended, and then does it: rows are made again where the event is shown, files go here.
+    async fn mend(
+        &self,
+        place: &Place,
+        found: &[Finding],
+        caller: &Caller,
+    ) -> Result<Vec<bool>, Refused> {
+        let of_container = found.iter().map(|finding| finding.repair.clone());
+        let of_container = of_container.filter(|repair| repair.action != RepairAction::GivenUp);
+        let order = Tend {
+            command: ContainerCommand::Repair {
+                repairs: of_container.collect(),
+            },
+            guards: Vec::new(),
+            caller: caller.clone(),
+        };
+        match self.tend(place, order).await? {
+            Tended::Done(_) => {}
+            Tended::Moved => return Err(Refused::Busy),
+        }
+        let mut mended = Vec::with_capacity(found.len());
+        for finding in found {
+            let repair = &finding.repair;
+            mended.push(match repair.action {
+                RepairAction::RowsRestored
+                | RepairAction::RowsRemoved
+                | RepairAction::FoundAgain => true,
+                RepairAction::MarkedLost | RepairAction::FileRemoved => {
+                    self.take_away(place, repair).await?
+                }
+                RepairAction::GivenUp => match repair.record_id.as_deref().map(RecordId::parse) {
+                    Some(Ok(record_id)) => {
+                        let key = RecordKey {
+                            org: place.org.clone(),
+                            container: place.container.clone(),
+                            record_id,
+                        };
+                        self.abandon(key, caller).await?
+                    }
+                    Some(Err(_)) | None => false,
+                },
+            });
+        }
+        Ok(mended)
+    }
+
+    /// A file that stays is found again.
+    async fn take_away(&self, place: &Place, repair: &Repair) -> Result<bool, Refused> {
+        let (content, org, repair) = (self.content.clone(), place.org.clone(), repair.clone());
+        let taken = blocking(move || {
+            let taken = match (repair.action, repair.object_id, &repair.file) {
+                (RepairAction::MarkedLost, Some(object_id), _) => {
+                    content.set_aside(&ObjectName { org, object_id })
+                }
+                (_, _, Some(file)) => content.remove_file(&org, file),
+                (_, _, None) => Ok(()),
+            };
+            if let Err(error) = &taken {
+                report::notice(&format!("a file could not be taken away: {error}"));
+            }
+            Ok(taken.is_ok())
+        });
+        taken.await.map_err(Refused::Failed)
+    }
+}
+
 /// Looks at one container. Blocks.
-pub struct Look {
-    /// What must be.
-    pub journal: Arc<dyn Journal>,
-    /// The rows.
-    pub store: Store,
-    /// The files.
-    pub content: Arc<dyn ContentStore>,
-    /// The org.
-    pub org: OrgCode,
-    /// The container.
-    pub container: ContainerName,
-    /// The time it is judged by.
-    pub now: Timestamp,
-    /// An upload promised before this is overdue.
-    pub overdue: Timestamp,
+pub(super) struct Look {
+    desk: Arc<Desk>,
+    content: Arc<dyn ContentStore>,
+    place: Place,
+    now: Timestamp,
+    patience: Patience,
 }
 
 impl Look {
@@ -134,7 +233,7 @@ impl Look {
     ///
     /// # Errors
     /// See [`LookError`].
-    pub fn page(&self, from: Cursor, max: usize) -> Result<Page, LookError> {
+    fn page(&self, from: Cursor, max: usize) -> Result<Page, LookError> {
         let mut page = Page {
             next: Some(from),
             ..Page::default()

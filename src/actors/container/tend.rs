@@ -1,0 +1,132 @@
+//! Upkeep of a container, through its actor, so that the container's own stream has one writer.
+
+use actix::fut::{ActorFutureExt, ready};
+use actix::{Context, Handler, Message, ResponseActFuture, WrapFuture};
+
+use super::{ATTEMPTS_MAX, ContainerActor};
+use crate::actors::Refused;
+use crate::actors::ops::Caller;
+use crate::clock::Stopwatch;
+use crate::domain::container::{
+    Container, ContainerCommand, ContainerDecider, ContainerEvent, OldAnswer,
+};
+use crate::domain::{Context as Facts, Decider, Event, StreamId};
+use crate::journal::{Append, Origin, Outcome, Version};
+use crate::projections::idempotency;
+
+/// An order of upkeep.
+#[derive(Clone, Message)]
+#[rtype(result = "Result<Tended, Refused>")]
+pub struct Tend {
+    /// What to do.
+    pub command: ContainerCommand,
+    /// The other streams that were looked at, with the versions seen.
+    pub guards: Vec<(StreamId, Version)>,
+    /// Who asks.
+    pub caller: Caller,
+}
+
+/// What became of an order.
+#[derive(Debug)]
+pub enum Tended {
+    /// This happened, which may be nothing.
+    Done(Vec<ContainerEvent>),
+    /// Something that was looked at has changed meanwhile; nothing was done.
+    Moved,
+}
+
+type Tending = ResponseActFuture<ContainerActor, Result<Tended, Refused>>;
+
+impl Handler<Tend> for ContainerActor {
+    type Result = Tending;
+
+    fn handle(&mut self, order: Tend, _: &mut Context<Self>) -> Self::Result {
+        self.last_used = Stopwatch::start();
+        self.tend(order, 0)
+    }
+}
+
+impl ContainerActor {
+    /// Decides and hands over in one step: what comes after it is decided, and written, after it.
+    fn tend(&mut self, order: Tend, attempts: u8) -> Tending {
+        let (append, events) = match self.decide_on(&order) {
+            Ok((append, events)) if !events.is_empty() => (append, events),
+            Ok((_, events)) => return Box::pin(ready(Ok(Tended::Done(events)))),
+            Err(refused) => return Box::pin(ready(Err(refused))),
+        };
+        let own = append.stream.clone();
+        self.own_version = Some(append.expected + 1);
+        let pending = self.desk.journal.append(append).into_actor(self);
+        Box::pin(pending.then(move |outcome, actor, _| {
+            let outcome = outcome.unwrap_or(Outcome::Unavailable);
+            if !matches!(outcome, Outcome::Appended { .. }) {
+                actor.own_version = None;
+            }
+            match outcome {
+                Outcome::Appended { .. } => Box::pin(ready(Ok(Tended::Done(events)))) as Tending,
+                Outcome::Moved { stream, .. } if stream != own => {
+                    Box::pin(ready(Ok(Tended::Moved)))
+                }
+                Outcome::Moved { .. } if attempts < ATTEMPTS_MAX => actor.tend(order, attempts + 1),
+                Outcome::Moved { .. } | Outcome::Busy => Box::pin(ready(Err(Refused::Busy))),
+                Outcome::Unavailable | Outcome::Unknown => {
+                    Box::pin(ready(Err(Refused::Unavailable)))
+                }
+            }
+        }))
+    }
+
+    fn decide_on(&self, order: &Tend) -> Result<(Append, Vec<ContainerEvent>), Refused> {
+        let now = self.desk.clock.now();
+        let facts = Facts {
+            now,
+            by: order.caller.by.clone(),
+        };
+        let command = self.as_it_stands(&order.command)?;
+        let events = ContainerDecider::decide(&Container::default(), &command, &facts)?;
+        let (org, container) = &self.container;
+        let stream = StreamId::container(org, container);
+        let failed = |error: crate::journal::JournalError| Refused::Failed(error.to_string());
+        let expected = match self.own_version {
+            Some(version) => version,
+            None => self.desk.journal.version(&stream).map_err(failed)?,
+        };
+        let append = Append {
+            stream,
+            expected,
+            guards: order.guards.clone(),
+            events: events.iter().cloned().map(Event::Container).collect(),
+            payload: None,
+            idempotency: None,
+            origin: Origin {
+                at: now,
+                by: facts.by,
+                request_id: order.caller.request_id.clone(),
+                source: order.caller.source,
+                remarks: order.caller.remarks.clone(),
+            },
+        };
+        Ok((append, events))
+    }
+
+    /// The order without answers that have a successor by now or are about to get one: their scope would be forgotten
+    /// with the new answer in it.
+    fn as_it_stands(&self, command: &ContainerCommand) -> Result<ContainerCommand, Refused> {
+        let ContainerCommand::ForgetAnswers { answers } = command else {
+            return Ok(command.clone());
+        };
+        let place = (self.container.0.as_str(), self.container.1.as_str());
+        let mut old = Vec::new();
+        for OldAnswer { scope, .. } in answers {
+            let found = idempotency::find(&self.desk.store, place, scope);
+            let found = found.map_err(|error| Refused::Failed(error.to_string()))?;
+            if let Some(answer) = found.filter(|_| !self.scopes.contains_key(scope)) {
+                old.push(OldAnswer {
+                    scope: scope.clone(),
+                    at: answer.at,
+                });
+            }
+        }
+        Ok(ContainerCommand::ForgetAnswers { answers: old })
+    }
+}

@@ -1,0 +1,280 @@
+//! Cleanup: lets go of what has been kept as long as it must, and only then removes its bytes.
+
+use std::collections::BTreeMap;
+
+use super::{Look, Page, Place, Upkeep};
+use crate::actors::Refused;
+use crate::actors::ops::Caller;
+use crate::actors::vacuum::blocking;
+use crate::content::ObjectName;
+use crate::domain::container::{ContainerCommand, ContainerEvent, RemovedContent, is_given_again};
+use crate::domain::record::{ContentPlace, EndedBy, RecordKey, Retention, Status};
+use crate::domain::{StreamId, Timestamp};
+use crate::projections::{RecordName, Store, StoreError, contents, idempotency, records};
+use crate::report;
+
+/// First byte of a place among content that ended.
+const CONTENTS: u8 = b'c';
+/// First byte of a place among first answers.
+const ANSWERS: u8 = b'a';
+
+/// What one step of cleanup did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cleaned {
+    /// Contents and first answers looked at.
+    pub scanned: usize,
+    /// What was let go of.
+    pub removed: Removed,
+    /// Bytes of the files that were removed.
+    pub bytes: u64,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Vec<u8>>,
+}
+
+/// What cleanup let go of, by what it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Earlier versions.
+    pub versions: u64,
+    /// Contents of doomed records.
+    pub doomed_content: u64,
+    /// Uploads that were given up.
+    pub uploads: u64,
+    /// First answers that are not given any more.
+    pub idempotency: u64,
+}
+
+impl Upkeep {
+    /// One step through a container: content that ended, oldest first, then first answers. `leftovers_ms` is how long
+    /// uploads that were given up are kept; everything else is a setting.
+    ///
+    /// # Errors
+    /// See [`Refused`]. What was journaled stays let go, and is gone from where the step begins.
+    pub async fn cleanup(
+        &self,
+        place: &Place,
+        page: &Page,
+        leftovers_ms: i64,
+        caller: &Caller,
+    ) -> Result<Cleaned, Refused> {
+        let mut cleaned = Cleaned::default();
+        let (kind, behind) = match page.from.as_deref() {
+            None | Some([]) => (CONTENTS, &[][..]),
+            Some([kind, behind @ ..]) => (*kind, behind),
+        };
+        let mut behind = Some(behind.to_vec()).filter(|behind| !behind.is_empty());
+        if kind == CONTENTS {
+            let retention = Retention {
+                leftovers_ms,
+                ..self.settings.retention
+            };
+            let step = Step {
+                place,
+                behind,
+                items_max: page.items_max,
+                caller,
+            };
+            let next = self.let_go(step, retention, &mut cleaned).await?;
+            if let Some(next) = next {
+                cleaned.next = Some([&[CONTENTS], &next[..]].concat());
+                return Ok(cleaned);
+            }
+            behind = None;
+        }
+        if cleaned.scanned >= page.items_max {
+            cleaned.next = Some(vec![ANSWERS]);
+            return Ok(cleaned);
+        }
+        let step = Step {
+            place,
+            behind,
+            items_max: page.items_max - cleaned.scanned,
+            caller,
+        };
+        let next = self.forget_answers(step, &mut cleaned).await?;
+        cleaned.next = next.map(|next| [&[ANSWERS], &next[..]].concat());
+        Ok(cleaned)
+    }
+
+    async fn let_go(
+        &self,
+        step: Step<'_>,
+        retention: Retention,
+        cleaned: &mut Cleaned,
+    ) -> Result<Option<Vec<u8>>, Refused> {
+        let (store, clock) = (
+            self.book.desk().store.clone(),
+            self.book.desk().clock.clone(),
+        );
+        let (of, behind, items_max) = (step.place.clone(), step.behind, step.items_max);
+        let look = move || {
+            look(
+                &store,
+                &of,
+                behind.as_deref(),
+                items_max,
+                (retention, clock.now()),
+            )
+        };
+        let (seen, events) = self.step(step.place, step.caller, look).await?;
+        cleaned.scanned += seen.scanned;
+        let mut objects = Vec::new();
+        for content in events.into_iter().flat_map(contents_of) {
+            match content.ended {
+                EndedBy::Replaced => cleaned.removed.versions += 1,
+                EndedBy::Doomed => cleaned.removed.doomed_content += 1,
+                EndedBy::Abandoned => cleaned.removed.uploads += 1,
+            }
+            // Inline content lies in the log, which only a vacuum erases.
+            if let ContentPlace::Object(object_id) = content.place {
+                let org = step.place.org.clone();
+                objects.push(ObjectName { org, object_id });
+            }
+        }
+        cleaned.bytes += self.remove(objects).await?;
+        Ok(seen.next)
+    }
+
+    /// Removes the files of what the journal has let go. One that stays is an orphan, which nobody can read.
+    async fn remove(&self, objects: Vec<ObjectName>) -> Result<u64, Refused> {
+        let content = self.content.clone();
+        let removed = blocking(move || {
+            let mut bytes = 0;
+            for object in &objects {
+                let size = content.size(object);
+                match size.and_then(|size| content.remove(object).map(|()| size)) {
+                    Ok(size) => bytes += size.unwrap_or(0),
+                    Err(error) => report::notice(&format!("an object is left over: {error}")),
+                }
+            }
+            Ok(bytes)
+        });
+        removed.await.map_err(Refused::Failed)
+    }
+
+    async fn forget_answers(
+        &self,
+        step: Step<'_>,
+        cleaned: &mut Cleaned,
+    ) -> Result<Option<Vec<u8>>, Refused> {
+        let (store, clock) = (
+            self.book.desk().store.clone(),
+            self.book.desk().clock.clone(),
+        );
+        let (of, items_max) = (step.place.clone(), step.items_max);
+        let behind = step.behind.and_then(|scope| String::from_utf8(scope).ok());
+        let look = move || look_at_answers(&store, &of, behind.as_deref(), items_max, clock.now());
+        let (seen, events) = self.step(step.place, step.caller, look).await?;
+        cleaned.scanned += seen.scanned;
+        for event in events {
+            if let ContainerEvent::AnswersForgotten { scopes } = event {
+                cleaned.removed.idempotency += scopes.len() as u64;
+            }
+        }
+        Ok(seen.next)
+    }
+}
+
+/// One part of a step.
+struct Step<'a> {
+    place: &'a Place,
+    behind: Option<Vec<u8>>,
+    items_max: usize,
+    caller: &'a Caller,
+}
+
+fn contents_of(event: ContainerEvent) -> Vec<RemovedContent> {
+    match event {
+        ContainerEvent::ContentRemoved { contents, .. } => contents,
+        ContainerEvent::RefusalRemembered { .. }
+        | ContainerEvent::AnswersForgotten { .. }
+        | ContainerEvent::TagsScrubbed { .. }
+        | ContainerEvent::UploadsGivenUp { .. }
+        | ContainerEvent::Repaired { .. } => Vec::new(),
+    }
+}
+
+fn look(
+    store: &Store,
+    place: &Place,
+    behind: Option<&[u8]>,
+    items_max: usize,
+    (retention, now): (Retention, Timestamp),
+) -> Result<Look, StoreError> {
+    let (mut contents, mut guards) = (Vec::new(), BTreeMap::new());
+    let (mut scanned, mut last, mut next) = (0, None, None);
+    let until = now.plus_millis(-retention.shortest_ms());
+    let names = (place.org.as_str(), place.container.as_str());
+    for row in contents::ended_by(store, names, behind, until) {
+        let (at, kept) = row?;
+        if scanned == items_max {
+            next = last;
+            break;
+        }
+        scanned += 1;
+        last = Some(at);
+        let ended = &kept.ended;
+        if retention.kept_until(ended.by, ended.until) > now {
+            continue;
+        }
+        let key = RecordKey {
+            org: place.org.clone(),
+            container: place.container.clone(),
+            record_id: kept.record_id,
+        };
+        let Some(record) = records::find(store, RecordName::from(&key))? else {
+            continue;
+        };
+        // An upload that was given up and completed all the same is content, and not to be touched.
+        if record.status == Status::Active && record.content.place == ended.content.place {
+            continue;
+        }
+        guards.insert(StreamId::record(&key), record.revision.0);
+        contents.push(RemovedContent {
+            record_id: key.record_id,
+            version: ended.content.version,
+            until: ended.until,
+            ended: ended.by,
+            size: ended.content.size,
+            place: ended.content.place,
+        });
+    }
+    Ok(Look {
+        command: ContainerCommand::RemoveContent {
+            contents,
+            retention,
+        },
+        guards: guards.into_iter().collect(),
+        scanned,
+        next,
+    })
+}
+
+fn look_at_answers(
+    store: &Store,
+    place: &Place,
+    behind: Option<&str>,
+    items_max: usize,
+    now: Timestamp,
+) -> Result<Look, StoreError> {
+    let (mut answers, mut scanned, mut last, mut next) = (Vec::new(), 0, None, None);
+    let names = (place.org.as_str(), place.container.as_str());
+    for answer in idempotency::behind(store, names, behind) {
+        let answer = answer?;
+        if scanned == items_max {
+            next = last;
+            break;
+        }
+        scanned += 1;
+        last = Some(answer.scope.clone().into_bytes());
+        if !is_given_again(answer.at, now) {
+            answers.push(answer);
+        }
+    }
+    Ok(Look {
+        command: ContainerCommand::ForgetAnswers { answers },
+        guards: Vec::new(),
+        scanned,
+        next,
+    })
+}

@@ -1,0 +1,121 @@
+//! Upkeep in small steps: each looks at one bounded page, journals what it lets go of, and says where to go on.
+//!
+//! A step that broke off is made again from where it began; what it had done already is not there to be done twice.
+
+mod abandoned;
+mod cleanup;
+pub mod reconcile;
+mod scrub;
+
+use std::sync::Arc;
+
+use super::container::{Tend, Tended};
+use super::ops::Caller;
+use super::vacuum::blocking;
+use super::{AddressBook, Refused};
+use crate::content::ContentStore;
+use crate::domain::container::{ContainerCommand, ContainerEvent};
+use crate::domain::record::{Patience, Retention};
+use crate::domain::{ContainerName, OrgCode, StreamId};
+use crate::journal::Version;
+use crate::projections::StoreError;
+
+pub use abandoned::Abandoned;
+pub use cleanup::{Cleaned, Removed};
+pub use scrub::Scrubbed;
+
+/// How often a page is looked at again because something on it had changed, before the caller is told to come back.
+const ATTEMPTS_MAX: u32 = 8;
+
+/// How long what is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct UpkeepSettings {
+    /// Content that has ended.
+    pub retention: Retention,
+    /// Uploads that were promised.
+    pub patience: Patience,
+}
+
+/// A container, by its org.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The tenant.
+    pub org: OrgCode,
+    /// The container.
+    pub container: ContainerName,
+}
+
+/// Where a step begins, and how far it may go.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Where the step before said to go on; `None` for the beginning.
+    pub from: Option<Vec<u8>>,
+    /// Most items to look at.
+    pub items_max: usize,
+}
+
+/// Carries upkeep out. Cheap to share.
+pub struct Upkeep {
+    book: Arc<AddressBook>,
+    content: Arc<dyn ContentStore>,
+    settings: UpkeepSettings,
+}
+
+impl Upkeep {
+    /// Upkeep through an address book, of what lies in a content store.
+    pub fn new(
+        book: Arc<AddressBook>,
+        content: Arc<dyn ContentStore>,
+        settings: UpkeepSettings,
+    ) -> Self {
+        Self {
+            book,
+            content,
+            settings,
+        }
+    }
+
+    /// How long what is kept.
+    pub fn settings(&self) -> &UpkeepSettings {
+        &self.settings
+    }
+
+    async fn tend(&self, place: &Place, order: Tend) -> Result<Tended, Refused> {
+        self.book.tend(&place.org, &place.container, order).await
+    }
+}
+
+/// What a look at a page led to.
+struct Look {
+    command: ContainerCommand,
+    guards: Vec<(StreamId, Version)>,
+    scanned: usize,
+    next: Option<Vec<u8>>,
+}
+
+impl Upkeep {
+    /// Looks at a page on a thread that may block, and carries out what that led to; looks again when something has
+    /// changed meanwhile.
+    async fn step(
+        &self,
+        place: &Place,
+        caller: &Caller,
+        look: impl Fn() -> Result<Look, StoreError> + Clone + Send + 'static,
+    ) -> Result<(Look, Vec<ContainerEvent>), Refused> {
+        for _ in 0..ATTEMPTS_MAX {
+            let look = look.clone();
+            let seen = blocking(move || look().map_err(|error| error.to_string())).await;
+            let seen = seen.map_err(Refused::Failed)?;
+            let order = Tend {
+                command: seen.command.clone(),
+                guards: seen.guards.clone(),
+                caller: caller.clone(),
+            };
+            match self.tend(place, order).await? {
+                Tended::Done(events) => return Ok((seen, events)),
+                Tended::Moved => {}
+            }
+        }
+        Err(Refused::Busy)
+    }
+}

@@ -1,0 +1,103 @@
+//! Tag scrub: removes entries from the tags' lists that show nothing any more.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Look, Page, Place, Upkeep};
+use crate::actors::ops::Caller;
+use crate::actors::{Desk, Refused};
+use crate::domain::container::{ContainerCommand, ContainerEvent, TagEntry};
+use crate::domain::record::{EndedBy, Record, RecordKey, Retention, Status};
+use crate::domain::{StreamId, Timestamp};
+use crate::projections::{RecordName, StoreError, records, tag_entries};
+
+/// What one step of tag scrub did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scrubbed {
+    /// Entries looked at.
+    pub scanned: usize,
+    /// Entries removed.
+    pub removed: usize,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Vec<u8>>,
+}
+
+impl Upkeep {
+    /// One step through the entries of a container in the tags' lists.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn scrub(
+        &self,
+        place: &Place,
+        page: &Page,
+        caller: &Caller,
+    ) -> Result<Scrubbed, Refused> {
+        let desk = self.book.desk().clone();
+        let (of, page, retention) = (place.clone(), page.clone(), self.settings.retention);
+        let look = move || look(&desk, &of, &page, retention);
+        let (seen, events) = self.step(place, caller, look).await?;
+        let removed = events.iter().map(|event| match event {
+            ContainerEvent::TagsScrubbed { entries } => entries.len(),
+            ContainerEvent::RefusalRemembered { .. }
+            | ContainerEvent::ContentRemoved { .. }
+            | ContainerEvent::AnswersForgotten { .. }
+            | ContainerEvent::UploadsGivenUp { .. }
+            | ContainerEvent::Repaired { .. } => 0,
+        });
+        Ok(Scrubbed {
+            scanned: seen.scanned,
+            removed: removed.sum(),
+            next: seen.next,
+        })
+    }
+}
+
+fn look(
+    desk: &Arc<Desk>,
+    place: &Place,
+    page: &Page,
+    retention: Retention,
+) -> Result<Look, StoreError> {
+    let names = (place.org.as_str(), place.container.as_str());
+    let from = page.from.as_deref();
+    let found = tag_entries::entries(&desk.store, names, from, page.items_max)?;
+    let (scanned, now) = (found.items.len(), desk.clock.now());
+    let (mut entries, mut guards) = (Vec::new(), BTreeMap::new());
+    for entry in found.items {
+        let key = RecordKey {
+            org: place.org.clone(),
+            container: place.container.clone(),
+            record_id: entry.record_id.clone(),
+        };
+        let stream = StreamId::record(&key);
+        // Ahead of the record: what changes in between is seen.
+        let version = desk.journal.version(&stream)?;
+        let record = records::find(&desk.store, RecordName::from(&key))?;
+        if shows_nothing(&entry, record.as_ref(), retention, now) {
+            guards.insert(stream, version);
+            entries.push(entry);
+        }
+    }
+    Ok(Look {
+        command: ContainerCommand::ScrubTags { entries },
+        guards: guards.into_iter().collect(),
+        scanned,
+        next: found.next,
+    })
+}
+
+/// Whether an entry is one of a record that is missing, or doomed: among the doomed only once the record's content is
+/// past keeping, because until then lists of doomed records by tag go through it.
+fn shows_nothing(
+    entry: &TagEntry,
+    record: Option<&Record>,
+    retention: Retention,
+    now: Timestamp,
+) -> bool {
+    let Some(record) = record else { return true };
+    let Some(doom) = &record.doom else {
+        return false;
+    };
+    entry.status != Status::Doomed || retention.kept_until(EndedBy::Doomed, doom.at) <= now
+}

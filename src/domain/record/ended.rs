@@ -1,0 +1,119 @@
+//! Content that is a record's content no more: what a change ended, and how long that is kept.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Content, DoomCause, PendingUpload, Record, RecordEvent, Status};
+use crate::domain::Timestamp;
+
+/// Content that ended, or never came to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The content; of an upload that was given up, the promised one.
+    pub content: Content,
+    /// When it ended.
+    pub until: Timestamp,
+    /// By what.
+    pub by: EndedBy,
+}
+
+/// What ends content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EndedBy {
+    /// Other content took its place.
+    Replaced,
+    /// The record was doomed.
+    Doomed,
+    /// It was promised and never completed.
+    Abandoned,
+}
+
+/// How long content is kept after it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Earlier versions and the content of doomed records, in milliseconds (MRS overview: 365 days).
+    pub versions_ms: i64,
+    /// What nobody ever read, such as an upload that was given up, in milliseconds (MRS overview: 90 days).
+    pub leftovers_ms: i64,
+}
+
+impl Retention {
+    /// Until when content that ended at a time is kept at least.
+    pub fn kept_until(&self, by: EndedBy, until: Timestamp) -> Timestamp {
+        until.plus_millis(match by {
+            EndedBy::Replaced | EndedBy::Doomed => self.versions_ms,
+            EndedBy::Abandoned => self.leftovers_ms,
+        })
+    }
+
+    /// The shorter of its times, in milliseconds: nothing that ended later than this ago is let go.
+    pub fn shortest_ms(&self) -> i64 {
+        self.versions_ms.min(self.leftovers_ms)
+    }
+}
+
+/// How long an upload is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// From the promise on, in milliseconds.
+    pub upload_ms: i64,
+    /// How long after its upload url it can still be completed, in milliseconds.
+    pub complete_ms: i64,
+}
+
+impl PendingUpload {
+    /// From when on it is given up: never while it could still be completed.
+    pub fn given_up_at(&self, patience: Patience) -> Timestamp {
+        let waited = self.since.plus_millis(patience.upload_ms);
+        waited.max(self.expires_at.plus_millis(patience.complete_ms))
+    }
+}
+
+impl Record {
+    /// What a change ended that led from `before` to this: its content, an upload, or both.
+    pub fn ended_since(&self, before: &Self) -> impl Iterator<Item = Ended> + use<> {
+        let until = self.updated_at;
+        let moved = self.content.place != before.content.place;
+        let by = match self.status {
+            Status::Doomed => Some(EndedBy::Doomed),
+            Status::Active | Status::PendingUpload => moved.then_some(EndedBy::Replaced),
+        };
+        let content = by.filter(|_| before.status == Status::Active);
+        let content = content.map(|by| Ended {
+            content: before.content.clone(),
+            until,
+            by,
+        });
+        let upload = before.upload.as_ref().filter(|upload| {
+            let place = upload.content.place;
+            let completed = self.status == Status::Active && self.content.place == place;
+            let waits = self.upload.as_ref();
+            !completed && waits.is_none_or(|waits| waits.content.place != place)
+        });
+        let upload = upload.map(|upload| Ended {
+            content: upload.content.clone(),
+            until,
+            by: EndedBy::Abandoned,
+        });
+        content.into_iter().chain(upload)
+    }
+}
+
+/// The end of a record whose first content never came.
+pub(super) fn abandoned_event(
+    record: &Record,
+    patience: Patience,
+    now: Timestamp,
+) -> Option<RecordEvent> {
+    // One whose own time has come is the sweep's.
+    if record.status != Status::PendingUpload || record.doomed_by(now) {
+        return None;
+    }
+    let upload = record.upload.as_ref()?;
+    (upload.given_up_at(patience) <= now).then_some(RecordEvent::Doomed {
+        doomed_at: now,
+        cause: DoomCause::Abandoned,
+        reason: None,
+    })
+}

@@ -1,0 +1,427 @@
+//! Content beside the current: what has ended and is still kept, whose object each is, and uploads on their way.
+//!
+//! Three kinds of rows, by their second byte. `e`: content that ended, in its container by time; gone once the journal
+//! let it go. `o`: the record that an object was promised to, from the promise until the object is let go; whether
+//! something was ever uploaded it cannot tell. `p`: uploads that are waited for, over all orgs, oldest promise first.
+//! Inline content that is current has no row here, so creating it costs none.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Change, Projection, RecordChange, RecordName, Store, StoreError, Write};
+use crate::domain::container::{ContainerEvent, GivenUpUpload, RemovedContent};
+use crate::domain::record::{
+    Content, ContentPlace, Ended, EndedBy, PendingUpload, Record, RecordKey,
+};
+use crate::domain::{Event, Md5, RecordId, StreamId, Timestamp};
+
+const PREFIX: u8 = b'c';
+const ENDED: u8 = b'e';
+const OWNER: u8 = b'o';
+const PENDING: u8 = b'p';
+const UUID_BYTES: usize = 16;
+/// Where the stream's name begins in the key of an upload that is waited for.
+const NAME_AT: usize = 10;
+
+/// Keeps what is to be known of content beside the current.
+pub struct Contents;
+
+/// Content that ended and is still kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The record it belonged to.
+    pub record_id: RecordId,
+    /// What ended.
+    pub ended: Ended,
+}
+
+/// Whose an object is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The container.
+    pub container: String,
+    /// The record it was promised to.
+    pub record_id: String,
+    /// The content version it is, was, or was to become.
+    pub version: u64,
+}
+
+/// An upload that is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// When it was promised.
+    pub since: Timestamp,
+    /// The record.
+    pub key: RecordKey,
+    /// The object.
+    pub object_id: Uuid,
+}
+
+/// What a row of ended content holds beside its key.
+#[derive(Serialize, Deserialize)]
+struct EndedRow {
+    size: u64,
+    md5: Md5,
+    content_type: String,
+    by: EndedBy,
+}
+
+impl Projection for Contents {
+    fn name(&self) -> &'static str {
+        "contents"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn prefix(&self) -> u8 {
+        PREFIX
+    }
+
+    fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>) {
+        if let Some(record) = &change.record {
+            apply_record(record, writes);
+        }
+        let Some((org, container)) = container_of(&change.body.stream) else {
+            return;
+        };
+        for event in &change.body.events {
+            let Event::Container(event) = event else {
+                continue;
+            };
+            match event {
+                ContainerEvent::ContentRemoved { contents, .. } => {
+                    for content in contents {
+                        apply_removed(org, container, content, writes);
+                    }
+                }
+                ContainerEvent::UploadsGivenUp { uploads } => {
+                    for upload in uploads {
+                        apply_given_up(org, container, upload, change.body.origin.at, writes);
+                    }
+                }
+                ContainerEvent::RefusalRemembered { .. }
+                | ContainerEvent::AnswersForgotten { .. }
+                | ContainerEvent::TagsScrubbed { .. }
+                | ContainerEvent::Repaired { .. } => {}
+            }
+        }
+    }
+
+    fn stream_of(&self, key: &[u8], value: &[u8]) -> Option<String> {
+        match *key.get(1)? {
+            ENDED => {
+                let mut parts = key.get(2..)?.splitn(3, |byte| *byte == 0);
+                let org = std::str::from_utf8(parts.next()?).ok()?;
+                let container = std::str::from_utf8(parts.next()?).ok()?;
+                let (record_id, _) = split_ended(parts.next()?)?;
+                Some(format!("mrs/{org}/{container}/{record_id}"))
+            }
+            OWNER => {
+                let org = key.get(2..key.len().checked_sub(UUID_BYTES + 1)?)?;
+                let org = std::str::from_utf8(org).ok()?;
+                let owner: Owner = postcard::from_bytes(value).ok()?;
+                Some(format!("mrs/{org}/{}/{}", owner.container, owner.record_id))
+            }
+            PENDING => {
+                let name = key.get(NAME_AT..key.len().checked_sub(UUID_BYTES)?)?;
+                Some(format!("mrs/{}", std::str::from_utf8(name).ok()?))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The org and the container that a container's own stream is about.
+pub(super) fn container_of(stream: &StreamId) -> Option<(&str, &str)> {
+    let (org, container) = stream.as_str().strip_prefix("mrs/")?.split_once('/')?;
+    (!container.contains('/')).then_some((org, container))
+}
+
+fn apply_record(change: &RecordChange<'_>, writes: &mut Vec<Write>) {
+    let (name, after) = (change.name, change.after);
+    let upload_of = |record: &Record| record.upload.as_ref().and_then(object_of);
+    let (before_upload, after_upload) = (change.before.and_then(upload_of), upload_of(after));
+    if before_upload != after_upload {
+        if let Some((object_id, since)) = before_upload {
+            writes.push((pending_key(since, name, object_id), None));
+        }
+        if let Some((object_id, since)) = after_upload {
+            let owner = Owner {
+                container: name.container.to_owned(),
+                record_id: name.record_id.to_owned(),
+                version: after
+                    .upload
+                    .as_ref()
+                    .map_or(0, |upload| upload.content.version),
+            };
+            writes.push((owner_key(name.org, object_id), Some(encoded(&owner))));
+            writes.push((pending_key(since, name, object_id), Some(Vec::new())));
+        }
+    }
+    for ended in change
+        .before
+        .into_iter()
+        .flat_map(|before| after.ended_since(before))
+    {
+        writes.push(ended_write(name, &ended));
+    }
+}
+
+fn object_of(upload: &PendingUpload) -> Option<(Uuid, Timestamp)> {
+    match upload.content.place {
+        ContentPlace::Object(object_id) => Some((object_id, upload.since)),
+        ContentPlace::Inline(_) => None,
+    }
+}
+
+fn apply_removed(org: &str, container: &str, content: &RemovedContent, writes: &mut Vec<Write>) {
+    let name = RecordName {
+        org,
+        container,
+        record_id: content.record_id.as_str(),
+    };
+    writes.push((
+        ended_key(name, content.until, content.version, content.place),
+        None,
+    ));
+    if let ContentPlace::Object(object_id) = content.place {
+        writes.push((owner_key(org, object_id), None));
+    }
+}
+
+/// What is given up here may be given up once more by a later put over its record, and has then two rows: the record
+/// still names it, because upkeep changes no record.
+fn apply_given_up(
+    org: &str,
+    container: &str,
+    upload: &GivenUpUpload,
+    at: Timestamp,
+    writes: &mut Vec<Write>,
+) {
+    let name = RecordName {
+        org,
+        container,
+        record_id: upload.record_id.as_str(),
+    };
+    writes.push((pending_key(upload.since, name, upload.object_id), None));
+    let ended = Ended {
+        content: Content {
+            content_type: upload.content_type.clone(),
+            size: upload.size,
+            md5: upload.md5,
+            version: upload.version,
+            place: ContentPlace::Object(upload.object_id),
+        },
+        until: at,
+        by: EndedBy::Abandoned,
+    };
+    writes.push(ended_write(name, &ended));
+}
+
+fn ended_write(name: RecordName<'_>, ended: &Ended) -> Write {
+    let content = &ended.content;
+    let row = EndedRow {
+        size: content.size,
+        md5: content.md5,
+        content_type: content.content_type.clone(),
+        by: ended.by,
+    };
+    let key = ended_key(name, ended.until, content.version, content.place);
+    (key, Some(encoded(&row)))
+}
+
+/// Strings and numbers only: always encodable.
+fn encoded(row: &impl Serialize) -> Vec<u8> {
+    postcard::to_stdvec(row).unwrap_or_default()
+}
+
+/// What the rows of a container's ended content begin with: `c e org 0 container 0`.
+fn ended_base(org: &str, container: &str) -> Vec<u8> {
+    let mut base = vec![PREFIX, ENDED];
+    base.extend_from_slice(org.as_bytes());
+    base.push(0);
+    base.extend_from_slice(container.as_bytes());
+    base.push(0);
+    base
+}
+
+/// The base, then `until record_id 0 version place`.
+fn ended_key(name: RecordName<'_>, until: Timestamp, version: u64, place: ContentPlace) -> Vec<u8> {
+    let mut key = ended_base(name.org, name.container);
+    key.extend_from_slice(&until.millis().to_be_bytes());
+    key.extend_from_slice(name.record_id.as_bytes());
+    key.push(0);
+    key.extend_from_slice(&version.to_be_bytes());
+    match place {
+        ContentPlace::Inline(position) => {
+            key.push(b'i');
+            key.extend_from_slice(&position.to_be_bytes());
+        }
+        ContentPlace::Object(object_id) => {
+            key.push(b'o');
+            key.extend_from_slice(object_id.as_bytes());
+        }
+    }
+    key
+}
+
+/// `c o org 0 object_id`.
+fn owner_key(org: &str, object_id: Uuid) -> Vec<u8> {
+    let mut key = vec![PREFIX, OWNER];
+    key.extend_from_slice(org.as_bytes());
+    key.push(0);
+    key.extend_from_slice(object_id.as_bytes());
+    key
+}
+
+/// `c p since org/container/record_id object_id`.
+fn pending_key(since: Timestamp, name: RecordName<'_>, object_id: Uuid) -> Vec<u8> {
+    let mut key = vec![PREFIX, PENDING];
+    // Times are never negative, so big-endian order is time order.
+    key.extend_from_slice(&since.millis().to_be_bytes());
+    for part in [name.org, "/", name.container, "/", name.record_id] {
+        key.extend_from_slice(part.as_bytes());
+    }
+    key.extend_from_slice(object_id.as_bytes());
+    key
+}
+
+/// The record id within the part of a key behind its base, and what follows it.
+fn split_ended(part: &[u8]) -> Option<(&str, &[u8])> {
+    let rest = part.get(8..)?;
+    let end = rest.iter().position(|byte| *byte == 0)?;
+    let record_id = std::str::from_utf8(&rest[..end]).ok()?;
+    Some((record_id, &rest[end + 1..]))
+}
+
+fn time_of(bytes: Option<&[u8]>) -> Option<Timestamp> {
+    let millis = i64::from_be_bytes(bytes?.try_into().ok()?);
+    Some(Timestamp::from_millis(millis))
+}
+
+/// A container's content that ended by a time and is still kept, oldest first, each with its place in this order.
+/// Begins behind a place; a bounded number is up to the caller.
+pub fn ended_by(
+    store: &Store,
+    (org, container): (&str, &str),
+    behind: Option<&[u8]>,
+    until: Timestamp,
+) -> impl Iterator<Item = Result<(Vec<u8>, Kept), StoreError>> + use<> {
+    let base = ended_base(org, container);
+    let base_bytes = base.len();
+    let mut from = base.clone();
+    if let Some(place) = behind {
+        from.extend_from_slice(place);
+        from.push(0);
+    }
+    let rows = store.scan(base, &from);
+    let rows = rows.map(move |row| {
+        let (key, value) = row?;
+        let place = key[base_bytes..].to_vec();
+        let row: EndedRow = postcard::from_bytes(&value)?;
+        let kept = kept(&place, row).ok_or(postcard::Error::DeserializeBadEncoding)?;
+        Ok((place, kept))
+    });
+    rows.take_while(move |row| {
+        row.as_ref()
+            .map_or(true, |(_, kept)| kept.ended.until <= until)
+    })
+}
+
+fn kept(place: &[u8], row: EndedRow) -> Option<Kept> {
+    let until = time_of(place.get(..8))?;
+    let (record_id, rest) = split_ended(place)?;
+    let version = u64::from_be_bytes(rest.get(..8)?.try_into().ok()?);
+    let lies = rest.get(9..)?;
+    let place = match rest.get(8)? {
+        b'i' => ContentPlace::Inline(u64::from_be_bytes(lies.try_into().ok()?)),
+        b'o' => ContentPlace::Object(Uuid::from_slice(lies).ok()?),
+        _ => return None,
+    };
+    Some(Kept {
+        record_id: RecordId::parse(record_id).ok()?,
+        ended: Ended {
+            content: Content {
+                content_type: row.content_type,
+                size: row.size,
+                md5: row.md5,
+                version,
+                place,
+            },
+            until,
+            by: row.by,
+        },
+    })
+}
+
+/// Whether content of a record that ended is still kept.
+///
+/// # Errors
+/// A failed read.
+pub fn is_kept(store: &Store, name: RecordName<'_>, ended: &Ended) -> Result<bool, StoreError> {
+    let content = &ended.content;
+    let key = ended_key(name, ended.until, content.version, content.place);
+    Ok(store.get(&key)?.is_some())
+}
+
+/// The record that an object was promised to, until the object is let go.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn owner(store: &Store, org: &str, object_id: Uuid) -> Result<Option<Owner>, StoreError> {
+    match store.get(&owner_key(org, object_id))? {
+        Some(row) => Ok(Some(postcard::from_bytes(&row)?)),
+        None => Ok(None),
+    }
+}
+
+/// Whether an upload of a record is still waited for.
+///
+/// # Errors
+/// A failed read.
+pub fn is_waited_for(
+    store: &Store,
+    name: RecordName<'_>,
+    upload: &PendingUpload,
+) -> Result<bool, StoreError> {
+    match object_of(upload) {
+        Some((object_id, since)) => Ok(store.get(&pending_key(since, name, object_id))?.is_some()),
+        None => Ok(false),
+    }
+}
+
+/// Uploads that are waited for and were promised by a time, oldest first, over all orgs, each with its place in this
+/// order. Begins behind a place; a bounded number is up to the caller.
+pub fn promised_by(
+    store: &Store,
+    behind: Option<&[u8]>,
+    since: Timestamp,
+) -> impl Iterator<Item = Result<(Vec<u8>, Waiting), StoreError>> + use<> {
+    let base = vec![PREFIX, PENDING];
+    let mut from = base.clone();
+    if let Some(place) = behind {
+        from.extend_from_slice(place);
+        from.push(0);
+    }
+    let rows = store.scan(base, &from).map(|row| {
+        let (key, _) = row?;
+        let waiting = waiting(&key).ok_or(postcard::Error::DeserializeBadEncoding)?;
+        Ok((key[2..].to_vec(), waiting))
+    });
+    rows.take_while(move |row| {
+        row.as_ref()
+            .map_or(true, |(_, waiting)| waiting.since <= since)
+    })
+}
+
+fn waiting(key: &[u8]) -> Option<Waiting> {
+    let object_at = key.len().checked_sub(UUID_BYTES)?;
+    let name = std::str::from_utf8(key.get(NAME_AT..object_at)?).ok()?;
+    Some(Waiting {
+        since: time_of(key.get(2..NAME_AT))?,
+        key: StreamId::named(&format!("mrs/{name}")).record_key()?,
+        object_id: Uuid::from_slice(&key[object_at..]).ok()?,
+    })
+}
