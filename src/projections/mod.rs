@@ -17,6 +17,7 @@ pub mod restore;
 pub mod runner;
 pub mod store;
 pub mod tag_entries;
+pub mod versions;
 
 use crate::domain::Event;
 use crate::domain::record::Record;
