@@ -6,8 +6,8 @@ use std::sync::Weak;
 
 use super::store::{Directories, Row};
 use super::{
-    Change, Projection, RecordChange, RecordName, Store, StoreError, Write, all, contents, identity, ops,
-    record_events, records, restore,
+    Change, Projection, RecordChange, RecordName, Store, StoreError, Write, all, contents,
+    identity, ops, record_events, records, restore,
 };
 use crate::domain::container::ContainerEvent;
 use crate::domain::record::{Record, RecordDecider, RecordKey, Slot};
@@ -183,7 +183,11 @@ impl Runner {
     ) -> Result<(), StoreError> {
         for repair in repairs(body).filter(|repair| is_of_rows(repair)) {
             let name = repair.record_id.as_deref().unwrap_or_default();
-            let rows: Vec<_> = repair.rows.iter().filter_map(|row| hex::decode(row).ok()).collect();
+            let rows: Vec<_> = repair
+                .rows
+                .iter()
+                .filter_map(|row| hex::decode(row).ok())
+                .collect();
             let stream = StreamId::named(&format!("mrs/{org}/{container}/{name}"));
             let Some(key) = stream.record_key() else {
                 // A row of a name that no record can have.

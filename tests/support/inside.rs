@@ -148,6 +148,12 @@ impl Inside {
             .send(body.to_string()))
     }
 
+    /// A PUT of gzip to a presigned path, without credentials.
+    pub(crate) fn put_bytes(&self, path: &str, gz: &[u8]) -> Got {
+        let request = self.agent.put(format!("{}{path}", self.base_url));
+        got(request.header("content-encoding", "gzip").send(gz))
+    }
+
     /// Puts inline JSON as a new record; returns `data`.
     pub(crate) fn put(&self, container: &str, record_id: &str, payload: &Value) -> Value {
         let body = json!({"orgcode": "demo", "container": container, "record_id": record_id,

@@ -10,7 +10,7 @@ use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
 use crate::http::server::House;
-use crate::projections::{RecordName, records, runner};
+use crate::projections::{RecordName, lost, records, runner};
 
 /// Which record, in which state.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -174,11 +174,24 @@ fn with_content(house: &House, key: &RecordKey, record: &Record) -> Result<Reply
             add_member(&mut reply.data, "content", &payload);
         }
         ContentPlace::Object(object_id) => {
+            let (name, version) = (RecordName::from(key), record.content.version);
+            if lost::is_lost(&house.store, name, version)? {
+                return Err(content_lost(version).into());
+            }
             let download = Download::of(house, &key.org, &record.content, object_id);
             add_member(&mut reply.data, "download", &Reply::of(&download)?.data);
         }
     }
     Ok(reply)
+}
+
+fn content_lost(version: u64) -> Rejection {
+    Rejection::new(
+        ErrorTag::InvalidState,
+        "The bytes of this content were damaged and are lost; put the record anew, or read an earlier version.",
+    )
+    .with_minor("content-lost")
+    .with_detail("version", version)
 }
 
 /// Read what is known about a record, without its content.

@@ -56,6 +56,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
     function!("ops_vacuum_cancel", vacuum::cancel),
     function!("ops_vacuum_status", vacuum::status),
     function!("ops_audit", audit::list),
+    function!("mrs_reconcile", upkeep::reconcile),
     function!("mrs_tag_scrub", upkeep::tag_scrub),
     function!("mrs_cleanup", upkeep::cleanup),
     function!("uas_user_create", identity::create_user),

@@ -1,17 +1,17 @@
-//! `mrs_tag_scrub` and `mrs_cleanup`: upkeep of one container, a page a call.
+//! `mrs_reconcile`, `mrs_tag_scrub` and `mrs_cleanup`: upkeep of one container, a page a call.
 
 use serde::{Deserialize, Deserializer};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::operator_request;
+use crate::actors::upkeep::reconcile::{Cursor, Finding};
 use crate::actors::upkeep::{Page, Place};
 use crate::domain::{ContainerName, ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
 use crate::http::server::House;
-use crate::projections::records;
 
 /// Items a page looks at when the caller does not say.
 const ITEMS_DEFAULT: usize = 100;
@@ -19,6 +19,10 @@ const ITEMS_DEFAULT: usize = 100;
 const ITEMS_MAX: usize = 1_000;
 /// Most days that leftovers can be kept.
 const RETENTION_DAYS_MAX: i64 = 36_500;
+/// The mode that changes nothing.
+const REPORT_ONLY: &str = "report-only";
+/// The mode that mends.
+const REPAIR: &str = "repair";
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 operator_request! {
@@ -42,6 +46,17 @@ operator_request! {
     }
 }
 
+operator_request! {
+    /// A container to compare, and to mend.
+    pub(super) struct Reconcile {
+        orgcode: Option<String>,
+        container: Option<String>,
+        mode: Option<String>,
+        max_items: Option<Count>,
+        next_token: Option<String>,
+    }
+}
+
 /// A number as callers write it: a number or a numeric string.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Count(i64);
@@ -56,6 +71,58 @@ impl<'de> Deserialize<'de> for Count {
             .map(Self)
             .ok_or_else(|| serde::de::Error::custom("it is a whole number"))
     }
+}
+
+/// Compares records, their rows and their content; in mode `repair` mends what does not fit.
+pub(super) async fn reconcile(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: Reconcile = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let container = request.container.as_deref();
+    let place = place(house, call, request.orgcode.as_deref(), container)?;
+    let (mode, repair) = match request.mode.as_deref().unwrap_or(REPORT_ONLY) {
+        REPORT_ONLY => (REPORT_ONLY, false),
+        REPAIR => (REPAIR, true),
+        _ => {
+            let message = format!("mode must be {REPORT_ONLY:?} or {REPAIR:?}.");
+            return Err(Rejection::field("mode", message).into());
+        }
+    };
+    let paging = Paging::of(&format!("reconcile {mode}"), &place, request.max_items)?;
+    let page = paging.page(house, request.next_token.as_deref())?;
+    let from = match &page.from {
+        None => Cursor::default(),
+        Some(from) => Cursor::from_bytes(from)
+            .ok_or_else(|| Refusal::Failed("a signed cursor cannot be read".to_owned()))?,
+    };
+    let upkeep = &house.upkeep;
+    let from = (from, page.items_max);
+    let done = upkeep.reconcile(&place, from, repair, &caller).await?;
+    let found = done.page.found.iter().zip(&done.mended);
+    let drift: Vec<_> = found.map(|(found, mended)| drift(found, *mended)).collect();
+    let answer = json!({
+        "mode": mode,
+        "scanned": done.page.scanned,
+        "drift": drift,
+        "repaired": done.mended.iter().filter(|mended| **mended).count(),
+    });
+    let next = done.page.next.map(|next| next.to_bytes());
+    paging.answer(house, answer, next)
+}
+
+/// A finding as operators see it: `action` is what was done, `remedy` what a repair does.
+fn drift(found: &Finding, mended: bool) -> Value {
+    let repair = &found.repair;
+    let remedy = repair.action.as_str();
+    let mut drift = json!({
+        "kind": repair.kind.as_str(),
+        "action": if mended { remedy } else { "none" },
+        "remedy": remedy,
+        "about": found.about,
+    });
+    if let Some(record_id) = &repair.record_id {
+        drift["record_id"] = json!(record_id);
+    }
+    drift
 }
 
 /// Removes entries of doomed or missing records from the tags' lists.
@@ -112,7 +179,9 @@ fn place(
     call.note_org(&org);
     let container = container.ok_or_else(|| missing(ErrorTag::InvalidContainer, "container"))?;
     let container = ContainerName::parse(container)?;
-    if !records::container_exists(&house.store, org.as_str(), container.as_str())? {
+    // The journal is asked: rows may be what is to be mended.
+    let records = format!("mrs/{org}/{container}/");
+    if house.journal.streams(&records, None, 1)?.is_empty() {
         return Err(Rejection::new(
             ErrorTag::NotFound,
             "There is no such container, or no such org; check orgcode and container.",

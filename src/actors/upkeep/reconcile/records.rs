@@ -7,7 +7,9 @@ use md5::{Digest, Md5 as Hasher};
 use super::{Cursor, Finding, Look, LookError, Page};
 use crate::clock::{Pace, pause};
 use crate::content::ObjectName;
-use crate::domain::record::{Content, ContentPlace, EndedBy, PendingUpload, Record, RecordKey, Status};
+use crate::domain::record::{
+    Content, ContentPlace, EndedBy, PendingUpload, Record, RecordKey, Status,
+};
 use crate::domain::repair::{DriftKind, Repair, RepairAction};
 use crate::domain::{Md5, StreamId};
 use crate::journal::Position;
@@ -46,12 +48,7 @@ impl Look {
         Ok(Some(next))
     }
 
-    fn record(
-        &self,
-        stream: &StreamId,
-        key: &RecordKey,
-        page: &mut Page,
-    ) -> Result<(), LookError> {
+    fn record(&self, stream: &StreamId, key: &RecordKey, page: &mut Page) -> Result<(), LookError> {
         let Some((record, missing)) = self.settled(stream, key)? else {
             return Ok(());
         };
@@ -65,14 +62,21 @@ impl Look {
             (DriftKind::MissingIndex, absent),
             (DriftKind::StaleIndex, others),
         ] {
-            let mut names: Vec<_> = rows.iter().map(|(row, _)| restore::index_name(row)).collect();
+            let mut names: Vec<_> = rows
+                .iter()
+                .map(|(row, _)| restore::index_name(row))
+                .collect();
             names.dedup();
             if !names.is_empty() {
                 let repair = Repair::new(kind, RepairAction::RowsRestored);
                 page.found.push(Finding::of(repair, key, &names.join(", ")));
             }
         }
-        if let Some(upload) = record.upload.as_ref().filter(|upload| self.is_stale(key, upload)) {
+        if let Some(upload) = record
+            .upload
+            .as_ref()
+            .filter(|upload| self.is_stale(key, upload))
+        {
             let mut repair = Repair::new(DriftKind::StalePending, RepairAction::GivenUp);
             repair.version = Some(upload.content.version);
             let about = format!("promised {}", upload.since);
@@ -103,9 +107,7 @@ impl Look {
                 missing.retain(|(row, _)| row.first() != Some(&TAGS));
             }
             let same = self.desk.journal.version(stream)? == record.revision.0;
-            if same
-                && (missing.is_empty() || self.last_entry(stream, record.revision.0)? <= head)
-            {
+            if same && (missing.is_empty() || self.last_entry(stream, record.revision.0)? <= head) {
                 return Ok(Some((record, missing)));
             }
             pause(LOOK_EVERY_MS);
@@ -147,7 +149,8 @@ impl Look {
             let found = page.found.len();
             self.content(&key, &kept.ended.content, page)?;
             let name = RecordName::from(&key);
-            if page.found.len() > found && !contents::is_kept(&self.desk.store, name, &kept.ended)? {
+            if page.found.len() > found && !contents::is_kept(&self.desk.store, name, &kept.ended)?
+            {
                 // It was let go of meanwhile.
                 page.found.truncate(found);
             }

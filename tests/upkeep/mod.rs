@@ -1,0 +1,4 @@
+//! Upkeep through a running server, by a clock that the test moves.
+
+mod damage;
+mod reconcile;
