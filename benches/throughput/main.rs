@@ -1,16 +1,19 @@
 //! How fast the server is beside what this machine can do at best, all in one run: `make bench`.
 //!
 //! Arguments: `--quick` (short phases), `--seconds N` a phase; instead of the phases `--million` (one container) or
-//! `--operators` (what maintenance and a vacuum cost the tenants), both with a million records or `--records N`;
+//! `--operators` (what maintenance and a vacuum cost the tenants) or `--reconcile`, all with a million records or
+//! `--records N`;
 //! `--overload` (ten times the permitted load), for a minute or `--seconds N`; `--strangers` (whether time tells what is
 //! there); or `--people` (callers among many).
 
+mod beside;
 mod floors;
 mod load;
 mod million;
 mod operators;
 mod overload;
 mod people;
+mod reconcile;
 mod server;
 mod strangers;
 
@@ -55,6 +58,9 @@ fn main() {
     }
     if has("--operators") {
         return operators::run(value("--records").unwrap_or(1e6) as u64);
+    }
+    if has("--reconcile") {
+        return reconcile::run(value("--records").unwrap_or(1e6) as u64);
     }
     if has("--overload") {
         return overload::run(value("--seconds").unwrap_or(60.0));

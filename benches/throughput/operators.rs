@@ -2,8 +2,6 @@
 
 use std::hint::black_box;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use metarecord::actors::maintenance::Watch;
 use metarecord::client::Client;
@@ -11,21 +9,16 @@ use metarecord::clock::Stopwatch;
 use metarecord::projections::Store;
 use serde_json::{Value, json};
 
+use crate::beside::{TENANTS, TENANTS_RECORDS, beside, get};
 use crate::load::{self, Measured};
 use crate::server::{Server, print_machine};
 
 /// The org that is vacuumed; the development org goes on beside it.
-const VACUUMED: &str = "VACUUMED";
+pub(crate) const VACUUMED: &str = "VACUUMED";
 /// Connections while loading.
 const LOADING: usize = 256;
 /// Seconds of one slice of loading.
 const SLICE_SECONDS: f64 = 10.0;
-/// Connections of the tenants that are timed.
-const TENANTS: usize = 4;
-/// Records that the tenants read and write.
-const TENANTS_RECORDS: u64 = 20_000;
-/// Seconds of one slice of the tenants' work.
-const TENANTS_SECONDS: f64 = 5.0;
 /// Checks timed.
 const CHECKS: u64 = 20_000_000;
 /// Maintenance windows scheduled while reads are timed.
@@ -68,12 +61,12 @@ fn check(scratch: &Path) -> f64 {
 }
 
 /// Makes the second org, with the development user as its owner.
-fn make_org(server: &Server) {
+pub(crate) fn make_org(server: &Server) {
     let body = json!({"orgcode": VACUUMED, "owner_email": "demo@example.com"});
     invoke(server, &server.operator(), "ofm_org_create", body);
 }
 
-fn fill(server: &Server, org: &str, records: u64) -> u64 {
+pub(crate) fn fill(server: &Server, org: &str, records: u64) -> u64 {
     let mut created = 0;
     while created < records {
         let first = created;
@@ -99,13 +92,6 @@ fn read(server: &Server, connections: usize, seconds: f64) -> Measured {
     let measured = load::run(&server.address, connections, seconds, &make);
     assert_eq!(measured.errors, 0);
     measured
-}
-
-fn get(server: &Server, number: u64, request: &mut Vec<u8>) {
-    // A large odd step visits the records in no order.
-    let number = number.wrapping_mul(7_368_787) % TENANTS_RECORDS;
-    let path = format!("/mrs/record?orgcode=DEMO&container=notes&record_id=r-{number:08}");
-    server.get(&path, request);
 }
 
 /// The check's share of a read, and reads with windows scheduled beside reads without.
@@ -142,7 +128,7 @@ fn median(mut rates: Vec<f64>) -> f64 {
     rates[rates.len() / 2]
 }
 
-fn invoke(server: &Server, operator: &Client, function: &str, mut body: Value) -> Value {
+pub(crate) fn invoke(server: &Server, operator: &Client, function: &str, mut body: Value) -> Value {
     if function.starts_with("ops_") {
         body["secret_code"] = json!(server.secret_code);
     }
@@ -155,52 +141,21 @@ fn schedule(server: &Server, operator: &Client) -> Value {
     invoke(server, operator, "ops_maintenance_schedule", body)["maintenance_id"].clone()
 }
 
-/// Reads, and one write in eight.
-fn tenants(server: &Server, first: u64) -> Measured {
-    let make = |number: u64, request: &mut Vec<u8>| match number % 8 {
-        0 => crate::create_in(server, "DEMO", "new", first + number, request),
-        _ => get(server, number, request),
-    };
-    let measured = load::run(&server.address, TENANTS, TENANTS_SECONDS, &make);
-    assert_eq!(measured.errors, 0);
-    measured
-}
-
 fn vacuum(server: &Server, records: u64) {
     let operator = server.operator();
-    let mut first = 0;
-    let mut slice = |what: &str| {
-        let measured = tenants(server, first);
-        first += measured.count;
-        eprintln!(
-            "{what}: {:.0} a second, p50 {} us, p99 {} us",
-            measured.per_second, measured.p50_us, measured.p99_us
-        );
-        measured
-    };
-    let quiet: Vec<_> = (0..PAIRS).map(|_| slice("quiet")).collect();
-    let body = json!({"orgcode": VACUUMED, "reason": "bench"});
-    let id = invoke(server, &operator, "ops_vacuum_org", body)["vacuum_id"].clone();
-    let over = Arc::new(AtomicBool::new(false));
-    let watching = {
-        let (operator, over, id) = (operator.clone(), over.clone(), id.clone());
-        let poll = move || loop {
+    let done = beside(server, || {
+        let body = json!({"orgcode": VACUUMED, "reason": "bench"});
+        let id = invoke(server, &operator, "ops_vacuum_org", body)["vacuum_id"].clone();
+        loop {
             let body = json!({"vacuum_id": id});
             let reply = operator.call("POST", "/invoke/ops_vacuum_status", &[], Some(&body));
             let vacuum = reply.expect("the server answers").data().clone();
             if !["pending", "running"].contains(&vacuum["status"].as_str().expect("a status")) {
-                over.store(true, Ordering::Relaxed);
                 return vacuum;
             }
             std::thread::sleep(std::time::Duration::from_millis(200));
-        };
-        std::thread::spawn(poll)
-    };
-    let mut meanwhile = Vec::new();
-    while !over.load(Ordering::Relaxed) {
-        meanwhile.push(slice("meanwhile"));
-    }
-    let done = watching.join().expect("it ends well");
+        }
+    });
     assert_eq!(done["status"], "completed", "{done}");
     assert_eq!(
         done["totals"]["items"].as_u64(),
@@ -218,21 +173,5 @@ fn vacuum(server: &Server, records: u64) {
     println!(
         "vacuum of {records} records beside {TENANTS} busy connections: {seconds:.1} s, {:.0} records a second",
         records as f64 / seconds,
-    );
-    let p99 = |slices: &[Measured]| {
-        let mut all: Vec<_> = slices.iter().map(|slice| f64::from(slice.p99_us)).collect();
-        all.sort_by(f64::total_cmp);
-        (all[all.len() / 2], all[all.len() - 1])
-    };
-    let ((quiet, quiet_worst), (busy, busy_worst)) = (p99(&quiet), p99(&meanwhile));
-    println!(
-        "the tenants' p99 in slices of {TENANTS_SECONDS} s: quiet {quiet} us (worst {quiet_worst}), meanwhile {busy} us (worst {busy_worst} of {})",
-        meanwhile.len()
-    );
-    crate::aim(
-        "the tenants' p99, times the quiet one",
-        busy / quiet,
-        2.0,
-        false,
     );
 }

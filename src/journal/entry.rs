@@ -48,6 +48,7 @@ pub const SCHEMAS: &[(&str, u16)] = &[
     ("container.answers_forgotten", 1),
     ("container.tags_scrubbed", 1),
     ("container.uploads_given_up", 1),
+    ("container.repaired", 1),
     ("org.created", 1),
     ("org.status_set", 1),
     ("org.member_added", 1),

@@ -1,9 +1,9 @@
 //! The rows that a record must have by its stream, and putting them back where they are not.
 
-use super::{Change, RecordChange, RecordName, Store, StoreError, Write, all, records, runner};
+use super::{Change, RecordChange, RecordName, Store, StoreError, Write, all, records};
 use crate::domain::record::{Record, RecordKey};
 use crate::domain::{StreamId, Timestamp};
-use crate::journal::{Body, Entry, Header, Journal, Origin, Remarks, Source};
+use crate::journal::{Body, Entry, Header, Origin, Remarks, Source};
 
 /// The projections whose rows follow from the record alone, by their prefixes: the record, lists, tags and due times.
 const OF_RECORDS: &[u8] = &[RECORDS, b'l', b't', DUE];
@@ -86,19 +86,18 @@ pub fn missing(store: &Store, rows: &[Write]) -> Result<Vec<Write>, StoreError> 
     Ok(missing)
 }
 
-/// Puts a record's rows back, and removes those of `too_many` that it must not have. To be called where nobody else
-/// writes rows.
+/// Puts the rows of a record back, and removes those of `too_many` that it must not have. To be called where nobody else
+/// writes rows, with the record as it stands there: what comes later adds rows of its own.
 ///
 /// # Errors
 /// A failed read or write.
 pub(super) fn restore(
     store: &Store,
-    journal: &dyn Journal,
     key: &RecordKey,
+    record: Option<&Record>,
     too_many: &[Vec<u8>],
 ) -> Result<(), StoreError> {
-    let record = runner::record_when(journal, key, |_| true)?;
-    let wanted = match &record {
+    let wanted = match record {
         Some(record) => rows_of(key, record),
         None => Vec::new(),
     };

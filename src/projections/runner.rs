@@ -13,8 +13,7 @@ use crate::domain::container::ContainerEvent;
 use crate::domain::record::{Record, RecordDecider, RecordKey, Slot};
 use crate::domain::repair::{Repair, RepairAction};
 use crate::domain::{Decider, Event, Occurrence, StreamId};
-use crate::journal::{Body, Entry, Journal, Sink};
-use crate::report;
+use crate::journal::{Body, Entry, Journal, Position, Sink};
 
 /// Entries read from the journal at a time during replay.
 const REPLAY_ENTRIES: usize = 1_000;
@@ -167,19 +166,18 @@ impl Runner {
             touched.clear();
             let attached = self.journal.as_ref().and_then(Weak::upgrade);
             if let Some(journal) = journal.or(attached.as_deref()) {
-                self.mend(journal, (org, container), body)?;
+                self.mend(journal, (org, container), (entry, body))?;
             }
         }
         Ok(())
     }
 
-    /// Makes the rows of the records that a repair names again. A record whose stream cannot be read is left as it is:
-    /// its damage is the journal's to tell.
+    /// Makes the rows of the records that a repair names again.
     fn mend(
         &self,
         journal: &dyn Journal,
         (org, container): (&str, &str),
-        body: &Body,
+        (entry, body): (&Entry, &Body),
     ) -> Result<(), StoreError> {
         for repair in repairs(body).filter(|repair| is_of_rows(repair)) {
             let name = repair.record_id.as_deref().unwrap_or_default();
@@ -194,10 +192,13 @@ impl Runner {
                 restore::remove(&self.store, &rows)?;
                 continue;
             };
-            match restore::restore(&self.store, journal, &key, &rows) {
-                Err(StoreError::Journal(error)) => {
-                    report::notice(&format!("the rows of {stream} cannot be mended: {error}"));
-                }
+            let until = entry.header.position;
+            let record = record_until(journal, &key, until);
+            let restored = record
+                .and_then(|record| restore::restore(&self.store, &key, record.as_ref(), &rows));
+            match restored {
+                // The damage of a stream is the journal's to tell; its record's rows stay as they are.
+                Err(StoreError::Journal(_)) => {}
                 done => done?,
             }
         }
@@ -317,6 +318,34 @@ pub fn fold_record(
     key: &RecordKey,
     mut visit: impl FnMut(&Body, &Record) -> bool,
 ) -> Result<(), StoreError> {
+    fold_entries(journal, key, |_, body, record| visit(body, record))
+}
+
+/// The record as the entries of its stream up to a position made it.
+///
+/// # Errors
+/// A failed read.
+pub(super) fn record_until(
+    journal: &dyn Journal,
+    key: &RecordKey,
+    until: Position,
+) -> Result<Option<Record>, StoreError> {
+    let mut last = None;
+    fold_entries(journal, key, |entry, _, record| {
+        let go_on = entry.header.position <= until;
+        if go_on {
+            last = Some(record.clone());
+        }
+        go_on
+    })?;
+    Ok(last)
+}
+
+fn fold_entries(
+    journal: &dyn Journal,
+    key: &RecordKey,
+    mut visit: impl FnMut(&Entry, &Body, &Record) -> bool,
+) -> Result<(), StoreError> {
     let stream = StreamId::record(key);
     let mut record = None;
     let mut from = 1;
@@ -331,7 +360,7 @@ pub fn fold_record(
             from = body.version + 1;
             record = evolve_entry(key.clone(), record, entry, body);
             if let Some(record) = &record
-                && !visit(body, record)
+                && !visit(entry, body, record)
             {
                 return Ok(());
             }

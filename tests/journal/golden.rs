@@ -13,6 +13,7 @@ use metarecord::domain::org::{MemberRole, OrgEvent, OrgStatus};
 use metarecord::domain::record::{
     ContentPlace, DoomCause, EndedBy, NewContent, RecordEvent, Status,
 };
+use metarecord::domain::repair::{DriftKind, Repair, RepairAction};
 use metarecord::domain::secret::SecretEvent;
 use metarecord::domain::user::UserEvent;
 use metarecord::domain::vacuum::{Amount, Erased, Scope, ServiceAmount, Step, VacuumEvent};
@@ -182,6 +183,25 @@ fn upkeep_events() -> Vec<ContainerEvent> {
                 size: 5120,
                 md5: Md5::of(b"gzip"),
             }],
+        },
+        ContainerEvent::Repaired {
+            repairs: vec![
+                Repair {
+                    record_id: Some("n-1".to_owned()),
+                    version: Some(2),
+                    object_id: Some(Uuid::from_u128(7)),
+                    ..Repair::new(DriftKind::Md5Mismatch, RepairAction::MarkedLost)
+                },
+                Repair {
+                    file: Some("ab/stray.gz".to_owned()),
+                    ..Repair::new(DriftKind::OrphanObject, RepairAction::FileRemoved)
+                },
+                Repair {
+                    record_id: Some("n-2".to_owned()),
+                    rows: vec!["6c00".to_owned()],
+                    ..Repair::new(DriftKind::StaleIndex, RepairAction::RowsRemoved)
+                },
+            ],
         },
     ]
 }

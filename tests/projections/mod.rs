@@ -11,6 +11,7 @@ use metarecord::domain::record::{
     Complete, ContentPlace, Ended, EndedBy, NewContent, Patience, Put, RecordCommand,
     RecordDecider, RecordKey, Retention, Slot, Status,
 };
+use metarecord::domain::repair::{DriftKind, Repair, RepairAction};
 use metarecord::domain::{
     CcCode, ContainerName, Context, Decider, ErrorTag, Event, Md5, Occurrence, OrgCode, RecordId,
     Rejection, Revision, StreamId, Tag, Timestamp,
@@ -55,6 +56,7 @@ enum What {
     Sweep,
     Abandon,
     GiveUp,
+    Repair,
     Remove,
     Forget,
     Scrub,
@@ -75,6 +77,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(What::Sweep),
         1 => Just(What::Abandon),
         1 => Just(What::GiveUp),
+        1 => Just(What::Repair),
         2 => Just(What::Remove),
         1 => Just(What::Forget),
         1 => Just(What::Scrub),
@@ -127,7 +130,9 @@ impl World {
         let clock = Clock::manual(Timestamp::from_millis(START_MS));
         let journal = Arc::new(MemoryJournal::new(clock.clone()));
         let live = Store::open(&scratch.path().join("live"), CACHE_BYTES).expect("a store");
-        journal.attach(Box::new(Runner::new(live.clone())));
+        let shared: Arc<dyn Journal> = journal.clone();
+        let runner = Runner::new(live.clone()).reading(Arc::downgrade(&shared));
+        journal.attach(Box::new(runner));
         let slots = (0..18)
             .map(|record| Slot {
                 key: key(record),
@@ -182,6 +187,19 @@ impl World {
             match step.what {
                 What::GiveUp | What::Remove | What::Forget | What::Scrub => {
                     self.tidy(&key, &step.what)
+                }
+                What::Repair => {
+                    let repair = Repair {
+                        record_id: Some(slot.key.record_id.as_str().to_owned()),
+                        rows: vec![hex::encode(b"lnobody's")],
+                        ..Repair::new(DriftKind::MissingIndex, RepairAction::RowsRestored)
+                    };
+                    let repairs = vec![repair];
+                    self.append(
+                        StreamId::container(&slot.key.org, &slot.key.container),
+                        Event::Container(ContainerEvent::Repaired { repairs }),
+                        idempotency,
+                    );
                 }
                 What::Refusal => {
                     let rejection = Rejection::new(ErrorTag::InvalidTag, "no");
@@ -426,6 +444,7 @@ fn command(slot: &Slot, what: &What, now: Timestamp, number: usize) -> Option<Re
             complete_ms: -900_000,
         }),
         What::GiveUp
+        | What::Repair
         | What::Remove
         | What::Forget
         | What::Scrub

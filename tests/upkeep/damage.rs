@@ -161,7 +161,7 @@ fn rows_of(store: &Store, prefix: u8, id: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
 pub(super) fn spoil_rows(dir: &Path) -> Vec<Expected> {
     let store = rows(dir);
     let mut writes = Vec::new();
-    let mut one = |prefix: u8, id: &str| {
+    let one = |prefix: u8, id: &str| {
         let rows = rows_of(&store, prefix, id);
         assert!(!rows.is_empty(), "{id} has rows");
         rows
