@@ -12,14 +12,16 @@ use crate::actors::audit::AuditFile;
 use crate::actors::identity::Directory;
 use crate::actors::ops::{Operations, OpsSettings, Renew};
 use crate::actors::sweep::Sweep;
+use crate::actors::upkeep::{Upkeep, UpkeepSettings};
 use crate::actors::{AddressBook, Desk, Limits};
 use crate::clock::{Clock, Stopwatch};
-use crate::config::{CallLimits, Settings};
+use crate::config::{CallLimits, Mrs, Settings};
 use crate::content::ContentError;
 use crate::content::local::LocalStore;
 use crate::content::sign::{KeyError, Signer};
 use crate::development::{self, Seeded};
 use crate::disk::RealDisk;
+use crate::domain::record::{Patience, Retention};
 use crate::http::conceal::Concealment;
 use crate::http::limits::{Rate, Rates};
 use crate::http::listener::{self, ConnectionLimits};
@@ -82,6 +84,8 @@ pub struct Options {
     pub sweep_seconds: u64,
     /// Settings of the record routes.
     pub mrs: MrsSettings,
+    /// How long content is kept and uploads are waited for.
+    pub upkeep: UpkeepSettings,
     /// Settings of the operators' part.
     pub ops: OpsSettings,
     /// Callers are whom their headers say; only in development mode.
@@ -138,6 +142,7 @@ impl Options {
                 complete_grace_seconds: settings.mrs.complete_grace_seconds,
                 download_url_seconds: settings.mrs.download_url_seconds,
             },
+            upkeep: upkeep(&settings.mrs),
             ops: OpsSettings {
                 vacuum_pending_ms: millis(settings.ops.vacuum_pending_seconds),
                 watch_age_ms_max: settings.ops.maintenance_cache_seconds.saturating_mul(1_000),
@@ -155,6 +160,20 @@ impl Options {
                 role_claim: settings.auth.jwt_role_claim.clone(),
             },
         }
+    }
+}
+
+fn upkeep(settings: &Mrs) -> UpkeepSettings {
+    let hours = |hours: u64| millis(hours.saturating_mul(3_600));
+    UpkeepSettings {
+        retention: Retention {
+            versions_ms: hours(settings.version_retention_days.saturating_mul(24)),
+            leftovers_ms: hours(settings.cleanup_retention_days.saturating_mul(24)),
+        },
+        patience: Patience {
+            upload_ms: hours(settings.abandoned_upload_hours),
+            complete_ms: millis(settings.complete_grace_seconds),
+        },
     }
 }
 
@@ -374,6 +393,7 @@ async fn run(
     let desk = book.desk().clone();
     let people = Directory::new(desk.clone(), signer.clone());
     let operations = Operations::open(desk, content.clone(), options.ops, audit, renew);
+    let upkeep = Upkeep::new(book.clone(), content.clone(), options.upkeep);
     operations.start();
     door.open(Arc::new(House {
         book: book.clone(),
@@ -381,6 +401,7 @@ async fn run(
         tokens: tokens.map(Arc::new),
         header_identity: options.header_identity,
         operations: operations.clone(),
+        upkeep: Arc::new(upkeep),
         journal: shared,
         store: store.clone(),
         content,

@@ -201,6 +201,8 @@ impl Limits<bool> for YesNo {
     }
 }
 
+/// The one variable of the environment that has no prefix: operators' scripts have always set it by this name.
+const CLEANUP_RETENTION_DAYS: &str = "MRS_CLEANUP_RETENTION_DAYS";
 const MIB: u64 = 1024 * 1024;
 const GIB: u64 = 1024 * MIB;
 
@@ -236,6 +238,9 @@ settings! {
         upload_window_seconds: u64 = 10, 1..=600, "Over how long an upload's speed is averaged; the first time it has twice as long.";
         downloads_max: usize = 1_024, 1..=65_536, "Downloads at once; past it callers get 429.";
         sweep_seconds: u64 = 60, 1..=86_400, "How long the sweep of due records sleeps at most; it wakes at each due time anyway.";
+        version_retention_days: u64 = 365, 1..=36_500, "Days that earlier versions and the content of doomed records are kept.";
+        cleanup_retention_days: u64 = 90, 1..=36_500, "Days that cleanup keeps what nobody ever read, such as uploads that were given up; also taken from MRS_CLEANUP_RETENTION_DAYS.";
+        abandoned_upload_hours: u64 = 24, 1..=8_760, "Hours an upload is waited for; never less than it can still be completed.";
     }
     ops (Ops, "Maintenance and vacuum.") {
         vacuum_pending_seconds: u64 = 300, 1..=86_400, "How long a vacuum can be cancelled before it begins; under 60 only in development.";
@@ -298,6 +303,9 @@ impl Settings {
         if let Some(path) = file {
             settings.read_file(path)?;
         }
+        let mut environment: Vec<_> = environment.collect();
+        // A name of our own beats the bare one.
+        environment.sort_by_key(|(variable, _)| variable != CLEANUP_RETENTION_DAYS);
         for (variable, value) in environment {
             if let Some(name) = name_of_variable(&variable) {
                 settings.set(&name, &value, Origin::Environment(variable))?;
@@ -360,6 +368,9 @@ impl Settings {
 
 /// `http.listen` for `G3N_HTTP_LISTEN`; `None` for variables that are not of a section.
 fn name_of_variable(variable: &str) -> Option<String> {
+    if variable == CLEANUP_RETENTION_DAYS {
+        return Some("mrs.cleanup_retention_days".to_owned());
+    }
     let rest = variable.strip_prefix("G3N_")?.to_ascii_lowercase();
     let (section, name) = rest.split_once('_')?;
     let known = TABLE
@@ -449,6 +460,20 @@ mod tests {
             Some(Origin::File(path.display().to_string()))
         );
         assert_eq!(origin("journal.queue_max"), Some(Origin::Default));
+    }
+
+    #[test]
+    fn the_days_of_cleanup_are_read_under_their_bare_name_too() {
+        let bare = ("MRS_CLEANUP_RETENTION_DAYS", "7");
+        let own = ("G3N_MRS_CLEANUP_RETENTION_DAYS", "8");
+        let days = |environment: &[(&str, &str)]| {
+            let settings = load(environment, &[], &[]).unwrap();
+            settings.mrs.cleanup_retention_days
+        };
+        assert_eq!((days(&[]), days(&[bare])), (90, 7));
+        assert_eq!((days(&[bare, own]), days(&[own, bare])), (8, 8));
+        let unfit = load(&[("MRS_CLEANUP_RETENTION_DAYS", "x")], &[], &[]);
+        assert!(matches!(unfit, Err(SettingsError::Unfit { .. })));
     }
 
     #[test]

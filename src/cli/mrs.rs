@@ -30,6 +30,11 @@ enum Verb {
         after_help = "Example:\n  g3n mrs get --container demo --record-id blob-1 --out big.bin"
     )]
     Get(get::GetArgs),
+    /// List a record's content versions, newest first.
+    #[command(
+        after_help = "Examples:\n  g3n mrs versions --container demo --record-id note-1\n  g3n mrs get --container demo --record-id note-1 --version 1"
+    )]
+    Versions(VersionsArgs),
     /// Show what is known about a record.
     #[command(
         after_help = "Example:\n  g3n mrs meta --container demo --record-id note-1 --include-doomed"
@@ -70,11 +75,13 @@ enum Verb {
     )]
     Reconcile(operator::ReconcileArgs),
     /// Remove tag entries of records that are gone (operators).
-    #[command(after_help = "Example:\n  g3n mrs tag-scrub --profile dev --container demo")]
-    TagScrub(operator::PageArgs),
+    #[command(
+        after_help = "Examples:\n  g3n mrs tag-scrub --profile dev --container demo --max-items 10\n  g3n mrs tag-scrub --profile dev --container demo --all"
+    )]
+    TagScrub(operator::WalkArgs),
     /// Remove leftovers that are past keeping (operators).
     #[command(
-        after_help = "Example:\n  g3n mrs cleanup --profile dev --container demo --retention-days 90"
+        after_help = "Examples:\n  g3n mrs cleanup --profile dev --container demo --retention-days 90\n  g3n mrs cleanup --profile dev --container demo --all"
     )]
     Cleanup(operator::CleanupArgs),
 }
@@ -104,6 +111,22 @@ struct MetaArgs {
     /// The record as it was at a time.
     #[arg(long, value_name = "TIME")]
     as_of: Option<String>,
+}
+
+/// Which record's versions.
+#[derive(Args, Debug)]
+struct VersionsArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Those of a doomed record too.
+    #[arg(long)]
+    include_doomed: bool,
+    /// Versions a page: 8 by default, 1 to 256.
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    limit: Option<String>,
+    /// Where the page before ended.
+    #[arg(long, value_name = "TOKEN")]
+    next_token: Option<String>,
 }
 
 /// Which records.
@@ -194,6 +217,7 @@ pub(super) fn run(
     let reply = match &arguments.verb {
         Verb::Get(arguments) => return get::run(arguments, &client, orgcode(profile)?, printer),
         Verb::Put(arguments) => put::run(arguments, &client, orgcode(profile)?)?,
+        Verb::Versions(arguments) => client.versions(&arguments.query(orgcode(profile)?))?,
         Verb::Meta(arguments) => {
             let mut query = arguments.place.query(orgcode(profile)?);
             ask(&mut query, "include_doomed", flag(arguments.include_doomed));
@@ -231,6 +255,16 @@ impl Place {
         ask(&mut query, "container", Some(&self.container));
         ask(&mut query, "record_id", Some(&self.record_id));
         ask(&mut query, "cccode", self.cccode.as_deref());
+        query
+    }
+}
+
+impl VersionsArgs {
+    fn query(&self, orgcode: &str) -> Vec<(&'static str, String)> {
+        let mut query = self.place.query(orgcode);
+        ask(&mut query, "include_doomed", flag(self.include_doomed));
+        ask(&mut query, "limit", self.limit.as_deref());
+        ask(&mut query, "next_token", self.next_token.as_deref());
         query
     }
 }

@@ -1,10 +1,12 @@
 //! `g3n mrs reconcile`, `tag-scrub` and `cleanup`: upkeep of a container, at the operators' address; and how a function
 //! there is called.
 
+use std::io::{self, Write};
+
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
-use super::failure::Failure;
+use super::failure::{Failure, granted};
 use super::mrs::{insert, orgcode};
 use super::profile::Profile;
 use crate::client::{Client, Reply};
@@ -33,11 +35,21 @@ pub struct ReconcileArgs {
     mode: ReconcileMode,
 }
 
+/// One page, or all of them.
+#[derive(Args, Debug)]
+pub struct WalkArgs {
+    #[command(flatten)]
+    page: PageArgs,
+    /// Go on from page to page to the end; the numbers are those of all pages.
+    #[arg(long, conflicts_with = "next_token")]
+    all: bool,
+}
+
 /// What to remove.
 #[derive(Args, Debug)]
 pub struct CleanupArgs {
     #[command(flatten)]
-    page: PageArgs,
+    walk: WalkArgs,
     /// Days that leftovers are kept.
     #[arg(long, value_name = "DAYS")]
     retention_days: Option<u64>,
@@ -66,17 +78,65 @@ impl ReconcileArgs {
 
 impl CleanupArgs {
     pub(super) fn run(&self, profile: &Profile) -> Result<Reply, Failure> {
-        let mut body = self.page.body(profile)?;
+        let mut body = self.walk.page.body(profile)?;
         insert(&mut body, "retention_days", self.retention_days);
-        invoke(profile, "mrs_cleanup", body)
+        self.walk.run(profile, "mrs_cleanup", body)
+    }
+}
+
+impl WalkArgs {
+    pub(super) fn scrub(&self, profile: &Profile) -> Result<Reply, Failure> {
+        self.run(profile, "mrs_tag_scrub", self.page.body(profile)?)
+    }
+
+    fn run(
+        &self,
+        profile: &Profile,
+        function: &str,
+        mut body: Map<String, Value>,
+    ) -> Result<Reply, Failure> {
+        let mut reply = invoke(profile, function, body.clone())?;
+        if !self.all || !reply.is_success() {
+            return Ok(reply);
+        }
+        let mut sum = reply.data().clone();
+        while let Some(token) = reply.data()["next_token"].as_str() {
+            told(&sum);
+            insert(&mut body, "next_token", Some(token));
+            reply = granted(invoke(profile, function, body.clone())?)?;
+            add(&mut sum, reply.data());
+        }
+        reply.replace_data(sum);
+        Ok(reply)
+    }
+}
+
+/// Tells how far a walk is, on standard error.
+fn told(sum: &Value) {
+    // With standard error gone there is nobody left to tell.
+    let _: io::Result<()> = writeln!(io::stderr(), "{} looked at so far", sum["scanned"]);
+}
+
+/// Adds the numbers of a page to those of the pages before it.
+fn add(sum: &mut Value, page: &Value) {
+    match (sum, page) {
+        (Value::Object(sum), Value::Object(page)) => {
+            sum.remove("next_token");
+            for (name, more) in page {
+                if let Some(number) = sum.get_mut(name) {
+                    add(number, more);
+                }
+            }
+        }
+        (Value::Number(number), Value::Number(more)) => {
+            let both = number.as_u64().zip(more.as_u64());
+            *number = both.map_or(0, |(number, more)| number + more).into();
+        }
+        _ => {}
     }
 }
 
 impl PageArgs {
-    pub(super) fn scrub(&self, profile: &Profile) -> Result<Reply, Failure> {
-        invoke(profile, "mrs_tag_scrub", self.body(profile)?)
-    }
-
     fn body(&self, profile: &Profile) -> Result<Map<String, Value>, Failure> {
         let mut body = Map::new();
         insert(&mut body, "orgcode", Some(orgcode(profile)?));
@@ -95,4 +155,25 @@ pub(super) fn invoke(
 ) -> Result<Reply, Failure> {
     let client = Client::new(&profile.operator_url.value, profile.operator());
     Ok(client.invoke(function, &Value::Object(body))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_numbers_of_pages_add_up_and_the_last_page_has_no_token() {
+        let mut sum =
+            json!({"scanned": 2, "removed": {"versions": 1, "uploads": 0}, "next_token": "t"});
+        add(
+            &mut sum,
+            &json!({"scanned": 3, "removed": {"versions": 0, "uploads": 4}}),
+        );
+        assert_eq!(
+            sum,
+            json!({"scanned": 5, "removed": {"versions": 1, "uploads": 4}})
+        );
+    }
 }

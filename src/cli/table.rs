@@ -20,6 +20,21 @@ const COLUMNS: &[&str] = &[
 /// What a list of other things shows, by a member that only they have.
 const OTHER_COLUMNS: &[(&str, &[&str])] = &[
     (
+        "since",
+        &[
+            "version",
+            "current",
+            "content_type",
+            "content_size",
+            "since",
+            "by",
+            "until",
+            "why",
+            "kept_until",
+            "removed",
+        ],
+    ),
+    (
         "event",
         &[
             "at",
@@ -87,7 +102,7 @@ const OTHER_COLUMNS: &[(&str, &[&str])] = &[
 const HIDDEN: &[&str] = &["content", "download", "upload", "content_token"];
 
 /// Members whose parts are told one by one.
-const PARTED: &[&str] = &["maintenance", "progress", "totals"];
+const PARTED: &[&str] = &["maintenance", "progress", "removed", "totals"];
 /// Members that are tables of their own.
 const MANY: &[&str] = &["services", "updates", "maintenance.updates", "orgs"];
 /// Members that are copied whole: each on a line of its own, which no frame cuts.

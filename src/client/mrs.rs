@@ -13,6 +13,8 @@ routes! {
     record = GET "/mrs/record";
     /// Reads what is known about a record.
     meta = GET "/mrs/record/meta";
+    /// Lists one page of a record's content versions.
+    versions = GET "/mrs/record/versions";
     /// Asks whether a record is there.
     head = GET "/mrs/head";
     /// Lists one page of records.

@@ -53,6 +53,12 @@ impl Reply {
         &self.envelope["data"]
     }
 
+    /// Puts another answer in the place of the good one, such as one made of several.
+    pub fn replace_data(&mut self, data: Value) {
+        self.envelope["data"] = data;
+        self.text = self.envelope.to_string();
+    }
+
     /// The revision of the one record answered.
     pub fn revision(&self) -> Option<u64> {
         self.envelope["revision"].as_u64()

@@ -38,6 +38,7 @@ pub struct Good<T> {
         super::mrs::complete::complete,
         super::mrs::read::record,
         super::mrs::read::meta,
+        super::mrs::versions::versions,
         super::mrs::read::head,
         super::mrs::list::list,
         super::mrs::change::tag_add,

@@ -9,7 +9,7 @@ use super::access::Access;
 use super::access::Right::{Manage, Read, See, Write};
 use super::call::Call;
 use super::envelope::{Refusal, Reply};
-use super::mrs::{change, complete, list, put, read};
+use super::mrs::{change, complete, list, put, read, versions};
 use super::ops::{self, maintenance};
 use super::server::{Door, House};
 use super::usm::{account, key, session};
@@ -97,6 +97,13 @@ pub const ROUTES: &[Route] = &[
         "/mrs/record/meta",
         Access::Org(Read),
         inside!(read::meta),
+    ),
+    route(
+        "mrs",
+        GET,
+        "/mrs/record/versions",
+        Access::Org(Read),
+        inside!(versions::versions),
     ),
     route(
         "mrs",

@@ -23,6 +23,7 @@ use super::{gate, slow};
 use crate::actors::AddressBook;
 use crate::actors::identity::Directory;
 use crate::actors::ops::Operations;
+use crate::actors::upkeep::Upkeep;
 use crate::clock::Clock;
 use crate::content::ContentStore;
 use crate::content::sign::Signer;
@@ -58,6 +59,8 @@ pub struct House {
     pub header_identity: bool,
     /// What operators do.
     pub operations: Arc<Operations>,
+    /// What upkeep lets go of, and how long it is kept.
+    pub upkeep: Arc<Upkeep>,
     /// The truth.
     pub journal: Arc<dyn Journal>,
     /// The answers.

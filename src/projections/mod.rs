@@ -15,6 +15,7 @@ pub mod records;
 pub mod runner;
 pub mod store;
 pub mod tag_entries;
+pub mod versions;
 
 use crate::domain::Event;
 use crate::domain::record::Record;

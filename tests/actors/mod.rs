@@ -1,5 +1,7 @@
 //! Actors driven by their messages, without HTTP.
 
+mod upkeep;
+
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +13,7 @@ use metarecord::actors::{AddressBook, Answer, Carry, Desk, Limits, Refused};
 use metarecord::clock::Clock;
 use metarecord::domain::container::Idempotency;
 use metarecord::domain::record::{
-    DoomCause, NewContent, Put, RecordCommand, RecordEvent, RecordKey, Status,
+    Complete, DoomCause, NewContent, Put, RecordCommand, RecordEvent, RecordKey, Status,
 };
 use metarecord::domain::{
     ContainerName, ErrorTag, Event, Md5, OrgCode, RecordId, Revision, StreamId, Tag, Timestamp,

@@ -13,3 +13,5 @@ mod records;
 mod socket;
 mod strangers;
 mod ttl;
+mod upkeep;
+pub(crate) mod versions;

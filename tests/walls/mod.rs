@@ -83,6 +83,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "development",
             "directory",
             "disk",
+            "domain",
             "http",
             "journal",
             "open_files",

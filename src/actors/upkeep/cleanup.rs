@@ -38,7 +38,7 @@ pub struct Removed {
     pub versions: u64,
     /// Contents of doomed records.
     pub doomed_content: u64,
-    /// Uploads that were given up.
+    /// Uploads that were given up, and what is left of those that broke off.
     pub uploads: u64,
     /// First answers that are not given any more.
     pub idempotency: u64,
@@ -58,6 +58,9 @@ impl Upkeep {
         caller: &Caller,
     ) -> Result<Cleaned, Refused> {
         let mut cleaned = Cleaned::default();
+        if page.from.is_none() {
+            self.remove_stale(&mut cleaned).await?;
+        }
         let (kind, behind) = match page.from.as_deref() {
             None | Some([]) => (CONTENTS, &[][..]),
             Some([kind, behind @ ..]) => (*kind, behind),
@@ -150,6 +153,20 @@ impl Upkeep {
             Ok(bytes)
         });
         removed.await.map_err(Refused::Failed)
+    }
+
+    /// What broken connections left of uploads belongs to no container; the first page of any takes it along.
+    async fn remove_stale(&self, cleaned: &mut Cleaned) -> Result<(), Refused> {
+        let (content, now) = (self.content.clone(), self.book.desk().clock.now());
+        let since = now.plus_millis(-self.settings.patience.upload_ms);
+        let removed = blocking(move || {
+            let removed = content.remove_stale(since);
+            removed.map_err(|error| error.to_string())
+        });
+        let (count, bytes) = removed.await.map_err(Refused::Failed)?;
+        cleaned.removed.uploads += count;
+        cleaned.bytes += bytes;
+        Ok(())
     }
 
     async fn forget_answers(

@@ -5,6 +5,7 @@ pub mod complete;
 pub mod list;
 pub mod put;
 pub mod read;
+pub mod versions;
 
 use serde::Serialize;
 use serde_json::json;

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Download, Subject, add_member, record_reply};
-use crate::domain::record::{Content, ContentPlace, Record, RecordKey, RecordView, Status};
+use super::{Download, Subject, add_member, record_reply, versions};
+use crate::domain::record::{ContentPlace, Record, RecordKey, RecordView, Status};
 use crate::domain::{ErrorTag, Rejection, Revision, Timestamp};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
@@ -28,9 +28,9 @@ pub(super) struct RecordQuery {
     /// The record's id.
     #[param(value_type = String, required = true)]
     record_id: Option<String>,
-    /// `true` tells a doomed record (409 `doomed`) from one that never was (404).
+    /// `true` tells a doomed record (409 `doomed`) from one that never was (404), and with `version` reads its content.
     include_doomed: Option<String>,
-    /// An earlier content version.
+    /// An earlier content version, as long as it is kept; of a doomed record too, with `include_doomed`.
     version: Option<String>,
     /// The record as it was at a time.
     #[param(format = DateTime)]
@@ -131,12 +131,14 @@ pub async fn record(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
     let include_doomed = input::flag(query.include_doomed.as_deref(), "include_doomed")?;
     let as_of = as_of(house, query.as_of.as_deref())?;
     let record = find(house, &key, as_of)?;
+    let version = query.version.as_deref().map(version).transpose()?;
     match record.status {
         Status::Active => {}
+        Status::Doomed if include_doomed && version.is_some() => {}
         Status::Doomed if include_doomed => {
             return Err(Rejection::new(
                 ErrorTag::Doomed,
-                "The record is doomed; its content is not given out.",
+                "The record is doomed; while its content is kept, name a version to read it.",
             )
             .into());
         }
@@ -149,9 +151,13 @@ pub async fn record(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
             .into());
         }
     }
-    let content = match query.version.as_deref() {
-        None => record.content.clone(),
-        Some(version) => content_version(house, &key, &record, version)?,
+    let wanted = version.unwrap_or(record.content.version);
+    let current = as_of.is_none() && record.status == Status::Active;
+    let content = match current && wanted == record.content.version {
+        true => record.content.clone(),
+        // What came later than the state that is asked for is not part of it.
+        false if wanted > record.content.version => return Err(Rejection::not_found().into()),
+        false => versions::kept(house, &key, wanted).await?,
     };
     let shown = Record { content, ..record };
     with_content(house, &key, &shown)
@@ -240,7 +246,11 @@ pub async fn stat(house: &House, _: &mut Call<'_>) -> Result<Reply, Refusal> {
 }
 
 /// A record as it reads now, or as it read at a time.
-fn find(house: &House, key: &RecordKey, as_of: Option<Timestamp>) -> Result<Record, Refusal> {
+pub(super) fn find(
+    house: &House,
+    key: &RecordKey,
+    as_of: Option<Timestamp>,
+) -> Result<Record, Refusal> {
     let record = match as_of {
         None => records::find(&house.store, RecordName::from(key))?,
         Some(at) => runner::record_when(&*house.journal, key, |body| body.origin.at <= at)?,
@@ -250,6 +260,15 @@ fn find(house: &House, key: &RecordKey, as_of: Option<Timestamp>) -> Result<Reco
         Some(record) => Ok(record.as_of(now)),
         None => Err(Rejection::not_found().into()),
     }
+}
+
+fn version(text: &str) -> Result<u64, Rejection> {
+    text.parse().map_err(|_| {
+        Rejection::field(
+            "version",
+            "version must be a content version, a whole number from 1.",
+        )
+    })
 }
 
 fn as_of(house: &House, text: Option<&str>) -> Result<Option<Timestamp>, Rejection> {
@@ -262,31 +281,4 @@ fn as_of(house: &House, text: Option<&str>) -> Result<Option<Timestamp>, Rejecti
             "as_of must be an RFC 3339 time such as 2027-01-31T12:00:00Z.",
         )),
     }
-}
-
-/// The content a record had as one of its versions: from the stream's history.
-fn content_version(
-    house: &House,
-    key: &RecordKey,
-    record: &Record,
-    text: &str,
-) -> Result<Content, Refusal> {
-    let version: u64 = text.parse().map_err(|_| {
-        Rejection::field(
-            "version",
-            "version must be a content version, a whole number from 1.",
-        )
-    })?;
-    if version == record.content.version {
-        return Ok(record.content.clone());
-    }
-    let revision = record.revision.0;
-    let mut found = None;
-    runner::fold_record(&*house.journal, key, |_, seen| {
-        if seen.status == Status::Active && seen.content.version == version {
-            found = Some(seen.content.clone());
-        }
-        seen.revision.0 < revision
-    })?;
-    found.ok_or_else(|| Rejection::not_found().into())
 }

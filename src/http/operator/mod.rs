@@ -5,6 +5,7 @@ mod code;
 mod identity;
 mod maintenance;
 mod metrics;
+mod upkeep;
 mod vacuum;
 
 use std::rc::Rc;
@@ -55,6 +56,8 @@ const FUNCTIONS: &[(&str, Function)] = &[
     function!("ops_vacuum_cancel", vacuum::cancel),
     function!("ops_vacuum_status", vacuum::status),
     function!("ops_audit", audit::list),
+    function!("mrs_tag_scrub", upkeep::tag_scrub),
+    function!("mrs_cleanup", upkeep::cleanup),
     function!("uas_user_create", identity::create_user),
     function!("ofm_org_create", identity::create_org),
     function!("ofm_org_status_set", identity::set_status),

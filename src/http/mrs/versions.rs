@@ -1,0 +1,202 @@
+//! `GET /mrs/record/versions`: a record's content versions, and reading one that is not the current.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{Subject, object_of, read};
+use crate::domain::Rejection;
+use crate::domain::record::{Content, ContentKind, EndedBy, RecordKey, Status};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input::{self, LimitIn};
+use crate::http::server::House;
+use crate::projections::versions::{self, Version};
+use crate::projections::{RecordName, contents};
+
+/// Which record, and how many of its versions at a time.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct VersionsQuery {
+    /// The tenant.
+    #[param(value_type = String, required = true)]
+    orgcode: Option<String>,
+    /// The cost centre.
+    cccode: Option<String>,
+    /// The container.
+    #[param(value_type = String, required = true)]
+    container: Option<String>,
+    /// The record's id.
+    #[param(value_type = String, required = true)]
+    record_id: Option<String>,
+    /// `true` shows those of a doomed record too.
+    include_doomed: Option<String>,
+    /// Versions a page: 8 by default, 1 to 256.
+    #[param(value_type = Option<String>)]
+    limit: Option<LimitIn>,
+    /// Where the page before ended.
+    next_token: Option<String>,
+}
+
+/// One page of versions.
+#[derive(Serialize, ToSchema)]
+pub struct VersionsAnswer<'a> {
+    /// Newest first.
+    items: Vec<VersionView<'a>>,
+    /// Versions a page.
+    limit: usize,
+    /// Goes on where this page ended; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+/// What a record had, or has, as its content.
+#[derive(Serialize, ToSchema)]
+pub struct VersionView<'a> {
+    /// 1 for the first, one more with each put.
+    version: u64,
+    /// Whether it is what the record gives now.
+    current: bool,
+    /// Its media type, before gzip.
+    content_type: &'a str,
+    /// Whether the content comes in the answer or as a download.
+    content_kind: ContentKind,
+    /// Bytes as stored.
+    content_size: u64,
+    /// MD5 in hex of the bytes as stored.
+    content_md5: String,
+    /// From when on it was the content.
+    #[schema(format = DateTime)]
+    since: String,
+    /// Who made it that.
+    by: &'a str,
+    /// Until when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    until: Option<String>,
+    /// What ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<EndedBy>,
+    /// Until when it can be read at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    kept_until: Option<String>,
+    /// It was kept as long as it must, and cannot be read any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    removed: bool,
+}
+
+/// List a record's content versions.
+#[utoipa::path(get, path = "/mrs/record/versions", tag = "mrs", params(VersionsQuery),
+    responses((status = 200, description = "One page.", body = inline(crate::http::openapi::Good<VersionsAnswer<'static>>))))]
+pub async fn versions(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: VersionsQuery = input::query(call)?;
+    let subject = Subject {
+        orgcode: query.orgcode.as_deref(),
+        cccode: query.cccode.as_deref(),
+        container: query.container.as_deref(),
+        record_id: query.record_id.as_deref(),
+    };
+    let key = subject.admit(house, call)?.key()?;
+    let include_doomed = input::flag(query.include_doomed.as_deref(), "include_doomed")?;
+    let record = read::find(house, &key, None)?;
+    if record.status == Status::Doomed && !include_doomed {
+        return Err(Rejection::not_found().into());
+    }
+    let limit = query.limit.unwrap_or_default().0;
+    // Debug output of parsed names is unambiguous: every string in it is quoted.
+    let digest: [u8; 32] = Sha256::digest(format!("versions {key:?} {include_doomed}")).into();
+    let place = input::cursor(house, query.next_token.as_deref(), digest)?;
+    let below = place.and_then(|place| <[u8; 8]>::try_from(place).ok());
+    let below = below.map(u64::from_be_bytes);
+    let mut found = newest_below(house, &key, below, limit + 1).await?;
+    let mut next_token = None;
+    if found.len() > limit {
+        found.pop_front();
+        let last = found.front().map(|last| last.content.version.to_be_bytes());
+        next_token = last.map(|last| input::next_token(house, digest, last.to_vec()));
+    }
+    let items = found.iter().rev();
+    let items = items.map(|version| view(house, &key, version, record.doom.as_ref()));
+    Reply::of(&VersionsAnswer {
+        items: items.collect::<Result<_, _>>()?,
+        limit,
+        next_token,
+    })
+}
+
+fn view<'a>(
+    house: &House,
+    key: &RecordKey,
+    version: &'a Version,
+    doom: Option<&crate::domain::record::Doom>,
+) -> Result<VersionView<'a>, Refusal> {
+    let content = &version.content;
+    // A due record's end may not be journaled yet; its content has ended all the same.
+    let end = match &version.ended {
+        Some(ended) => Some((ended.until, ended.by)),
+        None => doom.map(|doom| (doom.at, EndedBy::Doomed)),
+    };
+    let removed = !is_kept(house, key, version)?;
+    let retention = house.upkeep.settings().retention;
+    let kept_until = end.map(|(until, by)| retention.kept_until(by, until));
+    Ok(VersionView {
+        version: content.version,
+        current: end.is_none(),
+        content_type: &content.content_type,
+        content_kind: match object_of(content) {
+            Some(_) => ContentKind::Object,
+            None => ContentKind::Inline,
+        },
+        content_size: content.size,
+        content_md5: content.md5.to_string(),
+        since: version.since.to_string(),
+        by: &version.by,
+        until: end.map(|(until, _)| until.to_string()),
+        why: end.map(|(_, by)| by),
+        kept_until: kept_until.filter(|_| !removed).map(|at| at.to_string()),
+        removed,
+    })
+}
+
+/// The content of a version, current or still kept.
+///
+/// # Errors
+/// 404 when there was no such version, or it was let go.
+pub(super) async fn kept(house: &House, key: &RecordKey, version: u64) -> Result<Content, Refusal> {
+    let below = version.saturating_add(1);
+    let found = newest_below(house, key, Some(below), 1).await?;
+    let found = found.into_iter().next();
+    let found = found.filter(|found| found.content.version == version);
+    match found {
+        Some(found) if is_kept(house, key, &found)? => Ok(found.content),
+        Some(_) | None => Err(Rejection::not_found().into()),
+    }
+}
+
+fn is_kept(house: &House, key: &RecordKey, version: &Version) -> Result<bool, Refusal> {
+    match &version.ended {
+        Some(ended) => Ok(contents::is_kept(
+            &house.store,
+            RecordName::from(key),
+            ended,
+        )?),
+        None => Ok(true),
+    }
+}
+
+/// Reads a record's history on a thread that may block.
+async fn newest_below(
+    house: &House,
+    key: &RecordKey,
+    below: Option<u64>,
+    count: usize,
+) -> Result<VecDeque<Version>, Refusal> {
+    let (journal, key) = (house.journal.clone(), key.clone());
+    let read = move || versions::newest_below(&*journal, &key, below, count);
+    let found = actix_web::web::block(read).await;
+    Ok(found.map_err(|error| Refusal::Failed(error.to_string()))??)
+}

@@ -1,0 +1,173 @@
+//! `mrs_tag_scrub` and `mrs_cleanup`: upkeep of one container, a page a call.
+
+use serde::{Deserialize, Deserializer};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::operator_request;
+use crate::actors::upkeep::{Page, Place};
+use crate::domain::{ContainerName, ErrorTag, OrgCode, Rejection};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input;
+use crate::http::server::House;
+use crate::projections::records;
+
+/// Items a page looks at when the caller does not say.
+const ITEMS_DEFAULT: usize = 100;
+/// Most items a page looks at.
+const ITEMS_MAX: usize = 1_000;
+/// Most days that leftovers can be kept.
+const RETENTION_DAYS_MAX: i64 = 36_500;
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+operator_request! {
+    /// A container whose tags' lists are to be scrubbed.
+    pub(super) struct TagScrub {
+        orgcode: Option<String>,
+        container: Option<String>,
+        max_items: Option<Count>,
+        next_token: Option<String>,
+    }
+}
+
+operator_request! {
+    /// A container to clean up.
+    pub(super) struct Cleanup {
+        orgcode: Option<String>,
+        container: Option<String>,
+        retention_days: Option<Count>,
+        max_items: Option<Count>,
+        next_token: Option<String>,
+    }
+}
+
+/// A number as callers write it: a number or a numeric string.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Count(i64);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::String(text) => text.parse().ok(),
+            value => value.as_i64(),
+        };
+        number
+            .map(Self)
+            .ok_or_else(|| serde::de::Error::custom("it is a whole number"))
+    }
+}
+
+/// Removes entries of doomed or missing records from the tags' lists.
+pub(super) async fn tag_scrub(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: TagScrub = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let container = request.container.as_deref();
+    let place = place(house, call, request.orgcode.as_deref(), container)?;
+    let paging = Paging::of("tag scrub", &place, request.max_items)?;
+    let page = paging.page(house, request.next_token.as_deref())?;
+    let done = house.upkeep.scrub(&place, &page, &caller).await?;
+    let answer = json!({"scanned": done.scanned, "removed": done.removed});
+    paging.answer(house, answer, done.next)
+}
+
+/// Lets go of what was kept as long as it must, and removes its bytes.
+pub(super) async fn cleanup(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: Cleanup = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let container = request.container.as_deref();
+    let place = place(house, call, request.orgcode.as_deref(), container)?;
+    let leftovers_ms = match request.retention_days {
+        None => house.upkeep.settings().retention.leftovers_ms,
+        Some(days) => DAY_MS * within(days, "retention_days", RETENTION_DAYS_MAX)?,
+    };
+    let paging = Paging::of(
+        &format!("cleanup {leftovers_ms}"),
+        &place,
+        request.max_items,
+    )?;
+    let page = paging.page(house, request.next_token.as_deref())?;
+    let upkeep = &house.upkeep;
+    let done = upkeep.cleanup(&place, &page, leftovers_ms, &caller).await?;
+    let removed = json!({
+        "versions": done.removed.versions,
+        "doomed_content": done.removed.doomed_content,
+        "uploads": done.removed.uploads,
+        "idempotency": done.removed.idempotency,
+    });
+    let answer = json!({"scanned": done.scanned, "removed": removed, "bytes": done.bytes});
+    paging.answer(house, answer, done.next)
+}
+
+/// The container of a call, which must be there.
+fn place(
+    house: &House,
+    call: &mut Call<'_>,
+    orgcode: Option<&str>,
+    container: Option<&str>,
+) -> Result<Place, Refusal> {
+    let missing = |tag, name: &str| Rejection::new(tag, format!("{name} is missing."));
+    let orgcode = orgcode.ok_or_else(|| missing(ErrorTag::InvalidOrgcode, "orgcode"))?;
+    let org = OrgCode::parse(orgcode)?;
+    call.note_org(&org);
+    let container = container.ok_or_else(|| missing(ErrorTag::InvalidContainer, "container"))?;
+    let container = ContainerName::parse(container)?;
+    if !records::container_exists(&house.store, org.as_str(), container.as_str())? {
+        return Err(Rejection::new(
+            ErrorTag::NotFound,
+            "There is no such container, or no such org; check orgcode and container.",
+        )
+        .into());
+    }
+    Ok(Place { org, container })
+}
+
+fn within(count: Count, name: &str, max: i64) -> Result<i64, Rejection> {
+    match count.0 {
+        number if (1..=max).contains(&number) => Ok(number),
+        _ => Err(Rejection::field(
+            name,
+            format!("{name} must be a whole number from 1 to {max}."),
+        )),
+    }
+}
+
+/// How a function goes on from page to page. The number of items may change on the way; nothing else may.
+struct Paging {
+    digest: [u8; 32],
+    items_max: usize,
+}
+
+impl Paging {
+    fn of(what: &str, place: &Place, max_items: Option<Count>) -> Result<Self, Rejection> {
+        let items_max = match max_items {
+            None => ITEMS_DEFAULT,
+            Some(count) => {
+                let count = within(count, "max_items", ITEMS_MAX as i64)?;
+                usize::try_from(count).unwrap_or(ITEMS_MAX)
+            }
+        };
+        // Debug output of parsed names is unambiguous: every string in it is quoted.
+        let digest = Sha256::digest(format!("{what} {place:?}")).into();
+        Ok(Self { digest, items_max })
+    }
+
+    fn page(&self, house: &House, next_token: Option<&str>) -> Result<Page, Rejection> {
+        Ok(Page {
+            from: input::cursor(house, next_token, self.digest)?,
+            items_max: self.items_max,
+        })
+    }
+
+    fn answer(
+        &self,
+        house: &House,
+        mut answer: serde_json::Value,
+        next: Option<Vec<u8>>,
+    ) -> Result<Reply, Refusal> {
+        if let Some(place) = next {
+            answer["next_token"] = input::next_token(house, self.digest, place).into();
+        }
+        Reply::of(&answer)
+    }
+}
