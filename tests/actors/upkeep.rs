@@ -1,11 +1,13 @@
 //! Upkeep driven without HTTP: uploads that are given up, and orders that meet changes on their way.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use metarecord::actors::ops::Caller;
 use metarecord::actors::upkeep::{Page, Place, Upkeep, UpkeepSettings};
 use metarecord::content::local::LocalStore;
 use metarecord::disk::RealDisk;
+use metarecord::domain::org::OrgEvent;
 use metarecord::domain::record::{ContentPlace, Patience, Retention};
 use metarecord::projections::{RecordName, contents, records};
 use uuid::Uuid;
@@ -53,6 +55,14 @@ fn page(items_max: usize) -> Page {
         from: None,
         items_max,
     }
+}
+
+fn put_over(id: &str, revision: u64) -> Carry {
+    let mut over = put(id, None);
+    if let Ok(RecordCommand::Put(put)) = &mut over.command {
+        put.expected = Some(Revision(revision));
+    }
+    over
 }
 
 /// A put that promises an upload.
@@ -213,33 +223,147 @@ fn an_old_answer_whose_successor_is_on_its_way_is_not_forgotten() {
     });
 }
 
+/// Projections that lag behind the journal until they are let go on.
+struct Lagging {
+    runner: Runner,
+    lag: Arc<AtomicBool>,
+    missed: Vec<Entry>,
+}
+
+impl Sink for Lagging {
+    fn apply(&mut self, group: &[Entry]) -> Result<(), String> {
+        self.missed.extend_from_slice(group);
+        if self.lag.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let missed = std::mem::take(&mut self.missed);
+        self.runner.apply(&missed)
+    }
+}
+
+/// A cleanup that sees what was, while the journal has gone on: something must be found again before anything goes.
+fn overtaken_by(change: impl FnOnce(&World) -> Append, removed: u64) {
+    let lag = Arc::new(AtomicBool::new(false));
+    let sink = {
+        let lag = lag.clone();
+        |runner| -> Box<dyn Sink> {
+            Box::new(Lagging {
+                runner,
+                lag,
+                missed: Vec::new(),
+            })
+        }
+    };
+    within_by(Limits::default(), sink, |world| async move {
+        let upkeep = upkeep(&world);
+        world.book.carry(put("n", None)).await.expect("created");
+        world.book.carry(put_over("n", 1)).await.expect("put over");
+        world.clock.advance(365 * DAY_MS);
+        lag.store(true, Ordering::SeqCst);
+        let done = world.journal.append(change(&world)).await;
+        assert!(matches!(done, Ok(Outcome::Appended { .. })), "{done:?}");
+        let clean = || async { upkeep.cleanup(&place(), &page(10), DAY_MS, &caller()).await };
+        assert_eq!(clean().await.expect_err("it saw what was"), Refused::Busy);
+        lag.store(false, Ordering::SeqCst);
+        world.book.carry(put("other", None)).await.expect("shown");
+        assert_eq!(clean().await.expect("done").removed.versions, removed);
+    });
+}
+
+fn append(world: &World, stream: StreamId, event: Event) -> Append {
+    Append {
+        expected: world.journal.version(&stream).expect("a version"),
+        stream,
+        guards: Vec::new(),
+        events: vec![event],
+        payload: None,
+        idempotency: None,
+        origin: Origin {
+            at: world.clock.now(),
+            by: "tester".to_owned(),
+            request_id: "r".to_owned(),
+            source: Source::Operator,
+            remarks: Remarks::default(),
+        },
+    }
+}
+
 #[test]
-fn a_record_that_changes_while_its_versions_are_let_go_is_looked_at_again() {
+fn a_change_of_the_record_that_was_first_is_seen() {
+    let change = |world: &World| {
+        let tags = vec![Tag::parse("T").expect("a tag")];
+        let event = Event::Record(RecordEvent::TagsAdded { tags });
+        append(world, StreamId::record(&key("notes", "n")), event)
+    };
+    overtaken_by(change, 1);
+}
+
+#[test]
+fn a_hold_that_was_first_keeps_what_cleanup_was_about_to_let_go() {
+    let reason = || "audit".to_owned();
+    let own = |world: &World| {
+        let event = Event::Record(RecordEvent::HoldSet { reason: reason() });
+        append(world, StreamId::record(&key("notes", "n")), event)
+    };
+    overtaken_by(own, 0);
+    let legal = |world: &World| {
+        let event = Event::Org(OrgEvent::HoldSet {
+            container: None,
+            reason: reason(),
+        });
+        append(world, StreamId::org(&place().org), event)
+    };
+    overtaken_by(legal, 0);
+}
+
+#[test]
+fn uploads_of_what_is_held_are_waited_for() {
     within(Limits::default(), |world| async move {
         let upkeep = upkeep(&world);
-        let mut over = put("n", None);
-        if let Ok(RecordCommand::Put(put)) = &mut over.command {
-            put.expected = Some(Revision(1));
+        for id in ["a", "b"] {
+            world.book.carry(put(id, None)).await.expect("created");
         }
-        world.book.carry(put("n", None)).await.expect("created");
-        world.book.carry(over).await.expect("put over");
-        world.clock.advance(365 * DAY_MS);
-        // The journal has the tag already, and nobody was told: the record looks as it was.
-        world.journal.hold();
-        let tagging = actix::spawn({
-            let book = world.book.clone();
-            async move { book.carry(tag("n", "T", 2)).await }
+        for (id, number, expected) in [
+            ("a", 1, Some(1)),
+            ("b", 2, Some(1)),
+            ("c", 3, None),
+            ("d", 4, None),
+        ] {
+            let promised = promise(&world, id, number, expected);
+            world.book.carry(promised).await.expect("promised");
+        }
+        let reason = "audit".to_owned();
+        for (id, revision) in [("a", 2), ("c", 1)] {
+            let hold = RecordCommand::SetHold {
+                reason: reason.clone(),
+                expected: Some(Revision(revision)),
+            };
+            world
+                .book
+                .carry(carry(key("notes", id), hold))
+                .await
+                .expect("held");
+        }
+        world.clock.advance(DAY_MS);
+        let hold = Event::Org(OrgEvent::HoldSet {
+            container: Some(place().container),
+            reason,
         });
-        until("the tag is handed over", || world.journal.held() == 1).await;
-        let cleaning =
-            actix::spawn(
-                async move { upkeep.cleanup(&place(), &page(10), DAY_MS, &caller()).await },
-            );
-        until("cleanup is handed over", || world.journal.held() == 2).await;
-        world.journal.release();
-        tagging.await.expect("no panic").expect("tagged");
-        let cleaned = cleaning.await.expect("no panic").expect("done");
-        assert_eq!(cleaned.removed.versions, 1);
+        let org = StreamId::org(&place().org);
+        let set = world
+            .journal
+            .append(append(&world, org.clone(), hold))
+            .await;
+        assert!(matches!(set, Ok(Outcome::Appended { .. })));
+        let done = upkeep.abandoned(&page(10), &caller()).await.expect("done");
+        assert_eq!((done.scanned, done.doomed, done.given_up), (4, 0, 0));
+        let release = Event::Org(OrgEvent::HoldReleased {
+            container: Some(place().container),
+        });
+        let released = world.journal.append(append(&world, org, release)).await;
+        assert!(matches!(released, Ok(Outcome::Appended { .. })));
+        let done = upkeep.abandoned(&page(10), &caller()).await.expect("done");
+        assert_eq!((done.scanned, done.doomed, done.given_up), (4, 1, 1));
     });
 }
 
@@ -247,12 +371,8 @@ fn a_record_that_changes_while_its_versions_are_let_go_is_looked_at_again() {
 fn refusals_and_upkeep_write_to_a_containers_stream_one_after_the_other() {
     within(Limits::default(), |world| async move {
         let upkeep = upkeep(&world);
-        let mut over = put("n", None);
-        if let Ok(RecordCommand::Put(put)) = &mut over.command {
-            put.expected = Some(Revision(1));
-        }
         world.book.carry(put("n", None)).await.expect("created");
-        world.book.carry(over).await.expect("put over");
+        world.book.carry(put_over("n", 1)).await.expect("put over");
         let refused = |scope: &str| {
             let mut carry = remembered(put("n", None));
             if let Some(idempotency) = &mut carry.idempotency {

@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::versions::{DAY_MS, cleanup, promise, put_over, read, start};
+use super::versions::{DAY_MS, cleanup, promise, put_over, read, start, versions};
 use crate::support::Got;
 use crate::support::inside::{Inside, START_MS};
 
@@ -199,6 +199,56 @@ fn tags_of_doomed_records_are_scrubbed_once_their_content_is_past_keeping() {
         page = server.operator("mrs_tag_scrub", &body).data();
     }
     assert_eq!(scanned, 1);
+}
+
+#[test]
+fn nothing_of_what_is_held_goes_until_it_is_released() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let server = start(scratch.path());
+    for id in ["held", "free"] {
+        server.put("notes", id, &json!("old"));
+        put_over(&server, "notes", id, &json!("new"), 1);
+        doom(&server, id, 2);
+    }
+    let own = |path: &str, revision: u64| {
+        let body = json!({"orgcode": "demo", "container": "notes", "record_id": "held", "reason": "audit",
+            "expected_revision": revision});
+        server.post(path, &body).data();
+    };
+    own("/mrs/hold/set", 3);
+    server.clock.advance(365 * DAY_MS);
+    let legal = json!({"orgcode": "demo", "container": "notes", "reason": "suit"});
+    server.operator("mrs_hold_set", &legal).data();
+    let gone = || {
+        let removed = &cleanup(&server, "notes")["removed"];
+        (
+            removed["versions"].clone(),
+            removed["doomed_content"].clone(),
+        )
+    };
+    let list = |id: &str| versions(&server, id, "&include_doomed=true").data()["items"].clone();
+    assert_eq!(
+        (gone(), scrub(&server)["removed"].clone()),
+        ((json!(0), json!(0)), json!(0))
+    );
+    assert_eq!(list("free")[0].get("kept_until"), None);
+    let release = json!({"orgcode": "demo", "container": "notes"});
+    server.operator("mrs_hold_release", &release).data();
+    assert!(list("free")[0].get("kept_until").is_some());
+    assert_eq!(list("held")[0].get("kept_until"), None);
+    assert_eq!(
+        (gone(), scrub(&server)["removed"].clone()),
+        ((json!(1), json!(1)), json!(1))
+    );
+    assert_eq!(
+        read(&server, "held", "&include_doomed=true&version=1").data()["content"],
+        "old"
+    );
+    own("/mrs/hold/release", 4);
+    assert_eq!(
+        (gone(), scrub(&server)["removed"].clone()),
+        ((json!(1), json!(1)), json!(1))
+    );
 }
 
 #[test]

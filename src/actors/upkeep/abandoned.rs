@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Page, Place, Upkeep};
+use super::{Guard, Page, Place, Upkeep, legal_hold};
 use crate::actors::container::{Tend, Tended};
 use crate::actors::ops::Caller;
 use crate::actors::vacuum::blocking;
@@ -10,9 +10,8 @@ use crate::actors::{Carry, Desk, Refused};
 use crate::domain::container::{ContainerCommand, ContainerEvent, GivenUpUpload};
 use crate::domain::record::{ContentPlace, Patience, RecordCommand, RecordKey, Status};
 use crate::domain::{ContainerName, OrgCode, StreamId};
-use crate::journal::Version;
 use crate::projections::contents::Waiting;
-use crate::projections::{RecordName, StoreError, contents, records};
+use crate::projections::{RecordName, StoreError, contents, holds, records};
 
 /// What one step through the uploads did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,14 +26,17 @@ pub struct Abandoned {
     pub next: Option<Vec<u8>>,
 }
 
+/// An upload over an active record, with what was looked at: the record, and the holds of its org.
+type Looked = (GivenUpUpload, [Guard; 2]);
+
 /// What a look at the uploads found.
 #[derive(Default)]
 struct Found {
     scanned: usize,
     /// Records whose first content it would be.
     pending: Vec<RecordKey>,
-    /// Uploads over active records, by container, with the revision of each record.
-    over_active: BTreeMap<(OrgCode, ContainerName), Vec<(GivenUpUpload, Version)>>,
+    /// Uploads over active records, by container.
+    over_active: BTreeMap<(OrgCode, ContainerName), Vec<Looked>>,
     next: Option<Vec<u8>>,
 }
 
@@ -85,19 +87,13 @@ impl Upkeep {
     async fn give_up(
         &self,
         place: &Place,
-        uploads: Vec<(GivenUpUpload, Version)>,
+        uploads: Vec<Looked>,
         caller: &Caller,
     ) -> Result<usize, Refused> {
-        let guard = |(upload, version): &(GivenUpUpload, Version)| {
-            let key = RecordKey {
-                org: place.org.clone(),
-                container: place.container.clone(),
-                record_id: upload.record_id.clone(),
-            };
-            (StreamId::record(&key), *version)
-        };
+        let guards = uploads.iter().flat_map(|(_, guards)| guards.clone());
+        let guards = guards.collect::<BTreeMap<_, _>>().into_iter();
         let order = Tend {
-            guards: uploads.iter().map(guard).collect(),
+            guards: guards.collect(),
             command: ContainerCommand::GiveUpUploads {
                 uploads: uploads.into_iter().map(|(upload, _)| upload).collect(),
             },
@@ -140,12 +136,20 @@ fn look(desk: &Desk, page: &Page, patience: Patience) -> Result<Found, StoreErro
             continue;
         };
         let its = upload.content.place == ContentPlace::Object(object_id);
-        if !its || record.doomed_by(now) || upload.given_up_at(patience) > now {
+        let place = Place {
+            org: key.org.clone(),
+            container: key.container.clone(),
+        };
+        let (_, org) = legal_hold(desk, &place)?;
+        let held = holds::held(&desk.store, RecordName::from(&key), &record)?.is_some();
+        let ended = record.status == Status::Doomed || record.is_due(now);
+        if !its || ended || held || upload.given_up_at(patience) > now {
             continue;
         }
         match record.status {
             Status::PendingUpload => found.pending.push(key),
             Status::Active => {
+                let guards = [(StreamId::record(&key), record.revision.0), org];
                 let given_up = GivenUpUpload {
                     record_id: key.record_id,
                     version: upload.content.version,
@@ -156,7 +160,7 @@ fn look(desk: &Desk, page: &Page, patience: Patience) -> Result<Found, StoreErro
                     md5: upload.content.md5,
                 };
                 let uploads = found.over_active.entry((key.org, key.container));
-                uploads.or_default().push((given_up, record.revision.0));
+                uploads.or_default().push((given_up, guards));
             }
             Status::Doomed => {}
         }
