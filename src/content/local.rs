@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::UNIX_EPOCH;
 
 use uuid::Uuid;
 
@@ -15,7 +16,7 @@ use super::check::Check;
 use super::{ContentError, ContentStore, FoundFile, ObjectName, Promise, Receiving};
 use crate::clock::random_uuid;
 use crate::disk::{Disk, DiskFile};
-use crate::domain::OrgCode;
+use crate::domain::{OrgCode, Timestamp};
 
 /// Lower-case, so that it can never be an org's directory.
 const TEMPORARY: &str = "tmp";
@@ -169,6 +170,27 @@ impl ContentStore for LocalStore {
             Ok(()) => self.sync(&self.shelf(object)),
             Err(source) => absent_or::<()>("remove", &path, source).map(|_| ()),
         }
+    }
+
+    fn remove_stale(&self, since: Timestamp) -> Result<(u64, u64), ContentError> {
+        let temporary = self.root.join(TEMPORARY);
+        let files =
+            fs::read_dir(&temporary).map_err(|source| io_error("read", &temporary, source))?;
+        let (mut count, mut bytes) = (0, 0);
+        for file in files.flatten() {
+            // One that is gone meanwhile was kept or has ended.
+            let Ok(metadata) = file.metadata() else {
+                continue;
+            };
+            if written_at(&metadata).is_none_or(|at| at > since) {
+                continue;
+            }
+            let removed = self.disk.remove(&file.path());
+            removed.map_err(|source| io_error("remove", &file.path(), source))?;
+            count += 1;
+            bytes += metadata.len();
+        }
+        Ok((count, bytes))
     }
 
     fn orgs(&self) -> Result<Vec<OrgCode>, ContentError> {
@@ -375,6 +397,14 @@ impl Receiving for Upload {
         }
         durable
     }
+}
+
+/// When a file was written to last.
+fn written_at(metadata: &fs::Metadata) -> Option<Timestamp> {
+    let since = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_millis(
+        i64::try_from(since.as_millis()).ok()?,
+    ))
 }
 
 fn absent_or<T>(

@@ -12,7 +12,7 @@ use std::io::{self, Read};
 
 use uuid::Uuid;
 
-use crate::domain::{Md5, OrgCode, Rejection};
+use crate::domain::{Md5, OrgCode, Rejection, Timestamp};
 
 /// Names one object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -115,6 +115,13 @@ pub trait ContentStore: Send + Sync {
     /// # Errors
     /// The disk's.
     fn remove(&self, object: &ObjectName) -> Result<(), ContentError>;
+
+    /// Removes what is left of uploads that nobody has added to since a time, whosever they were. Returns how many there
+    /// were, and their bytes.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn remove_stale(&self, since: Timestamp) -> Result<(u64, u64), ContentError>;
 
     /// The orgs that may have objects, in no order.
     ///

@@ -165,6 +165,20 @@ pub enum ContainerCommand {
     },
 }
 
+impl ContainerCommand {
+    /// Whether it is about nothing, so that carrying it out would change nothing.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::RememberRefusal { .. } => false,
+            Self::RemoveContent { contents, .. } => contents.is_empty(),
+            Self::ForgetAnswers { answers } => answers.is_empty(),
+            Self::ScrubTags { entries } => entries.is_empty(),
+            Self::GiveUpUploads { uploads } => uploads.is_empty(),
+            Self::Repair { repairs } => repairs.is_empty(),
+        }
+    }
+}
+
 /// What a container's own stream has told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Container {

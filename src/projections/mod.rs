@@ -6,6 +6,7 @@
 pub mod contents;
 pub mod due;
 pub mod forget;
+pub mod holds;
 pub mod idempotency;
 pub mod identity;
 mod kept;
@@ -107,6 +108,7 @@ pub fn all() -> Vec<Box<dyn Projection>> {
         Box::new(list::Tags),
         Box::new(due::DueTimes),
         Box::new(contents::Contents),
+        Box::new(holds::Holds),
         Box::new(idempotency::Answers),
         Box::new(lost::LostContents),
         Box::new(identity::Identities),

@@ -10,9 +10,11 @@ use super::{
     identity, ops, record_events, records, restore,
 };
 use crate::domain::container::ContainerEvent;
+use crate::domain::hold::LegalHolds;
+use crate::domain::org::{Org, OrgDecider};
 use crate::domain::record::{Record, RecordDecider, RecordKey, Slot};
 use crate::domain::repair::{Repair, RepairAction};
-use crate::domain::{Decider, Event, Occurrence, StreamId};
+use crate::domain::{Decider, Event, Occurrence, OrgCode, StreamId, Timestamp};
 use crate::journal::{Body, Entry, Journal, Position, Sink};
 
 /// Entries read from the journal at a time during replay.
@@ -256,6 +258,7 @@ fn evolve_entry(
     let slot = Slot {
         key,
         record: before,
+        legal: None,
     };
     record_events(body)
         .fold(slot, |slot, event| {
@@ -363,6 +366,43 @@ fn fold_entries(
                 && !visit(entry, body, record)
             {
                 return Ok(());
+            }
+        }
+    }
+}
+
+/// The legal holds on an org as of a time, from its stream.
+///
+/// # Errors
+/// A failed read.
+pub fn holds_when(
+    journal: &dyn Journal,
+    org: &OrgCode,
+    at: Timestamp,
+) -> Result<LegalHolds, StoreError> {
+    let stream = StreamId::org(org);
+    let (mut state, mut from) = (Org::default(), 1);
+    loop {
+        let entries = journal.stream(&stream, from, REPLAY_ENTRIES)?;
+        if entries.is_empty() {
+            return Ok(state.holds);
+        }
+        from += entries.len() as u64;
+        for entry in &entries {
+            let Some(body) = &entry.body else { continue };
+            if body.origin.at > at {
+                return Ok(state.holds);
+            }
+            let occurrence = Occurrence {
+                at: body.origin.at,
+                by: &body.origin.by,
+                position: entry.header.position,
+                version: body.version,
+            };
+            for event in &body.events {
+                if let Event::Org(event) = event {
+                    state = OrgDecider::evolve(state, event, occurrence);
+                }
             }
         }
     }

@@ -1,5 +1,8 @@
 //! Actors driven by their messages, without HTTP.
 
+mod holds;
+mod upkeep;
+
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +14,7 @@ use metarecord::actors::{AddressBook, Answer, Carry, Desk, Limits, Refused};
 use metarecord::clock::Clock;
 use metarecord::domain::container::Idempotency;
 use metarecord::domain::record::{
-    DoomCause, NewContent, Put, RecordCommand, RecordEvent, RecordKey, Status,
+    Complete, DoomCause, NewContent, Put, RecordCommand, RecordEvent, RecordKey, Status,
 };
 use metarecord::domain::{
     ContainerName, ErrorTag, Event, Md5, OrgCode, RecordId, Revision, StreamId, Tag, Timestamp,
@@ -33,6 +36,8 @@ type HeldAnswer = (Pending, oneshot::Sender<Outcome>);
 struct Slow {
     inner: MemoryJournal,
     held: Mutex<Option<Vec<HeldAnswer>>>,
+    /// What gets in just ahead of the next append.
+    ahead: Mutex<Option<Append>>,
 }
 
 impl Slow {
@@ -70,6 +75,9 @@ impl Slow {
 
 impl Journal for Slow {
     fn append(&self, append: Append) -> Pending {
+        if let Some(ahead) = self.ahead.lock().expect("no panic").take() {
+            drop(self.inner.append(ahead));
+        }
         let pending = self.inner.append(append);
         match &mut *self.held.lock().expect("no panic") {
             Some(held) => {
@@ -139,21 +147,32 @@ struct World {
 
 /// Runs a test within an actor system.
 fn within<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(World) -> F) {
+    within_by(limits, |runner| Box::new(runner), test);
+}
+
+/// The same with something between the journal and the projections.
+fn within_by<F: Future<Output = ()>>(
+    limits: Limits,
+    sink: impl FnOnce(Runner) -> Box<dyn Sink>,
+    test: impl FnOnce(World) -> F,
+) {
     actix::System::new().block_on(async move {
         let scratch = tempfile::tempdir().expect("a temporary directory");
         let clock = Clock::manual(Timestamp::from_millis(START_MS));
         let journal = Arc::new(Slow {
             inner: MemoryJournal::new(clock.clone()),
             held: Mutex::new(None),
+            ahead: Mutex::new(None),
         });
         let store = Store::open(scratch.path(), 1 << 20).expect("a store");
-        journal.attach(Box::new(Runner::new(store.clone())));
+        journal.attach(sink(Runner::new(store.clone())));
         let desk = Arc::new(Desk {
             journal: journal.clone(),
             store,
             clock: clock.clone(),
             admission: Arc::default(),
             due_set: tokio::sync::Notify::new(),
+            due_again: Default::default(),
         });
         let book = AddressBook::open(desk, limits);
         test(World {

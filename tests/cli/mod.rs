@@ -11,3 +11,4 @@ mod playbooks;
 mod refusals;
 pub(crate) mod run;
 mod terminal;
+mod upkeep;

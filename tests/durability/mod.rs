@@ -6,6 +6,7 @@ mod kill;
 mod memory;
 mod order;
 mod power;
+mod removal;
 
 use std::path::Path;
 use std::process::Command;

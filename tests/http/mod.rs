@@ -2,6 +2,7 @@
 
 mod envelope;
 mod errors;
+mod holds;
 mod idempotency;
 mod limits;
 mod lists;
@@ -13,3 +14,5 @@ mod records;
 mod socket;
 mod strangers;
 mod ttl;
+mod upkeep;
+pub(crate) mod versions;

@@ -75,6 +75,10 @@ impl ContentStore for Stubborn {
         }
     }
 
+    fn remove_stale(&self, since: Timestamp) -> Result<(u64, u64), ContentError> {
+        self.inside.remove_stale(since)
+    }
+
     fn orgs(&self) -> Result<Vec<OrgCode>, ContentError> {
         self.inside.orgs()
     }

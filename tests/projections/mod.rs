@@ -20,7 +20,7 @@ use metarecord::journal::memory::MemoryJournal;
 use metarecord::journal::{Append, Journal, Origin, Outcome, Remarks, Source};
 use metarecord::projections::list::Filter;
 use metarecord::projections::{
-    RecordName, Runner, Store, contents, idempotency, records, runner, tag_entries,
+    Projection, RecordName, Runner, Store, contents, idempotency, records, runner, tag_entries,
 };
 use proptest::prelude::{ProptestConfig, Strategy, prop, prop_oneof, proptest};
 use proptest::strategy::Just;
@@ -137,6 +137,7 @@ impl World {
             .map(|record| Slot {
                 key: key(record),
                 record: None,
+                legal: None,
             })
             .collect();
         Self {
@@ -517,6 +518,12 @@ proptest! {
         wanted.sort_by_key(order);
         found.sort_by_key(order);
         assert_eq!(found, wanted);
+        let streams: Vec<_> = world.slots.iter().map(|slot| StreamId::record(&slot.key)).collect();
+        for row in world.live.scan(vec![b'c'], b"c") {
+            let (key, value) = row.expect("a row");
+            let stream = contents::Contents.stream_of(&key, &value).expect("a record's");
+            assert!(streams.iter().any(|known| known.as_str() == stream), "{stream}");
+        }
         for (key, ended) in &world.kept {
             assert!(contents::is_kept(&world.live, RecordName::from(key), ended).expect("a row"));
         }
@@ -610,7 +617,7 @@ fn wanted(
     now: Timestamp,
 ) -> Vec<RecordKey> {
     let shows = |slot: &&Slot| {
-        let record = slot.record.clone().map(|record| record.as_of(now));
+        let record = slot.record.clone().map(|record| record.as_of(now, None));
         let scrubbed = tag.is_some() && world.scrubbed.contains(&slot.key);
         !scrubbed
             && slot.key.org.as_str() == org

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{Page, Place, Upkeep};
+use super::{Guard, Page, Place, Upkeep, legal_hold};
 use crate::actors::carry::failed;
 use crate::actors::container::{Tend, Tended};
 use crate::actors::ops::Caller;
@@ -12,12 +12,11 @@ use crate::actors::vacuum::blocking;
 use crate::actors::{Carry, Desk, Refused};
 use crate::domain::container::{ContainerCommand, ContainerEvent, GivenUpUpload};
 use crate::domain::record::{
-    ContentPlace, Patience, PendingUpload, Record, RecordCommand, RecordKey, Status,
+    ContentPlace, Patience, PendingUpload, RecordCommand, RecordKey, Status,
 };
 use crate::domain::{ContainerName, OrgCode, StreamId};
-use crate::journal::Version;
 use crate::projections::contents::Waiting;
-use crate::projections::{RecordName, StoreError, contents, records};
+use crate::projections::{RecordName, StoreError, contents, holds, records};
 
 /// What one step through the uploads did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,14 +31,17 @@ pub struct Abandoned {
     pub next: Option<Vec<u8>>,
 }
 
+/// An upload over an active record, with what was looked at: the record, and the holds of its org.
+type Looked = (GivenUpUpload, [Guard; 2]);
+
 /// What a look at the uploads found.
 #[derive(Default)]
 struct Found {
     scanned: usize,
     /// Records whose first content it would be.
     pending: Vec<RecordKey>,
-    /// Uploads over active records, by container, with the revision of each record.
-    over_active: BTreeMap<(OrgCode, ContainerName), Vec<(GivenUpUpload, Version)>>,
+    /// Uploads over active records, by container.
+    over_active: BTreeMap<(OrgCode, ContainerName), Vec<Looked>>,
     next: Option<Vec<u8>>,
 }
 
@@ -88,34 +90,17 @@ impl Upkeep {
 
     /// Gives one record's upload up, if it is overdue. True when that was done.
     pub(super) async fn abandon(&self, key: RecordKey, caller: &Caller) -> Result<bool, Refused> {
-        let desk = self.book.desk();
-        let record = records::find(&desk.store, RecordName::from(&key)).map_err(failed)?;
-        let Some(Record {
-            status,
-            revision,
-            upload: Some(upload),
-            ..
-        }) = record
-        else {
-            return Ok(false);
-        };
-        let ContentPlace::Object(object_id) = upload.content.place else {
-            return Ok(false);
-        };
-        if upload.given_up_at(self.settings.patience) > desk.clock.now() {
-            return Ok(false);
-        }
-        match status {
-            Status::PendingUpload => self.doom(key, caller).await,
-            Status::Active => {
-                let uploads = vec![(given_up(&key, upload, object_id), revision.0)];
+        let overdue = overdue(self.book.desk(), &key, self.settings.patience).map_err(failed)?;
+        match overdue {
+            Some((_, Overdue::First)) => self.doom(key, caller).await,
+            Some((_, Overdue::OverActive(upload))) => {
                 let place = Place {
                     org: key.org,
                     container: key.container,
                 };
-                Ok(self.give_up(&place, uploads, caller).await? == 1)
+                Ok(self.give_up(&place, vec![upload], caller).await? == 1)
             }
-            Status::Doomed => Ok(false),
+            None => Ok(false),
         }
     }
 
@@ -123,19 +108,13 @@ impl Upkeep {
     async fn give_up(
         &self,
         place: &Place,
-        uploads: Vec<(GivenUpUpload, Version)>,
+        uploads: Vec<Looked>,
         caller: &Caller,
     ) -> Result<usize, Refused> {
-        let guard = |(upload, version): &(GivenUpUpload, Version)| {
-            let key = RecordKey {
-                org: place.org.clone(),
-                container: place.container.clone(),
-                record_id: upload.record_id.clone(),
-            };
-            (StreamId::record(&key), *version)
-        };
+        let guards = uploads.iter().flat_map(|(_, guards)| guards.clone());
+        let guards = guards.collect::<BTreeMap<_, _>>().into_iter();
         let order = Tend {
-            guards: uploads.iter().map(guard).collect(),
+            guards: guards.collect(),
             command: ContainerCommand::GiveUpUploads {
                 uploads: uploads.into_iter().map(|(upload, _)| upload).collect(),
             },
@@ -159,8 +138,7 @@ impl Upkeep {
 }
 
 fn look(desk: &Desk, page: &Page, patience: Patience) -> Result<Found, StoreError> {
-    let now = desk.clock.now();
-    let since = now.plus_millis(-patience.upload_ms);
+    let since = desk.clock.now().plus_millis(-patience.upload_ms);
     let (mut found, mut last) = (Found::default(), None);
     for row in contents::promised_by(&desk.store, page.from.as_deref(), since) {
         let (at, waiting) = row?;
@@ -171,28 +149,61 @@ fn look(desk: &Desk, page: &Page, patience: Patience) -> Result<Found, StoreErro
         found.scanned += 1;
         last = Some(at);
         let Waiting { key, object_id, .. } = waiting;
-        let record = records::find(&desk.store, RecordName::from(&key))?;
-        let Some((record, upload)) = record.and_then(|mut record| {
-            let upload = record.upload.take()?;
-            Some((record, upload))
-        }) else {
-            continue;
-        };
-        let its = upload.content.place == ContentPlace::Object(object_id);
-        if !its || record.doomed_by(now) || upload.given_up_at(patience) > now {
-            continue;
-        }
-        match record.status {
-            Status::PendingUpload => found.pending.push(key),
-            Status::Active => {
-                let given_up = given_up(&key, upload, object_id);
+        match overdue(desk, &key, patience)? {
+            Some((its, Overdue::First)) if its == object_id => found.pending.push(key),
+            Some((its, Overdue::OverActive(upload))) if its == object_id => {
                 let uploads = found.over_active.entry((key.org, key.container));
-                uploads.or_default().push((given_up, record.revision.0));
+                uploads.or_default().push(upload);
             }
-            Status::Doomed => {}
+            Some(_) | None => {}
         }
     }
     Ok(found)
+}
+
+/// An upload that is overdue.
+pub(super) enum Overdue {
+    /// It was to be a record's first content.
+    First,
+    /// It was to replace the content of an active record.
+    OverActive(Looked),
+}
+
+/// The upload of a record, with its object, if it is overdue and nothing holds it.
+pub(super) fn overdue(
+    desk: &Desk,
+    key: &RecordKey,
+    patience: Patience,
+) -> Result<Option<(Uuid, Overdue)>, StoreError> {
+    let now = desk.clock.now();
+    // Ahead of the record, which may otherwise be of an earlier version.
+    let place = Place {
+        org: key.org.clone(),
+        container: key.container.clone(),
+    };
+    let (_, org) = legal_hold(desk, &place)?;
+    let Some(mut record) = records::find(&desk.store, RecordName::from(key))? else {
+        return Ok(None);
+    };
+    let Some(upload) = record.upload.take() else {
+        return Ok(None);
+    };
+    let ContentPlace::Object(object_id) = upload.content.place else {
+        return Ok(None);
+    };
+    let held = holds::held(&desk.store, RecordName::from(key), &record)?.is_some();
+    if record.is_due(now) || held || upload.given_up_at(patience) > now {
+        return Ok(None);
+    }
+    let overdue = match record.status {
+        Status::PendingUpload => Overdue::First,
+        Status::Active => {
+            let guards = [(StreamId::record(key), record.revision.0), org];
+            Overdue::OverActive((given_up(key, upload, object_id), guards))
+        }
+        Status::Doomed => return Ok(None),
+    };
+    Ok(Some((object_id, overdue)))
 }
 
 fn given_up(key: &RecordKey, upload: PendingUpload, object_id: Uuid) -> GivenUpUpload {

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::{Look, Page, Place, Upkeep};
-use crate::actors::Refused;
+use super::{Look, Page, Place, Upkeep, legal_hold};
 use crate::actors::ops::Caller;
 use crate::actors::vacuum::blocking;
+use crate::actors::{Desk, Refused};
 use crate::content::ObjectName;
+use crate::domain::StreamId;
 use crate::domain::container::{ContainerCommand, ContainerEvent, RemovedContent, is_given_again};
 use crate::domain::record::{ContentPlace, EndedBy, RecordKey, Retention, Status};
-use crate::domain::{StreamId, Timestamp};
-use crate::projections::{RecordName, Store, StoreError, contents, idempotency, records};
+use crate::projections::{RecordName, StoreError, contents, holds, idempotency, records};
 use crate::report;
 
 /// First byte of a place among content that ended.
@@ -38,7 +38,7 @@ pub struct Removed {
     pub versions: u64,
     /// Contents of doomed records.
     pub doomed_content: u64,
-    /// Uploads that were given up.
+    /// Uploads that were given up, and what is left of those that broke off.
     pub uploads: u64,
     /// First answers that are not given any more.
     pub idempotency: u64,
@@ -58,6 +58,9 @@ impl Upkeep {
         caller: &Caller,
     ) -> Result<Cleaned, Refused> {
         let mut cleaned = Cleaned::default();
+        if page.from.is_none() {
+            self.remove_stale(&mut cleaned).await?;
+        }
         let (kind, behind) = match page.from.as_deref() {
             None | Some([]) => (CONTENTS, &[][..]),
             Some([kind, behind @ ..]) => (*kind, behind),
@@ -102,20 +105,9 @@ impl Upkeep {
         retention: Retention,
         cleaned: &mut Cleaned,
     ) -> Result<Option<Vec<u8>>, Refused> {
-        let (store, clock) = (
-            self.book.desk().store.clone(),
-            self.book.desk().clock.clone(),
-        );
+        let desk = self.book.desk().clone();
         let (of, behind, items_max) = (step.place.clone(), step.behind, step.items_max);
-        let look = move || {
-            look(
-                &store,
-                &of,
-                behind.as_deref(),
-                items_max,
-                (retention, clock.now()),
-            )
-        };
+        let look = move || look(&desk, &of, behind.as_deref(), items_max, retention);
         let (seen, events) = self.step(step.place, step.caller, look).await?;
         cleaned.scanned += seen.scanned;
         let mut objects = Vec::new();
@@ -152,18 +144,29 @@ impl Upkeep {
         removed.await.map_err(Refused::Failed)
     }
 
+    /// What broken connections left of uploads belongs to no container; the first page of any takes it along.
+    async fn remove_stale(&self, cleaned: &mut Cleaned) -> Result<(), Refused> {
+        let (content, now) = (self.content.clone(), self.book.desk().clock.now());
+        let since = now.plus_millis(-self.settings.patience.upload_ms);
+        let removed = blocking(move || {
+            let removed = content.remove_stale(since);
+            removed.map_err(|error| error.to_string())
+        });
+        let (count, bytes) = removed.await.map_err(Refused::Failed)?;
+        cleaned.removed.uploads += count;
+        cleaned.bytes += bytes;
+        Ok(())
+    }
+
     async fn forget_answers(
         &self,
         step: Step<'_>,
         cleaned: &mut Cleaned,
     ) -> Result<Option<Vec<u8>>, Refused> {
-        let (store, clock) = (
-            self.book.desk().store.clone(),
-            self.book.desk().clock.clone(),
-        );
+        let desk = self.book.desk().clone();
         let (of, items_max) = (step.place.clone(), step.items_max);
         let behind = step.behind.and_then(|scope| String::from_utf8(scope).ok());
-        let look = move || look_at_answers(&store, &of, behind.as_deref(), items_max, clock.now());
+        let look = move || look_at_answers(&desk, &of, behind.as_deref(), items_max);
         let (seen, events) = self.step(step.place, step.caller, look).await?;
         cleaned.scanned += seen.scanned;
         for event in events {
@@ -195,13 +198,16 @@ fn contents_of(event: ContainerEvent) -> Vec<RemovedContent> {
 }
 
 fn look(
-    store: &Store,
+    desk: &Desk,
     place: &Place,
     behind: Option<&[u8]>,
     items_max: usize,
-    (retention, now): (Retention, Timestamp),
+    retention: Retention,
 ) -> Result<Look, StoreError> {
-    let (mut contents, mut guards) = (Vec::new(), BTreeMap::new());
+    let (store, now) = (&desk.store, desk.clock.now());
+    // Ahead of the records' own holds, which are looked at one by one.
+    let (_, guard) = legal_hold(desk, place)?;
+    let (mut contents, mut guards) = (Vec::new(), BTreeMap::from([guard]));
     let (mut scanned, mut last, mut next) = (0, None, None);
     let until = now.plus_millis(-retention.shortest_ms());
     let names = (place.org.as_str(), place.container.as_str());
@@ -226,7 +232,9 @@ fn look(
             continue;
         };
         // An upload that was given up and completed all the same is content, and not to be touched.
-        if record.status == Status::Active && record.content.place == ended.content.place {
+        let current =
+            record.status == Status::Active && record.content.place == ended.content.place;
+        if current || holds::held(store, RecordName::from(&key), &record)?.is_some() {
             continue;
         }
         guards.insert(StreamId::record(&key), record.revision.0);
@@ -251,12 +259,13 @@ fn look(
 }
 
 fn look_at_answers(
-    store: &Store,
+    desk: &Desk,
     place: &Place,
     behind: Option<&str>,
     items_max: usize,
-    now: Timestamp,
 ) -> Result<Look, StoreError> {
+    let (store, now) = (&desk.store, desk.clock.now());
+    let (held, guard) = legal_hold(desk, place)?;
     let (mut answers, mut scanned, mut last, mut next) = (Vec::new(), 0, None, None);
     let names = (place.org.as_str(), place.container.as_str());
     for answer in idempotency::behind(store, names, behind) {
@@ -267,13 +276,13 @@ fn look_at_answers(
         }
         scanned += 1;
         last = Some(answer.scope.clone().into_bytes());
-        if !is_given_again(answer.at, now) {
+        if !held && !is_given_again(answer.at, now) {
             answers.push(answer);
         }
     }
     Ok(Look {
         command: ContainerCommand::ForgetAnswers { answers },
-        guards: Vec::new(),
+        guards: vec![guard],
         scanned,
         next,
     })

@@ -12,13 +12,13 @@ use std::sync::Arc;
 use super::container::{Tend, Tended};
 use super::ops::Caller;
 use super::vacuum::blocking;
-use super::{AddressBook, Refused};
+use super::{AddressBook, Desk, Refused};
 use crate::content::ContentStore;
 use crate::domain::container::{ContainerCommand, ContainerEvent};
 use crate::domain::record::{Patience, Retention};
 use crate::domain::{ContainerName, OrgCode, StreamId};
 use crate::journal::Version;
-use crate::projections::StoreError;
+use crate::projections::{StoreError, holds, identity};
 
 pub use abandoned::Abandoned;
 pub use cleanup::{Cleaned, Removed};
@@ -85,10 +85,22 @@ impl Upkeep {
     }
 }
 
+/// Whether a legal hold is on a container, and the version of the stream that tells of it: what removes names it as a guard, so
+/// that a hold that was durable first wins.
+fn legal_hold(desk: &Desk, place: &Place) -> Result<(bool, Guard), StoreError> {
+    // Ahead of the hold, which may otherwise be of an earlier version.
+    let version = identity::org(&desk.store, place.org.as_str())?.version;
+    let held = holds::legal(&desk.store, place.org.as_str(), place.container.as_str())?;
+    Ok((held.is_some(), (StreamId::org(&place.org), version)))
+}
+
+/// A stream that was looked at, with the version seen.
+type Guard = (StreamId, Version);
+
 /// What a look at a page led to.
 struct Look {
     command: ContainerCommand,
-    guards: Vec<(StreamId, Version)>,
+    guards: Vec<Guard>,
     scanned: usize,
     next: Option<Vec<u8>>,
 }
@@ -106,6 +118,10 @@ impl Upkeep {
             let look = look.clone();
             let seen = blocking(move || look().map_err(|error| error.to_string())).await;
             let seen = seen.map_err(Refused::Failed)?;
+            // Most pages lead to nothing; no actor need be woken for them.
+            if seen.command.is_empty() {
+                return Ok((seen, Vec::new()));
+            }
             let order = Tend {
                 command: seen.command.clone(),
                 guards: seen.guards.clone(),

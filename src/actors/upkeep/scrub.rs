@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Look, Page, Place, Upkeep};
+use super::{Look, Page, Place, Upkeep, legal_hold};
 use crate::actors::ops::Caller;
 use crate::actors::{Desk, Refused};
 use crate::domain::container::{ContainerCommand, ContainerEvent, TagEntry};
 use crate::domain::record::{EndedBy, Record, RecordKey, Retention, Status};
 use crate::domain::{StreamId, Timestamp};
-use crate::projections::{RecordName, StoreError, records, tag_entries};
+use crate::projections::{RecordName, StoreError, holds, records, tag_entries};
 
 /// What one step of tag scrub did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,7 +63,8 @@ fn look(
     let from = page.from.as_deref();
     let found = tag_entries::entries(&desk.store, names, from, page.items_max)?;
     let (scanned, now) = (found.items.len(), desk.clock.now());
-    let (mut entries, mut guards) = (Vec::new(), BTreeMap::new());
+    let (legal, guard) = legal_hold(desk, place)?;
+    let (mut entries, mut guards) = (Vec::new(), BTreeMap::from([guard]));
     for entry in found.items {
         let key = RecordKey {
             org: place.org.clone(),
@@ -74,7 +75,11 @@ fn look(
         // Ahead of the record: what changes in between is seen.
         let version = desk.journal.version(&stream)?;
         let record = records::find(&desk.store, RecordName::from(&key))?;
-        if shows_nothing(&entry, record.as_ref(), retention, now) {
+        let held = match &record {
+            Some(record) => holds::held(&desk.store, RecordName::from(&key), record)?.is_some(),
+            None => legal,
+        };
+        if !held && shows_nothing(&entry, record.as_ref(), retention, now) {
             guards.insert(stream, version);
             entries.push(entry);
         }

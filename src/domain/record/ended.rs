@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::{Content, DoomCause, PendingUpload, Record, RecordEvent, Status};
 use crate::domain::Timestamp;
+use crate::domain::hold::Kept as Held;
 
 /// Content that ended, or never came to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,11 +104,13 @@ impl Record {
 /// The end of a record whose first content never came.
 pub(super) fn abandoned_event(
     record: &Record,
+    legal: Option<&Held>,
     patience: Patience,
     now: Timestamp,
 ) -> Option<RecordEvent> {
+    let held = record.kept(legal).is_some();
     // One whose own time has come is the sweep's.
-    if record.status != Status::PendingUpload || record.doomed_by(now) {
+    if held || record.status != Status::PendingUpload || record.doomed_by(now, legal) {
         return None;
     }
     let upload = record.upload.as_ref()?;

@@ -8,13 +8,13 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{Subject, object_of, read};
 use crate::domain::Rejection;
-use crate::domain::record::{Content, ContentKind, EndedBy, RecordKey, Status};
+use crate::domain::record::{Content, ContentKind, Doom, EndedBy, RecordKey, Status};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input::{self, LimitIn};
 use crate::http::server::House;
 use crate::projections::versions::{self, Version};
-use crate::projections::{RecordName, contents};
+use crate::projections::{RecordName, contents, holds};
 
 /// Which record, and how many of its versions at a time.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -80,7 +80,7 @@ pub struct VersionView<'a> {
     /// What ended it.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<EndedBy>,
-    /// Until when it can be read at least.
+    /// Until when it can be read at least; absent while something holds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     kept_until: Option<String>,
@@ -120,7 +120,9 @@ pub async fn versions(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
         next_token = last.map(|last| input::next_token(house, digest, last.to_vec()));
     }
     let items = found.iter().rev();
-    let items = items.map(|version| view(house, &key, version, record.doom.as_ref()));
+    let held = holds::held(&house.store, RecordName::from(&key), &record)?.is_some();
+    let state = (record.doom.as_ref(), held);
+    let items = items.map(|version| view(house, &key, version, state));
     Reply::of(&VersionsAnswer {
         items: items.collect::<Result<_, _>>()?,
         limit,
@@ -132,7 +134,7 @@ fn view<'a>(
     house: &House,
     key: &RecordKey,
     version: &'a Version,
-    doom: Option<&crate::domain::record::Doom>,
+    (doom, held): (Option<&Doom>, bool),
 ) -> Result<VersionView<'a>, Refusal> {
     let content = &version.content;
     // A due record's end may not be journaled yet; its content has ended all the same.
@@ -157,7 +159,9 @@ fn view<'a>(
         by: &version.by,
         until: end.map(|(until, _)| until.to_string()),
         why: end.map(|(_, by)| by),
-        kept_until: kept_until.filter(|_| !removed).map(|at| at.to_string()),
+        kept_until: kept_until
+            .filter(|_| !removed && !held)
+            .map(|at| at.to_string()),
         removed,
     })
 }

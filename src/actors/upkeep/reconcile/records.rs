@@ -5,6 +5,7 @@ use std::io::Read;
 use md5::{Digest, Md5 as Hasher};
 
 use super::{Cursor, Finding, Look, LookError, Page};
+use crate::actors::upkeep::abandoned::overdue;
 use crate::clock::{Pace, pause};
 use crate::content::ObjectName;
 use crate::domain::record::{
@@ -72,10 +73,8 @@ impl Look {
                 page.found.push(Finding::of(repair, key, &names.join(", ")));
             }
         }
-        if let Some(upload) = record
-            .upload
-            .as_ref()
-            .filter(|upload| self.is_stale(key, upload))
+        if let Some(upload) = &record.upload
+            && self.is_stale(key, upload)?
         {
             let mut repair = Repair::new(DriftKind::StalePending, RepairAction::GivenUp);
             repair.version = Some(upload.content.version);
@@ -120,9 +119,10 @@ impl Look {
         Ok(entries.first().map_or(0, |entry| entry.header.position))
     }
 
-    fn is_stale(&self, key: &RecordKey, upload: &PendingUpload) -> bool {
-        let waiting = || contents::is_waited_for(&self.desk.store, RecordName::from(key), upload);
-        upload.given_up_at(self.patience) <= self.now && waiting().unwrap_or(false)
+    fn is_stale(&self, key: &RecordKey, upload: &PendingUpload) -> Result<bool, LookError> {
+        let (store, name) = (&self.desk.store, RecordName::from(key));
+        Ok(contents::is_waited_for(store, name, upload)?
+            && overdue(&self.desk, key, self.patience)?.is_some())
     }
 
     pub(super) fn contents(
