@@ -68,6 +68,16 @@ pub struct NewKey {
     pub account: Account,
 }
 
+/// A session that is open.
+pub struct OpenSession {
+    /// Its keyed hash, in hex.
+    pub hash: String,
+    /// The session, with its end as the journal knows it.
+    pub session: Arc<Session>,
+    /// Its end, if it is not used again; `None` for the development session.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// Who is who. Cheap to share.
 pub struct Directory {
     desk: Arc<Desk>,
@@ -210,13 +220,17 @@ impl Directory {
     ///
     /// # Errors
     /// A failed read.
-    pub fn session(self: &Arc<Self>, guid: &str) -> Result<Option<(String, Session)>, StoreError> {
+    pub fn session(self: &Arc<Self>, guid: &str) -> Result<Option<OpenSession>, StoreError> {
         let hash = session_hash(&self.signer, guid);
-        let Some(mut session) = identity::session(self.store(), &hash)? else {
+        let Some(session) = identity::session(self.store(), &hash)? else {
             return Ok(None);
         };
         let Some(journaled) = session.expires_at else {
-            return Ok(Some((hash, session)));
+            return Ok(Some(OpenSession {
+                hash,
+                session,
+                expires_at: None,
+            }));
         };
         let now = self.desk.clock.now();
         let mut used = self.used();
@@ -226,7 +240,7 @@ impl Directory {
             used.remove(&hash);
             return Ok(None);
         }
-        session.expires_at = Some(now.plus_millis(SESSION_MS).max(journaled));
+        let expires_at = Some(now.plus_millis(SESSION_MS).max(journaled));
         let near = journaled.millis() - now.millis() < SESSION_REFRESH_MS;
         let journal = near && seen.is_none_or(|used| !used.journaling);
         let use_now = Used {
@@ -244,7 +258,11 @@ impl Directory {
         if journal {
             self.refresh(&hash, &session);
         }
-        Ok(Some((hash, session)))
+        Ok(Some(OpenSession {
+            hash,
+            session,
+            expires_at,
+        }))
     }
 
     /// Journals that a session is in use. The request that used it does not wait for it.

@@ -1,7 +1,10 @@
 //! The projections' database: one ordered key space, its checkpoint, and building it anew beside the old one.
 
+use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
 
 use super::kept::Kept;
 use super::{Write, identity};
@@ -44,11 +47,14 @@ pub enum StoreError {
 /// A key and its value.
 pub type Row = (sled::IVec, sled::IVec);
 
+/// A row as it was read, of whatever type its key has.
+type KeptRow = Arc<dyn Any + Send + Sync>;
+
 /// One generation of the projections. Cheap to clone; all clones see the same.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Store {
     live: Arc<Live>,
-    kept: Arc<Kept<Option<sled::IVec>>>,
+    kept: Arc<Kept<Option<KeptRow>>>,
 }
 
 impl Store {
@@ -155,12 +161,23 @@ impl Store {
         kept.for_each(|(key, _)| self.kept.forget(key));
     }
 
-    /// One value of the identities, which nearly every request reads; from memory when it was read before.
+    /// One row of the identities, which nearly every request reads; from memory when it was read before. All rows of
+    /// one kind are read as one type.
     ///
     /// # Errors
-    /// A failed read.
-    pub(super) fn get_kept(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
-        self.kept.get(key, || self.get(key))
+    /// A failed or unreadable row.
+    pub(super) fn get_kept<T>(&self, key: &[u8]) -> Result<Option<Arc<T>>, StoreError>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        let kept = self.kept.get(key, || {
+            let Some(row) = self.get(key)? else {
+                return Ok(None);
+            };
+            let row: T = postcard::from_bytes(&row)?;
+            Ok(Some(Arc::new(row)))
+        })?;
+        Ok(kept.and_then(|row| row.downcast().ok()))
     }
 
     /// Notes that everything up to a position is in.

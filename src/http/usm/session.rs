@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::required;
+use crate::actors::identity::OpenSession;
 use crate::actors::ops::Caller;
 use crate::domain::rejection::Denial;
 use crate::domain::user::{Session, UserCommand, label};
@@ -186,11 +187,11 @@ pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
     responses((status = 200, description = "It is.", body = inline(crate::http::openapi::Good<ValidAnswer>))))]
 pub async fn validate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichSession = input::json(&call.body)?;
-    let (_, session) = open(house, request.session_guid.as_deref())?;
+    let found = open(house, request.session_guid.as_deref())?;
     Reply::of(&ValidAnswer {
         valid: true,
-        user_id: session.user_id,
-        expires_at: session.expires_at.map(|at| at.to_string()),
+        user_id: found.session.user_id.clone(),
+        expires_at: found.expires_at.map(|at| at.to_string()),
     })
 }
 
@@ -199,11 +200,12 @@ pub async fn validate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
     responses((status = 200, description = "It is over.", body = inline(crate::http::openapi::Good<ClosedAnswer>))))]
 pub async fn close(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: EndedSession = input::json(&call.body)?;
-    let (session_hash, session) = open(house, request.session_guid.as_deref())?;
-    let caller = request.caller(call, &session.user_id)?;
+    let found = open(house, request.session_guid.as_deref())?;
+    let user_id = found.session.user_id.clone();
+    let caller = request.caller(call, &user_id)?;
     let close = UserCommand::CloseSession {
-        user_id: session.user_id,
-        session_hash,
+        user_id,
+        session_hash: found.hash,
     };
     house.directory.user(close, &caller).await?;
     Reply::of(&ClosedAnswer { closed: 1 })
@@ -253,9 +255,9 @@ pub async fn logout_everywhere(house: &House, call: &mut Call<'_>) -> Result<Rep
 }
 
 /// The open session of a guid.
-fn open(house: &House, guid: Option<&str>) -> Result<(String, Session), Refusal> {
+fn open(house: &House, guid: Option<&str>) -> Result<OpenSession, Refusal> {
     let found = house.directory.session(required(guid, "session_guid")?)?;
-    let found = found.filter(|(_, session)| !session.development || house.development);
+    let found = found.filter(|found| !found.session.development || house.development);
     found.ok_or_else(|| {
         Rejection::new(
             ErrorTag::InvalidSession,
