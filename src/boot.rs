@@ -13,6 +13,7 @@ use crate::actors::identity::Directory;
 use crate::actors::ops::{Operations, OpsSettings, Renew};
 use crate::actors::sweep::Sweep;
 use crate::actors::{AddressBook, Desk, Limits};
+use crate::aside::{self, BrokeOff};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::{CallLimits, Settings};
 use crate::content::ContentError;
@@ -43,6 +44,9 @@ const OPERATOR_CONNECTIONS_MAX: usize = 256;
 const WAITING_MAX: i32 = 4_096;
 /// Files that are open besides connections and content: databases, segments, standard error.
 const OTHER_FILES: usize = 128;
+
+/// What the address of a Unix socket begins with.
+const SOCKET: &str = "unix:";
 
 /// Shortest time for which a vacuum can be cancelled, outside of development (contract, section 12).
 const PENDING_MS_MIN: i64 = 60_000;
@@ -168,6 +172,7 @@ fn rates(settings: &CallLimits) -> Rates {
         principal: rate(settings.principal_per_second, settings.principal_burst),
         org: rate(settings.org_per_second, settings.org_burst),
         address: rate(settings.address_per_second, settings.address_burst),
+        sign_in: rate(settings.sign_in_per_second, settings.sign_in_burst),
         principal_in_flight_max: count(settings.principal_in_flight_max),
         address_in_flight_max: count(settings.address_in_flight_max),
     }
@@ -220,6 +225,11 @@ pub enum BootError {
         "{0} cannot be listened on: unix: is followed by a path, which is text of at most 107 bytes when absolute; give a shorter one"
     )]
     SocketPath(String),
+    /// Tenants are served at addresses alone.
+    #[error(
+        "the gateway listens at an address such as 127.0.0.1:8000, and not at {0}: only --operator-listen (http.operator_listen) takes a socket"
+    )]
+    GatewaySocket(String),
     /// Outside of development nobody could cancel a vacuum in time.
     #[error(
         "ops.vacuum_pending_seconds is under 60, which only development mode takes; set 60 or more"
@@ -243,10 +253,7 @@ pub enum BootError {
 /// # Errors
 /// See [`BootError`].
 pub fn serve(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootError> {
-    std::panic::set_hook(Box::new(|panic| {
-        let location = panic.location().map(ToString::to_string);
-        report::panic(location.as_deref().unwrap_or("unknown"));
-    }));
+    report::tell_of_panics();
     serve_until(options, Clock::system(), ready, stop_signal())
 }
 
@@ -283,15 +290,10 @@ async fn run(
     stop: impl Future<Output = std::io::Result<()>>,
 ) -> Result<(), BootError> {
     let since = Stopwatch::start();
-    if !options.development && options.ops.vacuum_pending_ms < PENDING_MS_MIN {
-        return Err(BootError::PendingTooShort);
-    }
-    // Wrong settings stop the server before it touches anything. Its thread lives as long as it does.
+    // Wrong settings stop the server before it touches anything.
+    check(options)?;
+    // Its thread lives as long as it does.
     let tokens = Verifier::open(&options.tokens, clock.clone())?;
-    let asked = [options.header_identity, options.anyone_may_be_anyone];
-    if asked.contains(&true) && (asked != [true; 2] || !options.development) {
-        return Err(BootError::HeaderIdentity);
-    }
     let directory = directory::open(&options.data_dir, options.development)?;
     let gateway = listen(&options.listen, options.development)?;
     let base_url = format!("http://{}", gateway.local_addr()?);
@@ -338,7 +340,7 @@ async fn run(
 
     let opening = {
         let (options, clock, directory) = (options.clone(), clock.clone(), directory.clone());
-        tokio::task::spawn_blocking(move || open_stores(&options, &directory, &clock))
+        aside::blocking(move || open_stores(&options, &directory, &clock))
     };
     let (journal, store) = opening.await.map_err(std::io::Error::other)??;
     let shared: Arc<dyn Journal> = journal.clone();
@@ -419,10 +421,12 @@ async fn run(
     for handle in &handles {
         handle.stop(true).await;
     }
-    servers.await.map_err(std::io::Error::other)??;
+    servers
+        .await
+        .map_err(|_| std::io::Error::other(BrokeOff))??;
     book.close();
     operations.close();
-    let closing = tokio::task::spawn_blocking(move || -> Result<(), BootError> {
+    let closing = aside::blocking(move || -> Result<(), BootError> {
         journal.close()?;
         store.flush()?;
         Ok(())
@@ -430,6 +434,21 @@ async fn run(
     let closed = closing.await.map_err(std::io::Error::other)?;
     development::withdraw(&options.data_dir)?;
     closed
+}
+
+/// Looks whether the settings are ones to start with, as far as that can be seen without touching anything.
+fn check(options: &Options) -> Result<(), BootError> {
+    if options.listen.starts_with(SOCKET) {
+        return Err(BootError::GatewaySocket(options.listen.clone()));
+    }
+    if !options.development && options.ops.vacuum_pending_ms < PENDING_MS_MIN {
+        return Err(BootError::PendingTooShort);
+    }
+    let asked = [options.header_identity, options.anyone_may_be_anyone];
+    if asked.contains(&true) && (asked != [true; 2] || !options.development) {
+        return Err(BootError::HeaderIdentity);
+    }
+    Ok(())
 }
 
 /// The gateway's limits, with no more connections than the process may have files open besides the others it needs:
@@ -553,13 +572,13 @@ enum Operators {
 /// Listens for operators, and tells where.
 async fn listen_for_operators(options: &Options) -> Result<(Operators, String), BootError> {
     let address = &options.operator_listen;
-    let Some(path) = address.strip_prefix("unix:") else {
+    let Some(path) = address.strip_prefix(SOCKET) else {
         let listener = listen(address, options.development)?;
         let url = format!("http://{}", listener.local_addr()?);
         return Ok((Operators::Address(listener), url));
     };
     let path = socket::absolute(path).ok_or_else(|| BootError::SocketPath(address.clone()))?;
-    let url = format!("unix:{}", path.display());
+    let url = format!("{SOCKET}{}", path.display());
     match socket::listen(&path).await {
         Ok((listener, file)) => Ok((Operators::Socket(listener, file), url)),
         Err(source) => Err(BootError::Listen {

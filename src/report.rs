@@ -53,9 +53,14 @@ pub fn access_denied(
     );
 }
 
-/// A panic: where, and nothing of what it says, which may quote anything.
-pub fn panic(location: &str) {
-    line(&json!({"event": "panic", "location": location}));
+/// From now on each panic of the process is told as one line: where it was, and nothing of what it says, which may quote
+/// anything.
+pub fn tell_of_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        let location = location.as_deref().unwrap_or("unknown");
+        line(&json!({"event": "panic", "location": location}));
+    }));
 }
 
 fn line(event: &Value) {

@@ -10,6 +10,7 @@ pub mod container;
 pub mod identity;
 pub mod maintenance;
 pub mod ops;
+mod passcodes;
 mod record;
 pub mod sweep;
 pub mod vacuum;

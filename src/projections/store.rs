@@ -23,8 +23,8 @@ pub enum StoreError {
     #[error("the projections' database failed: {0}")]
     Database(#[from] sled::Error),
     /// sled panicked on what it found.
-    #[error("the projections' database is damaged: {0}")]
-    Panicked(String),
+    #[error("the projections' database is damaged")]
+    Panicked,
     /// A row cannot be read.
     #[error("a row of the projections cannot be read")]
     Row(#[from] postcard::Error),
@@ -75,7 +75,8 @@ impl Store {
             })
         };
         std::panic::catch_unwind(open)
-            .unwrap_or_else(|panic| Err(StoreError::Panicked(panic_text(&*panic))))
+            // What it says may quote what is stored.
+            .unwrap_or(Err(StoreError::Panicked))
     }
 
     fn tree(&self) -> sled::Tree {
@@ -301,10 +302,4 @@ fn io(action: &'static str, place: &Path, source: std::io::Error) -> StoreError 
         place: place.display().to_string(),
         source,
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".to_owned())
 }

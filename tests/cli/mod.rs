@@ -9,5 +9,6 @@ mod ops;
 mod parsing;
 mod playbooks;
 mod refusals;
+mod remarks;
 pub(crate) mod run;
 mod terminal;
