@@ -284,7 +284,11 @@ impl Directory {
     /// See [`Refused`]; `org-write-blocked` while it is vacuumed.
     pub async fn org(&self, command: OrgCommand, caller: &Caller) -> Result<Org, Refused> {
         let _pass = self.desk.admission.enter_org(command.org())?;
-        carry::<OrgDecider>(&self.desk, &command, caller).await
+        let after = carry::<OrgDecider>(&self.desk, &command, caller).await?;
+        if let OrgCommand::ReleaseHold { .. } = command {
+            self.desk.tell_due_again();
+        }
+        Ok(after)
     }
 
     /// Makes a service account.

@@ -90,7 +90,7 @@ fn every_route_lets_in_whom_the_table_says() {
                 .map(|(name, value)| (name.as_str(), value.as_str()))
                 .collect();
             let query = match route.path {
-                "/mrs/list" => "?orgcode=one",
+                "/mrs/list" | "/mrs/due" => "?orgcode=one",
                 "/mrs/stat" => "",
                 _ => "?orgcode=one&container=notes&record_id=there",
             };

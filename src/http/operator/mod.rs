@@ -2,6 +2,7 @@
 
 mod audit;
 mod code;
+mod hold;
 mod identity;
 mod maintenance;
 mod metrics;
@@ -58,6 +59,9 @@ const FUNCTIONS: &[(&str, Function)] = &[
     function!("uas_user_create", identity::create_user),
     function!("ofm_org_create", identity::create_org),
     function!("ofm_org_status_set", identity::set_status),
+    function!("mrs_hold_set", hold::set),
+    function!("mrs_hold_release", hold::release),
+    function!("mrs_hold_list", hold::list),
 ];
 
 /// Declares an operator function's input: its own fields, and those every change accepts.
