@@ -4,14 +4,17 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
 
 use crate::actors::audit::AuditFile;
 use crate::actors::identity::Directory;
+use crate::actors::jobs::check::ProjectionCheck;
+use crate::actors::jobs::sweep::TtlSweep;
+use crate::actors::jobs::{Job, Jobs};
 use crate::actors::ops::{Operations, OpsSettings, Renew};
-use crate::actors::sweep::Sweep;
 use crate::actors::{AddressBook, Desk, Limits};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::{CallLimits, Settings};
@@ -34,7 +37,7 @@ use crate::socket::{self, SocketFile};
 use crate::token::{TokenError, TokenSettings, Verifier};
 use crate::{directory, open_files, report};
 
-/// Seconds that running requests have to end once the process is told to stop.
+/// Seconds that running requests and steps of jobs have to end once the process is told to stop.
 const SHUTDOWN_SECONDS: u64 = 10;
 
 /// Connections of operators at once.
@@ -356,10 +359,6 @@ async fn run(
         }
         false => None,
     };
-    let _sweep = actix::Actor::start(Sweep::new(
-        &book,
-        options.sweep_seconds.saturating_mul(1_000),
-    ));
     let audit = AuditFile::new(&directory.audit());
     let renew = options.development.then(|| {
         let keys = directory.keys();
@@ -375,12 +374,14 @@ async fn run(
     let people = Directory::new(desk.clone(), signer.clone());
     let operations = Operations::open(desk, content.clone(), options.ops, audit, renew);
     operations.start();
+    let jobs = Jobs::start(book.desk(), jobs(options, &book), options.ops.sweep_ms);
     door.open(Arc::new(House {
         book: book.clone(),
         directory: people,
         tokens: tokens.map(Arc::new),
         header_identity: options.header_identity,
         operations: operations.clone(),
+        jobs: jobs.clone(),
         journal: shared,
         store: store.clone(),
         content,
@@ -416,9 +417,12 @@ async fn run(
     }
     // While it still listens.
     drop(socket_file);
-    for handle in &handles {
-        handle.stop(true).await;
-    }
+    let stopping = async {
+        for handle in &handles {
+            handle.stop(true).await;
+        }
+    };
+    tokio::join!(jobs.close(Duration::from_secs(SHUTDOWN_SECONDS)), stopping);
     servers.await.map_err(std::io::Error::other)??;
     book.close();
     operations.close();
@@ -430,6 +434,15 @@ async fn run(
     let closed = closing.await.map_err(std::io::Error::other)?;
     development::withdraw(&options.data_dir)?;
     closed
+}
+
+/// All upkeep there is.
+fn jobs(options: &Options, book: &Arc<AddressBook>) -> Vec<Arc<dyn Job>> {
+    let sweep_ms = options.sweep_seconds.saturating_mul(1_000);
+    vec![
+        Arc::new(TtlSweep::new(book, sweep_ms)),
+        Arc::new(ProjectionCheck::new(book.desk())),
+    ]
 }
 
 /// The gateway's limits, with no more connections than the process may have files open besides the others it needs:

@@ -50,6 +50,18 @@ const OTHER_COLUMNS: &[(&str, &[&str])] = &[
     ),
     ("text", &["at", "text"]),
     (
+        "purpose",
+        &[
+            "job",
+            "state",
+            "last_run_at",
+            "last_counts",
+            "next_run_at",
+            "progress",
+            "error",
+        ],
+    ),
+    (
         "opened_at",
         &[
             "session",
@@ -196,6 +208,13 @@ fn cell(value: &Value) -> String {
         Value::Object(members) if members.contains_key("value") && members.contains_key("from") => {
             let shown = format!("{} ({})", cell(&value["value"]), cell(&value["from"]));
             shown.trim_start().to_owned()
+        }
+        // What was counted.
+        Value::Object(members) if !members.is_empty() && members.values().all(Value::is_number) => {
+            let told = members
+                .iter()
+                .map(|(name, value)| format!("{value} {}", clean(name)));
+            told.collect::<Vec<_>>().join(", ")
         }
         Value::Object(_) | Value::Bool(_) | Value::Number(_) => clean(&value.to_string()),
     }

@@ -62,23 +62,51 @@ fn key(at: Timestamp, stream: &str) -> Vec<u8> {
 /// # Errors
 /// A failed read.
 pub fn due_by(store: &Store, now: Timestamp, limit: usize) -> Result<Vec<String>, StoreError> {
-    let mut due = Vec::new();
-    for row in store.scan(vec![PREFIX], &[PREFIX]).take(limit) {
+    Ok(due_page(store, now, None, limit)?.streams)
+}
+
+/// Some of what is due, and where the rest begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DuePage {
+    /// The streams of the records, soonest first.
+    pub streams: Vec<String>,
+    /// Where to go on; `None` when nothing more is due.
+    pub next: Option<Vec<u8>>,
+}
+
+/// The streams of records due by a time, soonest first, at most `limit`, from a place on.
+///
+/// # Errors
+/// A failed read.
+pub fn due_page(
+    store: &Store,
+    now: Timestamp,
+    from: Option<&[u8]>,
+    limit: usize,
+) -> Result<DuePage, StoreError> {
+    let mut page = DuePage::default();
+    for row in store.scan(vec![PREFIX], from.unwrap_or(&[PREFIX])) {
         let (key, _) = row?;
         if time_of(&key).is_none_or(|at| at > now) {
             break;
         }
-        due.push(String::from_utf8_lossy(&key[TIME_END..]).into_owned());
+        if page.streams.len() == limit {
+            page.next = Some(key.to_vec());
+            break;
+        }
+        page.streams
+            .push(String::from_utf8_lossy(&key[TIME_END..]).into_owned());
     }
-    Ok(due)
+    Ok(page)
 }
 
-/// The soonest due time there is.
+/// The soonest due time after a time.
 ///
 /// # Errors
 /// A failed read.
-pub fn next_due(store: &Store) -> Result<Option<Timestamp>, StoreError> {
-    let first = store.scan(vec![PREFIX], &[PREFIX]).next().transpose()?;
+pub fn next_due(store: &Store, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    let from = key(after.plus_millis(1), "");
+    let first = store.scan(vec![PREFIX], &from).next().transpose()?;
     Ok(first.and_then(|(key, _)| time_of(&key)))
 }
 

@@ -1,0 +1,6 @@
+//! Upkeep: one shape for all jobs, over the operators' surface, the command line, and their actors alone.
+
+mod check;
+mod shape;
+mod surface;
+mod world;
