@@ -12,6 +12,7 @@ use actix_web::{App, HttpServer};
 use crate::actors::audit::AuditFile;
 use crate::actors::identity::Directory;
 use crate::actors::jobs::check::ProjectionCheck;
+use crate::actors::jobs::compaction::{Compaction, SLACK_BYTES};
 use crate::actors::jobs::sweep::TtlSweep;
 use crate::actors::jobs::{Job, Jobs};
 use crate::actors::ops::{Operations, OpsSettings, Renew};
@@ -442,6 +443,7 @@ fn jobs(options: &Options, book: &Arc<AddressBook>) -> Vec<Arc<dyn Job>> {
     vec![
         Arc::new(TtlSweep::new(book, sweep_ms)),
         Arc::new(ProjectionCheck::new(book.desk())),
+        Arc::new(Compaction::new(book.desk(), SLACK_BYTES)),
     ]
 }
 

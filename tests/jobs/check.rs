@@ -11,7 +11,7 @@ use metarecord::journal::{Remarks, Source};
 
 use super::world::{World, within};
 
-fn key(id: &str) -> RecordKey {
+pub(super) fn key(id: &str) -> RecordKey {
     RecordKey {
         org: OrgCode::parse("DEMO").expect("an org"),
         container: ContainerName::parse("notes").expect("a container"),
@@ -23,46 +23,46 @@ fn row_key(id: &str) -> Vec<u8> {
     format!("rDEMO\0notes\0{id}").into_bytes()
 }
 
-async fn carry(world: &World, key: RecordKey, command: RecordCommand, payload: Option<Bytes>) {
-    let carry = Carry {
+pub(super) fn carry_of(key: RecordKey, command: RecordCommand) -> Carry {
+    Carry {
         key,
         command: Ok(command),
-        payload,
+        payload: None,
         idempotency: None,
         by: "tester".to_owned(),
         request_id: "r".to_owned(),
         source: Source::Gateway,
         remarks: Remarks::default(),
-    };
-    world.book.carry(carry).await.expect("carried out");
+    }
 }
 
-pub(super) async fn put(world: &World, id: &str) {
-    let put = Put {
+pub(super) fn put_of(id: &str, payload: &[u8], expected: Option<Revision>) -> RecordCommand {
+    RecordCommand::Put(Put {
         key: key(id),
         cccode: None,
         tags: None,
         doom_at: None,
         content: NewContent::Inline {
-            size: 1,
-            md5: Md5::of(b"1"),
+            size: payload.len() as u64,
+            md5: Md5::of(payload),
         },
-        expected: None,
+        expected,
+    })
+}
+
+pub(super) async fn put(world: &World, id: &str) {
+    let put = Carry {
+        payload: Some(Bytes::from_static(b"1")),
+        ..carry_of(key(id), put_of(id, b"1", None))
     };
-    let payload = Some(Bytes::from_static(b"1"));
-    carry(world, key(id), RecordCommand::Put(put), payload).await;
+    world.book.carry(put).await.expect("created");
 }
 
 async fn tag(world: &World, id: &str) {
     let tags = vec![Tag::parse("T").expect("a tag")];
     let expected = Some(Revision(1));
-    carry(
-        world,
-        key(id),
-        RecordCommand::AddTags { tags, expected },
-        None,
-    )
-    .await;
+    let tag = carry_of(key(id), RecordCommand::AddTags { tags, expected });
+    world.book.carry(tag).await.expect("tagged");
 }
 
 /// A whole run: what it counted, and whether it is worth an event.

@@ -4,6 +4,7 @@
 
 mod actor;
 pub mod check;
+pub mod compaction;
 mod status;
 pub mod sweep;
 
