@@ -4,14 +4,18 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
 
 use crate::actors::audit::AuditFile;
 use crate::actors::identity::Directory;
+use crate::actors::jobs::check::ProjectionCheck;
+use crate::actors::jobs::compaction::{Compaction, SLACK_BYTES};
+use crate::actors::jobs::sweep::TtlSweep;
+use crate::actors::jobs::{Job, Jobs};
 use crate::actors::ops::{Operations, OpsSettings, Renew};
-use crate::actors::sweep::Sweep;
 use crate::actors::{AddressBook, Desk, Limits};
 use crate::aside::{self, BrokeOff};
 use crate::clock::{Clock, Stopwatch};
@@ -35,7 +39,7 @@ use crate::socket::{self, SocketFile};
 use crate::token::{TokenError, TokenSettings, Verifier};
 use crate::{directory, open_files, report};
 
-/// Seconds that running requests have to end once the process is told to stop.
+/// Seconds that running requests and steps of jobs have to end once the process is told to stop.
 const SHUTDOWN_SECONDS: u64 = 10;
 
 /// Connections of operators at once.
@@ -359,10 +363,6 @@ async fn run(
         }
         false => None,
     };
-    let _sweep = actix::Actor::start(Sweep::new(
-        &book,
-        options.sweep_seconds.saturating_mul(1_000),
-    ));
     let audit = AuditFile::new(&directory.audit());
     let renew = options.development.then(|| {
         let keys = directory.keys();
@@ -378,12 +378,14 @@ async fn run(
     let people = Directory::new(desk.clone(), signer.clone());
     let operations = Operations::open(desk, content.clone(), options.ops, audit, renew);
     operations.start();
+    let jobs = Jobs::start(book.desk(), jobs(options, &book), options.ops.sweep_ms);
     door.open(Arc::new(House {
         book: book.clone(),
         directory: people,
         tokens: tokens.map(Arc::new),
         header_identity: options.header_identity,
         operations: operations.clone(),
+        jobs: jobs.clone(),
         journal: shared,
         store: store.clone(),
         content,
@@ -419,9 +421,12 @@ async fn run(
     }
     // While it still listens.
     drop(socket_file);
-    for handle in &handles {
-        handle.stop(true).await;
-    }
+    let stopping = async {
+        for handle in &handles {
+            handle.stop(true).await;
+        }
+    };
+    tokio::join!(jobs.close(Duration::from_secs(SHUTDOWN_SECONDS)), stopping);
     servers
         .await
         .map_err(|_| std::io::Error::other(BrokeOff))??;
@@ -450,6 +455,16 @@ fn check(options: &Options) -> Result<(), BootError> {
         return Err(BootError::HeaderIdentity);
     }
     Ok(())
+}
+
+/// All upkeep there is.
+fn jobs(options: &Options, book: &Arc<AddressBook>) -> Vec<Arc<dyn Job>> {
+    let sweep_ms = options.sweep_seconds.saturating_mul(1_000);
+    vec![
+        Arc::new(TtlSweep::new(book, sweep_ms)),
+        Arc::new(ProjectionCheck::new(book.desk())),
+        Arc::new(Compaction::new(book.desk(), SLACK_BYTES)),
+    ]
 }
 
 /// The gateway's limits, with no more connections than the process may have files open besides the others it needs:

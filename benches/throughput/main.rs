@@ -3,8 +3,10 @@
 //! Arguments: `--quick` (short phases), `--seconds N` a phase; instead of the phases `--million` (one container) or
 //! `--operators` (what maintenance and a vacuum cost the tenants), both with a million records or `--records N`;
 //! `--overload` (ten times the permitted load), for a minute or `--seconds N`; `--strangers` (whether time tells what is
-//! there); or `--people` (callers among many).
+//! there); `--people` (callers among many); or `--churn` (ten million operations, or `--operations N`, over 100,000 living
+//! records).
 
+mod churn;
 mod floors;
 mod load;
 mod million;
@@ -55,6 +57,9 @@ fn main() {
     }
     if has("--operators") {
         return operators::run(value("--records").unwrap_or(1e6) as u64);
+    }
+    if has("--churn") {
+        return churn::run(value("--operations").unwrap_or(1e7) as u64);
     }
     if has("--overload") {
         return overload::run(value("--seconds").unwrap_or(60.0));

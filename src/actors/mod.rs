@@ -8,11 +8,11 @@ pub mod audit;
 mod carry;
 pub mod container;
 pub mod identity;
+pub mod jobs;
 pub mod maintenance;
 pub mod ops;
 mod passcodes;
 mod record;
-pub mod sweep;
 pub mod vacuum;
 
 use std::collections::HashMap;

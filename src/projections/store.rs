@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 
 use super::kept::Kept;
 use super::{Write, identity};
-use crate::journal::Position;
 use crate::journal::sled::generation::{Keep, Kind, Live};
+use crate::journal::{Position, Sizes};
 
 /// How often sled writes by itself; what is not written is replayed.
 const FLUSH_EVERY_MS: u64 = 1_000;
@@ -97,9 +97,33 @@ impl Store {
             true => Keep::Not,
             false => Keep::Same,
         };
-        let renewed = self.live.renew(&mut keep, progress);
+        let mut go_on = |done| {
+            progress(done);
+            true
+        };
+        let renewed = self.live.renew(&mut keep, &mut go_on);
         self.kept.clear();
-        Ok(renewed?)
+        renewed?;
+        Ok(())
+    }
+
+    /// How large it is.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn sizes(&self) -> Result<Sizes, StoreError> {
+        let sizes = self.live.sizes();
+        Ok(sizes.map_err(sled::Error::from)?)
+    }
+
+    /// Makes it anew with all it has, without the space of what is no longer there. `go_on` is told rows done, and says
+    /// whether to go on; broken off, everything is as before. Returns whether it came to its end.
+    ///
+    /// # Errors
+    /// A failed read or write; it is then as before.
+    pub fn compact(&self, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, StoreError> {
+        let mut keep = |_: usize, _: &[u8], _: &[u8]| Keep::Same;
+        Ok(self.live.renew(&mut keep, go_on)?)
     }
 
     /// The last position whose changes are all in.

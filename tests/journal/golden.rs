@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use metarecord::domain::account::{AccountEvent, KeyRole};
 use metarecord::domain::container::ContainerEvent;
+use metarecord::domain::job::{Counts, JobEvent};
 use metarecord::domain::maintenance::{MaintenanceEvent, StartSource};
 use metarecord::domain::org::{MemberRole, OrgEvent, OrgStatus};
 use metarecord::domain::record::{DoomCause, NewContent, RecordEvent};
@@ -210,13 +211,30 @@ fn vacuum_events() -> Vec<VacuumEvent> {
     ]
 }
 
+fn job_events() -> Vec<JobEvent> {
+    let job = "j-1".to_owned();
+    vec![
+        JobEvent::Paused { job: job.clone() },
+        JobEvent::Resumed { job: job.clone() },
+        JobEvent::Moved {
+            job: job.clone(),
+            position: 7,
+        },
+        JobEvent::Finished {
+            job,
+            counts: Counts::from([("doomed".to_owned(), 3)]),
+        },
+    ]
+}
+
 /// One event of each type at version 1, as the files tell it.
 fn expected() -> Vec<Event> {
     let records = record_events().into_iter().map(Event::Record);
     let windows = maintenance_events().into_iter().map(Event::Maintenance);
     let vacuums = vacuum_events().into_iter().map(Event::Vacuum);
     let others = records.chain(other_events());
-    others.chain(windows).chain(vacuums).collect()
+    let jobs = job_events().into_iter().map(Event::Job);
+    others.chain(windows).chain(vacuums).chain(jobs).collect()
 }
 
 /// The type, version and JSON an event is written with.
@@ -276,6 +294,7 @@ fn every_type_named_in_the_domain_is_known_to_the_journal() {
         "secret",
         "maintenance",
         "vacuum",
+        "job",
     ] {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("src/domain/{file}.rs"));
         let text = fs::read_to_string(path).unwrap();
