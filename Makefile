@@ -44,5 +44,5 @@ demo: need-cargo ## Store real archives and JSON, find them, restart, rebuild, v
 fuzz: need-cargo ## A bounded number of generated requests against the OpenAPI document.
 	tests/fuzz/schemathesis.sh
 
-bench: need-cargo ## Measure on this machine; BENCH_ARGS=--quick for a short run, --overload for ten times the load.
+bench: need-cargo ## Measure on this machine; BENCH_ARGS=--quick for a short run, --overload for ten times the load, --churn for a long churn.
 	$(CARGO) bench --locked --bench throughput -- $(BENCH_ARGS)

@@ -4,16 +4,22 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
 
 use crate::actors::audit::AuditFile;
 use crate::actors::identity::Directory;
+use crate::actors::jobs::check::ProjectionCheck;
+use crate::actors::jobs::compaction::{Compaction, SLACK_BYTES};
+use crate::actors::jobs::sweep::TtlSweep;
+use crate::actors::jobs::upkeep::{AbandonedUploads, Cleanup, TagScrub};
+use crate::actors::jobs::{Job, Jobs};
 use crate::actors::ops::{Operations, OpsSettings, Renew};
-use crate::actors::sweep::Sweep;
 use crate::actors::upkeep::{Upkeep, UpkeepSettings};
 use crate::actors::{AddressBook, Desk, Limits};
+use crate::aside::{self, BrokeOff};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::{CallLimits, Mrs, Settings};
 use crate::content::ContentError;
@@ -36,7 +42,7 @@ use crate::socket::{self, SocketFile};
 use crate::token::{TokenError, TokenSettings, Verifier};
 use crate::{directory, open_files, report};
 
-/// Seconds that running requests have to end once the process is told to stop.
+/// Seconds that running requests and steps of jobs have to end once the process is told to stop.
 const SHUTDOWN_SECONDS: u64 = 10;
 
 /// Connections of operators at once.
@@ -45,6 +51,9 @@ const OPERATOR_CONNECTIONS_MAX: usize = 256;
 const WAITING_MAX: i32 = 4_096;
 /// Files that are open besides connections and content: databases, segments, standard error.
 const OTHER_FILES: usize = 128;
+
+/// What the address of a Unix socket begins with.
+const SOCKET: &str = "unix:";
 
 /// Shortest time for which a vacuum can be cancelled, outside of development (contract, section 12).
 const PENDING_MS_MIN: i64 = 60_000;
@@ -187,6 +196,7 @@ fn rates(settings: &CallLimits) -> Rates {
         principal: rate(settings.principal_per_second, settings.principal_burst),
         org: rate(settings.org_per_second, settings.org_burst),
         address: rate(settings.address_per_second, settings.address_burst),
+        sign_in: rate(settings.sign_in_per_second, settings.sign_in_burst),
         principal_in_flight_max: count(settings.principal_in_flight_max),
         address_in_flight_max: count(settings.address_in_flight_max),
     }
@@ -239,6 +249,11 @@ pub enum BootError {
         "{0} cannot be listened on: unix: is followed by a path, which is text of at most 107 bytes when absolute; give a shorter one"
     )]
     SocketPath(String),
+    /// Tenants are served at addresses alone.
+    #[error(
+        "the gateway listens at an address such as 127.0.0.1:8000, and not at {0}: only --operator-listen (http.operator_listen) takes a socket"
+    )]
+    GatewaySocket(String),
     /// Outside of development nobody could cancel a vacuum in time.
     #[error(
         "ops.vacuum_pending_seconds is under 60, which only development mode takes; set 60 or more"
@@ -262,10 +277,7 @@ pub enum BootError {
 /// # Errors
 /// See [`BootError`].
 pub fn serve(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootError> {
-    std::panic::set_hook(Box::new(|panic| {
-        let location = panic.location().map(ToString::to_string);
-        report::panic(location.as_deref().unwrap_or("unknown"));
-    }));
+    report::tell_of_panics();
     serve_until(options, Clock::system(), ready, stop_signal())
 }
 
@@ -302,15 +314,10 @@ async fn run(
     stop: impl Future<Output = std::io::Result<()>>,
 ) -> Result<(), BootError> {
     let since = Stopwatch::start();
-    if !options.development && options.ops.vacuum_pending_ms < PENDING_MS_MIN {
-        return Err(BootError::PendingTooShort);
-    }
-    // Wrong settings stop the server before it touches anything. Its thread lives as long as it does.
+    // Wrong settings stop the server before it touches anything.
+    check(options)?;
+    // Its thread lives as long as it does.
     let tokens = Verifier::open(&options.tokens, clock.clone())?;
-    let asked = [options.header_identity, options.anyone_may_be_anyone];
-    if asked.contains(&true) && (asked != [true; 2] || !options.development) {
-        return Err(BootError::HeaderIdentity);
-    }
     let directory = directory::open(&options.data_dir, options.development)?;
     let gateway = listen(&options.listen, options.development)?;
     let base_url = format!("http://{}", gateway.local_addr()?);
@@ -357,7 +364,7 @@ async fn run(
 
     let opening = {
         let (options, clock, directory) = (options.clone(), clock.clone(), directory.clone());
-        tokio::task::spawn_blocking(move || open_stores(&options, &directory, &clock))
+        aside::blocking(move || open_stores(&options, &directory, &clock))
     };
     let (journal, store) = opening.await.map_err(std::io::Error::other)??;
     let shared: Arc<dyn Journal> = journal.clone();
@@ -376,10 +383,6 @@ async fn run(
         }
         false => None,
     };
-    let _sweep = actix::Actor::start(Sweep::new(
-        &book,
-        options.sweep_seconds.saturating_mul(1_000),
-    ));
     let audit = AuditFile::new(&directory.audit());
     let renew = options.development.then(|| {
         let keys = directory.keys();
@@ -394,15 +397,21 @@ async fn run(
     let desk = book.desk().clone();
     let people = Directory::new(desk.clone(), signer.clone());
     let operations = Operations::open(desk, content.clone(), options.ops, audit, renew);
-    let upkeep = Upkeep::new(book.clone(), content.clone(), options.upkeep);
+    let upkeep = Arc::new(Upkeep::new(book.clone(), content.clone(), options.upkeep));
     operations.start();
+    let jobs = Jobs::start(
+        book.desk(),
+        jobs(options, &book, &upkeep),
+        options.ops.sweep_ms,
+    );
     door.open(Arc::new(House {
         book: book.clone(),
         directory: people,
         tokens: tokens.map(Arc::new),
         header_identity: options.header_identity,
         operations: operations.clone(),
-        upkeep: Arc::new(upkeep),
+        upkeep,
+        jobs: jobs.clone(),
         journal: shared,
         store: store.clone(),
         content,
@@ -438,13 +447,18 @@ async fn run(
     }
     // While it still listens.
     drop(socket_file);
-    for handle in &handles {
-        handle.stop(true).await;
-    }
-    servers.await.map_err(std::io::Error::other)??;
+    let stopping = async {
+        for handle in &handles {
+            handle.stop(true).await;
+        }
+    };
+    tokio::join!(jobs.close(Duration::from_secs(SHUTDOWN_SECONDS)), stopping);
+    servers
+        .await
+        .map_err(|_| std::io::Error::other(BrokeOff))??;
     book.close();
     operations.close();
-    let closing = tokio::task::spawn_blocking(move || -> Result<(), BootError> {
+    let closing = aside::blocking(move || -> Result<(), BootError> {
         journal.close()?;
         store.flush()?;
         Ok(())
@@ -452,6 +466,34 @@ async fn run(
     let closed = closing.await.map_err(std::io::Error::other)?;
     development::withdraw(&options.data_dir)?;
     closed
+}
+
+/// Looks whether the settings are ones to start with, as far as that can be seen without touching anything.
+fn check(options: &Options) -> Result<(), BootError> {
+    if options.listen.starts_with(SOCKET) {
+        return Err(BootError::GatewaySocket(options.listen.clone()));
+    }
+    if !options.development && options.ops.vacuum_pending_ms < PENDING_MS_MIN {
+        return Err(BootError::PendingTooShort);
+    }
+    let asked = [options.header_identity, options.anyone_may_be_anyone];
+    if asked.contains(&true) && (asked != [true; 2] || !options.development) {
+        return Err(BootError::HeaderIdentity);
+    }
+    Ok(())
+}
+
+/// All upkeep there is.
+fn jobs(options: &Options, book: &Arc<AddressBook>, upkeep: &Arc<Upkeep>) -> Vec<Arc<dyn Job>> {
+    let sweep_ms = options.sweep_seconds.saturating_mul(1_000);
+    vec![
+        Arc::new(TtlSweep::new(book, sweep_ms)),
+        Arc::new(AbandonedUploads(upkeep.clone())),
+        Arc::new(TagScrub(book.desk().clone(), upkeep.clone())),
+        Arc::new(Cleanup(book.desk().clone(), upkeep.clone())),
+        Arc::new(ProjectionCheck::new(book.desk())),
+        Arc::new(Compaction::new(book.desk(), SLACK_BYTES)),
+    ]
 }
 
 /// The gateway's limits, with no more connections than the process may have files open besides the others it needs:
@@ -577,13 +619,13 @@ enum Operators {
 /// Listens for operators, and tells where.
 async fn listen_for_operators(options: &Options) -> Result<(Operators, String), BootError> {
     let address = &options.operator_listen;
-    let Some(path) = address.strip_prefix("unix:") else {
+    let Some(path) = address.strip_prefix(SOCKET) else {
         let listener = listen(address, options.development)?;
         let url = format!("http://{}", listener.local_addr()?);
         return Ok((Operators::Address(listener), url));
     };
     let path = socket::absolute(path).ok_or_else(|| BootError::SocketPath(address.clone()))?;
-    let url = format!("unix:{}", path.display());
+    let url = format!("{SOCKET}{}", path.display());
     match socket::listen(&path).await {
         Ok((listener, file)) => Ok((Operators::Socket(listener, file), url)),
         Err(source) => Err(BootError::Listen {

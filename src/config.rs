@@ -105,8 +105,15 @@ macro_rules! settings {
     } )*) => {
         $(
             #[doc = $section_doc]
-            #[derive(Clone, Debug)]
+            #[derive(Clone)]
             pub struct $section_type { $( #[doc = $doc] pub $name: $type, )* }
+
+            impl std::fmt::Debug for $section_type {
+                /// No values: an address may be secret in part.
+                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str(stringify!($section_type))
+                }
+            }
         )*
 
         /// All settings.
@@ -267,6 +274,8 @@ settings! {
         address_in_flight_max: u64 = 64, 0..=65_536, "Requests without a credential from one address being worked on at once, such as signing in; past it callers get 429. 0 for no such limit.";
         address_per_second: u64 = 2_000, 0..=10_000_000, "Requests a second without a valid credential from one address; past it callers get 429. 0 for no such limit.";
         address_burst: u64 = 4_000, 1..=10_000_000, "Requests without a valid credential from one address at once, after a pause.";
+        sign_in_per_second: u64 = 2, 0..=10_000_000, "Passcodes a second that one address may try, right or wrong; past it callers get 429. 0 for no such limit.";
+        sign_in_burst: u64 = 30, 1..=10_000_000, "Passcodes that one address may try at once, after a pause; fewer than may wait to be looked at (64).";
     }
     actors (Actors, "The actors.") {
         threads: usize = 0, 0..=64, "Threads of the actors' own; 0 lets each live on the thread that needed it first.";

@@ -109,3 +109,12 @@ impl DiskFile for File {
         self.sync_data()
     }
 }
+
+/// Bytes that are free on a directory's disk for this process.
+///
+/// # Errors
+/// The disk's.
+pub(crate) fn free_bytes(directory: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(directory)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}

@@ -25,6 +25,7 @@
 //! ```
 
 pub mod actors;
+mod aside;
 mod background;
 pub mod boot;
 pub mod cli;

@@ -28,6 +28,20 @@ pub fn operator_call(function: &str, request_id: &str, by: &str, status: u16, ta
     );
 }
 
+/// A job's step that failed; it is tried again.
+pub fn job_failed(job: &str, error: &str) {
+    line(
+        &json!({"event": "job_failed", "job": job, "error": error, "hint": "it is tried again; see: g3n jobs show"}),
+    );
+}
+
+/// Rows of the projections that are not what the journal says.
+pub fn projections_differ(differing: u64) {
+    line(
+        &json!({"event": "projections_differ", "differing": differing, "hint": "stop the server and run: g3n journal rebuild"}),
+    );
+}
+
 /// The keys that tokens are checked with cannot be had. The text never holds an address, which may be secret in part.
 pub fn token_keys_failed(setting: &str, error: &str) {
     line(
@@ -53,9 +67,14 @@ pub fn access_denied(
     );
 }
 
-/// A panic: where, and nothing of what it says, which may quote anything.
-pub fn panic(location: &str) {
-    line(&json!({"event": "panic", "location": location}));
+/// From now on each panic of the process is told as one line: where it was, and nothing of what it says, which may quote
+/// anything.
+pub fn tell_of_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        let location = location.as_deref().unwrap_or("unknown");
+        line(&json!({"event": "panic", "location": location}));
+    }));
 }
 
 fn line(event: &Value) {

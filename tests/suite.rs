@@ -6,6 +6,7 @@ mod demo;
 mod durability;
 mod http;
 mod identity;
+mod jobs;
 mod journal;
 mod ops;
 mod projections;

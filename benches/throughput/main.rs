@@ -4,9 +4,11 @@
 //! `--operators` (what maintenance and a vacuum cost the tenants) or `--reconcile`, all with a million records or
 //! `--records N`;
 //! `--overload` (ten times the permitted load), for a minute or `--seconds N`; `--strangers` (whether time tells what is
-//! there); or `--people` (callers among many).
+//! there); `--people` (callers among many); or `--churn` (ten million operations, or `--operations N`, over 100,000 living
+//! records).
 
 mod beside;
+mod churn;
 mod floors;
 mod load;
 mod million;
@@ -61,6 +63,9 @@ fn main() {
     }
     if has("--reconcile") {
         return reconcile::run(value("--records").unwrap_or(1e6) as u64);
+    }
+    if has("--churn") {
+        return churn::run(value("--operations").unwrap_or(1e7) as u64);
     }
     if has("--overload") {
         return overload::run(value("--seconds").unwrap_or(60.0));

@@ -141,17 +141,7 @@ impl Server {
 
     /// Resident memory in MB.
     pub(crate) fn resident_mb(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
-            .unwrap_or_default();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .unwrap_or_default();
-        line.split_whitespace()
-            .nth(1)
-            .and_then(|kb| kb.parse::<u64>().ok())
-            .unwrap_or(0)
-            / 1024
+        resident_mb(self.child.id())
     }
 
     /// Ends it in order.
@@ -180,6 +170,17 @@ impl Drop for Server {
         let _: Result<_, _> = self.child.kill();
         let _: Result<_, _> = self.child.wait();
     }
+}
+
+/// Resident memory of a process in MB.
+pub(crate) fn resident_mb(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap_or_default();
+    let kb = line.split_whitespace().nth(1);
+    kb.and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
 /// Bytes of all files below a directory.

@@ -4,6 +4,7 @@
 use super::ops::Caller;
 use super::{Desk, Refused};
 use crate::domain::account::{Account, AccountCommand, AccountDecider, AccountEvent};
+use crate::domain::job::{JobCommand, JobDecider, JobEvent, Jobs};
 use crate::domain::maintenance::{
     MaintenanceCommand, MaintenanceDecider, MaintenanceEvent, Windows,
 };
@@ -85,6 +86,22 @@ impl Carried for SecretDecider {
 
     fn event(event: SecretEvent) -> Event {
         Event::Secret(event)
+    }
+}
+
+impl Carried for JobDecider {
+    fn stream(_: &JobCommand) -> StreamId {
+        StreamId::named(StreamId::JOBS)
+    }
+
+    fn load(store: &Store, _: &JobCommand) -> Result<(Jobs, u64), StoreError> {
+        let jobs = ops::jobs(store)?;
+        let version = jobs.version;
+        Ok((jobs, version))
+    }
+
+    fn event(event: JobEvent) -> Event {
+        Event::Job(event)
     }
 }
 

@@ -1,15 +1,13 @@
 //! Users, orgs and service accounts: signing in, sessions that live while they are used, and who belongs where.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
-use tokio::sync::Semaphore;
 
 use super::carry::{carry, failed};
 use super::ops::Caller;
+use super::passcodes::{Passcodes, make_room};
 use super::{Desk, Refused};
 use crate::clock::{random_bytes, random_uuid};
 use crate::content::sign::Signer;
@@ -22,7 +20,6 @@ use crate::domain::user::{
     email_taken,
 };
 use crate::domain::{ErrorTag, OrgCode, Rejection, Timestamp};
-use crate::passcode;
 use crate::projections::identity::{self, LiveKey};
 use crate::projections::{Store, StoreError};
 use crate::report;
@@ -35,16 +32,6 @@ const KEY_HASH: &str = "api-key";
 const USER_ID: &str = "user-id";
 /// What a key begins with, so that people and scanners know one.
 const KEY_PREFIX: &str = "g3nk_";
-/// Passcodes looked at at once; each takes 32 MiB and a processor.
-const PASSCODES_AT_ONCE: usize = 2;
-/// Passcodes that may wait to be looked at; past it callers get 429.
-const PASSCODES_WAITING_MAX: usize = 64;
-/// Wrong passcodes for one address within [`WRONG_WINDOW_MS`] after which none is looked at.
-const WRONG_MAX: u32 = 10;
-/// How far back wrong passcodes count: a quarter of an hour.
-const WRONG_WINDOW_MS: i64 = 15 * 60 * 1_000;
-/// Addresses and sessions remembered in memory, each; past it the oldest are forgotten.
-const REMEMBERED_MAX: usize = 100_000;
 
 /// A session as its owner gets it, once.
 #[derive(Clone)]
@@ -68,16 +55,21 @@ pub struct NewKey {
     pub account: Account,
 }
 
+/// A session that is open.
+pub struct OpenSession {
+    /// Its keyed hash, in hex.
+    pub hash: String,
+    /// The session, with its end as the journal knows it.
+    pub session: Arc<Session>,
+    /// Its end, if it is not used again; `None` for the development session.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// Who is who. Cheap to share.
 pub struct Directory {
     desk: Arc<Desk>,
     signer: Arc<Signer>,
-    looking: Semaphore,
-    waiting: AtomicUsize,
-    /// Of nobody's passcode: looked at when there is no such user, so that both take as long.
-    decoy: OnceLock<String>,
-    /// By the hash of an address: wrong passcodes, and since when they count.
-    wrong: Mutex<HashMap<[u8; 32], (u32, Timestamp)>>,
+    passcodes: Passcodes,
     /// By the hash of a session: when it was used last, and whether that is being journaled.
     used: Mutex<HashMap<String, Used, RandomState>>,
 }
@@ -92,12 +84,9 @@ impl Directory {
     /// Opens it over the desk that all actors share.
     pub fn new(desk: Arc<Desk>, signer: Arc<Signer>) -> Arc<Self> {
         Arc::new(Self {
+            passcodes: Passcodes::new(desk.clock.clone()),
             desk,
             signer,
-            looking: Semaphore::new(PASSCODES_AT_ONCE),
-            waiting: AtomicUsize::new(0),
-            decoy: OnceLock::new(),
-            wrong: Mutex::default(),
             used: Mutex::default(),
         })
     }
@@ -125,7 +114,7 @@ impl Directory {
         {
             return Err(email_taken().into());
         }
-        let passcode_hash = self.hash(passcode).await?;
+        let passcode_hash = self.passcodes.hash(passcode).await?;
         let create = UserCommand::Create {
             user_id: user_id(&self.signer, &address),
             email: address,
@@ -143,25 +132,16 @@ impl Directory {
     pub async fn prove(&self, address: &str, passcode: &str) -> Result<User, Refused> {
         let address = address.trim().to_lowercase();
         let name = self.signer.keyed_hash(USER_ID, address.as_bytes());
-        self.check_wrong(name)?;
+        self.passcodes.check(name)?;
         let found = identity::user_by_email(self.store(), &address).map_err(failed)?;
         let user = match &found {
             Some(user_id) => identity::user(self.store(), user_id).map_err(failed)?,
             None => User::default(),
         };
-        let right = match user.version {
-            0 => {
-                let decoy = self.decoy().await?;
-                self.verify(passcode, &decoy).await?;
-                false
-            }
-            _ => self.verify(passcode, &user.passcode_hash).await?,
-        };
-        if right {
-            self.wrong().remove(&name);
+        let hash = (user.version > 0).then_some(user.passcode_hash.as_str());
+        if self.passcodes.prove(name, passcode, hash).await? {
             return Ok(user);
         }
-        self.note_wrong(name);
         Err(Rejection::new(
             ErrorTag::InvalidPasscode,
             "The e-mail address and the passcode do not belong together.",
@@ -210,13 +190,17 @@ impl Directory {
     ///
     /// # Errors
     /// A failed read.
-    pub fn session(self: &Arc<Self>, guid: &str) -> Result<Option<(String, Session)>, StoreError> {
+    pub fn session(self: &Arc<Self>, guid: &str) -> Result<Option<OpenSession>, StoreError> {
         let hash = session_hash(&self.signer, guid);
-        let Some(mut session) = identity::session(self.store(), &hash)? else {
+        let Some(session) = identity::session(self.store(), &hash)? else {
             return Ok(None);
         };
         let Some(journaled) = session.expires_at else {
-            return Ok(Some((hash, session)));
+            return Ok(Some(OpenSession {
+                hash,
+                session,
+                expires_at: None,
+            }));
         };
         let now = self.desk.clock.now();
         let mut used = self.used();
@@ -226,7 +210,7 @@ impl Directory {
             used.remove(&hash);
             return Ok(None);
         }
-        session.expires_at = Some(now.plus_millis(SESSION_MS).max(journaled));
+        let expires_at = Some(now.plus_millis(SESSION_MS).max(journaled));
         let near = journaled.millis() - now.millis() < SESSION_REFRESH_MS;
         let journal = near && seen.is_none_or(|used| !used.journaling);
         let use_now = Used {
@@ -244,7 +228,18 @@ impl Directory {
         if journal {
             self.refresh(&hash, &session);
         }
-        Ok(Some((hash, session)))
+        Ok(Some(OpenSession {
+            hash,
+            session,
+            expires_at,
+        }))
+    }
+
+    /// The end of a session as use has moved it; `None` for one that has none. Looking does not count as use.
+    pub fn end_of(&self, session_hash: &str, session: &Session) -> Option<Timestamp> {
+        let journaled = session.expires_at?;
+        let used = self.used().get(session_hash).map(|used| used.at);
+        Some(used.map_or(journaled, |at| journaled.max(at.plus_millis(SESSION_MS))))
     }
 
     /// Journals that a session is in use. The request that used it does not wait for it.
@@ -356,106 +351,9 @@ impl Directory {
         })
     }
 
-    async fn hash(&self, passcode: &str) -> Result<String, Refused> {
-        let passcode = passcode.to_owned();
-        let hashed = self.look(move || passcode::hash(&passcode)).await?;
-        hashed.map_err(|error| Refused::Failed(error.to_string()))
-    }
-
-    async fn verify(&self, passcode: &str, hash: &str) -> Result<bool, Refused> {
-        let (passcode, hash) = (passcode.to_owned(), hash.to_owned());
-        self.look(move || passcode::verify(&passcode, &hash)).await
-    }
-
-    async fn decoy(&self) -> Result<String, Refused> {
-        if let Some(decoy) = self.decoy.get() {
-            return Ok(decoy.clone());
-        }
-        let nobodys = hex::encode(random_bytes::<16>());
-        let decoy = self.hash(&nobodys).await?;
-        Ok(self.decoy.get_or_init(|| decoy).clone())
-    }
-
-    /// Does what takes a processor and 32 MiB for a while, on a thread of its own, and never too much of it at once.
-    async fn look<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Refused> {
-        let _waiting = Waiting::enter(&self.waiting).ok_or(Refused::Busy)?;
-        let permit = self.looking.acquire().await;
-        let _permit = permit.map_err(|error| Refused::Failed(error.to_string()))?;
-        let done = tokio::task::spawn_blocking(work).await;
-        done.map_err(|error| Refused::Failed(error.to_string()))
-    }
-
-    fn check_wrong(&self, name: [u8; 32]) -> Result<(), Refused> {
-        let now = self.desk.clock.now();
-        let Some((count, since)) = self.wrong().get(&name).copied() else {
-            return Ok(());
-        };
-        let left = since.millis() + WRONG_WINDOW_MS - now.millis();
-        if count < WRONG_MAX || left <= 0 {
-            return Ok(());
-        }
-        Err(Rejection::new(
-            ErrorTag::Throttled,
-            "Too many wrong passcodes for this e-mail address; come back after the time in Retry-After.",
-        )
-        .with_retry_after(left.unsigned_abs().div_ceil(1_000))
-        .into())
-    }
-
-    fn note_wrong(&self, name: [u8; 32]) {
-        let now = self.desk.clock.now();
-        let mut wrong = self.wrong();
-        make_room(&mut wrong, |(_, since)| *since);
-        let entry = wrong.entry(name).or_insert((0, now));
-        if entry.1.millis() + WRONG_WINDOW_MS <= now.millis() {
-            *entry = (0, now);
-        }
-        entry.0 = entry.0.saturating_add(1);
-    }
-
-    fn wrong(&self) -> MutexGuard<'_, HashMap<[u8; 32], (u32, Timestamp)>> {
-        // Each change is one step: a panic elsewhere leaves nothing half done.
-        self.wrong.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn used(&self) -> MutexGuard<'_, HashMap<String, Used, RandomState>> {
-        // As above.
+        // Each change is one step: a panic elsewhere leaves nothing half done.
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Forgets the older half when there is too much to remember.
-fn make_room<K: Eq + Hash, V, S: BuildHasher>(
-    map: &mut HashMap<K, V, S>,
-    at: impl Fn(&V) -> Timestamp,
-) {
-    if map.len() < REMEMBERED_MAX {
-        return;
-    }
-    let mut times: Vec<_> = map.values().map(&at).collect();
-    let half = times.len() / 2;
-    let (_, middle, _) = times.select_nth_unstable(half);
-    let middle = *middle;
-    map.retain(|_, value| at(value) > middle);
-}
-
-/// One that waits; counted while it lives.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn enter(count: &'a AtomicUsize) -> Option<Self> {
-        let waiting = Self(count);
-        let before = count.fetch_add(1, Ordering::Relaxed);
-        (before < PASSCODES_AT_ONCE + PASSCODES_WAITING_MAX).then_some(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

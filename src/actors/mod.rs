@@ -8,10 +8,11 @@ pub mod audit;
 mod carry;
 pub mod container;
 pub mod identity;
+pub mod jobs;
 pub mod maintenance;
 pub mod ops;
+mod passcodes;
 mod record;
-pub mod sweep;
 pub mod upkeep;
 pub mod vacuum;
 

@@ -13,6 +13,7 @@ use super::carry::{carry, failed};
 use super::maintenance::{AskWindow, Watch, WindowActor};
 use super::vacuum::{self, AskVacuum, Progress, VacuumActor, Work};
 use super::{Desk, Refused};
+use crate::aside;
 use crate::clock::random_uuid;
 use crate::content::ContentStore;
 use crate::domain::maintenance::{MaintenanceCommand, MaintenanceDecider, Window};
@@ -322,7 +323,7 @@ impl Operations {
             return Err(mismatch(unset).with_minor("not-set").into());
         };
         let code = code.to_owned();
-        let right = tokio::task::spawn_blocking(move || passcode::verify(&code, &hash)).await;
+        let right = aside::blocking(move || passcode::verify(&code, &hash)).await;
         match right {
             Ok(true) => Ok(()),
             Ok(false) => {
@@ -356,7 +357,7 @@ impl Operations {
             self.check_code(old, function, caller).await?;
         }
         let new = new.to_owned();
-        let hash = tokio::task::spawn_blocking(move || passcode::hash(&new)).await;
+        let hash = aside::blocking(move || passcode::hash(&new)).await;
         let code_hash = hash
             .map_err(|error| Refused::Failed(error.to_string()))?
             .map_err(|error| Refused::Failed(error.to_string()))?;
@@ -409,7 +410,7 @@ impl Operations {
     async fn keep_audit(self: Arc<Self>) {
         loop {
             let (audit, store) = (self.audit.clone(), self.desk.store.clone());
-            let written = tokio::task::spawn_blocking(move || audit.catch_up(&store)).await;
+            let written = aside::blocking(move || audit.catch_up(&store)).await;
             if let Ok(Err(error)) = written {
                 report::notice(&format!("the audit's file is behind: {error}"));
             }

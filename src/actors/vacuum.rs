@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::Refused;
 use super::carry::carry;
 use super::ops::{Caller, Operations};
+use crate::aside;
 use crate::clock::Pace;
 use crate::content::{ContentStore, ObjectName};
 use crate::domain::Event;
@@ -223,7 +224,8 @@ fn object_of(event: &Event) -> Option<Uuid> {
         | Event::Account(_)
         | Event::Secret(_)
         | Event::Maintenance(_)
-        | Event::Vacuum(_) => None,
+        | Event::Vacuum(_)
+        | Event::Job(_) => None,
     }
 }
 
@@ -266,9 +268,9 @@ fn erased_of(positions: &[Position]) -> Erased {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
-    match tokio::task::spawn_blocking(work).await {
+    match aside::blocking(work).await {
         Ok(done) => done,
-        Err(error) => Err(format!("it broke off: {error}")),
+        Err(broke_off) => Err(broke_off.to_string()),
     }
 }
 

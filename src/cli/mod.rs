@@ -5,6 +5,7 @@ mod choice;
 pub mod failure;
 pub mod get;
 pub mod hold;
+pub mod jobs;
 pub mod journal;
 pub mod mrs;
 pub mod ofm;
@@ -72,6 +73,8 @@ pub enum Command {
     Whoami,
     /// Maintenance windows and vacuum (operators).
     Ops(Box<ops::OpsArgs>),
+    /// The upkeep that the server does by itself (operators).
+    Jobs(jobs::JobsArgs),
     /// Read the history, beside a running server or without one.
     Journal(journal::JournalArgs),
     /// Make tokens and keys for trying out an external identity.
@@ -154,6 +157,7 @@ impl Command {
                 Ok(printer.reply(&client.whoami(&[])?))
             }
             Self::Ops(arguments) => ops::run(arguments, &load()?, printer),
+            Self::Jobs(arguments) => jobs::run(arguments, &load()?, printer),
             Self::Health(arguments) => {
                 let client = Client::new(&load()?.base_url.value, Credential::None);
                 let reply = match arguments.ready {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::failure::{Failure, granted};
 use super::output::{Exit, Printer};
 use super::profile::Profile;
+use super::remarks::RemarkArgs;
 use super::{get, hold, operator, put};
 use crate::client::{Client, Reply, TransportError};
 
@@ -179,12 +180,8 @@ pub struct ChangeArgs {
     /// The revision last read; without it the present one is read first.
     #[arg(long, value_name = "NUMBER")]
     expected_revision: Option<u64>,
-    /// Who is acting, for the record's history.
-    #[arg(long)]
-    actor: Option<String>,
-    /// Why, for the record's history.
-    #[arg(long)]
-    reason: Option<String>,
+    #[command(flatten)]
+    remarks: RemarkArgs,
 }
 
 /// Tags to add or remove.
@@ -317,9 +314,7 @@ impl ChangeArgs {
         insert(&mut body, "record_id", Some(self.place.record_id.as_str()));
         insert(&mut body, "cccode", self.place.cccode.as_deref());
         insert(&mut body, "expected_revision", revision);
-        insert(&mut body, "actor", self.actor.as_deref());
-        insert(&mut body, "reason", self.reason.as_deref());
-        Ok(body)
+        Ok(self.remarks.sign(body))
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::failure::{Failure, granted};
 use super::mrs::{insert, orgcode};
 use super::profile::Profile;
+use super::remarks::RemarkArgs;
 use crate::client::{Client, Reply};
 
 /// Which container, and how much of it at a time.
@@ -23,6 +24,8 @@ pub struct PageArgs {
     /// Where the call before ended.
     #[arg(long, value_name = "TOKEN")]
     next_token: Option<String>,
+    #[command(flatten)]
+    remarks: RemarkArgs,
 }
 
 /// What to compare, and what to do about it.
@@ -143,7 +146,7 @@ impl PageArgs {
         insert(&mut body, "container", Some(self.container.as_str()));
         insert(&mut body, "max_items", self.max_items);
         insert(&mut body, "next_token", self.next_token.as_deref());
-        Ok(body)
+        Ok(self.remarks.sign(body))
     }
 }
 

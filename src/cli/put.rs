@@ -14,6 +14,7 @@ use super::choice::{INLINE_SENT_MAX, Look, Mode, not_json};
 use super::failure::{Failure, granted};
 use super::mrs::{ask, insert, present_revision};
 use super::pack::{self, Packed};
+use super::remarks::RemarkArgs;
 use crate::client::{Client, Reply, Transfer, TransportError};
 use crate::domain::record::INLINE_CONTENT_TYPE;
 
@@ -61,12 +62,8 @@ pub struct PutArgs {
     /// The revision last read; without it and without a key, over an existing record, the present one is read.
     #[arg(long, value_name = "NUMBER")]
     expected_revision: Option<u64>,
-    /// Who is acting, for the record's history.
-    #[arg(long)]
-    actor: Option<String>,
-    /// Why, for the record's history.
-    #[arg(long)]
-    reason: Option<String>,
+    #[command(flatten)]
+    remarks: RemarkArgs,
 }
 
 /// Puts a record.
@@ -138,12 +135,10 @@ impl PutArgs {
             self.idempotency_key.as_deref(),
         );
         insert(&mut body, "expected_revision", self.expected_revision);
-        insert(&mut body, "actor", self.actor.as_deref());
-        insert(&mut body, "reason", self.reason.as_deref());
         if self.mode == Some(Mode::Inline) {
             insert(&mut body, "mode", Some("inline"));
         }
-        body
+        self.remarks.sign(body)
     }
 
     /// Sends the put; over an existing record once more, with the revision it has. With a key it is sent only as it is:
@@ -222,9 +217,7 @@ impl PutArgs {
         insert(&mut body, "content_md5", Some(&packed.md5));
         let etag = etag.as_ref().and_then(|etag| etag.to_str().ok());
         insert(&mut body, "etag", etag);
-        insert(&mut body, "actor", self.actor.as_deref());
-        insert(&mut body, "reason", self.reason.as_deref());
-        Ok(client.complete(&Value::Object(body))?)
+        Ok(client.complete(&Value::Object(self.remarks.sign(body)))?)
     }
 
     /// The record, when this put came again and its content is the record's by now.

@@ -1,19 +1,16 @@
-//! What a caller may say about a change beside the change itself.
+//! What a caller may say about a change beside the change itself: the same for every verb that changes something.
 
 use clap::Args;
 use serde_json::{Map, Value};
 
 use super::mrs::insert;
 
-/// Who changes something, and why.
+/// Who changes something, and what it belongs to.
 #[derive(Args, Debug)]
-pub(super) struct RemarkArgs {
+pub(super) struct ContextArgs {
     /// Who is acting, for the history.
     #[arg(long)]
     actor: Option<String>,
-    /// Why, for the history.
-    #[arg(long)]
-    reason: Option<String>,
     /// Why, as a code of your own.
     #[arg(long, value_name = "CODE")]
     reason_code: Option<String>,
@@ -22,13 +19,31 @@ pub(super) struct RemarkArgs {
     correlation_id: Option<String>,
 }
 
-impl RemarkArgs {
+/// The same, and why.
+#[derive(Args, Debug)]
+pub(super) struct RemarkArgs {
+    #[command(flatten)]
+    context: ContextArgs,
+    /// Why, for the history.
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+impl ContextArgs {
     /// A body with what was said added to it.
     pub(super) fn sign(&self, mut body: Map<String, Value>) -> Map<String, Value> {
         insert(&mut body, "actor", self.actor.as_deref());
-        insert(&mut body, "reason", self.reason.as_deref());
         insert(&mut body, "reason_code", self.reason_code.as_deref());
         insert(&mut body, "correlation_id", self.correlation_id.as_deref());
+        body
+    }
+}
+
+impl RemarkArgs {
+    /// A body with what was said added to it.
+    pub(super) fn sign(&self, body: Map<String, Value>) -> Map<String, Value> {
+        let mut body = self.context.sign(body);
+        insert(&mut body, "reason", self.reason.as_deref());
         body
     }
 }

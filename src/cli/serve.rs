@@ -87,6 +87,7 @@ pub fn run(arguments: &ServeArgs) -> Exit {
             | BootError::HeaderIdentity
             | BootError::PendingTooShort
             | BootError::SocketPath(_)
+            | BootError::GatewaySocket(_)
             | BootError::Token(_)),
         ) => {
             tell(&error);

@@ -67,6 +67,18 @@ const OTHER_COLUMNS: &[(&str, &[&str])] = &[
     ("since", &["held", "container", "reason", "since", "by"]),
     ("text", &["at", "text"]),
     (
+        "purpose",
+        &[
+            "job",
+            "state",
+            "last_run_at",
+            "last_counts",
+            "next_run_at",
+            "progress",
+            "error",
+        ],
+    ),
+    (
         "opened_at",
         &[
             "session",
@@ -217,6 +229,13 @@ fn cell(value: &Value) -> String {
         // What holds something, and why.
         Value::Object(members) if members.contains_key("by") && members.contains_key("reason") => {
             format!("{}: {}", cell(&value["by"]), cell(&value["reason"]))
+        }
+        // What was counted.
+        Value::Object(members) if !members.is_empty() && members.values().all(Value::is_number) => {
+            let told = members
+                .iter()
+                .map(|(name, value)| format!("{value} {}", clean(name)));
+            told.collect::<Vec<_>>().join(", ")
         }
         Value::Object(_) | Value::Bool(_) | Value::Number(_) => clean(&value.to_string()),
     }

@@ -11,8 +11,8 @@ use super::{TransportError, no_answer};
 /// Largest envelope read.
 const ENVELOPE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// An answer in an envelope, good or bad.
-#[derive(Debug)]
+/// An answer in an envelope, good or bad. It may hold a secret that is shown once, so its `Debug` shows the status and the
+/// tag.
 pub struct Reply {
     /// The HTTP status.
     pub status: u16,
@@ -35,6 +35,13 @@ struct WithContent<'a> {
 struct ContentOnly<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let tag = self.tag().unwrap_or_default();
+        write!(f, "Reply({} {tag})", self.status)
+    }
 }
 
 impl Reply {

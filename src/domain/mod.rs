@@ -6,6 +6,7 @@
 pub mod account;
 pub mod container;
 pub mod hold;
+pub mod job;
 pub mod maintenance;
 pub mod names;
 pub mod org;
@@ -89,6 +90,8 @@ pub enum Event {
     Maintenance(maintenance::MaintenanceEvent),
     /// About vacuums.
     Vacuum(vacuum::VacuumEvent),
+    /// About jobs.
+    Job(job::JobEvent),
 }
 
 impl Event {
@@ -107,6 +110,7 @@ impl Event {
             "secret" => Self::Secret(serde_json::from_value(tagged)?),
             "maintenance" => Self::Maintenance(serde_json::from_value(tagged)?),
             "vacuum" => Self::Vacuum(serde_json::from_value(tagged)?),
+            "job" => Self::Job(serde_json::from_value(tagged)?),
             // The record family names the unknown type in its error.
             _ => Self::Record(serde_json::from_value(tagged)?),
         })
@@ -122,7 +126,8 @@ impl Event {
             | Self::Account(_)
             | Self::Secret(_)
             | Self::Maintenance(_)
-            | Self::Vacuum(_) => 1,
+            | Self::Vacuum(_)
+            | Self::Job(_) => 1,
         }
     }
 }

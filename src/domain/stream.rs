@@ -11,7 +11,7 @@ use super::{ContainerName, OrgCode, RecordId};
 /// The name of one stream of events, such as `mrs/DEMO/notes/n-1`.
 ///
 /// A record, a container, an org, a user and a service account have a stream each; so have the maintenance windows together, the vacuums
-/// together and the secret code.
+/// together, the jobs together and the secret code.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StreamId(Arc<str>);
@@ -23,6 +23,8 @@ impl StreamId {
     pub const MAINTENANCE: &'static str = "ops/maintenance";
     /// The stream of all vacuums.
     pub const VACUUM: &'static str = "ops/vacuum";
+    /// The stream of all jobs.
+    pub const JOBS: &'static str = "ops/jobs";
 
     /// A stream by its full name.
     pub fn named(name: &str) -> Self {

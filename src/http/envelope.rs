@@ -82,8 +82,8 @@ pub struct Stats<'a> {
     pub build: &'a Build,
 }
 
-/// A good answer, before its envelope.
-#[derive(Debug, Default)]
+/// A good answer, before its envelope. It may hold a secret that is shown once, so its `Debug` shows its length.
+#[derive(Default)]
 pub struct Reply {
     /// The serialized `data`.
     pub data: Vec<u8>,
@@ -95,6 +95,12 @@ pub struct Reply {
     pub flat: bool,
     /// `data` is the whole body: a document that stands for itself.
     pub bare: bool,
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reply({} bytes)", self.data.len())
+    }
 }
 
 impl Reply {

@@ -177,17 +177,17 @@ fn told(house: &House, request: &HttpRequest) -> Result<Principal, Refusal> {
 
 fn person(house: &House, guid: &str) -> Result<Principal, Refusal> {
     let found = house.directory.session(guid)?;
-    let (hash, session) = found.ok_or_else(|| invalid(Denial::SessionUnknown))?;
-    if session.development && !house.development {
+    let found = found.ok_or_else(|| invalid(Denial::SessionUnknown))?;
+    if found.session.development && !house.development {
         return Err(invalid(Denial::SessionOfDevelopment).into());
     }
     Ok(Principal {
-        user_id: session.user_id,
+        user_id: found.session.user_id.clone(),
         fingerprint: fingerprint(&house.signer, "sf", guid),
         mode: Mode::Session,
         bound: None,
-        session_hash: Some(hash),
-        expires_at: session.expires_at,
+        session_hash: Some(found.hash),
+        expires_at: found.expires_at,
     })
 }
 
@@ -227,7 +227,14 @@ fn credential<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>,
 /// Names a credential without revealing it.
 pub fn fingerprint(signer: &Signer, kind: &str, secret: &str) -> String {
     let hash = signer.keyed_hash(FINGERPRINT, secret.as_bytes());
-    format!("{kind}_{}", hex::encode(&hash[..8]))
+    let mut digits = [0; 16];
+    // Eight bytes are sixteen digits.
+    let _: Result<(), _> = hex::encode_to_slice(&hash[..8], &mut digits);
+    let mut name = String::with_capacity(kind.len() + 1 + digits.len());
+    name.push_str(kind);
+    name.push('_');
+    name.extend(digits.iter().map(|digit| char::from(*digit)));
+    name
 }
 
 /// Lets a caller through to an org that is theirs, open for what they want, and where their role lets them.

@@ -55,6 +55,8 @@ pub struct Rates {
     pub org: Rate,
     /// Of one address, without a valid credential.
     pub address: Rate,
+    /// Passcodes that one address tries, right or wrong: each takes a processor for a while.
+    pub sign_in: Rate,
     /// Calls of one principal at once, so that nobody's slow ones take all the places there are; 0 for no limit.
     pub principal_in_flight_max: u32,
     /// The same of one address, without a credential.
@@ -75,6 +77,7 @@ pub struct RateLimits {
     principals: Option<Limiter<String>>,
     orgs: Option<Limiter<OrgCode>>,
     addresses: Option<Limiter<IpAddr>>,
+    sign_ins: Option<Limiter<IpAddr>>,
     in_flight: Places,
     principal_in_flight_max: u32,
     address_in_flight_max: u32,
@@ -87,6 +90,7 @@ impl RateLimits {
             principals: Limiter::new("principal", rates.principal, clock),
             orgs: Limiter::new("org", rates.org, clock),
             addresses: Limiter::new("address", rates.address, clock),
+            sign_ins: Limiter::new("sign-in", rates.sign_in, clock),
             in_flight: Places::default(),
             principal_in_flight_max: rates.principal_in_flight_max,
             address_in_flight_max: rates.address_in_flight_max,
@@ -135,10 +139,15 @@ impl RateLimits {
     /// # Errors
     /// `throttled`.
     pub fn stranger(&self, request: &HttpRequest) -> Result<(), Rejection> {
-        match request.peer_addr() {
-            Some(peer) => take(self.addresses.as_ref(), || network(peer.ip())),
-            None => Ok(()),
-        }
+        take_by_address(self.addresses.as_ref(), request)
+    }
+
+    /// Counts a passcode that is to be looked at. Not a wrong one alone: a right one costs as much.
+    ///
+    /// # Errors
+    /// `throttled`.
+    pub fn sign_in(&self, request: &HttpRequest) -> Result<(), Rejection> {
+        take_by_address(self.sign_ins.as_ref(), request)
     }
 
     /// What is answered to a request that was refused. If that was for want of a valid credential, as the tag tells, it is
@@ -167,6 +176,17 @@ fn network(address: IpAddr) -> IpAddr {
             let network = u128::from(address) & !u128::from(u64::MAX);
             IpAddr::V6(Ipv6Addr::from(network))
         }
+    }
+}
+
+/// Connections without an address are not counted.
+fn take_by_address(
+    limiter: Option<&Limiter<IpAddr>>,
+    request: &HttpRequest,
+) -> Result<(), Rejection> {
+    match request.peer_addr() {
+        Some(peer) => take(limiter, || network(peer.ip())),
+        None => Ok(()),
     }
 }
 

@@ -4,6 +4,7 @@ pub mod access;
 pub mod call;
 pub mod conceal;
 pub mod envelope;
+mod fingerprint;
 pub mod gate;
 pub mod identity;
 pub mod input;

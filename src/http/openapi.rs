@@ -4,12 +4,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::{OpenApi, ToSchema};
 
-use super::access::{Access, Right};
-use super::envelope::{Build, Refusal, Reply, Stats};
+use super::access::{Access, Right, Role};
+use super::envelope::{API_VERSION, Build, Refusal, Reply, Stats};
 use super::gate;
 use super::routes::{ROUTES, Route};
 use super::server::Door;
 use crate::domain::ErrorTag;
+use crate::domain::account::KeyRole;
 
 /// The envelope of a good answer.
 #[derive(Serialize, ToSchema)]
@@ -248,14 +249,19 @@ pub fn document() -> Result<Value, serde_json::Error> {
     let mut document = serde_json::to_value(Document::openapi())?;
     let schemas = &mut document["components"]["schemas"];
     schemas["Error"] = error_schema();
+    document["components"]["headers"] = headers();
     document["components"]["securitySchemes"] = json!({
-        "session": {"type": "apiKey", "in": "header", "name": "x-session-guid"},
-        "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+        "session": {"type": "apiKey", "in": "header", "name": "x-session-guid", "description": "A person's session."},
+        "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "A service account's key."},
+        "jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A token of the identity provider, where one is set up; never beside one of the others."},
     });
     if let Some(paths) = document["paths"].as_object_mut() {
         for (path, methods) in paths {
             for (method, operation) in methods.as_object_mut().into_iter().flatten() {
                 describe_errors(method, path, operation);
+                let access = route(method, path).map_or(Access::Public, |route| route.access);
+                operation["security"] = security(access);
+                describe_headers(access, operation);
             }
         }
     }
@@ -285,11 +291,51 @@ fn describe_errors(method: &str, path: &str, operation: &mut Value) {
             ]}}},
         });
     }
-    match route(method, path).map(|route| route.access) {
-        None | Some(Access::Public) => {}
-        Some(Access::Person) => operation["security"] = json!([{"session": []}]),
-        Some(Access::Known | Access::Org(_)) => {
-            operation["security"] = json!([{"session": []}, {"apiKey": []}]);
+}
+
+/// The credentials a route takes: one of them, or none at all where the list is empty. A presigned url is one itself.
+fn security(access: Access) -> Value {
+    let key_may = |right| {
+        [KeyRole::Reader, KeyRole::Writer]
+            .map(Role::from)
+            .iter()
+            .any(|role| role.may(right))
+    };
+    match access {
+        Access::Public => json!([]),
+        Access::Person => json!([{"session": []}]),
+        Access::Org(right) if !key_may(right) => json!([{"session": []}, {"jwt": []}]),
+        Access::Known | Access::Org(_) => json!([{"session": []}, {"apiKey": []}, {"jwt": []}]),
+    }
+}
+
+/// The headers that answers carry beside their bodies.
+fn headers() -> Value {
+    let header = |required: bool, schema: Value, description: &str| json!({"required": required, "schema": schema, "description": description});
+    let id = json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,63}$"});
+    let text = json!({"type": "string"});
+    json!({
+        "X-API-Version": header(true, json!({"type": "string", "const": API_VERSION}), "The version of the interface."),
+        "X-Request-Id": header(true, id.clone(), "The caller's X-Request-Id, X-Trace-Id or trace-id, or else a new one."),
+        "X-Trace-Id": header(true, id, "Equal to X-Request-Id."),
+        "Retry-After": header(true, json!({"type": "integer", "minimum": 1}), "Seconds after which to try again."),
+        "RateLimit-Policy": header(false, text.clone(), "The caller's limit: requests (q) in a time of seconds (w). Absent when there is none, and while the caller is not known."),
+        "RateLimit": header(false, text, "What is left of it (r), to be used within so many seconds (t)."),
+    })
+}
+
+fn describe_headers(access: Access, operation: &mut Value) {
+    let responses = operation["responses"].as_object_mut();
+    for (status, response) in responses.into_iter().flatten() {
+        let mut names = vec!["X-API-Version", "X-Request-Id", "X-Trace-Id"];
+        if access != Access::Public {
+            names.extend(["RateLimit-Policy", "RateLimit"]);
+        }
+        if ["429", "503"].contains(&status.as_str()) {
+            names.push("Retry-After");
+        }
+        for name in names {
+            response["headers"][name] = json!({"$ref": format!("#/components/headers/{name}")});
         }
     }
 }

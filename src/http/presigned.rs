@@ -20,6 +20,7 @@ use super::envelope::{Refusal, respond, throttled, unavailable, with_headers};
 use super::server::{Door, hang_up};
 use super::slow::{Stopped, Taking, UploadPace, upload_too_slow};
 use crate::actors::admission::Pass;
+use crate::aside;
 use crate::content::check::size_mismatch;
 use crate::content::sign::{DownloadGrant, Purpose, Signer, UploadGrant};
 use crate::content::{ContentError, ContentStore, ObjectName, Promise};
@@ -182,7 +183,7 @@ impl Presigned {
             let _: Result<(), _> = give_back.try_send(Vec::new());
         }
         let content = self.content.clone();
-        let writing = tokio::task::spawn_blocking(move || -> Result<bool, ContentError> {
+        let writing = aside::blocking(move || -> Result<bool, ContentError> {
             let mut receiving = content.receive(&object, promise)?;
             while let Some(chunk) = receiver.blocking_recv() {
                 match chunk {

@@ -22,6 +22,7 @@ use super::routes::{self, Handler, Route};
 use super::{gate, slow};
 use crate::actors::AddressBook;
 use crate::actors::identity::Directory;
+use crate::actors::jobs::Jobs;
 use crate::actors::ops::Operations;
 use crate::actors::upkeep::Upkeep;
 use crate::clock::Clock;
@@ -61,6 +62,8 @@ pub struct House {
     pub operations: Arc<Operations>,
     /// What upkeep lets go of, and how long it is kept.
     pub upkeep: Arc<Upkeep>,
+    /// The upkeep.
+    pub jobs: Arc<Jobs>,
     /// The truth.
     pub journal: Arc<dyn Journal>,
     /// The answers.

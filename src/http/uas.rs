@@ -7,7 +7,7 @@ use super::call::Call;
 use super::envelope::{Refusal, Reply};
 use super::input;
 use super::server::House;
-use super::usm::required;
+use super::usm::{required, session};
 use crate::domain::user::User;
 use crate::projections::identity;
 
@@ -57,15 +57,13 @@ pub async fn stat(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     let request: Myself = input::json(&call.body)?;
     let email = required(request.email.as_deref(), "email")?;
     let passcode = required(request.passcode.as_deref(), "passcode")?;
+    house.rate_limits.sign_in(call.request)?;
     let user = house.directory.prove(email, passcode).await?;
     show(house, &user)
 }
 
 /// The answer that shows a user.
 pub(super) fn show(house: &House, user: &User) -> Result<Reply, Refusal> {
-    let now = house.clock.now();
-    let sessions = user.sessions.values();
-    let open = sessions.filter(|session| session.expires_at.is_none_or(|at| at > now));
     let orgs = identity::orgs_of(&house.store, &user.user_id, None, ORGS_MAX)?;
     let of_user = |(orgcode, role): (String, crate::domain::org::MemberRole)| OrgOfUser {
         orgcode,
@@ -76,7 +74,7 @@ pub(super) fn show(house: &House, user: &User) -> Result<Reply, Refusal> {
         email: user.email.clone(),
         verified: user.verified,
         created_at: user.created_at.map(|at| at.to_string()),
-        sessions: open.count(),
+        sessions: session::open_of(house, user).count(),
         orgs: orgs.items.into_iter().map(of_user).collect(),
     })
 }

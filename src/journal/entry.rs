@@ -80,6 +80,10 @@ pub const SCHEMAS: &[(&str, u16)] = &[
     ("vacuum.completed", 1),
     ("vacuum.failed", 1),
     ("vacuum.cancelled", 1),
+    ("job.paused", 1),
+    ("job.resumed", 1),
+    ("job.moved", 1),
+    ("job.finished", 1),
 ];
 
 /// Lifts one event type from one schema version to the next. Pure, and kept for ever.

@@ -1,6 +1,7 @@
 //! Sealing and erasing, one segment at a time in the background: full segments are gzipped, and the plain file goes when
 //! the gzip is durable.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -100,12 +101,19 @@ impl Drop for Sealer {
 
 impl Work {
     fn run(&self, waiting: &Receiver<Job>, trouble: &Mutex<Option<String>>) {
+        // Full segments that are plain still: what failed is tried again when the next one is full.
+        let mut plain = BTreeSet::new();
         for job in waiting {
             if self.stop.load(Ordering::Relaxed) {
                 return;
             }
             match job {
-                Job::Seal(first) => self.seal(first, trouble),
+                Job::Seal(first) => {
+                    plain.insert(first);
+                    plain.retain(|first| {
+                        !self.stop.load(Ordering::Relaxed) && !self.seal(*first, trouble)
+                    });
+                }
                 Job::Erase(first, order, answer) => {
                     // Asked to stop, it leaves the answer out.
                     if let Some(erased) = erase_segment(&self.packing(), first, &order).transpose()
@@ -117,20 +125,22 @@ impl Work {
         }
     }
 
-    fn seal(&self, first: Position, trouble: &Mutex<Option<String>>) {
+    /// Whether nothing is left to do for the segment.
+    fn seal(&self, first: Position, trouble: &Mutex<Option<String>>) -> bool {
         // Erasing seals too, and may have come first.
         let plain = self.dir.join(plain_name(first));
         let sealed = match plain.exists() {
             true => self.packing().seal(first),
             false => Ok(true),
         };
-        if let Err(error) = sealed {
-            let text = match std::error::Error::source(&error) {
+        if let Err(error) = &sealed {
+            let text = match std::error::Error::source(error) {
                 Some(cause) => format!("{} stays plain: {error}: {cause}", plain_name(first)),
                 None => format!("{} stays plain: {error}", plain_name(first)),
             };
             *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
         }
+        sealed.is_ok()
     }
 
     fn packing(&self) -> Packing<'_> {

@@ -21,9 +21,10 @@ use super::writer::{Index, Row};
 use super::{JournalError, Position, Version};
 use crate::domain::{StreamId, Timestamp};
 
-use generation::{Generation, Keep, Kind, Live};
+use generation::{Generation, GoOn, Keep, Kind, Live};
 
 pub use super::embedded::{Options, SledJournal};
+pub use generation::Sizes;
 
 /// The database's directory within the journal's.
 pub const DIRECTORY: &str = "sled";
@@ -115,7 +116,22 @@ impl Database {
             STREAMS if gone(value) => Keep::Not,
             _ => Keep::Same,
         };
-        guarded(|| self.live.renew(&mut keep, progress))
+        let mut go_on = |done| {
+            progress(done);
+            true
+        };
+        guarded(|| self.live.renew(&mut keep, &mut go_on).map(drop))
+    }
+
+    /// How large it is.
+    pub(crate) fn sizes(&self) -> Result<Sizes, JournalError> {
+        guarded(|| Ok(self.live.sizes()?))
+    }
+
+    /// Makes it anew with all it has. Returns whether it came to its end.
+    pub(crate) fn compact(&self, go_on: GoOn<'_>) -> Result<bool, JournalError> {
+        let mut keep = |_: usize, _: &[u8], _: &[u8]| Keep::Same;
+        guarded(|| self.live.renew(&mut keep, go_on))
     }
 
     /// The last entry it knows.
@@ -314,14 +330,8 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, ::sled::Error>) -> Result<T, Jour
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(JournalError::Database(error.to_string())),
-        Err(panic) => {
-            let text = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("no reason given");
-            Err(JournalError::Database(format!("it panicked: {text}")))
-        }
+        // What it says may quote what is stored.
+        Err(_) => Err(JournalError::Database("it panicked".to_owned())),
     }
 }
 

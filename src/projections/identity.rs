@@ -1,5 +1,8 @@
 //! Who is who: sessions, users, orgs and their members, service accounts and their keys.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -297,27 +300,40 @@ fn row<T: Serialize>(value: &T) -> Option<Vec<u8>> {
 }
 
 fn key(kind: Kind, parts: &[&str]) -> Vec<u8> {
-    let mut key = vec![PREFIX, kind.byte()];
+    let mut key = Vec::new();
+    write_key(&mut key, kind, parts);
+    key
+}
+
+fn write_key(key: &mut Vec<u8>, kind: Kind, parts: &[&str]) {
+    key.extend_from_slice(&[PREFIX, kind.byte()]);
     for part in parts {
         key.extend_from_slice(part.as_bytes());
         key.push(0);
     }
-    key
 }
 
-fn find<T: DeserializeOwned>(store: &Store, key: &[u8]) -> Result<Option<T>, StoreError> {
-    match store.get_kept(key)? {
-        Some(row) => Ok(Some(postcard::from_bytes(&row)?)),
-        None => Ok(None),
+fn find<T>(store: &Store, kind: Kind, parts: &[&str]) -> Result<Option<Arc<T>>, StoreError>
+where
+    T: DeserializeOwned + Send + Sync + 'static,
+{
+    thread_local! {
+        /// Every request looks up three: their keys share one piece of memory.
+        static KEY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
+    KEY.with_borrow_mut(|key| {
+        key.clear();
+        write_key(key, kind, parts);
+        store.get_kept(key)
+    })
 }
 
 /// The open session with a keyed hash (hex); it may be past its end.
 ///
 /// # Errors
 /// A failed or unreadable row.
-pub fn session(store: &Store, session_hash: &str) -> Result<Option<Session>, StoreError> {
-    find(store, &key(Kind::Session, &[session_hash]))
+pub fn session(store: &Store, session_hash: &str) -> Result<Option<Arc<Session>>, StoreError> {
+    find(store, Kind::Session, &[session_hash])
 }
 
 /// The key that counts and has a keyed hash (hex).
@@ -325,7 +341,7 @@ pub fn session(store: &Store, session_hash: &str) -> Result<Option<Session>, Sto
 /// # Errors
 /// A failed or unreadable row.
 pub fn live_key(store: &Store, key_hash: &str) -> Result<Option<LiveKey>, StoreError> {
-    find(store, &key(Kind::Key, &[key_hash]))
+    Ok(find(store, Kind::Key, &[key_hash])?.map(Arc::unwrap_or_clone))
 }
 
 /// An org; at version 0 when there is none.
@@ -333,7 +349,8 @@ pub fn live_key(store: &Store, key_hash: &str) -> Result<Option<LiveKey>, StoreE
 /// # Errors
 /// A failed or unreadable row.
 pub fn org(store: &Store, org: &str) -> Result<Org, StoreError> {
-    Ok(find(store, &key(Kind::Org, &[org]))?.unwrap_or_default())
+    let found = find(store, Kind::Org, &[org])?;
+    Ok(found.map(Arc::unwrap_or_clone).unwrap_or_default())
 }
 
 /// An org's status; `None` when there is no such org.
@@ -341,7 +358,8 @@ pub fn org(store: &Store, org: &str) -> Result<Org, StoreError> {
 /// # Errors
 /// A failed or unreadable row.
 pub fn org_status(store: &Store, org: &str) -> Result<Option<OrgStatus>, StoreError> {
-    Ok(self::org(store, org)?.status)
+    let org: Option<Arc<Org>> = find(store, Kind::Org, &[org])?;
+    Ok(org.and_then(|org| org.status))
 }
 
 /// The legal holds on an org and its containers. Read after the org itself, they are never older than its version.
@@ -349,7 +367,8 @@ pub fn org_status(store: &Store, org: &str) -> Result<Option<OrgStatus>, StoreEr
 /// # Errors
 /// A failed or unreadable row.
 pub fn holds(store: &Store, org: &str) -> Result<LegalHolds, StoreError> {
-    Ok(find(store, &key(Kind::Holds, &[org]))?.unwrap_or_default())
+    let found = find(store, Kind::Holds, &[org])?;
+    Ok(found.map(Arc::unwrap_or_clone).unwrap_or_default())
 }
 
 /// How a user belongs to an org; `None` when not at all.
@@ -357,7 +376,7 @@ pub fn holds(store: &Store, org: &str) -> Result<LegalHolds, StoreError> {
 /// # Errors
 /// A failed or unreadable row.
 pub fn member(store: &Store, org: &str, user_id: &str) -> Result<Option<MemberRole>, StoreError> {
-    find(store, &key(Kind::Member, &[org, user_id]))
+    Ok(find(store, Kind::Member, &[org, user_id])?.map(|role| *role))
 }
 
 /// A user; at version 0 when there is none.
@@ -365,7 +384,7 @@ pub fn member(store: &Store, org: &str, user_id: &str) -> Result<Option<MemberRo
 /// # Errors
 /// A failed or unreadable row.
 pub fn user(store: &Store, user_id: &str) -> Result<User, StoreError> {
-    let found = find(store, &key(Kind::User, &[user_id]))?;
+    let found = find(store, Kind::User, &[user_id])?.map(Arc::unwrap_or_clone);
     Ok(found.unwrap_or_else(|| User {
         user_id: user_id.to_owned(),
         ..User::default()
@@ -377,7 +396,7 @@ pub fn user(store: &Store, user_id: &str) -> Result<User, StoreError> {
 /// # Errors
 /// A failed or unreadable row.
 pub fn user_by_email(store: &Store, email: &str) -> Result<Option<String>, StoreError> {
-    find(store, &key(Kind::Email, &[email]))
+    Ok(find(store, Kind::Email, &[email])?.map(Arc::unwrap_or_clone))
 }
 
 /// A service account; at version 0 when there is none.
@@ -385,7 +404,7 @@ pub fn user_by_email(store: &Store, email: &str) -> Result<Option<String>, Store
 /// # Errors
 /// A failed or unreadable row.
 pub fn account(store: &Store, org: &str, account_id: &str) -> Result<Account, StoreError> {
-    let found = find(store, &key(Kind::Account, &[org, account_id]))?;
+    let found = find(store, Kind::Account, &[org, account_id])?.map(Arc::unwrap_or_clone);
     Ok(found.unwrap_or_else(|| Account {
         account_id: account_id.to_owned(),
         ..Account::default()

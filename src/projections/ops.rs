@@ -1,9 +1,10 @@
-//! What operators do: windows, vacuums, the secret code, and the audit of every such event.
+//! What operators do: windows, vacuums, the secret code, and the audit of every such event; and the jobs.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Change, Projection, Store, StoreError, Write};
+use crate::domain::job::{JobDecider, Jobs};
 use crate::domain::maintenance::{MaintenanceDecider, Window, WindowStatus, Windows};
 use crate::domain::secret::{SecretCode, SecretDecider};
 use crate::domain::vacuum::{Vacuum, VacuumDecider, Vacuums};
@@ -14,6 +15,7 @@ const PREFIX: u8 = b'o';
 const WINDOWS: &[u8] = b"om";
 const VACUUMS: &[u8] = b"ov";
 const SECRET: &[u8] = b"os";
+const JOBS: &[u8] = b"oj";
 const WINDOW: &[u8] = b"ow";
 const WINDOW_ORDER: &[u8] = b"oW";
 const VACUUM: &[u8] = b"ox";
@@ -38,6 +40,8 @@ pub enum OpsState {
     Vacuums(Vacuums),
     /// The secret code.
     Secret(SecretCode),
+    /// The jobs.
+    Jobs(Jobs),
 }
 
 /// One event of the audit.
@@ -99,6 +103,7 @@ impl Projection for Operations {
             OpsState::Windows(windows) => apply_windows(windows, change, writes),
             OpsState::Vacuums(vacuums) => apply_vacuums(vacuums, change, writes),
             OpsState::Secret(secret) => writes.push((SECRET.to_vec(), encode(secret))),
+            OpsState::Jobs(jobs) => writes.push((JOBS.to_vec(), encode(jobs))),
         }
     }
 
@@ -150,7 +155,8 @@ fn audit_row(position: Position, body: &Body, event: &Event) -> Option<AuditRow>
         | Event::Container(_)
         | Event::Org(_)
         | Event::User(_)
-        | Event::Account(_) => return None,
+        | Event::Account(_)
+        | Event::Job(_) => return None,
     };
     if let Some(data) = told["data"].as_object_mut() {
         for known in ["maintenance_id", "vacuum_id", "code_hash"] {
@@ -203,7 +209,8 @@ pub(crate) fn after(
                     | Event::User(_)
                     | Event::Account(_)
                     | Event::Secret(_)
-                    | Event::Vacuum(_) => state,
+                    | Event::Vacuum(_)
+                    | Event::Job(_) => state,
                 }))
             })
         }
@@ -218,7 +225,24 @@ pub(crate) fn after(
                     | Event::User(_)
                     | Event::Account(_)
                     | Event::Secret(_)
-                    | Event::Maintenance(_) => state,
+                    | Event::Maintenance(_)
+                    | Event::Job(_) => state,
+                }))
+            })
+        }
+        StreamId::JOBS => {
+            let before = jobs(store)?;
+            (before.version < body.version).then(|| {
+                OpsState::Jobs(events.fold(before, |state, event| match event {
+                    Event::Job(event) => JobDecider::evolve(state, event, occurrence),
+                    Event::Record(_)
+                    | Event::Container(_)
+                    | Event::Org(_)
+                    | Event::User(_)
+                    | Event::Account(_)
+                    | Event::Secret(_)
+                    | Event::Maintenance(_)
+                    | Event::Vacuum(_) => state,
                 }))
             })
         }
@@ -233,7 +257,8 @@ pub(crate) fn after(
                     | Event::User(_)
                     | Event::Account(_)
                     | Event::Maintenance(_)
-                    | Event::Vacuum(_) => state,
+                    | Event::Vacuum(_)
+                    | Event::Job(_) => state,
                 }))
             })
         }
@@ -291,6 +316,14 @@ pub fn vacuum(store: &Store, vacuum_id: &str) -> Result<Option<Vacuum>, StoreErr
 /// A failed or unreadable row.
 pub fn secret(store: &Store) -> Result<SecretCode, StoreError> {
     Ok(find(store, SECRET)?.unwrap_or_default())
+}
+
+/// The jobs that anything ever happened to.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn jobs(store: &Store) -> Result<Jobs, StoreError> {
+    Ok(find(store, JOBS)?.unwrap_or_default())
 }
 
 /// One page, and where the next begins.

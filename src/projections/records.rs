@@ -2,6 +2,7 @@
 
 use super::{Change, Projection, RecordName, Store, StoreError, Write};
 use crate::domain::record::{Record, RecordKey};
+use crate::domain::{ContainerName, OrgCode};
 
 const PREFIX: u8 = b'r';
 
@@ -85,4 +86,33 @@ pub fn container_exists(store: &Store, org: &str, container: &str) -> Result<boo
         .next()
         .transpose()?
         .is_some())
+}
+
+/// The first container behind another, or the first of all, by org and name.
+///
+/// # Errors
+/// A failed read.
+pub fn next_container(
+    store: &Store,
+    after: Option<(&str, &str)>,
+) -> Result<Option<(OrgCode, ContainerName)>, StoreError> {
+    let mut from = vec![PREFIX];
+    if let Some((org, container)) = after {
+        from.extend_from_slice(org.as_bytes());
+        from.push(0);
+        from.extend_from_slice(container.as_bytes());
+        // Behind all its rows: no name has this byte.
+        from.push(1);
+    }
+    for row in store.scan(vec![PREFIX], &from) {
+        let (key, _) = row?;
+        let mut parts = key[1..].split(|byte| *byte == 0);
+        let mut name = || std::str::from_utf8(parts.next()?).ok();
+        let org = name().and_then(|org| OrgCode::parse(org).ok());
+        let container = name().and_then(|container| ContainerName::parse(container).ok());
+        if let (Some(org), Some(container)) = (org, container) {
+            return Ok(Some((org, container)));
+        }
+    }
+    Ok(None)
 }

@@ -1,12 +1,15 @@
 //! The projections' database: one ordered key space, its checkpoint, and building it anew beside the old one.
 
+use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+
 use super::kept::Kept;
 use super::{Write, identity};
-use crate::journal::Position;
 use crate::journal::sled::generation::{Keep, Kind, Live};
+use crate::journal::{Position, Sizes};
 
 /// How often sled writes by itself; what is not written is replayed.
 const FLUSH_EVERY_MS: u64 = 1_000;
@@ -20,8 +23,8 @@ pub enum StoreError {
     #[error("the projections' database failed: {0}")]
     Database(#[from] sled::Error),
     /// sled panicked on what it found.
-    #[error("the projections' database is damaged: {0}")]
-    Panicked(String),
+    #[error("the projections' database is damaged")]
+    Panicked,
     /// A row cannot be read.
     #[error("a row of the projections cannot be read")]
     Row(#[from] postcard::Error),
@@ -44,11 +47,14 @@ pub enum StoreError {
 /// A key and its value.
 pub type Row = (sled::IVec, sled::IVec);
 
+/// A row as it was read, of whatever type its key has.
+type KeptRow = Arc<dyn Any + Send + Sync>;
+
 /// One generation of the projections. Cheap to clone; all clones see the same.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Store {
     live: Arc<Live>,
-    kept: Arc<Kept<Option<sled::IVec>>>,
+    kept: Arc<Kept<Option<KeptRow>>>,
 }
 
 impl Store {
@@ -69,7 +75,8 @@ impl Store {
             })
         };
         std::panic::catch_unwind(open)
-            .unwrap_or_else(|panic| Err(StoreError::Panicked(panic_text(&*panic))))
+            // What it says may quote what is stored.
+            .unwrap_or(Err(StoreError::Panicked))
     }
 
     fn tree(&self) -> sled::Tree {
@@ -90,9 +97,33 @@ impl Store {
             true => Keep::Not,
             false => Keep::Same,
         };
-        let renewed = self.live.renew(&mut keep, progress);
+        let mut go_on = |done| {
+            progress(done);
+            true
+        };
+        let renewed = self.live.renew(&mut keep, &mut go_on);
         self.kept.clear();
-        Ok(renewed?)
+        renewed?;
+        Ok(())
+    }
+
+    /// How large it is.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn sizes(&self) -> Result<Sizes, StoreError> {
+        let sizes = self.live.sizes();
+        Ok(sizes.map_err(sled::Error::from)?)
+    }
+
+    /// Makes it anew with all it has, without the space of what is no longer there. `go_on` is told rows done, and says
+    /// whether to go on; broken off, everything is as before. Returns whether it came to its end.
+    ///
+    /// # Errors
+    /// A failed read or write; it is then as before.
+    pub fn compact(&self, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, StoreError> {
+        let mut keep = |_: usize, _: &[u8], _: &[u8]| Keep::Same;
+        Ok(self.live.renew(&mut keep, go_on)?)
     }
 
     /// The last position whose changes are all in.
@@ -155,12 +186,23 @@ impl Store {
         kept.for_each(|(key, _)| self.kept.forget(key));
     }
 
-    /// One value of the identities, which nearly every request reads; from memory when it was read before.
+    /// One row of the identities, which nearly every request reads; from memory when it was read before. All rows of
+    /// one kind are read as one type.
     ///
     /// # Errors
-    /// A failed read.
-    pub(super) fn get_kept(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
-        self.kept.get(key, || self.get(key))
+    /// A failed or unreadable row.
+    pub(super) fn get_kept<T>(&self, key: &[u8]) -> Result<Option<Arc<T>>, StoreError>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        let kept = self.kept.get(key, || {
+            let Some(row) = self.get(key)? else {
+                return Ok(None);
+            };
+            let row: T = postcard::from_bytes(&row)?;
+            Ok(Some(Arc::new(row)))
+        })?;
+        Ok(kept.and_then(|row| row.downcast().ok()))
     }
 
     /// Notes that everything up to a position is in.
@@ -284,10 +326,4 @@ fn io(action: &'static str, place: &Path, source: std::io::Error) -> StoreError 
         place: place.display().to_string(),
         source,
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".to_owned())
 }

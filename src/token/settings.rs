@@ -7,7 +7,7 @@ const ISSUER: &str = "auth.jwt_issuer";
 const AUDIENCE: &str = "auth.jwt_audience";
 
 /// Which tokens count; texts that are empty say nothing.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TokenSettings {
     /// The issuer that every token names.
     pub issuer: String,
@@ -23,6 +23,13 @@ pub struct TokenSettings {
     pub org_claim: String,
     /// The claim that names the role.
     pub role_claim: String,
+}
+
+impl std::fmt::Debug for TokenSettings {
+    /// No values: an address may be secret in part.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenSettings")
+    }
 }
 
 impl Default for TokenSettings {

@@ -1,14 +1,16 @@
 //! Legal holds as the desks meet them: one that is set at the same moment, and many in the sweep's way.
 
-use actix::Actor;
-use metarecord::actors::sweep::{Sweep, Wake};
+use std::sync::Arc;
+
+use metarecord::actors::jobs::sweep::TtlSweep;
+use metarecord::actors::jobs::{Heed, Job, Step};
 use metarecord::actors::{Limits, Refused};
 use metarecord::domain::org::OrgEvent;
 use metarecord::domain::{ContainerName, ErrorTag, Event, OrgCode, StreamId};
 use metarecord::journal::{Append, Journal, Origin, Remarks, Source};
 use metarecord::projections::{RecordName, due, records};
 
-use super::{World, carry, doom, key, put, within};
+use super::{World, aside, carry, doom, key, put, within};
 use metarecord::domain::record::{RecordCommand, Status};
 
 impl World {
@@ -121,14 +123,16 @@ fn what_is_held_keeps_the_sweep_from_nothing_and_is_looked_at_again_when_release
             }
         }
         assert_eq!((due, walks), (vec!["mrs/DEMO/other/free".to_owned()], 4));
-        let sweep = Sweep::new(&world.book, 3_600_000).start();
-        let wake = || async { sweep.send(Wake).await.expect("it lives").expect("it reads") };
-        // Started, it wakes by itself as well.
+        let sweep = Arc::new(TtlSweep::new(&world.book, 3_600_000));
+        let wake = || async {
+            let sweep = sweep.clone();
+            aside(move || sweep.step(None, &Heed::default())).await
+        };
         let swept = || due::walk(store, None, world.clock.now(), (256, 10_000));
         while swept().expect("it can be read").due.len() == 1 {
             wake().await;
         }
-        assert_eq!(wake().await, 0);
+        assert!(matches!(wake().await, Step::Idle(Some(_))));
         let released = OrgEvent::HoldReleased {
             container: Some(ContainerName::parse("notes").expect("a container")),
         };

@@ -6,10 +6,10 @@ mod upkeep;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
-use actix::Actor;
 use bytes::Bytes;
 use futures_util::future::join_all;
-use metarecord::actors::sweep::{Sweep, Wake};
+use metarecord::actors::jobs::sweep::TtlSweep;
+use metarecord::actors::jobs::{Heed, Job, Step};
 use metarecord::actors::{AddressBook, Answer, Carry, Desk, Limits, Refused};
 use metarecord::clock::Clock;
 use metarecord::domain::container::Idempotency;
@@ -492,6 +492,15 @@ fn an_actor_without_work_goes_to_sleep_and_wakes_again() {
     });
 }
 
+/// Does something that blocks beside the actors.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (tell, told) = oneshot::channel();
+    let thread = std::thread::spawn(move || tell.send(work()).is_ok());
+    let done = told.await.expect("no panic");
+    assert!(thread.join().expect("no panic"));
+    done
+}
+
 #[test]
 fn the_sweep_dooms_what_is_due_and_waking_it_twice_does_nothing_twice() {
     within(Limits::default(), |world| async move {
@@ -499,21 +508,20 @@ fn the_sweep_dooms_what_is_due_and_waking_it_twice_does_nothing_twice() {
             let at = world.clock.now().plus_millis(seconds * 1_000);
             world.book.carry(put(id, Some(at))).await.expect("created");
         }
-        let sweep = Sweep::new(&world.book, 3_600_000).start();
-        assert_eq!(
-            sweep.send(Wake).await.expect("it lives").expect("it reads"),
-            0
-        );
+        let sweep = Arc::new(TtlSweep::new(&world.book, 3_600_000));
+        let step = async || {
+            let sweep = sweep.clone();
+            aside(move || sweep.step(None, &Heed::default())).await
+        };
+        let in_seconds = |seconds: i64| Some(world.clock.now().plus_millis(seconds * 1_000));
+        assert_eq!(step().await, Step::Idle(in_seconds(10)));
         world.clock.advance(20_000);
-        assert_eq!(
-            sweep.send(Wake).await.expect("it lives").expect("it reads"),
-            2
-        );
+        let Step::Done { counts, noted } = step().await else {
+            panic!("two are due");
+        };
+        assert_eq!((counts["doomed"], noted), (2, false));
         let head = world.journal.head();
-        assert_eq!(
-            sweep.send(Wake).await.expect("it lives").expect("it reads"),
-            0
-        );
+        assert_eq!(step().await, Step::Idle(in_seconds(2_980)));
         assert_eq!(world.journal.head(), head);
         let entries = world.journal.read(4, 9).expect("entries");
         let events = entries

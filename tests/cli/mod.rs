@@ -9,6 +9,7 @@ mod ops;
 mod parsing;
 mod playbooks;
 mod refusals;
+mod remarks;
 pub(crate) mod run;
 mod terminal;
 mod upkeep;

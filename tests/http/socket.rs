@@ -231,6 +231,22 @@ fn a_path_that_no_socket_can_have_is_a_wrong_configuration() {
 }
 
 #[test]
+fn tenants_are_not_served_at_a_socket_and_the_error_says_what_takes_one() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let place = dir.path().join("gateway.sock");
+    let listen = format!("unix:{}", place.display());
+    let line =
+        format!("serve --dev --data-dir data --listen {listen} --operator-listen 127.0.0.1:0");
+    let ran = g3n(&line, dir.path(), &[], b"");
+    assert_eq!(ran.code, 78, "{ran:?}");
+    for told in [listen.as_str(), "--operator-listen", "127.0.0.1:8000"] {
+        assert!(ran.stderr.contains(told), "{told}: {ran:?}");
+    }
+    let left = std::fs::read_dir(dir.path()).expect("the directory");
+    assert_eq!(left.count(), 0, "nothing was begun");
+}
+
+#[test]
 fn a_relative_path_is_told_as_an_absolute_one_whatever_it_holds() {
     let place = Place::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_g3n"));

@@ -1,16 +1,26 @@
 //! Secrets put through every route and every way to fail never turn up where they don't belong.
 
+use std::fs::Permissions;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use flate2::read::MultiGzDecoder;
+use metarecord::clock::Clock;
+use metarecord::domain::OrgCode;
 use metarecord::http::routes::ROUTES;
+use metarecord::token::{Grant, SigningKey};
 use serde_json::{Value, json};
 
 use super::PASSCODE;
 use crate::support::{Got, Server, agent, got};
+
+/// What a server and an identity provider share.
+const HMAC_SECRET: &str = "canary-of-the-shared-secret-6d20f7";
+const ISSUER: &str = "https://id.example";
+const AUDIENCE: &str = "metarecord";
 
 /// A text in every form it could leak in.
 fn forms(secret: &str) -> Vec<Vec<u8>> {
@@ -33,7 +43,7 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
-fn check(place: &str, bytes: &[u8], canaries: &[&str]) {
+pub(super) fn check(place: &str, bytes: &[u8], canaries: &[&str]) {
     for canary in canaries {
         for form in forms(canary) {
             assert!(
@@ -65,6 +75,25 @@ fn files(dir: &Path, found: &mut Vec<(String, Vec<u8>)>) {
         }
         found.push((path.display().to_string(), bytes));
     }
+}
+
+/// A token of an identity provider, and the file of the secret that it shares with the server.
+fn token(dir: &Path) -> (String, String) {
+    let file = dir.join("hmac");
+    std::fs::write(&file, HMAC_SECRET).expect("written");
+    std::fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("set");
+    let grant = Grant {
+        kid: None,
+        issuer: ISSUER.to_owned(),
+        audience: AUDIENCE.to_owned(),
+        subject: "somebody".to_owned(),
+        org: OrgCode::parse("one").expect("an org"),
+        role: "mrs_writer".to_owned(),
+        seconds: 3_600,
+    };
+    let key = SigningKey::from_hmac_file(&file).expect("a key");
+    let token = key.mint(&grant, Clock::system().now()).expect("a token");
+    (token, file.display().to_string())
 }
 
 struct Caller<'a> {
@@ -173,7 +202,12 @@ fn bodies(secret: &str) -> Vec<Vec<u8>> {
 fn no_secret_turns_up_in_logs_journal_metrics_or_errors() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let dir = scratch.path().join("data");
-    let mut server = Server::start_in(&dir, &[]);
+    let (jwt, hmac_file) = token(scratch.path());
+    let hmac = format!("auth.jwt_hmac_file={hmac_file}");
+    let issuer = format!("auth.jwt_issuer={ISSUER}");
+    let audience = format!("auth.jwt_audience={AUDIENCE}");
+    let sets = ["--set", &issuer, "--set", &audience, "--set", &hmac];
+    let mut server = Server::start_in(&dir, &sets);
     let ann = json!({"email": "ann@example.com", "passcode": PASSCODE});
     server.invoke("uas_user_create", &ann).data();
     server
@@ -211,6 +245,10 @@ fn no_secret_turns_up_in_logs_journal_metrics_or_errors() {
         .to_owned();
     // Never valid, and unmistakable.
     let canary = "canary-3b7e91f5d2";
+    let (bearer, bad_bearer) = (format!("Bearer {jwt}"), format!("Bearer {canary}.{jwt}"));
+    let signature = jwt.rsplit('.').next().expect("a signature");
+    caller.gateway("GET", "/whoami", &[("authorization", &bearer)], b"");
+    assert_eq!(caller.told.remove(0).1.data()["auth_mode"], "jwt");
     for route in ROUTES {
         let method = route.method.as_str();
         for credentials in [
@@ -220,6 +258,9 @@ fn no_secret_turns_up_in_logs_journal_metrics_or_errors() {
             vec![("x-session-guid", canary)],
             vec![("x-api-key", canary)],
             vec![("authorization", canary)],
+            vec![("authorization", bearer.as_str())],
+            vec![("authorization", bad_bearer.as_str())],
+            vec![("authorization", bearer.as_str()), ("x-api-key", &key)],
             vec![
                 ("x-session-guid", session.as_str()),
                 ("x-orgcode", canary),
@@ -301,6 +342,8 @@ fn no_secret_turns_up_in_logs_journal_metrics_or_errors() {
         PASSCODE,
         token.as_str(),
         code.as_str(),
+        signature,
+        HMAC_SECRET,
         canary,
     ];
     for (place, got) in &told {
@@ -330,7 +373,7 @@ fn no_secret_turns_up_in_logs_journal_metrics_or_errors() {
         let own = ["keys/", "dev.json", "profiles.toml"]
             .iter()
             .any(|own| place.contains(own));
-        let of_tenants = &secrets[..5];
+        let (_, of_tenants) = secrets.split_last().expect("some");
         if !own {
             check(place, bytes, of_tenants);
         }

@@ -2,10 +2,14 @@
 
 mod access;
 mod canaries;
+mod debug;
 mod doors;
+mod flood;
 mod isolation;
 mod keys;
 mod orgs;
+mod panics;
+mod presigned;
 mod sessions;
 
 use std::path::Path;

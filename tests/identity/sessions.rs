@@ -105,6 +105,35 @@ fn sessions_are_listed_and_ended_one_by_one_and_all_at_once() {
 }
 
 #[test]
+fn sessions_past_their_end_are_neither_shown_nor_counted_and_used_ones_are() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let town = Town::start(scratch.path());
+    let ann = town.person("ann");
+    let used = town.sign_in("ann").data()["session_guid"].clone();
+    let used = Person {
+        email: ann.email.clone(),
+        user_id: ann.user_id.clone(),
+        session: used.as_str().expect("a guid").to_owned(),
+    };
+    // So early that the use is not journaled: the journal alone would take the session for over in an hour.
+    town.server.clock.advance(10 * MINUTE_MS);
+    assert_eq!(whoami(&town, &used), 200);
+    let last = town.sign_in("ann").data()["session_guid"].clone();
+    let last = Person {
+        session: last.as_str().expect("a guid").to_owned(),
+        ..used
+    };
+    town.server.clock.advance(55 * MINUTE_MS);
+    let list = town.by(&last, "/usm/session/list", &json!({})).data();
+    assert_eq!(list["items"].as_array().expect("items").len(), 2);
+    let stat = json!({"email": ann.email, "passcode": PASSCODE});
+    assert_eq!(town.post("/uas/stat", &[], &stat).data()["sessions"], 2);
+    let ended = town.by(&last, "/usm/session/logout_everywhere", &json!({}));
+    assert_eq!(ended.data()["closed"], 2, "the first was over already");
+    assert_eq!((whoami(&town, &ann), whoami(&town, &last)), (401, 401));
+}
+
+#[test]
 fn what_is_wrong_with_a_sign_in_is_not_told_and_guessing_ends() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let town = Town::start(scratch.path());

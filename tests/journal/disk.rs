@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use metarecord::disk::{Disk, DiskFile, RealDisk};
@@ -68,6 +69,46 @@ impl FailingDisk {
             }
             Some(Fault::Sync(..)) | None => Ok(()),
         }
+    }
+}
+
+/// Cannot make a gzip until it is told to, as a disk without room for one.
+#[derive(Clone, Default)]
+pub(crate) struct NoGzip {
+    /// It can.
+    pub(crate) room: Arc<AtomicBool>,
+    /// How often it could not.
+    pub(crate) refused: Arc<AtomicU64>,
+}
+
+impl Disk for NoGzip {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let gzip = path.to_str().is_some_and(|path| path.ends_with(".gz.tmp"));
+        if gzip && !self.room.load(Ordering::SeqCst) {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        RealDisk.create(path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        RealDisk.open(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove(path)
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        RealDisk.create_dir(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        RealDisk.sync_dir(dir)
     }
 }
 

@@ -2,11 +2,15 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use metarecord::journal::{Health, Journal, Outcome};
 
-use super::disk::{FailingDisk, Fault};
-use super::support::{all, append, done, outcome, small_segments, stream, try_open, with_payload};
+use super::disk::{FailingDisk, Fault, NoGzip};
+use super::support::{
+    all, append, done, files, outcome, small_segments, stream, try_open, wait_until_sealed,
+    with_payload,
+};
 
 /// Appends until the fault happens; everything acknowledged must be there afterwards, and nothing else be claimed.
 fn check(fault: Fault) {
@@ -70,6 +74,28 @@ fn a_failed_sync_is_never_answered_as_done() {
     for n in 1..=8 {
         check(Fault::Sync(n, ErrorKind::Other));
     }
+}
+
+#[test]
+fn a_segment_that_could_not_be_sealed_is_sealed_with_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = NoGzip::default();
+    let mut options = small_segments(2048);
+    options.disk = Arc::new(disk.clone());
+    let (journal, _) = try_open(dir.path(), options).unwrap();
+    let mut version = 0;
+    let mut until = |enough: &dyn Fn() -> bool| {
+        while !enough() {
+            version = done(&journal, with_payload("a", version, b"more"));
+        }
+    };
+    until(&|| disk.refused.load(Ordering::SeqCst) > 2);
+    let plain = files(dir.path(), ".jsonl").len();
+    assert!(plain > 2 && files(dir.path(), ".gz").is_empty());
+    disk.room.store(true, Ordering::SeqCst);
+    until(&|| files(dir.path(), ".jsonl").len() > plain);
+    wait_until_sealed(dir.path());
+    assert_eq!(all(&journal).len() as u64, version);
 }
 
 #[test]

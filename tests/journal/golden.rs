@@ -8,6 +8,7 @@ use metarecord::domain::account::{AccountEvent, KeyRole};
 use metarecord::domain::container::{
     ContainerEvent, GivenUpUpload, RemovalCause, RemovedContent, TagEntry,
 };
+use metarecord::domain::job::{Counts, JobEvent};
 use metarecord::domain::maintenance::{MaintenanceEvent, StartSource};
 use metarecord::domain::org::{MemberRole, OrgEvent, OrgStatus};
 use metarecord::domain::record::{
@@ -284,6 +285,22 @@ fn vacuum_events() -> Vec<VacuumEvent> {
     ]
 }
 
+fn job_events() -> Vec<JobEvent> {
+    let job = "j-1".to_owned();
+    vec![
+        JobEvent::Paused { job: job.clone() },
+        JobEvent::Resumed { job: job.clone() },
+        JobEvent::Moved {
+            job: job.clone(),
+            position: 7,
+        },
+        JobEvent::Finished {
+            job,
+            counts: Counts::from([("doomed".to_owned(), 3)]),
+        },
+    ]
+}
+
 /// One event of each type at version 1, as the files tell it.
 fn expected() -> Vec<Event> {
     let records = record_events().into_iter().map(Event::Record);
@@ -291,7 +308,8 @@ fn expected() -> Vec<Event> {
     let vacuums = vacuum_events().into_iter().map(Event::Vacuum);
     let upkeep = upkeep_events().into_iter().map(Event::Container);
     let others = records.chain(other_events()).chain(upkeep);
-    others.chain(windows).chain(vacuums).collect()
+    let jobs = job_events().into_iter().map(Event::Job);
+    others.chain(windows).chain(vacuums).chain(jobs).collect()
 }
 
 /// The type, version and JSON an event is written with.
@@ -351,6 +369,7 @@ fn every_type_named_in_the_domain_is_known_to_the_journal() {
         "secret",
         "maintenance",
         "vacuum",
+        "job",
     ] {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("src/domain/{file}.rs"));
         let text = fs::read_to_string(path).unwrap();

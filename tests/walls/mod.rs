@@ -14,6 +14,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("report.rs", &[]),
     ("config.rs", &[]),
     ("directory.rs", &["clock"]),
+    ("aside.rs", &[]),
     ("background.rs", &[]),
     ("disk.rs", &[]),
     ("open_files.rs", &[]),
@@ -25,6 +26,7 @@ const WALLS: &[(&str, &[&str])] = &[
     (
         "actors/",
         &[
+            "aside",
             "clock",
             "content",
             "domain",
@@ -38,6 +40,7 @@ const WALLS: &[(&str, &[&str])] = &[
         "http/",
         &[
             "actors",
+            "aside",
             "clock",
             "content",
             "domain",
@@ -77,6 +80,7 @@ const WALLS: &[(&str, &[&str])] = &[
         "boot.rs",
         &[
             "actors",
+            "aside",
             "clock",
             "config",
             "content",

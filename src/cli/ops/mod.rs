@@ -15,6 +15,7 @@ use crate::cli::hold;
 use crate::cli::mrs::insert;
 use crate::cli::output::{Exit, Printer};
 use crate::cli::profile::Profile;
+use crate::cli::remarks::RemarkArgs;
 use crate::cli::secret::Secret;
 use crate::cli::surroundings::Surroundings;
 use crate::client::{Client, Credential, Reply};
@@ -112,24 +113,13 @@ enum Verb {
     Audit(audit::AuditArgs),
 }
 
-/// Who changes something, and by what right.
-#[derive(Args, Debug)]
-struct Authority {
-    #[command(flatten)]
-    code: CodeArgs,
-    /// Who is acting, for the audit.
-    #[arg(long)]
-    actor: Option<String>,
-}
-
 /// Who changes something, by what right, and why.
 #[derive(Args, Debug)]
 struct ChangeArgs {
     #[command(flatten)]
-    authority: Authority,
-    /// Why, for the audit.
-    #[arg(long)]
-    reason: Option<String>,
+    code: CodeArgs,
+    #[command(flatten)]
+    remarks: RemarkArgs,
 }
 
 /// Runs one verb.
@@ -192,27 +182,15 @@ impl Operator {
         change: &ChangeArgs,
         body: Map<String, Value>,
     ) -> Result<Reply, Failure> {
-        let code = change
-            .authority
-            .code
-            .find(&mut Surroundings::of_process())?;
+        let code = change.code.find(&mut Surroundings::of_process())?;
         self.invoke(function, change.sign(&code, body))
     }
 }
 
-impl Authority {
+impl ChangeArgs {
     fn sign(&self, code: &Secret, mut body: Map<String, Value>) -> Map<String, Value> {
         insert(&mut body, "secret_code", Some(code.reveal()));
-        insert(&mut body, "actor", self.actor.as_deref());
-        body
-    }
-}
-
-impl ChangeArgs {
-    fn sign(&self, code: &Secret, body: Map<String, Value>) -> Map<String, Value> {
-        let mut body = self.authority.sign(code, body);
-        insert(&mut body, "reason", self.reason.as_deref());
-        body
+        self.remarks.sign(body)
     }
 }
 

@@ -9,6 +9,7 @@ use super::Operator;
 use super::code::{CodeArgs, HEADING, HOW};
 use crate::cli::failure::Failure;
 use crate::cli::mrs::insert;
+use crate::cli::remarks::RemarkArgs;
 use crate::cli::secret::{Places, Secret, secret};
 use crate::cli::surroundings::Surroundings;
 use crate::client::Reply;
@@ -33,12 +34,8 @@ struct NewCodeArgs {
 /// A code to set.
 #[derive(Args, Debug)]
 pub(super) struct SecretSetArgs {
-    /// Who is acting, for the audit.
-    #[arg(long)]
-    actor: Option<String>,
-    /// Why, for the audit.
-    #[arg(long)]
-    reason: Option<String>,
+    #[command(flatten)]
+    remarks: RemarkArgs,
     #[command(flatten)]
     code: CodeArgs,
     #[command(flatten)]
@@ -77,9 +74,7 @@ impl SecretSetArgs {
             "old_secret_code",
             old.as_ref().map(Secret::reveal),
         );
-        insert(&mut body, "actor", self.actor.as_deref());
-        insert(&mut body, "reason", self.reason.as_deref());
-        Ok(body)
+        Ok(self.remarks.sign(body))
     }
 }
 

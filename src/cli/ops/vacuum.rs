@@ -4,10 +4,12 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Map, Value};
 
-use super::{Authority, ChangeArgs, Operator, watch};
+use super::code::CodeArgs;
+use super::{ChangeArgs, Operator, watch};
 use crate::cli::failure::Failure;
 use crate::cli::mrs::insert;
 use crate::cli::output::{Exit, Printer};
+use crate::cli::remarks::ContextArgs;
 use crate::cli::surroundings::Surroundings;
 use crate::client::Reply;
 
@@ -15,7 +17,9 @@ use crate::client::Reply;
 #[derive(Args, Debug)]
 pub(super) struct RemovalArgs {
     #[command(flatten)]
-    authority: Authority,
+    code: CodeArgs,
+    #[command(flatten)]
+    context: ContextArgs,
     /// Why, for the audit.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     reason: String,
@@ -73,14 +77,15 @@ impl RemovalArgs {
         operator: &Operator,
         function: &str,
         what: &str,
-        body: Map<String, Value>,
+        mut body: Map<String, Value>,
     ) -> Result<Reply, Failure> {
         let mut surroundings = Surroundings::of_process();
-        let code = self.authority.code.find(&mut surroundings)?;
+        let code = self.code.find(&mut surroundings)?;
+        insert(&mut body, "secret_code", Some(code.reveal()));
         if !self.dry_run && !self.yes {
             surroundings.confirm(what)?;
         }
-        operator.invoke(function, self.authority.sign(&code, body))
+        operator.invoke(function, body)
     }
 
     fn org_body(&self, orgcode: &str) -> Map<String, Value> {
@@ -94,7 +99,7 @@ impl RemovalArgs {
         insert(&mut body, "reason", Some(self.reason.as_str()));
         insert(&mut body, "dry_run", self.dry_run.then_some(true));
         insert(&mut body, "plan_id", self.plan_id.as_deref());
-        body
+        self.context.sign(body)
     }
 }
 

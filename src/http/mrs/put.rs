@@ -16,6 +16,7 @@ use crate::domain::record::{
 use crate::domain::{ErrorTag, Md5, RecordId, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
+use crate::http::fingerprint::fingerprint;
 use crate::http::input::{self, RevisionIn, change_request};
 use crate::http::server::House;
 
@@ -361,7 +362,7 @@ fn idempotency(
         .cccode
         .as_ref()
         .map_or_else(|| "null".to_owned(), |cccode| format!("\"{cccode}\""));
-    let fingerprint = input::fingerprint(&[("body", body), ("cccode", &cccode)]);
+    let fingerprint = fingerprint(&[("body", body), ("cccode", &cccode)]);
     let mut scope = Sha256::new();
     let parts = match &admitted.record_id {
         // The key itself stays in the scope: each is remembered by its own.

@@ -4,6 +4,7 @@ mod audit;
 mod code;
 mod hold;
 mod identity;
+mod jobs;
 mod maintenance;
 mod metrics;
 mod upkeep;
@@ -60,6 +61,11 @@ const FUNCTIONS: &[(&str, Function)] = &[
     function!("mrs_reconcile", upkeep::reconcile),
     function!("mrs_tag_scrub", upkeep::tag_scrub),
     function!("mrs_cleanup", upkeep::cleanup),
+    function!("jobs_list", jobs::list),
+    function!("jobs_show", jobs::show),
+    function!("jobs_run", jobs::run),
+    function!("jobs_pause", jobs::pause),
+    function!("jobs_resume", jobs::resume),
     function!("uas_user_create", identity::create_user),
     function!("ofm_org_create", identity::create_org),
     function!("ofm_org_status_set", identity::set_status),

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::required;
+use crate::actors::identity::OpenSession;
 use crate::actors::ops::Caller;
 use crate::domain::rejection::Denial;
-use crate::domain::user::{Session, UserCommand, label};
+use crate::domain::user::{Session, User, UserCommand, label};
 use crate::domain::{ErrorTag, Rejection, Timestamp};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
@@ -144,7 +145,7 @@ pub struct SessionView {
     session_label: Option<String>,
     #[schema(format = DateTime)]
     opened_at: String,
-    /// Its end as last journaled; use moves it.
+    /// Its end, if it is not used; absent for one that has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     expires_at: Option<String>,
@@ -167,6 +168,7 @@ pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
     let passcode = required(request.passcode.as_deref(), "passcode")?;
     let session_label = label("session_label", request.session_label.as_deref())?;
     let caller = request.caller(call, "nobody")?;
+    house.rate_limits.sign_in(call.request)?;
     let signed_in = house
         .directory
         .sign_in(email, passcode, session_label, &caller)
@@ -186,11 +188,11 @@ pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
     responses((status = 200, description = "It is.", body = inline(crate::http::openapi::Good<ValidAnswer>))))]
 pub async fn validate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichSession = input::json(&call.body)?;
-    let (_, session) = open(house, request.session_guid.as_deref())?;
+    let found = open(house, request.session_guid.as_deref())?;
     Reply::of(&ValidAnswer {
         valid: true,
-        user_id: session.user_id,
-        expires_at: session.expires_at.map(|at| at.to_string()),
+        user_id: found.session.user_id.clone(),
+        expires_at: found.expires_at.map(|at| at.to_string()),
     })
 }
 
@@ -199,11 +201,12 @@ pub async fn validate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
     responses((status = 200, description = "It is over.", body = inline(crate::http::openapi::Good<ClosedAnswer>))))]
 pub async fn close(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: EndedSession = input::json(&call.body)?;
-    let (session_hash, session) = open(house, request.session_guid.as_deref())?;
-    let caller = request.caller(call, &session.user_id)?;
+    let found = open(house, request.session_guid.as_deref())?;
+    let user_id = found.session.user_id.clone();
+    let caller = request.caller(call, &user_id)?;
     let close = UserCommand::CloseSession {
-        user_id: session.user_id,
-        session_hash,
+        user_id,
+        session_hash: found.hash,
     };
     house.directory.user(close, &caller).await?;
     Reply::of(&ClosedAnswer { closed: 1 })
@@ -216,26 +219,15 @@ pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     let Nothing {} = input::json(&call.body)?;
     let principal = call.caller()?;
     let user = known::user(&house.store, &principal.user_id)?;
-    let now = house.clock.now();
-    let open = |session: &Session| session.expires_at.is_none_or(|at| at > now);
-    let view = |(hash, session): (&String, &Session)| {
-        let current = principal.session_hash.as_ref() == Some(hash);
-        // The journaled end of this one may be past: it lives because it is used.
-        let expires_at = if current {
-            principal.expires_at
-        } else {
-            session.expires_at
-        };
-        (current || open(session)).then(|| SessionView {
-            session: format!("sh_{}", &hash[..16.min(hash.len())]),
-            session_label: session.label.clone(),
-            opened_at: session.opened_at.to_string(),
-            expires_at: expires_at.map(|at: Timestamp| at.to_string()),
-            current,
-        })
+    let view = |(hash, session, expires_at): OwnSession<'_>| SessionView {
+        session: format!("sh_{}", &hash[..16.min(hash.len())]),
+        session_label: session.label.clone(),
+        opened_at: session.opened_at.to_string(),
+        expires_at: expires_at.map(|at| at.to_string()),
+        current: principal.session_hash.as_deref() == Some(hash),
     };
     Reply::of(&SessionsAnswer {
-        items: user.sessions.iter().filter_map(view).collect(),
+        items: open_of(house, &user).map(view).collect(),
     })
 }
 
@@ -246,16 +238,38 @@ pub async fn logout_everywhere(house: &House, call: &mut Call<'_>) -> Result<Rep
     let request: AllSessions = input::json(&call.body)?;
     let user_id = call.caller()?.user_id.clone();
     let caller = request.caller(call, &user_id)?;
-    let open = known::user(&house.store, &user_id)?.sessions.len();
+    let user = known::user(&house.store, &user_id)?;
+    let closed = open_of(house, &user).count();
     let close = UserCommand::CloseSessions { user_id };
     house.directory.user(close, &caller).await?;
-    Reply::of(&ClosedAnswer { closed: open })
+    Reply::of(&ClosedAnswer { closed })
+}
+
+/// An open session: its hash, itself, and its end as use has moved it.
+pub(in crate::http) type OwnSession<'a> = (&'a str, &'a Session, Option<Timestamp>);
+
+/// The sessions of a user that are open: those past their end are kept until the user's next one is opened.
+pub(in crate::http) fn open_of<'a>(
+    house: &House,
+    user: &'a User,
+) -> impl Iterator<Item = OwnSession<'a>> {
+    let now = house.clock.now();
+    let counts = |session: &Session| house.development || !session.development;
+    let sessions = user
+        .sessions
+        .iter()
+        .filter(move |(_, session)| counts(session));
+    sessions.filter_map(move |(hash, session)| {
+        let end = house.directory.end_of(hash, session);
+        let open = end.is_none_or(|end| end > now);
+        open.then_some((hash.as_str(), session, end))
+    })
 }
 
 /// The open session of a guid.
-fn open(house: &House, guid: Option<&str>) -> Result<(String, Session), Refusal> {
+fn open(house: &House, guid: Option<&str>) -> Result<OpenSession, Refusal> {
     let found = house.directory.session(required(guid, "session_guid")?)?;
-    let found = found.filter(|(_, session)| !session.development || house.development);
+    let found = found.filter(|found| !found.session.development || house.development);
     found.ok_or_else(|| {
         Rejection::new(
             ErrorTag::InvalidSession,

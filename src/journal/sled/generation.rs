@@ -5,14 +5,20 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::clock::Pace;
+use crate::disk;
 
 /// The file that names the generation in use.
 const POINTER: &str = "generation";
+/// The file that tells how large a generation was when it was made of another: its number, and bytes.
+const RENEWED: &str = "renewed";
+/// What the disk tells a file's size in: `st_blocks` of stat(2).
+const BLOCK_BYTES: u64 = 512;
 /// Rows copied while writers wait, less than a millisecond's worth.
 const ROWS_MAX: usize = 128;
 /// How often it is looked whether the last reader of an old generation is gone, a second in all.
@@ -51,6 +57,20 @@ pub(crate) enum Keep {
 
 /// Says what becomes of a row: told the tree's number, key and value.
 pub(crate) type KeepRule<'a> = dyn FnMut(usize, &[u8], &[u8]) -> Keep + 'a;
+
+/// How large a database is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Bytes of its files.
+    pub now: u64,
+    /// Bytes they had when it was made anew last; 0 when it never was.
+    pub renewed: u64,
+    /// Bytes that are free on its disk.
+    pub free: u64,
+}
+
+/// Told rows done; says whether to go on.
+pub(crate) type GoOn<'a> = &'a mut dyn FnMut(u64) -> bool;
 
 /// A database that can be made anew while it is used.
 #[derive(Debug)]
@@ -100,27 +120,40 @@ impl Live {
         }
     }
 
+    /// How large it is, and how large it was when it was made anew last.
+    pub(crate) fn sizes(&self) -> io::Result<Sizes> {
+        let number = in_use(&self.root)?.unwrap_or(0);
+        Ok(Sizes {
+            now: bytes_of(&self.root.join(number.to_string()))?,
+            renewed: renewed(&self.root, number)?,
+            free: disk::free_bytes(&self.root)?,
+        })
+    }
+
     /// Makes a new generation of the rows that are kept, and puts it in the place of the one in use, whose files are
-    /// removed. Reads and writes go on meanwhile.
+    /// removed. Reads and writes go on meanwhile. Returns whether it came to its end; broken off, it leaves nothing.
     pub(crate) fn renew(
         &self,
         keep: &mut KeepRule<'_>,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<(), ::sled::Error> {
+        go_on: GoOn<'_>,
+    ) -> Result<bool, ::sled::Error> {
         let _alone = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         let old_number = in_use(&self.root)?.unwrap_or(0);
         let number = old_number + 1;
         remove_others(&self.root, old_number)?;
         let new = Arc::new(open(&self.root, self.kind, number)?);
         *self.next() = Some(Arc::clone(&new));
-        let copied = self.copy(&new, keep, progress).and_then(|()| {
+        let copied = self.copy(&new, keep, go_on).and_then(|whole| {
             new.db.flush()?;
-            Ok(())
+            Ok(whole)
         });
-        if let Err(error) = copied {
+        if !matches!(copied, Ok(true)) {
             *self.next() = None;
-            return Err(error);
+            close(new);
+            fs::remove_dir_all(self.root.join(number.to_string()))?;
+            return copied;
         }
+        note_renewed(&self.root, number)?;
         let old = {
             let mut next = self.next();
             point(&self.root, number)?;
@@ -130,15 +163,15 @@ impl Live {
         };
         close(old);
         fs::remove_dir_all(self.root.join(old_number.to_string()))?;
-        Ok(())
+        Ok(true)
     }
 
     fn copy(
         &self,
         new: &Generation,
         keep: &mut KeepRule<'_>,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<(), ::sled::Error> {
+        go_on: GoOn<'_>,
+    ) -> Result<bool, ::sled::Error> {
         let (mut copied, mut pace) = (0, Pace::start());
         let current = self.current();
         for (number, (from, to)) in current.trees.iter().zip(&new.trees).enumerate() {
@@ -163,14 +196,16 @@ impl Live {
                     rows
                 };
                 copied += rows as u64;
-                progress(copied);
+                if !go_on(copied) {
+                    return Ok(false);
+                }
                 if rows < ROWS_MAX {
                     break;
                 }
                 pace.rest();
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn next(&self) -> MutexGuard<'_, Option<Arc<Generation>>> {
@@ -214,12 +249,53 @@ fn point(root: &Path, number: u64) -> io::Result<()> {
     if in_use(root)? == Some(number) {
         return Ok(());
     }
-    let temporary = root.join(format!("{POINTER}.tmp"));
+    replace(root, POINTER, &format!("{number}\n"))
+}
+
+/// Notes how large a generation is that was just made.
+fn note_renewed(root: &Path, number: u64) -> io::Result<()> {
+    let bytes = bytes_of(&root.join(number.to_string()))?;
+    replace(root, RENEWED, &format!("{number} {bytes}\n"))
+}
+
+/// How large a generation was when it was made; 0 when it was not made of another, or that is not known.
+fn renewed(root: &Path, number: u64) -> io::Result<u64> {
+    let text = match fs::read_to_string(root.join(RENEWED)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        read => read?,
+    };
+    let mut numbers = text.split_whitespace().map(str::parse::<u64>);
+    let its = numbers.next().is_some_and(|its| its == Ok(number));
+    Ok(numbers
+        .next()
+        .and_then(Result::ok)
+        .filter(|_| its)
+        .unwrap_or(0))
+}
+
+/// Writes a small file, whole or not at all.
+fn replace(root: &Path, name: &str, text: &str) -> io::Result<()> {
+    let temporary = root.join(format!("{name}.tmp"));
     let mut file = File::create(&temporary)?;
-    writeln!(file, "{number}")?;
+    file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&temporary, root.join(POINTER))?;
+    fs::rename(&temporary, root.join(name))?;
     File::open(root)?.sync_all()
+}
+
+/// Bytes that a directory's files take on the disk. A file that goes away meanwhile takes none.
+fn bytes_of(directory: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        bytes += match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_dir() => bytes_of(&path)?,
+            Ok(found) => found.blocks() * BLOCK_BYTES,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error),
+        };
+    }
+    Ok(bytes)
 }
 
 /// Removes everything that is not the generation in use: what unfinished ones left, and files of other layouts.
@@ -227,7 +303,7 @@ fn remove_others(root: &Path, number: u64) -> io::Result<()> {
     for entry in fs::read_dir(root)? {
         let entry = entry?;
         let name = entry.file_name();
-        if name == POINTER || name.to_str() == Some(&number.to_string()) {
+        if name == POINTER || name == RENEWED || name.to_str() == Some(&number.to_string()) {
             continue;
         }
         match entry.file_type()?.is_dir() {

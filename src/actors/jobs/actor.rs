@@ -1,0 +1,425 @@
+//! One job's actor: wakes when its time has come, has one step done after the other, and keeps where it stands.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, Message, SpawnHandle,
+    WrapFuture,
+};
+use tokio::sync::{Semaphore, oneshot};
+
+use super::status::{Status, lock};
+use super::{Heed, Job, Place, Step};
+use crate::actors::carry::carry;
+use crate::actors::ops::Caller;
+use crate::actors::{Desk, Refused};
+use crate::aside;
+use crate::clock::Stopwatch;
+use crate::domain::job::{self, Counts, JobCommand, JobDecider};
+use crate::domain::{ErrorTag, Rejection, Timestamp};
+use crate::projections::ops;
+use crate::report;
+
+/// How long a run goes on before where it stands is journaled again.
+const KEEP_EVERY_MS: i64 = 60_000;
+/// The shortest rest between two steps.
+const REST_MIN: Duration = Duration::from_millis(1);
+/// The longest: what works longer than this rests on its way.
+const REST_MAX: Duration = Duration::from_secs(1);
+
+/// What an operator may order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Run now.
+    Run,
+    /// Do nothing until it is resumed.
+    Pause,
+    /// Go on.
+    Resume,
+}
+
+/// The actor of one job.
+pub(super) struct JobActor {
+    job: Arc<dyn Job>,
+    desk: Arc<Desk>,
+    permits: Arc<Semaphore>,
+    longest_sleep_ms: u64,
+    status: Arc<Mutex<Status>>,
+    heed: Arc<Heed>,
+    /// Where the next step goes on.
+    at: Option<Place>,
+    /// What of it is journaled, and since when.
+    kept: Option<u64>,
+    kept_at: Timestamp,
+    /// The run was ordered, and is journaled whatever it did.
+    ordered: bool,
+    working: bool,
+    resting: bool,
+    /// It was woken since the last step began.
+    woken: bool,
+    /// It does no further step.
+    closed: bool,
+    /// Who waits for its end.
+    closing: Vec<oneshot::Sender<()>>,
+    alarm: Option<SpawnHandle>,
+}
+
+impl JobActor {
+    pub(super) fn new(
+        job: Arc<dyn Job>,
+        desk: Arc<Desk>,
+        permits: Arc<Semaphore>,
+        longest_sleep_ms: u64,
+    ) -> Self {
+        let now = desk.clock.now();
+        let kept = match ops::jobs(&desk.store) {
+            Ok(jobs) => jobs.find(job.name()),
+            Err(error) => {
+                report::job_failed(job.name(), &error.to_string());
+                job::Job::default()
+            }
+        };
+        let status = Status::new(&*job, &kept, now);
+        Self {
+            job,
+            desk,
+            permits,
+            longest_sleep_ms: longest_sleep_ms.max(1),
+            status: Arc::new(Mutex::new(status)),
+            heed: Arc::default(),
+            at: kept.position.map(Place::Kept),
+            kept: kept.position,
+            kept_at: now,
+            ordered: false,
+            working: false,
+            resting: false,
+            woken: false,
+            closed: false,
+            closing: Vec::new(),
+            alarm: None,
+        }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.job.name()
+    }
+
+    pub(super) fn status(&self) -> Arc<Mutex<Status>> {
+        self.status.clone()
+    }
+
+    pub(super) fn heed(&self) -> Arc<Heed> {
+        self.heed.clone()
+    }
+
+    /// What follows from the state and the clock. Looking twice does nothing twice.
+    fn look(&mut self, context: &mut Context<Self>) {
+        if self.working || self.resting || self.closed {
+            return;
+        }
+        let now = self.desk.clock.now();
+        let next = {
+            let mut status = lock(&self.status);
+            if status.is_due(now) {
+                if status.run.is_none() {
+                    self.kept_at = now;
+                    self.heed.tell(0, 0);
+                }
+                status.begin(now);
+                None
+            } else {
+                Some(status.next_run_at)
+            }
+        };
+        match next {
+            None => self.work(context),
+            Some(next) => {
+                let left = next.map(|at| u64::try_from(at.millis() - now.millis()));
+                let left = left.and_then(Result::ok).unwrap_or(u64::MAX);
+                let sleep = left.clamp(1, self.longest_sleep_ms);
+                self.sleep(Duration::from_millis(sleep), context);
+            }
+        }
+    }
+
+    /// The timer only wakes; the clock decides.
+    fn sleep(&mut self, sleep: Duration, context: &mut Context<Self>) {
+        if let Some(alarm) = self.alarm.take() {
+            context.cancel_future(alarm);
+        }
+        self.alarm = Some(context.run_later(sleep, |actor, context| {
+            actor.resting = false;
+            actor.look(context);
+        }));
+    }
+
+    /// Has a step done on a thread that may block. A panic there is a failure like any other.
+    fn work(&mut self, context: &mut Context<Self>) {
+        (self.working, self.woken) = (true, false);
+        let (job, heed, from) = (self.job.clone(), self.heed.clone(), self.at.clone());
+        let permits = self.permits.clone();
+        let step = async move {
+            // Never closed: without one it would only not wait.
+            let permit = permits.acquire().await;
+            let since = Stopwatch::start();
+            let step = aside::blocking(move || job.step(from.as_ref(), &heed)).await;
+            drop(permit);
+            // What a panic says may quote anything; where it was is told already.
+            let panicked =
+                |_| Step::Failed("a step panicked; a line of the log tells where".into());
+            (step.unwrap_or_else(panicked), since.elapsed())
+        };
+        context.spawn(step.into_actor(self).then(|(step, took), actor, _| {
+            let note = actor.take_in(step);
+            let (desk, caller) = (actor.desk.clone(), actor.caller());
+            let noted = async move {
+                match note {
+                    Some(note) => carry::<JobDecider>(&desk, &note, &caller).await.map(drop),
+                    None => Ok(()),
+                }
+            };
+            noted.into_actor(actor).map(move |noted, actor, context| {
+                if let Err(error) = noted {
+                    actor.fail(format!("it could not be journaled: {error}"));
+                }
+                actor.settle(took, context);
+            })
+        }));
+    }
+
+    /// What a step led to, and what of it is to be journaled.
+    fn take_in(&mut self, step: Step) -> Option<JobCommand> {
+        let now = self.desk.clock.now();
+        match step {
+            Step::More { at, counts } => {
+                lock(&self.status).add(&counts);
+                self.at = at;
+                let old = now.millis() - self.kept_at.millis() >= KEEP_EVERY_MS;
+                if old || self.heed.stop_asked() {
+                    return self.keep(now);
+                }
+                None
+            }
+            Step::Done { counts, noted } => {
+                let mut status = lock(&self.status);
+                status.add(&counts);
+                status.end(now, self.job.every_ms().is_none().then_some(now));
+                let counts = status.last_counts.clone();
+                drop(status);
+                self.finish(noted, counts)
+            }
+            Step::Idle(until) => {
+                let next = if self.woken { Some(now) } else { until };
+                let mut status = lock(&self.status);
+                if self.ordered || status.did_something() {
+                    status.end(now, next);
+                } else {
+                    status.leave(now, next);
+                }
+                let counts = status.last_counts.clone();
+                drop(status);
+                self.finish(false, counts)
+            }
+            Step::Failed(error) => {
+                self.fail(error);
+                self.heed.stop_asked().then(|| self.keep(now)).flatten()
+            }
+        }
+    }
+
+    fn fail(&mut self, error: String) {
+        report::job_failed(self.job.name(), &error);
+        lock(&self.status).fail(self.desk.clock.now(), error);
+    }
+
+    /// Journals the end of a run: one that is noted or was ordered, and one of which a place is journaled.
+    fn finish(&mut self, noted: bool, counts: Counts) -> Option<JobCommand> {
+        self.at = None;
+        let kept = self.kept.take().is_some();
+        let ordered = std::mem::take(&mut self.ordered);
+        let job = self.job.name().to_owned();
+        (noted || ordered || kept).then_some(JobCommand::Finish { job, counts })
+    }
+
+    /// Journals where it stands, when that can be and is not yet.
+    fn keep(&mut self, now: Timestamp) -> Option<JobCommand> {
+        let Some(Place::Kept(position)) = self.at else {
+            return None;
+        };
+        if self.kept == Some(position) {
+            return None;
+        }
+        (self.kept, self.kept_at) = (Some(position), now);
+        let job = self.job.name().to_owned();
+        Some(JobCommand::Move { job, position })
+    }
+
+    /// After a step: rests as long as it worked, so that the tenants go first.
+    fn settle(&mut self, took: Duration, context: &mut Context<Self>) {
+        (self.working, self.resting) = (false, true);
+        self.tell_closed();
+        self.sleep(took.clamp(REST_MIN, REST_MAX), context);
+    }
+
+    fn tell_closed(&mut self) {
+        for waiting in self.closing.drain(..) {
+            // Whoever waited has lost patience.
+            let _: Result<(), ()> = waiting.send(());
+        }
+    }
+
+    fn caller(&self) -> Caller {
+        Caller::job(&format!("job:{}", self.job.name()))
+    }
+
+    /// What an order leads to once it is journaled; and where it stands, when it is paused between two steps.
+    fn obey(&mut self, order: Order) -> Option<JobCommand> {
+        let now = self.desk.clock.now();
+        let mut status = lock(&self.status);
+        match order {
+            Order::Run => {
+                self.ordered = true;
+                status.next_run_at = Some(now);
+            }
+            Order::Resume => {
+                status.paused = false;
+                if !self.closed {
+                    self.heed.ask_to_stop(false);
+                }
+                if status.run.is_some() || self.at.is_some() {
+                    status.next_run_at = Some(now);
+                }
+            }
+            Order::Pause => {
+                status.paused = true;
+                drop(status);
+                self.heed.ask_to_stop(true);
+                if !self.working {
+                    return self.keep(now);
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Actor for JobActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        let (job, address) = (self.job.clone(), context.address());
+        let woken = async move {
+            loop {
+                job.woken().await;
+                address.do_send(Woken);
+            }
+        };
+        context.spawn(woken.into_actor(self));
+        self.look(context);
+    }
+}
+
+/// Do what an operator says.
+#[derive(Message)]
+#[rtype(result = "Result<(), Refused>")]
+pub(super) struct Ask {
+    pub(super) order: Order,
+    pub(super) caller: Caller,
+}
+
+impl Handler<Ask> for JobActor {
+    type Result = AtomicResponse<Self, Result<(), Refused>>;
+
+    fn handle(&mut self, ask: Ask, _: &mut Self::Context) -> Self::Result {
+        let job = self.job.name().to_owned();
+        let order = ask.order;
+        let paused = lock(&self.status).paused;
+        let command = match order {
+            Order::Run if paused => Err(is_paused()),
+            Order::Run => Ok(None),
+            Order::Pause => Ok(Some(JobCommand::Pause { job })),
+            Order::Resume => Ok(Some(JobCommand::Resume { job })),
+        };
+        let desk = self.desk.clone();
+        let journaled = async move {
+            if let Some(command) = command? {
+                carry::<JobDecider>(&desk, &command, &ask.caller).await?;
+            }
+            Ok(())
+        };
+        let done = journaled.into_actor(self).then(move |journaled, actor, _| {
+            let note = journaled.is_ok().then(|| actor.obey(order)).flatten();
+            let (desk, caller) = (actor.desk.clone(), actor.caller());
+            let kept = async move {
+                if let Some(note) = note {
+                    carry::<JobDecider>(&desk, &note, &caller).await?;
+                }
+                journaled
+            };
+            kept.into_actor(actor).map(|answer, actor, context| {
+                actor.look(context);
+                answer
+            })
+        });
+        AtomicResponse::new(Box::pin(done))
+    }
+}
+
+fn is_paused() -> Refused {
+    let message = "The job is paused and does not run; resume it first.";
+    Rejection::new(ErrorTag::InvalidState, message)
+        .with_minor("paused")
+        .into()
+}
+
+/// There may be something to do: look now. A job that failed waits all the same.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Woken;
+
+impl Handler<Woken> for JobActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Woken, context: &mut Self::Context) {
+        self.woken = true;
+        let now = self.desk.clock.now();
+        let mut status = lock(&self.status);
+        if status.failing == 0 {
+            status.next_run_at = Some(now);
+        }
+        drop(status);
+        self.look(context);
+    }
+}
+
+/// Do no further step, keep where it stands, and say when that is done.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Close(pub(super) oneshot::Sender<()>);
+
+impl Handler<Close> for JobActor {
+    type Result = ();
+
+    fn handle(&mut self, close: Close, context: &mut Self::Context) {
+        self.closed = true;
+        self.closing.push(close.0);
+        if self.working {
+            return;
+        }
+        let note = self.keep(self.desk.clock.now());
+        let (desk, caller) = (self.desk.clone(), self.caller());
+        let kept = async move {
+            match note {
+                Some(note) => carry::<JobDecider>(&desk, &note, &caller).await.map(drop),
+                None => Ok(()),
+            }
+        };
+        context.wait(kept.into_actor(self).map(|kept, actor, _| {
+            if let Err(error) = kept {
+                actor.fail(format!("where it stands could not be journaled: {error}"));
+            }
+            actor.tell_closed();
+        }));
+    }
+}

@@ -1,0 +1,201 @@
+//! The job that journals the end of records whose time has come. They read as doomed from that time on, swept or not.
+//!
+//! What is under a legal hold stays in its way. It goes past that once, and looks at it again when a hold is released.
+
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use futures_util::future::join_all;
+
+use super::{Heed, Job, Place, Step, counted};
+use crate::actors::{AddressBook, Carry, Desk, Refused};
+use crate::domain::record::{RecordCommand, SWEEP};
+use crate::domain::{StreamId, Timestamp};
+use crate::journal::{Remarks, Source};
+use crate::projections::due;
+
+/// Records doomed in one step.
+const STEP_RECORDS: usize = 256;
+/// Rows looked at in one step; more than are doomed, when held ones stand between.
+const STEP_ROWS: usize = 4_096;
+/// When what could not be doomed because of a vacuum is looked at again.
+const REFUSED_MS: i64 = 60_000;
+
+/// Dooms what is due. It wakes when the next record is, or when a due time is set.
+pub struct TtlSweep {
+    desk: Arc<Desk>,
+    book: Weak<AddressBook>,
+    longest_sleep_ms: i64,
+    pass: Mutex<Pass>,
+}
+
+/// What is known from step to step.
+#[derive(Clone, Default)]
+struct Pass {
+    /// All due times ahead of this place need not be looked at again: what stands there is held.
+    passed: Option<Vec<u8>>,
+    /// The time at which it was passed: what is added later is due later, unless the clock was set back.
+    at: Option<Timestamp>,
+    /// How often something had become due behind the sweep's back.
+    again: u64,
+    /// Records of this pass that take no changes at the moment.
+    refused: u64,
+}
+
+impl Pass {
+    /// Forgets what does not count any more.
+    fn refresh(&mut self, desk: &Desk) {
+        let again = desk.due_again.load(Ordering::Acquire);
+        let set_back = self.at.is_some_and(|at| desk.clock.now() < at);
+        if again != self.again || set_back {
+            *self = Self {
+                again,
+                ..Self::default()
+            };
+        }
+    }
+}
+
+/// What became of the records of one step.
+#[derive(Default)]
+struct Doomed {
+    doomed: u64,
+    /// A vacuum keeps changes out of them.
+    refused: u64,
+    /// The journal or its queues took nothing.
+    failed: Option<String>,
+}
+
+impl TtlSweep {
+    /// One that looks at least every `longest_sleep_ms`, whatever it was told meanwhile.
+    pub fn new(book: &Arc<AddressBook>, longest_sleep_ms: u64) -> Self {
+        Self {
+            desk: book.desk().clone(),
+            book: Arc::downgrade(book),
+            longest_sleep_ms: i64::try_from(longest_sleep_ms).unwrap_or(i64::MAX),
+            pass: Mutex::default(),
+        }
+    }
+
+    /// Nothing more is due: when something may be, from a place of the due times on.
+    fn sleep_until(&self, now: Timestamp, seen: Option<&[u8]>) -> Step {
+        let longest = match std::mem::take(&mut self.pass().refused) {
+            0 => self.longest_sleep_ms,
+            _ => self.longest_sleep_ms.min(REFUSED_MS),
+        };
+        let at_the_latest = now.plus_millis(longest);
+        match due::next_due(&self.desk.store, seen) {
+            Ok(next) => Step::Idle(Some(next.unwrap_or(at_the_latest).min(at_the_latest))),
+            Err(error) => Step::failed(&error),
+        }
+    }
+
+    fn pass(&self) -> MutexGuard<'_, Pass> {
+        // Each change is one step: a panic elsewhere leaves nothing half done.
+        self.pass.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn doom(&self, streams: &[String]) -> Doomed {
+        let mut doomed = Doomed::default();
+        let (Some(book), Ok(runtime)) = (self.book.upgrade(), waiting()) else {
+            doomed.failed = Some("the desks are closed".to_owned());
+            return doomed;
+        };
+        let carries = streams.iter().filter_map(|stream| carry(stream));
+        let answers = runtime.block_on(join_all(carries.map(|carry| book.carry(carry))));
+        for answer in answers {
+            match answer {
+                Ok(_) => doomed.doomed += 1,
+                Err(Refused::Rejected { .. }) => doomed.refused += 1,
+                Err(refused @ (Refused::Busy | Refused::Unavailable | Refused::Failed(_))) => {
+                    doomed.failed = Some(refused.to_string());
+                }
+            }
+        }
+        doomed
+    }
+}
+
+impl Job for TtlSweep {
+    fn name(&self) -> &'static str {
+        "ttl-sweep"
+    }
+
+    fn purpose(&self) -> &'static str {
+        "Journals the end of records whose time has come."
+    }
+
+    fn every_ms(&self) -> Option<i64> {
+        None
+    }
+
+    fn step(&self, from: Option<&Place>, _: &Heed) -> Step {
+        let now = self.desk.clock.now();
+        let passed = {
+            let mut pass = self.pass();
+            pass.refresh(&self.desk);
+            pass.passed.clone()
+        };
+        let from = match from {
+            Some(Place::Passing(key)) => Some(key.clone()),
+            Some(Place::Kept(_)) | None => passed,
+        };
+        let limits = (STEP_RECORDS, STEP_ROWS);
+        let walk = match due::walk(&self.desk.store, from.as_deref(), now, limits) {
+            Ok(walk) => walk,
+            Err(error) => return Step::failed(&error),
+        };
+        let doomed = match walk.due.is_empty() {
+            true => Doomed::default(),
+            false => self.doom(&walk.due),
+        };
+        if let Some(error) = doomed.failed {
+            return Step::Failed(error);
+        }
+        {
+            let mut pass = self.pass();
+            pass.refused += doomed.refused;
+            if pass.refused == 0 {
+                pass.passed.clone_from(&walk.seen);
+                pass.at = Some(now);
+            }
+        }
+        let counts = counted([("doomed", doomed.doomed)]);
+        match (walk.more, doomed.doomed) {
+            (true, _) => Step::More {
+                at: walk.seen.map(Place::Passing),
+                counts,
+            },
+            (false, 0) => self.sleep_until(now, walk.seen.as_deref()),
+            (false, _) => Step::Done {
+                counts,
+                // Each end is an event of its own.
+                noted: false,
+            },
+        }
+    }
+
+    fn woken(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let desk = self.desk.clone();
+        Box::pin(async move { desk.due_set.notified().await })
+    }
+}
+
+/// Waits for actors on a thread that may block, and starts none there: tenants would wait for that thread.
+fn waiting() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().build()
+}
+
+fn carry(stream: &str) -> Option<Carry> {
+    Some(Carry {
+        key: StreamId::named(stream).record_key()?,
+        command: Ok(RecordCommand::DoomIfDue),
+        payload: None,
+        idempotency: None,
+        by: SWEEP.to_owned(),
+        request_id: format!("sweep-{}", crate::clock::random_uuid()),
+        source: Source::Job,
+        remarks: Remarks::default(),
+    })
+}

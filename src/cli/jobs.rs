@@ -1,0 +1,243 @@
+//! `g3n jobs`: the server's upkeep, at the operators' address.
+
+use std::cmp::Ordering;
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use serde_json::{Map, Value};
+
+use super::failure::{Failure, granted};
+use super::mrs::insert;
+use super::operator::invoke;
+use super::output::{Exit, Printer};
+use super::profile::Profile;
+use super::remarks::RemarkArgs;
+use super::table::clean;
+use crate::client::Reply;
+
+/// How often a job is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// The upkeep that the server does by itself (operators).
+#[derive(Args, Debug)]
+pub struct JobsArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// List all jobs, and how each is.
+    #[command(after_help = "Example:\n  g3n jobs list")]
+    List,
+    /// Show a job: what it is for, its last run and its next, and its last error.
+    #[command(
+        after_help = "Examples:\n  g3n jobs show projection-check\n  g3n jobs show projection-check --watch"
+    )]
+    Show(ShowArgs),
+    /// Have a job run now.
+    #[command(
+        after_help = "Examples:\n  g3n jobs run projection-check\n  g3n jobs run projection-check --watch"
+    )]
+    Run(RunArgs),
+    /// Pause a job: it ends the step it is at, and does nothing until it is resumed, also after a restart.
+    #[command(after_help = "Example:\n  g3n jobs pause projection-check --reason \"slow disk\"")]
+    Pause(OrderArgs),
+    /// Let a paused job go on where it was.
+    #[command(after_help = "Example:\n  g3n jobs resume projection-check")]
+    Resume(OrderArgs),
+}
+
+/// Which job to show.
+#[derive(Args, Debug)]
+struct ShowArgs {
+    /// The job.
+    name: String,
+    /// Wait while it runs, with a bar on a terminal; exit 1 when it fails.
+    #[arg(long)]
+    watch: bool,
+}
+
+/// Which job to run.
+#[derive(Args, Debug)]
+struct RunArgs {
+    #[command(flatten)]
+    order: OrderArgs,
+    /// Wait for its end, with a bar on a terminal; exit 1 when it fails.
+    #[arg(long)]
+    watch: bool,
+}
+
+/// Which job, and why.
+#[derive(Args, Debug)]
+struct OrderArgs {
+    /// The job.
+    name: String,
+    #[command(flatten)]
+    remarks: RemarkArgs,
+}
+
+/// Runs one verb.
+///
+/// # Errors
+/// Whatever keeps it from being done.
+pub(super) fn run(
+    arguments: &JobsArgs,
+    profile: &Profile,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    let show = |name: &str| invoke(profile, "jobs_show", naming(name));
+    let order = |function: &str, order: &OrderArgs| {
+        invoke(profile, function, order.remarks.sign(naming(&order.name)))
+    };
+    let reply = match &arguments.verb {
+        Verb::List => invoke(profile, "jobs_list", Map::new())?,
+        Verb::Show(ShowArgs { name, watch: true }) => {
+            return watch(granted(show(name)?)?, None, printer, || show(name));
+        }
+        Verb::Show(ShowArgs { name, watch: false }) => show(name)?,
+        Verb::Run(RunArgs {
+            order: what,
+            watch: true,
+        }) => {
+            let since = counts(granted(show(&what.name)?)?.data());
+            let first = granted(order("jobs_run", what)?)?;
+            return watch(first, Some(since), printer, || show(&what.name));
+        }
+        Verb::Run(RunArgs {
+            order: what,
+            watch: false,
+        }) => order("jobs_run", what)?,
+        Verb::Pause(what) => order("jobs_pause", what)?,
+        Verb::Resume(what) => order("jobs_resume", what)?,
+    };
+    Ok(printer.reply(&reply))
+}
+
+fn naming(name: &str) -> Map<String, Value> {
+    let mut body = Map::new();
+    insert(&mut body, "job", Some(name));
+    body
+}
+
+/// Runs that ended, and steps that failed.
+type Counts = (u64, u64);
+
+fn counts(job: &Value) -> Counts {
+    let count = |name: &str| job[name].as_u64().unwrap_or_default();
+    (count("runs"), count("failures"))
+}
+
+/// How a watched job goes. One that was ordered is looked at since it had these counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sight {
+    Running,
+    Over(Exit),
+}
+
+fn sight(job: &Value, since: Option<Counts>) -> Sight {
+    let state = job["state"].as_str().unwrap_or_default();
+    let Some(since) = since else {
+        return match state {
+            "running" => Sight::Running,
+            "failing" => Sight::Over(Exit::Refused),
+            _ => Sight::Over(Exit::Success),
+        };
+    };
+    let now = counts(job);
+    match now.0.cmp(&since.0) {
+        Ordering::Greater => Sight::Over(Exit::Success),
+        Ordering::Equal if now.1 == since.1 && state != "paused" => Sight::Running,
+        // It failed, was paused, or the server was restarted.
+        Ordering::Equal | Ordering::Less => Sight::Over(Exit::Refused),
+    }
+}
+
+fn watch(
+    mut reply: Reply,
+    since: Option<Counts>,
+    printer: &Printer,
+    ask: impl Fn() -> Result<Reply, Failure>,
+) -> Result<Exit, Failure> {
+    let bar = bar();
+    loop {
+        let job = reply.data();
+        let Sight::Running = sight(job, since) else {
+            break;
+        };
+        let told = |name: &str| job["progress"][name].as_u64().unwrap_or_default();
+        bar.set_message(clean(job["job"].as_str().unwrap_or_default()));
+        bar.update(|state| {
+            state.set_len(told("total"));
+            state.set_pos(told("done"));
+        });
+        std::thread::sleep(LOOK_EVERY);
+        reply = granted(ask()?)?;
+    }
+    drop(bar);
+    Ok(match (printer.reply(&reply), sight(reply.data(), since)) {
+        (Exit::Success, Sight::Over(exit)) => exit,
+        (told, _) => told,
+    })
+}
+
+/// A bar on standard error, shown only to a terminal.
+fn bar() -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}");
+    let bar = ProgressBar::new(0).with_finish(ProgressFinish::AndClear);
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_goes_on_is_seen_and_what_ended_ends_the_program() {
+        let since = Some((3, 1));
+        for (state, runs, failures, shown, ordered) in [
+            ("running", 3, 1, Sight::Running, Sight::Running),
+            ("waiting", 3, 1, Sight::Over(Exit::Success), Sight::Running),
+            (
+                "waiting",
+                4,
+                1,
+                Sight::Over(Exit::Success),
+                Sight::Over(Exit::Success),
+            ),
+            (
+                "failing",
+                3,
+                2,
+                Sight::Over(Exit::Refused),
+                Sight::Over(Exit::Refused),
+            ),
+            (
+                "paused",
+                3,
+                1,
+                Sight::Over(Exit::Success),
+                Sight::Over(Exit::Refused),
+            ),
+            (
+                "waiting",
+                0,
+                0,
+                Sight::Over(Exit::Success),
+                Sight::Over(Exit::Refused),
+            ),
+        ] {
+            let job = json!({"state": state, "runs": runs, "failures": failures});
+            assert_eq!(sight(&job, None), shown, "{job}");
+            assert_eq!(sight(&job, since), ordered, "{job}");
+        }
+    }
+}

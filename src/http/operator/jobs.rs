@@ -1,0 +1,131 @@
+//! `jobs_list`, `show`, `run`, `pause` and `resume`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{operator_request, text};
+use crate::actors::jobs::{Order, Run, Status};
+use crate::domain::Timestamp;
+use crate::domain::job::Counts;
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input;
+use crate::http::server::House;
+
+/// Longest name looked at, in characters.
+const NAME_CHARS_MAX: usize = 64;
+
+/// Nothing but the call itself.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct All {}
+
+/// Which job.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    job: Option<String>,
+}
+
+operator_request! {
+    /// A job that is to do something.
+    pub(super) struct Ordered {
+        job: Option<String>,
+    }
+}
+
+/// A job as operators see it.
+#[derive(Debug, Serialize)]
+struct JobView {
+    job: &'static str,
+    purpose: &'static str,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    every_seconds: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_run_at: Option<String>,
+    #[serde(skip_serializing_if = "Counts::is_empty")]
+    last_counts: Counts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_run_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<Counts>,
+    failing: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    runs: u64,
+    failures: u64,
+}
+
+/// What a run that is not over did so far; `done` and `total` tell how far it is, as far as that is known.
+fn progress(run: &Run) -> Counts {
+    let mut progress = run.counts.clone();
+    let told = [("done", run.done), ("total", run.total)];
+    let known = told.into_iter().filter(|(_, number)| *number > 0);
+    progress.extend(known.map(|(name, number)| (name.to_owned(), number)));
+    progress
+}
+
+impl From<&Status> for JobView {
+    fn from(status: &Status) -> Self {
+        let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        Self {
+            job: status.name,
+            purpose: status.purpose,
+            state: status.state().as_str(),
+            every_seconds: status.every_ms.map(|every| every / 1_000),
+            last_run_at: time(status.last_run_at),
+            last_counts: status.last_counts.clone(),
+            next_run_at: time(status.next_run_at.filter(|_| !status.paused)),
+            started_at: time(status.run.as_ref().map(|run| run.started_at)),
+            progress: status.run.as_ref().map(progress),
+            failing: status.failing,
+            error: status.error.clone(),
+            runs: status.runs,
+            failures: status.failures,
+        }
+    }
+}
+
+/// Shows every job.
+pub(super) async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let All {} = input::json(&call.body)?;
+    let jobs = house.jobs.list();
+    let items: Vec<_> = jobs.iter().map(JobView::from).collect();
+    Reply::of(&json!({ "items": items }))
+}
+
+/// Shows one job.
+pub(super) async fn show(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let which: Which = input::json(&call.body)?;
+    let name = text(which.job.as_deref(), "job", NAME_CHARS_MAX)?;
+    reply(&house.jobs.show(&name)?)
+}
+
+/// Has a job run now.
+pub(super) async fn run(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    order(house, call, Order::Run).await
+}
+
+/// Pauses a job.
+pub(super) async fn pause(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    order(house, call, Order::Pause).await
+}
+
+/// Lets a paused job go on.
+pub(super) async fn resume(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    order(house, call, Order::Resume).await
+}
+
+async fn order(house: &House, call: &mut Call<'_>, order: Order) -> Result<Reply, Refusal> {
+    let request: Ordered = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let name = text(request.job.as_deref(), "job", NAME_CHARS_MAX)?;
+    reply(&house.jobs.order(&name, order, caller).await?)
+}
+
+fn reply(status: &Status) -> Result<Reply, Refusal> {
+    Reply::of(&JobView::from(status))
+}

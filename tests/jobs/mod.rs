@@ -1,0 +1,7 @@
+//! Upkeep: one shape for all jobs, over the operators' surface, the command line, and their actors alone.
+
+mod check;
+mod compaction;
+mod shape;
+mod surface;
+mod world;
