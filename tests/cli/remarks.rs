@@ -14,6 +14,8 @@ const READ: &[&str] = &[
     "mrs meta",
     "mrs head",
     "mrs list",
+    "mrs versions",
+    "mrs due",
     "mrs stat",
     "usm session-validate",
     "usm session-list",
@@ -30,6 +32,7 @@ const READ: &[&str] = &[
     "ops maintenance-get",
     "ops vacuum-status",
     "ops audit",
+    "ops hold-list",
 ];
 const SERVICES: [&str; 5] = ["mrs", "usm", "ofm", "uas", "ops"];
 
