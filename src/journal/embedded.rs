@@ -16,7 +16,7 @@ use super::log::{Chain, CommitLog, End, Left, Opened};
 use super::scan::{Scanner, Step};
 use super::seal::Job;
 use super::segment::{Segments, damaged, failed};
-use super::sled::{Database, Known, LOCK_LOOK_EVERY, LOCK_LOOKS, Sizes, remove_set_aside};
+use super::sled::{Database, Known, LOCK_LOOK_EVERY, LOCK_LOOKS, remove_set_aside};
 use super::state::{self, State};
 use super::writer::{Index, Queue, Shared, Writer};
 use super::{
@@ -424,14 +424,6 @@ impl Journal for SledJournal {
             .forget(erased, &mut |done| progress(done, rows.max(done)))?;
         self.queue.forget();
         remove_set_aside(&self.dir)
-    }
-
-    fn sizes(&self) -> Result<Option<Sizes>, JournalError> {
-        Ok(Some(self.heed(self.database.sizes())?))
-    }
-
-    fn compact(&self, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, JournalError> {
-        self.heed(self.database.compact(go_on))
     }
 
     fn attach(&self, sink: Box<dyn Sink>) {

@@ -349,27 +349,6 @@ pub trait Journal: Send + Sync + 'static {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), JournalError>;
 
-    /// How large the files are that the journal keeps besides its log; `None` when that is somebody else's business.
-    ///
-    /// # Errors
-    /// A failed read.
-    fn sizes(&self) -> Result<Option<Sizes>, JournalError> {
-        Ok(None)
-    }
-
-    /// Makes whatever the journal keeps besides its log anew, without the space of what is no longer there. `go_on` is
-    /// told rows done, and says whether to go on; broken off, everything is as before. Returns whether it came to its
-    /// end.
-    ///
-    /// Blocks for long; reads and appends go on.
-    ///
-    /// # Errors
-    /// The disk's or a database's; it may be tried again.
-    fn compact(&self, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, JournalError> {
-        let _ = go_on;
-        Ok(true)
-    }
-
     /// Attaches what shows the entries. Called once, before the first append.
     fn attach(&self, sink: Box<dyn Sink>);
 }

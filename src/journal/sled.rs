@@ -21,7 +21,7 @@ use super::writer::{Index, Row};
 use super::{JournalError, Position, Version};
 use crate::domain::{StreamId, Timestamp};
 
-use generation::{Generation, GoOn, Keep, Kind, Live};
+use generation::{Generation, Keep, Kind, Live};
 
 pub use super::embedded::{Options, SledJournal};
 pub use generation::Sizes;
@@ -121,17 +121,6 @@ impl Database {
             true
         };
         guarded(|| self.live.renew(&mut keep, &mut go_on).map(drop))
-    }
-
-    /// How large it is.
-    pub(crate) fn sizes(&self) -> Result<Sizes, JournalError> {
-        guarded(|| Ok(self.live.sizes()?))
-    }
-
-    /// Makes it anew with all it has. Returns whether it came to its end.
-    pub(crate) fn compact(&self, go_on: GoOn<'_>) -> Result<bool, JournalError> {
-        let mut keep = |_: usize, _: &[u8], _: &[u8]| Keep::Same;
-        guarded(|| self.live.renew(&mut keep, go_on))
     }
 
     /// The last entry it knows.

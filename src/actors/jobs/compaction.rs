@@ -1,4 +1,4 @@
-//! The job that makes databases anew when their files have grown far beyond what is in them.
+//! The job that makes the projections' database anew when its files have grown far beyond what is in them.
 //!
 //! sled reuses the place of what was removed and gives none back to the disk, and how much of its files is dead cannot
 //! be asked. So they are held against what they were when they were made anew last.
@@ -7,43 +7,26 @@ use std::sync::Arc;
 
 use super::{Heed, Job, Place, Step, counted};
 use crate::actors::Desk;
+use crate::clock::Pace;
 use crate::domain::vacuum::VacuumStatus;
 use crate::journal::Sizes;
-use crate::projections::ops;
+use crate::projections::{StoreError, ops};
 
-/// What a database may have beside twice its last size, in bytes: small ones are left alone.
+/// What the database may have beside twice its last size, in bytes: a small one is left alone.
 pub const SLACK_BYTES: u64 = 64 * 1024 * 1024;
-/// How often it is looked how large the databases are.
+/// How often it is looked how large the database is.
 const LOOK_EVERY_MS: i64 = 60_000;
 /// What is left free on the disk beside the new files, in bytes.
 const SPARE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Makes the projections' and the journal's database anew, one after the other, while both are used.
+/// Makes the projections' database anew while it is used.
 pub struct Compaction {
     desk: Arc<Desk>,
     slack_bytes: u64,
 }
 
-/// The databases there are.
-#[derive(Clone, Copy, Debug)]
-enum Database {
-    Projections,
-    Journal,
-}
-
-impl Database {
-    const ALL: [Self; 2] = [Self::Projections, Self::Journal];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Projections => "the projections' database",
-            Self::Journal => "the journal's database",
-        }
-    }
-}
-
 impl Compaction {
-    /// A compaction that lets each database have so many bytes beside twice its last size.
+    /// A compaction that lets the database have so many bytes beside twice its last size.
     pub fn new(desk: &Arc<Desk>, slack_bytes: u64) -> Self {
         Self {
             desk: desk.clone(),
@@ -51,59 +34,39 @@ impl Compaction {
         }
     }
 
-    fn sizes(&self, database: Database) -> Result<Option<Sizes>, Step> {
-        match database {
-            Database::Projections => self.desk.store.sizes().map(Some).map_err(failed),
-            Database::Journal => self.desk.journal.sizes().map_err(failed),
+    fn look(&self, heed: &Heed) -> Result<Step, StoreError> {
+        let sizes = self.desk.store.sizes()?;
+        let allowed = sizes.renewed.saturating_mul(2);
+        let has_grown = sizes.now > allowed.saturating_add(self.slack_bytes);
+        if !has_grown || self.is_vacuuming() {
+            let later = self.desk.clock.now().plus_millis(LOOK_EVERY_MS);
+            return Ok(Step::Idle(Some(later)));
         }
-    }
-
-    fn has_grown(&self, sizes: Sizes) -> bool {
-        sizes.now
-            > sizes
-                .renewed
-                .saturating_mul(2)
-                .saturating_add(self.slack_bytes)
-    }
-
-    fn look(&self, heed: &Heed) -> Result<Step, Step> {
-        let later = Step::Idle(Some(self.desk.clock.now().plus_millis(LOOK_EVERY_MS)));
-        for database in Database::ALL {
-            let Some(sizes) = self.sizes(database)?.filter(|sizes| self.has_grown(*sizes)) else {
-                continue;
-            };
-            if self.is_vacuuming() {
-                return Ok(later);
-            }
-            if sizes.free < sizes.now.saturating_add(SPARE_BYTES) {
-                return Err(Step::Failed(format!(
-                    "{} has {} bytes and could be smaller, and {} are free, which may not be enough to make it anew",
-                    database.name(),
-                    sizes.now,
-                    sizes.free
-                )));
-            }
-            return self.renew(database, sizes, heed);
+        if sizes.free < sizes.now.saturating_add(SPARE_BYTES) {
+            return Ok(Step::Failed(format!(
+                "the projections have {} bytes and could have fewer, and {} are free, which may not be enough to make \
+                 them anew",
+                sizes.now, sizes.free
+            )));
         }
-        Ok(later)
+        self.renew(sizes, heed)
     }
 
-    fn renew(&self, database: Database, before: Sizes, heed: &Heed) -> Result<Step, Step> {
+    fn renew(&self, before: Sizes, heed: &Heed) -> Result<Step, StoreError> {
+        let store = &self.desk.store;
+        let mut pace = Pace::start();
         let mut go_on = |rows| {
             heed.tell(rows, 0);
-            // A vacuum makes them anew too, and does not wait.
+            // Copying rests as long as it works, and each of its writes is two meanwhile: so it rests once more.
+            pace.rest();
+            // A vacuum makes the database anew too, and does not wait.
             !heed.stop_asked() && !self.is_vacuuming()
         };
-        let whole = match database {
-            Database::Projections => self.desk.store.compact(&mut go_on).map_err(failed)?,
-            Database::Journal => self.desk.journal.compact(&mut go_on).map_err(failed)?,
-        };
-        if !whole {
+        if !store.compact(&mut go_on)? {
             let (at, counts) = (None, counted([]));
             return Ok(Step::More { at, counts });
         }
-        let after = self.sizes(database)?.unwrap_or_default();
-        let freed = before.now.saturating_sub(after.now);
+        let freed = before.now.saturating_sub(store.sizes()?.now);
         Ok(Step::Done {
             counts: counted([("databases", 1), ("freed_bytes", freed)]),
             noted: true,
@@ -112,9 +75,9 @@ impl Compaction {
 
     /// What cannot be read is no reason to wait: the vacuum would not go on either.
     fn is_vacuuming(&self) -> bool {
-        let running = |status| status == VacuumStatus::Running;
-        ops::vacuums(&self.desk.store)
-            .is_ok_and(|vacuums| vacuums.open.is_some_and(|vacuum| running(vacuum.status)))
+        let vacuums = ops::vacuums(&self.desk.store);
+        let open = vacuums.ok().and_then(|vacuums| vacuums.open);
+        open.is_some_and(|vacuum| vacuum.status == VacuumStatus::Running)
     }
 }
 
@@ -124,7 +87,7 @@ impl Job for Compaction {
     }
 
     fn purpose(&self) -> &'static str {
-        "Makes databases anew whose files have grown far beyond what is in them."
+        "Makes the projections' database anew when its files have grown far beyond what is in it."
     }
 
     fn every_ms(&self) -> Option<i64> {
@@ -132,10 +95,6 @@ impl Job for Compaction {
     }
 
     fn step(&self, _: Option<&Place>, heed: &Heed) -> Step {
-        self.look(heed).unwrap_or_else(|failed| failed)
+        self.look(heed).unwrap_or_else(|error| Step::failed(&error))
     }
-}
-
-fn failed(error: impl std::error::Error) -> Step {
-    Step::failed(&error)
 }
