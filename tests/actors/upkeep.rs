@@ -191,38 +191,6 @@ fn remembered(mut carry: Carry) -> Carry {
     carry
 }
 
-#[test]
-fn an_old_answer_whose_successor_is_on_its_way_is_not_forgotten() {
-    within(Limits::default(), |world| async move {
-        let upkeep = upkeep(&world);
-        world
-            .book
-            .carry(remembered(put("n", None)))
-            .await
-            .expect("created");
-        world.clock.advance(DAY_MS);
-        world.journal.hold();
-        let second = actix::spawn({
-            let book = world.book.clone();
-            async move { book.carry(remembered(tag("n", "T", 1))).await }
-        });
-        until("the second is handed over", || world.journal.held() == 1).await;
-        let cleaned = upkeep
-            .cleanup(&place(), &page(10), DAY_MS, &caller())
-            .await
-            .expect("done");
-        assert_eq!((cleaned.scanned, cleaned.removed.idempotency), (1, 0));
-        world.journal.release();
-        second.await.expect("no panic").expect("tagged");
-        let replayed = world
-            .book
-            .carry(remembered(tag("n", "T", 1)))
-            .await
-            .expect("tagged");
-        assert!(replayed.replayed, "the second answer is still given");
-    });
-}
-
 /// Projections that lag behind the journal until they are let go on.
 struct Lagging {
     runner: Runner,
@@ -241,19 +209,58 @@ impl Sink for Lagging {
     }
 }
 
+/// Projections that lag from the moment on that the flag is set, until something is written after it is taken back.
+fn lagging() -> (Arc<AtomicBool>, impl FnOnce(Runner) -> Box<dyn Sink>) {
+    let lag = Arc::new(AtomicBool::new(false));
+    let flag = lag.clone();
+    let sink = |runner| -> Box<dyn Sink> {
+        Box::new(Lagging {
+            runner,
+            lag: flag,
+            missed: Vec::new(),
+        })
+    };
+    (lag, sink)
+}
+
+#[test]
+fn an_old_answer_whose_successor_is_on_its_way_is_not_forgotten() {
+    let (lag, sink) = lagging();
+    within_by(Limits::default(), sink, |world| async move {
+        let upkeep = upkeep(&world);
+        let first = remembered(put("n", None));
+        world.book.carry(first).await.expect("created");
+        world.clock.advance(DAY_MS);
+        // The journal has the second answer already, and nobody can see it.
+        lag.store(true, Ordering::SeqCst);
+        world.journal.hold();
+        let second = actix::spawn({
+            let book = world.book.clone();
+            async move { book.carry(remembered(tag("n", "T", 1))).await }
+        });
+        until("the second is handed over", || world.journal.held() == 1).await;
+        let cleaning =
+            actix::spawn(
+                async move { upkeep.cleanup(&place(), &page(10), DAY_MS, &caller()).await },
+            );
+        let journal = world.journal.clone();
+        let carried_out = || cleaning.is_finished() || journal.held() == 2;
+        until("cleanup is carried out", carried_out).await;
+        lag.store(false, Ordering::SeqCst);
+        world.journal.release();
+        let cleaned = cleaning.await.expect("no panic").expect("done");
+        assert_eq!((cleaned.scanned, cleaned.removed.idempotency), (1, 0));
+        second.await.expect("no panic").expect("tagged");
+        world.book.carry(put("other", None)).await.expect("shown");
+        let again = remembered(tag("n", "T", 1));
+        let replayed = world.book.carry(again).await.expect("tagged");
+        assert!(replayed.replayed, "the second answer is still given");
+    });
+}
+
 /// A cleanup that sees what was, while the journal has gone on: something must be found again before anything goes.
 fn overtaken_by(change: impl FnOnce(&World) -> Append, removed: u64) {
-    let lag = Arc::new(AtomicBool::new(false));
-    let sink = {
-        let lag = lag.clone();
-        |runner| -> Box<dyn Sink> {
-            Box::new(Lagging {
-                runner,
-                lag,
-                missed: Vec::new(),
-            })
-        }
-    };
+    let (lag, sink) = lagging();
     within_by(Limits::default(), sink, |world| async move {
         let upkeep = upkeep(&world);
         world.book.carry(put("n", None)).await.expect("created");
