@@ -23,6 +23,11 @@ fn over(server: &Inside, asked: &Value) -> Value {
     eventually("the vacuum is over", || {
         status(server, id)["finished_at"].is_string()
     });
+    // Changes are let in just behind that.
+    let absent = json!({"orgcode": "demo", "container": "notes", "record_id": "absent", "expected_revision": 1});
+    eventually("changes are let in", || {
+        server.post("/mrs/doom", &absent).status != 403
+    });
     status(server, id)
 }
 
