@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::mrs::{ChangeArgs, ask, insert, orgcode};
 use super::operator::invoke;
 use super::profile::Profile;
-use super::remarks::RemarkArgs;
+use super::remarks::{ContextArgs, RemarkArgs};
 use super::usm::about;
 use crate::client::{Client, Reply};
 
@@ -45,9 +45,8 @@ pub struct LegalHoldArgs {
     /// Why; tenants see it.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     reason: String,
-    /// Who is acting, for the history.
-    #[arg(long)]
-    actor: Option<String>,
+    #[command(flatten)]
+    context: ContextArgs,
 }
 
 /// A legal hold to release.
@@ -101,8 +100,7 @@ impl LegalHoldArgs {
     fn body(&self, mut body: Map<String, Value>) -> Map<String, Value> {
         insert(&mut body, "container", self.container.as_deref());
         insert(&mut body, "reason", Some(self.reason.as_str()));
-        insert(&mut body, "actor", self.actor.as_deref());
-        body
+        self.context.sign(body)
     }
 }
 

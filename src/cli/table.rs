@@ -61,7 +61,7 @@ const OTHER_COLUMNS: &[(&str, &[&str])] = &[
     (
         "service",
         &[
-            "service", "status", "items", "objects", "bytes", "skipped", "error",
+            "service", "status", "items", "objects", "bytes", "skipped", "held", "error",
         ],
     ),
     ("since", &["held", "container", "reason", "since", "by"]),
@@ -227,8 +227,10 @@ fn cell(value: &Value) -> String {
             shown.trim_start().to_owned()
         }
         // What holds something, and why.
-        Value::Object(members) if members.contains_key("by") && members.contains_key("reason") => {
-            format!("{}: {}", cell(&value["by"]), cell(&value["reason"]))
+        Value::Object(members) if members.contains_key("reason") => {
+            let what = members.get("by").or_else(|| members.get("items"));
+            let what = what.map(cell).unwrap_or_default();
+            format!("{what}: {}", cell(&value["reason"]))
         }
         // What was counted.
         Value::Object(members) if !members.is_empty() && members.values().all(Value::is_number) => {

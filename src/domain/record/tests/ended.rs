@@ -1,5 +1,6 @@
 //! What a change ended, and when an upload is given up.
 
+use super::holds::{held, legal};
 use super::*;
 
 fn inline_at(position: u64) -> ContentPlace {
