@@ -22,7 +22,7 @@ pub struct PageArgs {
     #[arg(long, value_name = "NUMBER")]
     max_items: Option<u64>,
     /// Where the call before ended.
-    #[arg(long, value_name = "TOKEN")]
+    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     next_token: Option<String>,
     #[command(flatten)]
     remarks: RemarkArgs,

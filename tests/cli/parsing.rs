@@ -53,6 +53,21 @@ fn connection_flags_stand_before_or_after_the_verb() {
 }
 
 #[test]
+fn a_token_to_go_on_with_may_begin_with_a_dash() {
+    for verb in [
+        "mrs list",
+        "mrs due",
+        "ops audit",
+        "ops maintenance-list",
+        "ofm member-list",
+    ] {
+        let line = format!("g3n {verb} --next-token -Wxyz");
+        let refused = Cli::try_parse_from(words(&line)).err();
+        assert!(refused.is_none(), "{line}: {refused:?}");
+    }
+}
+
+#[test]
 fn command_lines_that_make_no_sense_are_refused() {
     for line in [
         "g3n",

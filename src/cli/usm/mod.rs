@@ -91,7 +91,7 @@ pub(super) struct PageArgs {
     #[arg(long, value_name = "NUMBER")]
     limit: Option<u64>,
     /// Where the page before ended.
-    #[arg(long, value_name = "TOKEN")]
+    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     next_token: Option<String>,
 }
 
