@@ -10,6 +10,7 @@ use actix_web::{App, HttpServer};
 
 use crate::actors::audit::AuditFile;
 use crate::actors::identity::Directory;
+use crate::actors::offboarding::{OffboardingSettings, Offboardings};
 use crate::actors::ops::{Operations, OpsSettings, Renew};
 use crate::actors::sweep::Sweep;
 use crate::actors::{AddressBook, Desk, Limits};
@@ -46,6 +47,8 @@ const OTHER_FILES: usize = 128;
 
 /// Shortest time for which a vacuum can be cancelled, outside of development (contract, section 12).
 const PENDING_MS_MIN: i64 = 60_000;
+/// Shortest time for which an org that leaves can take its data away, outside of development.
+const WINDOW_MS_MIN: i64 = 24 * 60 * 60 * 1_000;
 
 /// Everything a server is started with.
 #[derive(Clone, Debug)]
@@ -84,6 +87,8 @@ pub struct Options {
     pub mrs: MrsSettings,
     /// Settings of the operators' part.
     pub ops: OpsSettings,
+    /// Settings of offboardings and exports.
+    pub utl: OffboardingSettings,
     /// Callers are whom their headers say; only in development mode.
     pub header_identity: bool,
     /// Said once more, so that nobody does it by mistake.
@@ -141,6 +146,11 @@ impl Options {
             ops: OpsSettings {
                 vacuum_pending_ms: millis(settings.ops.vacuum_pending_seconds),
                 watch_age_ms_max: settings.ops.maintenance_cache_seconds.saturating_mul(1_000),
+                sweep_ms: settings.ops.sweep_seconds.saturating_mul(1_000),
+            },
+            utl: OffboardingSettings {
+                window_ms: millis(settings.utl.export_window_hours.saturating_mul(3_600)),
+                export_kept_ms: millis(settings.utl.export_kept_days.saturating_mul(86_400)),
                 sweep_ms: settings.ops.sweep_seconds.saturating_mul(1_000),
             },
             header_identity: settings.auth.header_identity,
@@ -225,6 +235,11 @@ pub enum BootError {
         "ops.vacuum_pending_seconds is under 60, which only development mode takes; set 60 or more"
     )]
     PendingTooShort,
+    /// Outside of development nobody could take the data away in time.
+    #[error(
+        "utl.export_window_hours is under 24, which only development mode takes; set 24 or more"
+    )]
+    WindowTooShort,
     /// Callers would be whom they say where that is not safe, or not meant.
     #[error(
         "header identity lets everybody be anybody: it needs both auth.header_identity and auth.anyone_may_be_anyone, and development mode; set none of them otherwise"
@@ -286,6 +301,9 @@ async fn run(
     if !options.development && options.ops.vacuum_pending_ms < PENDING_MS_MIN {
         return Err(BootError::PendingTooShort);
     }
+    if !options.development && options.utl.window_ms < WINDOW_MS_MIN {
+        return Err(BootError::WindowTooShort);
+    }
     // Wrong settings stop the server before it touches anything. Its thread lives as long as it does.
     let tokens = Verifier::open(&options.tokens, clock.clone())?;
     let asked = [options.header_identity, options.anyone_may_be_anyone];
@@ -302,8 +320,9 @@ async fn run(
     let door = Door::new(clock.clone(), options.door.clone());
     let (operator_server, socket_file) = {
         let (door, token) = (door.clone(), token.clone());
+        let pace = options.presigned.pace;
         let server = HttpServer::new(move || {
-            App::new().configure(operator::configure(door.clone(), token.clone()))
+            App::new().configure(operator::configure(door.clone(), token.clone(), pace))
         })
         .workers(1)
         .max_connections(OPERATOR_CONNECTIONS_MAX)
@@ -356,10 +375,6 @@ async fn run(
         }
         false => None,
     };
-    let _sweep = actix::Actor::start(Sweep::new(
-        &book,
-        options.sweep_seconds.saturating_mul(1_000),
-    ));
     let audit = AuditFile::new(&directory.audit());
     let renew = options.development.then(|| {
         let keys = directory.keys();
@@ -374,13 +389,26 @@ async fn run(
     let desk = book.desk().clone();
     let people = Directory::new(desk.clone(), signer.clone());
     let operations = Operations::open(desk, content.clone(), options.ops, audit, renew);
+    let offboardings = Offboardings::open(
+        operations.clone(),
+        content.clone(),
+        directory.exports(),
+        options.utl,
+    )?;
+    // Only now is it known which orgs take no changes.
+    let _sweep = actix::Actor::start(Sweep::new(
+        &book,
+        options.sweep_seconds.saturating_mul(1_000),
+    ));
     operations.start();
+    offboardings.start();
     door.open(Arc::new(House {
         book: book.clone(),
         directory: people,
         tokens: tokens.map(Arc::new),
         header_identity: options.header_identity,
         operations: operations.clone(),
+        offboardings: offboardings.clone(),
         journal: shared,
         store: store.clone(),
         content,
@@ -422,6 +450,7 @@ async fn run(
     servers.await.map_err(std::io::Error::other)??;
     book.close();
     operations.close();
+    offboardings.close();
     let closing = tokio::task::spawn_blocking(move || -> Result<(), BootError> {
         journal.close()?;
         store.flush()?;

@@ -36,6 +36,7 @@ pub mod development;
 pub mod directory;
 pub mod disk;
 pub mod domain;
+pub mod export;
 pub mod http;
 pub mod journal;
 pub mod open_files;

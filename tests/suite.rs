@@ -11,4 +11,5 @@ mod ops;
 mod projections;
 mod support;
 mod token;
+mod utl;
 mod walls;

@@ -51,7 +51,9 @@ impl Sweep {
     }
 
     fn sleep_until_due(&mut self, context: &mut Context<Self>) {
-        let millis = match due::next_due(&self.desk.store) {
+        // An org that takes no changes is swept when it takes them again.
+        let held = |stream: &str| self.desk.admission.is_held(stream);
+        let millis = match due::next_due(&self.desk.store, held) {
             Ok(Some(at)) => {
                 let left = at.millis() - self.desk.clock.now().millis();
                 u64::try_from(left)
@@ -95,7 +97,8 @@ impl Handler<Wake> for Sweep {
     fn handle(&mut self, _: Wake, _: &mut Self::Context) -> Self::Result {
         let (desk, book) = (self.desk.clone(), self.book.clone());
         let step = async move {
-            let due = due::due_by(&desk.store, desk.clock.now(), STEP_RECORDS)?;
+            let held = |stream: &str| desk.admission.is_held(stream);
+            let due = due::due_by(&desk.store, desk.clock.now(), STEP_RECORDS, held)?;
             let Some(book) = book.upgrade() else {
                 return Ok((due.len(), 0));
             };

@@ -223,7 +223,8 @@ fn object_of(event: &Event) -> Option<Uuid> {
         | Event::Account(_)
         | Event::Secret(_)
         | Event::Maintenance(_)
-        | Event::Vacuum(_) => None,
+        | Event::Vacuum(_)
+        | Event::Offboarding(_) => None,
     }
 }
 

@@ -7,6 +7,7 @@ pub mod account;
 pub mod container;
 pub mod maintenance;
 pub mod names;
+pub mod offboarding;
 pub mod org;
 pub mod record;
 pub mod rejection;
@@ -87,6 +88,8 @@ pub enum Event {
     Maintenance(maintenance::MaintenanceEvent),
     /// About vacuums.
     Vacuum(vacuum::VacuumEvent),
+    /// About an org's leaving and coming.
+    Offboarding(offboarding::OffboardingEvent),
 }
 
 impl Event {
@@ -105,6 +108,9 @@ impl Event {
             "secret" => Self::Secret(serde_json::from_value(tagged)?),
             "maintenance" => Self::Maintenance(serde_json::from_value(tagged)?),
             "vacuum" => Self::Vacuum(serde_json::from_value(tagged)?),
+            "offboarding" | "export" | "import" => {
+                Self::Offboarding(serde_json::from_value(tagged)?)
+            }
             // The record family names the unknown type in its error.
             _ => Self::Record(serde_json::from_value(tagged)?),
         })
@@ -120,7 +126,8 @@ impl Event {
             | Self::Account(_)
             | Self::Secret(_)
             | Self::Maintenance(_)
-            | Self::Vacuum(_) => 1,
+            | Self::Vacuum(_)
+            | Self::Offboarding(_) => 1,
         }
     }
 }

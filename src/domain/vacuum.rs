@@ -51,13 +51,14 @@ impl Scope {
         mine && !is_protected(org) && !container.is_some_and(is_protected)
     }
 
-    /// Whether a stream is erased. The operators' own streams never are; users' only with everything.
+    /// Whether a stream is erased. The operators' own streams and what tells of offboardings never are; users' only with
+    /// everything.
     pub fn covers_stream(&self, stream: &str) -> bool {
         let mut parts = stream.split('/');
         match (parts.next(), parts.next()) {
             (Some("mrs"), Some(org)) => self.covers(org, parts.next()),
             (Some("ofm" | "usm"), Some(org)) => self.covers(org, None),
-            (Some("ops"), _) | (None, _) => false,
+            (Some("ops" | "utl"), _) | (None, _) => false,
             (Some(_), _) => *self == Self::All,
         }
     }

@@ -22,5 +22,6 @@ pub mod slow;
 pub mod system;
 pub mod uas;
 pub mod usm;
+pub mod utl;
 
 pub use server::{Door, House};

@@ -22,6 +22,7 @@ use super::routes::{self, Handler, Route};
 use super::{gate, slow};
 use crate::actors::AddressBook;
 use crate::actors::identity::Directory;
+use crate::actors::offboarding::Offboardings;
 use crate::actors::ops::Operations;
 use crate::clock::Clock;
 use crate::content::ContentStore;
@@ -58,6 +59,8 @@ pub struct House {
     pub header_identity: bool,
     /// What operators do.
     pub operations: Arc<Operations>,
+    /// Orgs that leave and come.
+    pub offboardings: Arc<Offboardings>,
     /// The truth.
     pub journal: Arc<dyn Journal>,
     /// The answers.

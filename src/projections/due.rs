@@ -57,29 +57,45 @@ fn key(at: Timestamp, stream: &str) -> Vec<u8> {
     key
 }
 
-/// The streams of records due by a time, soonest first, at most `limit`.
+/// The streams of records due by a time, soonest first, at most `limit`, without those that are to be skipped.
 ///
 /// # Errors
 /// A failed read.
-pub fn due_by(store: &Store, now: Timestamp, limit: usize) -> Result<Vec<String>, StoreError> {
+pub fn due_by(
+    store: &Store,
+    now: Timestamp,
+    limit: usize,
+    skips: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, StoreError> {
     let mut due = Vec::new();
-    for row in store.scan(vec![PREFIX], &[PREFIX]).take(limit) {
+    for row in store.scan(vec![PREFIX], &[PREFIX]) {
         let (key, _) = row?;
-        if time_of(&key).is_none_or(|at| at > now) {
+        if due.len() == limit || time_of(&key).is_none_or(|at| at > now) {
             break;
         }
-        due.push(String::from_utf8_lossy(&key[TIME_END..]).into_owned());
+        let stream = String::from_utf8_lossy(&key[TIME_END..]);
+        if !skips(&stream) {
+            due.push(stream.into_owned());
+        }
     }
     Ok(due)
 }
 
-/// The soonest due time there is.
+/// The soonest due time there is, but for those that are to be skipped.
 ///
 /// # Errors
 /// A failed read.
-pub fn next_due(store: &Store) -> Result<Option<Timestamp>, StoreError> {
-    let first = store.scan(vec![PREFIX], &[PREFIX]).next().transpose()?;
-    Ok(first.and_then(|(key, _)| time_of(&key)))
+pub fn next_due(
+    store: &Store,
+    skips: impl Fn(&str) -> bool,
+) -> Result<Option<Timestamp>, StoreError> {
+    for row in store.scan(vec![PREFIX], &[PREFIX]) {
+        let (key, _) = row?;
+        if !skips(&String::from_utf8_lossy(&key[TIME_END.min(key.len())..])) {
+            return Ok(time_of(&key));
+        }
+    }
+    Ok(None)
 }
 
 fn time_of(key: &[u8]) -> Option<Timestamp> {

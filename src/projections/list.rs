@@ -344,7 +344,7 @@ impl<'a> Walk<'a> {
             .max(within.clone());
         let mut unswept = BTreeSet::new();
         if filter.statuses.contains(&Status::Doomed) && !filter.statuses.contains(&Status::Active) {
-            let due = due::due_by(store, now, UNSWEPT_MAX)?;
+            let due = due::due_by(store, now, UNSWEPT_MAX, |_| false)?;
             unswept.extend(
                 due::names_of_org(&due, org)
                     .map(|name| place_in_order(name.container, name.record_id))

@@ -9,12 +9,14 @@ pub mod idempotency;
 pub mod identity;
 mod kept;
 pub mod list;
+pub mod offboarding;
 pub mod ops;
 pub mod records;
 pub mod runner;
 pub mod store;
 
 use crate::domain::Event;
+use crate::domain::offboarding::Passage;
 use crate::domain::record::Record;
 use crate::journal::{Body, Entry};
 
@@ -34,6 +36,8 @@ pub struct Change<'a> {
     pub ops: Option<ops::OpsState>,
     /// What it did to a user, an org or a service account; absent for other streams.
     pub identity: Option<identity::IdentityChange>,
+    /// Its org's leaving and coming, with it; absent for other streams.
+    pub passage: Option<Passage>,
 }
 
 /// A record before and after an entry.
@@ -104,6 +108,7 @@ pub fn all() -> Vec<Box<dyn Projection>> {
         Box::new(idempotency::Answers),
         Box::new(identity::Identities),
         Box::new(ops::Operations),
+        Box::new(offboarding::Offboardings),
         Box::new(records::Records),
     ]
 }

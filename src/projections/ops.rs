@@ -150,7 +150,8 @@ fn audit_row(position: Position, body: &Body, event: &Event) -> Option<AuditRow>
         | Event::Container(_)
         | Event::Org(_)
         | Event::User(_)
-        | Event::Account(_) => return None,
+        | Event::Account(_)
+        | Event::Offboarding(_) => return None,
     };
     if let Some(data) = told["data"].as_object_mut() {
         for known in ["maintenance_id", "vacuum_id", "code_hash"] {
@@ -203,7 +204,8 @@ pub(crate) fn after(
                     | Event::User(_)
                     | Event::Account(_)
                     | Event::Secret(_)
-                    | Event::Vacuum(_) => state,
+                    | Event::Vacuum(_)
+                    | Event::Offboarding(_) => state,
                 }))
             })
         }
@@ -218,7 +220,8 @@ pub(crate) fn after(
                     | Event::User(_)
                     | Event::Account(_)
                     | Event::Secret(_)
-                    | Event::Maintenance(_) => state,
+                    | Event::Maintenance(_)
+                    | Event::Offboarding(_) => state,
                 }))
             })
         }
@@ -233,7 +236,8 @@ pub(crate) fn after(
                     | Event::User(_)
                     | Event::Account(_)
                     | Event::Maintenance(_)
-                    | Event::Vacuum(_) => state,
+                    | Event::Vacuum(_)
+                    | Event::Offboarding(_) => state,
                 }))
             })
         }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::store::{Directories, Row};
 use super::{
-    Change, Projection, RecordChange, RecordName, Store, StoreError, Write, all, identity, ops,
-    record_events, records,
+    Change, Projection, RecordChange, RecordName, Store, StoreError, Write, all, identity,
+    offboarding, ops, record_events, records,
 };
 use crate::domain::record::{Record, RecordDecider, RecordKey, Slot};
 use crate::domain::{Decider, Occurrence, StreamId};
@@ -122,6 +122,7 @@ impl Runner {
                     record: None,
                     ops: None,
                     identity: None,
+                    passage: None,
                 });
             }
             if let (Some(journal), true) = (journal, body.version > 1) {
@@ -142,6 +143,7 @@ impl Runner {
                 }),
             ops: ops::after(&self.store, entry, body)?,
             identity: identity::after(&self.store, entry, body)?,
+            passage: offboarding::after(&self.store, entry, body)?,
         };
         self.write(&change)?;
         if after.is_some() {
@@ -168,7 +170,7 @@ impl Sink for Runner {
 }
 
 /// The record an entry leads to.
-fn evolve_entry(
+pub fn evolve_entry(
     key: RecordKey,
     before: Option<Record>,
     entry: &Entry,
