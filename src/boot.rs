@@ -367,6 +367,7 @@ async fn run(
         clock: clock.clone(),
         admission: Arc::default(),
         due_set: tokio::sync::Notify::new(),
+        due_again: Default::default(),
     });
     let book = AddressBook::open(desk, options.actors);
     let seeded = match options.development {

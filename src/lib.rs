@@ -15,7 +15,7 @@
 //!     container: ContainerName::parse("notes")?,
 //!     record_id: RecordId::parse("n-1")?,
 //! };
-//! let nothing = Slot { key, record: None };
+//! let nothing = Slot { key, record: None, legal: None };
 //! let doom = RecordCommand::Doom { reason: None, expected: None };
 //! let context = Context { now: Timestamp::from_millis(0), by: "somebody".to_owned() };
 //! let refused = RecordDecider::decide(&nothing, &doom, &context);

@@ -32,8 +32,10 @@ struct State {
 /// Why an org takes no changes, from callers and from jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
-    /// It leaves: what is exported is all there is.
+    /// It leaves: what is exported is all there is. A legal hold can still be set, and keeps it.
     Offboarding,
+    /// It is about to be erased.
+    Purge,
     /// It comes: what is there is not all yet.
     Import,
 }
@@ -41,7 +43,7 @@ pub enum Hold {
 impl Hold {
     fn refusal(self) -> Rejection {
         let (message, minor) = match self {
-            Self::Offboarding => (
+            Self::Offboarding | Self::Purge => (
                 "The org is being offboarded and takes no changes; cancel that first.",
                 "offboarding",
             ),
@@ -71,7 +73,7 @@ impl Admission {
         org: &OrgCode,
         container: &ContainerName,
     ) -> Result<Pass, Rejection> {
-        self.enter_place((org.clone(), Some(container.clone())), false)
+        self.enter_place((org.clone(), Some(container.clone())), |_| false)
     }
 
     /// Lets a change to an org itself, its members or its service accounts in.
@@ -79,7 +81,15 @@ impl Admission {
     /// # Errors
     /// As [`Admission::enter`].
     pub fn enter_org(self: &Arc<Self>, org: &OrgCode) -> Result<Pass, Rejection> {
-        self.enter_place((org.clone(), None), false)
+        self.enter_place((org.clone(), None), |_| false)
+    }
+
+    /// Lets a legal hold be set or released, also on an org that leaves, until it is about to be erased.
+    ///
+    /// # Errors
+    /// As [`Admission::enter_org`].
+    pub fn enter_legal_hold(self: &Arc<Self>, org: &OrgCode) -> Result<Pass, Rejection> {
+        self.enter_place((org.clone(), None), |hold| hold == Hold::Offboarding)
     }
 
     /// Lets a change in that is made by whatever holds the org.
@@ -87,7 +97,7 @@ impl Admission {
     /// # Errors
     /// As [`Admission::enter`], but for the hold.
     pub fn enter_held(self: &Arc<Self>, org: &OrgCode) -> Result<Pass, Rejection> {
-        self.enter_place((org.clone(), None), true)
+        self.enter_place((org.clone(), None), |_| true)
     }
 
     /// Lets no change to an org in from now on, or lets them in again.
@@ -106,9 +116,13 @@ impl Admission {
         !state.held.is_empty() && state.held.keys().any(|held| Some(held.as_str()) == code)
     }
 
-    fn enter_place(self: &Arc<Self>, place: Place, by_holder: bool) -> Result<Pass, Rejection> {
+    fn enter_place(
+        self: &Arc<Self>,
+        place: Place,
+        passes: fn(Hold) -> bool,
+    ) -> Result<Pass, Rejection> {
         let mut state = self.state();
-        if let Some(hold) = state.held.get(&place.0).filter(|_| !by_holder) {
+        if let Some(hold) = state.held.get(&place.0).filter(|hold| !passes(**hold)) {
             return Err(hold.refusal());
         }
         let covers = |scope: &Scope| is_within(scope, &place);

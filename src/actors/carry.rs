@@ -118,6 +118,11 @@ impl Carried for OrgDecider {
         if let Some(user_id) = command.subject() {
             org.subject = identity::member(store, command.org().as_str(), user_id)?;
         }
+        if let OrgCommand::SetHold { org: code, .. } | OrgCommand::ReleaseHold { org: code, .. } =
+            command
+        {
+            org.holds = identity::holds(store, code.as_str())?;
+        }
         let version = org.version;
         Ok((org, version))
     }

@@ -111,12 +111,17 @@ impl ContainerActor {
         };
         let now = self.desk.clock.now();
         let flight = self.flights.get_mut(record_id);
-        let decision = match &flight {
-            Some(flight) => record::decide(flight.slot.clone(), command, &job.carry, now),
-            None => match record::load(&self.desk, &job.carry.key) {
-                Ok(slot) => record::decide(slot, command, &job.carry, now),
-                Err(failure) => return self.finish(job, Err(failure), context),
-            },
+        let slot = match &flight {
+            Some(flight) => Ok(flight.slot.clone()),
+            None => record::load(&self.desk, &job.carry.key),
+        };
+        let looked = slot.and_then(|mut slot| {
+            let guards = record::look_at_holds(&self.desk, &mut slot, command, now)?;
+            Ok((slot, guards))
+        });
+        let decision = match looked {
+            Ok(looked) => record::decide(looked, command, &job.carry, now),
+            Err(failure) => return self.finish(job, Err(failure), context),
         };
         match (decision, flight) {
             (Decision::Append { append, slot }, flight) => {
@@ -225,11 +230,11 @@ impl ContainerActor {
         flight.pending -= 1;
         let answer = match outcome {
             Outcome::Appended { .. } => {
-                if slot
-                    .record
-                    .as_ref()
-                    .is_some_and(|record| record.doom_at.is_some())
-                {
+                let record = slot.record.as_ref();
+                let now = self.desk.clock.now();
+                if record.is_some_and(|record| record.is_due(now)) {
+                    self.desk.tell_due_again();
+                } else if record.is_some_and(|record| record.doom_at.is_some()) {
                     self.desk.due_set.notify_one();
                 }
                 slot.record

@@ -188,7 +188,6 @@ fn is_id(export_id: &str) -> bool {
     Uuid::try_parse(export_id).is_ok()
 }
 
-
 fn sync_dir(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }

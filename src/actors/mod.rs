@@ -18,6 +18,7 @@ pub mod vacuum;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, MailboxError};
@@ -112,8 +113,18 @@ pub struct Desk {
     pub clock: Clock,
     /// Who may change what.
     pub admission: Arc<Admission>,
-    /// Told when a record got a due time, so that the sweep can look when to wake.
+    /// Told when a record got a due time or a hold was released, so that the sweep can look when to wake.
     pub due_set: Notify,
+    /// How often something became due at a place that the sweep may have passed.
+    pub due_again: AtomicU64,
+}
+
+impl Desk {
+    /// Has the sweep look again at everything that is due.
+    fn tell_due_again(&self) {
+        self.due_again.fetch_add(1, Ordering::Release);
+        self.due_set.notify_one();
+    }
 }
 
 /// How many actors, how much they take in, and how long they stay.

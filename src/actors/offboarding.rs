@@ -267,9 +267,8 @@ impl Offboardings {
         let passage = offboarding::passage(&self.desk.store, org)?;
         let leaving = passage.open_offboarding().map(|open| open.status);
         let hold = match leaving {
-            Some(OffboardingStatus::Approved | OffboardingStatus::Purging) => {
-                Some(Hold::Offboarding)
-            }
+            Some(OffboardingStatus::Approved) => Some(Hold::Offboarding),
+            Some(OffboardingStatus::Purging) => Some(Hold::Purge),
             Some(
                 OffboardingStatus::Requested
                 | OffboardingStatus::Purged
@@ -279,7 +278,7 @@ impl Offboardings {
         };
         self.desk.admission.hold(org, hold);
         if hold.is_none() {
-            self.desk.due_set.notify_one();
+            self.desk.tell_due_again();
         }
         Ok(())
     }
@@ -289,13 +288,17 @@ impl Offboardings {
         let until = self.desk.clock.now().plus_millis(millis);
         let before = self.resting().insert(org.clone(), (until, why.to_owned()));
         if before.is_none_or(|(_, before)| before != why) {
-            report::notice(&format!("the offboarding or export of {org} does not go on: {why}"));
+            report::notice(&format!(
+                "the offboarding or export of {org} does not go on: {why}"
+            ));
         }
     }
 
     fn is_resting(&self, org: &OrgCode) -> bool {
         let now = self.desk.clock.now();
-        self.resting().get(org).is_some_and(|(until, _)| *until > now)
+        self.resting()
+            .get(org)
+            .is_some_and(|(until, _)| *until > now)
     }
 
     fn resting(&self) -> MutexGuard<'_, HashMap<OrgCode, (Timestamp, String)>> {

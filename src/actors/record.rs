@@ -9,9 +9,12 @@ use crate::domain::record::{Record, RecordCommand, RecordDecider, RecordKey, Slo
 use crate::domain::{
     Context, Decider, ErrorTag, Event, Occurrence, Rejection, StreamId, Timestamp,
 };
-use crate::journal::{Append, Origin};
+use crate::journal::{Append, Origin, Version};
 use crate::projections::idempotency::FirstAnswer;
-use crate::projections::{RecordName, StoreError, idempotency, records, runner};
+use crate::projections::{RecordName, StoreError, holds, idempotency, identity, records, runner};
+
+/// Streams that a decision looked at besides its own, with the versions it saw.
+pub(super) type Guards = Vec<(StreamId, Version)>;
 
 /// What a command leads to.
 #[expect(
@@ -38,11 +41,41 @@ pub(super) fn load(desk: &Desk, key: &RecordKey) -> Result<Slot, Refused> {
     Ok(Slot {
         key: key.clone(),
         record,
+        legal: None,
+    })
+}
+
+/// Gives a decision the legal hold that it has to know of. What removes is decided again when the org's stream has moved
+/// since; others look only because a held record takes changes past its time.
+pub(super) fn look_at_holds(
+    desk: &Desk,
+    slot: &mut Slot,
+    command: &RecordCommand,
+    now: Timestamp,
+) -> Result<Guards, Refused> {
+    let due = slot
+        .record
+        .as_ref()
+        .is_some_and(|record| record.is_due(now));
+    if !due && !command.removes() {
+        slot.legal = None;
+        return Ok(Guards::new());
+    }
+    let org = &slot.key.org;
+    // Ahead of the holds, which may otherwise be of an earlier version.
+    let version = identity::org(&desk.store, org.as_str())
+        .map_err(failed)?
+        .version;
+    let container = slot.key.container.as_str();
+    slot.legal = holds::legal(&desk.store, org.as_str(), container).map_err(failed)?;
+    Ok(match command.removes() {
+        true => vec![(StreamId::org(org), version)],
+        false => Guards::new(),
     })
 }
 
 pub(super) fn decide(
-    slot: Slot,
+    (slot, guards): (Slot, Guards),
     command: &RecordCommand,
     carry: &Carry,
     now: Timestamp,
@@ -58,7 +91,7 @@ pub(super) fn decide(
     let version = slot.record.as_ref().map_or(0, |record| record.revision.0);
     if events.is_empty() {
         return match slot.record {
-            Some(record) => Decision::Nothing(record.as_of(now)),
+            Some(record) => Decision::Nothing(record.as_of(now, slot.legal.as_ref())),
             None => Decision::Rejected(Rejection::not_found()),
         };
     }
@@ -75,7 +108,7 @@ pub(super) fn decide(
     let append = Append {
         stream,
         expected: version,
-        guards: Vec::new(),
+        guards,
         events: events.into_iter().map(Event::Record).collect(),
         payload: carry.payload.clone(),
         idempotency: carry.idempotency.clone(),

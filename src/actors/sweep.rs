@@ -1,5 +1,8 @@
 //! The sweep: journals the end of records whose time has come. Its timer only wakes it; the clock decides.
+//!
+//! What is under a legal hold stays in its way. It goes past that once, and looks at it again when a hold is released.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -9,13 +12,15 @@ use actix::{
 };
 
 use super::{AddressBook, Carry, Desk};
-use crate::domain::StreamId;
 use crate::domain::record::{RecordCommand, SWEEP};
+use crate::domain::{StreamId, Timestamp};
 use crate::journal::{Remarks, Source};
 use crate::projections::{StoreError, due};
 
 /// Records doomed in one step.
 const STEP_RECORDS: usize = 256;
+/// Rows looked at in one step; more than are doomed, when held ones stand between.
+const STEP_ROWS: usize = 4_096;
 /// The pause after a step that failed, in milliseconds.
 const RETRY_MS: u64 = 1_000;
 
@@ -25,6 +30,18 @@ pub struct Sweep {
     book: Weak<AddressBook>,
     longest_sleep_ms: u64,
     alarm: Option<SpawnHandle>,
+    passed: Passed,
+}
+
+/// What the sweep need not look at again: all of it is held.
+#[derive(Clone, Default)]
+struct Passed {
+    /// Everything ahead of this place of the due times.
+    place: Option<Vec<u8>>,
+    /// The time at which it was passed: what is added later is due later, unless the clock was set back.
+    at: Option<Timestamp>,
+    /// How often something had become due behind the sweep's back.
+    again: u64,
 }
 
 impl Sweep {
@@ -35,6 +52,7 @@ impl Sweep {
             book: Arc::downgrade(book),
             longest_sleep_ms: longest_sleep_ms.max(1),
             alarm: None,
+            passed: Passed::default(),
         }
     }
 
@@ -51,9 +69,9 @@ impl Sweep {
     }
 
     fn sleep_until_due(&mut self, context: &mut Context<Self>) {
-        // An org that takes no changes is swept when it takes them again.
-        let held = |stream: &str| self.desk.admission.is_held(stream);
-        let millis = match due::next_due(&self.desk.store, held) {
+        self.passed = self.passed.still(&self.desk);
+        let passed = self.passed.place.as_deref();
+        let millis = match due::next_due(&self.desk.store, passed) {
             Ok(Some(at)) => {
                 let left = at.millis() - self.desk.clock.now().millis();
                 u64::try_from(left)
@@ -96,25 +114,73 @@ impl Handler<Wake> for Sweep {
 
     fn handle(&mut self, _: Wake, _: &mut Self::Context) -> Self::Result {
         let (desk, book) = (self.desk.clone(), self.book.clone());
+        self.passed = self.passed.still(&desk);
+        let mut passed = self.passed.clone();
         let step = async move {
-            let held = |stream: &str| desk.admission.is_held(stream);
-            let due = due::due_by(&desk.store, desk.clock.now(), STEP_RECORDS, held)?;
-            let Some(book) = book.upgrade() else {
-                return Ok((due.len(), 0));
+            let now = desk.clock.now();
+            let limits = (STEP_RECORDS, STEP_ROWS);
+            // An org that takes no changes is swept when it takes them again.
+            let skips = |stream: &str| desk.admission.is_held(stream);
+            let walk = due::walk(&desk.store, passed.place.as_deref(), now, limits, skips)?;
+            let due = walk.due.iter();
+            let doomed = match book.upgrade() {
+                Some(book) => {
+                    futures_util::future::join_all(due.map(|stream| doom(&book, stream))).await
+                }
+                None => Vec::new(),
             };
-            let doomed =
-                futures_util::future::join_all(due.iter().map(|stream| doom(&book, stream))).await;
             let doomed = doomed.into_iter().filter(|doomed| *doomed).count();
-            Ok((due.len(), doomed))
+            if doomed == walk.due.len() {
+                passed.place = walk.seen;
+                passed.at = Some(now);
+            }
+            let next = match (doomed == walk.due.len(), walk.more) {
+                (true, true) => Next::AtOnce,
+                (true, false) => Next::WhenDue,
+                (false, _) => Next::AfterAPause,
+            };
+            Ok((doomed, passed, next))
         };
         Box::pin(step.into_actor(self).map(|result, sweep, context| {
-            match &result {
-                Ok((_, STEP_RECORDS)) => context.address().do_send(Wake),
-                Ok((due, doomed)) if due == doomed => sweep.sleep_until_due(context),
-                Ok(_) | Err(_) => sweep.sleep(RETRY_MS, context),
+            let (answer, next) = match result {
+                Ok((doomed, passed, next)) => {
+                    sweep.passed = passed;
+                    (Ok(doomed), next)
+                }
+                Err(error) => (Err(error), Next::AfterAPause),
+            };
+            match next {
+                Next::AtOnce => context.address().do_send(Wake),
+                Next::WhenDue => sweep.sleep_until_due(context),
+                Next::AfterAPause => sweep.sleep(RETRY_MS, context),
             }
-            result.map(|(_, doomed)| doomed)
+            answer
         }))
+    }
+}
+
+/// When to look again.
+enum Next {
+    /// There is more.
+    AtOnce,
+    /// When the next record is due.
+    WhenDue,
+    /// Something could not be doomed.
+    AfterAPause,
+}
+
+impl Passed {
+    /// What of it still counts.
+    fn still(&self, desk: &Desk) -> Self {
+        let again = desk.due_again.load(Ordering::Acquire);
+        let set_back = self.at.is_some_and(|at| desk.clock.now() < at);
+        match again == self.again && !set_back {
+            true => self.clone(),
+            false => Self {
+                again,
+                ..Self::default()
+            },
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod bare;
 mod choice;
 pub mod failure;
 pub mod get;
+pub mod hold;
 pub mod journal;
 pub mod mrs;
 pub mod ofm;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::failure::{Failure, granted};
 use super::output::{Exit, Printer};
 use super::profile::Profile;
-use super::{get, operator, put};
+use super::{get, hold, operator, put};
 use crate::client::{Client, Reply, TransportError};
 
 /// Work with records.
@@ -61,6 +61,19 @@ enum Verb {
         after_help = "Example:\n  g3n mrs doom --container demo --record-id note-1 --reason \"no longer needed\""
     )]
     Doom(DoomArgs),
+    /// Hold a record: nothing removes it or its content (owners).
+    #[command(
+        after_help = "Example:\n  g3n mrs hold-set --container demo --record-id note-1 --reason \"audit of 2030\""
+    )]
+    HoldSet(hold::RecordHoldArgs),
+    /// Release a record from its hold; if it was due meanwhile, it is doomed at once (owners).
+    #[command(after_help = "Example:\n  g3n mrs hold-release --container demo --record-id note-1")]
+    HoldRelease(hold::RecordHoldArgs),
+    /// List what will be doomed and when, and what a hold keeps, one page at a time.
+    #[command(
+        after_help = "Example:\n  g3n mrs due --container demo --before 2030-01-31T12:00:00Z"
+    )]
+    Due(hold::DueArgs),
     /// Ask how the records' service is.
     #[command(after_help = "Example:\n  g3n mrs stat")]
     Stat,
@@ -137,7 +150,7 @@ struct ListArgs {
 
 /// Who changes a record, why, and from which revision.
 #[derive(Args, Debug)]
-struct ChangeArgs {
+pub struct ChangeArgs {
     #[command(flatten)]
     place: Place,
     /// The revision last read; without it the present one is read first.
@@ -215,6 +228,9 @@ pub(super) fn run(
             let body = arguments.change.body(&client, orgcode(profile)?)?;
             client.doom(&Value::Object(body))?
         }
+        Verb::HoldSet(arguments) => arguments.set(&client, profile)?,
+        Verb::HoldRelease(arguments) => arguments.release(&client, profile)?,
+        Verb::Due(arguments) => client.due(&arguments.query(orgcode(profile)?))?,
         Verb::Stat => client.stat(&[])?,
         Verb::Reconcile(arguments) => arguments.run(profile)?,
         Verb::TagScrub(arguments) => arguments.scrub(profile)?,
@@ -252,7 +268,11 @@ impl ListArgs {
 }
 
 impl ChangeArgs {
-    fn body(&self, client: &Client, orgcode: &str) -> Result<Map<String, Value>, Failure> {
+    pub(super) fn body(
+        &self,
+        client: &Client,
+        orgcode: &str,
+    ) -> Result<Map<String, Value>, Failure> {
         let revision = match self.expected_revision {
             Some(revision) => Some(revision),
             None => present_revision(client, self.place.query(orgcode))?,

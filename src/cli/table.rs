@@ -15,6 +15,7 @@ const COLUMNS: &[&str] = &[
     "content_size",
     "tags",
     "doom_at",
+    "held",
     "updated_at",
 ];
 /// What a list of other things shows, by a member that only they have.
@@ -48,6 +49,7 @@ const OTHER_COLUMNS: &[(&str, &[&str])] = &[
             "service", "status", "items", "objects", "bytes", "skipped", "error",
         ],
     ),
+    ("since", &["held", "container", "reason", "since", "by"]),
     ("text", &["at", "text"]),
     (
         "opened_at",
@@ -87,7 +89,7 @@ const OTHER_COLUMNS: &[(&str, &[&str])] = &[
 const HIDDEN: &[&str] = &["content", "download", "upload", "content_token"];
 
 /// Members whose parts are told one by one.
-const PARTED: &[&str] = &["maintenance", "progress", "totals"];
+const PARTED: &[&str] = &["hold", "maintenance", "progress", "totals"];
 /// Members that are tables of their own.
 const MANY: &[&str] = &["services", "updates", "maintenance.updates", "orgs"];
 /// Members that are copied whole: each on a line of its own, which no frame cuts.
@@ -196,6 +198,10 @@ fn cell(value: &Value) -> String {
         Value::Object(members) if members.contains_key("value") && members.contains_key("from") => {
             let shown = format!("{} ({})", cell(&value["value"]), cell(&value["from"]));
             shown.trim_start().to_owned()
+        }
+        // What holds something, and why.
+        Value::Object(members) if members.contains_key("by") && members.contains_key("reason") => {
+            format!("{}: {}", cell(&value["by"]), cell(&value["reason"]))
         }
         Value::Object(_) | Value::Bool(_) | Value::Number(_) => clean(&value.to_string()),
     }

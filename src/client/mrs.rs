@@ -25,6 +25,12 @@ routes! {
     ttl_set = POST "/mrs/ttl/set";
     /// Dooms a record, for good.
     doom = POST "/mrs/doom";
+    /// Holds a record: nothing removes it.
+    hold_set = POST "/mrs/hold/set";
+    /// Releases a record from its hold.
+    hold_release = POST "/mrs/hold/release";
+    /// Lists one page of what will be doomed and when.
+    due = GET "/mrs/due";
     /// Asks how the records' service is.
     stat = GET "/mrs/stat";
 }

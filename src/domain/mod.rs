@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod container;
+pub mod hold;
 pub mod maintenance;
 pub mod names;
 pub mod offboarding;

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Decider, ErrorTag, Occurrence, OrgCode, Rejection, Timestamp};
+use super::hold::{self, LegalHolds};
+use super::{ContainerName, Context, Decider, ErrorTag, Occurrence, OrgCode, Rejection, Timestamp};
 
 /// Most owners and members of one org.
 pub const MEMBERS_MAX: u64 = 10_000;
@@ -87,6 +88,9 @@ pub struct Org {
     /// The role of the user a command or event names, if that is one of its own. Not kept: it is looked up each time.
     #[serde(skip)]
     pub subject: Option<MemberRole>,
+    /// Its legal holds. Kept beside it, because nearly every request reads an org and few ask for its holds.
+    #[serde(skip)]
+    pub holds: LegalHolds,
 }
 
 /// What can happen to an org.
@@ -118,6 +122,22 @@ pub enum OrgEvent {
     MemberRemoved {
         /// The user.
         user_id: String,
+    },
+    /// Nothing may be removed of it, or of one of its containers; or that has another reason.
+    #[serde(rename = "org.hold_set")]
+    HoldSet {
+        /// Only this container.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        container: Option<ContainerName>,
+        /// Why.
+        reason: String,
+    },
+    /// That hold is over.
+    #[serde(rename = "org.hold_released")]
+    HoldReleased {
+        /// Only this container's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        container: Option<ContainerName>,
     },
 }
 
@@ -166,6 +186,22 @@ pub enum OrgCommand {
         /// The user.
         user_id: String,
     },
+    /// Have nothing removed of it, as an operator.
+    SetHold {
+        /// Which.
+        org: OrgCode,
+        /// Only this container.
+        container: Option<ContainerName>,
+        /// Why.
+        reason: String,
+    },
+    /// Undo that.
+    ReleaseHold {
+        /// Which.
+        org: OrgCode,
+        /// Only this container's.
+        container: Option<ContainerName>,
+    },
 }
 
 impl OrgCommand {
@@ -177,7 +213,9 @@ impl OrgCommand {
             | Self::Park { org }
             | Self::Unpark { org }
             | Self::AddMember { org, .. }
-            | Self::RemoveMember { org, .. } => org,
+            | Self::RemoveMember { org, .. }
+            | Self::SetHold { org, .. }
+            | Self::ReleaseHold { org, .. } => org,
         }
     }
 
@@ -186,7 +224,11 @@ impl OrgCommand {
         match self {
             Self::Create { owner, .. } => Some(owner),
             Self::AddMember { user_id, .. } | Self::RemoveMember { user_id, .. } => Some(user_id),
-            Self::SetStatus { .. } | Self::Park { .. } | Self::Unpark { .. } => None,
+            Self::SetStatus { .. }
+            | Self::Park { .. }
+            | Self::Unpark { .. }
+            | Self::SetHold { .. }
+            | Self::ReleaseHold { .. } => None,
         }
     }
 }
@@ -217,11 +259,16 @@ impl Decider for OrgDecider {
         let Some(now) = state.status else {
             return Err(Rejection::not_found());
         };
+        if let Some(events) = decide_hold(state, command)? {
+            return Ok(events);
+        }
         if now == OrgStatus::Doomed {
             return Err(wrong_status(now, "is gone for good"));
         }
         Ok(match command {
-            OrgCommand::Create { .. } => Vec::new(),
+            OrgCommand::Create { .. }
+            | OrgCommand::SetHold { .. }
+            | OrgCommand::ReleaseHold { .. } => Vec::new(),
             OrgCommand::SetStatus { status, .. } => change(now, *status),
             OrgCommand::Park { .. } => match now {
                 OrgStatus::Verified | OrgStatus::Parked => change(now, OrgStatus::Parked),
@@ -273,6 +320,10 @@ impl Decider for OrgDecider {
             }
             OrgEvent::MemberAdded { role, .. } => state.becomes(Some(*role)),
             OrgEvent::MemberRemoved { .. } => state.becomes(None),
+            OrgEvent::HoldSet { container, reason } => {
+                state.holds.set(container.as_ref(), reason, occurrence);
+            }
+            OrgEvent::HoldReleased { container } => state.holds.release(container.as_ref()),
         }
         state
     }
@@ -303,6 +354,46 @@ impl Org {
         self.members = (self.members + after.1).saturating_sub(before.1);
         self.subject = role;
     }
+}
+
+/// What a command about a hold leads to, whatever the org's status; `None` for other commands.
+fn decide_hold(state: &Org, command: &OrgCommand) -> Result<Option<Vec<OrgEvent>>, Rejection> {
+    Ok(Some(match command {
+        OrgCommand::SetHold {
+            container, reason, ..
+        } => {
+            let there = state.holds.find(container.as_ref());
+            if there.is_some_and(|hold| hold.reason == *reason) {
+                return Ok(Some(Vec::new()));
+            }
+            let full = state.holds.containers.len() >= hold::CONTAINERS_MAX;
+            if full && there.is_none() && container.is_some() {
+                return Err(Rejection::new(
+                    ErrorTag::InvalidState,
+                    format!(
+                        "The org has legal holds on {} containers; hold the whole org.",
+                        hold::CONTAINERS_MAX
+                    ),
+                ));
+            }
+            vec![OrgEvent::HoldSet {
+                container: container.clone(),
+                reason: reason.clone(),
+            }]
+        }
+        OrgCommand::ReleaseHold { container, .. } => match state.holds.find(container.as_ref()) {
+            Some(_) => vec![OrgEvent::HoldReleased {
+                container: container.clone(),
+            }],
+            None => Vec::new(),
+        },
+        OrgCommand::Create { .. }
+        | OrgCommand::SetStatus { .. }
+        | OrgCommand::Park { .. }
+        | OrgCommand::Unpark { .. }
+        | OrgCommand::AddMember { .. }
+        | OrgCommand::RemoveMember { .. } => return Ok(None),
+    }))
 }
 
 fn change(now: OrgStatus, wanted: OrgStatus) -> Vec<OrgEvent> {
@@ -374,7 +465,10 @@ mod tests {
                 match event {
                     OrgEvent::MemberAdded { user_id, role } => drop(roles.insert(user_id, role)),
                     OrgEvent::MemberRemoved { user_id } => drop(roles.remove(&user_id)),
-                    OrgEvent::Created { .. } | OrgEvent::StatusSet { .. } => {}
+                    OrgEvent::Created { .. }
+                    | OrgEvent::StatusSet { .. }
+                    | OrgEvent::HoldSet { .. }
+                    | OrgEvent::HoldReleased { .. } => {}
                 }
             }
         }
@@ -452,5 +546,68 @@ mod tests {
         assert_eq!(status(&doomed), Err(ErrorTag::InvalidState));
         assert_eq!(given(&[create(), create()]), Err(ErrorTag::Conflict));
         assert_eq!(given(&[set(OrgStatus::Verified)]), Err(ErrorTag::NotFound));
+    }
+
+    #[test]
+    fn operators_hold_an_org_and_its_containers_whatever_its_status() {
+        let notes = ContainerName::parse("notes").unwrap();
+        let set = |container: Option<&ContainerName>, reason: &str| OrgCommand::SetHold {
+            org: org(),
+            container: container.cloned(),
+            reason: reason.to_owned(),
+        };
+        let release = |container: Option<&ContainerName>| OrgCommand::ReleaseHold {
+            org: org(),
+            container: container.cloned(),
+        };
+        let doom = OrgCommand::SetStatus {
+            org: org(),
+            status: OrgStatus::Doomed,
+        };
+        let held = |commands: &[OrgCommand]| {
+            let org = given(commands)?;
+            let reason = |hold: &hold::Hold| hold.reason.clone();
+            let container = org.holds.find(Some(&notes)).map(reason);
+            Ok::<_, ErrorTag>((org.holds.org.as_ref().map(reason), container, org.version))
+        };
+        let text = |text: &str| Some(text.to_owned());
+        // Making the org is two events.
+        assert_eq!(
+            held(&[
+                create(),
+                doom,
+                set(None, "suit"),
+                set(Some(&notes), "audit")
+            ]),
+            Ok((text("suit"), text("audit"), 5))
+        );
+        assert_eq!(
+            held(&[
+                create(),
+                set(None, "suit"),
+                set(None, "suit"),
+                release(Some(&notes))
+            ]),
+            Ok((text("suit"), None, 3)),
+            "what changes nothing is no event"
+        );
+        assert_eq!(
+            held(&[
+                create(),
+                set(Some(&notes), "a"),
+                release(Some(&notes)),
+                set(None, "b"),
+                release(None)
+            ]),
+            Ok((None, None, 6))
+        );
+        assert_eq!(held(&[set(None, "suit")]), Err(ErrorTag::NotFound));
+        let many = (0..=hold::CONTAINERS_MAX).map(|number| {
+            let name = ContainerName::parse(&format!("c{number}")).unwrap();
+            set(Some(&name), "suit")
+        });
+        let many: Vec<_> = std::iter::once(create()).chain(many).collect();
+        assert_eq!(held(&many), Err(ErrorTag::InvalidState));
+        assert!(held(&many[..many.len() - 1]).is_ok());
     }
 }

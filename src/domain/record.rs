@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::hold::{Hold, Kept};
 use super::{CcCode, ContainerName, Md5, OrgCode, RecordId, Revision, Tag, Timestamp};
 
 pub use decide::RecordDecider;
@@ -130,6 +131,8 @@ pub struct Slot {
     pub key: RecordKey,
     /// The record, once it was created.
     pub record: Option<Record>,
+    /// The legal hold on its container or org, as far as the decision has to know of it.
+    pub legal: Option<Kept>,
 }
 
 /// A record as its events made it. Its name is known from where it stands.
@@ -159,6 +162,8 @@ pub struct Record {
     pub updated_by: String,
     /// How it ended, once it has.
     pub doom: Option<Doom>,
+    /// Its owners' hold on it.
+    pub hold: Option<Hold>,
 }
 
 /// The end of a record.
@@ -252,6 +257,15 @@ pub enum RecordEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// Nothing may remove it or its content from now on; or that has another reason.
+    #[serde(rename = "record.hold_set")]
+    HoldSet {
+        /// Why.
+        reason: String,
+    },
+    /// It may be removed again.
+    #[serde(rename = "record.hold_released")]
+    HoldReleased {},
 }
 
 /// What somebody may ask of one record.
@@ -291,6 +305,39 @@ pub enum RecordCommand {
     },
     /// End it if its time has come (the sweep; nothing happens otherwise).
     DoomIfDue,
+    /// Have nothing remove it or its content.
+    SetHold {
+        /// Why.
+        reason: String,
+        /// The revision the caller saw.
+        expected: Option<Revision>,
+    },
+    /// Undo that.
+    ReleaseHold {
+        /// The revision the caller saw.
+        expected: Option<Revision>,
+    },
+}
+
+impl RecordCommand {
+    /// Whether it takes a record away: such a one looks at legal holds, and is decided again when they have moved.
+    pub fn removes(&self) -> bool {
+        match self {
+            Self::Doom { .. } | Self::DoomIfDue => true,
+            Self::Put(_)
+            | Self::Complete(_)
+            | Self::AddTags { .. }
+            | Self::RemoveTags { .. }
+            | Self::SetTtl { .. }
+            | Self::SetHold { .. }
+            | Self::ReleaseHold { .. } => false,
+        }
+    }
+
+    /// Whether it sets or releases a hold.
+    pub fn is_about_a_hold(&self) -> bool {
+        matches!(self, Self::SetHold { .. } | Self::ReleaseHold { .. })
+    }
 }
 
 /// A put, with every field checked.

@@ -97,7 +97,9 @@ impl Directory {
         let io = |source| io_error(MANIFEST, source);
         let mut text = Vec::new();
         let file = File::open(root.join(MANIFEST)).map_err(io)?;
-        file.take(MANIFEST_BYTES_MAX).read_to_end(&mut text).map_err(io)?;
+        file.take(MANIFEST_BYTES_MAX)
+            .read_to_end(&mut text)
+            .map_err(io)?;
         let manifest = parse_manifest(&text)?;
         Ok(Self {
             root: root.to_owned(),
@@ -151,7 +153,10 @@ impl Directory {
         if found != self.manifest.counts {
             return Err(damaged(
                 MANIFEST,
-                format!("it tells {:?}, and there is {found:?}", self.manifest.counts),
+                format!(
+                    "it tells {:?}, and there is {found:?}",
+                    self.manifest.counts
+                ),
             ));
         }
         self.check_nothing_else(found.objects)
@@ -286,7 +291,10 @@ fn check_file(root: &Path, file: &FileEntry, md5: Option<Md5>) -> Result<(), Exp
         return Err(damaged(name, what));
     }
     if hex::encode(sha256.finalize()) != file.sha256 {
-        return Err(damaged(name, "it has another SHA-256 than the export tells"));
+        return Err(damaged(
+            name,
+            "it has another SHA-256 than the export tells",
+        ));
     }
     let its_md5 = Md5::from_bytes(its_md5.finalize().into());
     match md5.is_none_or(|md5| md5 == its_md5) {
@@ -317,10 +325,17 @@ pub fn parse_manifest(text: &[u8]) -> Result<Manifest, ExportError> {
         return Err(ExportError::Newer { found });
     }
     let manifest: Manifest = parse(MANIFEST, text)?;
-    let names: Vec<_> = manifest.files.iter().map(|file| file.name.as_str()).collect();
+    let names: Vec<_> = manifest
+        .files
+        .iter()
+        .map(|file| file.name.as_str())
+        .collect();
     match names == FILES {
         true => Ok(manifest),
-        false => Err(damaged(MANIFEST, format!("it names {names:?} and not {FILES:?}"))),
+        false => Err(damaged(
+            MANIFEST,
+            format!("it names {names:?} and not {FILES:?}"),
+        )),
     }
 }
 
@@ -366,7 +381,10 @@ impl Iterator for Texts {
             Ok(0) => None,
             Ok(_) if line.pop() == Some(b'\n') => Some(Ok(line)),
             Ok(_) => Some(Err(damaged(self.name, "a line does not end"))),
-            Err(source) => Some(Err(damaged(self.name, format!("it cannot be unpacked: {source}")))),
+            Err(source) => Some(Err(damaged(
+                self.name,
+                format!("it cannot be unpacked: {source}"),
+            ))),
         }
     }
 }

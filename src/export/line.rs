@@ -125,7 +125,9 @@ impl EventLine {
             None => None,
             Some(text) => {
                 let bytes = STANDARD.decode(text);
-                Some(Bytes::from(bytes.map_err(|_| wrong("its inline content is not base64"))?))
+                Some(Bytes::from(
+                    bytes.map_err(|_| wrong("its inline content is not base64"))?,
+                ))
             }
         };
         check_payload(&events, payload.as_ref()).map_err(wrong)?;
@@ -193,12 +195,13 @@ pub(crate) fn objects_of(events: &[Event]) -> impl Iterator<Item = (uuid::Uuid, 
 
 /// Inline content is there exactly when an event says so, and is what the event says.
 fn check_payload(events: &[Event], payload: Option<&Bytes>) -> Result<(), &'static str> {
-    let mut inline = events.iter().filter_map(content_of).filter_map(|content| {
-        match content {
+    let mut inline = events
+        .iter()
+        .filter_map(content_of)
+        .filter_map(|content| match content {
             NewContent::Inline { size, md5 } => Some((*size, *md5)),
             NewContent::Upload { .. } => None,
-        }
-    });
+        });
     match (inline.next(), payload) {
         (None, None) => Ok(()),
         (Some(promised), Some(bytes)) if promised == (bytes.len() as u64, Md5::of(bytes)) => Ok(()),

@@ -44,6 +44,9 @@ pub struct Good<T> {
         super::mrs::change::tag_remove,
         super::mrs::change::ttl_set,
         super::mrs::change::doom,
+        super::mrs::hold::set,
+        super::mrs::hold::release,
+        super::mrs::due::due,
         super::mrs::read::stat,
         super::ops::ping,
         super::ops::stat,
@@ -171,7 +174,7 @@ fn tags_of(method: &str, path: &str) -> Vec<ErrorTag> {
     }
     if path.starts_with("/mrs/") && path != "/mrs/stat" {
         tags.extend([ErrorTag::InvalidCccode, ErrorTag::InvalidContainer]);
-        if path != "/mrs/list" {
+        if !["/mrs/list", "/mrs/due"].contains(&path) {
             tags.push(ErrorTag::InvalidRecordId);
         }
         if method == "post" {
@@ -200,6 +203,8 @@ fn tags_of(method: &str, path: &str) -> Vec<ErrorTag> {
         ("get", "/mrs/record") => &[ErrorTag::Doomed, ErrorTag::InvalidState],
         ("post", "/mrs/tag/add" | "/mrs/tag/remove") => &[ErrorTag::InvalidTag],
         ("post", "/mrs/ttl/set") => &[ErrorTag::InvalidDoomAt],
+        ("post", "/mrs/doom") => &[ErrorTag::InvalidState],
+        ("get", "/mrs/due") => &[ErrorTag::InvalidNextToken],
         ("post", "/usm/session/create") => &[ErrorTag::InvalidPasscode, ErrorTag::UserNotVerified],
         ("post", "/uas/stat") => &[ErrorTag::InvalidPasscode],
         ("post", "/usm/session/validate" | "/usm/session/close" | "/usm/api_key/validate") => {

@@ -5,9 +5,7 @@ pub(super) mod export;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use actix_web::http::header::{
-    self, EntityTag, Header, HeaderValue, IfNoneMatch, IfRange, Range,
-};
+use actix_web::http::header::{self, EntityTag, Header, HeaderValue, IfNoneMatch, IfRange, Range};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
@@ -24,9 +22,9 @@ use crate::actors::admission::Pass;
 use crate::content::check::size_mismatch;
 use crate::content::sign::{DownloadGrant, Purpose, Signer, UploadGrant};
 use crate::content::{ContentError, ContentStore, ObjectName, Promise};
-use crate::domain::record::ContentPlace;
+use crate::domain::record::{ContentPlace, Status};
 use crate::domain::{ErrorTag, Md5, Rejection, Timestamp};
-use crate::projections::{RecordName, records};
+use crate::projections::{RecordName, holds, records};
 
 /// Bytes read from a file at a time.
 const CHUNK_BYTES: u64 = 64 * 1024;
@@ -271,9 +269,11 @@ impl Presigned {
             .door
             .house()
             .ok_or_else(|| unavailable().with_minor("starting"))?;
-        let record = records::find(&house.store, RecordName::from(&grant.key))?;
+        let name = RecordName::from(&grant.key);
+        let record = records::find(&house.store, name)?;
         let record = record.ok_or_else(Rejection::not_found)?;
-        if record.doomed_by(self.door.now()) {
+        let record = holds::reads(&house.store, name, record, self.door.now())?;
+        if record.status == Status::Doomed {
             return Err(
                 Rejection::new(ErrorTag::Doomed, "The record was doomed meanwhile.").into(),
             );

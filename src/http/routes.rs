@@ -9,7 +9,7 @@ use super::access::Access;
 use super::access::Right::{Leave, Manage, Read, See, Write};
 use super::call::Call;
 use super::envelope::{Refusal, Reply};
-use super::mrs::{change, complete, list, put, read};
+use super::mrs::{change, complete, due, hold, list, put, read};
 use super::ops::{self, maintenance};
 use super::server::{Door, House};
 use super::usm::{account, key, session};
@@ -140,6 +140,21 @@ pub const ROUTES: &[Route] = &[
         Access::Org(Write),
         inside!(change::doom),
     ),
+    route(
+        "mrs",
+        POST,
+        "/mrs/hold/set",
+        Access::Org(Manage),
+        inside!(hold::set),
+    ),
+    route(
+        "mrs",
+        POST,
+        "/mrs/hold/release",
+        Access::Org(Manage),
+        inside!(hold::release),
+    ),
+    route("mrs", GET, "/mrs/due", Access::Org(Read), inside!(due::due)),
     route("mrs", GET, "/mrs/stat", Access::Known, inside!(read::stat)),
     route(
         "ops",

@@ -1,11 +1,19 @@
-//! When which record dooms itself, soonest first.
+//! When which record dooms itself, soonest first: of all orgs for the sweep, and of each org for who wants to see it.
+//!
+//! A row of the sweep is `t time stream`, and held records have none. A row of an org is `o org 0 facet 0 time container 0
+//! record_id`, once without a facet and once with the container's name, and held records have theirs. Values are empty.
 
-use super::{Change, Projection, RecordName, Store, StoreError, Write};
-use crate::domain::Timestamp;
-use crate::domain::record::{Record, Status};
+use super::{Change, Projection, RecordName, Store, StoreError, Write, holds, records};
+use crate::domain::hold::Kept;
+use crate::domain::record::{Record, RecordKey, Status};
+use crate::domain::{ContainerName, OrgCode, RecordId, Timestamp};
 
 const PREFIX: u8 = b'd';
-const TIME_END: usize = 9;
+const SWEPT: &[u8] = b"dt";
+const OF_ORG: &[u8] = b"do";
+const TIME_BYTES: usize = 8;
+/// Rows a page may look at without showing them, before it ends early with a place to go on.
+const SKIPPED_ROWS_MAX: usize = 1_024;
 
 /// Keeps the due times of living records.
 pub struct DueTimes;
@@ -16,7 +24,7 @@ impl Projection for DueTimes {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn prefix(&self) -> u8 {
@@ -25,90 +33,271 @@ impl Projection for DueTimes {
 
     fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>) {
         let Some(record) = &change.record else { return };
-        let before = record.before.and_then(due_at);
-        let after = due_at(record.after);
-        if before == after {
-            return;
-        }
-        if let Some(at) = before {
-            writes.push((key(at, change.body.stream.as_str()), None));
-        }
-        if let Some(at) = after {
-            writes.push((key(at, change.body.stream.as_str()), Some(Vec::new())));
-        }
+        let before = record.before.map(|before| rows(record.name, before));
+        let (before, after) = (before.unwrap_or_default(), rows(record.name, record.after));
+        let gone = before.iter().filter(|row| !after.contains(row));
+        writes.extend(gone.map(|row| (row.clone(), None)));
+        let new = after.iter().filter(|row| !before.contains(row));
+        writes.extend(new.map(|row| (row.clone(), Some(Vec::new()))));
     }
 
     fn stream_of(&self, key: &[u8], value: &[u8]) -> Option<String> {
         let _ = value;
-        let stream = std::str::from_utf8(key.get(TIME_END..)?).ok()?;
-        Some(stream.to_owned())
+        if let Some(stream) = key.strip_prefix(SWEPT) {
+            let stream = std::str::from_utf8(stream.get(TIME_BYTES..)?).ok()?;
+            return Some(stream.to_owned());
+        }
+        let mut parts = key.strip_prefix(OF_ORG)?.splitn(3, |byte| *byte == 0);
+        let (org, _facet, place) = (parts.next()?, parts.next()?, parts.next()?);
+        let (_, container, record_id) = split_place(place)?;
+        let org = std::str::from_utf8(org).ok()?;
+        Some(format!("mrs/{org}/{container}/{record_id}"))
     }
 }
 
-fn due_at(record: &Record) -> Option<Timestamp> {
-    record.doom_at.filter(|_| record.status != Status::Doomed)
+/// The rows of a record.
+fn rows(name: RecordName<'_>, record: &Record) -> Vec<Vec<u8>> {
+    let due = record.doom_at.filter(|_| record.status != Status::Doomed);
+    let Some(at) = due else {
+        return Vec::new();
+    };
+    let place = [
+        &time(at)[..],
+        name.container.as_bytes(),
+        &[0],
+        name.record_id.as_bytes(),
+    ]
+    .concat();
+    let mut rows = vec![
+        [&range(name.org, None)[..], &place].concat(),
+        [&range(name.org, Some(name.container))[..], &place].concat(),
+    ];
+    if record.hold.is_none() {
+        let stream = format!("mrs/{}/{}/{}", name.org, name.container, name.record_id);
+        rows.push([SWEPT, &time(at), stream.as_bytes()].concat());
+    }
+    rows
 }
 
-fn key(at: Timestamp, stream: &str) -> Vec<u8> {
-    let mut key = vec![PREFIX];
-    // Times are never negative, so big-endian order is time order.
-    key.extend_from_slice(&at.millis().to_be_bytes());
-    key.extend_from_slice(stream.as_bytes());
-    key
+/// What the rows of an org, or of one of its containers, begin with.
+fn range(org: &str, container: Option<&str>) -> Vec<u8> {
+    let facet = container.unwrap_or_default().as_bytes();
+    [OF_ORG, org.as_bytes(), &[0], facet, &[0]].concat()
 }
 
-/// The streams of records due by a time, soonest first, at most `limit`, without those that are to be skipped.
+/// Times are never negative, so big-endian order is time order.
+fn time(at: Timestamp) -> [u8; TIME_BYTES] {
+    at.millis().to_be_bytes()
+}
+
+fn time_of(place: &[u8]) -> Option<Timestamp> {
+    let bytes = place.get(..TIME_BYTES)?.try_into().ok()?;
+    Some(Timestamp::from_millis(i64::from_be_bytes(bytes)))
+}
+
+/// Time, container and record id of a row of an org.
+fn split_place(place: &[u8]) -> Option<(Timestamp, &str, &str)> {
+    let name = std::str::from_utf8(place.get(TIME_BYTES..)?).ok()?;
+    let (container, record_id) = name.split_once('\0')?;
+    Some((time_of(place)?, container, record_id))
+}
+
+/// The smallest key behind another.
+fn behind(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
+}
+
+/// What one walk of the sweep has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Walk {
+    /// Streams of records that are due and that nothing holds, soonest first.
+    pub due: Vec<String>,
+    /// Everything ahead of this was seen; [`walk`] goes on from it.
+    pub seen: Option<Vec<u8>>,
+    /// It ended because of its limits.
+    pub more: bool,
+}
+
+/// Walks from a place on through what is due by a time, past what is under a legal hold or to be skipped, and looks at so many rows at
+/// most.
 ///
 /// # Errors
 /// A failed read.
-pub fn due_by(
+pub fn walk(
     store: &Store,
+    from: Option<&[u8]>,
     now: Timestamp,
-    limit: usize,
+    (due_max, rows_max): (usize, usize),
     skips: impl Fn(&str) -> bool,
-) -> Result<Vec<String>, StoreError> {
-    let mut due = Vec::new();
-    for row in store.scan(vec![PREFIX], &[PREFIX]) {
+) -> Result<Walk, StoreError> {
+    let mut walk = Walk {
+        seen: from.map(<[u8]>::to_vec),
+        ..Walk::default()
+    };
+    // Rows of one container often stand together.
+    let mut last: Option<(String, bool)> = None;
+    let rows = store.scan(SWEPT.to_vec(), from.unwrap_or(SWEPT));
+    for (looked, row) in rows.enumerate() {
         let (key, _) = row?;
-        if due.len() == limit || time_of(&key).is_none_or(|at| at > now) {
+        let place = &key[SWEPT.len()..];
+        if time_of(place).is_none_or(|at| at > now) {
             break;
         }
-        let stream = String::from_utf8_lossy(&key[TIME_END..]);
-        if !skips(&stream) {
-            due.push(stream.into_owned());
+        if walk.due.len() == due_max || looked == rows_max {
+            walk.more = true;
+            break;
+        }
+        let stream = String::from_utf8_lossy(&place[TIME_BYTES..]).into_owned();
+        let container = stream
+            .rsplit_once('/')
+            .map_or("", |(container, _)| container);
+        let known = last.as_ref().filter(|(name, _)| name == container);
+        let held = match (known, RecordName::of_stream(&stream)) {
+            _ if skips(&stream) => true,
+            (Some((_, held)), _) => *held,
+            (None, Some(name)) => holds::legal(store, name.org, name.container)?.is_some(),
+            (None, None) => false,
+        };
+        last = Some((container.to_owned(), held));
+        if !held {
+            walk.due.push(stream);
+        }
+        walk.seen = Some(behind(&key));
+    }
+    Ok(walk)
+}
+
+/// The soonest due time from a place of a [`Walk`] on.
+///
+/// # Errors
+/// A failed read.
+pub fn next_due(store: &Store, from: Option<&[u8]>) -> Result<Option<Timestamp>, StoreError> {
+    let mut rows = store.scan(SWEPT.to_vec(), from.unwrap_or(SWEPT));
+    let first = rows.next().transpose()?;
+    Ok(first.and_then(|(key, _)| time_of(&key[SWEPT.len()..])))
+}
+
+/// The streams of an org's records whose time has come, soonest first, at most `limit`; held ones among them.
+///
+/// # Errors
+/// A failed read.
+pub fn due_of_org(
+    store: &Store,
+    org: &str,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<String>, StoreError> {
+    let (range, mut due) = (range(org, None), Vec::new());
+    for row in store.scan(range.clone(), &range).take(limit) {
+        let (key, _) = row?;
+        match split_place(&key[range.len()..]) {
+            Some((at, container, record_id)) if at <= now => {
+                due.push(format!("mrs/{org}/{container}/{record_id}"));
+            }
+            Some(_) | None => break,
         }
     }
     Ok(due)
 }
 
-/// The soonest due time there is, but for those that are to be skipped.
-///
-/// # Errors
-/// A failed read.
-pub fn next_due(
-    store: &Store,
-    skips: impl Fn(&str) -> bool,
-) -> Result<Option<Timestamp>, StoreError> {
-    for row in store.scan(vec![PREFIX], &[PREFIX]) {
-        let (key, _) = row?;
-        if !skips(&String::from_utf8_lossy(&key[TIME_END.min(key.len())..])) {
-            return Ok(time_of(&key));
+/// Which due records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueFilter {
+    /// Whose.
+    pub org: OrgCode,
+    /// Only of this container.
+    pub container: Option<ContainerName>,
+    /// Only due ahead of this time.
+    pub before: Option<Timestamp>,
+}
+
+/// One record that will be doomed, or would be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueItem {
+    /// The record.
+    pub key: RecordKey,
+    /// When.
+    pub doom_at: Timestamp,
+    /// What keeps it from that.
+    pub kept: Option<Kept>,
+}
+
+/// One page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DuePage {
+    /// Soonest first; then by container and record id.
+    pub items: Vec<DueItem>,
+    /// Where the next page begins, as [`DueFilter::page`] takes it; `None` at the end.
+    pub next: Option<Vec<u8>>,
+}
+
+impl DueFilter {
+    /// Reads one page of at most `limit` records from a place on. What reads as doomed already is left out.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn page(
+        &self,
+        store: &Store,
+        from: Option<&[u8]>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<DuePage, StoreError> {
+        let container = self.container.as_ref().map(ContainerName::as_str);
+        let range = range(self.org.as_str(), container);
+        let start = [&range[..], from.unwrap_or_default()].concat();
+        let (mut page, mut skipped) = (DuePage::default(), 0);
+        for row in store.scan(range.clone(), &start) {
+            let (key, _) = row?;
+            let place = &key[range.len()..];
+            let Some((at, container, record_id)) = split_place(place) else {
+                continue;
+            };
+            if self.before.is_some_and(|before| at >= before) {
+                break;
+            }
+            if page.items.len() == limit || skipped == SKIPPED_ROWS_MAX {
+                page.next = Some(place.to_vec());
+                break;
+            }
+            match self.item(store, container, record_id, now)? {
+                Some(item) => page.items.push(item),
+                None => skipped += 1,
+            }
         }
+        Ok(page)
     }
-    Ok(None)
-}
 
-fn time_of(key: &[u8]) -> Option<Timestamp> {
-    let bytes = key.get(1..TIME_END)?.try_into().ok()?;
-    Some(Timestamp::from_millis(i64::from_be_bytes(bytes)))
-}
-
-/// The names of due records of one org within `due_by`'s answer.
-pub(crate) fn names_of_org<'a>(
-    due: &'a [String],
-    org: &'a str,
-) -> impl Iterator<Item = RecordName<'a>> {
-    due.iter()
-        .filter_map(|stream| RecordName::of_stream(stream))
-        .filter(move |name| name.org == org)
+    fn item(
+        &self,
+        store: &Store,
+        container: &str,
+        record_id: &str,
+        now: Timestamp,
+    ) -> Result<Option<DueItem>, StoreError> {
+        let name = RecordName {
+            org: self.org.as_str(),
+            container,
+            record_id,
+        };
+        let (Ok(container), Ok(record_id), Some(record)) = (
+            ContainerName::parse(container),
+            RecordId::parse(record_id),
+            records::find(store, name)?,
+        ) else {
+            return Ok(None);
+        };
+        // The row may have been read just before the record changed.
+        let Some(doom_at) = record.doom_at else {
+            return Ok(None);
+        };
+        let kept = holds::held(store, name, &record)?;
+        let doomed = record.status == Status::Doomed || (doom_at <= now && kept.is_none());
+        let key = RecordKey {
+            org: self.org.clone(),
+            container,
+            record_id,
+        };
+        Ok((!doomed).then_some(DueItem { key, doom_at, kept }))
+    }
 }

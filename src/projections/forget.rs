@@ -47,8 +47,8 @@ pub fn count(store: &Store, scope: &Scope) -> Result<Covered, StoreError> {
                 Some(Kind::Org | Kind::Member) => covered.orgs_and_members += 1,
                 Some(Kind::User) => covered.users += 1,
                 Some(Kind::Session | Kind::Account | Kind::Key) => covered.sessions_and_keys += 1,
-                // Only another way to find one of those.
-                Some(Kind::Email | Kind::MemberOf) | None => {}
+                // Only another way to find one of those, or a part of one.
+                Some(Kind::Email | Kind::MemberOf | Kind::Holds) | None => {}
             }
         }
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::ops::OpsPage;
 use super::{Change, Projection, Store, StoreError, Write};
 use crate::domain::account::{Account, AccountDecider, AccountName, KeyRole};
+use crate::domain::hold::LegalHolds;
 use crate::domain::org::{MemberRole, Org, OrgDecider, OrgEvent, OrgStatus};
 use crate::domain::user::{Session, User, UserDecider};
 use crate::domain::{Decider, Event, Occurrence, OrgCode};
@@ -36,10 +37,12 @@ pub(crate) enum Kind {
     Account,
     /// A key that counts, by its hash.
     Key,
+    /// The legal holds on an org and its containers, by its code; absent when there is none.
+    Holds,
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Org,
         Self::Member,
         Self::MemberOf,
@@ -48,6 +51,7 @@ impl Kind {
         Self::Session,
         Self::Account,
         Self::Key,
+        Self::Holds,
     ];
 
     /// The second byte of its rows' keys.
@@ -61,6 +65,7 @@ impl Kind {
             Self::Session => b's',
             Self::Account => b'a',
             Self::Key => b'k',
+            Self::Holds => b'h',
         }
     }
 }
@@ -144,6 +149,7 @@ pub(crate) fn after(
             if state.version >= body.version {
                 return Ok(None);
             }
+            state.holds = holds(store, code)?;
             for event in &body.events {
                 let Event::Org(event) = event else { continue };
                 if let OrgEvent::MemberAdded { user_id, .. } | OrgEvent::MemberRemoved { user_id } =
@@ -177,7 +183,7 @@ impl Projection for Identities {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn prefix(&self) -> u8 {
@@ -196,6 +202,7 @@ impl Projection for Identities {
                     .split_once('/')
                     .unwrap_or_default();
                 apply_members(code, &change.body.events, writes);
+                apply_holds(code, after, &change.body.events, writes);
                 writes.push((key(Kind::Org, &[code]), row(after)));
             }
             Some(IdentityChange::Account { org, before, after }) => {
@@ -211,7 +218,7 @@ impl Projection for Identities {
             std::str::from_utf8(part).ok()
         };
         Some(match kind_of(key)? {
-            Kind::Org | Kind::Member => format!("ofm/{}", part(0)?),
+            Kind::Org | Kind::Member | Kind::Holds => format!("ofm/{}", part(0)?),
             Kind::MemberOf => format!("ofm/{}", part(1)?),
             Kind::User => format!("uas/{}", part(0)?),
             Kind::Email => format!("uas/{}", postcard::from_bytes::<String>(value).ok()?),
@@ -252,6 +259,19 @@ fn apply_members(code: &str, events: &[Event], writes: &mut Vec<Write>) {
         };
         writes.push((key(Kind::Member, &[code, user_id]), role.clone()));
         writes.push((key(Kind::MemberOf, &[user_id, code]), role));
+    }
+}
+
+fn apply_holds(code: &str, after: &Org, events: &[Event], writes: &mut Vec<Write>) {
+    let about_a_hold = |event: &Event| {
+        matches!(
+            event,
+            Event::Org(OrgEvent::HoldSet { .. } | OrgEvent::HoldReleased { .. })
+        )
+    };
+    if events.iter().any(about_a_hold) {
+        let holds = (!after.holds.is_empty()).then(|| row(&after.holds));
+        writes.push((key(Kind::Holds, &[code]), holds.flatten()));
     }
 }
 
@@ -322,6 +342,14 @@ pub fn org(store: &Store, org: &str) -> Result<Org, StoreError> {
 /// A failed or unreadable row.
 pub fn org_status(store: &Store, org: &str) -> Result<Option<OrgStatus>, StoreError> {
     Ok(self::org(store, org)?.status)
+}
+
+/// The legal holds on an org and its containers. Read after the org itself, they are never older than its version.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn holds(store: &Store, org: &str) -> Result<LegalHolds, StoreError> {
+    Ok(find(store, &key(Kind::Holds, &[org]))?.unwrap_or_default())
 }
 
 /// How a user belongs to an org; `None` when not at all.

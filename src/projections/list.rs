@@ -5,7 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Change, Projection, RecordChange, RecordName, Store, StoreError, Write, due, records};
+use super::{
+    Change, Projection, RecordChange, RecordName, Store, StoreError, Write, due, holds, records,
+};
 use crate::domain::record::{Record, RecordKey, Status};
 use crate::domain::{CcCode, ContainerName, OrgCode, RecordId, Tag, Timestamp};
 
@@ -13,7 +15,8 @@ const LIST: u8 = b'l';
 const TAGS: u8 = b't';
 /// Rows a page may look at without showing them, before it ends early with a token to go on.
 const SKIPPED_ROWS_MAX: usize = 1_024;
-/// Records past their due time and not yet swept that a page of doomed records takes into account.
+/// Records of an org past their due time and not yet swept that a page of doomed records takes into account, held ones
+/// among them.
 const UNSWEPT_MAX: usize = 4_096;
 
 /// All records of an org, and those of each cost centre.
@@ -248,10 +251,12 @@ impl Filter {
             container,
             record_id,
         };
-        let record = records::find(store, RecordName::from(&key))?.map(|record| record.as_of(now));
-        Ok(record
-            .filter(|record| self.shows(record))
-            .map(|record| (key, record)))
+        let name = RecordName::from(&key);
+        let Some(record) = records::find(store, name)? else {
+            return Ok(None);
+        };
+        let record = holds::reads(store, name, record, now)?;
+        Ok(self.shows(&record).then_some((key, record)))
     }
 
     fn shows(&self, record: &Record) -> bool {
@@ -344,10 +349,12 @@ impl<'a> Walk<'a> {
             .max(within.clone());
         let mut unswept = BTreeSet::new();
         if filter.statuses.contains(&Status::Doomed) && !filter.statuses.contains(&Status::Active) {
-            let due = due::due_by(store, now, UNSWEPT_MAX, |_| false)?;
+            let due = due::due_of_org(store, org, now, UNSWEPT_MAX)?;
+            let due = due
+                .iter()
+                .filter_map(|stream| RecordName::of_stream(stream));
             unswept.extend(
-                due::names_of_org(&due, org)
-                    .map(|name| place_in_order(name.container, name.record_id))
+                due.map(|name| place_in_order(name.container, name.record_id))
                     .filter(|place| place.starts_with(&within)),
             );
         }

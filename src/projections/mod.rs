@@ -5,6 +5,7 @@
 
 pub mod due;
 pub mod forget;
+pub mod holds;
 pub mod idempotency;
 pub mod identity;
 mod kept;
@@ -105,6 +106,7 @@ pub fn all() -> Vec<Box<dyn Projection>> {
         Box::new(list::Lists),
         Box::new(list::Tags),
         Box::new(due::DueTimes),
+        Box::new(holds::Holds),
         Box::new(idempotency::Answers),
         Box::new(identity::Identities),
         Box::new(ops::Operations),

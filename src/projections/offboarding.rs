@@ -2,9 +2,7 @@
 
 use super::ops::OpsPage;
 use super::{Change, Projection, Store, StoreError, Write};
-use crate::domain::offboarding::{
-    Offboarding, OffboardingDecider, OffboardingStatus, Passage,
-};
+use crate::domain::offboarding::{Offboarding, OffboardingDecider, OffboardingStatus, Passage};
 use crate::domain::{Decider, Event, Occurrence, OrgCode};
 use crate::journal::{Body, Entry};
 
@@ -31,7 +29,9 @@ impl Projection for Offboardings {
     }
 
     fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>) {
-        let Some(passage) = &change.passage else { return };
+        let Some(passage) = &change.passage else {
+            return;
+        };
         let Some(org) = org_of(change.body.stream.as_str()) else {
             return;
         };

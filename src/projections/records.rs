@@ -15,7 +15,7 @@ impl Projection for Records {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn prefix(&self) -> u8 {

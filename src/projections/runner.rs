@@ -8,8 +8,10 @@ use super::{
     Change, Projection, RecordChange, RecordName, Store, StoreError, Write, all, identity,
     offboarding, ops, record_events, records,
 };
+use crate::domain::hold::LegalHolds;
+use crate::domain::org::{Org, OrgDecider};
 use crate::domain::record::{Record, RecordDecider, RecordKey, Slot};
-use crate::domain::{Decider, Occurrence, StreamId};
+use crate::domain::{Decider, Event, Occurrence, OrgCode, StreamId, Timestamp};
 use crate::journal::{Body, Entry, Journal, Sink};
 
 /// Entries read from the journal at a time during replay.
@@ -185,6 +187,7 @@ pub fn evolve_entry(
     let slot = Slot {
         key,
         record: before,
+        legal: None,
     };
     record_events(body)
         .fold(slot, |slot, event| {
@@ -264,6 +267,43 @@ pub fn fold_record(
                 && !visit(body, record)
             {
                 return Ok(());
+            }
+        }
+    }
+}
+
+/// The legal holds on an org as of a time, from its stream.
+///
+/// # Errors
+/// A failed read.
+pub fn holds_when(
+    journal: &dyn Journal,
+    org: &OrgCode,
+    at: Timestamp,
+) -> Result<LegalHolds, StoreError> {
+    let stream = StreamId::org(org);
+    let (mut state, mut from) = (Org::default(), 1);
+    loop {
+        let entries = journal.stream(&stream, from, REPLAY_ENTRIES)?;
+        if entries.is_empty() {
+            return Ok(state.holds);
+        }
+        from += entries.len() as u64;
+        for entry in &entries {
+            let Some(body) = &entry.body else { continue };
+            if body.origin.at > at {
+                return Ok(state.holds);
+            }
+            let occurrence = Occurrence {
+                at: body.origin.at,
+                by: &body.origin.by,
+                position: entry.header.position,
+                version: body.version,
+            };
+            for event in &body.events {
+                if let Event::Org(event) = event {
+                    state = OrgDecider::evolve(state, event, occurrence);
+                }
             }
         }
     }

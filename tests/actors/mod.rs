@@ -1,5 +1,7 @@
 //! Actors driven by their messages, without HTTP.
 
+mod holds;
+
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
@@ -33,6 +35,8 @@ type HeldAnswer = (Pending, oneshot::Sender<Outcome>);
 struct Slow {
     inner: MemoryJournal,
     held: Mutex<Option<Vec<HeldAnswer>>>,
+    /// What gets in just ahead of the next append.
+    ahead: Mutex<Option<Append>>,
 }
 
 impl Slow {
@@ -70,6 +74,9 @@ impl Slow {
 
 impl Journal for Slow {
     fn append(&self, append: Append) -> Pending {
+        if let Some(ahead) = self.ahead.lock().expect("no panic").take() {
+            drop(self.inner.append(ahead));
+        }
         let pending = self.inner.append(append);
         match &mut *self.held.lock().expect("no panic") {
             Some(held) => {
@@ -137,6 +144,7 @@ fn within<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(World) -> F)
         let journal = Arc::new(Slow {
             inner: MemoryJournal::new(clock.clone()),
             held: Mutex::new(None),
+            ahead: Mutex::new(None),
         });
         let store = Store::open(scratch.path(), 1 << 20).expect("a store");
         journal.attach(Box::new(Runner::new(store.clone())));
@@ -146,6 +154,7 @@ fn within<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(World) -> F)
             clock: clock.clone(),
             admission: Arc::default(),
             due_set: tokio::sync::Notify::new(),
+            due_again: Default::default(),
         });
         let book = AddressBook::open(desk, limits);
         test(World {

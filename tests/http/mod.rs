@@ -2,6 +2,7 @@
 
 mod envelope;
 mod errors;
+mod holds;
 mod idempotency;
 mod limits;
 mod lists;

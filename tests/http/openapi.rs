@@ -63,6 +63,7 @@ fn every_route_is_in_the_document_and_nothing_else() {
     for method in ["PUT", "GET"] {
         routed.insert((method.to_owned(), "/content/{token}".to_owned()));
     }
+    routed.insert(("GET".to_owned(), "/content/export/{token}".to_owned()));
     assert_eq!(described, routed);
 }
 

@@ -50,12 +50,15 @@ fn an_org_that_is_not_the_callers_answers_as_a_record_that_is_not_there() {
         "/mrs/tag/remove",
         "/mrs/ttl/set",
         "/mrs/doom",
+        "/mrs/hold/set",
+        "/mrs/hold/release",
     ] {
         let body = |org| {
             let mut body = json!({"orgcode": org, "container": "notes", "record_id": "n", "expected_revision": 1});
             match path {
                 "/mrs/ttl/set" => body["doom_at"] = Value::Null,
-                "/mrs/doom" => {}
+                "/mrs/doom" | "/mrs/hold/release" => {}
+                "/mrs/hold/set" => body["reason"] = json!("audit"),
                 _ => body["tags"] = json!(["a"]),
             }
             body
@@ -69,10 +72,10 @@ fn an_org_that_is_not_the_callers_answers_as_a_record_that_is_not_there() {
     }
     let put = json!({"orgcode": "OTHER", "container": "notes", "content_type": "application/json", "payload": 1, "idempotency_key": "k"});
     assert_eq!(server.post("/mrs/record", &put).refusal().0, 404);
-    assert_eq!(
-        server.get("/mrs/list", &[("orgcode", "OTHER")]).refusal().0,
-        404
-    );
+    for path in ["/mrs/list", "/mrs/due"] {
+        let foreign = server.get(path, &[("orgcode", "OTHER")]);
+        assert_eq!(foreign.refusal().0, 404, "{path}");
+    }
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn every_route_lets_in_whom_the_table_says() {
                 .map(|(name, value)| (name.as_str(), value.as_str()))
                 .collect();
             let query = match route.path {
-                "/mrs/list" => "?orgcode=one",
+                "/mrs/list" | "/mrs/due" => "?orgcode=one",
                 "/mrs/stat" => "",
                 path if path.starts_with("/utl/") => "?orgcode=one",
                 _ => "?orgcode=one&container=notes&record_id=there",

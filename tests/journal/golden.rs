@@ -13,7 +13,9 @@ use metarecord::domain::record::{DoomCause, NewContent, RecordEvent};
 use metarecord::domain::secret::SecretEvent;
 use metarecord::domain::user::UserEvent;
 use metarecord::domain::vacuum::{Amount, Erased, Scope, ServiceAmount, Step, VacuumEvent};
-use metarecord::domain::{CcCode, ErrorTag, Event, Md5, OrgCode, Rejection, Tag, Timestamp};
+use metarecord::domain::{
+    CcCode, ContainerName, ErrorTag, Event, Md5, OrgCode, Rejection, Tag, Timestamp,
+};
 use metarecord::journal::entry::{SCHEMAS, decode_event};
 use uuid::Uuid;
 
@@ -67,6 +69,10 @@ fn record_events() -> Vec<RecordEvent> {
             cause: DoomCause::Request,
             reason: Some("no longer needed".to_owned()),
         },
+        RecordEvent::HoldSet {
+            reason: "audit 7".to_owned(),
+        },
+        RecordEvent::HoldReleased {},
     ]
 }
 
@@ -89,6 +95,11 @@ fn other_events() -> Vec<Event> {
         Event::Org(OrgEvent::MemberRemoved {
             user_id: "u-1".to_owned(),
         }),
+        Event::Org(OrgEvent::HoldSet {
+            container: Some(ContainerName::parse("notes").unwrap()),
+            reason: "suit 12".to_owned(),
+        }),
+        Event::Org(OrgEvent::HoldReleased { container: None }),
         Event::User(UserEvent::Created {
             email: "ada@example.org".to_owned(),
             passcode_hash: "$scrypt$ln=15,r=8,p=1$c2FsdA$aGFzaA".to_owned(),

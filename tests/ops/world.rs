@@ -79,6 +79,7 @@ fn world(dir: &Path, content: Arc<dyn ContentStore>, clock: Clock) -> World {
         clock: clock.clone(),
         admission: Arc::new(Admission::default()),
         due_set: tokio::sync::Notify::new(),
+        due_again: Default::default(),
     });
     let settings = OpsSettings {
         vacuum_pending_ms: PENDING_MS,

@@ -113,6 +113,7 @@ impl World {
             .map(|record| Slot {
                 key: key(record),
                 record: None,
+                legal: None,
             })
             .collect();
         Self {
@@ -385,7 +386,7 @@ fn wanted(
     now: Timestamp,
 ) -> Vec<RecordKey> {
     let shows = |slot: &&Slot| {
-        let record = slot.record.clone().map(|record| record.as_of(now));
+        let record = slot.record.clone().map(|record| record.as_of(now, None));
         slot.key.org.as_str() == org
             && record.is_some_and(|record| {
                 record.status == status && tag.is_none_or(|tag| record.tags.contains(tag))

@@ -27,7 +27,7 @@ use crate::export::{
     RECORDS, content_name,
 };
 use crate::journal::Body;
-use crate::projections::{records, runner};
+use crate::projections::{RecordName, holds, records, runner};
 
 /// Entries of the journal read at a time.
 const READ_ENTRIES: usize = 500;
@@ -133,7 +133,10 @@ impl Making<'_> {
 
     fn load(&self) -> Result<Progress, MakeError> {
         let content = self.directory.join(CONTENT_DIRECTORY);
-        DirBuilder::new().recursive(true).mode(0o700).create(content)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(content)?;
         for directory in [&self.directory, &self.directory.join("..")] {
             sync_dir(directory)?;
         }
@@ -230,7 +233,8 @@ impl Making<'_> {
             let mut bytes = 0;
             for (key, _) in &names {
                 if let Some((record, content_versions)) = self.record(key)? {
-                    let record = record.as_of(progress.at);
+                    let store = &self.exports.store;
+                    let record = holds::reads(store, RecordName::from(key), record, progress.at)?;
                     let line = RecordLine {
                         record: record.view(key),
                         content_versions,
@@ -264,7 +268,9 @@ impl Making<'_> {
                 from = body.version + 1;
                 record = runner::evolve_entry(key.clone(), record, &entry, body);
                 let Some(record) = &record else { continue };
-                let known = versions.last().map(|line: &VersionLine| line.content_version);
+                let known = versions
+                    .last()
+                    .map(|line: &VersionLine| line.content_version);
                 if record.status == Status::Active && known != Some(record.content.version) {
                     versions.push(version_line(&record.content, body));
                 }
@@ -323,7 +329,9 @@ impl Making<'_> {
         };
         let name = content_name(object_id);
         let place = self.directory.join(&name);
-        let part = self.directory.join(format!("{CONTENT_DIRECTORY}/object{PART}"));
+        let part = self
+            .directory
+            .join(format!("{CONTENT_DIRECTORY}/object{PART}"));
         let mut into = create(&part)?;
         let (mut sha256, mut its_md5, mut copied) = (Sha256::new(), Md5Hasher::new(), 0);
         let mut chunk = vec![0; CHUNK_BYTES];
@@ -391,7 +399,11 @@ impl Making<'_> {
         for name in FILES {
             remove_file(&self.directory.join(format!("{name}{PART}")))?;
         }
-        remove_file(&self.directory.join(format!("{CONTENT_DIRECTORY}/object{PART}")))?;
+        remove_file(
+            &self
+                .directory
+                .join(format!("{CONTENT_DIRECTORY}/object{PART}")),
+        )?;
         let manifest = Manifest {
             format_version: FORMAT_VERSION,
             orgcode: self.order.org.clone(),

@@ -91,7 +91,9 @@ impl Offboardings {
         let _pass = self.enter_import(org)?;
         let appends = lines.iter().map(|line| {
             let append = line.append(org);
-            append.map_err(|what| Rejection::field("lines", format!("A line cannot be taken: {what}.")))
+            append.map_err(|what| {
+                Rejection::field("lines", format!("A line cannot be taken: {what}."))
+            })
         });
         let appends: Vec<Append> = appends.collect::<Result<_, _>>()?;
         let mut versions = HashMap::new();
@@ -110,7 +112,8 @@ impl Offboardings {
                 page.there += 1;
                 versions.insert(stream, version);
             } else if append.expected > version {
-                let message = format!("{stream} is at version {version}; its lines come in their order.");
+                let message =
+                    format!("{stream} is at version {version}; its lines come in their order.");
                 return Err(Rejection::field("lines", message).into());
             } else {
                 versions.insert(stream, version + 1);

@@ -8,6 +8,7 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, WrapFu
 
 use super::Offboardings;
 use crate::actors::Refused;
+use crate::actors::admission::Hold;
 use crate::actors::carry::failed;
 use crate::actors::export::Order;
 use crate::actors::ops::Caller;
@@ -18,7 +19,7 @@ use crate::domain::offboarding::{
 };
 use crate::domain::vacuum::{Scope, VacuumCommand, VacuumStatus};
 use crate::domain::{ErrorTag, OrgCode, Timestamp};
-use crate::projections::{offboarding, ops};
+use crate::projections::{holds, offboarding, ops};
 use crate::report;
 
 /// How long an org is left alone after something failed for it.
@@ -185,7 +186,10 @@ impl Offboardings {
         passage: &Passage,
         open: &Offboarding,
     ) -> Result<(), Refused> {
-        let end = open.approval.as_ref().map(|approval| approval.window_ends_at);
+        let end = open
+            .approval
+            .as_ref()
+            .map(|approval| approval.window_ends_at);
         let made = passage.export(&open.offboarding_id);
         let due = end.is_some_and(|end| end <= self.desk.clock.now())
             && made.is_some_and(|export| export.made.is_some());
@@ -202,15 +206,42 @@ impl Offboardings {
         if vacuums.open.is_some() {
             return Ok(());
         }
+        // From here on no hold can be set; those that are being set are waited for.
+        self.desk.admission.hold(org, Some(Hold::Purge));
+        self.desk.admission.drained(&Scope::Org(org.clone())).await;
         let vacuum_id = ordered_uuid(self.desk.clock.now()).to_string();
         let action = OffboardingAction::StartPurge {
             vacuum_id: vacuum_id.clone(),
         };
-        let passage = self.carry(org, action, &Caller::job(JOB)).await?;
+        let started = match self.check_holds(org) {
+            Ok(()) => self.carry(org, action, &Caller::job(JOB)).await,
+            Err(kept) => Err(kept),
+        };
+        self.settle_hold(org).map_err(failed)?;
+        let passage = started?;
         match passage.open_offboarding() {
             Some(open) => self.ask_for_vacuum(org, open, vacuum_id).await,
             None => Ok(()),
         }
+    }
+
+    /// What is held is not erased, and the rest of its org not without it.
+    fn check_holds(&self, org: &OrgCode) -> Result<(), Refused> {
+        let holds = holds::of_org(&self.desk.store, org).map_err(failed)?;
+        let reason = |hold: &crate::domain::hold::Hold| hold.reason.clone();
+        let containers = holds.legal.containers.iter();
+        let first = containers.map(|(name, hold)| format!("{name}: {}", hold.reason));
+        let legal = holds
+            .legal
+            .org
+            .as_ref()
+            .map(reason)
+            .or_else(|| first.last());
+        Err(Refused::Failed(match (legal, holds.records) {
+            (Some(reason), _) => format!("a legal hold keeps the data ({reason})"),
+            (None, records @ 1..) => format!("{records} records are held by their owners"),
+            (None, 0) => return Ok(()),
+        }))
     }
 
     async fn ask_for_vacuum(
@@ -256,8 +287,12 @@ impl Offboardings {
                 self.settle_hold(org).map_err(failed)
             }
             VacuumStatus::Failed | VacuumStatus::Cancelled if open.blocked.is_none() => {
-                let how = vacuum.error.unwrap_or_else(|| vacuum.status.as_str().to_owned());
-                Err(Refused::Failed(format!("the vacuum {vacuum_id} did not complete: {how}")))
+                let how = vacuum
+                    .error
+                    .unwrap_or_else(|| vacuum.status.as_str().to_owned());
+                Err(Refused::Failed(format!(
+                    "the vacuum {vacuum_id} did not complete: {how}"
+                )))
             }
             VacuumStatus::Failed | VacuumStatus::Cancelled => self.purge(org).await,
         }

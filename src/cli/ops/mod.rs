@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
 use crate::cli::failure::Failure;
+use crate::cli::hold;
 use crate::cli::mrs::insert;
 use crate::cli::output::{Exit, Printer};
 use crate::cli::profile::Profile;
@@ -93,6 +94,17 @@ enum Verb {
         after_help = "Examples:\n  g3n ops vacuum-status\n  g3n ops vacuum-status --vacuum-id vac_1 --watch"
     )]
     VacuumStatus(vacuum::StatusArgs),
+    /// Put a legal hold on an org or one of its containers: nothing of it is removed.
+    #[command(
+        after_help = "Examples:\n  g3n ops hold-set --orgcode ACME --reason \"suit 12\"\n  g3n ops hold-set --orgcode ACME --container notes --reason \"suit 12\""
+    )]
+    HoldSet(hold::LegalHoldArgs),
+    /// Release a legal hold; what was due meanwhile is doomed at once.
+    #[command(after_help = "Example:\n  g3n ops hold-release --orgcode ACME --container notes")]
+    HoldRelease(hold::ReleaseArgs),
+    /// List the legal holds of an org, and how many of its records have a hold of their own.
+    #[command(after_help = "Example:\n  g3n ops hold-list --orgcode ACME")]
+    HoldList(hold::LegalHoldsArgs),
     /// List what happened to maintenance windows and vacuums (the log /g3nretailstack/ops/maintenance-audit).
     #[command(
         after_help = "Examples:\n  g3n ops audit --maintenance-id mw_1\n  g3n ops audit --since 2030-03-01T00:00:00Z --limit 50"
@@ -149,6 +161,9 @@ pub(super) fn run(
         }
         Verb::VacuumCancel(arguments) => arguments.run(&operator)?,
         Verb::VacuumStatus(arguments) => return arguments.run(&operator, printer),
+        Verb::HoldSet(arguments) => arguments.run(profile)?,
+        Verb::HoldRelease(arguments) => arguments.run(profile)?,
+        Verb::HoldList(arguments) => arguments.run(profile)?,
         Verb::Audit(arguments) => operator.invoke("ops_audit", arguments.body())?,
     };
     Ok(printer.reply(&reply))

@@ -61,7 +61,9 @@ impl Asker<'_> {
         granted(match function {
             "export_list" => self.client.export_list(&all)?,
             "export_file" => self.client.export_file(&all)?,
-            _ => self.client.offboarding_status(&Value::Object(about(self.org)))?,
+            _ => self
+                .client
+                .offboarding_status(&Value::Object(about(self.org)))?,
         })
     }
 
@@ -70,7 +72,10 @@ impl Asker<'_> {
         let mut told = false;
         loop {
             let reply = self.ask("offboarding_status", &[])?;
-            let exports = reply.data()["exports"].as_array().cloned().unwrap_or_default();
+            let exports = reply.data()["exports"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
             let its = |export: &&Value| export_id.is_none_or(|id| export["export_id"] == id);
             let Some(export) = exports.iter().rev().find(its) else {
                 return Err(Failure::Usage(

@@ -56,7 +56,11 @@ impl ImportArgs {
         directory.check(&mut |bytes| checking.set_position(bytes))?;
         checking.finish_and_clear();
         let mut begin = self.remarks.sign(about(&org));
-        insert(&mut begin, "manifest_sha256", Some(&directory.manifest_sha256));
+        insert(
+            &mut begin,
+            "manifest_sha256",
+            Some(&directory.manifest_sha256),
+        );
         insert(&mut begin, "export_id", Some(&manifest.export_id));
         insert(&mut begin, "entries", Some(manifest.counts.entries));
         let importing = Importing {

@@ -72,8 +72,12 @@ impl Decider for OffboardingDecider {
                 }),
             },
             OffboardingAction::BeginImport { .. } => begin_import(state, &command.action),
-            OffboardingAction::FinishImport => end_import(state, OffboardingEvent::ImportCompleted {}),
-            OffboardingAction::CancelImport => end_import(state, OffboardingEvent::ImportCancelled {}),
+            OffboardingAction::FinishImport => {
+                end_import(state, OffboardingEvent::ImportCompleted {})
+            }
+            OffboardingAction::CancelImport => {
+                end_import(state, OffboardingEvent::ImportCancelled {})
+            }
         }
     }
 
@@ -119,7 +123,9 @@ impl Decider for OffboardingDecider {
                 }
             }
             OffboardingEvent::ExportRemoved { export_id } => {
-                state.exports.retain(|export| export.export_id != *export_id);
+                state
+                    .exports
+                    .retain(|export| export.export_id != *export_id);
             }
             OffboardingEvent::ImportBegun {
                 manifest_sha256,

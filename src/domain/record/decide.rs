@@ -5,7 +5,9 @@ use serde_json::{Map, Value};
 use super::evolve::{due_event, evolve, sorted};
 use super::{
     Complete, ContentPlace, DoomCause, Put, Record, RecordCommand, RecordEvent, RecordKey, Slot,
+    Status,
 };
+use crate::domain::hold::Hold;
 use crate::domain::names::TAGS_MAX;
 use crate::domain::{Context, Decider, ErrorTag, Occurrence, Rejection, Revision, Tag, Timestamp};
 
@@ -30,13 +32,18 @@ impl Decider for RecordDecider {
                 | RecordCommand::AddTags { .. }
                 | RecordCommand::RemoveTags { .. }
                 | RecordCommand::SetTtl { .. }
-                | RecordCommand::Doom { .. } => Err(Rejection::not_found()),
+                | RecordCommand::Doom { .. }
+                | RecordCommand::SetHold { .. }
+                | RecordCommand::ReleaseHold { .. } => Err(Rejection::not_found()),
             };
         };
+        let legal = slot.legal.as_ref();
         if let RecordCommand::DoomIfDue = command {
-            return Ok(due_event(record, context.now).into_iter().collect());
+            return Ok(due_event(record, legal, context.now).into_iter().collect());
         }
-        if record.doomed_by(context.now) {
+        // The content of a doomed record is kept for a time, and a hold keeps it longer.
+        let ended = record.status == Status::Doomed;
+        if record.doomed_by(context.now, legal) && !(ended && command.is_about_a_hold()) {
             return Err(Rejection::new(
                 ErrorTag::Doomed,
                 "The record is doomed, which is final; create another record.",
@@ -58,6 +65,9 @@ impl Decider for RecordDecider {
             }
             RecordCommand::Doom { reason, expected } => {
                 current.expect(*expected)?;
+                if let Some(kept) = record.kept(legal) {
+                    return Err(kept.refusal());
+                }
                 Ok(vec![RecordEvent::Doomed {
                     doomed_at: context.now,
                     cause: DoomCause::Request,
@@ -65,6 +75,23 @@ impl Decider for RecordDecider {
                 }])
             }
             RecordCommand::DoomIfDue => Ok(Vec::new()),
+            RecordCommand::SetHold { reason, expected } => {
+                current.expect(*expected)?;
+                let same = |hold: &Hold| hold.reason == *reason;
+                Ok(match record.hold.as_ref().is_some_and(same) {
+                    true => Vec::new(),
+                    false => vec![RecordEvent::HoldSet {
+                        reason: reason.clone(),
+                    }],
+                })
+            }
+            RecordCommand::ReleaseHold { expected } => {
+                current.expect(*expected)?;
+                Ok(match record.hold {
+                    Some(_) => vec![RecordEvent::HoldReleased {}],
+                    None => Vec::new(),
+                })
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use super::{
     Content, ContentPlace, Doom, DoomCause, INLINE_CONTENT_TYPE, NewContent, PendingUpload, Record,
     RecordEvent, Slot, Status,
 };
+use crate::domain::hold::{Hold, Kept, Level};
 use crate::domain::{CcCode, Occurrence, Revision, Tag, Timestamp};
 
 /// The name under which the sweep dooms records whose time has come.
@@ -56,6 +57,7 @@ impl Record {
             created_by: occurrence.by.to_owned(),
             updated_by: occurrence.by.to_owned(),
             doom: None,
+            hold: None,
         };
         record.take(content, 1, occurrence);
         record
@@ -132,18 +134,35 @@ impl Record {
                     reason: reason.clone(),
                 });
             }
+            RecordEvent::HoldSet { reason } => {
+                self.hold = Some(Hold::set(self.hold.as_ref(), reason, occurrence));
+            }
+            RecordEvent::HoldReleased {} => self.hold = None,
         }
     }
 
-    /// Whether it counts as doomed at a time, whether or not the sweep has journaled it yet.
-    pub fn doomed_by(&self, now: Timestamp) -> bool {
-        self.status == Status::Doomed || due_event(self, now).is_some()
+    /// What keeps it: its own hold, else a legal one.
+    pub fn kept(&self, legal: Option<&Kept>) -> Option<Kept> {
+        let own = self.hold.as_ref();
+        let own = own.map(|hold| Kept::by(Level::Record, hold));
+        own.or_else(|| legal.cloned())
     }
 
-    /// The record as it reads at a time: one whose due time has passed reads as doomed already, exactly as it will
-    /// once the sweep has journaled it.
-    pub fn as_of(mut self, now: Timestamp) -> Self {
-        if let Some(event) = due_event(&self, now) {
+    /// Whether its time has come and only a legal hold can keep it.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        due_event(self, None, now).is_some()
+    }
+
+    /// Whether it counts as doomed at a time, whether or not the sweep has journaled it yet. While it is held it does
+    /// not, even when its time has passed.
+    pub fn doomed_by(&self, now: Timestamp, legal: Option<&Kept>) -> bool {
+        self.status == Status::Doomed || due_event(self, legal, now).is_some()
+    }
+
+    /// The record as it reads at a time: one whose due time has passed and that nothing holds reads as doomed already,
+    /// exactly as it will once the sweep has journaled it.
+    pub fn as_of(mut self, now: Timestamp, legal: Option<&Kept>) -> Self {
+        if let Some(event) = due_event(&self, legal, now) {
             self.revision = Revision(self.revision.0 + 1);
             SWEEP.clone_into(&mut self.updated_by);
             let occurrence = Occurrence {
@@ -186,10 +205,16 @@ impl NewContent {
 }
 
 /// What the sweep will journal of a record at a time, when its own has come.
-pub(super) fn due_event(record: &Record, now: Timestamp) -> Option<RecordEvent> {
+pub(super) fn due_event(
+    record: &Record,
+    legal: Option<&Kept>,
+    now: Timestamp,
+) -> Option<RecordEvent> {
     let due = record.doom_at.filter(|due| *due <= now)?;
-    (record.status != Status::Doomed).then_some(RecordEvent::Doomed {
-        doomed_at: due,
+    let ends = record.status != Status::Doomed && record.kept(legal).is_none();
+    ends.then_some(RecordEvent::Doomed {
+        // One that was held past its time ends when the hold does, which was its last change.
+        doomed_at: due.max(record.updated_at),
         cause: DoomCause::Ttl,
         reason: None,
     })

@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{ContentPlace, DoomCause, Record, RecordKey, Status};
+use crate::domain::hold::Hold;
 use crate::domain::{CcCode, Revision, Tag};
 
 impl Record {
@@ -36,6 +37,7 @@ impl Record {
             doom_reason: self.doom.as_ref().and_then(|doom| doom.reason.as_deref()),
             created_by: &self.created_by,
             updated_by: &self.updated_by,
+            hold: self.hold.as_ref().map(HoldView::of),
         }
     }
 }
@@ -111,4 +113,30 @@ pub struct RecordView<'a> {
     created_by: &'a str,
     /// Who changed it last.
     updated_by: &'a str,
+    /// The owners' hold on it: nothing removes it or its content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
+    hold: Option<HoldView<'a>>,
+}
+
+/// A hold as callers see it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct HoldView<'a> {
+    /// Why.
+    reason: &'a str,
+    /// Since when.
+    #[schema(format = DateTime)]
+    since: String,
+    /// Who gave the reason.
+    by: &'a str,
+}
+
+impl<'a> HoldView<'a> {
+    fn of(hold: &'a Hold) -> Self {
+        Self {
+            reason: &hold.reason,
+            since: hold.since.to_string(),
+            by: &hold.by,
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 pub mod change;
 pub mod complete;
+pub mod due;
+pub mod hold;
 pub mod list;
 pub mod put;
 pub mod read;

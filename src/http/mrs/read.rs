@@ -10,7 +10,7 @@ use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
 use crate::http::server::House;
-use crate::projections::{RecordName, records, runner};
+use crate::projections::{RecordName, holds, records, runner};
 
 /// Which record, in which state.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -241,15 +241,20 @@ pub async fn stat(house: &House, _: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 /// A record as it reads now, or as it read at a time.
 fn find(house: &House, key: &RecordKey, as_of: Option<Timestamp>) -> Result<Record, Refusal> {
-    let record = match as_of {
-        None => records::find(&house.store, RecordName::from(key))?,
-        Some(at) => runner::record_when(&*house.journal, key, |body| body.origin.at <= at)?,
+    let name = RecordName::from(key);
+    let Some(at) = as_of else {
+        let record = records::find(&house.store, name)?;
+        let record = record.ok_or_else(Rejection::not_found)?;
+        return Ok(holds::reads(&house.store, name, record, house.clock.now())?);
     };
-    let now = as_of.unwrap_or_else(|| house.clock.now());
-    match record {
-        Some(record) => Ok(record.as_of(now)),
-        None => Err(Rejection::not_found().into()),
-    }
+    let record = runner::record_when(&*house.journal, key, |body| body.origin.at <= at)?;
+    let record = record.ok_or_else(Rejection::not_found)?;
+    // The holds of then: a release must not change how the record read before it.
+    let legal = match record.is_due(at) {
+        true => runner::holds_when(&*house.journal, &key.org, at)?.keeps(&key.container),
+        false => None,
+    };
+    Ok(record.as_of(at, legal.as_ref()))
 }
 
 fn as_of(house: &House, text: Option<&str>) -> Result<Option<Timestamp>, Rejection> {

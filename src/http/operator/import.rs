@@ -86,13 +86,19 @@ pub(super) async fn begin(house: &House, call: &mut Call<'_>) -> Result<Reply, R
     };
     let sha256 = request.manifest_sha256.filter(|text| is_hash(&text));
     let sha256 = sha256.ok_or_else(|| {
-        Rejection::field("manifest_sha256", "manifest_sha256 is the manifest's SHA-256 in hex.")
+        Rejection::field(
+            "manifest_sha256",
+            "manifest_sha256 is the manifest's SHA-256 in hex.",
+        )
     })?;
     let export_id = super::text(request.export_id.as_deref(), "export_id", SHA256_CHARS)?;
     let entries = request.entries;
     let entries = entries.ok_or_else(|| Rejection::field("entries", "entries is missing."))?;
     let facts = (sha256, export_id, entries);
-    let passage = house.offboardings.begin_import(&org, facts, &caller).await?;
+    let passage = house
+        .offboardings
+        .begin_import(&org, facts, &caller)
+        .await?;
     let open = passage.is_importing();
     Reply::of(&json!({"orgcode": org, "entries": entries, "importing": open}))
 }
@@ -102,7 +108,10 @@ pub(super) async fn events(house: &House, call: &mut Call<'_>) -> Result<Reply, 
     let request: Events = input::json(&call.body)?;
     let org = org(call, request.orgcode.as_deref())?;
     check_count("lines", request.lines.len(), LINES_MAX)?;
-    let page = house.offboardings.import_events(&org, &request.lines).await?;
+    let page = house
+        .offboardings
+        .import_events(&org, &request.lines)
+        .await?;
     Reply::of(&json!({"appended": page.appended, "there": page.there}))
 }
 
@@ -112,7 +121,9 @@ pub(super) async fn objects(house: &House, call: &mut Call<'_>) -> Result<Reply,
     let org = org(call, request.orgcode.as_deref())?;
     check_count("object_ids", request.object_ids.len(), OBJECTS_MAX)?;
     let offboardings = &house.offboardings;
-    let missing = offboardings.missing_objects(&org, request.object_ids).await?;
+    let missing = offboardings
+        .missing_objects(&org, request.object_ids)
+        .await?;
     Reply::of(&json!({"missing": missing}))
 }
 
@@ -122,7 +133,10 @@ pub(super) async fn end(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
     let caller = request.caller(call)?;
     let org = org(call, request.orgcode.as_deref())?;
     let owner = request.owner_user_id;
-    let after = house.offboardings.finish_import(&org, owner, &caller).await?;
+    let after = house
+        .offboardings
+        .finish_import(&org, owner, &caller)
+        .await?;
     ofm::show(&org, &after)
 }
 
@@ -173,6 +187,9 @@ fn object(request: &HttpRequest) -> Result<(ObjectName, Promise), Rejection> {
 fn check_count(name: &str, count: usize, most: usize) -> Result<(), Rejection> {
     match (1..=most).contains(&count) {
         true => Ok(()),
-        false => Err(Rejection::field(name, format!("{name} holds 1 to {most} items."))),
+        false => Err(Rejection::field(
+            name,
+            format!("{name} holds 1 to {most} items."),
+        )),
     }
 }

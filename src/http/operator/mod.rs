@@ -2,6 +2,7 @@
 
 mod audit;
 mod code;
+mod hold;
 mod identity;
 mod import;
 mod maintenance;
@@ -73,6 +74,9 @@ const FUNCTIONS: &[(&str, Function)] = &[
     function!("utl_import_events", import::events),
     function!("utl_import_end", import::end),
     function!("utl_import_cancel", import::cancel),
+    function!("mrs_hold_set", hold::set),
+    function!("mrs_hold_release", hold::release),
+    function!("mrs_hold_list", hold::list),
 ];
 
 /// Declares an operator function's input: its own fields, and those every change accepts.

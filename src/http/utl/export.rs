@@ -125,7 +125,9 @@ pub(crate) async fn files(
     };
     let filter: [u8; 32] = Sha256::digest(format!("export {org} {export_id}")).into();
     let place = input::cursor(house, query.next_token.as_deref(), filter)?;
-    let from = place.and_then(|place| place.try_into().ok()).map_or(0, u64::from_be_bytes);
+    let from = place
+        .and_then(|place| place.try_into().ok())
+        .map_or(0, u64::from_be_bytes);
     let (exports, its_org) = (house.offboardings.exports().clone(), org.clone());
     let (id, sha256) = (export_id.clone(), made.manifest_sha256.clone());
     let listed =
@@ -161,7 +163,9 @@ pub(crate) async fn one_file(
     let size = size.map_err(Refusal::Failed)?;
     let size = size.ok_or_else(Rejection::not_found)?;
     let seconds = house.mrs.download_url_seconds;
-    let millis = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
+    let millis = i64::try_from(seconds)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(1_000);
     let grant = ExportGrant {
         org: org.clone(),
         export_id: export_id.clone(),
@@ -185,7 +189,9 @@ pub(crate) async fn one_file(
 fn finished(passage: &Passage, id: Option<&str>) -> Result<Option<(String, Made)>, Rejection> {
     let Some(id) = id else {
         let mut exports = passage.exports.iter().rev();
-        return Ok(exports.find_map(|export| Some((export.export_id.clone(), export.made.clone()?))));
+        return Ok(
+            exports.find_map(|export| Some((export.export_id.clone(), export.made.clone()?)))
+        );
     };
     match passage.export(id).map(|export| export.made.clone()) {
         None => Err(Rejection::not_found()),

@@ -1,0 +1,120 @@
+//! `GET /mrs/due`: what will be doomed and when, and what a hold keeps, one page at a time.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Subject;
+use crate::domain::hold::Level;
+use crate::domain::{Rejection, Timestamp};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input::{self, LimitIn};
+use crate::http::server::House;
+use crate::projections::due::{DueFilter, DueItem};
+
+/// Which records, and how many at a time.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DueQuery {
+    /// The tenant.
+    #[param(value_type = String, required = true)]
+    orgcode: Option<String>,
+    /// The cost centre of the call; it does not filter.
+    cccode: Option<String>,
+    /// Only of this container.
+    container: Option<String>,
+    /// Only those due ahead of this time; all by default.
+    #[param(format = DateTime)]
+    before: Option<String>,
+    /// Records a page: 8 by default, 1 to 256.
+    #[param(value_type = Option<String>)]
+    limit: Option<LimitIn>,
+    /// Where the page before ended.
+    next_token: Option<String>,
+}
+
+/// A record with a due time.
+#[derive(Serialize, ToSchema)]
+pub struct DueView<'a> {
+    container: &'a str,
+    record_id: &'a str,
+    /// When it dooms itself.
+    #[schema(format = DateTime)]
+    doom_at: String,
+    /// What keeps it from that: it is doomed when the hold is released, if its time has passed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
+    held: Option<HeldView<'a>>,
+}
+
+/// The nearest hold on a record.
+#[derive(Serialize, ToSchema)]
+pub struct HeldView<'a> {
+    /// What the hold is on: `record`, `container` or `org`.
+    #[schema(inline)]
+    by: Level,
+    /// Why, in the words of who set it.
+    reason: &'a str,
+}
+
+/// One page.
+#[derive(Serialize, ToSchema)]
+pub struct DueAnswer<'a> {
+    /// Soonest first; then by container and record id.
+    #[schema(inline)]
+    items: Vec<DueView<'a>>,
+    /// Records a page.
+    limit: usize,
+    /// Goes on where this page ended; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+/// List what will be doomed and when, and what a hold keeps.
+#[utoipa::path(get, path = "/mrs/due", tag = "mrs", params(DueQuery),
+    responses((status = 200, description = "One page.", body = inline(crate::http::openapi::Good<DueAnswer<'static>>))))]
+pub async fn due(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: DueQuery = input::query(call)?;
+    let subject = Subject {
+        orgcode: query.orgcode.as_deref(),
+        cccode: query.cccode.as_deref(),
+        container: query.container.as_deref(),
+        record_id: None,
+    };
+    let admitted = subject.admit(house, call)?;
+    let filter = DueFilter {
+        org: admitted.org,
+        container: admitted.container,
+        before: query.before.as_deref().map(before).transpose()?,
+    };
+    let limit = query.limit.unwrap_or_default().0;
+    // Debug output of parsed names is unambiguous: every string in it is quoted.
+    let digest: [u8; 32] = Sha256::digest(format!("due {filter:?}")).into();
+    let from = input::cursor(house, query.next_token.as_deref(), digest)?;
+    let page = filter.page(&house.store, from.as_deref(), limit, house.clock.now())?;
+    let next = page.next;
+    Reply::of(&DueAnswer {
+        items: page.items.iter().map(view).collect(),
+        limit,
+        next_token: next.map(|place| input::next_token(house, digest, place)),
+    })
+}
+
+fn before(text: &str) -> Result<Timestamp, Rejection> {
+    let what = "before must be an RFC 3339 time such as 2027-01-31T12:00:00Z.";
+    Timestamp::parse(text).ok_or_else(|| Rejection::field("before", what))
+}
+
+fn view(item: &DueItem) -> DueView<'_> {
+    DueView {
+        container: item.key.container.as_str(),
+        record_id: item.key.record_id.as_str(),
+        doom_at: item.doom_at.to_string(),
+        held: item.kept.as_ref().map(|kept| HeldView {
+            by: kept.level,
+            reason: &kept.reason,
+        }),
+    }
+}

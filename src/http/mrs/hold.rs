@@ -1,0 +1,90 @@
+//! `POST /mrs/hold/set` and `/mrs/hold/release`: an owner's hold on a record, which nothing then removes.
+
+use super::{Subject, carry, record_reply};
+use crate::actors::{Carry, Refused};
+use crate::domain::hold;
+use crate::domain::record::{RecordCommand, RecordKey, RecordView, SWEEP};
+use crate::domain::{Rejection, Revision};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input::{self, RevisionIn, change_request};
+use crate::http::server::House;
+use crate::journal::{Remarks, Source};
+use crate::projections::{RecordName, holds};
+
+change_request! {
+    /// A record to hold, or to hold no longer. `reason` says why; a hold needs one, and everybody who sees the record
+    /// sees it.
+    pub(super) struct HoldRequest {
+        /// The record's id.
+        #[schema(value_type = String, required = true, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
+        record_id: Option<String>,
+        /// The revision last read.
+        #[schema(value_type = u64, required = true, minimum = 1)]
+        expected_revision: Option<RevisionIn>,
+    }
+}
+
+/// Hold a record: nothing removes it or its content.
+#[utoipa::path(post, path = "/mrs/hold/set", tag = "mrs", request_body = HoldRequest,
+    responses((status = 200, description = "The record, held.", body = inline(crate::http::openapi::Good<RecordView<'static>>))))]
+pub async fn set(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    change(house, call, |request, expected| {
+        Ok(RecordCommand::SetHold {
+            reason: hold::reason(request.reason.as_deref())?,
+            expected,
+        })
+    })
+    .await
+}
+
+/// Release a record from its hold. What was due meanwhile is doomed at once.
+#[utoipa::path(post, path = "/mrs/hold/release", tag = "mrs", request_body = HoldRequest,
+    responses((status = 200, description = "The record.", body = inline(crate::http::openapi::Good<RecordView<'static>>))))]
+pub async fn release(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    change(house, call, |_, expected| {
+        Ok(RecordCommand::ReleaseHold { expected })
+    })
+    .await
+}
+
+async fn change(
+    house: &House,
+    call: &mut Call<'_>,
+    command: impl FnOnce(&HoldRequest, Option<Revision>) -> Result<RecordCommand, Rejection>,
+) -> Result<Reply, Refusal> {
+    let request: HoldRequest = input::json(&call.body)?;
+    let subject = Subject {
+        orgcode: request.orgcode.as_deref(),
+        cccode: request.cccode.as_deref(),
+        container: request.container.as_deref(),
+        record_id: request.record_id.as_deref(),
+    };
+    let key = subject.admit(house, call)?.key()?;
+    let remarks = input::remarks(request.remarks())?;
+    call.note_remarks(&remarks);
+    let expected = request.expected_revision.map(|revision| revision.0);
+    let command = command(&request, expected)?;
+    sweep(house, call, &key).await?;
+    let carried = house.book.carry(carry(call, key.clone(), command, remarks));
+    let carried = carried.await?;
+    let now = house.clock.now();
+    // A record released past its time has ended with that.
+    let record = holds::reads(&house.store, RecordName::from(&key), carried.record, now)?;
+    record_reply(&key, &record)
+}
+
+/// Has a record end first whose time has come: a hold is set on what callers see, and that is doomed already.
+async fn sweep(house: &House, call: &Call<'_>, key: &RecordKey) -> Result<(), Refused> {
+    let end = Carry {
+        by: SWEEP.to_owned(),
+        source: Source::Job,
+        ..carry(
+            call,
+            key.clone(),
+            RecordCommand::DoomIfDue,
+            Remarks::default(),
+        )
+    };
+    house.book.carry(end).await.map(drop)
+}

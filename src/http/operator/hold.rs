@@ -1,0 +1,136 @@
+//! `mrs_hold_set`, `release` and `list`: legal holds on an org or on one of its containers.
+
+use serde::{Deserialize, Serialize};
+
+use super::operator_request;
+use crate::actors::ops::Caller;
+use crate::domain::hold::{self, Hold, Level};
+use crate::domain::org::OrgCommand;
+use crate::domain::{ContainerName, ErrorTag, OrgCode, Rejection};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input;
+use crate::http::server::House;
+use crate::projections::{holds, identity};
+
+operator_request! {
+    /// An org or a container to hold, or to hold no longer.
+    pub(super) struct HoldChange {
+        orgcode: Option<String>,
+        container: Option<String>,
+    }
+}
+
+/// Whose holds.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HoldQuery {
+    orgcode: Option<String>,
+    container: Option<String>,
+}
+
+/// A legal hold.
+#[derive(Debug, Serialize)]
+struct LegalHoldView<'a> {
+    /// What it is on.
+    held: Level,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<&'a str>,
+    reason: &'a str,
+    since: String,
+    by: &'a str,
+}
+
+/// The legal holds of an org.
+#[derive(Debug, Serialize)]
+struct HoldsAnswer<'a> {
+    orgcode: &'a str,
+    /// The org's own, then those on containers by name.
+    items: Vec<LegalHoldView<'a>>,
+    /// Records with a hold of their own, counted up to 10,000.
+    records_held: usize,
+}
+
+/// Sets a legal hold.
+pub(super) async fn set(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: HoldChange = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let (org, container) = subject(call, &request.orgcode, &request.container)?;
+    let command = OrgCommand::SetHold {
+        org: org.clone(),
+        container: container.clone(),
+        reason: hold::reason(request.reason.as_deref())?,
+    };
+    change(house, command, &caller).await?;
+    show(house, &org, container.as_ref())
+}
+
+/// Releases a legal hold. What was due meanwhile is doomed at once.
+pub(super) async fn release(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: HoldChange = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let (org, container) = subject(call, &request.orgcode, &request.container)?;
+    let command = OrgCommand::ReleaseHold {
+        org: org.clone(),
+        container: container.clone(),
+    };
+    change(house, command, &caller).await?;
+    show(house, &org, container.as_ref())
+}
+
+/// Shows the legal holds of an org, or those that cover a container.
+pub(super) async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: HoldQuery = input::json(&call.body)?;
+    let (org, container) = subject(call, &query.orgcode, &query.container)?;
+    if identity::org_status(&house.store, org.as_str())?.is_none() {
+        return Err(no_such_org().into());
+    }
+    show(house, &org, container.as_ref())
+}
+
+fn subject(
+    call: &mut Call<'_>,
+    org: &Option<String>,
+    container: &Option<String>,
+) -> Result<(OrgCode, Option<ContainerName>), Rejection> {
+    let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");
+    let org = OrgCode::parse(org.as_deref().ok_or_else(missing)?)?;
+    call.note_org(&org);
+    let container = container.as_deref().map(ContainerName::parse);
+    Ok((org, container.transpose()?))
+}
+
+async fn change(house: &House, command: OrgCommand, caller: &Caller) -> Result<(), Refusal> {
+    if identity::org_status(&house.store, command.org().as_str())?.is_none() {
+        return Err(no_such_org().into());
+    }
+    house.directory.org(command, caller).await?;
+    Ok(())
+}
+
+fn no_such_org() -> Rejection {
+    Rejection::new(ErrorTag::NotFound, "There is no such org.")
+}
+
+fn show(house: &House, org: &OrgCode, container: Option<&ContainerName>) -> Result<Reply, Refusal> {
+    let found = holds::of_org(&house.store, org)?;
+    let own = found.legal.org.iter().map(|hold| view(None, hold));
+    let others = found.legal.containers.iter();
+    let others = others.filter(|(name, _)| container.is_none_or(|only| only == *name));
+    let others = others.map(|(name, hold)| view(Some(name), hold));
+    Reply::of(&HoldsAnswer {
+        orgcode: org.as_str(),
+        items: own.chain(others).collect(),
+        records_held: found.records,
+    })
+}
+
+fn view<'a>(container: Option<&'a ContainerName>, hold: &'a Hold) -> LegalHoldView<'a> {
+    LegalHoldView {
+        held: container.map_or(Level::Org, |_| Level::Container),
+        container: container.map(ContainerName::as_str),
+        reason: &hold.reason,
+        since: hold.since.to_string(),
+        by: &hold.by,
+    }
+}

@@ -1,0 +1,152 @@
+//! Legal holds as the desks meet them: one that is set at the same moment, and many in the sweep's way.
+
+use actix::Actor;
+use metarecord::actors::sweep::{Sweep, Wake};
+use metarecord::actors::{Limits, Refused};
+use metarecord::domain::org::OrgEvent;
+use metarecord::domain::{ContainerName, ErrorTag, Event, OrgCode, StreamId};
+use metarecord::journal::{Append, Journal, Origin, Remarks, Source};
+use metarecord::projections::{RecordName, due, records};
+
+use super::{World, carry, doom, key, put, within};
+use metarecord::domain::record::{RecordCommand, Status};
+
+impl World {
+    fn org_event(&self, event: OrgEvent) -> Append {
+        let stream = StreamId::org(&OrgCode::parse("DEMO").expect("an org"));
+        Append {
+            expected: self.journal.version(&stream).expect("a version"),
+            stream,
+            guards: Vec::new(),
+            events: vec![Event::Org(event)],
+            payload: None,
+            idempotency: None,
+            origin: Origin {
+                at: self.clock.now(),
+                by: "operator".to_owned(),
+                request_id: "r".to_owned(),
+                source: Source::Operator,
+                remarks: Remarks::default(),
+            },
+        }
+    }
+
+    fn status(&self, id: &str) -> Status {
+        let key = key("notes", id);
+        let store = &self.book.desk().store;
+        let record = records::find(store, RecordName::from(&key)).expect("it can be read");
+        record.expect("it is there").status
+    }
+}
+
+/// On the container of all these records.
+fn hold() -> OrgEvent {
+    OrgEvent::HoldSet {
+        container: Some(ContainerName::parse("notes").expect("a container")),
+        reason: "suit".to_owned(),
+    }
+}
+
+#[test]
+fn a_hold_that_is_set_between_a_decision_and_its_append_wins() {
+    within(Limits::default(), |world| async move {
+        world.book.carry(put("a", None)).await.expect("created");
+        let due = world.clock.now().plus_millis(1_000);
+        world
+            .book
+            .carry(put("b", Some(due)))
+            .await
+            .expect("created");
+        let ahead = world.org_event(hold());
+        *world.journal.ahead.lock().expect("no panic") = Some(ahead);
+        let refused = world.book.carry(doom("a", 1)).await;
+        let Err(Refused::Rejected { rejection, .. }) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(
+            (rejection.tag, rejection.minor.as_deref()),
+            (ErrorTag::InvalidState, Some("held"))
+        );
+        let released = OrgEvent::HoldReleased {
+            container: Some(ContainerName::parse("notes").expect("a container")),
+        };
+        drop(world.journal.append(world.org_event(released)));
+        world.clock.advance(2_000);
+        let ahead = world.org_event(hold());
+        *world.journal.ahead.lock().expect("no panic") = Some(ahead);
+        let end = carry(key("notes", "b"), RecordCommand::DoomIfDue);
+        world.book.carry(end).await.expect("nothing to do");
+        assert_eq!(
+            (world.status("a"), world.status("b")),
+            (Status::Active, Status::Active)
+        );
+        // Other changes do not care for the org's stream.
+        let ahead = world.org_event(OrgEvent::HoldReleased { container: None });
+        *world.journal.ahead.lock().expect("no panic") = Some(ahead);
+        let before = world.journal.head().position;
+        world.book.carry(put("c", None)).await.expect("created");
+        assert_eq!(world.journal.head().position, before + 2);
+    });
+}
+
+#[test]
+fn what_is_held_keeps_the_sweep_from_nothing_and_is_looked_at_again_when_released() {
+    within(Limits::default(), |world| async move {
+        let at = world.clock.now().plus_millis(1_000);
+        // More than one step of the sweep dooms.
+        for number in 0..300 {
+            let put = put(&format!("held-{number}"), Some(at));
+            world.book.carry(put).await.expect("created");
+        }
+        drop(world.journal.append(world.org_event(hold())));
+        let later = world.clock.now().plus_millis(2_000);
+        let mut free = put("free", Some(later));
+        free.key.container = ContainerName::parse("other").expect("a container");
+        if let Ok(RecordCommand::Put(put)) = &mut free.command {
+            put.key = free.key.clone();
+        }
+        world.book.carry(free).await.expect("created");
+        world.clock.advance(5_000);
+        let store = &world.book.desk().store;
+        // In pieces, each of a bounded number of rows.
+        let (mut from, mut due, mut walks) = (None, Vec::new(), 0);
+        loop {
+            let walk = due::walk(
+                store,
+                from.as_deref(),
+                world.clock.now(),
+                (256, 100),
+                |_| false,
+            );
+            let walk = walk.expect("it can be read");
+            due.extend(walk.due);
+            walks += 1;
+            from = walk.seen;
+            if !walk.more {
+                break;
+            }
+        }
+        assert_eq!((due, walks), (vec!["mrs/DEMO/other/free".to_owned()], 4));
+        let sweep = Sweep::new(&world.book, 3_600_000).start();
+        let wake = || async { sweep.send(Wake).await.expect("it lives").expect("it reads") };
+        // Started, it wakes by itself as well.
+        let swept = || due::walk(store, None, world.clock.now(), (256, 10_000), |_| false);
+        while swept().expect("it can be read").due.len() == 1 {
+            wake().await;
+        }
+        assert_eq!(wake().await, 0);
+        let released = OrgEvent::HoldReleased {
+            container: Some(ContainerName::parse("notes").expect("a container")),
+        };
+        drop(world.journal.append(world.org_event(released)));
+        world
+            .book
+            .desk()
+            .due_again
+            .fetch_add(1, std::sync::atomic::Ordering::Release);
+        while !swept().expect("it can be read").due.is_empty() {
+            wake().await;
+        }
+        assert!((0..300).all(|number| world.status(&format!("held-{number}")) == Status::Doomed));
+    });
+}
