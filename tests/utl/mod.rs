@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use flate2::read::MultiGzDecoder;
-use metarecord::client::{Client, Credential, Transfer};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::support::Server;
@@ -94,27 +94,41 @@ pub(crate) fn records(server: &Server, org: &str) -> Vec<Value> {
     }
 }
 
+/// Inline content as it is spelled: as a JSON value it would not always be the same.
+#[derive(serde::Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    data: Content<'a>,
+}
+
+#[derive(serde::Deserialize)]
+struct Content<'a> {
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    download: Option<&'a RawValue>,
+}
+
 /// The bytes of one content version: inline as it was spelled, else what is downloaded.
 pub(crate) fn content(server: &Server, record: &Value, version: u64) -> Vec<u8> {
-    let session = Credential::SessionGuid(server.session_guid.clone());
-    let client = Client::new(&server.base_url, session);
-    let text = |name: &str| record[name].as_str().expect(name).to_owned();
+    let text = |name: &str| record[name].as_str().expect(name);
+    let version = version.to_string();
     let query = [
         ("orgcode", text("orgcode")),
         ("container", text("container")),
         ("record_id", text("record_id")),
-        ("version", version.to_string()),
+        ("version", &version),
     ];
-    let reply = client.record(&query).expect("an answer");
-    if let Some(content) = reply.content() {
-        return content.as_bytes().to_vec();
+    let got = server.get("/mrs/record", &query);
+    let answer: Answer<'_> = serde_json::from_slice(&got.bytes).expect("an answer");
+    if let Some(content) = answer.data.content {
+        return content.get().as_bytes().to_vec();
     }
-    let url = reply.data()["download"]["url"].as_str();
-    let url = url.unwrap_or_else(|| panic!("{query:?}: {}", reply.text));
-    let mut bytes = Vec::new();
-    let got = client.download(url, &mut bytes, &mut |_| {});
-    assert!(matches!(got, Ok(Transfer::Done { .. })), "{got:?}");
-    bytes
+    let download = answer.data.download.expect("a download");
+    let download: Value = serde_json::from_str(download.get()).expect("JSON");
+    let got = server.get_url(download["url"].as_str().expect("a url"), &[]);
+    assert_eq!(got.status, 200, "{download}");
+    got.bytes
 }
 
 /// Has an org exported by the operator, and downloads it.
