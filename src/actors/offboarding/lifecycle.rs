@@ -230,13 +230,13 @@ impl Offboardings {
         let holds = holds::of_org(&self.desk.store, org).map_err(failed)?;
         let reason = |hold: &crate::domain::hold::Hold| hold.reason.clone();
         let containers = holds.legal.containers.iter();
-        let first = containers.map(|(name, hold)| format!("{name}: {}", hold.reason));
+        let mut named = containers.map(|(name, hold)| format!("{name}: {}", hold.reason));
         let legal = holds
             .legal
             .org
             .as_ref()
             .map(reason)
-            .or_else(|| first.last());
+            .or_else(|| named.next());
         Err(Refused::Failed(match (legal, holds.records) {
             (Some(reason), _) => format!("a legal hold keeps the data ({reason})"),
             (None, records @ 1..) => format!("{records} records are held by their owners"),

@@ -189,7 +189,7 @@ fn one_export_is_made_at_a_time_and_only_some_are_kept() {
         position: 7,
     };
     let [asked, made] = exported("e-1");
-    assert_eq!(when(&[asked.clone()], export(), 0), WRONG);
+    assert_eq!(when(std::slice::from_ref(&asked), export(), 0), WRONG);
     assert_eq!(
         when(&[asked, made], export(), 0).map(|events| events.len()),
         Ok(1)
