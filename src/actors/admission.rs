@@ -204,6 +204,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_held_org_takes_no_changes_but_those_its_hold_lets_pass() {
+        let admission = Arc::new(Admission::default());
+        let org = |name: &str| OrgCode::parse(name).unwrap();
+        let notes = ContainerName::parse("notes").unwrap();
+        for (hold, legal_hold) in [
+            (Hold::Offboarding, true),
+            (Hold::Purge, false),
+            (Hold::Import, false),
+        ] {
+            admission.hold(&org("one"), Some(hold));
+            assert!(admission.enter(&org("one"), &notes).is_err(), "{hold:?}");
+            assert!(admission.enter_org(&org("one")).is_err(), "{hold:?}");
+            assert!(admission.enter_held(&org("one")).is_ok(), "{hold:?}");
+            let set = admission.enter_legal_hold(&org("one"));
+            assert_eq!(set.is_ok(), legal_hold, "{hold:?}");
+            assert!(admission.enter(&org("two"), &notes).is_ok(), "{hold:?}");
+            assert!(admission.is_held("mrs/ONE/notes/n-1"));
+            assert!(!admission.is_held("mrs/TWO/notes/n-1"));
+        }
+        admission.hold(&org("one"), None);
+        assert!(admission.enter(&org("one"), &notes).is_ok());
+        assert!(!admission.is_held("mrs/ONE/notes/n-1"));
+    }
+
+    #[test]
     fn only_what_is_covered_is_kept_out_and_only_until_it_is_opened_again() {
         let admission = Arc::new(Admission::default());
         let org = |name: &str| OrgCode::parse(name).unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{make_org, put_text};
+use super::{done, g3n, make_org, put_file, put_text};
 use crate::support::{Server, eventually};
 
 const ORG: &str = "ACME";
@@ -135,4 +135,105 @@ fn an_import_takes_only_what_it_was_begun_for() {
     assert_eq!(end().data()["status"], "verified");
     ask("ofm_org_status_set", frozen).data();
     assert_eq!(told(end()), no(409, "invalid-state"));
+}
+
+#[test]
+fn the_command_line_takes_an_org_from_the_request_to_its_export() {
+    let server = Server::start();
+    make_org(&server, ORG);
+    put_text(&server, ORG, "n-1", "{\"a\":1}", 0);
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let code = scratch.path().join("code");
+    std::fs::write(&code, &server.secret_code).expect("written");
+    let code = code.to_str().expect("a readable path");
+    let status = |verb: &[&str]| done(&server, verb)["data"]["status"].clone();
+    let org = ["--orgcode", ORG];
+    let line = |verb: &'static str, more: &[&'static str]| -> Vec<&'static str> {
+        [&["utl", verb][..], &org, more].concat()
+    };
+    // Whose org it is must be said, and an approval by whom.
+    let unsaid = g3n(
+        &server,
+        &["utl", "offboarding-request", "--reason", "moving"],
+    );
+    assert_eq!(unsaid.status.code(), Some(2));
+    let request = line("offboarding-request", &["--reason", "moving"]);
+    assert_eq!(status(&request), "requested");
+    assert_eq!(
+        g3n(&server, &request).status.code(),
+        Some(6),
+        "there is one already"
+    );
+    let wrong = line(
+        "offboarding-approve",
+        &["--secret-code", "not the secret code"],
+    );
+    assert_eq!(g3n(&server, &wrong).status.code(), Some(4));
+    let approve = [
+        &line("offboarding-approve", &["--secret-code-file"])[..],
+        &[code],
+    ]
+    .concat();
+    assert_eq!(status(&approve), "approved");
+    for more in [&[][..], &["--operator"]] {
+        assert_eq!(status(&line("offboarding-status", more)), "approved");
+    }
+    let listed = done(
+        &server,
+        &["utl", "offboarding-list", "--status", "approved"],
+    );
+    assert_eq!(listed["data"]["items"][0]["orgcode"], ORG);
+    // The owner of the frozen org takes it away.
+    let out = scratch.path().join("acme");
+    let out_text = out.to_str().expect("a readable path");
+    let told = done(
+        &server,
+        &["utl", "export", "--orgcode", ORG, "--out", out_text],
+    );
+    assert_eq!(told["fetched"], 4, "{told}");
+    let history = super::lines(&out.join("events.jsonl.gz"));
+    let frozen = history.iter().filter(|line| line["stream"] == "ofm/ACME");
+    assert_eq!(
+        frozen.count(),
+        1,
+        "the freezing is none of the org's own history"
+    );
+    assert_eq!(
+        status(&line("offboarding-cancel", &["--reason", "stays"])),
+        "cancelled"
+    );
+    put_text(&server, ORG, "n-2", "2", 0);
+}
+
+#[test]
+fn damaged_content_is_told_and_never_exported_as_whole() {
+    let server = Server::start();
+    make_org(&server, ORG);
+    put_file(&server, ORG, "f-1", &super::equality::archives()[0]);
+    let body = json!({"orgcode": ORG, "reason": "moving"});
+    server.post("/utl/offboarding/request", &body).data();
+    let (path, _) = server
+        .content_files()
+        .into_iter()
+        .find(|(path, _)| path.extension().is_some_and(|name| name == "gz"))
+        .expect("a content file");
+    let mut bytes = std::fs::read(&path).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).expect("written");
+    let body = json!({"orgcode": ORG, "secret_code": server.secret_code});
+    server.invoke("utl_offboarding_approve", &body).data();
+    let status = || {
+        server
+            .invoke("utl_offboarding_status", &json!({"orgcode": ORG}))
+            .data()
+    };
+    eventually("it is told", || status()["blocked"].is_string());
+    let told = status();
+    let why = told["blocked"].as_str().expect("a text");
+    assert!(why.contains("is damaged"), "{why}");
+    assert_eq!(
+        (&told["status"], &told["exports"][0]["status"]),
+        (&json!("approved"), &json!("making"))
+    );
 }
