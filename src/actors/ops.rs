@@ -11,15 +11,13 @@ use tokio::sync::Notify;
 use super::audit::AuditFile;
 use super::carry::{carry, failed};
 use super::maintenance::{AskWindow, Watch, WindowActor};
-use super::vacuum::{self, AskVacuum, Progress, VacuumActor, Work};
+use super::vacuum::{self, AskVacuum, Progress, Survey, VacuumActor, Work, held};
 use super::{Desk, Refused};
 use crate::clock::random_uuid;
 use crate::content::ContentStore;
 use crate::domain::maintenance::{MaintenanceCommand, MaintenanceDecider, Window};
 use crate::domain::secret::{SecretCommand, SecretDecider, mismatch};
-use crate::domain::vacuum::{
-    Scope, ServiceAmount, Vacuum, VacuumCommand, VacuumDecider, VacuumStatus,
-};
+use crate::domain::vacuum::{Scope, Vacuum, VacuumCommand, VacuumDecider, VacuumStatus};
 use crate::domain::{ErrorTag, Rejection};
 use crate::journal::{Remarks, Source};
 use crate::passcode;
@@ -201,15 +199,25 @@ impl Operations {
     /// Carries a vacuum's command out: asking for one, or cancelling it. Returns the vacuum with it.
     ///
     /// # Errors
-    /// See [`Refused`]; `conflict` when the numbers are not those of the plan.
+    /// See [`Refused`]; `conflict` when the numbers are not those of the plan, `invalid-state` with the minor `held` when
+    /// everything is to be erased and something is held.
     pub async fn vacuum(&self, command: VacuumCommand, caller: Caller) -> Result<Vacuum, Refused> {
+        if let VacuumCommand::Request {
+            scope: Scope::All,
+            dry_run: false,
+            override_holds,
+            ..
+        } = &command
+        {
+            held::check(&self.desk.store, *override_holds)?;
+        }
         if let VacuumCommand::Request {
             scope,
             plan_id: Some(plan),
             ..
         } = &command
         {
-            let services = self.survey(scope).await?;
+            let services = self.survey(scope).await?.services;
             let now = vacuum::plan_id(scope, &services);
             if *plan != now {
                 return Err(Rejection::new(
@@ -247,11 +255,11 @@ impl Operations {
         Ok(vacuum)
     }
 
-    /// What a scope covers now, service by service.
+    /// What a vacuum of a scope would erase now, service by service.
     ///
     /// # Errors
     /// A failed read.
-    pub async fn survey(&self, scope: &Scope) -> Result<Vec<ServiceAmount>, Refused> {
+    pub async fn survey(&self, scope: &Scope) -> Result<Survey, Refused> {
         vacuum::survey(self, scope).await.map_err(Refused::Failed)
     }
 

@@ -1,5 +1,7 @@
 //! One vacuum: waits until it can no longer be cancelled, then erases step by step, and goes on after a crash.
 
+pub(super) mod held;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -19,10 +21,11 @@ use crate::content::{ContentStore, ObjectName};
 use crate::domain::Event;
 use crate::domain::record::{NewContent, RecordEvent};
 use crate::domain::vacuum::{
-    Amount, Erased, JOB, Scope, ServiceAmount, Step, Vacuum, VacuumCommand, VacuumDecider,
-    VacuumStatus, Vacuums,
+    Amount, Erased, HeldBack, JOB, Scope, ServiceAmount, Step, Vacuum, VacuumCommand,
+    VacuumDecider, VacuumStatus, Vacuums,
 };
 use crate::journal::{EraseOrder, Journal, Position};
+use crate::projections::forget::Reach;
 use crate::projections::{Store, forget, ops};
 use crate::report;
 
@@ -60,6 +63,15 @@ impl Progress {
     }
 }
 
+/// What a vacuum would erase, and what is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// What is erased, service by service.
+    pub services: Vec<ServiceAmount>,
+    /// What is held; of everything it is among what is erased.
+    pub held: Vec<HeldBack>,
+}
+
 /// Names the numbers of a scope, so that a real run can be held to those of a dry run.
 pub fn plan_id(scope: &Scope, services: &[ServiceAmount]) -> String {
     // Strings and numbers only: always serializable.
@@ -68,14 +80,16 @@ pub fn plan_id(scope: &Scope, services: &[ServiceAmount]) -> String {
 }
 
 impl Work {
-    /// What a scope covers now, service by service.
-    pub(super) fn survey(&self, scope: &Scope) -> Result<Vec<ServiceAmount>, String> {
-        let covered = forget::count(&self.store, scope).map_err(told)?;
+    /// What a vacuum would erase now, service by service, and what is held of that.
+    pub(super) fn survey(&self, scope: &Scope) -> Result<Survey, String> {
+        let reach = Reach::new(&self.store, scope);
+        let count = forget::count(&reach).map_err(told)?;
+        let covered = count.covered;
         let mut records = Amount {
             items: covered.records,
             ..Amount::default()
         };
-        let kept = self.walk_journal(scope, &mut records.bytes)?;
+        let kept = self.walk_journal(&reach, &mut records.bytes)?;
         self.each_object(scope, &kept, &mut |object| {
             records.objects += 1;
             records.bytes += self.content.size(object).map_err(told)?.unwrap_or(0);
@@ -86,7 +100,7 @@ impl Work {
             ..Amount::default()
         };
         let cross = scope.org().map(|_| "user accounts belong to no one org");
-        Ok(vec![
+        let services = vec![
             service("mrs", records, None),
             service("ofm", items(covered.orgs_and_members), None),
             service("uas", items(covered.users), cross),
@@ -98,19 +112,22 @@ impl Work {
                 Amount::default(),
                 Some("this server keeps no log files"),
             ),
-        ])
+        ];
+        let held = held::back(&count);
+        Ok(Survey { services, held })
     }
 
-    /// Adds up the inline bytes that a scope covers, and gathers the objects of protected containers.
-    fn walk_journal(&self, scope: &Scope, bytes: &mut u64) -> Result<BTreeSet<Uuid>, String> {
+    /// Adds up the inline bytes that are erased, and gathers the objects of what stays.
+    fn walk_journal(&self, reach: &Reach, bytes: &mut u64) -> Result<BTreeSet<Uuid>, String> {
         let (mut kept, mut next, mut pace) = (BTreeSet::new(), 1, Pace::start());
         loop {
             let entries = self.journal.read(next, READ_ENTRIES).map_err(told)?;
             let Some(last) = entries.last().map(|entry| entry.header.position) else {
+                reach.check().map_err(told)?;
                 return Ok(kept);
             };
             for body in entries.iter().filter_map(|entry| entry.body.as_ref()) {
-                match scope.covers_stream(body.stream.as_str()) {
+                match reach.covers_stream(body.stream.as_str()) {
                     true => *bytes += body.payload.as_ref().map_or(0, |payload| payload.size),
                     false => kept.extend(body.events.iter().filter_map(object_of)),
                 }
@@ -146,7 +163,8 @@ impl Work {
         told_progress(0, 0);
         match step {
             Step::Projections => retried(|| {
-                forget::forget(&self.store, scope, &mut |done| told_progress(done, 0)).map_err(told)
+                let reach = Reach::new(&self.store, scope);
+                forget::forget(&reach, &mut |done| told_progress(done, 0)).map_err(told)
             }),
             Step::Log => Ok(()),
             Step::Database => retried(|| {
@@ -164,22 +182,23 @@ impl Work {
 
     /// Erases in the log; what was erased before is found again.
     fn erase(&self, vacuum: &Vacuum) -> Result<Vec<Position>, String> {
-        let scope = vacuum.scope.clone();
+        let reach = Arc::new(Reach::new(&self.store, &vacuum.scope));
+        let asked = Arc::clone(&reach);
         let order = Arc::new(EraseOrder {
-            covers: Box::new(move |stream| scope.covers_stream(stream)),
+            covers: Box::new(move |stream| asked.covers_stream(stream)),
             by: vacuum.started_position,
         });
         retried(|| {
             let mut told_progress = |done, total| self.progress.set(Some((Step::Log, done, total)));
-            self.journal
-                .erase(Arc::clone(&order), &mut told_progress)
-                .map_err(told)
+            let erased = self.journal.erase(Arc::clone(&order), &mut told_progress);
+            reach.check().map_err(told)?;
+            erased.map_err(told)
         })
     }
 
     fn remove_content(&self, scope: &Scope, progress: &mut dyn FnMut(u64)) -> Result<(), String> {
         // The journal has let go of everything else, so what it still names is what stays.
-        let kept = self.walk_journal(scope, &mut 0)?;
+        let kept = self.walk_journal(&Reach::new(&self.store, scope), &mut 0)?;
         let mut removed = 0;
         self.each_object(scope, &kept, &mut |object| {
             retried(|| self.content.remove(object).map_err(told))?;
@@ -343,10 +362,14 @@ async fn ask(operations: &Operations, command: VacuumCommand) -> Result<Vacuum, 
 async fn tell(operations: &Operations, vacuum: Vacuum) -> Result<(), Stopped> {
     let vacuum_id = vacuum.vacuum_id.clone();
     if vacuum.status == VacuumStatus::Pending {
-        let services = survey(operations, &vacuum.scope).await?;
+        let Survey { services, mut held } = survey(operations, &vacuum.scope).await?;
+        if vacuum.override_holds {
+            held.clear();
+        }
         let start = VacuumCommand::Start {
             vacuum_id: vacuum_id.clone(),
             services,
+            held,
         };
         ask(operations, start).await?;
     }
@@ -365,7 +388,13 @@ async fn erase(operations: &Operations, mut vacuum: Vacuum) -> Result<(), Stoppe
     admission.close(&vacuum.scope, &vacuum_id);
     admission.drained(&vacuum.scope).await;
     if vacuum.status == VacuumStatus::Pending {
-        let services = survey(operations, &vacuum.scope).await?;
+        let Survey { services, mut held } = survey(operations, &vacuum.scope).await?;
+        if vacuum.scope == Scope::All {
+            // It may have been held while the vacuum was pending.
+            let free = held::check(&operations.desk.store, vacuum.override_holds);
+            free.map_err(|refused| Stopped::Failed(refused.to_string()))?;
+            held.clear();
+        }
         let moved = |plan: &String| *plan != plan_id(&vacuum.scope, &services);
         if vacuum.plan_id.as_ref().is_some_and(moved) {
             return Err(Stopped::Failed(
@@ -375,6 +404,7 @@ async fn erase(operations: &Operations, mut vacuum: Vacuum) -> Result<(), Stoppe
         let start = VacuumCommand::Start {
             vacuum_id: vacuum_id.clone(),
             services,
+            held,
         };
         vacuum = ask(operations, start).await?;
     }
@@ -416,10 +446,7 @@ async fn erased_positions(
     blocking(move || work.erase(&of).map(Arc::new)).await
 }
 
-pub(super) async fn survey(
-    operations: &Operations,
-    scope: &Scope,
-) -> Result<Vec<ServiceAmount>, String> {
+pub(super) async fn survey(operations: &Operations, scope: &Scope) -> Result<Survey, String> {
     let (work, scope) = (operations.work().clone(), scope.clone());
     blocking(move || work.survey(&scope)).await
 }

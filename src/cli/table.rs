@@ -46,7 +46,7 @@ const OTHER_COLUMNS: &[(&str, &[&str])] = &[
     (
         "service",
         &[
-            "service", "status", "items", "objects", "bytes", "skipped", "error",
+            "service", "status", "items", "objects", "bytes", "skipped", "held", "error",
         ],
     ),
     ("since", &["held", "container", "reason", "since", "by"]),
@@ -200,8 +200,10 @@ fn cell(value: &Value) -> String {
             shown.trim_start().to_owned()
         }
         // What holds something, and why.
-        Value::Object(members) if members.contains_key("by") && members.contains_key("reason") => {
-            format!("{}: {}", cell(&value["by"]), cell(&value["reason"]))
+        Value::Object(members) if members.contains_key("reason") => {
+            let what = members.get("by").or_else(|| members.get("items"));
+            let what = what.map(cell).unwrap_or_default();
+            format!("{what}: {}", cell(&value["reason"]))
         }
         Value::Object(_) | Value::Bool(_) | Value::Number(_) => clean(&value.to_string()),
     }

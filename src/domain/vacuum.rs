@@ -134,6 +134,17 @@ pub struct ServiceAmount {
     pub skipped: Option<String>,
 }
 
+/// What a vacuum does not erase of one service, or may not without being told so, because it is held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBack {
+    /// Which.
+    pub service: String,
+    /// How many rows.
+    pub items: u64,
+    /// Why.
+    pub reason: String,
+}
+
 /// What was done in the log, so that nobody can erase more under a vacuum's name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Erased {
@@ -206,8 +217,12 @@ pub struct Vacuum {
     pub started_position: u64,
     /// When it was over.
     pub finished_at: Option<Timestamp>,
+    /// It erases what is held too.
+    pub override_holds: bool,
     /// What it erases, known once it began.
     pub services: Vec<ServiceAmount>,
+    /// What is held; a vacuum of an org leaves it, a dry run of everything only tells it.
+    pub held: Vec<HeldBack>,
     /// Steps that are done.
     pub done: Vec<Step>,
     /// Why it gave up.
@@ -280,6 +295,9 @@ pub enum VacuumEvent {
         /// The numbers it keeps to.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         plan_id: Option<String>,
+        /// It erases what is held too.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        override_holds: bool,
     },
     /// It began: this is what it erases.
     #[serde(rename = "vacuum.started")]
@@ -288,6 +306,9 @@ pub enum VacuumEvent {
         vacuum_id: String,
         /// How much.
         services: Vec<ServiceAmount>,
+        /// What is held.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        held: Vec<HeldBack>,
     },
     /// A step is done.
     #[serde(rename = "vacuum.step_done")]
@@ -353,6 +374,8 @@ pub enum VacuumCommand {
         pending_ms: i64,
         /// The numbers to keep to.
         plan_id: Option<String>,
+        /// Erase what is held too; only of everything.
+        override_holds: bool,
     },
     /// Begin, if its time has come.
     Start {
@@ -360,6 +383,8 @@ pub enum VacuumCommand {
         vacuum_id: String,
         /// What it erases.
         services: Vec<ServiceAmount>,
+        /// What is held.
+        held: Vec<HeldBack>,
     },
     /// Note a step.
     NoteStep {
@@ -425,6 +450,7 @@ impl Decider for VacuumDecider {
                 reason,
                 pending_ms,
                 plan_id,
+                override_holds,
             } => {
                 check_scope(scope)?;
                 let mut events = release(state, now)?;
@@ -435,12 +461,14 @@ impl Decider for VacuumDecider {
                     reason: reason.clone(),
                     execute_at: (!dry_run).then(|| now.plus_millis(*pending_ms)),
                     plan_id: plan_id.clone(),
+                    override_holds: *override_holds,
                 });
                 events
             }
             VacuumCommand::Start {
                 vacuum_id,
                 services,
+                held,
             } => {
                 let vacuum = require(state, vacuum_id, VacuumStatus::Pending, "begin")?;
                 if vacuum.execute_at.is_some_and(|at| at > now) {
@@ -449,6 +477,7 @@ impl Decider for VacuumDecider {
                 vec![VacuumEvent::Started {
                     vacuum_id: vacuum_id.clone(),
                     services: services.clone(),
+                    held: held.clone(),
                 }]
             }
             VacuumCommand::NoteStep { vacuum_id, step } => {
@@ -496,6 +525,7 @@ impl Decider for VacuumDecider {
             reason,
             execute_at,
             plan_id,
+            override_holds,
         } = event
         {
             state.open = Some(Vacuum {
@@ -510,7 +540,9 @@ impl Decider for VacuumDecider {
                 started_at: None,
                 started_position: 0,
                 finished_at: None,
+                override_holds: *override_holds,
                 services: Vec::new(),
+                held: Vec::new(),
                 done: Vec::new(),
                 error: None,
                 revision: Revision(1),
@@ -547,11 +579,12 @@ impl Vacuum {
         self.revision = Revision(self.revision.0 + 1);
         let finished = match event {
             VacuumEvent::Requested { .. } => None,
-            VacuumEvent::Started { services, .. } => {
+            VacuumEvent::Started { services, held, .. } => {
                 self.status = VacuumStatus::Running;
                 self.started_at = Some(occurrence.at);
                 self.started_position = occurrence.position;
                 self.services.clone_from(services);
+                self.held.clone_from(held);
                 None
             }
             VacuumEvent::StepDone { step, .. } => {
@@ -644,6 +677,7 @@ mod tests {
             reason: "r".to_owned(),
             pending_ms: 300_000,
             plan_id: None,
+            override_holds: false,
         }
     }
 
@@ -651,6 +685,7 @@ mod tests {
         VacuumCommand::Start {
             vacuum_id: id.to_owned(),
             services: Vec::new(),
+            held: Vec::new(),
         }
     }
 

@@ -1,14 +1,112 @@
 //! What a vacuum covers among the projections' rows: how many there are, and making everything anew without them.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::holds::{self, OrgHolds};
 use super::identity::{self, Kind};
-use super::{Projection, Store, StoreError, all, records};
+use super::{Projection, RecordName, Store, StoreError, all, records};
 use crate::clock::Pace;
+use crate::domain::hold::Level;
 use crate::domain::vacuum::Scope;
+use crate::domain::{ContainerName, OrgCode};
 
 /// Rows looked at between two rests, some milliseconds' worth.
 const ROWS_BETWEEN_RESTS: u64 = 1_024;
 
-/// Rows that a scope covers, by what they are.
+/// What a vacuum erases: its scope, of an org less what is held. A vacuum of everything does not run beside holds, or was
+/// told to override them.
+///
+/// Who asks has the scope closed to changes, so that the answers stay the same from the first step to the last, also
+/// when a restart lies between: what is held is never erased, and the holds themselves are held.
+pub struct Reach {
+    store: Store,
+    scope: Scope,
+    /// Rows and entries of one org stand together.
+    last: Mutex<Option<(OrgCode, Arc<OrgHolds>)>>,
+    failed: Mutex<Option<StoreError>>,
+}
+
+impl Reach {
+    /// Of a vacuum.
+    pub fn new(store: &Store, scope: &Scope) -> Self {
+        Self {
+            store: store.clone(),
+            scope: scope.clone(),
+            last: Mutex::default(),
+            failed: Mutex::default(),
+        }
+    }
+
+    /// The scope, held or not.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Whether a stream is erased. When that cannot be known it is not, and [`Reach::check`] says so.
+    pub fn covers_stream(&self, stream: &str) -> bool {
+        if !self.scope.covers_stream(stream) || self.scope == Scope::All {
+            return self.scope.covers_stream(stream);
+        }
+        match self.kept(stream) {
+            Ok(kept) => kept.is_none(),
+            Err(error) => {
+                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                false
+            }
+        }
+    }
+
+    /// Fails when [`Reach::covers_stream`] could not know something since it was asked last.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn check(&self) -> Result<(), StoreError> {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.take().map_or(Ok(()), Err)
+    }
+
+    /// What keeps a stream within the scope. An org, who belongs to it and its service accounts are kept with whatever
+    /// is held of it: nobody could reach that otherwise.
+    fn kept(&self, stream: &str) -> Result<Option<Level>, StoreError> {
+        let mut parts = stream.split('/');
+        let (service, org, container) = (parts.next(), parts.next(), parts.next());
+        let Some(org) = org.and_then(|org| OrgCode::parse(org).ok()) else {
+            return Ok(None);
+        };
+        let holds = match service {
+            Some("mrs" | "ofm" | "usm") => self.holds_of(&org)?,
+            Some(_) | None => return Ok(None),
+        };
+        if service != Some("mrs") {
+            return Ok((!holds.is_empty()).then_some(Level::Org));
+        }
+        let container = container.and_then(|container| ContainerName::parse(container).ok());
+        let legal = container.and_then(|container| holds.legal.keeps(&container));
+        if let Some(kept) = legal.or_else(|| holds.legal.keeps_org()) {
+            return Ok(Some(kept.level));
+        }
+        Ok(match RecordName::of_stream(stream) {
+            Some(name) if holds.records > 0 && holds::is_record_held(&self.store, name)? => {
+                Some(Level::Record)
+            }
+            Some(_) | None => None,
+        })
+    }
+
+    fn holds_of(&self, org: &OrgCode) -> Result<Arc<OrgHolds>, StoreError> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, holds)) = &*last
+            && known == org
+        {
+            return Ok(Arc::clone(holds));
+        }
+        let holds = Arc::new(holds::of_org(&self.store, org)?);
+        *last = Some((org.clone(), Arc::clone(&holds)));
+        Ok(holds)
+    }
+}
+
+/// Rows, by what they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Covered {
     /// Records.
@@ -21,59 +119,79 @@ pub struct Covered {
     pub sessions_and_keys: u64,
 }
 
-/// Counts the rows that a scope covers.
+/// What a count has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Rows that are erased.
+    pub covered: Covered,
+    /// Rows of the scope that are held; those of a vacuum of everything are covered too.
+    pub held: Covered,
+    /// The held records by level: by holds of their own, on their containers, on their orgs.
+    pub records_by_level: [u64; 3],
+}
+
+/// Counts the rows that a vacuum reaches, and those that are held.
 ///
 /// # Errors
 /// A failed read.
-pub fn count(store: &Store, scope: &Scope) -> Result<Covered, StoreError> {
-    let (mut covered, mut seen, mut pace) = (Covered::default(), 0, Pace::start());
-    let mut rest = || {
-        seen += 1;
-        if seen % ROWS_BETWEEN_RESTS == 0 {
-            pace.rest();
-        }
-    };
+pub fn count(reach: &Reach) -> Result<Count, StoreError> {
+    let (mut count, mut seen, mut pace) = (Count::default(), 0, Pace::start());
     let (records, identities) = (records::Records, identity::Identities);
-    for row in store.scan(vec![records.prefix()], &[records.prefix()]) {
-        let (key, value) = row?;
-        rest();
-        covered.records += u64::from(is_covered(scope, &records, &key, &value));
-    }
-    for row in store.scan(vec![identities.prefix()], &[identities.prefix()]) {
-        let (key, value) = row?;
-        rest();
-        if is_covered(scope, &identities, &key, &value) {
-            match identity::kind_of(&key) {
-                Some(Kind::Org | Kind::Member) => covered.orgs_and_members += 1,
-                Some(Kind::User) => covered.users += 1,
-                Some(Kind::Session | Kind::Account | Kind::Key) => covered.sessions_and_keys += 1,
-                // Only another way to find one of those, or a part of one.
-                Some(Kind::Email | Kind::MemberOf | Kind::Holds) | None => {}
+    let projections: [&dyn Projection; 2] = [&records, &identities];
+    for projection in projections {
+        let prefix = projection.prefix();
+        for row in reach.store.scan(vec![prefix], &[prefix]) {
+            let (key, value) = row?;
+            seen += 1;
+            if seen % ROWS_BETWEEN_RESTS == 0 {
+                pace.rest();
+            }
+            let stream = projection.stream_of(&key, &value);
+            let stream = stream.filter(|stream| reach.scope.covers_stream(stream));
+            let Some(stream) = stream else { continue };
+            let kept = reach.kept(&stream)?;
+            if let Some(level) = kept {
+                let records = count.held.add(&key);
+                count.records_by_level[level as usize] += records;
+            }
+            if kept.is_none() || reach.scope == Scope::All {
+                count.covered.add(&key);
             }
         }
     }
-    Ok(covered)
+    Ok(count)
 }
 
-/// Makes the projections anew without what a scope covers. `progress` is told rows done.
+impl Covered {
+    /// Counts a row. Returns how many records it is.
+    fn add(&mut self, key: &[u8]) -> u64 {
+        match identity::kind_of(key) {
+            Some(Kind::Org | Kind::Member) => self.orgs_and_members += 1,
+            Some(Kind::User) => self.users += 1,
+            Some(Kind::Session | Kind::Account | Kind::Key) => self.sessions_and_keys += 1,
+            // Only another way to find one of those, or a part of one.
+            Some(Kind::Email | Kind::MemberOf | Kind::Holds) => {}
+            None => {
+                self.records += 1;
+                return 1;
+            }
+        }
+        0
+    }
+}
+
+/// Makes the projections anew without what a vacuum reaches. `progress` is told rows done.
 ///
 /// # Errors
-/// A failed read or write; they are then as before.
-pub fn forget(
-    store: &Store,
-    scope: &Scope,
-    progress: &mut dyn FnMut(u64),
-) -> Result<(), StoreError> {
+/// A failed read or write; no more than was to be is gone then.
+pub fn forget(reach: &Reach, progress: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
     let projections = all();
     let gone = |key: &[u8], value: &[u8]| {
         let mut projections = projections.iter();
         let its = projections.find(|projection| key.first() == Some(&projection.prefix()));
-        its.is_some_and(|projection| is_covered(scope, &**projection, key, value))
+        let stream = its.and_then(|projection| projection.stream_of(key, value));
+        stream.is_some_and(|stream| reach.covers_stream(&stream))
     };
-    store.renew(&gone, progress)
-}
-
-fn is_covered(scope: &Scope, projection: &dyn Projection, key: &[u8], value: &[u8]) -> bool {
-    let stream = projection.stream_of(key, value);
-    stream.is_some_and(|stream| scope.covers_stream(&stream))
+    reach.store.renew(&gone, progress)?;
+    reach.check()
 }

@@ -1,5 +1,7 @@
 //! What is held, and why: the one place that everything that removes asks, and the index of held records.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{Change, Projection, RecordName, Store, StoreError, Write, identity};
 use crate::domain::hold::{Kept, LegalHolds};
 use crate::domain::record::Record;
@@ -135,4 +137,31 @@ pub fn of_org(store: &Store, org: &OrgCode) -> Result<OrgHolds, StoreError> {
         legal: identity::holds(store, org.as_str())?,
         records,
     })
+}
+
+/// The orgs of which anything is held, by code, at most so many, and whether there are more.
+///
+/// # Errors
+/// As [`held`].
+pub fn by_org(
+    store: &Store,
+    limit: usize,
+) -> Result<(BTreeMap<OrgCode, OrgHolds>, bool), StoreError> {
+    let mut codes: BTreeSet<OrgCode> = BTreeSet::new();
+    let mut from = vec![PREFIX];
+    while codes.len() <= limit {
+        let Some((key, _)) = store.scan(vec![PREFIX], &from).next().transpose()? else {
+            break;
+        };
+        let org = key[1..].split(|byte| *byte == 0).next().unwrap_or_default();
+        // Behind all of this org: no code contains the byte 1.
+        from = [&[PREFIX], org, &[1]].concat();
+        let org = std::str::from_utf8(org).ok();
+        codes.extend(org.and_then(|org| OrgCode::parse(org).ok()));
+    }
+    codes.extend(identity::orgs_with_holds(store, limit + 1)?);
+    let more = codes.len() > limit;
+    let codes = codes.into_iter().take(limit);
+    let held = codes.map(|org| Ok((org.clone(), of_org(store, &org)?)));
+    Ok((held.collect::<Result<_, StoreError>>()?, more))
 }

@@ -352,6 +352,23 @@ pub fn holds(store: &Store, org: &str) -> Result<LegalHolds, StoreError> {
     Ok(find(store, &key(Kind::Holds, &[org]))?.unwrap_or_default())
 }
 
+/// Orgs with a legal hold, by code, at most `limit`.
+///
+/// # Errors
+/// A failed read.
+pub(crate) fn orgs_with_holds(store: &Store, limit: usize) -> Result<Vec<OrgCode>, StoreError> {
+    let prefix = key(Kind::Holds, &[]);
+    let mut orgs = Vec::new();
+    for row in store.scan(prefix.clone(), &prefix).take(limit) {
+        let (key, _) = row?;
+        let code = key.get(prefix.len()..).unwrap_or_default();
+        let code = code.strip_suffix(&[0]).unwrap_or(code);
+        let code = std::str::from_utf8(code).ok();
+        orgs.extend(code.and_then(|code| OrgCode::parse(code).ok()));
+    }
+    Ok(orgs)
+}
+
 /// How a user belongs to an org; `None` when not at all.
 ///
 /// # Errors

@@ -71,7 +71,7 @@ impl Projection for Operations {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn prefix(&self) -> u8 {

@@ -43,6 +43,7 @@ fn fill(journal: &dyn Journal) -> Position {
     let started = VacuumEvent::Started {
         vacuum_id: "v".to_owned(),
         services: Vec::new(),
+        held: Vec::new(),
     };
     done(journal, vacuum(0, started))
 }

@@ -179,6 +179,7 @@ fn vacuum_events() -> Vec<VacuumEvent> {
             reason: "left".to_owned(),
             execute_at: Some(time()),
             plan_id: Some("p-1".to_owned()),
+            override_holds: false,
         },
         VacuumEvent::Started {
             vacuum_id: vacuum_id.clone(),
@@ -191,6 +192,7 @@ fn vacuum_events() -> Vec<VacuumEvent> {
                 },
                 skipped: None,
             }],
+            held: Vec::new(),
         },
         VacuumEvent::StepDone {
             vacuum_id: vacuum_id.clone(),

@@ -110,6 +110,7 @@ fn begin(world: &World) -> String {
         reason: "r".to_owned(),
         pending_ms: PENDING_MS,
         plan_id: None,
+        override_holds: false,
     };
     let id = world.vacuum(request).expect("requested").vacuum_id;
     world.clock.advance(PENDING_MS);

@@ -80,6 +80,7 @@ fn prepare(dir: &Path) {
             reason: "r".to_owned(),
             execute_at: Some(world.clock.now()),
             plan_id: None,
+            override_holds: false,
         };
         world.append(StreamId::named(StreamId::VACUUM), Event::Vacuum(requested));
     });

@@ -1,6 +1,8 @@
 //! Operators: maintenance windows, vacuums, the secret code, and the audit that stays.
 
 mod failures;
+mod held;
+mod holds;
 mod kill;
 mod model;
 mod open;

@@ -321,6 +321,7 @@ impl House {
                     reason: "r".to_owned(),
                     pending_ms: PENDING_MS,
                     plan_id: None,
+                    override_holds: false,
                 });
                 self.vacuums += usize::from(asked.is_ok());
                 asked

@@ -73,6 +73,7 @@ impl World {
             reason: "r".to_owned(),
             pending_ms: PENDING_MS,
             plan_id: None,
+            override_holds: false,
         })
     }
 

@@ -58,6 +58,7 @@ fn vacuumed(dir: &Path) -> u64 {
             reason: "r".to_owned(),
             pending_ms: PENDING_MS,
             plan_id: None,
+            override_holds: false,
         };
         world.vacuum(request).expect("requested");
         world.clock.advance(PENDING_MS);

@@ -102,7 +102,12 @@ fn put(key: &RecordKey, content: NewContent, expected: Option<&Record>) -> Recor
     })
 }
 
-fn inline(world: &World, key: &RecordKey, bytes: usize, before: Option<&Record>) -> Record {
+pub(super) fn inline(
+    world: &World,
+    key: &RecordKey,
+    bytes: usize,
+    before: Option<&Record>,
+) -> Record {
     let text = canary(key.org.as_str(), key.container.as_str()).repeat(bytes.div_ceil(30));
     let payload = Bytes::from(format!("{text:?}"));
     let content = NewContent::Inline {
@@ -112,7 +117,7 @@ fn inline(world: &World, key: &RecordKey, bytes: usize, before: Option<&Record>)
     carry(world, key, Ok(put(key, content, before)), Some(payload)).expect("a record")
 }
 
-fn upload(world: &World, key: &RecordKey, bytes: usize, done: bool) {
+pub(super) fn upload(world: &World, key: &RecordKey, bytes: usize, done: bool) {
     let text = canary(key.org.as_str(), key.container.as_str());
     let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
     encoder
@@ -248,7 +253,7 @@ pub(super) fn seen(
     seen
 }
 
-fn content(world: &World, org: &OrgCode, record: &Record) -> Vec<u8> {
+pub(super) fn content(world: &World, org: &OrgCode, record: &Record) -> Vec<u8> {
     match record.content.place {
         ContentPlace::Inline(position) => {
             let payload = world
@@ -285,6 +290,7 @@ fn run(world: &World, scope: &Scope, dry_run: bool, plan_id: Option<String>) -> 
         reason: "r".to_owned(),
         pending_ms: PENDING_MS,
         plan_id,
+        override_holds: false,
     };
     let id = world.vacuum(request).expect("requested").vacuum_id;
     world.clock.advance(PENDING_MS);

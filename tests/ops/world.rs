@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use actix::{Actor, Addr};
 use metarecord::actors::audit::AuditFile;
 use metarecord::actors::ops::{Caller, Operations, OpsSettings};
+use metarecord::actors::sweep::Sweep;
 use metarecord::actors::{AddressBook, Admission, Desk, Limits, Refused};
 use metarecord::clock::Clock;
 use metarecord::content::ContentStore;
@@ -27,12 +29,16 @@ pub(crate) const WATCH_AGE_MS_MAX: u64 = 4_000;
 /// Small, so that there are sealed segments and an open one.
 const SEGMENT_BYTES: u64 = 16 * 1024;
 const CACHE_BYTES: u64 = 1 << 20;
+/// How long the sweep of due records sleeps by itself: longer than any test.
+const SWEEP_MS: u64 = 3_600_000;
 
 /// A house without a door.
 pub(crate) struct World {
     pub(crate) dir: PathBuf,
     pub(crate) operations: Arc<Operations>,
     pub(crate) book: Arc<AddressBook>,
+    /// Wakes when it is told to.
+    pub(crate) sweep: Addr<Sweep>,
     pub(crate) desk: Arc<Desk>,
     pub(crate) content: Arc<dyn ContentStore>,
     pub(crate) clock: Clock,
@@ -87,10 +93,13 @@ fn world(dir: &Path, content: Arc<dyn ContentStore>, clock: Clock) -> World {
         sweep_ms: 1,
     };
     let audit = AuditFile::new(&dir.join("audit"));
+    let book = AddressBook::open(desk.clone(), Limits::default());
+    let sweep = Sweep::new(&book, SWEEP_MS).start();
     World {
         dir: dir.to_owned(),
         operations: Operations::open(desk.clone(), content.clone(), settings, audit, None),
-        book: AddressBook::open(desk.clone(), Limits::default()),
+        book,
+        sweep,
         desk,
         content,
         clock,

@@ -258,6 +258,7 @@ impl Offboardings {
             // The window was the time in which to think better of it.
             pending_ms: 0,
             plan_id: None,
+            override_holds: false,
         };
         match self.operations.vacuum(request, Caller::job(JOB)).await {
             // Somebody else was faster: it is asked for again.
@@ -280,21 +281,25 @@ impl Offboardings {
         };
         match vacuum.status {
             VacuumStatus::Pending | VacuumStatus::Running => Ok(()),
-            VacuumStatus::Completed => {
+            VacuumStatus::Completed if vacuum.held.is_empty() => {
                 let _alone = self.changing.lock().await;
                 let finish = OffboardingAction::FinishPurge;
                 self.carry(org, finish, &Caller::job(JOB)).await?;
                 self.settle_hold(org).map_err(failed)
             }
-            VacuumStatus::Failed | VacuumStatus::Cancelled if open.blocked.is_none() => {
-                let how = vacuum
-                    .error
-                    .unwrap_or_else(|| vacuum.status.as_str().to_owned());
+            VacuumStatus::Completed | VacuumStatus::Failed | VacuumStatus::Cancelled
+                if open.blocked.is_none() =>
+            {
+                let left = vacuum.held.first().map(|held| held.reason.clone());
+                let status = || vacuum.status.as_str().to_owned();
+                let how = vacuum.error.clone().or(left).unwrap_or_else(status);
                 Err(Refused::Failed(format!(
-                    "the vacuum {vacuum_id} did not complete: {how}"
+                    "the vacuum {vacuum_id} did not erase all: {how}"
                 )))
             }
-            VacuumStatus::Failed | VacuumStatus::Cancelled => self.purge(org).await,
+            VacuumStatus::Completed | VacuumStatus::Failed | VacuumStatus::Cancelled => {
+                self.purge(org).await
+            }
         }
     }
 

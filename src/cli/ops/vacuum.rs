@@ -38,6 +38,9 @@ pub(super) struct AllArgs {
     /// VACUUM ALL DATA PERMANENTLY, to show that it is meant.
     #[arg(long, value_name = "PHRASE")]
     confirmation_phrase: String,
+    /// Destroy what is held too, against its holds.
+    #[arg(long)]
+    override_holds: bool,
 }
 
 /// A vacuum to cancel.
@@ -109,6 +112,8 @@ impl AllArgs {
         let mut body = self.removal.body();
         let phrase = Some(self.confirmation_phrase.as_str());
         insert(&mut body, "confirmation_phrase", phrase);
+        let overriding = self.override_holds.then_some(true);
+        insert(&mut body, "override_holds", overriding);
         body
     }
 }
@@ -165,6 +170,10 @@ mod tests {
             (
                 "all --reason Reset --confirmation-phrase VACUUM --yes --plan-id p_1",
                 json!({"reason": "Reset", "confirmation_phrase": "VACUUM", "plan_id": "p_1"}),
+            ),
+            (
+                "all --reason Reset --confirmation-phrase VACUUM --override-holds",
+                json!({"reason": "Reset", "confirmation_phrase": "VACUUM", "override_holds": true}),
             ),
             (
                 "org --reason Cleanup --dry-run",

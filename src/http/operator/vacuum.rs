@@ -30,6 +30,8 @@ operator_request! {
         #[serde(default)]
         dry_run: bool,
         plan_id: Option<String>,
+        #[serde(default)]
+        override_holds: bool,
     }
 }
 
@@ -71,7 +73,13 @@ pub(super) async fn all(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
         .into());
     }
     let reason = text(request.reason.as_deref(), "reason", REASON_CHARS_MAX)?;
-    let command = command(house, Scope::All, request.dry_run, reason, request.plan_id);
+    let asked = Asked {
+        dry_run: request.dry_run,
+        reason,
+        plan_id: request.plan_id,
+        override_holds: request.override_holds,
+    };
+    let command = command(house, Scope::All, asked);
     carry(
         house,
         request.secret_code.as_ref(),
@@ -96,20 +104,21 @@ pub(super) async fn org(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
     call.note_org(&org);
     let reason = text(request.reason.as_deref(), "reason", REASON_CHARS_MAX)?;
     let scope = Scope::Org(org.clone());
-    let command = command(
-        house,
-        scope.clone(),
-        request.dry_run,
+    let asked = Asked {
+        dry_run: request.dry_run,
         reason,
-        request.plan_id,
-    );
+        plan_id: request.plan_id,
+        override_holds: false,
+    };
+    let command = command(house, scope.clone(), asked);
     let function = "ops_vacuum_org";
     let code = request.secret_code.as_ref().map(Code::text);
     house.operations.check_code(code, function, &caller).await?;
     if identity::org_status(&house.store, org.as_str())?.is_none() {
         // What is left of an org whose vacuum failed can be erased all the same.
-        let services = house.operations.survey(&scope).await?;
-        if services
+        let survey = house.operations.survey(&scope).await?;
+        if survey
+            .services
             .iter()
             .all(|service| service.amount == Amount::default())
         {
@@ -152,20 +161,23 @@ pub(super) async fn status(house: &House, call: &mut Call<'_>) -> Result<Reply, 
     }
 }
 
-fn command(
-    house: &House,
-    scope: Scope,
+/// How something is to be erased.
+struct Asked {
     dry_run: bool,
     reason: String,
     plan_id: Option<String>,
-) -> VacuumCommand {
+    override_holds: bool,
+}
+
+fn command(house: &House, scope: Scope, asked: Asked) -> VacuumCommand {
     VacuumCommand::Request {
         vacuum_id: ordered_uuid(house.clock.now()).to_string(),
         scope,
-        dry_run,
-        reason,
+        dry_run: asked.dry_run,
+        reason: asked.reason,
         pending_ms: house.operations.vacuum_pending_ms(),
-        plan_id,
+        plan_id: asked.plan_id,
+        override_holds: asked.override_holds,
     }
 }
 

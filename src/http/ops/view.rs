@@ -88,8 +88,18 @@ pub struct ServiceView {
     amount: Amount,
     #[serde(skip_serializing_if = "Option::is_none")]
     skipped: Option<String>,
+    /// What stays of an org because it is held; of everything, what has to be released or overridden first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<HeldView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+}
+
+/// What is held, and why.
+#[derive(Debug, Serialize)]
+pub struct HeldView {
+    items: u64,
+    reason: String,
 }
 
 /// How far a running vacuum is.
@@ -111,6 +121,9 @@ pub struct VacuumView {
     #[serde(skip_serializing_if = "Option::is_none")]
     orgcode: Option<String>,
     dry_run: bool,
+    /// It erases what is held too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    override_holds: bool,
     reason: String,
     status: &'static str,
     requested_at: String,
@@ -141,6 +154,7 @@ impl VacuumView {
             kind: vacuum.scope.kind(),
             orgcode: vacuum.scope.org().map(|org| org.as_str().to_owned()),
             dry_run: vacuum.dry_run,
+            override_holds: vacuum.override_holds,
             reason: vacuum.reason.clone(),
             status: vacuum.status.as_str(),
             requested_at: vacuum.requested_at.to_string(),
@@ -172,11 +186,21 @@ fn service_view(vacuum: &Vacuum, service: &ServiceAmount) -> ServiceView {
         },
         amount: service.amount,
         skipped: service.skipped.clone(),
+        held: held_view(vacuum, service),
         error: vacuum
             .error
             .clone()
             .filter(|_| failed && service.skipped.is_none()),
     }
+}
+
+fn held_view(vacuum: &Vacuum, service: &ServiceAmount) -> Option<HeldView> {
+    let mut held = vacuum.held.iter();
+    let its = held.find(|held| held.service == service.service)?;
+    Some(HeldView {
+        items: its.items,
+        reason: its.reason.clone(),
+    })
 }
 
 fn text(time: Option<Timestamp>) -> Option<String> {
