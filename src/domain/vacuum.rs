@@ -725,6 +725,21 @@ mod tests {
     }
 
     #[test]
+    fn what_tells_of_operators_and_of_offboardings_is_covered_by_nothing() {
+        let one = Scope::Org(OrgCode::parse("one").unwrap());
+        for (stream, by_all, by_its_org) in [
+            ("mrs/ONE/notes/n-1", true, true),
+            ("ofm/ONE", true, true),
+            ("uas/u-1", true, false),
+            ("ops/vacuum", false, false),
+            ("utl/ONE", false, false),
+        ] {
+            let covered = (Scope::All.covers_stream(stream), one.covers_stream(stream));
+            assert_eq!(covered, (by_all, by_its_org), "{stream}");
+        }
+    }
+
+    #[test]
     fn a_vacuum_lives_as_the_lifecycle_says() {
         use VacuumStatus::{Cancelled, Completed, Failed, Pending, Running};
         let day = MUTEX_MS / 1_000;

@@ -1,6 +1,7 @@
 //! The command line: what it takes, what it does, what it prints, and the numbers it ends with.
 
 mod end_to_end;
+mod holds;
 mod identity;
 mod identity_refusals;
 mod journal;

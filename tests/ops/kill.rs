@@ -7,16 +7,21 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc;
 
+use metarecord::actors::Carry;
 use metarecord::clock::Clock;
 use metarecord::content::local::LocalStore;
 use metarecord::disk::RealDisk;
-use metarecord::domain::record::Record;
+use metarecord::domain::record::{Record, RecordCommand, RecordKey};
 use metarecord::domain::vacuum::{Scope, VacuumEvent};
-use metarecord::domain::{Event, StreamId};
+use metarecord::domain::{ContainerName, Event, RecordId, StreamId};
+use metarecord::journal::{Remarks, Source};
+use metarecord::projections::{RecordName, records};
 use serde_json::{Value, json};
 
-use super::store::{CONTAINERS, Item, ORGS, What, canary, fill, is_anywhere, org, seen};
-use super::world::within_directory;
+use super::store::{
+    CONTAINERS, Item, ORGS, What, canary, content, fill, inline, is_anywhere, org, seen,
+};
+use super::world::{World, wait, within_directory};
 use crate::durability::check_stopped;
 use crate::support::{Server, eventually};
 
@@ -38,17 +43,51 @@ const VACUUM: &str = "v-killed";
 
 type Seen = BTreeMap<String, (Record, Vec<u8>)>;
 
-fn content(dir: &Path) -> Arc<LocalStore> {
+fn files(dir: &Path) -> Arc<LocalStore> {
     let opened = LocalStore::open(Arc::new(RealDisk), &dir.join("content"));
     Arc::new(opened.expect("it opens"))
 }
 
-/// What is there besides what the vacuum covers.
+/// A record of the vacuumed org that is held.
+fn held() -> RecordKey {
+    RecordKey {
+        org: org(0),
+        container: ContainerName::parse("held").expect("a container"),
+        record_id: RecordId::parse("h-1").expect("an id"),
+    }
+}
+
+/// Puts it and holds it.
+fn hold(world: &World) {
+    let record = inline(world, &held(), 300, None);
+    let set = RecordCommand::SetHold {
+        reason: "audit".to_owned(),
+        expected: Some(record.revision),
+    };
+    let carry = Carry {
+        key: held(),
+        command: Ok(set),
+        payload: None,
+        idempotency: None,
+        by: "tester".to_owned(),
+        request_id: "r".to_owned(),
+        source: Source::Gateway,
+        remarks: Remarks::default(),
+    };
+    wait(world.book.carry(carry)).expect("held");
+}
+
+/// What is there besides what the vacuum covers, and what is held.
 fn others(dir: &Path) -> Seen {
     let (tell, told) = mpsc::channel();
-    within_directory(dir, content(dir), Clock::system(), move |world| {
-        tell.send(seen(world, &Scope::Org(org(0)), false))
-            .expect("somebody waits");
+    within_directory(dir, files(dir), Clock::system(), move |world| {
+        let mut others = seen(world, &Scope::Org(org(0)), false);
+        let key = held();
+        let found = records::find(&world.desk.store, RecordName::from(&key));
+        let record = found.expect("it can be read").expect("it is held");
+        let bytes = content(world, &key.org, &record);
+        others.insert("held".to_owned(), (record, bytes));
+        tell.send(others).expect("somebody waits");
     });
     told.recv().expect("it was looked at")
 }
@@ -71,8 +110,9 @@ fn prepare(dir: &Path) {
             )
         })
         .collect();
-    within_directory(dir, content(dir), Clock::system(), move |world| {
+    within_directory(dir, files(dir), Clock::system(), move |world| {
         fill(world, &items);
+        hold(world);
         let requested = VacuumEvent::Requested {
             vacuum_id: VACUUM.to_owned(),
             scope: Scope::Org(org(0)),
