@@ -16,6 +16,7 @@ use crate::actors::jobs::compaction::{Compaction, SLACK_BYTES};
 use crate::actors::jobs::sweep::TtlSweep;
 use crate::actors::jobs::upkeep::{AbandonedUploads, Cleanup, TagScrub};
 use crate::actors::jobs::{Job, Jobs};
+use crate::actors::offboarding::{OffboardingSettings, Offboardings};
 use crate::actors::ops::{Operations, OpsSettings, Renew};
 use crate::actors::upkeep::{Upkeep, UpkeepSettings};
 use crate::actors::{AddressBook, Desk, Limits};
@@ -57,6 +58,8 @@ const SOCKET: &str = "unix:";
 
 /// Shortest time for which a vacuum can be cancelled, outside of development (contract, section 12).
 const PENDING_MS_MIN: i64 = 60_000;
+/// Shortest time for which an org that leaves can take its data away, outside of development.
+const WINDOW_MS_MIN: i64 = 24 * 60 * 60 * 1_000;
 
 /// Everything a server is started with.
 #[derive(Clone, Debug)]
@@ -97,6 +100,8 @@ pub struct Options {
     pub upkeep: UpkeepSettings,
     /// Settings of the operators' part.
     pub ops: OpsSettings,
+    /// Settings of offboardings and exports.
+    pub utl: OffboardingSettings,
     /// Callers are whom their headers say; only in development mode.
     pub header_identity: bool,
     /// Said once more, so that nobody does it by mistake.
@@ -155,6 +160,11 @@ impl Options {
             ops: OpsSettings {
                 vacuum_pending_ms: millis(settings.ops.vacuum_pending_seconds),
                 watch_age_ms_max: settings.ops.maintenance_cache_seconds.saturating_mul(1_000),
+                sweep_ms: settings.ops.sweep_seconds.saturating_mul(1_000),
+            },
+            utl: OffboardingSettings {
+                window_ms: millis(settings.utl.export_window_hours.saturating_mul(3_600)),
+                export_kept_ms: millis(settings.utl.export_kept_days.saturating_mul(86_400)),
                 sweep_ms: settings.ops.sweep_seconds.saturating_mul(1_000),
             },
             header_identity: settings.auth.header_identity,
@@ -259,6 +269,11 @@ pub enum BootError {
         "ops.vacuum_pending_seconds is under 60, which only development mode takes; set 60 or more"
     )]
     PendingTooShort,
+    /// Outside of development nobody could take the data away in time.
+    #[error(
+        "utl.export_window_hours is under 24, which only development mode takes; set 24 or more"
+    )]
+    WindowTooShort,
     /// Callers would be whom they say where that is not safe, or not meant.
     #[error(
         "header identity lets everybody be anybody: it needs both auth.header_identity and auth.anyone_may_be_anyone, and development mode; set none of them otherwise"
@@ -328,8 +343,9 @@ async fn run(
     let door = Door::new(clock.clone(), options.door.clone());
     let (operator_server, socket_file) = {
         let (door, token) = (door.clone(), token.clone());
+        let pace = options.presigned.pace;
         let server = HttpServer::new(move || {
-            App::new().configure(operator::configure(door.clone(), token.clone()))
+            App::new().configure(operator::configure(door.clone(), token.clone(), pace))
         })
         .workers(1)
         .max_connections(OPERATOR_CONNECTIONS_MAX)
@@ -398,7 +414,15 @@ async fn run(
     let people = Directory::new(desk.clone(), signer.clone());
     let operations = Operations::open(desk, content.clone(), options.ops, audit, renew);
     let upkeep = Arc::new(Upkeep::new(book.clone(), content.clone(), options.upkeep));
+    let offboardings = Offboardings::open(
+        operations.clone(),
+        content.clone(),
+        directory.exports(),
+        options.utl,
+    )?;
     operations.start();
+    offboardings.start();
+    // Only now is it known which orgs take no changes.
     let jobs = Jobs::start(
         book.desk(),
         jobs(options, &book, &upkeep),
@@ -412,6 +436,7 @@ async fn run(
         operations: operations.clone(),
         upkeep,
         jobs: jobs.clone(),
+        offboardings: offboardings.clone(),
         journal: shared,
         store: store.clone(),
         content,
@@ -458,6 +483,7 @@ async fn run(
         .map_err(|_| std::io::Error::other(BrokeOff))??;
     book.close();
     operations.close();
+    offboardings.close();
     let closing = aside::blocking(move || -> Result<(), BootError> {
         journal.close()?;
         store.flush()?;
@@ -475,6 +501,9 @@ fn check(options: &Options) -> Result<(), BootError> {
     }
     if !options.development && options.ops.vacuum_pending_ms < PENDING_MS_MIN {
         return Err(BootError::PendingTooShort);
+    }
+    if !options.development && options.utl.window_ms < WINDOW_MS_MIN {
+        return Err(BootError::WindowTooShort);
     }
     let asked = [options.header_identity, options.anyone_may_be_anyone];
     if asked.contains(&true) && (asked != [true; 2] || !options.development) {

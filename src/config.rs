@@ -254,6 +254,10 @@ settings! {
         maintenance_cache_seconds: u64 = 20, 1..=20, "How old what is known of maintenance may be; past it tenants are let through.";
         sweep_seconds: u64 = 1, 1..=60, "How long a scheduled window or a pending vacuum sleeps before it looks at the clock again.";
     }
+    utl (Utl, "Orgs that leave.") {
+        export_window_hours: u64 = 720, 1..=87_600, "How long an org that leaves can take its data away before it is erased; under 24 only in development.";
+        export_kept_days: u64 = 30, 1..=3_650, "How long an export is kept once the org is gone, the offboarding cancelled, or, of one beside any offboarding, once it is made.";
+    }
     auth (Auth, "Callers other than by session and key: by tokens of an identity provider, or, while developing, by headers.") {
         header_identity: bool = false, YesNo, "Callers are whom X-User, X-Tenant and X-Role say; for development mode alone, and only with the next.";
         anyone_may_be_anyone: bool = false, YesNo, "Says once more that header_identity is meant.";

@@ -101,6 +101,11 @@ impl Directory {
         self.root.join("audit")
     }
 
+    /// What orgs that leave take away.
+    pub fn exports(&self) -> PathBuf {
+        self.root.join("exports")
+    }
+
     /// Keys, mode 0700.
     pub fn keys(&self) -> PathBuf {
         self.root.join("keys")

@@ -37,6 +37,7 @@ pub mod development;
 pub mod directory;
 pub mod disk;
 pub mod domain;
+pub mod export;
 pub mod http;
 pub mod journal;
 pub mod open_files;

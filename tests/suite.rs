@@ -13,4 +13,5 @@ mod projections;
 mod support;
 mod token;
 mod upkeep;
+mod utl;
 mod walls;

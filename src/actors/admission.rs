@@ -23,8 +23,37 @@ struct State {
     closed: Option<(Scope, String)>,
     /// What a vacuum left behind that gave up.
     half_erased: Vec<HalfErased>,
+    /// Orgs that take no changes for now, and why.
+    held: HashMap<OrgCode, Hold>,
     /// Changes on their way.
     within: HashMap<Place, usize>,
+}
+
+/// Why an org takes no changes, from callers and from jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// It leaves: what is exported is all there is. A legal hold can still be set, and keeps it.
+    Offboarding,
+    /// It is about to be erased.
+    Purge,
+    /// It comes: what is there is not all yet.
+    Import,
+}
+
+impl Hold {
+    fn refusal(self) -> Rejection {
+        let (message, minor) = match self {
+            Self::Offboarding | Self::Purge => (
+                "The org is being offboarded and takes no changes; cancel that first.",
+                "offboarding",
+            ),
+            Self::Import => (
+                "The org is being imported and takes no changes until that is done.",
+                "import-running",
+            ),
+        };
+        Rejection::new(ErrorTag::OrgWriteBlocked, message).with_minor(minor)
+    }
 }
 
 /// Leave to change something of a container; given back when dropped.
@@ -37,14 +66,14 @@ impl Admission {
     /// Lets a change to a container in.
     ///
     /// # Errors
-    /// `org-write-blocked` with the minor `vacuum-running` while it is being erased, and `vacuum-failed` when that broke
+    /// `org-write-blocked` with the minor `offboarding` or `import-running` while the org is held, `vacuum-running` while it is being erased, and `vacuum-failed` when that broke
     /// off half way.
     pub fn enter(
         self: &Arc<Self>,
         org: &OrgCode,
         container: &ContainerName,
     ) -> Result<Pass, Rejection> {
-        self.enter_place((org.clone(), Some(container.clone())))
+        self.enter_place((org.clone(), Some(container.clone())), |_| false)
     }
 
     /// Lets a change to an org itself, its members or its service accounts in.
@@ -52,11 +81,50 @@ impl Admission {
     /// # Errors
     /// As [`Admission::enter`].
     pub fn enter_org(self: &Arc<Self>, org: &OrgCode) -> Result<Pass, Rejection> {
-        self.enter_place((org.clone(), None))
+        self.enter_place((org.clone(), None), |_| false)
     }
 
-    fn enter_place(self: &Arc<Self>, place: Place) -> Result<Pass, Rejection> {
+    /// Lets a legal hold be set or released, also on an org that leaves, until it is about to be erased.
+    ///
+    /// # Errors
+    /// As [`Admission::enter_org`].
+    pub fn enter_legal_hold(self: &Arc<Self>, org: &OrgCode) -> Result<Pass, Rejection> {
+        self.enter_place((org.clone(), None), |hold| hold == Hold::Offboarding)
+    }
+
+    /// Lets a change in that is made by whatever holds the org.
+    ///
+    /// # Errors
+    /// As [`Admission::enter`], but for the hold.
+    pub fn enter_held(self: &Arc<Self>, org: &OrgCode) -> Result<Pass, Rejection> {
+        self.enter_place((org.clone(), None), |_| true)
+    }
+
+    /// Lets no change to an org in from now on, or lets them in again.
+    pub fn hold(&self, org: &OrgCode, hold: Option<Hold>) {
         let mut state = self.state();
+        match hold {
+            Some(hold) => state.held.insert(org.clone(), hold),
+            None => state.held.remove(org),
+        };
+    }
+
+    /// Whether a record's stream is one of an org that takes no changes.
+    pub fn is_held(&self, stream: &str) -> bool {
+        let code = stream.split('/').nth(1);
+        let state = self.state();
+        !state.held.is_empty() && state.held.keys().any(|held| Some(held.as_str()) == code)
+    }
+
+    fn enter_place(
+        self: &Arc<Self>,
+        place: Place,
+        passes: fn(Hold) -> bool,
+    ) -> Result<Pass, Rejection> {
+        let mut state = self.state();
+        if let Some(hold) = state.held.get(&place.0).filter(|hold| !passes(**hold)) {
+            return Err(hold.refusal());
+        }
         let covers = |scope: &Scope| is_within(scope, &place);
         if let Some((scope, vacuum_id)) = &state.closed
             && covers(scope)
@@ -134,6 +202,31 @@ impl Drop for Pass {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_held_org_takes_no_changes_but_those_its_hold_lets_pass() {
+        let admission = Arc::new(Admission::default());
+        let org = |name: &str| OrgCode::parse(name).unwrap();
+        let notes = ContainerName::parse("notes").unwrap();
+        for (hold, legal_hold) in [
+            (Hold::Offboarding, true),
+            (Hold::Purge, false),
+            (Hold::Import, false),
+        ] {
+            admission.hold(&org("one"), Some(hold));
+            assert!(admission.enter(&org("one"), &notes).is_err(), "{hold:?}");
+            assert!(admission.enter_org(&org("one")).is_err(), "{hold:?}");
+            assert!(admission.enter_held(&org("one")).is_ok(), "{hold:?}");
+            let set = admission.enter_legal_hold(&org("one"));
+            assert_eq!(set.is_ok(), legal_hold, "{hold:?}");
+            assert!(admission.enter(&org("two"), &notes).is_ok(), "{hold:?}");
+            assert!(admission.is_held("mrs/ONE/notes/n-1"));
+            assert!(!admission.is_held("mrs/TWO/notes/n-1"));
+        }
+        admission.hold(&org("one"), None);
+        assert!(admission.enter(&org("one"), &notes).is_ok());
+        assert!(!admission.is_held("mrs/ONE/notes/n-1"));
+    }
 
     #[test]
     fn only_what_is_covered_is_kept_out_and_only_until_it_is_opened_again() {

@@ -8,13 +8,16 @@ use crate::domain::job::{JobCommand, JobDecider, JobEvent, Jobs};
 use crate::domain::maintenance::{
     MaintenanceCommand, MaintenanceDecider, MaintenanceEvent, Windows,
 };
+use crate::domain::offboarding::{
+    OffboardingCommand, OffboardingDecider, OffboardingEvent, Passage,
+};
 use crate::domain::org::{Org, OrgCommand, OrgDecider, OrgEvent};
 use crate::domain::secret::{SecretCode, SecretCommand, SecretDecider, SecretEvent};
 use crate::domain::user::{User, UserCommand, UserDecider, UserEvent};
 use crate::domain::vacuum::{VacuumCommand, VacuumDecider, VacuumEvent, Vacuums};
 use crate::domain::{Context, Decider, Event, Occurrence, StreamId};
 use crate::journal::{Append, Origin, Outcome};
-use crate::projections::{Store, StoreError, identity, ops};
+use crate::projections::{Store, StoreError, identity, offboarding, ops};
 
 /// How often a command is decided again because the stream had moved, before the caller is told to come back. Each
 /// time somebody else got something done.
@@ -159,6 +162,22 @@ impl Carried for AccountDecider {
 
     fn event(event: AccountEvent) -> Event {
         Event::Account(event)
+    }
+}
+
+impl Carried for OffboardingDecider {
+    fn stream(command: &OffboardingCommand) -> StreamId {
+        StreamId::offboarding(&command.org)
+    }
+
+    fn load(store: &Store, command: &OffboardingCommand) -> Result<(Passage, u64), StoreError> {
+        let passage = offboarding::passage(store, &command.org)?;
+        let version = passage.version;
+        Ok((passage, version))
+    }
+
+    fn event(event: OffboardingEvent) -> Event {
+        Event::Offboarding(event)
     }
 }
 

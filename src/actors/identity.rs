@@ -283,7 +283,18 @@ impl Directory {
     /// # Errors
     /// See [`Refused`]; `org-write-blocked` while it is vacuumed.
     pub async fn org(&self, command: OrgCommand, caller: &Caller) -> Result<Org, Refused> {
-        let _pass = self.desk.admission.enter_org(command.org())?;
+        let admission = &self.desk.admission;
+        let _pass = match &command {
+            OrgCommand::SetHold { org, .. } | OrgCommand::ReleaseHold { org, .. } => {
+                admission.enter_legal_hold(org)?
+            }
+            OrgCommand::Create { .. }
+            | OrgCommand::SetStatus { .. }
+            | OrgCommand::Park { .. }
+            | OrgCommand::Unpark { .. }
+            | OrgCommand::AddMember { .. }
+            | OrgCommand::RemoveMember { .. } => admission.enter_org(command.org())?,
+        };
         let after = carry::<OrgDecider>(&self.desk, &command, caller).await?;
         if let OrgCommand::ReleaseHold { .. } = command {
             self.desk.tell_due_again();

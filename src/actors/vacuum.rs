@@ -244,7 +244,8 @@ fn object_of(event: &Event) -> Option<Uuid> {
         | Event::Secret(_)
         | Event::Maintenance(_)
         | Event::Vacuum(_)
-        | Event::Job(_) => None,
+        | Event::Job(_)
+        | Event::Offboarding(_) => None,
     }
 }
 

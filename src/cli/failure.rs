@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::output::Exit;
 use crate::client::{Reply, TransportError};
+use crate::export::check::ExportError;
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +27,7 @@ pub enum Failure {
         /// What the system said.
         source: io::Error,
     },
-    /// The content is not what it should be; the tag is one of the service's.
+    /// The content is not what it should be; the tag is one of the service's, or says that an export is damaged.
     #[error("{message}")]
     Content {
         /// The service's tag for it.
@@ -40,6 +41,15 @@ pub enum Failure {
     /// Whoever read standard output went away: enough was seen.
     #[error("standard output is closed")]
     ReaderGone,
+}
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        Self::Content {
+            tag: "damaged-export",
+            message: with_causes(&error),
+        }
+    }
 }
 
 impl Failure {

@@ -26,6 +26,7 @@ mod table;
 pub mod token;
 pub mod uas;
 pub mod usm;
+pub mod utl;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -68,6 +69,8 @@ pub enum Command {
     Ofm(Box<ofm::OfmArgs>),
     /// Users.
     Uas(Box<uas::UasArgs>),
+    /// Have an org leave, take its data away, and bring it in elsewhere.
+    Utl(Box<utl::UtlArgs>),
     /// Ask who you are to the service.
     #[command(after_help = "Examples:\n  g3n whoami\n  g3n whoami --api-key g3nk_1")]
     Whoami,
@@ -151,6 +154,7 @@ impl Command {
             Self::Usm(arguments) => usm::run(arguments, &load()?, printer),
             Self::Ofm(arguments) => ofm::run(arguments, &load()?, printer),
             Self::Uas(arguments) => uas::run(arguments, &load()?, printer),
+            Self::Utl(arguments) => utl::run(arguments, &load()?, printer),
             Self::Whoami => {
                 let profile = load()?;
                 let client = Client::new(&profile.base_url.value, profile.credential());

@@ -86,6 +86,7 @@ pub fn run(arguments: &ServeArgs) -> Exit {
             error @ (BootError::NotLoopback(_)
             | BootError::HeaderIdentity
             | BootError::PendingTooShort
+            | BootError::WindowTooShort
             | BootError::SocketPath(_)
             | BootError::GatewaySocket(_)
             | BootError::Token(_)),

@@ -10,6 +10,7 @@ mod transfer;
 mod uas;
 mod unix;
 mod usm;
+mod utl;
 
 use std::fmt;
 use std::time::Duration;

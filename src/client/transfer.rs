@@ -96,6 +96,36 @@ impl Client {
         })
     }
 
+    /// Puts exactly `size` bytes to a path of this address, with the credential.
+    ///
+    /// # Errors
+    /// When there is no answer, or `content` cannot be read.
+    pub fn put_content(
+        &self,
+        path: &str,
+        content: &mut dyn Read,
+        size: u64,
+        progress: TransferProgress<'_>,
+    ) -> Result<Reply, TransportError> {
+        let url = format!("{}{path}", self.base_url);
+        let mut request = Request::put(url).header("content-length", size);
+        if let Some((name, value)) = self.credential.header() {
+            request = request.header(name, value);
+        }
+        let mut source = Source {
+            inner: content,
+            moved: 0,
+            progress,
+            failure: None,
+        };
+        let body = SendBody::from_reader(&mut source);
+        let answer = self.run(&self.address, request.body(body).map_err(malformed)?);
+        match source.failure {
+            Some(error) => Err(TransportError::Local(error)),
+            None => reply::read(&self.address, answer?),
+        }
+    }
+
     /// Gets what a presigned url holds, as it is: gzip stays gzip. No credential is sent.
     ///
     /// # Errors

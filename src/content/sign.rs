@@ -33,6 +33,8 @@ pub enum Purpose {
     DownloadUrl,
     /// Completing one upload.
     ContentToken,
+    /// Downloading one file of an export.
+    ExportUrl,
     /// Going on with a list.
     ListCursor,
 }
@@ -43,6 +45,7 @@ impl Purpose {
             Self::UploadUrl => "upload-url",
             Self::DownloadUrl => "download-url",
             Self::ContentToken => "content-token",
+            Self::ExportUrl => "export-url",
             Self::ListCursor => "list-cursor",
         }
     }
@@ -78,6 +81,21 @@ pub struct DownloadGrant {
     pub size: u64,
     /// MD5 of the gzip.
     pub md5: Md5,
+    /// Until when.
+    pub expires_at: Timestamp,
+}
+
+/// The right to download one file of an export.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportGrant {
+    /// Whose.
+    pub org: OrgCode,
+    /// The export.
+    pub export_id: String,
+    /// The file's path in it.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
     /// Until when.
     pub expires_at: Timestamp,
 }
@@ -287,6 +305,7 @@ mod tests {
         for purpose in [
             Purpose::DownloadUrl,
             Purpose::ContentToken,
+            Purpose::ExportUrl,
             Purpose::ListCursor,
         ] {
             assert_eq!(signer.open::<UploadGrant>(purpose, &token), None);

@@ -9,6 +9,7 @@ pub mod hold;
 pub mod job;
 pub mod maintenance;
 pub mod names;
+pub mod offboarding;
 pub mod org;
 pub mod record;
 pub mod rejection;
@@ -92,6 +93,8 @@ pub enum Event {
     Vacuum(vacuum::VacuumEvent),
     /// About jobs.
     Job(job::JobEvent),
+    /// About an org's leaving and coming.
+    Offboarding(offboarding::OffboardingEvent),
 }
 
 impl Event {
@@ -111,6 +114,9 @@ impl Event {
             "maintenance" => Self::Maintenance(serde_json::from_value(tagged)?),
             "vacuum" => Self::Vacuum(serde_json::from_value(tagged)?),
             "job" => Self::Job(serde_json::from_value(tagged)?),
+            "offboarding" | "export" | "import" => {
+                Self::Offboarding(serde_json::from_value(tagged)?)
+            }
             // The record family names the unknown type in its error.
             _ => Self::Record(serde_json::from_value(tagged)?),
         })
@@ -127,7 +133,8 @@ impl Event {
             | Self::Secret(_)
             | Self::Maintenance(_)
             | Self::Vacuum(_)
-            | Self::Job(_) => 1,
+            | Self::Job(_)
+            | Self::Offboarding(_) => 1,
         }
     }
 }

@@ -10,8 +10,8 @@ use super::{ContainerName, OrgCode, RecordId};
 
 /// The name of one stream of events, such as `mrs/DEMO/notes/n-1`.
 ///
-/// A record, a container, an org, a user and a service account have a stream each; so have the maintenance windows together, the vacuums
-/// together, the jobs together and the secret code.
+/// A record, a container, an org, a user and a service account have a stream each, and an org's offboarding one more;
+/// so have the maintenance windows together, the vacuums together, the jobs together and the secret code.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StreamId(Arc<str>);
@@ -54,6 +54,11 @@ impl StreamId {
     /// The stream of one service account.
     pub fn account(org: &OrgCode, account_id: &str) -> Self {
         Self(format!("usm/{org}/{account_id}").into())
+    }
+
+    /// The stream of one org's offboarding, exports and import.
+    pub fn offboarding(org: &OrgCode) -> Self {
+        Self(format!("utl/{org}").into())
     }
 
     /// The full name.

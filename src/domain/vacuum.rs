@@ -51,13 +51,14 @@ impl Scope {
         mine && !is_protected(org) && !container.is_some_and(is_protected)
     }
 
-    /// Whether a stream is erased. The operators' own streams never are; users' only with everything.
+    /// Whether a stream is erased. The operators' own streams and what tells of offboardings never are; users' only with
+    /// everything.
     pub fn covers_stream(&self, stream: &str) -> bool {
         let mut parts = stream.split('/');
         match (parts.next(), parts.next()) {
             (Some("mrs"), Some(org)) => self.covers(org, parts.next()),
             (Some("ofm" | "usm"), Some(org)) => self.covers(org, None),
-            (Some("ops"), _) | (None, _) => false,
+            (Some("ops" | "utl"), _) | (None, _) => false,
             (Some(_), _) => *self == Self::All,
         }
     }
@@ -721,6 +722,21 @@ mod tests {
             }
         }
         Ok(state)
+    }
+
+    #[test]
+    fn what_tells_of_operators_and_of_offboardings_is_covered_by_nothing() {
+        let one = Scope::Org(OrgCode::parse("one").unwrap());
+        for (stream, by_all, by_its_org) in [
+            ("mrs/ONE/notes/n-1", true, true),
+            ("ofm/ONE", true, true),
+            ("uas/u-1", true, false),
+            ("ops/vacuum", false, false),
+            ("utl/ONE", false, false),
+        ] {
+            let covered = (Scope::All.covers_stream(stream), one.covers_stream(stream));
+            assert_eq!(covered, (by_all, by_its_org), "{stream}");
+        }
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub enum Right {
     See,
     /// Manage the org, its members, its service accounts and their keys.
     Manage,
+    /// See and cancel its offboarding, and take its data away, also while it is frozen for that.
+    Leave,
 }
 
 /// How a caller belongs to an org.
@@ -46,7 +48,13 @@ pub enum Role {
 pub const GRANTS: &[(Role, &[Right])] = &[
     (
         Role::Owner,
-        &[Right::Read, Right::Write, Right::See, Right::Manage],
+        &[
+            Right::Read,
+            Right::Write,
+            Right::See,
+            Right::Manage,
+            Right::Leave,
+        ],
     ),
     (Role::Member, &[Right::Read, Right::Write, Right::See]),
     (Role::Writer, &[Right::Read, Right::Write]),

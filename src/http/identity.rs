@@ -261,7 +261,7 @@ pub fn admit(
     if !belongs {
         return Err(stranger(Denial::OrgOfOthers).into());
     }
-    if !status.readable() {
+    if !status.readable() && right != Right::Leave {
         return Err(Rejection::new(
             ErrorTag::OrgReadBlocked,
             "The org is frozen; ask its operator.",
@@ -284,7 +284,7 @@ pub fn admit(
 
 fn forbidden(right: Right) -> Rejection {
     match right {
-        Right::Manage => Rejection::new(
+        Right::Manage | Right::Leave => Rejection::new(
             ErrorTag::NotOwner,
             "Only an owner of the org may do this; ask one.",
         )

@@ -23,5 +23,6 @@ pub mod slow;
 pub mod system;
 pub mod uas;
 pub mod usm;
+pub mod utl;
 
 pub use server::{Door, House};

@@ -77,12 +77,19 @@ pub struct Good<T> {
         super::ofm::list,
         super::ofm::resolve,
         super::uas::stat,
+        super::utl::request,
+        super::utl::status,
+        super::utl::status_by_post,
+        super::utl::cancel,
+        super::utl::export::list,
+        super::utl::export::file,
         super::system::whoami,
         super::system::health,
         super::system::ready,
         openapi,
         super::presigned::put,
         super::presigned::get,
+        super::presigned::export::get,
     )
 )]
 struct Document;
@@ -176,7 +183,7 @@ fn tags_of(method: &str, path: &str) -> Vec<ErrorTag> {
             tags.extend(CHANGE_TAGS);
         }
     }
-    if ["/usm/", "/ofm/", "/uas/"]
+    if ["/usm/", "/ofm/", "/uas/", "/utl/"]
         .iter()
         .any(|service| path.starts_with(service))
     {
@@ -184,7 +191,12 @@ fn tags_of(method: &str, path: &str) -> Vec<ErrorTag> {
     }
     tags.extend(match (method, path) {
         ("put", "/content/{token}") => UPLOAD_TAGS,
-        ("get", "/content/{token}") => DOWNLOAD_TAGS,
+        ("get", "/content/{token}" | "/content/export/{token}") => DOWNLOAD_TAGS,
+        ("post", "/utl/offboarding/request" | "/utl/offboarding/cancel") => {
+            &[ErrorTag::InvalidState, ErrorTag::OrgWriteBlocked]
+        }
+        ("get", "/utl/export/list") => &[ErrorTag::InvalidState, ErrorTag::InvalidNextToken],
+        ("get", "/utl/export/file") => &[ErrorTag::InvalidState],
         ("post", "/mrs/record") => PUT_TAGS,
         ("post", "/mrs/record/complete") => COMPLETE_TAGS,
         ("get", "/mrs/list") => LIST_TAGS,
@@ -227,11 +239,13 @@ fn tags_of_access(access: Access) -> Vec<ErrorTag> {
         tags.extend([
             ErrorTag::InvalidInput,
             ErrorTag::InvalidOrgcode,
-            ErrorTag::OrgReadBlocked,
             ErrorTag::NotFound,
         ]);
+        if right != Right::Leave {
+            tags.push(ErrorTag::OrgReadBlocked);
+        }
         match right {
-            Right::Manage => tags.push(ErrorTag::NotOwner),
+            Right::Manage | Right::Leave => tags.push(ErrorTag::NotOwner),
             Right::Read | Right::Write | Right::See => tags.push(ErrorTag::NotAuthorized),
         }
     }

@@ -1,12 +1,11 @@
 //! Presigned content: `PUT` and `GET /content/{token}`, which need no other credential than the url itself.
 
+pub(super) mod export;
+
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use actix_web::http::header::{
-    self, ContentRangeSpec, EntityTag, Header, HeaderValue, IfNoneMatch, IfRange, Range,
-    TryIntoHeaderValue,
-};
+use actix_web::http::header::{self, EntityTag, Header, HeaderValue, IfNoneMatch, IfRange, Range};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
@@ -78,13 +77,21 @@ impl Presigned {
 /// Adds the presigned routes to an actix application.
 pub fn configure(presigned: Presigned) -> impl FnOnce(&mut web::ServiceConfig) {
     move |service| {
+        let exporting = presigned.clone();
         let route = web::to(
             move |request: HttpRequest, payload: Payload, token: web::Path<String>| {
                 let presigned = presigned.clone();
                 async move { presigned.serve(&request, payload, &token).await }
             },
         );
-        service.service(web::resource("/content/{token}").default_service(route));
+        let exporting = exporting.clone();
+        let exported = web::to(move |request: HttpRequest, token: web::Path<String>| {
+            let presigned = exporting.clone();
+            async move { presigned.serve_export(&request, &token).await }
+        });
+        service
+            .service(web::resource("/content/export/{token}").default_service(exported))
+            .service(web::resource("/content/{token}").default_service(route));
     }
 }
 
@@ -129,11 +136,28 @@ impl Presigned {
             .with_detail("allow", "PUT, GET, HEAD")
             .into()),
         };
+        self.respond(request, &trace, answer)
+    }
+
+    async fn serve_export(&self, request: &HttpRequest, token: &str) -> HttpResponse {
+        let mut trace = self.door.trace(request);
+        trace.service = "content";
+        trace.call = format!("{} /content/export", request.method());
+        let answer = self.export(request, token, &trace).await;
+        self.respond(request, &trace, answer)
+    }
+
+    fn respond(
+        &self,
+        request: &HttpRequest,
+        trace: &Trace,
+        answer: Result<HttpResponse, Refusal>,
+    ) -> HttpResponse {
         answer.unwrap_or_else(|refusal| {
             // The url is the credential here.
             let guessed = ErrorTag::NotAuthorized;
             let refusal = self.door.rate_limits().refuse(request, refusal, guessed);
-            let response = respond(&trace, Err(refusal));
+            let response = respond(trace, Err(refusal));
             match *request.method() {
                 Method::PUT => hang_up(response),
                 _ => response,
@@ -159,15 +183,6 @@ impl Presigned {
         let Ok(_permit) = self.uploads.try_acquire() else {
             return Err(throttled().into());
         };
-        self.receive(&grant, payload).await?;
-        let mut response = HttpResponse::build(StatusCode::OK);
-        with_headers(&mut response, trace);
-        response.insert_header((header::ETAG, format!("\"{}\"", grant.md5)));
-        Ok(response.finish())
-    }
-
-    /// Streams the body to a thread that writes and checks it.
-    async fn receive(&self, grant: &UploadGrant, mut payload: Payload) -> Result<(), Refusal> {
         let object = ObjectName {
             org: grant.key.org.clone(),
             object_id: grant.object_id,
@@ -176,60 +191,11 @@ impl Presigned {
             size: grant.size,
             md5: grant.md5,
         };
-        let (sender, mut receiver) = mpsc::channel::<Option<Vec<u8>>>(BUFFERS);
-        let (give_back, mut free) = mpsc::channel(BUFFERS);
-        for _ in 0..BUFFERS {
-            // There is room for all of them.
-            let _: Result<(), _> = give_back.try_send(Vec::new());
-        }
-        let content = self.content.clone();
-        let writing = aside::blocking(move || -> Result<bool, ContentError> {
-            let mut receiving = content.receive(&object, promise)?;
-            while let Some(chunk) = receiver.blocking_recv() {
-                match chunk {
-                    Some(buffer) => {
-                        receiving.take(&buffer)?;
-                        // The other side may have ended, and needs none then.
-                        let _: Result<(), _> = give_back.try_send(buffer);
-                    }
-                    None => return receiving.keep().map(|()| true),
-                }
-            }
-            Ok(false)
-        });
-        let mut taking = Taking::new(self.pace);
-        let stopped = loop {
-            let chunk = match taking.next(&mut payload).await {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => break None,
-                Err(stopped) => break Some(stopped),
-            };
-            // When the thread has ended early, it knows why.
-            let Some(mut buffer) = free.recv().await else {
-                break None;
-            };
-            buffer.clear();
-            buffer.extend_from_slice(&chunk);
-            if sender.send(Some(buffer)).await.is_err() {
-                break None;
-            }
-        };
-        if stopped.is_none() {
-            // An ended thread needs no end.
-            let _: Result<_, _> = sender.send(None).await;
-        }
-        drop(sender);
-        match writing.await {
-            Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) if stopped == Some(Stopped::TooSlow) => Err(upload_too_slow().into()),
-            Ok(Ok(false)) => Err(size_mismatch(promise.size).into()),
-            Ok(Err(ContentError::Rejected(rejection))) => Err(rejection.into()),
-            Ok(Err(error @ ContentError::Io { .. })) => {
-                crate::report::notice(&format!("an upload failed: {error}"));
-                Err(unavailable().into())
-            }
-            Err(error) => Err(Refusal::Failed(error.to_string())),
-        }
+        receive(&self.content, self.pace, (object, promise), payload).await?;
+        let mut response = HttpResponse::build(StatusCode::OK);
+        with_headers(&mut response, trace);
+        response.insert_header((header::ETAG, format!("\"{}\"", grant.md5)));
+        Ok(response.finish())
     }
 
     async fn download(
@@ -247,28 +213,12 @@ impl Presigned {
             org: grant.org.clone(),
             object_id: grant.object_id,
         };
-        let part = Part::of(request, &grant);
+        let part = Part::of(request, &grant.md5.to_string(), grant.size);
         let mut response = HttpResponse::build(part.status());
         with_headers(&mut response, trace);
         describe(&mut response, &grant);
-        let (from, bytes) = match part {
-            Part::NotModified => return Ok(response.finish()),
-            Part::Unsatisfiable => {
-                response.insert_header((header::CONTENT_RANGE, format!("bytes */{}", grant.size)));
-                response.insert_header((header::CONTENT_LENGTH, 0));
-                return Ok(response.finish());
-            }
-            Part::Whole => (0, grant.size),
-            Part::Range(from, to) => {
-                let range = ContentRangeSpec::Bytes {
-                    range: Some((from, to)),
-                    instance_length: Some(grant.size),
-                };
-                if let Ok(value) = range.try_into_value() {
-                    response.insert_header((header::CONTENT_RANGE, value));
-                }
-                (from, to - from + 1)
-            }
+        let Some((from, bytes)) = part.open(&mut response, grant.size) else {
+            return Ok(response.finish());
         };
         let permit = self.downloads.clone().try_acquire_owned();
         let permit = permit.map_err(|_| throttled())?;
@@ -345,6 +295,69 @@ impl Presigned {
     }
 }
 
+/// Streams the body to a thread that writes and checks it.
+pub(super) async fn receive(
+    content: &Arc<dyn ContentStore>,
+    pace: UploadPace,
+    (object, promise): (ObjectName, Promise),
+    mut payload: Payload,
+) -> Result<(), Refusal> {
+    let (sender, mut receiver) = mpsc::channel::<Option<Vec<u8>>>(BUFFERS);
+    let (give_back, mut free) = mpsc::channel(BUFFERS);
+    for _ in 0..BUFFERS {
+        // There is room for all of them.
+        let _: Result<(), _> = give_back.try_send(Vec::new());
+    }
+    let content = content.clone();
+    let writing = aside::blocking(move || -> Result<bool, ContentError> {
+        let mut receiving = content.receive(&object, promise)?;
+        while let Some(chunk) = receiver.blocking_recv() {
+            match chunk {
+                Some(buffer) => {
+                    receiving.take(&buffer)?;
+                    // The other side may have ended, and needs none then.
+                    let _: Result<(), _> = give_back.try_send(buffer);
+                }
+                None => return receiving.keep().map(|()| true),
+            }
+        }
+        Ok(false)
+    });
+    let mut taking = Taking::new(pace);
+    let stopped = loop {
+        let chunk = match taking.next(&mut payload).await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => break None,
+            Err(stopped) => break Some(stopped),
+        };
+        // When the thread has ended early, it knows why.
+        let Some(mut buffer) = free.recv().await else {
+            break None;
+        };
+        buffer.clear();
+        buffer.extend_from_slice(&chunk);
+        if sender.send(Some(buffer)).await.is_err() {
+            break None;
+        }
+    };
+    if stopped.is_none() {
+        // An ended thread needs no end.
+        let _: Result<_, _> = sender.send(None).await;
+    }
+    drop(sender);
+    match writing.await {
+        Ok(Ok(true)) => Ok(()),
+        Ok(Ok(false)) if stopped == Some(Stopped::TooSlow) => Err(upload_too_slow().into()),
+        Ok(Ok(false)) => Err(size_mismatch(promise.size).into()),
+        Ok(Err(ContentError::Rejected(rejection))) => Err(rejection.into()),
+        Ok(Err(error @ ContentError::Io { .. })) => {
+            crate::report::notice(&format!("an upload failed: {error}"));
+            Err(unavailable().into())
+        }
+        Err(error) => Err(Refusal::Failed(error.to_string())),
+    }
+}
+
 fn altered() -> Rejection {
     Rejection::new(
         ErrorTag::NotAuthorized,
@@ -395,8 +408,8 @@ enum Part {
 }
 
 impl Part {
-    fn of(request: &HttpRequest, grant: &DownloadGrant) -> Self {
-        let etag = EntityTag::new_strong(grant.md5.to_string());
+    fn of(request: &HttpRequest, etag: &str, size: u64) -> Self {
+        let etag = EntityTag::new_strong(etag.to_owned());
         let known = match IfNoneMatch::parse(request) {
             Ok(IfNoneMatch::Any) => request.headers().contains_key(header::IF_NONE_MATCH),
             Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|tag| tag.weak_eq(&etag)),
@@ -412,7 +425,7 @@ impl Part {
         }
         match Range::parse(request) {
             Ok(Range::Bytes(ranges)) => match (ranges.as_slice(), ranges.first()) {
-                ([_], Some(range)) => match range.to_satisfiable_range(grant.size) {
+                ([_], Some(range)) => match range.to_satisfiable_range(size) {
                     Some((from, to)) => Self::Range(from, to),
                     None => Self::Unsatisfiable,
                 },

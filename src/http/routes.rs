@@ -6,14 +6,14 @@ use std::pin::Pin;
 use actix_web::http::Method;
 
 use super::access::Access;
-use super::access::Right::{Manage, Read, See, Write};
+use super::access::Right::{Leave, Manage, Read, See, Write};
 use super::call::Call;
 use super::envelope::{Refusal, Reply};
 use super::mrs::{change, complete, due, hold, list, put, read, versions};
 use super::ops::{self, maintenance};
 use super::server::{Door, House};
 use super::usm::{account, key, session};
-use super::{ofm, openapi, system, uas};
+use super::{ofm, openapi, system, uas, utl};
 
 /// A handler's answer on its way.
 pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + 'a>>;
@@ -346,6 +346,48 @@ pub const ROUTES: &[Route] = &[
         inside!(ofm::resolve),
     ),
     route("uas", POST, "/uas/stat", Access::Public, inside!(uas::stat)),
+    route(
+        "utl",
+        POST,
+        "/utl/offboarding/request",
+        Access::Org(Manage),
+        inside!(utl::request),
+    ),
+    route(
+        "utl",
+        GET,
+        "/utl/offboarding/status",
+        Access::Org(Leave),
+        inside!(utl::status),
+    ),
+    route(
+        "utl",
+        POST,
+        "/utl/offboarding/status",
+        Access::Org(Leave),
+        inside!(utl::status_by_post),
+    ),
+    route(
+        "utl",
+        POST,
+        "/utl/offboarding/cancel",
+        Access::Org(Leave),
+        inside!(utl::cancel),
+    ),
+    route(
+        "utl",
+        GET,
+        "/utl/export/list",
+        Access::Org(Leave),
+        inside!(utl::export::list),
+    ),
+    route(
+        "utl",
+        GET,
+        "/utl/export/file",
+        Access::Org(Leave),
+        inside!(utl::export::file),
+    ),
     route(
         "system",
         GET,

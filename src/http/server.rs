@@ -23,6 +23,7 @@ use super::{gate, slow};
 use crate::actors::AddressBook;
 use crate::actors::identity::Directory;
 use crate::actors::jobs::Jobs;
+use crate::actors::offboarding::Offboardings;
 use crate::actors::ops::Operations;
 use crate::actors::upkeep::Upkeep;
 use crate::clock::Clock;
@@ -64,6 +65,8 @@ pub struct House {
     pub upkeep: Arc<Upkeep>,
     /// The upkeep.
     pub jobs: Arc<Jobs>,
+    /// Orgs that leave and come.
+    pub offboardings: Arc<Offboardings>,
     /// The truth.
     pub journal: Arc<dyn Journal>,
     /// The answers.

@@ -84,6 +84,18 @@ pub const SCHEMAS: &[(&str, u16)] = &[
     ("job.resumed", 1),
     ("job.moved", 1),
     ("job.finished", 1),
+    ("offboarding.requested", 1),
+    ("offboarding.approved", 1),
+    ("offboarding.cancelled", 1),
+    ("offboarding.blocked", 1),
+    ("offboarding.purge_started", 1),
+    ("offboarding.purged", 1),
+    ("export.requested", 1),
+    ("export.completed", 1),
+    ("export.removed", 1),
+    ("import.begun", 1),
+    ("import.completed", 1),
+    ("import.cancelled", 1),
 ];
 
 /// Lifts one event type from one schema version to the next. Pure, and kept for ever.
@@ -235,7 +247,7 @@ fn write_body(
 }
 
 /// Writes `{"type":..,"data":..}` and slips `"v":..` in between, which spares a trip through [`Value`].
-fn write_event(out: &mut Vec<u8>, event: &Event) -> Result<(), serde_json::Error> {
+pub(crate) fn write_event(out: &mut Vec<u8>, event: &Event) -> Result<(), serde_json::Error> {
     const TYPE: &[u8] = br#"{"type":""#;
     let start = out.len();
     serde_json::to_writer(&mut *out, event)?;

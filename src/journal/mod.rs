@@ -48,6 +48,8 @@ pub enum Source {
     Operator,
     /// A job of our own, such as the sweep.
     Job,
+    /// An import: it happened in another instance, and was brought here as it was there.
+    Import,
 }
 
 /// What a caller may say about a change besides the change itself; each at most 256 characters.

@@ -60,6 +60,8 @@ pub struct Waiting {
 /// What a row of ended content holds beside its key.
 #[derive(Serialize, Deserialize)]
 struct EndedRow {
+    /// The position of inline content; 0 for an object.
+    position: u64,
     size: u64,
     md5: Md5,
     content_type: String,
@@ -223,6 +225,10 @@ fn apply_given_up(
 fn ended_write(name: RecordName<'_>, ended: &Ended) -> Write {
     let content = &ended.content;
     let row = EndedRow {
+        position: match content.place {
+            ContentPlace::Inline(position) => position,
+            ContentPlace::Object(_) => 0,
+        },
         size: content.size,
         md5: content.md5,
         content_type: content.content_type.clone(),
@@ -255,10 +261,8 @@ fn ended_key(name: RecordName<'_>, until: Timestamp, version: u64, place: Conten
     key.push(0);
     key.extend_from_slice(&version.to_be_bytes());
     match place {
-        ContentPlace::Inline(position) => {
-            key.push(b'i');
-            key.extend_from_slice(&position.to_be_bytes());
-        }
+        // Not where it lies: that is another place once its org has moved to another journal.
+        ContentPlace::Inline(_) => key.push(b'i'),
         ContentPlace::Object(object_id) => {
             key.push(b'o');
             key.extend_from_slice(object_id.as_bytes());
@@ -336,7 +340,7 @@ fn kept(place: &[u8], row: EndedRow) -> Option<Kept> {
     let version = u64::from_be_bytes(rest.get(..8)?.try_into().ok()?);
     let lies = rest.get(9..)?;
     let place = match rest.get(8)? {
-        b'i' => ContentPlace::Inline(u64::from_be_bytes(lies.try_into().ok()?)),
+        b'i' => ContentPlace::Inline(row.position),
         b'o' => ContentPlace::Object(Uuid::from_slice(lies).ok()?),
         _ => return None,
     };

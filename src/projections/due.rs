@@ -118,7 +118,7 @@ pub struct Walk {
     pub more: bool,
 }
 
-/// Walks from a place on through what is due by a time, past what is under a legal hold, and looks at so many rows at
+/// Walks from a place on through what is due by a time, past what is under a legal hold or to be skipped, and looks at so many rows at
 /// most.
 ///
 /// # Errors
@@ -128,6 +128,7 @@ pub fn walk(
     from: Option<&[u8]>,
     now: Timestamp,
     (due_max, rows_max): (usize, usize),
+    skips: impl Fn(&str) -> bool,
 ) -> Result<Walk, StoreError> {
     let mut walk = Walk {
         seen: from.map(<[u8]>::to_vec),
@@ -152,6 +153,7 @@ pub fn walk(
             .map_or("", |(container, _)| container);
         let known = last.as_ref().filter(|(name, _)| name == container);
         let held = match (known, RecordName::of_stream(&stream)) {
+            _ if skips(&stream) => true,
             (Some((_, held)), _) => *held,
             (None, Some(name)) => holds::legal(store, name.org, name.container)?.is_some(),
             (None, None) => false,

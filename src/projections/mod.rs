@@ -12,6 +12,7 @@ pub mod identity;
 mod kept;
 pub mod list;
 pub mod lost;
+pub mod offboarding;
 pub mod ops;
 pub mod records;
 pub mod restore;
@@ -21,6 +22,7 @@ pub mod tag_entries;
 pub mod versions;
 
 use crate::domain::Event;
+use crate::domain::offboarding::Passage;
 use crate::domain::record::Record;
 use crate::journal::{Body, Entry};
 
@@ -40,6 +42,8 @@ pub struct Change<'a> {
     pub ops: Option<ops::OpsState>,
     /// What it did to a user, an org or a service account; absent for other streams.
     pub identity: Option<identity::IdentityChange>,
+    /// Its org's leaving and coming, with it; absent for other streams.
+    pub passage: Option<Passage>,
 }
 
 /// A record before and after an entry.
@@ -113,6 +117,7 @@ pub fn all() -> Vec<Box<dyn Projection>> {
         Box::new(lost::LostContents),
         Box::new(identity::Identities),
         Box::new(ops::Operations),
+        Box::new(offboarding::Offboardings),
         Box::new(records::Records),
     ]
 }

@@ -156,7 +156,8 @@ fn audit_row(position: Position, body: &Body, event: &Event) -> Option<AuditRow>
         | Event::Org(_)
         | Event::User(_)
         | Event::Account(_)
-        | Event::Job(_) => return None,
+        | Event::Job(_)
+        | Event::Offboarding(_) => return None,
     };
     if let Some(data) = told["data"].as_object_mut() {
         for known in ["maintenance_id", "vacuum_id", "code_hash"] {
@@ -210,7 +211,8 @@ pub(crate) fn after(
                     | Event::Account(_)
                     | Event::Secret(_)
                     | Event::Vacuum(_)
-                    | Event::Job(_) => state,
+                    | Event::Job(_)
+                    | Event::Offboarding(_) => state,
                 }))
             })
         }
@@ -226,7 +228,8 @@ pub(crate) fn after(
                     | Event::Account(_)
                     | Event::Secret(_)
                     | Event::Maintenance(_)
-                    | Event::Job(_) => state,
+                    | Event::Job(_)
+                    | Event::Offboarding(_) => state,
                 }))
             })
         }
@@ -242,7 +245,8 @@ pub(crate) fn after(
                     | Event::Account(_)
                     | Event::Secret(_)
                     | Event::Maintenance(_)
-                    | Event::Vacuum(_) => state,
+                    | Event::Vacuum(_)
+                    | Event::Offboarding(_) => state,
                 }))
             })
         }
@@ -258,7 +262,8 @@ pub(crate) fn after(
                     | Event::Account(_)
                     | Event::Maintenance(_)
                     | Event::Vacuum(_)
-                    | Event::Job(_) => state,
+                    | Event::Job(_)
+                    | Event::Offboarding(_) => state,
                 }))
             })
         }

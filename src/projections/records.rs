@@ -2,7 +2,7 @@
 
 use super::{Change, Projection, RecordName, Store, StoreError, Write};
 use crate::domain::record::{Record, RecordKey};
-use crate::domain::{ContainerName, OrgCode};
+use crate::domain::{ContainerName, OrgCode, StreamId};
 
 const PREFIX: u8 = b'r';
 
@@ -115,4 +115,32 @@ pub fn next_container(
         }
     }
     Ok(None)
+}
+
+/// The names of an org's records that come behind a place, at most `limit`, with the place behind the last; an empty
+/// place is the beginning.
+///
+/// # Errors
+/// A failed read.
+pub fn names_of_org(
+    store: &Store,
+    org: &OrgCode,
+    from: &[u8],
+    limit: usize,
+) -> Result<Vec<(RecordKey, Vec<u8>)>, StoreError> {
+    let mut prefix = vec![PREFIX];
+    prefix.extend_from_slice(org.as_str().as_bytes());
+    prefix.push(0);
+    let from = if from.is_empty() { &prefix } else { from };
+    let mut names = Vec::new();
+    for row in store.scan(prefix.clone(), from).take(limit) {
+        let (key, _) = row?;
+        // No name contains the byte 0, so this is behind the row and ahead of the next.
+        let behind = [&*key, &[0]].concat();
+        let stream = Records.stream_of(&key, &[]).unwrap_or_default();
+        if let Some(name) = StreamId::named(&stream).record_key() {
+            names.push((name, behind));
+        }
+    }
+    Ok(names)
 }

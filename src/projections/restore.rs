@@ -60,6 +60,7 @@ pub fn rows_of(key: &RecordKey, record: &Record) -> Vec<Write> {
             after: record,
         }),
         ops: None,
+        passage: None,
         identity: None,
     };
     let mut rows = Vec::new();
@@ -123,6 +124,18 @@ pub(super) fn remove(store: &Store, rows: &[Vec<u8>]) -> Result<(), StoreError> 
 pub fn is_of_records(key: &[u8]) -> bool {
     key.first()
         .is_some_and(|prefix| OF_RECORDS.contains(prefix))
+}
+
+/// Whether a row follows from a record of a container, or from none at all.
+pub(super) fn is_within(key: &[u8], (org, container): (&str, &str)) -> bool {
+    let mut projections = all().into_iter();
+    let its = projections.find(|projection| key.first() == Some(&projection.prefix()));
+    let stream = its.and_then(|projection| projection.stream_of(key, &[]));
+    is_of_records(key)
+        && stream.is_none_or(|stream| {
+            RecordName::of_stream(&stream)
+                .is_none_or(|name| (name.org, name.container) == (org, container))
+        })
 }
 
 /// Whether a row is a record's own.

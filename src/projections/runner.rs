@@ -7,7 +7,7 @@ use std::sync::Weak;
 use super::store::{Directories, Row};
 use super::{
     Change, Projection, RecordChange, RecordName, Store, StoreError, Write, all, contents,
-    identity, ops, record_events, records, restore,
+    identity, offboarding, ops, record_events, records, restore,
 };
 use crate::domain::container::ContainerEvent;
 use crate::domain::hold::LegalHolds;
@@ -136,6 +136,7 @@ impl Runner {
                     record: None,
                     ops: None,
                     identity: None,
+                    passage: None,
                 });
             }
             if let (Some(journal), true) = (journal, body.version > 1) {
@@ -156,6 +157,7 @@ impl Runner {
                 }),
             ops: ops::after(&self.store, entry, body)?,
             identity: identity::after(&self.store, entry, body)?,
+            passage: offboarding::after(&self.store, entry, body)?,
         };
         self.write(&change)?;
         if after.is_some() {
@@ -183,10 +185,10 @@ impl Runner {
     ) -> Result<(), StoreError> {
         for repair in repairs(body).filter(|repair| is_of_rows(repair)) {
             let name = repair.record_id.as_deref().unwrap_or_default();
-            let rows: Vec<_> = repair
-                .rows
-                .iter()
-                .filter_map(|row| hex::decode(row).ok())
+            let rows = repair.rows.iter().filter_map(|row| hex::decode(row).ok());
+            // The event may have been imported: it is about rows of its own container alone.
+            let rows: Vec<_> = rows
+                .filter(|row| restore::is_within(row, (org, container)))
                 .collect();
             let stream = StreamId::named(&format!("mrs/{org}/{container}/{name}"));
             let Some(key) = stream.record_key() else {
@@ -243,7 +245,7 @@ impl Sink for Runner {
 }
 
 /// The record an entry leads to.
-fn evolve_entry(
+pub fn evolve_entry(
     key: RecordKey,
     before: Option<Record>,
     entry: &Entry,

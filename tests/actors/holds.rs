@@ -116,7 +116,13 @@ fn what_is_held_keeps_the_sweep_from_nothing_and_is_looked_at_again_when_release
         // In pieces, each of a bounded number of rows.
         let (mut from, mut due, mut walks) = (None, Vec::new(), 0);
         loop {
-            let walk = due::walk(store, from.as_deref(), world.clock.now(), (256, 100));
+            let walk = due::walk(
+                store,
+                from.as_deref(),
+                world.clock.now(),
+                (256, 100),
+                |_| false,
+            );
             let walk = walk.expect("it can be read");
             due.extend(walk.due);
             walks += 1;
@@ -131,7 +137,7 @@ fn what_is_held_keeps_the_sweep_from_nothing_and_is_looked_at_again_when_release
             let sweep = sweep.clone();
             aside(move || sweep.step(None, &Heed::default())).await
         };
-        let swept = || due::walk(store, None, world.clock.now(), (256, 10_000));
+        let swept = || due::walk(store, None, world.clock.now(), (256, 10_000), |_| false);
         for _ in 0..STEPS_MAX {
             wake().await;
         }

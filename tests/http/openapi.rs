@@ -64,6 +64,7 @@ fn every_route_is_in_the_document_and_nothing_else() {
     for method in ["PUT", "GET"] {
         routed.insert((method.to_owned(), "/content/{token}".to_owned()));
     }
+    routed.insert(("GET".to_owned(), "/content/export/{token}".to_owned()));
     assert_eq!(described, routed);
 }
 
@@ -133,7 +134,9 @@ fn every_route_names_the_credentials_it_takes_and_public_ones_name_none() {
             Access::Person => json!([{"session": []}]),
             Access::Known | Access::Org(Right::Read | Right::Write) => all.clone(),
             // No key has a role with these rights.
-            Access::Org(Right::See | Right::Manage) => json!([{"session": []}, {"jwt": []}]),
+            Access::Org(Right::See | Right::Manage | Right::Leave) => {
+                json!([{"session": []}, {"jwt": []}])
+            }
         };
         assert_eq!(operation["security"], takes, "{method} {path}");
     }

@@ -18,7 +18,9 @@ fn wanted(access: Access) -> [&'static str; 7] {
         Access::Org(Right::Read) => ["401", "in", "in", "404", "in", "in", "in"],
         Access::Org(Right::Write) => ["401", "in", "in", "404", "role", "in", "in"],
         Access::Org(Right::See) => ["401", "in", "in", "404", "role", "role", "in"],
-        Access::Org(Right::Manage) => ["401", "in", "owner", "404", "owner", "owner", "in"],
+        Access::Org(Right::Manage | Right::Leave) => {
+            ["401", "in", "owner", "404", "owner", "owner", "in"]
+        }
     }
 }
 
@@ -92,10 +94,15 @@ fn every_route_lets_in_whom_the_table_says() {
             let query = match route.path {
                 "/mrs/list" | "/mrs/due" => "?orgcode=one",
                 "/mrs/stat" => "",
+                path if path.starts_with("/utl/") => "?orgcode=one",
                 _ => "?orgcode=one&container=notes&record_id=there",
             };
             let got = match route.method.as_str() {
-                "GET" if route.path.starts_with("/mrs/") => {
+                "GET"
+                    if ["/mrs/", "/utl/"]
+                        .iter()
+                        .any(|of| route.path.starts_with(of)) =>
+                {
                     town.server
                         .call("GET", &format!("{}{query}", route.path), &headers, None)
                 }
@@ -110,7 +117,10 @@ fn every_route_lets_in_whom_the_table_says() {
                         path if path.ends_with("service_account/create") => {
                             json!({"orgcode": "one", "label": "x".repeat(300)})
                         }
-                        path if path.starts_with("/mrs/") || path.starts_with("/ofm/") => {
+                        path if ["/mrs/", "/ofm/", "/utl/"]
+                            .iter()
+                            .any(|of| path.starts_with(of)) =>
+                        {
                             json!({"orgcode": "one"})
                         }
                         "/usm/service_account/list" => json!({"orgcode": "one"}),

@@ -10,6 +10,7 @@ use metarecord::domain::container::{
 };
 use metarecord::domain::job::{Counts, JobEvent};
 use metarecord::domain::maintenance::{MaintenanceEvent, StartSource};
+use metarecord::domain::offboarding::{Counts as ExportCounts, OffboardingEvent};
 use metarecord::domain::org::{MemberRole, OrgEvent, OrgStatus};
 use metarecord::domain::record::{
     ContentPlace, DoomCause, EndedBy, NewContent, RecordEvent, Status,
@@ -303,6 +304,54 @@ fn job_events() -> Vec<JobEvent> {
     ]
 }
 
+fn offboarding_events() -> Vec<OffboardingEvent> {
+    let export_id = "e-1".to_owned();
+    vec![
+        OffboardingEvent::Requested {
+            offboarding_id: "e-1".to_owned(),
+            reason: "moving house".to_owned(),
+        },
+        OffboardingEvent::Approved {
+            window_ends_at: time(),
+            org_status: OrgStatus::Verified,
+            org_version: 3,
+        },
+        OffboardingEvent::Cancelled {},
+        OffboardingEvent::Blocked {
+            why: "the disk is full".to_owned(),
+        },
+        OffboardingEvent::PurgeStarted {
+            vacuum_id: "v-1".to_owned(),
+        },
+        OffboardingEvent::Purged {},
+        OffboardingEvent::ExportRequested {
+            export_id: export_id.clone(),
+            position: 41,
+        },
+        OffboardingEvent::ExportCompleted {
+            export_id: export_id.clone(),
+            manifest_sha256: "ef".repeat(32),
+            counts: ExportCounts {
+                records: 1,
+                entries: 2,
+                objects: 3,
+                objects_absent: 4,
+                bytes: 5,
+            },
+        },
+        OffboardingEvent::ExportRemoved {
+            export_id: export_id.clone(),
+        },
+        OffboardingEvent::ImportBegun {
+            manifest_sha256: "ef".repeat(32),
+            export_id,
+            entries: 2,
+        },
+        OffboardingEvent::ImportCompleted {},
+        OffboardingEvent::ImportCancelled {},
+    ]
+}
+
 /// One event of each type at version 1, as the files tell it.
 fn expected() -> Vec<Event> {
     let records = record_events().into_iter().map(Event::Record);
@@ -311,7 +360,9 @@ fn expected() -> Vec<Event> {
     let upkeep = upkeep_events().into_iter().map(Event::Container);
     let others = records.chain(other_events()).chain(upkeep);
     let jobs = job_events().into_iter().map(Event::Job);
-    others.chain(windows).chain(vacuums).chain(jobs).collect()
+    let offboardings = offboarding_events().into_iter().map(Event::Offboarding);
+    let others = others.chain(windows).chain(vacuums).chain(jobs);
+    others.chain(offboardings).collect()
 }
 
 /// The type, version and JSON an event is written with.
@@ -372,6 +423,7 @@ fn every_type_named_in_the_domain_is_known_to_the_journal() {
         "maintenance",
         "vacuum",
         "job",
+        "offboarding",
     ] {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("src/domain/{file}.rs"));
         let text = fs::read_to_string(path).unwrap();

@@ -210,7 +210,15 @@ impl House {
     /// Has the sweep look until it has nothing more to do.
     fn sweep(&self) {
         let world = self.world();
-        let walk = || due::walk(&world.desk.store, None, self.clock.now(), (1, usize::MAX));
+        let walk = || {
+            due::walk(
+                &world.desk.store,
+                None,
+                self.clock.now(),
+                (1, usize::MAX),
+                |_| false,
+            )
+        };
         while !walk().expect("it can be read").due.is_empty() {
             drop(world.sweep.step(None, &Heed::default()));
         }

@@ -22,6 +22,8 @@ const WALLS: &[(&str, &[&str])] = &[
     ("token/", &["clock", "domain", "report"]),
     ("journal/", &["background", "clock", "disk", "domain"]),
     ("content/", &["clock", "disk", "domain"]),
+    // The form of an export: the journal's entries as lines.
+    ("export/", &["domain", "journal"]),
     ("projections/", &["clock", "domain", "journal"]),
     (
         "actors/",
@@ -30,6 +32,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "clock",
             "content",
             "domain",
+            "export",
             "journal",
             "passcode",
             "projections",
@@ -44,6 +47,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "clock",
             "content",
             "domain",
+            "export",
             "journal",
             "projections",
             "report",
@@ -61,6 +65,9 @@ const WALLS: &[(&str, &[&str])] = &[
     ("cli/choice.rs", &["domain", "http"]),
     // It makes tokens with the code that knows what a good one is.
     ("cli/token.rs", &["clock", "domain", "token"]),
+    // It checks an export with the code that knows what a whole one is.
+    ("cli/utl/", &["client", "domain", "export"]),
+    ("cli/failure.rs", &["client", "export"]),
     ("cli/", &["client", "clock", "domain"]),
     (
         "development.rs",

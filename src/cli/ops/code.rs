@@ -15,7 +15,7 @@ pub(super) const HOW: &str = "this needs the secret code: give --secret-code-fil
 
 /// Where the secret code is.
 #[derive(Args, Debug)]
-pub(super) struct CodeArgs {
+pub(in crate::cli) struct CodeArgs {
     /// The code itself, which other users of the machine can see in its list of processes [env: G3N_SECRET_CODE]
     #[arg(long, value_name = "CODE", help_heading = HEADING, value_parser = secret())]
     secret_code: Option<Secret>,
@@ -29,7 +29,7 @@ impl CodeArgs {
     ///
     /// # Errors
     /// When its place cannot be read, or there is none and nobody can be asked.
-    pub(super) fn find(&self, surroundings: &mut Surroundings) -> Result<Secret, Failure> {
+    pub(in crate::cli) fn find(&self, surroundings: &mut Surroundings) -> Result<Secret, Failure> {
         match self.places().find(surroundings)? {
             Some(code) => Ok(code),
             None => surroundings.ask("Secret code: ", HOW),

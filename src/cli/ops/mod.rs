@@ -1,7 +1,7 @@
 //! `g3n ops`: maintenance windows, vacuum, their audit, and the secret code they need.
 
 mod audit;
-mod code;
+pub(super) mod code;
 mod maintenance;
 mod secret_set;
 mod vacuum;

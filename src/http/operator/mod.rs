@@ -4,10 +4,12 @@ mod audit;
 mod code;
 mod hold;
 mod identity;
+mod import;
 mod jobs;
 mod maintenance;
 mod metrics;
 mod upkeep;
+mod utl;
 mod vacuum;
 
 use std::rc::Rc;
@@ -24,7 +26,8 @@ use super::call::{Call, Trace};
 use super::envelope::{Refusal, Reply, respond, throttled, unavailable};
 use super::input;
 use super::routes::Answering;
-use super::server::{Door, House, read_body};
+use super::server::{Door, House, hang_up, read_body};
+use super::slow::UploadPace;
 use crate::actors::ops::Caller;
 use crate::domain::{ErrorTag, Rejection};
 use crate::journal::{Remarks, Source};
@@ -69,6 +72,18 @@ const FUNCTIONS: &[(&str, Function)] = &[
     function!("uas_user_create", identity::create_user),
     function!("ofm_org_create", identity::create_org),
     function!("ofm_org_status_set", identity::set_status),
+    function!("utl_offboarding_list", utl::list),
+    function!("utl_offboarding_approve", utl::approve),
+    function!("utl_offboarding_cancel", utl::cancel),
+    function!("utl_offboarding_status", utl::status),
+    function!("utl_export", utl::export),
+    function!("utl_export_list", utl::export_list),
+    function!("utl_export_file", utl::export_file),
+    function!("utl_import_begin", import::begin),
+    function!("utl_import_objects", import::objects),
+    function!("utl_import_events", import::events),
+    function!("utl_import_end", import::end),
+    function!("utl_import_cancel", import::cancel),
     function!("mrs_hold_set", hold::set),
     function!("mrs_hold_release", hold::release),
     function!("mrs_hold_list", hold::list),
@@ -129,17 +144,25 @@ impl<'de> Deserialize<'de> for Code {
 }
 
 /// Adds the operators' routes to an actix application.
-pub fn configure(door: Arc<Door>, token: Arc<str>) -> impl FnOnce(&mut web::ServiceConfig) {
+pub fn configure(
+    door: Arc<Door>,
+    token: Arc<str>,
+    pace: UploadPace,
+) -> impl FnOnce(&mut web::ServiceConfig) {
     move |service| {
         let shared = Rc::new((door, token));
         service.default_service(web::to(move |request: HttpRequest, payload: Payload| {
             let shared = shared.clone();
-            async move { serve(&shared.0, &shared.1, request, payload).await }
+            async move { serve((&shared.0, &shared.1, pace), request, payload).await }
         }));
     }
 }
 
-async fn serve(door: &Door, token: &str, request: HttpRequest, payload: Payload) -> HttpResponse {
+async fn serve(
+    (door, token, pace): (&Door, &str, UploadPace),
+    request: HttpRequest,
+    payload: Payload,
+) -> HttpResponse {
     let mut trace = door.trace(&request);
     trace.service = OPERATOR;
     let path = request.path();
@@ -150,6 +173,18 @@ async fn serve(door: &Door, token: &str, request: HttpRequest, payload: Payload)
     );
     if path == metrics::PATH && is_operator(&request, token) && request.method() == Method::GET {
         return metrics::answer(door);
+    }
+    if path.starts_with(import::CONTENT) {
+        trace.service = "utl";
+        trace.route = "utl_import_content";
+        let answer = take_content((door, token, pace), &request, payload).await;
+        let failed = answer.is_err();
+        let response = respond(&trace, answer);
+        // What would come next on the connection is the rest of a body that was given up.
+        return match failed {
+            true => hang_up(response),
+            false => response,
+        };
     }
     let name = path.strip_prefix(INVOKE).unwrap_or(path).replace('-', "_");
     let known = FUNCTIONS.iter().find(|(known, _)| *known == name);
@@ -204,16 +239,39 @@ async fn answer(
     (call.trace, answer)
 }
 
+/// Takes a file of an import.
+async fn take_content(
+    (door, token, pace): (&Door, &str, UploadPace),
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<Reply, Refusal> {
+    if !is_operator(request, token) {
+        return Err(not_operator().into());
+    }
+    if request.method() != Method::PUT {
+        let rejection = Rejection::new(ErrorTag::MethodNotAllowed, "Content is put here.");
+        return Err(rejection.with_detail("allow", "PUT").into());
+    }
+    let house = door.house();
+    let house = house.ok_or_else(|| unavailable().with_minor("starting"))?;
+    let _permit = door.permit().ok_or_else(throttled)?;
+    import::put(house, request, payload, pace).await
+}
+
+fn not_operator() -> Rejection {
+    Rejection::new(
+        ErrorTag::NotAuthorized,
+        "The operator token is needed: Authorization: Bearer <token>.",
+    )
+}
+
 fn admit(
     token: &str,
     request: &HttpRequest,
     known: Option<&'static (&'static str, Function)>,
 ) -> Result<&'static (&'static str, Function), Rejection> {
     if !is_operator(request, token) {
-        return Err(Rejection::new(
-            ErrorTag::NotAuthorized,
-            "The operator token is needed: Authorization: Bearer <token>.",
-        ));
+        return Err(not_operator());
     }
     let missing = || Rejection::new(ErrorTag::NotFound, "There is no such operator function.");
     let known = known

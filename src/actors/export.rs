@@ -1,0 +1,193 @@
+//! Exports of orgs: made in small steps, each durable before the next, given out file by file, and removed.
+
+mod make;
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::content::ContentStore;
+use crate::domain::OrgCode;
+use crate::domain::offboarding::Counts;
+use crate::export::check::parse_manifest;
+use crate::export::{CONTENT, FileEntry, MANIFEST, Manifest, is_file_name};
+use crate::journal::Journal;
+use crate::projections::Store;
+use make::Making;
+
+/// What to export.
+#[derive(Clone, Debug)]
+pub(super) struct Order {
+    pub(super) org: OrgCode,
+    pub(super) export_id: String,
+    /// The last position of the journal.
+    pub(super) position: u64,
+    /// The last version of the org's own stream; all up to the position without one.
+    pub(super) org_version: Option<u64>,
+}
+
+/// Makes exports below a directory, serves them, and removes them. Every method blocks on the disk.
+pub struct Exports {
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) store: Store,
+    pub(super) content: Arc<dyn ContentStore>,
+    pub(super) clock: Clock,
+    pub(super) root: PathBuf,
+}
+
+fn told(error: impl std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+impl Exports {
+    fn directory(&self, org: &OrgCode, export_id: &str) -> PathBuf {
+        self.root.join(org.as_str()).join(export_id)
+    }
+
+    /// Makes an export, or goes on with it, for as long as it may. Returns the SHA-256 of its manifest and its numbers
+    /// once it is finished; all of it is durable then.
+    pub(super) fn make(
+        &self,
+        order: &Order,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<(String, Counts)>, String> {
+        let directory = self.directory(&order.org, &order.export_id);
+        let making = Making {
+            exports: self,
+            order,
+            go_on,
+            directory,
+        };
+        making.run().map_err(told)
+    }
+
+    /// The manifest of a finished export; `None` when it is not there.
+    ///
+    /// # Errors
+    /// The disk's, or a manifest that cannot be read.
+    pub fn manifest(&self, org: &OrgCode, export_id: &str) -> Result<Option<Manifest>, String> {
+        match fs::read(self.directory(org, export_id).join(MANIFEST)) {
+            Ok(text) => parse_manifest(&text).map(Some).map_err(told),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(told(error)),
+        }
+    }
+
+    /// Files of a finished export from a place on, at most `limit`, and the place behind them. The manifest comes
+    /// first, then what it names, then the content files.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn list(
+        &self,
+        (org, export_id): (&OrgCode, &str),
+        manifest_sha256: &str,
+        from: u64,
+        limit: usize,
+    ) -> Result<(Vec<FileEntry>, Option<u64>), String> {
+        let Some(manifest) = self.manifest(org, export_id)? else {
+            return Ok((Vec::new(), None));
+        };
+        let directory = self.directory(org, export_id);
+        let size = fs::metadata(directory.join(MANIFEST)).map_err(told)?.len();
+        let own = FileEntry {
+            name: MANIFEST.to_owned(),
+            size,
+            sha256: manifest_sha256.to_owned(),
+        };
+        let fixed: Vec<_> = std::iter::once(own).chain(manifest.files).collect();
+        let mut items: Vec<_> = fixed
+            .iter()
+            .skip(usize::try_from(from).unwrap_or(usize::MAX))
+            .take(limit)
+            .cloned()
+            .collect();
+        let mut next = from + items.len() as u64;
+        // Behind those a place is one of the list's bytes.
+        let mut lines = BufReader::new(File::open(directory.join(CONTENT)).map_err(told)?);
+        let behind = next.saturating_sub(fixed.len() as u64);
+        lines.seek(SeekFrom::Start(behind)).map_err(told)?;
+        let mut line = Vec::new();
+        while next >= fixed.len() as u64 {
+            line.clear();
+            let read = lines.read_until(b'\n', &mut line).map_err(told)?;
+            if read == 0 {
+                return Ok((items, None));
+            }
+            if items.len() == limit {
+                break;
+            }
+            items.push(serde_json::from_slice(&line).map_err(told)?);
+            next += read as u64;
+        }
+        Ok((items, Some(next)))
+    }
+
+    /// Bytes of one of an export's files; `None` when there is none.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn size(&self, org: &OrgCode, export_id: &str, name: &str) -> Result<Option<u64>, String> {
+        if !is_file_name(name) || !is_id(export_id) {
+            return Ok(None);
+        }
+        match fs::metadata(self.directory(org, export_id).join(name)) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(told(error)),
+        }
+    }
+
+    /// Opens a part of one of an export's files; `None` when there is none.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn read(
+        &self,
+        (org, export_id, name): (&OrgCode, &str, &str),
+        from: u64,
+        bytes: u64,
+    ) -> Result<Option<Box<dyn Read + Send>>, String> {
+        if !is_file_name(name) || !is_id(export_id) {
+            return Ok(None);
+        }
+        let mut file = match File::open(self.directory(org, export_id).join(name)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(told(error)),
+        };
+        file.seek(SeekFrom::Start(from)).map_err(told)?;
+        Ok(Some(Box::new(file.take(bytes))))
+    }
+
+    /// Removes an export with all it holds; absent is fine.
+    pub(super) fn remove(&self, org: &OrgCode, export_id: &str) -> Result<(), String> {
+        match fs::remove_dir_all(self.directory(org, export_id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told(error)),
+            Ok(()) | Err(_) => {}
+        }
+        match fs::remove_dir(self.root.join(org.as_str())) {
+            // Other exports of the org are there.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(told(error)),
+            Ok(()) => sync_dir(&self.root).map_err(told),
+        }
+    }
+}
+
+/// Exports are named by UUIDs, so that none leads out of its directory.
+fn is_id(export_id: &str) -> bool {
+    Uuid::try_parse(export_id).is_ok()
+}
+
+fn sync_dir(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}

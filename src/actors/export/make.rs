@@ -1,0 +1,491 @@
+//! Making one export: the history, then the records, then the content files, then the manifest.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use md5::Md5 as Md5Hasher;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{Exports, Order, sync_dir};
+use crate::clock::Pace;
+use crate::content::ObjectName;
+use crate::domain::offboarding::Counts;
+use crate::domain::record::{
+    Content, ContentKind, ContentPlace, Record, RecordKey, RecordView, Status,
+};
+use crate::domain::{Md5, StreamId, Timestamp};
+use crate::export::check::{ExportError, parse_manifest};
+use crate::export::line::{EventLine, leaves_with, objects_of};
+use crate::export::{
+    CONTENT, CONTENT_DIRECTORY, EVENTS, FILES, FORMAT_VERSION, FileEntry, MANIFEST, Manifest,
+    RECORDS, content_name,
+};
+use crate::journal::Body;
+use crate::projections::{RecordName, holds, records, runner};
+
+/// Entries of the journal read at a time.
+const READ_ENTRIES: usize = 500;
+/// Records looked at in one step.
+const STEP_RECORDS: usize = 100;
+/// A step takes no more lines once it has so many bytes of them.
+const STEP_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes copied at a time.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// What tells how far an export is.
+const PROGRESS: &str = "progress.json";
+/// What the name of an unfinished file ends with.
+const PART: &str = ".part";
+
+/// How far an export is: all that a step behind a crash needs to know.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Progress {
+    /// The time at which records are shown.
+    at: Timestamp,
+    /// The next position of the journal; later the line of the history whose objects come next.
+    next: u64,
+    /// Where the records go on, in hex.
+    place: String,
+    /// Bytes of the unfinished file that count.
+    length: u64,
+    counts: Counts,
+    /// Finished files, in the order of [`FILES`].
+    files: Vec<FileEntry>,
+}
+
+/// A record as it is exported.
+#[derive(Serialize)]
+struct RecordLine<'a> {
+    record: RecordView<'a>,
+    /// Every content it has had, the first first.
+    content_versions: Vec<VersionLine>,
+}
+
+/// One content version of a record, and where in the export its bytes are.
+#[derive(Serialize)]
+struct VersionLine {
+    content_version: u64,
+    content_type: String,
+    content_kind: ContentKind,
+    content_size: u64,
+    content_md5: String,
+    at: String,
+    by: String,
+    /// Position of the line of the history that holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<u64>,
+    /// Its file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+}
+
+/// Why an export could not be gone on with.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MakeError {
+    #[error("the disk failed")]
+    Io(#[from] io::Error),
+    #[error("the journal failed")]
+    Journal(#[from] crate::journal::JournalError),
+    #[error("the projections failed")]
+    Store(#[from] crate::projections::StoreError),
+    #[error("the content store failed")]
+    Content(#[from] crate::content::ContentError),
+    #[error("something cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+    #[error("the export cannot be read back")]
+    Export(#[from] ExportError),
+    #[error("{0}")]
+    Wrong(String),
+}
+
+/// An export being made.
+pub(super) struct Making<'a> {
+    pub(super) exports: &'a Exports,
+    pub(super) order: &'a Order,
+    pub(super) go_on: &'a dyn Fn() -> bool,
+    pub(super) directory: PathBuf,
+}
+
+impl Making<'_> {
+    /// Goes on to the end, or for as long as it may.
+    pub(super) fn run(&self) -> Result<Option<(String, Counts)>, MakeError> {
+        let manifest = self.directory.join(MANIFEST);
+        if !manifest.exists() {
+            let mut progress = self.load()?;
+            if !self.events(&mut progress)?
+                || !self.records(&mut progress)?
+                || !self.objects(&mut progress)?
+            {
+                return Ok(None);
+            }
+            self.finish(&progress)?;
+        }
+        let text = fs::read(&manifest)?;
+        remove_file(&self.directory.join(PROGRESS))?;
+        let counts = parse_manifest(&text)?.counts;
+        Ok(Some((hex::encode(Sha256::digest(&text)), counts)))
+    }
+
+    fn load(&self) -> Result<Progress, MakeError> {
+        let content = self.directory.join(CONTENT_DIRECTORY);
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(content)?;
+        for directory in [&self.directory, &self.directory.join("..")] {
+            sync_dir(directory)?;
+        }
+        sync_dir(&self.exports.root)?;
+        match fs::read(self.directory.join(PROGRESS)) {
+            Ok(text) => Ok(serde_json::from_slice(&text)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Progress {
+                at: self.exports.clock.now(),
+                next: 1,
+                ..Progress::default()
+            }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn save(&self, progress: &Progress) -> Result<(), MakeError> {
+        let text = serde_json::to_vec(progress)?;
+        write_whole(&self.directory, PROGRESS, &text)?;
+        Ok(())
+    }
+
+    /// The history: every entry of the org's, one line each.
+    fn events(&self, progress: &mut Progress) -> Result<bool, MakeError> {
+        if !progress.files.is_empty() {
+            return Ok(true);
+        }
+        let (mut file, mut pace) = (self.open(EVENTS, progress.length)?, Pace::start());
+        while progress.next <= self.order.position {
+            if !(self.go_on)() {
+                return Ok(false);
+            }
+            let left = self.order.position - progress.next + 1;
+            let limit = READ_ENTRIES.min(usize::try_from(left).unwrap_or(READ_ENTRIES));
+            let entries = self.exports.journal.read(progress.next, limit)?;
+            if entries.is_empty() {
+                break;
+            }
+            let mut member = GzEncoder::new(Vec::new(), Compression::default());
+            let mut bytes = 0;
+            for entry in &entries {
+                progress.next = entry.header.position + 1;
+                let Some(body) = entry.body.as_ref().filter(|body| self.takes(body)) else {
+                    continue;
+                };
+                let payload = match &body.payload {
+                    None => None,
+                    Some(_) => self.exports.journal.payload(entry.header.position)?,
+                };
+                let Some(line) = EventLine::of(entry, payload.as_ref())? else {
+                    continue;
+                };
+                bytes += write_line(&mut member, &line)?;
+                progress.counts.entries += 1;
+                progress.counts.bytes += payload.map_or(0, |payload| payload.len() as u64);
+                if bytes > STEP_BYTES {
+                    break;
+                }
+            }
+            if bytes > 0 {
+                progress.length += append(&mut file, progress.length, &member.finish()?)?;
+            }
+            self.save(progress)?;
+            pace.rest();
+        }
+        self.close(file, EVENTS, progress)?;
+        Ok(true)
+    }
+
+    fn takes(&self, body: &Body) -> bool {
+        let own = body.stream == StreamId::org(&self.order.org);
+        let last = self.order.org_version.filter(|_| own);
+        leaves_with(&self.order.org, body.stream.as_str())
+            && last.is_none_or(|last| body.version <= last)
+    }
+
+    /// Each record as callers see it.
+    fn records(&self, progress: &mut Progress) -> Result<bool, MakeError> {
+        if progress.files.len() > 1 {
+            return Ok(true);
+        }
+        let (mut file, mut pace) = (self.open(RECORDS, progress.length)?, Pace::start());
+        loop {
+            if !(self.go_on)() {
+                return Ok(false);
+            }
+            let place = hex::decode(&progress.place).unwrap_or_default();
+            let org = &self.order.org;
+            let names = records::names_of_org(&self.exports.store, org, &place, STEP_RECORDS)?;
+            let Some((_, behind)) = names.last() else {
+                break;
+            };
+            progress.place = hex::encode(behind);
+            let mut member = GzEncoder::new(Vec::new(), Compression::default());
+            let mut bytes = 0;
+            for (key, _) in &names {
+                if let Some((record, content_versions)) = self.record(key)? {
+                    let store = &self.exports.store;
+                    let record = holds::reads(store, RecordName::from(key), record, progress.at)?;
+                    let line = RecordLine {
+                        record: record.view(key),
+                        content_versions,
+                    };
+                    bytes += write_line(&mut member, &line)?;
+                    progress.counts.records += 1;
+                }
+            }
+            if bytes > 0 {
+                progress.length += append(&mut file, progress.length, &member.finish()?)?;
+            }
+            self.save(progress)?;
+            pace.rest();
+        }
+        self.close(file, RECORDS, progress)?;
+        Ok(true)
+    }
+
+    /// A record as of the export's position, with every content it has had.
+    fn record(&self, key: &RecordKey) -> Result<Option<(Record, Vec<VersionLine>)>, MakeError> {
+        let (mut record, mut versions, mut from) = (None::<Record>, Vec::new(), 1);
+        loop {
+            let stream = StreamId::record(key);
+            let entries = self.exports.journal.stream(&stream, from, READ_ENTRIES)?;
+            let last = entries.len() < READ_ENTRIES;
+            for entry in entries {
+                let Some(body) = &entry.body else { continue };
+                if entry.header.position > self.order.position {
+                    return Ok(record.map(|record| (record, versions)));
+                }
+                from = body.version + 1;
+                record = runner::evolve_entry(key.clone(), record, &entry, body);
+                let Some(record) = &record else { continue };
+                let known = versions
+                    .last()
+                    .map(|line: &VersionLine| line.content_version);
+                if record.status == Status::Active && known != Some(record.content.version) {
+                    versions.push(version_line(&record.content, body));
+                }
+            }
+            if last {
+                return Ok(record.map(|record| (record, versions)));
+            }
+        }
+    }
+
+    /// The content files, in the order in which the history names them.
+    fn objects(&self, progress: &mut Progress) -> Result<bool, MakeError> {
+        if progress.files.len() > 2 {
+            return Ok(true);
+        }
+        let (mut list, mut pace) = (self.open(CONTENT, progress.length)?, Pace::start());
+        let history = self.directory.join(EVENTS);
+        let history = BufReader::new(flate2::read::MultiGzDecoder::new(File::open(history)?));
+        let skip = usize::try_from(progress.next).unwrap_or(usize::MAX);
+        for line in history.split(b'\n').skip(skip) {
+            let line: EventLine = serde_json::from_slice(&line?)?;
+            let events = line.decoded().map_err(MakeError::Wrong)?;
+            progress.next += 1;
+            let mut listed = Vec::new();
+            for (object_id, size, md5) in objects_of(&events) {
+                if !(self.go_on)() {
+                    return Ok(false);
+                }
+                match self.copy(object_id, size, md5)? {
+                    Some(file) => {
+                        progress.counts.objects += 1;
+                        progress.counts.bytes += file.size;
+                        write_line(&mut listed, &file)?;
+                    }
+                    None => progress.counts.objects_absent += 1,
+                }
+                pace.rest();
+            }
+            if !listed.is_empty() {
+                progress.length += append(&mut list, progress.length, &listed)?;
+                self.save(progress)?;
+            }
+        }
+        self.close(list, CONTENT, progress)?;
+        Ok(true)
+    }
+
+    /// Copies an object; `None` when it is not there.
+    fn copy(&self, object_id: Uuid, size: u64, md5: Md5) -> Result<Option<FileEntry>, MakeError> {
+        let object = ObjectName {
+            org: self.order.org.clone(),
+            object_id,
+        };
+        let Some(mut from) = self.exports.content.read(&object, 0, u64::MAX)? else {
+            return Ok(None);
+        };
+        let name = content_name(object_id);
+        let place = self.directory.join(&name);
+        let part = self
+            .directory
+            .join(format!("{CONTENT_DIRECTORY}/object{PART}"));
+        let mut into = create(&part)?;
+        let (mut sha256, mut its_md5, mut copied) = (Sha256::new(), Md5Hasher::new(), 0);
+        let mut chunk = vec![0; CHUNK_BYTES];
+        loop {
+            let count = from.read(&mut chunk)?;
+            if count == 0 {
+                break;
+            }
+            into.write_all(&chunk[..count])?;
+            sha256.update(&chunk[..count]);
+            its_md5.update(&chunk[..count]);
+            copied += count as u64;
+        }
+        if copied != size || Md5::from_bytes(its_md5.finalize().into()) != md5 {
+            let what = format!("content {object} is damaged: it is not what its event promised");
+            return Err(MakeError::Wrong(what));
+        }
+        into.sync_all()?;
+        fs::rename(&part, &place)?;
+        sync_dir(&self.directory.join(CONTENT_DIRECTORY))?;
+        Ok(Some(FileEntry {
+            name,
+            size,
+            sha256: hex::encode(sha256.finalize()),
+        }))
+    }
+
+    /// Opens an unfinished file, without what a crash left behind its last step.
+    fn open(&self, name: &str, length: u64) -> Result<File, MakeError> {
+        let path = self.directory.join(format!("{name}{PART}"));
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)?;
+        file.set_len(length)?;
+        Ok(file)
+    }
+
+    /// Gives a finished file its name, and notes what it is. Repeating it is harmless.
+    fn close(&self, file: File, name: &str, progress: &mut Progress) -> Result<(), MakeError> {
+        file.sync_all()?;
+        drop(file);
+        let part = self.directory.join(format!("{name}{PART}"));
+        let (size, sha256) = digest(&part)?;
+        // Under both names until it is noted, so that a step that is broken off here finds what it needs.
+        let place = self.directory.join(name);
+        remove_file(&place)?;
+        fs::hard_link(&part, &place)?;
+        sync_dir(&self.directory)?;
+        progress.files.push(FileEntry {
+            name: name.to_owned(),
+            size,
+            sha256,
+        });
+        progress.length = 0;
+        progress.next = 0;
+        self.save(progress)?;
+        remove_file(&part)?;
+        Ok(())
+    }
+
+    fn finish(&self, progress: &Progress) -> Result<(), MakeError> {
+        for name in FILES {
+            remove_file(&self.directory.join(format!("{name}{PART}")))?;
+        }
+        remove_file(
+            &self
+                .directory
+                .join(format!("{CONTENT_DIRECTORY}/object{PART}")),
+        )?;
+        let manifest = Manifest {
+            format_version: FORMAT_VERSION,
+            orgcode: self.order.org.clone(),
+            export_id: self.order.export_id.clone(),
+            journal_position: self.order.position,
+            made_at: progress.at.to_string(),
+            counts: progress.counts,
+            files: progress.files.clone(),
+        };
+        let mut text = serde_json::to_vec_pretty(&manifest)?;
+        text.push(b'\n');
+        write_whole(&self.directory, MANIFEST, &text)?;
+        Ok(())
+    }
+}
+
+fn version_line(content: &Content, body: &Body) -> VersionLine {
+    let (content_kind, position, file) = match content.place {
+        ContentPlace::Inline(position) => (ContentKind::Inline, Some(position), None),
+        ContentPlace::Object(id) => (ContentKind::Object, None, Some(content_name(id))),
+    };
+    VersionLine {
+        content_version: content.version,
+        content_type: content.content_type.clone(),
+        content_kind,
+        content_size: content.size,
+        content_md5: content.md5.to_string(),
+        at: body.origin.at.to_string(),
+        by: body.origin.by.clone(),
+        position,
+        file,
+    }
+}
+
+fn write_line(out: &mut impl Write, value: &impl Serialize) -> Result<usize, MakeError> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    out.write_all(&line)?;
+    Ok(line.len())
+}
+
+/// Writes behind what counts of a file; durable on return.
+fn append(file: &mut File, length: u64, bytes: &[u8]) -> io::Result<u64> {
+    file.seek(SeekFrom::Start(length))?;
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    Ok(bytes.len() as u64)
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let options = options.create(true).truncate(true).write(true);
+    options.mode(0o600).open(path)
+}
+
+/// Writes a file whole or not at all; durable on return.
+fn write_whole(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let part = directory.join(format!("{name}{PART}"));
+    let mut file = create(&part)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&part, directory.join(name))?;
+    sync_dir(directory)
+}
+
+fn digest(path: &Path) -> io::Result<(u64, String)> {
+    let (mut file, mut hash) = (File::open(path)?, Sha256::new());
+    let (mut chunk, mut size) = (vec![0; CHUNK_BYTES], 0);
+    loop {
+        match file.read(&mut chunk)? {
+            0 => return Ok((size, hex::encode(hash.finalize()))),
+            count => {
+                hash.update(&chunk[..count]);
+                size += count as u64;
+            }
+        }
+    }
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,313 @@
+//! Orgs that leave and come: each step of an offboarding, its export and its end, by the clock and without anybody asking.
+
+mod import;
+mod lifecycle;
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use actix::{Actor, Addr, Arbiter, ArbiterHandle};
+
+use super::admission::Hold;
+use super::carry::{carry, failed};
+use super::export::Exports;
+use super::ops::{Caller, Operations};
+use super::{Desk, Refused};
+use crate::clock::random_uuid;
+use crate::content::ContentStore;
+use crate::domain::offboarding::{
+    JOB, OffboardingAction, OffboardingCommand, OffboardingDecider, OffboardingStatus, Passage,
+};
+use crate::domain::org::{OrgCommand, OrgDecider, OrgStatus};
+use crate::domain::vacuum::{PROTECTED_PREFIX, Scope, is_protected};
+use crate::domain::{ErrorTag, OrgCode, Rejection, Timestamp};
+use crate::projections::{identity, offboarding};
+use crate::report;
+use lifecycle::Lifecycle;
+
+pub use import::ImportedPage;
+
+/// Settings of offboardings and exports.
+#[derive(Clone, Copy, Debug)]
+pub struct OffboardingSettings {
+    /// How long the data of an org that leaves can be taken away.
+    pub window_ms: i64,
+    /// How long an export is kept once nobody waits for it.
+    pub export_kept_ms: i64,
+    /// How long what waits for its time sleeps at most, whatever the clock was set to meanwhile.
+    pub sweep_ms: u64,
+}
+
+/// The desk for orgs that leave and come. Cheap to share.
+pub struct Offboardings {
+    desk: Arc<Desk>,
+    operations: Arc<Operations>,
+    exports: Arc<Exports>,
+    settings: OffboardingSettings,
+    thread: ArbiterHandle,
+    /// Held while an org's status and its offboarding change together.
+    changing: tokio::sync::Mutex<()>,
+    /// Orgs that something is being done for.
+    working: Mutex<HashSet<OrgCode>>,
+    /// Orgs for which something failed: what, and until when it is not tried again.
+    resting: Mutex<HashMap<OrgCode, (Timestamp, String)>>,
+    stopping: AtomicBool,
+    /// An actor that nobody can reach any more ends.
+    lifecycle: OnceLock<Addr<Lifecycle>>,
+    itself: Weak<Offboardings>,
+}
+
+impl Offboardings {
+    /// Opens the desk, and lets no change in to orgs that leave or come; nothing else is done before
+    /// [`Offboardings::start`].
+    ///
+    /// # Errors
+    /// A failed read: it is then not known which org takes no changes.
+    pub fn open(
+        operations: Arc<Operations>,
+        content: Arc<dyn ContentStore>,
+        root: PathBuf,
+        settings: OffboardingSettings,
+    ) -> Result<Arc<Self>, crate::projections::StoreError> {
+        let desk = operations.desk.clone();
+        let exports = Arc::new(Exports {
+            journal: desk.journal.clone(),
+            store: desk.store.clone(),
+            content,
+            clock: desk.clock.clone(),
+            root,
+        });
+        let opened = Arc::new_cyclic(|itself| Self {
+            desk,
+            operations,
+            exports,
+            settings,
+            thread: Arbiter::new().handle(),
+            changing: tokio::sync::Mutex::new(()),
+            working: Mutex::default(),
+            resting: Mutex::default(),
+            stopping: AtomicBool::new(false),
+            lifecycle: OnceLock::new(),
+            itself: itself.clone(),
+        });
+        for org in offboarding::with_work(&opened.desk.store)? {
+            opened.settle_hold(&org)?;
+        }
+        Ok(opened)
+    }
+
+    /// Goes on with whatever is to be done, from now on.
+    pub fn start(&self) {
+        self.lifecycle.get_or_init(|| {
+            let lifecycle = Lifecycle::new(self.itself.clone(), self.settings.sweep_ms);
+            Lifecycle::start_in_arbiter(&self.thread, move |_| lifecycle)
+        });
+    }
+
+    /// Ends its thread. What was being made goes on after the next start.
+    pub fn close(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.thread.stop();
+    }
+
+    /// The exports that are there.
+    pub fn exports(&self) -> &Arc<Exports> {
+        &self.exports
+    }
+
+    /// Asks for an org to be offboarded.
+    ///
+    /// # Errors
+    /// `invalid-state` when it is being offboarded, `invalid-orgcode` for one that nothing erases.
+    pub async fn request(
+        &self,
+        org: &OrgCode,
+        reason: String,
+        caller: &Caller,
+    ) -> Result<Passage, Refused> {
+        if is_protected(org.as_str()) {
+            return Err(Rejection::new(
+                ErrorTag::InvalidOrgcode,
+                format!("Orgs whose name begins with {PROTECTED_PREFIX} are never erased, and so never leave."),
+            )
+            .into());
+        }
+        let action = OffboardingAction::Request {
+            offboarding_id: random_uuid().to_string(),
+            reason,
+        };
+        self.carry(org, action, caller).await
+    }
+
+    /// Approves an offboarding: from now on the org takes no changes, is frozen, and is exported.
+    ///
+    /// # Errors
+    /// `invalid-state` when none was asked for.
+    pub async fn approve(&self, org: &OrgCode, caller: &Caller) -> Result<Passage, Refused> {
+        let alone = self.changing.lock().await;
+        let admission = &self.desk.admission;
+        // First nothing changes any more, then it is written down what there is.
+        admission.hold(org, Some(Hold::Offboarding));
+        admission.drained(&Scope::Org(org.clone())).await;
+        let state = identity::org(&self.desk.store, org.as_str()).map_err(failed)?;
+        let approved = match state.status {
+            None => Err(Rejection::new(ErrorTag::NotFound, "There is no such org.").into()),
+            Some(org_status) => {
+                let action = OffboardingAction::Approve {
+                    window_ms: self.settings.window_ms,
+                    org_status,
+                    org_version: state.version,
+                };
+                self.carry(org, action, caller).await
+            }
+        };
+        self.settle_hold(org).map_err(failed)?;
+        drop(alone);
+        approved?;
+        self.keep_closed(org).await
+    }
+
+    /// Calls an offboarding off: the org is as it was.
+    ///
+    /// # Errors
+    /// `invalid-state` when there is none that can be cancelled.
+    pub async fn cancel(&self, org: &OrgCode, caller: &Caller) -> Result<Passage, Refused> {
+        let _alone = self.changing.lock().await;
+        let before = self.passage(org)?;
+        let open = before.open_offboarding();
+        let approved = open.filter(|open| open.status == OffboardingStatus::Approved);
+        if let Some(approval) = approved.and_then(|open| open.approval.as_ref()) {
+            // Ahead of the event, so that no crash leaves a cancelled org frozen: the other way round it is frozen again.
+            self.set_status(org, approval.org_status).await?;
+        }
+        let after = self.carry(org, OffboardingAction::Cancel, caller).await?;
+        self.settle_hold(org).map_err(failed)?;
+        Ok(after)
+    }
+
+    /// Asks for an export beside any offboarding.
+    ///
+    /// # Errors
+    /// `not-found` when there is no such org, `invalid-state` while another is made.
+    pub async fn export(&self, org: &OrgCode, caller: &Caller) -> Result<Passage, Refused> {
+        if identity::org_status(&self.desk.store, org.as_str())
+            .map_err(failed)?
+            .is_none()
+        {
+            return Err(Rejection::new(ErrorTag::NotFound, "There is no such org.").into());
+        }
+        let action = OffboardingAction::Export {
+            export_id: random_uuid().to_string(),
+            position: self.desk.journal.head().position,
+        };
+        self.carry(org, action, caller).await
+    }
+
+    /// What is known of an org's leaving and coming.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn passage(&self, org: &OrgCode) -> Result<Passage, Refused> {
+        offboarding::passage(&self.desk.store, org).map_err(failed)
+    }
+
+    /// Freezes an org whose offboarding is approved, and has it exported as it is then.
+    async fn keep_closed(&self, org: &OrgCode) -> Result<Passage, Refused> {
+        let _alone = self.changing.lock().await;
+        let passage = self.passage(org)?;
+        let open = passage.open_offboarding();
+        let Some(open) = open.filter(|open| open.status == OffboardingStatus::Approved) else {
+            return Ok(passage);
+        };
+        self.set_status(org, OrgStatus::Frozen).await?;
+        if passage.export(&open.offboarding_id).is_some() {
+            return Ok(passage);
+        }
+        // What was on its way when the hold began is within by now.
+        self.desk.admission.drained(&Scope::Org(org.clone())).await;
+        let action = OffboardingAction::Export {
+            export_id: open.offboarding_id.clone(),
+            position: self.desk.journal.head().position,
+        };
+        self.carry(org, action, &Caller::job(JOB)).await
+    }
+
+    /// Sets an org's status, unless it is gone for good.
+    async fn set_status(&self, org: &OrgCode, status: OrgStatus) -> Result<(), Refused> {
+        let now = identity::org_status(&self.desk.store, org.as_str()).map_err(failed)?;
+        if now.is_none_or(|now| now == OrgStatus::Doomed || now == status) {
+            return Ok(());
+        }
+        let _pass = self.desk.admission.enter_held(org)?;
+        let set = OrgCommand::SetStatus {
+            org: org.clone(),
+            status,
+        };
+        carry::<OrgDecider>(&self.desk, &set, &Caller::job(JOB)).await?;
+        Ok(())
+    }
+
+    async fn carry(
+        &self,
+        org: &OrgCode,
+        action: OffboardingAction,
+        caller: &Caller,
+    ) -> Result<Passage, Refused> {
+        let command = OffboardingCommand {
+            org: org.clone(),
+            action,
+        };
+        carry::<OffboardingDecider>(&self.desk, &command, caller).await
+    }
+
+    /// Lets no change in to an org that leaves or comes, and lets them in again when it does not.
+    fn settle_hold(&self, org: &OrgCode) -> Result<(), crate::projections::StoreError> {
+        let passage = offboarding::passage(&self.desk.store, org)?;
+        let leaving = passage.open_offboarding().map(|open| open.status);
+        let hold = match leaving {
+            Some(OffboardingStatus::Approved) => Some(Hold::Offboarding),
+            Some(OffboardingStatus::Purging) => Some(Hold::Purge),
+            Some(
+                OffboardingStatus::Requested
+                | OffboardingStatus::Purged
+                | OffboardingStatus::Cancelled,
+            )
+            | None => passage.is_importing().then_some(Hold::Import),
+        };
+        self.desk.admission.hold(org, hold);
+        if hold.is_none() {
+            self.desk.tell_due_again();
+        }
+        Ok(())
+    }
+
+    /// Notes that something failed for an org, which is then left alone for a while. Told once.
+    fn rest(&self, org: &OrgCode, millis: i64, why: &str) {
+        let until = self.desk.clock.now().plus_millis(millis);
+        let before = self.resting().insert(org.clone(), (until, why.to_owned()));
+        if before.is_none_or(|(_, before)| before != why) {
+            report::notice(&format!(
+                "the offboarding or export of {org} does not go on: {why}"
+            ));
+        }
+    }
+
+    fn is_resting(&self, org: &OrgCode) -> bool {
+        let now = self.desk.clock.now();
+        self.resting()
+            .get(org)
+            .is_some_and(|(until, _)| *until > now)
+    }
+
+    fn resting(&self) -> MutexGuard<'_, HashMap<OrgCode, (Timestamp, String)>> {
+        // Each change is one step: a panic elsewhere leaves nothing half done.
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn working(&self) -> MutexGuard<'_, HashSet<OrgCode>> {
+        // As above.
+        self.working.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

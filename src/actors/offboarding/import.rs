@@ -1,0 +1,286 @@
+//! Bringing an org's export in: entry by entry, each as it was, into streams that nobody else can write meanwhile.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::Offboardings;
+use crate::actors::Refused;
+use crate::actors::admission::Hold;
+use crate::actors::carry::{carry, failed};
+use crate::actors::ops::Caller;
+use crate::actors::vacuum::blocking;
+use crate::content::ObjectName;
+use crate::domain::offboarding::{OffboardingAction, Passage};
+use crate::domain::org::{MemberRole, Org, OrgCommand, OrgDecider};
+use crate::domain::vacuum::Scope;
+use crate::domain::{ErrorTag, OrgCode, Rejection, StreamId};
+use crate::export::line::{EventLine, leaves_with};
+use crate::journal::{Append, Body, Outcome, Source};
+use crate::projections::{identity, records};
+
+/// Entries read from the journal at a time.
+const READ_ENTRIES: usize = 1_000;
+
+/// What a page of the history led to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImportedPage {
+    /// Entries that were written.
+    pub appended: u64,
+    /// Entries that an earlier try had written.
+    pub there: u64,
+}
+
+impl Offboardings {
+    /// Begins an import, or goes on with the one of the same manifest. The org takes no changes until it ends.
+    ///
+    /// # Errors
+    /// `conflict` when the code is taken, or another import of it is on its way.
+    pub async fn begin_import(
+        &self,
+        org: &OrgCode,
+        (manifest_sha256, export_id, entries): (String, String, u64),
+        caller: &Caller,
+    ) -> Result<Passage, Refused> {
+        let _alone = self.changing.lock().await;
+        let passage = self.passage(org)?;
+        let leaving = passage.open_offboarding().is_some();
+        if !leaving {
+            self.desk.admission.hold(org, Some(Hold::Import));
+            self.desk.admission.drained(&Scope::Org(org.clone())).await;
+        }
+        let begun = match self.is_taken(org) {
+            Ok(taken) => {
+                let action = OffboardingAction::BeginImport {
+                    manifest_sha256,
+                    export_id,
+                    entries,
+                    taken: taken || leaving,
+                };
+                self.carry(org, action, caller).await
+            }
+            Err(refused) => Err(refused),
+        };
+        self.settle_hold(org).map_err(failed)?;
+        begun
+    }
+
+    /// Whether anything of an org is there.
+    fn is_taken(&self, org: &OrgCode) -> Result<bool, Refused> {
+        let store = &self.desk.store;
+        let version = self.desk.journal.version(&StreamId::org(org));
+        let version = version.map_err(|error| Refused::Failed(error.to_string()))?;
+        let known = identity::org_status(store, org.as_str()).map_err(failed)?;
+        let records = records::names_of_org(store, org, &[], 1).map_err(failed)?;
+        let objects = self.exports.content.list(org);
+        let objects = objects.map_err(|error| Refused::Failed(error.to_string()))?;
+        Ok(version > 0 || known.is_some() || !records.is_empty() || !objects.is_empty())
+    }
+
+    /// Writes a page of the history. All of it is looked at before any of it is written; what is there already, from an
+    /// earlier try, is left alone.
+    ///
+    /// # Errors
+    /// `invalid-state` when no import is on its way, `invalid-input` for a line that cannot be taken, `conflict` when
+    /// something else stands in its place.
+    pub async fn import_events(
+        &self,
+        org: &OrgCode,
+        lines: &[EventLine],
+    ) -> Result<ImportedPage, Refused> {
+        let _pass = self.enter_import(org)?;
+        let appends = lines.iter().map(|line| {
+            let append = line.append(org);
+            append.map_err(|what| {
+                Rejection::field("lines", format!("A line cannot be taken: {what}."))
+            })
+        });
+        let appends: Vec<Append> = appends.collect::<Result<_, _>>()?;
+        let mut versions = HashMap::new();
+        let (mut page, mut new) = (ImportedPage::default(), Vec::new());
+        for append in appends {
+            let stream = append.stream.clone();
+            let version = match versions.get(&stream) {
+                Some(version) => *version,
+                None => {
+                    let version = self.desk.journal.version(&stream);
+                    version.map_err(|error| Refused::Failed(error.to_string()))?
+                }
+            };
+            if append.expected < version {
+                self.check_there(&append)?;
+                page.there += 1;
+                versions.insert(stream, version);
+            } else if append.expected > version {
+                let message =
+                    format!("{stream} is at version {version}; its lines come in their order.");
+                return Err(Rejection::field("lines", message).into());
+            } else {
+                versions.insert(stream, version + 1);
+                new.push(append);
+            }
+        }
+        // Handed over in order without waiting for each: the journal writes them together.
+        let pending: Vec<_> = new
+            .into_iter()
+            .map(|append| self.desk.journal.append(append))
+            .collect();
+        let mut refused = None;
+        for outcome in pending {
+            match outcome.await.unwrap_or(Outcome::Unavailable) {
+                Outcome::Appended { .. } => page.appended += 1,
+                // Behind one that found no room, others of its stream do not fit either.
+                Outcome::Busy | Outcome::Moved { .. } => refused = refused.or(Some(Refused::Busy)),
+                Outcome::Unavailable | Outcome::Unknown => refused = Some(Refused::Unavailable),
+            }
+        }
+        match refused {
+            None => Ok(page),
+            Some(refused) => Err(refused),
+        }
+    }
+
+    /// What stands at an entry's place is that entry.
+    fn check_there(&self, append: &Append) -> Result<(), Refused> {
+        let version = append.expected + 1;
+        let there = self.desk.journal.stream(&append.stream, version, 1);
+        let there = there.map_err(|error| Refused::Failed(error.to_string()))?;
+        let body = there.into_iter().next().and_then(|entry| entry.body);
+        let same = |body: &Body| {
+            body.version == version && body.events == append.events && body.origin == append.origin
+        };
+        match body.as_ref().is_some_and(same) {
+            true => Ok(()),
+            false => Err(Rejection::new(
+                ErrorTag::Conflict,
+                "Something else stands where the import belongs; cancel it, vacuum the org, and begin again.",
+            )
+            .with_detail("stream", append.stream.as_str())
+            .with_detail("version", version)
+            .into()),
+        }
+    }
+
+    /// Which of some objects are not there yet.
+    ///
+    /// # Errors
+    /// `invalid-state` when no import is on its way.
+    pub async fn missing_objects(
+        &self,
+        org: &OrgCode,
+        object_ids: Vec<Uuid>,
+    ) -> Result<Vec<Uuid>, Refused> {
+        let _pass = self.enter_import(org)?;
+        let (content, org) = (self.exports.content.clone(), org.clone());
+        let look = move || {
+            let mut missing = Vec::new();
+            for object_id in object_ids {
+                let object = ObjectName {
+                    org: org.clone(),
+                    object_id,
+                };
+                let size = content.size(&object).map_err(|error| error.to_string())?;
+                missing.extend(size.is_none().then_some(object_id));
+            }
+            Ok(missing)
+        };
+        blocking(look).await.map_err(Refused::Failed)
+    }
+
+    /// Leave to add to an org that is being imported, until it is dropped: no vacuum begins meanwhile.
+    ///
+    /// # Errors
+    /// `invalid-state` when no import is on its way.
+    pub fn enter_import(&self, org: &OrgCode) -> Result<crate::actors::admission::Pass, Refused> {
+        let pass = self.desk.admission.enter_held(org)?;
+        match self.passage(org)?.is_importing() {
+            true => Ok(pass),
+            false => Err(Rejection::new(
+                ErrorTag::InvalidState,
+                "No import of the org is on its way; begin one.",
+            )
+            .into()),
+        }
+    }
+
+    /// Ends an import once all of it is there, with one more owner if that is wanted: the org is open from then on.
+    ///
+    /// # Errors
+    /// `invalid-state` when none is on its way or something is missing, `not-found` for an owner who is not there.
+    pub async fn finish_import(
+        &self,
+        org: &OrgCode,
+        owner_user_id: Option<String>,
+        caller: &Caller,
+    ) -> Result<Org, Refused> {
+        let _alone = self.changing.lock().await;
+        let pass = self.enter_import(org)?;
+        self.check_whole(org).await?;
+        if let Some(user_id) = owner_user_id {
+            let user = identity::user(&self.desk.store, &user_id).map_err(failed)?;
+            if user.version == 0 {
+                return Err(Rejection::new(ErrorTag::NotFound, "There is no such user.").into());
+            }
+            let add = OrgCommand::AddMember {
+                org: org.clone(),
+                user_id,
+                role: MemberRole::Owner,
+            };
+            carry::<OrgDecider>(&self.desk, &add, caller).await?;
+        }
+        self.carry(org, OffboardingAction::FinishImport, caller)
+            .await?;
+        drop(pass);
+        self.settle_hold(org).map_err(failed)?;
+        identity::org(&self.desk.store, org.as_str()).map_err(failed)
+    }
+
+    /// Every entry of the export is there, those of the org itself included.
+    async fn check_whole(&self, org: &OrgCode) -> Result<(), Refused> {
+        let passage = self.passage(org)?;
+        let (wanted, from) = passage
+            .import
+            .map_or((0, 1), |import| (import.entries, import.position));
+        let (journal, its_org) = (self.desk.journal.clone(), org.clone());
+        let count = move || {
+            let (mut there, mut next) = (0, from);
+            loop {
+                let entries = journal.read(next, READ_ENTRIES);
+                let entries = entries.map_err(|error| error.to_string())?;
+                let Some(last) = entries.last() else {
+                    return Ok(there);
+                };
+                next = last.header.position + 1;
+                let bodies = entries.iter().filter_map(|entry| entry.body.as_ref());
+                there += bodies
+                    .filter(|body| body.origin.source == Source::Import)
+                    .filter(|body| leaves_with(&its_org, body.stream.as_str()))
+                    .count() as u64;
+            }
+        };
+        let there = blocking(count).await.map_err(Refused::Failed)?;
+        let known = identity::org_status(&self.desk.store, org.as_str()).map_err(failed)?;
+        match there == wanted && known.is_some() {
+            true => Ok(()),
+            false => Err(Rejection::new(
+                ErrorTag::InvalidState,
+                format!("{there} of {wanted} entries are there; bring the others first."),
+            )
+            .with_detail("entries", there)
+            .into()),
+        }
+    }
+
+    /// Gives an import up. What it brought stays, out of everybody's sight, until the org is vacuumed.
+    ///
+    /// # Errors
+    /// `invalid-state` when none is on its way.
+    pub async fn cancel_import(&self, org: &OrgCode, caller: &Caller) -> Result<Passage, Refused> {
+        let _alone = self.changing.lock().await;
+        let after = self
+            .carry(org, OffboardingAction::CancelImport, caller)
+            .await?;
+        self.settle_hold(org).map_err(failed)?;
+        Ok(after)
+    }
+}

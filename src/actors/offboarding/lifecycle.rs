@@ -1,0 +1,315 @@
+//! The actor that wakes, looks at the clock, and does what is due for each org that leaves.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, WrapFuture};
+
+use super::Offboardings;
+use crate::actors::Refused;
+use crate::actors::admission::Hold;
+use crate::actors::carry::failed;
+use crate::actors::export::Order;
+use crate::actors::ops::Caller;
+use crate::actors::vacuum::blocking;
+use crate::clock::ordered_uuid;
+use crate::domain::offboarding::{
+    Export, JOB, Offboarding, OffboardingAction, OffboardingStatus, Passage,
+};
+use crate::domain::vacuum::{Scope, VacuumCommand, VacuumStatus};
+use crate::domain::{ErrorTag, OrgCode, Timestamp};
+use crate::projections::{holds, offboarding, ops};
+use crate::report;
+
+/// How long an org is left alone after something failed for it.
+const REST_MS: i64 = 60_000;
+
+/// Wakes now and again.
+pub(super) struct Lifecycle {
+    offboardings: Weak<Offboardings>,
+    sweep_ms: u64,
+}
+
+impl Lifecycle {
+    pub(super) fn new(offboardings: Weak<Offboardings>, sweep_ms: u64) -> Self {
+        Self {
+            offboardings,
+            sweep_ms: sweep_ms.max(1),
+        }
+    }
+}
+
+impl Actor for Lifecycle {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.address().do_send(Look);
+    }
+}
+
+/// Look what there is to do.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Look;
+
+impl Handler<Look> for Lifecycle {
+    type Result = ();
+
+    fn handle(&mut self, _: Look, context: &mut Self::Context) {
+        let Some(offboardings) = self.offboardings.upgrade() else {
+            return context.stop();
+        };
+        match offboarding::with_work(&offboardings.desk.store) {
+            Ok(orgs) => {
+                for org in orgs {
+                    if !offboardings.is_resting(&org) && offboardings.working().insert(org.clone())
+                    {
+                        let work = offboardings.clone().work_on(org);
+                        context.spawn(work.into_actor(self));
+                    }
+                }
+            }
+            Err(error) => report::notice(&format!("the offboardings cannot be read: {error}")),
+        }
+        // The timer only wakes; the clock decides. It may have been set meanwhile, so the sleep is short.
+        let sleep = Duration::from_millis(self.sweep_ms);
+        context.run_later(sleep, |_, context| context.address().do_send(Look));
+    }
+}
+
+impl Offboardings {
+    /// Does what is due for an org.
+    async fn work_on(self: Arc<Self>, org: OrgCode) {
+        match self.advance(&org).await {
+            Ok(()) => drop(self.resting().remove(&org)),
+            Err(refused) => {
+                let why = refused.to_string();
+                self.rest(&org, REST_MS, &why);
+                self.tell_blocked(&org, why).await;
+            }
+        }
+        self.working().remove(&org);
+    }
+
+    async fn advance(self: &Arc<Self>, org: &OrgCode) -> Result<(), Refused> {
+        self.keep_closed(org).await?;
+        let passage = self.passage(org)?;
+        for export in &passage.exports {
+            let gone = self.removed_at(&passage, export);
+            if gone.is_some_and(|at| at <= self.desk.clock.now()) {
+                self.remove(org, export).await?;
+            } else if export.made.is_none() {
+                self.make(org, &passage, export).await?;
+            }
+        }
+        let passage = self.passage(org)?;
+        match passage.open_offboarding() {
+            Some(open) if open.status == OffboardingStatus::Approved => {
+                self.purge_if_due(org, &passage, open).await
+            }
+            Some(open) if open.status == OffboardingStatus::Purging => self.watch(org, open).await,
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// From when on an export is not to be there any more: a finished one is kept for a while behind the last moment in
+    /// which somebody waited for it, one that was called off is not.
+    fn removed_at(&self, passage: &Passage, export: &Export) -> Option<Timestamp> {
+        let made = export.made.as_ref().map(|made| made.at);
+        let kept = |from: Timestamp| from.plus_millis(self.settings.export_kept_ms);
+        let its = passage
+            .offboarding
+            .as_ref()
+            .filter(|offboarding| offboarding.offboarding_id == export.export_id);
+        match (its.map(|its| its.finished_at), made) {
+            (Some(None), _) | (None, None) => None,
+            (Some(Some(finished)), None) => Some(finished),
+            (Some(Some(finished)), Some(made)) => Some(kept(finished.max(made))),
+            (None, Some(made)) => Some(kept(made)),
+        }
+    }
+
+    /// Removes an export, and then notes it: a crash between the two has it removed again, which is nothing.
+    async fn remove(&self, org: &OrgCode, export: &Export) -> Result<(), Refused> {
+        let (exports, its_org) = (self.exports().clone(), org.clone());
+        let export_id = export.export_id.clone();
+        let id = export_id.clone();
+        blocking(move || exports.remove(&its_org, &id))
+            .await
+            .map_err(Refused::Failed)?;
+        let action = OffboardingAction::RemoveExport { export_id };
+        self.carry(org, action, &Caller::job(JOB)).await?;
+        Ok(())
+    }
+
+    /// Makes an export, for as long as it is wanted.
+    async fn make(
+        self: &Arc<Self>,
+        org: &OrgCode,
+        passage: &Passage,
+        export: &Export,
+    ) -> Result<(), Refused> {
+        let mine = passage.offboarding.as_ref();
+        let mine = mine.filter(|mine| mine.offboarding_id == export.export_id);
+        let approval = mine.and_then(|mine| mine.approval.as_ref());
+        let order = Order {
+            org: org.clone(),
+            export_id: export.export_id.clone(),
+            position: export.position,
+            org_version: approval.map(|approval| approval.org_version),
+        };
+        let (itself, offboarding) = (self.clone(), mine.is_some());
+        let made = blocking(move || {
+            let wanted = || {
+                let passage = itself.passage(&order.org).ok();
+                let open = passage.is_none_or(|passage| passage.open_offboarding().is_some());
+                !itself.stopping.load(Ordering::Relaxed) && (open || !offboarding)
+            };
+            itself.exports().make(&order, &wanted)
+        });
+        if let Some((manifest_sha256, counts)) = made.await.map_err(Refused::Failed)? {
+            let action = OffboardingAction::FinishExport {
+                export_id: export.export_id.clone(),
+                manifest_sha256,
+                counts,
+            };
+            self.carry(org, action, &Caller::job(JOB)).await?;
+        }
+        Ok(())
+    }
+
+    /// Begins to erase once the window has ended and all can have been taken away.
+    async fn purge_if_due(
+        &self,
+        org: &OrgCode,
+        passage: &Passage,
+        open: &Offboarding,
+    ) -> Result<(), Refused> {
+        let end = open
+            .approval
+            .as_ref()
+            .map(|approval| approval.window_ends_at);
+        let made = passage.export(&open.offboarding_id);
+        let due = end.is_some_and(|end| end <= self.desk.clock.now())
+            && made.is_some_and(|export| export.made.is_some());
+        match due {
+            true => self.purge(org).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Asks for a vacuum of the org, unless another is on its way: then it is tried again.
+    async fn purge(&self, org: &OrgCode) -> Result<(), Refused> {
+        let _alone = self.changing.lock().await;
+        let vacuums = ops::vacuums(&self.desk.store).map_err(failed)?;
+        if vacuums.open.is_some() {
+            return Ok(());
+        }
+        // From here on no hold can be set; those that are being set are waited for.
+        self.desk.admission.hold(org, Some(Hold::Purge));
+        self.desk.admission.drained(&Scope::Org(org.clone())).await;
+        let vacuum_id = ordered_uuid(self.desk.clock.now()).to_string();
+        let action = OffboardingAction::StartPurge {
+            vacuum_id: vacuum_id.clone(),
+        };
+        let started = match self.check_holds(org) {
+            Ok(()) => self.carry(org, action, &Caller::job(JOB)).await,
+            Err(kept) => Err(kept),
+        };
+        self.settle_hold(org).map_err(failed)?;
+        let passage = started?;
+        match passage.open_offboarding() {
+            Some(open) => self.ask_for_vacuum(org, open, vacuum_id).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What is held is not erased, and the rest of its org not without it.
+    fn check_holds(&self, org: &OrgCode) -> Result<(), Refused> {
+        let holds = holds::of_org(&self.desk.store, org).map_err(failed)?;
+        let reason = |hold: &crate::domain::hold::Hold| hold.reason.clone();
+        let containers = holds.legal.containers.iter();
+        let mut named = containers.map(|(name, hold)| format!("{name}: {}", hold.reason));
+        let legal = holds
+            .legal
+            .org
+            .as_ref()
+            .map(reason)
+            .or_else(|| named.next());
+        Err(Refused::Failed(match (legal, holds.records) {
+            (Some(reason), _) => format!("a legal hold keeps the data ({reason})"),
+            (None, records @ 1..) => format!("{records} records are held by their owners"),
+            (None, 0) => return Ok(()),
+        }))
+    }
+
+    async fn ask_for_vacuum(
+        &self,
+        org: &OrgCode,
+        open: &Offboarding,
+        vacuum_id: String,
+    ) -> Result<(), Refused> {
+        let request = VacuumCommand::Request {
+            vacuum_id,
+            scope: Scope::Org(org.clone()),
+            dry_run: false,
+            reason: format!("offboarding {}", open.offboarding_id),
+            // The window was the time in which to think better of it.
+            pending_ms: 0,
+            plan_id: None,
+            override_holds: false,
+        };
+        match self.operations.vacuum(request, Caller::job(JOB)).await {
+            // Somebody else was faster: it is asked for again.
+            Err(Refused::Rejected { rejection, .. })
+                if rejection.tag == ErrorTag::VacuumMutexLocked =>
+            {
+                Ok(())
+            }
+            asked => asked.map(drop),
+        }
+    }
+
+    /// Looks how far the erasing is.
+    async fn watch(&self, org: &OrgCode, open: &Offboarding) -> Result<(), Refused> {
+        let vacuum_id = open.vacuum_id.clone().unwrap_or_default();
+        let vacuum = ops::vacuum(&self.desk.store, &vacuum_id).map_err(failed)?;
+        let Some(vacuum) = vacuum else {
+            // A crash came between the two events, or somebody else's vacuum.
+            return self.ask_for_vacuum(org, open, vacuum_id).await;
+        };
+        match vacuum.status {
+            VacuumStatus::Pending | VacuumStatus::Running => Ok(()),
+            VacuumStatus::Completed if vacuum.held.is_empty() => {
+                let _alone = self.changing.lock().await;
+                let finish = OffboardingAction::FinishPurge;
+                self.carry(org, finish, &Caller::job(JOB)).await?;
+                self.settle_hold(org).map_err(failed)
+            }
+            VacuumStatus::Completed | VacuumStatus::Failed | VacuumStatus::Cancelled
+                if open.blocked.is_none() =>
+            {
+                let left = vacuum.held.first().map(|held| held.reason.clone());
+                let status = || vacuum.status.as_str().to_owned();
+                let how = vacuum.error.clone().or(left).unwrap_or_else(status);
+                Err(Refused::Failed(format!(
+                    "the vacuum {vacuum_id} did not erase all: {how}"
+                )))
+            }
+            VacuumStatus::Completed | VacuumStatus::Failed | VacuumStatus::Cancelled => {
+                self.purge(org).await
+            }
+        }
+    }
+
+    /// Has whoever looks at the offboarding see why it does not go on.
+    async fn tell_blocked(&self, org: &OrgCode, why: String) {
+        let block = OffboardingAction::Block { why };
+        match self.carry(org, block, &Caller::job(JOB)).await {
+            // An export beside any offboarding has nobody to tell but the operator, who was told.
+            Ok(_) | Err(Refused::Rejected { .. }) => {}
+            Err(refused) => report::notice(&format!("the offboarding of {org}: {refused}")),
+        }
+    }
+}

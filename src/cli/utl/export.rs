@@ -1,0 +1,193 @@
+//! `g3n utl export`: downloads an org's export, file by file, and checks each against its SHA-256.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::AsArgs;
+use crate::cli::failure::{Failure, granted};
+use crate::cli::mrs::{ask, insert};
+use crate::cli::operator::invoke;
+use crate::cli::output::{Exit, Printer};
+use crate::cli::profile::Profile;
+use crate::cli::put::bar;
+use crate::cli::surroundings::Surroundings;
+use crate::cli::usm::about;
+use crate::client::{Client, Reply, Transfer};
+use crate::export::check::Directory;
+use crate::export::{CONTENT_DIRECTORY, FileEntry, is_file_name};
+
+/// How often an export that is being made is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Files a page.
+const PAGE: &str = "256";
+
+/// Which export, and where to.
+#[derive(Args, Debug)]
+pub(super) struct ExportArgs {
+    /// The directory to write to; made when it is not there.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The export; the latest when absent.
+    #[arg(long, value_name = "ID")]
+    export_id: Option<String>,
+    #[command(flatten)]
+    by: AsArgs,
+}
+
+/// Who asks about whose export.
+struct Asker<'a> {
+    profile: &'a Profile,
+    client: Client,
+    org: &'a str,
+    operator: bool,
+}
+
+impl Asker<'_> {
+    fn ask(&self, function: &str, query: &[(&'static str, String)]) -> Result<Reply, Failure> {
+        if self.operator {
+            let mut body = about(self.org);
+            for (name, value) in query {
+                insert(&mut body, name, Some(value));
+            }
+            return granted(invoke(self.profile, &format!("utl_{function}"), body)?);
+        }
+        let mut all = vec![("orgcode", self.org.to_owned())];
+        all.extend_from_slice(query);
+        granted(match function {
+            "export_list" => self.client.export_list(&all)?,
+            "export_file" => self.client.export_file(&all)?,
+            _ => self
+                .client
+                .offboarding_status(&Value::Object(about(self.org)))?,
+        })
+    }
+
+    /// The export that is meant, once it is finished.
+    fn wait(&self, export_id: Option<&str>) -> Result<Value, Failure> {
+        let mut told = false;
+        loop {
+            let reply = self.ask("offboarding_status", &[])?;
+            let exports = reply.data()["exports"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            let its = |export: &&Value| export_id.is_none_or(|id| export["export_id"] == id);
+            let Some(export) = exports.iter().rev().find(its) else {
+                return Err(Failure::Usage(
+                    "there is no such export: an owner asks for an offboarding and an operator approves it, or an operator has one made with g3n utl export-make".to_owned(),
+                ));
+            };
+            if export["status"] == "completed" {
+                return Ok(export.clone());
+            }
+            if !std::mem::replace(&mut told, true) {
+                Surroundings::of_process().note("The export is being made; waiting for it.");
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+}
+
+impl ExportArgs {
+    pub(super) fn run(&self, profile: &Profile, printer: &Printer) -> Result<Exit, Failure> {
+        let asker = Asker {
+            profile,
+            client: Client::new(&profile.base_url.value, profile.credential()),
+            org: profile.org("which org?")?,
+            operator: self.by.operator,
+        };
+        let export = asker.wait(self.export_id.as_deref())?;
+        let id = export["export_id"].as_str().unwrap_or_default().to_owned();
+        let content = self.out.join(CONTENT_DIRECTORY);
+        fs::create_dir_all(&content).map_err(|error| Failure::file(&content, error))?;
+        let bar = bar(export["counts"]["bytes"].as_u64().unwrap_or_default());
+        let (mut fetched, mut kept, mut bytes) = (0_u64, 0_u64, 0);
+        let mut token: Option<String> = None;
+        loop {
+            let mut query = vec![("export_id", id.clone()), ("limit", PAGE.to_owned())];
+            ask(&mut query, "next_token", token.as_deref());
+            let page = asker.ask("export_list", &query)?;
+            for file in files(&page)? {
+                match Directory::holds(&self.out, &file) {
+                    true => kept += 1,
+                    false => {
+                        self.fetch(&asker, &id, &file)?;
+                        fetched += 1;
+                    }
+                }
+                bytes += file.size;
+                bar.set_position(bytes);
+            }
+            token = page.data()["next_token"].as_str().map(str::to_owned);
+            if token.is_none() {
+                break;
+            }
+        }
+        bar.finish_and_clear();
+        self.check(&export)?;
+        let told = json!({"export_id": id, "out": self.out, "files": fetched + kept,
+            "fetched": fetched, "bytes": bytes, "manifest_sha256": export["manifest_sha256"]});
+        let told = printer.facts(&told);
+        Ok(told.map_or(Exit::Refused, |()| Exit::Success))
+    }
+
+    /// Downloads one file; it has its name only once it is whole and right.
+    fn fetch(&self, asker: &Asker<'_>, id: &str, file: &FileEntry) -> Result<(), Failure> {
+        let query = [("export_id", id.to_owned()), ("name", file.name.clone())];
+        let reply = asker.ask("export_file", &query)?;
+        let url = reply.data()["url"].as_str().unwrap_or_default().to_owned();
+        let place = self.out.join(&file.name);
+        let part = self.out.join(format!("{}.part", file.name));
+        let failed = |error| Failure::file(&part, error);
+        let mut into = BufWriter::new(File::create(&part).map_err(failed)?);
+        let got = asker.client.download(&url, &mut into, &mut |_| {})?;
+        if let Transfer::Refused(reply) = got {
+            return Err(Failure::Refused(Box::new(reply)));
+        }
+        into.flush().map_err(failed)?;
+        into.get_ref().sync_all().map_err(failed)?;
+        fs::rename(&part, &place).map_err(failed)?;
+        match Directory::holds(&self.out, file) {
+            true => Ok(()),
+            false => {
+                // Nobody is to take it for good.
+                drop(fs::remove_file(&place));
+                Err(damaged(&file.name))
+            }
+        }
+    }
+
+    /// All that was downloaded, taken together, is the export that was promised.
+    fn check(&self, export: &Value) -> Result<(), Failure> {
+        let directory = Directory::open(Path::new(&self.out))?;
+        let bar = bar(directory.bytes() + export["counts"]["bytes"].as_u64().unwrap_or_default());
+        directory.check(&mut |bytes| bar.set_position(bytes))?;
+        bar.finish_and_clear();
+        match export["manifest_sha256"] == directory.manifest_sha256.as_str() {
+            true => Ok(()),
+            false => Err(damaged("manifest.json")),
+        }
+    }
+}
+
+/// The files of a page. A name that leads elsewhere is refused.
+fn files(page: &Reply) -> Result<Vec<FileEntry>, Failure> {
+    let files: Vec<FileEntry> = serde_json::from_value(page.data()["items"].clone())
+        .map_err(|_| damaged("the list of files"))?;
+    match files.iter().all(|file| is_file_name(&file.name)) {
+        true => Ok(files),
+        false => Err(damaged("the list of files")),
+    }
+}
+
+fn damaged(what: &str) -> Failure {
+    Failure::Content {
+        tag: "damaged-export",
+        message: format!("{what} arrived damaged; run the same line again"),
+    }
+}

@@ -1,0 +1,192 @@
+//! `g3n utl import`: checks an export, and brings it into an instance: content first, then the history, the org last.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use crate::cli::failure::{Failure, granted};
+use crate::cli::mrs::insert;
+use crate::cli::profile::Profile;
+use crate::cli::put::bar;
+use crate::cli::remarks::RemarkArgs;
+use crate::cli::usm::about;
+use crate::client::{Client, Reply};
+use crate::domain::Md5;
+use crate::export::FileEntry;
+use crate::export::check::{Directory, Part};
+use uuid::Uuid;
+
+/// Bytes of lines sent at a time: with one more line below the least `http.body_bytes_max`.
+const PAGE_BYTES: usize = 128 * 1024;
+/// Lines sent at a time.
+const PAGE_LINES: usize = 2_000;
+/// Objects asked about at a time.
+const ASKED_OBJECTS: usize = 500;
+/// How often a page is sent again when the service has no room for it.
+const TRIES_MAX: u32 = 120;
+/// The pause before that.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// An export to bring in.
+#[derive(Args, Debug)]
+pub(super) struct ImportArgs {
+    /// The export's directory.
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// A user of this instance who becomes an owner: those of the other instance are not known here.
+    #[arg(long, value_name = "ID")]
+    owner_user_id: Option<String>,
+    #[command(flatten)]
+    remarks: RemarkArgs,
+}
+
+struct Importing {
+    client: Client,
+    directory: Directory,
+}
+
+impl ImportArgs {
+    pub(super) fn run(&self, profile: &Profile) -> Result<Reply, Failure> {
+        let directory = Directory::open(&self.directory)?;
+        let manifest = &directory.manifest;
+        let org = manifest.orgcode.as_str().to_owned();
+        let checking = bar(directory.bytes() + manifest.counts.bytes);
+        directory.check(&mut |bytes| checking.set_position(bytes))?;
+        checking.finish_and_clear();
+        let mut begin = self.remarks.sign(about(&org));
+        insert(
+            &mut begin,
+            "manifest_sha256",
+            Some(&directory.manifest_sha256),
+        );
+        insert(&mut begin, "export_id", Some(&manifest.export_id));
+        insert(&mut begin, "entries", Some(manifest.counts.entries));
+        let importing = Importing {
+            client: Client::new(&profile.operator_url.value, profile.operator()),
+            directory,
+        };
+        importing.invoke("utl_import_begin", begin)?;
+        importing.send_objects()?;
+        // Nobody belongs to the org before all of it is there.
+        importing.send_events(&|stream| stream.starts_with("mrs/"))?;
+        importing.send_events(&|stream| !stream.starts_with("mrs/"))?;
+        let mut end = self.remarks.sign(about(&org));
+        insert(&mut end, "owner_user_id", self.owner_user_id.as_deref());
+        importing.invoke("utl_import_end", end)
+    }
+}
+
+impl Importing {
+    fn org(&self) -> &str {
+        self.directory.manifest.orgcode.as_str()
+    }
+
+    fn invoke(&self, function: &str, body: Map<String, Value>) -> Result<Reply, Failure> {
+        granted(self.client.invoke(function, &Value::Object(body))?)
+    }
+
+    /// Puts the content files that are not there yet.
+    fn send_objects(&self) -> Result<(), Failure> {
+        let bar = bar(self.directory.manifest.counts.bytes);
+        let mut waiting = Vec::new();
+        self.directory.walk(&mut |part| {
+            if let Part::Object(file, object_id, md5) = part {
+                waiting.push((file.clone(), object_id, md5));
+            }
+            match waiting.len() < ASKED_OBJECTS {
+                true => Ok(()),
+                false => self.send_missing(&mut waiting, &bar),
+            }
+        })?;
+        self.send_missing(&mut waiting, &bar)?;
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    fn send_missing(
+        &self,
+        waiting: &mut Vec<(FileEntry, Uuid, Md5)>,
+        bar: &indicatif::ProgressBar,
+    ) -> Result<(), Failure> {
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<_> = waiting.iter().map(|(_, object_id, _)| object_id).collect();
+        let mut body = about(self.org());
+        insert(&mut body, "object_ids", Some(&ids));
+        let reply = self.invoke("utl_import_objects", body)?;
+        let missing = &reply.data()["missing"];
+        let is_missing = |id: &Uuid| {
+            let missing = missing.as_array().into_iter().flatten();
+            missing.into_iter().any(|one| *one == json!(id))
+        };
+        for (file, object_id, md5) in waiting.drain(..) {
+            if is_missing(&object_id) {
+                let before = bar.position();
+                let mut content = self.directory.open_file(&file.name)?;
+                let path = format!(
+                    "/import/{}/{object_id}?size={}&md5={md5}",
+                    self.org(),
+                    file.size
+                );
+                let mut progress = |bytes: u64| bar.set_position(before + bytes);
+                let put = self
+                    .client
+                    .put_content(&path, &mut content, file.size, &mut progress);
+                granted(put?)?;
+            } else {
+                bar.inc(file.size);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the entries of some streams, page by page.
+    fn send_events(&self, wanted: &dyn Fn(&str) -> bool) -> Result<(), Failure> {
+        let bar = bar(self.directory.manifest.counts.entries);
+        let (mut lines, mut bytes) = (Vec::new(), 0);
+        self.directory.walk(&mut |part| {
+            let Part::Entry(line, _) = part else {
+                return Ok(());
+            };
+            bar.inc(1);
+            if !wanted(line.stream.as_str()) {
+                return Ok(());
+            }
+            let text = serde_json::to_string(line).map_err(|error| {
+                Failure::Usage(format!("an entry cannot be written as JSON: {error}"))
+            })?;
+            if !lines.is_empty() && (bytes + text.len() > PAGE_BYTES || lines.len() == PAGE_LINES) {
+                self.send_page(&lines)?;
+                lines.clear();
+                bytes = 0;
+            }
+            bytes += text.len();
+            lines.push(text);
+            Ok::<(), Failure>(())
+        })?;
+        bar.finish_and_clear();
+        match lines.is_empty() {
+            true => Ok(()),
+            false => self.send_page(&lines),
+        }
+    }
+
+    /// Sends a page, again when there was no room for all of it: what is there already is left alone.
+    fn send_page(&self, lines: &[String]) -> Result<(), Failure> {
+        let org = json!(self.org());
+        let body = format!("{{\"orgcode\":{org},\"lines\":[{}]}}", lines.join(","));
+        let path = "/invoke/utl_import_events";
+        let mut tries = 0;
+        loop {
+            let reply = self.client.call_text("POST", path, &[], Some(&body))?;
+            tries += 1;
+            if reply.status != 429 || tries == TRIES_MAX {
+                return granted(reply).map(drop);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! `g3n utl`: an org leaves, its data is taken away, and brought in elsewhere.
+
+mod export;
+mod import;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value};
+
+use super::failure::Failure;
+use super::mrs::insert;
+use super::operator::invoke;
+use super::ops::code::CodeArgs;
+use super::output::{Exit, Printer};
+use super::profile::Profile;
+use super::remarks::RemarkArgs;
+use super::surroundings::Surroundings;
+use super::usm::about;
+use crate::client::{Client, Reply};
+
+/// What an offboarding can be.
+const STATUSES: [&str; 5] = ["requested", "approved", "purging", "purged", "cancelled"];
+
+/// Have an org leave, take its data away, and bring it in elsewhere.
+#[derive(Args, Debug)]
+pub struct UtlArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Ask for an org to be offboarded (owners).
+    ///
+    /// Once an operator approves, the org is frozen, its data can be taken away for a while, and is then erased.
+    #[command(
+        after_help = "Example:\n  g3n utl offboarding-request --orgcode ACME --reason \"moving house\""
+    )]
+    OffboardingRequest(RequestArgs),
+    /// See how far an org's offboarding is (owners; operators with --operator).
+    #[command(
+        after_help = "Examples:\n  g3n utl offboarding-status --orgcode ACME\n  g3n utl offboarding-status --orgcode ACME --operator"
+    )]
+    OffboardingStatus(AsArgs),
+    /// Call an offboarding off, as long as nothing is erased (owners; operators with --operator).
+    #[command(after_help = "Example:\n  g3n utl offboarding-cancel --orgcode ACME --reason stays")]
+    OffboardingCancel(CancelArgs),
+    /// List the orgs that leave or have left (operators).
+    #[command(after_help = "Example:\n  g3n utl offboarding-list --status requested")]
+    OffboardingList(ListArgs),
+    /// Approve an offboarding: the org is frozen, exported, and erased when its window has ended (operators).
+    #[command(
+        after_help = "Example:\n  g3n utl offboarding-approve --orgcode ACME --secret-code-file code.txt"
+    )]
+    OffboardingApprove(ApproveArgs),
+    /// Have an org exported beside any offboarding (operators).
+    #[command(after_help = "Example:\n  g3n utl export-make --orgcode ACME")]
+    ExportMake(RemarkArgs),
+    /// Download an org's export into a directory, and check every byte of it (owners; operators with --operator).
+    ///
+    /// Waits while it is being made. What is there already, whole and right, is not fetched again.
+    #[command(after_help = "Example:\n  g3n utl export --orgcode ACME --out acme")]
+    Export(export::ExportArgs),
+    /// Bring an export into the instance of the operator url (operators).
+    ///
+    /// Every byte of it is checked first. Broken off, the same line goes on where it was.
+    #[command(
+        after_help = "Examples:\n  g3n utl import acme\n  g3n utl import acme --owner-user-id ID"
+    )]
+    Import(import::ImportArgs),
+}
+
+/// As whom to ask.
+#[derive(Args, Debug)]
+struct AsArgs {
+    /// Ask at the operators' address, with the operator token.
+    #[arg(long)]
+    operator: bool,
+}
+
+/// An offboarding to ask for.
+#[derive(Args, Debug)]
+struct RequestArgs {
+    /// Why.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    reason: String,
+    /// Who is acting, for the history.
+    #[arg(long)]
+    actor: Option<String>,
+}
+
+/// An offboarding to call off.
+#[derive(Args, Debug)]
+struct CancelArgs {
+    #[command(flatten)]
+    by: AsArgs,
+    #[command(flatten)]
+    remarks: RemarkArgs,
+}
+
+/// Which offboardings.
+#[derive(Args, Debug)]
+struct ListArgs {
+    /// Only of this status.
+    #[arg(long, value_parser = STATUSES)]
+    status: Option<String>,
+    /// Orgs a page: 8 by default, 1 to 256.
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<u64>,
+    /// Where the page before ended.
+    #[arg(long, value_name = "TOKEN")]
+    next_token: Option<String>,
+}
+
+/// An offboarding to approve.
+#[derive(Args, Debug)]
+struct ApproveArgs {
+    #[command(flatten)]
+    code: CodeArgs,
+    #[command(flatten)]
+    remarks: RemarkArgs,
+    /// Ask nothing, not even on a terminal.
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Runs one verb.
+///
+/// # Errors
+/// Whatever keeps it from being done.
+pub(super) fn run(
+    arguments: &UtlArgs,
+    profile: &Profile,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    let client = Client::new(&profile.base_url.value, profile.credential());
+    let org = || profile.org("which org?").map(about);
+    let reply = match &arguments.verb {
+        Verb::OffboardingRequest(arguments) => {
+            let mut body = about(profile.named_org("which org?")?);
+            insert(&mut body, "reason", Some(arguments.reason.as_str()));
+            insert(&mut body, "actor", arguments.actor.as_deref());
+            client.offboarding_request(&Value::Object(body))?
+        }
+        Verb::OffboardingStatus(by) if by.operator => {
+            invoke(profile, "utl_offboarding_status", org()?)?
+        }
+        Verb::OffboardingStatus(_) => client.offboarding_status(&Value::Object(org()?))?,
+        Verb::OffboardingCancel(arguments) => {
+            let body = arguments.remarks.sign(org()?);
+            match arguments.by.operator {
+                true => invoke(profile, "utl_offboarding_cancel", body)?,
+                false => client.offboarding_cancel(&Value::Object(body))?,
+            }
+        }
+        Verb::OffboardingList(arguments) => {
+            invoke(profile, "utl_offboarding_list", arguments.body())?
+        }
+        Verb::OffboardingApprove(arguments) => arguments.run(profile)?,
+        Verb::ExportMake(remarks) => invoke(profile, "utl_export", remarks.sign(org()?))?,
+        Verb::Export(arguments) => return arguments.run(profile, printer),
+        Verb::Import(arguments) => arguments.run(profile)?,
+    };
+    Ok(printer.reply(&reply))
+}
+
+impl ListArgs {
+    fn body(&self) -> Map<String, Value> {
+        let mut body = Map::new();
+        insert(&mut body, "status", self.status.as_deref());
+        insert(&mut body, "limit", self.limit);
+        insert(&mut body, "next_token", self.next_token.as_deref());
+        body
+    }
+}
+
+impl ApproveArgs {
+    /// Approves. Whoever does so at a terminal is asked first: when nobody cancels, the data goes.
+    fn run(&self, profile: &Profile) -> Result<Reply, Failure> {
+        let org = profile.named_org("which org?")?;
+        let mut surroundings = Surroundings::of_process();
+        let code = self.code.find(&mut surroundings)?;
+        if !self.yes {
+            let address = &profile.operator_url.value;
+            let what = format!("all data of the org {org} at {address} once its window has ended");
+            surroundings.confirm(&what)?;
+        }
+        let mut body = self.remarks.sign(about(org));
+        insert(&mut body, "secret_code", Some(code.reveal()));
+        invoke(profile, "utl_offboarding_approve", body)
+    }
+}

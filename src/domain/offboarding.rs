@@ -1,0 +1,356 @@
+//! What of an org leaves and comes: its offboarding, its exports, and an import of it.
+//!
+//! One stream an org, which no vacuum erases: it tells that the org was here, who had it go, and what became of its data.
+
+mod decide;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use super::org::OrgStatus;
+use super::{OrgCode, Timestamp};
+
+pub use decide::OffboardingDecider;
+
+/// The name under which offboardings, exports and their removal are carried out.
+pub const JOB: &str = "job:offboarding";
+/// Exports of one org that are kept at once.
+pub const EXPORTS_MAX: usize = 8;
+
+/// Where an offboarding is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OffboardingStatus {
+    /// Asked for by an owner.
+    Requested,
+    /// Approved: the org is frozen and its data can be taken away.
+    Approved,
+    /// Its data is being erased.
+    Purging,
+    /// Its data is gone.
+    Purged,
+    /// Called off.
+    Cancelled,
+}
+
+impl OffboardingStatus {
+    /// Every one.
+    pub const ALL: [Self; 5] = [
+        Self::Requested,
+        Self::Approved,
+        Self::Purging,
+        Self::Purged,
+        Self::Cancelled,
+    ];
+
+    /// The text callers see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Approved => "approved",
+            Self::Purging => "purging",
+            Self::Purged => "purged",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// It is not over.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Requested | Self::Approved | Self::Purging)
+    }
+}
+
+/// What approving an offboarding settled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// When.
+    pub at: Timestamp,
+    /// Until when the data can be taken away.
+    pub window_ends_at: Timestamp,
+    /// The org's status, which it gets back when the offboarding is cancelled.
+    pub org_status: OrgStatus,
+    /// The version of the org's own stream: what came later is the offboarding's own doing, and is not exported.
+    pub org_version: u64,
+}
+
+/// One offboarding as its events made it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offboarding {
+    /// Its name; its export has the same.
+    pub offboarding_id: String,
+    /// Why, in the owner's words.
+    pub reason: String,
+    /// Where it is in its life.
+    pub status: OffboardingStatus,
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+    /// The owner who did.
+    pub requested_by: String,
+    /// Once it was approved.
+    pub approval: Option<Approval>,
+    /// The vacuum that erases the data.
+    pub vacuum_id: Option<String>,
+    /// Why it does not go on.
+    pub blocked: Option<String>,
+    /// When it changed last.
+    pub updated_at: Timestamp,
+    /// When it was over.
+    pub finished_at: Option<Timestamp>,
+    /// How often it changed.
+    pub revision: u64,
+}
+
+/// How much an export holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counts {
+    /// Records.
+    pub records: u64,
+    /// Entries of the history.
+    pub entries: u64,
+    /// Content files.
+    pub objects: u64,
+    /// Content that the history names and that was not there: never uploaded, or cleaned up.
+    pub objects_absent: u64,
+    /// Bytes of content files and of inline content.
+    pub bytes: u64,
+}
+
+/// What a finished export is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// When it was finished.
+    pub at: Timestamp,
+    /// SHA-256 of its manifest, in hex.
+    pub manifest_sha256: String,
+    /// How much it holds.
+    pub counts: Counts,
+}
+
+/// One export as its events made it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Export {
+    /// Its name.
+    pub export_id: String,
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+    /// Entries of the journal up to this one are in it, as far as they are the org's.
+    pub position: u64,
+    /// Once it is finished.
+    pub made: Option<Made>,
+}
+
+/// An import as its events made it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Import {
+    /// SHA-256 of the manifest, in hex: it goes on with no other.
+    pub manifest_sha256: String,
+    /// Where the export came from: its name there.
+    pub export_id: String,
+    /// Entries it is to bring.
+    pub entries: u64,
+    /// Where in the journal it began.
+    pub position: u64,
+    /// It is still on its way.
+    pub open: bool,
+}
+
+/// All that is known of an org's leaving and coming.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passage {
+    /// The version of the stream.
+    pub version: u64,
+    /// The offboarding that was asked for last.
+    pub offboarding: Option<Offboarding>,
+    /// Exports that are there, or being made, oldest first.
+    pub exports: Vec<Export>,
+    /// The import that was begun last.
+    pub import: Option<Import>,
+}
+
+impl Passage {
+    /// The export of a name.
+    pub fn export(&self, export_id: &str) -> Option<&Export> {
+        let mut exports = self.exports.iter();
+        exports.find(|export| export.export_id == export_id)
+    }
+
+    /// The offboarding, unless it is over.
+    pub fn open_offboarding(&self) -> Option<&Offboarding> {
+        let last = self.offboarding.as_ref();
+        last.filter(|offboarding| offboarding.status.is_open())
+    }
+
+    /// Whether an import of the org is on its way.
+    pub fn is_importing(&self) -> bool {
+        self.import.as_ref().is_some_and(|import| import.open)
+    }
+
+    /// Whether something remains to be done that nobody asks for any more.
+    pub fn has_work(&self) -> bool {
+        self.open_offboarding().is_some() || !self.exports.is_empty() || self.is_importing()
+    }
+}
+
+/// What can happen to an org's offboarding, exports and import.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum OffboardingEvent {
+    /// An owner asked for it.
+    #[serde(rename = "offboarding.requested")]
+    Requested {
+        /// Its name.
+        offboarding_id: String,
+        /// Why.
+        reason: String,
+    },
+    /// An operator approved it.
+    #[serde(rename = "offboarding.approved")]
+    Approved {
+        /// Until when the data can be taken away.
+        window_ends_at: Timestamp,
+        /// The org's status at that moment.
+        org_status: OrgStatus,
+        /// The version of the org's stream at that moment.
+        org_version: u64,
+    },
+    /// It was called off.
+    #[serde(rename = "offboarding.cancelled")]
+    Cancelled {},
+    /// Its data cannot be erased for the time being.
+    #[serde(rename = "offboarding.blocked")]
+    Blocked {
+        /// Why.
+        why: String,
+    },
+    /// A vacuum of the org was asked for.
+    #[serde(rename = "offboarding.purge_started")]
+    PurgeStarted {
+        /// The vacuum.
+        vacuum_id: String,
+    },
+    /// The data is gone.
+    #[serde(rename = "offboarding.purged")]
+    Purged {},
+    /// An export was asked for.
+    #[serde(rename = "export.requested")]
+    ExportRequested {
+        /// Its name.
+        export_id: String,
+        /// The last position it takes in.
+        position: u64,
+    },
+    /// An export is finished.
+    #[serde(rename = "export.completed")]
+    ExportCompleted {
+        /// Its name.
+        export_id: String,
+        /// SHA-256 of its manifest, in hex.
+        manifest_sha256: String,
+        /// How much it holds.
+        counts: Counts,
+    },
+    /// An export is to be there no longer.
+    #[serde(rename = "export.removed")]
+    ExportRemoved {
+        /// Its name.
+        export_id: String,
+    },
+    /// An import of the org began.
+    #[serde(rename = "import.begun")]
+    ImportBegun {
+        /// SHA-256 of the export's manifest, in hex.
+        manifest_sha256: String,
+        /// The export's name where it was made.
+        export_id: String,
+        /// Entries it is to bring.
+        entries: u64,
+    },
+    /// All of the import is there.
+    #[serde(rename = "import.completed")]
+    ImportCompleted {},
+    /// The import was given up.
+    #[serde(rename = "import.cancelled")]
+    ImportCancelled {},
+}
+
+/// What may be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OffboardingAction {
+    /// Ask for an offboarding, as an owner.
+    Request {
+        /// Its name, new.
+        offboarding_id: String,
+        /// Why.
+        reason: String,
+    },
+    /// Approve it, as an operator.
+    Approve {
+        /// How long the data can be taken away.
+        window_ms: i64,
+        /// The org's status.
+        org_status: OrgStatus,
+        /// The version of the org's stream.
+        org_version: u64,
+    },
+    /// Call it off.
+    Cancel,
+    /// Note why it does not go on.
+    Block {
+        /// Why.
+        why: String,
+    },
+    /// Note the vacuum that erases the data.
+    StartPurge {
+        /// The vacuum, new.
+        vacuum_id: String,
+    },
+    /// Note that the data is gone.
+    FinishPurge,
+    /// Ask for an export: that of the offboarding, by its name, or one beside it.
+    Export {
+        /// Its name, new.
+        export_id: String,
+        /// The journal's position that it goes up to.
+        position: u64,
+    },
+    /// Note that an export is finished.
+    FinishExport {
+        /// Which.
+        export_id: String,
+        /// SHA-256 of its manifest, in hex.
+        manifest_sha256: String,
+        /// How much it holds.
+        counts: Counts,
+    },
+    /// Have an export removed.
+    RemoveExport {
+        /// Which.
+        export_id: String,
+    },
+    /// Begin an import, or go on with it.
+    BeginImport {
+        /// SHA-256 of the export's manifest, in hex.
+        manifest_sha256: String,
+        /// The export's name where it was made.
+        export_id: String,
+        /// Entries it is to bring.
+        entries: u64,
+        /// Something of that name is there.
+        taken: bool,
+    },
+    /// End an import well.
+    FinishImport,
+    /// Give an import up.
+    CancelImport,
+}
+
+/// What may be asked, and of which org.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OffboardingCommand {
+    /// Which.
+    pub org: OrgCode,
+    /// What.
+    pub action: OffboardingAction,
+}

@@ -1,0 +1,390 @@
+//! Reading an export's directory, and holding every byte of it against the manifest before anything is done with it.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use md5::Md5 as Md5Hasher;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::line::{EventLine, objects_of};
+use super::{
+    CONTENT, CONTENT_DIRECTORY, EVENTS, FILES, FORMAT_VERSION, FileEntry, LINE_BYTES_MAX, MANIFEST,
+    Manifest, RECORDS, content_name, is_file_name,
+};
+use crate::domain::Md5;
+use crate::domain::offboarding::Counts;
+use crate::journal::Append;
+
+/// Bytes read of a file at a time.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// Largest manifest read, in bytes.
+const MANIFEST_BYTES_MAX: u64 = 64 * 1024;
+
+/// Why an export cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// A file cannot be read.
+    #[error("{file} of the export cannot be read")]
+    Io {
+        /// Which.
+        file: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file is not what was exported.
+    #[error("{file} of the export is damaged: {what}")]
+    Damaged {
+        /// Which.
+        file: String,
+        /// What does not fit.
+        what: String,
+    },
+    /// A newer program wrote it.
+    #[error("the export has format {found}; this program reads up to {FORMAT_VERSION}")]
+    Newer {
+        /// Its format.
+        found: u32,
+    },
+}
+
+fn damaged(file: &str, what: impl Into<String>) -> ExportError {
+    ExportError::Damaged {
+        file: file.to_owned(),
+        what: what.into(),
+    }
+}
+
+/// Told bytes looked at so far.
+pub type Progress<'a> = &'a mut dyn FnMut(u64);
+
+/// What an export holds, as it is gone through.
+pub enum Part<'a> {
+    /// An entry of the history, and what another journal is to write of it.
+    Entry(&'a EventLine, &'a Append),
+    /// A content file, its object, and the MD5 that was promised of it.
+    Object(&'a FileEntry, Uuid, Md5),
+    /// An object that was not there when the export was made.
+    Absent,
+}
+
+/// An export in a directory of its own.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    root: PathBuf,
+    /// What it is.
+    pub manifest: Manifest,
+    /// SHA-256 of the manifest's bytes, in hex.
+    pub manifest_sha256: String,
+}
+
+impl Directory {
+    /// Whether a directory holds a file, whole and right. Its manifest need not be there yet.
+    pub fn holds(root: &Path, file: &FileEntry) -> bool {
+        check_file(root, file, None).is_ok()
+    }
+
+    /// Reads a directory's manifest; nothing else is looked at.
+    ///
+    /// # Errors
+    /// See [`ExportError`].
+    pub fn open(root: &Path) -> Result<Self, ExportError> {
+        let io = |source| io_error(MANIFEST, source);
+        let mut text = Vec::new();
+        let file = File::open(root.join(MANIFEST)).map_err(io)?;
+        file.take(MANIFEST_BYTES_MAX)
+            .read_to_end(&mut text)
+            .map_err(io)?;
+        let manifest = parse_manifest(&text)?;
+        Ok(Self {
+            root: root.to_owned(),
+            manifest,
+            manifest_sha256: hex::encode(Sha256::digest(&text)),
+        })
+    }
+
+    /// All bytes that [`Directory::check`] looks at, the manifest's aside; content files come on top as they are found.
+    pub fn bytes(&self) -> u64 {
+        let files = self.manifest.files.iter();
+        files.map(|file| file.size).sum()
+    }
+
+    /// Looks at every byte: sizes and hashes of all files, that each event can be read and taken, that each content
+    /// file is what its event promised, that the numbers agree, and that nothing is missing or there besides.
+    ///
+    /// # Errors
+    /// See [`ExportError`]; the first thing that does not fit.
+    pub fn check(&self, progress: Progress<'_>) -> Result<(), ExportError> {
+        let mut done = 0;
+        for file in &self.manifest.files {
+            self.check_file(file, None)?;
+            done += file.size;
+            progress(done);
+        }
+        let mut found = Counts::default();
+        for line in self.texts(RECORDS)? {
+            serde_json::from_slice::<serde_json::Value>(&line?)
+                .map_err(|error| damaged(RECORDS, error.to_string()))?;
+            found.records += 1;
+        }
+        self.walk(&mut |part| {
+            match part {
+                Part::Entry(_, append) => {
+                    let payload = append.payload.as_ref();
+                    found.entries += 1;
+                    found.bytes += payload.map_or(0, |payload| payload.len() as u64);
+                }
+                Part::Object(file, _, md5) => {
+                    self.check_file(file, Some(md5))?;
+                    found.objects += 1;
+                    found.bytes += file.size;
+                    done += file.size;
+                    progress(done);
+                }
+                Part::Absent => found.objects_absent += 1,
+            }
+            Ok::<(), ExportError>(())
+        })?;
+        if found != self.manifest.counts {
+            return Err(damaged(
+                MANIFEST,
+                format!(
+                    "it tells {:?}, and there is {found:?}",
+                    self.manifest.counts
+                ),
+            ));
+        }
+        self.check_nothing_else(found.objects)
+    }
+
+    /// Goes through the history, and shows each entry with the content files it names behind it.
+    ///
+    /// # Errors
+    /// The first thing that does not fit, or what `visit` says.
+    pub fn walk<E: From<ExportError>>(
+        &self,
+        visit: &mut dyn FnMut(Part<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut files = self.content()?.peekable();
+        for line in self.lines()? {
+            let line = line?;
+            let append = line.append(&self.manifest.orgcode);
+            let append = append.map_err(|what| damaged(EVENTS, what))?;
+            visit(Part::Entry(&line, &append))?;
+            for (object_id, size, md5) in objects_of(&append.events) {
+                let name = content_name(object_id);
+                // They are listed in the order in which the history names them.
+                let its =
+                    |file: &Result<FileEntry, _>| file.as_ref().map_or(true, |f| f.name == name);
+                match files.next_if(its).transpose()? {
+                    Some(file) if file.size != size => {
+                        return Err(damaged(&name, "it does not have the promised size").into());
+                    }
+                    Some(file) => visit(Part::Object(&file, object_id, md5))?,
+                    None => visit(Part::Absent)?,
+                }
+            }
+        }
+        match files.next().transpose()? {
+            None => Ok(()),
+            Some(file) => {
+                let what = format!("{} is named by no event, or not in its order", file.name);
+                Err(damaged(CONTENT, what).into())
+            }
+        }
+    }
+
+    /// The history, line by line.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn lines(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<EventLine, ExportError>> + use<>, ExportError> {
+        Ok(self.texts(EVENTS)?.map(|text| parse(EVENTS, &text?)))
+    }
+
+    /// The content files, in the order in which the history names them.
+    ///
+    /// # Errors
+    /// When the list cannot be opened.
+    pub fn content(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<FileEntry, ExportError>> + use<>, ExportError> {
+        Ok(self.texts(CONTENT)?.map(|text| parse(CONTENT, &text?)))
+    }
+
+    /// Opens one of its files.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open_file(&self, name: &str) -> Result<File, ExportError> {
+        open_file(&self.root, name)
+    }
+
+    fn texts(
+        &self,
+        name: &'static str,
+    ) -> Result<impl Iterator<Item = Result<Vec<u8>, ExportError>> + use<>, ExportError> {
+        let file = self.open_file(name)?;
+        let reader: Box<dyn BufRead> = match name.ends_with(".gz") {
+            true => Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(file)))),
+            false => Box::new(BufReader::new(file)),
+        };
+        Ok(Texts { name, reader })
+    }
+
+    fn check_file(&self, file: &FileEntry, md5: Option<Md5>) -> Result<(), ExportError> {
+        check_file(&self.root, file, md5)
+    }
+
+    fn check_nothing_else(&self, objects: u64) -> Result<(), ExportError> {
+        let mut known: BTreeSet<&str> = FILES.into();
+        known.insert(MANIFEST);
+        for entry in read_dir(&self.root, ".")? {
+            let name = entry?;
+            if !known.contains(name.as_str()) && name != CONTENT_DIRECTORY {
+                return Err(damaged(&name, "it does not belong to the export"));
+            }
+        }
+        let directory = self.root.join(CONTENT_DIRECTORY);
+        let mut left = objects;
+        if directory.exists() {
+            // All that are listed are there, and no two are the same: a count is enough.
+            for entry in read_dir(&directory, CONTENT_DIRECTORY)? {
+                let name = format!("{CONTENT_DIRECTORY}/{}", entry?);
+                let more = || damaged(&name, "there are more content files than the export tells");
+                left = left.checked_sub(1).ok_or_else(more)?;
+            }
+        }
+        match left {
+            0 => Ok(()),
+            _ => Err(damaged(CONTENT, "it names a file twice")),
+        }
+    }
+}
+
+/// Checks that a file has the size and the hashes that are told of it.
+fn check_file(root: &Path, file: &FileEntry, md5: Option<Md5>) -> Result<(), ExportError> {
+    let name = file.name.as_str();
+    let mut reader = open_file(root, name)?;
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let (mut sha256, mut its_md5, mut size) = (Sha256::new(), Md5Hasher::new(), 0);
+    loop {
+        let read = reader.read(&mut chunk);
+        match read.map_err(|source| io_error(name, source))? {
+            0 => break,
+            count => {
+                sha256.update(&chunk[..count]);
+                its_md5.update(&chunk[..count]);
+                size += count as u64;
+            }
+        }
+    }
+    if size != file.size {
+        let what = format!("it has {size} bytes and not {}", file.size);
+        return Err(damaged(name, what));
+    }
+    if hex::encode(sha256.finalize()) != file.sha256 {
+        return Err(damaged(
+            name,
+            "it has another SHA-256 than the export tells",
+        ));
+    }
+    let its_md5 = Md5::from_bytes(its_md5.finalize().into());
+    match md5.is_none_or(|md5| md5 == its_md5) {
+        true => Ok(()),
+        false => Err(damaged(name, "it has another MD5 than its event tells")),
+    }
+}
+
+fn open_file(root: &Path, name: &str) -> Result<File, ExportError> {
+    match is_file_name(name) {
+        true => File::open(root.join(name)).map_err(|source| io_error(name, source)),
+        false => Err(damaged(CONTENT, format!("{name} is no name of a file"))),
+    }
+}
+
+/// Reads a manifest's bytes.
+///
+/// # Errors
+/// See [`ExportError`].
+pub fn parse_manifest(text: &[u8]) -> Result<Manifest, ExportError> {
+    #[derive(serde::Deserialize)]
+    struct Format {
+        format_version: u32,
+    }
+    let format: Format = parse(MANIFEST, text)?;
+    if format.format_version > FORMAT_VERSION {
+        let found = format.format_version;
+        return Err(ExportError::Newer { found });
+    }
+    let manifest: Manifest = parse(MANIFEST, text)?;
+    let names: Vec<_> = manifest
+        .files
+        .iter()
+        .map(|file| file.name.as_str())
+        .collect();
+    match names == FILES {
+        true => Ok(manifest),
+        false => Err(damaged(
+            MANIFEST,
+            format!("it names {names:?} and not {FILES:?}"),
+        )),
+    }
+}
+
+fn parse<T: DeserializeOwned>(name: &str, text: &[u8]) -> Result<T, ExportError> {
+    serde_json::from_slice(text).map_err(|error| damaged(name, error.to_string()))
+}
+
+fn io_error(name: &str, source: io::Error) -> ExportError {
+    match source.kind() {
+        io::ErrorKind::NotFound => damaged(name, "it is missing"),
+        _ => ExportError::Io {
+            file: name.to_owned(),
+            source,
+        },
+    }
+}
+
+fn read_dir(
+    path: &Path,
+    name: &'static str,
+) -> Result<impl Iterator<Item = Result<String, ExportError>> + use<>, ExportError> {
+    let entries = fs::read_dir(path).map_err(|source| io_error(name, source))?;
+    Ok(entries.map(move |entry| {
+        let entry = entry.map_err(|source| io_error(name, source))?;
+        Ok(entry.file_name().to_string_lossy().into_owned())
+    }))
+}
+
+/// Lines without their line feeds; one that is not ended is damage.
+struct Texts {
+    name: &'static str,
+    reader: Box<dyn BufRead>,
+}
+
+impl Iterator for Texts {
+    type Item = Result<Vec<u8>, ExportError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut line = Vec::new();
+        // Not through another buffer, which would keep what it read ahead.
+        let mut limited = Read::take(&mut *self.reader, LINE_BYTES_MAX as u64);
+        match limited.read_until(b'\n', &mut line) {
+            Ok(0) => None,
+            Ok(_) if line.pop() == Some(b'\n') => Some(Ok(line)),
+            Ok(_) => Some(Err(damaged(self.name, "a line does not end"))),
+            Err(source) => Some(Err(damaged(
+                self.name,
+                format!("it cannot be unpacked: {source}"),
+            ))),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! One entry of the history as a line of an export, and back.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::object_of;
+use crate::domain::container::Idempotency;
+use crate::domain::record::{NewContent, RecordEvent};
+use crate::domain::{Event, Md5, OrgCode, StreamId, Timestamp};
+use crate::journal::entry::{decode_event, is_well_formed, write_event};
+use crate::journal::{Append, Entry, JournalError, Origin, Position, Remarks, Source, Version};
+
+/// One entry of an org's history.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventLine {
+    /// Its place in the journal it comes from.
+    pub position: Position,
+    /// When that journal wrote it, in milliseconds.
+    pub recorded_at: Timestamp,
+    /// The stream.
+    pub stream: StreamId,
+    /// The stream's version with it.
+    pub version: Version,
+    /// What happened, each event as the journal writes it.
+    pub events: Vec<Box<RawValue>>,
+    /// The time of the decision, in milliseconds.
+    pub at: Timestamp,
+    /// Who.
+    pub by: String,
+    /// The request.
+    pub request_id: String,
+    /// Through which door.
+    pub source: Source,
+    /// The caller's own remarks.
+    #[serde(default, skip_serializing_if = "Remarks::is_empty")]
+    pub remarks: Remarks,
+    /// Names the request, when it may come twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<Idempotency>,
+    /// The inline content beside it, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+}
+
+/// Whether a stream is one of those that leave with an org: its records, its containers, and the org itself. Service
+/// accounts stay, because their keys are known by hashes that only their own server can make; what tells of the
+/// offboarding stays with whoever carried it out.
+pub fn leaves_with(org: &OrgCode, stream: &str) -> bool {
+    let mut parts = stream.split('/');
+    match (parts.next(), parts.next()) {
+        (Some("mrs"), Some(code)) => code == org.as_str(),
+        (Some("ofm"), Some(code)) => code == org.as_str() && parts.next().is_none(),
+        _ => false,
+    }
+}
+
+impl EventLine {
+    /// The line of an entry; `None` when it was erased.
+    ///
+    /// # Errors
+    /// When an event cannot be written.
+    pub fn of(entry: &Entry, payload: Option<&Bytes>) -> Result<Option<Self>, JournalError> {
+        let Some(body) = &entry.body else {
+            return Ok(None);
+        };
+        let mut events = Vec::with_capacity(body.events.len());
+        for event in &body.events {
+            events.push(raw(event).map_err(|what| JournalError::Damaged {
+                place: format!("position {}", entry.header.position),
+                what,
+            })?);
+        }
+        Ok(Some(Self {
+            position: entry.header.position,
+            recorded_at: entry.header.recorded_at,
+            stream: body.stream.clone(),
+            version: body.version,
+            events,
+            at: body.origin.at,
+            by: body.origin.by.clone(),
+            request_id: body.origin.request_id.clone(),
+            source: body.origin.source,
+            remarks: body.origin.remarks.clone(),
+            idempotency: body.idempotency.clone(),
+            payload: payload.map(|bytes| STANDARD.encode(bytes)),
+        }))
+    }
+
+    /// Its events.
+    ///
+    /// # Errors
+    /// What is wrong with one.
+    pub fn decoded(&self) -> Result<Vec<Event>, String> {
+        let place = format!("{} version {}", self.stream, self.version);
+        let events = self.events.iter();
+        let events = events.map(|event| decode_event(event.get(), &place));
+        events
+            .collect::<Result<_, _>>()
+            .map_err(|error| error.to_string())
+    }
+
+    /// What another journal is to write, so that the stream is there as it is here: the same times, callers and
+    /// remarks, but for the door, which is [`Source::Import`].
+    ///
+    /// # Errors
+    /// What is wrong with it: another org's stream, an event of another kind of stream, inline content that is not
+    /// what its event says.
+    pub fn append(&self, org: &OrgCode) -> Result<Append, String> {
+        let wrong = |what: &str| format!("{} version {}: {what}", self.stream, self.version);
+        if !leaves_with(org, self.stream.as_str()) {
+            return Err(wrong("the stream is none of the org's"));
+        }
+        if self.version == 0 || Timestamp::from_millis(self.at.millis()) != self.at {
+            return Err(wrong("it has no version, or a time that cannot be"));
+        }
+        let events = self.decoded()?;
+        if !events.iter().all(|event| self.may_hold(event)) {
+            return Err(wrong("an event is of another kind of stream"));
+        }
+        let payload = match &self.payload {
+            None => None,
+            Some(text) => {
+                let bytes = STANDARD.decode(text);
+                Some(Bytes::from(
+                    bytes.map_err(|_| wrong("its inline content is not base64"))?,
+                ))
+            }
+        };
+        check_payload(&events, payload.as_ref()).map_err(wrong)?;
+        let append = Append {
+            stream: self.stream.clone(),
+            expected: self.version - 1,
+            guards: Vec::new(),
+            events,
+            payload,
+            idempotency: self.idempotency.clone(),
+            origin: Origin {
+                at: self.at,
+                by: self.by.clone(),
+                request_id: self.request_id.clone(),
+                source: Source::Import,
+                remarks: self.remarks.clone(),
+            },
+        };
+        match is_well_formed(&append) {
+            true => Ok(append),
+            false => Err(wrong("it has no event, or too much inline content")),
+        }
+    }
+
+    fn may_hold(&self, event: &Event) -> bool {
+        let record = self.stream.record_key().is_some();
+        let mrs = self.stream.as_str().starts_with("mrs/");
+        match event {
+            Event::Record(_) => record,
+            Event::Container(_) => mrs && self.stream.as_str().split('/').count() == 3,
+            Event::Org(_) => !mrs,
+            Event::User(_)
+            | Event::Account(_)
+            | Event::Secret(_)
+            | Event::Maintenance(_)
+            | Event::Vacuum(_)
+            | Event::Job(_)
+            | Event::Offboarding(_) => false,
+        }
+    }
+}
+
+/// The content that an event brings.
+pub(crate) fn content_of(event: &Event) -> Option<&NewContent> {
+    match event {
+        Event::Record(
+            RecordEvent::Created { content, .. } | RecordEvent::Replaced { content, .. },
+        ) => Some(content),
+        Event::Record(_)
+        | Event::Container(_)
+        | Event::Org(_)
+        | Event::User(_)
+        | Event::Account(_)
+        | Event::Secret(_)
+        | Event::Maintenance(_)
+        | Event::Vacuum(_)
+        | Event::Job(_)
+        | Event::Offboarding(_) => None,
+    }
+}
+
+/// The objects that events bring, each with its promised size and MD5.
+pub(crate) fn objects_of(events: &[Event]) -> impl Iterator<Item = (uuid::Uuid, u64, Md5)> {
+    let contents = events.iter().filter_map(content_of);
+    contents.filter_map(object_of)
+}
+
+/// Inline content is there exactly when an event says so, and is what the event says.
+fn check_payload(events: &[Event], payload: Option<&Bytes>) -> Result<(), &'static str> {
+    let mut inline = events
+        .iter()
+        .filter_map(content_of)
+        .filter_map(|content| match content {
+            NewContent::Inline { size, md5 } => Some((*size, *md5)),
+            NewContent::Upload { .. } => None,
+        });
+    match (inline.next(), payload) {
+        (None, None) => Ok(()),
+        (Some(promised), Some(bytes)) if promised == (bytes.len() as u64, Md5::of(bytes)) => Ok(()),
+        (Some(_), Some(_)) => Err("its inline content does not have the MD5 it was put with"),
+        (Some(_), None) => Err("its inline content is missing"),
+        (None, Some(_)) => Err("it has inline content that no event names"),
+    }
+}
+
+fn raw(event: &Event) -> Result<Box<RawValue>, String> {
+    let mut text = Vec::new();
+    write_event(&mut text, event).map_err(|error| error.to_string())?;
+    let text = String::from_utf8(text).map_err(|error| error.to_string())?;
+    RawValue::from_string(text).map_err(|error| error.to_string())
+}

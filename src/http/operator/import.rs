@@ -1,0 +1,195 @@
+//! `utl_import_...` and `PUT /import/{orgcode}/{object_id}`: bringing an org's export in.
+
+use actix_web::HttpRequest;
+use actix_web::web::Payload;
+use serde::Deserialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::operator_request;
+use super::utl::org;
+use crate::content::{ObjectName, Promise};
+use crate::domain::record::OBJECT_BYTES_MAX;
+use crate::domain::{ErrorTag, Md5, OrgCode, Rejection};
+use crate::export::line::EventLine;
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::server::House;
+use crate::http::slow::UploadPace;
+use crate::http::{input, ofm, presigned};
+
+/// Where content is put, ahead of the org's code and the object's id.
+pub(super) const CONTENT: &str = "/import/";
+/// Most lines of a page.
+const LINES_MAX: usize = 4_096;
+/// Most objects asked about at once.
+const OBJECTS_MAX: usize = 1_000;
+/// Characters of a SHA-256 in hex.
+const SHA256_CHARS: usize = 64;
+
+operator_request! {
+    /// An export to bring in.
+    pub(super) struct Begin {
+        orgcode: Option<String>,
+        manifest_sha256: Option<String>,
+        export_id: Option<String>,
+        entries: Option<u64>,
+    }
+}
+
+operator_request! {
+    /// An import to end.
+    pub(super) struct End {
+        orgcode: Option<String>,
+        owner_user_id: Option<String>,
+    }
+}
+
+operator_request! {
+    /// An import to give up.
+    pub(super) struct Cancel {
+        orgcode: Option<String>,
+    }
+}
+
+/// A page of the history.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Events {
+    orgcode: Option<String>,
+    lines: Vec<EventLine>,
+}
+
+/// Objects to ask about.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Objects {
+    orgcode: Option<String>,
+    object_ids: Vec<Uuid>,
+}
+
+/// What is promised of an object.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Promised {
+    size: u64,
+    md5: String,
+}
+
+/// Begins an import, or goes on with it.
+pub(super) async fn begin(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: Begin = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let org = org(call, request.orgcode.as_deref())?;
+    let is_hash = |text: &&String| {
+        text.len() == SHA256_CHARS && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let sha256 = request.manifest_sha256.filter(|text| is_hash(&text));
+    let sha256 = sha256.ok_or_else(|| {
+        Rejection::field(
+            "manifest_sha256",
+            "manifest_sha256 is the manifest's SHA-256 in hex.",
+        )
+    })?;
+    let export_id = super::text(request.export_id.as_deref(), "export_id", SHA256_CHARS)?;
+    let entries = request.entries;
+    let entries = entries.ok_or_else(|| Rejection::field("entries", "entries is missing."))?;
+    let facts = (sha256, export_id, entries);
+    let passage = house
+        .offboardings
+        .begin_import(&org, facts, &caller)
+        .await?;
+    let open = passage.is_importing();
+    Reply::of(&json!({"orgcode": org, "entries": entries, "importing": open}))
+}
+
+/// Takes a page of the history.
+pub(super) async fn events(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: Events = input::json(&call.body)?;
+    let org = org(call, request.orgcode.as_deref())?;
+    check_count("lines", request.lines.len(), LINES_MAX)?;
+    let page = house
+        .offboardings
+        .import_events(&org, &request.lines)
+        .await?;
+    Reply::of(&json!({"appended": page.appended, "there": page.there}))
+}
+
+/// Tells which objects are still to be put.
+pub(super) async fn objects(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: Objects = input::json(&call.body)?;
+    let org = org(call, request.orgcode.as_deref())?;
+    check_count("object_ids", request.object_ids.len(), OBJECTS_MAX)?;
+    let offboardings = &house.offboardings;
+    let missing = offboardings
+        .missing_objects(&org, request.object_ids)
+        .await?;
+    Reply::of(&json!({"missing": missing}))
+}
+
+/// Ends an import: the org is open from then on.
+pub(super) async fn end(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: End = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let org = org(call, request.orgcode.as_deref())?;
+    let owner = request.owner_user_id;
+    let after = house
+        .offboardings
+        .finish_import(&org, owner, &caller)
+        .await?;
+    ofm::show(&org, &after)
+}
+
+/// Gives an import up.
+pub(super) async fn cancel(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: Cancel = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let org = org(call, request.orgcode.as_deref())?;
+    house.offboardings.cancel_import(&org, &caller).await?;
+    Reply::of(&json!({"orgcode": org, "importing": false}))
+}
+
+/// Takes an object, streamed, and keeps it only when it is what is promised.
+pub(super) async fn put(
+    house: &House,
+    request: &HttpRequest,
+    payload: Payload,
+    pace: UploadPace,
+) -> Result<Reply, Refusal> {
+    let (object, promise) = object(request)?;
+    let _pass = house.offboardings.enter_import(&object.org)?;
+    let object_id = object.object_id;
+    presigned::receive(&house.content, pace, (object, promise), payload).await?;
+    Reply::of(&json!({"object_id": object_id, "size": promise.size}))
+}
+
+fn object(request: &HttpRequest) -> Result<(ObjectName, Promise), Rejection> {
+    let rest = request.path().strip_prefix(CONTENT).unwrap_or_default();
+    let (org, id) = rest.split_once('/').unwrap_or_default();
+    let object = ObjectName {
+        org: OrgCode::parse(org)?,
+        object_id: Uuid::try_parse(id)
+            .map_err(|_| Rejection::field("object_id", "The path ends with an object's id."))?,
+    };
+    let query = actix_web::web::Query::<Promised>::from_query(request.query_string());
+    let query = query.map_err(|_| Rejection::field("size", "size and md5 are needed."))?;
+    if query.size == 0 || query.size > OBJECT_BYTES_MAX {
+        let message = format!("An object has 1 to {OBJECT_BYTES_MAX} bytes.");
+        return Err(Rejection::new(ErrorTag::TooLarge, message));
+    }
+    let promise = Promise {
+        size: query.size,
+        md5: Md5::parse(&query.md5)?,
+    };
+    Ok((object, promise))
+}
+
+fn check_count(name: &str, count: usize, most: usize) -> Result<(), Rejection> {
+    match (1..=most).contains(&count) {
+        true => Ok(()),
+        false => Err(Rejection::field(
+            name,
+            format!("{name} holds 1 to {most} items."),
+        )),
+    }
+}

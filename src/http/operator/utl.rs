@@ -1,0 +1,132 @@
+//! `utl_offboarding_...` and `utl_export...`: approving that an org leaves, and taking data out.
+
+use serde::Deserialize;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::{Code, operator_request};
+use crate::domain::offboarding::OffboardingStatus;
+use crate::domain::{ErrorTag, OrgCode, Rejection};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input::{self, LimitIn};
+use crate::http::server::House;
+use crate::http::utl::export::{FileQuery, FilesQuery, files, one_file};
+use crate::http::utl::{OffboardingView, show};
+use crate::projections::offboarding;
+
+operator_request! {
+    /// An offboarding to approve.
+    pub(super) struct Approve {
+        secret_code: Option<Code>,
+        orgcode: Option<String>,
+    }
+}
+
+operator_request! {
+    /// An offboarding to cancel, or an export to make.
+    pub(super) struct WhichOrg {
+        orgcode: Option<String>,
+    }
+}
+
+/// Which org's offboarding.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatusQuery {
+    orgcode: Option<String>,
+}
+
+/// Which offboardings.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    status: Option<String>,
+    limit: Option<LimitIn>,
+    next_token: Option<String>,
+}
+
+/// Lists each org's last offboarding, in the order of the orgs' codes.
+pub(super) async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: ListQuery = input::json(&call.body)?;
+    let status = query.status.as_deref().map(status_of).transpose()?;
+    let limit = query.limit.unwrap_or_default().0;
+    let filter: [u8; 32] = Sha256::digest(format!("offboardings {status:?}")).into();
+    let from = input::cursor(house, query.next_token.as_deref(), filter)?;
+    let page = offboarding::list(&house.store, status, from.as_deref(), limit)?;
+    let mut items = Vec::with_capacity(page.items.len());
+    for (org, one) in &page.items {
+        items.push(OffboardingView::new(org, Some(one), &[]));
+    }
+    let mut answer = json!({"items": items, "limit": limit});
+    if let Some(place) = page.next {
+        answer["next_token"] = input::next_token(house, filter, place).into();
+    }
+    Reply::of(&answer)
+}
+
+/// Approves an offboarding.
+pub(super) async fn approve(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: Approve = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let org = org(call, request.orgcode.as_deref())?;
+    let code = request.secret_code.as_ref().map(Code::text);
+    let function = "utl_offboarding_approve";
+    house.operations.check_code(code, function, &caller).await?;
+    show(&org, &house.offboardings.approve(&org, &caller).await?)
+}
+
+/// Calls an offboarding off.
+pub(super) async fn cancel(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: WhichOrg = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let org = org(call, request.orgcode.as_deref())?;
+    show(&org, &house.offboardings.cancel(&org, &caller).await?)
+}
+
+/// Shows an org's last offboarding, and its exports.
+pub(super) async fn status(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: StatusQuery = input::json(&call.body)?;
+    let org = org(call, query.orgcode.as_deref())?;
+    show(&org, &house.offboardings.passage(&org)?)
+}
+
+/// Has an org exported beside any offboarding.
+pub(super) async fn export(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: WhichOrg = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let org = org(call, request.orgcode.as_deref())?;
+    show(&org, &house.offboardings.export(&org, &caller).await?)
+}
+
+/// Lists the files of an export.
+pub(super) async fn export_list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: FilesQuery = input::json(&call.body)?;
+    let org = org(call, query.orgcode.as_deref())?;
+    files(house, &org, query).await
+}
+
+/// Tells where a file of an export is.
+pub(super) async fn export_file(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: FileQuery = input::json(&call.body)?;
+    let org = org(call, query.orgcode.as_deref())?;
+    one_file(house, &org, &query).await
+}
+
+/// The org a function is about.
+pub(super) fn org(call: &mut Call<'_>, text: Option<&str>) -> Result<OrgCode, Rejection> {
+    let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");
+    let org = OrgCode::parse(text.ok_or_else(missing)?)?;
+    call.note_org(&org);
+    Ok(org)
+}
+
+fn status_of(text: &str) -> Result<OffboardingStatus, Rejection> {
+    let mut all = OffboardingStatus::ALL.into_iter();
+    all.find(|status| status.as_str() == text).ok_or_else(|| {
+        Rejection::new(
+            ErrorTag::InvalidStatus,
+            "status must be requested, approved, purging, purged or cancelled.",
+        )
+    })
+}

@@ -1,0 +1,237 @@
+//! `/utl/...`: an org leaves: its owner asks for it, sees how far that is, calls it off, and takes the data away.
+
+pub mod export;
+
+use actix_web::http::Method;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::call::Call;
+use super::envelope::{Refusal, Reply};
+use super::input;
+use super::server::House;
+use super::usm::org_request;
+use crate::domain::offboarding::{Counts, Export, Offboarding, Passage};
+use crate::domain::{OrgCode, Rejection, Timestamp};
+
+/// Longest reason, in characters.
+const REASON_CHARS_MAX: usize = 256;
+
+org_request! {
+    /// Which org; an offboarding is asked for with a `reason`.
+    pub(crate) struct Leaving {}
+}
+
+/// Which org.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct WhichOffboarding {
+    /// The org.
+    #[param(value_type = String, required = true)]
+    orgcode: Option<String>,
+}
+
+/// How much an export holds.
+#[derive(Serialize, ToSchema)]
+pub struct CountsView {
+    records: u64,
+    /// Entries of the history.
+    entries: u64,
+    /// Content files.
+    objects: u64,
+    /// Content that the history names and that was not there: never uploaded, or cleaned up.
+    objects_absent: u64,
+    /// Bytes of content files and of inline content.
+    bytes: u64,
+}
+
+impl From<&Counts> for CountsView {
+    fn from(counts: &Counts) -> Self {
+        Self {
+            records: counts.records,
+            entries: counts.entries,
+            objects: counts.objects,
+            objects_absent: counts.objects_absent,
+            bytes: counts.bytes,
+        }
+    }
+}
+
+/// An export.
+#[derive(Serialize, ToSchema)]
+pub struct ExportView {
+    export_id: String,
+    /// `making` or `completed`.
+    status: &'static str,
+    #[schema(format = DateTime)]
+    requested_at: String,
+    /// The last position of the journal that it takes in.
+    journal_position: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    completed_at: Option<String>,
+    /// SHA-256 in hex of `manifest.json`, which names every other file in the same way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifest_sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
+    counts: Option<CountsView>,
+}
+
+impl From<&Export> for ExportView {
+    fn from(export: &Export) -> Self {
+        let made = export.made.as_ref();
+        Self {
+            export_id: export.export_id.clone(),
+            status: made.map_or("making", |_| "completed"),
+            requested_at: export.requested_at.to_string(),
+            journal_position: export.position,
+            completed_at: made.map(|made| made.at.to_string()),
+            manifest_sha256: made.map(|made| made.manifest_sha256.clone()),
+            counts: made.map(|made| CountsView::from(&made.counts)),
+        }
+    }
+}
+
+/// An org's last offboarding, and its exports.
+#[derive(Serialize, ToSchema)]
+pub struct OffboardingView {
+    orgcode: String,
+    /// `none`, `requested`, `approved`, `purging`, `purged` or `cancelled`.
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offboarding_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    requested_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requested_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    approved_at: Option<String>,
+    /// Until when the data can be taken away; then it is erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    window_ends_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vacuum_id: Option<String>,
+    /// Why it does not go on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocked: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    finished_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    updated_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    /// Exports that are there or being made, oldest first.
+    #[schema(inline)]
+    exports: Vec<ExportView>,
+}
+
+impl OffboardingView {
+    /// What is to be seen of an org's last offboarding.
+    pub(super) fn new(org: &str, offboarding: Option<&Offboarding>, exports: &[Export]) -> Self {
+        let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        let approval = offboarding.and_then(|one| one.approval.as_ref());
+        Self {
+            orgcode: org.to_owned(),
+            status: offboarding.map_or("none", |one| one.status.as_str()),
+            offboarding_id: offboarding.map(|one| one.offboarding_id.clone()),
+            reason: offboarding.map(|one| one.reason.clone()),
+            requested_at: text(offboarding.map(|one| one.requested_at)),
+            requested_by: offboarding.map(|one| one.requested_by.clone()),
+            approved_at: text(approval.map(|approval| approval.at)),
+            window_ends_at: text(approval.map(|approval| approval.window_ends_at)),
+            vacuum_id: offboarding.and_then(|one| one.vacuum_id.clone()),
+            blocked: offboarding.and_then(|one| one.blocked.clone()),
+            finished_at: text(offboarding.and_then(|one| one.finished_at)),
+            updated_at: text(offboarding.map(|one| one.updated_at)),
+            revision: offboarding.map(|one| one.revision),
+            exports: exports.iter().map(ExportView::from).collect(),
+        }
+    }
+}
+
+/// The answer that shows an org's leaving.
+pub(super) fn show(org: &OrgCode, passage: &Passage) -> Result<Reply, Refusal> {
+    let offboarding = passage.offboarding.as_ref();
+    Reply::of(&OffboardingView::new(
+        org.as_str(),
+        offboarding,
+        &passage.exports,
+    ))
+}
+
+/// Ask for the org to be offboarded: an operator approves it, its data can be taken away for a while, and then goes.
+#[utoipa::path(post, path = "/utl/offboarding/request", tag = "utl", request_body = Leaving,
+    responses((status = 200, description = "The offboarding.", body = inline(crate::http::openapi::Good<OffboardingView>))))]
+pub async fn request(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: Leaving = input::json(&call.body)?;
+    let org = request.org(house, call)?;
+    let caller = request.caller(call)?;
+    let reason = reason(request.reason.as_deref())?;
+    let after = house.offboardings.request(&org, reason, &caller).await?;
+    show(&org, &after)
+}
+
+/// See how far the org's offboarding is.
+#[utoipa::path(get, path = "/utl/offboarding/status", tag = "utl", params(WhichOffboarding),
+    responses((status = 200, description = "The offboarding.", body = inline(crate::http::openapi::Good<OffboardingView>))))]
+pub async fn status(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let org = match *call.request.method() {
+        Method::POST => {
+            let request: Leaving = input::json(&call.body)?;
+            let org = request.org(house, call)?;
+            request.caller(call)?;
+            org
+        }
+        _ => {
+            let query: WhichOffboarding = input::query(call)?;
+            admit(house, call, query.orgcode.as_deref())?
+        }
+    };
+    show(&org, &house.offboardings.passage(&org)?)
+}
+
+/// See how far the org's offboarding is.
+#[utoipa::path(post, path = "/utl/offboarding/status", tag = "utl", request_body = Leaving,
+    responses((status = 200, description = "The offboarding.", body = inline(crate::http::openapi::Good<OffboardingView>))))]
+pub async fn status_by_post(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    status(house, call).await
+}
+
+/// Call the offboarding off, as long as nothing is erased: the org is as it was.
+#[utoipa::path(post, path = "/utl/offboarding/cancel", tag = "utl", request_body = Leaving,
+    responses((status = 200, description = "The offboarding.", body = inline(crate::http::openapi::Good<OffboardingView>))))]
+pub async fn cancel(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: Leaving = input::json(&call.body)?;
+    let org = request.org(house, call)?;
+    let caller = request.caller(call)?;
+    show(&org, &house.offboardings.cancel(&org, &caller).await?)
+}
+
+/// Lets the caller through to the org of a query.
+fn admit(house: &House, call: &mut Call<'_>, orgcode: Option<&str>) -> Result<OrgCode, Refusal> {
+    let org = input::org(call, orgcode)?;
+    call.note_org(&org);
+    call.admit(house, &org)?;
+    Ok(org)
+}
+
+fn reason(text: Option<&str>) -> Result<String, Rejection> {
+    let text = text.map(str::trim).filter(|text| !text.is_empty());
+    let text = text.ok_or_else(|| Rejection::field("reason", "reason is missing; say why."))?;
+    match text.chars().count() <= REASON_CHARS_MAX {
+        true => Ok(text.to_owned()),
+        false => Err(Rejection::field(
+            "reason",
+            format!("reason may have at most {REASON_CHARS_MAX} characters."),
+        )),
+    }
+}

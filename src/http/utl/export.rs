@@ -1,0 +1,204 @@
+//! `/utl/export/...`: which files an export has, and where to get each.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::{IntoParams, ToSchema};
+
+use super::admit;
+use crate::content::sign::{ExportGrant, Purpose};
+use crate::domain::offboarding::{Made, Passage};
+use crate::domain::{ErrorTag, OrgCode, Rejection};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input::{self, LimitIn};
+use crate::http::server::House;
+
+/// Which export's files, and how many at a time.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FilesQuery {
+    /// The org.
+    #[param(value_type = String, required = true)]
+    pub(crate) orgcode: Option<String>,
+    /// The export; the latest that is finished when absent.
+    pub(crate) export_id: Option<String>,
+    /// Files a page: 8 by default, 1 to 256.
+    #[param(value_type = Option<String>)]
+    pub(crate) limit: Option<LimitIn>,
+    /// Where the page before ended.
+    pub(crate) next_token: Option<String>,
+}
+
+/// Which file.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FileQuery {
+    /// The org.
+    #[param(value_type = String, required = true)]
+    pub(crate) orgcode: Option<String>,
+    /// The export; the latest that is finished when absent.
+    pub(crate) export_id: Option<String>,
+    /// The file, as the list names it.
+    #[param(value_type = String, required = true)]
+    pub(crate) name: Option<String>,
+}
+
+/// One file of an export.
+#[derive(Serialize, ToSchema)]
+pub struct FileView {
+    /// Its path in the export.
+    name: String,
+    /// Bytes.
+    size: u64,
+    /// SHA-256 in hex.
+    sha256: String,
+}
+
+/// One page of files.
+#[derive(Serialize, ToSchema)]
+pub struct FilesAnswer {
+    /// Absent as long as no export is finished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    export_id: Option<String>,
+    /// `manifest.json` first, then the files it names, then the content files.
+    items: Vec<FileView>,
+    /// Files a page.
+    limit: usize,
+    /// Goes on where this page ended; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+/// How to download a file of an export.
+#[derive(Serialize, ToSchema)]
+pub struct FileAnswer {
+    export_id: String,
+    name: String,
+    /// Bytes.
+    size: u64,
+    /// Where to get it; works without other credentials, and for ranges.
+    url: String,
+    /// Always `GET`.
+    method: &'static str,
+    /// Until when it works.
+    #[schema(format = DateTime)]
+    expires_at: String,
+    /// Seconds it works for, from now.
+    expires_in: u64,
+}
+
+/// List the files of the org's export.
+#[utoipa::path(get, path = "/utl/export/list", tag = "utl", params(FilesQuery),
+    responses((status = 200, description = "One page.", body = inline(crate::http::openapi::Good<FilesAnswer>))))]
+pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: FilesQuery = input::query(call)?;
+    let org = admit(house, call, query.orgcode.as_deref())?;
+    files(house, &org, query).await
+}
+
+/// Get a url from which a file of the org's export can be downloaded.
+#[utoipa::path(get, path = "/utl/export/file", tag = "utl", params(FileQuery),
+    responses((status = 200, description = "Where it is.", body = inline(crate::http::openapi::Good<FileAnswer>))))]
+pub async fn file(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: FileQuery = input::query(call)?;
+    let org = admit(house, call, query.orgcode.as_deref())?;
+    one_file(house, &org, &query).await
+}
+
+/// A page of an export's files.
+pub(crate) async fn files(
+    house: &House,
+    org: &OrgCode,
+    query: FilesQuery,
+) -> Result<Reply, Refusal> {
+    let limit = query.limit.unwrap_or_default().0;
+    let passage = house.offboardings.passage(org)?;
+    let Some((export_id, made)) = finished(&passage, query.export_id.as_deref())? else {
+        return Reply::of(&FilesAnswer {
+            export_id: None,
+            items: Vec::new(),
+            limit,
+            next_token: None,
+        });
+    };
+    let filter: [u8; 32] = Sha256::digest(format!("export {org} {export_id}")).into();
+    let place = input::cursor(house, query.next_token.as_deref(), filter)?;
+    let from = place
+        .and_then(|place| place.try_into().ok())
+        .map_or(0, u64::from_be_bytes);
+    let (exports, its_org) = (house.offboardings.exports().clone(), org.clone());
+    let (id, sha256) = (export_id.clone(), made.manifest_sha256.clone());
+    let listed =
+        actix_web::web::block(move || exports.list((&its_org, &id), &sha256, from, limit)).await;
+    let listed = listed.map_err(|error| Refusal::Failed(error.to_string()))?;
+    let (items, next) = listed.map_err(Refusal::Failed)?;
+    let items = items.into_iter().map(|file| FileView {
+        name: file.name,
+        size: file.size,
+        sha256: file.sha256,
+    });
+    Reply::of(&FilesAnswer {
+        export_id: Some(export_id),
+        items: items.collect(),
+        limit,
+        next_token: next
+            .map(|place| input::next_token(house, filter, place.to_be_bytes().to_vec())),
+    })
+}
+
+/// Where one of an export's files is.
+pub(crate) async fn one_file(
+    house: &House,
+    org: &OrgCode,
+    query: &FileQuery,
+) -> Result<Reply, Refusal> {
+    let missing = || Rejection::field("name", "name is missing; the list tells the files' names.");
+    let name = query.name.clone().ok_or_else(missing)?;
+    let passage = house.offboardings.passage(org)?;
+    let found = finished(&passage, query.export_id.as_deref())?;
+    let (export_id, _) = found.ok_or_else(Rejection::not_found)?;
+    let size = house.offboardings.exports().size(org, &export_id, &name);
+    let size = size.map_err(Refusal::Failed)?;
+    let size = size.ok_or_else(Rejection::not_found)?;
+    let seconds = house.mrs.download_url_seconds;
+    let millis = i64::try_from(seconds)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(1_000);
+    let grant = ExportGrant {
+        org: org.clone(),
+        export_id: export_id.clone(),
+        name: name.clone(),
+        size,
+        expires_at: house.clock.now().plus_millis(millis),
+    };
+    let token = house.signer.seal(Purpose::ExportUrl, &grant);
+    Reply::of(&FileAnswer {
+        export_id,
+        name,
+        size,
+        url: format!("{}/content/export/{token}", house.public_url),
+        method: "GET",
+        expires_at: grant.expires_at.to_string(),
+        expires_in: seconds,
+    })
+}
+
+/// A finished export: the named one, else the latest.
+fn finished(passage: &Passage, id: Option<&str>) -> Result<Option<(String, Made)>, Rejection> {
+    let Some(id) = id else {
+        let mut exports = passage.exports.iter().rev();
+        return Ok(
+            exports.find_map(|export| Some((export.export_id.clone(), export.made.clone()?)))
+        );
+    };
+    match passage.export(id).map(|export| export.made.clone()) {
+        None => Err(Rejection::not_found()),
+        Some(Some(made)) => Ok(Some((id.to_owned(), made))),
+        Some(None) => Err(Rejection::new(
+            ErrorTag::InvalidState,
+            "The export is still being made; come back when its status is completed.",
+        )),
+    }
+}

@@ -1,0 +1,147 @@
+//! Which org leaves or comes, how far that is, and what of it remains to be done.
+
+use super::ops::OpsPage;
+use super::{Change, Projection, Store, StoreError, Write};
+use crate::domain::offboarding::{Offboarding, OffboardingDecider, OffboardingStatus, Passage};
+use crate::domain::{Decider, Event, Occurrence, OrgCode};
+use crate::journal::{Body, Entry};
+
+const PREFIX: u8 = b'e';
+const PASSAGE: &[u8] = b"eo";
+const WORK: &[u8] = b"ew";
+/// Orgs a page may look at without showing them, before it ends early with a place to go on.
+const SKIPPED_ROWS_MAX: usize = 1_024;
+
+/// Keeps each org's leaving and coming.
+pub struct Offboardings;
+
+impl Projection for Offboardings {
+    fn name(&self) -> &'static str {
+        "offboardings"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn prefix(&self) -> u8 {
+        PREFIX
+    }
+
+    fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>) {
+        let Some(passage) = &change.passage else {
+            return;
+        };
+        let Some(org) = org_of(change.body.stream.as_str()) else {
+            return;
+        };
+        let work = passage.has_work().then(Vec::new);
+        writes.push(([WORK, org.as_bytes()].concat(), work));
+        // Plain structs, enums and lists of known length: always encodable.
+        let row = postcard::to_stdvec(passage).unwrap_or_default();
+        writes.push(([PASSAGE, org.as_bytes()].concat(), Some(row)));
+    }
+
+    fn stream_of(&self, key: &[u8], value: &[u8]) -> Option<String> {
+        let _ = value;
+        Some(format!("utl/{}", std::str::from_utf8(key.get(2..)?).ok()?))
+    }
+}
+
+fn org_of(stream: &str) -> Option<&str> {
+    stream.strip_prefix("utl/")
+}
+
+/// The state after an entry; `None` for other streams, and for an entry whose state is there already.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub(crate) fn after(
+    store: &Store,
+    entry: &Entry,
+    body: &Body,
+) -> Result<Option<Passage>, StoreError> {
+    let Some(org) = org_of(body.stream.as_str()) else {
+        return Ok(None);
+    };
+    let before = find(store, org)?;
+    let occurrence = Occurrence {
+        at: body.origin.at,
+        by: &body.origin.by,
+        position: entry.header.position,
+        version: body.version,
+    };
+    let events = body.events.iter().filter_map(|event| match event {
+        Event::Offboarding(event) => Some(event),
+        Event::Record(_)
+        | Event::Container(_)
+        | Event::Org(_)
+        | Event::User(_)
+        | Event::Account(_)
+        | Event::Secret(_)
+        | Event::Maintenance(_)
+        | Event::Vacuum(_)
+        | Event::Job(_) => None,
+    });
+    let evolve = |state, event| OffboardingDecider::evolve(state, event, occurrence);
+    Ok((before.version < body.version).then(|| events.fold(before, evolve)))
+}
+
+/// What is known of an org's leaving and coming.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn passage(store: &Store, org: &OrgCode) -> Result<Passage, StoreError> {
+    find(store, org.as_str())
+}
+
+fn find(store: &Store, org: &str) -> Result<Passage, StoreError> {
+    match store.get(&[PASSAGE, org.as_bytes()].concat())? {
+        Some(row) => Ok(postcard::from_bytes(&row)?),
+        None => Ok(Passage::default()),
+    }
+}
+
+/// The orgs of which something remains to be done.
+///
+/// # Errors
+/// A failed read.
+pub fn with_work(store: &Store) -> Result<Vec<OrgCode>, StoreError> {
+    let mut orgs = Vec::new();
+    for row in store.scan(WORK.to_vec(), WORK) {
+        let (key, _) = row?;
+        let name = std::str::from_utf8(key.get(WORK.len()..).unwrap_or_default());
+        orgs.extend(name.ok().and_then(|name| OrgCode::parse(name).ok()));
+    }
+    Ok(orgs)
+}
+
+/// The orgs that were asked to be offboarded, in the order of their codes, each with its last offboarding.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn list(
+    store: &Store,
+    status: Option<OffboardingStatus>,
+    from: Option<&[u8]>,
+    limit: usize,
+) -> Result<OpsPage<(String, Offboarding)>, StoreError> {
+    let (mut items, mut skipped) = (Vec::new(), 0);
+    for row in store.scan(PASSAGE.to_vec(), from.unwrap_or(PASSAGE)) {
+        let (key, value) = row?;
+        if items.len() == limit || skipped == SKIPPED_ROWS_MAX {
+            let next = Some(key.to_vec());
+            return Ok(OpsPage { items, next });
+        }
+        let passage: Passage = postcard::from_bytes(&value)?;
+        let shown = passage.offboarding;
+        match shown.filter(|shown| status.is_none_or(|status| shown.status == status)) {
+            Some(shown) => {
+                let org = key.get(PASSAGE.len()..).unwrap_or_default();
+                items.push((String::from_utf8_lossy(org).into_owned(), shown));
+            }
+            None => skipped += 1,
+        }
+    }
+    Ok(OpsPage { items, next: None })
+}
