@@ -85,7 +85,7 @@ enum Verb {
     Stat,
     /// Compare records with their stored content (operators).
     #[command(
-        after_help = "Example:\n  g3n mrs reconcile --profile dev --container demo --mode report-only --max-items 10"
+        after_help = "Example:\n  g3n mrs reconcile --profile dev --container demo --mode report-only --max-items 10\n  g3n mrs reconcile --profile dev --container demo --mode repair --all"
     )]
     Reconcile(operator::ReconcileArgs),
     /// Remove tag entries of records that are gone (operators).

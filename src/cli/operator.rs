@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressFinish};
 use serde_json::{Map, Value};
 
 use super::failure::{Failure, granted};
@@ -11,6 +12,9 @@ use super::mrs::{insert, orgcode};
 use super::profile::Profile;
 use super::remarks::RemarkArgs;
 use crate::client::{Client, Reply};
+
+/// Most items of one call (contract, section 10): what a walk through all pages asks for.
+const ITEMS_MAX: u64 = 1_000;
 
 /// Which container, and how much of it at a time.
 #[derive(Args, Debug)]
@@ -32,7 +36,7 @@ pub struct PageArgs {
 #[derive(Args, Debug)]
 pub struct ReconcileArgs {
     #[command(flatten)]
-    page: PageArgs,
+    walk: WalkArgs,
     /// Only tell, or put right too.
     #[arg(long, value_enum, default_value_t = ReconcileMode::ReportOnly)]
     mode: ReconcileMode,
@@ -69,13 +73,13 @@ enum ReconcileMode {
 
 impl ReconcileArgs {
     pub(super) fn run(&self, profile: &Profile) -> Result<Reply, Failure> {
-        let mut body = self.page.body(profile)?;
+        let mut body = self.walk.page.body(profile)?;
         let mode = match self.mode {
             ReconcileMode::ReportOnly => "report-only",
             ReconcileMode::Repair => "repair",
         };
         insert(&mut body, "mode", Some(mode));
-        invoke(profile, "mrs_reconcile", body)
+        self.walk.run(profile, "mrs_reconcile", body)
     }
 }
 
@@ -98,13 +102,17 @@ impl WalkArgs {
         function: &str,
         mut body: Map<String, Value>,
     ) -> Result<Reply, Failure> {
+        if self.all && self.page.max_items.is_none() {
+            insert(&mut body, "max_items", Some(ITEMS_MAX));
+        }
         let mut reply = invoke(profile, function, body.clone())?;
         if !self.all || !reply.is_success() {
             return Ok(reply);
         }
         let mut sum = reply.data().clone();
+        let bar = bar();
         while let Some(token) = reply.data()["next_token"].as_str() {
-            told(&sum);
+            told(&bar, &sum);
             insert(&mut body, "next_token", Some(token));
             reply = granted(invoke(profile, function, body.clone())?)?;
             add(&mut sum, reply.data());
@@ -114,13 +122,30 @@ impl WalkArgs {
     }
 }
 
-/// Tells how far a walk is, on standard error.
-fn told(sum: &Value) {
-    // With standard error gone there is nobody left to tell.
-    let _: io::Result<()> = writeln!(io::stderr(), "{} looked at so far", sum["scanned"]);
+/// Tells how far a walk is, on standard error: in one line that changes when it is a terminal. How far there is to go
+/// nobody knows.
+fn told(bar: &ProgressBar, sum: &Value) {
+    let found = sum["drift"].as_array().map_or(0, Vec::len);
+    let what = match found {
+        0 => format!("{} looked at so far", sum["scanned"]),
+        _ => format!("{} looked at so far, {found} do not fit", sum["scanned"]),
+    };
+    match bar.is_hidden() {
+        false => {
+            bar.set_message(what);
+            bar.tick();
+        }
+        // With standard error gone there is nobody left to tell.
+        true => drop(writeln!(io::stderr(), "{what}")),
+    }
 }
 
-/// Adds the numbers of a page to those of the pages before it.
+/// A line for a terminal; hidden otherwise.
+fn bar() -> ProgressBar {
+    ProgressBar::new_spinner().with_finish(ProgressFinish::AndClear)
+}
+
+/// Adds the numbers and lists of a page to those of the pages before it.
 fn add(sum: &mut Value, page: &Value) {
     match (sum, page) {
         (Value::Object(sum), Value::Object(page)) => {
@@ -135,6 +160,7 @@ fn add(sum: &mut Value, page: &Value) {
             let both = number.as_u64().zip(more.as_u64());
             *number = both.map_or(0, |(number, more)| number + more).into();
         }
+        (Value::Array(all), Value::Array(more)) => all.extend(more.iter().cloned()),
         _ => {}
     }
 }
@@ -168,15 +194,14 @@ mod tests {
 
     #[test]
     fn the_numbers_of_pages_add_up_and_the_last_page_has_no_token() {
-        let mut sum =
-            json!({"scanned": 2, "removed": {"versions": 1, "uploads": 0}, "next_token": "t"});
+        let mut sum = json!({"scanned": 2, "removed": {"versions": 1, "uploads": 0}, "drift": ["a"], "next_token": "t"});
         add(
             &mut sum,
-            &json!({"scanned": 3, "removed": {"versions": 0, "uploads": 4}}),
+            &json!({"scanned": 3, "removed": {"versions": 0, "uploads": 4}, "drift": ["b"]}),
         );
         assert_eq!(
             sum,
-            json!({"scanned": 5, "removed": {"versions": 1, "uploads": 4}})
+            json!({"scanned": 5, "removed": {"versions": 1, "uploads": 4}, "drift": ["a", "b"]})
         );
     }
 }

@@ -172,23 +172,23 @@ impl ContentStore for LocalStore {
         }
     }
 
+    fn stale(&self, since: Timestamp) -> Result<Vec<String>, ContentError> {
+        let stale = self.stale_files(since)?.into_iter();
+        let mut places: Vec<_> = stale
+            .filter_map(|(path, _)| path.file_name()?.to_str().map(str::to_owned))
+            .map(|name| format!("content/{TEMPORARY}/{name}"))
+            .collect();
+        places.sort_unstable();
+        Ok(places)
+    }
+
     fn remove_stale(&self, since: Timestamp) -> Result<(u64, u64), ContentError> {
-        let temporary = self.root.join(TEMPORARY);
-        let files =
-            fs::read_dir(&temporary).map_err(|source| io_error("read", &temporary, source))?;
         let (mut count, mut bytes) = (0, 0);
-        for file in files.flatten() {
-            // One that is gone meanwhile was kept or has ended.
-            let Ok(metadata) = file.metadata() else {
-                continue;
-            };
-            if written_at(&metadata).is_none_or(|at| at > since) {
-                continue;
-            }
-            let removed = self.disk.remove(&file.path());
-            removed.map_err(|source| io_error("remove", &file.path(), source))?;
+        for (path, size) in self.stale_files(since)? {
+            let removed = self.disk.remove(&path);
+            removed.map_err(|source| io_error("remove", &path, source))?;
             count += 1;
-            bytes += metadata.len();
+            bytes += size;
         }
         Ok((count, bytes))
     }
@@ -299,6 +299,20 @@ impl ContentStore for LocalStore {
 }
 
 impl LocalStore {
+    /// Files of uploads that nobody has written to since a time, with their bytes.
+    fn stale_files(&self, since: Timestamp) -> Result<Vec<(PathBuf, u64)>, ContentError> {
+        let temporary = self.root.join(TEMPORARY);
+        let files =
+            fs::read_dir(&temporary).map_err(|source| io_error("read", &temporary, source))?;
+        let stale = files.flatten().filter_map(|file| {
+            // One that is gone meanwhile was kept or has ended.
+            let metadata = file.metadata().ok()?;
+            let stale = written_at(&metadata).is_some_and(|at| at <= since);
+            stale.then(|| (file.path(), metadata.len()))
+        });
+        Ok(stale.collect())
+    }
+
     /// The path of a place below an org's; it cannot lead out of there.
     fn found_path(&self, org: &OrgCode, place: &str) -> Result<PathBuf, ContentError> {
         let parts = Path::new(place).components();

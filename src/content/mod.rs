@@ -116,6 +116,12 @@ pub trait ContentStore: Send + Sync {
     /// The disk's.
     fn remove(&self, object: &ObjectName) -> Result<(), ContentError>;
 
+    /// What is left of uploads that nobody has added to since a time, whosever they were: `content/tmp/` and their names.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn stale(&self, since: Timestamp) -> Result<Vec<String>, ContentError>;
+
     /// Removes what is left of uploads that nobody has added to since a time, whosever they were. Returns how many there
     /// were, and their bytes.
     ///

@@ -112,3 +112,35 @@ fn versions_are_listed_and_one_of_them_is_read() {
         5
     );
 }
+
+#[test]
+fn a_reconcile_walks_all_pages_tells_how_far_it_is_and_mends() {
+    let house = house();
+    let line = "g3n mrs reconcile --profile g3nretailstack --orgcode $ORG --container demo --mode report-only --max-items 10";
+    let page = house.run(line, DEMO).data();
+    assert_eq!(
+        (&page["mode"], &page["repaired"]),
+        (&json!("report-only"), &json!(0))
+    );
+    let token = text(&page, "next_token");
+    let more = [DEMO[0], ("NEXT_TOKEN", token.as_str())];
+    let next = house.run(&format!("{line} --next-token \"$NEXT_TOKEN\""), &more);
+    assert_eq!(next.data()["drift"], json!([]));
+    let stray = house.dir().join("data/content/DEMO/stray.gz");
+    std::fs::create_dir_all(stray.parent().expect("a directory")).expect("made");
+    std::fs::write(&stray, b"mine").expect("written");
+    let all = line.replace("--max-items 10", "--all");
+    let found = house.run(&format!("{all} --max-items 4"), DEMO);
+    let data = found.data();
+    assert_eq!(data["drift"][0]["kind"], "orphan-object", "{data}");
+    assert!(
+        found.stderr.contains("4 looked at so far"),
+        "{}",
+        found.stderr
+    );
+    let mended = house
+        .run(&all.replace("report-only", "repair"), DEMO)
+        .data();
+    assert_eq!((&mended["repaired"], stray.exists()), (&json!(1), false));
+    assert_eq!(house.run(&all, DEMO).data()["drift"], json!([]));
+}

@@ -22,13 +22,13 @@ const RECORDS: u64 = 400;
 /// Rounds of changes to each of them; a round is three changes.
 const ROUNDS: u64 = 40;
 /// What the projections may have beside twice their last size.
-const SLACK_BYTES: u64 = 1024 * 1024;
+const SLACK_BYTES: u64 = 2 * 1024 * 1024;
 /// What a round may add to the files.
 const ROUND_BYTES_MAX: u64 = 1024 * 1024;
 /// Just made anew, the projections' files have at most so many bytes for each byte of a row.
 const FACTOR_MAX: u64 = 4;
-/// sled's files have so many bytes with next to nothing in them.
-const EMPTY_BYTES_MAX: u64 = 512 * 1024;
+/// sled's files have so many bytes with next to nothing in them: three segments of 512 KiB.
+const EMPTY_BYTES_MAX: u64 = 3 * 512 * 1024;
 
 /// The desks over a journal and projections on the disk.
 fn open(dir: &Path) -> (Arc<Desk>, Arc<AddressBook>) {

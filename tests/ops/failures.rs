@@ -75,6 +75,10 @@ impl ContentStore for Stubborn {
         }
     }
 
+    fn stale(&self, since: Timestamp) -> Result<Vec<String>, ContentError> {
+        self.inside.stale(since)
+    }
+
     fn remove_stale(&self, since: Timestamp) -> Result<(u64, u64), ContentError> {
         self.inside.remove_stale(since)
     }

@@ -217,3 +217,11 @@ pub(super) fn spoil_rows(dir: &Path) -> Vec<Expected> {
     .map(|(kind, of)| (kind, of.to_owned()))
     .into()
 }
+
+/// Leaves the rest of an upload that broke off long ago: the clock of these tests is far ahead of that of the files. To
+/// be called while the server runs: each start removes what is left.
+pub(super) fn break_off(server: &Inside) -> Expected {
+    let file = "content/tmp/broken-off";
+    std::fs::write(server.dir.join(file), b"half").expect("written");
+    ("orphan-object", file.to_owned())
+}

@@ -30,7 +30,25 @@ impl Look {
             }
         }
         let last = files.pop().filter(|_| more);
+        if last.is_none() {
+            self.leftovers(page)?;
+        }
         Ok(last.map(|file| Cursor::Files(file.place)))
+    }
+
+    /// What broken connections left of uploads belongs to no container either.
+    fn leftovers(&self, page: &mut Page) -> Result<(), LookError> {
+        let since = self.now.plus_millis(-self.patience.upload_ms);
+        let found = self.content.stale(since)?.into_iter().map(|place| {
+            let mut repair = Repair::new(DriftKind::OrphanObject, RepairAction::FileRemoved);
+            repair.file = Some(place.clone());
+            Finding {
+                repair,
+                about: place,
+            }
+        });
+        page.found.extend(found);
+        Ok(())
     }
 
     fn is_orphan(&self, file: &FoundFile) -> Result<bool, LookError> {

@@ -25,6 +25,8 @@ use crate::journal::JournalError;
 use crate::projections::StoreError;
 use crate::report;
 
+/// What the places of unfinished uploads begin with.
+const UPLOADS: &str = "content/tmp/";
 /// Rows that a page may pass by without looking at them, before it ends early.
 const PASSED_MAX: usize = 4_096;
 
@@ -202,10 +204,16 @@ impl Upkeep {
     /// A file that stays is found again.
     async fn take_away(&self, place: &Place, repair: &Repair) -> Result<bool, Refused> {
         let (content, org, repair) = (self.content.clone(), place.org.clone(), repair.clone());
+        let now = self.book.desk().clock.now();
+        let since = now.plus_millis(-self.settings.patience.upload_ms);
         let taken = blocking(move || {
             let taken = match (repair.action, repair.object_id, &repair.file) {
                 (RepairAction::MarkedLost, Some(object_id), _) => {
                     content.set_aside(&ObjectName { org, object_id })
+                }
+                // No place below an org has three parts: it is what is left of an upload.
+                (_, _, Some(file)) if file.starts_with(UPLOADS) => {
+                    content.remove_stale(since).map(drop)
                 }
                 (_, _, Some(file)) => content.remove_file(&org, file),
                 (_, _, None) => Ok(()),
