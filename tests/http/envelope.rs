@@ -173,9 +173,12 @@ fn operators_are_elsewhere_and_need_their_token() {
         "not-authorized"
     );
     let token = format!("Bearer {}", server.operator_token);
+    let got = server.get_url(&url, &[("authorization", &token)]);
+    assert_eq!((got.status, got.header("allow")), (405, Some("POST")));
+    let unknown = format!("{}/invoke/mrs_unheard_of", server.operator_url);
     assert_eq!(
         server
-            .get_url(&url, &[("authorization", &token)])
+            .get_url(&unknown, &[("authorization", &token)])
             .refusal()
             .1,
         "not-found"
