@@ -1,7 +1,9 @@
 //! Builds the house: the only module that knows every other.
 
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::net::UnixListener;
+mod error;
+mod listen;
+mod options;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,40 +18,37 @@ use crate::actors::jobs::compaction::{Compaction, SLACK_BYTES};
 use crate::actors::jobs::sweep::TtlSweep;
 use crate::actors::jobs::upkeep::{AbandonedUploads, Cleanup, TagScrub};
 use crate::actors::jobs::{Job, Jobs};
-use crate::actors::offboarding::{OffboardingSettings, Offboardings};
-use crate::actors::ops::{Operations, OpsSettings, Renew};
-use crate::actors::upkeep::{Upkeep, UpkeepSettings};
-use crate::actors::{AddressBook, Desk, Limits};
+use crate::actors::offboarding::Offboardings;
+use crate::actors::ops::{Operations, Renew};
+use crate::actors::upkeep::Upkeep;
+use crate::actors::{AddressBook, Desk};
 use crate::aside::{self, BrokeOff};
 use crate::clock::{Clock, Stopwatch};
-use crate::config::{CallLimits, Mrs, Settings};
-use crate::content::ContentError;
 use crate::content::local::LocalStore;
-use crate::content::sign::{KeyError, Signer};
+use crate::content::sign::Signer;
 use crate::development::{self, Seeded};
 use crate::disk::RealDisk;
-use crate::domain::record::{Patience, Retention};
 use crate::http::conceal::Concealment;
-use crate::http::limits::{Rate, Rates};
 use crate::http::listener::{self, ConnectionLimits};
-use crate::http::presigned::{Presigned, PresignedLimits};
-use crate::http::server::{Door, DoorLimits, House, MrsSettings};
-use crate::http::slow::UploadPace;
+use crate::http::presigned::Presigned;
+use crate::http::server::{Door, House};
 use crate::http::{operator, presigned, server};
 use crate::journal::sled::{Options as JournalOptions, SledJournal};
-use crate::journal::{Journal, JournalError, state};
-use crate::projections::{Store, StoreError, runner};
-use crate::socket::{self, SocketFile};
-use crate::token::{TokenError, TokenSettings, Verifier};
+use crate::journal::{Journal, state};
+use crate::projections::{Store, runner};
+use crate::token::Verifier;
 use crate::{directory, open_files, report};
+
+use self::listen::{Operators, listen, listen_for_operators};
+
+pub use self::error::BootError;
+pub use self::options::Options;
 
 /// Seconds that running requests and steps of jobs have to end once the process is told to stop.
 const SHUTDOWN_SECONDS: u64 = 10;
 
 /// Connections of operators at once.
 const OPERATOR_CONNECTIONS_MAX: usize = 256;
-/// Connections that may wait to be accepted; the kernel may allow fewer (`net.core.somaxconn`).
-const WAITING_MAX: i32 = 4_096;
 /// Files that are open besides connections and content: databases, segments, standard error.
 const OTHER_FILES: usize = 128;
 
@@ -60,232 +59,6 @@ const SOCKET: &str = "unix:";
 const PENDING_MS_MIN: i64 = 60_000;
 /// Shortest time for which an org that leaves can take its data away, outside of development.
 const WINDOW_MS_MIN: i64 = 24 * 60 * 60 * 1_000;
-
-/// Everything a server is started with.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Where everything is kept.
-    pub data_dir: PathBuf,
-    /// Development mode.
-    pub development: bool,
-    /// The gateway's address; port 0 picks a free one.
-    pub listen: String,
-    /// The operators' address, or `unix:` and a socket's path; port 0 picks a free one.
-    pub operator_listen: String,
-    /// Where callers reach the gateway; empty for the address it listens on.
-    pub public_url: String,
-    /// Threads that serve requests.
-    pub workers: usize,
-    /// Limits of both listeners.
-    pub door: DoorLimits,
-    /// Limits of the gateway's connections.
-    pub connections: ConnectionLimits,
-    /// Limits of the actors.
-    pub actors: Limits,
-    /// Bytes at which a segment of the commit log is sealed.
-    pub segment_bytes: u64,
-    /// Bytes of memory for the journal's database.
-    pub journal_cache_bytes: u64,
-    /// Appends that may wait for the writing thread.
-    pub queue_max: usize,
-    /// Bytes of memory for the projections' database.
-    pub projections_cache_bytes: u64,
-    /// Limits of uploads and downloads.
-    pub presigned: PresignedLimits,
-    /// How long the sweep sleeps at most.
-    pub sweep_seconds: u64,
-    /// Settings of the record routes.
-    pub mrs: MrsSettings,
-    /// How long content is kept and uploads are waited for.
-    pub upkeep: UpkeepSettings,
-    /// Settings of the operators' part.
-    pub ops: OpsSettings,
-    /// Settings of offboardings and exports.
-    pub utl: OffboardingSettings,
-    /// Callers are whom their headers say; only in development mode.
-    pub header_identity: bool,
-    /// Said once more, so that nobody does it by mistake.
-    pub anyone_may_be_anyone: bool,
-    /// Which tokens of an identity provider count.
-    pub tokens: TokenSettings,
-}
-
-impl Options {
-    /// What the settings lead to.
-    pub fn new(data_dir: &Path, development: bool, settings: &Settings) -> Self {
-        Self {
-            data_dir: data_dir.to_owned(),
-            development,
-            listen: settings.http.listen.clone(),
-            operator_listen: settings.http.operator_listen.clone(),
-            public_url: settings.http.public_url.clone(),
-            workers: settings.http.workers,
-            door: DoorLimits {
-                requests_in_flight_max: settings.http.requests_in_flight_max,
-                body_bytes_max: settings.http.body_bytes_max,
-                body_seconds: settings.http.body_seconds,
-                rates: rates(&settings.limits),
-                stage: settings.http.stage.clone(),
-            },
-            connections: ConnectionLimits {
-                connections_max: settings.http.connections_max,
-                head_seconds: settings.http.head_seconds,
-                keep_alive_seconds: settings.http.keep_alive_seconds,
-                write_seconds: settings.http.write_seconds,
-            },
-            actors: Limits {
-                threads: settings.actors.threads,
-                in_flight_max: settings.actors.container_in_flight_max,
-                idle_ms: settings.actors.idle_seconds.saturating_mul(1_000),
-            },
-            segment_bytes: settings.journal.segment_bytes,
-            journal_cache_bytes: settings.journal.cache_bytes,
-            queue_max: settings.journal.queue_max,
-            projections_cache_bytes: settings.projections.cache_bytes,
-            presigned: PresignedLimits {
-                uploads_max: settings.mrs.uploads_max,
-                downloads_max: settings.mrs.downloads_max,
-                pace: UploadPace {
-                    bytes_per_second_min: settings.mrs.upload_bytes_per_second_min,
-                    window_seconds: settings.mrs.upload_window_seconds,
-                },
-            },
-            sweep_seconds: settings.mrs.sweep_seconds,
-            mrs: MrsSettings {
-                upload_url_seconds: settings.mrs.upload_url_seconds,
-                complete_grace_seconds: settings.mrs.complete_grace_seconds,
-                download_url_seconds: settings.mrs.download_url_seconds,
-            },
-            upkeep: upkeep(&settings.mrs),
-            ops: OpsSettings {
-                vacuum_pending_ms: millis(settings.ops.vacuum_pending_seconds),
-                watch_age_ms_max: settings.ops.maintenance_cache_seconds.saturating_mul(1_000),
-                sweep_ms: settings.ops.sweep_seconds.saturating_mul(1_000),
-            },
-            utl: OffboardingSettings {
-                window_ms: millis(settings.utl.export_window_hours.saturating_mul(3_600)),
-                export_kept_ms: millis(settings.utl.export_kept_days.saturating_mul(86_400)),
-                sweep_ms: settings.ops.sweep_seconds.saturating_mul(1_000),
-            },
-            header_identity: settings.auth.header_identity,
-            anyone_may_be_anyone: settings.auth.anyone_may_be_anyone,
-            tokens: TokenSettings {
-                issuer: settings.auth.jwt_issuer.clone(),
-                audience: settings.auth.jwt_audience.clone(),
-                jwks_file: settings.auth.jwt_jwks_file.clone(),
-                jwks_url: settings.auth.jwt_jwks_url.clone(),
-                hmac_file: settings.auth.jwt_hmac_file.clone(),
-                org_claim: settings.auth.jwt_org_claim.clone(),
-                role_claim: settings.auth.jwt_role_claim.clone(),
-            },
-        }
-    }
-}
-
-fn upkeep(settings: &Mrs) -> UpkeepSettings {
-    let hours = |hours: u64| millis(hours.saturating_mul(3_600));
-    UpkeepSettings {
-        retention: Retention {
-            versions_ms: hours(settings.version_retention_days.saturating_mul(24)),
-            leftovers_ms: hours(settings.cleanup_retention_days.saturating_mul(24)),
-        },
-        patience: Patience {
-            upload_ms: hours(settings.abandoned_upload_hours),
-            complete_ms: millis(settings.complete_grace_seconds),
-        },
-    }
-}
-
-fn rates(settings: &CallLimits) -> Rates {
-    let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-    let rate = |per_second: u64, burst: u64| Rate {
-        per_second: count(per_second),
-        burst: count(burst),
-    };
-    Rates {
-        principal: rate(settings.principal_per_second, settings.principal_burst),
-        org: rate(settings.org_per_second, settings.org_burst),
-        address: rate(settings.address_per_second, settings.address_burst),
-        sign_in: rate(settings.sign_in_per_second, settings.sign_in_burst),
-        principal_in_flight_max: count(settings.principal_in_flight_max),
-        address_in_flight_max: count(settings.address_in_flight_max),
-    }
-}
-
-/// Seconds of a setting as milliseconds.
-fn millis(seconds: u64) -> i64 {
-    i64::try_from(seconds)
-        .unwrap_or(i64::MAX)
-        .saturating_mul(1_000)
-}
-
-/// Why a server did not start, or did not end well.
-#[derive(Debug, thiserror::Error)]
-pub enum BootError {
-    /// The directory is not one to serve from.
-    #[error(transparent)]
-    Directory(#[from] directory::DirectoryError),
-    /// The journal did not open or close.
-    #[error("the journal cannot be used")]
-    Journal(#[from] JournalError),
-    /// The projections did not open.
-    #[error("the projections cannot be used; they may be deleted while the server is stopped")]
-    Projections(#[from] StoreError),
-    /// The content store did not open.
-    #[error("the content store cannot be used")]
-    Content(#[from] ContentError),
-    /// A key could not be read.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// Tokens of an identity provider cannot be checked.
-    #[error(transparent)]
-    Token(#[from] TokenError),
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// The address.
-        address: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Development mode is for this machine alone.
-    #[error(
-        "development mode listens on loopback only, and {0} is not; give --listen 127.0.0.1:8000 or leave --dev out"
-    )]
-    NotLoopback(String),
-    /// No Unix socket can have this path.
-    #[error(
-        "{0} cannot be listened on: unix: is followed by a path, which is text of at most 107 bytes when absolute; give a shorter one"
-    )]
-    SocketPath(String),
-    /// Tenants are served at addresses alone.
-    #[error(
-        "the gateway listens at an address such as 127.0.0.1:8000, and not at {0}: only --operator-listen (http.operator_listen) takes a socket"
-    )]
-    GatewaySocket(String),
-    /// Outside of development nobody could cancel a vacuum in time.
-    #[error(
-        "ops.vacuum_pending_seconds is under 60, which only development mode takes; set 60 or more"
-    )]
-    PendingTooShort,
-    /// Outside of development nobody could take the data away in time.
-    #[error(
-        "utl.export_window_hours is under 24, which only development mode takes; set 24 or more"
-    )]
-    WindowTooShort,
-    /// Callers would be whom they say where that is not safe, or not meant.
-    #[error(
-        "header identity lets everybody be anybody: it needs both auth.header_identity and auth.anyone_may_be_anyone, and development mode; set none of them otherwise"
-    )]
-    HeaderIdentity,
-    /// The development identities could not be made.
-    #[error("the development identities could not be made: {0}")]
-    Development(String),
-    /// The server's own threads failed.
-    #[error("the server failed")]
-    Server(#[from] std::io::Error),
-}
 
 /// Serves until told to stop by SIGTERM or SIGINT; `ready` is called once, when the house is open.
 ///
@@ -619,49 +392,6 @@ fn open_stores(
     let shared: Arc<dyn Journal> = journal.clone();
     journal.attach(Box::new(runner.reading(Arc::downgrade(&shared))));
     Ok((journal, store))
-}
-
-fn listen(address: &str, development: bool) -> Result<TcpListener, BootError> {
-    let failed = |source| BootError::Listen {
-        address: address.to_owned(),
-        source,
-    };
-    let addresses: Vec<SocketAddr> = std::net::ToSocketAddrs::to_socket_addrs(address)
-        .map_err(failed)?
-        .collect();
-    if development && !addresses.iter().all(|address| address.ip().is_loopback()) {
-        return Err(BootError::NotLoopback(address.to_owned()));
-    }
-    let listener = TcpListener::bind(&addresses[..]).map_err(failed)?;
-    // Once more, because the standard library leaves room for 128 alone. Past that, who connects tries again after a
-    // second, however soon the server would have accepted.
-    rustix::net::listen(&listener, WAITING_MAX).map_err(|error| failed(error.into()))?;
-    Ok(listener)
-}
-
-/// What operators connect to.
-enum Operators {
-    Address(TcpListener),
-    Socket(UnixListener, SocketFile),
-}
-
-/// Listens for operators, and tells where.
-async fn listen_for_operators(options: &Options) -> Result<(Operators, String), BootError> {
-    let address = &options.operator_listen;
-    let Some(path) = address.strip_prefix(SOCKET) else {
-        let listener = listen(address, options.development)?;
-        let url = format!("http://{}", listener.local_addr()?);
-        return Ok((Operators::Address(listener), url));
-    };
-    let path = socket::absolute(path).ok_or_else(|| BootError::SocketPath(address.clone()))?;
-    let url = format!("{SOCKET}{}", path.display());
-    match socket::listen(&path).await {
-        Ok((listener, file)) => Ok((Operators::Socket(listener, file), url)),
-        Err(source) => Err(BootError::Listen {
-            address: url,
-            source,
-        }),
-    }
 }
 
 async fn stop_signal() -> Result<(), std::io::Error> {

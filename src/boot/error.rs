@@ -1,0 +1,76 @@
+//! Why a server did not start, or did not end well.
+
+use crate::content::ContentError;
+use crate::content::sign::KeyError;
+use crate::directory;
+use crate::journal::JournalError;
+use crate::projections::StoreError;
+use crate::token::TokenError;
+
+/// Why a server did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The directory is not one to serve from.
+    #[error(transparent)]
+    Directory(#[from] directory::DirectoryError),
+    /// The journal did not open or close.
+    #[error("the journal cannot be used")]
+    Journal(#[from] JournalError),
+    /// The projections did not open.
+    #[error("the projections cannot be used; they may be deleted while the server is stopped")]
+    Projections(#[from] StoreError),
+    /// The content store did not open.
+    #[error("the content store cannot be used")]
+    Content(#[from] ContentError),
+    /// A key could not be read.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Tokens of an identity provider cannot be checked.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Development mode is for this machine alone.
+    #[error(
+        "development mode listens on loopback only, and {0} is not; give --listen 127.0.0.1:8000 or leave --dev out"
+    )]
+    NotLoopback(String),
+    /// No Unix socket can have this path.
+    #[error(
+        "{0} cannot be listened on: unix: is followed by a path, which is text of at most 107 bytes when absolute; give a shorter one"
+    )]
+    SocketPath(String),
+    /// Tenants are served at addresses alone.
+    #[error(
+        "the gateway listens at an address such as 127.0.0.1:8000, and not at {0}: only --operator-listen (http.operator_listen) takes a socket"
+    )]
+    GatewaySocket(String),
+    /// Outside of development nobody could cancel a vacuum in time.
+    #[error(
+        "ops.vacuum_pending_seconds is under 60, which only development mode takes; set 60 or more"
+    )]
+    PendingTooShort,
+    /// Outside of development nobody could take the data away in time.
+    #[error(
+        "utl.export_window_hours is under 24, which only development mode takes; set 24 or more"
+    )]
+    WindowTooShort,
+    /// Callers would be whom they say where that is not safe, or not meant.
+    #[error(
+        "header identity lets everybody be anybody: it needs both auth.header_identity and auth.anyone_may_be_anyone, and development mode; set none of them otherwise"
+    )]
+    HeaderIdentity,
+    /// The development identities could not be made.
+    #[error("the development identities could not be made: {0}")]
+    Development(String),
+    /// The server's own threads failed.
+    #[error("the server failed")]
+    Server(#[from] std::io::Error),
+}

@@ -1,0 +1,174 @@
+//! Everything a server is started with, as its settings lead to it.
+
+use std::path::{Path, PathBuf};
+
+use crate::actors::Limits;
+use crate::actors::offboarding::OffboardingSettings;
+use crate::actors::ops::OpsSettings;
+use crate::actors::upkeep::UpkeepSettings;
+use crate::config::{CallLimits, Mrs, Settings};
+use crate::domain::record::{Patience, Retention};
+use crate::http::limits::{Rate, Rates};
+use crate::http::listener::ConnectionLimits;
+use crate::http::presigned::PresignedLimits;
+use crate::http::server::{DoorLimits, MrsSettings};
+use crate::http::slow::UploadPace;
+use crate::token::TokenSettings;
+
+/// Everything a server is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// Development mode.
+    pub development: bool,
+    /// The gateway's address; port 0 picks a free one.
+    pub listen: String,
+    /// The operators' address, or `unix:` and a socket's path; port 0 picks a free one.
+    pub operator_listen: String,
+    /// Where callers reach the gateway; empty for the address it listens on.
+    pub public_url: String,
+    /// Threads that serve requests.
+    pub workers: usize,
+    /// Limits of both listeners.
+    pub door: DoorLimits,
+    /// Limits of the gateway's connections.
+    pub connections: ConnectionLimits,
+    /// Limits of the actors.
+    pub actors: Limits,
+    /// Bytes at which a segment of the commit log is sealed.
+    pub segment_bytes: u64,
+    /// Bytes of memory for the journal's database.
+    pub journal_cache_bytes: u64,
+    /// Appends that may wait for the writing thread.
+    pub queue_max: usize,
+    /// Bytes of memory for the projections' database.
+    pub projections_cache_bytes: u64,
+    /// Limits of uploads and downloads.
+    pub presigned: PresignedLimits,
+    /// How long the sweep sleeps at most.
+    pub sweep_seconds: u64,
+    /// Settings of the record routes.
+    pub mrs: MrsSettings,
+    /// How long content is kept and uploads are waited for.
+    pub upkeep: UpkeepSettings,
+    /// Settings of the operators' part.
+    pub ops: OpsSettings,
+    /// Settings of offboardings and exports.
+    pub utl: OffboardingSettings,
+    /// Callers are whom their headers say; only in development mode.
+    pub header_identity: bool,
+    /// Said once more, so that nobody does it by mistake.
+    pub anyone_may_be_anyone: bool,
+    /// Which tokens of an identity provider count.
+    pub tokens: TokenSettings,
+}
+
+impl Options {
+    /// What the settings lead to.
+    pub fn new(data_dir: &Path, development: bool, settings: &Settings) -> Self {
+        Self {
+            data_dir: data_dir.to_owned(),
+            development,
+            listen: settings.http.listen.clone(),
+            operator_listen: settings.http.operator_listen.clone(),
+            public_url: settings.http.public_url.clone(),
+            workers: settings.http.workers,
+            door: DoorLimits {
+                requests_in_flight_max: settings.http.requests_in_flight_max,
+                body_bytes_max: settings.http.body_bytes_max,
+                body_seconds: settings.http.body_seconds,
+                rates: rates(&settings.limits),
+                stage: settings.http.stage.clone(),
+            },
+            connections: ConnectionLimits {
+                connections_max: settings.http.connections_max,
+                head_seconds: settings.http.head_seconds,
+                keep_alive_seconds: settings.http.keep_alive_seconds,
+                write_seconds: settings.http.write_seconds,
+            },
+            actors: Limits {
+                threads: settings.actors.threads,
+                in_flight_max: settings.actors.container_in_flight_max,
+                idle_ms: settings.actors.idle_seconds.saturating_mul(1_000),
+            },
+            segment_bytes: settings.journal.segment_bytes,
+            journal_cache_bytes: settings.journal.cache_bytes,
+            queue_max: settings.journal.queue_max,
+            projections_cache_bytes: settings.projections.cache_bytes,
+            presigned: PresignedLimits {
+                uploads_max: settings.mrs.uploads_max,
+                downloads_max: settings.mrs.downloads_max,
+                pace: UploadPace {
+                    bytes_per_second_min: settings.mrs.upload_bytes_per_second_min,
+                    window_seconds: settings.mrs.upload_window_seconds,
+                },
+            },
+            sweep_seconds: settings.mrs.sweep_seconds,
+            mrs: MrsSettings {
+                upload_url_seconds: settings.mrs.upload_url_seconds,
+                complete_grace_seconds: settings.mrs.complete_grace_seconds,
+                download_url_seconds: settings.mrs.download_url_seconds,
+            },
+            upkeep: upkeep(&settings.mrs),
+            ops: OpsSettings {
+                vacuum_pending_ms: millis(settings.ops.vacuum_pending_seconds),
+                watch_age_ms_max: settings.ops.maintenance_cache_seconds.saturating_mul(1_000),
+                sweep_ms: settings.ops.sweep_seconds.saturating_mul(1_000),
+            },
+            utl: OffboardingSettings {
+                window_ms: millis(settings.utl.export_window_hours.saturating_mul(3_600)),
+                export_kept_ms: millis(settings.utl.export_kept_days.saturating_mul(86_400)),
+                sweep_ms: settings.ops.sweep_seconds.saturating_mul(1_000),
+            },
+            header_identity: settings.auth.header_identity,
+            anyone_may_be_anyone: settings.auth.anyone_may_be_anyone,
+            tokens: TokenSettings {
+                issuer: settings.auth.jwt_issuer.clone(),
+                audience: settings.auth.jwt_audience.clone(),
+                jwks_file: settings.auth.jwt_jwks_file.clone(),
+                jwks_url: settings.auth.jwt_jwks_url.clone(),
+                hmac_file: settings.auth.jwt_hmac_file.clone(),
+                org_claim: settings.auth.jwt_org_claim.clone(),
+                role_claim: settings.auth.jwt_role_claim.clone(),
+            },
+        }
+    }
+}
+
+fn upkeep(settings: &Mrs) -> UpkeepSettings {
+    let hours = |hours: u64| millis(hours.saturating_mul(3_600));
+    UpkeepSettings {
+        retention: Retention {
+            versions_ms: hours(settings.version_retention_days.saturating_mul(24)),
+            leftovers_ms: hours(settings.cleanup_retention_days.saturating_mul(24)),
+        },
+        patience: Patience {
+            upload_ms: hours(settings.abandoned_upload_hours),
+            complete_ms: millis(settings.complete_grace_seconds),
+        },
+    }
+}
+
+fn rates(settings: &CallLimits) -> Rates {
+    let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+    let rate = |per_second: u64, burst: u64| Rate {
+        per_second: count(per_second),
+        burst: count(burst),
+    };
+    Rates {
+        principal: rate(settings.principal_per_second, settings.principal_burst),
+        org: rate(settings.org_per_second, settings.org_burst),
+        address: rate(settings.address_per_second, settings.address_burst),
+        sign_in: rate(settings.sign_in_per_second, settings.sign_in_burst),
+        principal_in_flight_max: count(settings.principal_in_flight_max),
+        address_in_flight_max: count(settings.address_in_flight_max),
+    }
+}
+
+/// Seconds of a setting as milliseconds.
+fn millis(seconds: u64) -> i64 {
+    i64::try_from(seconds)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(1_000)
+}
