@@ -26,6 +26,8 @@ use crate::report;
 
 /// Purpose of the keyed hash under which sessions are stored.
 const SESSION_HASH: &str = "session";
+/// How exactly it is known when a session was used last, in milliseconds.
+const USED_EVERY_MS: i64 = 1_000;
 /// Purpose of the keyed hash under which keys are stored.
 const KEY_HASH: &str = "api-key";
 /// Purpose of the keyed hash that makes a user's id of an address.
@@ -210,19 +212,18 @@ impl Directory {
             used.remove(&hash);
             return Ok(None);
         }
-        let expires_at = Some(now.plus_millis(SESSION_MS).max(journaled));
+        // Of an hour a second is nothing.
+        let at = match seen {
+            Some(seen) if seen.at.plus_millis(USED_EVERY_MS) > now => seen.at,
+            Some(_) | None => now,
+        };
+        let expires_at = Some(at.plus_millis(SESSION_MS).max(journaled));
         let near = journaled.millis() - now.millis() < SESSION_REFRESH_MS;
         let journal = near && seen.is_none_or(|used| !used.journaling);
-        let use_now = Used {
-            at: seen.map_or(now, |used| used.at.max(now)),
-            journaling: near,
-        };
-        match used.get_mut(&hash) {
-            Some(used) => *used = use_now,
-            None => {
-                make_room(&mut used, |used| used.at);
-                used.insert(hash.clone(), use_now);
-            }
+        if seen.is_none_or(|seen| (seen.at, seen.journaling) != (at, near)) {
+            make_room(&mut used, |used| used.at);
+            let journaling = near;
+            used.insert(hash.clone(), Used { at, journaling });
         }
         drop(used);
         if journal {
@@ -262,12 +263,14 @@ impl Directory {
         });
     }
 
-    /// The key that a text is, if it counts.
+    /// The key that a text is, if it counts, with its keyed hash in hex.
     ///
     /// # Errors
     /// A failed read.
-    pub fn key(&self, api_key: &str) -> Result<Option<LiveKey>, StoreError> {
-        identity::live_key(self.store(), &key_hash(&self.signer, api_key))
+    pub fn key(&self, api_key: &str) -> Result<Option<(String, LiveKey)>, StoreError> {
+        let hash = key_hash(&self.signer, api_key);
+        let key = identity::live_key(self.store(), &hash)?;
+        Ok(key.map(|key| (hash, key)))
     }
 
     /// Carries out what is asked of a user's sessions.

@@ -11,8 +11,10 @@ use crate::domain::rejection::Denial;
 use crate::domain::{ErrorTag, OrgCode, Rejection, Timestamp};
 use crate::projections::identity;
 
-/// Purpose of the keyed hash that names a credential in answers and logs.
+/// Purpose of the keyed hash that names a subject in answers and logs.
 const FINGERPRINT: &str = "session-fingerprint";
+/// Digits of a fingerprint: eight bytes.
+const FINGERPRINT_DIGITS: usize = 16;
 /// What the name of a key begins with, and that of no session.
 pub const KEY_FINGERPRINT: &str = "kf";
 /// Longest session guid or key looked at.
@@ -131,7 +133,7 @@ fn bearer_of(house: &House, token: &str) -> Result<Principal, Refusal> {
         .verify(token)
         .map_err(|denied| invalid(denied.denial()))?;
     Ok(Principal {
-        fingerprint: fingerprint(&house.signer, "tf", &bearer.subject),
+        fingerprint: told_fingerprint(&house.signer, "tf", &bearer.subject),
         user_id: bearer.subject,
         mode: Mode::Jwt,
         bound: Some(Bound {
@@ -163,7 +165,7 @@ fn told(house: &House, request: &HttpRequest) -> Result<Principal, Refusal> {
     let org = OrgCode::parse(tenant).map_err(|_| invalid(Denial::HeadersMalformed))?;
     Ok(Principal {
         user_id: user.to_owned(),
-        fingerprint: fingerprint(&house.signer, "hf", user),
+        fingerprint: told_fingerprint(&house.signer, "hf", user),
         mode: Mode::Header,
         bound: Some(Bound {
             org: org.as_str().to_owned(),
@@ -183,7 +185,7 @@ fn person(house: &House, guid: &str) -> Result<Principal, Refusal> {
     }
     Ok(Principal {
         user_id: found.session.user_id.clone(),
-        fingerprint: fingerprint(&house.signer, "sf", guid),
+        fingerprint: fingerprint("sf", &found.hash),
         mode: Mode::Session,
         bound: None,
         session_hash: Some(found.hash),
@@ -193,10 +195,10 @@ fn person(house: &House, guid: &str) -> Result<Principal, Refusal> {
 
 fn account(house: &House, api_key: &str) -> Result<Principal, Refusal> {
     let found = house.directory.key(api_key)?;
-    let key = found.ok_or_else(|| invalid(Denial::KeyUnknown))?;
+    let (hash, key) = found.ok_or_else(|| invalid(Denial::KeyUnknown))?;
     Ok(Principal {
         user_id: key.account_id,
-        fingerprint: fingerprint(&house.signer, KEY_FINGERPRINT, api_key),
+        fingerprint: fingerprint(KEY_FINGERPRINT, &hash),
         mode: Mode::ApiKey,
         bound: Some(Bound {
             org: key.org,
@@ -224,17 +226,17 @@ fn credential<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>,
     }
 }
 
-/// Names a credential without revealing it.
-pub fn fingerprint(signer: &Signer, kind: &str, secret: &str) -> String {
-    let hash = signer.keyed_hash(FINGERPRINT, secret.as_bytes());
-    let mut digits = [0; 16];
-    // Eight bytes are sixteen digits.
-    let _: Result<(), _> = hex::encode_to_slice(&hash[..8], &mut digits);
-    let mut name = String::with_capacity(kind.len() + 1 + digits.len());
-    name.push_str(kind);
-    name.push('_');
-    name.extend(digits.iter().map(|digit| char::from(*digit)));
-    name
+/// Names a credential without revealing it, by the keyed hash under which it is known, in hex: by the end of that.
+pub fn fingerprint(kind: &str, hash: &str) -> String {
+    let end = hash.len().saturating_sub(FINGERPRINT_DIGITS);
+    let digits = hash.get(end..).unwrap_or_default();
+    [kind, "_", digits].concat()
+}
+
+/// Names who is only told of, by a token or a header.
+fn told_fingerprint(signer: &Signer, kind: &str, subject: &str) -> String {
+    let hash = signer.keyed_hash(FINGERPRINT, subject.as_bytes());
+    fingerprint(kind, &hex::encode(hash))
 }
 
 /// Lets a caller through to an org that is theirs, open for what they want, and where their role lets them.

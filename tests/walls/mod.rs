@@ -104,6 +104,21 @@ const WALLS: &[(&str, &[&str])] = &[
             "token",
         ],
     ),
+    (
+        "boot/",
+        &[
+            "actors",
+            "config",
+            "content",
+            "directory",
+            "domain",
+            "http",
+            "journal",
+            "projections",
+            "socket",
+            "token",
+        ],
+    ),
     ("lib.rs", &[]),
     ("main.rs", &["cli"]),
 ];

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::required;
-use crate::actors::identity::OpenSession;
+use crate::actors::identity::{OpenSession, session_hash};
 use crate::actors::ops::Caller;
 use crate::domain::rejection::Denial;
 use crate::domain::user::{Session, User, UserCommand, label};
@@ -173,7 +173,8 @@ pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
         .directory
         .sign_in(email, passcode, session_label, &caller)
         .await?;
-    let fingerprint = identity::fingerprint(&house.signer, "sf", &signed_in.session_guid);
+    let fingerprint =
+        identity::fingerprint("sf", &session_hash(&house.signer, &signed_in.session_guid));
     call.trace.session_fingerprint = Some(fingerprint);
     Reply::of(&SessionAnswer {
         session_guid: signed_in.session_guid,

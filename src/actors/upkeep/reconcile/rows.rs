@@ -25,6 +25,13 @@ impl Look {
                 page.found.push(too_many(row, None));
                 continue;
             };
+            // Whether the row of a record is right was looked at with the record; here, whether there is one.
+            if restore::is_record(row) {
+                if self.desk.journal.version(&stream)? == 0 && self.desk.store.get(row)?.is_some() {
+                    page.found.push(too_many(row, Some(key)));
+                }
+                continue;
+            }
             let known = last.as_ref().is_some_and(|(last, _)| *last == key);
             if !known {
                 let record = restore::row_record(&self.desk.store, &key)?;
@@ -33,10 +40,8 @@ impl Look {
                 last = Some((key.clone(), rows));
             }
             let wanted = last.iter().any(|(_, rows)| rows.contains(row));
-            // The row of the record says nothing of itself.
-            if (!wanted || restore::is_record(row)) && self.is_too_many(&stream, &key, row)? {
-                page.found
-                    .push(too_many(row, Some(key.record_id.as_str().to_owned())));
+            if !wanted && self.is_too_many(&stream, &key, row)? {
+                page.found.push(too_many(row, Some(key)));
             }
         }
         let next = match walked.next {
@@ -65,9 +70,9 @@ impl Look {
     }
 }
 
-fn too_many(row: &[u8], record_id: Option<String>) -> Finding {
+fn too_many(row: &[u8], key: Option<RecordKey>) -> Finding {
     let mut repair = Repair::new(DriftKind::StaleIndex, RepairAction::RowsRemoved);
-    repair.record_id = record_id;
+    repair.record_id = key.map(|key| key.record_id.as_str().to_owned());
     repair.rows = vec![hex::encode(row)];
     Finding {
         repair,
