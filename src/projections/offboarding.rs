@@ -71,20 +71,13 @@ pub(crate) fn after(
         position: entry.header.position,
         version: body.version,
     };
-    let events = body.events.iter().filter_map(|event| match event {
-        Event::Offboarding(event) => Some(event),
-        Event::Record(_)
-        | Event::Container(_)
-        | Event::Org(_)
-        | Event::User(_)
-        | Event::Account(_)
-        | Event::Secret(_)
-        | Event::Maintenance(_)
-        | Event::Vacuum(_)
-        | Event::Job(_) => None,
-    });
-    let evolve = |state, event| OffboardingDecider::evolve(state, event, occurrence);
-    Ok((before.version < body.version).then(|| events.fold(before, evolve)))
+    let evolve = |state, event: &Event| {
+        let Event::Offboarding(event) = event else {
+            return state;
+        };
+        OffboardingDecider::evolve(state, event, occurrence)
+    };
+    Ok((before.version < body.version).then(|| body.events.iter().fold(before, evolve)))
 }
 
 /// What is known of an org's leaving and coming.

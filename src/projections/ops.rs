@@ -200,70 +200,44 @@ pub(crate) fn after(
         StreamId::MAINTENANCE => {
             let before = windows(store)?;
             (before.version < body.version).then(|| {
-                OpsState::Windows(events.fold(before, |state, event| match event {
-                    Event::Maintenance(event) => {
-                        MaintenanceDecider::evolve(state, event, occurrence)
-                    }
-                    Event::Record(_)
-                    | Event::Container(_)
-                    | Event::Org(_)
-                    | Event::User(_)
-                    | Event::Account(_)
-                    | Event::Secret(_)
-                    | Event::Vacuum(_)
-                    | Event::Job(_)
-                    | Event::Offboarding(_) => state,
+                OpsState::Windows(events.fold(before, |state, event| {
+                    let Event::Maintenance(event) = event else {
+                        return state;
+                    };
+                    MaintenanceDecider::evolve(state, event, occurrence)
                 }))
             })
         }
         StreamId::VACUUM => {
             let before = vacuums(store)?;
             (before.version < body.version).then(|| {
-                OpsState::Vacuums(events.fold(before, |state, event| match event {
-                    Event::Vacuum(event) => VacuumDecider::evolve(state, event, occurrence),
-                    Event::Record(_)
-                    | Event::Container(_)
-                    | Event::Org(_)
-                    | Event::User(_)
-                    | Event::Account(_)
-                    | Event::Secret(_)
-                    | Event::Maintenance(_)
-                    | Event::Job(_)
-                    | Event::Offboarding(_) => state,
+                OpsState::Vacuums(events.fold(before, |state, event| {
+                    let Event::Vacuum(event) = event else {
+                        return state;
+                    };
+                    VacuumDecider::evolve(state, event, occurrence)
                 }))
             })
         }
         StreamId::JOBS => {
             let before = jobs(store)?;
             (before.version < body.version).then(|| {
-                OpsState::Jobs(events.fold(before, |state, event| match event {
-                    Event::Job(event) => JobDecider::evolve(state, event, occurrence),
-                    Event::Record(_)
-                    | Event::Container(_)
-                    | Event::Org(_)
-                    | Event::User(_)
-                    | Event::Account(_)
-                    | Event::Secret(_)
-                    | Event::Maintenance(_)
-                    | Event::Vacuum(_)
-                    | Event::Offboarding(_) => state,
+                OpsState::Jobs(events.fold(before, |state, event| {
+                    let Event::Job(event) = event else {
+                        return state;
+                    };
+                    JobDecider::evolve(state, event, occurrence)
                 }))
             })
         }
         StreamId::SECRET_CODE => {
             let before = secret(store)?;
             (before.version < body.version).then(|| {
-                OpsState::Secret(events.fold(before, |state, event| match event {
-                    Event::Secret(event) => SecretDecider::evolve(state, event, occurrence),
-                    Event::Record(_)
-                    | Event::Container(_)
-                    | Event::Org(_)
-                    | Event::User(_)
-                    | Event::Account(_)
-                    | Event::Maintenance(_)
-                    | Event::Vacuum(_)
-                    | Event::Job(_)
-                    | Event::Offboarding(_) => state,
+                OpsState::Secret(events.fold(before, |state, event| {
+                    let Event::Secret(event) = event else {
+                        return state;
+                    };
+                    SecretDecider::evolve(state, event, occurrence)
                 }))
             })
         }

@@ -241,3 +241,30 @@ fn past_others(key: &[u8], container: &str) -> Option<Vec<u8>> {
     }
     Some(past)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repair_reaches_rows_of_its_own_container_and_of_nobody() {
+        let its = ("ONE", "notes");
+        for row in [
+            "rONE\0notes\0r",
+            "lONE\0\0anotes\0r",
+            "tONE\0T\0xnotes\0r",
+            "lnobody's",
+        ] {
+            assert!(is_within(row.as_bytes(), its), "{row:?}");
+        }
+        for row in [
+            "rTWO\0notes\0r",
+            "rONE\0other\0r",
+            "lTWO\0\0anotes\0r",
+            "tONE\0T\0xother\0r",
+            "uoTWO\0",
+        ] {
+            assert!(!is_within(row.as_bytes(), its), "{row:?}");
+        }
+    }
+}

@@ -211,10 +211,14 @@ impl Runner {
 }
 
 fn repairs(body: &Body) -> impl Iterator<Item = &Repair> {
-    body.events.iter().flat_map(|event| match event {
-        Event::Container(ContainerEvent::Repaired { repairs }) => repairs.as_slice(),
-        _ => &[],
-    })
+    let repairs = body.events.iter().filter_map(|event| {
+        if let Event::Container(ContainerEvent::Repaired { repairs }) = event {
+            Some(repairs)
+        } else {
+            None
+        }
+    });
+    repairs.flatten()
 }
 
 fn is_of_rows(repair: &Repair) -> bool {
