@@ -28,6 +28,7 @@ use crate::content::local::LocalStore;
 use crate::content::sign::Signer;
 use crate::development::{self, Seeded};
 use crate::disk::RealDisk;
+use crate::http::callers::Callers;
 use crate::http::conceal::Concealment;
 use crate::http::listener::{self, ConnectionLimits};
 use crate::http::presigned::Presigned;
@@ -204,6 +205,7 @@ async fn run(
     door.open(Arc::new(House {
         book: book.clone(),
         directory: people,
+        callers: Callers::default(),
         tokens: tokens.map(Arc::new),
         header_identity: options.header_identity,
         operations: operations.clone(),

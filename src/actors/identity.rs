@@ -65,6 +65,8 @@ pub struct OpenSession {
     pub session: Arc<Session>,
     /// Its end, if it is not used again; `None` for the development session.
     pub expires_at: Option<Timestamp>,
+    /// The journal's word of its use is old, and the next look at it may have to journal it.
+    pub journals_use: bool,
 }
 
 /// Who is who. Cheap to share.
@@ -193,7 +195,14 @@ impl Directory {
     /// # Errors
     /// A failed read.
     pub fn session(self: &Arc<Self>, guid: &str) -> Result<Option<OpenSession>, StoreError> {
-        let hash = session_hash(&self.signer, guid);
+        self.open_session(session_hash(&self.signer, guid))
+    }
+
+    /// The same by the keyed hash of its guid, in hex.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn open_session(self: &Arc<Self>, hash: String) -> Result<Option<OpenSession>, StoreError> {
         let Some(session) = identity::session(self.store(), &hash)? else {
             return Ok(None);
         };
@@ -202,6 +211,7 @@ impl Directory {
                 hash,
                 session,
                 expires_at: None,
+                journals_use: false,
             }));
         };
         let now = self.desk.clock.now();
@@ -233,6 +243,7 @@ impl Directory {
             hash,
             session,
             expires_at,
+            journals_use: near,
         }))
     }
 
@@ -263,14 +274,12 @@ impl Directory {
         });
     }
 
-    /// The key that a text is, if it counts, with its keyed hash in hex.
+    /// The key that a text is, if it counts.
     ///
     /// # Errors
     /// A failed read.
-    pub fn key(&self, api_key: &str) -> Result<Option<(String, LiveKey)>, StoreError> {
-        let hash = key_hash(&self.signer, api_key);
-        let key = identity::live_key(self.store(), &hash)?;
-        Ok(key.map(|key| (hash, key)))
+    pub fn key(&self, api_key: &str) -> Result<Option<LiveKey>, StoreError> {
+        identity::live_key(self.store(), &key_hash(&self.signer, api_key))
     }
 
     /// Carries out what is asked of a user's sessions.
@@ -373,11 +382,21 @@ impl Directory {
 
 /// The form in which a session guid is stored.
 pub fn session_hash(signer: &Signer, guid: &str) -> String {
-    hex::encode(signer.keyed_hash(SESSION_HASH, guid.as_bytes()))
+    hex::encode(session_digest(signer, guid))
+}
+
+/// The same before it is written as text.
+pub fn session_digest(signer: &Signer, guid: &str) -> [u8; 32] {
+    signer.keyed_hash(SESSION_HASH, guid.as_bytes())
 }
 
 fn key_hash(signer: &Signer, api_key: &str) -> String {
-    hex::encode(signer.keyed_hash(KEY_HASH, api_key.as_bytes()))
+    hex::encode(key_digest(signer, api_key))
+}
+
+/// The form in which a key is stored, before it is written as text.
+pub fn key_digest(signer: &Signer, api_key: &str) -> [u8; 32] {
+    signer.keyed_hash(KEY_HASH, api_key.as_bytes())
 }
 
 /// The public id of the user with an address: of two that are made at once with one address, one finds the other's

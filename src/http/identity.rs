@@ -1,14 +1,19 @@
 //! Who is calling, and whether the org is theirs to see.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 
 use super::access::{Right, Role};
+use super::callers::{Looked, Standings};
 use super::envelope::Refusal;
 use super::server::House;
+use crate::actors::identity::{key_digest, session_digest};
 use crate::content::sign::Signer;
 use crate::domain::rejection::Denial;
-use crate::domain::{ErrorTag, OrgCode, Rejection, Timestamp};
+use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::projections::identity;
 
 /// Purpose of the keyed hash that names a subject in answers and logs.
@@ -68,9 +73,21 @@ pub struct Bound {
     pub role_name: String,
 }
 
-/// A known caller. It holds no secret.
+/// A known caller. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Principal {
+pub struct Principal(Arc<Who>);
+
+impl Deref for Principal {
+    type Target = Who;
+
+    fn deref(&self) -> &Who {
+        &self.0
+    }
+}
+
+/// What is known of a caller. It holds no secret.
+#[derive(Debug)]
+pub struct Who {
     /// The public id of the user or the service account.
     pub user_id: String,
     /// Names the credential without revealing it: `sf_...` for a session, `kf_...` for a key.
@@ -81,8 +98,7 @@ pub struct Principal {
     pub bound: Option<Bound>,
     /// The keyed hash of the session, when it is one.
     pub session_hash: Option<String>,
-    /// Until when the credential is good, if it is not used.
-    pub expires_at: Option<Timestamp>,
+    standings: Standings,
 }
 
 /// The caller of a request, by its credential. The answer never says what is wrong with one.
@@ -132,7 +148,7 @@ fn bearer_of(house: &House, token: &str) -> Result<Principal, Refusal> {
     let bearer = verifier
         .verify(token)
         .map_err(|denied| invalid(denied.denial()))?;
-    Ok(Principal {
+    Ok(Principal(Arc::new(Who {
         fingerprint: told_fingerprint(&house.signer, "tf", &bearer.subject),
         user_id: bearer.subject,
         mode: Mode::Jwt,
@@ -142,8 +158,8 @@ fn bearer_of(house: &House, token: &str) -> Result<Principal, Refusal> {
             role_name: bearer.role,
         }),
         session_hash: None,
-        expires_at: Some(bearer.expires_at),
-    })
+        standings: Standings::default(),
+    })))
 }
 
 /// Whoever the headers say, when the request comes from this machine and was not passed on by another.
@@ -163,7 +179,7 @@ fn told(house: &House, request: &HttpRequest) -> Result<Principal, Refusal> {
         return Err(invalid(Denial::CredentialMissing).into());
     };
     let org = OrgCode::parse(tenant).map_err(|_| invalid(Denial::HeadersMalformed))?;
-    Ok(Principal {
+    Ok(Principal(Arc::new(Who {
         user_id: user.to_owned(),
         fingerprint: told_fingerprint(&house.signer, "hf", user),
         mode: Mode::Header,
@@ -173,40 +189,62 @@ fn told(house: &House, request: &HttpRequest) -> Result<Principal, Refusal> {
             role_name: role.to_owned(),
         }),
         session_hash: None,
-        expires_at: None,
-    })
+        standings: Standings::default(),
+    })))
 }
 
 fn person(house: &House, guid: &str) -> Result<Principal, Refusal> {
-    let found = house.directory.session(guid)?;
-    let found = found.ok_or_else(|| invalid(Denial::SessionUnknown))?;
-    if found.session.development && !house.development {
-        return Err(invalid(Denial::SessionOfDevelopment).into());
-    }
-    Ok(Principal {
-        user_id: found.session.user_id.clone(),
-        fingerprint: fingerprint("sf", &found.hash),
-        mode: Mode::Session,
-        bound: None,
-        session_hash: Some(found.hash),
-        expires_at: found.expires_at,
+    let digest = session_digest(&house.signer, guid);
+    house.callers.get(house, digest, || {
+        let hash = hex::encode(digest);
+        let row = identity::session_stamp(&house.store, &hash);
+        let found = house.directory.open_session(hash)?;
+        let found = found.ok_or_else(|| invalid(Denial::SessionUnknown))?;
+        if found.session.development && !house.development {
+            return Err(invalid(Denial::SessionOfDevelopment).into());
+        }
+        let principal = Principal(Arc::new(Who {
+            user_id: found.session.user_id.clone(),
+            fingerprint: fingerprint("sf", &found.hash),
+            mode: Mode::Session,
+            bound: None,
+            session_hash: Some(found.hash),
+            standings: Standings::default(),
+        }));
+        Ok(Looked {
+            principal,
+            row,
+            expires_at: found.expires_at,
+            keep: !found.journals_use,
+        })
     })
 }
 
 fn account(house: &House, api_key: &str) -> Result<Principal, Refusal> {
-    let found = house.directory.key(api_key)?;
-    let (hash, key) = found.ok_or_else(|| invalid(Denial::KeyUnknown))?;
-    Ok(Principal {
-        user_id: key.account_id,
-        fingerprint: fingerprint(KEY_FINGERPRINT, &hash),
-        mode: Mode::ApiKey,
-        bound: Some(Bound {
-            org: key.org,
-            role: Some(key.role.into()),
-            role_name: key.role.as_str().to_owned(),
-        }),
-        session_hash: None,
-        expires_at: None,
+    let digest = key_digest(&house.signer, api_key);
+    house.callers.get(house, digest, || {
+        let hash = hex::encode(digest);
+        let row = identity::key_stamp(&house.store, &hash);
+        let key = identity::live_key(&house.store, &hash)?;
+        let key = key.ok_or_else(|| invalid(Denial::KeyUnknown))?;
+        let principal = Principal(Arc::new(Who {
+            user_id: key.account_id,
+            fingerprint: fingerprint(KEY_FINGERPRINT, &hash),
+            mode: Mode::ApiKey,
+            bound: Some(Bound {
+                org: key.org,
+                role: Some(key.role.into()),
+                role_name: key.role.as_str().to_owned(),
+            }),
+            session_hash: None,
+            standings: Standings::default(),
+        }));
+        Ok(Looked {
+            principal,
+            row,
+            expires_at: None,
+            keep: true,
+        })
     })
 }
 
@@ -250,14 +288,13 @@ pub fn admit(
     org: &OrgCode,
     right: Right,
 ) -> Result<Role, Refusal> {
-    // All is read whatever the first says, so that a stranger cannot tell by time which was missing.
-    let member = identity::member(&house.store, org.as_str(), &principal.user_id)?;
-    let status = identity::org_status(&house.store, org.as_str())?;
+    let standings = &principal.standings;
+    let standing = standings.get(&house.store, org, &principal.user_id)?;
     let (belongs, role) = match &principal.bound {
-        None => (member.is_some(), member.map(Role::from)),
+        None => (standing.member.is_some(), standing.member.map(Role::from)),
         Some(bound) => (bound.org == org.as_str(), bound.role),
     };
-    let Some(status) = status else {
+    let Some(status) = standing.status else {
         return Err(stranger(Denial::OrgUnknown).into());
     };
     if !belongs {

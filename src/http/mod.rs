@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod call;
+pub mod callers;
 pub mod conceal;
 pub mod envelope;
 mod fingerprint;

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::access::Access;
 use super::call::{Call, Denials, Trace};
+use super::callers::Callers;
 use super::conceal::Concealment;
 use super::envelope::{Build, Refusal, Reply, respond, throttled, unavailable};
 use super::identity::{self, Mode, Principal};
@@ -55,6 +56,8 @@ pub struct House {
     pub book: Arc<AddressBook>,
     /// Who is who.
     pub directory: Arc<Directory>,
+    /// Who called a moment ago.
+    pub callers: Callers,
     /// What checks tokens, when any are taken.
     pub tokens: Option<Arc<Verifier>>,
     /// Callers are whom they say, on a developer's own machine.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::kept::Stamp;
 use super::ops::OpsPage;
 use super::{Change, Projection, Store, StoreError, Write};
 use crate::domain::account::{Account, AccountDecider, AccountName, KeyRole};
@@ -394,6 +395,49 @@ pub(crate) fn orgs_with_holds(store: &Store, limit: usize) -> Result<Vec<OrgCode
 /// A failed or unreadable row.
 pub fn member(store: &Store, org: &str, user_id: &str) -> Result<Option<MemberRole>, StoreError> {
     Ok(find(store, Kind::Member, &[org, user_id])?.map(|role| *role))
+}
+
+/// The changes of a session's row until now. To be asked before the session is.
+pub fn session_stamp(store: &Store, session_hash: &str) -> Stamp {
+    store.stamp(&key(Kind::Session, &[session_hash]))
+}
+
+/// The changes of a key's row until now. To be asked before the key is.
+pub fn key_stamp(store: &Store, key_hash: &str) -> Stamp {
+    store.stamp(&key(Kind::Key, &[key_hash]))
+}
+
+/// How a user and an org stand to each other.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// How the user belongs to it; `None` when not at all.
+    pub member: Option<MemberRole>,
+    /// The org's status; `None` when there is no such org.
+    pub status: Option<OrgStatus>,
+    stamps: [Stamp; 2],
+}
+
+impl Standing {
+    /// As it is now. All is read whatever the first says, so that a stranger cannot tell by time which was missing.
+    ///
+    /// # Errors
+    /// A failed or unreadable row.
+    pub fn read(store: &Store, org: &str, user_id: &str) -> Result<Self, StoreError> {
+        let stamps = [
+            store.stamp(&key(Kind::Member, &[org, user_id])),
+            store.stamp(&key(Kind::Org, &[org])),
+        ];
+        Ok(Self {
+            member: member(store, org, user_id)?,
+            status: org_status(store, org)?,
+            stamps,
+        })
+    }
+
+    /// Whether it is so still; it may say no although it is.
+    pub fn stands(&self, store: &Store) -> bool {
+        self.stamps.iter().all(|stamp| store.stands(*stamp))
+    }
 }
 
 /// A user; at version 0 when there is none.

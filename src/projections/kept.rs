@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
@@ -12,6 +13,8 @@ use super::StoreError;
 const SHARDS: usize = 16;
 /// Rows kept in one shard; past it the shard begins anew.
 const ROWS_MAX: usize = 4_096;
+/// Counters of changes. Rows share them, so that they fit into a processor's cache: 8 KiB.
+const COUNTERS: usize = 1_024;
 
 /// The rows, by key. What is not there is kept too.
 #[derive(Debug)]
@@ -19,6 +22,16 @@ pub(super) struct Kept<V> {
     shards: [Mutex<Shard<V>>; SHARDS],
     /// Not the one within the shards: their rows would all begin alike.
     chooser: RandomState,
+    /// How often rows changed; each row has one of them.
+    counters: [AtomicU64; COUNTERS],
+}
+
+/// How often a row, or one that shares its counter, had changed at some moment. What was read of the row after that moment
+/// still stands while [`Kept::stands`] says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    counter: u16,
+    changes: u64,
 }
 
 #[derive(Debug)]
@@ -40,6 +53,7 @@ impl<V> Default for Kept<V> {
         Self {
             shards: std::array::from_fn(|_| shard()),
             chooser: RandomState::default(),
+            counters: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
 }
@@ -72,6 +86,7 @@ impl<V: Clone> Kept<V> {
 
     /// Forgets a row. To be called before it is written and after: who reads meanwhile keeps nothing.
     pub(super) fn forget(&self, key: &[u8]) {
+        self.counters[usize::from(self.counter(key))].fetch_add(1, Ordering::AcqRel);
         let mut shard = lock(self.shard(key));
         shard.changes += 1;
         shard.rows.remove(key);
@@ -79,11 +94,37 @@ impl<V: Clone> Kept<V> {
 
     /// Forgets all rows.
     pub(super) fn clear(&self) {
+        for counter in &self.counters {
+            counter.fetch_add(1, Ordering::AcqRel);
+        }
         for shard in &self.shards {
             let mut shard = lock(shard);
             shard.changes += 1;
             shard.rows.clear();
         }
+    }
+
+    /// The changes of a row until now. To be asked before the row is read.
+    pub(super) fn stamp(&self, key: &[u8]) -> Stamp {
+        let counter = self.counter(key);
+        Stamp {
+            counter,
+            changes: self.changes(counter),
+        }
+    }
+
+    /// Whether a row is as it was when its stamp was taken. It may say no although it is.
+    pub(super) fn stands(&self, stamp: Stamp) -> bool {
+        self.changes(stamp.counter) == stamp.changes
+    }
+
+    fn changes(&self, counter: u16) -> u64 {
+        self.counters[usize::from(counter)].load(Ordering::Acquire)
+    }
+
+    fn counter(&self, key: &[u8]) -> u16 {
+        let hash = self.chooser.hash_one(key) >> 32;
+        u16::try_from(hash % COUNTERS as u64).unwrap_or_default()
     }
 
     fn shard(&self, key: &[u8]) -> &Mutex<Shard<V>> {
@@ -130,6 +171,19 @@ mod tests {
         });
         assert_eq!(old.unwrap(), row(1));
         assert_eq!(kept.get(b"k", || Ok(row(2))).unwrap(), row(2));
+    }
+
+    #[test]
+    fn a_stamp_stands_until_its_row_is_forgotten() {
+        let kept = Kept::<Option<u8>>::default();
+        let stamp = kept.stamp(b"k");
+        assert!(kept.stands(stamp));
+        kept.forget(b"k");
+        assert!(!kept.stands(stamp));
+        let stamp = kept.stamp(b"k");
+        assert!(kept.stands(stamp));
+        kept.clear();
+        assert!(!kept.stands(stamp));
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub mod forget;
 pub mod holds;
 pub mod idempotency;
 pub mod identity;
-mod kept;
+pub mod kept;
 pub mod list;
 pub mod lost;
 pub mod offboarding;

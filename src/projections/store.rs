@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::kept::Kept;
+use super::kept::{Kept, Stamp};
 use super::{Write, identity};
 use crate::journal::sled::generation::{Keep, Kind, Live};
 use crate::journal::{Position, Sizes};
@@ -203,6 +203,16 @@ impl Store {
             Ok(Some(Arc::new(row)))
         })?;
         Ok(kept.and_then(|row| row.downcast().ok()))
+    }
+
+    /// The changes of a row of the identities until now. To be asked before the row is read.
+    pub(super) fn stamp(&self, key: &[u8]) -> Stamp {
+        self.kept.stamp(key)
+    }
+
+    /// Whether what was read of a row after its stamp was taken still stands. It may say no although it does.
+    pub fn stands(&self, stamp: Stamp) -> bool {
+        self.kept.stands(stamp)
     }
 
     /// Notes that everything up to a position is in.

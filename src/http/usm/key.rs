@@ -178,7 +178,7 @@ pub async fn revoke_all(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
 pub async fn validate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: ValidateKey = input::json(&call.body)?;
     let api_key = required(request.api_key.as_deref(), "api_key")?;
-    let Some((_, key)) = house.directory.key(api_key)? else {
+    let Some(key) = house.directory.key(api_key)? else {
         return Err(identity::invalid(Denial::KeyUnknown).into());
     };
     Reply::of(&ValidKeyAnswer {

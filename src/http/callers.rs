@@ -1,0 +1,161 @@
+//! Who called a moment ago, and where they stand: nearly every request comes from one of these.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use foldhash::fast::RandomState;
+
+use super::envelope::Refusal;
+use super::identity::Principal;
+use super::server::House;
+use crate::domain::{OrgCode, Timestamp};
+use crate::projections::identity::Standing;
+use crate::projections::kept::Stamp;
+use crate::projections::{Store, StoreError};
+
+/// Shards, so that threads seldom wait for each other.
+const SHARDS: usize = 16;
+/// Callers kept in one shard; past it the shard begins anew. With their orgs they take at most about 16 MiB.
+const CALLERS_MAX: usize = 1_024;
+/// How long a caller is known without being looked up, in milliseconds: looking counts as use, and of an hour a second
+/// is nothing.
+const KNOWN_MS: i64 = 1_000;
+/// Orgs whose standing is kept for one caller.
+const STANDINGS_MAX: usize = 8;
+/// Longest code of an org (contract, section 4).
+const ORG_BYTES_MAX: usize = 32;
+
+/// Keyed hash of a credential.
+type Digest = [u8; 32];
+
+/// The callers, by the keyed hash of what they showed. Who showed nothing valid is not kept.
+#[derive(Default)]
+pub struct Callers {
+    shards: [Mutex<HashMap<Digest, Known, RandomState>>; SHARDS],
+}
+
+/// A caller who was looked up.
+pub(super) struct Looked {
+    /// Who it is.
+    pub principal: Principal,
+    /// The credential's row as it stood before it was read.
+    pub row: Stamp,
+    /// Until when the credential is good, if it is not used.
+    pub expires_at: Option<Timestamp>,
+    /// The next look would do nothing that this one has not done.
+    pub keep: bool,
+}
+
+struct Known {
+    looked: Looked,
+    at: Timestamp,
+}
+
+impl Known {
+    /// Whether nothing can have changed that a look would tell.
+    fn stands(&self, store: &Store, now: Timestamp) -> bool {
+        let age_ms = now.millis() - self.at.millis();
+        self.looked.keep
+            && (0..KNOWN_MS).contains(&age_ms)
+            && self.looked.expires_at.is_none_or(|end| end > now)
+            && store.stands(self.looked.row)
+    }
+}
+
+impl Callers {
+    /// The caller with a credential, as known a moment ago if the credential's row has not changed; otherwise as `look`
+    /// finds.
+    ///
+    /// # Errors
+    /// As `look`.
+    pub(super) fn get(
+        &self,
+        house: &House,
+        digest: Digest,
+        look: impl FnOnce() -> Result<Looked, Refusal>,
+    ) -> Result<Principal, Refusal> {
+        let (shard, now) = (self.shard(&digest), house.clock.now());
+        if let Some(known) = lock(shard).get(&digest)
+            && known.stands(&house.store, now)
+        {
+            return Ok(known.looked.principal.clone());
+        }
+        let looked = look();
+        let mut shard = lock(shard);
+        let mut looked = match looked {
+            Ok(looked) => looked,
+            Err(refusal) => {
+                shard.remove(&digest);
+                return Err(refusal);
+            }
+        };
+        if let Some(known) = shard.get(&digest)
+            && known.looked.row == looked.row
+        {
+            // The same caller, with the orgs that were looked at.
+            looked.principal = known.looked.principal.clone();
+        }
+        if shard.len() >= CALLERS_MAX && !shard.contains_key(&digest) {
+            shard.clear();
+        }
+        let principal = looked.principal.clone();
+        shard.insert(digest, Known { looked, at: now });
+        Ok(principal)
+    }
+
+    fn shard(&self, digest: &Digest) -> &Mutex<HashMap<Digest, Known, RandomState>> {
+        // Any byte of a keyed hash is as good as chance.
+        &self.shards[usize::from(digest[0]) % SHARDS]
+    }
+}
+
+/// Where one caller stands in the orgs last asked for.
+#[derive(Debug, Default)]
+pub(super) struct Standings(Mutex<Vec<(Code, Standing)>>);
+
+/// The code of an org, filled up with zeros: compared without a look elsewhere.
+type Code = [u8; ORG_BYTES_MAX];
+
+impl Standings {
+    /// Where a user stands in an org, read if it is not known or may have changed.
+    ///
+    /// # Errors
+    /// A failed or unreadable row.
+    pub(super) fn get(
+        &self,
+        store: &Store,
+        org: &OrgCode,
+        user_id: &str,
+    ) -> Result<Standing, StoreError> {
+        let Some(code) = code(org) else {
+            return Standing::read(store, org.as_str(), user_id);
+        };
+        let kept = lock(&self.0)
+            .iter()
+            .find(|(kept, _)| *kept == code)
+            .map(|(_, standing)| *standing);
+        if let Some(standing) = kept.filter(|standing| standing.stands(store)) {
+            return Ok(standing);
+        }
+        let standing = Standing::read(store, org.as_str(), user_id)?;
+        let mut standings = lock(&self.0);
+        standings.retain(|(kept, _)| *kept != code);
+        if standings.len() >= STANDINGS_MAX {
+            standings.remove(0);
+        }
+        standings.push((code, standing));
+        Ok(standing)
+    }
+}
+
+fn code(org: &OrgCode) -> Option<Code> {
+    let text = org.as_str().as_bytes();
+    let mut code = [0; ORG_BYTES_MAX];
+    code.get_mut(..text.len())?.copy_from_slice(text);
+    Some(code)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each change is one step: a panic elsewhere leaves nothing half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
