@@ -59,26 +59,25 @@ impl CatchUp<'_> {
     /// The inner error says why the database does not fit the log.
     fn open_as_it_is(&mut self) -> Result<Result<Database, String>, JournalError> {
         let database = Database::open(self.dir, self.cache_bytes)?;
+        let (furthest, log) = (database.furthest()?, self.end.position);
+        if furthest > log {
+            return Ok(Err(format!(
+                "it reaches position {furthest}, the log {log}"
+            )));
+        }
         let Some((last, known)) = database.last()? else {
             self.fill(&database, None)?;
             return Ok(Ok(database));
         };
         let disagrees = |position| Ok(Err(format!("it disagrees with the log at {position}")));
-        if last > self.end.position {
-            let log = self.end.position;
-            return Ok(Err(format!("it reaches position {last}, the log {log}")));
-        }
-        let count = if self.read_all {
-            Some(database.count()?)
-        } else {
-            None
-        };
-        if let Some(count) = count
-            && (count.entries != last || count.streams + count.erased < last)
-        {
-            return Ok(Err(format!(
-                "it lacks rows up to position {last}: {count:?}"
-            )));
+        if self.read_all {
+            let (count, streams) = (database.count()?, database.streams_noted()?);
+            if count.streams < streams {
+                return Ok(Err(format!(
+                    "it lacks streams up to position {last}: of {streams} it has {}",
+                    count.streams
+                )));
+            }
         }
         match self.log_hash(known.location, last)? {
             Some(hash) if hash == known.hash => {}

@@ -15,12 +15,12 @@ use super::erase::closed_segments;
 use super::log::{Chain, CommitLog, End, Left, Opened};
 use super::scan::{Scanner, Step};
 use super::seal::Job;
-use super::segment::{Segments, damaged, failed};
-use super::sled::{Database, Known, LOCK_LOOK_EVERY, LOCK_LOOKS, remove_set_aside};
+use super::segment::{Segment, Segments, damaged, failed};
+use super::sled::{Beside, Database, Known, LOCK_LOOK_EVERY, LOCK_LOOKS, remove_set_aside};
 use super::state::{self, State};
 use super::writer::{Index, Queue, Shared, Writer};
 use super::{
-    Append, Entry, EraseOrder, Head, Health, Journal, JournalError, Pending, Position, Sink,
+    Append, Entry, EraseOrder, Head, Health, Journal, JournalError, Pending, Position, Sink, Sizes,
     Version,
 };
 use crate::clock::Clock;
@@ -123,7 +123,7 @@ impl SledJournal {
         }
         state::write(&*disk, dir, &State::now(None))?;
         let database = catch_up.open(&mut notices)?;
-        let shared = Shared::new(end);
+        let shared = Shared::new(end, database.clone());
         let (seal_trouble, jobs) = (log.seal_trouble(), Mutex::new(log.jobs()));
         let (queue, thread) = Writer::start(
             (log, end),
@@ -218,7 +218,41 @@ impl SledJournal {
 
     /// One entry, by where the database says it is, checked against the hash the database has.
     fn one(&self, position: Position) -> Result<Entry, JournalError> {
-        let known = self.known(position)?;
+        self.at(position, self.known(position)?, |line, segment| {
+            line.into_entry(None, &segment.name)
+        })
+    }
+
+    /// The payload behind an entry's line, as the log has it, checked against what the entry says of it.
+    fn payload_in_log(
+        &self,
+        position: Position,
+        known: Known,
+    ) -> Result<Option<Bytes>, JournalError> {
+        self.at(position, known, |line, segment| {
+            let Some(digest) = line.payload() else {
+                // A vacuum came between the two looks.
+                return Ok(None);
+            };
+            let size = usize::try_from(digest.size).unwrap_or(usize::MAX);
+            let offset = known.location.offset + u64::from(known.location.line_bytes);
+            let mut payload = Vec::new();
+            segment
+                .read(offset, size, &mut payload)
+                .map_err(|fault| fault.at(&segment.name, position))?;
+            line.check_payload(&payload)
+                .map_err(|what| damaged(&segment.name, offset, position, what))?;
+            Ok(Some(payload.into()))
+        })
+    }
+
+    /// Reads the line of an entry from where it is, checks it, and does something with it.
+    fn at<T>(
+        &self,
+        position: Position,
+        known: Known,
+        read: impl FnOnce(Line<'_>, &Segment) -> Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
         let location = known.location;
         let segment = self.segments.get(location.segment)?;
         let wrong = |what| damaged(&segment.name, location.offset, position, what);
@@ -235,7 +269,7 @@ impl SledJournal {
                 "the entry does not have the hash the database has".to_owned(),
             ));
         }
-        line.into_entry(None, &segment.name)
+        read(line, &segment)
     }
 }
 
@@ -387,7 +421,23 @@ impl Journal for SledJournal {
     }
 
     fn payload(&self, position: Position) -> Result<Option<Bytes>, JournalError> {
-        self.heed(self.database.payload(position))
+        match self.heed(self.database.payload(position))? {
+            Beside::Payload(payload) => Ok(Some(payload)),
+            Beside::InLog(known) => self.payload_in_log(position, known),
+            Beside::Nothing => Ok(None),
+        }
+    }
+
+    fn let_go(&self, positions: &[Position]) -> Result<(), JournalError> {
+        self.heed(self.database.let_go(positions))
+    }
+
+    fn sizes(&self) -> Result<Sizes, JournalError> {
+        self.heed(self.database.sizes())
+    }
+
+    fn compact(&self, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, JournalError> {
+        self.heed(self.database.compact(go_on))
     }
 
     fn erase(

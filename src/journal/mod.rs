@@ -12,6 +12,7 @@ mod erase;
 pub mod erased;
 mod log;
 pub mod memory;
+mod places;
 pub mod replay;
 mod scan;
 mod seal;
@@ -263,6 +264,12 @@ pub trait Sink: Send {
     /// # Errors
     /// A text for the operator.
     fn apply(&mut self, group: &[Entry]) -> Result<(), String>;
+
+    /// The positions of inline contents that ended with the group shown last, as far as it can tell: they are seldom
+    /// read from now on.
+    fn take_ended(&mut self) -> Vec<Position> {
+        Vec::new()
+    }
 }
 
 /// Where an append's outcome arrives. A closed channel means [`Outcome::Unavailable`].
@@ -323,6 +330,33 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// Damage or a failed read.
     fn payload(&self, position: Position) -> Result<Option<Bytes>, JournalError>;
+
+    /// Hears that the inline contents beside these entries are no record's content any more. They are still there, and
+    /// may take longer to read. Twice is once.
+    ///
+    /// # Errors
+    /// A failed write.
+    fn let_go(&self, _positions: &[Position]) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    /// How large that is which the journal keeps besides its history, and may be made anew by [`Journal::compact`]; all 0
+    /// when there is nothing.
+    ///
+    /// # Errors
+    /// A failed read.
+    fn sizes(&self) -> Result<Sizes, JournalError> {
+        Ok(Sizes::default())
+    }
+
+    /// Makes it anew without the space of what is no longer in it. `go_on` is told rows done, and says whether to go on;
+    /// broken off, everything is as before. Returns whether it came to its end. Reads and appends go on.
+    ///
+    /// # Errors
+    /// A failed read or write; it is then as before.
+    fn compact(&self, _go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, JournalError> {
+        Ok(true)
+    }
 
     /// Erases the bodies and payloads that an order covers, everywhere the journal keeps them, and returns the positions
     /// that order has erased, now or before, in order. Headers stay and the chain still verifies. Durable on return;

@@ -104,6 +104,7 @@ fn show(group: Durable, shared: &Shared) {
             for (answer, outcome) in group.answers {
                 let _ = answer.send(outcome);
             }
+            shared.let_go();
         }
         Err(reason) => {
             shared.read_only(&reason);

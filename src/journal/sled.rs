@@ -1,21 +1,26 @@
-//! The journal's database: where each entry is, each stream's versions, and the payloads; made from the log.
+//! The journal's database: where each entry is, each stream's end, and the payloads that are read often; made from the log.
 //!
-//! It is never the truth: it may be deleted while the journal is closed, and is then made again. Rows go in one by
-//! one, in order and the entry's row last, because sled recovers single inserts as a prefix, and because its batches
-//! and transactions make every later read of the process take one lock.
+//! It is never the truth: it may be deleted while the journal is closed, and is then made again. Where entries are is
+//! a plain file ([`super::places`]), which grows with the history; sled's rows grow with the streams. They go in one
+//! by one, in order, because sled recovers single inserts as a prefix, and because its batches and transactions make
+//! every later read of the process take one lock.
 
 pub(crate) mod generation;
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 
 use super::entry::Hash;
 use super::log::Location;
+use super::places::{Place, Places};
 use super::segment::failed;
 use super::writer::{Index, Row};
 use super::{JournalError, Position, Version};
@@ -37,37 +42,60 @@ const FLUSH_EVERY_MS: u64 = 500;
 pub(crate) const LOCK_LOOKS: u32 = 100;
 /// The pause between two looks.
 pub(crate) const LOCK_LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Bytes of an entry's row ahead of its payload.
-const ROW_BYTES: usize = 8 + 8 + 4 + 1 + 32;
-/// Number of the tree of entries by position.
-const ENTRIES: usize = 0;
-/// Number of the tree of streams by name and version.
-const STREAMS: usize = 1;
-/// Place of a row's flags.
-const FLAGS: usize = 20;
-/// Flag: a payload follows the row.
-const PAYLOAD: u8 = 1;
-/// Flag: the entry's body is gone.
-const ERASED: u8 = 2;
+/// Number of the tree of streams: a row each, and one for every version that is a multiple of [`MARK_EVERY`].
+const STREAMS: usize = 0;
+/// Number of the tree of payloads by position.
+const PAYLOADS: usize = 1;
+/// Number of the tree of how far the others are.
+const STATE: usize = 2;
+/// A tree of the form that had a row for every entry.
+const OLD_TREE: &[u8] = b"entries";
+/// The one key of that tree.
+const REACH: &[u8] = b"reach";
+/// Versions of a stream between two marks: a long one is not walked from its end.
+pub(crate) const MARK_EVERY: Version = 64;
 
 /// The database, open. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Database {
+    places: Arc<Places>,
     live: Arc<Live>,
+    /// How many streams there are.
+    streams: Arc<AtomicU64>,
 }
 
-/// What the database knows of an entry, without its payload.
+/// What the database knows of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
     pub(crate) location: Location,
     pub(crate) hash: Hash,
 }
 
+/// What the database has beside an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// No payload, or none any more.
+    Nothing,
+    /// The payload.
+    Payload(Bytes),
+    /// A payload that only the log has.
+    InLog(Known),
+}
+
+/// The last entry of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tip {
+    pub(crate) version: Version,
+    pub(crate) position: Position,
+    /// The last payload in it; 0 when there is none.
+    payload: Position,
+}
+
 /// Rows of the database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
     pub(crate) entries: u64,
-    /// Entries whose body is gone; they have no stream row.
+    /// Entries whose body is gone.
     pub(crate) erased: u64,
     pub(crate) streams: u64,
 }
@@ -75,25 +103,49 @@ pub(crate) struct Count {
 impl Database {
     /// Opens the database of a journal's directory, or makes an empty one.
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, JournalError> {
-        guarded(|| {
+        let root = dir.join(DIRECTORY);
+        fs::create_dir_all(&root)
+            .map_err(|error| failed("making the journal's database", &root, error))?;
+        let places = Places::open(&root)?;
+        let live = guarded(|| {
             let kind = Kind {
                 cache_bytes,
                 flush_every_ms: FLUSH_EVERY_MS,
-                names: &["entries", "streams"],
+                names: &["tips", "payloads", "state"],
             };
-            let live = Live::open(&dir.join(DIRECTORY), kind)?;
-            Ok(Self {
-                live: Arc::new(live),
-            })
-        })
+            Live::open(&root, kind)
+        })?;
+        if live
+            .current()
+            .db
+            .tree_names()
+            .iter()
+            .any(|name| name == OLD_TREE)
+        {
+            return Err(odd("it has an older form"));
+        }
+        let database = Self {
+            places: Arc::new(places),
+            live: Arc::new(live),
+            streams: Arc::default(),
+        };
+        let (_, streams) = database.reach()?;
+        database.streams.store(streams, Ordering::Relaxed);
+        Ok(database)
     }
 
-    fn entries(&self) -> ::sled::Tree {
-        self.live.current().trees[ENTRIES].clone()
+    fn tree(&self, number: usize) -> ::sled::Tree {
+        self.live.current().trees[number].clone()
     }
 
-    fn streams(&self) -> ::sled::Tree {
-        self.live.current().trees[STREAMS].clone()
+    /// Up to which position it has everything, and how many streams there were then.
+    fn reach(&self) -> Result<(Position, u64), JournalError> {
+        let Some(row) = guarded(|| self.tree(STATE).get(REACH))? else {
+            return Ok((0, 0));
+        };
+        row.split_at_checked(8)
+            .and_then(|(position, streams)| number(position).zip(number(streams)))
+            .ok_or_else(|| odd("how far it reaches cannot be read"))
     }
 
     /// Makes it anew without the payloads and streams of entries at these positions, which are in order.
@@ -102,48 +154,111 @@ impl Database {
         erased: &[Position],
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), JournalError> {
+        self.places.erase(erased, progress)?;
         let gone = |position: &[u8]| {
             number(position).is_some_and(|position| erased.binary_search(&position).is_ok())
         };
+        let mut streams = 0;
         let mut keep = |tree: usize, key: &[u8], value: &[u8]| match tree {
-            ENTRIES if gone(key) => {
-                let mut row = value[..value.len().min(ROW_BYTES)].to_vec();
-                if let Some(flags) = row.get_mut(FLAGS) {
-                    *flags = ERASED;
-                }
-                Keep::Other(row)
+            // A tip's position stands behind its version.
+            STREAMS if is_tip(key) && gone(value.get(8..16).unwrap_or_default()) => {
+                // At once: a killed process must not find fewer streams than were noted.
+                self.streams.fetch_sub(1, Ordering::Relaxed);
+                streams += 1;
+                Keep::Not
             }
             STREAMS if gone(value) => Keep::Not,
+            PAYLOADS if gone(key) => Keep::Not,
+            STATE => {
+                let position = number(value.get(..8).unwrap_or_default()).unwrap_or(0);
+                Keep::Other(self.reach_row(position).to_vec())
+            }
             _ => Keep::Same,
         };
         let mut go_on = |done| {
             progress(done);
             true
         };
-        guarded(|| self.live.renew(&mut keep, &mut go_on).map(drop))
+        let renewed = guarded(|| self.live.renew(&mut keep, &mut go_on).map(drop));
+        if renewed.is_err() {
+            self.streams.fetch_add(streams, Ordering::Relaxed);
+        }
+        renewed
     }
 
-    /// The last entry it knows.
+    /// Makes the rows of streams and payloads anew, without the space of what is no longer there. `go_on` is told rows
+    /// done, and says whether to go on; broken off, everything is as before. Returns whether it came to its end.
+    pub(crate) fn compact(&self, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, JournalError> {
+        let mut keep = |_: usize, _: &[u8], _: &[u8]| Keep::Same;
+        guarded(|| self.live.renew(&mut keep, go_on))
+    }
+
+    /// How large the rows of streams and payloads are.
+    pub(crate) fn sizes(&self) -> Result<Sizes, JournalError> {
+        guarded(|| self.live.sizes().map_err(::sled::Error::from))
+    }
+
+    /// The last entry up to which it has everything.
     pub(crate) fn last(&self) -> Result<Option<(Position, Known)>, JournalError> {
-        let Some((key, value)) = guarded(|| self.entries().last())? else {
+        let (position, _) = self.reach()?;
+        if position == 0 {
             return Ok(None);
-        };
-        let position = number(&key).ok_or_else(|| odd("an entry's key is not a position"))?;
-        Ok(Some((position, read_row(&value)?.0)))
+        }
+        let known = self.known(position)?;
+        let known = known.ok_or_else(|| odd("its places end too early"))?;
+        Ok(Some((position, known)))
+    }
+
+    /// The last entry it has anything of.
+    pub(crate) fn furthest(&self) -> Result<Position, JournalError> {
+        self.places.last()
     }
 
     /// Where an entry is.
     pub(crate) fn known(&self, position: Position) -> Result<Option<Known>, JournalError> {
-        match guarded(|| self.entries().get(position.to_be_bytes()))? {
-            Some(value) => Ok(Some(read_row(&value)?.0)),
-            None => Ok(None),
+        Ok(self.places.get(position)?.map(Known::from))
+    }
+
+    /// The entry ahead of one in its stream; 0 when there is none with a body.
+    pub(crate) fn before(&self, position: Position) -> Result<Position, JournalError> {
+        let place = self.place(position)?;
+        match place.before {
+            0 => Ok(0),
+            before if self.place(before)?.erased => Ok(0),
+            before => Ok(before),
         }
     }
 
     /// The payload beside an entry.
-    pub(crate) fn payload(&self, position: Position) -> Result<Option<Bytes>, JournalError> {
-        match guarded(|| self.entries().get(position.to_be_bytes()))? {
-            Some(value) => Ok(read_row(&value)?.1.map(Bytes::copy_from_slice)),
+    pub(crate) fn payload(&self, position: Position) -> Result<Beside, JournalError> {
+        if let Some(payload) = guarded(|| self.tree(PAYLOADS).get(position.to_be_bytes()))? {
+            return Ok(Beside::Payload(Bytes::copy_from_slice(&payload)));
+        }
+        Ok(match self.places.get(position)? {
+            Some(place) if place.payload => Beside::InLog(place.into()),
+            Some(_) | None => Beside::Nothing,
+        })
+    }
+
+    /// Lets go of payloads that are seldom read from now on: the log still has them.
+    pub(crate) fn let_go(&self, positions: &[Position]) -> Result<(), JournalError> {
+        guarded(|| {
+            self.live.write(|into| {
+                positions.iter().try_for_each(|position| {
+                    into.trees[PAYLOADS]
+                        .remove(position.to_be_bytes())
+                        .map(drop)
+                })
+            })
+        })
+    }
+
+    /// The last entry of a stream.
+    pub(crate) fn tip(&self, stream: &StreamId) -> Result<Option<Tip>, JournalError> {
+        match guarded(|| self.tree(STREAMS).get(stream_key(stream, Version::MAX)))? {
+            Some(row) => read_tip(&row)
+                .map(Some)
+                .ok_or_else(|| odd("a stream's row cannot be read")),
             None => Ok(None),
         }
     }
@@ -155,18 +270,55 @@ impl Database {
         from: Version,
         limit: usize,
     ) -> Result<Vec<(Version, Position)>, JournalError> {
-        let range = stream_key(stream, from)..=stream_key(stream, Version::MAX);
-        guarded(|| {
-            let rows = self.streams().range(range).take(limit);
-            rows.collect::<Result<Vec<_>, _>>()
-        })?
-        .into_iter()
-        .map(|(key, value)| {
-            version_in(&key, stream)
-                .zip(number(&value))
-                .ok_or_else(|| odd("a stream's row cannot be read"))
-        })
-        .collect()
+        let last = from.saturating_add(limit as u64).saturating_sub(1);
+        let mut rows = Vec::new();
+        if limit == 0 {
+            return Ok(rows);
+        }
+        let Some((mut version, mut position)) = self.at_or_behind(stream, last)? else {
+            return Ok(rows);
+        };
+        while version >= from && position > 0 {
+            let place = self.place(position)?;
+            if place.erased {
+                break;
+            }
+            if version <= last {
+                rows.push((version, position));
+            }
+            if place.before >= position {
+                return Err(odd("a stream's places run in a circle"));
+            }
+            (version, position) = (version.saturating_sub(1), place.before);
+        }
+        rows.reverse();
+        Ok(rows)
+    }
+
+    /// The first version of a stream that is known from a version on, with its position: a mark, or the stream's end,
+    /// which may lie before that version.
+    fn at_or_behind(
+        &self,
+        stream: &StreamId,
+        version: Version,
+    ) -> Result<Option<(Version, Position)>, JournalError> {
+        let range = stream_key(stream, version)..=stream_key(stream, Version::MAX);
+        let Some((key, value)) = guarded(|| self.tree(STREAMS).range(range).next().transpose())?
+        else {
+            return Ok(None);
+        };
+        let found = match is_tip(&key) {
+            true => read_tip(&value).map(|tip| (tip.version, tip.position)),
+            false => version_in(&key, stream).zip(number(&value)),
+        };
+        found
+            .map(Some)
+            .ok_or_else(|| odd("a stream's row cannot be read"))
+    }
+
+    fn place(&self, position: Position) -> Result<Place, JournalError> {
+        let place = self.places.get(position)?;
+        place.ok_or_else(|| odd(&format!("position {position} is missing from it")))
     }
 
     /// Names of streams that begin with a prefix, from behind a name on: one look-up each, however long they are.
@@ -181,7 +333,7 @@ impl Database {
             Some(after) => behind(after),
             None => prefix.as_bytes().to_vec(),
         };
-        let streams = self.streams();
+        let streams = self.tree(STREAMS);
         while names.len() < limit {
             let Some((key, _)) = guarded(|| streams.range(from.as_slice()..).next().transpose())?
             else {
@@ -199,64 +351,164 @@ impl Database {
         Ok(names)
     }
 
-    /// How many rows there are. Reads the whole database.
+    /// How many rows there are up to where it has everything. Reads the whole database.
     pub(crate) fn count(&self) -> Result<Count, JournalError> {
-        guarded(|| {
-            let mut count = Count::default();
-            for row in &self.entries() {
-                let (_, value) = row?;
-                count.entries += 1;
-                count.erased +=
-                    u64::from(value.get(FLAGS).is_some_and(|flags| flags & ERASED != 0));
+        let (reach, _) = self.reach()?;
+        let erased = self.places.count_erased(reach)?;
+        let mut streams = 0;
+        for row in &self.tree(STREAMS) {
+            let (key, value) = guarded(|| row)?;
+            if !is_tip(&key) {
+                continue;
             }
-            for row in &self.streams() {
-                row?;
-                count.streams += 1;
-            }
-            Ok(count)
+            let tip = read_tip(&value).ok_or_else(|| odd("a stream's row cannot be read"))?;
+            streams += u64::from(self.began_by(tip, reach)?);
+        }
+        Ok(Count {
+            entries: reach,
+            erased,
+            streams,
         })
     }
 
-    /// Makes everything durable: sled's own flush, and a sync of each of its files, which that flush leaves out.
+    /// How many streams there should be where it has everything.
+    pub(crate) fn streams_noted(&self) -> Result<u64, JournalError> {
+        Ok(self.reach()?.1)
+    }
+
+    /// Whether a stream had an entry by a position: a killed process may leave rows of later ones.
+    fn began_by(&self, tip: Tip, reach: Position) -> Result<bool, JournalError> {
+        let mut position = tip.position;
+        while position > reach {
+            position = self.place(position)?.before;
+        }
+        Ok(position > 0)
+    }
+
+    /// Makes everything durable: sled's own flush, and a sync of each file, which that flush leaves out.
     pub(crate) fn sync(&self, dir: &Path) -> Result<(), JournalError> {
         guarded(|| self.live.current().db.flush())?;
         sync_files(&dir.join(DIRECTORY))
     }
 
-    fn put(into: &Generation, row: &Row, value: &mut Vec<u8>) -> Result<(), ::sled::Error> {
-        if let Some((stream, version)) = &row.stream {
-            let position = row.position.to_be_bytes();
+    /// The places of rows, and the tips of their streams behind each.
+    fn placed(&self, rows: &[Row]) -> Result<(Vec<Place>, Vec<Tip>), JournalError> {
+        let mut tips: HashMap<&StreamId, Tip, RandomState> = HashMap::default();
+        let (mut places, mut behind) = (Vec::new(), Vec::new());
+        for row in rows {
+            let (mut before, mut tip) = (0, Tip::default());
+            if let Some((stream, version)) = &row.stream {
+                let last = match tips.get(stream) {
+                    Some(tip) => *tip,
+                    None => self.tip(stream)?.unwrap_or_default(),
+                };
+                (before, tip) = match last.position >= row.position {
+                    // A killed process had come so far.
+                    true => (self.place(row.position)?.before, last),
+                    false => (last.position, last.then(row, *version)),
+                };
+                tips.insert(stream, tip);
+            }
+            places.push(Place {
+                location: row.location,
+                hash: row.hash,
+                before,
+                payload: row.payload.is_some(),
+                erased: row.stream.is_none(),
+            });
+            behind.push(tip);
+        }
+        Ok((places, behind))
+    }
+
+    /// Writes the rows of an entry, the stream's last.
+    fn put(&self, into: &Generation, row: &Row, tip: Tip) -> Result<(), ::sled::Error> {
+        let Some((stream, version)) = &row.stream else {
+            return Ok(());
+        };
+        let position = row.position.to_be_bytes();
+        // One that is not the last any more was replaced, before a killed process ended.
+        if let Some(payload) = &row.payload
+            && tip.payload == row.position
+        {
+            into.trees[PAYLOADS].insert(position, payload.as_ref())?;
+        }
+        if version.is_multiple_of(MARK_EVERY) {
             into.trees[STREAMS].insert(stream_key(stream, *version), position.as_slice())?;
         }
-        value.clear();
-        value.extend_from_slice(&row.location.segment.to_be_bytes());
-        value.extend_from_slice(&row.location.offset.to_be_bytes());
-        value.extend_from_slice(&row.location.line_bytes.to_be_bytes());
-        let payload = if row.payload.is_some() { PAYLOAD } else { 0 };
-        let erased = if row.stream.is_none() { ERASED } else { 0 };
-        value.push(payload | erased);
-        value.extend_from_slice(&row.hash);
-        value.extend_from_slice(row.payload.as_deref().unwrap_or_default());
-        into.trees[ENTRIES].insert(row.position.to_be_bytes(), value.as_slice())?;
+        let mut value = [0; 24];
+        value[..8].copy_from_slice(&tip.version.to_be_bytes());
+        value[8..16].copy_from_slice(&tip.position.to_be_bytes());
+        value[16..].copy_from_slice(&tip.payload.to_be_bytes());
+        let key = stream_key(stream, Version::MAX);
+        let old = into.trees[STREAMS].insert(key, value.as_slice())?;
+        // What it says now came before: the log still has it.
+        let old = old.as_deref().and_then(read_tip).unwrap_or_default();
+        if old.payload > 0 && old.payload < tip.payload {
+            into.trees[PAYLOADS].remove(old.payload.to_be_bytes())?;
+        }
         Ok(())
+    }
+
+    fn note(&self, into: &Generation, position: Position) -> Result<(), ::sled::Error> {
+        let row = self.reach_row(position);
+        into.trees[STATE].insert(REACH, row.as_slice()).map(drop)
+    }
+
+    fn reach_row(&self, position: Position) -> [u8; 16] {
+        let mut row = [0; 16];
+        row[..8].copy_from_slice(&position.to_be_bytes());
+        row[8..].copy_from_slice(&self.streams.load(Ordering::Relaxed).to_be_bytes());
+        row
+    }
+}
+
+impl From<Place> for Known {
+    fn from(place: Place) -> Self {
+        Self {
+            location: place.location,
+            hash: place.hash,
+        }
+    }
+}
+
+impl Tip {
+    /// The tip behind one more entry.
+    fn then(self, row: &Row, version: Version) -> Self {
+        Self {
+            version,
+            position: row.position,
+            payload: match row.payload {
+                Some(_) => row.position,
+                None => self.payload,
+            },
+        }
     }
 }
 
 impl Index for Database {
     fn version(&self, stream: &StreamId) -> Result<Version, JournalError> {
-        let last = stream_key(stream, Version::MAX);
-        let row = guarded(|| self.streams().get_lt(last))?;
-        Ok(row
-            .and_then(|(key, _)| version_in(&key, stream))
-            .unwrap_or(0))
+        Ok(self.tip(stream)?.unwrap_or_default().version)
     }
 
     fn insert(&self, rows: &[Row]) -> Result<(), JournalError> {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+            return Ok(());
+        };
+        let (places, tips) = self.placed(rows)?;
+        // Ahead of sled's rows: whatever a killed process leaves of those has its places.
+        self.places.put(first.position, &places)?;
+        let begun = places
+            .iter()
+            .filter(|place| !place.erased && place.before == 0)
+            .count() as u64;
+        self.streams.fetch_add(begun, Ordering::Relaxed);
         guarded(|| {
-            let mut value = Vec::with_capacity(256);
             self.live.write(|into| {
-                rows.iter()
-                    .try_for_each(|row| Self::put(into, row, &mut value))
+                for (row, tip) in rows.iter().zip(&tips) {
+                    self.put(into, row, *tip)?;
+                }
+                self.note(into, last.position)
             })
         })
     }
@@ -361,20 +613,19 @@ fn version_in(key: &[u8], stream: &StreamId) -> Option<Version> {
     number(rest.strip_prefix(&[0])?)
 }
 
-fn read_row(value: &[u8]) -> Result<(Known, Option<&[u8]>), JournalError> {
-    let read = || {
-        let (row, payload) = value.split_at_checked(ROW_BYTES)?;
-        let known = Known {
-            location: Location {
-                segment: number(&row[..8])?,
-                offset: number(&row[8..16])?,
-                line_bytes: u32::from_be_bytes(row[16..20].try_into().ok()?),
-            },
-            hash: row[FLAGS + 1..].try_into().ok()?,
-        };
-        Some((known, (row[FLAGS] & PAYLOAD != 0).then_some(payload)))
-    };
-    read().ok_or_else(|| odd("an entry's row is too short"))
+/// Whether a row of a stream tells its end, and not where one of its versions is.
+fn is_tip(key: &[u8]) -> bool {
+    key.ends_with(&Version::MAX.to_be_bytes())
+}
+
+fn read_tip(value: &[u8]) -> Option<Tip> {
+    let (version, rest) = value.split_at_checked(8)?;
+    let (position, payload) = rest.split_at_checked(8)?;
+    Some(Tip {
+        version: number(version)?,
+        position: number(position)?,
+        payload: number(payload)?,
+    })
 }
 
 fn number(bytes: &[u8]) -> Option<u64> {

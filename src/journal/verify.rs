@@ -6,13 +6,11 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::entry::Hash;
 use super::log::{Chain, Location};
 use super::scan::{Found, Scanner, Step};
 use super::segment::{Fault, Listed, Segment, list};
-use super::sled::Database;
+use super::sled::{Beside, Database, MARK_EVERY};
 use super::state;
-use super::writer::Index;
 use super::{Head, JournalError, Position, Version};
 use crate::domain::vacuum::{Erased, VacuumEvent};
 use crate::domain::{Event, StreamId};
@@ -76,7 +74,6 @@ pub fn verify(
         versions: HashMap::new(),
         gaps: false,
         database: None,
-        rows: 0,
         erasures: Erasures::default(),
         report: Report {
             entries: 0,
@@ -133,12 +130,10 @@ pub fn verify(
 
 struct Walk<'a> {
     chain: Chain,
-    versions: HashMap<StreamId, Version>,
+    versions: HashMap<StreamId, (Version, Position)>,
     /// Set once a body could not be read: versions may then have gaps.
     gaps: bool,
     database: Option<Database>,
-    /// Entries that have a body.
-    rows: u64,
     erasures: Erasures,
     report: Report,
     progress: &'a mut dyn FnMut(u64, u64),
@@ -248,12 +243,16 @@ impl Walk<'_> {
         }
         self.report.entries += 1;
         self.erasures.take(found, file)?;
+        let mut ahead = None;
         match &found.line.body {
             None => self.gaps = true,
             Some(body) => {
-                self.rows += 1;
-                let before = self.versions.insert(body.stream.clone(), body.version);
-                let before = before.unwrap_or(0);
+                let position = found.line.header.position;
+                let tip = (body.version, position);
+                let last = self.versions.insert(body.stream.clone(), tip);
+                let (before, place) = last.unwrap_or_default();
+                // Behind a gap it is not known.
+                ahead = (body.version == before + 1).then_some(place);
                 let dense = match self.gaps {
                     false => body.version == before + 1,
                     true => body.version > before,
@@ -267,7 +266,7 @@ impl Walk<'_> {
                 }
             }
         }
-        self.compare(file, segment, found)?;
+        self.compare(file, segment, (found, ahead))?;
         if self.report.entries.is_multiple_of(PROGRESS_EVERY) {
             (self.progress)(self.report.entries, 0);
         }
@@ -284,12 +283,12 @@ impl Walk<'_> {
         });
     }
 
-    /// Checks that the database has the same of an entry.
+    /// Checks that the database has the same of an entry, also of which entry is ahead of it in its stream.
     fn compare(
         &mut self,
         file: &str,
         segment: Position,
-        found: &Found<'_>,
+        (found, ahead): (&Found<'_>, Option<Position>),
     ) -> Result<(), JournalError> {
         let Some(database) = &self.database else {
             return Ok(());
@@ -299,7 +298,7 @@ impl Walk<'_> {
             offset: found.offset,
             line_bytes: found.line_bytes,
         };
-        let what = match compare(database, location, found.line.hash, found) {
+        let what = match compare(database, location, found, ahead) {
             Ok(None) => return Ok(()),
             Ok(Some(what)) => what.to_owned(),
             Err(JournalError::Database(error)) => error,
@@ -309,16 +308,16 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Checks that the database has no rows the log has not.
+    /// Checks that the database has each stream's end, and no rows the log has not.
     fn compare_counts(&mut self) -> Result<(), JournalError> {
         let Some(database) = &self.database else {
             return Ok(());
         };
-        let what = match database.count() {
-            Ok(count) if count.entries == self.report.entries && count.streams == self.rows => {
-                return Ok(());
-            }
-            Ok(count) => format!("the database has other rows than the log: {count:?}"),
+        let entries = self.report.entries;
+        let streams = self.versions.len() as u64;
+        let what = match compare_ends(database, &self.versions, entries, streams) {
+            Ok(None) => return Ok(()),
+            Ok(Some(what)) => what,
             Err(JournalError::Database(error)) => error,
             Err(error) => return Err(error),
         };
@@ -405,28 +404,58 @@ impl Erasures {
 fn compare(
     database: &Database,
     location: Location,
-    hash: Hash,
     found: &Found<'_>,
+    ahead: Option<Position>,
 ) -> Result<Option<&'static str>, JournalError> {
     let position = found.line.header.position;
     match database.known(position)? {
         None => return Ok(Some("it lacks the entry")),
-        Some(known) if known.hash != hash => return Ok(Some("it has another hash")),
+        Some(known) if known.hash != found.line.hash => return Ok(Some("it has another hash")),
         Some(known) if known.location != location => return Ok(Some("it has another place")),
         Some(_) => {}
     }
-    if database.payload(position)?.as_deref() != found.payload {
+    let payload = match (database.payload(position)?, found.payload) {
+        (Beside::Nothing, None) | (Beside::InLog(_), Some(_)) => true,
+        (Beside::Payload(payload), Some(found)) => payload == found,
+        (Beside::Payload(_) | Beside::InLog(_), None) | (Beside::Nothing, Some(_)) => false,
+    };
+    if !payload {
         return Ok(Some("it has another payload"));
     }
     let Some(body) = &found.line.body else {
         return Ok(None);
     };
-    let row = database.stream(&body.stream, body.version, 1)?;
-    if row != [(body.version, position)] {
+    if let Some(ahead) = ahead
+        && database.before(position)? != ahead
+    {
+        return Ok(Some("its stream has another entry ahead of it"));
+    }
+    // Only these have a row of their own; of the others it follows from the stream's end.
+    if body.version.is_multiple_of(MARK_EVERY)
+        && database.stream(&body.stream, body.version, 1)? != [(body.version, position)]
+    {
         return Ok(Some("its stream has another position"));
     }
-    if database.version(&body.stream)? < body.version {
-        return Ok(Some("its stream ends too early"));
+    Ok(None)
+}
+
+fn compare_ends(
+    database: &Database,
+    versions: &HashMap<StreamId, (Version, Position)>,
+    entries: u64,
+    streams: u64,
+) -> Result<Option<String>, JournalError> {
+    let count = database.count()?;
+    if (count.entries, count.streams) != (entries, streams) || database.furthest()? != entries {
+        return Ok(Some(format!(
+            "the database has other rows than the log: {count:?}"
+        )));
+    }
+    for (stream, (version, position)) in versions {
+        let tip = database.tip(stream)?;
+        if tip.map(|tip| (tip.version, tip.position)) != Some((*version, *position)) {
+            return Ok(Some(format!("the database has another end of {stream}")));
+        }
     }
     Ok(None)
 }

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::entry::{self, Encoded, Hash, Place};
 use super::log::{CommitLog, End, Location};
 use super::show::{Durable, Shower};
+use super::sled::Database;
 use super::{Append, Entry, Head, Health, JournalError, Outcome, Position, Sink, Version};
 use crate::clock::{Clock, random_bytes};
 use crate::domain::StreamId;
@@ -48,15 +49,18 @@ pub(crate) struct Shared {
     head: RwLock<Head>,
     health: RwLock<Health>,
     sink: Mutex<Option<Box<dyn Sink>>>,
+    /// What lets go of contents that ended.
+    database: Database,
     queued_bytes: AtomicUsize,
 }
 
 impl Shared {
-    pub(crate) fn new(end: End) -> Arc<Self> {
+    pub(crate) fn new(end: End, database: Database) -> Arc<Self> {
         Arc::new(Self {
             head: RwLock::new(head(end)),
             health: RwLock::new(Health::Open),
             sink: Mutex::new(None),
+            database,
             queued_bytes: AtomicUsize::new(0),
         })
     }
@@ -92,6 +96,19 @@ impl Shared {
                 .apply(entries)
                 .map_err(|reason| format!("a durable group could not be shown: {reason}")),
             Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Lets go of what ended with the group shown last. To be called once its writers are answered.
+    pub(crate) fn let_go(&self) {
+        // A sink that panicked has nothing to say; the journal is read-only then.
+        let ended = self.sink.lock().ok();
+        let ended = ended.and_then(|mut sink| sink.as_mut().map(|sink| sink.take_ended()));
+        let ended = ended.unwrap_or_default();
+        if !ended.is_empty()
+            && let Err(error) = self.database.let_go(&ended)
+        {
+            self.read_only(&tell(&error));
         }
     }
 

@@ -14,6 +14,7 @@ use crate::domain::record::{
     Content, ContentPlace, Ended, EndedBy, PendingUpload, Record, RecordKey,
 };
 use crate::domain::{Event, Md5, RecordId, StreamId, Timestamp};
+use crate::journal::Position;
 
 const PREFIX: u8 = b'c';
 const ENDED: u8 = b'e';
@@ -169,6 +170,42 @@ fn apply_record(change: &RecordChange<'_>, writes: &mut Vec<Write>) {
     {
         writes.push(ended_write(name, &ended));
     }
+}
+
+/// The positions of inline contents that a change of a record ended.
+pub(super) fn ended_inline(before: &Record, after: &Record) -> impl Iterator<Item = Position> {
+    after
+        .ended_since(before)
+        .filter_map(|ended| match ended.content.place {
+            ContentPlace::Inline(position) => Some(position),
+            ContentPlace::Object(_) => None,
+        })
+}
+
+/// The positions of all inline contents that ended and are still kept, from behind a place on. Looks at `limit` rows; the
+/// place to go on at is `None` at the end.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn ended_positions(
+    store: &Store,
+    after: Option<&[u8]>,
+    limit: usize,
+) -> Result<(Vec<Position>, Option<Vec<u8>>), StoreError> {
+    let prefix = vec![PREFIX, ENDED];
+    let mut from = after.unwrap_or(&prefix).to_vec();
+    if after.is_some() {
+        from.push(0);
+    }
+    let (mut positions, mut seen, mut place) = (Vec::new(), 0, None);
+    for row in store.scan(prefix, &from).take(limit) {
+        let (key, value) = row?;
+        let row: EndedRow = postcard::from_bytes(&value)?;
+        positions.extend((row.position > 0).then_some(row.position));
+        seen += 1;
+        place = Some(key.to_vec());
+    }
+    Ok((positions, place.filter(|_| seen == limit)))
 }
 
 fn object_of(upload: &PendingUpload) -> Option<(Uuid, Timestamp)> {

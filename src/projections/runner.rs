@@ -27,6 +27,8 @@ pub struct Runner {
     writes: Vec<Write>,
     /// Where a repair reads what a record's rows must be.
     journal: Option<Weak<dyn Journal>>,
+    /// The positions of inline contents that ended with the group shown last.
+    ended: Vec<Position>,
 }
 
 /// What a rebuild found.
@@ -52,6 +54,7 @@ impl Runner {
             projections: all(),
             writes: Vec::new(),
             journal: None,
+            ended: Vec::new(),
         }
     }
 
@@ -160,6 +163,9 @@ impl Runner {
             passage: offboarding::after(&self.store, entry, body)?,
         };
         self.write(&change)?;
+        if let (Some(before), Some(after), None) = (&before, &after, journal) {
+            self.ended.extend(contents::ended_inline(before, after));
+        }
         if after.is_some() {
             touched.insert(stream, after);
         }
@@ -243,8 +249,13 @@ impl Runner {
 
 impl Sink for Runner {
     fn apply(&mut self, group: &[Entry]) -> Result<(), String> {
+        self.ended.clear();
         self.apply_group(group, None)
             .map_err(|error| error.to_string())
+    }
+
+    fn take_ended(&mut self) -> Vec<Position> {
+        std::mem::take(&mut self.ended)
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::clock::Pace;
 use crate::disk;
+use crate::journal::places;
 
 /// The file that names the generation in use.
 const POINTER: &str = "generation";
@@ -298,12 +299,16 @@ fn bytes_of(directory: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
-/// Removes everything that is not the generation in use: what unfinished ones left, and files of other layouts.
+/// Removes everything that is not the generation in use, nor what all generations share: what unfinished ones left, and
+/// files of other layouts.
 fn remove_others(root: &Path, number: u64) -> io::Result<()> {
     for entry in fs::read_dir(root)? {
         let entry = entry?;
         let name = entry.file_name();
-        if name == POINTER || name == RENEWED || name.to_str() == Some(&number.to_string()) {
+        let is_shared = [POINTER, RENEWED, places::FILE]
+            .iter()
+            .any(|shared| name == *shared);
+        if is_shared || name.to_str() == Some(&number.to_string()) {
             continue;
         }
         match entry.file_type()?.is_dir() {
