@@ -1,20 +1,28 @@
 //! A long churn of the same number of living records: whether disk and memory level off.
 //!
 //! The desks, journal, projections and jobs are those of the server, in this process and without HTTP, which would only
-//! make it slower. The clock is moved a second for every thousand operations, so that due times come and jobs run.
+//! make it slower. The clock is moved so that a run takes eight years, however many operations it has: due times come, and
+//! content that was replaced is kept for a year and then let go. Jobs that are due more often than such days pass are left
+//! out: the tag scrub and the check of the projections.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use metarecord::actors::jobs::check::ProjectionCheck;
 use metarecord::actors::jobs::compaction::{Compaction, SLACK_BYTES};
 use metarecord::actors::jobs::sweep::TtlSweep;
+use metarecord::actors::jobs::upkeep::Cleanup;
 use metarecord::actors::jobs::{Job, Jobs};
+use metarecord::actors::upkeep::{Upkeep, UpkeepSettings};
 use metarecord::actors::{AddressBook, Carry, Desk, Limits};
 use metarecord::clock::{Clock, Stopwatch};
-use metarecord::domain::record::{NewContent, Put, RecordCommand, RecordKey, Status};
+use metarecord::content::local::LocalStore;
+use metarecord::disk::RealDisk;
+use metarecord::domain::container::Idempotency;
+use metarecord::domain::record::{
+    NewContent, Patience, Put, RecordCommand, RecordKey, Retention, Status,
+};
 use metarecord::domain::{ContainerName, Md5, OrgCode, RecordId, Revision, Tag, Timestamp};
 use metarecord::journal::sled::{Options, SledJournal};
 use metarecord::journal::{Journal, Remarks, Source};
@@ -28,8 +36,13 @@ const RECORDS: u64 = 100_000;
 const CONTAINERS: u64 = 64;
 /// Operations on their way at a time.
 const BATCH: u64 = 512;
-/// Operations between two seconds of the moved clock.
-const OPERATIONS_A_SECOND: u64 = 1_000;
+/// What a run takes by its own clock, in milliseconds.
+const RUN_MS: u64 = 8 * 365 * DAY_MS;
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+/// When a run begins by its own clock.
+const BEGIN_MS: i64 = 1_800_000_000_000;
+/// One put in so many has an idempotency key, whose first answer is kept for a day.
+const KEYED: u64 = 16;
 /// The journal's memory, as the server has it by default.
 const JOURNAL_CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// The projections' memory, as the server has it by default.
@@ -67,9 +80,9 @@ pub(crate) fn run(operations: u64) {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     print_machine();
     println!(
-        "\n| operations | a second | MB resident | records ever | log sealed MB | log open MB | journal database MB | projections MB | rows MB | log and database, bytes an operation | projections, bytes a living record |"
+        "\n| operations | a second | MB resident | records ever | log sealed MB | log open MB | places MB | journal's database MB | projections MB | rows MB | history, bytes an operation | databases, bytes a living record |"
     );
-    println!("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
+    println!("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     actix::System::new().block_on(async {
         let world = World::open(scratch.path());
         churn(&world, scratch.path(), operations).await;
@@ -86,7 +99,7 @@ pub(crate) fn run(operations: u64) {
 
 impl World {
     fn open(directory: &Path) -> Self {
-        let clock = Clock::manual(Timestamp::from_millis(1_800_000_000_000));
+        let clock = Clock::manual(Timestamp::from_millis(BEGIN_MS));
         let (journal, _) = SledJournal::open(
             &directory.join("journal"),
             Options {
@@ -120,9 +133,24 @@ impl World {
             ..Limits::default()
         };
         let book = AddressBook::open(desk.clone(), limits);
+        let content = LocalStore::open(Arc::new(RealDisk), &directory.join("content"));
+        let upkeep = Arc::new(Upkeep::new(
+            book.clone(),
+            Arc::new(content.expect("the content opens")),
+            UpkeepSettings {
+                retention: Retention {
+                    versions_ms: 365 * DAY_MS as i64,
+                    leftovers_ms: 90 * DAY_MS as i64,
+                },
+                patience: Patience {
+                    upload_ms: DAY_MS as i64,
+                    complete_ms: 3_600_000,
+                },
+            },
+        ));
         let jobs: Vec<Arc<dyn Job>> = vec![
             Arc::new(TtlSweep::new(&book, 60_000)),
-            Arc::new(ProjectionCheck::new(&desk)),
+            Arc::new(Cleanup(desk.clone(), upkeep)),
             Arc::new(Compaction::new(&desk, SLACK_BYTES)),
         ];
         let jobs = Jobs::start(&desk, jobs, 1_000);
@@ -141,10 +169,11 @@ async fn churn(world: &World, directory: &Path, operations: u64) {
     let (mut since, mut before, mut line) = (Stopwatch::start(), 0, 1);
     while done.operations < operations {
         batch(world, &mut slots, &mut done, &mut dice).await;
-        let seconds = done.operations / OPERATIONS_A_SECOND - before_seconds(world);
+        let run_ms = u128::from(done.operations) * u128::from(RUN_MS) / u128::from(operations);
+        let moved_ms = world.clock.now().millis() - BEGIN_MS;
         world
             .clock
-            .advance(i64::try_from(seconds * 1_000).unwrap_or(0));
+            .advance(i64::try_from(run_ms).unwrap_or(moved_ms) - moved_ms);
         if done.operations >= operations * line / LINES {
             let rate = (done.operations - before) as f64 / since.seconds();
             tell(world, directory, &done, rate);
@@ -156,12 +185,6 @@ async fn churn(world: &World, directory: &Path, operations: u64) {
         "\n{} operations came too late or twice and were refused",
         done.refused
     );
-}
-
-/// Seconds that the clock was moved.
-fn before_seconds(world: &World) -> u64 {
-    let moved = world.clock.now().millis() - 1_800_000_000_000;
-    u64::try_from(moved / 1_000).unwrap_or_default()
 }
 
 /// So many different slots, one operation each, all on their way at once.
@@ -220,9 +243,9 @@ fn operation(place: u64, slot: &Slot, dice: u64, now: Timestamp) -> Carry {
         50..85 if slot.tagged => Some(RecordCommand::RemoveTags { tags, expected }),
         50..85 => Some(RecordCommand::AddTags { tags, expected }),
         85..98 => {
-            // Most due times are cleared or moved again; one in eight comes within minutes.
-            let seconds = if dice >> 32 & 7 == 0 { 100 } else { 10_000_000 };
-            let doom_at = Some(now.plus_millis(seconds * 1_000));
+            // Most due times are moved again before they come; one in eight comes within hours.
+            let hours = if dice >> 32 & 7 == 0 { 10 } else { 24 * 365 };
+            let doom_at = Some(now.plus_millis(hours * 3_600_000));
             Some(RecordCommand::SetTtl { doom_at, expected })
         }
         _ => Some(RecordCommand::Doom {
@@ -247,11 +270,15 @@ fn operation(place: u64, slot: &Slot, dice: u64, now: Timestamp) -> Carry {
             expected,
         })
     };
+    let keyed = command.is_none() && (dice >> 40).is_multiple_of(KEYED);
     Carry {
         payload: command.is_none().then(|| payload.clone()),
         command: Ok(command.unwrap_or_else(put)),
         key: key.clone(),
-        idempotency: None,
+        idempotency: keyed.then(|| Idempotency {
+            scope: format!("{dice:064x}"),
+            fingerprint: format!("{dice:064x}"),
+        }),
         by: "churn".to_owned(),
         request_id: format!("churn-{dice:016x}"),
         source: Source::Gateway,
@@ -281,23 +308,25 @@ fn tell(world: &World, directory: &Path, done: &Done, rate: f64) {
             false => open += bytes,
         }
     }
-    let database = bytes_below(&journal.join("sled"));
+    let places = std::fs::metadata(journal.join("sled/places")).map_or(0, |found| found.len());
+    let database = bytes_below(&journal.join("sled")) - places;
     let projections = bytes_below(&directory.join("projections"));
     let rows = world.desk.store.rows().map(|row| row.expect("a row"));
     let rows: u64 = rows
         .map(|(key, value)| (key.len() + value.len()) as u64)
         .sum();
     println!(
-        "| {} | {rate:.0} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+        "| {} | {rate:.0} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
         done.operations,
         resident_mb(std::process::id()),
         done.created,
         mb(sealed),
         mb(open),
+        mb(places),
         mb(database),
         mb(projections),
         mb(rows),
-        (sealed + open + database) / done.operations,
-        projections / RECORDS,
+        (sealed + open + places) / done.operations,
+        (database + projections) / RECORDS,
     );
 }

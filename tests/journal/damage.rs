@@ -188,10 +188,19 @@ fn a_lost_end_of_a_closed_journal_is_refused() {
 
 #[test]
 fn flipped_bytes_of_the_database_are_repaired_or_told_and_never_answered() {
+    flip_database("sled/1/db");
+}
+
+#[test]
+fn flipped_bytes_of_the_places_are_repaired_or_told_and_never_answered() {
+    flip_database("sled/places");
+}
+
+fn flip_database(name: &str) {
     let (whole, entries) = journal();
     // Opened once more, sled has a snapshot and takes what is below it as read.
     drop(try_open(whole.path(), small_segments(SEGMENT_BYTES)).unwrap());
-    let database = whole.path().join("sled/1/db");
+    let database = whole.path().join(name);
     // Most of the file is unused and zero; a flip there would prove nothing.
     let used: Vec<usize> = (0_usize..)
         .zip(fs::read(database).unwrap())
@@ -203,7 +212,7 @@ fn flipped_bytes_of_the_database_are_repaired_or_told_and_never_answered() {
     for round in 0..60 {
         let dir = tempfile::tempdir().unwrap();
         copy(whole.path(), dir.path());
-        let path = dir.path().join("sled/1/db");
+        let path = dir.path().join(name);
         let mut bytes = fs::read(&path).unwrap();
         let at = used[dice.below(used.len() as u64) as usize];
         bytes[at] ^= 1 << dice.below(8);

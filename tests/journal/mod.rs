@@ -6,6 +6,7 @@
 
 mod crash;
 mod damage;
+mod database;
 pub(crate) mod disk;
 mod erase;
 mod faults;

@@ -1,4 +1,5 @@
-//! The job that makes the projections' database anew when its files have grown far beyond what is in them.
+//! The job that makes a database anew when its files have grown far beyond what is in them: the projections', and what the
+//! journal keeps besides its history.
 //!
 //! sled reuses the place of what was removed and gives none back to the disk, and how much of its files is dead cannot
 //! be asked. So they are held against what they were when they were made anew last.
@@ -10,23 +11,43 @@ use crate::actors::Desk;
 use crate::clock::Pace;
 use crate::domain::vacuum::VacuumStatus;
 use crate::journal::Sizes;
-use crate::projections::{StoreError, ops};
+use crate::projections::{StoreError, contents, ops};
 
-/// What the database may have beside twice its last size, in bytes: a small one is left alone.
+/// What a database may have beside twice its last size, in bytes: a small one is left alone.
 pub const SLACK_BYTES: u64 = 64 * 1024 * 1024;
-/// How often it is looked how large the database is.
+/// How often it is looked how large the databases are.
 const LOOK_EVERY_MS: i64 = 60_000;
 /// What is left free on the disk beside the new files, in bytes.
 const SPARE_BYTES: u64 = 64 * 1024 * 1024;
+/// Rows of ended contents looked at between two rests.
+const ENDED_ROWS: usize = 256;
 
-/// Makes the projections' database anew while it is used.
+/// Makes databases anew while they are used.
 pub struct Compaction {
     desk: Arc<Desk>,
     slack_bytes: u64,
 }
 
+/// What is made anew.
+#[derive(Clone, Copy, Debug)]
+enum Base {
+    Projections,
+    Journal,
+}
+
+impl Base {
+    const ALL: [Self; 2] = [Self::Projections, Self::Journal];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Projections => "projections",
+            Self::Journal => "journal's database",
+        }
+    }
+}
+
 impl Compaction {
-    /// A compaction that lets the database have so many bytes beside twice its last size.
+    /// A compaction that lets each database have so many bytes beside twice its last size.
     pub fn new(desk: &Arc<Desk>, slack_bytes: u64) -> Self {
         Self {
             desk: desk.clone(),
@@ -35,25 +56,35 @@ impl Compaction {
     }
 
     fn look(&self, heed: &Heed) -> Result<Step, StoreError> {
-        let sizes = self.desk.store.sizes()?;
-        let allowed = sizes.renewed.saturating_mul(2);
-        let has_grown = sizes.now > allowed.saturating_add(self.slack_bytes);
-        if !has_grown || self.is_vacuuming() {
-            let later = self.desk.clock.now().plus_millis(LOOK_EVERY_MS);
-            return Ok(Step::Idle(Some(later)));
+        for base in Base::ALL {
+            let sizes = self.sizes(base)?;
+            let allowed = sizes.renewed.saturating_mul(2);
+            let has_grown = sizes.now > allowed.saturating_add(self.slack_bytes);
+            if !has_grown || self.is_vacuuming() {
+                continue;
+            }
+            if sizes.free < sizes.now.saturating_add(SPARE_BYTES) {
+                return Ok(Step::Failed(format!(
+                    "the {} have {} bytes and could have fewer, and {} are free, which may not be enough to make them anew",
+                    base.name(),
+                    sizes.now,
+                    sizes.free
+                )));
+            }
+            return self.renew(base, sizes, heed);
         }
-        if sizes.free < sizes.now.saturating_add(SPARE_BYTES) {
-            return Ok(Step::Failed(format!(
-                "the projections have {} bytes and could have fewer, and {} are free, which may not be enough to make \
-                 them anew",
-                sizes.now, sizes.free
-            )));
-        }
-        self.renew(sizes, heed)
+        let later = self.desk.clock.now().plus_millis(LOOK_EVERY_MS);
+        Ok(Step::Idle(Some(later)))
     }
 
-    fn renew(&self, before: Sizes, heed: &Heed) -> Result<Step, StoreError> {
-        let store = &self.desk.store;
+    fn sizes(&self, base: Base) -> Result<Sizes, StoreError> {
+        match base {
+            Base::Projections => self.desk.store.sizes(),
+            Base::Journal => Ok(self.desk.journal.sizes()?),
+        }
+    }
+
+    fn renew(&self, base: Base, before: Sizes, heed: &Heed) -> Result<Step, StoreError> {
         let mut pace = Pace::start();
         let mut go_on = |rows| {
             heed.tell(rows, 0);
@@ -62,15 +93,37 @@ impl Compaction {
             // A vacuum makes the database anew too, and does not wait.
             !heed.stop_asked() && !self.is_vacuuming()
         };
-        if !store.compact(&mut go_on)? {
+        let whole = match base {
+            Base::Projections => self.desk.store.compact(&mut go_on)?,
+            Base::Journal => self.let_go(&mut go_on)? && self.desk.journal.compact(&mut go_on)?,
+        };
+        if !whole {
             let (at, counts) = (None, counted([]));
             return Ok(Step::More { at, counts });
         }
-        let freed = before.now.saturating_sub(store.sizes()?.now);
+        let freed = before.now.saturating_sub(self.sizes(base)?.now);
         Ok(Step::Done {
             counts: counted([("databases", 1), ("freed_bytes", freed)]),
             noted: true,
         })
+    }
+
+    /// Has the journal let go of contents that ended: when it was made of its log alone, it could not tell which those are.
+    /// Returns whether it came to its end.
+    fn let_go(&self, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, StoreError> {
+        let mut place = None;
+        loop {
+            let (positions, next) =
+                contents::ended_positions(&self.desk.store, place.as_deref(), ENDED_ROWS)?;
+            self.desk.journal.let_go(&positions)?;
+            if !go_on(0) {
+                return Ok(false);
+            }
+            match next {
+                Some(next) => place = Some(next),
+                None => return Ok(true),
+            }
+        }
     }
 
     /// What cannot be read is no reason to wait: the vacuum would not go on either.
@@ -87,7 +140,7 @@ impl Job for Compaction {
     }
 
     fn purpose(&self) -> &'static str {
-        "Makes the projections' database anew when its files have grown far beyond what is in it."
+        "Makes the projections' or the journal's database anew when its files have grown far beyond what is in it."
     }
 
     fn every_ms(&self) -> Option<i64> {

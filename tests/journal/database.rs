@@ -1,0 +1,235 @@
+//! The database beside the log: long streams, contents that only the log has, and what is made again when it does not fit.
+
+use std::fs;
+use std::path::Path;
+
+use metarecord::journal::memory::MemoryJournal;
+use metarecord::journal::verify::verify;
+use metarecord::journal::{Journal, Position};
+
+use super::support::{
+    all, append, clock, copy, done, files, open, small_segments, stream, try_open,
+    wait_until_sealed, with_payload,
+};
+
+/// More versions than lie between two marks of a stream, three times over.
+const VERSIONS: u64 = 210;
+
+/// Two streams, entry by entry, and a third that is short.
+fn fill(journal: &dyn Journal) {
+    for version in 0..VERSIONS {
+        done(journal, append("long", version));
+        if version % 3 == 0 {
+            done(journal, with_payload("other", version / 3, b"{\"a\":1}"));
+        }
+    }
+    done(journal, append("long/er", 0));
+}
+
+fn problems(dir: &Path) -> Vec<String> {
+    let report = verify(dir, true, &mut |_, _| ()).unwrap();
+    let problems = report.problems.into_iter();
+    problems.map(|problem| problem.what).collect()
+}
+
+#[test]
+fn a_long_stream_is_read_from_any_version_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(dir.path());
+    let memory = MemoryJournal::new(clock());
+    fill(&journal);
+    fill(&memory);
+    let versions = |journal: &dyn Journal, from, limit| -> Vec<(u64, Position)> {
+        let entries = journal.stream(&stream("long"), from, limit).unwrap();
+        let bodies = entries.iter().map(|entry| {
+            let body = entry.body.as_ref().unwrap();
+            (body.version, entry.header.position)
+        });
+        bodies.collect()
+    };
+    for from in [
+        0,
+        1,
+        2,
+        63,
+        64,
+        65,
+        127,
+        128,
+        129,
+        192,
+        193,
+        VERSIONS,
+        VERSIONS + 1,
+    ] {
+        for limit in [0, 1, 2, 63, 64, 65, 1_000] {
+            let read = versions(&journal, from, limit);
+            assert_eq!(read, versions(&memory, from, limit), "{from}, {limit}");
+            let last = VERSIONS.min(from.max(1) + limit as u64 - u64::from(limit > 0));
+            let expected = if limit == 0 {
+                0
+            } else {
+                (last + 1).saturating_sub(from.max(1))
+            };
+            assert_eq!(read.len() as u64, expected, "{from}, {limit}");
+        }
+    }
+    assert_eq!(journal.version(&stream("long")).unwrap(), VERSIONS);
+    drop(journal);
+    assert_eq!(problems(dir.path()), Vec::<String>::new());
+}
+
+#[test]
+fn content_that_was_replaced_or_let_go_is_read_from_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = try_open(dir.path(), small_segments(4 * 1024)).unwrap();
+    let payload = |number: u64| format!("{{\"number\":{number},\"text\":\"{}\"}}", "x".repeat(200));
+    let positions: Vec<_> = (0..60)
+        .map(|number| {
+            done(&journal, append("between", number));
+            done(
+                &journal,
+                with_payload("a", number, payload(number).as_bytes()),
+            )
+        })
+        .collect();
+    // The last one too: what was let go is not gone.
+    journal.let_go(&positions).unwrap();
+    let check = |journal: &dyn Journal| {
+        for (number, position) in (0..).zip(&positions) {
+            let read = journal.payload(*position).unwrap();
+            assert_eq!(
+                read.as_deref(),
+                Some(payload(number).as_bytes()),
+                "{number}"
+            );
+            assert_eq!(journal.payload(*position - 1).unwrap(), None);
+        }
+    };
+    check(&journal);
+    wait_until_sealed(dir.path());
+    check(&journal);
+    drop(journal);
+    assert_eq!(problems(dir.path()), Vec::<String>::new());
+    // Made of the log alone it has the last of each stream again.
+    fs::remove_dir_all(dir.path().join("sled")).unwrap();
+    let (journal, _) = try_open(dir.path(), small_segments(4 * 1024)).unwrap();
+    check(&journal);
+}
+
+#[test]
+fn content_that_only_the_log_has_is_checked_when_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(dir.path());
+    let position = done(&journal, with_payload("a", 0, b"{\"whole\":true}"));
+    journal.let_go(&[position]).unwrap();
+    let path = dir.path().join(files(dir.path(), ".jsonl").remove(0));
+    let whole = fs::read_to_string(&path).unwrap();
+    fs::write(&path, whole.replace("\"whole\":true", "\"whole\":fals")).unwrap();
+    let error = journal.payload(position).unwrap_err().to_string();
+    assert!(error.contains("digest"), "{error}");
+}
+
+#[test]
+fn the_database_is_made_anew_while_it_is_used_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(dir.path());
+    fill(&journal);
+    let before = all(&journal);
+    let mut rows = 0;
+    assert!(!journal.compact(&mut |_| false).unwrap(), "broken off");
+    assert!(
+        journal
+            .compact(&mut |done| {
+                rows = done;
+                true
+            })
+            .unwrap()
+    );
+    assert!(rows > 0);
+    let sizes = journal.sizes().unwrap();
+    assert!(sizes.renewed > 0 && sizes.now >= sizes.renewed, "{sizes:?}");
+    assert_eq!(
+        done(&journal, append("long", VERSIONS)),
+        before.len() as u64 + 1
+    );
+    assert_eq!(all(&journal)[..before.len()], before);
+    drop(journal);
+    assert_eq!(problems(dir.path()), Vec::<String>::new());
+}
+
+#[test]
+fn places_that_are_missing_behind_or_of_another_journal_are_made_again() {
+    let old = tempfile::tempdir().unwrap();
+    let (journal, _) = open(old.path());
+    done(&journal, append("a", 0));
+    drop(journal);
+    let dir = tempfile::tempdir().unwrap();
+    copy(old.path(), dir.path());
+    let (journal, _) = open(dir.path());
+    fill(&journal);
+    let entries = all(&journal);
+    drop(journal);
+    let places = dir.path().join("sled/places");
+    let whole = fs::read(&places).unwrap();
+    let mut swapped = whole.clone();
+    swapped[64..128].copy_from_slice(&whole[128..192]);
+    let last = whole.len() - 64;
+    for (what, bytes) in [
+        ("missing", Vec::new()),
+        ("behind", fs::read(old.path().join("sled/places")).unwrap()),
+        ("a row short", whole[..last].to_vec()),
+        (
+            "of another form",
+            [b"metarecord places 2\n", &whole[20..]].concat(),
+        ),
+    ] {
+        fs::write(&places, &bytes).unwrap();
+        let (journal, notices) = open(dir.path());
+        assert!(notices[0].contains("set aside"), "{what}: {notices:?}");
+        assert_eq!(all(&journal), entries, "{what}");
+        drop(journal);
+        assert_eq!(problems(dir.path()), Vec::<String>::new(), "{what}");
+    }
+    // Only an audit reads all rows of a journal that was closed in order.
+    fs::write(&places, &swapped).unwrap();
+    assert!(problems(dir.path())[0].contains("place of 1 is damaged"));
+    let (journal, notices) = open(dir.path());
+    assert_eq!(notices, Vec::<String>::new());
+    assert!(journal.read(1, 1).is_err());
+    assert_eq!(journal.read(2, 1).unwrap(), entries[1..2]);
+    drop(journal);
+    let (journal, notices) = open(dir.path());
+    assert!(notices[0].contains("place of 1 is damaged"), "{notices:?}");
+    assert_eq!(all(&journal), entries);
+}
+
+#[test]
+fn rows_that_a_killed_process_left_ahead_of_the_others_are_caught_up_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(dir.path());
+    for version in 0..80 {
+        done(&journal, with_payload("a", version, &[version as u8; 9]));
+    }
+    drop(journal);
+    let behind = tempfile::tempdir().unwrap();
+    copy(&dir.path().join("sled/1"), behind.path());
+    let (journal, _) = open(dir.path());
+    for version in 80..150 {
+        done(&journal, with_payload("a", version, &[version as u8; 9]));
+        done(&journal, append("b", version - 80));
+    }
+    let entries = all(&journal);
+    drop(journal);
+    // sled's rows are those of before, and the places all there.
+    let sled = dir.path().join("sled/1");
+    fs::remove_dir_all(&sled).unwrap();
+    copy(behind.path(), &sled);
+    let (journal, notices) = open(dir.path());
+    assert_eq!(notices, Vec::<String>::new());
+    assert_eq!(all(&journal), entries);
+    assert_eq!(journal.version(&stream("a")).unwrap(), 150);
+    assert_eq!(journal.stream(&stream("a"), 1, 999).unwrap().len(), 150);
+    drop(journal);
+    assert_eq!(problems(dir.path()), Vec::<String>::new());
+}
