@@ -6,8 +6,9 @@
 //! every later read of the process take one lock.
 
 pub(crate) mod generation;
+mod insert;
+pub(crate) mod streams;
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -16,17 +17,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use foldhash::fast::RandomState;
 
 use super::entry::Hash;
 use super::log::Location;
 use super::places::{Place, Places};
 use super::segment::failed;
-use super::writer::{Index, Row};
-use super::{JournalError, Position, Version};
-use crate::domain::{StreamId, Timestamp};
+use super::{JournalError, Position};
+use crate::domain::Timestamp;
 
-use generation::{Generation, Keep, Kind, Live};
+use generation::{Keep, Kind, Live};
+use streams::{Tip, is_tip, read_tip};
 
 pub use super::embedded::{Options, SledJournal};
 pub use generation::Sizes;
@@ -42,18 +42,16 @@ const FLUSH_EVERY_MS: u64 = 500;
 pub(crate) const LOCK_LOOKS: u32 = 100;
 /// The pause between two looks.
 pub(crate) const LOCK_LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Number of the tree of streams: a row each, and one for every version that is a multiple of [`MARK_EVERY`].
+/// Number of the tree of streams: see [`streams`].
 const STREAMS: usize = 0;
 /// Number of the tree of payloads by position.
 const PAYLOADS: usize = 1;
 /// Number of the tree of how far the others are.
 const STATE: usize = 2;
-/// A tree of the form that had a row for every entry.
-const OLD_TREE: &[u8] = b"entries";
 /// The one key of that tree.
 const REACH: &[u8] = b"reach";
-/// Versions of a stream between two marks: a long one is not walked from its end.
-pub(crate) const MARK_EVERY: Version = 64;
+/// A tree of the form that had a row for every entry.
+const OLD_TREE: &[u8] = b"entries";
 
 /// The database, open. Cheap to clone.
 #[derive(Clone)]
@@ -80,15 +78,6 @@ pub(crate) enum Beside {
     Payload(Bytes),
     /// A payload that only the log has.
     InLog(Known),
-}
-
-/// The last entry of a stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tip {
-    pub(crate) version: Version,
-    pub(crate) position: Position,
-    /// The last payload in it; 0 when there is none.
-    payload: Position,
 }
 
 /// Rows of the database.
@@ -253,102 +242,9 @@ impl Database {
         })
     }
 
-    /// The last entry of a stream.
-    pub(crate) fn tip(&self, stream: &StreamId) -> Result<Option<Tip>, JournalError> {
-        match guarded(|| self.tree(STREAMS).get(stream_key(stream, Version::MAX)))? {
-            Some(row) => read_tip(&row)
-                .map(Some)
-                .ok_or_else(|| odd("a stream's row cannot be read")),
-            None => Ok(None),
-        }
-    }
-
-    /// Positions of a stream's entries from a version on, with their versions.
-    pub(crate) fn stream(
-        &self,
-        stream: &StreamId,
-        from: Version,
-        limit: usize,
-    ) -> Result<Vec<(Version, Position)>, JournalError> {
-        let last = from.saturating_add(limit as u64).saturating_sub(1);
-        let mut rows = Vec::new();
-        if limit == 0 {
-            return Ok(rows);
-        }
-        let Some((mut version, mut position)) = self.at_or_behind(stream, last)? else {
-            return Ok(rows);
-        };
-        while version >= from && position > 0 {
-            let place = self.place(position)?;
-            if place.erased {
-                break;
-            }
-            if version <= last {
-                rows.push((version, position));
-            }
-            if place.before >= position {
-                return Err(odd("a stream's places run in a circle"));
-            }
-            (version, position) = (version.saturating_sub(1), place.before);
-        }
-        rows.reverse();
-        Ok(rows)
-    }
-
-    /// The first version of a stream that is known from a version on, with its position: a mark, or the stream's end,
-    /// which may lie before that version.
-    fn at_or_behind(
-        &self,
-        stream: &StreamId,
-        version: Version,
-    ) -> Result<Option<(Version, Position)>, JournalError> {
-        let range = stream_key(stream, version)..=stream_key(stream, Version::MAX);
-        let Some((key, value)) = guarded(|| self.tree(STREAMS).range(range).next().transpose())?
-        else {
-            return Ok(None);
-        };
-        let found = match is_tip(&key) {
-            true => read_tip(&value).map(|tip| (tip.version, tip.position)),
-            false => version_in(&key, stream).zip(number(&value)),
-        };
-        found
-            .map(Some)
-            .ok_or_else(|| odd("a stream's row cannot be read"))
-    }
-
     fn place(&self, position: Position) -> Result<Place, JournalError> {
         let place = self.places.get(position)?;
         place.ok_or_else(|| odd(&format!("position {position} is missing from it")))
-    }
-
-    /// Names of streams that begin with a prefix, from behind a name on: one look-up each, however long they are.
-    pub(crate) fn stream_names(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<StreamId>, JournalError> {
-        let mut names: Vec<StreamId> = Vec::new();
-        let mut from = match after {
-            Some(after) => behind(after),
-            None => prefix.as_bytes().to_vec(),
-        };
-        let streams = self.tree(STREAMS);
-        while names.len() < limit {
-            let Some((key, _)) = guarded(|| streams.range(from.as_slice()..).next().transpose())?
-            else {
-                break;
-            };
-            let name = key.len().checked_sub(9).and_then(|end| key.get(..end));
-            let name = name.and_then(|name| std::str::from_utf8(name).ok());
-            let name = name.ok_or_else(|| odd("a stream's row cannot be read"))?;
-            if !name.starts_with(prefix) {
-                break;
-            }
-            from = behind(name);
-            names.push(StreamId::named(name));
-        }
-        Ok(names)
     }
 
     /// How many rows there are up to where it has everything. Reads the whole database.
@@ -390,77 +286,6 @@ impl Database {
         guarded(|| self.live.current().db.flush())?;
         sync_files(&dir.join(DIRECTORY))
     }
-
-    /// The places of rows, and the tips of their streams behind each.
-    fn placed(&self, rows: &[Row]) -> Result<(Vec<Place>, Vec<Tip>), JournalError> {
-        let mut tips: HashMap<&StreamId, Tip, RandomState> = HashMap::default();
-        let (mut places, mut behind) = (Vec::new(), Vec::new());
-        for row in rows {
-            let (mut before, mut tip) = (0, Tip::default());
-            if let Some((stream, version)) = &row.stream {
-                let last = match tips.get(stream) {
-                    Some(tip) => *tip,
-                    None => self.tip(stream)?.unwrap_or_default(),
-                };
-                (before, tip) = match last.position >= row.position {
-                    // A killed process had come so far.
-                    true => (self.place(row.position)?.before, last),
-                    false => (last.position, last.then(row, *version)),
-                };
-                tips.insert(stream, tip);
-            }
-            places.push(Place {
-                location: row.location,
-                hash: row.hash,
-                before,
-                payload: row.payload.is_some(),
-                erased: row.stream.is_none(),
-            });
-            behind.push(tip);
-        }
-        Ok((places, behind))
-    }
-
-    /// Writes the rows of an entry, the stream's last.
-    fn put(&self, into: &Generation, row: &Row, tip: Tip) -> Result<(), ::sled::Error> {
-        let Some((stream, version)) = &row.stream else {
-            return Ok(());
-        };
-        let position = row.position.to_be_bytes();
-        // One that is not the last any more was replaced, before a killed process ended.
-        if let Some(payload) = &row.payload
-            && tip.payload == row.position
-        {
-            into.trees[PAYLOADS].insert(position, payload.as_ref())?;
-        }
-        if version.is_multiple_of(MARK_EVERY) {
-            into.trees[STREAMS].insert(stream_key(stream, *version), position.as_slice())?;
-        }
-        let mut value = [0; 24];
-        value[..8].copy_from_slice(&tip.version.to_be_bytes());
-        value[8..16].copy_from_slice(&tip.position.to_be_bytes());
-        value[16..].copy_from_slice(&tip.payload.to_be_bytes());
-        let key = stream_key(stream, Version::MAX);
-        let old = into.trees[STREAMS].insert(key, value.as_slice())?;
-        // What it says now came before: the log still has it.
-        let old = old.as_deref().and_then(read_tip).unwrap_or_default();
-        if old.payload > 0 && old.payload < tip.payload {
-            into.trees[PAYLOADS].remove(old.payload.to_be_bytes())?;
-        }
-        Ok(())
-    }
-
-    fn note(&self, into: &Generation, position: Position) -> Result<(), ::sled::Error> {
-        let row = self.reach_row(position);
-        into.trees[STATE].insert(REACH, row.as_slice()).map(drop)
-    }
-
-    fn reach_row(&self, position: Position) -> [u8; 16] {
-        let mut row = [0; 16];
-        row[..8].copy_from_slice(&position.to_be_bytes());
-        row[8..].copy_from_slice(&self.streams.load(Ordering::Relaxed).to_be_bytes());
-        row
-    }
 }
 
 impl From<Place> for Known {
@@ -469,48 +294,6 @@ impl From<Place> for Known {
             location: place.location,
             hash: place.hash,
         }
-    }
-}
-
-impl Tip {
-    /// The tip behind one more entry.
-    fn then(self, row: &Row, version: Version) -> Self {
-        Self {
-            version,
-            position: row.position,
-            payload: match row.payload {
-                Some(_) => row.position,
-                None => self.payload,
-            },
-        }
-    }
-}
-
-impl Index for Database {
-    fn version(&self, stream: &StreamId) -> Result<Version, JournalError> {
-        Ok(self.tip(stream)?.unwrap_or_default().version)
-    }
-
-    fn insert(&self, rows: &[Row]) -> Result<(), JournalError> {
-        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
-            return Ok(());
-        };
-        let (places, tips) = self.placed(rows)?;
-        // Ahead of sled's rows: whatever a killed process leaves of those has its places.
-        self.places.put(first.position, &places)?;
-        let begun = places
-            .iter()
-            .filter(|place| !place.erased && place.before == 0)
-            .count() as u64;
-        self.streams.fetch_add(begun, Ordering::Relaxed);
-        guarded(|| {
-            self.live.write(|into| {
-                for (row, tip) in rows.iter().zip(&tips) {
-                    self.put(into, row, *tip)?;
-                }
-                self.note(into, last.position)
-            })
-        })
     }
 }
 
@@ -588,44 +371,6 @@ fn sync_files(dir: &Path) -> Result<(), JournalError> {
         }
     }
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)
-}
-
-fn stream_key(stream: &StreamId, version: Version) -> Vec<u8> {
-    let name = stream.as_str().as_bytes();
-    let mut key = Vec::with_capacity(name.len() + 9);
-    key.extend_from_slice(name);
-    key.push(0);
-    key.extend_from_slice(&version.to_be_bytes());
-    key
-}
-
-/// The first key behind all versions of a stream.
-fn behind(name: &str) -> Vec<u8> {
-    let mut key = Vec::with_capacity(name.len() + 1);
-    key.extend_from_slice(name.as_bytes());
-    // Versions stand behind a byte 0, and no name has a byte 1.
-    key.push(1);
-    key
-}
-
-fn version_in(key: &[u8], stream: &StreamId) -> Option<Version> {
-    let rest = key.strip_prefix(stream.as_str().as_bytes())?;
-    number(rest.strip_prefix(&[0])?)
-}
-
-/// Whether a row of a stream tells its end, and not where one of its versions is.
-fn is_tip(key: &[u8]) -> bool {
-    key.ends_with(&Version::MAX.to_be_bytes())
-}
-
-fn read_tip(value: &[u8]) -> Option<Tip> {
-    let (version, rest) = value.split_at_checked(8)?;
-    let (position, payload) = rest.split_at_checked(8)?;
-    Some(Tip {
-        version: number(version)?,
-        position: number(position)?,
-        payload: number(payload)?,
-    })
 }
 
 fn number(bytes: &[u8]) -> Option<u64> {

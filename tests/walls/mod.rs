@@ -127,6 +127,7 @@ const WALLS: &[(&str, &[&str])] = &[
 const NAME_SLED: &[&str] = &[
     "journal/sled.rs",
     "journal/sled/generation.rs",
+    "journal/sled/insert.rs",
     "projections/store.rs",
 ];
 /// The only file that reads time or asks for chance.

@@ -1,0 +1,115 @@
+//! What goes into the database with a group that is durable in the log.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use foldhash::fast::RandomState;
+
+use super::super::places::Place;
+use super::super::writer::{Index, Row};
+use super::super::{JournalError, Position, Version};
+use super::generation::Generation;
+use super::streams::{MARK_EVERY, Tip, read_tip, stream_key};
+use super::{Database, PAYLOADS, REACH, STATE, STREAMS, guarded};
+use crate::domain::StreamId;
+
+impl Index for Database {
+    fn version(&self, stream: &StreamId) -> Result<Version, JournalError> {
+        Ok(self.tip(stream)?.unwrap_or_default().version)
+    }
+
+    fn insert(&self, rows: &[Row]) -> Result<(), JournalError> {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+            return Ok(());
+        };
+        let (places, tips) = self.placed(rows)?;
+        // Ahead of sled's rows: whatever a killed process leaves of those has its places.
+        self.places.put(first.position, &places)?;
+        let begun = places
+            .iter()
+            .filter(|place| !place.erased && place.before == 0)
+            .count() as u64;
+        self.streams.fetch_add(begun, Ordering::Relaxed);
+        guarded(|| {
+            self.live.write(|into| {
+                for (row, tip) in rows.iter().zip(&tips) {
+                    self.put(into, row, *tip)?;
+                }
+                self.note(into, last.position)
+            })
+        })
+    }
+}
+
+impl Database {
+    /// The places of rows, and the tips of their streams behind each.
+    fn placed(&self, rows: &[Row]) -> Result<(Vec<Place>, Vec<Tip>), JournalError> {
+        let mut tips: HashMap<&StreamId, Tip, RandomState> = HashMap::default();
+        let (mut places, mut behind) = (Vec::new(), Vec::new());
+        for row in rows {
+            let (mut before, mut tip) = (0, Tip::default());
+            if let Some((stream, version)) = &row.stream {
+                let last = match tips.get(stream) {
+                    Some(tip) => *tip,
+                    None => self.tip(stream)?.unwrap_or_default(),
+                };
+                (before, tip) = match last.position >= row.position {
+                    // A killed process had come so far.
+                    true => (self.place(row.position)?.before, last),
+                    false => (last.position, last.then(row, *version)),
+                };
+                tips.insert(stream, tip);
+            }
+            places.push(Place {
+                location: row.location,
+                hash: row.hash,
+                before,
+                payload: row.payload.is_some(),
+                erased: row.stream.is_none(),
+            });
+            behind.push(tip);
+        }
+        Ok((places, behind))
+    }
+
+    /// Writes the rows of an entry, the stream's last.
+    fn put(&self, into: &Generation, row: &Row, tip: Tip) -> Result<(), ::sled::Error> {
+        let Some((stream, version)) = &row.stream else {
+            return Ok(());
+        };
+        let position = row.position.to_be_bytes();
+        // One that is not the last any more was replaced, before a killed process ended.
+        if let Some(payload) = &row.payload
+            && tip.payload == row.position
+        {
+            into.trees[PAYLOADS].insert(position, payload.as_ref())?;
+        }
+        if version.is_multiple_of(MARK_EVERY) {
+            into.trees[STREAMS].insert(stream_key(stream, *version), position.as_slice())?;
+        }
+        let mut value = [0; 24];
+        value[..8].copy_from_slice(&tip.version.to_be_bytes());
+        value[8..16].copy_from_slice(&tip.position.to_be_bytes());
+        value[16..].copy_from_slice(&tip.payload.to_be_bytes());
+        let key = stream_key(stream, Version::MAX);
+        let old = into.trees[STREAMS].insert(key, value.as_slice())?;
+        // What it says now came before: the log still has it.
+        let old = old.as_deref().and_then(read_tip).unwrap_or_default();
+        if old.payload > 0 && old.payload < tip.payload {
+            into.trees[PAYLOADS].remove(old.payload.to_be_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn note(&self, into: &Generation, position: Position) -> Result<(), ::sled::Error> {
+        let row = self.reach_row(position);
+        into.trees[STATE].insert(REACH, row.as_slice()).map(drop)
+    }
+
+    pub(super) fn reach_row(&self, position: Position) -> [u8; 16] {
+        let mut row = [0; 16];
+        row[..8].copy_from_slice(&position.to_be_bytes());
+        row[8..].copy_from_slice(&self.streams.load(Ordering::Relaxed).to_be_bytes());
+        row
+    }
+}

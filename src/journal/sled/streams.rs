@@ -1,0 +1,165 @@
+//! Streams in the database: a row for each one's end, and marks on the way of long ones.
+
+use super::super::writer::Row;
+use super::super::{JournalError, Position, Version};
+use super::{Database, STREAMS, guarded, number, odd};
+use crate::domain::StreamId;
+
+/// Versions of a stream between two marks: a long one is not walked from its end.
+pub(crate) const MARK_EVERY: Version = 64;
+
+/// The last entry of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tip {
+    pub(crate) version: Version,
+    pub(crate) position: Position,
+    /// The last payload in it; 0 when there is none.
+    pub(super) payload: Position,
+}
+
+impl Tip {
+    /// The tip behind one more entry.
+    pub(super) fn then(self, row: &Row, version: Version) -> Self {
+        Self {
+            version,
+            position: row.position,
+            payload: match row.payload {
+                Some(_) => row.position,
+                None => self.payload,
+            },
+        }
+    }
+}
+
+impl Database {
+    /// The last entry of a stream.
+    pub(crate) fn tip(&self, stream: &StreamId) -> Result<Option<Tip>, JournalError> {
+        match guarded(|| self.tree(STREAMS).get(stream_key(stream, Version::MAX)))? {
+            Some(row) => read_tip(&row)
+                .map(Some)
+                .ok_or_else(|| odd("a stream's row cannot be read")),
+            None => Ok(None),
+        }
+    }
+
+    /// Positions of a stream's entries from a version on, with their versions.
+    pub(crate) fn stream(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        limit: usize,
+    ) -> Result<Vec<(Version, Position)>, JournalError> {
+        let last = from.saturating_add(limit as u64).saturating_sub(1);
+        let mut rows = Vec::new();
+        if limit == 0 {
+            return Ok(rows);
+        }
+        let Some((mut version, mut position)) = self.at_or_behind(stream, last)? else {
+            return Ok(rows);
+        };
+        while version >= from && position > 0 {
+            let place = self.place(position)?;
+            if place.erased {
+                break;
+            }
+            if version <= last {
+                rows.push((version, position));
+            }
+            if place.before >= position {
+                return Err(odd("a stream's places run in a circle"));
+            }
+            (version, position) = (version.saturating_sub(1), place.before);
+        }
+        rows.reverse();
+        Ok(rows)
+    }
+
+    /// The first version of a stream that is known from a version on, with its position: a mark, or the stream's end,
+    /// which may lie before that version.
+    fn at_or_behind(
+        &self,
+        stream: &StreamId,
+        version: Version,
+    ) -> Result<Option<(Version, Position)>, JournalError> {
+        let range = stream_key(stream, version)..=stream_key(stream, Version::MAX);
+        let Some((key, value)) = guarded(|| self.tree(STREAMS).range(range).next().transpose())?
+        else {
+            return Ok(None);
+        };
+        let found = match is_tip(&key) {
+            true => read_tip(&value).map(|tip| (tip.version, tip.position)),
+            false => version_in(&key, stream).zip(number(&value)),
+        };
+        found
+            .map(Some)
+            .ok_or_else(|| odd("a stream's row cannot be read"))
+    }
+
+    /// Names of streams that begin with a prefix, from behind a name on: one look-up each, however long they are.
+    pub(crate) fn stream_names(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<StreamId>, JournalError> {
+        let mut names: Vec<StreamId> = Vec::new();
+        let mut from = match after {
+            Some(after) => behind(after),
+            None => prefix.as_bytes().to_vec(),
+        };
+        let streams = self.tree(STREAMS);
+        while names.len() < limit {
+            let Some((key, _)) = guarded(|| streams.range(from.as_slice()..).next().transpose())?
+            else {
+                break;
+            };
+            let name = key.len().checked_sub(9).and_then(|end| key.get(..end));
+            let name = name.and_then(|name| std::str::from_utf8(name).ok());
+            let name = name.ok_or_else(|| odd("a stream's row cannot be read"))?;
+            if !name.starts_with(prefix) {
+                break;
+            }
+            from = behind(name);
+            names.push(StreamId::named(name));
+        }
+        Ok(names)
+    }
+}
+
+pub(super) fn stream_key(stream: &StreamId, version: Version) -> Vec<u8> {
+    let name = stream.as_str().as_bytes();
+    let mut key = Vec::with_capacity(name.len() + 9);
+    key.extend_from_slice(name);
+    key.push(0);
+    key.extend_from_slice(&version.to_be_bytes());
+    key
+}
+
+/// The first key behind all versions of a stream.
+fn behind(name: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(name.len() + 1);
+    key.extend_from_slice(name.as_bytes());
+    // Versions stand behind a byte 0, and no name has a byte 1.
+    key.push(1);
+    key
+}
+
+fn version_in(key: &[u8], stream: &StreamId) -> Option<Version> {
+    let rest = key.strip_prefix(stream.as_str().as_bytes())?;
+    number(rest.strip_prefix(&[0])?)
+}
+
+/// Whether a row of a stream tells its end, and not where one of its versions is.
+pub(super) fn is_tip(key: &[u8]) -> bool {
+    key.ends_with(&Version::MAX.to_be_bytes())
+}
+
+pub(super) fn read_tip(value: &[u8]) -> Option<Tip> {
+    let (version, rest) = value.split_at_checked(8)?;
+    let (position, payload) = rest.split_at_checked(8)?;
+    Some(Tip {
+        version: number(version)?,
+        position: number(position)?,
+        payload: number(payload)?,
+    })
+}
