@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::catalogue::{Catalogue, Object, ObjectState};
 use super::place::{Place, make_directory, names, object_path, sync_directory, write_private};
 use super::{
-    BackupError, CONTENT_DIRECTORY, CONTENT_LIST, FORMAT_VERSION, JOURNAL, KEYS, Manifest, Objects,
+    BackupError, CONTENT_DIRECTORY, CONTENT_LIST, FORMAT_VERSION, JOURNAL, KEYS, Manifest,
     SegmentEntry, generation_name, state_name,
 };
 use crate::content::ObjectName;
@@ -502,11 +502,6 @@ impl Ready {
             removed,
             absent: self.absent,
         })
-    }
-
-    /// How much content it names.
-    pub fn objects(&self) -> Objects {
-        self.manifest.objects
     }
 }
 

@@ -68,7 +68,10 @@ pub(super) fn check(
         progress,
     };
     check.files(&manifest)?;
-    check.marker(&manifest)?;
+    // Damage is no sign of a newer program.
+    if check.report.problems.is_empty() {
+        check.marker(&manifest)?;
+    }
     let whole = check.journal(&manifest)?;
     match Catalogue::of(&place.generation(&manifest), &manifest) {
         // What the list must say only a sound journal can tell.
@@ -148,10 +151,7 @@ impl Check<'_> {
     /// What the marker says is what the manifest tells of it, and nothing that this program does not know.
     fn marker(&mut self, manifest: &Manifest) -> Result<(), BackupError> {
         let path = self.place.generation(manifest).join(MARKER);
-        // That it is missing was told.
-        let Ok(text) = std::fs::read(&path) else {
-            return Ok(());
-        };
+        let text = std::fs::read(&path).map_err(BackupError::io("read", &path))?;
         let name = format!("{}/{MARKER}", manifest.directory());
         match Marker::parse(&text, &self.place.root, SCHEMAS) {
             Ok(marker)

@@ -19,7 +19,7 @@ use crate::domain::record::RecordKey;
 use crate::domain::{ContainerName, Event, OrgCode, RecordId, StreamId, Timestamp};
 use crate::journal::entry::SCHEMAS;
 use crate::journal::replay::{self, Replay};
-use crate::journal::sled::{Options, SledJournal};
+use crate::journal::sled::{DIRECTORY, Options, SledJournal};
 use crate::journal::{Entry, JournalError, state, verify};
 use crate::projections::runner;
 
@@ -202,6 +202,10 @@ fn head(dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {
 fn verify(dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {
     let database = match (replay::is_stopped(dir)?, state::read(dir)?) {
         (false, _) => Err("not compared: a server is running"),
+        // A directory that was just restored has none, and an operator may have removed it.
+        (true, _) if !dir.join(DIRECTORY).exists() => {
+            Err("not compared: there is none; the next start makes it from the log")
+        }
         // Until the next start it is only as far as it had come.
         (true, Some(state)) if !state.clean => Err("not compared: the server did not end in order"),
         (true, _) => Ok(()),
