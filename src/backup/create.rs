@@ -404,6 +404,7 @@ impl Making {
         if let Some(found) = hash_file(path).map_err(BackupError::io("read", path))?
             && found.is(object)
         {
+            self.touch(path);
             return Ok(Some(found.sha256));
         }
         let from = object_path(&self.order.data_dir.join(CONTENT_DIRECTORY), name);
@@ -412,8 +413,7 @@ impl Making {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(BackupError::io("read", &from)(error)),
         };
-        let shelf = path.parent().unwrap_or(&self.place.root);
-        make_directory(shelf)?;
+        make_directory(path.parent().unwrap_or(&self.place.root))?;
         let new = path.with_extension("new");
         let copied = copy_hashed(&mut source, &new).map_err(BackupError::io("copy", &from))?;
         if !copied.is(object) {
@@ -421,13 +421,17 @@ impl Making {
             return Ok(None);
         }
         fs::rename(&new, path).map_err(BackupError::io("write", path))?;
-        let above = shelf
-            .ancestors()
-            .take_while(|above| *above != self.place.root);
-        self.touched.extend(above.map(Path::to_owned));
+        self.touch(path);
         self.tally.objects += 1;
         self.tally.bytes += copied.size;
         Ok(Some(copied.sha256))
+    }
+
+    /// Notes that the names on the way to a content file must be durable before a manifest names it.
+    fn touch(&mut self, path: &Path) {
+        let above = path.ancestors().skip(1);
+        let above = above.take_while(|above| *above != self.place.root);
+        self.touched.extend(above.map(Path::to_owned));
     }
 
     /// Writes the generation's other files.

@@ -48,7 +48,8 @@ pub enum Outcome {
 /// Restores a backup.
 ///
 /// # Errors
-/// See [`BackupError`]. The data directory is then as it was; what was made beside it is removed, or can be.
+/// See [`BackupError`]. The data directory is then as it was, or, when an empty one could not be filled, without a marker,
+/// so that no server starts there.
 pub fn restore(
     order: &Order,
     now: Timestamp,
