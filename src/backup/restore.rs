@@ -203,9 +203,8 @@ fn take_place(
         return Err(BackupError::io("make", data_dir)(error));
     }
     let parent = std::path::absolute(data_dir).map_err(BackupError::io("find", data_dir))?;
-    match parent.parent() {
-        Some(parent) => sync_directory(parent)?,
-        None => {}
+    if let Some(parent) = parent.parent() {
+        sync_directory(parent)?;
     }
     Ok(set_aside)
 }

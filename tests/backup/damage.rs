@@ -10,6 +10,9 @@ use crate::support::inside::{Inside, START_MS};
 use metarecord::clock::Clock;
 use metarecord::domain::Timestamp;
 
+/// A way to damage a file.
+type Spoil = fn(&Path);
+
 /// Copies a directory with all in it.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("made");
@@ -78,7 +81,7 @@ fn every_damage_is_found_and_named_and_nothing_damaged_is_restored() {
     let keys = found(&backup, "generation-1/keys/", "");
     assert!(keys.len() >= 2, "{keys:?}");
     files.extend(keys.iter().map(String::as_str));
-    let ways: [(&str, fn(&Path)); 3] = [
+    let ways: [(&str, Spoil); 3] = [
         ("changed", flip),
         ("cut", cut),
         ("removed", |path| fs::remove_file(path).expect("removed")),
