@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::create::hash_file;
+use super::hash::hash_file;
 use super::{BackupError, CONTENT_LIST, Manifest, Objects};
 use crate::content::ObjectName;
 use crate::domain::container::{ContainerEvent, RemovedContent};

@@ -3,34 +3,30 @@
 //! It is made in two passes, so that a running server waits with removals only for the second, short one. What the first
 //! copied and what changed since is copied again in the second, under the lease.
 
+mod content;
+mod segments;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
-use super::catalogue::{Catalogue, Object, ObjectState};
-use super::place::{Place, make_directory, names, object_path, sync_directory, write_private};
+use super::catalogue::Catalogue;
+use super::hash::hash_file;
+use super::place::{Place, make_directory, names, sync_directory, write_private};
 use super::{
-    BackupError, CONTENT_DIRECTORY, CONTENT_LIST, FORMAT_VERSION, JOURNAL, KEYS, Manifest,
-    SegmentEntry, generation_name, state_name,
+    BackupError, CONTENT_LIST, FORMAT_VERSION, JOURNAL, KEYS, Manifest, SegmentEntry,
+    generation_name, state_name,
 };
-use crate::content::ObjectName;
 use crate::directory::{self, MARKER, Marker};
 use crate::disk::RealDisk;
-use crate::domain::{Md5, Timestamp};
+use crate::domain::Timestamp;
 use crate::export::FileEntry;
-use crate::journal::copy::{self, Source, only_grew};
 use crate::journal::entry::SCHEMAS;
 use crate::journal::replay::{self, replay};
 use crate::journal::state::{self, State};
 use crate::journal::{Head, Position};
-
-/// Bytes copied at a time.
-const CHUNK_BYTES: usize = 256 * 1024;
-/// Most absent contents that are named; all are counted.
-const NAMED_MAX: usize = 100;
 
 /// What to back up, and where to.
 #[derive(Clone, Debug)]
@@ -194,101 +190,6 @@ impl Making {
         self.order.data_dir.join(JOURNAL)
     }
 
-    /// Copies the segments that lie before a position, the last up to it; without one those that are full.
-    fn copy_segments(
-        &mut self,
-        until: Option<Position>,
-        progress: Progress<'_>,
-    ) -> Result<(), BackupError> {
-        let firsts = copy::segments(&self.journal())?;
-        for (index, first) in firsts.iter().enumerate() {
-            let next = firsts.get(index + 1);
-            let cut = match (until, next) {
-                (None, None) => break,
-                (Some(until), _) if *first > until => break,
-                (None, Some(_)) => None,
-                (Some(until), Some(next)) if *next <= until + 1 => None,
-                (Some(until), _) => Some(until),
-            };
-            self.copy_segment(*first, cut)?;
-            progress(&self.tally);
-        }
-        Ok(())
-    }
-
-    fn copy_segment(
-        &mut self,
-        first: Position,
-        until: Option<Position>,
-    ) -> Result<(), BackupError> {
-        let source = copy::open(&self.journal(), first)?;
-        let same = |entry: &SegmentEntry| entry.source == source.identity && entry.until == until;
-        let here = self.segments.get(&first);
-        if here.is_some_and(same) {
-            return Ok(());
-        }
-        let ours = self.directory.join(JOURNAL);
-        let mut before = here.map(|entry| ours.join(&entry.name));
-        if let (None, Some(manifest)) = (&before, &self.previous)
-            && let Some(entry) = manifest.segments.iter().find(|entry| entry.first == first)
-        {
-            let path = self
-                .place
-                .generation(manifest)
-                .join(JOURNAL)
-                .join(&entry.name);
-            let is_whole = fs::metadata(&path).is_ok_and(|found| found.len() == entry.size);
-            if same(entry) && is_whole && link(&path, &ours.join(&entry.name)) {
-                self.segments.insert(first, entry.clone());
-                self.tally.segments_kept += 1;
-                return Ok(());
-            }
-            before = Some(path);
-        }
-        let entry = self.copy_anew(source, until, before.as_deref())?;
-        self.tally.segments += 1;
-        self.tally.bytes += entry.size;
-        self.segments.insert(first, entry);
-        Ok(())
-    }
-
-    /// Copies a segment, and finds out whether an earlier copy of it is the beginning of this one.
-    fn copy_anew(
-        &mut self,
-        mut source: Source,
-        until: Option<Position>,
-        before: Option<&Path>,
-    ) -> Result<SegmentEntry, BackupError> {
-        let first = source.first;
-        let name = match until {
-            Some(_) => copy::open_name(first),
-            None => source.name.clone(),
-        };
-        let ours = self.directory.join(JOURNAL);
-        let new = ours.join(format!("{name}.new"));
-        let written = match until {
-            Some(until) => copy::copy_until(&self.journal(), first, until, &new)?,
-            None => source.copy(&new)?,
-        };
-        if let Some(before) = before {
-            // An earlier copy that cannot be read tells nothing either.
-            self.fits &= only_grew(before, &new).unwrap_or(false);
-            if before.parent() == Some(&ours) {
-                fs::remove_file(before).map_err(BackupError::io("remove", before))?;
-            }
-        }
-        let path = ours.join(&name);
-        fs::rename(&new, &path).map_err(BackupError::io("write", &path))?;
-        Ok(SegmentEntry {
-            first,
-            name,
-            size: written.size,
-            sha256: written.sha256,
-            until,
-            source: source.identity,
-        })
-    }
-
     /// Has the catalogue take the entries it has not seen; all of them when some were erased since.
     fn walk(&mut self) -> Result<(), BackupError> {
         let mut known = None;
@@ -367,73 +268,6 @@ impl Making {
         }
     }
 
-    /// Copies the content that the catalogue names and the backup has not. Returns what should be there and is not.
-    fn copy_content(&mut self, progress: Progress<'_>) -> Result<Vec<String>, BackupError> {
-        let (mut catalogue, mut absent) = (std::mem::take(&mut self.catalogue), Vec::new());
-        for (name, object) in catalogue.iter_mut() {
-            let path = self.place.object(&name);
-            let has =
-                |object: &Object| fs::metadata(&path).is_ok_and(|found| found.len() == object.size);
-            if object.sha256.is_some() && has(object) {
-                continue;
-            }
-            object.sha256 = match object.state {
-                ObjectState::Lost => None,
-                ObjectState::Promised | ObjectState::Kept => {
-                    self.copy_object(&name, object, &path)?
-                }
-            };
-            progress(&self.tally);
-            let is_absent = object.sha256.is_none() && object.state == ObjectState::Kept;
-            if is_absent && absent.len() < NAMED_MAX {
-                absent.push(name.to_string());
-            }
-        }
-        self.catalogue = catalogue;
-        Ok(absent)
-    }
-
-    /// Copies one object's file; `None` when it is not there as it was promised.
-    fn copy_object(
-        &mut self,
-        name: &ObjectName,
-        object: &Object,
-        path: &Path,
-    ) -> Result<Option<String>, BackupError> {
-        // A backup that was broken off may have copied it.
-        if let Some(found) = hash_file(path).map_err(BackupError::io("read", path))?
-            && found.is(object)
-        {
-            self.touch(path);
-            return Ok(Some(found.sha256));
-        }
-        let from = object_path(&self.order.data_dir.join(CONTENT_DIRECTORY), name);
-        let mut source = match File::open(&from) {
-            Ok(source) => source,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(BackupError::io("read", &from)(error)),
-        };
-        make_directory(path.parent().unwrap_or(&self.place.root))?;
-        let new = path.with_extension("new");
-        let copied = copy_hashed(&mut source, &new).map_err(BackupError::io("copy", &from))?;
-        if !copied.is(object) {
-            fs::remove_file(&new).map_err(BackupError::io("remove", &new))?;
-            return Ok(None);
-        }
-        fs::rename(&new, path).map_err(BackupError::io("write", path))?;
-        self.touch(path);
-        self.tally.objects += 1;
-        self.tally.bytes += copied.size;
-        Ok(Some(copied.sha256))
-    }
-
-    /// Notes that the names on the way to a content file must be durable before a manifest names it.
-    fn touch(&mut self, path: &Path) {
-        let above = path.ancestors().skip(1);
-        let above = above.take_while(|above| *above != self.place.root);
-        self.touched.extend(above.map(Path::to_owned));
-    }
-
     /// Writes the generation's other files.
     fn write_files(&mut self, head: &Head) -> Result<Vec<FileEntry>, BackupError> {
         let mut files = Vec::new();
@@ -507,63 +341,4 @@ impl Ready {
             absent: self.absent,
         })
     }
-}
-
-/// Gives a file a second name; where the disk has no such thing, it is copied.
-fn link(from: &Path, to: &Path) -> bool {
-    fs::hard_link(from, to).is_ok()
-        || File::open(from).is_ok_and(|mut file| copy::copy_file(&mut file, to).is_ok())
-}
-
-/// What a file was found to be.
-pub(super) struct Hashed {
-    pub(super) size: u64,
-    pub(super) sha256: String,
-    md5: Md5,
-}
-
-impl Hashed {
-    /// Whether it is what was promised.
-    pub(super) fn is(&self, object: &Object) -> bool {
-        (self.size, self.md5) == (object.size, object.md5)
-    }
-}
-
-/// Reads a file to its end; `None` when it is not there.
-pub(super) fn hash_file(path: &Path) -> io::Result<Option<Hashed>> {
-    match File::open(path) {
-        Ok(mut file) => pass_on(&mut file, &mut io::sink()).map(Some),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Copies a file into a new one, durable on return.
-pub(super) fn copy_hashed(from: &mut File, to: &Path) -> io::Result<Hashed> {
-    let mut file = File::create(to)?;
-    let hashed = pass_on(from, &mut file)?;
-    file.sync_all()?;
-    Ok(hashed)
-}
-
-fn pass_on(from: &mut impl Read, to: &mut impl Write) -> io::Result<Hashed> {
-    let mut chunk = vec![0; CHUNK_BYTES];
-    let (mut sha256, mut md5, mut size) = (Sha256::new(), md5::Md5::new(), 0);
-    loop {
-        let read = match from.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        sha256.update(&chunk[..read]);
-        md5.update(&chunk[..read]);
-        to.write_all(&chunk[..read])?;
-        size += read as u64;
-    }
-    Ok(Hashed {
-        size,
-        sha256: hex::encode(sha256.finalize()),
-        md5: Md5::from_bytes(md5.finalize().into()),
-    })
 }

@@ -8,6 +8,7 @@
 pub mod catalogue;
 pub mod create;
 mod error;
+mod hash;
 mod place;
 pub mod restore;
 pub mod verify;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::catalogue::Catalogue;
-use super::create::copy_hashed;
+use super::hash::copy_hashed;
 use super::place::{Place, make_directory, names, object_path, sync_directory};
 use super::verify::{self, Progress, Report};
 use super::{BackupError, CONTENT_DIRECTORY, JOURNAL, KEYS, Manifest};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::catalogue::Catalogue;
-use super::create::hash_file;
+use super::hash::hash_file;
 use super::place::{Place, names};
 use super::{BackupError, CONTENT_LIST, JOURNAL, MANIFEST, Manifest};
 use crate::directory::{MARKER, Marker};
