@@ -24,6 +24,7 @@ use crate::actors::upkeep::Upkeep;
 use crate::actors::{AddressBook, Desk};
 use crate::aside::{self, BrokeOff};
 use crate::clock::{Clock, Stopwatch};
+use crate::content::ContentStore;
 use crate::content::local::LocalStore;
 use crate::content::sign::Signer;
 use crate::development::{self, Seeded};
@@ -34,6 +35,7 @@ use crate::http::listener::{self, ConnectionLimits};
 use crate::http::presigned::Presigned;
 use crate::http::server::{Door, House};
 use crate::http::{operator, presigned, server};
+use crate::journal::entry::SCHEMAS;
 use crate::journal::sled::{Options as JournalOptions, SledJournal};
 use crate::journal::{Journal, state};
 use crate::projections::{Store, runner};
@@ -107,7 +109,7 @@ async fn run(
     check(options)?;
     // Its thread lives as long as it does.
     let tokens = Verifier::open(&options.tokens, clock.clone())?;
-    let directory = directory::open(&options.data_dir, options.development)?;
+    let directory = directory::open(&options.data_dir, options.development, SCHEMAS)?;
     let gateway = listen(&options.listen, options.development)?;
     let base_url = format!("http://{}", gateway.local_addr()?);
     let (operators, operator_url) = listen_for_operators(options).await?;
@@ -173,6 +175,7 @@ async fn run(
         }
         false => None,
     };
+    let removals = content.removals();
     let audit = AuditFile::new(&directory.audit());
     let renew = options.development.then(|| {
         let keys = directory.keys();
@@ -247,6 +250,8 @@ async fn run(
     }
     // While it still listens.
     drop(socket_file);
+    // A backup that is being taken finds its lease gone; what waits for it must not hold up the end.
+    removals.close();
     let stopping = async {
         for handle in &handles {
             handle.stop(true).await;

@@ -1,5 +1,6 @@
 //! The data directory: its parts, its marker, its lock, and the files of keys in it.
 
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -11,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::clock::random_bytes;
 
 /// The format this program writes, and the newest it reads.
-const FORMAT_VERSION: u32 = 1;
-const MARKER: &str = "metarecord.json";
+pub const FORMAT_VERSION: u32 = 1;
+/// The marker's file.
+pub const MARKER: &str = "metarecord.json";
 
 /// Why a directory cannot be served from.
 #[derive(Debug, thiserror::Error)]
@@ -38,13 +40,31 @@ pub enum DirectoryError {
     },
     /// Written by a newer program.
     #[error(
-        "{place} has format {found}; this program reads up to {FORMAT_VERSION}; use the newer one"
+        "{place} has format {found}, and this g3n reads up to {FORMAT_VERSION}: a newer one wrote it, and nothing was changed; install that one, or give another --data-dir"
     )]
     Newer {
         /// The directory.
         place: String,
         /// Its format.
         found: u32,
+    },
+    /// A newer program has served from it, and may have written what this one cannot read.
+    #[error(
+        "{place} was served from by a newer g3n, whose event {kind} version {found} this one does not know; nothing was changed; install that one, or give another --data-dir"
+    )]
+    NewerEvents {
+        /// The directory.
+        place: String,
+        /// The event's type.
+        kind: String,
+        /// Its schema version.
+        found: u16,
+    },
+    /// Not a data directory at all.
+    #[error("{place} has no {MARKER}: it is not a data directory; give the server's --data-dir")]
+    Absent {
+        /// The directory.
+        place: String,
     },
     /// Not a data directory.
     #[error(
@@ -66,10 +86,108 @@ pub enum DirectoryError {
     },
 }
 
-#[derive(Serialize, Deserialize)]
-struct Marker {
-    format_version: u32,
-    environment: String,
+impl DirectoryError {
+    /// Whether a newer program is needed.
+    pub fn is_newer(&self) -> bool {
+        match self {
+            Self::Newer { .. } | Self::NewerEvents { .. } => true,
+            Self::Io { .. }
+            | Self::Held { .. }
+            | Self::Absent { .. }
+            | Self::Foreign { .. }
+            | Self::Environment { .. } => false,
+        }
+    }
+}
+
+/// The events that a program can read: each type with its newest schema version.
+pub type Events<'a> = &'a [(&'a str, u16)];
+
+/// What says that a directory is one of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marker {
+    /// The directory's format.
+    pub format_version: u32,
+    /// What it was made for: `development` or `production`.
+    pub environment: String,
+    /// The events of all programs that have served from it: what its journal may hold. An older program that does not
+    /// know one of them must not serve, because it would find that out only when a caller asks for it.
+    #[serde(default)]
+    pub events: BTreeMap<String, u16>,
+}
+
+impl Marker {
+    /// Reads a marker's bytes. `place` is for the error.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Newer`], [`DirectoryError::NewerEvents`], or that it cannot be read.
+    pub fn parse(text: &[u8], place: &Path, known: Events<'_>) -> Result<Self, DirectoryError> {
+        #[derive(Deserialize)]
+        struct Format {
+            format_version: u32,
+        }
+        let unreadable = |error: serde_json::Error| io("read", place, error.into());
+        // What else a newer one says may be anything.
+        let format: Format = serde_json::from_slice(text).map_err(unreadable)?;
+        if format.format_version > FORMAT_VERSION {
+            return Err(DirectoryError::Newer {
+                place: place.display().to_string(),
+                found: format.format_version,
+            });
+        }
+        let marker: Self = serde_json::from_slice(text).map_err(unreadable)?;
+        for (kind, found) in &marker.events {
+            let known = known.iter().any(|(name, v)| name == kind && v >= found);
+            if !known {
+                return Err(DirectoryError::NewerEvents {
+                    place: place.display().to_string(),
+                    kind: kind.clone(),
+                    found: *found,
+                });
+            }
+        }
+        Ok(marker)
+    }
+}
+
+/// Reads the marker of a data directory, which another process may hold. Returns its bytes too.
+///
+/// # Errors
+/// See [`DirectoryError`].
+pub fn read_marker(root: &Path, known: Events<'_>) -> Result<(Marker, Vec<u8>), DirectoryError> {
+    let path = root.join(MARKER);
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(DirectoryError::Absent {
+                place: root.display().to_string(),
+            });
+        }
+        Err(source) => return Err(io("read", &path, source)),
+    };
+    Ok((Marker::parse(&text, root, known)?, text))
+}
+
+/// Keeps every server from a data directory as long as it is there.
+#[derive(Debug)]
+pub struct Hold {
+    _lock: File,
+}
+
+/// Takes a data directory without serving from it.
+///
+/// # Errors
+/// [`DirectoryError::Held`] when a process has it, or the disk's.
+pub fn hold(root: &Path) -> Result<Hold, DirectoryError> {
+    Ok(Hold { _lock: lock(root)? })
+}
+
+/// Whether a directory is absent, or has nothing in it but a lock.
+///
+/// # Errors
+/// The disk's.
+pub fn is_free(root: &Path) -> Result<bool, DirectoryError> {
+    Ok(!root.exists() || is_empty(root)?)
 }
 
 /// A data directory that this process holds.
@@ -116,7 +234,11 @@ impl Directory {
 ///
 /// # Errors
 /// See [`DirectoryError`].
-pub fn open(root: &Path, development: bool) -> Result<Directory, DirectoryError> {
+pub fn open(
+    root: &Path,
+    development: bool,
+    known: Events<'_>,
+) -> Result<Directory, DirectoryError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -129,15 +251,11 @@ pub fn open(root: &Path, development: bool) -> Result<Directory, DirectoryError>
         });
     }
     let lock = lock(root)?;
-    check_marker(
-        root,
-        &marker,
-        if development {
-            "development"
-        } else {
-            "production"
-        },
-    )?;
+    let wanted = match development {
+        true => "development",
+        false => "production",
+    };
+    check_marker(root, wanted, known)?;
     Ok(Directory {
         root: root.to_owned(),
         _lock: Arc::new(lock),
@@ -183,33 +301,38 @@ fn lock(root: &Path) -> Result<File, DirectoryError> {
     Ok(file)
 }
 
-fn check_marker(root: &Path, path: &Path, wanted: &'static str) -> Result<(), DirectoryError> {
-    let place = || root.display().to_string();
-    if !path.exists() {
-        let marker = Marker {
-            format_version: FORMAT_VERSION,
-            environment: wanted.to_owned(),
-        };
-        let text = serde_json::to_vec(&marker).map_err(|error| io("write", path, error.into()))?;
-        return write_private(path, &text).map_err(|source| io("write", path, source));
-    }
-    let text = std::fs::read(path).map_err(|source| io("read", path, source))?;
-    let marker: Marker =
-        serde_json::from_slice(&text).map_err(|error| io("read", path, error.into()))?;
-    if marker.format_version > FORMAT_VERSION {
-        return Err(DirectoryError::Newer {
-            place: place(),
-            found: marker.format_version,
-        });
-    }
-    if marker.environment != wanted {
+/// Sees to it that there is a marker, that this program may serve by it, and that it names what may be written from now
+/// on.
+fn check_marker(
+    root: &Path,
+    wanted: &'static str,
+    known: Events<'_>,
+) -> Result<(), DirectoryError> {
+    let path = root.join(MARKER);
+    let found = match path.exists() {
+        true => Some(read_marker(root, known)?.0),
+        false => None,
+    };
+    if let Some(marker) = &found
+        && marker.environment != wanted
+    {
         return Err(DirectoryError::Environment {
-            place: place(),
-            found: marker.environment,
+            place: root.display().to_string(),
+            found: marker.environment.clone(),
             wanted,
         });
     }
-    Ok(())
+    let events = known.iter().map(|(kind, v)| ((*kind).to_owned(), *v));
+    let marker = Marker {
+        format_version: FORMAT_VERSION,
+        environment: wanted.to_owned(),
+        events: events.collect(),
+    };
+    if found.as_ref() == Some(&marker) {
+        return Ok(());
+    }
+    let text = serde_json::to_vec(&marker).map_err(|error| io("write", &path, error.into()))?;
+    write_private(&path, &text).map_err(|source| io("write", &path, source))
 }
 
 /// The operators' token, made at first start.
@@ -224,6 +347,12 @@ pub fn operator_token(keys: &Path) -> Result<Arc<str>, DirectoryError> {
     }
     let token = std::fs::read_to_string(&path).map_err(|source| io("read", &path, source))?;
     Ok(token.trim().into())
+}
+
+/// The operators' token of a directory that has one.
+pub fn existing_operator_token(keys: &Path) -> Option<Arc<str>> {
+    let token = std::fs::read_to_string(keys.join("operator.token")).ok()?;
+    Some(token.trim().into())
 }
 
 /// Writes a file that only its owner can read, whole or not at all.

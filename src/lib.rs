@@ -27,6 +27,7 @@
 pub mod actors;
 mod aside;
 mod background;
+pub mod backup;
 pub mod boot;
 pub mod cli;
 pub mod client;

@@ -1,6 +1,7 @@
 //! All integration tests, in one binary.
 
 mod actors;
+mod backup;
 mod cli;
 mod demo;
 mod durability;

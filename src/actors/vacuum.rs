@@ -189,8 +189,15 @@ impl Work {
             covers: Box::new(move |stream| asked.covers_stream(stream)),
             by: vacuum.started_position,
         });
+        let removals = self.content.removals();
         retried(|| {
-            let mut told_progress = |done, total| self.progress.set(Some((Step::Log, done, total)));
+            let mut pass = None;
+            // It is told ahead of each segment: there a backup may begin, which then reads no half of one.
+            let mut told_progress = |done, total| {
+                drop(pass.take());
+                pass = Some(removals.pass());
+                self.progress.set(Some((Step::Log, done, total)));
+            };
             let erased = self.journal.erase(Arc::clone(&order), &mut told_progress);
             reach.check().map_err(told)?;
             erased.map_err(told)

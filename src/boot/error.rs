@@ -74,3 +74,28 @@ pub enum BootError {
     #[error("the server failed")]
     Server(#[from] std::io::Error),
 }
+
+impl BootError {
+    /// Whether the data directory needs a newer program.
+    pub fn is_newer(&self) -> bool {
+        match self {
+            Self::Directory(error) => error.is_newer(),
+            Self::Journal(error) | Self::Projections(StoreError::Journal(error)) => {
+                error.is_newer()
+            }
+            Self::Projections(_)
+            | Self::Content(_)
+            | Self::Key(_)
+            | Self::Token(_)
+            | Self::Listen { .. }
+            | Self::NotLoopback(_)
+            | Self::SocketPath(_)
+            | Self::GatewaySocket(_)
+            | Self::PendingTooShort
+            | Self::WindowTooShort
+            | Self::HeaderIdentity
+            | Self::Development(_)
+            | Self::Server(_) => false,
+        }
+    }
+}

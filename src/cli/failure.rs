@@ -35,6 +35,17 @@ pub enum Failure {
         /// What is wrong.
         message: String,
     },
+    /// A newer program wrote the data.
+    #[error("{0}")]
+    Newer(String),
+    /// What is there on this machine does not allow it.
+    #[error("{message}")]
+    InTheWay {
+        /// A tag for it.
+        tag: &'static str,
+        /// What is in the way, and what to do.
+        message: String,
+    },
     /// A person who was asked did not say yes.
     #[error("nothing was done: it was not confirmed")]
     Declined,
@@ -69,7 +80,8 @@ impl Failure {
             Self::Transport(TransportError::Unreachable { .. }) => "unreachable",
             Self::Transport(TransportError::NotAnEnvelope { .. }) => "not-the-service",
             Self::File { .. } | Self::Transport(TransportError::Local(_)) => "file",
-            Self::Content { tag, .. } => tag,
+            Self::Content { tag, .. } | Self::InTheWay { tag, .. } => tag,
+            Self::Newer(_) => "newer-format",
             Self::Declined => "declined",
             Self::ReaderGone => "reader-gone",
         }
@@ -84,6 +96,8 @@ impl Failure {
             Self::Transport(TransportError::Unreachable { .. }) => Exit::Unreachable,
             Self::Transport(TransportError::NotAnEnvelope { .. }) => Exit::Unreachable,
             Self::Content { .. } | Self::Declined => Exit::Refused,
+            Self::InTheWay { .. } => Exit::Conflict,
+            Self::Newer(_) => Exit::Newer,
             Self::ReaderGone => Exit::Success,
         }
     }

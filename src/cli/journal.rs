@@ -14,10 +14,12 @@ use serde_json::{Value, json};
 use super::output::{Exit, Output, Printer};
 use super::serve::tell;
 use crate::clock::Clock;
+use crate::directory::{self, DirectoryError};
 use crate::domain::record::RecordKey;
 use crate::domain::{ContainerName, Event, OrgCode, RecordId, StreamId, Timestamp};
+use crate::journal::entry::SCHEMAS;
 use crate::journal::replay::{self, Replay};
-use crate::journal::sled::{Options, SledJournal};
+use crate::journal::sled::{DIRECTORY, Options, SledJournal};
 use crate::journal::{Entry, JournalError, state, verify};
 use crate::projections::runner;
 
@@ -107,8 +109,25 @@ enum Trouble {
     Journal(#[from] JournalError),
     #[error("the projections cannot be rebuilt")]
     Projections(#[from] crate::projections::StoreError),
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     #[error("the output cannot be written")]
     Output(#[from] io::Error),
+}
+
+impl Trouble {
+    fn exit(&self) -> Exit {
+        let newer = match self {
+            Self::Journal(error)
+            | Self::Projections(crate::projections::StoreError::Journal(error)) => error.is_newer(),
+            Self::Directory(error) => error.is_newer(),
+            Self::Usage(_) | Self::Absent(_) | Self::Projections(_) | Self::Output(_) => false,
+        };
+        match newer {
+            true => Exit::Newer,
+            false => Exit::Refused,
+        }
+    }
 }
 
 impl Verb {
@@ -133,7 +152,10 @@ pub fn run(arguments: &JournalArgs, printer: &Printer) -> Exit {
         }
         Err(trouble) if verb.writes_lines() => {
             tell(&trouble);
-            Exit::Refused
+            trouble.exit()
+        }
+        Err(trouble) if trouble.exit() == Exit::Newer => {
+            printer.trouble("newer-format", &trouble, Exit::Newer)
         }
         Err(trouble) => printer.trouble("journal", &trouble, Exit::Refused),
     }
@@ -142,6 +164,11 @@ pub fn run(arguments: &JournalArgs, printer: &Printer) -> Exit {
 fn carry_out(data_dir: &Path, verb: &Verb, printer: &Printer) -> Result<Exit, Trouble> {
     let dir = data_dir.join("journal");
     must_be_there(&dir)?;
+    match directory::read_marker(data_dir, SCHEMAS) {
+        // A journal alone can be read too.
+        Ok(_) | Err(DirectoryError::Absent { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
     match verb {
         Verb::Verify => verify(&dir, printer),
         Verb::Head => head(&dir, printer),
@@ -175,6 +202,10 @@ fn head(dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {
 fn verify(dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {
     let database = match (replay::is_stopped(dir)?, state::read(dir)?) {
         (false, _) => Err("not compared: a server is running"),
+        // A directory that was just restored has none, and an operator may have removed it.
+        (true, _) if !dir.join(DIRECTORY).exists() => {
+            Err("not compared: there is none; the next start makes it from the log")
+        }
         // Until the next start it is only as far as it had come.
         (true, Some(state)) if !state.clean => Err("not compared: the server did not end in order"),
         (true, _) => Ok(()),

@@ -1,5 +1,6 @@
 //! The command line: parses it, runs one verb, and says how it went.
 
+pub mod backup;
 mod bare;
 mod choice;
 pub mod failure;
@@ -80,6 +81,8 @@ pub enum Command {
     Jobs(jobs::JobsArgs),
     /// Read the history, beside a running server or without one.
     Journal(journal::JournalArgs),
+    /// Make, check and restore backups.
+    Backup(backup::BackupArgs),
     /// Make tokens and keys for trying out an external identity.
     Token(token::TokenArgs),
     /// Ask whether the server lives, or with --ready whether it can serve.
@@ -149,6 +152,7 @@ impl Command {
         match self {
             Self::Serve(arguments) => Ok(serve::run(arguments)),
             Self::Journal(arguments) => Ok(journal::run(arguments, printer)),
+            Self::Backup(arguments) => backup::run(arguments, &load, printer),
             Self::Token(arguments) => token::run(arguments, connection.output, printer),
             Self::Mrs(arguments) => mrs::run(arguments, &load()?, printer),
             Self::Usm(arguments) => usm::run(arguments, &load()?, printer),

@@ -30,6 +30,8 @@ pub enum Exit {
     Conflict = 6,
     /// A maintenance window is active.
     Maintenance = 8,
+    /// The data was written by a newer program (`EX_DATAERR` of sysexits.h).
+    Newer = 65,
     /// The server's configuration is not one to start with (`EX_CONFIG` of sysexits.h).
     Configuration = 78,
 }

@@ -96,7 +96,10 @@ pub fn run(arguments: &ServeArgs) -> Exit {
         }
         Err(error) => {
             tell(&error);
-            Exit::Refused
+            match error.is_newer() {
+                true => Exit::Newer,
+                false => Exit::Refused,
+            }
         }
     }
 }

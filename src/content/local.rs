@@ -13,6 +13,7 @@ use std::time::UNIX_EPOCH;
 use uuid::Uuid;
 
 use super::check::Check;
+use super::removals::Removals;
 use super::{ContentError, ContentStore, FoundFile, ObjectName, Promise, Receiving};
 use crate::clock::random_uuid;
 use crate::disk::{Disk, DiskFile};
@@ -31,6 +32,7 @@ pub struct LocalStore {
     /// Directories whose names this process has made durable. That one is there is not enough: who made it may have
     /// been killed, or be about to sync it.
     durable: Arc<Mutex<HashMap<OrgCode, Shelves>>>,
+    removals: Removals,
 }
 
 /// Which of an org's 256 directories have durable names, a bit each. The org's own has one when it is in the map.
@@ -46,6 +48,7 @@ impl LocalStore {
             disk,
             root: root.to_owned(),
             durable: Arc::default(),
+            removals: Removals::default(),
         };
         let temporary = root.join(TEMPORARY);
         fs::create_dir_all(root).map_err(|source| io_error("make", root, source))?;
@@ -166,6 +169,7 @@ impl ContentStore for LocalStore {
 
     fn remove(&self, object: &ObjectName) -> Result<(), ContentError> {
         let path = self.path(object);
+        let _pass = self.removals.pass();
         match self.disk.remove(&path) {
             Ok(()) => self.sync(&self.shelf(object)),
             Err(source) => absent_or::<()>("remove", &path, source).map(|_| ()),
@@ -281,6 +285,7 @@ impl ContentStore for LocalStore {
 
     fn remove_file(&self, org: &OrgCode, place: &str) -> Result<(), ContentError> {
         let path = self.found_path(org, place)?;
+        let _pass = self.removals.pass();
         match self.disk.remove(&path) {
             Ok(()) => self.sync(path.parent().unwrap_or(&self.root)),
             Err(source) => absent_or::<()>("remove", &path, source).map(|_| ()),
@@ -291,10 +296,15 @@ impl ContentStore for LocalStore {
         let path = self.path(object);
         let mut aside = path.clone().into_os_string();
         aside.push(SET_ASIDE);
+        let _pass = self.removals.pass();
         match self.disk.rename(&path, Path::new(&aside)) {
             Ok(()) => self.sync(&self.shelf(object)),
             Err(source) => absent_or::<()>("set aside", &path, source).map(|_| ()),
         }
+    }
+
+    fn removals(&self) -> Removals {
+        self.removals.clone()
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod local;
+pub mod removals;
 pub mod sign;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use std::io::{self, Read};
 use uuid::Uuid;
 
 use crate::domain::{Md5, OrgCode, Rejection, Timestamp};
+use removals::Removals;
 
 /// Names one object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -170,4 +172,10 @@ pub trait ContentStore: Send + Sync {
     /// # Errors
     /// The disk's.
     fn set_aside(&self, object: &ObjectName) -> Result<(), ContentError>;
+
+    /// What keeps removals waiting while a backup is taken. Every removal of an object here heeds it; whoever removes
+    /// elsewhere what a backup reads takes a pass too. A store that no backup reads has one that nobody leases.
+    fn removals(&self) -> Removals {
+        Removals::default()
+    }
 }

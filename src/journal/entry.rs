@@ -408,6 +408,15 @@ impl<'a> Line<'a> {
         events.map(|event| read_event(event, place)).collect()
     }
 
+    /// Checks that this program knows each of its events, without reading what they say. `place` is for the error.
+    ///
+    /// # Errors
+    /// [`JournalError::Newer`] or [`JournalError::UnknownEvent`].
+    pub fn check_schemas(&self, place: &str) -> Result<(), JournalError> {
+        let mut events = self.body.iter().flat_map(|body| &body.events);
+        events.try_for_each(|event| check_schema(&event.kind, event.v, place).map(drop))
+    }
+
     /// What lies beside it.
     pub fn payload(&self) -> Option<&PayloadDigest> {
         self.body.as_ref().and_then(|body| body.payload.as_ref())
@@ -480,7 +489,8 @@ fn behind_body<'b>(bytes: &'b [u8], header: &str, body: &str) -> Result<&'b [u8]
 /// Reads one event of any schema version, `{"type":..,"v":..,"data":..}`.
 ///
 /// # Errors
-/// [`JournalError::Newer`] for a newer schema, [`JournalError::Damaged`] when it cannot be read.
+/// [`JournalError::Newer`] for a newer schema, [`JournalError::UnknownEvent`] for a newer type,
+/// [`JournalError::Damaged`] when it cannot be read.
 pub fn decode_event(json: &str, place: &str) -> Result<Event, JournalError> {
     let raw: RawEvent<'_> =
         serde_json::from_str(json).map_err(|error| damaged(place, error.to_string()))?;
@@ -497,21 +507,28 @@ fn read_event(raw: &RawEvent<'_>, place: &str) -> Result<Event, JournalError> {
 /// Lifts an event's data from the version it was written with to the current one.
 ///
 /// # Errors
-/// [`JournalError::Newer`] for a newer version, [`JournalError::Damaged`] for a type or version that never was.
+/// [`JournalError::Newer`] for a newer version, [`JournalError::UnknownEvent`] for a newer type,
+/// [`JournalError::Damaged`] for a version that never was.
 pub fn upcast(kind: &str, v: u16, data: Value, place: &str) -> Result<Value, JournalError> {
-    let Some((_, current)) = SCHEMAS.iter().find(|(known, _)| *known == kind) else {
-        let what = format!("event type {kind} is unknown; a newer program may have written it");
-        return Err(damaged(place, what));
-    };
-    if v > *current {
-        return Err(JournalError::Newer {
+    let current = check_schema(kind, v, place)?;
+    lift(UPCASTERS, (kind, v, current), data)
+        .ok_or_else(|| damaged(place, format!("event {kind} never had schema version {v}")))
+}
+
+/// The current schema version of an event, when it is not older than the one that was found.
+fn check_schema(kind: &str, v: u16, place: &str) -> Result<u16, JournalError> {
+    match SCHEMAS.iter().find(|(known, _)| *known == kind) {
+        None => Err(JournalError::UnknownEvent {
+            place: place.to_owned(),
+            kind: kind.to_owned(),
+        }),
+        Some((_, current)) if v > *current => Err(JournalError::Newer {
             place: format!("event {kind} at {place}"),
             found: v.into(),
             known: (*current).into(),
-        });
+        }),
+        Some((_, current)) => Ok(*current),
     }
-    lift(UPCASTERS, (kind, v, *current), data)
-        .ok_or_else(|| damaged(place, format!("event {kind} never had schema version {v}")))
 }
 
 fn lift(
@@ -618,7 +635,7 @@ mod tests {
         );
         let unknown = decode_event(r#"{"type":"moon.landed","v":1,"data":{}}"#, "x");
         assert!(
-            matches!(unknown, Err(JournalError::Damaged { .. })),
+            matches!(unknown, Err(JournalError::UnknownEvent { .. })),
             "{unknown:?}"
         );
     }

@@ -258,6 +258,7 @@ fn read_tail(
                 if let Err(what) = chain.follow(&found) {
                     return Err(damaged(&name, found.offset, next, what));
                 }
+                found.line.check_schemas(&name)?;
                 tail.base.get_or_insert(found.line.prev);
                 if found.first_of_group {
                     tail.group = found.offset;

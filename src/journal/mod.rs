@@ -6,6 +6,7 @@
 
 mod bgzf;
 mod catch_up;
+pub mod copy;
 mod embedded;
 pub mod entry;
 mod erase;
@@ -243,7 +244,9 @@ pub enum JournalError {
     #[error("the journal's database failed: {0}")]
     Database(String),
     /// It was written by a newer program.
-    #[error("{place} has format {found}; this program reads up to {known}")]
+    #[error(
+        "{place} has format {found}, and this g3n reads up to {known}: a newer one wrote it; install that one"
+    )]
     Newer {
         /// The file.
         place: String,
@@ -252,6 +255,26 @@ pub enum JournalError {
         /// The newest this program reads.
         known: u32,
     },
+    /// It holds an event that only a newer program can have written: its digest is right.
+    #[error(
+        "the event type {kind} at {place} is not known to this g3n: a newer one wrote it; install that one"
+    )]
+    UnknownEvent {
+        /// The file, or the entry.
+        place: String,
+        /// The event's type.
+        kind: String,
+    },
+}
+
+impl JournalError {
+    /// Whether a newer program is needed.
+    pub fn is_newer(&self) -> bool {
+        match self {
+            Self::Newer { .. } | Self::UnknownEvent { .. } => true,
+            Self::Io { .. } | Self::Damaged { .. } | Self::Database(_) => false,
+        }
+    }
 }
 
 /// Takes each group of entries once it is durable, in order, before the writers of the group are answered.

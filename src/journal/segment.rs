@@ -144,6 +144,25 @@ impl Segment {
         Err((name, Fault::Failed(error)))
     }
 
+    /// Opens a file by its own path; its name tells its kind, whatever stands behind that.
+    pub(crate) fn at(path: &Path) -> Result<Self, JournalError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let (first, sealed) = (
+            name.split('.').next().and_then(|first| first.parse().ok()),
+            name.split('.').any(|part| part == "gz"),
+        );
+        let first = first.unwrap_or(0);
+        let file = File::open(path).map_err(|error| failed("opening a segment", path, error))?;
+        Self::with(
+            first,
+            name.clone().into_owned(),
+            path.to_owned(),
+            file,
+            sealed,
+        )
+        .map_err(|(name, fault)| fault.at(&name, first))
+    }
+
     fn with(
         first: Position,
         name: String,

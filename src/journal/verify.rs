@@ -63,7 +63,7 @@ pub struct Problem {
 /// Memory grows with the number of streams.
 ///
 /// # Errors
-/// What keeps it from looking: the disk, or a newer format. Damage is in the report.
+/// What keeps it from looking: the disk, or a newer format or event. Damage is in the report.
 pub fn verify(
     dir: &Path,
     database: bool,
@@ -243,6 +243,7 @@ impl Walk<'_> {
             self.chain.take(found);
         }
         self.report.entries += 1;
+        found.line.check_schemas(file)?;
         self.erasures.take(found, file)?;
         let mut ahead = None;
         match &found.line.body {

@@ -24,6 +24,19 @@ const WALLS: &[(&str, &[&str])] = &[
     ("content/", &["clock", "disk", "domain"]),
     // The form of an export: the journal's entries as lines.
     ("export/", &["domain", "journal"]),
+    // The form of a backup, and the ways there and back.
+    (
+        "backup/",
+        &[
+            "clock",
+            "content",
+            "directory",
+            "disk",
+            "domain",
+            "export",
+            "journal",
+        ],
+    ),
     ("projections/", &["clock", "domain", "journal"]),
     (
         "actors/",
@@ -59,8 +72,21 @@ const WALLS: &[(&str, &[&str])] = &[
     ("cli/serve.rs", &["boot", "config"]),
     (
         "cli/journal.rs",
-        &["clock", "domain", "journal", "projections", "report"],
+        &[
+            "clock",
+            "directory",
+            "domain",
+            "journal",
+            "projections",
+            "report",
+        ],
     ),
+    // It reads a data directory, beside the server or without one.
+    (
+        "cli/backup.rs",
+        &["backup", "clock", "directory", "journal"],
+    ),
+    ("cli/backup/", &["client", "directory", "journal"]),
     // Content goes inline only when the service would take it: it asks the service's own check.
     ("cli/choice.rs", &["domain", "http"]),
     // It makes tokens with the code that knows what a good one is.

@@ -1,6 +1,7 @@
 //! The operators' listener: every call needs the operator token; never reachable through the gateway.
 
 mod audit;
+mod backup;
 mod code;
 mod hold;
 mod identity;
@@ -61,6 +62,9 @@ const FUNCTIONS: &[(&str, Function)] = &[
     function!("ops_vacuum_cancel", vacuum::cancel),
     function!("ops_vacuum_status", vacuum::status),
     function!("ops_audit", audit::list),
+    function!("ops_backup_begin", backup::begin),
+    function!("ops_backup_renew", backup::renew),
+    function!("ops_backup_end", backup::end),
     function!("mrs_reconcile", upkeep::reconcile),
     function!("mrs_tag_scrub", upkeep::tag_scrub),
     function!("mrs_cleanup", upkeep::cleanup),

@@ -1,0 +1,139 @@
+//! Why a backup was not made, checked or restored.
+
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+
+use super::{FORMAT_VERSION, MANIFEST};
+use crate::directory::DirectoryError;
+use crate::journal::{JournalError, Position};
+
+/// Why a backup was not made, checked or restored.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// A file could not be read or written.
+    #[error("cannot {action} {place}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The path.
+        place: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The journal cannot be read.
+    #[error("the journal cannot be read")]
+    Journal(#[from] JournalError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// A newer program wrote the backup.
+    #[error(
+        "the backup has format {found}; this program reads up to {FORMAT_VERSION}; use the g3n that made it, or a newer one"
+    )]
+    Newer {
+        /// Its format.
+        found: u32,
+    },
+    /// A file is not what was written.
+    #[error("{file} of the backup is damaged: {what}")]
+    Damaged {
+        /// Which.
+        file: String,
+        /// What does not fit.
+        what: String,
+    },
+    /// The directory is something else.
+    #[error(
+        "{place} is not empty and has no {MANIFEST}; give an empty directory or one that g3n backup create has made"
+    )]
+    Foreign {
+        /// The directory.
+        place: String,
+    },
+    /// There is no finished backup.
+    #[error("{place} has no {MANIFEST}: it holds no backup, or none that was finished")]
+    Absent {
+        /// The directory.
+        place: String,
+    },
+    /// Another process works on it.
+    #[error("another g3n works on the backup in {place}; try again when it has ended")]
+    InUse {
+        /// The directory.
+        place: String,
+    },
+    /// It belongs to another journal, or to a later state of this one.
+    #[error(
+        "{place} holds a backup of another journal, or of a later state of this one (position {position}); give another directory, so that it is not lost"
+    )]
+    OtherJournal {
+        /// The directory.
+        place: String,
+        /// Where that backup ends.
+        position: Position,
+    },
+    /// The data directory is not the one of the server that answers.
+    #[error(
+        "the server's journal ends at position {position}, and the one in {place} has another entry there: they are not the same; give the --data-dir of that server, or the operator url of the server that has this one"
+    )]
+    OtherServer {
+        /// The journal's directory.
+        place: String,
+        /// The position.
+        position: Position,
+    },
+    /// Something was removed or rewritten although nothing should have been.
+    #[error("the data directory changed while it was copied ({what}); run the same line again")]
+    Changed {
+        /// What was seen.
+        what: String,
+    },
+    /// There is data where it was to be restored to.
+    #[error(
+        "{place} is not empty, and nothing is restored over data; give another --data-dir, or --replace to have it set aside first"
+    )]
+    NotEmpty {
+        /// The directory.
+        place: String,
+    },
+}
+
+impl BackupError {
+    /// A failed operation on a path.
+    pub(super) fn io(action: &'static str, place: &Path) -> impl FnOnce(io::Error) -> Self {
+        let place = place.display().to_string();
+        move |source| Self::Io {
+            action,
+            place,
+            source,
+        }
+    }
+
+    /// A file that is not what was written.
+    pub(super) fn damaged(file: &str, what: impl Display) -> Self {
+        Self::Damaged {
+            file: file.to_owned(),
+            what: what.to_string(),
+        }
+    }
+
+    /// Whether a newer program is needed.
+    pub fn is_newer(&self) -> bool {
+        match self {
+            Self::Newer { .. } => true,
+            Self::Journal(error) => error.is_newer(),
+            Self::Directory(error) => error.is_newer(),
+            Self::Io { .. }
+            | Self::Damaged { .. }
+            | Self::Foreign { .. }
+            | Self::Absent { .. }
+            | Self::InUse { .. }
+            | Self::OtherJournal { .. }
+            | Self::OtherServer { .. }
+            | Self::Changed { .. }
+            | Self::NotEmpty { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! The directory of a backup: its lock, its manifest, and what in it belongs to no finished backup.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::catalogue::Catalogue;
+use super::{BackupError, CONTENT_DIRECTORY, GENERATION, LOCK, MANIFEST, Manifest};
+use crate::content::ObjectName;
+
+/// Where a manifest is written before it counts.
+const UNFINISHED: &str = "manifest.json.new";
+
+/// A backup's directory, locked as long as this is there.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) root: PathBuf,
+    _lock: Option<File>,
+}
+
+impl Place {
+    /// Opens a directory to write a backup to, making it when it is not there.
+    pub(super) fn to_write(root: &Path) -> Result<Self, BackupError> {
+        make_directory(root)?;
+        let names = names(root)?;
+        let ours = |name: &String| {
+            name == LOCK
+                || name == UNFINISHED
+                || name == CONTENT_DIRECTORY
+                || generation_of(name).is_some()
+        };
+        let place = || root.display().to_string();
+        // What a first backup left that was broken off is no reason to stop.
+        if !names.iter().any(|name| name == MANIFEST) && !names.iter().all(ours) {
+            return Err(BackupError::Foreign { place: place() });
+        }
+        let path = root.join(LOCK);
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        let lock = options
+            .open(&path)
+            .map_err(BackupError::io("open", &path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self {
+                root: root.to_owned(),
+                _lock: Some(lock),
+            }),
+            Err(TryLockError::WouldBlock) => Err(BackupError::InUse { place: place() }),
+            Err(TryLockError::Error(error)) => Err(BackupError::io("lock", &path)(error)),
+        }
+    }
+
+    /// Opens a directory to read a backup from. Others may read too; one that was copied without its lock needs none.
+    pub(super) fn to_read(root: &Path) -> Result<Self, BackupError> {
+        let path = root.join(LOCK);
+        let lock = match File::open(&path) {
+            Ok(lock) => Some(lock),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(BackupError::io("open", &path)(error)),
+        };
+        if let Some(lock) = &lock {
+            match lock.try_lock_shared() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let place = root.display().to_string();
+                    return Err(BackupError::InUse { place });
+                }
+                Err(TryLockError::Error(error)) => {
+                    return Err(BackupError::io("lock", &path)(error));
+                }
+            }
+        }
+        Ok(Self {
+            root: root.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// The manifest of the last finished backup; `None` when there is none.
+    pub(super) fn manifest(&self) -> Result<Option<Manifest>, BackupError> {
+        let path = self.root.join(MANIFEST);
+        match fs::read_to_string(&path) {
+            Ok(text) => Manifest::parse(&text).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(BackupError::damaged(MANIFEST, error))
+            }
+            Err(error) => Err(BackupError::io("read", &path)(error)),
+        }
+    }
+
+    /// The same of a directory that must have one.
+    pub(super) fn finished(&self) -> Result<Manifest, BackupError> {
+        let place = || self.root.display().to_string();
+        self.manifest()?
+            .ok_or_else(|| BackupError::Absent { place: place() })
+    }
+
+    /// A generation's directory.
+    pub(super) fn generation(&self, manifest: &Manifest) -> PathBuf {
+        self.root.join(manifest.directory())
+    }
+
+    /// The file of an object.
+    pub(super) fn object(&self, object: &ObjectName) -> PathBuf {
+        object_path(&self.root.join(CONTENT_DIRECTORY), object)
+    }
+
+    /// Puts a manifest in the place of the last one, durable on return. Everything it names must be durable before.
+    pub(super) fn publish(&self, manifest: &Manifest) -> Result<String, BackupError> {
+        let text = manifest.to_text()?;
+        let (path, unfinished) = (self.root.join(MANIFEST), self.root.join(UNFINISHED));
+        write_private(&unfinished, text.as_bytes())?;
+        fs::rename(&unfinished, &path).map_err(BackupError::io("write", &path))?;
+        sync_directory(&self.root)?;
+        Ok(text)
+    }
+
+    /// Removes the generations that the finished backup does not name. Returns how many there were.
+    pub(super) fn remove_generations(
+        &self,
+        manifest: Option<&Manifest>,
+    ) -> Result<u64, BackupError> {
+        let others = self.other_generations(manifest)?;
+        for path in &others {
+            fs::remove_dir_all(path).map_err(BackupError::io("remove", path))?;
+        }
+        Ok(others.len() as u64)
+    }
+
+    /// Removes the generations and the content files that the finished backup does not name. Returns how many files and
+    /// generations those were.
+    pub(super) fn sweep(
+        &self,
+        manifest: &Manifest,
+        catalogue: &Catalogue,
+    ) -> Result<u64, BackupError> {
+        let unknown = self.other_files(catalogue)?;
+        for path in &unknown {
+            fs::remove_file(path).map_err(BackupError::io("remove", path))?;
+        }
+        Ok(self.remove_generations(Some(manifest))? + unknown.len() as u64)
+    }
+
+    /// Files and generations that the finished backup does not name: what was broken off.
+    pub(super) fn left_over(
+        &self,
+        manifest: &Manifest,
+        catalogue: &Catalogue,
+    ) -> Result<u64, BackupError> {
+        let generations = self.other_generations(Some(manifest))?.len();
+        Ok((generations + self.other_files(catalogue)?.len()) as u64)
+    }
+
+    fn other_generations(&self, manifest: Option<&Manifest>) -> Result<Vec<PathBuf>, BackupError> {
+        let named = manifest.map(|manifest| manifest.generation);
+        let names = names(&self.root)?.into_iter();
+        let others = names.filter(|name| {
+            let number = generation_of(name);
+            number.is_some() && number != named
+        });
+        Ok(others.map(|name| self.root.join(name)).collect())
+    }
+
+    fn other_files(&self, catalogue: &Catalogue) -> Result<Vec<PathBuf>, BackupError> {
+        let content = self.root.join(CONTENT_DIRECTORY);
+        let mut files = files_below(&content)?;
+        files.retain(|path| {
+            let below = path.strip_prefix(&content).ok();
+            let known = below.and_then(Path::to_str).and_then(object_at);
+            !known.is_some_and(|object| catalogue.has_file(&object))
+        });
+        Ok(files)
+    }
+}
+
+/// The file of an object below a directory of content: where the content store has it too.
+pub(super) fn object_path(content: &Path, object: &ObjectName) -> PathBuf {
+    let id = object.object_id.simple().to_string();
+    content
+        .join(object.org.as_str())
+        .join(&id[..2])
+        .join(format!("{id}.gz"))
+}
+
+/// The object whose file lies at a path below `content/`, in the one spelling it may have.
+fn object_at(path: &str) -> Option<ObjectName> {
+    let (org, rest) = path.split_once('/')?;
+    let id = rest.split_once('/')?.1.strip_suffix(".gz")?;
+    let object = ObjectName {
+        org: crate::domain::OrgCode::parse(org).ok()?,
+        object_id: uuid::Uuid::try_parse(id).ok()?,
+    };
+    (object_path(Path::new(""), &object) == Path::new(path)).then_some(object)
+}
+
+fn generation_of(name: &str) -> Option<u64> {
+    name.strip_prefix(GENERATION)?.parse().ok()
+}
+
+/// The names in a directory; none when it is not there.
+pub(super) fn names(directory: &Path) -> Result<Vec<String>, BackupError> {
+    let failed = |error| BackupError::io("read", directory)(error);
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let names = entries.map(|entry| {
+        let entry = entry.map_err(|error| BackupError::io("read", directory)(error))?;
+        Ok(entry.file_name().to_string_lossy().into_owned())
+    });
+    names.collect()
+}
+
+/// Every file below a directory, however deep; none when it is not there.
+fn files_below(directory: &Path) -> Result<Vec<PathBuf>, BackupError> {
+    let (mut files, mut left) = (Vec::new(), vec![directory.to_owned()]);
+    while let Some(directory) = left.pop() {
+        for name in names(&directory)? {
+            let path = directory.join(name);
+            match path.is_dir() {
+                true => left.push(path),
+                false => files.push(path),
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// Makes a directory that only its owner may look into, with those above it.
+pub(super) fn make_directory(path: &Path) -> Result<(), BackupError> {
+    let mut builder = DirBuilder::new();
+    let made = builder.recursive(true).mode(0o700).create(path);
+    made.map_err(BackupError::io("make", path))
+}
+
+/// Writes a file that only its owner may read, durable on return.
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), BackupError> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(true).write(true).mode(0o600);
+    let write = || -> io::Result<()> {
+        let mut file = options.open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(BackupError::io("write", path))
+}
+
+/// Makes a directory's names durable.
+pub(super) fn sync_directory(path: &Path) -> Result<(), BackupError> {
+    let synced = File::open(path).and_then(|directory| directory.sync_all());
+    synced.map_err(BackupError::io("sync", path))
+}

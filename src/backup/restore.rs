@@ -1,0 +1,210 @@
+//! Making a data directory out of a backup: checked first, written beside, and in its place only when it is whole.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::catalogue::Catalogue;
+use super::hash::copy_hashed;
+use super::place::{Place, make_directory, names, object_path, sync_directory};
+use super::verify::{self, Progress, Report};
+use super::{BackupError, CONTENT_DIRECTORY, JOURNAL, KEYS, Manifest};
+use crate::clock::random_uuid;
+use crate::directory::{self, MARKER};
+use crate::domain::Timestamp;
+
+/// Where the data directory is made while it is not whole, when that is inside of an empty one.
+const INSIDE: &str = "restoring";
+
+/// What to restore, and where to.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The backup's directory.
+    pub from: PathBuf,
+    /// The data directory to be.
+    pub data_dir: PathBuf,
+    /// Whether what is there may be set aside.
+    pub replace: bool,
+}
+
+/// A data directory that was restored.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// Of what.
+    pub manifest: Manifest,
+    /// Where the data is that was there before.
+    pub set_aside: Option<PathBuf>,
+}
+
+/// How it ended.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The data directory is there, durable.
+    Restored(Box<Restored>),
+    /// The backup is damaged; nothing was written.
+    Damaged(Box<Report>),
+}
+
+/// Restores a backup.
+///
+/// # Errors
+/// See [`BackupError`]. The data directory is then as it was, or, when an empty one could not be filled, without a marker,
+/// so that no server starts there.
+pub fn restore(
+    order: &Order,
+    now: Timestamp,
+    progress: Progress<'_>,
+) -> Result<Outcome, BackupError> {
+    let place = Place::to_read(&order.from)?;
+    let manifest = place.finished()?;
+    let free = directory::is_free(&order.data_dir)?;
+    if !free && !order.replace {
+        return Err(BackupError::NotEmpty {
+            place: order.data_dir.display().to_string(),
+        });
+    }
+    // No server may come or be there; a directory that is not there has none, and gets its lock with the rest.
+    let hold = match order.data_dir.exists() {
+        true => Some(directory::hold(&order.data_dir)?),
+        false => None,
+    };
+    let report = verify::check(&place, manifest.clone(), progress)?;
+    if !report.problems.is_empty() {
+        return Ok(Outcome::Damaged(Box::new(report)));
+    }
+    let inside = free && hold.is_some();
+    let new = match inside {
+        // What an empty directory lies in need not be ours to write to.
+        true => order.data_dir.join(INSIDE),
+        false => beside(
+            &order.data_dir,
+            &format!("restoring-{}", random_uuid().simple()),
+        )?,
+    };
+    let made = build(&place, &manifest, &new).and_then(|()| match inside {
+        true => move_up(&new, &order.data_dir).map(|()| None),
+        false => take_place(&new, &order.data_dir, hold.is_some(), now),
+    });
+    match made {
+        Ok(set_aside) => Ok(Outcome::Restored(Box::new(Restored {
+            manifest,
+            set_aside,
+        }))),
+        Err(error) => {
+            // The error counts; what is left is named for what it is.
+            let _: io::Result<()> = fs::remove_dir_all(&new);
+            Err(error)
+        }
+    }
+}
+
+/// A path beside another, of the same name and more.
+fn beside(path: &Path, more: &str) -> Result<PathBuf, BackupError> {
+    let absolute = std::path::absolute(path).map_err(BackupError::io("find", path))?;
+    let mut name = absolute.file_name().unwrap_or_default().to_os_string();
+    name.push(".");
+    name.push(more);
+    Ok(absolute.with_file_name(name))
+}
+
+/// Writes all of a data directory, durable on return.
+fn build(place: &Place, manifest: &Manifest, new: &Path) -> Result<(), BackupError> {
+    make_directory(&new.join(JOURNAL))?;
+    let generation = place.generation(manifest);
+    let segments = manifest.segments.iter().map(|segment| {
+        let name = format!("{JOURNAL}/{}", segment.name);
+        (name, segment.sha256.as_str())
+    });
+    let files = manifest.files.iter();
+    let files = files.filter(|file| file.name != super::CONTENT_LIST);
+    let files = files.map(|file| (file.name.clone(), file.sha256.as_str()));
+    if manifest.with_keys {
+        make_directory(&new.join(KEYS))?;
+    }
+    for (name, sha256) in segments.chain(files) {
+        copy(&generation.join(&name), &new.join(&name), sha256)?;
+        if name == MARKER || name.starts_with(KEYS) {
+            only_for_owner(&new.join(&name))?;
+        }
+    }
+    let content = new.join(CONTENT_DIRECTORY);
+    make_directory(&content)?;
+    for (object, found) in Catalogue::of(&generation, manifest)?.iter() {
+        if let Some(sha256) = &found.sha256 {
+            let to = object_path(&content, &object);
+            make_directory(to.parent().unwrap_or(&content))?;
+            copy(&place.object(&object), &to, sha256)?;
+        }
+    }
+    sync_all(new)
+}
+
+fn copy(from: &Path, to: &Path, sha256: &str) -> Result<(), BackupError> {
+    let mut file = File::open(from).map_err(BackupError::io("read", from))?;
+    let copied = copy_hashed(&mut file, to).map_err(BackupError::io("copy", from))?;
+    match copied.sha256 == sha256 {
+        true => Ok(()),
+        false => {
+            let what = "it changed since it was checked";
+            Err(BackupError::damaged(&from.display().to_string(), what))
+        }
+    }
+}
+
+fn only_for_owner(path: &Path) -> Result<(), BackupError> {
+    use std::os::unix::fs::PermissionsExt;
+    let set = fs::set_permissions(path, fs::Permissions::from_mode(0o600));
+    set.map_err(BackupError::io("change the mode of", path))
+}
+
+/// Makes the names in a directory and below it durable.
+fn sync_all(directory: &Path) -> Result<(), BackupError> {
+    for name in names(directory)? {
+        let path = directory.join(name);
+        if path.is_dir() {
+            sync_all(&path)?;
+        }
+    }
+    sync_directory(directory)
+}
+
+/// Moves all of a directory into the one it lies in, the marker last: without it no server starts there.
+fn move_up(new: &Path, data_dir: &Path) -> Result<(), BackupError> {
+    let mut names = names(new)?;
+    names.sort_by_key(|name| name == MARKER);
+    for name in names {
+        if name == MARKER {
+            sync_directory(data_dir)?;
+        }
+        let to = data_dir.join(&name);
+        fs::rename(new.join(&name), &to).map_err(BackupError::io("make", &to))?;
+    }
+    fs::remove_dir(new).map_err(BackupError::io("remove", new))?;
+    sync_directory(data_dir)
+}
+
+/// Puts a directory where it belongs. What is there is set aside, and comes back when that fails.
+fn take_place(
+    new: &Path,
+    data_dir: &Path,
+    there: bool,
+    now: Timestamp,
+) -> Result<Option<PathBuf>, BackupError> {
+    let mut set_aside = None;
+    if there {
+        let aside = beside(data_dir, &format!("replaced-{}", now.millis()))?;
+        fs::rename(data_dir, &aside).map_err(BackupError::io("set aside", data_dir))?;
+        set_aside = Some(aside);
+    }
+    if let Err(error) = fs::rename(new, data_dir) {
+        if let Some(aside) = &set_aside {
+            fs::rename(aside, data_dir).map_err(BackupError::io("bring back", aside))?;
+        }
+        return Err(BackupError::io("make", data_dir)(error));
+    }
+    let parent = std::path::absolute(data_dir).map_err(BackupError::io("find", data_dir))?;
+    if let Some(parent) = parent.parent() {
+        sync_directory(parent)?;
+    }
+    Ok(set_aside)
+}

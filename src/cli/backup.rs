@@ -1,0 +1,306 @@
+//! `g3n backup`: makes, checks and restores backups, of a running server or of one that is stopped.
+
+mod lease;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressFinish};
+use serde_json::{Value, json};
+
+use self::lease::Lease;
+use super::failure::{Failure, with_causes};
+use super::output::{Exit, Printer};
+use super::profile::Profile;
+use super::surroundings::Surroundings;
+use crate::backup::create::{self, Made, Making, Tally};
+use crate::backup::restore::{self, Outcome, Restored};
+use crate::backup::verify::{self, Report};
+use crate::backup::{BackupError, Manifest};
+use crate::clock::{Clock, Stopwatch};
+use crate::directory::{self, DirectoryError};
+use crate::journal::replay;
+
+/// Make, check and restore backups.
+#[derive(Args, Debug)]
+pub struct BackupArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Back a server up into a directory, while it runs or while it is stopped.
+    ///
+    /// The directory then holds the journal up to a position and the content it names there. The same line again copies
+    /// only what is new or has changed, and removes what the server has let go of or erased. Run it on the server's
+    /// machine, as the user the server runs as.
+    #[command(
+        after_help = "Examples:\n  g3n backup create /backup/metarecord --data-dir /var/lib/metarecord\n  g3n backup create /backup/metarecord --data-dir /var/lib/metarecord --with-keys\n  g3n backup create copy --data-dir data --operator-url unix:/run/metarecord/operators.sock"
+    )]
+    Create(CreateArgs),
+    /// Check a backup: every byte, the journal's chain, each content it names. Exit 1 when something is wrong.
+    #[command(after_help = "Example:\n  g3n backup verify /backup/metarecord")]
+    Verify {
+        /// The backup.
+        #[arg(value_name = "DIR")]
+        backup: PathBuf,
+    },
+    /// Check a backup and make a data directory of it.
+    ///
+    /// Nothing is restored over data: a directory that is not empty is refused, unless told to set it aside. No server
+    /// may run on it. The server's first start then makes the databases anew.
+    #[command(
+        after_help = "Examples:\n  g3n backup restore /backup/metarecord --data-dir /var/lib/metarecord\n  g3n backup restore /backup/metarecord --data-dir /var/lib/metarecord --replace"
+    )]
+    Restore(RestoreArgs),
+}
+
+/// What to back up.
+#[derive(Args, Debug)]
+struct CreateArgs {
+    /// The directory to write to; made when it is not there.
+    #[arg(value_name = "DIR")]
+    backup: PathBuf,
+    /// The server's data directory.
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data_dir: PathBuf,
+    /// Back the keys up too. Whoever has them can make sessions, urls and operator calls; without them those that are
+    /// given out end with the old server.
+    #[arg(long)]
+    with_keys: bool,
+}
+
+/// What to restore.
+#[derive(Args, Debug)]
+struct RestoreArgs {
+    /// The backup.
+    #[arg(value_name = "DIR")]
+    backup: PathBuf,
+    /// The data directory to make.
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// When there is data, set it aside, under a name beside it, and take its place.
+    #[arg(long)]
+    replace: bool,
+}
+
+/// Runs one verb.
+///
+/// # Errors
+/// Whatever keeps it from being done.
+pub(super) fn run(
+    arguments: &BackupArgs,
+    profile: &dyn Fn() -> Result<Profile, Failure>,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    let (facts, exit) = match &arguments.verb {
+        Verb::Create(arguments) => arguments.run(profile)?,
+        Verb::Verify { backup } => {
+            let mut told = Told::default();
+            let report = verify::verify(backup, &mut |bytes| told.at(bytes))?;
+            let exit = exit_of(&report);
+            (report_facts(&report), exit)
+        }
+        Verb::Restore(arguments) => arguments.run()?,
+    };
+    Ok(printer.facts(&facts).map_or(Exit::Refused, |()| exit))
+}
+
+impl CreateArgs {
+    fn run(
+        &self,
+        profile: &dyn Fn() -> Result<Profile, Failure>,
+    ) -> Result<(Value, Exit), Failure> {
+        let (since, clock) = (Stopwatch::start(), Clock::system());
+        if self.with_keys {
+            Surroundings::of_process().note(
+                "The keys go along: keep the backup as safe as the server, and give it to nobody.",
+            );
+        }
+        let order = create::Order {
+            data_dir: self.data_dir.clone(),
+            into: self.backup.clone(),
+            with_keys: self.with_keys,
+        };
+        let spinner = spinner();
+        let mut progress = |tally: &Tally| {
+            spinner.set_message(format!(
+                "{} segments and {} content files copied, {} bytes",
+                tally.segments, tally.objects, tally.bytes
+            ));
+            spinner.tick();
+        };
+        let mut making = Making::begin(order)?;
+        let made = match directory::hold(&self.data_dir) {
+            Ok(_hold) => {
+                let head = replay::head(&self.data_dir.join("journal"));
+                let head = head.map_err(BackupError::from)?;
+                making.up_to(&head, clock.now(), &mut progress)?.publish()?
+            }
+            Err(DirectoryError::Held { .. }) => {
+                making.ahead(&mut progress)?;
+                let lease = Lease::begin(&profile()?, &self.data_dir)?;
+                let ready =
+                    making.up_to(lease.head(), clock.now(), &mut |tally| progress(tally))?;
+                lease.end()?;
+                ready.publish()?
+            }
+            Err(error) => return Err(BackupError::from(error).into()),
+        };
+        spinner.finish_and_clear();
+        let absent = made.manifest.objects.absent;
+        if absent > 0 {
+            Surroundings::of_process().note(
+                "Content is missing or damaged at the server; g3n mrs reconcile says which, and with --mode repair notes it as lost.",
+            );
+        }
+        let exit = match absent {
+            0 => Exit::Success,
+            _ => Exit::Refused,
+        };
+        Ok((self.facts(&made, since), exit))
+    }
+
+    fn facts(&self, made: &Made, since: Stopwatch) -> Value {
+        let mut facts = manifest_facts(&made.manifest);
+        facts["backup"] = json!(self.backup);
+        facts["manifest_sha256"] = json!(made.manifest_sha256);
+        facts["copied"] = json!({
+            "segments": made.tally.segments,
+            "objects": made.tally.objects,
+            "bytes": made.tally.bytes,
+        });
+        facts["kept"] = json!({
+            "segments": made.tally.segments_kept,
+            "objects": made.manifest.objects.files.saturating_sub(made.tally.objects),
+        });
+        facts["removed"] = json!(made.removed);
+        facts["absent"] = json!(made.absent);
+        facts["seconds"] = json!((since.seconds() * 1_000.0).round() / 1_000.0);
+        facts
+    }
+}
+
+impl RestoreArgs {
+    fn run(&self) -> Result<(Value, Exit), Failure> {
+        let order = restore::Order {
+            from: self.backup.clone(),
+            data_dir: self.data_dir.clone(),
+            replace: self.replace,
+        };
+        let mut told = Told::default();
+        let now = Clock::system().now();
+        let outcome = restore::restore(&order, now, &mut |bytes| told.at(bytes))?;
+        Ok(match outcome {
+            Outcome::Restored(restored) => (self.facts(&restored), Exit::Success),
+            Outcome::Damaged(report) => {
+                Surroundings::of_process().note("Nothing was restored: the backup is damaged.");
+                (report_facts(&report), Exit::Refused)
+            }
+        })
+    }
+
+    fn facts(&self, restored: &Restored) -> Value {
+        let mut facts = manifest_facts(&restored.manifest);
+        facts["data_dir"] = json!(self.data_dir);
+        facts["set_aside"] = json!(restored.set_aside);
+        if !restored.manifest.with_keys {
+            Surroundings::of_process().note(
+                "The backup has no keys: sessions, API keys and urls that were given out do not work any more, and the operator token is a new one.",
+            );
+        }
+        facts
+    }
+}
+
+/// What every verb tells of a backup.
+fn manifest_facts(manifest: &Manifest) -> Value {
+    json!({
+        "position": manifest.position,
+        "hash": manifest.hash,
+        "made_at": manifest.made_at,
+        "environment": manifest.environment,
+        "generation": manifest.generation,
+        "with_keys": manifest.with_keys,
+        "segments": manifest.segments.len(),
+        "objects": manifest.objects.files,
+        "objects_absent": manifest.objects.absent,
+        "bytes": manifest.bytes(),
+    })
+}
+
+fn report_facts(report: &Report) -> Value {
+    let mut facts = manifest_facts(&report.manifest);
+    let problems: Vec<_> = report
+        .problems
+        .iter()
+        .map(|problem| json!({"file": problem.file, "what": problem.what}))
+        .collect();
+    facts["good"] = json!(problems.is_empty());
+    facts["entries"] = json!(report.entries);
+    facts["left_over"] = json!(report.left_over);
+    facts["problems"] = json!(problems);
+    facts
+}
+
+fn exit_of(report: &Report) -> Exit {
+    match report.problems.is_empty() {
+        true => Exit::Success,
+        false => Exit::Refused,
+    }
+}
+
+/// Tells bytes read on a terminal.
+struct Told(ProgressBar);
+
+impl Default for Told {
+    fn default() -> Self {
+        Self(spinner())
+    }
+}
+
+impl Told {
+    fn at(&mut self, bytes: u64) {
+        self.0.set_message(format!("{bytes} bytes checked"));
+        self.0.tick();
+    }
+}
+
+/// A line for a terminal; hidden otherwise.
+fn spinner() -> ProgressBar {
+    ProgressBar::new_spinner().with_finish(ProgressFinish::AndClear)
+}
+
+fn in_the_way(tag: &'static str, message: String) -> Failure {
+    Failure::InTheWay { tag, message }
+}
+
+fn broken(tag: &'static str, message: String) -> Failure {
+    Failure::Content { tag, message }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        let message = with_causes(&error);
+        match error {
+            error if error.is_newer() => Self::Newer(message),
+            BackupError::Directory(DirectoryError::Absent { .. })
+            | BackupError::Absent { .. }
+            | BackupError::Foreign { .. } => Self::Usage(message),
+            BackupError::NotEmpty { .. } => in_the_way("not-empty", message),
+            BackupError::InUse { .. } | BackupError::Directory(DirectoryError::Held { .. }) => {
+                in_the_way("in-use", message)
+            }
+            BackupError::OtherJournal { .. } | BackupError::OtherServer { .. } => {
+                in_the_way("other-journal", message)
+            }
+            BackupError::Changed { .. } => in_the_way("changed", message),
+            BackupError::Newer { .. } | BackupError::Damaged { .. } => {
+                broken("damaged-backup", message)
+            }
+            BackupError::Journal(_) => broken("journal", message),
+            BackupError::Directory(_) | BackupError::Io { .. } => broken("file", message),
+        }
+    }
+}

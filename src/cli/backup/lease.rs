@@ -1,0 +1,106 @@
+//! The lease of a backup: as long as it lasts, the server removes and rewrites nothing that the backup reads.
+
+use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::cli::failure::{Failure, granted};
+use crate::cli::profile::Profile;
+use crate::client::{Client, Credential, Reply};
+use crate::directory;
+use crate::journal::Head;
+
+/// How often it is renewed: four times in the time it lasts.
+const RENEW_EVERY: Duration = Duration::from_secs(15);
+
+/// A lease that is kept up by a thread of its own.
+pub(super) struct Lease {
+    client: Client,
+    id: String,
+    head: Head,
+    /// Gone once it has ended.
+    renewing: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+impl Lease {
+    /// Asks the server for one. Whoever may read the data directory has the operator token there, if the profile has
+    /// none.
+    ///
+    /// # Errors
+    /// The server's refusal, or that it does not answer.
+    pub(super) fn begin(profile: &Profile, data_dir: &Path) -> Result<Self, Failure> {
+        let credential = match profile.operator() {
+            Credential::None => {
+                let token = directory::existing_operator_token(&data_dir.join("keys"));
+                token.map_or(Credential::None, |token| {
+                    Credential::OperatorToken(token.to_string())
+                })
+            }
+            credential => credential,
+        };
+        let client = Client::new(&profile.operator_url.value, credential);
+        let begun = granted(client.invoke("ops_backup_begin", &json!({}))?)?;
+        let text = |name: &str| begun.data()[name].as_str().unwrap_or_default().to_owned();
+        let (stop, stopped) = mpsc::channel();
+        let id = text("lease_id");
+        let renew = {
+            let (client, id) = (client.clone(), id.clone());
+            move || {
+                while stopped.recv_timeout(RENEW_EVERY) == Err(RecvTimeoutError::Timeout) {
+                    // Its end tells whether it was kept all the time.
+                    drop(ask(&client, "ops_backup_renew", &id));
+                }
+            }
+        };
+        Ok(Self {
+            head: Head {
+                position: begun.data()["position"].as_u64().unwrap_or_default(),
+                hash: text("hash"),
+            },
+            client,
+            id,
+            renewing: Some((stop, std::thread::spawn(renew))),
+        })
+    }
+
+    /// The journal's end when it began.
+    pub(super) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Ends it. Only a good answer says that nothing was removed while it lasted.
+    ///
+    /// # Errors
+    /// The server's refusal, or that it does not answer.
+    pub(super) fn end(mut self) -> Result<(), Failure> {
+        self.stop();
+        granted(ask(&self.client, "ops_backup_end", &self.id)?).map(drop)
+    }
+
+    fn stop(&mut self) -> bool {
+        let Some((stop, thread)) = self.renewing.take() else {
+            return false;
+        };
+        drop(stop);
+        // A panic there is a lease that was not renewed, which its end tells.
+        drop(thread.join());
+        true
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.stop() {
+            // The backup failed, and the server need not wait for the lease's end.
+            drop(ask(&self.client, "ops_backup_end", &self.id));
+        }
+    }
+}
+
+fn ask(client: &Client, function: &str, id: &str) -> Result<Reply, Failure> {
+    let body: Value = json!({"lease_id": id});
+    Ok(client.invoke(function, &body)?)
+}

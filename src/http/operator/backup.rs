@@ -1,0 +1,78 @@
+//! `ops_backup_begin`, `renew` and `end`: while a backup reads the data directory, nothing in it is removed or rewritten.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::text;
+use crate::aside;
+use crate::clock::random_uuid;
+use crate::content::removals::{LEASE, LeaseError};
+use crate::domain::{ErrorTag, Rejection};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input;
+use crate::http::server::House;
+
+/// Longest id looked at, in characters.
+const ID_CHARS_MAX: usize = 64;
+
+/// Nothing but the call itself.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Begin {}
+
+/// Which lease.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    lease_id: Option<String>,
+}
+
+/// Begins a lease, and tells the journal's end: all that it names is there until the lease ends.
+pub(super) async fn begin(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let Begin {} = input::json(&call.body)?;
+    let lease_id = format!("bk_{}", random_uuid().simple());
+    let (removals, id) = (house.content.removals(), lease_id.clone());
+    let leased = aside::blocking(move || removals.lease(&id, LEASE)).await;
+    leased
+        .map_err(|error| Refusal::Failed(error.to_string()))?
+        .map_err(refusal)?;
+    // Behind every removal that was on its way: the events of those are in it.
+    let head = house.journal.head();
+    Reply::of(&json!({
+        "lease_id": lease_id,
+        "lease_seconds": LEASE.as_secs(),
+        "position": head.position,
+        "hash": head.hash,
+    }))
+}
+
+/// Lets a lease last on.
+pub(super) async fn renew(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let lease_id = which(call)?;
+    let renewed = house.content.removals().renew(&lease_id);
+    renewed.map_err(refusal)?;
+    Reply::of(&json!({"lease_id": lease_id, "lease_seconds": LEASE.as_secs()}))
+}
+
+/// Ends a lease; a good answer says that it was kept all the time.
+pub(super) async fn end(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let lease_id = which(call)?;
+    let ended = house.content.removals().end(&lease_id);
+    ended.map_err(refusal)?;
+    Reply::of(&json!({"lease_id": lease_id, "kept": true}))
+}
+
+fn which(call: &Call<'_>) -> Result<String, Rejection> {
+    let which: Which = input::json(&call.body)?;
+    text(which.lease_id.as_deref(), "lease_id", ID_CHARS_MAX)
+}
+
+fn refusal(error: LeaseError) -> Rejection {
+    let tag = match error {
+        LeaseError::TooMany => ErrorTag::Throttled,
+        LeaseError::Removing => ErrorTag::InvalidState,
+        LeaseError::Gone => ErrorTag::NotFound,
+    };
+    Rejection::new(tag, error.to_string()).with_minor("backup-lease")
+}

@@ -1,0 +1,240 @@
+//! Copying segments out of a journal's directory, beside the server that writes it or without one.
+//!
+//! A file that was opened stays readable when it is sealed, erased or removed meanwhile, so one segment is always copied
+//! as it was at one moment. That nothing is erased between two segments is for the caller to see to.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::scan::{Scanner, Step};
+use super::segment::{Segment, damaged, failed, list, plain_name, sealed_name};
+use super::{JournalError, Position};
+
+/// How often a file is looked for again while it is being sealed under the reader's feet.
+const TRIES_MAX: usize = 4;
+/// Bytes copied at a time.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Tells one file of a directory from what may come to its place: a segment that is sealed or erased is a new file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// The file's number on its disk.
+    pub inode: u64,
+    /// Bytes.
+    pub size: u64,
+    /// When it was written to last, in seconds since 1970.
+    pub modified_seconds: i64,
+    /// And nanoseconds.
+    pub modified_nanos: i64,
+}
+
+/// A segment's file, open.
+pub struct Source {
+    /// The position it begins with.
+    pub first: Position,
+    /// The file's name.
+    pub name: String,
+    /// Which file it is.
+    pub identity: Identity,
+    file: File,
+}
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 in hex.
+    pub sha256: String,
+}
+
+/// The first positions of a directory's segments, in order. Each but the last is full.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn segments(dir: &Path) -> Result<Vec<Position>, JournalError> {
+    Ok(list(dir)?.into_iter().map(|listed| listed.first).collect())
+}
+
+/// The name that a segment's file has while it is not sealed.
+pub fn open_name(first: Position) -> String {
+    plain_name(first)
+}
+
+/// Whether a name is that of the segment with a first position.
+pub fn is_name_of(name: &str, first: Position) -> bool {
+    name == plain_name(first) || name == sealed_name(first)
+}
+
+/// Opens a segment's file, plain or sealed; of both the plain one counts.
+///
+/// # Errors
+/// The disk's.
+pub fn open(dir: &Path, first: Position) -> Result<Source, JournalError> {
+    let mut missing = None;
+    for _ in 0..TRIES_MAX {
+        for name in [plain_name(first), sealed_name(first)] {
+            let path = dir.join(&name);
+            let io = |error| failed("opening a segment", &path, error);
+            match File::open(&path) {
+                Ok(file) => {
+                    let identity = identity(&file).map_err(io)?;
+                    return Ok(Source {
+                        first,
+                        name,
+                        identity,
+                        file,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => missing = Some(io(error)),
+                Err(error) => return Err(io(error)),
+            }
+        }
+    }
+    Err(missing.expect("a file was looked for at least once"))
+}
+
+fn identity(file: &File) -> io::Result<Identity> {
+    let metadata = file.metadata()?;
+    Ok(Identity {
+        inode: metadata.ino(),
+        size: metadata.len(),
+        modified_seconds: metadata.mtime(),
+        modified_nanos: metadata.mtime_nsec(),
+    })
+}
+
+impl Source {
+    /// Copies the file's bytes as they are, durable on return.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn copy(&mut self, to: &Path) -> Result<Written, JournalError> {
+        let copied = copy_file(&mut self.file, to);
+        copied.map_err(|error| failed("copying a segment", to, error))
+    }
+}
+
+/// Copies a file's bytes into a new one, durable on return.
+///
+/// # Errors
+/// The disk's.
+pub fn copy_file(from: &mut impl Read, to: &Path) -> io::Result<Written> {
+    let (mut file, mut chunk) = (File::create(to)?, vec![0; CHUNK_BYTES]);
+    let (mut hash, mut size) = (Sha256::new(), 0);
+    loop {
+        let read = match from.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        hash.update(&chunk[..read]);
+        file.write_all(&chunk[..read])?;
+        size += read as u64;
+    }
+    file.sync_all()?;
+    Ok(Written {
+        size,
+        sha256: hex::encode(hash.finalize()),
+    })
+}
+
+/// Copies the content of a segment up to and with a position that is in it, plain; durable on return.
+///
+/// # Errors
+/// The disk's, or damage before that position.
+pub fn copy_until(
+    dir: &Path,
+    first: Position,
+    until: Position,
+    to: &Path,
+) -> Result<Written, JournalError> {
+    let segment = Segment::open(dir, first).map_err(|(name, fault)| fault.at(&name, first))?;
+    let segment = Arc::new(segment);
+    let length = length_until(&segment, until)?;
+    let mut content = Content {
+        segment,
+        at: 0,
+        end: length,
+    };
+    copy_file(&mut content, to).map_err(|error| failed("copying a segment", to, error))
+}
+
+/// Bytes of a segment's content up to and with a position.
+fn length_until(segment: &Arc<Segment>, until: Position) -> Result<u64, JournalError> {
+    let (mut scanner, mut next) = (Scanner::new(Arc::clone(segment), 0), segment.first);
+    loop {
+        let step = scanner.step();
+        let (offset, what) = match step.map_err(|fault| fault.at(&segment.name, next))? {
+            Step::Found(found) if found.line.header.position < until => {
+                next = found.line.header.position + 1;
+                continue;
+            }
+            Step::Found(found) if found.line.header.position == until => {
+                return Ok(scanner.offset());
+            }
+            Step::Found(found) => (found.offset, "a later position".to_owned()),
+            Step::End => (scanner.offset(), "the segment's end".to_owned()),
+            Step::Unfinished { offset } => (offset, "an entry that is not complete".to_owned()),
+            Step::Wrong { offset, what, .. } => (offset, what),
+        };
+        let what = format!("position {until} was looked for, and here is: {what}");
+        return Err(damaged(&segment.name, offset, next, what));
+    }
+}
+
+/// A part of a segment's content, read as a file is.
+struct Content {
+    segment: Arc<Segment>,
+    at: u64,
+    end: u64,
+}
+
+impl Read for Content {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+        let mut bytes = Vec::new();
+        let read = self
+            .segment
+            .read(self.at, left.min(out.len()), &mut bytes)
+            .map_err(|fault| fault.at(&self.segment.name, self.segment.first));
+        read.map_err(io::Error::other)?;
+        out[..bytes.len()].copy_from_slice(&bytes);
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+}
+
+/// Whether the content of a segment begins with all the content that an earlier copy of it has: it only grew, or was
+/// sealed, and nothing in it was erased.
+///
+/// # Errors
+/// The disk's, or damage.
+pub fn only_grew(earlier: &Path, now: &Path) -> Result<bool, JournalError> {
+    let [earlier, now] = [earlier, now].map(Segment::at);
+    let (earlier, now) = (earlier?, now?);
+    let (mut at, mut left, mut right) = (0, Vec::new(), Vec::new());
+    loop {
+        for (segment, bytes) in [(&earlier, &mut left), (&now, &mut right)] {
+            bytes.clear();
+            segment
+                .read(at, CHUNK_BYTES, bytes)
+                .map_err(|fault| fault.at(&segment.name, segment.first))?;
+        }
+        if left.is_empty() {
+            return Ok(true);
+        }
+        if !right.starts_with(&left) {
+            return Ok(false);
+        }
+        at += left.len() as u64;
+    }
+}
