@@ -13,6 +13,8 @@ use crate::clock::random_bytes;
 /// The format this program writes, and the newest it reads.
 const FORMAT_VERSION: u32 = 1;
 const MARKER: &str = "metarecord.json";
+/// The file whose lock keeps a second process out.
+pub const LOCK: &str = "lock";
 
 /// Why a directory cannot be served from.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +114,61 @@ impl Directory {
     }
 }
 
+/// What is at the place of a data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// No directory yet.
+    Nothing,
+    /// An empty one.
+    Empty,
+    /// One that this program made, for the environment that was asked for.
+    Made,
+}
+
+/// Looks whether a place is one to serve from, and changes nothing there.
+///
+/// # Errors
+/// As [`open`], except that the lock is not looked at.
+pub fn look(root: &Path, development: bool) -> Result<Found, DirectoryError> {
+    match std::fs::metadata(root) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(source) => return Err(io("read", root, source)),
+    }
+    let marker = root.join(MARKER);
+    match (marker.exists(), is_empty(root)?) {
+        (true, _) => judge_marker(root, &marker, environment(development)).map(|()| Found::Made),
+        (false, true) => Ok(Found::Empty),
+        (false, false) => Err(DirectoryError::Foreign {
+            place: root.display().to_string(),
+        }),
+    }
+}
+
+/// What the lock file of a directory that some process holds says of it; nothing when no process does.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn holder(root: &Path) -> Result<Option<String>, DirectoryError> {
+    let path = root.join(LOCK);
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(io("open", &path, source)),
+    };
+    // Shared, and given back at once. A server that starts at this very moment would be told that it is taken.
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            file.read_to_string(&mut text)
+                .map_err(|source| io("read", &path, source))?;
+            Ok(Some(text.trim().to_owned()))
+        }
+        Err(TryLockError::Error(source)) => Err(io("lock", &path, source)),
+    }
+}
+
 /// Takes a directory, making it when it is not there.
 ///
 /// # Errors
@@ -129,28 +186,27 @@ pub fn open(root: &Path, development: bool) -> Result<Directory, DirectoryError>
         });
     }
     let lock = lock(root)?;
-    check_marker(
-        root,
-        &marker,
-        if development {
-            "development"
-        } else {
-            "production"
-        },
-    )?;
+    check_marker(root, &marker, environment(development))?;
     Ok(Directory {
         root: root.to_owned(),
         _lock: Arc::new(lock),
     })
 }
 
+fn environment(development: bool) -> &'static str {
+    match development {
+        true => "development",
+        false => "production",
+    }
+}
+
 fn is_empty(root: &Path) -> Result<bool, DirectoryError> {
     let entries = std::fs::read_dir(root).map_err(|source| io("read", root, source))?;
-    Ok(entries.flatten().all(|entry| entry.file_name() == "lock"))
+    Ok(entries.flatten().all(|entry| entry.file_name() == LOCK))
 }
 
 fn lock(root: &Path) -> Result<File, DirectoryError> {
-    let path = root.join("lock");
+    let path = root.join(LOCK);
     let mut options = OpenOptions::new();
     options
         .read(true)
@@ -184,7 +240,6 @@ fn lock(root: &Path) -> Result<File, DirectoryError> {
 }
 
 fn check_marker(root: &Path, path: &Path, wanted: &'static str) -> Result<(), DirectoryError> {
-    let place = || root.display().to_string();
     if !path.exists() {
         let marker = Marker {
             format_version: FORMAT_VERSION,
@@ -193,6 +248,11 @@ fn check_marker(root: &Path, path: &Path, wanted: &'static str) -> Result<(), Di
         let text = serde_json::to_vec(&marker).map_err(|error| io("write", path, error.into()))?;
         return write_private(path, &text).map_err(|source| io("write", path, source));
     }
+    judge_marker(root, path, wanted)
+}
+
+fn judge_marker(root: &Path, path: &Path, wanted: &'static str) -> Result<(), DirectoryError> {
+    let place = || root.display().to_string();
     let text = std::fs::read(path).map_err(|source| io("read", path, source))?;
     let marker: Marker =
         serde_json::from_slice(&text).map_err(|error| io("read", path, error.into()))?;

@@ -2,7 +2,9 @@
 
 mod bare;
 mod choice;
+pub mod doctor;
 pub mod failure;
+mod finding;
 pub mod get;
 pub mod hold;
 pub mod jobs;
@@ -61,6 +63,11 @@ pub struct Cli {
 pub enum Command {
     /// Run the server.
     Serve(serve::ServeArgs),
+    /// Look whether a server can start here, or how the one that runs is. Changes nothing; exit 1 when something is wrong.
+    #[command(
+        after_help = "Examples:\n  g3n doctor --dev\n  g3n doctor --data-dir /var/lib/metarecord --settings metarecord.toml --strict\n  g3n doctor --json"
+    )]
+    Doctor(Box<doctor::DoctorArgs>),
     /// Work with records.
     Mrs(Box<mrs::MrsArgs>),
     /// Sign in, and make keys for programs.
@@ -148,6 +155,7 @@ impl Command {
         let load = || Profile::load(connection, &|name| std::env::var(name).ok());
         match self {
             Self::Serve(arguments) => Ok(serve::run(arguments)),
+            Self::Doctor(arguments) => doctor::run(arguments, connection, printer),
             Self::Journal(arguments) => Ok(journal::run(arguments, printer)),
             Self::Token(arguments) => token::run(arguments, connection.output, printer),
             Self::Mrs(arguments) => mrs::run(arguments, &load()?, printer),
