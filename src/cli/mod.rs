@@ -29,6 +29,7 @@ pub mod token;
 pub mod uas;
 pub mod usm;
 pub mod utl;
+pub mod verify;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -92,6 +93,13 @@ pub enum Command {
     /// Ask whether the server lives, or with --ready whether it can serve.
     #[command(after_help = "Example:\n  g3n health --ready")]
     Health(HealthArgs),
+    /// Hold a server to what callers are promised, within 90 seconds; exit 1 when it does not keep it.
+    ///
+    /// Records are made under ids that begin with g3n-verify, and doomed at the end.
+    #[command(
+        after_help = "Examples:\n  g3n verify --profile dev\n  g3n verify --url https://records.example --orgcode ACME --jwt-file token\n  g3n verify --url http://127.0.0.1:8000 --orgcode ACME --api-key KEY --json"
+    )]
+    Verify(Box<verify::VerifyArgs>),
     /// See what the command line was told.
     Config(ConfigArgs),
     /// Write a shell's completions to standard output.
@@ -178,6 +186,7 @@ impl Command {
                 };
                 Ok(printer.reply(&reply))
             }
+            Self::Verify(arguments) => verify::run(arguments, connection, printer),
             Self::Config(ConfigArgs {
                 verb: ConfigVerb::Show,
             }) => {

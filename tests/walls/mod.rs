@@ -76,6 +76,8 @@ const WALLS: &[(&str, &[&str])] = &[
             "token",
         ],
     ),
+    // It holds answers to the version of the interface that this program was built with.
+    ("cli/verify", &["client", "clock", "domain", "http"]),
     // Content goes inline only when the service would take it: it asks the service's own check.
     ("cli/choice.rs", &["domain", "http"]),
     // It makes tokens with the code that knows what a good one is.
