@@ -3,6 +3,7 @@
 mod actors;
 mod cli;
 mod demo;
+mod doctor;
 mod durability;
 mod http;
 mod identity;
@@ -14,4 +15,5 @@ mod support;
 mod token;
 mod upkeep;
 mod utl;
+mod verify;
 mod walls;

@@ -104,6 +104,7 @@ pub(super) fn put(run: &mut Run) -> Checked {
     let md5 = Md5::of(payload.as_bytes()).to_string();
     run.made.push(record_id.clone());
     let told = run.post("/mrs/record", &run.inline(&record_id, &payload, &md5))?;
+    run.inline = Some(payload.clone());
     for (name, expected) in [
         ("record_id", json!(record_id)),
         ("status", json!("active")),
@@ -115,7 +116,6 @@ pub(super) fn put(run: &mut Run) -> Checked {
             format!("{name} is {} and not {expected}", told[name])
         })?;
     }
-    run.inline = Some(payload);
     Ok(format!("MD5 {md5}"))
 }
 
@@ -186,6 +186,7 @@ pub(super) fn upload(run: &mut Run) -> Checked {
     let mut complete = facts;
     complete["content_token"] = told["content_token"].clone();
     let told = run.post("/mrs/record/complete", &complete.to_string())?;
+    run.uploaded = true;
     must(
         told["status"] == "active" && told["content_md5"] == json!(md5),
         || {
@@ -195,7 +196,6 @@ pub(super) fn upload(run: &mut Run) -> Checked {
             )
         },
     )?;
-    run.uploaded = true;
     let query = run.place(&run.orgcode, &record_id);
     let told = run.get("/mrs/record", &query)?;
     let url = told["download"]["url"].as_str().unwrap_or_default();
