@@ -110,7 +110,12 @@ fn the_segment_ahead_is_held_against_the_newest() {
     assert!(logs.len() > 2, "{logs:?}");
     fs::remove_file(&logs[logs.len() - 2]).expect("removed");
     let told = house.ask("--dev");
-    told.expect("tail", "fail", "the segment ahead ends at position", "restore");
+    told.expect(
+        "tail",
+        "fail",
+        "the segment ahead ends at position",
+        "restore",
+    );
 }
 
 #[test]

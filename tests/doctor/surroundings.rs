@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
@@ -156,6 +157,30 @@ fn a_running_server_is_named_with_its_ports_and_its_version() {
     told.expect("server", "fail", "does not answer", "SIGTERM");
     assert!(signal("CONT").expect("kill runs").success());
     assert_eq!(server.end("TERM"), Some(0));
+}
+
+#[test]
+fn beside_a_server_that_writes_nothing_looks_damaged() {
+    let house = House::empty();
+    let server = Server::start_in(&house.data(), &["--set", "journal.segment_bytes=65536"]);
+    let line = on_free_ports("--dev --data-dir data");
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            let mut number = 0;
+            while !over.load(Ordering::SeqCst) {
+                number += 1;
+                let payload = json!("x".repeat(4_000));
+                server.put_inline("notes", &format!("n-{number}"), &payload, &[]);
+            }
+            number
+        });
+        let asked = || (0..12).all(|_| house.ask_beside(&line, &[]).code == 0);
+        let good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(asked));
+        over.store(true, Ordering::SeqCst);
+        assert!(writing.join().expect("it wrote") > 0);
+        assert!(good.expect("it answered"), "something looked wrong");
+    });
 }
 
 /// A directory that this process holds, and a server that answers as it is told.

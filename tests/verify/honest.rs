@@ -131,3 +131,25 @@ fn the_reference_client_finds_a_developers_server_by_itself() {
     assert_eq!(nowhere.code, 2, "{nowhere:?}");
     assert!(nowhere.text.contains("make run-local"), "{nowhere:?}");
 }
+
+#[test]
+fn another_org_that_is_there_is_as_strange_as_one_that_is_not() {
+    let server = Server::start();
+    let ann = json!({"email": "ann@example.com", "passcode": "a long passcode"});
+    assert_eq!(server.invoke("uas_user_create", &ann).status, 200);
+    let org = json!({"orgcode": "OTHER", "owner_email": "ann@example.com"});
+    assert_eq!(server.invoke("ofm_org_create", &org).status, 200);
+    for (program, run) in PROGRAMS {
+        let line = format!("--url {} --other-orgcode OTHER", server.base_url);
+        let found = run(&line, &session(&server));
+        assert_eq!(
+            (found.code, found.failed()),
+            (0, vec![]),
+            "{program}: {found:?}"
+        );
+        assert!(
+            found.text.contains("OTHER answers as"),
+            "{program}: {found:?}"
+        );
+    }
+}

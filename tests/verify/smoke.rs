@@ -147,6 +147,12 @@ fn smoke_remote_calls_with_a_token_and_refuses_without() {
         assert!(!all.contains(text), "the token is not told");
         assert!(is_empty(temporary.path()), "its files are gone");
     }
+    let line = format!("whoami --base-url {} --jwt-file {file}", server.base_url);
+    let who = g3n(&line, directory.path(), &[session], b"").data();
+    assert_eq!(
+        (&who["auth_mode"], &who["user_id"]),
+        (&json!("jwt"), &json!("u-1"))
+    );
     let line = format!("--url {} --jwt-file {file}", server.base_url);
     let found = reference(&line, &[org, session]);
     assert_eq!((found.code, found.failed()), (0, vec![]), "{found:?}");
