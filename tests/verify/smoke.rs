@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use serde_json::json;
+
 use super::liar::{Liar, Lie};
 use super::{reference, session};
 use crate::cli::run::g3n;
