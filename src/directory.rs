@@ -8,13 +8,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::random_bytes;
+use crate::clock::{pause, random_bytes};
 
 /// The format this program writes, and the newest it reads.
 const FORMAT_VERSION: u32 = 1;
 const MARKER: &str = "metarecord.json";
 /// The file whose lock keeps a second process out.
 pub const LOCK: &str = "lock";
+/// How often a lock that is taken is tried again, and how long is waited between.
+const LOCK_LOOKS: u32 = 10;
+const LOCK_LOOK_EVERY_MS: u64 = 10;
 
 /// Why a directory cannot be served from.
 #[derive(Debug, thiserror::Error)]
@@ -156,7 +159,7 @@ pub fn holder(root: &Path) -> Result<Option<String>, DirectoryError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(io("open", &path, source)),
     };
-    // Shared, and given back at once. A server that starts at this very moment would be told that it is taken.
+    // Shared, and given back at once, for which a server that starts at this very moment waits.
     match file.try_lock_shared() {
         Ok(()) => Ok(None),
         Err(TryLockError::WouldBlock) => {
@@ -217,7 +220,7 @@ fn lock(root: &Path) -> Result<File, DirectoryError> {
     let mut file = options
         .open(&path)
         .map_err(|source| io("open", &path, source))?;
-    match file.try_lock() {
+    match try_lock(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
@@ -237,6 +240,17 @@ fn lock(root: &Path) -> Result<File, DirectoryError> {
     };
     write(&mut file).map_err(|source| io("write", &path, source))?;
     Ok(file)
+}
+
+/// Takes the lock, waiting a moment: whoever only looks who has it ([`holder`]) holds it for microseconds.
+fn try_lock(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOCK_LOOKS {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => pause(LOCK_LOOK_EVERY_MS),
+            told => return told,
+        }
+    }
+    file.try_lock()
 }
 
 fn check_marker(root: &Path, path: &Path, wanted: &'static str) -> Result<(), DirectoryError> {
@@ -320,5 +334,42 @@ fn io(action: &'static str, place: &Path, source: std::io::Error) -> DirectoryEr
         action,
         place: place.display().to_string(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn who_only_looks_at_the_lock_keeps_nobody_from_taking_it() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("data");
+        drop(open(&root, false).unwrap());
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let looking = scope.spawn(|| {
+                let mut held = 0;
+                while !over.load(Ordering::SeqCst) {
+                    held += u32::from(holder(&root).unwrap().is_some());
+                }
+                held
+            });
+            let taken: Vec<_> = (0..2_000).map(|_| open(&root, false).map(drop)).collect();
+            over.store(true, Ordering::SeqCst);
+            assert!(taken.iter().all(Result::is_ok));
+            assert!(looking.join().unwrap() > 0, "it was seen to be held");
+        });
+        let held = open(&root, false).unwrap();
+        let told = format!("process {}", std::process::id());
+        assert_eq!(holder(&root).unwrap(), Some(told));
+        assert!(matches!(
+            open(&root, false),
+            Err(DirectoryError::Held { .. })
+        ));
+        drop(held);
+        assert_eq!(holder(&root).unwrap(), None);
     }
 }

@@ -69,6 +69,21 @@ fn too_few_open_files_fail_or_warn() {
 }
 
 #[test]
+fn of_a_running_server_its_own_limit_counts() {
+    let house = House::empty();
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 3000; exec \"$@\"", "sh"]);
+    let _server = Server::start_by(limited, &house.data(), &[]);
+    let told = house.ask_beside("--dev --data-dir data", &[]);
+    told.expect(
+        "open-files",
+        "warn",
+        "3000, which leaves room for 1576",
+        "LimitNOFILE",
+    );
+}
+
+#[test]
 fn an_address_that_cannot_be_listened_on_fails() {
     let house = House::empty();
     let other = TcpListener::bind("127.0.0.1:0").expect("a free port");

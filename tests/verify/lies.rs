@@ -3,8 +3,11 @@
 use super::liar::{Exchange, Liar, Lie};
 use super::{PROGRAMS, session};
 
-/// A check, and an answer by which it, and no other, fails.
-const LIES: &[(&str, fn(&mut Exchange))] = &[
+/// How an answer is changed.
+type Change = fn(&mut Exchange);
+
+/// A check, and a change by which it, and no other, fails.
+const LIES: &[(&str, Change)] = &[
     ("health", |e| {
         if e.is("GET", "/health") {
             e.replace("\"ok\":true", "\"ok\":false");

@@ -141,7 +141,15 @@ fn incomplete(root: &Path) -> Option<(String, &'static str)> {
             "restore it from a backup; a start would make an empty one",
         ));
     }
-    let parts = ["", "journal", "content", "projections", "keys"];
+    let parts = [
+        "",
+        "journal",
+        "content",
+        "projections",
+        "keys",
+        "audit",
+        "exports",
+    ];
     let mut parts = parts.iter().map(|name| root.join(name));
     parts.find_map(|part| part.is_dir().then(|| cannot_write(&part)).flatten())
 }

@@ -25,7 +25,7 @@ pub(super) fn look(directory: &Path, path: Option<&OsStr>) -> Finding {
         Some((text, _)) => text.clone(),
         None => format!("{} does not tell its version", cargo.display()),
     };
-    if !found.is_some_and(|(_, version)| Some(version) >= numbers(RUST)) {
+    if found.is_none_or(|(_, version)| Some(version) < numbers(RUST)) {
         return match checkout {
             true => Finding::fail(NAME, told, install),
             false => Finding::warn(NAME, told, install),
@@ -57,7 +57,10 @@ fn find(name: &str, path: Option<&OsStr>) -> Option<PathBuf> {
 
 /// What a cargo says of itself, and its version.
 fn version(cargo: &Path) -> Option<(String, (u32, u32))> {
-    let output = Command::new(cargo).arg("--version").output().ok()?;
+    let mut command = Command::new(cargo);
+    // A rustup must not install anything to answer.
+    command.arg("--version").env("RUSTUP_AUTO_INSTALL", "0");
+    let output = command.output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let text = text.trim().to_owned();
     let version = numbers(text.split(' ').nth(1)?)?;
