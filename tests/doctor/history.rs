@@ -91,8 +91,8 @@ fn damage_of_the_newest_entries_fails() {
     house.ask("--dev").expect("tail", "ok", "hold together", "");
 }
 
-#[test]
-fn the_segment_ahead_is_held_against_the_newest() {
+/// A directory whose log has several segments, and their files in order.
+fn long() -> (House, Vec<PathBuf>) {
     let house = House::empty();
     let set = ["journal.segment_bytes=65536"];
     let mut server = Inside::start_by(&house.data(), Clock::system(), &set);
@@ -101,21 +101,32 @@ fn the_segment_ahead_is_held_against_the_newest() {
         server.put("notes", &format!("n-{number}"), &payload);
     }
     server.stop();
-    let told = house.ask("--dev");
-    told.expect("tail", "ok", "hold together", "");
-    let sealed = fs::read_dir(house.data().join("journal")).expect("readable");
-    let mut logs: Vec<PathBuf> = sealed.flatten().map(|entry| entry.path()).collect();
+    let files = fs::read_dir(house.data().join("journal")).expect("readable");
+    let mut logs: Vec<PathBuf> = files.flatten().map(|entry| entry.path()).collect();
     logs.retain(|path| path.to_string_lossy().contains(".jsonl"));
     logs.sort();
     assert!(logs.len() > 2, "{logs:?}");
-    fs::remove_file(&logs[logs.len() - 2]).expect("removed");
+    (house, logs)
+}
+
+#[test]
+fn the_segment_ahead_is_held_against_the_newest() {
+    let ((house, logs), (_other, others)) = (long(), long());
+    let ahead = &logs[logs.len() - 2];
+    house.ask("--dev").expect("tail", "ok", "hold together", "");
+    let good = fs::read(ahead).expect("there");
+    // Whole, of the same positions, and of another history.
+    let same_name = |path: &&PathBuf| path.file_name() == ahead.file_name();
+    let foreign = others.iter().find(same_name).expect("both are alike");
+    fs::copy(foreign, ahead).expect("copied");
     let told = house.ask("--dev");
-    told.expect(
-        "tail",
-        "fail",
-        "the segment ahead ends at position",
-        "restore",
-    );
+    let found = "the segment ahead ends at position";
+    told.expect("tail", "fail", found, "restore");
+    fs::write(ahead, good).expect("written");
+    house.ask("--dev").expect("tail", "ok", "hold together", "");
+    fs::remove_file(ahead).expect("removed");
+    let told = house.ask("--dev");
+    told.expect("tail", "fail", found, "restore");
 }
 
 #[test]

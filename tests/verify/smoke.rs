@@ -202,8 +202,14 @@ fn the_makefiles_targets_end_as_what_they_call() {
         let (good, text) = make(&[target], &[]);
         assert!(!good, "{text}");
     }
-    let (good, text) = make(&["-n", "install", "PREFIX=/opt/records"], &[]);
-    assert!(good && text.contains("--root /opt/records"), "{text}");
+    let (good, text) = make(&["install", "PREFIX=/opt/records"], &[]);
+    assert!(
+        good && text.contains("--locked --root /opt/records"),
+        "{text}"
+    );
+    assert!(text.contains("g3n is /opt/records/bin/g3n"), "{text}");
+    let (_, text) = make(&["install"], &[("CARGO_HOME", "/home/cargo")]);
+    assert!(text.contains("g3n is /home/cargo/bin/g3n"), "{text}");
     let (_, help) = make(&["help"], &[]);
     for target in [
         "install",
