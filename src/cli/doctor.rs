@@ -47,8 +47,10 @@ struct Patient<'a> {
     development: bool,
     /// What a server would start with; nothing when its settings make no sense.
     options: Option<&'a Options>,
-    /// Who serves from the directory.
+    /// Who serves from the directory, as far as that can be told.
     holder: Option<&'a Holder>,
+    /// Whether that cannot be told.
+    lock_unreadable: bool,
 }
 
 /// Runs the doctor.
@@ -84,6 +86,7 @@ fn examine(arguments: &DoctorArgs, connection: &Connection) -> Vec<Finding> {
         development: arguments.serve.dev,
         options: options.as_ref(),
         holder: holder.as_ref().ok().and_then(Option::as_ref),
+        lock_unreadable: holder.is_err(),
     };
     let history = history::look(data_dir);
     let ended = history.recorded_at();
@@ -107,6 +110,10 @@ fn examine(arguments: &DoctorArgs, connection: &Connection) -> Vec<Finding> {
         network::server(&patient),
     ]
 }
+
+/// What to do when this user may not look.
+const ACCESS: &str =
+    "run this as the user that runs the server, and give it access with chown and chmod";
 
 /// What stands in the place of a finding that needs settings which make sense.
 fn without_settings(name: &'static str) -> Finding {

@@ -1,8 +1,14 @@
 //! The directory, its room, its keys and its lock.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
-use super::{House, set_mode};
+use super::{House, Told, on_free_ports, set_mode};
+use crate::support::Server;
+
+/// A user who owns nothing here.
+const NOBODY: u32 = 65_534;
 
 #[test]
 fn a_directory_that_is_not_one_to_serve_from_is_told_apart() {
@@ -87,4 +93,46 @@ fn a_lock_that_cannot_be_looked_at_fails() {
     std::os::unix::fs::symlink("lock", &lock).expect("made");
     let told = house.ask("--dev");
     told.expect_alone("lock", "fail", "cannot open", "chown and chmod");
+}
+
+/// The doctor, run by somebody who may not look into the directory. For a superuser no mode is one, so another runs it.
+fn ask_as_another(house: &House, line: &str) -> Told {
+    let program = house.path().join("g3n");
+    fs::copy(env!("CARGO_BIN_EXE_g3n"), &program).expect("copied");
+    set_mode(house.path(), 0o755);
+    let mut command = Command::new(&program);
+    match rustix::process::geteuid().is_root() {
+        true => drop(command.uid(NOBODY)),
+        false => set_mode(&house.data(), 0),
+    }
+    let line = format!("doctor --json {}", on_free_ports(line));
+    let output = command
+        .args(line.split(' ').filter(|word| !word.is_empty()))
+        .current_dir(house.path())
+        .env_clear()
+        .output()
+        .expect("it runs");
+    set_mode(&house.data(), 0o700);
+    Told {
+        code: output.status.code().unwrap_or(-1),
+        answer: serde_json::from_slice(&output.stdout).expect("JSON"),
+    }
+}
+
+#[test]
+fn who_may_not_look_is_told_so_and_nothing_worse() {
+    let house = House::empty();
+    let server = Server::start_in(&house.data(), &[]);
+    let port = server.base_url.strip_prefix("http://").expect("an address");
+    let told = ask_as_another(&house, &format!("--dev --listen {port}"));
+    for name in ["directories", "keys", "lock", "journal", "tail"] {
+        told.expect(name, "fail", "ermission denied", "run this as the user");
+    }
+    told.expect(
+        "gateway-port",
+        "warn",
+        "whose it is cannot be told",
+        "run this as the user",
+    );
+    told.expect("server", "skipped", "cannot be told", "");
 }

@@ -1,11 +1,12 @@
 //! The journal: whether it would open, whether its end is whole, and what it says of the clock and the secret code.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::failure::with_causes;
 use super::super::finding::Finding;
-use super::Patient;
+use super::{ACCESS, Patient};
 use crate::domain::{StreamId, Timestamp};
 use crate::journal::look::{self, End};
 use crate::journal::{JournalError, state};
@@ -49,10 +50,7 @@ impl History {
             Ok(None) => {
                 return Finding::skipped(NAME, "there is none yet; the first start makes it");
             }
-            Err(error @ JournalError::Newer { .. }) => {
-                return Finding::fail(NAME, with_causes(error), "use the newer g3n that wrote it");
-            }
-            Err(error) => return Finding::fail(NAME, with_causes(error), DAMAGED),
+            Err(error) => return wrong(NAME, error),
         };
         let format = marker.format_version;
         match patient.holder {
@@ -77,7 +75,7 @@ impl History {
         let end = match &self.end {
             Ok(Some(end)) => end,
             Ok(None) => return Finding::skipped(NAME, "there is no journal yet"),
-            Err(error) => return Finding::fail(NAME, with_causes(error), DAMAGED),
+            Err(error) => return wrong(NAME, error),
         };
         let (first, last) = (end.first, end.head.position);
         let whole = format!(
@@ -118,9 +116,21 @@ impl History {
                     None => "start the server, then g3n ops secret-set",
                 },
             ),
-            Err(error) => Finding::fail(NAME, with_causes(&error), DAMAGED),
+            Err(error) => wrong(NAME, &error),
         }
     }
+}
+
+fn wrong(name: &'static str, error: &JournalError) -> Finding {
+    let fix = match error {
+        JournalError::Newer { .. } => "use the newer g3n that wrote it",
+        JournalError::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => ACCESS,
+        JournalError::Io { .. } => {
+            "look at the disk and the system's log; restore journal/ from a backup when it cannot be read"
+        }
+        JournalError::Damaged { .. } | JournalError::Database(_) => DAMAGED,
+    };
+    Finding::fail(name, with_causes(error), fix)
 }
 
 /// Whether the clock agrees with the journal, with the program, and with itself.

@@ -1,11 +1,12 @@
 //! The files of keys: that they are there, are keys, and are for their owner only.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::super::finding::Finding;
-use super::Patient;
+use super::{ACCESS, Patient};
 
 const NAME: &str = "keys";
 /// What signs urls and hashes sessions, and its bytes.
@@ -21,11 +22,16 @@ pub(super) fn look(patient: &Patient<'_>) -> Finding {
     let root = patient.data_dir;
     let keys = root.join("keys");
     let served = root.join("journal").is_dir();
-    if !keys.is_dir() {
-        return match served {
-            true => gone(&keys),
-            false => Finding::skipped(NAME, "there are none yet; the first start makes them"),
-        };
+    match fs::metadata(&keys) {
+        Ok(_) => {}
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            let what = format!("{} cannot be looked at: {error}", keys.display());
+            return Finding::fail(NAME, what, ACCESS);
+        }
+        Err(_) if served => return gone(&keys),
+        Err(_) => {
+            return Finding::skipped(NAME, "there are none yet; the first start makes them");
+        }
     }
     if mode(&keys) & 0o077 != 0 {
         return open_to_others(&keys, 700);
@@ -34,7 +40,7 @@ pub(super) fn look(patient: &Patient<'_>) -> Finding {
     let mut files: Vec<PathBuf> = match listed {
         Ok(listed) => listed.collect(),
         Err(error) => {
-            return Finding::fail(NAME, error.to_string(), "run this as the server's user");
+            return Finding::fail(NAME, error.to_string(), ACCESS);
         }
     };
     files.sort();

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::failure::with_causes;
 use super::super::finding::Finding;
 use super::place::Holder;
-use super::{Patient, sockets, without_settings};
+use super::{ACCESS, Patient, sockets, without_settings};
 use crate::boot::{self, BootError, Options};
 use crate::client::{Client, Credential, Reply};
 use crate::open_files;
@@ -107,15 +107,17 @@ fn port(
             name,
             format!("{address} is our own server's, {}", holder.name()),
         ),
-        Some((_, None)) => Finding::warn(
-            name,
-            format!("{address} is in use, and whose it is cannot be told"),
-            "run this as the server's user",
-        ),
+        Some((_, None)) => unknown(name, address),
+        None if patient.lock_unreadable => unknown(name, address),
         Some((_, Some(false))) | None => {
             Finding::fail(name, format!("{address} is in use by another process"), fix)
         }
     }
+}
+
+fn unknown(name: &'static str, address: &str) -> Finding {
+    let what = format!("{address} is in use, and whose it is cannot be told");
+    Finding::warn(name, what, ACCESS)
 }
 
 fn in_use(error: &BootError) -> bool {
@@ -137,7 +139,13 @@ pub(super) fn server(patient: &Patient<'_>) -> Finding {
     const NAME: &str = "server";
     const OWN: &str = env!("CARGO_PKG_VERSION");
     let Some(holder) = patient.holder else {
-        return Finding::skipped(NAME, "none runs on this directory");
+        return Finding::skipped(
+            NAME,
+            match patient.lock_unreadable {
+                true => "whether one runs cannot be told",
+                false => "none runs on this directory",
+            },
+        );
     };
     let Some(url) = address(patient) else {
         return Finding::skipped(

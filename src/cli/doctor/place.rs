@@ -7,7 +7,7 @@ use rustix::fs::{Access, access, major, minor, statvfs};
 
 use super::super::failure::with_causes;
 use super::super::finding::Finding;
-use super::{Patient, without_settings};
+use super::{ACCESS, Patient, without_settings};
 use crate::directory::{self, DirectoryError, Found};
 
 /// Segments for which there must be room: the one that is written, and the gzip of the one before.
@@ -73,8 +73,6 @@ pub(super) fn lock(holder: &Result<Option<Holder>, DirectoryError>) -> Finding {
         Err(error) => Finding::fail(NAME, with_causes(error), ACCESS),
     }
 }
-
-const ACCESS: &str = "give the user that runs the server access, with chown and chmod";
 
 /// Whether the directory is one to serve from.
 pub(super) fn directories(patient: &Patient<'_>) -> Finding {
