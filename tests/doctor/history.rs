@@ -10,6 +10,7 @@ use metarecord::domain::Timestamp;
 use metarecord::journal::sled::{Options, SledJournal};
 
 use super::House;
+use crate::journal::support::{append, done, small_segments, wait_until_sealed};
 use crate::support::inside::Inside;
 
 /// The newest file of the log.
@@ -94,14 +95,17 @@ fn damage_of_the_newest_entries_fails() {
 /// A directory whose log has several segments, and their files in order.
 fn long() -> (House, Vec<PathBuf>) {
     let house = House::empty();
-    let set = ["journal.segment_bytes=65536"];
-    let mut server = Inside::start_by(&house.data(), Clock::system(), &set);
-    let payload = serde_json::json!("x".repeat(50_000));
-    for number in 0..8 {
-        server.put("notes", &format!("n-{number}"), &payload);
+    let held = directory::open(&house.data(), false).expect("made");
+    let dir = held.journal();
+    let options = small_segments(2_000);
+    let (journal, _) =
+        SledJournal::open(&dir, options, Clock::system(), &mut |_, _| {}).expect("opened");
+    for expected in 0..20 {
+        done(&journal, append("a", expected));
     }
-    server.stop();
-    let files = fs::read_dir(house.data().join("journal")).expect("readable");
+    wait_until_sealed(&dir);
+    journal.close().expect("closed");
+    let files = fs::read_dir(&dir).expect("readable");
     let mut logs: Vec<PathBuf> = files.flatten().map(|entry| entry.path()).collect();
     logs.retain(|path| path.to_string_lossy().contains(".jsonl"));
     logs.sort();
@@ -113,19 +117,19 @@ fn long() -> (House, Vec<PathBuf>) {
 fn the_segment_ahead_is_held_against_the_newest() {
     let ((house, logs), (_other, others)) = (long(), long());
     let ahead = &logs[logs.len() - 2];
-    house.ask("--dev").expect("tail", "ok", "hold together", "");
+    house.ask("").expect("tail", "ok", "hold together", "");
     let good = fs::read(ahead).expect("there");
     // Whole, of the same positions, and of another history.
     let same_name = |path: &&PathBuf| path.file_name() == ahead.file_name();
     let foreign = others.iter().find(same_name).expect("both are alike");
     fs::copy(foreign, ahead).expect("copied");
-    let told = house.ask("--dev");
+    let told = house.ask("");
     let found = "the segment ahead ends at position";
     told.expect("tail", "fail", found, "restore");
     fs::write(ahead, good).expect("written");
-    house.ask("--dev").expect("tail", "ok", "hold together", "");
+    house.ask("").expect("tail", "ok", "hold together", "");
     fs::remove_file(ahead).expect("removed");
-    let told = house.ask("--dev");
+    let told = house.ask("");
     told.expect("tail", "fail", found, "restore");
 }
 

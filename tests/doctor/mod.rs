@@ -200,7 +200,7 @@ fn a_directory_that_is_well_has_no_row_with_a_fix() {
         ("keys", "3 files"),
         ("lock", "free"),
         ("journal", "closed in order"),
-        ("tail", "5 entries"),
+        ("tail", "hold together"),
         ("clock", "past the last entry"),
         ("secret-code", "set"),
     ] {

@@ -198,6 +198,24 @@ fn beside_a_server_that_writes_nothing_looks_damaged() {
     });
 }
 
+#[test]
+fn a_server_is_found_by_its_process_wherever_it_listens() {
+    let house = House::empty();
+    let server = Server::start_in(&house.data(), &[]);
+    // As where development mode did not write it down.
+    std::fs::remove_file(house.data().join("dev.json")).expect("removed");
+    // These flags name other ports, and none.
+    for line in ["--dev", "--dev --listen 127.0.0.1:1"] {
+        let told = house.ask_beside(line, &[]);
+        let version = format!(
+            "version {} at {}, ready",
+            env!("CARGO_PKG_VERSION"),
+            server.base_url
+        );
+        told.expect("server", "ok", &version, "");
+    }
+}
+
 /// A directory that this process holds, and a server that answers as it is told.
 fn pretend(house: &House, answers: Vec<Value>) -> (File, std::thread::JoinHandle<()>) {
     let lock = house.data().join("lock");
@@ -253,7 +271,7 @@ fn a_server_of_another_version_or_one_that_cannot_serve_is_seen() {
         (
             vec![json!({"status": 200, "body": {}})],
             "fail",
-            "not one of this service",
+            "does not answer at http",
             "SIGTERM",
         ),
         (vec![own, ready], "ok", "ready, under maintenance", ""),

@@ -10,7 +10,7 @@ use super::super::failure::with_causes;
 use super::super::finding::Finding;
 use super::place::Holder;
 use super::{ACCESS, Patient, sockets, without_settings};
-use crate::boot::{self, BootError, Options};
+use crate::boot::{self, BootError};
 use crate::client::{Client, Credential, Reply};
 use crate::open_files;
 
@@ -147,18 +147,17 @@ pub(super) fn server(patient: &Patient<'_>) -> Finding {
             },
         );
     };
-    let Some(url) = address(patient) else {
-        return Finding::skipped(
-            NAME,
-            "it runs at an address that these settings do not tell; give the --listen it has",
-        );
+    let urls = addresses(patient, holder);
+    let Some((url, health)) = first_healthy(&urls) else {
+        return match urls.first() {
+            Some(url) => silent(url, holder),
+            None => Finding::skipped(
+                NAME,
+                "it runs at an address that these settings do not tell; give the --listen it has",
+            ),
+        };
     };
     let client = Client::bounded(&url, Credential::None, PATIENCE);
-    let health = match client.health() {
-        Ok(health) if health.is_success() => health,
-        Ok(reply) => return silent(&url, holder, &refused(&reply)),
-        Err(error) => return silent(&url, holder, &error.to_string()),
-    };
     let version = health.data()["version"].as_str().unwrap_or("unknown");
     if version != OWN {
         return Finding::warn(
@@ -183,15 +182,24 @@ pub(super) fn server(patient: &Patient<'_>) -> Finding {
             format!("it lives at {url} and cannot serve: {}", refused(&reply)),
             "see its log; when it says read-only, make room on the disk and restart it",
         ),
-        Err(error) => silent(&url, holder, &error.to_string()),
+        Err(_) => silent(&url, holder),
     }
 }
 
-fn silent(url: &str, holder: &Holder, why: &str) -> Finding {
+/// The first address at which the server says that it lives.
+fn first_healthy(urls: &[String]) -> Option<(String, Reply)> {
+    urls.iter().find_map(|url| {
+        let client = Client::bounded(url, Credential::None, PATIENCE);
+        let reply = client.health().ok().filter(Reply::is_success)?;
+        Some((url.clone(), reply))
+    })
+}
+
+fn silent(url: &str, holder: &Holder) -> Finding {
     Finding::fail(
         "server",
         format!(
-            "{} has the directory, and does not answer at {url}: {why}",
+            "{} has the directory, and does not answer at {url}",
             holder.name()
         ),
         "see its log; give the --listen it was started with, or end it with SIGTERM and start it again",
@@ -204,15 +212,26 @@ fn refused(reply: &Reply) -> String {
     format!("{} {tag}", reply.status)
 }
 
-/// Where the server is: what development mode wrote down, else what the settings say.
-fn address(patient: &Patient<'_>) -> Option<String> {
+/// Where the server may be: what development mode wrote down, else what its process listens on, else what the settings
+/// say.
+fn addresses(patient: &Patient<'_>, holder: &Holder) -> Vec<String> {
     let told = fs::read(patient.data_dir.join("dev.json")).ok();
     let told: Option<Value> = told.and_then(|text| serde_json::from_slice(&text).ok());
     if let Some(url) = told.as_ref().and_then(|told| told["base_url"].as_str()) {
-        return Some(url.to_owned());
+        return vec![url.to_owned()];
     }
-    let listen = &patient.options.map(|options: &Options| &options.listen)?;
-    let (host, port) = listen.rsplit_once(':')?;
+    let found = holder.process.map(sockets::addresses).unwrap_or_default();
+    if !found.is_empty() {
+        return found
+            .iter()
+            .map(|address| format!("http://{address}"))
+            .collect();
+    }
+    configured(patient).into_iter().collect()
+}
+
+fn configured(patient: &Patient<'_>) -> Option<String> {
+    let (host, port) = patient.options?.listen.rsplit_once(':')?;
     let host = match host {
         "0.0.0.0" => "127.0.0.1",
         "[::]" => "[::1]",
