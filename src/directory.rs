@@ -9,12 +9,17 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::random_bytes;
+use crate::clock::{pause, random_bytes};
 
 /// The format this program writes, and the newest it reads.
 pub const FORMAT_VERSION: u32 = 1;
 /// The marker's file.
 pub const MARKER: &str = "metarecord.json";
+/// The file whose lock keeps a second process out.
+pub const LOCK: &str = "lock";
+/// How often a lock that is taken is tried again, and how long is waited between.
+const LOCK_LOOKS: u32 = 10;
+const LOCK_LOOK_EVERY_MS: u64 = 10;
 
 /// Why a directory cannot be served from.
 #[derive(Debug, thiserror::Error)]
@@ -230,6 +235,65 @@ impl Directory {
     }
 }
 
+/// What is at the place of a data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// No directory yet.
+    Nothing,
+    /// An empty one.
+    Empty,
+    /// One that this program made, for the environment that was asked for.
+    Made,
+}
+
+/// Looks whether a place is one to serve from, and changes nothing there.
+///
+/// # Errors
+/// As [`open`], except that the lock is not looked at.
+pub fn look(
+    root: &Path,
+    development: bool,
+    known: Events<'_>,
+) -> Result<Found, DirectoryError> {
+    match std::fs::metadata(root) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(source) => return Err(io("read", root, source)),
+    }
+    let marker = root.join(MARKER);
+    match (marker.exists(), is_empty(root)?) {
+        (true, _) => judge_marker(root, environment(development), known).map(|_| Found::Made),
+        (false, true) => Ok(Found::Empty),
+        (false, false) => Err(DirectoryError::Foreign {
+            place: root.display().to_string(),
+        }),
+    }
+}
+
+/// What the lock file of a directory that some process holds says of it; nothing when no process does.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn holder(root: &Path) -> Result<Option<String>, DirectoryError> {
+    let path = root.join(LOCK);
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(io("open", &path, source)),
+    };
+    // Shared, and given back at once, for which a server that starts at this very moment waits.
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            file.read_to_string(&mut text)
+                .map_err(|source| io("read", &path, source))?;
+            Ok(Some(text.trim().to_owned()))
+        }
+        Err(TryLockError::Error(source)) => Err(io("lock", &path, source)),
+    }
+}
+
 /// Takes a directory, making it when it is not there.
 ///
 /// # Errors
@@ -251,24 +315,27 @@ pub fn open(
         });
     }
     let lock = lock(root)?;
-    let wanted = match development {
-        true => "development",
-        false => "production",
-    };
-    check_marker(root, wanted, known)?;
+    check_marker(root, environment(development), known)?;
     Ok(Directory {
         root: root.to_owned(),
         _lock: Arc::new(lock),
     })
 }
 
+fn environment(development: bool) -> &'static str {
+    match development {
+        true => "development",
+        false => "production",
+    }
+}
+
 fn is_empty(root: &Path) -> Result<bool, DirectoryError> {
     let entries = std::fs::read_dir(root).map_err(|source| io("read", root, source))?;
-    Ok(entries.flatten().all(|entry| entry.file_name() == "lock"))
+    Ok(entries.flatten().all(|entry| entry.file_name() == LOCK))
 }
 
 fn lock(root: &Path) -> Result<File, DirectoryError> {
-    let path = root.join("lock");
+    let path = root.join(LOCK);
     let mut options = OpenOptions::new();
     options
         .read(true)
@@ -279,7 +346,7 @@ fn lock(root: &Path) -> Result<File, DirectoryError> {
     let mut file = options
         .open(&path)
         .map_err(|source| io("open", &path, source))?;
-    match file.try_lock() {
+    match try_lock(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
@@ -301,6 +368,34 @@ fn lock(root: &Path) -> Result<File, DirectoryError> {
     Ok(file)
 }
 
+/// Takes the lock, waiting a moment: whoever only looks who has it ([`holder`]) holds it for microseconds.
+fn try_lock(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOCK_LOOKS {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => pause(LOCK_LOOK_EVERY_MS),
+            told => return told,
+        }
+    }
+    file.try_lock()
+}
+
+/// The marker of a directory that has one, if this program may serve by it.
+fn judge_marker(
+    root: &Path,
+    wanted: &'static str,
+    known: Events<'_>,
+) -> Result<Marker, DirectoryError> {
+    let (marker, _) = read_marker(root, known)?;
+    if marker.environment != wanted {
+        return Err(DirectoryError::Environment {
+            place: root.display().to_string(),
+            found: marker.environment,
+            wanted,
+        });
+    }
+    Ok(marker)
+}
+
 /// Sees to it that there is a marker, that this program may serve by it, and that it names what may be written from now
 /// on.
 fn check_marker(
@@ -310,18 +405,9 @@ fn check_marker(
 ) -> Result<(), DirectoryError> {
     let path = root.join(MARKER);
     let found = match path.exists() {
-        true => Some(read_marker(root, known)?.0),
+        true => Some(judge_marker(root, wanted, known)?),
         false => None,
     };
-    if let Some(marker) = &found
-        && marker.environment != wanted
-    {
-        return Err(DirectoryError::Environment {
-            place: root.display().to_string(),
-            found: marker.environment.clone(),
-            wanted,
-        });
-    }
     let events = known.iter().map(|(kind, v)| ((*kind).to_owned(), *v));
     let marker = Marker {
         format_version: FORMAT_VERSION,
@@ -389,5 +475,42 @@ fn io(action: &'static str, place: &Path, source: std::io::Error) -> DirectoryEr
         action,
         place: place.display().to_string(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn who_only_looks_at_the_lock_keeps_nobody_from_taking_it() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("data");
+        drop(open(&root, false, &[]).unwrap());
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let looking = scope.spawn(|| {
+                let mut held = 0;
+                while !over.load(Ordering::SeqCst) {
+                    held += u32::from(holder(&root).unwrap().is_some());
+                }
+                held
+            });
+            let taken: Vec<_> = (0..2_000).map(|_| open(&root, false, &[]).map(drop)).collect();
+            over.store(true, Ordering::SeqCst);
+            assert!(taken.iter().all(Result::is_ok));
+            assert!(looking.join().unwrap() > 0, "it was seen to be held");
+        });
+        let held = open(&root, false, &[]).unwrap();
+        let told = format!("process {}", std::process::id());
+        assert_eq!(holder(&root).unwrap(), Some(told));
+        assert!(matches!(
+            open(&root, false, &[]),
+            Err(DirectoryError::Held { .. })
+        ));
+        drop(held);
+        assert_eq!(holder(&root).unwrap(), None);
     }
 }

@@ -12,6 +12,7 @@ pub mod entry;
 mod erase;
 pub mod erased;
 mod log;
+pub mod look;
 pub mod memory;
 mod places;
 pub mod replay;
