@@ -3,6 +3,7 @@
 mod actors;
 mod cli;
 mod demo;
+mod deploy;
 mod durability;
 mod http;
 mod identity;

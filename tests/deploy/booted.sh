@@ -12,17 +12,15 @@ if [ "${1:-}" = inside ]; then
   mount --make-rprivate /
   mount -t proc proc /proc
   ip link set lo up
-  mkdir -p "$work/etc" "$work/changed" "$work/scratch"
+  mkdir "$work/scratch"
   mount -t tmpfs tmpfs "$work/scratch"
   mkdir "$work/scratch/up" "$work/scratch/work"
   mount -t overlay overlay -o "lowerdir=/etc,upperdir=$work/scratch/up,workdir=$work/scratch/work" /etc
-  for directory in /run /var/lib /etc/systemd/system /lib/systemd/system; do mount -t tmpfs -o mode=755 tmpfs "$directory"; done
+  mkdir -p /opt
+  for directory in /run /opt /var/lib /etc/systemd/system /lib/systemd/system; do mount -t tmpfs -o mode=755 tmpfs "$directory"; done
   mkdir -p /run/systemd/system /etc/metarecord /etc/systemd/system/metarecord.service.d
-  # The binary's place of the unit, whatever is there on this machine.
+  # Where the installer puts the program, whatever is there on this machine.
   mount -t tmpfs -o mode=755 tmpfs /usr/local/bin
-  install -m 755 "$binary" /usr/local/bin/g3n
-  cp deploy/systemd/metarecord.service /etc/systemd/system/
-  cp deploy/systemd/metarecord.toml /etc/metarecord/
   printf '[Service]\nStandardOutput=append:%s/said\nStandardError=append:%s/said\n' "$work" "$work" \
     >/etc/systemd/system/metarecord.service.d/said.conf
   printf '%s\n' 'G3N_HTTP_WORKERS=1' >/etc/metarecord/environment
@@ -34,7 +32,7 @@ if [ "${1:-}" = inside ]; then
   for target in sysinit basic shutdown network-online local-fs network umount final; do
     printf '[Unit]\nDefaultDependencies=no\n' >"/lib/systemd/system/$target.target"
   done
-  printf '[Unit]\nDefaultDependencies=no\nWants=metarecord.service\n' >/lib/systemd/system/tried.target
+  printf '[Unit]\nDefaultDependencies=no\n' >/lib/systemd/system/tried.target
   # A group of mounts of its own: systemd hands out credentials by a mount that its other processes must see.
   mount --make-rshared /
   export container=unshare
@@ -47,6 +45,11 @@ unshare --mount --pid --fork --net --cgroup true 2>/dev/null || skip "namespaces
 [ -x "$binary" ] || { echo "FAIL booted: $binary is not there; build it, or set METARECORD_BIN"; exit 1; }
 
 work=$(mktemp -d)
+BINARY=$binary VERSION=1.0.0 DIST=$work/dist GZIP_LEVEL=1 deploy/pack.sh >/dev/null
+# shellcheck disable=SC2016
+printf '#!/bin/sh\ncase $1 in serve) exit 1 ;; completions|man|--version) ;; *) exit 1 ;; esac\n' >"$work/broken"
+chmod +x "$work/broken"
+BINARY=$work/broken VERSION=2.0.0 DIST=$work/dist GZIP_LEVEL=1 deploy/pack.sh >/dev/null
 group=metarecord-booted-$$
 hierarchies=()
 for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
@@ -62,7 +65,7 @@ done
 outer=$!
 clean() {
   code=$?
-  [ $code = 0 ] || { echo "FAIL booted"; tail -n 30 "$work/out" "$work/said"; }
+  [ $code = 0 ] || { echo "FAIL booted"; tail -n 30 "$work"/out "$work"/*-out "$work/said" 2>/dev/null || true; }
   kill -KILL "$outer" 2>/dev/null || true
   wait "$outer" 2>/dev/null || true
   for hierarchy in "${hierarchies[@]}"; do
@@ -87,6 +90,8 @@ eventually() {
 }
 systemd_runs() { init=$(first) && [ -n "$init" ] && [ "$(cat "/proc/$init/comm")" = systemd ]; }
 eventually "systemd runs" systemd_runs
+eventually "systemd answers" within systemctl is-active tried.target
+within "$PWD/deploy/systemd/install.sh" "$work"/dist/metarecord-1.0.0-*.tar.gz
 g3n() { within /usr/local/bin/g3n "$@"; }
 property() { within systemctl show --property "$1" --value metarecord.service; }
 
@@ -111,8 +116,14 @@ g3n mrs get --container demo --record-id blob-1 --out "$work/back" >/dev/null 2>
 cmp "$work/blob" "$work/back"
 echo "a user, an org, a session, and a file there and back"
 
+if within env READY_SECONDS=20 "$PWD/deploy/systemd/install.sh" "$work"/dist/metarecord-2.0.0-*.tar.gz >"$work/broken-out" 2>&1; then exit 1; fi
+grep -q '2.0.0.* was rolled back; 1.0.0.* runs' "$work/broken-out"
+g3n mrs get --container demo --record-id blob-1 --out "$work/back" >/dev/null 2>&1
+cmp "$work/blob" "$work/back"
+echo "a release that does not start was rolled back"
+
 within systemctl kill --signal=KILL metarecord.service
-restarted() { [ "$(property NRestarts)" = 1 ] && g3n health --ready; }
+restarted() { [ "$(property NRestarts)" -ge 1 ] && g3n health --ready; }
 eventually "it comes back after a kill" restarted
 g3n mrs get --container demo --record-id blob-1 --out "$work/back" >/dev/null 2>&1
 cmp "$work/blob" "$work/back"
