@@ -3,8 +3,15 @@
 CARGO ?= cargo
 DATA_DIR ?= data
 BENCH_ARGS ?=
+# Where install puts the program; empty for cargo's own place.
+PREFIX ?=
+# The program that the targets below run.
+G3N ?= target/release/g3n
+# As run-local serves.
+SERVE_ARGS ?= --dev
 
 .PHONY: help run test test-tools fmt lint unit doc deny demo fuzz bench
+.PHONY: install build doctor run-local verify smoke-local smoke-remote smoke-cloud
 
 help: ## Show these targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | column -t -s:
@@ -46,6 +53,29 @@ fuzz: need-cargo ## A bounded number of generated requests against the OpenAPI d
 
 bench: need-cargo ## Measure on this machine; BENCH_ARGS=--quick for a short run, --overload for ten times the load, --churn for a long churn.
 	$(CARGO) bench --locked --bench throughput -- $(BENCH_ARGS)
+
+install: need-cargo ## Build g3n and install it; PREFIX=/usr/local puts it into /usr/local/bin.
+	$(CARGO) install --path . --locked $(if $(PREFIX),--root $(PREFIX))
+	@echo "g3n is $(if $(PREFIX),$(PREFIX),$${CARGO_INSTALL_ROOT:-$${CARGO_HOME:-$$HOME/.cargo}})/bin/g3n"
+
+build: need-cargo
+	$(CARGO) build --release --locked
+
+doctor: build ## Look whether a server can start here, or how the one that runs is; SERVE_ARGS as of g3n serve.
+	$(G3N) doctor --output table $(SERVE_ARGS) --data-dir $(DATA_DIR)
+
+run-local: run ## The same as run.
+
+verify: build ## Hold the server of run-local, or the one at URL=, to what callers are promised.
+	$(G3N) verify --output table $(if $(URL),--url $(URL),--config $(DATA_DIR)/profiles.toml --profile dev)
+
+smoke-local: build ## The same with a server of its own, which goes away, or the one at URL=.
+	@G3N=$(G3N) tests/smoke.sh local $(URL)
+
+smoke-remote: build ## The same with the server at SMOKE_URL and a token in SMOKE_JWT_FILE or SMOKE_JWT.
+	@G3N=$(G3N) tests/smoke.sh remote
+
+smoke-cloud: smoke-remote ## The same as smoke-remote.
 
 # Checks and deployment. docs/runbook.md has them in the order in which they are needed.
 

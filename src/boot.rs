@@ -42,6 +42,7 @@ use crate::{directory, open_files, report};
 use self::listen::{Operators, listen, listen_for_operators};
 
 pub use self::error::BootError;
+pub use self::listen::{can_listen, can_listen_for_operators};
 pub use self::options::Options;
 
 /// Seconds that running requests and steps of jobs have to end once the process is told to stop.
@@ -268,7 +269,10 @@ async fn run(
 }
 
 /// Looks whether the settings are ones to start with, as far as that can be seen without touching anything.
-fn check(options: &Options) -> Result<(), BootError> {
+///
+/// # Errors
+/// Why the server would not start.
+pub fn check(options: &Options) -> Result<(), BootError> {
     if options.listen.starts_with(SOCKET) {
         return Err(BootError::GatewaySocket(options.listen.clone()));
     }
@@ -305,11 +309,7 @@ fn connection_limits(options: &Options) -> ConnectionLimits {
     let Some(files) = open_files::raise_limit() else {
         return limits;
     };
-    let files = usize::try_from(files).unwrap_or(usize::MAX);
-    let presigned = &options.presigned;
-    let others = OTHER_FILES + OPERATOR_CONNECTIONS_MAX;
-    let others = others + presigned.uploads_max + presigned.downloads_max;
-    let connections_max = files - others.min(files / 2);
+    let connections_max = connections_within(options, files);
     if connections_max < limits.connections_max {
         report::notice(&format!(
             "{connections_max} connections at once and not {}: the process may open {files} files",
@@ -318,6 +318,18 @@ fn connection_limits(options: &Options) -> ConnectionLimits {
         limits.connections_max = connections_max;
     }
     limits
+}
+
+/// Files that are kept for others than the gateway's connections: databases, operators, content.
+pub fn other_files(options: &Options) -> usize {
+    let presigned = &options.presigned;
+    OTHER_FILES + OPERATOR_CONNECTIONS_MAX + presigned.uploads_max + presigned.downloads_max
+}
+
+/// Connections of the gateway for which so many open files leave room.
+pub fn connections_within(options: &Options, files: u64) -> usize {
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    files - other_files(options).min(files / 2)
 }
 
 /// Development mode has its identities whatever a vacuum has erased.

@@ -8,11 +8,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::random_bytes;
+use crate::clock::{pause, random_bytes};
 
 /// The format this program writes, and the newest it reads.
 const FORMAT_VERSION: u32 = 1;
 const MARKER: &str = "metarecord.json";
+/// The file whose lock keeps a second process out.
+pub const LOCK: &str = "lock";
+/// How often a lock that is taken is tried again, and how long is waited between.
+const LOCK_LOOKS: u32 = 10;
+const LOCK_LOOK_EVERY_MS: u64 = 10;
 
 /// Why a directory cannot be served from.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +117,61 @@ impl Directory {
     }
 }
 
+/// What is at the place of a data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// No directory yet.
+    Nothing,
+    /// An empty one.
+    Empty,
+    /// One that this program made, for the environment that was asked for.
+    Made,
+}
+
+/// Looks whether a place is one to serve from, and changes nothing there.
+///
+/// # Errors
+/// As [`open`], except that the lock is not looked at.
+pub fn look(root: &Path, development: bool) -> Result<Found, DirectoryError> {
+    match std::fs::metadata(root) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(source) => return Err(io("read", root, source)),
+    }
+    let marker = root.join(MARKER);
+    match (marker.exists(), is_empty(root)?) {
+        (true, _) => judge_marker(root, &marker, environment(development)).map(|()| Found::Made),
+        (false, true) => Ok(Found::Empty),
+        (false, false) => Err(DirectoryError::Foreign {
+            place: root.display().to_string(),
+        }),
+    }
+}
+
+/// What the lock file of a directory that some process holds says of it; nothing when no process does.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn holder(root: &Path) -> Result<Option<String>, DirectoryError> {
+    let path = root.join(LOCK);
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(io("open", &path, source)),
+    };
+    // Shared, and given back at once, for which a server that starts at this very moment waits.
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            file.read_to_string(&mut text)
+                .map_err(|source| io("read", &path, source))?;
+            Ok(Some(text.trim().to_owned()))
+        }
+        Err(TryLockError::Error(source)) => Err(io("lock", &path, source)),
+    }
+}
+
 /// Takes a directory, making it when it is not there.
 ///
 /// # Errors
@@ -129,28 +189,27 @@ pub fn open(root: &Path, development: bool) -> Result<Directory, DirectoryError>
         });
     }
     let lock = lock(root)?;
-    check_marker(
-        root,
-        &marker,
-        if development {
-            "development"
-        } else {
-            "production"
-        },
-    )?;
+    check_marker(root, &marker, environment(development))?;
     Ok(Directory {
         root: root.to_owned(),
         _lock: Arc::new(lock),
     })
 }
 
+fn environment(development: bool) -> &'static str {
+    match development {
+        true => "development",
+        false => "production",
+    }
+}
+
 fn is_empty(root: &Path) -> Result<bool, DirectoryError> {
     let entries = std::fs::read_dir(root).map_err(|source| io("read", root, source))?;
-    Ok(entries.flatten().all(|entry| entry.file_name() == "lock"))
+    Ok(entries.flatten().all(|entry| entry.file_name() == LOCK))
 }
 
 fn lock(root: &Path) -> Result<File, DirectoryError> {
-    let path = root.join("lock");
+    let path = root.join(LOCK);
     let mut options = OpenOptions::new();
     options
         .read(true)
@@ -161,7 +220,7 @@ fn lock(root: &Path) -> Result<File, DirectoryError> {
     let mut file = options
         .open(&path)
         .map_err(|source| io("open", &path, source))?;
-    match file.try_lock() {
+    match try_lock(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
@@ -183,8 +242,18 @@ fn lock(root: &Path) -> Result<File, DirectoryError> {
     Ok(file)
 }
 
+/// Takes the lock, waiting a moment: whoever only looks who has it ([`holder`]) holds it for microseconds.
+fn try_lock(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOCK_LOOKS {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => pause(LOCK_LOOK_EVERY_MS),
+            told => return told,
+        }
+    }
+    file.try_lock()
+}
+
 fn check_marker(root: &Path, path: &Path, wanted: &'static str) -> Result<(), DirectoryError> {
-    let place = || root.display().to_string();
     if !path.exists() {
         let marker = Marker {
             format_version: FORMAT_VERSION,
@@ -193,6 +262,11 @@ fn check_marker(root: &Path, path: &Path, wanted: &'static str) -> Result<(), Di
         let text = serde_json::to_vec(&marker).map_err(|error| io("write", path, error.into()))?;
         return write_private(path, &text).map_err(|source| io("write", path, source));
     }
+    judge_marker(root, path, wanted)
+}
+
+fn judge_marker(root: &Path, path: &Path, wanted: &'static str) -> Result<(), DirectoryError> {
+    let place = || root.display().to_string();
     let text = std::fs::read(path).map_err(|source| io("read", path, source))?;
     let marker: Marker =
         serde_json::from_slice(&text).map_err(|error| io("read", path, error.into()))?;
@@ -260,5 +334,42 @@ fn io(action: &'static str, place: &Path, source: std::io::Error) -> DirectoryEr
         action,
         place: place.display().to_string(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn who_only_looks_at_the_lock_keeps_nobody_from_taking_it() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("data");
+        drop(open(&root, false).unwrap());
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let looking = scope.spawn(|| {
+                let mut held = 0;
+                while !over.load(Ordering::SeqCst) {
+                    held += u32::from(holder(&root).unwrap().is_some());
+                }
+                held
+            });
+            let taken: Vec<_> = (0..2_000).map(|_| open(&root, false).map(drop)).collect();
+            over.store(true, Ordering::SeqCst);
+            assert!(taken.iter().all(Result::is_ok));
+            assert!(looking.join().unwrap() > 0, "it was seen to be held");
+        });
+        let held = open(&root, false).unwrap();
+        let told = format!("process {}", std::process::id());
+        assert_eq!(holder(&root).unwrap(), Some(told));
+        assert!(matches!(
+            open(&root, false),
+            Err(DirectoryError::Held { .. })
+        ));
+        drop(held);
+        assert_eq!(holder(&root).unwrap(), None);
     }
 }

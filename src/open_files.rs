@@ -14,6 +14,11 @@ pub fn raise_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
+/// What the process's own limit may be raised to. Nothing when there is none.
+pub fn highest_limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).maximum
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -21,5 +26,6 @@ mod tests {
         let first = super::raise_limit();
         assert_eq!(first, super::raise_limit());
         assert!(first.is_none_or(|files| files >= 64));
+        assert_eq!(first, super::highest_limit());
     }
 }

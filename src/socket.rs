@@ -65,6 +65,32 @@ pub(crate) async fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)
     Ok((listener, file))
 }
 
+/// Whether [`listen`] could at a path, as far as that can be seen without making or removing anything.
+///
+/// # Errors
+/// `AddrInUse` when somebody listens there; `AlreadyExists` when what is there is no socket; and when there is no
+/// directory to make it in.
+pub(crate) fn could_listen(path: &Path) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(path);
+    rustix::fs::access(directory, rustix::fs::Access::WRITE_OK)?;
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(found) if !found.file_type().is_socket() => return Err(no_socket()),
+        Ok(_) => {}
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => Err(ErrorKind::AddrInUse.into()),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn no_socket() -> io::Error {
+    let text = "something that is not a socket is there; remove it, or give another path";
+    io::Error::new(ErrorKind::AlreadyExists, text)
+}
+
 /// Locks a directory until the file is dropped. Nothing is left behind in it.
 async fn lock(directory: &Path) -> io::Result<File> {
     let file = File::open(directory)?;
@@ -85,8 +111,7 @@ async fn remove_dead(path: &Path, refusal: io::Error) -> io::Result<()> {
         return Err(refusal);
     }
     if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
-        let text = "something that is not a socket is there; remove it, or give another path";
-        return Err(io::Error::new(ErrorKind::AlreadyExists, text));
+        return Err(no_socket());
     }
     // Does not wait: a listener that is too busy to take a connection is alive too.
     match UnixSocket::new_stream()?.connect(path).await {

@@ -28,6 +28,31 @@ pub(super) fn listen(address: &str, development: bool) -> Result<TcpListener, Bo
     Ok(listener)
 }
 
+/// Whether the gateway's address can be listened on. Listens there for a moment.
+///
+/// # Errors
+/// Why a server would not start.
+pub fn can_listen(options: &Options) -> Result<(), BootError> {
+    listen(&options.listen, options.development).map(drop)
+}
+
+/// Whether operators' address can be listened on, for a moment; of a socket only whether it can have its path, because
+/// trying would replace a dead one.
+///
+/// # Errors
+/// Why a server would not start.
+pub fn can_listen_for_operators(options: &Options) -> Result<(), BootError> {
+    let address = &options.operator_listen;
+    let Some(path) = address.strip_prefix(SOCKET) else {
+        return listen(address, options.development).map(drop);
+    };
+    let path = socket::absolute(path).ok_or_else(|| BootError::SocketPath(address.clone()))?;
+    socket::could_listen(&path).map_err(|source| BootError::Listen {
+        address: address.clone(),
+        source,
+    })
+}
+
 /// What operators connect to.
 pub(super) enum Operators {
     Address(TcpListener),

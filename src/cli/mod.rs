@@ -2,7 +2,9 @@
 
 mod bare;
 mod choice;
+pub mod doctor;
 pub mod failure;
+mod finding;
 pub mod get;
 pub mod hold;
 pub mod jobs;
@@ -27,6 +29,7 @@ pub mod token;
 pub mod uas;
 pub mod usm;
 pub mod utl;
+pub mod verify;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -61,6 +64,11 @@ pub struct Cli {
 pub enum Command {
     /// Run the server.
     Serve(serve::ServeArgs),
+    /// Look whether a server can start here, or how the one that runs is. Changes nothing; exit 1 when something is wrong.
+    #[command(
+        after_help = "Examples:\n  g3n doctor --dev\n  g3n doctor --data-dir /var/lib/metarecord --settings metarecord.toml --strict\n  g3n doctor --json"
+    )]
+    Doctor(Box<doctor::DoctorArgs>),
     /// Work with records.
     Mrs(Box<mrs::MrsArgs>),
     /// Sign in, and make keys for programs.
@@ -85,6 +93,13 @@ pub enum Command {
     /// Ask whether the server lives, or with --ready whether it can serve.
     #[command(after_help = "Example:\n  g3n health --ready")]
     Health(HealthArgs),
+    /// Hold a server to what callers are promised, within 90 seconds; exit 1 when it does not keep it.
+    ///
+    /// Records are made under ids that begin with g3n-verify, and doomed at the end.
+    #[command(
+        after_help = "Examples:\n  g3n verify --profile dev\n  g3n verify --url https://records.example --orgcode ACME --jwt-file token\n  g3n verify --url http://127.0.0.1:8000 --orgcode ACME --api-key KEY --json"
+    )]
+    Verify(Box<verify::VerifyArgs>),
     /// See what the command line was told.
     Config(ConfigArgs),
     /// Write a shell's completions to standard output.
@@ -148,6 +163,7 @@ impl Command {
         let load = || Profile::load(connection, &|name| std::env::var(name).ok());
         match self {
             Self::Serve(arguments) => Ok(serve::run(arguments)),
+            Self::Doctor(arguments) => doctor::run(arguments, connection, printer),
             Self::Journal(arguments) => Ok(journal::run(arguments, printer)),
             Self::Token(arguments) => token::run(arguments, connection.output, printer),
             Self::Mrs(arguments) => mrs::run(arguments, &load()?, printer),
@@ -170,6 +186,7 @@ impl Command {
                 };
                 Ok(printer.reply(&reply))
             }
+            Self::Verify(arguments) => verify::run(arguments, connection, printer),
             Self::Config(ConfigArgs {
                 verb: ConfigVerb::Show,
             }) => {

@@ -1,6 +1,6 @@
 //! Where the service is and who is calling: from flags, the environment, a profile and defaults, in this order.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::output::Output;
-use super::profile_file::{find_file, read_entry};
+use super::profile_file::{find_file, read_entry, read_token};
 use super::secret::Secret;
 use crate::client::Credential;
 
@@ -39,6 +39,9 @@ pub struct Connection {
     /// Service account's key to call with; a session given in the same place beats it [env: G3N_API_KEY]
     #[arg(long, global = true, value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]
     pub api_key: Option<String>,
+    /// File with a token (JWT) of an identity provider to call with; a session or a key given in the same place beats it [env: G3N_JWT_FILE, or the token itself in G3N_JWT]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub jwt_file: Option<PathBuf>,
     /// Which org [env: G3N_ORGCODE]
     #[arg(long, global = true, value_name = "ORG", value_parser = NonEmptyStringValueParser::new())]
     pub orgcode: Option<String>,
@@ -95,6 +98,8 @@ pub struct Profile {
     pub orgcode: Option<Sourced>,
     session_guid: Option<Sourced>,
     api_key: Option<Sourced>,
+    /// There only when it is called with.
+    jwt: Option<Sourced>,
     operator_token: Option<Sourced>,
 }
 
@@ -127,20 +132,34 @@ impl Profile {
         };
         let base_url = pick(&flags.base_url, "G3N_BASE_URL", entry.base_url);
         let operator_url = pick(&flags.operator_url, "G3N_OPERATOR_URL", entry.operator_url);
+        let session_guid = pick(&flags.session_guid, "G3N_SESSION_GUID", entry.session_guid);
+        let api_key = pick(&flags.api_key, "G3N_API_KEY", entry.api_key);
+        let others = [&session_guid, &api_key].into_iter().flatten();
+        let beaten_by = others.map(|other| other.origin).min();
+        let jwt_file = flags
+            .jwt_file
+            .as_ref()
+            .map(|path| path.display().to_string());
+        let jwt_file = pick(&jwt_file, "G3N_JWT_FILE", entry.jwt_file);
+        let jwt = find_token(pick(&None, "G3N_JWT", None), jwt_file, beaten_by)?;
         Ok(Self {
             base_url: check_url("base url", or_default(base_url, BASE_URL))?,
             operator_url: check_operator_url(or_default(operator_url, OPERATOR_URL))?,
             orgcode: pick(&flags.orgcode, "G3N_ORGCODE", entry.orgcode),
-            session_guid: pick(&flags.session_guid, "G3N_SESSION_GUID", entry.session_guid),
-            api_key: pick(&flags.api_key, "G3N_API_KEY", entry.api_key),
+            session_guid,
+            api_key,
+            jwt,
             operator_token: pick(&None, "G3N_OPERATOR_TOKEN", entry.operator_token),
             name,
             config,
         })
     }
 
-    /// Who calls the gateway: what was said more explicitly, and a session before a key.
+    /// Who calls the gateway: what was said more explicitly, and a session before a key before a token.
     pub fn credential(&self) -> Credential {
+        if let Some(token) = &self.jwt {
+            return Credential::Bearer(token.value.clone());
+        }
         match (&self.session_guid, &self.api_key) {
             (Some(session), Some(key)) if key.origin < session.origin => {
                 Credential::ApiKey(key.value.clone())
@@ -217,9 +236,40 @@ impl Profile {
             "orgcode": open(&self.orgcode),
             "session_guid": secret(&self.session_guid),
             "api_key": secret(&self.api_key),
+            "jwt": secret(&self.jwt),
             "operator_token": secret(&self.operator_token),
         })
     }
+}
+
+/// The token to call with, unless another credential was said as explicitly. Its file is read only then.
+fn find_token(
+    token: Option<Sourced>,
+    file: Option<Sourced>,
+    beaten_by: Option<Origin>,
+) -> Result<Option<Sourced>, Failure> {
+    let file_first = |file: &Sourced| {
+        let token = token.as_ref();
+        token.is_none_or(|token| file.origin < token.origin)
+    };
+    let (found, is_file) = match file {
+        Some(file) if file_first(&file) => (file, true),
+        Some(_) | None => match token {
+            Some(token) => (token, false),
+            None => return Ok(None),
+        },
+    };
+    if beaten_by.is_some_and(|origin| origin <= found.origin) {
+        return Ok(None);
+    }
+    let value = match is_file {
+        true => read_token(Path::new(&found.value))?,
+        false => found.value,
+    };
+    Ok(Some(Sourced {
+        value,
+        origin: found.origin,
+    }))
 }
 
 /// Operators may be served at a socket. Its path is absolute, because a profile is used in any directory.
@@ -305,10 +355,21 @@ mod tests {
             let of = |environment: &[(&str, &str)]| {
                 let profile = load(Connection::default(), environment).expect("loads");
                 match profile.credential() {
-                    Credential::SessionGuid(text) | Credential::ApiKey(text) => text,
-                    Credential::None | Credential::OperatorToken(_) => String::new(),
+                    Credential::SessionGuid(text)
+                    | Credential::ApiKey(text)
+                    | Credential::Bearer(text) => text,
+                    Credential::None
+                    | Credential::Headers { .. }
+                    | Credential::OperatorToken(_) => String::new(),
                 }
             };
+            let jwt = ("G3N_JWT", "env-token");
+            assert_eq!(of(&[file[0], file[1], jwt]), "env-token");
+            assert_eq!(of(&[file[0], file[1], jwt, key]), "env-key");
+            assert_eq!(of(&[jwt]), "env-token");
+            // Not read: the session of the environment beats it.
+            let nowhere = ("G3N_JWT_FILE", "/nowhere");
+            assert_eq!(of(&[session, nowhere]), "env-session");
             assert_eq!(of(&file), "file-session");
             assert_eq!(of(&[file[0], file[1], key]), "env-key");
             assert_eq!(of(&[file[0], file[1], key, session]), "env-session");
@@ -337,6 +398,35 @@ mod tests {
             let failure = load(Connection::default(), &environment).err();
             assert!(matches!(failure, Some(Failure::Usage(_))));
         }
+    }
+
+    #[test]
+    fn a_token_of_a_file_is_read_when_it_is_called_with() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("token");
+        let flags = || Connection {
+            jwt_file: Some(path.clone()),
+            ..Connection::default()
+        };
+        let environment = [
+            ("G3N_SESSION_GUID", "env-session"),
+            ("G3N_JWT", "env-token"),
+        ];
+        for (text, taken) in [("a.b.c\n", true), ("", false), ("a b", false)] {
+            std::fs::write(&path, text).expect("written");
+            let loaded = load(flags(), &environment);
+            assert_eq!(loaded.is_ok(), taken, "{text:?}");
+            if let Ok(profile) = loaded {
+                let credential = profile.credential();
+                assert!(matches!(credential, Credential::Bearer(token) if token == "a.b.c"));
+                assert_eq!(
+                    profile.show()["jwt"],
+                    json!({"value": "set", "from": "flag"})
+                );
+            }
+        }
+        std::fs::remove_file(&path).expect("removed");
+        assert!(matches!(load(flags(), &[]), Err(Failure::File { .. })));
     }
 
     #[test]

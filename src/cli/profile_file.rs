@@ -1,12 +1,17 @@
 //! The file of profiles: where it is, and what one profile of it says.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::failure::Failure;
 use super::profile::{Connection, Origin, Sourced};
+
+/// Most bytes of a file that holds a token: twice what a server looks at.
+const TOKEN_BYTES_MAX: u64 = 16_384;
 
 /// One profile of the file.
 #[derive(Clone, Default, Deserialize)]
@@ -17,6 +22,7 @@ pub(super) struct Entry {
     pub(super) operator_token: Option<String>,
     pub(super) session_guid: Option<String>,
     pub(super) api_key: Option<String>,
+    pub(super) jwt_file: Option<String>,
     pub(super) orgcode: Option<String>,
 }
 
@@ -38,6 +44,26 @@ pub(super) fn find_file(
         directory?.join("g3n").join("profiles.toml"),
         Origin::Default,
     ))
+}
+
+/// A token of an identity provider from a file.
+///
+/// # Errors
+/// When the file cannot be read, or does not hold one token.
+pub(super) fn read_token(path: &Path) -> Result<String, Failure> {
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(TOKEN_BYTES_MAX + 1).read_to_string(&mut text))
+        .map_err(|error| Failure::file(path, error))?;
+    let token = text.trim();
+    let fits = !token.is_empty() && text.len() as u64 <= TOKEN_BYTES_MAX;
+    match fits && token.chars().all(|character| character.is_ascii_graphic()) {
+        true => Ok(token.to_owned()),
+        false => Err(Failure::Usage(format!(
+            "{} does not hold one token and nothing else",
+            path.display()
+        ))),
+    }
 }
 
 /// The profile of that name.

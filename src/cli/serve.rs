@@ -23,10 +23,10 @@ use crate::config::{Settings, SettingsError};
 pub struct ServeArgs {
     /// Development mode: loopback only, with made-up identities.
     #[arg(long)]
-    dev: bool,
+    pub(super) dev: bool,
     /// Where everything is kept.
     #[arg(long, value_name = "DIR", default_value = "data")]
-    data_dir: PathBuf,
+    pub(super) data_dir: PathBuf,
     /// The gateway's address; port 0 picks a free one.
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
@@ -59,6 +59,13 @@ impl ServeArgs {
     }
 }
 
+impl ServeArgs {
+    /// What a server with these settings starts with.
+    pub(super) fn options(&self, settings: &Settings) -> Options {
+        Options::new(&self.data_dir, self.dev, settings)
+    }
+}
+
 /// The environment as text. What is no text in a value is marked, so that only a setting can be refused for it: other
 /// programs' variables may hold anything.
 fn environment() -> impl Iterator<Item = (String, String)> {
@@ -79,7 +86,7 @@ pub fn run(arguments: &ServeArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    let options = Options::new(&arguments.data_dir, arguments.dev, &settings);
+    let options = arguments.options(&settings);
     match boot::serve(&options, |ready| greet(&options, ready)) {
         Ok(()) => Exit::Success,
         Err(

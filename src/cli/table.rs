@@ -20,6 +20,7 @@ const COLUMNS: &[&str] = &[
 ];
 /// What a list of other things shows, by a member that only they have.
 const OTHER_COLUMNS: &[(&str, &[&str])] = &[
+    ("found", &["name", "state", "found", "fix"]),
     (
         "version",
         &[
@@ -118,7 +119,13 @@ const HIDDEN: &[&str] = &["content", "download", "upload", "content_token"];
 /// Members whose parts are told one by one.
 const PARTED: &[&str] = &["hold", "maintenance", "progress", "removed", "totals"];
 /// Members that are tables of their own.
-const MANY: &[&str] = &["services", "updates", "maintenance.updates", "orgs"];
+const MANY: &[&str] = &[
+    "checks",
+    "services",
+    "updates",
+    "maintenance.updates",
+    "orgs",
+];
 /// Members that are copied whole: each on a line of its own, which no frame cuts.
 const COPIED: &[&str] = &["session_guid", "api_key"];
 

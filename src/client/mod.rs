@@ -5,6 +5,7 @@ mod routes;
 mod mrs;
 mod ofm;
 mod ops;
+mod raw;
 mod reply;
 mod transfer;
 mod uas;
@@ -19,6 +20,7 @@ use serde_json::Value;
 use ureq::http::{Request, Response};
 use ureq::{Agent, AsSendBody, Body};
 
+pub use raw::{Ask, Raw};
 pub use reply::Reply;
 pub use transfer::{Transfer, TransferProgress};
 
@@ -39,6 +41,17 @@ pub enum Credential {
     SessionGuid(String),
     /// A service account's key.
     ApiKey(String),
+    /// A token of an identity provider (a JWT).
+    Bearer(String),
+    /// What a server in development mode takes at its caller's word, when it is told to.
+    Headers {
+        /// Who is calling.
+        user: String,
+        /// The org.
+        tenant: String,
+        /// The role in it.
+        role: String,
+    },
     /// The operator's token; only the operator address takes it.
     OperatorToken(String),
 }
@@ -49,18 +62,27 @@ impl fmt::Debug for Credential {
             Self::None => "None",
             Self::SessionGuid(_) => "SessionGuid(..)",
             Self::ApiKey(_) => "ApiKey(..)",
+            Self::Bearer(_) => "Bearer(..)",
+            Self::Headers { .. } => "Headers(..)",
             Self::OperatorToken(_) => "OperatorToken(..)",
         })
     }
 }
 
 impl Credential {
-    fn header(&self) -> Option<(&'static str, String)> {
+    fn headers(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::None => None,
-            Self::SessionGuid(guid) => Some(("x-session-guid", guid.clone())),
-            Self::ApiKey(key) => Some(("x-api-key", key.clone())),
-            Self::OperatorToken(token) => Some(("authorization", format!("Bearer {token}"))),
+            Self::None => Vec::new(),
+            Self::SessionGuid(guid) => vec![("x-session-guid", guid.clone())],
+            Self::ApiKey(key) => vec![("x-api-key", key.clone())],
+            Self::Bearer(token) | Self::OperatorToken(token) => {
+                vec![("authorization", format!("Bearer {token}"))]
+            }
+            Self::Headers { user, tenant, role } => vec![
+                ("x-user", user.clone()),
+                ("x-tenant", tenant.clone()),
+                ("x-role", role.clone()),
+            ],
         }
     }
 }
@@ -103,12 +125,22 @@ pub struct Client {
 impl Client {
     /// A client of an address such as `http://127.0.0.1:8000`, or of a socket such as `unix:/run/operators.sock`.
     pub fn new(address: &str, credential: Credential) -> Self {
+        Self::build(address, credential, None)
+    }
+
+    /// The same, whose calls are each given up after a time, however slowly the answer comes.
+    pub fn bounded(address: &str, credential: Credential, time: Duration) -> Self {
+        Self::build(address, credential, Some(time))
+    }
+
+    fn build(address: &str, credential: Credential, time: Option<Duration>) -> Self {
         let socket = address.strip_prefix(unix::SCHEME);
         let base_url = socket.map_or(address.trim_end_matches('/'), |_| unix::BASE_URL);
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
+            .timeout_global(time)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_per_read(Some(SILENCE_TIMEOUT))
             .timeout_per_write(Some(SILENCE_TIMEOUT))
@@ -158,7 +190,7 @@ impl Client {
     ) -> Result<Reply, TransportError> {
         let url = format!("{}{path}{}", self.base_url, encode_query(query));
         let mut request = Request::builder().method(method).uri(url);
-        if let Some((name, value)) = self.credential.header() {
+        for (name, value) in self.credential.headers() {
             request = request.header(name, value);
         }
         let response = match body {

@@ -109,7 +109,7 @@ impl Client {
     ) -> Result<Reply, TransportError> {
         let url = format!("{}{path}", self.base_url);
         let mut request = Request::put(url).header("content-length", size);
-        if let Some((name, value)) = self.credential.header() {
+        for (name, value) in self.credential.headers() {
             request = request.header(name, value);
         }
         let mut source = Source {

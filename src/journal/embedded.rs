@@ -92,12 +92,7 @@ impl SledJournal {
         fs::create_dir_all(dir).map_err(|error| failed("making the journal", dir, error))?;
         let lock = lock(dir)?;
         let state = state::read(dir)?;
-        let left = match &state {
-            None => Left::PowerCut,
-            Some(state) if state.clean => Left::Closed,
-            Some(state) if state.machine_went_down() => Left::PowerCut,
-            Some(_) => Left::Killed,
-        };
+        let left = how_left(state.as_ref());
         let disk = options.disk;
         let Opened {
             log,
@@ -239,7 +234,18 @@ impl SledJournal {
     }
 }
 
-fn check_head(state: Option<&State>, end: End) -> Result<(), JournalError> {
+/// How the journal was left, by its marker.
+pub(super) fn how_left(state: Option<&State>) -> Left {
+    match state {
+        None => Left::PowerCut,
+        Some(state) if state.clean => Left::Closed,
+        Some(state) if state.machine_went_down() => Left::PowerCut,
+        Some(_) => Left::Killed,
+    }
+}
+
+/// Holds the end of the log against the one that the journal was closed with.
+pub(super) fn check_head(state: Option<&State>, end: End) -> Result<(), JournalError> {
     let Some(head) = state.and_then(|state| state.head.as_ref()) else {
         return Ok(());
     };

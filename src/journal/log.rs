@@ -85,12 +85,7 @@ impl CommitLog {
             Some(_) | None => (None, listed.as_slice()),
         };
         let mut notices = Vec::new();
-        let mut tail = Tail {
-            end: End::default(),
-            base: None,
-            group: 0,
-            length: 0,
-        };
+        let mut tail = Tail::default();
         let (mut file, first) = match last {
             Some(first) => {
                 tail = read_tail(&segments, first, left, &mut notices)?;
@@ -199,10 +194,11 @@ impl CommitLog {
 }
 
 /// What the last segment holds.
-struct Tail {
-    end: End,
+#[derive(Default)]
+pub(super) struct Tail {
+    pub(super) end: End,
     /// What its first entry names as the one ahead; `None` while it has no entry.
-    base: Option<Hash>,
+    pub(super) base: Option<Hash>,
     /// Offset of the last group.
     group: u64,
     /// Bytes that stay.
@@ -228,7 +224,7 @@ fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> Result<(), JournalError> {
 }
 
 /// Walks the last segment, and decides where it ends.
-fn read_tail(
+pub(super) fn read_tail(
     segments: &Segments,
     first: Position,
     left: Left,
@@ -238,12 +234,7 @@ fn read_tail(
     let name = segment.name.clone();
     let mut scanner = Scanner::new(segment, 0);
     let mut chain = Chain::at(first);
-    let mut tail = Tail {
-        end: End::default(),
-        base: None,
-        group: 0,
-        length: 0,
-    };
+    let mut tail = Tail::default();
     let (offset, what, after) = loop {
         let next = chain.next;
         match scanner.step().map_err(|fault| fault.at(&name, next))? {
@@ -338,7 +329,7 @@ fn make_durable(
 }
 
 /// The end of a segment that must be whole.
-fn whole_segment(segments: &Segments, listed: Listed) -> Result<End, JournalError> {
+pub(super) fn whole_segment(segments: &Segments, listed: Listed) -> Result<End, JournalError> {
     let segment = segments.get(listed.first)?;
     let mut chain = Chain::at(listed.first);
     let mut scanner = Scanner::new(Arc::clone(&segment), 0);

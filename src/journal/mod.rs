@@ -11,6 +11,7 @@ pub mod entry;
 mod erase;
 pub mod erased;
 mod log;
+pub mod look;
 pub mod memory;
 pub mod replay;
 mod scan;

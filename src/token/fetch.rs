@@ -8,11 +8,11 @@ use ureq::Agent;
 use ureq::http::Uri;
 use ureq::http::uri::Scheme;
 
-use super::Denied;
 use super::files::KEYS_BYTES_MAX;
 use super::keys::{KeySet, KeysError};
 use super::settings::{Kind, TokenError};
 use super::watch::{Held, Telling, apart};
+use super::{CheckError, Denied};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 
@@ -174,6 +174,15 @@ fn fetch(agent: &Agent, url: &Uri) -> Result<KeySet, FetchError> {
     }
     let body = response.body_mut().with_config().limit(KEYS_BYTES_MAX);
     Ok(KeySet::parse(&body.read_to_vec()?)?)
+}
+
+/// Gets the keys of an address, and lets them go.
+pub(super) fn get_once(url: &str) -> Result<(), CheckError> {
+    let url = check(url)?;
+    match fetch(&agent(&url), &url) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(CheckError::NoKeys(error.to_string())),
+    }
 }
 
 /// A client for one address. What is on this machine is not asked for through a proxy, which is on another.

@@ -185,6 +185,35 @@ impl Verifier {
     }
 }
 
+/// Looks whether tokens can be checked with these settings, starting no thread: the setting that names the keys, or
+/// nothing when tokens are not taken. Keys of an address are got once, within 10 s.
+///
+/// # Errors
+/// As [`Verifier::open`], and when an address gives no keys, which stops no server.
+pub fn check(settings: &TokenSettings) -> Result<Option<&'static str>, CheckError> {
+    let Some((kind, place)) = settings.place()? else {
+        return Ok(None);
+    };
+    settings.checks(kind)?;
+    match kind {
+        Kind::Url => fetch::get_once(place)?,
+        Kind::File => drop(files::read_keys(Path::new(place)).map_err(TokenError::File)?),
+        Kind::Secret => drop(files::read_secret(Path::new(place)).map_err(TokenError::File)?),
+    }
+    Ok(Some(kind.setting()))
+}
+
+/// Why tokens could not be checked.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The server would not start.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The server would start, and refuse every token.
+    #[error("auth.jwt_jwks_url gives no keys: {0}")]
+    NoKeys(String),
+}
+
 impl Source {
     fn keys(&self, now: Timestamp) -> Result<Arc<KeySet>, Denied> {
         match self {

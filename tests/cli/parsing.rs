@@ -16,6 +16,8 @@ const DOCUMENTED: &[&str] = &[
     "g3n mrs reconcile --profile g3nretailstack --orgcode ORG --container demo --mode report-only --max-items 10 --next-token T",
     "g3n mrs tag-scrub --profile g3nretailstack --orgcode ORG --container demo --next-token T",
     "g3n mrs cleanup --profile g3nretailstack --orgcode ORG --container demo",
+    "g3n doctor --json --strict --data-dir data --settings metarecord.toml --config profiles.toml",
+    "g3n verify --url http://127.0.0.1:8000 --orgcode ORG --container demo",
     "g3n mrs cleanup --profile g3nretailstack --orgcode ORG --container demo --max-items 10 --next-token T",
 ];
 

@@ -61,6 +61,23 @@ const WALLS: &[(&str, &[&str])] = &[
         "cli/journal.rs",
         &["clock", "domain", "journal", "projections", "report"],
     ),
+    // It looks at what a server starts with, and asks the one that runs.
+    (
+        "cli/doctor",
+        &[
+            "boot",
+            "client",
+            "clock",
+            "config",
+            "directory",
+            "domain",
+            "journal",
+            "open_files",
+            "token",
+        ],
+    ),
+    // It holds answers to the version of the interface that this program was built with.
+    ("cli/verify", &["client", "clock", "domain", "http"]),
     // Content goes inline only when the service would take it: it asks the service's own check.
     ("cli/choice.rs", &["domain", "http"]),
     // It makes tokens with the code that knows what a good one is.

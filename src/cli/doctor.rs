@@ -1,0 +1,114 @@
+//! `g3n doctor`: looks whether a server can start here or how the one that runs is, and changes nothing.
+
+mod history;
+mod keys;
+mod network;
+mod place;
+mod settings;
+mod sockets;
+mod toolchain;
+
+use std::path::Path;
+
+use clap::Args;
+use serde_json::json;
+
+use super::failure::Failure;
+use super::finding::{self, Finding, is_good};
+use super::output::{Exit, Output, Printer};
+use super::profile::Connection;
+use super::serve::ServeArgs;
+use crate::boot::Options;
+use crate::clock::{Clock, Stopwatch};
+use place::Holder;
+
+/// Free space below which the doctor warns: 1 GiB.
+const FREE_BYTES: u64 = 1_073_741_824;
+
+/// With which arguments a server is to start, and how strict to be.
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    serve: ServeArgs,
+    /// Let warnings fail too.
+    #[arg(long)]
+    strict: bool,
+    /// The same as --output json.
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
+    /// Warn when less is free where the data is.
+    #[arg(long, value_name = "BYTES", default_value_t = FREE_BYTES)]
+    free_bytes_min: u64,
+}
+
+/// What is looked at.
+struct Patient<'a> {
+    data_dir: &'a Path,
+    development: bool,
+    /// What a server would start with; nothing when its settings make no sense.
+    options: Option<&'a Options>,
+    /// Who serves from the directory.
+    holder: Option<&'a Holder>,
+}
+
+/// Runs the doctor.
+///
+/// # Errors
+/// When standard output cannot be written: everything else that is wrong is a finding.
+pub(super) fn run(
+    arguments: &DoctorArgs,
+    connection: &Connection,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    let findings = examine(arguments, connection);
+    let printer = match arguments.json {
+        true => Printer::new(Output::Json),
+        false => *printer,
+    };
+    let data_dir = arguments.serve.data_dir.display().to_string();
+    let facts = json!({"data_dir": data_dir, "strict": arguments.strict, "version": env!("CARGO_PKG_VERSION")});
+    let good = is_good(&findings, arguments.strict);
+    finding::tell(&printer, facts, good, &findings)
+}
+
+fn examine(arguments: &DoctorArgs, connection: &Connection) -> Vec<Finding> {
+    let (clock, since) = (Clock::system(), Stopwatch::start());
+    let began = clock.now();
+    let loaded = arguments.serve.load_settings();
+    let options = loaded.as_ref().ok();
+    let options = options.map(|settings| arguments.serve.options(settings));
+    let data_dir = arguments.serve.data_dir.as_path();
+    let holder = place::holder(data_dir);
+    let patient = Patient {
+        data_dir,
+        development: arguments.serve.dev,
+        options: options.as_ref(),
+        holder: holder.as_ref().ok().and_then(Option::as_ref),
+    };
+    let history = history::look(data_dir);
+    let ended = history.recorded_at();
+    let stopped_clock = since.elapsed();
+    vec![
+        toolchain::look(Path::new("."), std::env::var_os("PATH").as_deref()),
+        settings::profiles(connection),
+        settings::settings(&loaded),
+        settings::identity(&patient),
+        place::directories(&patient),
+        place::free_space(&patient, arguments.free_bytes_min),
+        keys::look(&patient),
+        place::lock(&holder),
+        history.journal(&patient),
+        history.tail(&patient),
+        history::clock(ended, (began, clock.now()), stopped_clock),
+        history.secret_code(&patient),
+        network::open_files(&patient),
+        network::gateway_port(&patient),
+        network::operator_port(&patient),
+        network::server(&patient),
+    ]
+}
+
+/// What stands in the place of a finding that needs settings which make sense.
+fn without_settings(name: &'static str) -> Finding {
+    Finding::skipped(name, "the settings cannot be read")
+}

@@ -1,0 +1,185 @@
+//! The journal: whether it would open, whether its end is whole, and what it says of the clock and the secret code.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::super::failure::with_causes;
+use super::super::finding::Finding;
+use super::Patient;
+use crate::domain::{StreamId, Timestamp};
+use crate::journal::look::{self, End};
+use crate::journal::{JournalError, state};
+
+/// Entries at the journal's beginning that are searched for the secret code.
+const ENTRIES_MAX: u64 = 100_000;
+/// How far two clocks may drift apart while the doctor looks, and how old the newest entry may seem to come from the
+/// future: a second.
+const DRIFT_MS: i64 = 1_000;
+const DAMAGED: &str =
+    "stop the server, see all of it with g3n journal verify, and restore journal/ from a backup";
+
+/// What was read of a journal.
+pub(super) struct History {
+    dir: PathBuf,
+    marker: Result<Option<state::State>, JournalError>,
+    end: Result<Option<End>, JournalError>,
+}
+
+/// Reads a journal's marker and its end.
+pub(super) fn look(data_dir: &Path) -> History {
+    let dir = data_dir.join("journal");
+    History {
+        marker: state::read(&dir),
+        end: look::end(&dir),
+        dir,
+    }
+}
+
+impl History {
+    /// When the last entry was recorded.
+    pub(super) fn recorded_at(&self) -> Option<Timestamp> {
+        self.end.as_ref().ok()?.as_ref()?.recorded_at
+    }
+
+    /// Whether the journal would open, as far as its marker says.
+    pub(super) fn journal(&self, patient: &Patient<'_>) -> Finding {
+        const NAME: &str = "journal";
+        let marker = match &self.marker {
+            Ok(Some(marker)) => marker,
+            Ok(None) => {
+                return Finding::skipped(NAME, "there is none yet; the first start makes it");
+            }
+            Err(error @ JournalError::Newer { .. }) => {
+                return Finding::fail(NAME, with_causes(error), "use the newer g3n that wrote it");
+            }
+            Err(error) => return Finding::fail(NAME, with_causes(error), DAMAGED),
+        };
+        let format = marker.format_version;
+        match patient.holder {
+            Some(_) => Finding::ok(NAME, format!("format {format}, open in the server")),
+            None if marker.clean => Finding::ok(NAME, format!("format {format}, closed in order")),
+            None if marker.machine_went_down() => Finding::warn(
+                NAME,
+                "the machine went down while it was open",
+                "start the server: it makes its databases anew from the log, which takes a while",
+            ),
+            None => Finding::warn(
+                NAME,
+                "the server did not end in order",
+                "start the server: it looks at the log and brings its databases up to it",
+            ),
+        }
+    }
+
+    /// Whether the journal's end is whole: the newest segment and the one ahead of it.
+    pub(super) fn tail(&self, patient: &Patient<'_>) -> Finding {
+        const NAME: &str = "tail";
+        let end = match &self.end {
+            Ok(Some(end)) => end,
+            Ok(None) => return Finding::skipped(NAME, "there is no journal yet"),
+            Err(error) => return Finding::fail(NAME, with_causes(error), DAMAGED),
+        };
+        let (first, last) = (end.first, end.head.position);
+        let whole = format!(
+            "{} entries of the newest segments hold together, the last at position {last}",
+            (last + 1).saturating_sub(first)
+        );
+        // What a running server is writing looks torn.
+        match (patient.holder, end.torn.first()) {
+            (None, Some(torn)) => Finding::warn(
+                NAME,
+                format!("{whole}; the next start says: {torn}"),
+                "start the server: nothing of this was ever answered",
+            ),
+            (Some(_), _) | (None, None) => Finding::ok(NAME, whole),
+        }
+    }
+
+    /// Whether operators have set the secret code, which the journal tells.
+    pub(super) fn secret_code(&self, patient: &Patient<'_>) -> Finding {
+        const NAME: &str = "secret-code";
+        let last = match &self.end {
+            Ok(Some(end)) => end.head.position,
+            Ok(None) => return Finding::skipped(NAME, "there is no journal yet"),
+            Err(_) => return Finding::skipped(NAME, "the journal cannot be read"),
+        };
+        let stream = StreamId::named(StreamId::SECRET_CODE);
+        match look::begins_within(&self.dir, stream, ENTRIES_MAX.min(last)) {
+            Ok(true) => Finding::ok(NAME, "set"),
+            Ok(false) if last > ENTRIES_MAX => Finding::skipped(
+                NAME,
+                format!("not among the first {ENTRIES_MAX} entries, and no more are searched"),
+            ),
+            Ok(false) => Finding::warn(
+                NAME,
+                "not set: no maintenance window and no vacuum can be asked for",
+                match patient.holder {
+                    Some(_) => "g3n ops secret-set",
+                    None => "start the server, then g3n ops secret-set",
+                },
+            ),
+            Err(error) => Finding::fail(NAME, with_causes(&error), DAMAGED),
+        }
+    }
+}
+
+/// Whether the clock agrees with the journal, with the program, and with itself.
+pub(super) fn clock(
+    recorded_at: Option<Timestamp>,
+    (began, now): (Timestamp, Timestamp),
+    elapsed: Duration,
+) -> Finding {
+    const NAME: &str = "clock";
+    const FIX: &str = "set the machine's clock, and keep it with NTP";
+    if let Some(recorded_at) = recorded_at
+        && now.millis() + DRIFT_MS < recorded_at.millis()
+    {
+        let what = format!("it is {now}, and the last entry was recorded at {recorded_at}");
+        return Finding::fail(NAME, what, FIX);
+    }
+    let built: i64 = env!("METARECORD_BUILD_SECONDS").parse().unwrap_or(0);
+    if now.millis() < built.saturating_mul(1_000) {
+        return Finding::fail(
+            NAME,
+            format!("it is {now}, before this program was built"),
+            FIX,
+        );
+    }
+    let moved = now.millis() - began.millis();
+    let elapsed = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
+    if moved < 0 || (moved - elapsed).abs() > DRIFT_MS {
+        let what = format!("it moved by {moved} ms while {elapsed} ms passed");
+        return Finding::warn(NAME, what, FIX);
+    }
+    Finding::ok(
+        NAME,
+        match recorded_at {
+            Some(_) => format!("{now}, past the last entry"),
+            None => now.to_string(),
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::finding::State;
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_behind_or_jumps_is_seen() {
+        let at = |seconds: i64| Timestamp::from_millis(4_000_000_000_000 + seconds * 1_000);
+        let built = Timestamp::from_millis(1_000_000);
+        for (recorded, began, now, seconds, state) in [
+            (None, at(0), at(1), 1, State::Ok),
+            (Some(at(0)), at(0), at(1), 1, State::Ok),
+            (Some(at(1)), at(0), at(0), 0, State::Ok),
+            (Some(at(2)), at(0), at(0), 0, State::Fail),
+            (None, at(0), at(9), 1, State::Warn),
+            (None, at(9), at(0), 1, State::Warn),
+            (None, built, built, 0, State::Fail),
+        ] {
+            let finding = clock(recorded, (began, now), Duration::from_secs(seconds));
+            assert_eq!(finding.state, state, "{finding:?}");
+        }
+    }
+}

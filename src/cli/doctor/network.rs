@@ -1,0 +1,214 @@
+//! What the process may open, where it is to listen, and how the server that runs answers.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::super::failure::with_causes;
+use super::super::finding::Finding;
+use super::place::Holder;
+use super::{Patient, sockets, without_settings};
+use crate::boot::{self, BootError, Options};
+use crate::client::{Client, Credential, Reply};
+use crate::open_files;
+
+/// How long the running server has to answer a question.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// What the address of a Unix socket begins with.
+const SOCKET: &str = "unix:";
+
+/// Whether enough files and connections may be open: in the server that runs, else in one that starts as this user.
+pub(super) fn open_files(patient: &Patient<'_>) -> Finding {
+    const NAME: &str = "open-files";
+    let Some(options) = patient.options else {
+        return without_settings(NAME);
+    };
+    let running = patient.holder.and_then(|holder| limit_of(holder.process?));
+    let Some(files) = running.or_else(open_files::highest_limit) else {
+        return Finding::ok(NAME, "no limit");
+    };
+    let (others, wanted) = (
+        boot::other_files(options) as u64,
+        options.connections.connections_max as u64,
+    );
+    let needed = others + wanted;
+    let fix = format!("allow {needed}: LimitNOFILE={needed} in the unit, or ulimit -Hn {needed}");
+    if files < others {
+        let what = format!("{files}, and {others} are needed besides connections");
+        return Finding::fail(NAME, what, fix);
+    }
+    let room = boot::connections_within(options, files) as u64;
+    match room < wanted {
+        true => Finding::warn(
+            NAME,
+            format!("{files}, which leaves room for {room} connections and not {wanted}"),
+            format!("{fix}; or lower http.connections_max"),
+        ),
+        false => Finding::ok(NAME, format!("{files}, and {needed} are enough")),
+    }
+}
+
+/// The limit that a process has now; see `proc_pid_limits(5)`.
+fn limit_of(process: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{process}/limits")).ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Whether the gateway's address can be listened on, or our own server does.
+pub(super) fn gateway_port(patient: &Patient<'_>) -> Finding {
+    const NAME: &str = "gateway-port";
+    match patient.options {
+        None => without_settings(NAME),
+        Some(options) => port(NAME, patient, &options.listen, boot::can_listen(options)),
+    }
+}
+
+/// Whether operators' address or socket can be listened on, or our own server does.
+pub(super) fn operator_port(patient: &Patient<'_>) -> Finding {
+    const NAME: &str = "operator-port";
+    match patient.options {
+        None => without_settings(NAME),
+        Some(options) => {
+            let tried = boot::can_listen_for_operators(options);
+            port(NAME, patient, &options.operator_listen, tried)
+        }
+    }
+}
+
+fn port(
+    name: &'static str,
+    patient: &Patient<'_>,
+    address: &str,
+    tried: Result<(), BootError>,
+) -> Finding {
+    let flag = match name {
+        "gateway-port" => "--listen",
+        _ => "--operator-listen",
+    };
+    let error = match tried {
+        Ok(()) => return Finding::ok(name, format!("{address} is free")),
+        Err(error) => error,
+    };
+    if !in_use(&error) {
+        let fix = format!("give another address with {flag}");
+        return Finding::fail(name, with_causes(&error), fix);
+    }
+    let fix = format!("stop who listens there, or give another address with {flag}");
+    let ours = patient
+        .holder
+        .map(|holder| (holder, listens(holder, address)));
+    match ours {
+        Some((holder, Some(true))) => Finding::ok(
+            name,
+            format!("{address} is our own server's, {}", holder.name()),
+        ),
+        Some((_, None)) => Finding::warn(
+            name,
+            format!("{address} is in use, and whose it is cannot be told"),
+            "run this as the server's user",
+        ),
+        Some((_, Some(false))) | None => {
+            Finding::fail(name, format!("{address} is in use by another process"), fix)
+        }
+    }
+}
+
+fn in_use(error: &BootError) -> bool {
+    matches!(error, BootError::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse)
+}
+
+fn listens(holder: &Holder, address: &str) -> Option<bool> {
+    let process = holder.process?;
+    if let Some(path) = address.strip_prefix(SOCKET) {
+        let path = std::path::absolute(path).ok()?;
+        return sockets::listens_at_path(process, path.to_str()?);
+    }
+    let (_, port) = address.rsplit_once(':')?;
+    sockets::listens_on_port(process, port.parse().ok()?)
+}
+
+/// How the running server answers, and whether it is of this version.
+pub(super) fn server(patient: &Patient<'_>) -> Finding {
+    const NAME: &str = "server";
+    const OWN: &str = env!("CARGO_PKG_VERSION");
+    let Some(holder) = patient.holder else {
+        return Finding::skipped(NAME, "none runs on this directory");
+    };
+    let Some(url) = address(patient) else {
+        return Finding::skipped(
+            NAME,
+            "it runs at an address that these settings do not tell; give the --listen it has",
+        );
+    };
+    let client = Client::bounded(&url, Credential::None, PATIENCE);
+    let health = match client.health() {
+        Ok(health) if health.is_success() => health,
+        Ok(reply) => return silent(&url, holder, &refused(&reply)),
+        Err(error) => return silent(&url, holder, &error.to_string()),
+    };
+    let version = health.data()["version"].as_str().unwrap_or("unknown");
+    if version != OWN {
+        return Finding::warn(
+            NAME,
+            format!("version {version} at {url}, and this program is {OWN}"),
+            "restart the server with this program, or use the one it was started with",
+        );
+    }
+    match client.ready() {
+        Ok(ready) if ready.is_success() => {
+            let maintenance = match health.data()["maintenance"] == Value::Bool(true) {
+                true => ", under maintenance",
+                false => "",
+            };
+            Finding::ok(
+                NAME,
+                format!("version {version} at {url}, ready{maintenance}"),
+            )
+        }
+        Ok(reply) => Finding::fail(
+            NAME,
+            format!("it lives at {url} and cannot serve: {}", refused(&reply)),
+            "see its log; when it says read-only, make room on the disk and restart it",
+        ),
+        Err(error) => silent(&url, holder, &error.to_string()),
+    }
+}
+
+fn silent(url: &str, holder: &Holder, why: &str) -> Finding {
+    Finding::fail(
+        "server",
+        format!(
+            "{} has the directory, and does not answer at {url}: {why}",
+            holder.name()
+        ),
+        "see its log; give the --listen it was started with, or end it with SIGTERM and start it again",
+    )
+}
+
+fn refused(reply: &Reply) -> String {
+    let minor = reply.envelope["error"]["minor"]["tag"].as_str();
+    let tag = minor.or_else(|| reply.tag()).unwrap_or("refused");
+    format!("{} {tag}", reply.status)
+}
+
+/// Where the server is: what development mode wrote down, else what the settings say.
+fn address(patient: &Patient<'_>) -> Option<String> {
+    let told = fs::read(patient.data_dir.join("dev.json")).ok();
+    let told: Option<Value> = told.and_then(|text| serde_json::from_slice(&text).ok());
+    if let Some(url) = told.as_ref().and_then(|told| told["base_url"].as_str()) {
+        return Some(url.to_owned());
+    }
+    let listen = &patient.options.map(|options: &Options| &options.listen)?;
+    let (host, port) = listen.rsplit_once(':')?;
+    let host = match host {
+        "0.0.0.0" => "127.0.0.1",
+        "[::]" => "[::1]",
+        host => host,
+    };
+    (port != "0").then(|| format!("http://{host}:{port}"))
+}

@@ -1,0 +1,212 @@
+//! The data directory: whether it is one to serve from, the room there, and who has it.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use rustix::fs::{Access, access, major, minor, statvfs};
+
+use super::super::failure::with_causes;
+use super::super::finding::Finding;
+use super::{Patient, without_settings};
+use crate::directory::{self, DirectoryError, Found};
+
+/// Segments for which there must be room: the one that is written, and the gzip of the one before.
+const SEGMENTS: u64 = 2;
+/// Files that can still be made, below which the doctor warns.
+const FILES: u64 = 1_000;
+
+/// The process that serves from a directory.
+pub(super) struct Holder {
+    /// Its id, when it can be told.
+    pub(super) process: Option<u32>,
+}
+
+impl Holder {
+    /// What a reader may call it.
+    pub(super) fn name(&self) -> String {
+        let Some(process) = self.process else {
+            return "a process that cannot be told from here".to_owned();
+        };
+        let name = std::fs::read_to_string(format!("/proc/{process}/comm"));
+        match name.as_deref().map(str::trim) {
+            Ok(name) => format!("process {process} ({name})"),
+            Err(_) => format!("process {process}"),
+        }
+    }
+}
+
+/// Who holds a directory's lock: by the system's list of locks, else by what the holder wrote into the file.
+pub(super) fn holder(data_dir: &Path) -> Result<Option<Holder>, DirectoryError> {
+    if let Some(process) = listed_holder(&data_dir.join(directory::LOCK)) {
+        let process = Some(process);
+        return Ok(Some(Holder { process }));
+    }
+    let text = directory::holder(data_dir)?;
+    Ok(text.map(|text| Holder {
+        process: text.rsplit(' ').next().and_then(|last| last.parse().ok()),
+    }))
+}
+
+/// The process that `/proc/locks` names for a file; see `proc_locks(5)`.
+fn listed_holder(lock: &Path) -> Option<u32> {
+    let file = std::fs::metadata(lock).ok()?;
+    let device = file.dev();
+    let wanted = format!("{:02x}:{:02x}:{}", major(device), minor(device), file.ino());
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    let holder = locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, "WRITE", process, place, ..] = words[..] else {
+            return None;
+        };
+        (place == wanted).then_some(process)
+    });
+    // A process of another namespace is listed as 0 or -1.
+    holder?.parse().ok().filter(|process| *process > 0)
+}
+
+/// Whether the lock is free, or whose it is.
+pub(super) fn lock(holder: &Result<Option<Holder>, DirectoryError>) -> Finding {
+    const NAME: &str = "lock";
+    match holder {
+        Ok(None) => Finding::ok(NAME, "free: no server runs on this directory"),
+        Ok(Some(holder)) => Finding::ok(NAME, format!("held by {}", holder.name())),
+        Err(error) => Finding::fail(NAME, with_causes(error), ACCESS),
+    }
+}
+
+const ACCESS: &str = "give the user that runs the server access, with chown and chmod";
+
+/// Whether the directory is one to serve from.
+pub(super) fn directories(patient: &Patient<'_>) -> Finding {
+    const NAME: &str = "directories";
+    let root = patient.data_dir;
+    let shown = root.display();
+    match directory::look(root, patient.development) {
+        Err(error) => {
+            let fix = fix_of(&error);
+            Finding::fail(NAME, with_causes(&error), fix)
+        }
+        Ok(found) => {
+            let lacking = match found {
+                Found::Nothing => cannot_write(nearest(root)),
+                Found::Empty => cannot_write(root),
+                Found::Made => incomplete(root),
+            };
+            if let Some((what, fix)) = lacking {
+                return Finding::fail(NAME, what, fix);
+            }
+            if found != Found::Nothing && readable_by_others(root) {
+                let what = format!("others can look into {shown}");
+                return Finding::warn(NAME, what, format!("chmod 700 {shown}"));
+            }
+            Finding::ok(
+                NAME,
+                match found {
+                    Found::Nothing => format!("{shown} is not there; the first start makes it"),
+                    Found::Empty => format!("{shown} is empty"),
+                    Found::Made => format!("{shown} is whole, and can be written"),
+                },
+            )
+        }
+    }
+}
+
+fn fix_of(error: &DirectoryError) -> &'static str {
+    match error {
+        DirectoryError::Io { .. } => ACCESS,
+        DirectoryError::Foreign { .. } => {
+            "give an empty directory, or one that g3n has made, as --data-dir"
+        }
+        DirectoryError::Environment { .. } => {
+            "give --dev for a directory of development mode and leave it out for another, or give another --data-dir"
+        }
+        DirectoryError::Newer { .. } => "use the newer g3n that wrote it",
+        DirectoryError::Held { .. } => "stop the other server first",
+    }
+}
+
+/// What a directory that was served from lacks, and what to do.
+fn incomplete(root: &Path) -> Option<(String, &'static str)> {
+    let there = |name: &str| root.join(name).is_dir();
+    let journal = there("journal");
+    // The projections come after the journal, and content before it.
+    let gone = match (journal, there("projections"), there("content")) {
+        (false, true, _) => Some("journal"),
+        (true, _, false) => Some("content"),
+        (true, _, true) | (false, false, _) => None,
+    };
+    if let Some(name) = gone {
+        return Some((
+            format!("{} is gone", root.join(name).display()),
+            "restore it from a backup; a start would make an empty one",
+        ));
+    }
+    let parts = [
+        "",
+        "journal",
+        "content",
+        "projections",
+        "keys",
+        "audit",
+        "exports",
+    ];
+    let mut parts = parts.iter().map(|name| root.join(name));
+    parts.find_map(|part| part.is_dir().then(|| cannot_write(&part)).flatten())
+}
+
+fn cannot_write(directory: &Path) -> Option<(String, &'static str)> {
+    let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    let error = access(directory, wanted).err()?;
+    let error = std::io::Error::from(error);
+    Some((
+        format!("{} cannot be written: {error}", directory.display()),
+        ACCESS,
+    ))
+}
+
+fn readable_by_others(directory: &Path) -> bool {
+    std::fs::metadata(directory).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+}
+
+/// The directory itself, or the nearest one above it that is there.
+fn nearest(directory: &Path) -> &Path {
+    let mut above = directory.ancestors();
+    let there = above.find(|path| path.is_dir());
+    there.unwrap_or_else(|| Path::new("."))
+}
+
+/// The room where the data is.
+pub(super) fn free_space(patient: &Patient<'_>, free_bytes_min: u64) -> Finding {
+    const NAME: &str = "free-space";
+    const FIX: &str = "make room, or move the data directory to a larger disk";
+    let Some(options) = patient.options else {
+        return without_settings(NAME);
+    };
+    let place = nearest(patient.data_dir);
+    let space = match statvfs(place) {
+        Ok(space) => space,
+        Err(error) => return Finding::fail(NAME, std::io::Error::from(error).to_string(), ACCESS),
+    };
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    let told = format!("{} MiB free for {}", free >> 20, place.display());
+    let needed = options.segment_bytes.saturating_mul(SEGMENTS);
+    if free < needed {
+        let told = format!(
+            "{told}, and two segments of the journal need {}",
+            needed >> 20
+        );
+        return Finding::fail(NAME, told, FIX);
+    }
+    if free < free_bytes_min {
+        return Finding::warn(NAME, format!("{told}, under {}", free_bytes_min >> 20), FIX);
+    }
+    // A system of files that makes them as it needs them counts none.
+    if space.f_files > 0 && space.f_favail < FILES {
+        return Finding::warn(
+            NAME,
+            format!("{told}, and {} more files", space.f_favail),
+            "remove files, or move the data directory to a disk with room for more",
+        );
+    }
+    Finding::ok(NAME, told)
+}

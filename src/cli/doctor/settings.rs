@@ -1,0 +1,90 @@
+//! What a server and the command line are told: files, variables and flags, and whether they fit together.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::super::failure::with_causes;
+use super::super::finding::Finding;
+use super::super::profile::{Connection, Profile};
+use super::super::profile_file::find_file;
+use super::{Patient, without_settings};
+use crate::boot;
+use crate::config::{Origin, Settings, SettingsError};
+use crate::token::{self, CheckError};
+
+/// Whether the command line's profiles can be read, and by nobody else.
+pub(super) fn profiles(connection: &Connection) -> Finding {
+    const NAME: &str = "profiles";
+    let environment = |name: &str| std::env::var(name).ok();
+    if let Err(failure) = Profile::load(connection, &environment) {
+        return Finding::fail(
+            NAME,
+            failure.text(),
+            "see what is asked for with g3n config show; correct --config, --profile, or their variables",
+        );
+    }
+    let set = |name: &str| environment(name).filter(|value| !value.is_empty());
+    let file = find_file(connection, &set).map(|(path, _)| path);
+    let there = file.and_then(|path| Some((std::fs::metadata(&path).ok()?, path)));
+    match there {
+        None => Finding::skipped(NAME, "no file of profiles"),
+        Some((metadata, path)) if metadata.permissions().mode() & 0o077 != 0 => Finding::fail(
+            NAME,
+            format!(
+                "{} may hold credentials, and others can read it",
+                path.display()
+            ),
+            format!("chmod 600 {}", path.display()),
+        ),
+        Some((_, path)) => Finding::ok(NAME, format!("{} can be read", path.display())),
+    }
+}
+
+/// Whether the settings have known names and fitting values.
+pub(super) fn settings(loaded: &Result<Settings, SettingsError>) -> Finding {
+    const NAME: &str = "settings";
+    match loaded {
+        Err(error) => Finding::fail(
+            NAME,
+            error.to_string(),
+            "correct it where it was set; g3n config server lists every setting",
+        ),
+        Ok(settings) => {
+            let rows = settings.rows();
+            let set = rows.iter().filter(|row| row.origin != Origin::Default);
+            Finding::ok(NAME, format!("{} of {} are set", set.count(), rows.len()))
+        }
+    }
+}
+
+/// Whether what is said of callers fits together, and the keys of tokens can be used.
+pub(super) fn identity(patient: &Patient<'_>) -> Finding {
+    const NAME: &str = "identity";
+    const FIX: &str = "correct the settings it names; g3n config server shows where each was set";
+    let Some(options) = patient.options else {
+        return without_settings(NAME);
+    };
+    if let Err(error) = boot::check(options) {
+        return Finding::fail(NAME, with_causes(&error), FIX);
+    }
+    let tokens = match token::check(&options.tokens) {
+        Ok(tokens) => tokens,
+        Err(error @ CheckError::NoKeys(_)) => {
+            let fix =
+                "until they can be got, tokens are refused; look at the address and the network";
+            return Finding::warn(NAME, with_causes(&error), fix);
+        }
+        Err(error) => return Finding::fail(NAME, with_causes(&error), FIX),
+    };
+    let mut found = "sessions and keys".to_owned();
+    if let Some(setting) = tokens {
+        found.push_str(&format!(", tokens by {setting}"));
+    }
+    match options.header_identity {
+        true => Finding::warn(
+            NAME,
+            format!("{found}, and headers: whoever calls from this machine is whoever they say"),
+            "unset auth.header_identity and auth.anyone_may_be_anyone, unless you are trying things out",
+        ),
+        false => Finding::ok(NAME, found),
+    }
+}

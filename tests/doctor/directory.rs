@@ -1,0 +1,90 @@
+//! The directory, its room, its keys and its lock.
+
+use std::fs;
+
+use super::{House, set_mode};
+
+#[test]
+fn a_directory_that_is_not_one_to_serve_from_is_told_apart() {
+    let house = House::empty();
+    house.write("data/notes.txt", "mine", 0o600);
+    let told = house.ask("");
+    told.expect(
+        "directories",
+        "fail",
+        "is not empty",
+        "give an empty directory",
+    );
+
+    let house = House::served("TERM");
+    let told = house.ask("");
+    told.expect_alone("directories", "fail", "made for development", "--dev");
+    let marker = r#"{"format_version":9,"environment":"development"}"#;
+    house.write("data/metarecord.json", marker, 0o600);
+    let told = house.ask("--dev");
+    told.expect_alone("directories", "fail", "format 9", "the newer g3n");
+}
+
+#[test]
+fn what_is_gone_of_a_directory_is_named() {
+    for (name, found) in [
+        ("journal", "data/journal is gone"),
+        ("content", "data/content is gone"),
+    ] {
+        let house = House::served("TERM");
+        fs::remove_dir_all(house.data().join(name)).expect("removed");
+        let told = house.ask("--dev");
+        told.expect_alone("directories", "fail", found, "restore it from a backup");
+    }
+    // What may be deleted may be gone.
+    let house = House::served("TERM");
+    fs::remove_dir_all(house.data().join("projections")).expect("removed");
+    assert_eq!(house.ask("--dev --strict --free-bytes-min 0").code, 0);
+}
+
+#[test]
+fn too_little_room_fails_or_warns() {
+    let house = House::empty();
+    let told = house.ask(&format!("--free-bytes-min {}", u64::MAX));
+    told.expect_alone("free-space", "warn", "MiB free", "make room");
+    // Nothing can be kept there.
+    let told = house.ask("--data-dir /proc/data");
+    told.expect("free-space", "fail", "0 MiB free for /proc", "make room");
+}
+
+#[test]
+fn keys_that_others_can_read_or_that_are_gone_fail() {
+    let house = House::served("TERM");
+    let told = |found: &str, fix: &str| house.ask("--dev").expect_alone("keys", "fail", found, fix);
+    let at = |name: &str| house.data().join(name);
+    for (name, bad, good) in [
+        ("keys", 0o750, 0o700),
+        ("keys/signing.key", 0o640, 0o600),
+        ("keys/operator.token", 0o604, 0o600),
+        ("keys/development.json", 0o644, 0o600),
+        ("profiles.toml", 0o644, 0o600),
+    ] {
+        set_mode(&at(name), bad);
+        told(name, &format!("chmod {good:o} "));
+        set_mode(&at(name), good);
+    }
+    let key = fs::read(at("keys/signing.key")).expect("there");
+    fs::write(at("keys/signing.key"), b"short").expect("written");
+    told("signing.key is not a key: 5 bytes", "restore it");
+    fs::write(at("keys/signing.key"), key).expect("written");
+    fs::remove_file(at("keys/operator.token")).expect("removed");
+    told("operator.token is gone", "restore it");
+    fs::remove_dir_all(at("keys")).expect("removed");
+    told("data/keys is gone", "restore it");
+}
+
+#[test]
+fn a_lock_that_cannot_be_looked_at_fails() {
+    let house = House::served("TERM");
+    let lock = house.data().join("lock");
+    fs::remove_file(&lock).expect("removed");
+    // It leads to itself.
+    std::os::unix::fs::symlink("lock", &lock).expect("made");
+    let told = house.ask("--dev");
+    told.expect_alone("lock", "fail", "cannot open", "chown and chmod");
+}

@@ -1,0 +1,153 @@
+//! The journal, its end, the clock and the secret code.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+
+use metarecord::clock::Clock;
+use metarecord::directory;
+use metarecord::domain::Timestamp;
+use metarecord::journal::sled::{Options, SledJournal};
+
+use super::House;
+use crate::support::inside::Inside;
+
+/// The newest file of the log.
+fn newest(house: &House) -> PathBuf {
+    let files = fs::read_dir(house.data().join("journal")).expect("readable");
+    let logs = files.flatten().map(|entry| entry.path());
+    let logs = logs.filter(|path| path.extension().is_some_and(|end| end == "jsonl"));
+    logs.max().expect("there is one")
+}
+
+#[test]
+fn a_marker_that_cannot_be_read_or_is_newer_fails() {
+    let house = House::served("TERM");
+    house.write("data/journal/state.json", "{", 0o600);
+    let told = house.ask("--dev");
+    told.expect("journal", "fail", "state.json", "restore journal/");
+    house.write("data/journal/state.json", r#"{"format_version":9}"#, 0o600);
+    let told = house.ask("--dev");
+    told.expect("journal", "fail", "9", "the newer g3n");
+}
+
+#[test]
+fn a_server_that_was_killed_leaves_a_warning_and_a_torn_end_is_not_cut_off() {
+    let house = House::served("KILL");
+    let told = house.ask("--dev");
+    told.expect_alone(
+        "journal",
+        "warn",
+        "did not end in order",
+        "start the server",
+    );
+    let mut log = OpenOptions::new()
+        .append(true)
+        .open(newest(&house))
+        .expect("there");
+    log.write_all(b"{\"header\":{\"position\":")
+        .expect("written");
+    drop(log);
+    let told = house.ask("--dev");
+    told.expect(
+        "tail",
+        "warn",
+        "the next start says: ",
+        "nothing of this was ever answered",
+    );
+    assert!(
+        told.text("tail", "found").contains("cut off 22 bytes"),
+        "{told:?}"
+    );
+    assert_eq!(told.code, 0, "{told:?}");
+}
+
+#[test]
+fn a_machine_that_went_down_leaves_a_warning() {
+    let house = House::served("KILL");
+    let state = r#"{"format_version":1,"boot_id":"another","clean":false}"#;
+    house.write("data/journal/state.json", state, 0o600);
+    let told = house.ask("--dev");
+    told.expect_alone("journal", "warn", "went down", "makes its databases anew");
+}
+
+#[test]
+fn damage_of_the_newest_entries_fails() {
+    let house = House::served("TERM");
+    let path = newest(&house);
+    let good = fs::read(&path).expect("there");
+    let mut changed = good.clone();
+    let at = changed.len() * 3 / 4;
+    changed[at] ^= 1;
+    let shorter = good[..good.len() - 1].to_vec();
+    // Whole entries, and fewer than the journal was closed with.
+    let line_end = good.iter().position(|byte| *byte == b'\n').expect("a line") + 1;
+    for bytes in [changed, shorter, good[..line_end].to_vec()] {
+        fs::write(&path, bytes).expect("written");
+        let told = house.ask("--dev");
+        told.expect("tail", "fail", "position", "g3n journal verify");
+    }
+    fs::write(&path, good).expect("written");
+    house.ask("--dev").expect("tail", "ok", "hold together", "");
+}
+
+#[test]
+fn the_segment_ahead_is_held_against_the_newest() {
+    let house = House::empty();
+    let set = ["journal.segment_bytes=65536"];
+    let mut server = Inside::start_by(&house.data(), Clock::system(), &set);
+    let payload = serde_json::json!("x".repeat(50_000));
+    for number in 0..8 {
+        server.put("notes", &format!("n-{number}"), &payload);
+    }
+    server.stop();
+    let told = house.ask("--dev");
+    told.expect("tail", "ok", "hold together", "");
+    let sealed = fs::read_dir(house.data().join("journal")).expect("readable");
+    let mut logs: Vec<PathBuf> = sealed.flatten().map(|entry| entry.path()).collect();
+    logs.retain(|path| path.to_string_lossy().contains(".jsonl"));
+    logs.sort();
+    assert!(logs.len() > 2, "{logs:?}");
+    fs::remove_file(&logs[logs.len() - 2]).expect("removed");
+    let told = house.ask("--dev");
+    told.expect(
+        "tail",
+        "fail",
+        "the segment ahead ends at position",
+        "restore",
+    );
+}
+
+#[test]
+fn a_clock_that_is_behind_the_journal_fails() {
+    let house = House::empty();
+    // In the year 2096.
+    let clock = Clock::manual(Timestamp::from_millis(4_000_000_000_000));
+    Inside::start_by(&house.data(), clock, &[]).stop();
+    let told = house.ask("--dev");
+    told.expect_alone("clock", "fail", "recorded at 2096-", "NTP");
+}
+
+#[test]
+fn a_secret_code_that_is_not_set_warns() {
+    let house = House::empty();
+    let opened = directory::open(&house.data(), false).expect("made");
+    let (journal, _) = SledJournal::open(
+        &opened.journal(),
+        Options::default(),
+        Clock::system(),
+        &mut |_, _| {},
+    )
+    .expect("opened");
+    journal.close().expect("closed");
+    drop((journal, opened));
+    for part in ["content", "keys"] {
+        fs::create_dir(house.data().join(part)).expect("made");
+    }
+    house.write("data/keys/signing.key", &"k".repeat(32), 0o600);
+    house.write("data/keys/operator.token", "op_", 0o600);
+    super::set_mode(&house.data().join("keys"), 0o700);
+    let told = house.ask("");
+    told.expect_alone("secret-code", "warn", "not set", "g3n ops secret-set");
+    told.expect("tail", "ok", "0 entries", "");
+}
