@@ -11,6 +11,8 @@ archive=$(deploy/pack.sh)
 echo "packed $archive"
 deploy/release.sh deploy "$archive"
 
+# Whatever this shell has for other servers.
+unset G3N_BASE_URL G3N_SESSION_GUID G3N_API_KEY G3N_JWT G3N_JWT_FILE G3N_ORGCODE
 export G3N_CONFIG=$prefix/data/profiles.toml G3N_PROFILE=dev
 g3n=$prefix/current/bin/g3n
 "$g3n" whoami --output json >/dev/null || { echo "deploy: it does not know its own development session" >&2; exit 1; }

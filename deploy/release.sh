@@ -15,6 +15,7 @@ umask 077
 prefix=${PREFIX:?set PREFIX to the directory that releases are kept in}
 ready_seconds=${READY_SECONDS:-60}
 stop_seconds=${STOP_SECONDS:-30}
+log_bytes_max=${LOG_BYTES_MAX:-50000000}
 mkdir -p "$prefix"
 prefix=$(cd "$prefix" && pwd)
 data=$prefix/data
@@ -64,6 +65,9 @@ start() {
   local arguments=()
   [ ! -f "$prefix/arguments" ] || mapfile -t arguments <"$prefix/arguments"
   rm -f "$url_file"
+  touch "$log"
+  # What it told long ago goes; within one run it is what the server itself limits.
+  [ "$(stat --format=%s "$log")" -lt "$log_bytes_max" ] || mv "$log" "$log.before"
   touch "$log"
   local told_before
   told_before=$(stat --format=%s "$log")

@@ -10,6 +10,7 @@
 set -euo pipefail
 
 prefix=${METARECORD_PREFIX:-/opt/metarecord}
+base_url=${G3N_BASE_URL:-http://127.0.0.1:8000}
 ready_seconds=${READY_SECONDS:-120}
 say() { echo "install: $*"; }
 fail() { echo "install: $*" >&2; exit 1; }
@@ -30,13 +31,13 @@ put_in_place() {
   systemctl daemon-reload
 }
 
-# Asked over the address of the settings; a port that was chosen otherwise is given as G3N_BASE_URL.
+# Asked at the address of the settings that come with it; another one is given as G3N_BASE_URL.
 becomes_ready() {
   put_in_place
   systemctl restart metarecord.service || return 1
   local until=$((SECONDS + ready_seconds))
   while [ "$SECONDS" -lt "$until" ]; do
-    if "$prefix/current/bin/g3n" health --ready >/dev/null 2>&1; then return 0; fi
+    if "$prefix/current/bin/g3n" health --ready --base-url "$base_url" >/dev/null 2>&1; then return 0; fi
     case $(systemctl show --property ActiveState --value metarecord.service) in failed | inactive) return 1 ;; esac
     sleep 0.2
   done

@@ -11,9 +11,9 @@ fail() { echo "cloud: $*" >&2; exit 1; }
 
 # Prints a line for each thing that is needed, and ends with 1 if one is not there.
 doctor() {
-  local wrong=0 identity region
+  local missing=0 identity region
   good() { echo "ok       $1"; }
-  missing() { echo "MISSING  $1"; wrong=1; }
+  missing() { echo "MISSING  $1"; missing=$((missing + 1)); }
   if command -v terraform >/dev/null; then good "$(terraform version | head -n 1)"; else
     missing "terraform: https://developer.hashicorp.com/terraform/install"
   fi
@@ -40,7 +40,7 @@ doctor() {
   if command -v session-manager-plugin >/dev/null; then good "session-manager-plugin"; else
     echo "without  session-manager-plugin: nobody can open a shell on the instance from here"
   fi
-  return $wrong
+  [ $missing = 0 ] || { echo "doctor: $missing things are missing, see above"; return 1; }
 }
 
 # Of a deployment that is not there it is a warning, and no error.

@@ -3,6 +3,8 @@
 # keeps a record and a file, comes back after a kill, takes a credential, stops in order. Needs root and cgroups.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+# No profile, address or credential of this shell.
+while read -r name; do unset "$name"; done < <(compgen -e G3N_)
 binary=$(realpath "${METARECORD_BIN:-${CARGO_TARGET_DIR:-target}/debug/g3n}")
 skip() { echo "SKIP booted: $1"; [ "${STRICT:-0}" = 1 ] && exit 1; exit 0; }
 

@@ -3,6 +3,8 @@
 # program and its C library that cannot be written to, a user who is not root, no capability. Needs root.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+# No profile, address or credential of this shell.
+while read -r name; do unset "$name"; done < <(compgen -e G3N_)
 binary=$(realpath "${METARECORD_BIN:-${CARGO_TARGET_DIR:-target}/debug/g3n}")
 file=deploy/container/Containerfile
 skip() { echo "SKIP confined: $1"; [ "${STRICT:-0}" = 1 ] && exit 1; exit 0; }

@@ -3,6 +3,8 @@
 # built: METARECORD_BIN.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+# No profile, address or credential of this shell.
+while read -r name; do unset "$name"; done < <(compgen -e G3N_)
 binary=$(realpath "${METARECORD_BIN:-${CARGO_TARGET_DIR:-target}/debug/g3n}")
 
 work=$(mktemp -d)
