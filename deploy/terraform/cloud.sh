@@ -11,18 +11,18 @@ fail() { echo "cloud: $*" >&2; exit 1; }
 
 # Prints a line for each thing that is needed, and ends with 1 if one is not there.
 doctor() {
-  local missing=0 identity region
+  local missing=0 identity region version
   good() { echo "ok       $1"; }
   missing() { echo "MISSING  $1"; missing=$((missing + 1)); }
   if command -v terraform >/dev/null; then good "$(terraform version | head -n 1)"; else
     missing "terraform: https://developer.hashicorp.com/terraform/install"
   fi
-  if ! command -v aws >/dev/null || ! aws --version >/dev/null 2>&1; then
+  if ! version=$(aws --version 2>&1); then
     missing "aws, the AWS command line: https://docs.aws.amazon.com/cli/"
   else
-    case $(aws --version 2>&1) in
+    case $version in
       aws-cli/1.*) missing "version 2 of aws: this is 1, which cannot show logs: https://docs.aws.amazon.com/cli/" ;;
-      *) good "$(aws --version 2>&1 | cut -d' ' -f1)" ;;
+      *) good "${version%% *}" ;;
     esac
     if ! identity=$(timeout "$answer_seconds" aws sts get-caller-identity --query Arn --output text 2>&1); then
       missing "an identity: $(echo "$identity" | sed '/^$/d' | tail -n 1) Try: aws configure sso, or set AWS_PROFILE"
