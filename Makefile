@@ -76,3 +76,60 @@ smoke-remote: build ## The same with the server at SMOKE_URL and a token in SMOK
 	@G3N=$(G3N) tests/smoke.sh remote
 
 smoke-cloud: smoke-remote ## The same as smoke-remote.
+
+# Checks and deployment. docs/runbook.md has them in the order in which they are needed.
+
+DEPLOY_DIR ?= $(CURDIR)/deployed
+RELEASE = PREFIX='$(DEPLOY_DIR)' deploy/release.sh
+CLOUD = deploy/terraform/cloud.sh
+
+.PHONY: ci gate review hooks pack deploy-dev rollback destroy-dev logs deploy-check systemd-check runbook-check \
+	doctor-aws deploy-cloud logs-cloud destroy-cloud
+
+ci: ## What runs on every change: make test and make fuzz.
+	.ci/run
+
+gate: need-cargo test-tools ## Everything that must hold, with coverage; STRICT=1 fails on what had to be skipped.
+	@checks/gate.sh
+
+review: ## Look at what is staged: secrets, big files, formatting, whether the gate passed for it.
+	@checks/review.sh
+
+hooks: ## Have git run the review before each commit.
+	@checks/hooks.sh
+
+pack: need-cargo ## Make dist/metarecord-VERSION-TARGET.tar.gz, the same bytes for the same commit, and SHA256SUMS.
+	@deploy/pack.sh
+
+deploy-dev: need-cargo ## Pack, deploy below DEPLOY_DIR in development mode, start it and look whether it is well.
+	@PREFIX='$(DEPLOY_DIR)' deploy/dev.sh
+
+rollback: ## Go back to the release before the current one.
+	@$(RELEASE) rollback
+
+destroy-dev: ## Take down what deploy-dev made; its audit is archived first. Asks, or takes CONFIRM=yes.
+	@PREFIX='$(DEPLOY_DIR)' deploy/destroy.sh
+
+logs: ## Show what the deployed server tells; FOLLOW=1 goes on.
+	@$(RELEASE) logs $(if $(FOLLOW),--follow)
+
+deploy-check: ## Try the units, the container's command, releases and the review with the program that is built.
+	@for script in systemd confined releases review; do tests/deploy/$$script.sh || exit 1; done
+
+systemd-check: ## Boot systemd in namespaces of its own (root) and try the unit in its sandbox.
+	@tests/deploy/booted.sh
+
+runbook-check: ## Run the runbook's local steps in a copy of this working copy.
+	@tests/runbook.sh
+
+doctor-aws: ## Look whether this machine may deploy to AWS, and who it would be.
+	@$(CLOUD) doctor
+
+deploy-cloud: need-cargo ## Pack, and deploy to one small instance with Terraform.
+	@$(CLOUD) deploy
+
+logs-cloud: ## Show the instance's logs in CloudWatch; FOLLOW=1 goes on.
+	@$(CLOUD) logs
+
+destroy-cloud: ## Take down what deploy-cloud made, in a development environment alone.
+	@$(CLOUD) destroy

@@ -4,6 +4,7 @@ mod actors;
 mod backup;
 mod cli;
 mod demo;
+mod deploy;
 mod doctor;
 mod durability;
 mod http;

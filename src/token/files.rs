@@ -104,13 +104,21 @@ pub(super) fn read_secret(path: &Path) -> Result<Vec<u8>, KeyFileError> {
 
 /// Reads a file that nobody but its owner may.
 pub(super) fn read_private(path: &Path) -> Result<Vec<u8>, KeyFileError> {
-    if metadata(path)?.mode() & 0o077 != 0 {
+    let metadata = metadata(path)?;
+    if !is_private(metadata.uid(), metadata.gid(), metadata.mode()) {
         return Err(KeyFileError::unfit(
             path,
             "can be read by others; chmod 600 it",
         ));
     }
     read(path)
+}
+
+/// Whether nobody but its owner may read a file, or those whom root chose: a credential that systemd hands out
+/// (`LoadCredential=`) is root's, and an access list, which shows as the group's bits, lets the service read it.
+fn is_private(owner: u32, group: u32, mode: u32) -> bool {
+    let credential = owner == 0 && group == 0 && mode & 0o777 == 0o440;
+    mode & 0o077 == 0 || credential
 }
 
 /// What is known of a file; a pipe or a device could keep its reader waiting.

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Makes dist/metarecord-VERSION-TARGET.tar.gz and its SHA256SUMS: the same bytes for the same commit and compiler.
+#
+# Settings: BINARY, a program that is already built, instead of building one; VERSION; DIST, the directory to write into;
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cargo=${CARGO:-cargo}
+dist=${DIST:-dist}
+build_dir=${PACK_TARGET_DIR:-target/pack}
+level=${GZIP_LEVEL:-9}
+
+# A commit has one time, so what is made of it has one too. Outside of a repository there is none.
+commit_time() { git log -1 --format=%ct 2>/dev/null || echo 0; }
+export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(commit_time)}
+
+# 0.1.0 at the tag v0.1.0; elsewhere the commit is told too, and whether it is the commit alone.
+version() {
+  local number
+  number=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+  git rev-parse --git-dir >/dev/null 2>&1 || { echo "$number"; return; }
+  local dirty=''
+  [ -z "$(git status --porcelain)" ] || dirty=.dirty
+  if [ -z "$dirty" ] && [ "$(git tag --points-at HEAD --list "v$number")" = "v$number" ]; then
+    echo "$number"
+  else
+    echo "$number+g$(git rev-parse --short=10 HEAD)$dirty"
+  fi
+}
+
+# Neither where the source lies nor where packages are kept gets into the program, nor into the parts of it that are C.
+build() {
+  local registry=${CARGO_HOME:-$HOME/.cargo}
+  local flags="--remap-path-prefix=$PWD=/metarecord --remap-path-prefix=$registry=/cargo"
+  local c_flags="-ffile-prefix-map=$PWD=/metarecord -ffile-prefix-map=$registry=/cargo"
+  RUSTFLAGS="$flags" CFLAGS="$c_flags" CARGO_INCREMENTAL=0 \
+    $cargo build --release --locked --bin g3n --target-dir "$build_dir" >&2
+  echo "$build_dir/release/g3n"
+}
+
+# Each package that is linked in, with its version and licence.
+third_parties() {
+  $cargo tree --locked --edges normal,build --prefix none --no-dedupe --format '{p}	{l}' |
+    grep -v '^metarecord v' | sed 's/ (proc-macro)//' | LC_ALL=C sort -u
+}
+
+version=${VERSION:-$(version)}
+target=$(rustc -vV | sed -n 's/^host: //p')
+name=metarecord-$version-$target
+binary=${BINARY:-$(build)}
+[ -x "$binary" ] || { echo "pack: $binary is not a program" >&2; exit 1; }
+
+stage=$(mktemp -d)
+trap 'rm -rf "$stage"' EXIT
+root=$stage/$name
+mkdir -p "$root"/{bin,share/man/man1,share/completions,doc,deploy}
+install -m 755 "$binary" "$root/bin/g3n"
+cp LICENSE-MIT LICENSE-APACHE "$root/"
+third_parties >"$root/THIRD-PARTY.tsv"
+cp README.md ARCHITECTURE.md CHANGELOG.md "$root/doc/"
+cp -R docs/. "$root/doc/"
+cp -R deploy/systemd deploy/release.sh deploy/destroy.sh "$root/deploy/"
+"$root/bin/g3n" man --dir "$root/share/man/man1" >/dev/null
+for shell in bash zsh fish; do "$root/bin/g3n" completions "$shell" >"$root/share/completions/g3n.$shell"; done
+printf '%s\n' "$version" >"$root/VERSION"
+
+mkdir -p "$dist"
+archive=$dist/$name.tar.gz
+# Names in one order, one time, one owner, modes without the umask of whoever packs, and no time in the head of the gzip.
+chmod -R u=rwX,go=rX "$root"
+tar --create --directory "$stage" --format=ustar --sort=name --mtime="@$SOURCE_DATE_EPOCH" \
+  --owner=0 --group=0 --numeric-owner "$name" | gzip "-$level" --no-name >"$archive.new"
+mv "$archive.new" "$archive"
+# What was packed before stays listed as long as it is there.
+(cd "$dist" && LC_ALL=C sha256sum -- *.tar.gz >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS)
+echo "$archive"
