@@ -4,7 +4,7 @@ CARGO ?= cargo
 DATA_DIR ?= data
 BENCH_ARGS ?=
 
-.PHONY: help run test test-tools fmt lint unit doc deny demo fuzz bench
+.PHONY: help run test test-tools fmt lint unit doc deny demo fuzz bench otlp
 
 help: ## Show these targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | column -t -s:
@@ -40,6 +40,10 @@ deny: need-cargo ## Licences, bans, sources and advisories of all dependencies.
 
 demo: need-cargo ## Store real archives and JSON, find them, restart, rebuild, verify.
 	$(CARGO) test --release --locked --test suite demo -- --nocapture
+
+otlp: need-cargo ## Build with the feature otlp, and test that a collector gets the metrics.
+	$(CARGO) clippy --all-targets --locked --features otlp -- -D warnings
+	$(CARGO) test --locked --features otlp otlp
 
 fuzz: need-cargo ## A bounded number of generated requests against the OpenAPI document.
 	tests/fuzz/schemathesis.sh

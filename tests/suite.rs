@@ -8,6 +8,7 @@ mod http;
 mod identity;
 mod jobs;
 mod journal;
+mod metrics;
 mod ops;
 mod projections;
 mod support;

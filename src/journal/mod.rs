@@ -12,6 +12,7 @@ mod erase;
 pub mod erased;
 mod log;
 pub mod memory;
+mod meters;
 pub mod replay;
 mod scan;
 mod seal;
@@ -31,6 +32,7 @@ use tokio::sync::oneshot;
 use crate::domain::container::Idempotency;
 use crate::domain::{Event, StreamId, Timestamp};
 
+pub use self::meters::JournalMeters;
 pub use self::sled::Sizes;
 
 /// An entry's place in its partition: 1 for the first, without gaps.

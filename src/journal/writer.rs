@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::entry::{self, Encoded, Hash, Place};
 use super::log::{CommitLog, End, Location};
+use super::meters::JournalMeters;
 use super::show::{Durable, Shower};
 use super::{Append, Entry, Head, Health, JournalError, Outcome, Position, Sink, Version};
 use crate::clock::{Clock, random_bytes};
@@ -49,16 +50,28 @@ pub(crate) struct Shared {
     health: RwLock<Health>,
     sink: Mutex<Option<Box<dyn Sink>>>,
     queued_bytes: AtomicUsize,
+    meters: Arc<JournalMeters>,
 }
 
 impl Shared {
-    pub(crate) fn new(end: End) -> Arc<Self> {
+    pub(crate) fn new(end: End, meters: Arc<JournalMeters>) -> Arc<Self> {
         Arc::new(Self {
             head: RwLock::new(head(end)),
             health: RwLock::new(Health::Open),
             sink: Mutex::new(None),
             queued_bytes: AtomicUsize::new(0),
+            meters,
         })
+    }
+
+    /// What is counted of the journal.
+    pub(crate) fn meters(&self) -> &Arc<JournalMeters> {
+        &self.meters
+    }
+
+    /// Bytes that wait for the writing thread, about.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queued_bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn head(&self) -> Head {
@@ -82,6 +95,7 @@ impl Shared {
     /// Notes the end of what is durable and shown.
     pub(crate) fn publish(&self, end: End) {
         *self.head.write().unwrap_or_else(PoisonError::into_inner) = head(end);
+        self.meters.shown(end.position);
     }
 
     /// Shows entries to what is attached.
@@ -150,7 +164,9 @@ impl Queue {
             bytes,
             answer,
         });
+        self.shared.meters.queued();
         if let Err(refused) = self.sender.try_send(message) {
+            self.shared.meters.taken();
             queued.fetch_sub(bytes, Ordering::Relaxed);
             let outcome = match refused {
                 crossbeam_channel::TrySendError::Full(_) => Outcome::Busy,
@@ -335,6 +351,9 @@ impl<I: Index + 'static> Writer<I> {
             .log
             .append(first, &self.buffer, mark.len())
             .map_err(|error| tell(&error))?;
+        self.shared
+            .meters
+            .wrote(group.encoded.len(), self.end.position);
         // Where the buffer's first byte would be; at the head of a segment, where the mark is left out, before it.
         let base = base.wrapping_sub(mark.len() as u64);
         let (rows, entries) = rows(&mut group, segment, base);
@@ -413,6 +432,7 @@ fn gather(
                 shared
                     .queued_bytes
                     .fetch_sub(queued.bytes, Ordering::Relaxed);
+                shared.meters.taken();
                 bytes += queued.bytes;
                 appends.push(queued.append);
                 answers.push(queued.answer);
