@@ -158,7 +158,7 @@ fn projections_that_stand_still_are_told_of_until_the_server_is_started_again() 
     let database = current.join(generation.trim()).join("db");
     assert!(database.exists());
     // The database writes behind the callers' backs; the next change after a failed write is durable and not shown.
-    let mut server = failing(&dir, &database, "pwrite64", "error=EIO:when=20+");
+    let mut server = failing(&dir, &database, "pwrite64", "error=EIO:when=3+");
     changes_that_fail(&server, &mut story);
     assert!(value(&scrape(&server), "metarecord_projection_lag_entries") >= 1.0);
     assert!(value(&scrape(&server), "metarecord_projection_lag_seconds") > 0.0);
