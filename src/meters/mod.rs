@@ -131,10 +131,11 @@ impl Meters {
     }
 
     /// The same in the text format 0.0.4.
-    pub fn text(&self) -> String {
-        let text = TextEncoder::new().encode_to_string(&self.families());
-        // It fails for a family without a name or a value; there are none.
-        text.unwrap_or_default()
+    ///
+    /// # Errors
+    /// For a family without a name or a value, which would be a mistake of ours.
+    pub fn text(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.families())
     }
 }
 
@@ -270,7 +271,7 @@ mod tests {
             one(Some(value(7_u64)))
         });
         assert_eq!(
-            meters.text(),
+            meters.text().unwrap(),
             "# HELP a_total Counted.\n# TYPE a_total counter\na_total{of=\"y\"} 3\n\
              # HELP b Looked up.\n# TYPE b gauge\nb{kind=\"x\"} 2.5\n\
              # HELP d_total Kept elsewhere.\n# TYPE d_total counter\nd_total 7\n"

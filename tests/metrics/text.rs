@@ -6,6 +6,7 @@ use std::process::Stdio;
 use serde_json::json;
 
 use super::{Family, families, file, promtool, scrape, series, value};
+use crate::support::wire::Wire;
 use crate::support::{Server, agent, eventually, got};
 
 /// Most series and bytes of a scrape: a small target for Prometheus.
@@ -157,6 +158,31 @@ fn requests_are_counted_by_route_and_status_and_refusals_by_tag() {
     // This scrape is one of them.
     assert_eq!(value(&after, "http_server_active_requests"), 1.0);
     assert!(value(&after, "metarecord_http_connections") >= 1.0);
+}
+
+#[test]
+fn an_upload_is_on_its_way_until_it_is_there_or_given_up() {
+    let server = Server::start();
+    let body = json!({"orgcode": "demo", "container": "blobs", "record_id": "b", "content_type": "text/plain",
+        "mode": "presign", "size": 1_000, "content_md5": "0".repeat(32)});
+    let put = server.post("/mrs/record", &body).data();
+    let url = put["upload"]["url"].as_str().expect("a url");
+    let path = url.strip_prefix(&server.base_url).expect("of this server");
+    let uploads = || {
+        value(
+            &scrape(&server),
+            "metarecord_transfers_active{direction=\"upload\"}",
+        )
+    };
+    let active = || value(&scrape(&server), "http_server_active_requests");
+    assert_eq!((uploads(), active()), (0.0, 1.0));
+    let mut wire = Wire::connect(&server.base_url);
+    let head = format!("PUT {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n");
+    wire.0.write_all(head.as_bytes()).expect("sent");
+    eventually("it is on its way", || uploads() == 1.0);
+    assert_eq!(active(), 2.0);
+    drop(wire);
+    eventually("it is given up", || uploads() == 0.0 && active() == 1.0);
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::CONTENT_TYPE;
 
+use crate::aside::{self, BrokeOff};
 use crate::http::server::Door;
+use crate::report;
 
 /// Where they are.
 pub(super) const PATH: &str = "/metrics";
@@ -13,10 +15,15 @@ const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Everything that is counted, looked up away from the thread that serves: some of it is read from the disk.
 pub(super) async fn answer(door: &Door) -> HttpResponse {
     let meters = door.meters().clone();
-    match crate::aside::blocking(move || meters.text()).await {
-        Ok(text) => HttpResponse::Ok()
+    match aside::blocking(move || meters.text()).await {
+        Ok(Ok(text)) => HttpResponse::Ok()
             .insert_header((CONTENT_TYPE, FORMAT))
             .body(text),
-        Err(_) => HttpResponse::InternalServerError().finish(),
+        Ok(Err(error)) => {
+            report::notice(&format!("the metrics cannot be told: {error}"));
+            HttpResponse::InternalServerError().finish()
+        }
+        // Where it broke off is in the log.
+        Err(BrokeOff) => HttpResponse::InternalServerError().finish(),
     }
 }
