@@ -380,6 +380,7 @@ mod tests {
         assert!(
             meters
                 .text()
+                .unwrap()
                 .contains("\"418\",http_route=\"unknown\"} 1\n")
         );
     }
