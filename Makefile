@@ -10,7 +10,7 @@ G3N ?= target/release/g3n
 # As run-local serves.
 SERVE_ARGS ?= --dev
 
-.PHONY: help run test test-tools fmt lint unit doc deny demo fuzz bench
+.PHONY: help run test test-tools fmt lint unit doc deny demo fuzz bench otlp
 .PHONY: install build doctor run-local verify smoke-local smoke-remote smoke-cloud
 
 help: ## Show these targets.
@@ -47,6 +47,10 @@ deny: need-cargo ## Licences, bans, sources and advisories of all dependencies.
 
 demo: need-cargo ## Store real archives and JSON, find them, restart, rebuild, verify.
 	$(CARGO) test --release --locked --test suite demo -- --nocapture
+
+otlp: need-cargo ## Build with the feature otlp, and test that a collector gets the metrics.
+	$(CARGO) clippy --all-targets --locked --features otlp -- -D warnings
+	$(CARGO) test --locked --features otlp otlp
 
 fuzz: need-cargo ## A bounded number of generated requests against the OpenAPI document.
 	tests/fuzz/schemathesis.sh

@@ -34,10 +34,13 @@ use crate::http::conceal::Concealment;
 use crate::http::listener::{self, ConnectionLimits};
 use crate::http::presigned::Presigned;
 use crate::http::server::{Door, House};
-use crate::http::{operator, presigned, server};
+use crate::http::{meters, operator, presigned, server};
 use crate::journal::entry::SCHEMAS;
 use crate::journal::sled::{Options as JournalOptions, SledJournal};
 use crate::journal::{Journal, state};
+use crate::meters::machine;
+#[cfg(feature = "otlp")]
+use crate::meters::otlp::Exporter;
 use crate::projections::{Store, runner};
 use crate::token::Verifier;
 use crate::{directory, open_files, report};
@@ -118,6 +121,11 @@ async fn run(
     let signer = Arc::new(Signer::open_or_create(&directory.keys())?);
     let token = directory::operator_token(&directory.keys())?;
     let door = Door::new(clock.clone(), options.door.clone());
+    let parts = [
+        ("journal", directory.journal()),
+        ("projections", directory.projections()),
+    ];
+    machine::add(door.meters(), &clock, &options.data_dir, &parts);
     let (operator_server, socket_file) = {
         let (door, token) = (door.clone(), token.clone());
         let pace = options.presigned.pace;
@@ -142,7 +150,9 @@ async fn run(
         let (door, content, signer) = (door.clone(), content.clone(), signer.clone());
         let routes = Presigned::new(door.clone(), content, signer, options.presigned);
         let threads = (options.workers, SHUTDOWN_SECONDS);
-        listener::run(gateway, threads, connection_limits(options), move || {
+        let open = door.http_meters().connections().clone();
+        let limits = (connection_limits(options), open);
+        listener::run(gateway, threads, limits, move || {
             let (routes, door) = (routes.clone(), door.clone());
             move |service: &mut ServiceConfig| {
                 service
@@ -160,6 +170,7 @@ async fn run(
         aside::blocking(move || open_stores(&options, &directory, &clock))
     };
     let (journal, store) = opening.await.map_err(std::io::Error::other)??;
+    journal.measure(door.meters());
     let shared: Arc<dyn Journal> = journal.clone();
     let desk = Arc::new(Desk {
         journal: shared.clone(),
@@ -206,7 +217,7 @@ async fn run(
         jobs(options, &book, &upkeep),
         options.ops.sweep_ms,
     );
-    door.open(Arc::new(House {
+    let house = Arc::new(House {
         book: book.clone(),
         directory: people,
         callers: Callers::default(),
@@ -226,7 +237,18 @@ async fn run(
         concealment: Concealment::start()?,
         mrs: options.mrs,
         rate_limits: door.rate_limits().clone(),
-    }));
+    });
+    meters::house::add(door.meters(), &house, journal.meters());
+    door.open(house);
+    #[cfg(feature = "otlp")]
+    let exporter = match options.otlp.endpoint.is_empty() {
+        true => None,
+        false => Some(Exporter::start(
+            options.otlp.clone(),
+            door.meters().clone(),
+            door.clock().clone(),
+        )?),
+    };
     let mut stop = std::pin::pin!(stop);
     // Looked at once before anybody hears that the server is ready: from now on a signal ends it in order.
     let stopped = tokio::select! {
@@ -259,6 +281,12 @@ async fn run(
         }
     };
     tokio::join!(jobs.close(Duration::from_secs(SHUTDOWN_SECONDS)), stopping);
+    #[cfg(feature = "otlp")]
+    if let Some(exporter) = exporter {
+        aside::blocking(move || exporter.close())
+            .await
+            .map_err(std::io::Error::other)?;
+    }
     servers
         .await
         .map_err(|_| std::io::Error::other(BrokeOff))??;
@@ -288,6 +316,9 @@ pub fn check(options: &Options) -> Result<(), BootError> {
     }
     if !options.development && options.utl.window_ms < WINDOW_MS_MIN {
         return Err(BootError::WindowTooShort);
+    }
+    if !cfg!(feature = "otlp") && !options.otlp.endpoint.is_empty() {
+        return Err(BootError::WithoutOtlp);
     }
     let asked = [options.header_identity, options.anyone_may_be_anyone];
     if asked.contains(&true) && (asked != [true; 2] || !options.development) {

@@ -258,6 +258,10 @@ settings! {
         export_window_hours: u64 = 720, 1..=87_600, "How long an org that leaves can take its data away before it is erased; under 24 only in development.";
         export_kept_days: u64 = 30, 1..=3_650, "How long an export is kept once the org is gone, the offboarding cancelled, or, of one beside any offboarding, once it is made.";
     }
+    otlp (Otlp, "Metrics sent to an OpenTelemetry collector; for a program built with the feature otlp.") {
+        endpoint: String = String::new(), Text, "The url they are posted to as OTLP with JSON, such as http://127.0.0.1:4318/v1/metrics; empty to send none.";
+        interval_seconds: u64 = 60, 1..=3_600, "Seconds between two times.";
+    }
     auth (Auth, "Callers other than by session and key: by tokens of an identity provider, or, while developing, by headers.") {
         header_identity: bool = false, YesNo, "Callers are whom X-User, X-Tenant and X-Role say; for development mode alone, and only with the next.";
         anyone_may_be_anyone: bool = false, YesNo, "Says once more that header_identity is meant.";

@@ -3,8 +3,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+
+/// What the disk tells a file's size in: `st_blocks` of stat(2).
+const BLOCK_BYTES: u64 = 512;
 
 /// A directory's operations. Nothing is durable before the matching sync.
 pub trait Disk: Send + Sync + 'static {
@@ -110,11 +113,34 @@ impl DiskFile for File {
     }
 }
 
-/// Bytes that are free on a directory's disk for this process.
+/// How large a file system is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Space {
+    /// What this process may use yet.
+    pub(crate) free_bytes: u64,
+    /// All of it.
+    pub(crate) size_bytes: u64,
+}
+
+/// How large a directory's file system is, and how much of it is free for this process.
 ///
 /// # Errors
 /// The disk's.
-pub(crate) fn free_bytes(directory: &Path) -> io::Result<u64> {
+pub(crate) fn space(directory: &Path) -> io::Result<Space> {
     let disk = rustix::fs::statvfs(directory)?;
-    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    Ok(Space {
+        free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize),
+        size_bytes: disk.f_blocks.saturating_mul(disk.f_frsize),
+    })
+}
+
+/// Bytes that the files below a directory take on the disk. What cannot be looked at, or goes meanwhile, counts nothing.
+pub(crate) fn used_bytes(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => used_bytes(&entry.path()),
+        Ok(metadata) => metadata.blocks().saturating_mul(BLOCK_BYTES),
+        Err(_) => 0,
+    });
+    sizes.sum()
 }

@@ -41,6 +41,7 @@ pub mod domain;
 pub mod export;
 pub mod http;
 pub mod journal;
+pub mod meters;
 pub mod open_files;
 pub mod passcode;
 pub mod projections;

@@ -95,6 +95,11 @@ impl Directory {
         })
     }
 
+    /// How many passcodes are looked at or wait for it.
+    pub fn passcodes_waiting(&self) -> usize {
+        self.passcodes.waiting()
+    }
+
     fn store(&self) -> &Store {
         &self.desk.store
     }

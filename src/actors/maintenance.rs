@@ -148,6 +148,8 @@ pub struct Watch {
     seen: RwLock<Seen>,
     age_ms_max: u64,
     failures: AtomicU64,
+    /// Since there is one.
+    made: Stopwatch,
 }
 
 struct Seen {
@@ -167,6 +169,7 @@ impl Watch {
             }),
             age_ms_max,
             failures: AtomicU64::new(0),
+            made: Stopwatch::start(),
         }
     }
 
@@ -180,6 +183,26 @@ impl Watch {
                 None
             }
         }
+    }
+
+    /// How old what it knows is; since there is a watch, while it knows nothing.
+    pub fn age(&self) -> Duration {
+        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        seen.since.unwrap_or(self.made).elapsed()
+    }
+
+    /// The age past which what it knows counts no more.
+    pub fn age_max(&self) -> Duration {
+        Duration::from_millis(self.age_ms_max)
+    }
+
+    /// Whether a window is known to be active. Unlike [`Watch::active`] it counts nothing, because nobody is let through.
+    pub fn is_active(&self) -> bool {
+        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        let known = seen
+            .since
+            .is_some_and(|since| since.millis() <= self.age_ms_max);
+        known && seen.active.is_some()
     }
 
     /// How often it failed open: reads that failed, and requests that found what is known too old.

@@ -244,6 +244,16 @@ impl AddressBook {
         self.entries().len()
     }
 
+    /// How many commands the actors have taken and not answered.
+    pub fn in_flight(&self) -> usize {
+        let entries = self.entries();
+        let in_flight = entries.values().map(|entry| {
+            let free = entry.permits.available_permits();
+            self.limits.in_flight_max.saturating_sub(free)
+        });
+        in_flight.sum()
+    }
+
     /// What the actors work with.
     pub fn desk(&self) -> &Arc<Desk> {
         &self.desk

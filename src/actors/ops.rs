@@ -134,6 +134,13 @@ impl Operations {
         &self.watch
     }
 
+    /// How many windows and vacuums have an actor.
+    pub fn awake(&self) -> (usize, usize) {
+        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let vacuums = self.vacuums.lock().unwrap_or_else(PoisonError::into_inner);
+        (windows.len(), vacuums.len())
+    }
+
     /// Wakes what was open when the process ended, and keeps the watch and the audit's file up to date from now on.
     /// Nothing of it stops the tenants when it fails.
     pub fn start(&self) {

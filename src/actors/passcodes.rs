@@ -50,6 +50,11 @@ impl Passcodes {
         }
     }
 
+    /// How many are looked at or wait for it.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// A new passcode's hash.
     ///
     /// # Errors

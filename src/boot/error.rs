@@ -67,6 +67,11 @@ pub enum BootError {
         "header identity lets everybody be anybody: it needs both auth.header_identity and auth.anyone_may_be_anyone, and development mode; set none of them otherwise"
     )]
     HeaderIdentity,
+    /// Nobody would send anything there.
+    #[error(
+        "otlp.endpoint is set, and this program cannot send metrics: build it with cargo build --release --features otlp, or leave the setting out"
+    )]
+    WithoutOtlp,
     /// The development identities could not be made.
     #[error("the development identities could not be made: {0}")]
     Development(String),

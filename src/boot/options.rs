@@ -13,6 +13,7 @@ use crate::http::listener::ConnectionLimits;
 use crate::http::presigned::PresignedLimits;
 use crate::http::server::{DoorLimits, MrsSettings};
 use crate::http::slow::UploadPace;
+use crate::meters::Target;
 use crate::token::TokenSettings;
 
 /// Everything a server is started with.
@@ -62,6 +63,8 @@ pub struct Options {
     pub anyone_may_be_anyone: bool,
     /// Which tokens of an identity provider count.
     pub tokens: TokenSettings,
+    /// Where metrics are sent.
+    pub otlp: Target,
 }
 
 impl Options {
@@ -131,6 +134,10 @@ impl Options {
                 hmac_file: settings.auth.jwt_hmac_file.clone(),
                 org_claim: settings.auth.jwt_org_claim.clone(),
                 role_claim: settings.auth.jwt_role_claim.clone(),
+            },
+            otlp: Target {
+                endpoint: settings.otlp.endpoint.clone(),
+                interval_seconds: settings.otlp.interval_seconds,
             },
         }
     }

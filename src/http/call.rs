@@ -1,7 +1,6 @@
 //! One request as the handlers see it, and the facts its answer reports about it.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::HeaderMap;
@@ -11,9 +10,10 @@ use super::access::{Access, Role};
 use super::envelope::{Build, Refusal, Stats};
 use super::identity::{self, Principal};
 use super::limits::Shown;
+use super::meters::HttpMeters;
 use super::server::House;
 use crate::clock::{Clock, Stopwatch, random_uuid};
-use crate::domain::{CcCode, OrgCode};
+use crate::domain::{CcCode, OrgCode, Rejection};
 use crate::journal::Remarks;
 use crate::report;
 
@@ -46,35 +46,20 @@ pub struct Trace {
     since: Stopwatch,
     clock: Clock,
     build: Build,
-    denials: Arc<Denials>,
+    meters: Arc<HttpMeters>,
 }
 
 /// A stage and a reason why somebody was not let in.
 pub type Denied = (&'static str, &'static str);
 
-/// How often somebody was not let in, by stage and reason, since the start.
-#[derive(Debug, Default)]
-pub struct Denials(Mutex<BTreeMap<Denied, u64>>);
-
-impl Denials {
-    fn count(&self, denial: Denied) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.entry(denial).or_default() += 1;
-    }
-
-    /// Every stage and reason there was, and how often.
-    pub fn counts(&self) -> Vec<(Denied, u64)> {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts
-            .iter()
-            .map(|(denial, count)| (*denial, *count))
-            .collect()
-    }
-}
-
 impl Trace {
     /// Starts with a request.
-    pub fn start(request: &HttpRequest, clock: Clock, build: Build, denials: Arc<Denials>) -> Self {
+    pub fn start(
+        request: &HttpRequest,
+        clock: Clock,
+        build: Build,
+        meters: Arc<HttpMeters>,
+    ) -> Self {
         Self {
             request_id: request_id(request.headers()),
             call: String::new(),
@@ -89,15 +74,20 @@ impl Trace {
             since: Stopwatch::start(),
             clock,
             build,
-            denials,
+            meters,
         }
     }
 
     /// Writes the receipt of a caller who was not let in, and counts it.
     pub fn note_denial(&self, denial: Denied, status: u16) {
-        self.denials.count(denial);
+        self.meters.denied(denial);
         let (stage, reason) = denial;
         report::access_denied(stage, reason, status, self.route, &self.request_id);
+    }
+
+    /// Counts a refusal.
+    pub fn note_refusal(&self, rejection: &Rejection) {
+        self.meters.refused(rejection);
     }
 
     /// How long the request has taken so far.

@@ -239,6 +239,7 @@ fn succeed(trace: &Trace, reply: &Reply) -> HttpResponse {
 }
 
 fn fail(trace: &Trace, rejection: &Rejection, replayed: bool) -> HttpResponse {
+    trace.note_refusal(rejection);
     if let Some(denial) = rejection.denial() {
         trace.note_denial(denial, rejection.status());
     }

@@ -17,6 +17,7 @@ use actix_server::Server;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::dev::{AppConfig, Service};
 use actix_web::{App, web};
+use prometheus::IntGauge;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
@@ -50,14 +51,14 @@ impl ConnectionLimits {
     }
 }
 
-/// Serves an application on a listener.
+/// Serves an application on a listener, and counts its connections.
 ///
 /// # Errors
 /// When the listener cannot be used.
 pub fn run<C>(
     listener: TcpListener,
     (workers, shutdown_seconds): (usize, u64),
-    limits: ConnectionLimits,
+    (limits, open): (ConnectionLimits, IntGauge),
     configure: impl Fn() -> C + Send + Clone + 'static,
 ) -> io::Result<Server>
 where
@@ -99,9 +100,13 @@ where
                 data.insert(stream.watch.clone());
             })
             .h1(map_config(app, |()| AppConfig::default()));
-        fn_service(move |stream: TcpStream| async move {
-            let peer: Option<SocketAddr> = stream.peer_addr().ok();
-            Ok((Watched::new(stream, limits), peer))
+        let open = open.clone();
+        fn_service(move |stream: TcpStream| {
+            let open = Open::count(&open);
+            async move {
+                let peer: Option<SocketAddr> = stream.peer_addr().ok();
+                Ok((Watched::new(stream, limits, open), peer))
+            }
         })
         .and_then(service)
     })?;
@@ -136,16 +141,33 @@ impl Drop for Serving {
     }
 }
 
+/// A connection that is counted as long as it is there.
+struct Open(IntGauge);
+
+impl Open {
+    fn count(open: &IntGauge) -> Self {
+        open.inc();
+        Self(open.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// A connection that fails when the other end lets too much time pass.
 struct Watched<S> {
     stream: S,
     limits: ConnectionLimits,
     watch: Rc<Watch>,
     timer: Option<Pin<Box<Sleep>>>,
+    _open: Open,
 }
 
 impl<S> Watched<S> {
-    fn new(stream: S, limits: ConnectionLimits) -> Self {
+    fn new(stream: S, limits: ConnectionLimits, open: Open) -> Self {
         let watch = Watch {
             serving: Cell::new(0),
             since: Cell::new(Stopwatch::start()),
@@ -156,6 +178,7 @@ impl<S> Watched<S> {
             limits,
             watch: Rc::new(watch),
             timer: None,
+            _open: open,
         }
     }
 

@@ -11,6 +11,7 @@ pub mod identity;
 pub mod input;
 pub mod limits;
 pub mod listener;
+pub mod meters;
 pub mod mrs;
 pub mod ofm;
 pub mod openapi;

@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::call::Trace;
 use super::envelope::{Refusal, respond, throttled, unavailable, with_headers};
+use super::meters::{Place, content_place};
 use super::server::{Door, hang_up};
 use super::slow::{Stopped, Taking, UploadPace, upload_too_slow};
 use crate::actors::admission::Pass;
@@ -25,6 +26,7 @@ use crate::content::sign::{DownloadGrant, Purpose, Signer, UploadGrant};
 use crate::content::{ContentError, ContentStore, ObjectName, Promise};
 use crate::domain::record::{ContentPlace, Status};
 use crate::domain::{ErrorTag, Md5, Rejection, Timestamp};
+use crate::meters::value;
 use crate::projections::{RecordName, holds, records};
 
 /// Bytes read from a file at a time.
@@ -63,12 +65,32 @@ impl Presigned {
         signer: Arc<Signer>,
         limits: PresignedLimits,
     ) -> Self {
+        let uploads = Arc::new(Semaphore::new(limits.uploads_max));
+        let downloads = Arc::new(Semaphore::new(limits.downloads_max));
+        let counted = [
+            ("upload", uploads.clone(), limits.uploads_max),
+            ("download", downloads.clone(), limits.downloads_max),
+        ];
+        door.meters().look(
+            (
+                "metarecord_transfers_active",
+                "Uploads and downloads of content on their way.",
+            ),
+            &["direction"],
+            move || {
+                let used = counted.iter().map(|(direction, permits, max)| {
+                    let used = max.saturating_sub(permits.available_permits());
+                    (vec![(*direction).to_owned()], value(used))
+                });
+                used.collect()
+            },
+        );
         Self {
             door,
             content,
             signer,
-            uploads: Arc::new(Semaphore::new(limits.uploads_max)),
-            downloads: Arc::new(Semaphore::new(limits.downloads_max)),
+            uploads,
+            downloads,
             pace: limits.pace,
         }
     }
@@ -123,6 +145,8 @@ pub(super) fn get() {}
 
 impl Presigned {
     async fn serve(&self, request: &HttpRequest, payload: Payload, token: &str) -> HttpResponse {
+        let mut measured = self.door.http_meters().begin();
+        measured.at(content_place(request.method(), Place::Download));
         let mut trace = self.door.trace(request);
         trace.service = "content";
         trace.call = format!("{} /content", request.method());
@@ -136,15 +160,21 @@ impl Presigned {
             .with_detail("allow", "PUT, GET, HEAD")
             .into()),
         };
-        self.respond(request, &trace, answer)
+        let response = self.respond(request, &trace, answer);
+        measured.answered(response.status());
+        response
     }
 
     async fn serve_export(&self, request: &HttpRequest, token: &str) -> HttpResponse {
+        let mut measured = self.door.http_meters().begin();
+        measured.at(content_place(request.method(), Place::Export));
         let mut trace = self.door.trace(request);
         trace.service = "content";
         trace.call = format!("{} /content/export", request.method());
         let answer = self.export(request, token, &trace).await;
-        self.respond(request, &trace, answer)
+        let response = self.respond(request, &trace, answer);
+        measured.answered(response.status());
+        response
     }
 
     fn respond(

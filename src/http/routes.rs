@@ -68,8 +68,8 @@ const fn route(
 const GET: &Method = &Method::GET;
 const POST: &Method = &Method::POST;
 
-/// The list.
-pub const ROUTES: &[Route] = &[
+/// The list. It stands in one place, so that a route is known by where it is.
+pub static ROUTES: &[Route] = &[
     route(
         "mrs",
         POST,

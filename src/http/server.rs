@@ -12,12 +12,13 @@ use futures_util::StreamExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::access::Access;
-use super::call::{Call, Denials, Trace};
+use super::call::{Call, Trace};
 use super::callers::Callers;
 use super::conceal::Concealment;
 use super::envelope::{Build, Refusal, Reply, respond, throttled, unavailable};
 use super::identity::{self, Mode, Principal};
 use super::limits::{RateLimits, Rates};
+use super::meters::{HttpMeters, Measured};
 use super::places::InFlight;
 use super::routes::{self, Handler, Route};
 use super::{gate, slow};
@@ -33,6 +34,7 @@ use crate::content::sign::Signer;
 use crate::domain::rejection::Denial;
 use crate::domain::{ErrorTag, Rejection};
 use crate::journal::Journal;
+use crate::meters::Meters;
 use crate::projections::Store;
 use crate::token::Verifier;
 
@@ -126,12 +128,14 @@ pub struct Door {
     limits: DoorLimits,
     permits: Semaphore,
     rate_limits: Arc<RateLimits>,
-    denials: Arc<Denials>,
+    meters: Meters,
+    http_meters: Arc<HttpMeters>,
 }
 
 impl Door {
     /// A door with nothing behind it yet.
     pub fn new(clock: Clock, limits: DoorLimits) -> Arc<Self> {
+        let meters = Meters::default();
         Arc::new(Self {
             house: OnceLock::new(),
             rate_limits: Arc::new(RateLimits::new(&limits.rates, &clock)),
@@ -139,13 +143,19 @@ impl Door {
             build: Build::current(),
             permits: Semaphore::new(limits.requests_in_flight_max),
             limits,
-            denials: Arc::default(),
+            http_meters: Arc::new(HttpMeters::new(&meters)),
+            meters,
         })
     }
 
-    /// Who was not let in, counted.
-    pub fn denials(&self) -> &Denials {
-        &self.denials
+    /// Everything that this server counts.
+    pub fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
+    /// What the doors count.
+    pub fn http_meters(&self) -> &HttpMeters {
+        &self.http_meters
     }
 
     /// Lets callers in. Later calls change nothing.
@@ -156,6 +166,11 @@ impl Door {
     /// What is behind it, once it is open.
     pub fn house(&self) -> Option<&Arc<House>> {
         self.house.get()
+    }
+
+    /// What tells the time.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// The time.
@@ -179,7 +194,7 @@ impl Door {
             request,
             self.clock.clone(),
             self.build.clone(),
-            self.denials.clone(),
+            self.http_meters.clone(),
         )
     }
 }
@@ -191,7 +206,9 @@ pub fn configure(door: Arc<Door>) -> impl FnOnce(&mut web::ServiceConfig) {
         service.default_service(web::to(move |request: HttpRequest, payload: Payload| {
             let door = door.clone();
             async move {
-                let response = serve(&door, request, payload).await;
+                let mut measured = door.http_meters().begin();
+                let response = serve(&door, request, payload, &mut measured).await;
+                measured.answered(response.status());
                 if !response.status().is_success() {
                     // A body that came with its head is still to be stepped over; actix-http does that while it waits
                     // here, and would have to close the connection otherwise.
@@ -203,7 +220,12 @@ pub fn configure(door: Arc<Door>) -> impl FnOnce(&mut web::ServiceConfig) {
     }
 }
 
-async fn serve(door: &Door, request: HttpRequest, payload: Payload) -> HttpResponse {
+async fn serve(
+    door: &Door,
+    request: HttpRequest,
+    payload: Payload,
+    measured: &mut Measured<'_>,
+) -> HttpResponse {
     let mut trace = door.trace(&request);
     let found = find_route(door, &request, &mut trace);
     let route = match found {
@@ -214,6 +236,7 @@ async fn serve(door: &Door, request: HttpRequest, payload: Payload) -> HttpRespo
             return respond(&trace, Err(refusal));
         }
     };
+    measured.at_route(route);
     if let Some(house) = door.house()
         && let Err(rejection) = gate::check(house, route)
     {

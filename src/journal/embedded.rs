@@ -20,12 +20,13 @@ use super::sled::{Beside, Database, Known, LOCK_LOOK_EVERY, LOCK_LOOKS, remove_s
 use super::state::{self, State};
 use super::writer::{Index, Queue, Shared, Writer};
 use super::{
-    Append, Entry, EraseOrder, Head, Health, Journal, JournalError, Pending, Position, Sink, Sizes,
-    Version,
+    Append, Entry, EraseOrder, Head, Health, Journal, JournalError, JournalMeters, Pending,
+    Position, Sink, Sizes, Version,
 };
 use crate::clock::Clock;
 use crate::disk::{Disk, RealDisk};
 use crate::domain::StreamId;
+use crate::meters::{Meters, value};
 
 /// The file whose lock keeps a second process out.
 const LOCK: &str = "lock";
@@ -118,7 +119,7 @@ impl SledJournal {
         }
         state::write(&*disk, dir, &State::now(None))?;
         let database = catch_up.open(&mut notices)?;
-        let shared = Shared::new(end, database.clone());
+        let shared = Shared::new(end, database.clone(), Arc::clone(log.meters()));
         let (seal_trouble, jobs) = (log.seal_trouble(), Mutex::new(log.jobs()));
         let (queue, thread) = Writer::start(
             (log, end),
@@ -172,6 +173,32 @@ impl SledJournal {
             hash: hex::encode(end.hash),
         };
         state::write(&*self.disk, &self.dir, &State::now(Some(head)))
+    }
+
+    /// Adds what is counted of it to what a server counts.
+    pub fn measure(&self, meters: &Meters) {
+        self.shared.meters().add(meters);
+        let shared = Arc::clone(&self.shared);
+        meters.look_at(
+            (
+                "metarecord_journal_queue_bytes",
+                "Bytes of the changes that wait for the writing thread, about.",
+            ),
+            move || Some(value(shared.queued_bytes())),
+        );
+        let shared = Arc::clone(&self.shared);
+        meters.look_at(
+            (
+                "metarecord_journal_writable",
+                "1 while the journal takes changes; 0 from a failure until the server is started again.",
+            ),
+            move || Some(f64::from(u8::from(shared.health() == Health::Open))),
+        );
+    }
+
+    /// What is counted of it.
+    pub fn meters(&self) -> &Arc<JournalMeters> {
+        self.shared.meters()
     }
 
     fn jobs(&self) -> MutexGuard<'_, Option<Sender<Job>>> {

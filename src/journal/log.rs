@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::entry::{Hash, NO_HASH};
+use super::meters::{Failing, JournalMeters};
 use super::scan::{Found, Scanner, Step};
 use super::seal::{Job, Sealer};
 use super::segment::{Listed, Segments, damaged, failed, list, plain_name, sealed_name};
 use super::{JournalError, Position};
+use crate::clock::Stopwatch;
 use crate::disk::{Disk, DiskFile};
 use crate::domain::Timestamp;
 
@@ -27,6 +29,7 @@ pub(crate) struct CommitLog {
     length: u64,
     segment_bytes: u64,
     sealer: Sealer,
+    meters: Arc<JournalMeters>,
 }
 
 /// Where a log ends.
@@ -132,6 +135,7 @@ impl CommitLog {
                 length: tail.length,
                 segment_bytes,
                 sealer,
+                meters: JournalMeters::new(tail.end.position),
             },
             end: tail.end,
             joint: tail.base.map(|base| (first, base)),
@@ -150,14 +154,21 @@ impl CommitLog {
         mark_bytes: usize,
     ) -> Result<(Position, u64), JournalError> {
         if self.length >= self.segment_bytes {
-            self.roll(next)?;
+            self.roll(next)
+                .inspect_err(|_| self.meters.failed(Failing::Segment))?;
         }
         let skip = if self.length == 0 { mark_bytes } else { 0 };
         let io = |error| failed("writing the journal", &self.dir, error);
         self.file
             .write_at(self.length, &group[skip..])
+            .inspect_err(|_| self.meters.failed(Failing::Write))
             .map_err(io)?;
-        self.file.sync().map_err(io)?;
+        let since = Stopwatch::start();
+        self.file
+            .sync()
+            .inspect_err(|_| self.meters.failed(Failing::Sync))
+            .map_err(io)?;
+        self.meters.synced(since);
         let first_entry = self.length + (mark_bytes - skip) as u64;
         self.length += (group.len() - skip) as u64;
         Ok((self.first, first_entry))
@@ -174,6 +185,11 @@ impl CommitLog {
     /// The way to the thread that seals and erases.
     pub(crate) fn jobs(&self) -> Option<crossbeam_channel::Sender<Job>> {
         self.sealer.queue()
+    }
+
+    /// What is counted of it.
+    pub(crate) fn meters(&self) -> &Arc<JournalMeters> {
+        &self.meters
     }
 
     fn roll(&mut self, next: Position) -> Result<(), JournalError> {

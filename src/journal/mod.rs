@@ -14,6 +14,7 @@ pub mod erased;
 mod log;
 pub mod look;
 pub mod memory;
+mod meters;
 mod places;
 pub mod replay;
 mod scan;
@@ -34,6 +35,7 @@ use tokio::sync::oneshot;
 use crate::domain::container::Idempotency;
 use crate::domain::{Event, StreamId, Timestamp};
 
+pub use self::meters::JournalMeters;
 pub use self::sled::Sizes;
 
 /// An entry's place in its partition: 1 for the first, without gaps.

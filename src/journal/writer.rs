@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::entry::{self, Encoded, Hash, Place};
 use super::log::{CommitLog, End, Location};
+use super::meters::JournalMeters;
 use super::show::{Durable, Shower};
 use super::sled::Database;
 use super::{Append, Entry, Head, Health, JournalError, Outcome, Position, Sink, Version};
@@ -52,17 +53,29 @@ pub(crate) struct Shared {
     /// What lets go of contents that ended.
     database: Database,
     queued_bytes: AtomicUsize,
+    meters: Arc<JournalMeters>,
 }
 
 impl Shared {
-    pub(crate) fn new(end: End, database: Database) -> Arc<Self> {
+    pub(crate) fn new(end: End, database: Database, meters: Arc<JournalMeters>) -> Arc<Self> {
         Arc::new(Self {
             head: RwLock::new(head(end)),
             health: RwLock::new(Health::Open),
             sink: Mutex::new(None),
             database,
             queued_bytes: AtomicUsize::new(0),
+            meters,
         })
+    }
+
+    /// What is counted of the journal.
+    pub(crate) fn meters(&self) -> &Arc<JournalMeters> {
+        &self.meters
+    }
+
+    /// Bytes that wait for the writing thread, about.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queued_bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn head(&self) -> Head {
@@ -86,6 +99,7 @@ impl Shared {
     /// Notes the end of what is durable and shown.
     pub(crate) fn publish(&self, end: End) {
         *self.head.write().unwrap_or_else(PoisonError::into_inner) = head(end);
+        self.meters.shown(end.position);
     }
 
     /// Shows entries to what is attached.
@@ -167,7 +181,9 @@ impl Queue {
             bytes,
             answer,
         });
+        self.shared.meters.queued();
         if let Err(refused) = self.sender.try_send(message) {
+            self.shared.meters.taken();
             queued.fetch_sub(bytes, Ordering::Relaxed);
             let outcome = match refused {
                 crossbeam_channel::TrySendError::Full(_) => Outcome::Busy,
@@ -352,6 +368,9 @@ impl<I: Index + 'static> Writer<I> {
             .log
             .append(first, &self.buffer, mark.len())
             .map_err(|error| tell(&error))?;
+        self.shared
+            .meters
+            .wrote(group.encoded.len(), self.end.position);
         // Where the buffer's first byte would be; at the head of a segment, where the mark is left out, before it.
         let base = base.wrapping_sub(mark.len() as u64);
         let (rows, entries) = rows(&mut group, segment, base);
@@ -430,6 +449,7 @@ fn gather(
                 shared
                     .queued_bytes
                     .fetch_sub(queued.bytes, Ordering::Relaxed);
+                shared.meters.taken();
                 bytes += queued.bytes;
                 appends.push(queued.append);
                 answers.push(queued.answer);

@@ -332,8 +332,8 @@ fn no_secret_turns_up_in_logs_journal_metrics_or_errors() {
     assert!(told.len() > 1_000, "{}", told.len());
     let metrics = String::from_utf8_lossy(&told[told.len() - 1].1.bytes).into_owned();
     assert!(
-        metrics.contains("reason=\"session-unknown\"")
-            && !metrics.contains("reason=\"session-unknown\"} 0\n")
+        metrics.contains("{reason=\"session-unknown\",stage=\"credential\"} ")
+            && !metrics.contains("{reason=\"session-unknown\",stage=\"credential\"} 0\n")
     );
     let (token, code) = (server.operator_token.clone(), server.secret_code.clone());
     let secrets = [

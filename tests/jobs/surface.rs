@@ -163,11 +163,11 @@ fn the_command_line_shows_watches_and_orders_jobs_and_the_counters_follow() {
     let metrics = crate::support::got(agent.get(url).header("authorization", token).call());
     let metrics = String::from_utf8(metrics.bytes).expect("text");
     for line in [
-        "metarecord_job_runs_total{job=\"projection-check\"} 1",
-        "metarecord_job_failures_total{job=\"projection-check\"} 0",
-        "metarecord_job_failing{job=\"ttl-sweep\"} 0",
-        "metarecord_job_paused{job=\"ttl-sweep\"} 0",
-        "metarecord_job_last_success_seconds{job=\"projection-check\"} ",
+        "metarecord_job_runs_total{job_name=\"projection-check\"} 1",
+        "metarecord_job_failures_total{job_name=\"projection-check\"} 0",
+        "metarecord_job_failing{job_name=\"ttl-sweep\"} 0",
+        "metarecord_job_paused{job_name=\"ttl-sweep\"} 0",
+        "metarecord_job_last_success_seconds{job_name=\"projection-check\"} ",
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }

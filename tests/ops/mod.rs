@@ -5,7 +5,7 @@ mod held;
 mod holds;
 mod kill;
 mod model;
-mod open;
+pub(crate) mod open;
 mod races;
 mod scenarios;
 mod script;

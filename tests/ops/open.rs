@@ -18,7 +18,7 @@ use crate::support::{Server, eventually};
 const GARBAGE: &[u8] = &[0xff; 40];
 
 /// Overwrites every row of the operators' projection.
-fn spoil(store: &Store) {
+pub(crate) fn spoil(store: &Store) {
     let prefix = ops::Operations.prefix();
     let rows = store.scan(vec![prefix], &[prefix]);
     let keys: Vec<_> = rows.map(|row| row.expect("it can be read").0).collect();

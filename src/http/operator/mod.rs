@@ -26,6 +26,7 @@ use super::access::Access;
 use super::call::{Call, Trace};
 use super::envelope::{Refusal, Reply, respond, throttled, unavailable};
 use super::input;
+use super::meters::{Measured, Place};
 use super::routes::Answering;
 use super::server::{Door, House, hang_up, read_body};
 use super::slow::UploadPace;
@@ -157,7 +158,13 @@ pub fn configure(
         let shared = Rc::new((door, token));
         service.default_service(web::to(move |request: HttpRequest, payload: Payload| {
             let shared = shared.clone();
-            async move { serve((&shared.0, &shared.1, pace), request, payload).await }
+            async move {
+                let mut measured = shared.0.http_meters().begin();
+                let at = (&*shared.0, &*shared.1, pace);
+                let response = serve(at, request, payload, &mut measured).await;
+                measured.answered(response.status());
+                response
+            }
         }));
     }
 }
@@ -166,6 +173,7 @@ async fn serve(
     (door, token, pace): (&Door, &str, UploadPace),
     request: HttpRequest,
     payload: Payload,
+    measured: &mut Measured<'_>,
 ) -> HttpResponse {
     let mut trace = door.trace(&request);
     trace.service = OPERATOR;
@@ -176,11 +184,13 @@ async fn serve(
         path.chars().take(128).collect::<String>()
     );
     if path == metrics::PATH && is_operator(&request, token) && request.method() == Method::GET {
-        return metrics::answer(door);
+        measured.at(Place::Metrics);
+        return metrics::answer(door).await;
     }
     if path.starts_with(import::CONTENT) {
         trace.service = "utl";
         trace.route = "utl_import_content";
+        measured.at(Place::Import);
         let answer = take_content((door, token, pace), &request, payload).await;
         let failed = answer.is_err();
         let response = respond(&trace, answer);
@@ -194,6 +204,9 @@ async fn serve(
     let known = FUNCTIONS.iter().find(|(known, _)| *known == name);
     let logged = known.map_or("unknown", |(name, _)| name);
     trace.route = logged;
+    if known.is_some() {
+        measured.at(Place::Invoke);
+    }
     let (trace, answer) = answer(door, token, &request, payload, (trace, known)).await;
     let tag = match &answer {
         Ok(_) => "ok",

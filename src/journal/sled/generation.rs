@@ -127,7 +127,7 @@ impl Live {
         Ok(Sizes {
             now: bytes_of(&self.root.join(number.to_string()))?,
             renewed: renewed(&self.root, number)?,
-            free: disk::free_bytes(&self.root)?,
+            free: disk::space(&self.root)?.free_bytes,
         })
     }
 

@@ -1,0 +1,387 @@
+//! What the doors count: requests by route and status, how long they take, and who is refused, throttled or not let in.
+//!
+//! A request finds its counters by the number of its route: no lock, no name and no allocation on its way.
+
+pub mod house;
+
+use actix_web::http::{Method, StatusCode};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+
+use super::routes::{ROUTES, Route};
+use crate::clock::Stopwatch;
+use crate::domain::rejection::Denial;
+use crate::domain::{ErrorTag, Rejection};
+use crate::meters::Meters;
+
+/// Seconds that an answer may take. Fewer than OpenTelemetry advises, because each is a series for every route; and from
+/// a millisecond on, because most answers take less.
+const SECONDS_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0, 10.0];
+/// Every status there is an answer with.
+const STATUSES: [u16; 15] = [
+    200, 206, 304, 400, 401, 403, 404, 405, 409, 413, 416, 428, 429, 500, 503,
+];
+/// Statuses that only content, operators or what is no route is answered with.
+const RARE: [u16; 4] = [206, 304, 405, 416];
+/// What a request was throttled by when no limit says so: a queue or all places for requests are full.
+const CAPACITY: &str = "capacity";
+/// That first, then what else it may be throttled by, as the answer's minor tag has it.
+const LIMITS: &[&str] = &[
+    CAPACITY,
+    "principal-limit",
+    "org-limit",
+    "address-limit",
+    "sign-in-limit",
+    "in-flight-limit",
+    "secret-code-locked",
+];
+
+/// What is served beside the gateway's routes: method and path.
+const OTHERS: [(&str, &str); 7] = [
+    ("_OTHER", "unknown"),
+    ("GET", "/content/{token}"),
+    ("PUT", "/content/{token}"),
+    ("GET", "/content/export/{token}"),
+    ("POST", "/invoke/{function}"),
+    ("PUT", "/import/{content}"),
+    ("GET", "/metrics"),
+];
+
+/// What a request is counted under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// No route, or none of that method.
+    Unknown,
+    /// A download.
+    Download,
+    /// An upload.
+    Upload,
+    /// A download of an export.
+    Export,
+    /// An operator function.
+    Invoke,
+    /// A file of an import.
+    Import,
+    /// The metrics.
+    Metrics,
+}
+
+/// Counters of one route.
+struct Counted {
+    seconds: Histogram,
+    /// In the order of [`STATUSES`]; `None` for those it is not answered with.
+    statuses: [Option<IntCounter>; STATUSES.len()],
+}
+
+/// What the doors of one server count.
+pub struct HttpMeters {
+    /// One for each of [`ROUTES`], then one for each of [`OTHERS`].
+    counted: Vec<Counted>,
+    responses: IntCounterVec,
+    active: IntGauge,
+    connections: IntGauge,
+    /// In the order of [`ErrorTag::ALL`], each with its tag's own status.
+    refusals: Vec<IntCounter>,
+    all_refusals: IntCounterVec,
+    /// In the order of [`LIMITS`].
+    throttled: Vec<IntCounter>,
+    denied: IntCounterVec,
+}
+
+impl std::fmt::Debug for HttpMeters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HttpMeters")
+    }
+}
+
+impl HttpMeters {
+    /// Adds them to what a server counts, each at 0.
+    pub fn new(meters: &Meters) -> Self {
+        let responses = meters.counters(
+            (
+                "metarecord_http_responses_total",
+                "Answers by route and status.",
+            ),
+            &[
+                "http_request_method",
+                "http_route",
+                "http_response_status_code",
+            ],
+        );
+        let seconds = meters.histograms(
+            (
+                "http_server_request_duration_seconds",
+                "How long answers took, from a request's head to the answer's head.",
+            ),
+            &["http_request_method", "http_route"],
+            SECONDS_BUCKETS,
+        );
+        let all_refusals = meters.counters(
+            (
+                "metarecord_refusals_total",
+                "Requests that were refused, by the answer's tag.",
+            ),
+            &["tag", "http_response_status_code"],
+        );
+        let routes = ROUTES
+            .iter()
+            .map(|route| (route.method.as_str(), route.path, false));
+        let others = OTHERS.iter().map(|(method, path)| (*method, *path, true));
+        let counted = routes.chain(others).map(|(method, path, rare)| Counted {
+            seconds: seconds.with_label_values(&[method, path]),
+            statuses: STATUSES.map(|status| {
+                let answered = rare || !RARE.contains(&status);
+                answered.then(|| responses.with_label_values(&[method, path, &status.to_string()]))
+            }),
+        });
+        Self {
+            counted: counted.collect(),
+            active: meters.gauge((
+                "http_server_active_requests",
+                "Requests being worked on, until their answer's head is there.",
+            )),
+            connections: meters
+                .gauge(("metarecord_http_connections", "Connections of the gateway.")),
+            refusals: refusals(&all_refusals),
+            all_refusals,
+            throttled: throttled(meters),
+            denied: denied(meters),
+            responses,
+        }
+    }
+
+    /// A request begins; it is counted under no route until it is known.
+    pub fn begin(&self) -> Measured<'_> {
+        self.active.inc();
+        Measured {
+            meters: self,
+            number: number(Place::Unknown),
+            since: Stopwatch::start(),
+        }
+    }
+
+    /// Connections of the gateway.
+    pub fn connections(&self) -> &IntGauge {
+        &self.connections
+    }
+
+    /// A request was refused.
+    pub fn refused(&self, rejection: &Rejection) {
+        let (tag, status) = (rejection.tag, rejection.status());
+        match self.refusals.get(tag as usize) {
+            Some(counter) if status == tag.status() => counter.inc(),
+            Some(_) | None => self
+                .all_refusals
+                .with_label_values(&[tag.as_str(), &status.to_string()])
+                .inc(),
+        }
+        if tag == ErrorTag::Throttled {
+            let minor = rejection.minor.as_deref();
+            let limit = LIMITS.iter().position(|limit| Some(*limit) == minor);
+            if let Some(counter) = self.throttled.get(limit.unwrap_or(0)) {
+                counter.inc();
+            }
+        }
+    }
+
+    /// Somebody was not let in.
+    pub fn denied(&self, (stage, reason): (&'static str, &'static str)) {
+        self.denied.with_label_values(&[stage, reason]).inc();
+    }
+
+    fn count(&self, number: usize, status: StatusCode) {
+        let Some(counted) = self.counted.get(number) else {
+            return;
+        };
+        let at = STATUSES.iter().position(|known| *known == status.as_u16());
+        match at.and_then(|at| counted.statuses.get(at)?.as_ref()) {
+            Some(counter) => counter.inc(),
+            None => {
+                let (method, path) = name(number);
+                self.responses
+                    .with_label_values(&[method, path, status.as_str()])
+                    .inc();
+            }
+        }
+    }
+}
+
+fn refusals(all: &IntCounterVec) -> Vec<IntCounter> {
+    let own = ErrorTag::ALL
+        .iter()
+        .map(|tag| all.with_label_values(&[tag.as_str(), &tag.status().to_string()]));
+    own.collect()
+}
+
+fn throttled(meters: &Meters) -> Vec<IntCounter> {
+    let throttled = meters.counters(
+        (
+            "metarecord_throttled_total",
+            "Requests that came too often or found everything full, by what kept them out.",
+        ),
+        &["limit"],
+    );
+    let each = LIMITS
+        .iter()
+        .map(|limit| throttled.with_label_values(&[limit]));
+    each.collect()
+}
+
+fn denied(meters: &Meters) -> IntCounterVec {
+    let denied = meters.counters(
+        (
+            "metarecord_access_denied_total",
+            "Callers who were not let in.",
+        ),
+        &["stage", "reason"],
+    );
+    for denial in Denial::ALL {
+        let (stage, reason) = denial.as_strs();
+        denied.with_label_values(&[stage, reason]);
+    }
+    for tag in ErrorTag::ALL {
+        let unsaid = Rejection::new(*tag, "");
+        if let Some((stage, reason)) = unsaid.denial() {
+            denied.with_label_values(&[stage, reason]);
+        }
+    }
+    denied
+}
+
+/// The number of what a request is counted under, behind the routes.
+fn number(place: Place) -> usize {
+    let other = match place {
+        Place::Unknown => 0,
+        Place::Download => 1,
+        Place::Upload => 2,
+        Place::Export => 3,
+        Place::Invoke => 4,
+        Place::Import => 5,
+        Place::Metrics => 6,
+    };
+    ROUTES.len() + other
+}
+
+/// Method and path of a number.
+fn name(number: usize) -> (&'static str, &'static str) {
+    let route = ROUTES
+        .get(number)
+        .map(|route| (route.method.as_str(), route.path));
+    route.unwrap_or_else(|| OTHERS[number.saturating_sub(ROUTES.len()).min(OTHERS.len() - 1)])
+}
+
+/// A request being worked on. Dropped without an answer, because its caller hung up, it counts as none.
+pub struct Measured<'a> {
+    meters: &'a HttpMeters,
+    number: usize,
+    since: Stopwatch,
+}
+
+impl Measured<'_> {
+    /// It is for a route.
+    pub fn at_route(&mut self, route: &'static Route) {
+        let number = ROUTES.iter().position(|known| std::ptr::eq(known, route));
+        self.number = number.unwrap_or_else(|| self::number(Place::Unknown));
+    }
+
+    /// It is for something else.
+    pub fn at(&mut self, place: Place) {
+        self.number = number(place);
+    }
+
+    /// It is answered.
+    pub fn answered(self, status: StatusCode) {
+        self.meters.count(self.number, status);
+        if let Some(counted) = self.meters.counted.get(self.number) {
+            counted.seconds.observe(self.since.seconds());
+        }
+    }
+}
+
+impl Drop for Measured<'_> {
+    fn drop(&mut self) {
+        self.meters.active.dec();
+    }
+}
+
+/// What a request for content is counted under.
+pub fn content_place(method: &Method, reading: Place) -> Place {
+    match *method {
+        Method::GET | Method::HEAD => reading,
+        Method::PUT if reading == Place::Download => Place::Upload,
+        _ => Place::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::routes;
+
+    #[test]
+    fn a_refusal_is_counted_by_its_tag_and_a_throttled_one_by_its_limit() {
+        let meters = Meters::default();
+        let http = HttpMeters::new(&meters);
+        for tag in ErrorTag::ALL {
+            http.refused(&Rejection::new(*tag, ""));
+        }
+        http.refused(&Rejection::body_too_large(1));
+        http.refused(&Rejection::new(ErrorTag::Throttled, "").with_minor("org-limit"));
+        http.refused(&Rejection::new(ErrorTag::Throttled, "").with_minor("other"));
+        let text = meters.text().unwrap();
+        for tag in ErrorTag::ALL {
+            let times = if *tag == ErrorTag::Throttled { 3 } else { 1 };
+            let (tag, status) = (tag.as_str(), tag.status());
+            let counted = format!(
+                "metarecord_refusals_total{{http_response_status_code=\"{status}\",tag=\"{tag}\"}} {times}\n"
+            );
+            assert!(text.contains(&counted), "{counted}");
+        }
+        assert!(text.contains("{http_response_status_code=\"413\",tag=\"too-large\"} 1\n"));
+        assert!(text.contains("metarecord_throttled_total{limit=\"capacity\"} 2\n"));
+        assert!(text.contains("metarecord_throttled_total{limit=\"org-limit\"} 1\n"));
+    }
+
+    #[test]
+    fn every_status_of_an_error_is_one_that_is_counted_from_the_start() {
+        for tag in ErrorTag::ALL {
+            assert!(STATUSES.contains(&tag.status()), "{tag:?}");
+        }
+        assert!(STATUSES.contains(&Rejection::body_too_large(1).status()));
+    }
+
+    #[test]
+    fn a_request_is_counted_under_its_route_and_one_that_was_not_answered_is_not() {
+        let meters = Meters::default();
+        let http = HttpMeters::new(&meters);
+        let before = meters.text().unwrap().lines().count();
+        let (_, found) = routes::of_path("/mrs/doom", "").unwrap();
+        let mut measured = http.begin();
+        measured.at_route(found[0]);
+        assert!(
+            meters
+                .text()
+                .unwrap()
+                .contains("http_server_active_requests 1\n")
+        );
+        measured.answered(StatusCode::CONFLICT);
+        drop(http.begin());
+        let text = meters.text().unwrap();
+        assert!(text.contains("http_server_active_requests 0\n"));
+        let counted = "{http_request_method=\"POST\",http_response_status_code=\"409\",http_route=\"/mrs/doom\"} 1\n";
+        assert!(text.contains(counted), "{text}");
+        assert_eq!(
+            text.matches("http_server_request_duration_seconds_count")
+                .count(),
+            ROUTES.len() + OTHERS.len()
+        );
+        assert_eq!(text.lines().count(), before, "no series is new");
+        // A status that nobody thought of is counted too.
+        http.begin().answered(StatusCode::IM_A_TEAPOT);
+        assert!(
+            meters
+                .text()
+                .unwrap()
+                .contains("\"418\",http_route=\"unknown\"} 1\n")
+        );
+    }
+}

@@ -1,0 +1,159 @@
+//! What the house keeps anyway and the metrics tell: actors, jobs, maintenance, and how far the answers are behind.
+
+use std::sync::Arc;
+
+use crate::actors::jobs::{Jobs, Status};
+use crate::http::server::House;
+use crate::journal::JournalMeters;
+use crate::meters::{Meters, Named, Samples, value};
+
+/// Adds it to what a server counts. The journal's own families are added by the journal.
+pub fn add(meters: &Meters, house: &Arc<House>, journal: &Arc<JournalMeters>) {
+    add_projections(meters, house, journal);
+    add_actors(meters, house);
+    add_maintenance(meters, house);
+    add_jobs(meters, &house.jobs);
+}
+
+fn add_projections(meters: &Meters, house: &Arc<House>, journal: &Arc<JournalMeters>) {
+    let store = house.store.clone();
+    meters.look_at(
+        (
+            "metarecord_projection_position",
+            "The last position that the projections show.",
+        ),
+        move || store.checkpoint().ok().map(value),
+    );
+    let (store, journal) = (house.store.clone(), Arc::clone(journal));
+    meters.look_at(
+        (
+            "metarecord_projection_lag_entries",
+            "Durable entries that the projections do not show yet.",
+        ),
+        move || {
+            // Read first: what becomes durable meanwhile may be shown already.
+            let shown = store.checkpoint().ok()?;
+            Some(value(journal.durable().saturating_sub(shown)))
+        },
+    );
+}
+
+fn add_actors(meters: &Meters, house: &Arc<House>) {
+    let awake = Arc::clone(house);
+    meters.look(
+        ("metarecord_actors", "Actors that are awake."),
+        &["kind"],
+        move || {
+            let (windows, vacuums) = awake.operations.awake();
+            [
+                ("container", awake.book.awake()),
+                ("maintenance-window", windows),
+                ("vacuum", vacuums),
+                ("job", awake.jobs.list().len()),
+            ]
+            .map(|(kind, count)| (vec![kind.to_owned()], value(count)))
+            .into()
+        },
+    );
+    let book = Arc::clone(&house.book);
+    meters.look_at(
+        (
+            "metarecord_actor_commands",
+            "Commands that the actors of containers have taken and not answered.",
+        ),
+        move || Some(value(book.in_flight())),
+    );
+    let directory = Arc::clone(&house.directory);
+    meters.look_at(
+        (
+            "metarecord_passcodes_waiting",
+            "Passcodes that are looked at or wait for it.",
+        ),
+        move || Some(value(directory.passcodes_waiting())),
+    );
+}
+
+fn add_maintenance(meters: &Meters, house: &Arc<House>) {
+    let watch = Arc::clone(house.operations.watch());
+    meters.look_up(
+        (
+            "metarecord_maintenance_check_failures_total",
+            "Times what is known of maintenance could not be read.",
+        ),
+        &[],
+        move || vec![(Vec::new(), value(watch.failures()))],
+    );
+    let watch = Arc::clone(house.operations.watch());
+    meters.look_at(
+        (
+            "metarecord_maintenance_check_age_seconds",
+            "How old what is known of maintenance is.",
+        ),
+        move || Some(watch.age().as_secs_f64()),
+    );
+    let watch = Arc::clone(house.operations.watch());
+    meters.look_at(
+        (
+            "metarecord_maintenance_check_age_max_seconds",
+            "The age past which tenants are let through, whatever was known.",
+        ),
+        move || Some(watch.age_max().as_secs_f64()),
+    );
+    let watch = Arc::clone(house.operations.watch());
+    meters.look_at(
+        (
+            "metarecord_maintenance_active",
+            "1 while a maintenance window keeps tenants out.",
+        ),
+        move || Some(f64::from(u8::from(watch.is_active()))),
+    );
+}
+
+fn add_jobs(meters: &Meters, jobs: &Arc<Jobs>) {
+    let of = |look: fn(&Status) -> Option<f64>| {
+        let jobs = Arc::clone(jobs);
+        move || -> Samples {
+            let all = jobs.list();
+            let some = all.iter().filter_map(|job| Some((job.name, look(job)?)));
+            some.map(|(name, value)| (vec![name.to_owned()], value))
+                .collect()
+        }
+    };
+    let runs: Named = (
+        "metarecord_job_runs_total",
+        "Runs of a job that came to their end.",
+    );
+    meters.look_up(runs, &["job_name"], of(|job| Some(value(job.runs))));
+    let failures: Named = (
+        "metarecord_job_failures_total",
+        "Steps of a job that failed.",
+    );
+    meters.look_up(failures, &["job_name"], of(|job| Some(value(job.failures))));
+    let failing: Named = (
+        "metarecord_job_failing",
+        "Steps in a row that failed; 0 when all is well.",
+    );
+    meters.look(
+        failing,
+        &["job_name"],
+        of(|job| Some(f64::from(job.failing))),
+    );
+    let paused: Named = ("metarecord_job_paused", "1 while a job is paused.");
+    meters.look(
+        paused,
+        &["job_name"],
+        of(|job| Some(f64::from(u8::from(job.paused)))),
+    );
+    let last: Named = (
+        "metarecord_job_last_success_seconds",
+        "When the last run ended, in seconds since 1970; absent before the first.",
+    );
+    meters.look(
+        last,
+        &["job_name"],
+        of(|job| {
+            let millis = u64::try_from(job.last_run_at?.millis()).ok()?;
+            Some(value(millis / 1_000))
+        }),
+    );
+}

@@ -1,0 +1,144 @@
+//! The process and its disk, as Linux tells of them, looked up when the metrics are asked for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Resource, getrlimit};
+
+use super::{Meters, Samples, one, value};
+use crate::clock::{Clock, Stopwatch};
+use crate::disk;
+
+/// How long sizes of files are believed: a large journal has thousands of files.
+const SIZES_KEPT: Duration = Duration::from_secs(30);
+/// What `/proc/PID/stat` counts processor time in: `USER_HZ` of proc(5), 100 on everything this runs on.
+const TICKS_A_SECOND: f64 = 100.0;
+/// Fields of `/proc/PID/stat` between the name's end and `utime`.
+const BEFORE_UTIME: usize = 11;
+
+/// Adds what is known of the process, its build and its disk. The parts are directories with what they hold.
+pub fn add(meters: &Meters, clock: &Clock, data_dir: &Path, parts: &[(&'static str, PathBuf)]) {
+    add_process(meters, clock);
+    let dir = data_dir.to_owned();
+    meters.look_at(
+        (
+            "metarecord_filesystem_free_bytes",
+            "Bytes free for this process on the file system of the data directory.",
+        ),
+        move || disk::space(&dir).ok().map(|space| value(space.free_bytes)),
+    );
+    let dir = data_dir.to_owned();
+    meters.look_at(
+        (
+            "metarecord_filesystem_size_bytes",
+            "Bytes of the file system of the data directory.",
+        ),
+        move || disk::space(&dir).ok().map(|space| value(space.size_bytes)),
+    );
+    let parts = parts.to_vec();
+    let kept: Arc<Mutex<Option<(Stopwatch, Samples)>>> = Arc::default();
+    meters.look(
+        (
+            "metarecord_data_bytes",
+            "Bytes that a part of the data takes on the disk, looked at every 30 seconds at most; content is not in it.",
+        ),
+        &["part"],
+        move || {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*kept {
+                Some((since, sizes)) if since.elapsed() < SIZES_KEPT => sizes.clone(),
+                Some(_) | None => {
+                    let sizes: Samples = parts
+                        .iter()
+                        .map(|(part, dir)| (vec![(*part).to_owned()], value(disk::used_bytes(dir))))
+                        .collect();
+                    *kept = Some((Stopwatch::start(), sizes.clone()));
+                    sizes
+                }
+            }
+        },
+    );
+}
+
+fn add_process(meters: &Meters, clock: &Clock) {
+    let started = value(clock.now().millis().max(0).unsigned_abs()) / 1_000.0;
+    meters.look_at(
+        (
+            "process_start_time_seconds",
+            "When the server began, in seconds since 1970.",
+        ),
+        move || Some(started),
+    );
+    meters.look_up(
+        (
+            "process_cpu_seconds_total",
+            "Processor time of the process.",
+        ),
+        &[],
+        || one(cpu_seconds()),
+    );
+    meters.look_at(
+        (
+            "process_resident_memory_bytes",
+            "Memory of the process that is in use.",
+        ),
+        || status_field("VmRSS:").map(|kib| value(kib) * 1_024.0),
+    );
+    meters.look_at(("process_threads", "Threads of the process."), || {
+        status_field("Threads:").map(value)
+    });
+    meters.look_at(
+        ("process_open_fds", "Files and connections that are open."),
+        || Some(value(fs::read_dir("/proc/self/fd").ok()?.count())),
+    );
+    meters.look_at(
+        (
+            "process_max_fds",
+            "Files and connections that may be open; absent when there is no limit.",
+        ),
+        || getrlimit(Resource::Nofile).current.map(value),
+    );
+    meters.look(
+        ("metarecord_build_info", "Always 1: which build runs."),
+        &["version", "build_seconds"],
+        || {
+            let build = [env!("CARGO_PKG_VERSION"), env!("METARECORD_BUILD_SECONDS")];
+            vec![(build.map(str::to_owned).into(), 1.0)]
+        },
+    );
+}
+
+/// A number of `/proc/self/status`.
+fn status_field(name: &str) -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+fn cpu_seconds() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The name in brackets may hold spaces.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace().skip(BEFORE_UTIME);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    let (user, system) = (ticks()?, ticks()?);
+    Some(value(user + system) / TICKS_A_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_linux_tells_of_the_process_is_understood() {
+        assert!(status_field("VmRSS:").is_some_and(|kib| kib > 1_000));
+        assert!(status_field("Threads:").is_some_and(|threads| threads >= 1));
+        let before = cpu_seconds().unwrap();
+        let since = Stopwatch::start();
+        while cpu_seconds().unwrap() <= before {
+            assert!(since.seconds() < 60.0, "a busy thread takes no time");
+        }
+    }
+}

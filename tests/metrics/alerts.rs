@@ -1,0 +1,312 @@
+//! Each alert fires when a real server is in that state, alone or with those that belong to it, and clears afterwards.
+
+use std::path::Path;
+use std::process::Command;
+
+use metarecord::projections::Store;
+use serde_json::{Value, json};
+
+use super::story::Story;
+use super::{scrape, value};
+use crate::ops::open::spoil;
+use crate::support::{Got, Server, agent, eventually, got};
+
+/// Minutes before and after: longer than any alert looks back.
+const CALM: usize = 8;
+/// Minutes of trouble: longer than any alert waits, one of ten minutes aside.
+const TROUBLE: usize = 9;
+/// Requests a minute that are more than one a second.
+const MANY: usize = 90;
+
+fn list(server: &Server) -> u16 {
+    server.get("/mrs/list", &[("orgcode", "demo")]).status
+}
+
+fn put(server: &Server, id: &str) -> Got {
+    let body = json!({"orgcode": "demo", "container": "notes", "record_id": id,
+        "content_type": "application/json", "payload": id});
+    server.post("/mrs/record", &body)
+}
+
+#[test]
+fn a_server_that_is_gone_is_told_of_until_it_is_back() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let dir = scratch.path().join("data");
+    let mut story = Story::new();
+    let mut server = Server::start_in(&dir, &[]);
+    story.told(&scrape(&server), CALM);
+    story.firing(&[]);
+    server.end("KILL");
+    let url = format!("{}/metrics", server.operator_url);
+    assert!(agent().get(url).call().is_err(), "nobody is there");
+    story.down(TROUBLE);
+    story.firing(&["MetarecordDown"]);
+    story.told(&scrape(&Server::start_in(&dir, &[])), CALM);
+    story.firing(&[]);
+    story.check();
+}
+
+#[test]
+fn throttled_callers_are_told_of_and_nothing_else() {
+    let limits = ["limits.principal_per_second=1", "limits.principal_burst=1"];
+    let server = Server::start_with(&["--set", limits[0], "--set", limits[1]]);
+    let mut story = Story::new();
+    list(&server);
+    story.told(&scrape(&server), CALM);
+    story.firing(&[]);
+    for _ in 0..TROUBLE {
+        let throttled = (0..MANY).filter(|_| list(&server) == 429).count();
+        assert!(throttled > MANY / 2, "{throttled}");
+        story.told(&scrape(&server), 1);
+    }
+    story.firing(&["MetarecordThrottling"]);
+    story.told(&scrape(&server), CALM);
+    story.firing(&[]);
+    story.check();
+}
+
+#[test]
+fn many_callers_who_are_not_let_in_are_told_of() {
+    let server = Server::start();
+    let mut story = Story::new();
+    story.told(&scrape(&server), CALM);
+    story.firing(&[]);
+    for _ in 0..TROUBLE {
+        for _ in 0..MANY {
+            let request = agent().get(format!("{}/whoami", server.base_url));
+            let denied = got(request.header("x-session-guid", "nobody's").call());
+            assert_eq!(denied.status, 401);
+        }
+        story.told(&scrape(&server), 1);
+    }
+    story.firing(&["MetarecordHighDenials"]);
+    story.told(&scrape(&server), CALM);
+    story.firing(&[]);
+    story.check();
+}
+
+/// A server below strace, with a fault in a system call on a path.
+fn failing(dir: &Path, path: &Path, call: &str, fault: &str) -> Server {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-o", "/dev/null", "-P"]).arg(path);
+    command.args(["-e", &format!("trace={call}")]);
+    command.args(["-e", &format!("inject={call}:{fault}")]);
+    Server::start_by(command, dir, &[])
+}
+
+/// Changes until one is refused, then some every minute.
+fn changes_that_fail(server: &Server, story: &mut Story) {
+    let mut number = 0;
+    eventually("a change is refused", || {
+        number += 1;
+        put(server, &format!("n-{number}")).status == 503
+    });
+    for _ in 0..TROUBLE {
+        for _ in 0..5 {
+            assert_eq!(put(server, "refused").status, 503);
+        }
+        story.told(&scrape(server), 1);
+    }
+}
+
+#[test]
+fn a_disk_that_refuses_a_sync_is_told_of_until_the_server_is_started_again() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let dir = scratch.path().join("data");
+    let mut story = Story::new();
+    let mut server = Server::start_in(&dir, &[]);
+    put(&server, "before").data();
+    story.told(&scrape(&server), CALM);
+    story.firing(&[]);
+    server.end("TERM");
+    let log = dir.join("journal/00000000000000000001.jsonl");
+    let mut server = failing(&dir, &log, "fdatasync", "error=EIO:when=4+");
+    changes_that_fail(&server, &mut story);
+    let text = scrape(&server);
+    assert_eq!(
+        value(
+            &text,
+            "metarecord_journal_failures_total{operation=\"sync\"}"
+        ),
+        1.0
+    );
+    story.firing(&[
+        "MetarecordJournalSyncErrors",
+        "MetarecordJournalNotAccepting",
+        "MetarecordServerErrors",
+    ]);
+    server.end_below("TERM");
+    let server = Server::start_in(&dir, &[]);
+    put(&server, "after").data();
+    story.told(&scrape(&server), CALM);
+    story.firing(&[]);
+    story.check();
+}
+
+#[test]
+fn projections_that_stand_still_are_told_of_until_the_server_is_started_again() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let dir = scratch.path().join("data");
+    let mut story = Story::new();
+    let mut server = Server::start_in(&dir, &[]);
+    put(&server, "before").data();
+    story.told(&scrape(&server), CALM);
+    story.firing(&[]);
+    server.end("TERM");
+    let current = dir.join("projections/current");
+    let generation = std::fs::read_to_string(current.join("generation")).expect("it is named");
+    let database = current.join(generation.trim()).join("db");
+    assert!(database.exists());
+    // The database writes behind the callers' backs; the next change after a failed write is durable and not shown.
+    let mut server = failing(&dir, &database, "pwrite64", "error=EIO:when=3+");
+    changes_that_fail(&server, &mut story);
+    assert!(value(&scrape(&server), "metarecord_projection_lag_entries") >= 1.0);
+    assert!(value(&scrape(&server), "metarecord_projection_lag_seconds") > 0.0);
+    story.firing(&[
+        "MetarecordProjectionLag",
+        "MetarecordJournalNotAccepting",
+        "MetarecordServerErrors",
+    ]);
+    server.end_below("TERM");
+    let server = Server::start_in(&dir, &[]);
+    put(&server, "after").data();
+    assert_eq!(
+        value(&scrape(&server), "metarecord_projection_lag_entries"),
+        0.0
+    );
+    story.told(&scrape(&server), CALM);
+    story.firing(&[]);
+    story.check();
+}
+
+#[test]
+fn maintenance_is_no_error_of_the_server() {
+    let server = Server::start();
+    let mut story = Story::new();
+    story.told(&scrape(&server), CALM);
+    let window = json!({"description": "d", "duration": 3600, "start": "2020-01-01T00:00:00Z",
+        "secret_code": server.secret_code});
+    server.invoke("ops_maintenance_schedule", &window).data();
+    eventually("tenants are kept out", || list(&server) == 503);
+    for _ in 0..TROUBLE {
+        assert!((0..MANY).all(|_| list(&server) == 503));
+        story.told(&scrape(&server), 1);
+    }
+    let text = scrape(&server);
+    assert_eq!(value(&text, "metarecord_maintenance_active"), 1.0);
+    let refused =
+        "metarecord_refusals_total{http_response_status_code=\"503\",tag=\"maintenance-mode\"}";
+    assert!(value(&text, refused) > 100.0);
+    story.firing(&[]);
+    story.check();
+}
+
+/// A server whose file system has 1,000,000 blocks of 4,096 bytes, with so many of them free.
+///
+/// No test can fill a disk: what the kernel answers is changed on its way instead. These are the first five fields of
+/// `struct statfs`, each 8 bytes on a 64-bit machine: type, block size, blocks, free, and free for this process.
+fn with_free_blocks(dir: &Path, free: u64) -> Server {
+    let fields = [0xef53, 4_096, 1_000_000, free, free];
+    let bytes = fields.iter().flat_map(|field: &u64| field.to_ne_bytes());
+    let bytes: String = bytes.map(|byte| format!("{byte:02x}")).collect();
+    let mut command = Command::new("strace");
+    command.args(["-f", "-o", "/dev/null", "-e", "trace=statfs"]);
+    command.args(["-e", &format!("inject=statfs:poke_exit=@arg2={bytes}")]);
+    Server::start_by(command, dir, &[])
+}
+
+#[test]
+fn a_disk_that_is_nearly_full_is_told_of() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let dir = scratch.path().join("data");
+    let mut story = Story::of_the_disk_too();
+    for (free, firing) in [
+        (500_000, &[][..]),
+        (50_000, &["MetarecordDiskNearlyFull"][..]),
+        (500_000, &[][..]),
+    ] {
+        let mut server = with_free_blocks(&dir, free);
+        let text = scrape(&server);
+        #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+        let bytes = (free * 4_096) as f64;
+        assert_eq!(value(&text, "metarecord_filesystem_free_bytes"), bytes);
+        story.told(&text, TROUBLE);
+        story.firing(firing);
+        server.end_below("TERM");
+    }
+    story.check();
+}
+
+fn failing_steps(server: &Server) -> f64 {
+    value(
+        &scrape(server),
+        "metarecord_job_failing{job_name=\"projection-check\"}",
+    )
+}
+
+#[test]
+fn a_job_that_fails_again_and_again_is_told_of_until_it_does_not() {
+    let server = Server::start();
+    put(&server, "n-1").data();
+    let mut story = Story::new();
+    story.told(&scrape(&server), CALM);
+    story.firing(&[]);
+    let log = server.dir.join("journal/00000000000000000001.jsonl");
+    let good = std::fs::read(&log).expect("the log");
+    let mut damaged = good.clone();
+    let at = good.len() / 2;
+    damaged[at] ^= 1;
+    overwrite(&log, &damaged);
+    let check = json!({"job": "projection-check"});
+    server.invoke("jobs_run", &check).data();
+    eventually("its steps fail", || failing_steps(&server) >= 1.0);
+    for _ in 0..TROUBLE + 5 {
+        story.told(&scrape(&server), 1);
+    }
+    story.firing(&["MetarecordJobFailing"]);
+    overwrite(&log, &good);
+    server.invoke("jobs_run", &check).data();
+    eventually("it is well again", || failing_steps(&server) == 0.0);
+    story.told(&scrape(&server), CALM);
+    story.firing(&[]);
+    story.check();
+}
+
+/// Writes over a file that is open elsewhere.
+fn overwrite(path: &Path, bytes: &[u8]) {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::OpenOptions::new().write(true).open(path);
+    let written = file.and_then(|file| file.write_all_at(bytes, 0));
+    written.expect("it can be written");
+}
+
+#[test]
+fn not_knowing_whether_maintenance_is_going_on_is_told_of_until_it_is_known() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let dir = scratch.path().join("data");
+    // What is known is believed for a second and not for twenty, so that nobody has to wait.
+    let believed = ["--set", "ops.maintenance_cache_seconds=1"];
+    let mut story = Story::new();
+    let mut server = Server::start_in(&dir, &believed);
+    let window: Value = json!({"description": "d", "duration": 60, "start": "2100-01-01T00:00:00Z",
+        "secret_code": server.secret_code});
+    server.invoke("ops_maintenance_schedule", &window).data();
+    story.told(&scrape(&server), CALM);
+    story.firing(&[]);
+    server.end("TERM");
+    spoil(&Store::open(&dir.join("projections/current"), 1 << 20).expect("it opens"));
+    let mut server = Server::start_in(&dir, &believed);
+    eventually("it is too old", || {
+        value(&scrape(&server), "metarecord_maintenance_check_age_seconds") > 1.0
+    });
+    for _ in 0..TROUBLE {
+        story.told(&scrape(&server), 1);
+    }
+    story.firing(&["MetarecordMaintenanceCheckOld"]);
+    server.end("TERM");
+    std::fs::remove_dir_all(dir.join("projections")).expect("removed");
+    let server = Server::start_in(&dir, &believed);
+    story.told(&scrape(&server), CALM);
+    story.firing(&[]);
+    story.check();
+}
