@@ -108,11 +108,7 @@ impl Work {
             // Sessions are the users'; of one org only its service accounts and keys are covered.
             service("usm", items(covered.sessions_and_keys), None),
             service("ops", Amount::default(), Some("never vacuumed")),
-            service(
-                "logs",
-                Amount::default(),
-                Some("this server keeps no log files"),
-            ),
+            log_files(scope)?,
         ];
         let held = held::back(&count);
         Ok(Survey { services, held })
@@ -176,7 +172,11 @@ impl Work {
             Step::Leftovers => {
                 let orgs = self.content.orgs().map_err(told)?;
                 let mut covered = orgs.iter().filter(|org| scope.covers(org.as_str(), None));
-                covered.try_for_each(|org| retried(|| self.content.forget(org).map_err(told)))
+                covered.try_for_each(|org| retried(|| self.content.forget(org).map_err(told)))?;
+                match (scope.org(), report::log()) {
+                    (None, Some(log)) => retried(|| log.remove_files().map_err(told)),
+                    (Some(_), _) | (_, None) => Ok(()),
+                }
             }
         }
     }
@@ -210,6 +210,26 @@ impl Work {
             Ok(())
         })
     }
+}
+
+/// What a vacuum of everything removes of the log; the numbers grow as the server tells.
+fn log_files(scope: &Scope) -> Result<ServiceAmount, String> {
+    if scope.org().is_some() {
+        let why = "log lines name orgs, and hold nothing of theirs";
+        return Ok(service("logs", Amount::default(), Some(why)));
+    }
+    let log = report::log();
+    let Some(dir) = log.as_ref().and_then(|log| log.dir()) else {
+        let why = "this server keeps no log files";
+        return Ok(service("logs", Amount::default(), Some(why)));
+    };
+    let mut amount = Amount::default();
+    for (_, path) in report::files::list(dir).map_err(told)? {
+        amount.objects += 1;
+        // One that is gone by now has none.
+        amount.bytes += std::fs::metadata(path).map_or(0, |file| file.len());
+    }
+    Ok(service("logs", amount, None))
 }
 
 fn service(name: &str, amount: Amount, skipped: Option<&str>) -> ServiceAmount {

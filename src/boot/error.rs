@@ -67,6 +67,15 @@ pub enum BootError {
         "header identity lets everybody be anybody: it needs both auth.header_identity and auth.anyone_may_be_anyone, and development mode; set none of them otherwise"
     )]
     HeaderIdentity,
+    /// The log's directory cannot be used.
+    #[error("the log cannot be kept in {}; give another --log-dir (log.dir)", dir.display())]
+    Log {
+        /// The directory.
+        dir: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The development identities could not be made.
     #[error("the development identities could not be made: {0}")]
     Development(String),

@@ -6,13 +6,14 @@ use crate::actors::Limits;
 use crate::actors::offboarding::OffboardingSettings;
 use crate::actors::ops::OpsSettings;
 use crate::actors::upkeep::UpkeepSettings;
-use crate::config::{CallLimits, Mrs, Settings};
+use crate::config::{CallLimits, LogRequests, LogSection, Mrs, Settings};
 use crate::domain::record::{Patience, Retention};
 use crate::http::limits::{Rate, Rates};
 use crate::http::listener::ConnectionLimits;
 use crate::http::presigned::PresignedLimits;
 use crate::http::server::{DoorLimits, MrsSettings};
 use crate::http::slow::UploadPace;
+use crate::report::LogOptions;
 use crate::token::TokenSettings;
 
 /// Everything a server is started with.
@@ -62,6 +63,8 @@ pub struct Options {
     pub anyone_may_be_anyone: bool,
     /// Which tokens of an identity provider count.
     pub tokens: TokenSettings,
+    /// Where the log goes, besides standard output, and what is in it. For [`super::serve`] alone.
+    pub log: LogOptions,
 }
 
 impl Options {
@@ -132,6 +135,7 @@ impl Options {
                 org_claim: settings.auth.jwt_org_claim.clone(),
                 role_claim: settings.auth.jwt_role_claim.clone(),
             },
+            log: log(&settings.log),
         }
     }
 }
@@ -147,6 +151,15 @@ fn upkeep(settings: &Mrs) -> UpkeepSettings {
             upload_ms: hours(settings.abandoned_upload_hours),
             complete_ms: millis(settings.complete_grace_seconds),
         },
+    }
+}
+
+fn log(settings: &LogSection) -> LogOptions {
+    let dir = Some(&settings.dir).filter(|dir| !dir.is_empty());
+    LogOptions {
+        dir: dir.map(PathBuf::from),
+        keep_days: settings.keep_days,
+        reads: settings.requests == LogRequests::All,
     }
 }
 

@@ -7,6 +7,7 @@ pub mod get;
 pub mod hold;
 pub mod jobs;
 pub mod journal;
+pub mod logs;
 pub mod mrs;
 pub mod ofm;
 pub mod operator;
@@ -24,6 +25,7 @@ pub mod shell;
 mod surroundings;
 mod table;
 pub mod token;
+pub mod trace;
 pub mod uas;
 pub mod usm;
 pub mod utl;
@@ -80,6 +82,10 @@ pub enum Command {
     Jobs(jobs::JobsArgs),
     /// Read the history, beside a running server or without one.
     Journal(journal::JournalArgs),
+    /// Show a server's log, or hold it against its schema.
+    Logs(logs::LogsArgs),
+    /// Join all that is known of a request: its log lines, its entries in the journal, and whether reads show them.
+    Trace(Box<trace::TraceArgs>),
     /// Make tokens and keys for trying out an external identity.
     Token(token::TokenArgs),
     /// Ask whether the server lives, or with --ready whether it can serve.
@@ -149,6 +155,8 @@ impl Command {
         match self {
             Self::Serve(arguments) => Ok(serve::run(arguments)),
             Self::Journal(arguments) => Ok(journal::run(arguments, printer)),
+            Self::Logs(arguments) => logs::run(arguments, printer),
+            Self::Trace(arguments) => trace::run(arguments, load, printer),
             Self::Token(arguments) => token::run(arguments, connection.output, printer),
             Self::Mrs(arguments) => mrs::run(arguments, &load()?, printer),
             Self::Usm(arguments) => usm::run(arguments, &load()?, printer),

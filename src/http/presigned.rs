@@ -15,7 +15,7 @@ use md5::{Digest, Md5 as Md5Hasher};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::call::Trace;
-use super::envelope::{Refusal, respond, throttled, unavailable, with_headers};
+use super::envelope::{OK, Refusal, respond, throttled, unavailable, with_headers};
 use super::server::{Door, hang_up};
 use super::slow::{Stopped, Taking, UploadPace, upload_too_slow};
 use crate::actors::admission::Pass;
@@ -125,6 +125,7 @@ impl Presigned {
     async fn serve(&self, request: &HttpRequest, payload: Payload, token: &str) -> HttpResponse {
         let mut trace = self.door.trace(request);
         trace.service = "content";
+        trace.route = "/content/{token}";
         trace.call = format!("{} /content", request.method());
         let answer = match *request.method() {
             Method::PUT => self.upload(request, payload, token, &trace).await,
@@ -142,6 +143,7 @@ impl Presigned {
     async fn serve_export(&self, request: &HttpRequest, token: &str) -> HttpResponse {
         let mut trace = self.door.trace(request);
         trace.service = "content";
+        trace.route = "/content/export/{token}";
         trace.call = format!("{} /content/export", request.method());
         let answer = self.export(request, token, &trace).await;
         self.respond(request, &trace, answer)
@@ -153,6 +155,9 @@ impl Presigned {
         trace: &Trace,
         answer: Result<HttpResponse, Refusal>,
     ) -> HttpResponse {
+        if let Ok(response) = &answer {
+            trace.note_answer(response, OK);
+        }
         answer.unwrap_or_else(|refusal| {
             // The url is the credential here.
             let guessed = ErrorTag::NotAuthorized;
@@ -192,6 +197,7 @@ impl Presigned {
             md5: grant.md5,
         };
         receive(&self.content, self.pace, (object, promise), payload).await?;
+        trace.note_received(grant.size);
         let mut response = HttpResponse::build(StatusCode::OK);
         with_headers(&mut response, trace);
         response.insert_header((header::ETAG, format!("\"{}\"", grant.md5)));

@@ -11,7 +11,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("domain/", &[]),
     ("clock.rs", &["domain"]),
     ("passcode.rs", &["clock"]),
-    ("report.rs", &[]),
+    ("report/", &["clock", "domain"]),
     ("config.rs", &[]),
     ("directory.rs", &["clock"]),
     ("aside.rs", &[]),
@@ -60,6 +60,12 @@ const WALLS: &[(&str, &[&str])] = &[
     (
         "cli/journal.rs",
         &["clock", "domain", "journal", "projections", "report"],
+    ),
+    // They read what a server has told, and its history.
+    ("cli/logs/", &["clock", "config", "domain", "report"]),
+    (
+        "cli/trace.rs",
+        &["client", "domain", "journal", "projections", "report"],
     ),
     // Content goes inline only when the service would take it: it asks the service's own check.
     ("cli/choice.rs", &["domain", "http"]),
@@ -115,6 +121,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "http",
             "journal",
             "projections",
+            "report",
             "socket",
             "token",
         ],

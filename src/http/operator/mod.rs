@@ -8,6 +8,7 @@ mod import;
 mod jobs;
 mod maintenance;
 mod metrics;
+mod trace;
 mod upkeep;
 mod utl;
 mod vacuum;
@@ -23,7 +24,7 @@ use subtle::ConstantTimeEq;
 
 use super::access::Access;
 use super::call::{Call, Trace};
-use super::envelope::{Refusal, Reply, respond, throttled, unavailable};
+use super::envelope::{OK, Refusal, Reply, respond, throttled, unavailable};
 use super::input;
 use super::routes::Answering;
 use super::server::{Door, House, hang_up, read_body};
@@ -61,6 +62,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
     function!("ops_vacuum_cancel", vacuum::cancel),
     function!("ops_vacuum_status", vacuum::status),
     function!("ops_audit", audit::list),
+    function!("ops_trace", trace::find),
     function!("mrs_reconcile", upkeep::reconcile),
     function!("mrs_tag_scrub", upkeep::tag_scrub),
     function!("mrs_cleanup", upkeep::cleanup),
@@ -172,7 +174,10 @@ async fn serve(
         path.chars().take(128).collect::<String>()
     );
     if path == metrics::PATH && is_operator(&request, token) && request.method() == Method::GET {
-        return metrics::answer(door);
+        trace.route = metrics::PATH;
+        let response = metrics::answer(door);
+        trace.note_answer(&response, OK);
+        return response;
     }
     if path.starts_with(import::CONTENT) {
         trace.service = "utl";
@@ -192,7 +197,7 @@ async fn serve(
     trace.route = logged;
     let (trace, answer) = answer(door, token, &request, payload, (trace, known)).await;
     let tag = match &answer {
-        Ok(_) => "ok",
+        Ok(_) => OK,
         Err(Refusal::Rejected { rejection, .. }) => rejection.tag.as_str(),
         Err(Refusal::Failed(_)) => ErrorTag::InternalError.as_str(),
     };
@@ -213,6 +218,8 @@ async fn answer(
         Ok(known) => known,
         Err(rejection) => return (trace, Err(rejection.into())),
     };
+    // Whoever has the token is let in to every org.
+    trace.let_in = true;
     if let Some((service, _)) = name.split_once('_') {
         trace.service = service;
     }
