@@ -122,7 +122,9 @@ impl std::fmt::Display for LogRequests {
 
 impl Value for LogRequests {
     fn read(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| known.to_string() == text)
+        Self::ALL
+            .into_iter()
+            .find(|known| known.to_string() == text)
     }
 }
 

@@ -8,6 +8,7 @@ mod http;
 mod identity;
 mod jobs;
 mod journal;
+mod logs;
 mod ops;
 mod projections;
 mod support;

@@ -28,8 +28,8 @@ const CACHE_BYTES: u64 = 1024 * 1024;
 /// reads show that.
 ///
 /// The log comes from --log-dir, files or standard input. The journal is asked for at the operators' address, or read from
-/// --data-dir, beside a running server too. No index leads from a request to its entries: the newest are looked through,
-/// about 100,000 a second, so name no more of them than needed.
+/// --data-dir, beside a running server too. No index leads from a request to its entries: each of the newest is read and
+/// checked, so ask for no more of them than needed.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  g3n trace 7d0c8a52-3f0e-4c6b-9c1e-5b1a6d0f2e11 --log-dir /var/log/metarecord\n  g3n trace r-1 --log-dir logs --data-dir data --entries 1000000\n  journalctl -u metarecord -o cat | g3n trace r-1 -"
@@ -94,9 +94,11 @@ pub(super) fn run(
         Output::Json => print_line(&joined.to_string()),
         Output::Table => print_line(&story(&joined)),
     };
-    let found = ["lines", "entries"]
-        .iter()
-        .any(|name| joined[*name].as_array().is_some_and(|found| !found.is_empty()));
+    let found = ["lines", "entries"].iter().any(|name| {
+        joined[*name]
+            .as_array()
+            .is_some_and(|found| !found.is_empty())
+    });
     Ok(match (told, found) {
         (Err(_), _) => Exit::Refused,
         (Ok(()), true) => Exit::Success,
@@ -212,7 +214,9 @@ fn join(
     let entries = journaled.map(|journaled| journaled.entries.as_slice());
     let entries = entries.unwrap_or_default();
     let decision = match of("decision").last() {
-        Some(line) => json!({"outcome": line["outcome"], "tag": line.get("tag"), "known_from": "log"}),
+        Some(line) => {
+            json!({"outcome": line["outcome"], "tag": line.get("tag"), "known_from": "log"})
+        }
         None if !entries.is_empty() => json!({"outcome": "accepted", "known_from": "journal"}),
         None => Value::Null,
     };
@@ -242,7 +246,9 @@ fn story(joined: &Value) -> String {
     let text = |value: &Value| match value {
         Value::String(text) => clean(text),
         Value::Null => "not known".to_owned(),
-        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => clean(&other.to_string()),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            clean(&other.to_string())
+        }
     };
     let list = |name: &str| joined[name].as_array().cloned().unwrap_or_default();
     let mut told = vec![format!("request      {}", text(&joined["request_id"]))];
@@ -259,7 +265,9 @@ fn story(joined: &Value) -> String {
     told.push(match &joined["decision"] {
         Value::Null => "decision     not known, or none was needed".to_owned(),
         decision => {
-            let tag = decision["tag"].as_str().map(|tag| format!(" ({})", clean(tag)));
+            let tag = decision["tag"]
+                .as_str()
+                .map(|tag| format!(" ({})", clean(tag)));
             format!(
                 "decision     {}{}, as the {} has it",
                 text(&decision["outcome"]),
@@ -318,7 +326,9 @@ mod tests {
     fn a_request_is_joined_from_its_decision_to_its_outcome() {
         let lines = vec![
             line(r#"{"event":"decision","request_id":"r","outcome":"accepted","position":7}"#),
-            line(r#"{"event":"request","request_id":"r","method":"POST","route":"/mrs/record","status":200,"tag":"ok","latency_us":5}"#),
+            line(
+                r#"{"event":"request","request_id":"r","method":"POST","route":"/mrs/record","status":200,"tag":"ok","latency_us":5}"#,
+            ),
         ];
         let mut journaled = Journaled {
             place: "the data directory",
@@ -331,7 +341,12 @@ mod tests {
         assert_eq!(joined["decision"]["outcome"], "accepted");
         assert_eq!(joined["projections"], json!({"shown": true, "shown_to": 9}));
         let told = story(&joined);
-        for part in ["POST /mrs/record: 200 ok", "accepted, as the log", "record.created", "1 to 9"] {
+        for part in [
+            "POST /mrs/record: 200 ok",
+            "accepted, as the log",
+            "record.created",
+            "1 to 9",
+        ] {
             assert!(told.contains(part), "{part}: {told}");
         }
         journaled.entries[0]["shown"] = json!(false);

@@ -65,7 +65,9 @@ impl Kind {
                 "a fixed word or sentence of the program's own: 1 to {WORD_CHARS_MAX} printable ASCII characters"
             ),
             Self::RequestId => {
-                format!("1 to {REQUEST_ID_CHARS_MAX} of `[A-Za-z0-9._-]`, the same as `X-Request-Id`")
+                format!(
+                    "1 to {REQUEST_ID_CHARS_MAX} of `[A-Za-z0-9._-]`, the same as `X-Request-Id`"
+                )
             }
             Self::Number => "a whole number from 0".to_owned(),
             Self::Status => "an HTTP status, 100 to 599".to_owned(),
@@ -307,7 +309,12 @@ mod tests {
     #[test]
     fn a_fingerprint_is_its_form_or_nothing() {
         assert!(Fingerprint::of("sf_0123456789abcdef").is_some());
-        for other in ["sf_0123456789abcde", "SF_0123456789abcdef", "sf-0123456789abcdef", "sf_0123456789abcdeg"] {
+        for other in [
+            "sf_0123456789abcde",
+            "SF_0123456789abcdef",
+            "sf-0123456789abcdef",
+            "sf_0123456789abcdeg",
+        ] {
             assert_eq!(Fingerprint::of(other), None, "{other}");
         }
     }
@@ -315,7 +322,10 @@ mod tests {
     #[test]
     fn a_text_is_one_line_of_a_bounded_length() {
         assert_eq!(&*Text::of("a\nb\u{7}c").0, "a b c");
-        assert_eq!(Text::of(&"\u{e9}".repeat(600)).0.chars().count(), TEXT_CHARS_MAX);
+        assert_eq!(
+            Text::of(&"\u{e9}".repeat(600)).0.chars().count(),
+            TEXT_CHARS_MAX
+        );
     }
 
     #[test]
@@ -334,7 +344,11 @@ mod tests {
             (Kind::RequestId, json!("a-1"), json!("a 1")),
             (Kind::Number, json!(0), json!(-1)),
             (Kind::Status, json!(404), json!(0)),
-            (Kind::Fingerprint, json!("kf_0123456789abcdef"), json!("kf_")),
+            (
+                Kind::Fingerprint,
+                json!("kf_0123456789abcdef"),
+                json!("kf_"),
+            ),
             (Kind::Org, json!("DEMO"), json!("demo")),
             (Kind::Text, json!(""), json!(7)),
         ] {

@@ -174,7 +174,10 @@ mod tests {
         let days: Vec<Day> = list(&dir).unwrap().iter().map(|(day, _)| *day).collect();
         assert_eq!((days, mode(&dir)), (vec![107, 108, 109], 0o700));
         let last = dir.join(file_name(109));
-        assert_eq!((fs::read(&last).unwrap().as_slice(), mode(&last)), (&b"a\nb\n"[..], 0o600));
+        assert_eq!(
+            (fs::read(&last).unwrap().as_slice(), mode(&last)),
+            (&b"a\nb\n"[..], 0o600)
+        );
         daily.remove_all().unwrap();
         assert!(list(&dir).unwrap().is_empty() && dir.join("notes.txt").exists());
         daily.write(109, b"c\n").unwrap();

@@ -100,7 +100,14 @@ mod tests {
         // Each of these characters is written as six, and each run of eight becomes a longer word.
         for text in ["\u{7f}", "%41%41%41%41 ", "token=abcdef "] {
             let text = Text::of(&text.repeat(900));
-            let line = line(1, &Event::JobFailed { job: text.clone(), error: text, hint: "h" });
+            let line = line(
+                1,
+                &Event::JobFailed {
+                    job: text.clone(),
+                    error: text,
+                    hint: "h",
+                },
+            );
             assert!(line.len() <= LINE_BYTES_MAX, "{}", line.len());
         }
     }

@@ -111,10 +111,12 @@ impl Log {
         let (ending, ended) = bounded::<()>(0);
         let (chunks, taken) = bounded(CHUNKS_MAX);
         let both = ending.clone();
-        Builder::new().name("log-output".to_owned()).spawn(move || {
-            pass_on(&taken, output);
-            drop(both);
-        })?;
+        Builder::new()
+            .name("log-output".to_owned())
+            .spawn(move || {
+                pass_on(&taken, output);
+                drop(both);
+            })?;
         let writing = {
             let (shared, clock) = (shared.clone(), clock.clone());
             let mut writer = Writer::new(daily, chunks, clock);
@@ -178,7 +180,11 @@ impl Log {
 
     /// Writes what was told until now, and ends. It waits two seconds at most for an output that nobody reads.
     pub fn close(&self) {
-        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let threads = self
+            .threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let Some(threads) = threads else { return };
         self.shared.queue().closing = true;
         self.shared.filled.notify_one();
@@ -342,7 +348,11 @@ impl Writer {
 /// Writes chunks to the output, until there are no more or it takes none any more.
 fn pass_on(chunks: &Receiver<Vec<u8>>, mut output: Box<dyn Write + Send>) {
     for chunk in chunks {
-        if output.write_all(&chunk).and_then(|()| output.flush()).is_err() {
+        if output
+            .write_all(&chunk)
+            .and_then(|()| output.flush())
+            .is_err()
+        {
             return;
         }
     }

@@ -66,7 +66,10 @@ pub fn lint(line: &str) -> Result<Map<String, Value>, LineError> {
             });
         }
     }
-    shape.fields.iter().try_for_each(|field| lint_field(field, &fields))?;
+    shape
+        .fields
+        .iter()
+        .try_for_each(|field| lint_field(field, &fields))?;
     let mut scrubbed = Vec::new();
     scrub::scrub(line.as_bytes(), &mut scrubbed);
     match scrubbed == line.as_bytes() {
@@ -145,8 +148,19 @@ mod tests {
             ("\"v\":1", "\"v\":2", LineError::Version),
             ("\"v\":1,", "", LineError::Missing("v")),
             ("decision", "verdict", LineError::Event),
-            ("\"outcome\":\"accepted\",", "", LineError::Missing("outcome")),
-            ("version\"", "extra\"", LineError::Field { event: "decision", number: 3 }),
+            (
+                "\"outcome\":\"accepted\",",
+                "",
+                LineError::Missing("outcome"),
+            ),
+            (
+                "version\"",
+                "extra\"",
+                LineError::Field {
+                    event: "decision",
+                    number: 3,
+                },
+            ),
             ("accepted", "see g3nk_abcdef", LineError::Secret),
         ] {
             let line = GOOD.replacen(from, to, 1);
@@ -160,7 +174,10 @@ mod tests {
         ] {
             let line = GOOD.replacen(from, to, 1);
             let wrong = lint(&line);
-            assert!(matches!(wrong, Err(LineError::Unfit(name, _)) if name == field), "{line}: {wrong:?}");
+            assert!(
+                matches!(wrong, Err(LineError::Unfit(name, _)) if name == field),
+                "{line}: {wrong:?}"
+            );
         }
         let long = GOOD.replacen("accepted", &"a".repeat(LINE_BYTES_MAX), 1);
         assert!(matches!(lint(&long), Err(LineError::TooLong(_))));

@@ -124,12 +124,19 @@ impl Before<'_> {
         if gap.is_empty() || gap.len() > 6 {
             return false;
         }
-        let between = gap
-            .iter()
-            .all(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b':' | b'=' | b'"' | b'\'' | b'\\'));
+        let between = gap.iter().all(|byte| {
+            matches!(
+                byte,
+                b' ' | b'\n' | b'\r' | b':' | b'=' | b'"' | b'\'' | b'\\'
+            )
+        });
         let assigned = gap.iter().any(|byte| matches!(byte, b':' | b'='));
         let is = |name: &&[u8]| contains(self.run, name);
-        between && (assigned && CREDENTIALS.iter().any(is) || SCHEMES.iter().any(|name| self.run.eq_ignore_ascii_case(name)))
+        between
+            && (assigned && CREDENTIALS.iter().any(is)
+                || SCHEMES
+                    .iter()
+                    .any(|name| self.run.eq_ignore_ascii_case(name)))
     }
 }
 
@@ -224,25 +231,54 @@ mod tests {
             ("an object 12 is left over".to_owned(), None),
             (format!("object {guid} is damaged"), None),
             (format!("the vacuum vac_{guid} failed"), None),
-            (format!("session_guid={guid}"), Some("session_guid=[scrubbed]")),
-            (format!("x-session-guid: {guid}, x"), Some("x-session-guid: [scrubbed], x")),
-            (format!("\\\"passcode\\\":\\\"a b\\\""), Some("\\\"passcode\\\":\\\"[scrubbed] b\\\"")),
+            (
+                format!("session_guid={guid}"),
+                Some("session_guid=[scrubbed]"),
+            ),
+            (
+                format!("x-session-guid: {guid}, x"),
+                Some("x-session-guid: [scrubbed], x"),
+            ),
+            (
+                format!("\\\"passcode\\\":\\\"a b\\\""),
+                Some("\\\"passcode\\\":\\\"[scrubbed] b\\\""),
+            ),
             ("key g3nk_x1y2 is".to_owned(), Some("key [scrubbed] is")),
-            ("Authorization: Bearer abc".to_owned(), Some("Authorization: [scrubbed] [scrubbed]")),
+            (
+                "Authorization: Bearer abc".to_owned(),
+                Some("Authorization: [scrubbed] [scrubbed]"),
+            ),
             ("bearer abc".to_owned(), Some("bearer [scrubbed]")),
-            (format!("got {jwt} now"), Some("got [scrubbed].[scrubbed].[scrubbed] now")),
+            (
+                format!("got {jwt} now"),
+                Some("got [scrubbed].[scrubbed].[scrubbed] now"),
+            ),
             (format!("hash {hex}!"), Some("hash [scrubbed]!")),
             (format!("body {base64}"), Some("body [scrubbed]==")),
             ("a%63%61%6E%61b".to_owned(), Some("a[scrubbed]b")),
-            ("https://ann:pw@host/x".to_owned(), Some("https://[scrubbed]@host/x")),
+            (
+                "https://ann:pw@host/x".to_owned(),
+                Some("https://[scrubbed]@host/x"),
+            ),
             ("https://host/x@y".to_owned(), None),
             ("two\nlines\r".to_owned(), Some("two lines ")),
             (format!("{{\"request_id\":\"{hex}\"}}"), None),
-            ("{\"request_id\":\"g3nk_secret\"}".to_owned(), Some("{\"request_id\":\"[scrubbed]\"}")),
-            ("/root/.cargo/registry/src/index-1949cf8c6b5b557f/actix-http-3.20.0/src/h1.rs:7".to_owned(), None),
+            (
+                "{\"request_id\":\"g3nk_secret\"}".to_owned(),
+                Some("{\"request_id\":\"[scrubbed]\"}"),
+            ),
+            (
+                "/root/.cargo/registry/src/index-1949cf8c6b5b557f/actix-http-3.20.0/src/h1.rs:7"
+                    .to_owned(),
+                None,
+            ),
         ] {
             let left = left.unwrap_or(&text);
-            assert_eq!(String::from_utf8_lossy(&scrubbed(text.as_bytes())), left, "{text}");
+            assert_eq!(
+                String::from_utf8_lossy(&scrubbed(text.as_bytes())),
+                left,
+                "{text}"
+            );
         }
     }
 

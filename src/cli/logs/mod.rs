@@ -55,7 +55,9 @@ pub(super) fn run(arguments: &LogsArgs, printer: &Printer) -> Result<Exit, Failu
         pick: &pick,
     };
     let shown = match (arguments.follow, &source) {
-        (true, Source::Directory(dir)) => follow::follow(dir, pick.first_day(), &mut |line| show.line(line)),
+        (true, Source::Directory(dir)) => {
+            follow::follow(dir, pick.first_day(), &mut |line| show.line(line))
+        }
         (true | false, _) => source.each(pick.first_day(), &mut |line| show.line(line)),
     };
     match shown.and_then(|()| show.end()) {
@@ -113,9 +115,11 @@ pub(super) fn columns(fields: &Map<String, Value>) -> String {
         let value = match value {
             Value::String(text) if text.contains(' ') => format!("{text:?}"),
             Value::String(text) => clean(text),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-                clean(&value.to_string())
-            }
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::Array(_)
+            | Value::Object(_) => clean(&value.to_string()),
         };
         line.push_str(&format!("  {}={value}", clean(name)));
     }
@@ -138,7 +142,11 @@ fn lint(source: &Source, printer: &Printer) -> Result<Exit, Failure> {
     if printer.facts(&facts).is_err() {
         return Ok(Exit::Refused);
     }
-    Ok(if wrong == 0 { Exit::Success } else { Exit::Refused })
+    Ok(if wrong == 0 {
+        Exit::Success
+    } else {
+        Exit::Refused
+    })
 }
 
 #[cfg(test)]
@@ -153,7 +161,10 @@ mod tests {
         };
         let line = columns(&fields);
         assert!(line.starts_with("T  info   notice"), "{line}");
-        assert!(line.contains("n\\u{7}=7") && line.contains("text=\"a \\u{1b}[2J\""), "{line}");
+        assert!(
+            line.contains("n\\u{7}=7") && line.contains("text=\"a \\u{1b}[2J\""),
+            "{line}"
+        );
         assert!(!line.contains('\u{1b}'));
     }
 }

@@ -53,7 +53,10 @@ impl PickArgs {
         for event in &self.event {
             if SHAPES.iter().all(|shape| shape.event != event) {
                 let known: Vec<_> = SHAPES.iter().map(|shape| shape.event).collect();
-                return Err(usage(format!("there is no event {event}; there are {}", known.join(", "))));
+                return Err(usage(format!(
+                    "there is no event {event}; there are {}",
+                    known.join(", ")
+                )));
             }
         }
         let since = self.since.as_deref().map(|text| {
@@ -61,7 +64,11 @@ impl PickArgs {
             since(text, Clock::system().now()).ok_or_else(|| usage(wanted))
         });
         let statuses = self.status.iter().map(|text| {
-            status(text).ok_or_else(|| usage(format!("--status wants a number such as 404, or a class such as 5xx, not {text}")))
+            status(text).ok_or_else(|| {
+                usage(format!(
+                    "--status wants a number such as 404, or a class such as 5xx, not {text}"
+                ))
+            })
         });
         Ok(Pick {
             events: self.event.clone(),
@@ -85,7 +92,11 @@ fn since(text: &str, now: Timestamp) -> Option<Timestamp> {
         'd' => 24 * 60 * 60,
         _ => return None,
     };
-    let count: i64 = text.strip_suffix(unit)?.parse().ok().filter(|count| *count >= 0)?;
+    let count: i64 = text
+        .strip_suffix(unit)?
+        .parse()
+        .ok()
+        .filter(|count| *count >= 0)?;
     Some(now.plus_millis(count.saturating_mul(seconds * 1_000).saturating_neg()))
 }
 

@@ -84,16 +84,20 @@ impl Source {
         match self {
             Self::Directory(dir) => {
                 let found = list(dir)?;
-                let mut wanted = found.iter().filter(|(day, _)| from.is_none_or(|from| *day >= from));
+                let mut wanted = found
+                    .iter()
+                    .filter(|(day, _)| from.is_none_or(|from| *day >= from));
                 wanted.try_for_each(|(_, path)| each_of(path, take))
             }
-            Self::Files(paths) => paths.iter().try_for_each(|path| {
-                match path.as_os_str() == STANDARD_INPUT {
-                    true => each_line(&mut io::stdin().lock(), take)
-                        .map_err(|failed| failed.at(path)),
-                    false => each_of(path, take),
-                }
-            }),
+            Self::Files(paths) => {
+                paths
+                    .iter()
+                    .try_for_each(|path| match path.as_os_str() == STANDARD_INPUT {
+                        true => each_line(&mut io::stdin().lock(), take)
+                            .map_err(|failed| failed.at(path)),
+                        false => each_of(path, take),
+                    })
+            }
         }
     }
 }
@@ -176,12 +180,18 @@ mod tests {
         let long = "x".repeat(3 * LINE_BYTES_MAX);
         let text = format!("a\n\n{long}\nlast");
         let mut lines = Vec::new();
-        let read = each_line(&mut BufReader::with_capacity(7, text.as_bytes()), &mut |line| {
-            lines.push(line.to_owned());
-            Ok(())
-        });
+        let read = each_line(
+            &mut BufReader::with_capacity(7, text.as_bytes()),
+            &mut |line| {
+                lines.push(line.to_owned());
+                Ok(())
+            },
+        );
         assert!(read.is_ok());
-        assert_eq!((lines[0].as_str(), lines[1].as_str(), lines[3].as_str()), ("a", "", "last"));
+        assert_eq!(
+            (lines[0].as_str(), lines[1].as_str(), lines[3].as_str()),
+            ("a", "", "last")
+        );
         assert_eq!((lines.len(), lines[2].len()), (4, LINE_BYTES_MAX));
     }
 }

@@ -45,7 +45,9 @@ pub(super) async fn find(house: &House, call: &mut Call<'_>) -> Result<Reply, Re
     let journal = house.journal.clone();
     let wanted = id.clone();
     let found = aside::blocking(move || entries_of(&*journal, &wanted, (from, until)));
-    let found = found.await.map_err(|broke| Refusal::Failed(broke.to_string()))??;
+    let found = found
+        .await
+        .map_err(|broke| Refusal::Failed(broke.to_string()))??;
     let items: Vec<_> = found
         .iter()
         .filter_map(|entry| Some(view(entry, entry.body.as_ref()?, shown_to)))
