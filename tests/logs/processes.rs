@@ -3,8 +3,8 @@
 use std::process::{Command, Stdio};
 
 use metarecord::clock::Clock;
-use metarecord::report::{self, Log, LogOptions};
-use serde_json::Value;
+use metarecord::report::{self, Log, LogOptions, files};
+use serde_json::{Value, json};
 
 use super::{linted, text};
 use crate::identity::canaries::check;
@@ -33,6 +33,7 @@ fn misbehave() {
     log::warn!(target: "a::library", "{CANARY} is not liked");
     log::error!("{CANARY}");
     log::info!("{CANARY}");
+    tracing::warn!(target: "another::library", field = CANARY, "{CANARY}");
     report::install(None);
     log.close();
 }
@@ -60,10 +61,12 @@ fn panics_and_warnings_of_libraries_are_told_by_their_place_alone() {
         [
             ("panic", "error"),
             ("library", "warn"),
-            ("library", "error")
+            ("library", "error"),
+            ("library", "warn")
         ]
     );
     assert_eq!(text(&lines[1], "target"), "a::library");
+    assert_eq!(text(&lines[3], "target"), "another::library");
     assert!(text(&lines[1], "file").ends_with("processes.rs") && lines[1]["line"].is_u64());
 }
 
@@ -115,7 +118,7 @@ fn a_server_whose_output_nobody_reads_answers_everybody() {
 #[test]
 fn reads_that_went_well_have_no_line_when_that_is_asked_for() {
     let mut server = Server::start_with(&["--set", "log.requests=changes-and-failures"]);
-    let put = server.put_inline("notes", "n-1", &serde_json::json!({"a": 1}), &[]);
+    let put = server.put_inline("notes", "n-1", &json!({"a": 1}), &[]);
     assert!(put.is_object());
     assert_eq!(server.get("/health", &[]).status, 200);
     assert_eq!(server.get("/nowhere", &[]).status, 404);
@@ -136,6 +139,40 @@ fn reads_that_went_well_have_no_line_when_that_is_asked_for() {
         "{events:?}"
     );
     assert_eq!(events.last(), Some(&"stopped"));
+}
+
+#[test]
+fn a_vacuum_of_everything_removes_the_files_of_the_log_and_a_dry_run_counts_them() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let logs = scratch.path().join("logs");
+    let arguments = [
+        "--log-dir",
+        logs.to_str().expect("a path"),
+        "--set",
+        "ops.vacuum_pending_seconds=1",
+    ];
+    let server = Server::start_in(&scratch.path().join("data"), &arguments);
+    let begun = || !files::list(&logs).expect("listed").is_empty();
+    eventually("today has a file", begun);
+    // Not one that is removed for its age.
+    let other = logs.join("g3n-2999-01-01.jsonl");
+    std::fs::write(&other, "{\"of\":\"another day\"}\n").expect("written");
+    let vacuum = |dry_run: bool| {
+        let body = json!({"reason": "r", "confirmation_phrase": "VACUUM ALL DATA PERMANENTLY",
+            "secret_code": server.secret_code, "dry_run": dry_run});
+        let id = server.invoke("ops_vacuum_all", &body).data()["vacuum_id"].clone();
+        let mut done = Value::Null;
+        eventually("it is over", || {
+            let asked = server.invoke("ops_vacuum_status", &json!({"vacuum_id": id}));
+            done = asked.data();
+            done["status"] == "completed"
+        });
+        let mut services = done["services"].as_array().expect("services").iter();
+        let of_logs = services.find(|service| service["service"] == "logs");
+        of_logs.expect("it is counted")["objects"].as_u64()
+    };
+    assert!(vacuum(true) >= Some(2) && other.exists());
+    assert!(vacuum(false) >= Some(2) && !other.exists());
 }
 
 #[test]
