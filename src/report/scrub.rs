@@ -240,7 +240,7 @@ mod tests {
                 Some("x-session-guid: [scrubbed], x"),
             ),
             (
-                format!("\\\"passcode\\\":\\\"a b\\\""),
+                "\\\"passcode\\\":\\\"a b\\\"".to_owned(),
                 Some("\\\"passcode\\\":\\\"[scrubbed] b\\\""),
             ),
             ("key g3nk_x1y2 is".to_owned(), Some("key [scrubbed] is")),

@@ -194,14 +194,15 @@ fn following_shows_what_comes_in_order_and_goes_on_with_the_next_day() {
             .expect("written");
     };
     let line = "{\"v\":1,\"at\":\"2027-01-16T23:59:59.999Z\",\"level\":\"info\",\"event\":\"notice\",\"text\":\"late\"}\n";
+    // Half a line is not shown, and is when its end has come: with the line ahead of it its beginning was read.
     let (begin, end) = line.split_at(30);
-    add("2027-01-16", begin);
+    let first = line.replacen("late", "first", 1);
+    add("2027-01-16", &format!("{first}{begin}"));
+    assert_eq!(next(), "2027-01-16T23:59:59.999Z");
     add("2027-01-16", end);
+    assert_eq!(next(), "2027-01-16T23:59:59.999Z");
     add("2027-01-17", &day("2027-01-17"));
-    assert_eq!(
-        [next(), next()],
-        ["2027-01-16T23:59:59.999Z", "2027-01-17T12:00:00.000Z"]
-    );
+    assert_eq!(next(), "2027-01-17T12:00:00.000Z");
     add("2027-01-17", &day("2027-01-18"));
     assert_eq!(next(), "2027-01-18T12:00:00.000Z");
     child.kill().expect("it runs");

@@ -142,6 +142,30 @@ fn nobody_waits_for_a_reader_that_takes_nothing_and_what_it_misses_is_counted() 
     assert_eq!(seen.len() as u64 + missing, all + 1);
 }
 
+#[test]
+fn every_line_is_in_the_files_or_counted_however_fast_they_are_told() {
+    const TOLD: u64 = 200_000;
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let log = start(Some(scratch.path()), &house_clock(), Box::new(io::sink()));
+    (0..TOLD).for_each(|_| log.tell(notice("again")));
+    log.close();
+    let path = scratch.path().join("g3n-2027-01-15.jsonl");
+    // The end of the log waits for no longer than two seconds.
+    crate::support::eventually("all are there or counted", || {
+        let told = std::fs::read_to_string(&path).expect("read");
+        let (missing, seen): (Vec<_>, Vec<_>) = told
+            .lines()
+            .partition(|line| line.contains("\"lines_dropped\""));
+        let missing = linted(&missing.join("\n")).into_iter();
+        let missing =
+            missing.map(|line| (text(&line, "output") == "queue", line["lines"].as_u64()));
+        let missing: u64 = missing
+            .filter_map(|(queue, lines)| lines.filter(|_| queue))
+            .sum();
+        seen.len() as u64 + missing == TOLD
+    });
+}
+
 /// An output that fails, as one whose reader is gone.
 struct Gone;
 

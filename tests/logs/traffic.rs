@@ -228,7 +228,7 @@ impl Caller<'_> {
     }
 
     fn send(&mut self, number: u64) {
-        if number % 50 == 0 {
+        if number.is_multiple_of(50) {
             return self.send_raw(number);
         }
         let mut draft = self.draft(number);
