@@ -139,7 +139,7 @@ fn from_server(profile: &Profile, id: &str, entries: u64) -> Result<Journaled, F
         if until.is_none() {
             found.reverse();
             return Ok(Journaled {
-                place: "the operators' address",
+                place: "at the operators' address",
                 entries: found,
                 looked_at: (first, end),
                 shown_to,
@@ -181,7 +181,7 @@ fn from_disk(data_dir: &Path, id: &str, entries: u64) -> Result<Journaled, Journ
         }
     }
     Ok(Journaled {
-        place: "the data directory",
+        place: "in the data directory",
         entries: found,
         looked_at: (first, head),
         shown_to,
@@ -291,7 +291,7 @@ fn story(joined: &Value) -> String {
     told.push(match &journal["asked"] {
         Value::Null => format!("journal      not read: {}", text(&journal["why_not"])),
         place => format!(
-            "journal      positions {} to {} looked at, in {}",
+            "journal      positions {} to {} looked at {}",
             text(&journal["from"]),
             text(&journal["until"]),
             text(place)
@@ -331,7 +331,7 @@ mod tests {
             ),
         ];
         let mut journaled = Journaled {
-            place: "the data directory",
+            place: "in the data directory",
             entries: vec![json!({"position": 7, "events": ["record.created"], "shown": true})],
             looked_at: (1, 9),
             shown_to: Some(9),

@@ -95,7 +95,7 @@ events! {
     Request = "request" {
         /// The request.
         request_id: RequestId,
-        /// Which service it was for; `operator` at the operators' address.
+        /// Which service it was for; `operator` at the operators' address, unless a function of another was called.
         service: Word,
         /// `GET`, `HEAD`, `POST`, `PUT`, `DELETE`, `PATCH`, `OPTIONS`, or `other`.
         method: Word,

@@ -113,7 +113,7 @@ impl Before<'_> {
         if prefixed {
             return true;
         }
-        if self.run == REQUEST_ID && gap == b"\":\"" {
+        if self.run == REQUEST_ID && !self.scrubbed && gap == b"\":\"" {
             return false;
         }
         let part_of_token = self.scrubbed && gap == b"." && run.len() >= 8;
@@ -263,6 +263,11 @@ mod tests {
             ("https://host/x@y".to_owned(), None),
             ("two\nlines\r".to_owned(), Some("two lines ")),
             (format!("{{\"request_id\":\"{hex}\"}}"), None),
+            // A name that is itself taken out lets nothing through.
+            (
+                format!("bearer:request_id\":\"{hex}"),
+                Some("bearer:[scrubbed]\":\"[scrubbed]"),
+            ),
             (
                 "{\"request_id\":\"g3nk_secret\"}".to_owned(),
                 Some("{\"request_id\":\"[scrubbed]\"}"),
