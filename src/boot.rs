@@ -42,6 +42,7 @@ use crate::meters::machine;
 #[cfg(feature = "otlp")]
 use crate::meters::otlp::Exporter;
 use crate::projections::{Store, runner};
+use crate::report::{Event, Log, Text};
 use crate::token::Verifier;
 use crate::{directory, open_files, report};
 
@@ -73,7 +74,31 @@ const WINDOW_MS_MIN: i64 = 24 * 60 * 60 * 1_000;
 /// See [`BootError`].
 pub fn serve(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootError> {
     report::tell_of_panics();
-    serve_until(options, Clock::system(), ready, stop_signal())
+    // Wrong settings stop the server before it touches anything.
+    check(options)?;
+    let log = Log::start(&options.log, Clock::system(), Box::new(std::io::stdout()));
+    let log = log.map_err(|source| match &options.log.dir {
+        Some(dir) => BootError::Log {
+            dir: dir.clone(),
+            source,
+        },
+        None => source.into(),
+    })?;
+    report::install(Some(log.clone()));
+    report::hear_libraries();
+    let told = |told: &Ready| {
+        report::tell(told.event());
+        ready(told);
+    };
+    let served = serve_until(options, Clock::system(), told, stop_signal());
+    let outcome = match &served {
+        Ok(()) => report::event::IN_ORDER,
+        Err(_) => report::event::FAILED,
+    };
+    report::tell(Event::Stopped { outcome });
+    report::install(None);
+    log.close();
+    served
 }
 
 /// Serves by a given clock until told to stop; for embedders and tests.
@@ -100,6 +125,18 @@ pub struct Ready {
     pub seconds: f64,
     /// The identities of development mode.
     pub seeded: Option<Seeded>,
+}
+
+impl Ready {
+    fn event(&self) -> Event {
+        Event::Ready {
+            version: env!("CARGO_PKG_VERSION"),
+            gateway: Text::of(&self.base_url),
+            operators: Text::of(&self.operator_url),
+            // From 0 on; what is behind the point is not needed.
+            start_ms: (self.seconds * 1_000.0) as u64,
+        }
+    }
 }
 
 async fn run(

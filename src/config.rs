@@ -98,6 +98,36 @@ impl Value for usize {
     }
 }
 
+/// Which requests have a line in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogRequests {
+    /// Each.
+    All,
+    /// All but reads that went well.
+    ChangesAndFailures,
+}
+
+impl LogRequests {
+    const ALL: [Self; 2] = [Self::All, Self::ChangesAndFailures];
+}
+
+impl std::fmt::Display for LogRequests {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::All => "all",
+            Self::ChangesAndFailures => "changes-and-failures",
+        })
+    }
+}
+
+impl Value for LogRequests {
+    fn read(text: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|known| known.to_string() == text)
+    }
+}
+
 /// Declares the sections: each setting with its type, default, what fits, and what it is for.
 macro_rules! settings {
     ($( $section:ident ($section_type:ident, $section_doc:literal) {
@@ -208,6 +238,19 @@ impl Limits<bool> for YesNo {
     }
 }
 
+/// One of the known words.
+struct Words;
+
+impl Limits<LogRequests> for Words {
+    fn contains(&self, _: &LogRequests) -> bool {
+        true
+    }
+
+    fn describe(&self) -> String {
+        LogRequests::ALL.map(|known| known.to_string()).join(" or ")
+    }
+}
+
 /// The one variable without a prefix: operators set it by this name.
 const CLEANUP_RETENTION_DAYS: &str = "MRS_CLEANUP_RETENTION_DAYS";
 const MIB: u64 = 1024 * 1024;
@@ -284,6 +327,11 @@ settings! {
         address_burst: u64 = 4_000, 1..=10_000_000, "Requests without a valid credential from one address at once, after a pause.";
         sign_in_per_second: u64 = 2, 0..=10_000_000, "Passcodes a second that one address may try, right or wrong; past it callers get 429. 0 for no such limit.";
         sign_in_burst: u64 = 30, 1..=10_000_000, "Passcodes that one address may try at once, after a pause; fewer than may wait to be looked at (64).";
+    }
+    log (LogSection, "The log, one JSON line an event on standard output.") {
+        dir: String = String::new(), Text, "A directory with a file a day of the same lines; empty for none.";
+        keep_days: u64 = 7, 1..=3_650, "Days that these files are kept, today included.";
+        requests: LogRequests = LogRequests::All, Words, "Which requests have a line: all, or changes-and-failures for all but reads that went well.";
     }
     actors (Actors, "The actors.") {
         threads: usize = 0, 0..=64, "Threads of the actors' own; 0 lets each live on the thread that needed it first.";
@@ -505,6 +553,10 @@ mod tests {
         ));
         assert!(matches!(
             load(&[], &["mrs.uploads_max=x"], &[]),
+            Err(SettingsError::Unfit { .. })
+        ));
+        assert!(matches!(
+            load(&[], &["log.requests=some"], &[]),
             Err(SettingsError::Unfit { .. })
         ));
         assert!(matches!(

@@ -250,11 +250,7 @@ pub enum Found {
 ///
 /// # Errors
 /// As [`open`], except that the lock is not looked at.
-pub fn look(
-    root: &Path,
-    development: bool,
-    known: Events<'_>,
-) -> Result<Found, DirectoryError> {
+pub fn look(root: &Path, development: bool, known: Events<'_>) -> Result<Found, DirectoryError> {
     match std::fs::metadata(root) {
         Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
@@ -498,7 +494,9 @@ mod tests {
                 }
                 held
             });
-            let taken: Vec<_> = (0..2_000).map(|_| open(&root, false, &[]).map(drop)).collect();
+            let taken: Vec<_> = (0..2_000)
+                .map(|_| open(&root, false, &[]).map(drop))
+                .collect();
             over.store(true, Ordering::SeqCst);
             assert!(taken.iter().all(Result::is_ok));
             assert!(looking.join().unwrap() > 0, "it was seen to be held");

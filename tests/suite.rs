@@ -11,6 +11,7 @@ mod http;
 mod identity;
 mod jobs;
 mod journal;
+mod logs;
 mod metrics;
 mod ops;
 mod projections;

@@ -16,8 +16,9 @@ use crate::domain::secret::{SecretCode, SecretCommand, SecretDecider, SecretEven
 use crate::domain::user::{User, UserCommand, UserDecider, UserEvent};
 use crate::domain::vacuum::{VacuumCommand, VacuumDecider, VacuumEvent, Vacuums};
 use crate::domain::{Context, Decider, Event, Occurrence, StreamId};
-use crate::journal::{Append, Origin, Outcome};
+use crate::journal::{Append, Origin, Outcome, Position, Version};
 use crate::projections::{Store, StoreError, identity, offboarding, ops};
+use crate::report::{self, Decided};
 
 /// How often a command is decided again because the stream had moved, before the caller is told to come back. Each
 /// time somebody else got something done.
@@ -188,6 +189,24 @@ pub(super) async fn carry<S: Carried>(
     command: &S::Command,
     caller: &Caller,
 ) -> Result<S::State, Refused> {
+    let carried = attempt::<S>(desk, command, caller).await;
+    let decided = match &carried {
+        Ok((_, Some((position, version)))) => Decided::Accepted(*position, *version),
+        Ok((_, None)) => Decided::Nothing,
+        Err(refused) => refused.decided(),
+    };
+    report::decided(&caller.request_id, decided);
+    carried.map(|(state, _)| state)
+}
+
+/// The state, and the place of the entry that led to it, when one did.
+type Attempted<S> = (<S as Decider>::State, Option<(Position, Version)>);
+
+async fn attempt<S: Carried>(
+    desk: &Desk,
+    command: &S::Command,
+    caller: &Caller,
+) -> Result<Attempted<S>, Refused> {
     for _ in 0..ATTEMPTS_MAX {
         let (state, version) = S::load(&desk.store, command).map_err(failed)?;
         let context = Context {
@@ -196,7 +215,7 @@ pub(super) async fn carry<S: Carried>(
         };
         let events = S::decide(&state, command, &context)?;
         if events.is_empty() {
-            return Ok(state);
+            return Ok((state, None));
         }
         let append = Append {
             stream: S::stream(command),
@@ -222,7 +241,8 @@ pub(super) async fn carry<S: Carried>(
                     version,
                 };
                 let evolve = |state, event: &S::Event| S::evolve(state, event, occurrence);
-                return Ok(events.iter().fold(state, evolve));
+                let state = events.iter().fold(state, evolve);
+                return Ok((state, Some((position, version))));
             }
             Ok(Outcome::Moved { .. }) => {}
             Ok(Outcome::Busy) => return Err(Refused::Busy),

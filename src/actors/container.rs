@@ -18,7 +18,8 @@ use super::{AddressBook, Answer, Carried, Carry, ContainerKey, Desk, Refused};
 use crate::clock::Stopwatch;
 use crate::domain::record::Slot;
 use crate::domain::{RecordId, Rejection, StreamId};
-use crate::journal::{Append, Outcome, Version};
+use crate::journal::{Append, Outcome, Position, Version};
+use crate::report::{self, Decided};
 
 pub(super) use tend::{Tend, Tended};
 
@@ -58,6 +59,8 @@ struct Job {
     carry: Carry,
     reply: Reply,
     attempts: u8,
+    /// Its change's place in the journal, once it is durable.
+    place: Option<(Position, Version)>,
 }
 
 impl ContainerActor {
@@ -89,7 +92,10 @@ impl ContainerActor {
             return;
         }
         match record::first_answer(&self.desk, &job.carry.key, idempotency) {
-            Ok(Some(answer)) => job.reply.give(answer),
+            Ok(Some(answer)) => {
+                report::decided(&job.carry.request_id, Decided::Repeated);
+                job.reply.give(answer);
+            }
             Ok(None) => {
                 self.scopes.insert(idempotency.scope.clone(), Vec::new());
                 self.run(job, context);
@@ -210,6 +216,7 @@ impl ContainerActor {
     }
 
     fn finish(&mut self, job: Job, answer: Answer, context: &mut Context<Self>) {
+        tell(&job, &answer);
         job.reply.give(answer);
         let scope = job.carry.idempotency.map(|idempotency| idempotency.scope);
         for waiting in scope
@@ -233,7 +240,8 @@ impl ContainerActor {
         };
         flight.pending -= 1;
         let answer = match outcome {
-            Outcome::Appended { .. } => {
+            Outcome::Appended { position, version } => {
+                job.place = Some((position, version));
                 let record = slot.record.as_ref();
                 let now = self.desk.clock.now();
                 if record.is_some_and(|record| record.is_due(now)) {
@@ -314,6 +322,16 @@ impl ContainerActor {
     }
 }
 
+/// Tells the log what was decided.
+fn tell(job: &Job, answer: &Answer) {
+    let decided = match (answer, job.place) {
+        (Ok(_), Some((position, version))) => Decided::Accepted(position, version),
+        (Ok(_), None) => Decided::Nothing,
+        (Err(refused), _) => refused.decided(),
+    };
+    report::decided(&job.carry.request_id, decided);
+}
+
 impl Actor for ContainerActor {
     type Context = Context<Self>;
 
@@ -347,6 +365,7 @@ impl Handler<Carry> for ContainerActor {
             carry,
             reply: reply.clone(),
             attempts: 0,
+            place: None,
         };
         self.take(job, context);
         reply

@@ -33,6 +33,7 @@ use crate::domain::record::{Record, RecordCommand, RecordKey};
 use crate::domain::{ContainerName, OrgCode, Rejection};
 use crate::journal::{Journal, Remarks, Source};
 use crate::projections::Store;
+use crate::report::Decided;
 
 use admission::Pass;
 use container::{Tend, Tended};
@@ -90,6 +91,16 @@ pub enum Refused {
     /// Something that must not fail did; the text is for the operator.
     #[error("{0}")]
     Failed(String),
+}
+
+impl Refused {
+    /// What the log tells of it.
+    fn decided(&self) -> Decided {
+        match self {
+            Self::Rejected { rejection, .. } => Decided::Rejected(rejection.tag.as_str()),
+            Self::Busy | Self::Unavailable | Self::Failed(_) => Decided::NotDone,
+        }
+    }
 }
 
 impl From<Rejection> for Refused {

@@ -72,6 +72,15 @@ pub enum BootError {
         "otlp.endpoint is set, and this program cannot send metrics: build it with cargo build --release --features otlp, or leave the setting out"
     )]
     WithoutOtlp,
+    /// The log's directory cannot be used.
+    #[error("the log cannot be kept in {}; give another --log-dir (log.dir)", dir.display())]
+    Log {
+        /// The directory.
+        dir: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The development identities could not be made.
     #[error("the development identities could not be made: {0}")]
     Development(String),
@@ -99,6 +108,8 @@ impl BootError {
             | Self::PendingTooShort
             | Self::WindowTooShort
             | Self::HeaderIdentity
+            | Self::WithoutOtlp
+            | Self::Log { .. }
             | Self::Development(_)
             | Self::Server(_) => false,
         }

@@ -6,7 +6,7 @@ use crate::actors::Limits;
 use crate::actors::offboarding::OffboardingSettings;
 use crate::actors::ops::OpsSettings;
 use crate::actors::upkeep::UpkeepSettings;
-use crate::config::{CallLimits, Mrs, Settings};
+use crate::config::{CallLimits, LogRequests, LogSection, Mrs, Settings};
 use crate::domain::record::{Patience, Retention};
 use crate::http::limits::{Rate, Rates};
 use crate::http::listener::ConnectionLimits;
@@ -14,6 +14,7 @@ use crate::http::presigned::PresignedLimits;
 use crate::http::server::{DoorLimits, MrsSettings};
 use crate::http::slow::UploadPace;
 use crate::meters::Target;
+use crate::report::LogOptions;
 use crate::token::TokenSettings;
 
 /// Everything a server is started with.
@@ -65,6 +66,8 @@ pub struct Options {
     pub tokens: TokenSettings,
     /// Where metrics are sent.
     pub otlp: Target,
+    /// Where the log goes, besides standard output, and what is in it. For [`super::serve`] alone.
+    pub log: LogOptions,
 }
 
 impl Options {
@@ -139,6 +142,7 @@ impl Options {
                 endpoint: settings.otlp.endpoint.clone(),
                 interval_seconds: settings.otlp.interval_seconds,
             },
+            log: log(&settings.log),
         }
     }
 }
@@ -154,6 +158,15 @@ fn upkeep(settings: &Mrs) -> UpkeepSettings {
             upload_ms: hours(settings.abandoned_upload_hours),
             complete_ms: millis(settings.complete_grace_seconds),
         },
+    }
+}
+
+fn log(settings: &LogSection) -> LogOptions {
+    let dir = Some(&settings.dir).filter(|dir| !dir.is_empty());
+    LogOptions {
+        dir: dir.map(PathBuf::from),
+        keep_days: settings.keep_days,
+        reads: settings.requests == LogRequests::All,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod get;
 pub mod hold;
 pub mod jobs;
 pub mod journal;
+pub mod logs;
 pub mod mrs;
 pub mod ofm;
 pub mod operator;
@@ -27,6 +28,7 @@ pub mod shell;
 mod surroundings;
 mod table;
 pub mod token;
+pub mod trace;
 pub mod uas;
 pub mod usm;
 pub mod utl;
@@ -91,6 +93,10 @@ pub enum Command {
     Journal(journal::JournalArgs),
     /// Make, check and restore backups.
     Backup(backup::BackupArgs),
+    /// Show a server's log, or hold it against its schema.
+    Logs(logs::LogsArgs),
+    /// Join all that is known of a request: its log lines, its entries in the journal, and whether reads show them.
+    Trace(Box<trace::TraceArgs>),
     /// Make tokens and keys for trying out an external identity.
     Token(token::TokenArgs),
     /// Ask whether the server lives, or with --ready whether it can serve.
@@ -169,6 +175,8 @@ impl Command {
             Self::Doctor(arguments) => doctor::run(arguments, connection, printer),
             Self::Journal(arguments) => Ok(journal::run(arguments, printer)),
             Self::Backup(arguments) => backup::run(arguments, &load, printer),
+            Self::Logs(arguments) => logs::run(arguments, printer),
+            Self::Trace(arguments) => trace::run(arguments, load, printer),
             Self::Token(arguments) => token::run(arguments, connection.output, printer),
             Self::Mrs(arguments) => mrs::run(arguments, &load()?, printer),
             Self::Usm(arguments) => usm::run(arguments, &load()?, printer),

@@ -15,10 +15,11 @@ use crate::config::{Settings, SettingsError};
 /// Run the server.
 ///
 /// With --dev it needs nothing else: on an empty directory it makes the org DEMO with an owner and a session, and
-/// writes DIR/dev.json and DIR/profiles.toml when it is ready.
+/// writes DIR/dev.json and DIR/profiles.toml when it is ready. The log is on standard output, a JSON line an event; what
+/// people want to know is on standard error.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  g3n serve --dev\n  g3n serve --data-dir /var/lib/metarecord --settings metarecord.toml\n  g3n serve --data-dir /var/lib/metarecord --operator-listen unix:/run/metarecord/operators.sock\n  g3n serve --dev --listen 127.0.0.1:0 --set mrs.upload_url_seconds=60"
+    after_help = "Examples:\n  g3n serve --dev\n  g3n serve --data-dir /var/lib/metarecord --settings metarecord.toml\n  g3n serve --data-dir /var/lib/metarecord --operator-listen unix:/run/metarecord/operators.sock\n  g3n serve --data-dir /var/lib/metarecord --log-dir /var/log/metarecord\n  g3n serve --dev --listen 127.0.0.1:0 --set mrs.upload_url_seconds=60"
 )]
 pub struct ServeArgs {
     /// Development mode: loopback only, with made-up identities.
@@ -37,6 +38,9 @@ pub struct ServeArgs {
     /// A TOML file of settings.
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
+    /// Write the log to daily files here too, kept for log.keep_days.
+    #[arg(long, value_name = "DIR")]
+    log_dir: Option<String>,
     /// One setting, such as mrs.sweep_seconds=10; may be repeated.
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
@@ -54,6 +58,9 @@ impl ServeArgs {
         }
         if let Some(listen) = &self.operator_listen {
             flags.push(("http.operator_listen", listen.clone()));
+        }
+        if let Some(dir) = &self.log_dir {
+            flags.push(("log.dir", dir.clone()));
         }
         Settings::load(self.settings.as_deref(), environment(), &self.set, &flags)
     }
@@ -96,6 +103,7 @@ pub fn run(arguments: &ServeArgs) -> Exit {
             | BootError::WindowTooShort
             | BootError::SocketPath(_)
             | BootError::GatewaySocket(_)
+            | BootError::Log { .. }
             | BootError::Token(_)),
         ) => {
             tell(&error);
@@ -162,7 +170,7 @@ fn greet(options: &Options, ready: &Ready) {
             seeded.secret_code,
         ));
     }
-    // The server serves whether or not anybody reads this.
-    let mut out = std::io::stdout().lock();
+    // The server serves whether or not anybody reads this. Standard output is the log's.
+    let mut out = std::io::stderr().lock();
     let _: std::io::Result<()> = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -1,9 +1,12 @@
 //! One request as the handlers see it, and the facts its answer reports about it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
-use actix_web::HttpRequest;
-use actix_web::http::header::HeaderMap;
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::http::Method;
+use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
+use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
 use super::access::{Access, Role};
@@ -15,10 +18,14 @@ use super::server::House;
 use crate::clock::{Clock, Stopwatch, random_uuid};
 use crate::domain::{CcCode, OrgCode, Rejection};
 use crate::journal::Remarks;
-use crate::report;
+use crate::report::{self, Event, Fingerprint, RequestId, Word};
 
-/// Longest request id taken from a caller.
-const REQUEST_ID_CHARS_MAX: usize = 63;
+/// Headers that hold a credential: an id that is part of one is not taken, because ids are logged and journaled.
+const CREDENTIALS: [&str; 3] = ["x-session-guid", "x-api-key", "authorization"];
+/// What keys, operator tokens and tokens of identity providers begin with.
+const CREDENTIAL_PREFIXES: [&str; 3] = ["g3nk_", "op_", "eyJ"];
+/// Shortest part of a credential that tells of it.
+const CREDENTIAL_PART_MIN: usize = 6;
 
 /// What is known of a request when its answer is made.
 #[derive(Debug)]
@@ -34,7 +41,9 @@ pub struct Trace {
     /// Bytes of the request body read.
     pub bytes_in: usize,
     /// The tenant, once known.
-    pub orgcode: Option<String>,
+    pub orgcode: Option<OrgCode>,
+    /// The caller was let in to it.
+    pub let_in: bool,
     /// The cost centre, once known.
     pub cccode: Option<String>,
     /// Who the caller says is acting.
@@ -43,6 +52,9 @@ pub struct Trace {
     pub session_fingerprint: Option<String>,
     /// What the caller is told of its limit.
     pub rate_limit: Option<Shown>,
+    method: Word,
+    answered: Cell<Option<Answered>>,
+    received: Cell<u64>,
     since: Stopwatch,
     clock: Clock,
     build: Build,
@@ -67,10 +79,14 @@ impl Trace {
             route: "unknown",
             bytes_in: 0,
             orgcode: None,
+            let_in: false,
             cccode: None,
             actor: None,
             session_fingerprint: None,
             rate_limit: None,
+            method: method(request.method()),
+            answered: Cell::new(None),
+            received: Cell::new(0),
             since: Stopwatch::start(),
             clock,
             build,
@@ -90,6 +106,28 @@ impl Trace {
         self.meters.refused(rejection);
     }
 
+    /// Notes the answer, for the log's line about the request.
+    pub fn note_answer(&self, response: &HttpResponse, tag: Word) {
+        let bytes_out = match response.body().size() {
+            BodySize::None => Some(0),
+            BodySize::Sized(bytes) => Some(bytes),
+            BodySize::Stream => {
+                let length = response.headers().get(CONTENT_LENGTH);
+                length.and_then(|length| length.to_str().ok()?.parse().ok())
+            }
+        };
+        self.answered.set(Some(Answered {
+            status: response.status().as_u16(),
+            tag,
+            bytes_out,
+        }));
+    }
+
+    /// Notes bytes of a body that was not read as a whole.
+    pub fn note_received(&self, bytes: u64) {
+        self.received.set(bytes);
+    }
+
     /// How long the request has taken so far.
     pub fn elapsed(&self) -> std::time::Duration {
         self.since.elapsed()
@@ -107,7 +145,7 @@ impl Trace {
             latency_ms: self.since.millis(),
             bandwidth_in_bytes: self.bytes_in,
             bandwidth_out_bytes: bytes_out,
-            orgcode: self.orgcode.as_deref(),
+            orgcode: self.orgcode.as_ref().map(OrgCode::as_str),
             cccode: self.cccode.as_deref(),
             actor: self.actor.as_deref(),
             session_fingerprint: fingerprint.filter(|print| !is_key(print)),
@@ -121,6 +159,52 @@ impl Trace {
         let _: Result<(), _> = serde_json::to_writer(&mut *body, &stats);
         body.push(b'}');
     }
+}
+
+/// An answer, as far as the log tells of it.
+#[derive(Clone, Copy, Debug)]
+struct Answered {
+    status: u16,
+    tag: Word,
+    bytes_out: Option<u64>,
+}
+
+impl Drop for Trace {
+    /// Tells how the request ended. Here, because each has one trace, whatever becomes of it.
+    fn drop(&mut self) {
+        let answered = self.answered.get();
+        let status = answered.map(|answered| answered.status);
+        let read = matches!(self.method, "GET" | "HEAD");
+        if !report::wants_request(read, status) {
+            return;
+        }
+        let tag = match answered {
+            Some(answered) => answered.tag,
+            None if std::thread::panicking() => "panicked",
+            None => "hung-up",
+        };
+        let fingerprint = self.session_fingerprint.as_deref();
+        report::tell(Event::Request {
+            request_id: RequestId::of(&self.request_id),
+            service: self.service,
+            method: self.method,
+            route: self.route,
+            status,
+            tag,
+            latency_us: u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX),
+            bytes_in: self.received.get().max(self.bytes_in as u64),
+            bytes_out: answered.and_then(|answered| answered.bytes_out),
+            principal: fingerprint.and_then(Fingerprint::of),
+            orgcode: self.orgcode.take().filter(|_| self.let_in),
+        });
+    }
+}
+
+/// The method, as far as it is one of those there are.
+fn method(method: &Method) -> Word {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
+    let known = KNOWN.into_iter().find(|known| *known == method.as_str());
+    known.unwrap_or("other")
 }
 
 /// A request with its caller known and its body read.
@@ -164,6 +248,7 @@ impl Call<'_> {
                 let role = identity::admit(house, self.caller()?, org, right)?;
                 house.rate_limits.org(org)?;
                 self.admitted = true;
+                self.trace.let_in = true;
                 Ok(role)
             }
             Access::Public | Access::Known | Access::Person => Err(Refusal::Failed(
@@ -174,7 +259,7 @@ impl Call<'_> {
 
     /// Notes the org for the answer's facts.
     pub fn note_org(&mut self, org: &OrgCode) {
-        self.trace.orgcode = Some(org.as_str().to_owned());
+        self.trace.orgcode = Some(org.clone());
     }
 
     /// Notes the cost centre for the answer's facts.
@@ -190,17 +275,25 @@ impl Call<'_> {
 
 fn request_id(headers: &HeaderMap) -> String {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let given = text("x-request-id").filter(|id| is_request_id(id));
-    let given = given.or_else(|| text("x-trace-id").filter(|id| is_request_id(id)));
+    let good = |id: &&str| report::field::is_request_id(id) && !is_credential(headers, id);
+    let given = text("x-request-id").filter(good);
+    let given = given.or_else(|| text("x-trace-id").filter(good));
     let given = given.or_else(|| text("traceparent").and_then(trace_id_of));
     given.map_or_else(|| random_uuid().to_string(), str::to_owned)
 }
 
-fn is_request_id(text: &str) -> bool {
-    (1..=REQUEST_ID_CHARS_MAX).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+/// Whether an id is a credential, or part of one that came with it.
+fn is_credential(headers: &HeaderMap, id: &str) -> bool {
+    let shown = CREDENTIALS.iter().flat_map(|name| headers.get_all(*name));
+    let mut shown = shown.map(|value| value.as_bytes());
+    let part = |shown: &[u8]| {
+        let mut windows = shown.windows(id.len().max(1));
+        windows.any(|window| window == id.as_bytes())
+    };
+    CREDENTIAL_PREFIXES
+        .iter()
+        .any(|prefix| id.starts_with(prefix))
+        || id.len() >= CREDENTIAL_PART_MIN && shown.any(part)
 }
 
 /// The trace-id of a valid `traceparent` (W3C Trace Context, version 00 and later).
@@ -224,6 +317,28 @@ fn trace_id_of(traceparent: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_credential_is_taken_for_an_id() {
+        let with = |id: &str, name: &'static str, value: &str| {
+            use actix_web::http::header::{HeaderName, HeaderValue};
+            let mut headers = HeaderMap::new();
+            let header = |value: &str| HeaderValue::from_str(value).expect("a header");
+            headers.insert(HeaderName::from_static("x-request-id"), header(id));
+            headers.insert(HeaderName::from_static(name), header(value));
+            request_id(&headers)
+        };
+        let guid = "0192f0c1-7a3b-7c4d-8e5f-001122334455";
+        assert_eq!(with("r-1", "x-session-guid", guid), "r-1");
+        assert_eq!(with(guid, "x-tenant", "a"), guid);
+        for (id, name, value) in [
+            (guid, "x-session-guid", guid),
+            ("abcdef", "authorization", "Bearer x.abcdefg"),
+            ("g3nk_1", "x-tenant", "a"),
+        ] {
+            assert_ne!(with(id, name, value), id, "{name}: {value}");
+        }
+    }
 
     #[test]
     fn a_trace_id_is_taken_only_from_a_valid_traceparent() {

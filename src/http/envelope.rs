@@ -13,6 +13,8 @@ use crate::domain::{ErrorTag, Rejection, Revision};
 
 /// The version of the interface, as every answer names it.
 pub const API_VERSION: &str = "2026-03-04";
+/// What the log has for the tag of a good answer.
+pub const OK: &str = "ok";
 /// Seconds a caller is told to wait when nothing better is known.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
@@ -194,6 +196,17 @@ pub fn unavailable() -> Rejection {
 
 /// Puts an answer into its envelope.
 pub fn respond(trace: &Trace, answer: Result<Reply, Refusal>) -> HttpResponse {
+    let tag = match &answer {
+        Ok(_) => OK,
+        Err(Refusal::Rejected { rejection, .. }) => rejection.tag.as_str(),
+        Err(Refusal::Failed(_)) => ErrorTag::InternalError.as_str(),
+    };
+    let response = envelop(trace, answer);
+    trace.note_answer(&response, tag);
+    response
+}
+
+fn envelop(trace: &Trace, answer: Result<Reply, Refusal>) -> HttpResponse {
     match answer {
         Ok(reply) => succeed(trace, &reply),
         Err(Refusal::Rejected {

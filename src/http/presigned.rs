@@ -15,7 +15,7 @@ use md5::{Digest, Md5 as Md5Hasher};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::call::Trace;
-use super::envelope::{Refusal, respond, throttled, unavailable, with_headers};
+use super::envelope::{OK, Refusal, respond, throttled, unavailable, with_headers};
 use super::meters::{Place, content_place};
 use super::server::{Door, hang_up};
 use super::slow::{Stopped, Taking, UploadPace, upload_too_slow};
@@ -149,6 +149,7 @@ impl Presigned {
         measured.at(content_place(request.method(), Place::Download));
         let mut trace = self.door.trace(request);
         trace.service = "content";
+        trace.route = "/content/{token}";
         trace.call = format!("{} /content", request.method());
         let answer = match *request.method() {
             Method::PUT => self.upload(request, payload, token, &trace).await,
@@ -170,6 +171,7 @@ impl Presigned {
         measured.at(content_place(request.method(), Place::Export));
         let mut trace = self.door.trace(request);
         trace.service = "content";
+        trace.route = "/content/export/{token}";
         trace.call = format!("{} /content/export", request.method());
         let answer = self.export(request, token, &trace).await;
         let response = self.respond(request, &trace, answer);
@@ -183,6 +185,9 @@ impl Presigned {
         trace: &Trace,
         answer: Result<HttpResponse, Refusal>,
     ) -> HttpResponse {
+        if let Ok(response) = &answer {
+            trace.note_answer(response, OK);
+        }
         answer.unwrap_or_else(|refusal| {
             // The url is the credential here.
             let guessed = ErrorTag::NotAuthorized;
@@ -222,6 +227,7 @@ impl Presigned {
             md5: grant.md5,
         };
         receive(&self.content, self.pace, (object, promise), payload).await?;
+        trace.note_received(grant.size);
         let mut response = HttpResponse::build(StatusCode::OK);
         with_headers(&mut response, trace);
         response.insert_header((header::ETAG, format!("\"{}\"", grant.md5)));

@@ -43,7 +43,7 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
-pub(super) fn check(place: &str, bytes: &[u8], canaries: &[&str]) {
+pub(crate) fn check(place: &str, bytes: &[u8], canaries: &[&str]) {
     for canary in canaries {
         for form in forms(canary) {
             assert!(

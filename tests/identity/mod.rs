@@ -1,7 +1,7 @@
 //! Who is who: users, sessions, orgs, service accounts and keys, and that nobody gets in where they don't belong.
 
 mod access;
-mod canaries;
+pub(crate) mod canaries;
 mod debug;
 mod doors;
 mod flood;

@@ -122,6 +122,11 @@ fn a_server_that_panics_with_secrets_in_its_hands_tells_none_of_them() {
     assert!(places.count() >= 3, "{told:?}");
     // What the panics said is in no line at all.
     assert!(!log.contains("gives random bytes"), "{log}");
+    // Nor was it left out that there was a request.
+    let mut outcomes = events(&log).into_iter();
+    let outcome =
+        outcomes.find(|event| event["event"] == "request" && event["request_id"] == "signs-in");
+    assert_eq!(outcome.expect("it is told")["tag"], "panicked");
     let failures = events(&log).into_iter();
     let mut failures = failures.filter(|event| event["event"] == "internal_error");
     let failure = failures.next().expect("it is told");

@@ -36,7 +36,7 @@ pub(crate) struct Server {
     /// The data directory.
     pub(crate) dir: PathBuf,
     child: Child,
-    told: Option<std::thread::JoinHandle<String>>,
+    log: Option<std::thread::JoinHandle<String>>,
     temporary: Option<tempfile::TempDir>,
     agent: ureq::Agent,
 }
@@ -118,12 +118,13 @@ impl Server {
         command.arg("--data-dir").arg(dir).args(arguments);
         command
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         // A killed server leaves it behind, and it would tell of that one.
         let _: Result<_, _> = std::fs::remove_file(dir.join("dev.json"));
         let mut child = command.spawn().expect("the server starts");
-        let told = collect(&mut child);
+        let log = collect(child.stdout.take());
+        let complaints = collect(child.stderr.take());
         let path = dir.join("dev.json");
         let pid = child.id();
         let mut looks = 0;
@@ -136,7 +137,7 @@ impl Server {
             if let Some(status) = child.try_wait().expect("the server can be asked") {
                 panic!(
                     "the server ended with {status}: {}",
-                    told.join().unwrap_or_default()
+                    complaints.join().unwrap_or_default()
                 );
             }
             looks += 1;
@@ -157,7 +158,7 @@ impl Server {
             dir: dir.to_owned(),
             secret_code: text("secret_code"),
             child,
-            told: Some(told),
+            log: Some(log),
             temporary: None,
             agent: agent(),
         }
@@ -262,10 +263,10 @@ impl Server {
 }
 
 impl Server {
-    /// What an ended server has told on standard error.
+    /// The log of an ended server, as it was on standard output.
     pub(crate) fn told(&mut self) -> String {
-        let told = self.told.take().expect("it is asked once");
-        told.join().expect("it could be read")
+        let log = self.log.take().expect("it is asked once");
+        log.join().expect("it could be read")
     }
 
     /// Waits for the end of a server that was told to end otherwise.
@@ -308,13 +309,12 @@ pub(crate) fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
     panic!("gave up waiting: {what}");
 }
 
-fn collect(child: &mut Child) -> std::thread::JoinHandle<String> {
-    let stderr = child.stderr.take();
+fn collect(output: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {
     std::thread::spawn(move || {
         let mut told = String::new();
-        for line in stderr
+        for line in output
             .into_iter()
-            .flat_map(|stderr| BufReader::new(stderr).lines())
+            .flat_map(|output| BufReader::new(output).lines())
             .map_while(Result::ok)
         {
             told.push_str(&line);

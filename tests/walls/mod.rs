@@ -11,7 +11,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("domain/", &[]),
     ("clock.rs", &["domain"]),
     ("passcode.rs", &["clock"]),
-    ("report.rs", &[]),
+    ("report/", &["clock", "domain"]),
     ("config.rs", &[]),
     ("directory.rs", &["clock"]),
     ("aside.rs", &[]),
@@ -109,6 +109,12 @@ const WALLS: &[(&str, &[&str])] = &[
     ),
     // It holds answers to the version of the interface that this program was built with.
     ("cli/verify", &["client", "clock", "domain", "http"]),
+    // They read what a server has told, and its history.
+    ("cli/logs/", &["clock", "config", "domain", "report"]),
+    (
+        "cli/trace.rs",
+        &["client", "domain", "journal", "projections", "report"],
+    ),
     // Content goes inline only when the service would take it: it asks the service's own check.
     ("cli/choice.rs", &["domain", "http"]),
     // It makes tokens with the code that knows what a good one is.
@@ -165,6 +171,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "journal",
             "meters",
             "projections",
+            "report",
             "socket",
             "token",
         ],

@@ -123,7 +123,9 @@ impl History {
 
 fn wrong(name: &'static str, error: &JournalError) -> Finding {
     let fix = match error {
-        JournalError::Newer { .. } => "use the newer g3n that wrote it",
+        JournalError::Newer { .. } | JournalError::UnknownEvent { .. } => {
+            "use the newer g3n that wrote it"
+        }
         JournalError::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => ACCESS,
         JournalError::Io { .. } => {
             "look at the disk and the system's log; restore journal/ from a backup when it cannot be read"

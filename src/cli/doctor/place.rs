@@ -119,7 +119,9 @@ fn fix_of(error: &DirectoryError) -> &'static str {
         DirectoryError::Environment { .. } => {
             "give --dev for a directory of development mode and leave it out for another, or give another --data-dir"
         }
-        DirectoryError::Newer { .. } | DirectoryError::NewerEvents { .. } => "use the newer g3n that wrote it",
+        DirectoryError::Newer { .. } | DirectoryError::NewerEvents { .. } => {
+            "use the newer g3n that wrote it"
+        }
         DirectoryError::Held { .. } => "stop the other server first",
     }
 }

@@ -9,6 +9,7 @@ mod import;
 mod jobs;
 mod maintenance;
 mod metrics;
+mod trace;
 mod upkeep;
 mod utl;
 mod vacuum;
@@ -24,7 +25,7 @@ use subtle::ConstantTimeEq;
 
 use super::access::Access;
 use super::call::{Call, Trace};
-use super::envelope::{Refusal, Reply, respond, throttled, unavailable};
+use super::envelope::{OK, Refusal, Reply, respond, throttled, unavailable};
 use super::input;
 use super::meters::{Measured, Place};
 use super::routes::Answering;
@@ -66,6 +67,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
     function!("ops_backup_begin", backup::begin),
     function!("ops_backup_renew", backup::renew),
     function!("ops_backup_end", backup::end),
+    function!("ops_trace", trace::find),
     function!("mrs_reconcile", upkeep::reconcile),
     function!("mrs_tag_scrub", upkeep::tag_scrub),
     function!("mrs_cleanup", upkeep::cleanup),
@@ -185,7 +187,10 @@ async fn serve(
     );
     if path == metrics::PATH && is_operator(&request, token) && request.method() == Method::GET {
         measured.at(Place::Metrics);
-        return metrics::answer(door).await;
+        trace.route = metrics::PATH;
+        let response = metrics::answer(door).await;
+        trace.note_answer(&response, OK);
+        return response;
     }
     if path.starts_with(import::CONTENT) {
         trace.service = "utl";
@@ -209,7 +214,7 @@ async fn serve(
     }
     let (trace, answer) = answer(door, token, &request, payload, (trace, known)).await;
     let tag = match &answer {
-        Ok(_) => "ok",
+        Ok(_) => OK,
         Err(Refusal::Rejected { rejection, .. }) => rejection.tag.as_str(),
         Err(Refusal::Failed(_)) => ErrorTag::InternalError.as_str(),
     };
@@ -230,6 +235,8 @@ async fn answer(
         Ok(known) => known,
         Err(rejection) => return (trace, Err(rejection.into())),
     };
+    // Whoever has the token is let in to every org.
+    trace.let_in = true;
     if let Some((service, _)) = name.split_once('_') {
         trace.service = service;
     }

@@ -1,0 +1,185 @@
+//! Which lines of a log are wanted.
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use crate::cli::failure::Failure;
+use crate::clock::Clock;
+use crate::domain::Timestamp;
+use crate::report::event::SHAPES;
+use crate::report::files::{Day, day_of};
+
+/// Which lines.
+#[derive(Args, Debug)]
+pub(super) struct PickArgs {
+    /// Only this event, such as request; may be repeated.
+    #[arg(long, value_name = "EVENT")]
+    event: Vec<String>,
+    /// Only lines since a time (RFC 3339), or of the last 30s, 15m, 2h or 1d.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only lines with this status, such as 404, or of a class, such as 5xx; may be repeated.
+    #[arg(long, value_name = "STATUS")]
+    status: Vec<String>,
+    /// Only lines of this request.
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+}
+
+/// A wanted status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    Exactly(u64),
+    /// Its hundreds.
+    Class(u64),
+}
+
+/// Which lines, understood.
+#[derive(Debug)]
+pub(super) struct Pick {
+    events: Vec<String>,
+    since: Option<Timestamp>,
+    statuses: Vec<Status>,
+    request_id: Option<String>,
+}
+
+impl PickArgs {
+    /// What is wanted.
+    ///
+    /// # Errors
+    /// A usage failure, when nothing can be that.
+    pub(super) fn read(&self) -> Result<Pick, Failure> {
+        let usage = Failure::Usage;
+        for event in &self.event {
+            if SHAPES.iter().all(|shape| shape.event != event) {
+                let known: Vec<_> = SHAPES.iter().map(|shape| shape.event).collect();
+                return Err(usage(format!(
+                    "there is no event {event}; there are {}",
+                    known.join(", ")
+                )));
+            }
+        }
+        let since = self.since.as_deref().map(|text| {
+            let wanted = format!("--since wants a time such as 2027-01-31T12:00:00Z, or 30s, 15m, 2h or 1d, not {text}");
+            since(text, Clock::system().now()).ok_or_else(|| usage(wanted))
+        });
+        let statuses = self.status.iter().map(|text| {
+            status(text).ok_or_else(|| {
+                usage(format!(
+                    "--status wants a number such as 404, or a class such as 5xx, not {text}"
+                ))
+            })
+        });
+        Ok(Pick {
+            events: self.event.clone(),
+            since: since.transpose()?,
+            statuses: statuses.collect::<Result<_, _>>()?,
+            request_id: self.request_id.clone(),
+        })
+    }
+}
+
+/// A time, or so long before now.
+fn since(text: &str, now: Timestamp) -> Option<Timestamp> {
+    if let Some(time) = Timestamp::parse(text) {
+        return Some(time);
+    }
+    let unit = text.chars().last()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => 24 * 60 * 60,
+        _ => return None,
+    };
+    let count: i64 = text
+        .strip_suffix(unit)?
+        .parse()
+        .ok()
+        .filter(|count| *count >= 0)?;
+    Some(now.plus_millis(count.saturating_mul(seconds * 1_000).saturating_neg()))
+}
+
+fn status(text: &str) -> Option<Status> {
+    let hundreds = |class: &str| class.parse().ok().filter(|class| (1..=5).contains(class));
+    match text.strip_suffix("xx") {
+        Some(class) => hundreds(class).map(Status::Class),
+        None => text
+            .parse()
+            .ok()
+            .filter(|status| (100..=599).contains(status))
+            .map(Status::Exactly),
+    }
+}
+
+impl Pick {
+    /// The day of the first line that can be wanted.
+    pub(super) fn first_day(&self) -> Option<Day> {
+        self.since.map(day_of)
+    }
+
+    /// Whether a line is wanted.
+    pub(super) fn takes(&self, fields: &Map<String, Value>) -> bool {
+        let text = |name: &str| fields.get(name).and_then(Value::as_str);
+        let event = self.events.is_empty()
+            || text("event").is_some_and(|event| self.events.iter().any(|wanted| wanted == event));
+        let since = self.since.is_none_or(|since| {
+            let at = text("at").and_then(Timestamp::parse);
+            at.is_some_and(|at| at >= since)
+        });
+        let of_request = self
+            .request_id
+            .as_deref()
+            .is_none_or(|wanted| text("request_id") == Some(wanted));
+        event && since && of_request && self.takes_status(fields)
+    }
+
+    fn takes_status(&self, fields: &Map<String, Value>) -> bool {
+        let found = fields.get("status").and_then(Value::as_u64);
+        self.statuses.is_empty()
+            || found.is_some_and(|found| {
+                self.statuses.iter().any(|wanted| match wanted {
+                    Status::Exactly(status) => found == *status,
+                    Status::Class(class) => found / 100 == *class,
+                })
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_is_a_time_or_so_long_ago() {
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        for (text, ago_ms) in [
+            ("30s", Some(30_000)),
+            ("15m", Some(900_000)),
+            ("2h", Some(7_200_000)),
+            ("1d", Some(86_400_000)),
+            ("2027-01-15T07:59:59Z", Some(1_000)),
+            ("9223372036854775807d", Some(1_800_000_000_000)),
+            ("-1h", None),
+            ("1w", None),
+            ("yesterday", None),
+            ("", None),
+        ] {
+            let expected = ago_ms.map(|ago: i64| now.plus_millis(-ago));
+            assert_eq!(since(text, now), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_status_is_a_number_or_a_class() {
+        for (text, expected) in [
+            ("404", Some(Status::Exactly(404))),
+            ("5xx", Some(Status::Class(5))),
+            ("6xx", None),
+            ("99", None),
+            ("xx", None),
+        ] {
+            assert_eq!(status(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! `ops_trace`: the journal's entries of one request, and whether the projections show them.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::aside;
+use crate::domain::{Event, Rejection};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input;
+use crate::http::server::House;
+use crate::journal::{Body, Entry, Journal, JournalError, Position};
+use crate::report::field::is_request_id;
+
+/// Most entries that one call looks at.
+const ENTRIES_MAX: u64 = 10_000;
+/// Entries that are read at a time.
+const READ_ENTRIES: u64 = 500;
+
+/// Which request, and where to look for it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TraceRequest {
+    request_id: Option<String>,
+    /// The last position to look at; the journal's last without it.
+    until: Option<u64>,
+}
+
+/// Finds the entries of a request among the newest, newest first. Each is read and checked, since no index leads to
+/// them; `next_until` is where the next call goes on.
+pub(super) async fn find(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: TraceRequest = input::json(&call.body)?;
+    let id = request.request_id.filter(|id| is_request_id(id));
+    let id = id.ok_or_else(|| {
+        Rejection::field(
+            "request_id",
+            "request_id must be the id of a request: 1 to 63 of A-Z, a-z, 0-9, dot, dash and underscore.",
+        )
+    })?;
+    // Before what is in the journal: what is shown by now is durable.
+    let shown_to = house.store.checkpoint()?;
+    let head = house.journal.head().position;
+    let until = request.until.unwrap_or(head).min(head);
+    let from = until.saturating_sub(ENTRIES_MAX - 1).max(1);
+    let journal = house.journal.clone();
+    let wanted = id.clone();
+    let found = aside::blocking(move || entries_of(&*journal, &wanted, (from, until)));
+    let found = found
+        .await
+        .map_err(|broke| Refusal::Failed(broke.to_string()))??;
+    let items: Vec<_> = found
+        .iter()
+        .filter_map(|entry| Some(view(entry, entry.body.as_ref()?, shown_to)))
+        .collect();
+    let mut answer = json!({
+        "request_id": id,
+        "items": items,
+        "from": from,
+        "until": until,
+        "head": head,
+        "shown_to": shown_to,
+    });
+    if from > 1 {
+        answer["next_until"] = json!(from - 1);
+    }
+    Reply::of(&answer)
+}
+
+fn entries_of(
+    journal: &dyn Journal,
+    id: &str,
+    (from, until): (Position, Position),
+) -> Result<Vec<Entry>, JournalError> {
+    let (mut found, mut last) = (Vec::new(), until);
+    while last >= from {
+        let first = last.saturating_sub(READ_ENTRIES - 1).max(from);
+        let limit = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
+        let entries = journal.read(first, limit)?.into_iter().rev();
+        found.extend(entries.filter(|entry| {
+            let body = entry.body.as_ref();
+            body.is_some_and(|body| body.origin.request_id == id)
+        }));
+        last = first - 1;
+    }
+    Ok(found)
+}
+
+fn view(entry: &Entry, body: &Body, shown_to: Position) -> Value {
+    let position = entry.header.position;
+    json!({
+        "position": position,
+        "recorded_at": entry.header.recorded_at.to_string(),
+        "stream": body.stream,
+        "version": body.version,
+        "events": body.events.iter().map(kind).collect::<Vec<_>>(),
+        "by": body.origin.by,
+        "source": body.origin.source,
+        "shown": position <= shown_to,
+    })
+}
+
+fn kind(event: &Event) -> Value {
+    let event = serde_json::to_value(event).unwrap_or_default();
+    event["type"].clone()
+}

@@ -1,0 +1,299 @@
+//! Every event the log can tell of, with its fields and their types; the schema is made from this list.
+
+use super::field::{Field, Fingerprint, Kind, RequestId, Text, Word};
+use crate::domain::OrgCode;
+
+/// How much an event matters to whoever runs the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// All is as it should be.
+    Info,
+    /// Something to look at when it happens often.
+    Warn,
+    /// Something to look at.
+    Error,
+}
+
+impl Level {
+    /// Every level there is.
+    pub const ALL: &'static [Level] = &[Level::Info, Level::Warn, Level::Error];
+
+    /// Its word.
+    pub fn as_str(self) -> Word {
+        match self {
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// An event as the schema describes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// The word in `event`.
+    pub event: Word,
+    /// What it tells.
+    pub about: Word,
+    /// Its own fields, in the order of a line.
+    pub fields: &'static [FieldShape],
+}
+
+/// A field as the schema describes it.
+#[derive(Clone, Copy, Debug)]
+pub struct FieldShape {
+    /// Its name.
+    pub name: Word,
+    /// What it holds.
+    pub kind: Kind,
+    /// It may be absent.
+    pub optional: bool,
+    /// What it tells.
+    pub about: Word,
+}
+
+/// Declares the events: each with its word, its fields and what they tell.
+macro_rules! events {
+    ($(
+        #[doc = $about:literal]
+        $name:ident = $word:literal { $( #[doc = $field_about:literal] $field:ident: $type:ty, )* }
+    )*) => {
+        /// Something the log tells of.
+        #[derive(Clone, Debug)]
+        pub enum Event {
+            $( #[doc = $about] $name { $( #[doc = $field_about] $field: $type, )* }, )*
+        }
+
+        /// Every event there is.
+        pub const SHAPES: &[Shape] = &[ $( Shape {
+            event: $word,
+            about: $about,
+            fields: &[ $( FieldShape {
+                name: stringify!($field),
+                kind: <$type as Field>::KIND,
+                optional: <$type as Field>::OPTIONAL,
+                about: $field_about,
+            }, )* ],
+        }, )* ];
+
+        impl Event {
+            /// The word in `event`.
+            pub fn word(&self) -> Word {
+                match self { $( Self::$name { .. } => $word, )* }
+            }
+
+            /// Adds its own fields to a line.
+            pub(super) fn write_fields(&self, line: &mut Vec<u8>) {
+                match self { $( Self::$name { $( $field, )* } => { $( Field::write($field, stringify!($field), line); )* } )* }
+            }
+        }
+    };
+}
+
+events! {
+    /// A request and how it ended: one line each, whatever became of it.
+    Request = "request" {
+        /// The request.
+        request_id: RequestId,
+        /// Which service it was for; `operator` at the operators' address, unless a function of another was called.
+        service: Word,
+        /// `GET`, `HEAD`, `POST`, `PUT`, `DELETE`, `PATCH`, `OPTIONS`, or `other`.
+        method: Word,
+        /// The route as the program knows it, never the path; the function at the operators' address; `unknown` when there is no such one.
+        route: Word,
+        /// The status it was answered with; absent when it was not answered.
+        status: Option<u16>,
+        /// `ok`, the error's tag, `hung-up` when the caller went away before the answer, or `panicked`.
+        tag: Word,
+        /// From its head to its answer, in microseconds.
+        latency_us: u64,
+        /// Bytes of its body, as far as it was read.
+        bytes_in: u64,
+        /// Bytes of the answer's body, as its head tells them.
+        bytes_out: Option<u64>,
+        /// Who called, when known.
+        principal: Option<Fingerprint>,
+        /// The org, when the caller was let in to it.
+        orgcode: Option<OrgCode>,
+    }
+    /// What was decided on a request for a change.
+    Decision = "decision" {
+        /// The request.
+        request_id: RequestId,
+        /// `accepted`, `rejected`, `repeated` when it was answered as the first time, `nothing` when all was so already, or `not-done` when it could not be journaled.
+        outcome: Word,
+        /// Why it was rejected.
+        tag: Option<Word>,
+        /// The place of its entry in the journal.
+        position: Option<u64>,
+        /// The version of its stream with it.
+        version: Option<u64>,
+    }
+    /// Somebody was not let in.
+    AccessDenied = "access_denied" {
+        /// The request.
+        request_id: RequestId,
+        /// What was being looked at: `credential`, `org` or `role`.
+        stage: Word,
+        /// What was wrong with it.
+        reason: Word,
+        /// The status it was answered with.
+        status: u16,
+        /// The route.
+        route: Word,
+    }
+    /// A call of an operator function, and how it ended.
+    OperatorCall = "operator_call" {
+        /// The request.
+        request_id: RequestId,
+        /// The function; `unknown` when there is no such one.
+        function: Word,
+        /// Who called.
+        by: Word,
+        /// The status it was answered with.
+        status: u16,
+        /// `ok`, or the error's tag.
+        tag: Word,
+    }
+    /// A request that failed inside.
+    InternalError = "internal_error" {
+        /// The request.
+        request_id: RequestId,
+        /// What failed.
+        error: Text,
+    }
+    /// Something the operator should know.
+    Notice = "notice" {
+        /// What.
+        text: Text,
+    }
+    /// The server serves.
+    Ready = "ready" {
+        /// The program's version.
+        version: Word,
+        /// Where callers reach the gateway.
+        gateway: Text,
+        /// Where operators reach it.
+        operators: Text,
+        /// From the start until now, in milliseconds.
+        start_ms: u64,
+    }
+    /// The server ended.
+    Stopped = "stopped" {
+        /// `in-order`, or `failed`, which standard error explains.
+        outcome: Word,
+    }
+    /// What is known of maintenance cannot be read: tenants are let through.
+    MaintenanceUnknown = "maintenance_unknown" {
+        /// `failed_open`.
+        outcome: Word,
+        /// Why.
+        error: Text,
+        /// What to do.
+        hint: Word,
+    }
+    /// A job's step that failed; it is tried again.
+    JobFailed = "job_failed" {
+        /// The job.
+        job: Text,
+        /// Why.
+        error: Text,
+        /// What to do.
+        hint: Word,
+    }
+    /// Rows of the projections that are not what the journal says.
+    ProjectionsDiffer = "projections_differ" {
+        /// How many.
+        differing: u64,
+        /// What to do.
+        hint: Word,
+    }
+    /// Whether the keys that tokens are checked with can be had.
+    TokenKeys = "token_keys" {
+        /// `failed` or `good_again`.
+        outcome: Word,
+        /// The setting that says where they are.
+        setting: Text,
+        /// Why not.
+        error: Option<Text>,
+        /// What it means.
+        hint: Option<Word>,
+    }
+    /// A panic: its place, and nothing of what it says.
+    Panic = "panic" {
+        /// File, line and column.
+        location: Text,
+    }
+    /// A library warned of something: where, and nothing of what it says.
+    Library = "library" {
+        /// The part of the library.
+        target: Text,
+        /// The file.
+        file: Option<Text>,
+        /// The line.
+        line: Option<u64>,
+        /// `warn` or `error`.
+        severity: Word,
+    }
+    /// Lines that are missing, because what they were for did not take them in time.
+    LinesDropped = "lines_dropped" {
+        /// `queue` when the writing thread was behind, `standard-output` when its reader was, `files` when the disk was.
+        output: Word,
+        /// How many.
+        lines: u64,
+    }
+    /// The files of the log cannot be written; it is tried again with the next lines.
+    LogFilesFailed = "log_files_failed" {
+        /// Why.
+        error: Text,
+    }
+    /// A line was longer than a line may be, and is left out.
+    LineTooLong = "line_too_long" {
+        /// The event it was to tell of.
+        of: Word,
+        /// Its bytes.
+        bytes: u64,
+    }
+}
+
+impl Event {
+    /// How much it matters.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Request { status, .. } => match status {
+                Some(500) => Level::Error,
+                None | Some(429 | 503) => Level::Warn,
+                Some(_) => Level::Info,
+            },
+            Self::Decision { .. }
+            | Self::AccessDenied { .. }
+            | Self::OperatorCall { .. }
+            | Self::Notice { .. }
+            | Self::Ready { .. } => Level::Info,
+            Self::Stopped { outcome } if *outcome == IN_ORDER => Level::Info,
+            Self::TokenKeys { error: None, .. } => Level::Info,
+            Self::Library { severity, .. } if *severity == Level::Warn.as_str() => Level::Warn,
+            Self::JobFailed { .. }
+            | Self::TokenKeys { .. }
+            | Self::LinesDropped { .. }
+            | Self::LineTooLong { .. } => Level::Warn,
+            Self::InternalError { .. }
+            | Self::Stopped { .. }
+            | Self::MaintenanceUnknown { .. }
+            | Self::ProjectionsDiffer { .. }
+            | Self::Panic { .. }
+            | Self::Library { .. }
+            | Self::LogFilesFailed { .. } => Level::Error,
+        }
+    }
+
+    /// Whether there is one for each request or change, which only a log that was started takes.
+    pub(super) fn is_of_traffic(&self) -> bool {
+        matches!(self, Self::Request { .. } | Self::Decision { .. })
+    }
+}
+
+/// A server that ended as it was told to.
+pub const IN_ORDER: Word = "in-order";
+/// A server that ended otherwise.
+pub const FAILED: Word = "failed";

@@ -1,0 +1,196 @@
+//! The log's daily files: one a day by the lines' own time, for their owner only, and gone after some days.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::domain::Timestamp;
+
+/// Milliseconds of a day.
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+/// What a file's name begins and ends with.
+const NAME: (&str, &str) = ("g3n-", ".jsonl");
+
+/// A day of UTC, counted from 1970-01-01.
+pub type Day = i64;
+
+/// The day of a time.
+pub fn day_of(at: Timestamp) -> Day {
+    at.millis().div_euclid(DAY_MS)
+}
+
+/// The name of a day's file, such as `g3n-2027-01-15.jsonl`.
+pub fn file_name(day: Day) -> String {
+    let date = Timestamp::from_millis(day.saturating_mul(DAY_MS)).to_string();
+    let (begin, end) = NAME;
+    [begin, &date[..10], end].concat()
+}
+
+/// The day of a file by its name; `None` for every other file.
+pub fn day_of_name(name: &str) -> Option<Day> {
+    let (begin, end) = NAME;
+    let date = name.strip_prefix(begin)?.strip_suffix(end)?;
+    let day = day_of(Timestamp::parse(&format!("{date}T00:00:00Z"))?);
+    (file_name(day) == name).then_some(day)
+}
+
+/// The log's files in a directory, oldest first.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn list(dir: &Path) -> io::Result<Vec<(Day, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if let Some(day) = entry.file_name().to_str().and_then(day_of_name) {
+            found.push((day, entry.path()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Writes lines into the file of their day.
+pub(super) struct Daily {
+    dir: PathBuf,
+    keep_days: u64,
+    open: Option<(Day, File)>,
+}
+
+impl Daily {
+    /// In a directory, which is made if it is not there, for its owner only.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub(super) fn open(dir: &Path, keep_days: u64) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        list(dir)?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            keep_days,
+            open: None,
+        })
+    }
+
+    /// Adds whole lines to a day's file. When it fails, part of them may be there: the next lines begin on a line of
+    /// their own.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn write(&mut self, day: Day, lines: &[u8]) -> io::Result<()> {
+        let file = match self.open.take() {
+            Some((open, file)) if open == day => file,
+            Some(_) | None => self.begin(day)?,
+        };
+        (&file).write_all(lines)?;
+        self.open = Some((day, file));
+        Ok(())
+    }
+
+    /// Removes all files; the next lines begin a new one.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn remove_all(&mut self) -> io::Result<()> {
+        self.open = None;
+        self.remove(|_| true)
+    }
+
+    fn begin(&self, day: Day) -> io::Result<File> {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(self.dir.join(file_name(day)))?;
+        if !ends_with_a_line(&mut file)? {
+            file.write_all(b"\n")?;
+        }
+        let keep_days = i64::try_from(self.keep_days).unwrap_or(i64::MAX);
+        // This day is one of those that are kept.
+        let oldest = day.saturating_sub(keep_days - 1);
+        self.remove(|day| day < oldest)?;
+        Ok(file)
+    }
+
+    fn remove(&self, goes: impl Fn(Day) -> bool) -> io::Result<()> {
+        for (day, path) in list(&self.dir)? {
+            if goes(day) {
+                match fs::remove_file(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    Ok(()) | Err(_) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A file that a crash or a full disk has left within a line does not.
+fn ends_with_a_line(file: &mut File) -> io::Result<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(true);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_named_for_its_day_and_no_other_file_is_one() {
+        let day = day_of(Timestamp::from_millis(1_800_000_000_000));
+        assert_eq!(file_name(day), "g3n-2027-01-15.jsonl");
+        assert_eq!(day_of_name("g3n-2027-01-15.jsonl"), Some(day));
+        for other in [
+            "g3n-2027-1-15.jsonl",
+            "g3n-2027-02-30.jsonl",
+            "g3n-2027-01-15.jsonl.gz",
+            "x-2027-01-15.jsonl",
+            "g3n-.jsonl",
+        ] {
+            assert_eq!(day_of_name(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn each_day_has_a_file_for_its_owner_and_only_some_days_are_kept() {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = scratch.path().join("logs");
+        let mut daily = Daily::open(&dir, 3).unwrap();
+        std::fs::write(dir.join("notes.txt"), "mine").unwrap();
+        for day in 100..110 {
+            daily.write(day, b"a\n").unwrap();
+            daily.write(day, b"b\n").unwrap();
+        }
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let days: Vec<Day> = list(&dir).unwrap().iter().map(|(day, _)| *day).collect();
+        assert_eq!((days, mode(&dir)), (vec![107, 108, 109], 0o700));
+        let last = dir.join(file_name(109));
+        assert_eq!(
+            (fs::read(&last).unwrap().as_slice(), mode(&last)),
+            (&b"a\nb\n"[..], 0o600)
+        );
+        daily.remove_all().unwrap();
+        assert!(list(&dir).unwrap().is_empty() && dir.join("notes.txt").exists());
+        daily.write(109, b"c\n").unwrap();
+        assert_eq!(fs::read(&last).unwrap(), b"c\n");
+    }
+
+    #[test]
+    fn lines_go_on_behind_one_that_was_cut_off() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join(file_name(7));
+        fs::write(&path, "whole\nhal").unwrap();
+        let mut daily = Daily::open(scratch.path(), 7).unwrap();
+        daily.write(7, b"next\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole\nhal\nnext\n");
+    }
+}

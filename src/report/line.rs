@@ -1,0 +1,114 @@
+//! An event as a line: JSON, with the same first fields in each, scrubbed and of a bounded length.
+
+use super::event::Event;
+use super::field::{write_number, write_text};
+use super::scrub;
+use crate::domain::Timestamp;
+
+/// The version of the schema, in `v` of every line.
+pub const SCHEMA_VERSION: u64 = 1;
+/// Most bytes of a line, its end included.
+pub const LINE_BYTES_MAX: usize = 16 * 1024;
+
+/// Makes lines. It keeps what is the same from one to the next.
+#[derive(Default)]
+pub(super) struct Lines {
+    second: Option<i64>,
+    /// The time of that second, up to its milliseconds.
+    at: String,
+    raw: Vec<u8>,
+}
+
+impl Lines {
+    /// Adds an event as a line with its end.
+    pub(super) fn add(&mut self, at: Timestamp, event: &Event, out: &mut Vec<u8>) {
+        let begin = out.len();
+        self.render(at, event, out);
+        let bytes = out.len() - begin;
+        if bytes > LINE_BYTES_MAX {
+            out.truncate(begin);
+            let event = Event::LineTooLong {
+                of: event.word(),
+                bytes: bytes as u64,
+            };
+            self.render(at, &event, out);
+        }
+    }
+
+    fn render(&mut self, at: Timestamp, event: &Event, out: &mut Vec<u8>) {
+        self.raw.clear();
+        self.raw.extend_from_slice(b"{\"v\":");
+        write_number(SCHEMA_VERSION, &mut self.raw);
+        self.raw.extend_from_slice(b",\"at\":\"");
+        self.write_time(at);
+        self.raw.extend_from_slice(b"\",\"level\":");
+        write_text(event.level().as_str(), &mut self.raw);
+        self.raw.extend_from_slice(b",\"event\":");
+        write_text(event.word(), &mut self.raw);
+        event.write_fields(&mut self.raw);
+        self.raw.push(b'}');
+        scrub::scrub(&self.raw, out);
+        out.push(b'\n');
+    }
+
+    /// RFC 3339 with milliseconds. Most lines are of the same second as the one before.
+    fn write_time(&mut self, at: Timestamp) {
+        let (second, millis) = (at.millis().div_euclid(1_000), at.millis().rem_euclid(1_000));
+        if self.second != Some(second) {
+            let whole = at.to_string();
+            // Milliseconds and the Z are its last four characters.
+            self.at = whole[..whole.len().saturating_sub(4)].to_owned();
+            self.second = Some(second);
+        }
+        self.raw.extend_from_slice(self.at.as_bytes());
+        let digit = |unit: i64| b'0' + (millis / unit % 10) as u8;
+        self.raw
+            .extend_from_slice(&[digit(100), digit(10), digit(1), b'Z']);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::field::Text;
+    use super::*;
+
+    fn line(millis: i64, event: &Event) -> String {
+        let mut out = Vec::new();
+        let mut lines = Lines::default();
+        lines.add(Timestamp::from_millis(0), event, &mut Vec::new());
+        lines.add(Timestamp::from_millis(millis), event, &mut out);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn a_line_begins_with_the_version_the_time_and_what_it_is() {
+        let text = Text::of("disk \"a\" is full");
+        for (millis, at) in [
+            (7, "1970-01-01T00:00:00.007Z"),
+            (1_800_000_000_123, "2027-01-15T08:00:00.123Z"),
+        ] {
+            let event = Event::Notice { text: text.clone() };
+            let told = format!(
+                "{{\"v\":1,\"at\":\"{at}\",\"level\":\"info\",\"event\":\"notice\",\"text\":\"disk \\\"a\\\" is full\"}}\n"
+            );
+            assert_eq!(line(millis, &event), told);
+        }
+    }
+
+    #[test]
+    fn a_line_has_an_end_however_much_there_is_to_say() {
+        // Each of these characters is written as six, and each run of eight becomes a longer word.
+        for text in ["\u{7f}", "%41%41%41%41 ", "token=abcdef "] {
+            let text = Text::of(&text.repeat(900));
+            let line = line(
+                1,
+                &Event::JobFailed {
+                    job: text.clone(),
+                    error: text,
+                    hint: "h",
+                },
+            );
+            assert!(line.len() <= LINE_BYTES_MAX, "{}", line.len());
+        }
+    }
+}

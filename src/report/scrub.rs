@@ -1,0 +1,359 @@
+//! The last look at a line: whatever looks like a secret is replaced by a fixed word, whatever the bytes are.
+//!
+//! The types of the fields keep secrets out; this is for the day on which one of them does not. It may take too much: a
+//! hash in the text of an error is gone too.
+
+/// What stands for what was taken out.
+pub const SCRUBBED: &str = "[scrubbed]";
+
+/// Shortest run of letters and digits that is a secret when all are hex digits.
+const HEX_MIN: usize = 32;
+/// Shortest run with digits, small and capital letters that is one.
+const MIXED_MIN: usize = 20;
+/// Shortest run with a digit that is one.
+const DIGIT_MIN: usize = 40;
+/// Shortest run of any letters that is one.
+const ANY_MIN: usize = 64;
+/// Shortest run of percent-encoded bytes that is one.
+const PERCENT_MIN: usize = 4;
+/// Most bytes of a name and a passcode in an address.
+const USER_BYTES_MAX: usize = 256;
+/// Most letters that say what an id is of.
+const KIND_MAX: usize = 8;
+/// What keys and tokens of ours begin with, and the least they have.
+const PREFIXES: &[(&[u8], usize)] = &[(b"g3nk_", 6), (b"op_", 20), (b"eyJ", 8)];
+/// Parts of names behind which a credential stands.
+const CREDENTIALS: &[&[u8]] = &[
+    b"session_guid",
+    b"session-guid",
+    b"api_key",
+    b"api-key",
+    b"apikey",
+    b"authorization",
+    b"bearer",
+    b"basic",
+    b"passcode",
+    b"password",
+    b"secret",
+    b"token",
+    b"cookie",
+    b"signature",
+    b"credential",
+];
+/// Names behind which one stands after a space too.
+const SCHEMES: &[&[u8]] = &[b"bearer", b"basic"];
+/// The one field that holds what a caller chose; its form is checked.
+const REQUEST_ID: &[u8] = b"request_id";
+
+/// Adds a line to `out` without what looks like a secret, and without line breaks.
+pub fn scrub(line: &[u8], out: &mut Vec<u8>) {
+    let mut at = 0;
+    let mut before = Before::default();
+    while let Some(&byte) = line.get(at) {
+        let rest = &line[at..];
+        let taken = match byte {
+            b'\\' => escape(rest),
+            b'%' if percents(rest) >= PERCENT_MIN => {
+                out.extend_from_slice(SCRUBBED.as_bytes());
+                at += 3 * percents(rest);
+                continue;
+            }
+            b':' if rest.starts_with(b"://") => {
+                out.extend_from_slice(b"://");
+                at += 3;
+                if let Some(user) = user_info(&line[at..]) {
+                    out.extend_from_slice(SCRUBBED.as_bytes());
+                    at += user;
+                }
+                continue;
+            }
+            _ if is_run_byte(byte) => {
+                let run = run(rest);
+                let gap = line.get(before.end..at).unwrap_or_default();
+                let secret = before.calls_for(gap, run);
+                match secret {
+                    true => out.extend_from_slice(SCRUBBED.as_bytes()),
+                    false => out.extend_from_slice(run),
+                }
+                before = Before {
+                    run,
+                    end: at + run.len(),
+                    scrubbed: secret,
+                };
+                at += run.len();
+                continue;
+            }
+            b'\n' | b'\r' => {
+                out.push(b' ');
+                at += 1;
+                continue;
+            }
+            _ => 1,
+        };
+        let taken = taken.min(rest.len());
+        out.extend_from_slice(&rest[..taken]);
+        at += taken;
+    }
+}
+
+/// The run ahead of another.
+#[derive(Default)]
+struct Before<'a> {
+    run: &'a [u8],
+    end: usize,
+    scrubbed: bool,
+}
+
+impl Before<'_> {
+    /// Whether a run that comes behind it, with a gap between, is a secret.
+    fn calls_for(&self, gap: &[u8], run: &[u8]) -> bool {
+        let prefixed = PREFIXES
+            .iter()
+            .any(|(prefix, min)| run.len() >= *min && run.starts_with(prefix));
+        if prefixed {
+            return true;
+        }
+        if self.run == REQUEST_ID && !self.scrubbed && gap == b"\":\"" {
+            return false;
+        }
+        let part_of_token = self.scrubbed && gap == b"." && run.len() >= 8;
+        part_of_token || self.names_a_credential(gap) || looks_random(run)
+    }
+
+    fn names_a_credential(&self, gap: &[u8]) -> bool {
+        if gap.is_empty() || gap.len() > 6 {
+            return false;
+        }
+        let between = gap.iter().all(|byte| {
+            matches!(
+                byte,
+                b' ' | b'\n' | b'\r' | b':' | b'=' | b'"' | b'\'' | b'\\'
+            )
+        });
+        let assigned = gap.iter().any(|byte| matches!(byte, b':' | b'='));
+        let is = |name: &&[u8]| contains(self.run, name);
+        between
+            && (assigned && CREDENTIALS.iter().any(is)
+                || SCHEMES
+                    .iter()
+                    .any(|name| self.run.eq_ignore_ascii_case(name)))
+    }
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len())
+        .any(|window| window.eq_ignore_ascii_case(part))
+}
+
+fn is_run_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'+')
+}
+
+/// The letters and digits at the beginning.
+fn run(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().position(|byte| !is_run_byte(*byte));
+    &bytes[..end.unwrap_or(bytes.len())]
+}
+
+/// How long the escape at the beginning is: none of it belongs to a run.
+fn escape(bytes: &[u8]) -> usize {
+    let hex = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
+    match bytes.get(1) {
+        Some(b'u') if bytes.get(2..6).is_some_and(hex) => 6,
+        Some(b'\n' | b'\r') | None => 1,
+        Some(_) => 2,
+    }
+}
+
+/// How many percent-encoded bytes there are at the beginning.
+fn percents(bytes: &[u8]) -> usize {
+    let encoded = |three: &&[u8]| {
+        three[0] == b'%' && three[1].is_ascii_hexdigit() && three[2].is_ascii_hexdigit()
+    };
+    bytes.chunks_exact(3).take_while(encoded).count()
+}
+
+/// How long the name and the passcode of an address are, when there are any; the `@` is not counted.
+fn user_info(bytes: &[u8]) -> Option<usize> {
+    let within = &bytes[..bytes.len().min(USER_BYTES_MAX)];
+    let end = within
+        .iter()
+        .position(|byte| matches!(byte, b'@' | b'/' | b'"' | b'\\' | b' '))?;
+    (end > 0 && within[end] == b'@' && within[..end] != *SCRUBBED.as_bytes()).then_some(end)
+}
+
+fn looks_random(run: &[u8]) -> bool {
+    if run.len() < MIXED_MIN || is_uuid(run) {
+        return false;
+    }
+    let any = |is: fn(&u8) -> bool| run.iter().any(is);
+    let digit = any(u8::is_ascii_digit);
+    let mixed = digit && any(u8::is_ascii_lowercase) && any(u8::is_ascii_uppercase);
+    mixed
+        || run.len() >= HEX_MIN && run.iter().all(u8::is_ascii_hexdigit)
+        || run.len() >= DIGIT_MIN && digit
+        || run.len() >= ANY_MIN
+}
+
+/// An id as they are everywhere: 8, 4, 4, 4 and 12 hex digits, perhaps behind a few letters such as `vac_`.
+fn is_uuid(run: &[u8]) -> bool {
+    let Some((kind, uuid)) = run.len().checked_sub(36).map(|at| run.split_at(at)) else {
+        return false;
+    };
+    let letter = |byte: &u8| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-');
+    kind.len() <= KIND_MAX
+        && kind.iter().all(letter)
+        && uuid.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn scrubbed(text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        scrub(text, &mut out);
+        out
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_is_replaced_and_the_rest_is_left() {
+        let guid = "0192f0c1-7a3b-7c4d-8e5f-001122334455";
+        let hex = "9f86d081884c7d659a2feaa0c55ad015";
+        let base64 = "Zm9vYmFyMTIzNDU2Nzg5MGFiY2RlZg==";
+        let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl";
+        for (text, left) in [
+            ("an object 12 is left over".to_owned(), None),
+            (format!("object {guid} is damaged"), None),
+            (format!("the vacuum vac_{guid} failed"), None),
+            (
+                format!("session_guid={guid}"),
+                Some("session_guid=[scrubbed]"),
+            ),
+            (
+                format!("x-session-guid: {guid}, x"),
+                Some("x-session-guid: [scrubbed], x"),
+            ),
+            (
+                "\\\"passcode\\\":\\\"a b\\\"".to_owned(),
+                Some("\\\"passcode\\\":\\\"[scrubbed] b\\\""),
+            ),
+            ("key g3nk_x1y2 is".to_owned(), Some("key [scrubbed] is")),
+            (
+                "Authorization: Bearer abc".to_owned(),
+                Some("Authorization: [scrubbed] [scrubbed]"),
+            ),
+            ("bearer abc".to_owned(), Some("bearer [scrubbed]")),
+            (
+                format!("got {jwt} now"),
+                Some("got [scrubbed].[scrubbed].[scrubbed] now"),
+            ),
+            (format!("hash {hex}!"), Some("hash [scrubbed]!")),
+            (format!("body {base64}"), Some("body [scrubbed]==")),
+            ("a%63%61%6E%61b".to_owned(), Some("a[scrubbed]b")),
+            (
+                "https://ann:pw@host/x".to_owned(),
+                Some("https://[scrubbed]@host/x"),
+            ),
+            ("https://host/x@y".to_owned(), None),
+            ("two\nlines\r".to_owned(), Some("two lines ")),
+            (format!("{{\"request_id\":\"{hex}\"}}"), None),
+            // A name that is itself taken out lets nothing through.
+            (
+                format!("bearer:request_id\":\"{hex}"),
+                Some("bearer:[scrubbed]\":\"[scrubbed]"),
+            ),
+            (
+                "{\"request_id\":\"g3nk_secret\"}".to_owned(),
+                Some("{\"request_id\":\"[scrubbed]\"}"),
+            ),
+            (
+                "/root/.cargo/registry/src/index-1949cf8c6b5b557f/actix-http-3.20.0/src/h1.rs:7"
+                    .to_owned(),
+                None,
+            ),
+        ] {
+            let left = left.unwrap_or(&text);
+            assert_eq!(
+                String::from_utf8_lossy(&scrubbed(text.as_bytes())),
+                left,
+                "{text}"
+            );
+        }
+    }
+
+    /// What makes a difference, in any order.
+    fn parts() -> impl Strategy<Value = Vec<u8>> {
+        let part = prop::sample::select(vec![
+            "bearer",
+            "Basic",
+            "token",
+            "x-api-key",
+            "request_id",
+            ":",
+            "=",
+            " ",
+            "\"",
+            "\\",
+            "\":\"",
+            "u00e9",
+            "\n",
+            "\r",
+            "%41",
+            "://",
+            "@",
+            "/",
+            ".",
+            "eyJabcdef",
+            "g3nk_x1",
+            "op_0123456789abcdef01",
+            "aB3",
+            "0192f0c1-7a3b-7c4d-8e5f-001122334455",
+            "[scrubbed]",
+            "0123456789abcdef",
+            "zz",
+            "vac_",
+            "\u{e9}",
+        ]);
+        prop::collection::vec(part, 0..40).prop_map(|parts| parts.concat().into_bytes())
+    }
+
+    proptest! {
+        #[test]
+        fn twice_is_once_for_what_is_made_of_what_matters(bytes in parts()) {
+            let once = scrubbed(&bytes);
+            prop_assert!(!once.contains(&b'\n') && !once.contains(&b'\r'));
+            let (once, twice) = (String::from_utf8_lossy(&once).into_owned(), scrubbed(&once));
+            prop_assert_eq!(String::from_utf8_lossy(&twice), once);
+        }
+
+        #[test]
+        fn any_bytes_can_be_scrubbed_and_twice_is_once(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let once = scrubbed(&bytes);
+            prop_assert!(!once.contains(&b'\n') && !once.contains(&b'\r'));
+            prop_assert_eq!(scrubbed(&once), once);
+        }
+
+        #[test]
+        fn what_is_json_stays_json(text in "[a-zA-Z0-9%:/@=\\\\\"\u{e9}\n _.+-]{0,200}", other in any::<String>()) {
+            for text in [text, other] {
+                let line = serde_json::to_vec(&serde_json::json!({"text": text})).expect("it is JSON");
+                let line = scrubbed(&line);
+                let parsed = serde_json::from_slice::<serde_json::Value>(&line);
+                prop_assert!(parsed.is_ok(), "{}", String::from_utf8_lossy(&line));
+            }
+        }
+
+        #[test]
+        fn no_key_token_or_long_random_text_is_left(secret in "g3nk_[a-zA-Z0-9_-]{4,60}|[0-9a-f]{32,80}|[A-Z][a-z][0-9][A-Za-z0-9+]{20,60}|eyJ[A-Za-z0-9]{8,40}", around in "[a-z ]{0,20}") {
+            let line = format!("{around} {secret} {around}");
+            let line = scrubbed(line.as_bytes());
+            prop_assert!(!contains(&line, secret.as_bytes()));
+        }
+    }
+}
