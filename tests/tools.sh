@@ -3,7 +3,7 @@
 set -euo pipefail
 
 missing=()
-for tool in strace gzip python3 pkill script; do
+for tool in strace gzip python3 pkill script curl git; do
   command -v "$tool" >/dev/null && continue
   case $tool in
     pkill) missing+=(procps) ;;
