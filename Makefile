@@ -90,13 +90,13 @@ CLOUD = deploy/terraform/cloud.sh
 .PHONY: ci gate review hooks pack deploy-dev rollback destroy-dev logs deploy-check systemd-check runbook-check \
 	doctor-aws deploy-cloud logs-cloud destroy-cloud
 
-ci: ## What runs on every change: make test and make fuzz.
+ci: ## What runs on every change, which is make test and make fuzz.
 	.ci/run
 
 gate: need-cargo test-tools ## Everything that must hold, with coverage; STRICT=1 fails on what had to be skipped.
 	@checks/gate.sh
 
-review: ## Look at what is staged: secrets, big files, formatting, whether the gate passed for it.
+review: ## Look at what is staged for secrets, big files and format, and whether the gate passed for it.
 	@checks/review.sh
 
 hooks: ## Have git run the review before each commit.
@@ -117,8 +117,8 @@ destroy-dev: ## Take down what deploy-dev made; its audit is archived first. Ask
 logs: ## Show what the deployed server tells; FOLLOW=1 goes on.
 	@$(RELEASE) logs $(if $(FOLLOW),--follow)
 
-deploy-check: ## Try the units, the container's command, releases and the review with the program that is built.
-	@for script in systemd confined releases review; do tests/deploy/$$script.sh || exit 1; done
+deploy-check: ## Try the units, the container's command, releases, the review and emergencies with the program that is built.
+	@for script in deploy/systemd deploy/confined deploy/releases deploy/review emergencies; do tests/$$script.sh || exit 1; done
 
 systemd-check: ## Boot systemd in namespaces of its own (root) and try the unit in its sandbox.
 	@tests/deploy/booted.sh

@@ -25,7 +25,7 @@ if ! command -v promtool >/dev/null && [ ! -x "$tools/usr/bin/promtool" ]; then
 fi
 
 missing=()
-for tool in strace gzip python3 pkill script; do
+for tool in strace gzip python3 pkill script curl git; do
   command -v "$tool" >/dev/null && continue
   case $tool in
     pkill) missing+=(procps) ;;

@@ -48,3 +48,8 @@ fn what_must_not_be_committed_is_refused_and_nothing_else() {
 fn each_step_of_the_runbook_works_or_says_why_not() {
     passes("runbook.sh");
 }
+
+#[test]
+fn what_the_pages_for_emergencies_say_helps() {
+    passes("emergencies.sh");
+}
