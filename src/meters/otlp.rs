@@ -20,6 +20,8 @@ use crate::report;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// `AGGREGATION_TEMPORALITY_CUMULATIVE`.
 const CUMULATIVE: u8 = 2;
+/// The unit of requests at a time.
+const REQUESTS: &str = "{request}";
 /// Families that have a name of OpenTelemetry's own: ours, theirs, their unit.
 const CONVENTIONS: &[(&str, &str, &str)] = &[
     (
@@ -30,7 +32,7 @@ const CONVENTIONS: &[(&str, &str, &str)] = &[
     (
         "http_server_active_requests",
         "http.server.active_requests",
-        "{request}",
+        REQUESTS,
     ),
 ];
 /// Labels that have a name of OpenTelemetry's own.
@@ -174,6 +176,13 @@ fn metric(family: &MetricFamily, times: &Times) -> Value {
             metric["histogram"] =
                 json!({"aggregationTemporality": CUMULATIVE, "dataPoints": points});
         }
+        // An UpDownCounter of the conventions: a sum that can fall.
+        MetricType::GAUGE if unit == REQUESTS => {
+            let points = points(
+                &|metric| json!({"asDouble": metric.get_gauge().get_value(), "startTimeUnixNano": times.started}),
+            );
+            metric["sum"] = json!({"aggregationTemporality": CUMULATIVE, "isMonotonic": false, "dataPoints": points});
+        }
         MetricType::GAUGE | MetricType::SUMMARY | MetricType::UNTYPED => {
             let points = points(&|metric| json!({"asDouble": metric.get_gauge().get_value()}));
             metric["gauge"] = json!({"dataPoints": points});
@@ -245,6 +254,8 @@ mod tests {
         seconds.observe(0.25);
         seconds.observe(2.0);
         meters.add(seconds);
+        meters.gauge(("http_server_active_requests", "C.")).set(4);
+        meters.gauge(("z_seconds", "D.")).set(5);
         let times = (Timestamp::from_millis(1), Timestamp::from_millis(2_000));
         let request = request(&meters.families(), times);
         let metrics = &request["resourceMetrics"][0]["scopeMetrics"][0]["metrics"];
@@ -257,6 +268,17 @@ mod tests {
         );
         assert_eq!(
             metrics[1],
+            json!({"name": "http.server.active_requests", "description": "C.", "unit": "{request}", "sum": {
+                "aggregationTemporality": 2, "isMonotonic": false, "dataPoints": [{
+                    "asDouble": 4.0, "startTimeUnixNano": "1000000", "timeUnixNano": "2000000000", "attributes": []}]}})
+        );
+        assert_eq!(
+            metrics[3],
+            json!({"name": "z_seconds", "description": "D.", "unit": "s", "gauge": {"dataPoints": [{
+                "asDouble": 5.0, "timeUnixNano": "2000000000", "attributes": []}]}})
+        );
+        assert_eq!(
+            metrics[2],
             json!({"name": "http.server.request.duration", "description": "B.", "unit": "s", "histogram": {
                 "aggregationTemporality": 2, "dataPoints": [{
                     "startTimeUnixNano": "1000000", "timeUnixNano": "2000000000", "attributes": [],

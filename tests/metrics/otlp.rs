@@ -54,13 +54,14 @@ mod sent {
                     "HTTP/1.1 {status}\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}"
                 );
                 status = "200 OK";
+                // Told first, so that who was answered has been told of.
+                if tell.send(request).is_err() {
+                    return;
+                }
                 stream
                     .expect("a connection")
                     .write_all(answer.as_bytes())
                     .expect("it is taken");
-                if tell.send(request).is_err() {
-                    return;
-                }
             }
         });
         (url, told)
