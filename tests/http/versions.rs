@@ -14,7 +14,9 @@ pub(crate) const DAY_MS: i64 = 86_400_000;
 
 pub(crate) fn start(dir: &std::path::Path) -> Inside {
     let clock = Clock::manual(Timestamp::from_millis(START_MS));
-    Inside::start_by(dir, clock, &[])
+    let server = Inside::start_by(dir, clock, &[]);
+    server.pause_upkeep();
+    server
 }
 
 /// Puts JSON over a record that has a revision.
