@@ -10,12 +10,11 @@ use crate::support::inside::{Inside, START_MS};
 use metarecord::clock::Clock;
 use metarecord::domain::Timestamp;
 
-/// What is done to the disk at most before each kill: more with every try.
+/// Backups that are to be killed.
 const TRIES: usize = 12;
 
-/// Runs a backup and kills it as soon as its directory has so many files that it had not before, or lets it end.
-fn kill_among(server: &Inside, into: &Path, files_max: usize) -> bool {
-    let before = files(into).len();
+/// Runs a backup and kills it as soon as something is so, or lets it end.
+fn kill_when(server: &Inside, into: &Path, is_so: &dyn Fn() -> bool) -> bool {
     let mut child = Command::new(env!("CARGO_BIN_EXE_g3n"))
         .args(["backup", "create"])
         .arg(into)
@@ -33,7 +32,7 @@ fn kill_among(server: &Inside, into: &Path, files_max: usize) -> bool {
             assert!(status.success());
             return false;
         }
-        if count(into) >= before + files_max {
+        if is_so() {
             child.kill().expect("killed");
             child.wait().expect("it ended");
             return true;
@@ -70,20 +69,29 @@ fn a_backup_killed_anywhere_leaves_the_last_one_and_the_next_goes_on() {
     let server = Inside::start_by(&data, clock, &[SMALL_SEGMENTS]);
     fill(&server, 0);
     // The very first one too: what it left is no reason to refuse.
-    assert!(kill_among(&server, &backup, 5), "it ended before the kill");
+    let begun = || count(&backup) >= 5;
+    assert!(kill_when(&server, &backup, &begun), "it ended before");
     let mut told = good(&create(&server, &backup, ""));
     let mut killed = 0;
     for round in 1..=TRIES {
         fill(&server, round);
-        if kill_among(&server, &backup, round * 4) {
-            killed += 1;
-            let found = good(&verify(&backup));
-            assert_eq!(found["position"], told["position"], "the last finished one");
-        }
+        let before = count(&backup);
+        let last = backup.join(format!("generation-{}", told["generation"]));
+        // Ever later while files are copied, and when what only the last one had goes.
+        let copied = || count(&backup) >= before + round * 4;
+        let removed = || !last.exists();
+        let is_so: &dyn Fn() -> bool = match round % 2 {
+            0 => &copied,
+            _ => &removed,
+        };
+        killed += usize::from(kill_when(&server, &backup, is_so));
+        // The last finished one, or this one.
+        let found = good(&verify(&backup));
+        assert!(found["position"].as_u64() >= told["position"].as_u64());
         told = good(&create(&server, &backup, ""));
         assert_eq!(good(&verify(&backup))["left_over"], 0);
     }
-    assert!(killed > TRIES / 2, "only {killed} kills");
+    assert!(killed >= TRIES / 3, "only {killed} kills");
     let restored = scratch.path().join("restored");
     good(&restore(&backup, &restored, ""));
     let position = told["position"].as_u64().expect("a position");

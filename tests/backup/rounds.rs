@@ -13,9 +13,11 @@ use metarecord::domain::Timestamp;
 /// Writers at once.
 const WRITERS: u64 = 64;
 /// What each writer does at most in a round, so that later rounds take no longer than the first.
-const TURNS_MAX: u64 = 6;
+const TURNS_MAX: u64 = 3;
 /// Rounds unless `METARECORD_BACKUP_ROUNDS` says otherwise.
 const ROUNDS: u64 = 3;
+/// How often a server that is started on what was restored compares records, rows and files: it takes long.
+const LOOK_EVERY_ROUNDS: u64 = 5;
 /// Longer than content that has ended is kept.
 const RETENTION_MS: i64 = 400 * 24 * 60 * 60 * 1_000;
 
@@ -147,11 +149,12 @@ fn backups_under_load_restore_to_the_journal_at_their_position() {
         good(&restore(&backup, &restored, ""));
         compare(&server, &restored, &told);
         kept_in_all += told["kept"]["segments"].as_u64().expect("a number");
-        let served = Inside::start_by(&restored, clock.clone(), &[]);
-        for container in ["notes", BLOBS] {
-            assert_eq!(drift(&served, container), Vec::<Value>::new());
+        if round % LOOK_EVERY_ROUNDS == 0 || round + 1 == rounds {
+            let served = Inside::start_by(&restored, clock.clone(), &[]);
+            for container in ["notes", BLOBS] {
+                assert_eq!(drift(&served, container), Vec::<Value>::new());
+            }
         }
-        drop(served);
         println!("round {round}: {told}, {removed} removed meanwhile");
         std::fs::remove_dir_all(&restored).expect("removed");
         clock.advance(RETENTION_MS);
