@@ -34,7 +34,7 @@ build() {
   local flags="--remap-path-prefix=$PWD=/metarecord --remap-path-prefix=$registry=/cargo"
   local c_flags="-ffile-prefix-map=$PWD=/metarecord -ffile-prefix-map=$registry=/cargo"
   RUSTFLAGS="$flags" CFLAGS="$c_flags" CARGO_INCREMENTAL=0 \
-    $cargo build --release --locked --bin g3n --target-dir "$build_dir" >&2
+    $cargo build --release --locked --bin g3n --target-dir "$build_dir" >&2 || return 1
   echo "$build_dir/release/g3n"
 }
 
@@ -47,7 +47,8 @@ third_parties() {
 version=${VERSION:-$(version)}
 target=$(rustc -vV | sed -n 's/^host: //p')
 name=metarecord-$version-$target
-binary=${BINARY:-$(build)}
+# A build that fails must not leave an older program to be packed.
+if [ -n "${BINARY:-}" ]; then binary=$BINARY; else binary=$(build); fi
 [ -x "$binary" ] || { echo "pack: $binary is not a program" >&2; exit 1; }
 
 stage=$(mktemp -d)

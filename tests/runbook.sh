@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 copy=$work/metarecord
 mkdir -p "$copy"
-tar --exclude=./.git --exclude-vcs-ignores -cf - . | tar -xf - -C "$copy"
+tar --exclude=./.git --exclude=./target --exclude=./dist --exclude=./deployed --exclude=./data -cf - . | tar -xf - -C "$copy"
 
 # Nothing of this shell's gets in: no credentials, no cloud, no ports that may be taken.
 for name in $(compgen -e | grep -E '^(G3N|SMOKE|AWS|MAKE|MFLAGS|DATA_DIR|SERVE_ARGS|PREFIX|VERSION|BINARY|DIST)' || true); do unset "$name"; done

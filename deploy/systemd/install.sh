@@ -24,16 +24,16 @@ release_of() { local link; link=$(readlink "$prefix/$1") && basename "$link"; }
 
 # The units, too, are those of the release.
 put_in_place() {
-  install -d /usr/local/bin /etc/systemd/system /etc/metarecord
-  ln -sfn "$prefix/current/bin/g3n" /usr/local/bin/g3n
-  install -m 644 "$prefix"/current/deploy/systemd/*.service "$prefix"/current/deploy/systemd/*.timer /etc/systemd/system/
-  [ -e /etc/metarecord/metarecord.toml ] || install -m 644 "$prefix/current/deploy/systemd/metarecord.toml" /etc/metarecord/
-  systemctl daemon-reload
+  install -d /usr/local/bin /etc/systemd/system /etc/metarecord &&
+    ln -sfn "$prefix/current/bin/g3n" /usr/local/bin/g3n &&
+    install -m 644 "$prefix"/current/deploy/systemd/*.service "$prefix"/current/deploy/systemd/*.timer /etc/systemd/system/ &&
+    { [ -e /etc/metarecord/metarecord.toml ] || install -m 644 "$prefix/current/deploy/systemd/metarecord.toml" /etc/metarecord/; } &&
+    systemctl daemon-reload
 }
 
 # Asked at the address of the settings that come with it; another one is given as G3N_BASE_URL.
 becomes_ready() {
-  put_in_place
+  put_in_place || return 1
   systemctl restart metarecord.service || return 1
   local until=$((SECONDS + ready_seconds))
   while [ "$SECONDS" -lt "$until" ]; do
@@ -62,7 +62,8 @@ switch() {
 [ $# -gt 0 ] || fail "give an archive, or --rollback"
 before=$(release_of current || true)
 if [ "$1" = --rollback ]; then
-  switch "$before" "$(release_of previous || fail "there is no release before ${before:-the first}")"
+  to=$(release_of previous) || fail "there is no release before ${before:-the first}"
+  switch "$before" "$to"
   exit
 fi
 

@@ -124,6 +124,12 @@ g3n mrs get --container demo --record-id blob-1 --out "$work/back" >/dev/null 2>
 cmp "$work/blob" "$work/back"
 echo "a release that does not start was rolled back"
 
+# Forward to the same program under another name, and back.
+BINARY=$binary VERSION=3.0.0 DIST=$work/dist GZIP_LEVEL=1 deploy/pack.sh >/dev/null
+within "$PWD/deploy/systemd/install.sh" "$work"/dist/metarecord-3.0.0-*.tar.gz
+within "$PWD/deploy/systemd/install.sh" --rollback
+case $(within readlink /opt/metarecord/current) in releases/1.0.0-*) ;; *) echo "the release before does not run"; exit 1 ;; esac
+
 within systemctl kill --signal=KILL metarecord.service
 restarted() { [ "$(property NRestarts)" -ge 1 ] && g3n health --ready; }
 eventually "it comes back after a kill" restarted

@@ -41,6 +41,12 @@ for part in bin/g3n LICENSE-MIT LICENSE-APACHE THIRD-PARTY.tsv share/man/man1/g3
   grep -qxE "metarecord-1.0.0-[^/]*/$part" "$work/names" || fail "the archive has no $part"
 done
 
+# A build that fails packs nothing, also where an older program lies.
+mkdir -p "$work/built/release"
+cp "$binary" "$work/built/release/g3n"
+if CARGO=false PACK_TARGET_DIR=$work/built VERSION=1.1.0 deploy/pack.sh >"$work/out" 2>&1; then fail "an older program is packed"; fi
+[ ! -e "$(archive 1.1.0)" ] || fail "an older program was packed"
+
 # A version that runs; what was written to it is there after each change of release.
 mkdir -p "$PREFIX"
 printf '%s\n' --dev --listen 127.0.0.1:0 --operator-listen 127.0.0.1:0 >"$PREFIX/arguments"

@@ -102,11 +102,11 @@ proofs() { PROOFS=proofs.txt checks/proofs.sh "$work/told" >"$work/out" 2>&1; }
 printf 'test a::x ... ok\ntest b::x ... ok\ntest c::x ... ok\ntest result: ok.\n' >"$work/told"
 proofs || fail "proofs that hold"
 grep -qx 'PASS two (2 tests)' "$work/out" || fail "proofs do not count"
-sed -i '/c::x/d' "$work/told"
+sed -i 's/^test c::x .*/test c::x has been running for over 60 seconds/' "$work/told"
 if proofs; then fail "a proof without tests is not noticed"; fi
 printf 'test a::x ... ok\ntest b::x ... FAILED\ntest c::x ... ok\n\nfailures:\n    b::x\n\ntest result: FAILED.\n' >"$work/told"
 if proofs; then fail "a proof that failed is not noticed"; fi
-grep -q '^FAIL two: 1 failed of b::' "$work/out" || fail "it does not say what failed"
+grep -q '^FAIL two: .*1 failed of b::' "$work/out" || fail "it does not say what failed"
 printf 'test a::x ... ok\ntest b::x ... ok\ntest c::x ... ok\n' >"$work/told"
 if proofs; then fail "tests that were broken off are not noticed"; fi
 echo "PASS review"
