@@ -2,6 +2,7 @@
 //! are given up, vacuums, orgs that leave, holds and restarts nothing held is ever gone, and everything else that should go
 //! goes.
 
+mod answers;
 mod content;
 mod house;
 mod model;
@@ -13,11 +14,11 @@ use metarecord::domain::StreamId;
 use metarecord::domain::record::Status;
 use metarecord::projections::identity;
 use proptest::prelude::ProptestConfig;
-use proptest_state_machine::{StateMachineTest, prop_state_machine};
+use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 
 use self::house::{House, container, key, org};
 use self::model::{CONTAINERS, Model, ORGS, org_of};
-use self::steps::Step;
+use self::steps::{HOUR_MS, How, On, Step};
 
 struct Holds;
 
@@ -64,6 +65,41 @@ impl StateMachineTest for Holds {
             }
         }
     }
+}
+
+/// Does these steps one after the other.
+fn walk(steps: &[Step]) {
+    let mut model = Model::start();
+    let mut house = Holds::init_test(&model);
+    for step in steps {
+        assert!(Model::preconditions(&model, step), "{step:?}");
+        model = Model::apply(model, step);
+        house = Holds::apply(house, &model, *step);
+        Holds::check_invariants(&house, &model);
+    }
+}
+
+#[test]
+fn what_was_let_go_of_a_held_record_stays_gone_when_its_org_is_vacuumed() {
+    walk(&[
+        Step::Put(0, How::Inline),
+        Step::Put(0, How::Upload),
+        Step::Put(0, How::Upload),
+        Step::Put(0, How::Promise(true)),
+        // Another of the same container, which nothing holds.
+        Step::Put(4, How::Upload),
+        Step::Put(4, How::Promise(true)),
+        Step::Wait(4 * HOUR_MS),
+        Step::Abandon,
+        Step::Wait(4 * HOUR_MS),
+        Step::Cleanup,
+        Step::Hold(On::Record(0)),
+        Step::VacuumOrg(0),
+        Step::Restart,
+        Step::Release(On::Record(0)),
+        Step::Abandon,
+        Step::Cleanup,
+    ]);
 }
 
 prop_state_machine! {

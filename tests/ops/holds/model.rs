@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 
 use metarecord::domain::ErrorTag;
-use metarecord::domain::offboarding::EXPORTS_MAX;
 use proptest::prelude::{BoxedStrategy, Strategy};
 use proptest::strategy::Just;
 use proptest_state_machine::ReferenceStateMachine;
 
 use super::record::Known;
 use super::steps::{self, How, On, Step};
-use crate::ops::world::{LEAVING, PENDING_MS};
 
 pub(super) const START_MS: i64 = 1_800_000_000_000;
 pub(super) const ORGS: usize = 2;
@@ -42,7 +40,7 @@ pub(super) struct Model {
     pub(super) leaving: [Leaving; ORGS],
     /// Not after a vacuum took it while it was leaving; all others are made again at once.
     pub(super) is_org_there: [bool; ORGS],
-    exports: [usize; ORGS],
+    pub(super) exports: [usize; ORGS],
     /// The files there are, by what they are of, each with its record.
     pub(super) files: BTreeMap<u32, usize>,
     /// The last put.
@@ -62,6 +60,23 @@ pub(super) fn org_of(container: usize) -> usize {
 }
 
 impl Model {
+    /// Two empty orgs.
+    pub(super) fn start() -> Self {
+        Self {
+            now: START_MS,
+            records: vec![None; RECORDS],
+            containers: [false; CONTAINERS],
+            orgs: [false; ORGS],
+            leaving: [Leaving::No; ORGS],
+            is_org_there: [true; ORGS],
+            exports: [0; ORGS],
+            files: BTreeMap::new(),
+            serial: 0,
+            answer: Ok(()),
+            purged: Vec::new(),
+        }
+    }
+
     pub(super) fn is_held(&self, record: usize) -> bool {
         let container = container_of(record);
         let known = self.records[record].as_ref();
@@ -106,7 +121,7 @@ impl Model {
     }
 
     /// A living record, which takes all changes.
-    fn living(&mut self, record: usize) -> Result<&mut Known, ErrorTag> {
+    pub(super) fn living(&mut self, record: usize) -> Result<&mut Known, ErrorTag> {
         let known = self.known(record)?;
         match known.doomed {
             true => Err(ErrorTag::Doomed),
@@ -114,7 +129,7 @@ impl Model {
         }
     }
 
-    fn put(&mut self, record: usize, how: How) -> Result<(), ErrorTag> {
+    pub(super) fn put(&mut self, record: usize, how: How) -> Result<(), ErrorTag> {
         self.serial += 1;
         self.open(record)?;
         let known = self.records[record].get_or_insert_default();
@@ -128,7 +143,7 @@ impl Model {
         Ok(())
     }
 
-    fn complete(&mut self, record: usize) -> Result<(), ErrorTag> {
+    pub(super) fn complete(&mut self, record: usize) -> Result<(), ErrorTag> {
         let now = self.now;
         let piece = self.living(record)?.complete(now);
         let piece = piece.ok_or(ErrorTag::NotFound)?;
@@ -136,7 +151,7 @@ impl Model {
         Ok(())
     }
 
-    fn set(&mut self, on: On, held: bool) -> Result<(), ErrorTag> {
+    pub(super) fn set(&mut self, on: On, held: bool) -> Result<(), ErrorTag> {
         let now = self.now;
         match on {
             On::Record(record) => {
@@ -163,7 +178,7 @@ impl Model {
     }
 
     /// Lets go of what ended long enough ago.
-    fn clean_up(&mut self) {
+    pub(super) fn clean_up(&mut self) {
         for record in self.loose() {
             let known = self.records[record].as_mut();
             for ended in known.map_or_else(Vec::new, |known| known.clean_up(self.now)) {
@@ -172,7 +187,7 @@ impl Model {
         }
     }
 
-    fn abandon(&mut self) {
+    pub(super) fn abandon(&mut self) {
         for record in self.loose() {
             let known = self.records[record].as_mut();
             if let Some(known) = known.filter(|known| !known.doomed) {
@@ -181,12 +196,12 @@ impl Model {
         }
     }
 
-    fn erase(&mut self, record: usize) {
+    pub(super) fn erase(&mut self, record: usize) {
         self.records[record] = None;
         self.files.retain(|_, its| *its != record);
     }
 
-    fn erase_org(&mut self, org: usize) {
+    pub(super) fn erase_org(&mut self, org: usize) {
         for record in (0..RECORDS).filter(|record| org_of(container_of(*record)) == org) {
             if !self.is_held(record) {
                 self.erase(record);
@@ -195,86 +210,7 @@ impl Model {
         self.is_org_there[org] = self.is_anything_held(org) || !self.is_closed(org);
     }
 
-    fn answer(&mut self, step: Step) -> Result<(), ErrorTag> {
-        match step {
-            Step::Put(record, how) => self.put(record, how)?,
-            Step::Complete(record) => self.complete(record)?,
-            Step::Due(record, wait) => {
-                let now = self.now;
-                let known = self.living(record)?;
-                (known.due, known.changed) = (Some(now + wait), now);
-            }
-            Step::Doom(record) => {
-                let now = self.now;
-                self.living(record)?;
-                if self.is_held(record) {
-                    return Err(ErrorTag::InvalidState);
-                }
-                self.living(record)?.end(now);
-            }
-            Step::Hold(on) => self.set(on, true)?,
-            Step::Release(on) => self.set(on, false)?,
-            Step::Wait(millis) => self.now += millis,
-            Step::Cleanup => self.clean_up(),
-            Step::Abandon => self.abandon(),
-            Step::VacuumOrg(org) => {
-                self.pass_time(2 * PENDING_MS);
-                self.erase_org(org);
-            }
-            Step::VacuumAll { overriding } => {
-                let held = (0..ORGS).any(|org| self.is_anything_held(org));
-                if held && !overriding {
-                    return Err(ErrorTag::InvalidState);
-                }
-                self.pass_time(2 * PENDING_MS);
-                self.containers = [false; CONTAINERS];
-                self.orgs = [false; ORGS];
-                (0..RECORDS).for_each(|record| self.erase(record));
-                (0..ORGS).for_each(|org| self.erase_org(org));
-            }
-            Step::HoldInTime(on) => {
-                let held = (0..ORGS).any(|org| self.is_anything_held(org));
-                if held {
-                    return Err(ErrorTag::InvalidState);
-                }
-                let set = self.set(on, true);
-                self.pass_time(PENDING_MS);
-                return set;
-            }
-            Step::Request(org) => match self.leaving[org] {
-                Leaving::No => self.leaving[org] = Leaving::Requested,
-                Leaving::Requested | Leaving::Approved { .. } => {
-                    return Err(ErrorTag::InvalidState);
-                }
-            },
-            Step::Approve(org) => self.approve(org)?,
-            Step::Cancel(org) => match self.leaving[org] {
-                Leaving::No => return Err(ErrorTag::InvalidState),
-                Leaving::Requested | Leaving::Approved { .. } => {
-                    (self.leaving[org], self.is_org_there[org]) = (Leaving::No, true);
-                }
-            },
-            Step::Restart => {}
-        }
-        Ok(())
-    }
-
-    fn approve(&mut self, org: usize) -> Result<(), ErrorTag> {
-        match self.leaving[org] {
-            _ if !self.is_org_there[org] => Err(ErrorTag::NotFound),
-            Leaving::Requested if self.exports[org] < EXPORTS_MAX => {
-                let ends = self.now + LEAVING.window_ms;
-                self.leaving[org] = Leaving::Approved { ends };
-                self.exports[org] += 1;
-                Ok(())
-            }
-            Leaving::No | Leaving::Requested | Leaving::Approved { .. } => {
-                Err(ErrorTag::InvalidState)
-            }
-        }
-    }
-
-    fn pass_time(&mut self, millis: i64) {
+    pub(super) fn pass_time(&mut self, millis: i64) {
         self.now += millis;
         self.sweep();
     }
@@ -311,20 +247,7 @@ impl ReferenceStateMachine for Model {
     type Transition = Step;
 
     fn init_state() -> BoxedStrategy<Model> {
-        Just(Model {
-            now: START_MS,
-            records: vec![None; RECORDS],
-            containers: [false; CONTAINERS],
-            orgs: [false; ORGS],
-            leaving: [Leaving::No; ORGS],
-            is_org_there: [true; ORGS],
-            exports: [0; ORGS],
-            files: BTreeMap::new(),
-            serial: 0,
-            answer: Ok(()),
-            purged: Vec::new(),
-        })
-        .boxed()
+        Just(Self::start()).boxed()
     }
 
     fn transitions(model: &Model) -> BoxedStrategy<Step> {

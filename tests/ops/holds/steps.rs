@@ -6,7 +6,7 @@ use proptest::strategy::Just;
 use super::model::{CONTAINERS, Leaving, Model, ORGS, RECORDS, container_of, org_of};
 use crate::ops::world::PENDING_MS;
 
-const HOUR_MS: i64 = 60 * 60 * 1_000;
+pub(super) const HOUR_MS: i64 = 60 * 60 * 1_000;
 
 /// What a hold is on.
 #[derive(Clone, Copy, Debug)]
