@@ -2,6 +2,8 @@
 
 mod check;
 mod compaction;
+mod room;
 mod shape;
 mod surface;
+mod upkeep;
 mod world;

@@ -1,5 +1,6 @@
 //! An org leaves one server and comes to another: exports, imports, offboardings, and what is in their way.
 
+mod client;
 mod damage;
 mod doors;
 mod equality;
