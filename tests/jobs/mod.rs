@@ -2,6 +2,7 @@
 
 mod check;
 mod compaction;
+mod held;
 mod room;
 mod shape;
 mod surface;

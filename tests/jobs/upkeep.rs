@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use metarecord::actors::jobs::upkeep::{AbandonedUploads, Cleanup, TagScrub};
-use metarecord::actors::jobs::{Heed, Job, Order, Place, Step};
+use metarecord::actors::jobs::{Job, Order};
 use metarecord::actors::upkeep::{Upkeep, UpkeepSettings};
 use metarecord::actors::{Carry, Desk};
 use metarecord::clock::random_uuid;
@@ -23,6 +22,7 @@ use metarecord::domain::vacuum::Scope;
 use metarecord::domain::{ContainerName, Event, Md5, OrgCode, RecordId, Revision, Tag};
 
 use super::check::carry_of;
+use super::held::Held;
 use super::world::{PATIENCE, World, order, status, until, within};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -38,74 +38,6 @@ const CONTAINERS: [(&str, &str, usize); 4] = [
 ];
 /// All records.
 const RECORDS: usize = 76;
-
-/// A job that does no more steps than the test lets it, and remembers from where it did them.
-struct Held {
-    job: Arc<dyn Job>,
-    left: AtomicUsize,
-    froms: Mutex<Vec<Option<Place>>>,
-}
-
-impl Held {
-    fn new(job: &Arc<dyn Job>, steps: usize) -> Arc<Self> {
-        Arc::new(Self {
-            job: job.clone(),
-            left: AtomicUsize::new(steps),
-            froms: Mutex::default(),
-        })
-    }
-
-    fn froms(&self) -> Vec<Option<Place>> {
-        self.froms.lock().expect("no panic").clone()
-    }
-
-    /// The containers it came to, in this order.
-    fn containers(&self) -> Vec<String> {
-        let mut containers = Vec::new();
-        for from in self.froms() {
-            let Some(Place::Passing(place)) = from else {
-                continue;
-            };
-            let mut parts = place.split(|byte| *byte == 0);
-            let mut part =
-                || String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
-            containers.push(format!("{}/{}", part(), part()));
-        }
-        containers.dedup();
-        containers
-    }
-}
-
-impl Job for Held {
-    fn name(&self) -> &'static str {
-        self.job.name()
-    }
-
-    fn purpose(&self) -> &'static str {
-        self.job.purpose()
-    }
-
-    fn every_ms(&self) -> Option<i64> {
-        self.job.every_ms()
-    }
-
-    fn step(&self, from: Option<&Place>, heed: &Heed) -> Step {
-        let take = |left: usize| left.checked_sub(1);
-        let taken = self
-            .left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take);
-        if taken.is_err() {
-            let (at, counts) = (from.cloned(), Counts::new());
-            return Step::More { at, counts };
-        }
-        self.froms.lock().expect("no panic").push(from.cloned());
-        self.job.step(from, heed)
-    }
-
-    fn woken(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        self.job.woken()
-    }
-}
 
 fn upkeep(world: &World, dir: &std::path::Path) -> Arc<Upkeep> {
     let content = LocalStore::open(Arc::new(RealDisk), dir).expect("a directory");

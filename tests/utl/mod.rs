@@ -5,7 +5,9 @@ mod damage;
 mod doors;
 mod equality;
 mod kill;
+mod kill_import;
 mod lifecycle;
+mod purge;
 
 use std::io::Read;
 use std::path::Path;
