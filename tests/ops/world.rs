@@ -50,7 +50,7 @@ pub(crate) const UPKEEP: UpkeepSettings = UpkeepSettings {
 };
 /// How orgs leave; their exports stay longer than any test.
 pub(crate) const LEAVING: OffboardingSettings = OffboardingSettings {
-    window_ms: 4 * HOUR_MS,
+    window_ms: 2 * HOUR_MS,
     export_kept_ms: 1_000_000 * HOUR_MS,
     sweep_ms: 3,
 };

@@ -23,9 +23,9 @@ const THEN_MS: i64 = 1_600_000_000_000;
 const CANARY: &str = "canary-of-who-leaves";
 const OTHER: &str = "OTHER";
 /// Kills tried of each system call, spread over how often one thread makes it.
-const KILLS_EACH: usize = 3;
+const KILLS_EACH: usize = 2;
 /// Kills that come while it erases, at least.
-const KILLS_MIN: usize = 6;
+const KILLS_MIN: usize = 5;
 
 fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::none());

@@ -261,10 +261,11 @@ impl House {
             // One that was just found in the way of it is not tried at once.
             self.clock.advance(REST_MS);
             self.wait_until_purged(*number);
-            self.make_orgs();
-            self.sweep();
-            self.check_rebuilt();
         }
         self.make_orgs();
+        self.sweep();
+        if !model.purged.is_empty() {
+            self.check_rebuilt();
+        }
     }
 }

@@ -15,7 +15,7 @@ pub(super) const ORGS: usize = 2;
 /// Containers of all orgs together, the same number each.
 pub(super) const CONTAINERS: usize = 4;
 /// Records of all containers together, the same number each.
-pub(super) const RECORDS: usize = 12;
+pub(super) const RECORDS: usize = 8;
 /// How long an org that could not be purged is left alone.
 pub(super) const REST_MS: i64 = 60_000;
 
@@ -99,6 +99,12 @@ impl Model {
     /// Whether an org takes no changes because it leaves.
     pub(super) fn is_closed(&self, org: usize) -> bool {
         matches!(self.leaving[org], Leaving::Approved { .. })
+    }
+
+    /// Whether a record is there, not doomed, and takes changes.
+    pub(super) fn is_living(&self, record: usize) -> bool {
+        let known = self.records[record].as_ref();
+        self.open(record).is_ok() && known.is_some_and(|known| !known.doomed)
     }
 
     pub(super) fn can_complete(&self, record: usize) -> bool {

@@ -1,7 +1,7 @@
 //! What may be done next, and how often what is.
 
 use proptest::prelude::{BoxedStrategy, Strategy, prop, prop_oneof};
-use proptest::strategy::Just;
+use proptest::strategy::{Just, Union};
 
 use super::model::{CONTAINERS, Leaving, Model, ORGS, RECORDS, container_of, org_of};
 use crate::ops::world::PENDING_MS;
@@ -56,79 +56,128 @@ pub(super) enum Step {
     Restart,
 }
 
-/// One of these records, or a short wait when there is none.
-fn one_of(records: Vec<usize>, step: fn(usize) -> Step) -> BoxedStrategy<Step> {
-    match records.is_empty() {
-        true => Just(Step::Wait(1)).boxed(),
-        false => prop::sample::select(records).prop_map(step).boxed(),
-    }
+/// How often a step comes, and what it may be about.
+type Choice = (u32, BoxedStrategy<Step>);
+
+fn choice(weight: u32, step: impl Strategy<Value = Step> + 'static) -> Option<Choice> {
+    Some((weight, step.boxed()))
 }
 
-fn put(records: Vec<usize>) -> BoxedStrategy<Step> {
+/// A step about one of these; none when there are none.
+fn one_of<T: Clone + std::fmt::Debug + 'static>(
+    weight: u32,
+    these: &[T],
+    step: impl Fn(T) -> Step + 'static,
+) -> Option<Choice> {
+    let some = (!these.is_empty()).then(|| these.to_vec())?;
+    choice(weight, prop::sample::select(some).prop_map(step))
+}
+
+fn put(weight: u32, records: &[usize]) -> Option<Choice> {
     let how = prop_oneof![
         3 => Just(How::Inline),
         3 => Just(How::Upload),
-        2 => prop::bool::ANY.prop_map(How::Promise),
+        3 => prop::bool::ANY.prop_map(How::Promise),
     ];
-    match records.is_empty() {
-        true => Just(Step::Wait(1)).boxed(),
-        false => (prop::sample::select(records), how)
-            .prop_map(|(record, how)| Step::Put(record, how))
-            .boxed(),
-    }
+    let some = (!records.is_empty()).then(|| records.to_vec())?;
+    let step = (prop::sample::select(some), how);
+    choice(
+        weight,
+        step.prop_map(|(record, how)| Step::Put(record, how)),
+    )
 }
 
-pub(super) fn transitions(model: &Model) -> BoxedStrategy<Step> {
-    let record = || 0..RECORDS;
-    let org = || 0..ORGS;
-    let on = || {
-        prop_oneof![
-            4 => record().prop_map(On::Record),
-            2 => (0..CONTAINERS).prop_map(On::Container),
-            1 => org().prop_map(On::Org),
-        ]
+/// Everything that a hold is on.
+fn held(model: &Model) -> Vec<On> {
+    let is_held = |record: &usize| {
+        let known = model.records[*record].as_ref();
+        known.is_some_and(|known| known.held)
     };
-    let those = |is: &dyn Fn(usize) -> bool| record().filter(|record| is(*record)).collect();
-    let absent = those(&|record| model.records[record].is_none());
-    let living = those(&|record| {
-        let known = model.records[record].as_ref();
-        known.is_some_and(|known| !known.doomed)
-    });
-    let waited = those(&|record| model.can_complete(record));
-    let waits = [
-        1,
-        HOUR_MS / 2,
-        HOUR_MS,
-        2 * HOUR_MS,
-        3 * HOUR_MS,
-        4 * HOUR_MS,
-    ];
-    let removes = prop_oneof![
-        8 => Just(Step::Cleanup),
-        5 => Just(Step::Abandon),
-        4 => org().prop_map(Step::VacuumOrg),
-        1 => prop::bool::ANY.prop_map(|overriding| Step::VacuumAll { overriding }),
-        1 => on().prop_map(Step::HoldInTime),
-    ];
-    let leaves = prop_oneof![
-        3 => org().prop_map(Step::Request),
-        4 => org().prop_map(Step::Approve),
-        1 => org().prop_map(Step::Cancel),
-    ];
-    prop_oneof![
-        7 => put(absent),
-        7 => put(living),
-        2 => one_of(waited, Step::Complete),
-        4 => (record(), 1..4_i64).prop_map(|(record, halves)| Step::Due(record, halves * HOUR_MS / 2)),
-        4 => record().prop_map(Step::Doom),
-        6 => on().prop_map(Step::Hold),
-        5 => on().prop_map(Step::Release),
-        8 => prop::sample::select(waits.to_vec()).prop_map(Step::Wait),
-        14 => removes,
-        5 => leaves,
-        1 => Just(Step::Restart),
+    let records = (0..RECORDS).filter(is_held).map(On::Record);
+    let containers = (0..CONTAINERS).filter(|container| model.containers[*container]);
+    let orgs = (0..ORGS).filter(|org| model.orgs[*org]);
+    let legal = containers.map(On::Container).chain(orgs.map(On::Org));
+    records.chain(legal).collect()
+}
+
+/// Mostly what leads to something; what is refused is asked for now and then.
+pub(super) fn transitions(model: &Model) -> BoxedStrategy<Step> {
+    let choices = [changes(model), holds(model), removes(), leaves(model)];
+    Union::new_weighted(choices.into_iter().flatten().flatten().collect()).boxed()
+}
+
+fn those(is: impl Fn(usize) -> bool) -> Vec<usize> {
+    (0..RECORDS).filter(|record| is(*record)).collect()
+}
+
+fn hours(halves: i64) -> i64 {
+    halves * HOUR_MS / 2
+}
+
+fn changes(model: &Model) -> Vec<Option<Choice>> {
+    let absent = those(|record| model.records[record].is_none());
+    let living = those(|record| model.is_living(record));
+    let waited = those(|record| model.can_complete(record));
+    let due = (0..RECORDS, 1..4_i64);
+    vec![
+        put(8, &absent),
+        put(14, &living),
+        one_of(4, &waited, Step::Complete),
+        choice(
+            5,
+            due.prop_map(|(record, halves)| Step::Due(record, hours(halves))),
+        ),
+        one_of(3, &living, Step::Doom),
+        choice(1, (0..RECORDS).prop_map(Step::Doom)),
+        choice(1, Just(Step::Wait(1))),
+        choice(15, (1..9_i64).prop_map(|halves| Step::Wait(hours(halves)))),
+        choice(1, Just(Step::Restart)),
     ]
-    .boxed()
+}
+
+fn holds(model: &Model) -> Vec<Option<Choice>> {
+    let there = those(|record| model.records[record].is_some());
+    vec![
+        one_of(5, &there, |record| Step::Hold(On::Record(record))),
+        choice(
+            2,
+            (0..CONTAINERS).prop_map(|container| Step::Hold(On::Container(container))),
+        ),
+        choice(1, (0..ORGS).prop_map(|org| Step::Hold(On::Org(org)))),
+        one_of(10, &held(model), Step::Release),
+        choice(
+            1,
+            (0..RECORDS).prop_map(|record| Step::Release(On::Record(record))),
+        ),
+        choice(1, (0..ORGS).prop_map(|org| Step::HoldInTime(On::Org(org)))),
+        one_of(1, &there, |record| Step::HoldInTime(On::Record(record))),
+    ]
+}
+
+fn removes() -> Vec<Option<Choice>> {
+    vec![
+        choice(10, Just(Step::Cleanup)),
+        choice(8, Just(Step::Abandon)),
+        choice(3, (0..ORGS).prop_map(Step::VacuumOrg)),
+        choice(
+            1,
+            prop::bool::ANY.prop_map(|overriding| Step::VacuumAll { overriding }),
+        ),
+    ]
+}
+
+fn leaves(model: &Model) -> Vec<Option<Choice>> {
+    let orgs = |leaving: Leaving| {
+        let its = |org: &usize| model.leaving[*org] == leaving;
+        (0..ORGS).filter(its).collect::<Vec<_>>()
+    };
+    vec![
+        one_of(3, &orgs(Leaving::No), Step::Request),
+        one_of(8, &orgs(Leaving::Requested), Step::Approve),
+        choice(1, (0..ORGS).prop_map(Step::Approve)),
+        choice(1, (0..ORGS).prop_map(Step::Request)),
+        choice(1, (0..ORGS).prop_map(Step::Cancel)),
+    ]
 }
 
 /// Whether no purge of an org that leaves can begin while a vacuum is on its way: of the two, who is first is not known.
