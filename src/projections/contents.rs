@@ -8,13 +8,13 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Change, Projection, RecordChange, RecordName, Store, StoreError, Write};
+use super::{Change, Projection, RecordChange, RecordName, Store, StoreError, Write, records};
 use crate::domain::container::{ContainerEvent, GivenUpUpload, RemovedContent};
 use crate::domain::record::{
     Content, ContentPlace, Ended, EndedBy, PendingUpload, Record, RecordKey,
 };
 use crate::domain::{Event, Md5, RecordId, StreamId, Timestamp};
-use crate::journal::Position;
+use crate::journal::{Body, Position};
 
 const PREFIX: u8 = b'c';
 const ENDED: u8 = b'e';
@@ -100,7 +100,9 @@ impl Projection for Contents {
                     }
                 }
                 ContainerEvent::UploadsGivenUp { uploads } => {
-                    for upload in uploads {
+                    let is_there =
+                        |upload: &&GivenUpUpload| change.given_up.contains(&upload.object_id);
+                    for upload in uploads.iter().filter(is_there) {
                         apply_given_up(org, container, upload, change.body.origin.at, writes);
                     }
                 }
@@ -140,6 +142,34 @@ impl Projection for Contents {
 pub(super) fn container_of(stream: &StreamId) -> Option<(&str, &str)> {
     let (org, container) = stream.as_str().strip_prefix("mrs/")?.split_once('/')?;
     (!container.contains('/')).then_some((org, container))
+}
+
+/// The objects of the uploads that an entry gives up and whose records are there: a vacuum leaves a container's history for
+/// the sake of one record that is held, and it names others.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub(super) fn given_up(store: &Store, body: &Body) -> Result<Vec<Uuid>, StoreError> {
+    let mut objects = Vec::new();
+    let Some((org, container)) = container_of(&body.stream) else {
+        return Ok(objects);
+    };
+    for event in &body.events {
+        let Event::Container(ContainerEvent::UploadsGivenUp { uploads }) = event else {
+            continue;
+        };
+        for upload in uploads {
+            let name = RecordName {
+                org,
+                container,
+                record_id: upload.record_id.as_str(),
+            };
+            if records::find(store, name)?.is_some() {
+                objects.push(upload.object_id);
+            }
+        }
+    }
+    Ok(objects)
 }
 
 fn apply_record(change: &RecordChange<'_>, writes: &mut Vec<Write>) {

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::holds::{self, OrgHolds};
 use super::identity::{self, Kind};
-use super::{Projection, RecordName, Store, StoreError, all, records};
+use super::{Projection, RecordName, Store, StoreError, all, contents, records};
 use crate::clock::Pace;
 use crate::domain::hold::Level;
 use crate::domain::vacuum::Scope;
-use crate::domain::{ContainerName, OrgCode};
+use crate::domain::{ContainerName, OrgCode, StreamId};
 
 /// Rows looked at between two rests, some milliseconds' worth.
 const ROWS_BETWEEN_RESTS: u64 = 1_024;
@@ -89,7 +89,17 @@ impl Reach {
             Some(name) if holds.records > 0 && holds::is_record_held(&self.store, name)? => {
                 Some(Level::Record)
             }
-            Some(_) | None => None,
+            Some(_) => None,
+            // A container's own history tells what was let go of its records.
+            None => match contents::container_of(&StreamId::named(stream)) {
+                Some((org, container))
+                    if holds.records > 0
+                        && holds::is_any_record_held(&self.store, org, container)? =>
+                {
+                    Some(Level::Record)
+                }
+                Some(_) | None => None,
+            },
         })
     }
 

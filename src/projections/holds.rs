@@ -106,6 +106,20 @@ pub fn is_record_held(store: &Store, name: RecordName<'_>) -> Result<bool, Store
     Ok(store.get(&key(name))?.is_some())
 }
 
+/// Whether any record of a container has a hold of its own.
+///
+/// # Errors
+/// As [`held`].
+pub fn is_any_record_held(store: &Store, org: &str, container: &str) -> Result<bool, StoreError> {
+    let prefix = key(RecordName {
+        org,
+        container,
+        record_id: "",
+    });
+    let first = store.scan(prefix.clone(), &prefix).next().transpose()?;
+    Ok(first.is_some())
+}
+
 /// The holds of one org.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OrgHolds {

@@ -21,6 +21,8 @@ pub mod store;
 pub mod tag_entries;
 pub mod versions;
 
+use uuid::Uuid;
+
 use crate::domain::Event;
 use crate::domain::offboarding::Passage;
 use crate::domain::record::Record;
@@ -44,6 +46,8 @@ pub struct Change<'a> {
     pub identity: Option<identity::IdentityChange>,
     /// Its org's leaving and coming, with it; absent for other streams.
     pub passage: Option<Passage>,
+    /// The objects of the uploads that it gives up and whose records are there.
+    pub given_up: Vec<Uuid>,
 }
 
 /// A record before and after an entry.

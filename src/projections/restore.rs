@@ -62,6 +62,7 @@ pub fn rows_of(key: &RecordKey, record: &Record) -> Vec<Write> {
         ops: None,
         passage: None,
         identity: None,
+        given_up: Vec::new(),
     };
     let mut rows = Vec::new();
     for projection in all() {

@@ -140,6 +140,7 @@ impl Runner {
                     ops: None,
                     identity: None,
                     passage: None,
+                    given_up: Vec::new(),
                 });
             }
             if let (Some(journal), true) = (journal, body.version > 1) {
@@ -161,6 +162,7 @@ impl Runner {
             ops: ops::after(&self.store, entry, body)?,
             identity: identity::after(&self.store, entry, body)?,
             passage: offboarding::after(&self.store, entry, body)?,
+            given_up: contents::given_up(&self.store, body)?,
         };
         self.write(&change)?;
         if let (Some(before), Some(after), None) = (&before, &after, journal) {

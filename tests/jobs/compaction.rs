@@ -31,7 +31,7 @@ const FACTOR_MAX: u64 = 4;
 const EMPTY_BYTES_MAX: u64 = 3 * 512 * 1024;
 
 /// The desks over a journal and projections on the disk.
-fn open(dir: &Path) -> (Arc<Desk>, Arc<AddressBook>) {
+pub(super) fn open(dir: &Path) -> (Arc<Desk>, Arc<AddressBook>) {
     let clock = Clock::manual(Timestamp::from_millis(1_800_000_000_000));
     let journal = SledJournal::open(
         &dir.join("journal"),
@@ -105,7 +105,7 @@ fn step(id: &str, revision: u64, due: Timestamp) -> Carry {
     }
 }
 
-fn rows(store: &Store) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(super) fn rows(store: &Store) -> Vec<(Vec<u8>, Vec<u8>)> {
     let rows = store.rows().map(|row| row.expect("a row"));
     rows.map(|(key, value)| (key.to_vec(), value.to_vec()))
         .collect()

@@ -2,6 +2,9 @@
 
 mod check;
 mod compaction;
+mod held;
+mod room;
 mod shape;
 mod surface;
+mod upkeep;
 mod world;

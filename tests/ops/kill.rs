@@ -157,15 +157,17 @@ fn finish(dir: &Path, before: &Seen, what: &str) -> Value {
 }
 
 /// How often one thread makes each call at most, from the start of the process to the end of the vacuum.
-fn counts(dir: &Path, trace: &Path) -> BTreeMap<String, usize> {
+pub(crate) fn counts(
+    dir: &Path,
+    trace: &Path,
+    is_over: &dyn Fn(&Server) -> bool,
+) -> BTreeMap<String, usize> {
     let mut command = Command::new("strace");
     command
         .args(["-f", "-e", &format!("trace={}", CALLS.join(",")), "-o"])
         .arg(trace);
     let mut server = Server::start_by(command, dir, &[]);
-    eventually("the vacuum is over", || {
-        status(&server)["finished_at"].is_string()
-    });
+    eventually("the vacuum is over", || is_over(&server));
     server.end_below("KILL");
     let mut by_thread = BTreeMap::<(String, String), usize>::new();
     for line in std::fs::read_to_string(trace)
@@ -192,7 +194,7 @@ fn counts(dir: &Path, trace: &Path) -> BTreeMap<String, usize> {
 }
 
 /// Runs the server until it is killed at the given call, or until the vacuum is over. Whether it was killed.
-fn killed_at(dir: &Path, call: &str, when: usize) -> bool {
+pub(crate) fn killed_at(dir: &Path, call: &str, when: usize) -> bool {
     let mut child = Command::new("strace")
         .args([
             "-f",
@@ -238,7 +240,7 @@ fn killed_at(dir: &Path, call: &str, when: usize) -> bool {
 }
 
 /// The last event of the vacuum in the journal.
-fn reached(dir: &Path) -> String {
+pub(crate) fn reached(dir: &Path) -> String {
     let script = "cat \"$1\"/journal/*.jsonl; gzip -dc \"$1\"/journal/*.gz 2>/dev/null";
     let output = Command::new("sh")
         .args(["-c", script, "sh"])
@@ -268,7 +270,8 @@ fn a_vacuum_killed_anywhere_finishes_after_a_restart() {
     copy(&good, &dir("reference"));
     let numbers = finish(&dir("reference"), &before, "never killed");
     copy(&good, &dir("traced"));
-    let counts = counts(&dir("traced"), &dir("trace"));
+    let is_over = |server: &Server| status(server)["finished_at"].is_string();
+    let counts = counts(&dir("traced"), &dir("trace"), &is_over);
     let mut places = BTreeSet::new();
     for (call, most) in &counts {
         for number in 1..=KILLS_EACH {

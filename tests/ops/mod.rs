@@ -3,12 +3,12 @@
 mod failures;
 mod held;
 mod holds;
-mod kill;
+pub(crate) mod kill;
 mod model;
 pub(crate) mod open;
 mod races;
 mod scenarios;
 mod script;
 mod secret;
-mod store;
+pub(crate) mod store;
 pub(crate) mod world;

@@ -306,7 +306,7 @@ fn run(world: &World, scope: &Scope, dry_run: bool, plan_id: Option<String>) -> 
 }
 
 /// Whether a text is in any file, gzipped or not, or in a file's name.
-pub(super) fn is_anywhere(dir: &Path, text: &str) -> bool {
+pub(crate) fn is_anywhere(dir: &Path, text: &str) -> bool {
     let script = "grep -r -a -i -l -e \"$2\" \"$1\"; find \"$1\" -iname \"*$2*\"; \
         find \"$1\" -name '*.gz' -exec sh -c 'gzip -dc \"$1\" | grep -a -i -o -m 1 -e \"$2\"' sh {} \"$2\" \\;";
     let output = Command::new("sh")

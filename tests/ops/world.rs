@@ -6,7 +6,9 @@ use std::thread::JoinHandle;
 
 use metarecord::actors::audit::AuditFile;
 use metarecord::actors::jobs::sweep::TtlSweep;
+use metarecord::actors::offboarding::{OffboardingSettings, Offboardings};
 use metarecord::actors::ops::{Caller, Operations, OpsSettings};
+use metarecord::actors::upkeep::{Upkeep, UpkeepSettings};
 use metarecord::actors::{AddressBook, Admission, Desk, Limits, Refused};
 use metarecord::clock::Clock;
 use metarecord::content::ContentStore;
@@ -14,6 +16,7 @@ use metarecord::content::local::LocalStore;
 use metarecord::disk::RealDisk;
 use metarecord::domain::maintenance::{MaintenanceCommand, Window};
 use metarecord::domain::org::{OrgEvent, OrgStatus};
+use metarecord::domain::record::{Patience, Retention};
 use metarecord::domain::vacuum::{Vacuum, VacuumCommand};
 use metarecord::domain::{Event, OrgCode, StreamId, Timestamp};
 use metarecord::journal::sled::{Options, SledJournal};
@@ -31,6 +34,27 @@ const CACHE_BYTES: u64 = 1 << 20;
 /// How long the sweep of due records sleeps by itself: longer than any test.
 const SWEEP_MS: u64 = 3_600_000;
 
+const HOUR_MS: i64 = 60 * 60 * 1_000;
+/// How long an upload url works.
+pub(crate) const URL_MS: i64 = 60_000;
+/// How long what is kept: short, so that a test's steps pass it.
+pub(crate) const UPKEEP: UpkeepSettings = UpkeepSettings {
+    retention: Retention {
+        versions_ms: 3 * HOUR_MS,
+        leftovers_ms: HOUR_MS,
+    },
+    patience: Patience {
+        upload_ms: 2 * HOUR_MS,
+        complete_ms: 60_000,
+    },
+};
+/// How orgs leave; their exports stay longer than any test.
+pub(crate) const LEAVING: OffboardingSettings = OffboardingSettings {
+    window_ms: 2 * HOUR_MS,
+    export_kept_ms: 1_000_000 * HOUR_MS,
+    sweep_ms: 3,
+};
+
 /// A house without a door.
 pub(crate) struct World {
     pub(crate) dir: PathBuf,
@@ -38,6 +62,9 @@ pub(crate) struct World {
     pub(crate) book: Arc<AddressBook>,
     /// Steps when it is told to.
     pub(crate) sweep: TtlSweep,
+    pub(crate) upkeep: Upkeep,
+    /// Rest until they are started.
+    pub(crate) offboardings: Arc<Offboardings>,
     pub(crate) desk: Arc<Desk>,
     pub(crate) content: Arc<dyn ContentStore>,
     pub(crate) clock: Clock,
@@ -94,9 +121,14 @@ fn world(dir: &Path, content: Arc<dyn ContentStore>, clock: Clock) -> World {
     let audit = AuditFile::new(&dir.join("audit"));
     let book = AddressBook::open(desk.clone(), Limits::default());
     let sweep = TtlSweep::new(&book, SWEEP_MS);
+    let operations = Operations::open(desk.clone(), content.clone(), settings, audit, None);
+    let exports = dir.join("exports");
+    let offboardings = Offboardings::open(operations.clone(), content.clone(), exports, LEAVING);
     World {
         dir: dir.to_owned(),
-        operations: Operations::open(desk.clone(), content.clone(), settings, audit, None),
+        operations,
+        upkeep: Upkeep::new(book.clone(), content.clone(), UPKEEP),
+        offboardings: offboardings.expect("they can be read"),
         book,
         sweep,
         desk,
@@ -144,9 +176,11 @@ impl Standing {
             actix::System::new().block_on(async move {
                 let world = world(&dir, content, clock);
                 let (operations, book) = (world.operations.clone(), world.book.clone());
+                let offboardings = world.offboardings.clone();
                 tell.send(world).expect("the test waits");
                 let _: Result<(), _> = stopped.await;
                 operations.close();
+                offboardings.close();
                 book.close();
             });
         });

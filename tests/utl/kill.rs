@@ -16,7 +16,7 @@ use super::{done, export, make_org, put_file, put_text, records};
 use crate::support::inside::{Inside, START_MS};
 use crate::support::{Server, eventually};
 
-const ORG: &str = "ACME";
+pub(super) const ORG: &str = "ACME";
 /// What an export writes besides its content.
 const WRITTEN: &[&str] = &[
     "progress.json",
@@ -28,7 +28,7 @@ const WRITTEN: &[&str] = &[
 ];
 const WINDOW_MS: i64 = 720 * 60 * 60 * 1_000;
 
-fn fill(server: &Server) {
+pub(super) fn fill(server: &Server) {
     make_org(server, ORG);
     for number in 0..20 {
         put_text(server, ORG, &format!("n-{number}"), &number.to_string(), 0);
@@ -38,13 +38,13 @@ fn fill(server: &Server) {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-a").args([from, to]).status();
     assert!(copied.expect("cp runs").success());
 }
 
 /// The only export below a data directory.
-fn export_of(dir: &Path) -> Option<PathBuf> {
+pub(super) fn export_of(dir: &Path) -> Option<PathBuf> {
     let mut found = std::fs::read_dir(dir.join("exports").join(ORG)).ok()?;
     Some(found.next()?.ok()?.path())
 }

@@ -1,10 +1,13 @@
 //! An org leaves one server and comes to another: exports, imports, offboardings, and what is in their way.
 
+mod client;
 mod damage;
 mod doors;
 mod equality;
 mod kill;
+mod kill_import;
 mod lifecycle;
+mod purge;
 
 use std::io::Read;
 use std::path::Path;

@@ -1,65 +1,54 @@
 //! What is held and what should be gone, as simple as can be.
 
+use std::collections::BTreeMap;
+
 use metarecord::domain::ErrorTag;
-use proptest::prelude::{BoxedStrategy, Strategy, prop, prop_oneof};
+use proptest::prelude::{BoxedStrategy, Strategy};
 use proptest::strategy::Just;
 use proptest_state_machine::ReferenceStateMachine;
 
-use crate::ops::world::PENDING_MS;
+use super::record::Known;
+use super::steps::{self, How, On, Step};
 
 pub(super) const START_MS: i64 = 1_800_000_000_000;
-const HOUR_MS: i64 = 60 * 60 * 1_000;
 pub(super) const ORGS: usize = 2;
 /// Containers of all orgs together, the same number each.
 pub(super) const CONTAINERS: usize = 4;
 /// Records of all containers together, the same number each.
-const RECORDS: usize = 12;
+pub(super) const RECORDS: usize = 8;
+/// How long an org that could not be purged is left alone.
+pub(super) const REST_MS: i64 = 60_000;
 
-/// What a hold is on.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum On {
-    Record(usize),
-    Container(usize),
-    Org(usize),
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Step {
-    /// Makes a record, as an upload or inline.
-    Put(usize, bool),
-    /// Has a record doom itself so long from now.
-    Due(usize, i64),
-    Doom(usize),
-    Hold(On),
-    Release(On),
-    Wait(i64),
-    VacuumOrg(usize),
-    /// Vacuums everything, or tries to.
-    VacuumAll {
-        overriding: bool,
+/// How far an org is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaving {
+    No,
+    Requested,
+    /// It takes no changes, and is erased from this time on.
+    Approved {
+        ends: i64,
     },
-    /// Asks for a vacuum of everything, and holds something before it begins.
-    HoldInTime(On),
-    Restart,
-}
-
-/// A record as simple as can be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Known {
-    due: Option<i64>,
-    pub(super) doomed: bool,
-    pub(super) held: bool,
 }
 
 /// What the house should be.
 #[derive(Clone, Debug)]
 pub(super) struct Model {
-    now: i64,
+    pub(super) now: i64,
     pub(super) records: Vec<Option<Known>>,
     pub(super) containers: [bool; CONTAINERS],
     pub(super) orgs: [bool; ORGS],
+    pub(super) leaving: [Leaving; ORGS],
+    /// Not after a vacuum took it while it was leaving; all others are made again at once.
+    pub(super) is_org_there: [bool; ORGS],
+    pub(super) exports: [usize; ORGS],
+    /// The files there are, by what they are of, each with its record.
+    pub(super) files: BTreeMap<u32, usize>,
+    /// The last put.
+    pub(super) serial: u32,
     /// What the last step should have been answered.
     pub(super) answer: Result<(), ErrorTag>,
+    /// The orgs that left with it, in this order.
+    pub(super) purged: Vec<usize>,
 }
 
 pub(super) fn container_of(record: usize) -> usize {
@@ -71,7 +60,24 @@ pub(super) fn org_of(container: usize) -> usize {
 }
 
 impl Model {
-    fn is_held(&self, record: usize) -> bool {
+    /// Two empty orgs.
+    pub(super) fn start() -> Self {
+        Self {
+            now: START_MS,
+            records: vec![None; RECORDS],
+            containers: [false; CONTAINERS],
+            orgs: [false; ORGS],
+            leaving: [Leaving::No; ORGS],
+            is_org_there: [true; ORGS],
+            exports: [0; ORGS],
+            files: BTreeMap::new(),
+            serial: 0,
+            answer: Ok(()),
+            purged: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_held(&self, record: usize) -> bool {
         let container = container_of(record);
         let known = self.records[record].as_ref();
         known.is_some_and(|known| known.held)
@@ -79,7 +85,7 @@ impl Model {
             || self.orgs[org_of(container)]
     }
 
-    fn is_anything_held(&self, org: usize) -> bool {
+    pub(super) fn is_anything_held(&self, org: usize) -> bool {
         let mut containers = (0..CONTAINERS).filter(|container| org_of(*container) == org);
         let mut records = (0..RECORDS).filter(|record| org_of(container_of(*record)) == org);
         let own = |record: usize| {
@@ -90,95 +96,154 @@ impl Model {
         self.orgs[org] || containers.any(|container| self.containers[container]) || records.any(own)
     }
 
-    /// A living record, which takes changes.
-    fn living(&mut self, record: usize) -> Result<&mut Known, ErrorTag> {
+    /// Whether an org takes no changes because it leaves.
+    pub(super) fn is_closed(&self, org: usize) -> bool {
+        matches!(self.leaving[org], Leaving::Approved { .. })
+    }
+
+    /// Whether a record is there, not doomed, and takes changes.
+    pub(super) fn is_living(&self, record: usize) -> bool {
+        let known = self.records[record].as_ref();
+        self.open(record).is_ok() && known.is_some_and(|known| !known.doomed)
+    }
+
+    pub(super) fn can_complete(&self, record: usize) -> bool {
+        let known = self.records[record].as_ref();
+        self.open(record).is_ok() && known.is_some_and(|known| known.can_complete(self.now))
+    }
+
+    fn open(&self, record: usize) -> Result<(), ErrorTag> {
+        match self.is_closed(org_of(container_of(record))) {
+            true => Err(ErrorTag::OrgWriteBlocked),
+            false => Ok(()),
+        }
+    }
+
+    /// A record that is there and takes changes of some kind.
+    fn known(&mut self, record: usize) -> Result<&mut Known, ErrorTag> {
+        let open = self.open(record);
         let known = self.records[record].as_mut().ok_or(ErrorTag::NotFound)?;
+        open.map(|()| known)
+    }
+
+    /// A living record, which takes all changes.
+    pub(super) fn living(&mut self, record: usize) -> Result<&mut Known, ErrorTag> {
+        let known = self.known(record)?;
         match known.doomed {
             true => Err(ErrorTag::Doomed),
             false => Ok(known),
         }
     }
 
-    fn set(&mut self, on: On, held: bool) -> Result<(), ErrorTag> {
+    pub(super) fn put(&mut self, record: usize, how: How) -> Result<(), ErrorTag> {
+        self.serial += 1;
+        self.open(record)?;
+        let known = self.records[record].get_or_insert_default();
+        if known.doomed {
+            return Err(ErrorTag::Doomed);
+        }
+        known.put(self.now, self.serial, how);
+        if matches!(how, How::Upload | How::Promise(true)) {
+            self.files.insert(self.serial, record);
+        }
+        Ok(())
+    }
+
+    pub(super) fn complete(&mut self, record: usize) -> Result<(), ErrorTag> {
+        let now = self.now;
+        let piece = self.living(record)?.complete(now);
+        let piece = piece.ok_or(ErrorTag::NotFound)?;
+        self.files.insert(piece.serial, record);
+        Ok(())
+    }
+
+    pub(super) fn set(&mut self, on: On, held: bool) -> Result<(), ErrorTag> {
+        let now = self.now;
         match on {
             On::Record(record) => {
-                let known = self.records[record].as_mut();
-                known.ok_or(ErrorTag::NotFound)?.held = held;
+                let known = self.known(record)?;
+                if known.held != held {
+                    known.changed = now;
+                }
+                known.held = held;
+                return Ok(());
             }
-            On::Container(container) => self.containers[container] = held,
-            On::Org(org) => self.orgs[org] = held,
+            On::Container(container) if self.is_org_there[org_of(container)] => {
+                self.containers[container] = held;
+            }
+            On::Org(org) if self.is_org_there[org] => self.orgs[org] = held,
+            On::Container(_) | On::Org(_) => return Err(ErrorTag::NotFound),
         }
         Ok(())
     }
 
-    fn answer(&mut self, step: Step) -> Result<(), ErrorTag> {
-        match step {
-            Step::Put(record, _) => {
-                self.records[record] = Some(Known {
-                    due: None,
-                    doomed: false,
-                    held: false,
-                });
-            }
-            Step::Due(record, wait) => {
-                let due = self.now + wait;
-                self.living(record)?.due = Some(due);
-            }
-            Step::Doom(record) => {
-                self.living(record)?;
-                if self.is_held(record) {
-                    return Err(ErrorTag::InvalidState);
-                }
-                self.living(record)?.doomed = true;
-            }
-            Step::Hold(on) => self.set(on, true)?,
-            Step::Release(on) => self.set(on, false)?,
-            Step::Wait(millis) => self.now += millis,
-            Step::VacuumOrg(org) => {
-                self.pass_time(2 * PENDING_MS);
-                let gone = |model: &Self, record: usize| {
-                    org_of(container_of(record)) == org && !model.is_held(record)
-                };
-                let gone: Vec<_> = (0..RECORDS).filter(|record| gone(self, *record)).collect();
-                gone.into_iter()
-                    .for_each(|record| self.records[record] = None);
-            }
-            Step::VacuumAll { overriding } => {
-                let held = (0..ORGS).any(|org| self.is_anything_held(org));
-                if held && !overriding {
-                    return Err(ErrorTag::InvalidState);
-                }
-                self.pass_time(2 * PENDING_MS);
-                self.records.fill(None);
-                self.containers = [false; CONTAINERS];
-                self.orgs = [false; ORGS];
-            }
-            Step::HoldInTime(on) => {
-                let held = (0..ORGS).any(|org| self.is_anything_held(org));
-                if held {
-                    return Err(ErrorTag::InvalidState);
-                }
-                let set = self.set(on, true);
-                self.pass_time(PENDING_MS);
-                return set;
-            }
-            Step::Restart => {}
-        }
-        Ok(())
+    /// Records that what removes by itself may touch.
+    fn loose(&self) -> Vec<usize> {
+        let is_loose = |record: &usize| !self.is_held(*record) && self.open(*record).is_ok();
+        (0..RECORDS).filter(is_loose).collect()
     }
 
-    fn pass_time(&mut self, millis: i64) {
+    /// Lets go of what ended long enough ago.
+    pub(super) fn clean_up(&mut self) {
+        for record in self.loose() {
+            let known = self.records[record].as_mut();
+            for ended in known.map_or_else(Vec::new, |known| known.clean_up(self.now)) {
+                self.files.remove(&ended.piece.serial);
+            }
+        }
+    }
+
+    pub(super) fn abandon(&mut self) {
+        for record in self.loose() {
+            let known = self.records[record].as_mut();
+            if let Some(known) = known.filter(|known| !known.doomed) {
+                known.abandon(self.now);
+            }
+        }
+    }
+
+    pub(super) fn erase(&mut self, record: usize) {
+        self.records[record] = None;
+        self.files.retain(|_, its| *its != record);
+    }
+
+    pub(super) fn erase_org(&mut self, org: usize) {
+        for record in (0..RECORDS).filter(|record| org_of(container_of(*record)) == org) {
+            if !self.is_held(record) {
+                self.erase(record);
+            }
+        }
+        self.is_org_there[org] = self.is_anything_held(org) || !self.is_closed(org);
+    }
+
+    pub(super) fn pass_time(&mut self, millis: i64) {
         self.now += millis;
-        self.settle();
+        self.sweep();
+    }
+
+    fn sweep(&mut self) {
+        for record in self.loose() {
+            if let Some(known) = &mut self.records[record]
+                && let Some(due) = known.due.filter(|due| *due <= self.now)
+                && !known.doomed
+            {
+                known.end(due.max(known.changed));
+            }
+        }
     }
 
     /// What happens by itself.
     fn settle(&mut self) {
-        for record in 0..RECORDS {
-            let held = self.is_held(record);
-            if let Some(known) = &mut self.records[record] {
-                known.doomed |= !held && known.due.is_some_and(|due| due <= self.now);
-            }
+        self.sweep();
+        let is_over = |model: &Self, org: &usize| match model.leaving[*org] {
+            Leaving::No | Leaving::Requested => false,
+            Leaving::Approved { ends } => ends <= model.now && !model.is_anything_held(*org),
+        };
+        while let Some(org) = (0..ORGS).find(|org| is_over(self, org)) {
+            self.leaving[org] = Leaving::No;
+            self.erase_org(org);
+            self.purged.push(org);
+            self.pass_time(REST_MS);
         }
     }
 }
@@ -188,59 +253,21 @@ impl ReferenceStateMachine for Model {
     type Transition = Step;
 
     fn init_state() -> BoxedStrategy<Model> {
-        Just(Model {
-            now: START_MS,
-            records: vec![None; RECORDS],
-            containers: [false; CONTAINERS],
-            orgs: [false; ORGS],
-            answer: Ok(()),
-        })
-        .boxed()
+        Just(Self::start()).boxed()
     }
 
     fn transitions(model: &Model) -> BoxedStrategy<Step> {
-        let record = || 0..RECORDS;
-        let on = || {
-            prop_oneof![
-                4 => record().prop_map(On::Record),
-                2 => (0..CONTAINERS).prop_map(On::Container),
-                1 => (0..ORGS).prop_map(On::Org),
-            ]
-        };
-        let absent: Vec<_> = record().filter(|id| model.records[*id].is_none()).collect();
-        let put = match absent.is_empty() {
-            true => Just(Step::Restart).boxed(),
-            false => (prop::sample::select(absent), prop::bool::ANY)
-                .prop_map(|(record, upload)| Step::Put(record, upload))
-                .boxed(),
-        };
-        prop_oneof![
-            8 => put,
-            5 => (record(), 1..4_i64).prop_map(|(record, halves)| Step::Due(record, halves * HOUR_MS / 2)),
-            3 => record().prop_map(Step::Doom),
-            5 => on().prop_map(Step::Hold),
-            4 => on().prop_map(Step::Release),
-            4 => prop_oneof![Just(1), Just(HOUR_MS / 2), Just(HOUR_MS)].prop_map(Step::Wait),
-            3 => (0..ORGS).prop_map(Step::VacuumOrg),
-            1 => prop::bool::ANY.prop_map(|overriding| Step::VacuumAll { overriding }),
-            1 => on().prop_map(Step::HoldInTime),
-            1 => Just(Step::Restart),
-        ]
-        .boxed()
+        steps::transitions(model)
     }
 
     fn apply(mut model: Model, step: &Step) -> Model {
+        model.purged.clear();
         model.answer = model.answer(*step);
         model.settle();
         model
     }
 
     fn preconditions(model: &Model, step: &Step) -> bool {
-        match step {
-            Step::Put(record, _) => model.records[*record].is_none(),
-            // A record that is not there cannot be held in time.
-            Step::HoldInTime(On::Record(record)) => model.records[*record].is_some(),
-            _ => true,
-        }
+        steps::may(model, step)
     }
 }

@@ -1,0 +1,263 @@
+//! The jobs that let go, over containers of two orgs: a run comes to each, page by page, and does nothing twice.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use metarecord::actors::jobs::upkeep::{AbandonedUploads, Cleanup, TagScrub};
+use metarecord::actors::jobs::{Job, Order};
+use metarecord::actors::upkeep::{Upkeep, UpkeepSettings};
+use metarecord::actors::{Carry, Desk};
+use metarecord::clock::random_uuid;
+use metarecord::content::local::LocalStore;
+use metarecord::disk::RealDisk;
+use metarecord::domain::container::ContainerEvent;
+use metarecord::domain::job::Counts;
+use metarecord::domain::record::{
+    DoomCause, NewContent, Patience, Put, RecordCommand, RecordEvent, RecordKey, Retention,
+};
+use metarecord::domain::vacuum::Scope;
+use metarecord::domain::{ContainerName, Event, Md5, OrgCode, RecordId, Revision, Tag};
+
+use super::check::carry_of;
+use super::held::Held;
+use super::world::{PATIENCE, World, order, status, until, within};
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// When a job that never ran begins at the latest.
+const FIRST_MS: i64 = 600_000;
+/// Each container with its records; one has more than fit on a page of 64.
+const CONTAINERS: [(&str, &str, usize); 4] = [
+    ("ONE", "first", 2),
+    ("ONE", "large", 70),
+    ("TWO", "other", 3),
+    ("TWO", "small", 1),
+];
+/// All records.
+const RECORDS: usize = 76;
+
+fn upkeep(world: &World, dir: &std::path::Path) -> Arc<Upkeep> {
+    let content = LocalStore::open(Arc::new(RealDisk), dir).expect("a directory");
+    let settings = UpkeepSettings {
+        retention: Retention {
+            versions_ms: 365 * DAY_MS,
+            leftovers_ms: 90 * DAY_MS,
+        },
+        patience: Patience {
+            upload_ms: DAY_MS,
+            complete_ms: HOUR_MS,
+        },
+    };
+    Arc::new(Upkeep::new(world.book.clone(), Arc::new(content), settings))
+}
+
+fn key(org: &str, container: &str, id: &str) -> RecordKey {
+    RecordKey {
+        org: OrgCode::parse(org).expect("an org"),
+        container: ContainerName::parse(container).expect("a container"),
+        record_id: RecordId::parse(id).expect("an id"),
+    }
+}
+
+fn put(key: &RecordKey, content: NewContent, expected: Option<u64>) -> Carry {
+    let put = Put {
+        key: key.clone(),
+        cccode: None,
+        tags: Some(vec![Tag::parse("T").expect("a tag")]),
+        doom_at: None,
+        content,
+        expected: expected.map(Revision),
+    };
+    carry_of(key.clone(), RecordCommand::Put(put))
+}
+
+fn inline(key: &RecordKey, expected: Option<u64>) -> Carry {
+    let content = NewContent::Inline {
+        size: 1,
+        md5: Md5::of(b"1"),
+    };
+    Carry {
+        payload: Some(Bytes::from_static(b"1")),
+        ..put(key, content, expected)
+    }
+}
+
+/// In each container so many records, put twice and doomed, and as many uploads that never come.
+async fn fill(world: &World) {
+    for (org, container, records) in CONTAINERS {
+        for number in 0..records {
+            let record = key(org, container, &format!("r-{number}"));
+            let doom = RecordCommand::Doom {
+                reason: None,
+                expected: Some(Revision(2)),
+            };
+            let promised = NewContent::Upload {
+                content_type: "text/plain".to_owned(),
+                size: 9,
+                md5: Md5::of(b"gz"),
+                object_id: random_uuid(),
+                expires_at: world.clock.now().plus_millis(60_000),
+            };
+            let upload = key(org, container, &format!("u-{number}"));
+            for carry in [
+                inline(&record, None),
+                inline(&record, Some(1)),
+                carry_of(record.clone(), doom),
+                put(&upload, promised, None),
+            ] {
+                world.book.carry(carry).await.expect("carried out");
+            }
+        }
+    }
+    world.clock.advance(400 * DAY_MS);
+}
+
+/// Everything that was let go or given up, in its order.
+fn done(desk: &Desk) -> Vec<String> {
+    let mut done = Vec::new();
+    let entries = desk.journal.read(1, usize::MAX).expect("entries");
+    for body in entries.into_iter().filter_map(|entry| entry.body) {
+        let of = body.stream.as_str();
+        for event in &body.events {
+            if let Event::Container(ContainerEvent::ContentRemoved { contents, .. }) = event {
+                done.extend(contents.iter().map(|content| format!("{of} {content:?}")));
+            }
+            if let Event::Container(ContainerEvent::TagsScrubbed { entries }) = event {
+                done.extend(entries.iter().map(|entry| format!("{of} {entry:?}")));
+            }
+            if let Event::Record(RecordEvent::Doomed { cause, .. }) = event
+                && *cause == DoomCause::Abandoned
+            {
+                done.push(of.to_owned());
+            }
+        }
+    }
+    done
+}
+
+/// Of each record the same number of things was done, none of them twice.
+fn check_once(desk: &Desk, each: usize) {
+    let done = done(desk);
+    assert_eq!(done.len(), each * RECORDS);
+    assert_eq!(
+        done.iter().collect::<BTreeSet<_>>().len(),
+        done.len(),
+        "nothing is done twice"
+    );
+}
+
+/// The three jobs, each with how much it does of a record.
+fn jobs(world: &World, upkeep: &Arc<Upkeep>) -> [(Arc<dyn Job>, usize); 3] {
+    [
+        (Arc::new(Cleanup(world.desk.clone(), upkeep.clone())), 2),
+        (Arc::new(TagScrub(world.desk.clone(), upkeep.clone())), 1),
+        (Arc::new(AbandonedUploads(upkeep.clone())), 1),
+    ]
+}
+
+/// Does the same with each of the jobs, in a world of its own.
+fn with_each<F: Future<Output = ()>>(test: impl Fn(World, Arc<dyn Job>, usize) -> F) {
+    for number in 0..3 {
+        within(|world| async {
+            let scratch = tempfile::tempdir().expect("a directory");
+            let upkeep = upkeep(&world, scratch.path());
+            fill(&world).await;
+            let [first, second, third] = jobs(&world, &upkeep);
+            let (job, each) = [first, second, third]
+                .into_iter()
+                .nth(number)
+                .expect("a job");
+            test(world, job, each).await;
+        });
+    }
+}
+
+fn total(counts: &Counts) -> u64 {
+    let done = counts.iter().filter(|(name, _)| *name != "bytes");
+    done.map(|(_, count)| count).sum()
+}
+
+#[test]
+fn a_run_comes_to_every_container_and_the_next_finds_nothing_more() {
+    with_each(|world, job, each| async move {
+        let held = Held::new(&job, usize::MAX);
+        let jobs = world.start(held.clone());
+        world.clock.advance(FIRST_MS);
+        until("it ran", || status(&jobs).runs == 1).await;
+        check_once(&world.desk, each);
+        assert_eq!(total(&status(&jobs).last_counts), (each * RECORDS) as u64);
+        let steps = held.froms().len();
+        if job.name() == "abandoned-uploads" {
+            assert_eq!(steps, 2, "two pages over all containers");
+        } else {
+            // The first begins at no place.
+            let rest = ["ONE/large", "TWO/other", "TWO/small"];
+            assert_eq!(held.containers(), rest);
+            assert!(steps > CONTAINERS.len(), "one container has more pages");
+        }
+        world
+            .clock
+            .advance(job.every_ms().expect("it runs now and again"));
+        until("it ran again", || status(&jobs).runs == 2).await;
+        check_once(&world.desk, each);
+        assert_eq!(total(&status(&jobs).last_counts), 0);
+        jobs.close(PATIENCE).await;
+    });
+}
+
+#[test]
+fn a_run_that_is_paused_goes_on_where_it_was_and_after_a_restart_does_nothing_twice() {
+    with_each(|world, job, each| async move {
+        let held = Held::new(&job, 1);
+        let jobs = world.start(held.clone());
+        world.clock.advance(FIRST_MS);
+        until("it did a step", || held.froms().len() == 1).await;
+        order(&jobs, Order::Pause).await.expect("paused");
+        let before = done(&world.desk).len();
+        assert!(before > 0 && before < each * RECORDS, "in the middle of it");
+        held.left.store(1, Ordering::SeqCst);
+        order(&jobs, Order::Resume).await.expect("resumed");
+        until("it did another", || held.froms().len() == 2).await;
+        assert!(held.froms()[1].is_some(), "not from the beginning");
+        jobs.close(PATIENCE).await;
+        // Its place could tell a name, and is not journaled: the run begins anew, and finds what is left.
+        let held = Held::new(&job, usize::MAX);
+        let left = each * RECORDS - done(&world.desk).len();
+        let jobs = world.start(held.clone());
+        world.clock.advance(FIRST_MS);
+        until("it ran", || status(&jobs).runs == 1).await;
+        assert_eq!(held.froms()[0], None);
+        assert_eq!(total(&status(&jobs).last_counts), left as u64);
+        check_once(&world.desk, each);
+        jobs.close(PATIENCE).await;
+    });
+}
+
+#[test]
+fn what_is_being_vacuumed_is_left_to_the_next_run() {
+    with_each(|world, job, each| async move {
+        let (admission, org) = (
+            &world.desk.admission,
+            OrgCode::parse("ONE").expect("a code"),
+        );
+        admission.close(&Scope::Org(org), "v-1");
+        let held = Held::new(&job, usize::MAX);
+        let jobs = world.start(held.clone());
+        world.clock.advance(FIRST_MS);
+        until("it ran", || status(&jobs).runs == 1).await;
+        let others = done(&world.desk);
+        assert_eq!(others.len(), each * 4, "{others:?}");
+        assert!(others.iter().all(|done| done.starts_with("mrs/TWO/")));
+        assert_eq!(status(&jobs).failures, 0);
+        admission.open("v-1");
+        world
+            .clock
+            .advance(job.every_ms().expect("it runs now and again"));
+        until("it ran again", || status(&jobs).runs == 2).await;
+        check_once(&world.desk, each);
+        jobs.close(PATIENCE).await;
+    });
+}
