@@ -5,7 +5,8 @@ cd "$(dirname "$0")/.."
 prefix=${PREFIX:?set PREFIX to the directory that releases are kept in}
 mkdir -p "$prefix"
 if [ ! -f "$prefix/arguments" ]; then
-  printf '%s\n' --dev --listen "${LISTEN:-127.0.0.1:8000}" --operator-listen "${OPERATOR_LISTEN:-127.0.0.1:8001}" >"$prefix/arguments"
+  printf '%s\n' --dev --listen "${LISTEN:-127.0.0.1:8000}" --operator-listen "${OPERATOR_LISTEN:-127.0.0.1:8001}" \
+    --log-dir "$prefix/log" >"$prefix/arguments"
 fi
 archive=$(deploy/pack.sh)
 echo "packed $archive"

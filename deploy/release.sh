@@ -4,7 +4,7 @@
 #   release.sh deploy ARCHIVE   unpack it, stop the current one, start it, and go back when it does not become ready
 #   release.sh start | stop | restart | status
 #   release.sh rollback         start the release before the current one
-#   release.sh list | logs [-f]
+#   release.sh list | logs [--follow]
 #
 # PREFIX holds releases/, the links current and previous, data/, run/, log/ and `arguments`, a line each for `g3n serve`.
 # READY_SECONDS (60) and STOP_SECONDS (30) are how long a start and an end may take.
@@ -186,6 +186,14 @@ list() {
   done
 }
 
+# By the server's own files where `arguments` has --log-dir here, which can be asked for more; else what it printed.
+logs() {
+  if compgen -G "$prefix/log/g3n-*.jsonl" >/dev/null; then
+    exec "$prefix/current/bin/g3n" logs --log-dir "$prefix/log" "$@"
+  fi
+  exec tail -n "${LINES_MAX:-100}" "$@" "$log"
+}
+
 command=${1:-}
 shift || true
 case $command in
@@ -196,6 +204,6 @@ case $command in
   rollback) alone; rollback ;;
   status) status ;;
   list) list ;;
-  logs) exec tail -n "${LINES_MAX:-100}" "$@" "$log" ;;
+  logs) logs "$@" ;;
   *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
