@@ -214,7 +214,8 @@ fn a_run_that_is_paused_goes_on_where_it_was_and_after_a_restart_does_nothing_tw
         let held = Held::new(&job, 1);
         let jobs = world.start(held.clone());
         world.clock.advance(FIRST_MS);
-        until("it did a step", || held.froms().len() == 1).await;
+        let did = || status(&jobs).run.is_some_and(|run| total(&run.counts) > 0);
+        until("it did a step", did).await;
         order(&jobs, Order::Pause).await.expect("paused");
         let before = done(&world.desk).len();
         assert!(before > 0 && before < each * RECORDS, "in the middle of it");

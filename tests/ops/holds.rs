@@ -106,7 +106,7 @@ fn what_was_let_go_of_a_held_record_stays_gone_when_its_org_is_vacuumed() {
 }
 
 prop_state_machine! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, max_shrink_time: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, max_shrink_time: 20_000, ..ProptestConfig::default() })]
     #[test]
     fn nothing_held_is_ever_gone_and_everything_else_that_should_go_goes(sequential 20..80 => Holds);
 }
