@@ -100,7 +100,9 @@ impl Inside {
     /// Has the jobs that would do what a test asks for itself wait: once its clock is moved they are due too.
     pub(crate) fn pause_upkeep(&self) {
         for job in ["abandoned-uploads", "tag-scrub", "cleanup"] {
-            let paused = self.operator("jobs_pause", &serde_json::json!({"job": job})).data();
+            let paused = self
+                .operator("jobs_pause", &serde_json::json!({"job": job}))
+                .data();
             assert_eq!(paused["state"], "paused", "{job}");
         }
     }

@@ -181,6 +181,8 @@ impl Live {
                 let rows = {
                     // No writer may come between reading a row and copying it.
                     let _writers = self.next();
+                    // Waiting for them was no work that a rest is owed for.
+                    pace = Pace::start();
                     let mut rows = 0;
                     for row in from.range(place.clone()..).take(ROWS_MAX) {
                         let (key, value) = row?;
