@@ -93,7 +93,7 @@ fn the_code_is_in_no_log_and_no_journal() {
     let (dir, log) = (scratch.path().join("data"), scratch.path().join("log"));
     let mut command = Command::new("bash");
     command
-        .args(["-c", "log=$1; shift; \"$@\" 2> \"$log\" & wait", "bash"])
+        .args(["-c", "log=$1; shift; \"$@\" > \"$log\" & wait", "bash"])
         .arg(&log);
     let mut server = Server::start_by(command, &dir, &[]);
     let (code, wrong) = (server.secret_code.clone(), "canary-of-a-wrong-code");

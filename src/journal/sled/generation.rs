@@ -173,16 +173,16 @@ impl Live {
         keep: &mut KeepRule<'_>,
         go_on: GoOn<'_>,
     ) -> Result<bool, ::sled::Error> {
-        let (mut copied, mut pace) = (0, Pace::start());
+        let mut copied = 0;
         let current = self.current();
         for (number, (from, to)) in current.trees.iter().zip(&new.trees).enumerate() {
             let mut place = ::sled::IVec::default();
             loop {
-                let rows = {
+                let (rows, mut pace) = {
                     // No writer may come between reading a row and copying it.
                     let _writers = self.next();
-                    // Waiting for them was no work that a rest is owed for.
-                    pace = Pace::start();
+                    // Waiting for them is no work that a rest is owed for.
+                    let pace = Pace::start();
                     let mut rows = 0;
                     for row in from.range(place.clone()..).take(ROWS_MAX) {
                         let (key, value) = row?;
@@ -196,8 +196,9 @@ impl Live {
                         place = after.into();
                         rows += 1;
                     }
-                    rows
+                    (rows, pace)
                 };
+                pace.rest();
                 copied += rows as u64;
                 if !go_on(copied) {
                     return Ok(false);
@@ -205,7 +206,6 @@ impl Live {
                 if rows < ROWS_MAX {
                     break;
                 }
-                pace.rest();
             }
         }
         Ok(true)
