@@ -19,7 +19,7 @@ if [ "${1:-}" = inside ]; then
   mkdir "$work/scratch/up" "$work/scratch/work"
   mount -t overlay overlay -o "lowerdir=/etc,upperdir=$work/scratch/up,workdir=$work/scratch/work" /etc
   mkdir -p /opt
-  for directory in /run /opt /var/lib /etc/systemd/system /lib/systemd/system; do mount -t tmpfs -o mode=755 tmpfs "$directory"; done
+  for directory in /run /opt /var/lib /var/log /etc/systemd/system /lib/systemd/system; do mount -t tmpfs -o mode=755 tmpfs "$directory"; done
   mkdir -p /run/systemd/system /etc/metarecord /etc/systemd/system/metarecord.service.d
   # Where the installer puts the program, whatever is there on this machine.
   mount -t tmpfs -o mode=755 tmpfs /usr/local/bin
