@@ -149,7 +149,7 @@ impl Making {
     }
 
     /// The second pass: copies the rest up to a position. From before the position was read until
-    /// [`Making::publish`] nothing may be removed or rewritten in the data directory.
+    /// [`Ready::publish`] nothing may be removed or rewritten in the data directory.
     ///
     /// # Errors
     /// See [`BackupError`].

@@ -1,7 +1,7 @@
 //! The journal's database: where each entry is, each stream's end, and the payloads that are read often; made from the log.
 //!
 //! It is never the truth: it may be deleted while the journal is closed, and is then made again. Where entries are is
-//! a plain file ([`super::places`]), which grows with the history; sled's rows grow with the streams. They go in one
+//! a plain file (`places.rs`), which grows with the history; sled's rows grow with the streams. They go in one
 //! by one, in order, because sled recovers single inserts as a prefix, and because its batches and transactions make
 //! every later read of the process take one lock.
 

@@ -27,7 +27,7 @@ pub(super) struct Kept<V> {
 }
 
 /// How often a row, or one that shares its counter, had changed at some moment. What was read of the row after that moment
-/// still stands while [`Kept::stands`] says so.
+/// still stands while `Kept::stands` says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     counter: u16,

@@ -1,12 +1,13 @@
 //! The rows that a record must have by its stream, and putting them back where they are not.
 
+use super::list::TAGS;
 use super::{Change, RecordChange, RecordName, Store, StoreError, Write, all, records};
-use crate::domain::record::{Record, RecordKey};
+use crate::domain::record::{Record, RecordKey, Status};
 use crate::domain::{StreamId, Timestamp};
 use crate::journal::{Body, Entry, Header, Origin, Remarks, Source};
 
 /// The projections whose rows follow from the record alone, by their prefixes: the record, lists, tags and due times.
-const OF_RECORDS: &[u8] = &[RECORDS, b'l', b't', DUE];
+const OF_RECORDS: &[u8] = &[RECORDS, b'l', TAGS, DUE];
 const RECORDS: u8 = b'r';
 const DUE: u8 = b'd';
 
@@ -73,16 +74,19 @@ pub fn rows_of(key: &RecordKey, record: &Record) -> Vec<Write> {
     rows
 }
 
-/// The rows of a record that are not there, or are others.
+/// The rows of a record that are not there, or are others. Those of the tags of a doomed one may have been scrubbed, and
+/// are not missed.
 ///
 /// # Errors
 /// A failed read.
-pub fn missing(store: &Store, rows: &[Write]) -> Result<Vec<Write>, StoreError> {
+pub fn missing(store: &Store, key: &RecordKey, record: &Record) -> Result<Vec<Write>, StoreError> {
     let mut missing = Vec::new();
-    for (key, value) in rows {
-        let row = store.get(key)?;
-        if row.as_deref() != value.as_deref() {
-            missing.push((key.clone(), value.clone()));
+    for (key, value) in rows_of(key, record) {
+        let row = store.get(&key)?;
+        let scrubbed =
+            row.is_none() && record.status == Status::Doomed && key.first() == Some(&TAGS);
+        if row.as_deref() != value.as_deref() && !scrubbed {
+            missing.push((key, value));
         }
     }
     Ok(missing)
@@ -108,7 +112,9 @@ pub(super) fn restore(
         .filter(|row| is_of_records(row) && wanted.iter().all(|(key, _)| key != *row))
         .map(|row| (row.clone(), None))
         .collect();
-    writes.extend(missing(store, &wanted)?);
+    if let Some(record) = record {
+        writes.extend(missing(store, key, record)?);
+    }
     store.write(&mut writes)
 }
 

@@ -22,6 +22,7 @@ fn kill_when(server: &Inside, into: &Path, is_so: &dyn Fn() -> bool) -> bool {
         .arg(&server.dir)
         .args(["--operator-url", &server.operator_url])
         .env_clear()
+        .envs(crate::support::measured())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

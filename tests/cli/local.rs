@@ -109,6 +109,7 @@ fn a_variable_that_is_no_text_is_refused_only_when_it_is_a_setting() {
         Command::new(env!("CARGO_BIN_EXE_g3n"))
             .args(["config", "server", "--output", "json"])
             .env_clear()
+            .envs(crate::support::measured())
             .env(name, std::ffi::OsStr::from_bytes(b"\xff"))
             .output()
             .expect("the program runs")

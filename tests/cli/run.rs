@@ -78,6 +78,7 @@ fn run(mut command: Command, dir: &Path, environment: &[(&str, &str)], input: &[
     let mut child = command
         .current_dir(dir)
         .env_clear()
+        .envs(crate::support::measured())
         .envs(environment.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -31,6 +31,7 @@ impl Terminal {
             .arg("/dev/null")
             .current_dir(house.dir())
             .env_clear()
+            .envs(crate::support::measured())
             .env("PATH", search_path())
             .env("SHELL", "/bin/sh")
             .env("TERM", "xterm")

@@ -110,6 +110,7 @@ fn ask_as_another(house: &House, line: &str) -> Told {
         .args(line.split(' ').filter(|word| !word.is_empty()))
         .current_dir(house.path())
         .env_clear()
+        .envs(crate::support::measured())
         .output()
         .expect("it runs");
     set_mode(&house.data(), 0o700);

@@ -52,6 +52,7 @@ fn too_few_open_files_fail_or_warn() {
             ))
             .current_dir(house.path())
             .env_clear()
+            .envs(crate::support::measured())
             .output()
             .expect("it runs");
         Told {

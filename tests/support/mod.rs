@@ -362,3 +362,10 @@ fn walk(directory: &Path, files: &mut Vec<(PathBuf, u64)>) {
         }
     }
 }
+
+/// What a program whose reach is measured needs of an environment that is otherwise cleared: where to write what of it ran,
+/// so that it does not write that into the directory it works in.
+pub(crate) fn measured() -> Option<(&'static str, std::ffi::OsString)> {
+    const NAME: &str = "LLVM_PROFILE_FILE";
+    std::env::var_os(NAME).map(|file| (NAME, file))
+}

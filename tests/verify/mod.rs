@@ -57,7 +57,10 @@ fn reference(line: &str, environment: &[(&str, &str)]) -> Verdict {
     let mut command = Command::new("python3");
     command.arg(script).args(line.split_whitespace());
     // So that a profile of the machine's user does not count.
-    command.args(["--dev-file", "nowhere"]).env_clear();
+    command
+        .args(["--dev-file", "nowhere"])
+        .env_clear()
+        .envs(crate::support::measured());
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);
     }

@@ -38,6 +38,7 @@ fn run(
         .args(arguments)
         .current_dir(ROOT)
         .env_clear()
+        .envs(crate::support::measured())
         .env("PATH", path)
         .env("TMPDIR", temporary)
         .env("G3N", G3N)

@@ -23,8 +23,6 @@ const LOOKS_MAX: u32 = 50;
 const LOOK_EVERY_MS: u64 = 2;
 /// Bytes of a file read at a time, and between two rests.
 const READ_BYTES: usize = 256 * 1024;
-/// What the rows of tags begin with: those of doomed records may have been scrubbed.
-const TAGS: u8 = b't';
 
 impl Look {
     pub(super) fn records(
@@ -101,10 +99,7 @@ impl Look {
             };
             // Before its rows are read: what is shown by now is in them.
             let head = self.desk.journal.head().position;
-            let mut missing = restore::missing(&self.desk.store, &restore::rows_of(key, &record))?;
-            if record.status == Status::Doomed {
-                missing.retain(|(row, _)| row.first() != Some(&TAGS));
-            }
+            let missing = restore::missing(&self.desk.store, key, &record)?;
             let same = self.desk.journal.version(stream)? == record.revision.0;
             if same && (missing.is_empty() || self.last_entry(stream, record.revision.0)? <= head) {
                 return Ok(Some((record, missing)));
