@@ -273,7 +273,7 @@ mod tests {
                 Some("{\"request_id\":\"[scrubbed]\"}"),
             ),
             (
-                "/root/.cargo/registry/src/index-1949cf8c6b5b557f/actix-http-3.20.0/src/h1.rs:7"
+                "/home/ann/.cargo/registry/src/index-1949cf8c6b5b557f/actix-http-3.20.0/src/h1.rs:7"
                     .to_owned(),
                 None,
             ),
