@@ -233,3 +233,27 @@ fn rows_that_a_killed_process_left_ahead_of_the_others_are_caught_up_with() {
     drop(journal);
     assert_eq!(problems(dir.path()), Vec::<String>::new());
 }
+
+#[test]
+fn a_killed_process_whose_database_lacks_a_stream_has_it_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(dir.path());
+    fill(&journal);
+    let entries = all(&journal);
+    drop(journal);
+    let database = sled::Config::new().path(dir.path().join("sled/1"));
+    let database = database.open().unwrap();
+    let tips = database.open_tree("tips").unwrap();
+    let key = [b"other\0".as_slice(), &[0xff; 8]].concat();
+    assert!(tips.remove(key).unwrap().is_some());
+    database.flush().unwrap();
+    drop((tips, database));
+    let state = dir.path().join("state.json");
+    let closed = fs::read_to_string(&state).unwrap();
+    assert!(closed.contains("\"clean\":true"));
+    fs::write(&state, closed.replace("\"clean\":true", "\"clean\":false")).unwrap();
+    let (journal, notices) = open(dir.path());
+    assert!(notices[0].contains("it lacks streams"), "{notices:?}");
+    assert_eq!(journal.version(&stream("other")).unwrap(), VERSIONS / 3);
+    assert_eq!(all(&journal), entries);
+}
