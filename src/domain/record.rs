@@ -15,7 +15,7 @@ use super::hold::{Hold, Kept};
 use super::{CcCode, ContainerName, Md5, OrgCode, RecordId, Revision, Tag, Timestamp};
 
 pub use decide::RecordDecider;
-pub use ended::{Ended, EndedBy, Patience, Retention};
+pub use ended::{Class, Ended, EndedBy, Patience, Retention};
 pub use evolve::SWEEP;
 pub use view::{ContentKind, RecordView};
 

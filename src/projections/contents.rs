@@ -1,7 +1,7 @@
 //! Content beside the current: what has ended and is still kept, whose object each is, and uploads on their way.
 //!
-//! Three kinds of rows, by their second byte. `e`: content that ended, in its container by time; gone once the journal
-//! let it go. `o`: the record that an object was promised to, from the promise until the object is let go; whether
+//! Three kinds of rows, by their second byte. `e`: content that ended, in its container by how long it is kept and by time;
+//! gone once the journal let it go. `o`: the record that an object was promised to, from the promise until the object is let go; whether
 //! something was ever uploaded it cannot tell. `p`: uploads that are waited for, over all orgs, oldest promise first.
 //! Inline content that is current has no row here, so creating it costs none.
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{Change, Projection, RecordChange, RecordName, Store, StoreError, Write, records};
 use crate::domain::container::{ContainerEvent, GivenUpUpload, RemovedContent};
 use crate::domain::record::{
-    Content, ContentPlace, Ended, EndedBy, PendingUpload, Record, RecordKey,
+    Class, Content, ContentPlace, Ended, EndedBy, PendingUpload, Record, RecordKey,
 };
 use crate::domain::{Event, Md5, RecordId, StreamId, Timestamp};
 use crate::journal::{Body, Position};
@@ -21,6 +21,8 @@ const ENDED: u8 = b'e';
 const OWNER: u8 = b'o';
 const PENDING: u8 = b'p';
 const UUID_BYTES: usize = 16;
+/// Where the record's id begins behind the base of ended content: a class and a time are ahead of it.
+const RECORD_AT: usize = 9;
 /// Where the stream's name begins in the key of an upload that is waited for.
 const NAME_AT: usize = 10;
 
@@ -75,7 +77,7 @@ impl Projection for Contents {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn prefix(&self) -> u8 {
@@ -252,7 +254,13 @@ fn apply_removed(org: &str, container: &str, content: &RemovedContent, writes: &
         record_id: content.record_id.as_str(),
     };
     writes.push((
-        ended_key(name, content.until, content.version, content.place),
+        ended_key(
+            name,
+            content.ended,
+            content.until,
+            content.version,
+            content.place,
+        ),
         None,
     ));
     if let ContentPlace::Object(object_id) = content.place {
@@ -301,7 +309,7 @@ fn ended_write(name: RecordName<'_>, ended: &Ended) -> Write {
         content_type: content.content_type.clone(),
         by: ended.by,
     };
-    let key = ended_key(name, ended.until, content.version, content.place);
+    let key = ended_key(name, ended.by, ended.until, content.version, content.place);
     (key, Some(encoded(&row)))
 }
 
@@ -320,9 +328,16 @@ fn ended_base(org: &str, container: &str) -> Vec<u8> {
     base
 }
 
-/// The base, then `until record_id 0 version place`.
-fn ended_key(name: RecordName<'_>, until: Timestamp, version: u64, place: ContentPlace) -> Vec<u8> {
+/// The base, then `class until record_id 0 version place`.
+fn ended_key(
+    name: RecordName<'_>,
+    by: EndedBy,
+    until: Timestamp,
+    version: u64,
+    place: ContentPlace,
+) -> Vec<u8> {
     let mut key = ended_base(name.org, name.container);
+    key.push(class_byte(by.class()));
     key.extend_from_slice(&until.millis().to_be_bytes());
     key.extend_from_slice(name.record_id.as_bytes());
     key.push(0);
@@ -359,9 +374,17 @@ fn pending_key(since: Timestamp, name: RecordName<'_>, object_id: Uuid) -> Vec<u
     key
 }
 
+/// Its order among a container's rows.
+fn class_byte(class: Class) -> u8 {
+    match class {
+        Class::Leftover => b'l',
+        Class::Version => b'v',
+    }
+}
+
 /// The record id within the part of a key behind its base, and what follows it.
 fn split_ended(part: &[u8]) -> Option<(&str, &[u8])> {
-    let rest = part.get(8..)?;
+    let rest = part.get(RECORD_AT..)?;
     let end = rest.iter().position(|byte| *byte == 0)?;
     let record_id = std::str::from_utf8(&rest[..end]).ok()?;
     Some((record_id, &rest[end + 1..]))
@@ -372,37 +395,59 @@ fn time_of(bytes: Option<&[u8]>) -> Option<Timestamp> {
     Some(Timestamp::from_millis(millis))
 }
 
-/// A container's content that ended by a time and is still kept, oldest first, each with its place in this order.
-/// Begins behind a place; a bounded number is up to the caller.
+/// A container's content that ended by its class's time and is still kept, a class at a time and in it oldest first, each
+/// with its place in this order. Begins behind a place; a bounded number is up to the caller.
 pub fn ended_by(
     store: &Store,
     (org, container): (&str, &str),
     behind: Option<&[u8]>,
-    until: Timestamp,
+    until: impl Fn(Class) -> Timestamp,
+) -> impl Iterator<Item = Result<(Vec<u8>, Kept), StoreError>> {
+    let begun = behind.and_then(|place| place.first()).copied();
+    let left = Class::ALL.map(|class| {
+        let byte = class_byte(class);
+        let behind = behind.filter(|_| begun == Some(byte));
+        (begun <= Some(byte)).then(|| {
+            let until = until(class);
+            let rows = ended_of(store, (org, container), byte, behind);
+            rows.take_while(move |row| {
+                row.as_ref()
+                    .map_or(true, |(_, kept)| kept.ended.until <= until)
+            })
+        })
+    });
+    left.into_iter().flatten().flatten()
+}
+
+/// The rows of one class, from behind a place on.
+fn ended_of(
+    store: &Store,
+    (org, container): (&str, &str),
+    class: u8,
+    behind: Option<&[u8]>,
 ) -> impl Iterator<Item = Result<(Vec<u8>, Kept), StoreError>> + use<> {
-    let base = ended_base(org, container);
+    let mut base = ended_base(org, container);
     let base_bytes = base.len();
     let mut from = base.clone();
-    if let Some(place) = behind {
-        from.extend_from_slice(place);
-        from.push(0);
+    base.push(class);
+    match behind {
+        Some(place) => {
+            from.extend_from_slice(place);
+            from.push(0);
+        }
+        None => from.push(class),
     }
-    let rows = store.scan(base, &from);
-    let rows = rows.map(move |row| {
+    store.scan(base, &from).map(move |row| {
         let (key, value) = row?;
         let place = key[base_bytes..].to_vec();
         let row: EndedRow = postcard::from_bytes(&value)?;
         let kept = kept(&place, row).ok_or(postcard::Error::DeserializeBadEncoding)?;
         Ok((place, kept))
-    });
-    rows.take_while(move |row| {
-        row.as_ref()
-            .map_or(true, |(_, kept)| kept.ended.until <= until)
     })
 }
 
 fn kept(place: &[u8], row: EndedRow) -> Option<Kept> {
-    let until = time_of(place.get(..8))?;
+    let until = time_of(place.get(1..RECORD_AT))?;
     let (record_id, rest) = split_ended(place)?;
     let version = u64::from_be_bytes(rest.get(..8)?.try_into().ok()?);
     let lies = rest.get(9..)?;
@@ -433,7 +478,7 @@ fn kept(place: &[u8], row: EndedRow) -> Option<Kept> {
 /// A failed read.
 pub fn is_kept(store: &Store, name: RecordName<'_>, ended: &Ended) -> Result<bool, StoreError> {
     let content = &ended.content;
-    let key = ended_key(name, ended.until, content.version, content.place);
+    let key = ended_key(name, ended.by, ended.until, content.version, content.place);
     Ok(store.get(&key)?.is_some())
 }
 

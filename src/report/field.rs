@@ -197,6 +197,13 @@ pub(super) fn write_text(text: &str, line: &mut Vec<u8>) {
     let _: Result<(), _> = serde_json::to_writer(line, text);
 }
 
+/// A text in which nothing is to be escaped.
+fn write_plain(text: &str, line: &mut Vec<u8>) {
+    line.push(b'"');
+    line.extend_from_slice(text.as_bytes());
+    line.push(b'"');
+}
+
 pub(super) fn write_number(number: u64, line: &mut Vec<u8>) {
     let mut digits = [0; 20];
     let mut at = digits.len();
@@ -227,7 +234,7 @@ impl Field for RequestId {
 
     fn write(&self, name: &str, line: &mut Vec<u8>) {
         write_name(name, line);
-        write_text(&self.0, line);
+        write_plain(&self.0, line);
     }
 }
 
@@ -254,7 +261,7 @@ impl Field for Fingerprint {
 
     fn write(&self, name: &str, line: &mut Vec<u8>) {
         write_name(name, line);
-        write_text(&self.0, line);
+        write_plain(&self.0, line);
     }
 }
 
@@ -263,7 +270,7 @@ impl Field for OrgCode {
 
     fn write(&self, name: &str, line: &mut Vec<u8>) {
         write_name(name, line);
-        write_text(self.as_str(), line);
+        write_plain(self.as_str(), line);
     }
 }
 

@@ -28,22 +28,6 @@ impl Held {
     pub(super) fn froms(&self) -> Vec<Option<Place>> {
         self.froms.lock().expect("no panic").clone()
     }
-
-    /// The containers it came to, in this order.
-    pub(super) fn containers(&self) -> Vec<String> {
-        let mut containers = Vec::new();
-        for from in self.froms() {
-            let Some(Place::Passing(place)) = from else {
-                continue;
-            };
-            let mut parts = place.split(|byte| *byte == 0);
-            let mut part =
-                || String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
-            containers.push(format!("{}/{}", part(), part()));
-        }
-        containers.dedup();
-        containers
-    }
 }
 
 impl Job for Held {

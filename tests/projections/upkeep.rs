@@ -112,7 +112,7 @@ impl World {
 }
 
 fn removed(store: &Store, place: (&str, &str), now: Timestamp) -> Vec<RemovedContent> {
-    contents::ended_by(store, place, None, now)
+    contents::ended_by(store, place, None, |_| now)
         .map(|row| row.expect("a row").1)
         .map(|kept| RemovedContent {
             record_id: kept.record_id,
@@ -144,7 +144,7 @@ proptest! {
         let mut found = Vec::new();
         for org in ["ONE", "TWO"] {
             for container in ["aa", "ab", "b-"] {
-                for row in contents::ended_by(&world.live, (org, container), None, now) {
+                for row in contents::ended_by(&world.live, (org, container), None, |_| now) {
                     let (_, kept) = row.expect("a row");
                     found.push((format!("{org}/{container}/{}", kept.record_id), kept.ended));
                 }

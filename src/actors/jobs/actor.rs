@@ -25,8 +25,8 @@ use crate::report;
 const KEEP_EVERY_MS: i64 = 60_000;
 /// The shortest rest between two steps.
 const REST_MIN: Duration = Duration::from_millis(1);
-/// The longest: what works longer than this rests on its way.
-const REST_MAX: Duration = Duration::from_secs(1);
+/// The longest: what works longer than this rests on its way, and what only waits for the journal owes no rest.
+const REST_MAX: Duration = Duration::from_millis(50);
 
 /// What an operator may order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

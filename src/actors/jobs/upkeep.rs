@@ -4,24 +4,26 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+
 use super::{Heed, Job, Place, Step, counted};
 use crate::actors::ops::Caller;
 use crate::actors::upkeep::{Page, Place as Container, Upkeep};
 use crate::actors::{Desk, Refused};
 use crate::domain::job::Counts;
-use crate::domain::{ContainerName, OrgCode};
 use crate::projections::records;
 
-/// Items looked at in one step, some milliseconds' worth.
-const STEP_ITEMS: usize = 64;
+/// Items of a container looked at in one step, some milliseconds' worth.
+const STEP_ITEMS: usize = 128;
 /// Between two runs over the uploads, in milliseconds: ten minutes.
 const ABANDONED_MS: i64 = 10 * 60 * 1_000;
 /// Between two scrubs, in milliseconds: an hour (contract, section 10).
 const SCRUB_MS: i64 = 60 * 60 * 1_000;
 /// Between two cleanups, in milliseconds: a day (contract, section 10).
 const CLEANUP_MS: i64 = 24 * 60 * 60 * 1_000;
-/// Stands between the parts of a place; no name contains it.
-const BETWEEN: u8 = 0;
+/// Containers that are walked at a time: what is found in them is made durable together.
+const LANES: usize = 8;
 
 /// Dooms records whose first content never came, and gives other uploads up that are overdue.
 pub struct AbandonedUploads(pub Arc<Upkeep>);
@@ -73,9 +75,9 @@ impl Job for TagScrub {
     }
 
     fn step(&self, from: Option<&Place>, _: &Heed) -> Step {
-        let caller = Caller::job(self.name());
-        in_turn(&self.0, from, |container, page| {
-            let done = wait(self.1.scrub(container, page, &caller))?.unwrap_or_default();
+        let caller = &Caller::job(self.name());
+        in_lanes(&self.0, from, async |container, page| {
+            let done = self.1.scrub(&container, &page, caller).await?;
             let counts = counted([("removed", done.removed as u64)]);
             Ok((done.next, counts))
         })
@@ -96,11 +98,11 @@ impl Job for Cleanup {
     }
 
     fn step(&self, from: Option<&Place>, _: &Heed) -> Step {
-        let caller = Caller::job(self.name());
+        let caller = &Caller::job(self.name());
         let leftovers_ms = self.1.settings().retention.leftovers_ms;
-        in_turn(&self.0, from, |container, page| {
-            let done = wait(self.1.cleanup(container, page, leftovers_ms, &caller))?;
-            let done = done.unwrap_or_default();
+        in_lanes(&self.0, from, async |container, page| {
+            let cleanup = self.1.cleanup(&container, &page, leftovers_ms, caller);
+            let done = cleanup.await?;
             let counts = counted([
                 ("versions", done.removed.versions),
                 ("doomed_content", done.removed.doomed_content),
@@ -113,38 +115,63 @@ impl Job for Cleanup {
     }
 }
 
-/// One page of one container; the next step goes on there or with the next container. One that takes no changes at the
-/// moment, because it is vacuumed, is left to the next run.
-fn in_turn(
+/// Where a walk through all containers stands.
+#[derive(Default, Serialize, Deserialize)]
+struct Lanes {
+    /// The containers on their way, each with where its next page begins.
+    open: Vec<(Container, Option<Vec<u8>>)>,
+    /// The last one that was begun.
+    last: Option<Container>,
+}
+
+/// A page of each of some containers; the next step goes on there, with further ones in the place of those that are done.
+/// One that takes no changes at the moment, because it is vacuumed, is left to the next run.
+fn in_lanes(
     desk: &Desk,
     from: Option<&Place>,
-    work: impl Fn(&Container, &Page) -> Result<(Option<Vec<u8>>, Counts), String>,
+    work: impl AsyncFn(Container, Page) -> Result<(Option<Vec<u8>>, Counts), Refused>,
 ) -> Step {
-    let at = from.and_then(passing).and_then(|place| split(&place));
-    let (container, behind) = match at {
-        Some((container, behind)) => (Some(container), behind),
-        None => match next_container(desk, None) {
-            Ok(first) => (first, None),
-            Err(error) => return Step::Failed(error),
-        },
-    };
-    let Some(container) = container else {
-        return after(None, Counts::new());
-    };
-    let (behind, counts) = match work(&container, &page(behind)) {
-        Ok(done) => done,
-        Err(error) => return Step::Failed(error),
-    };
-    let next = match behind {
-        Some(behind) => Ok(Some(joined(&container, &behind))),
-        None => {
-            next_container(desk, Some(&container)).map(|next| next.map(|next| joined(&next, &[])))
+    let lanes = from.and_then(passing);
+    let lanes = lanes.and_then(|lanes| postcard::from_bytes(&lanes).ok());
+    match walk(desk, lanes.unwrap_or_default(), work) {
+        Ok((lanes, counts)) => {
+            // Names and bytes only: always encodable.
+            let next = lanes.map(|lanes| postcard::to_stdvec(&lanes).unwrap_or_default());
+            after(next, counts)
         }
-    };
-    match next {
-        Ok(next) => after(next, counts),
         Err(error) => Step::Failed(error),
     }
+}
+
+fn walk(
+    desk: &Desk,
+    mut lanes: Lanes,
+    work: impl AsyncFn(Container, Page) -> Result<(Option<Vec<u8>>, Counts), Refused>,
+) -> Result<(Option<Lanes>, Counts), String> {
+    while lanes.open.len() < LANES
+        && let Some(next) = next_container(desk, lanes.last.as_ref())?
+    {
+        lanes.open.push((next.clone(), None));
+        lanes.last = Some(next);
+    }
+    let pages = lanes
+        .open
+        .iter()
+        .map(|(container, behind)| work(container.clone(), page(behind.clone())));
+    let done = wait(async { Ok(join_all(pages).await) })?.unwrap_or_default();
+    let (mut counts, mut open) = (Counts::new(), Vec::new());
+    for ((container, _), done) in lanes.open.into_iter().zip(done) {
+        let Some((behind, counted)) = carried(done)? else {
+            continue;
+        };
+        for (name, count) in counted {
+            *counts.entry(name).or_default() += count;
+        }
+        open.extend(behind.map(|behind| (container, Some(behind))));
+    }
+    lanes = Lanes { open, ..lanes };
+    let over = lanes.open.is_empty() && next_container(desk, lanes.last.as_ref())?.is_none();
+    Ok(((!over).then_some(lanes), counts))
 }
 
 fn after(next: Option<Vec<u8>>, counts: Counts) -> Step {
@@ -182,32 +209,15 @@ fn passing(place: &Place) -> Option<Vec<u8>> {
     }
 }
 
-fn joined(container: &Container, behind: &[u8]) -> Vec<u8> {
-    let mut place = Vec::new();
-    for part in [container.org.as_str(), container.container.as_str()] {
-        place.extend_from_slice(part.as_bytes());
-        place.push(BETWEEN);
-    }
-    place.extend_from_slice(behind);
-    place
-}
-
-fn split(place: &[u8]) -> Option<(Container, Option<Vec<u8>>)> {
-    let mut parts = place.splitn(3, |byte| *byte == BETWEEN);
-    let mut name = || std::str::from_utf8(parts.next()?).ok();
-    let container = Container {
-        org: OrgCode::parse(name()?).ok()?,
-        container: ContainerName::parse(name()?).ok()?,
-    };
-    let behind = parts.next()?;
-    Some((container, (!behind.is_empty()).then(|| behind.to_vec())))
-}
-
 /// Waits for the desks on a thread that may block. `None` when the container takes no changes at the moment.
 fn wait<T>(work: impl Future<Output = Result<T, Refused>>) -> Result<Option<T>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
-    let runtime = runtime.map_err(|error| error.to_string())?;
-    match runtime.block_on(work) {
+    carried(runtime.map_err(|error| error.to_string())?.block_on(work))
+}
+
+/// What was done; nothing when the container takes no changes at the moment.
+fn carried<T>(done: Result<T, Refused>) -> Result<Option<T>, String> {
+    match done {
         Ok(done) => Ok(Some(done)),
         Err(Refused::Rejected { .. }) => Ok(None),
         Err(refused @ (Refused::Busy | Refused::Unavailable | Refused::Failed(_))) => {

@@ -106,9 +106,11 @@ impl Upkeep {
         cleaned: &mut Cleaned,
     ) -> Result<Option<Vec<u8>>, Refused> {
         let desk = self.book.desk().clone();
-        let (of, behind, items_max) = (step.place.clone(), step.behind, step.items_max);
-        let look = move || look(&desk, &of, behind.as_deref(), items_max, retention);
-        let (seen, events) = self.step(step.place, step.caller, look).await?;
+        let (of, behind) = (step.place.clone(), step.behind);
+        let look = move |items| look(&desk, &of, behind.as_deref(), items, retention);
+        let (seen, events) = self
+            .step(step.place, step.caller, step.items_max, look)
+            .await?;
         cleaned.scanned += seen.scanned;
         let mut objects = Vec::new();
         for content in events.into_iter().flat_map(contents_of) {
@@ -164,10 +166,12 @@ impl Upkeep {
         cleaned: &mut Cleaned,
     ) -> Result<Option<Vec<u8>>, Refused> {
         let desk = self.book.desk().clone();
-        let (of, items_max) = (step.place.clone(), step.items_max);
+        let of = step.place.clone();
         let behind = step.behind.and_then(|scope| String::from_utf8(scope).ok());
-        let look = move || look_at_answers(&desk, &of, behind.as_deref(), items_max);
-        let (seen, events) = self.step(step.place, step.caller, look).await?;
+        let look = move |items| look_at_answers(&desk, &of, behind.as_deref(), items);
+        let (seen, events) = self
+            .step(step.place, step.caller, step.items_max, look)
+            .await?;
         cleaned.scanned += seen.scanned;
         for event in events {
             if let ContainerEvent::AnswersForgotten { scopes } = event {
@@ -209,7 +213,7 @@ fn look(
     let (_, guard) = legal_hold(desk, place)?;
     let (mut contents, mut guards) = (Vec::new(), BTreeMap::from([guard]));
     let (mut scanned, mut last, mut next) = (0, None, None);
-    let until = now.plus_millis(-retention.shortest_ms());
+    let until = |class| now.plus_millis(-retention.of(class));
     let names = (place.org.as_str(), place.container.as_str());
     for row in contents::ended_by(store, names, behind, until) {
         let (at, kept) = row?;
@@ -220,9 +224,6 @@ fn look(
         scanned += 1;
         last = Some(at);
         let ended = &kept.ended;
-        if retention.kept_until(ended.by, ended.until) > now {
-            continue;
-        }
         let key = RecordKey {
             org: place.org.clone(),
             container: place.container.clone(),

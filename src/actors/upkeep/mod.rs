@@ -9,6 +9,8 @@ mod scrub;
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::container::{Tend, Tended};
 use super::ops::Caller;
 use super::vacuum::blocking;
@@ -37,7 +39,7 @@ pub struct UpkeepSettings {
 }
 
 /// A container, by its org.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Place {
     /// The tenant.
     pub org: OrgCode,
@@ -106,17 +108,18 @@ struct Look {
 }
 
 impl Upkeep {
-    /// Looks at a page on a thread that may block, and carries out what that led to; looks again when something has
-    /// changed meanwhile.
+    /// Looks at so many items on a thread that may block, and carries out what that led to. When something has changed
+    /// meanwhile it looks again, at half as many: where much changes, few are the same for long enough.
     async fn step(
         &self,
         place: &Place,
         caller: &Caller,
-        look: impl Fn() -> Result<Look, StoreError> + Clone + Send + 'static,
+        items_max: usize,
+        look: impl Fn(usize) -> Result<Look, StoreError> + Clone + Send + 'static,
     ) -> Result<(Look, Vec<ContainerEvent>), Refused> {
-        for _ in 0..ATTEMPTS_MAX {
-            let look = look.clone();
-            let seen = blocking(move || look().map_err(|error| error.to_string())).await;
+        for attempt in 0..ATTEMPTS_MAX {
+            let (look, items) = (look.clone(), (items_max >> attempt).max(1));
+            let seen = blocking(move || look(items).map_err(|error| error.to_string())).await;
             let seen = seen.map_err(Refused::Failed)?;
             // Most pages lead to nothing; no actor need be woken for them.
             if seen.command.is_empty() {

@@ -34,9 +34,9 @@ impl Upkeep {
         caller: &Caller,
     ) -> Result<Scrubbed, Refused> {
         let desk = self.book.desk().clone();
-        let (of, page, retention) = (place.clone(), page.clone(), self.settings.retention);
-        let look = move || look(&desk, &of, &page, retention);
-        let (seen, events) = self.step(place, caller, look).await?;
+        let (of, from, retention) = (place.clone(), page.from.clone(), self.settings.retention);
+        let look = move |items| look(&desk, &of, (from.as_deref(), items), retention);
+        let (seen, events) = self.step(place, caller, page.items_max, look).await?;
         let removed = events.iter().map(|event| match event {
             ContainerEvent::TagsScrubbed { entries } => entries.len(),
             ContainerEvent::RefusalRemembered { .. }
@@ -56,12 +56,11 @@ impl Upkeep {
 fn look(
     desk: &Arc<Desk>,
     place: &Place,
-    page: &Page,
+    (from, items_max): (Option<&[u8]>, usize),
     retention: Retention,
 ) -> Result<Look, StoreError> {
     let names = (place.org.as_str(), place.container.as_str());
-    let from = page.from.as_deref();
-    let found = tag_entries::entries(&desk.store, names, from, page.items_max)?;
+    let found = tag_entries::entries(&desk.store, names, from, items_max)?;
     let (scanned, now) = (found.items.len(), desk.clock.now());
     let (legal, guard) = legal_hold(desk, place)?;
     let (mut entries, mut guards) = (Vec::new(), BTreeMap::from([guard]));

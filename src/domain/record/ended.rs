@@ -30,6 +30,30 @@ pub enum EndedBy {
     Abandoned,
 }
 
+/// What content that ended is, by how long it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Nobody ever read it.
+    Leftover,
+    /// It was a record's content.
+    Version,
+}
+
+impl Class {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Leftover, Self::Version];
+}
+
+impl EndedBy {
+    /// What the content is that it ended.
+    pub fn class(self) -> Class {
+        match self {
+            Self::Replaced | Self::Doomed => Class::Version,
+            Self::Abandoned => Class::Leftover,
+        }
+    }
+}
+
 /// How long content is kept after it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
@@ -42,15 +66,15 @@ pub struct Retention {
 impl Retention {
     /// Until when content that ended at a time is kept at least.
     pub fn kept_until(&self, by: EndedBy, until: Timestamp) -> Timestamp {
-        until.plus_millis(match by {
-            EndedBy::Replaced | EndedBy::Doomed => self.versions_ms,
-            EndedBy::Abandoned => self.leftovers_ms,
-        })
+        until.plus_millis(self.of(by.class()))
     }
 
-    /// The shorter of its times, in milliseconds: nothing that ended later than this ago is let go.
-    pub fn shortest_ms(&self) -> i64 {
-        self.versions_ms.min(self.leftovers_ms)
+    /// How long content of a class is kept, in milliseconds.
+    pub fn of(&self, class: Class) -> i64 {
+        match class {
+            Class::Version => self.versions_ms,
+            Class::Leftover => self.leftovers_ms,
+        }
     }
 }
 

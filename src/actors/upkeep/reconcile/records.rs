@@ -9,10 +9,10 @@ use crate::actors::upkeep::abandoned::overdue;
 use crate::clock::{Pace, pause};
 use crate::content::ObjectName;
 use crate::domain::record::{
-    Content, ContentPlace, EndedBy, PendingUpload, Record, RecordKey, Status,
+    Class, Content, ContentPlace, PendingUpload, Record, RecordKey, Status,
 };
 use crate::domain::repair::{DriftKind, Repair, RepairAction};
-use crate::domain::{Md5, StreamId};
+use crate::domain::{Md5, StreamId, Timestamp};
 use crate::journal::Position;
 use crate::projections::contents;
 use crate::projections::{RecordName, Write, lost, restore, runner};
@@ -128,7 +128,12 @@ impl Look {
     ) -> Result<Option<Cursor>, LookError> {
         let scope = (self.place.org.as_str(), self.place.container.as_str());
         let after = Some(after).filter(|after| !after.is_empty());
-        let rows = contents::ended_by(&self.desk.store, scope, after, self.now);
+        // What was only promised need not be there.
+        let until = |class| match class {
+            Class::Version => self.now,
+            Class::Leftover => Timestamp::from_millis(0),
+        };
+        let rows = contents::ended_by(&self.desk.store, scope, after, until);
         let rows: Vec<_> = rows.take(room).collect::<Result<_, _>>()?;
         page.scanned += rows.len();
         for (_, kept) in &rows {
@@ -137,10 +142,6 @@ impl Look {
                 container: self.place.container.clone(),
                 record_id: kept.record_id.clone(),
             };
-            // What was only promised need not be there.
-            if kept.ended.by == EndedBy::Abandoned {
-                continue;
-            }
             let found = page.found.len();
             self.content(&key, &kept.ended.content, page)?;
             let name = RecordName::from(&key);
