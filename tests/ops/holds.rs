@@ -1,5 +1,5 @@
-//! Everything that removes against a small model of what is held: in any order of dooms, due times, cleanups, uploads that
-//! are given up, vacuums, orgs that leave, holds and restarts nothing held is ever gone, and everything else that should go
+//! Everything that removes against a small model of what is held: in any order of dooms, due times, cleanups, tag scrubs, uploads
+//! that are given up, vacuums, orgs that leave, holds and restarts nothing held is ever gone, and everything else that should go
 //! goes.
 
 mod answers;
@@ -62,6 +62,7 @@ impl StateMachineTest for Holds {
             for of in mine {
                 let held = holds.containers.contains_key(&container(of));
                 assert_eq!(held, model.containers[of], "container {of}");
+                house.check_tags(model, of);
             }
         }
     }

@@ -29,6 +29,7 @@ impl Model {
             Step::Release(on) => self.set(on, false)?,
             Step::Wait(millis) => self.now += millis,
             Step::Cleanup => self.clean_up(),
+            Step::ScrubTags => self.scrub_tags(),
             Step::Abandon => self.abandon(),
             Step::VacuumOrg(org) => {
                 self.pass_time(2 * PENDING_MS);

@@ -12,17 +12,19 @@ use metarecord::content::{ObjectName, Promise};
 use metarecord::domain::record::{
     Complete, Content, ContentPlace, EndedBy, NewContent, Put, RecordCommand,
 };
-use metarecord::domain::{ErrorTag, Md5};
+use metarecord::domain::{ErrorTag, Md5, RecordId, Tag};
 use metarecord::projections::versions::{self, Version};
-use metarecord::projections::{RecordName, contents};
+use metarecord::projections::{RecordName, contents, tag_entries};
 use uuid::Uuid;
 
-use super::house::{House, carry, key, org, tag};
-use super::model::{Model, ORGS, container_of, org_of};
+use super::house::{House, carry, container, key, org, tag};
+use super::model::{Model, ORGS, RECORDS, container_of, org_of};
 use super::record::{Known, Piece};
 use super::steps::How;
 use crate::ops::world::{URL_MS, wait};
 
+/// What every record is tagged with.
+const TAG: &str = "KEPT";
 /// More versions than any record of a test has.
 const VERSIONS_MAX: usize = 1_000;
 
@@ -67,7 +69,7 @@ impl House {
         let put = RecordCommand::Put(Put {
             key: key(record),
             cccode: None,
-            tags: None,
+            tags: Some(vec![Tag::parse(TAG).expect("a tag")]),
             doom_at: None,
             content,
             expected: self.find(record).map(|found| found.revision),
@@ -182,6 +184,22 @@ impl House {
         wanted.sort();
         assert_eq!(readable, wanted, "what can be read of {key:?}");
         assert_eq!(let_go, known.let_go, "what was let go of {key:?}");
+    }
+
+    /// The lists of a container's tag have every record that was not scrubbed, and nothing else.
+    pub(super) fn check_tags(&self, model: &Model, number: usize) {
+        let (org, container) = (org(org_of(number)), container(number));
+        let names = (org.as_str(), container.as_str());
+        let found = tag_entries::entries(&self.world().desk.store, names, None, usize::MAX);
+        let found = found.expect("they can be read").items.into_iter();
+        let found: BTreeSet<RecordId> = found.map(|entry| entry.record_id).collect();
+        let listed = |record: &usize| {
+            let known = model.records[*record].as_ref();
+            container_of(*record) == number && known.is_some_and(|known| !known.scrubbed)
+        };
+        let wanted = (0..RECORDS).filter(listed);
+        let wanted: BTreeSet<_> = wanted.map(|record| key(record).record_id).collect();
+        assert_eq!(found, wanted, "the tag's lists of container {number}");
     }
 
     /// There are the files of what is kept and of what is waited for, and no others.

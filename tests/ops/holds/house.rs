@@ -242,6 +242,7 @@ impl House {
             Step::Release(on) => self.hold(on, false)?,
             Step::Wait(millis) => self.clock.advance(millis),
             Step::Cleanup => self.clean_up(),
+            Step::ScrubTags => self.scrub_tags(),
             Step::Abandon => self.abandon(),
             Step::VacuumOrg(number) => self.vacuum(&Scope::Org(org(number)), false)?,
             Step::VacuumAll { overriding } => self.vacuum(&Scope::All, overriding)?,

@@ -193,6 +193,15 @@ impl Model {
         }
     }
 
+    /// Takes what has long been doomed off the lists of its tag.
+    pub(super) fn scrub_tags(&mut self) {
+        for record in self.loose() {
+            if let Some(known) = &mut self.records[record] {
+                known.scrub(self.now);
+            }
+        }
+    }
+
     pub(super) fn abandon(&mut self) {
         for record in self.loose() {
             let known = self.records[record].as_mut();

@@ -43,6 +43,10 @@ pub(super) struct Known {
     pub(super) current: Option<(u64, Piece)>,
     promised: Option<Promised>,
     pub(super) ended: Vec<Ended>,
+    /// When it was doomed.
+    ended_at: Option<i64>,
+    /// The lists of its tag show it no more.
+    pub(super) scrubbed: bool,
     /// Content versions that were let go.
     pub(super) let_go: BTreeSet<u64>,
 }
@@ -111,7 +115,7 @@ impl Known {
     /// It is doomed.
     pub(super) fn end(&mut self, at: i64) {
         self.doomed = true;
-        self.changed = at;
+        (self.changed, self.ended_at) = (at, Some(at));
         self.end_content(at, EndedBy::Doomed);
         self.end_promise(at);
     }
@@ -150,6 +154,12 @@ impl Known {
             }
             None => self.end(now),
         }
+    }
+
+    /// Doomed, and its content kept as long as it must: the lists of its tag need not show it.
+    pub(super) fn scrub(&mut self, now: i64) {
+        let over = |at: i64| at + UPKEEP.retention.versions_ms <= now;
+        self.scrubbed = self.scrubbed || self.ended_at.is_some_and(over);
     }
 
     /// What was kept as long as it must is let go, and returned.

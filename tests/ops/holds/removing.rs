@@ -1,7 +1,7 @@
 //! What removes, as the house does it: vacuums, cleanup, uploads that are given up, and orgs that leave.
 
 use metarecord::actors::Refused;
-use metarecord::actors::upkeep::{Page, Place};
+use metarecord::actors::upkeep::{Page, Place, Upkeep};
 use metarecord::clock::random_uuid;
 use metarecord::domain::offboarding::{Offboarding, OffboardingStatus};
 use metarecord::domain::vacuum::{Amount, Scope, Vacuum, VacuumCommand, VacuumStatus};
@@ -95,7 +95,19 @@ impl House {
 
     /// Every step of a cleanup of every container.
     pub(super) fn clean_up(&self) {
-        let upkeep = &self.world().upkeep;
+        let leftovers_ms = UPKEEP.retention.leftovers_ms;
+        self.tend(async |upkeep, place, page| {
+            let cleaned = upkeep.cleanup(place, page, leftovers_ms, &caller()).await?;
+            Ok(cleaned.next)
+        });
+    }
+
+    /// Every step of a tag scrub of every container.
+    pub(super) fn scrub_tags(&self) {
+        self.tend(async |upkeep, place, page| Ok(upkeep.scrub(place, page, &caller()).await?.next));
+    }
+
+    fn tend(&self, step: impl AsyncFn(&Upkeep, &Place, &Page) -> Result<Option<Vec<u8>>, Refused>) {
         for number in 0..CONTAINERS {
             let place = Place {
                 org: org(org_of(number)),
@@ -103,10 +115,8 @@ impl House {
             };
             let mut page = page(None);
             loop {
-                let leftovers_ms = UPKEEP.retention.leftovers_ms;
-                let by = caller();
-                match wait(upkeep.cleanup(&place, &page, leftovers_ms, &by)) {
-                    Ok(cleaned) => page.from = cleaned.next,
+                match wait(step(&self.world().upkeep, &place, &page)) {
+                    Ok(next) => page.from = next,
                     // It leaves.
                     Err(Refused::Rejected { rejection, .. }) => {
                         assert_eq!(rejection.tag, ErrorTag::OrgWriteBlocked);

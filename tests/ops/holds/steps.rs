@@ -40,6 +40,8 @@ pub(super) enum Step {
     Wait(i64),
     /// Cleans all containers up.
     Cleanup,
+    /// Takes what has long been doomed off the lists of tags.
+    ScrubTags,
     /// Gives up uploads that never came.
     Abandon,
     VacuumOrg(usize),
@@ -157,6 +159,7 @@ fn holds(model: &Model) -> Vec<Option<Choice>> {
 fn removes() -> Vec<Option<Choice>> {
     vec![
         choice(10, Just(Step::Cleanup)),
+        choice(6, Just(Step::ScrubTags)),
         choice(8, Just(Step::Abandon)),
         choice(3, (0..ORGS).prop_map(Step::VacuumOrg)),
         choice(
@@ -215,6 +218,7 @@ pub(super) fn may(model: &Model, step: &Step) -> bool {
         | Step::Release(_)
         | Step::Wait(_)
         | Step::Cleanup
+        | Step::ScrubTags
         | Step::Abandon
         | Step::Request(_)
         | Step::Approve(_)
