@@ -25,6 +25,10 @@ use floors::Floor;
 use load::Measured;
 use server::Server;
 
+/// As the server has it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Connections of each scenario.
 const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
 /// The connections at which ratios are taken.

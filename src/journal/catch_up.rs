@@ -193,6 +193,7 @@ fn row(found: Found<'_>, segment: Position) -> Row {
     Row {
         position: found.line.header.position,
         stream: found.line.body.map(|body| (body.stream, body.version)),
+        before: None,
         location: Location {
             segment,
             offset: found.offset,

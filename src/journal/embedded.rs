@@ -18,7 +18,7 @@ use super::seal::Job;
 use super::segment::{Segment, Segments, damaged, failed};
 use super::sled::{Beside, Database, Known, LOCK_LOOK_EVERY, LOCK_LOOKS, remove_set_aside};
 use super::state::{self, State};
-use super::writer::{Index, Queue, Shared, Writer};
+use super::writer::{Queue, Shared, Writer};
 use super::{
     Append, Entry, EraseOrder, Head, Health, Journal, JournalError, JournalMeters, Pending,
     Position, Sink, Sizes, Version,

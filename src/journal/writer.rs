@@ -16,6 +16,7 @@ use super::log::{CommitLog, End, Location};
 use super::meters::JournalMeters;
 use super::show::{Durable, Shower};
 use super::sled::Database;
+use super::sled::streams::Tip;
 use super::{Append, Entry, Head, Health, JournalError, Outcome, Position, Sink, Version};
 use crate::clock::{Clock, random_bytes};
 use crate::domain::StreamId;
@@ -24,13 +25,13 @@ use crate::domain::StreamId;
 pub(crate) const GROUP_APPENDS_MAX: usize = 1024;
 /// A group takes no further append once it has this many bytes.
 pub(crate) const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Stream versions kept in memory; twice as many at most.
-const VERSIONS_KEPT: usize = 65_536;
+/// Ends of streams kept in memory; twice as many at most.
+const TIPS_KEPT: usize = 65_536;
 
 /// The database beside the log, as the writer needs it.
 pub(crate) trait Index: Send {
-    /// A stream's version.
-    fn version(&self, stream: &StreamId) -> Result<Version, JournalError>;
+    /// Where a stream ends.
+    fn tip(&self, stream: &StreamId) -> Result<Tip, JournalError>;
     /// Takes the rows of a group that is durable in the log, in order.
     fn insert(&self, rows: &[Row]) -> Result<(), JournalError>;
 }
@@ -40,6 +41,8 @@ pub(crate) struct Row {
     pub(crate) position: Position,
     /// `None` once the entry was erased.
     pub(crate) stream: Option<(StreamId, Version)>,
+    /// Where its stream ended before, when that is known already.
+    pub(crate) before: Option<Tip>,
     pub(crate) location: Location,
     pub(crate) hash: Hash,
     pub(crate) payload: Option<Bytes>,
@@ -149,7 +152,7 @@ enum Message {
     Append(Queued),
     /// Begin a new segment, and tell its first position.
     Roll(Sender<Position>),
-    /// Forget the versions of streams: some were erased.
+    /// Forget where streams end: some were erased.
     Forget(Sender<()>),
     Close(Sender<Option<End>>),
 }
@@ -204,7 +207,7 @@ impl Queue {
         done.recv().ok()
     }
 
-    /// Has the thread look versions up again, because streams were erased.
+    /// Has the thread look up again where streams end, because streams were erased.
     pub(crate) fn forget(&self) {
         let (forgotten, done) = crossbeam_channel::bounded(1);
         if self.sender.send(Message::Forget(forgotten)).is_ok() {
@@ -232,7 +235,7 @@ pub(crate) struct Writer<I> {
     index: I,
     clock: Clock,
     end: End,
-    versions: Versions,
+    tips: Tips,
     shared: Arc<Shared>,
     shower: Shower,
     buffer: Vec<u8>,
@@ -244,6 +247,8 @@ struct Group {
     encoded: Vec<Encoded>,
     /// Offsets of the lines in the buffer.
     offsets: Vec<usize>,
+    /// Where the streams ended before.
+    before: Vec<Tip>,
     outcomes: Vec<Outcome>,
 }
 
@@ -267,7 +272,7 @@ impl<I: Index + 'static> Writer<I> {
             index,
             clock,
             end,
-            versions: Versions::default(),
+            tips: Tips::default(),
             shower: Shower::start(Arc::clone(&shared))?,
             shared,
             buffer: Vec::new(),
@@ -290,7 +295,7 @@ impl<I: Index + 'static> Writer<I> {
                 Next::More => {}
                 Next::Roll(rolled) => self.roll(&rolled),
                 Next::Forget(forgotten) => {
-                    self.versions = Versions::default();
+                    self.tips = Tips::default();
                     let _ = forgotten.send(());
                 }
                 Next::Close(closed) => {
@@ -348,7 +353,7 @@ impl<I: Index + 'static> Writer<I> {
         &mut self,
         appends: impl Iterator<Item = Append>,
     ) -> Result<(Vec<Entry>, Vec<Outcome>), String> {
-        self.versions.rotate();
+        self.tips.rotate();
         self.buffer.clear();
         let mark = format!("{{\"group\":{}}}\n", self.end.position + 1);
         self.buffer.extend_from_slice(mark.as_bytes());
@@ -388,7 +393,7 @@ impl<I: Index + 'static> Writer<I> {
         let expected = std::iter::once((&append.stream, append.expected))
             .chain(append.guards.iter().map(|(stream, seen)| (stream, *seen)));
         for (stream, expected) in expected {
-            let actual = self.versions.get(stream, &self.index)?;
+            let actual = self.tips.get(stream, &self.index)?.version;
             if actual != expected {
                 let stream = stream.clone();
                 return Ok(Outcome::Moved { stream, actual });
@@ -403,6 +408,7 @@ impl<I: Index + 'static> Writer<I> {
         };
         let offset = self.buffer.len();
         let stream = append.stream.clone();
+        let before = self.tips.get(&stream, &self.index)?;
         let Ok(encoded) = entry::encode(&mut self.buffer, append, place) else {
             // It cannot be written at all, and nothing of it was; the others of its group are not to blame.
             return Ok(Outcome::Unavailable);
@@ -412,7 +418,10 @@ impl<I: Index + 'static> Writer<I> {
             hash: encoded.hash,
             recorded_at: now,
         };
-        self.versions.set(stream, place.version);
+        let has_payload = encoded.entry.payload.is_some();
+        let tip = before.then(place.position, place.version, has_payload);
+        self.tips.set(stream, tip);
+        group.before.push(before);
         group.offsets.push(offset);
         group.encoded.push(encoded);
         Ok(Outcome::Appended {
@@ -469,7 +478,8 @@ fn rows(group: &mut Group, segment: Position, base: u64) -> (Vec<Row>, Vec<Entry
     let encoded = std::mem::take(&mut group.encoded);
     let mut rows = Vec::with_capacity(encoded.len());
     let mut entries = Vec::with_capacity(encoded.len());
-    for (encoded, offset) in encoded.into_iter().zip(&group.offsets) {
+    let known = group.offsets.iter().zip(&group.before);
+    for (encoded, (offset, before)) in encoded.into_iter().zip(known) {
         rows.push(Row {
             position: encoded.entry.header.position,
             stream: encoded
@@ -477,6 +487,7 @@ fn rows(group: &mut Group, segment: Position, base: u64) -> (Vec<Row>, Vec<Entry
                 .body
                 .as_ref()
                 .map(|body| (body.stream.clone(), body.version)),
+            before: Some(*before),
             location: Location {
                 segment,
                 offset: base.wrapping_add(*offset as u64),
@@ -505,31 +516,31 @@ fn tell(error: &JournalError) -> String {
     }
 }
 
-/// Stream versions in memory: the young generation becomes the old one when it is full. Generations change only
-/// between groups, so a version of the current group, which the database does not know yet, is never dropped.
+/// Ends of streams in memory: the young generation becomes the old one when it is full. Generations change only
+/// between groups, so one of the current group, which the database does not know yet, is never dropped.
 #[derive(Default)]
-struct Versions {
-    young: HashMap<StreamId, Version>,
-    old: HashMap<StreamId, Version>,
+struct Tips {
+    young: HashMap<StreamId, Tip>,
+    old: HashMap<StreamId, Tip>,
 }
 
-impl Versions {
+impl Tips {
     fn rotate(&mut self) {
-        if self.young.len() >= VERSIONS_KEPT {
+        if self.young.len() >= TIPS_KEPT {
             self.old = std::mem::take(&mut self.young);
         }
     }
 
-    fn get(&mut self, stream: &StreamId, index: &impl Index) -> Result<Version, JournalError> {
-        if let Some(version) = self.young.get(stream).or_else(|| self.old.get(stream)) {
-            return Ok(*version);
+    fn get(&mut self, stream: &StreamId, index: &impl Index) -> Result<Tip, JournalError> {
+        if let Some(tip) = self.young.get(stream).or_else(|| self.old.get(stream)) {
+            return Ok(*tip);
         }
-        let version = index.version(stream)?;
-        self.young.insert(stream.clone(), version);
-        Ok(version)
+        let tip = index.tip(stream)?;
+        self.young.insert(stream.clone(), tip);
+        Ok(tip)
     }
 
-    fn set(&mut self, stream: StreamId, version: Version) {
-        self.young.insert(stream, version);
+    fn set(&mut self, stream: StreamId, tip: Tip) {
+        self.young.insert(stream, tip);
     }
 }

@@ -255,7 +255,7 @@ impl JobActor {
         Some(JobCommand::Move { job, position })
     }
 
-    /// After a step: rests as long as it worked, so that the tenants go first.
+    /// After a step: rests as long as it worked, within bounds, so that the tenants go first.
     fn settle(&mut self, took: Duration, context: &mut Context<Self>) {
         (self.working, self.resting) = (false, true);
         self.tell_closed();

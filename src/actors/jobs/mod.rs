@@ -26,7 +26,7 @@ use crate::domain::{ErrorTag, Rejection, Timestamp};
 pub use self::actor::Order;
 pub use self::status::{Run, State, Status};
 
-/// Steps of all jobs at once. Each rests as long as it works, so that together they take one processor at most.
+/// Steps of all jobs at once. Each rests as long as it works, so that together they take about one processor at most.
 const STEPS_AT_ONCE: usize = 2;
 
 /// Upkeep that is done again and again. Shared by the threads that do its steps, which are never two at a time.

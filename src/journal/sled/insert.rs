@@ -14,8 +14,8 @@ use super::{Database, PAYLOADS, REACH, STATE, STREAMS, guarded};
 use crate::domain::StreamId;
 
 impl Index for Database {
-    fn version(&self, stream: &StreamId) -> Result<Version, JournalError> {
-        Ok(self.tip(stream)?.unwrap_or_default().version)
+    fn tip(&self, stream: &StreamId) -> Result<Tip, JournalError> {
+        Ok(Database::tip(self, stream)?.unwrap_or_default())
     }
 
     fn insert(&self, rows: &[Row]) -> Result<(), JournalError> {
@@ -49,14 +49,17 @@ impl Database {
         for row in rows {
             let (mut before, mut tip) = (0, Tip::default());
             if let Some((stream, version)) = &row.stream {
-                let last = match tips.get(stream) {
-                    Some(tip) => *tip,
-                    None => self.tip(stream)?.unwrap_or_default(),
+                let last = match tips.get(stream).copied().or(row.before) {
+                    Some(tip) => tip,
+                    None => Index::tip(self, stream)?,
                 };
                 (before, tip) = match last.position >= row.position {
                     // A killed process had come so far.
                     true => (self.place(row.position)?.before, last),
-                    false => (last.position, last.then(row, *version)),
+                    false => {
+                        let tip = last.then(row.position, *version, row.payload.is_some());
+                        (last.position, tip)
+                    }
                 };
                 tips.insert(stream, tip);
             }

@@ -1,6 +1,5 @@
 //! Streams in the database: a row for each one's end, and marks on the way of long ones.
 
-use super::super::writer::Row;
 use super::super::{JournalError, Position, Version};
 use super::{Database, STREAMS, guarded, number, odd};
 use crate::domain::StreamId;
@@ -19,19 +18,21 @@ pub(crate) struct Tip {
 
 impl Tip {
     /// The tip behind one more entry.
-    pub(super) fn then(self, row: &Row, version: Version) -> Self {
+    pub(crate) fn then(self, position: Position, version: Version, has_payload: bool) -> Self {
         Self {
             version,
-            position: row.position,
-            payload: match row.payload {
-                Some(_) => row.position,
-                None => self.payload,
-            },
+            position,
+            payload: if has_payload { position } else { self.payload },
         }
     }
 }
 
 impl Database {
+    /// A stream's version.
+    pub(crate) fn version(&self, stream: &StreamId) -> Result<Version, JournalError> {
+        Ok(self.tip(stream)?.unwrap_or_default().version)
+    }
+
     /// The last entry of a stream.
     pub(crate) fn tip(&self, stream: &StreamId) -> Result<Option<Tip>, JournalError> {
         match guarded(|| self.tree(STREAMS).get(stream_key(stream, Version::MAX)))? {
