@@ -15,6 +15,9 @@ use crate::projections::{StoreError, contents, ops};
 
 /// What a database may have beside twice its last size, in bytes: a small one is left alone.
 pub const SLACK_BYTES: u64 = 64 * 1024 * 1024;
+/// How often a database's bytes may be those of its rows. sled's files come to ten to twelve times their rows where many small ones
+/// change: beyond that it is worth a copy.
+const ROWS_TIMES: u64 = 12;
 /// How often it is looked how large the databases are.
 const LOOK_EVERY_MS: i64 = 60_000;
 /// What is left free on the disk beside the new files, in bytes.
@@ -58,8 +61,7 @@ impl Compaction {
     fn look(&self, heed: &Heed) -> Result<Step, StoreError> {
         for base in Base::ALL {
             let sizes = self.sizes(base)?;
-            let allowed = sizes.renewed.saturating_mul(2);
-            let has_grown = sizes.now > allowed.saturating_add(self.slack_bytes);
+            let has_grown = sizes.now > allowed(sizes).saturating_add(self.slack_bytes);
             if !has_grown || self.is_vacuuming() {
                 continue;
             }
@@ -85,11 +87,8 @@ impl Compaction {
     }
 
     fn renew(&self, base: Base, before: Sizes, heed: &Heed) -> Result<Step, StoreError> {
-        let mut pace = Pace::start();
         let mut go_on = |rows| {
             heed.tell(rows, 0);
-            // Copying rests as long as it works, and each of its writes is two meanwhile: so it rests once more.
-            pace.rest();
             // A vacuum makes the database anew too, and does not wait.
             !heed.stop_asked() && !self.is_vacuuming()
         };
@@ -111,11 +110,12 @@ impl Compaction {
     /// Has the journal let go of contents that ended: when it was made of its log alone, it could not tell which those are.
     /// Returns whether it came to its end.
     fn let_go(&self, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, StoreError> {
-        let mut place = None;
+        let (mut place, mut pace) = (None, Pace::start());
         loop {
             let (positions, next) =
                 contents::ended_positions(&self.desk.store, place.as_deref(), ENDED_ROWS)?;
             self.desk.journal.let_go(&positions)?;
+            pace.rest();
             if !go_on(0) {
                 return Ok(false);
             }
@@ -134,6 +134,18 @@ impl Compaction {
     }
 }
 
+/// How large a database may be, some slack aside: twice what it was when it was made anew, or what befits its rows if that is
+/// less. What is written while it is copied makes it larger than those alone; so it grows by a quarter at least, or one copy would
+/// follow the other.
+fn allowed(sizes: Sizes) -> u64 {
+    let (renewed, rows) = (sizes.renewed, sizes.rows.saturating_mul(ROWS_TIMES));
+    let twice = renewed.saturating_mul(2);
+    match rows {
+        0 => twice,
+        rows => twice.min(rows).max(renewed.saturating_add(renewed / 4)),
+    }
+}
+
 impl Job for Compaction {
     fn name(&self) -> &'static str {
         "compaction"
@@ -149,5 +161,29 @@ impl Job for Compaction {
 
     fn step(&self, _: Option<&Place>, heed: &Heed) -> Step {
         self.look(heed).unwrap_or_else(|error| Step::failed(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_may_have_twice_what_it_had_or_what_befits_its_rows() {
+        for (renewed, rows, may) in [
+            (0, 0, 0),
+            (100, 0, 200),
+            (100, 40, 200),
+            (100, 15, 180),
+            (100, 9, 125),
+            (u64::MAX, u64::MAX, u64::MAX),
+        ] {
+            let sizes = Sizes {
+                renewed,
+                rows,
+                ..Sizes::default()
+            };
+            assert_eq!(allowed(sizes), may, "{sizes:?}");
+        }
     }
 }

@@ -16,7 +16,8 @@ use crate::journal::places;
 
 /// The file that names the generation in use.
 const POINTER: &str = "generation";
-/// The file that tells how large a generation was when it was made of another: its number, and bytes.
+/// The file that tells of a generation how large it was when it was made of another: its number, bytes of its files, and
+/// bytes of its rows.
 const RENEWED: &str = "renewed";
 /// What the disk tells a file's size in: `st_blocks` of stat(2).
 const BLOCK_BYTES: u64 = 512;
@@ -66,6 +67,8 @@ pub struct Sizes {
     pub now: u64,
     /// Bytes they had when it was made anew last; 0 when it never was.
     pub renewed: u64,
+    /// Bytes of its keys and values then; 0 when that is not known.
+    pub rows: u64,
     /// Bytes that are free on its disk.
     pub free: u64,
 }
@@ -124,9 +127,11 @@ impl Live {
     /// How large it is, and how large it was when it was made anew last.
     pub(crate) fn sizes(&self) -> io::Result<Sizes> {
         let number = in_use(&self.root)?.unwrap_or(0);
+        let (renewed, rows) = renewed(&self.root, number)?;
         Ok(Sizes {
             now: bytes_of(&self.root.join(number.to_string()))?,
-            renewed: renewed(&self.root, number)?,
+            renewed,
+            rows,
             free: disk::space(&self.root)?.free_bytes,
         })
     }
@@ -144,17 +149,17 @@ impl Live {
         remove_others(&self.root, old_number)?;
         let new = Arc::new(open(&self.root, self.kind, number)?);
         *self.next() = Some(Arc::clone(&new));
-        let copied = self.copy(&new, keep, go_on).and_then(|whole| {
+        let copied = self.copy(&new, keep, go_on).and_then(|rows| {
             new.db.flush()?;
-            Ok(whole)
+            Ok(rows)
         });
-        if !matches!(copied, Ok(true)) {
+        let Ok(Some(row_bytes)) = copied else {
             *self.next() = None;
             close(new);
             fs::remove_dir_all(self.root.join(number.to_string()))?;
-            return copied;
-        }
-        note_renewed(&self.root, number)?;
+            return copied.map(|_| false);
+        };
+        note_renewed(&self.root, number, row_bytes)?;
         let old = {
             let mut next = self.next();
             point(&self.root, number)?;
@@ -167,13 +172,14 @@ impl Live {
         Ok(true)
     }
 
+    /// Returns the bytes of the rows that are kept; `None` when it was broken off.
     fn copy(
         &self,
         new: &Generation,
         keep: &mut KeepRule<'_>,
         go_on: GoOn<'_>,
-    ) -> Result<bool, ::sled::Error> {
-        let mut copied = 0;
+    ) -> Result<Option<u64>, ::sled::Error> {
+        let (mut copied, mut row_bytes) = (0, 0);
         let current = self.current();
         for (number, (from, to)) in current.trees.iter().zip(&new.trees).enumerate() {
             let mut place = ::sled::IVec::default();
@@ -186,10 +192,14 @@ impl Live {
                     let mut rows = 0;
                     for row in from.range(place.clone()..).take(ROWS_MAX) {
                         let (key, value) = row?;
-                        match keep(number, &key, &value) {
-                            Keep::Same => drop(to.insert(&key, value)?),
-                            Keep::Other(value) => drop(to.insert(&key, value)?),
-                            Keep::Not => {}
+                        let kept = match keep(number, &key, &value) {
+                            Keep::Same => Some(value),
+                            Keep::Other(value) => Some(value.into()),
+                            Keep::Not => None,
+                        };
+                        if let Some(value) = kept {
+                            row_bytes += (key.len() + value.len()) as u64;
+                            to.insert(&key, value)?;
                         }
                         let mut after = key.to_vec();
                         after.push(0);
@@ -201,14 +211,14 @@ impl Live {
                 pace.rest();
                 copied += rows as u64;
                 if !go_on(copied) {
-                    return Ok(false);
+                    return Ok(None);
                 }
                 if rows < ROWS_MAX {
                     break;
                 }
             }
         }
-        Ok(true)
+        Ok(Some(row_bytes))
     }
 
     fn next(&self) -> MutexGuard<'_, Option<Arc<Generation>>> {
@@ -255,25 +265,25 @@ fn point(root: &Path, number: u64) -> io::Result<()> {
     replace(root, POINTER, &format!("{number}\n"))
 }
 
-/// Notes how large a generation is that was just made.
-fn note_renewed(root: &Path, number: u64) -> io::Result<()> {
+/// Notes how large a generation is that was just made, and its rows.
+fn note_renewed(root: &Path, number: u64, row_bytes: u64) -> io::Result<()> {
     let bytes = bytes_of(&root.join(number.to_string()))?;
-    replace(root, RENEWED, &format!("{number} {bytes}\n"))
+    replace(root, RENEWED, &format!("{number} {bytes} {row_bytes}\n"))
 }
 
-/// How large a generation was when it was made; 0 when it was not made of another, or that is not known.
-fn renewed(root: &Path, number: u64) -> io::Result<u64> {
+/// How large a generation was when it was made, and its rows; 0 when it was not made of another, or that is not known.
+fn renewed(root: &Path, number: u64) -> io::Result<(u64, u64)> {
     let text = match fs::read_to_string(root.join(RENEWED)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         read => read?,
     };
     let mut numbers = text.split_whitespace().map(str::parse::<u64>);
     let its = numbers.next().is_some_and(|its| its == Ok(number));
-    Ok(numbers
-        .next()
-        .and_then(Result::ok)
-        .filter(|_| its)
-        .unwrap_or(0))
+    let mut next = || {
+        let bytes = numbers.next().and_then(Result::ok);
+        bytes.filter(|_| its).unwrap_or(0)
+    };
+    Ok((next(), next()))
 }
 
 /// Writes a small file, whole or not at all.
