@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::canaries::check;
 use crate::support::wire::Wire;
-use crate::support::{Server, agent, got};
+use crate::support::{Server, agent, by_itself, got};
 
 const CANARY: &str = "canary-5c1d8e07a4";
 /// Set in the process that panics.
@@ -53,13 +53,7 @@ fn a_panic_tells_its_place_and_nothing_of_what_it_says() {
         }
         return;
     }
-    let program = std::env::current_exe().expect("this program");
-    let output = Command::new(program)
-        .args(["--exact", NAME, "--nocapture", "--test-threads=1"])
-        .env(CHILD, "1")
-        .output()
-        .expect("it runs");
-    assert!(output.status.success(), "{output:?}");
+    let output = by_itself(NAME, CHILD);
     check("standard output", &output.stdout, &[CANARY]);
     check("the log", &output.stderr, &[CANARY]);
     let told = panics(&String::from_utf8_lossy(&output.stderr));

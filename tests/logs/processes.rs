@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{linted, text};
 use crate::identity::canaries::check;
-use crate::support::{Server, agent, eventually, got};
+use crate::support::{Server, agent, by_itself, eventually, got};
 
 const CANARY: &str = "canary-61c0d9e7f2";
 /// Set in the process that tells.
@@ -43,13 +43,7 @@ fn panics_and_warnings_of_libraries_are_told_by_their_place_alone() {
     if std::env::var_os(CHILD).is_some() {
         return misbehave();
     }
-    let program = std::env::current_exe().expect("this program");
-    let output = Command::new(program)
-        .args(["--exact", NAME, "--nocapture", "--test-threads=1"])
-        .env(CHILD, "1")
-        .output()
-        .expect("it runs");
-    assert!(output.status.success(), "{output:?}");
+    let output = by_itself(NAME, CHILD);
     check("the log", &output.stderr, &[CANARY]);
     let lines = linted(&String::from_utf8_lossy(&output.stderr));
     let told: Vec<_> = lines

@@ -7,7 +7,7 @@ pub(crate) mod wire;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -296,6 +296,18 @@ impl Drop for Server {
         let _: Result<_, _> = self.child.kill();
         let _: Result<_, _> = self.child.wait();
     }
+}
+
+/// Does one test of this program once more in a process of its own, which knows that by a variable.
+pub(crate) fn by_itself(test: &str, variable: &str) -> Output {
+    let program = std::env::current_exe().expect("this program");
+    let output = Command::new(program)
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(variable, "1")
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    output
 }
 
 /// Looks until something has happened; gives up after a minute.
