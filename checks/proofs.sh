@@ -7,7 +7,7 @@ wanted=${2:-}
 proofs=${PROOFS:-$(dirname "$0")/proofs.txt}
 bad=0
 while read -r name beginnings; do
-  [ -n "$name" ] && [ "${name:0:1}" != '#' ] || continue
+  if [ -z "$name" ] || [ "${name:0:1}" = '#' ]; then continue; fi
   [ -z "$wanted" ] || [ "$wanted" = "$name" ] || continue
   passed=0 wrong=
   for beginning in $beginnings; do

@@ -150,7 +150,7 @@ deploy() {
   point current "$release"
   start && return
   stop by_force
-  [ -n "$before" ] && [ "$before" != "$release" ] || fail "$release did not become ready, and there is none to go back to"
+  if [ -z "$before" ] || [ "$before" = "$release" ]; then fail "$release did not become ready, and there is none to go back to"; fi
   say "$release did not become ready; going back to $before"
   point current "$before"
   start || fail "$before does not become ready either; see docs/runbook.md"

@@ -52,7 +52,7 @@ switch() {
     say "$to runs"
     return
   fi
-  [ -n "$from" ] && [ "$from" != "$to" ] || fail "$to did not become ready, and there is none to go back to: journalctl -u metarecord"
+  if [ -z "$from" ] || [ "$from" = "$to" ]; then fail "$to did not become ready, and there is none to go back to: journalctl -u metarecord"; fi
   say "$to did not become ready; going back to $from"
   point current "$from"
   becomes_ready || fail "$from does not become ready either: journalctl -u metarecord"

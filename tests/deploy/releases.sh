@@ -131,7 +131,7 @@ well deploy/release.sh start
 code=$(sed -n 's/.*"secret_code" *: *"\([^"]*\)".*/\1/p' "$PREFIX/data/dev.json")
 well g3n ops maintenance-schedule --secret-code "$code" --description tried --duration 60 --start 2099-01-01T00:00:00Z
 well destroy
-[ ! -e "$PREFIX/data" ] && [ ! -e "$PREFIX/releases" ] || fail "something is left"
+if [ -e "$PREFIX/data" ] || [ -e "$PREFIX/releases" ]; then fail "something is left"; fi
 grep -q '"event":"maintenance.scheduled"' "$PREFIX"/archive/audit-*/audit/*.jsonl || fail "the audit was not archived"
 grep -q '"hash"' "$PREFIX"/archive/audit-*/head.json || fail "the journal's head was not archived"
 [ "$(ls "$PREFIX")" = archive ] || fail "more than the archive is left: $(ls "$PREFIX")"
