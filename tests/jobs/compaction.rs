@@ -27,6 +27,8 @@ const SLACK_BYTES: u64 = 2 * 1024 * 1024;
 const ROUND_BYTES_MAX: u64 = 1024 * 1024;
 /// Just made anew, the projections' files have at most so many bytes for each byte of a row.
 const FACTOR_MAX: u64 = 4;
+/// What the projections keep of themselves has at most so many bytes.
+const OWN_ROWS_BYTES_MAX: u64 = 1_024;
 /// sled's files have so many bytes with next to nothing in them: three segments of 512 KiB.
 const EMPTY_BYTES_MAX: u64 = 3 * 512 * 1024;
 
@@ -137,6 +139,9 @@ fn however_long_records_are_changed_the_files_level_off_and_no_row_is_lost() {
                     assert!(noted && counts["freed_bytes"] > 0, "{counts:?}");
                     let after = store.sizes().expect("sizes");
                     assert_eq!(after.now, after.renewed);
+                    // Those of its own, besides: how far it is, and what it was made with.
+                    let noted = size as u64..=size as u64 + OWN_ROWS_BYTES_MAX;
+                    assert!(noted.contains(&after.rows), "{after:?} for {size} bytes");
                     assert!(after.now <= renewed_max, "{after:?} for {size} bytes");
                     assert_eq!(rows(store), before);
                 }
