@@ -225,7 +225,7 @@ async fn run(
         false => None,
     };
     let removals = content.removals();
-    let audit = AuditFile::new(&directory.audit());
+    let audit = Arc::new(AuditFile::new(&directory.audit()));
     let renew = options.development.then(|| {
         let keys = directory.keys();
         renew_development(
@@ -238,7 +238,7 @@ async fn run(
     });
     let desk = book.desk().clone();
     let people = Directory::new(desk.clone(), signer.clone());
-    let operations = Operations::open(desk, content.clone(), options.ops, audit, renew);
+    let operations = Operations::open(desk, content.clone(), options.ops, audit.clone(), renew);
     let upkeep = Arc::new(Upkeep::new(book.clone(), content.clone(), options.upkeep));
     let offboardings = Offboardings::open(
         operations.clone(),
@@ -332,6 +332,10 @@ async fn run(
     offboardings.close();
     let closing = aside::blocking(move || -> Result<(), BootError> {
         journal.close()?;
+        // What it lacks is written at the next start.
+        if let Err(error) = audit.close(&store) {
+            report::notice(&error.to_string());
+        }
         store.flush()?;
         Ok(())
     });

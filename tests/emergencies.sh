@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Does to servers what the pages of docs/emergency are about, then what they say, and looks whether it helps. The clock and
-# a flood are the machine's and the network's: their pages were tried by hand.
+# Does to servers what the pages of docs/emergency are about, then what they say, and looks whether it helps. The commands
+# that set the machine's own clock are tried by deploy/booted.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+root=$PWD
 while read -r name; do unset "$name"; done < <(compgen -e G3N_)
 g3n=$(realpath "${METARECORD_BIN:-${CARGO_TARGET_DIR:-target}/debug/g3n}")
 work=$(mktemp -d)
@@ -25,11 +26,13 @@ ends() {
 }
 run() { "$g3n" --output json "$@"; }
 
+# What a server is started by: nothing, or what gives it another clock.
+by=(env)
 # A server in the production environment, reached as operators do.
 start() {
   DATA=$work/$1
   : >told
-  "$g3n" serve --data-dir "$DATA" --listen 127.0.0.1:0 --operator-listen "unix:$work/$1.sock" >told 2>&1 &
+  "${by[@]}" "$g3n" serve --data-dir "$DATA" --listen 127.0.0.1:0 --operator-listen "unix:$work/$1.sock" >told 2>&1 &
   server=$!
   for _ in $(seq 600); do
     grep -q '^Ready after' told && break
@@ -43,7 +46,7 @@ start() {
 stop() { kill -TERM "$server"; wait "$server" || fail "it did not end well"; server=; }
 sign_in() { G3N_SESSION_GUID=$("$g3n" usm session-create --email ann@example.com --passcode-file passcode --bare); export G3N_SESSION_GUID; }
 field() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" out | head -n 1; }
-put() { run mrs put --container demo --record-id "$1" --inline-payload-file "${2:-note.json}" --content-type application/json; }
+put() { run mrs put --container demo --record-id "$1" --inline-payload-file "${2:-note.json}" --content-type application/json "${@:3}"; }
 kept() { well run mrs get --container demo --record-id n-1; }
 
 printf 'a passcode that is long\n' >passcode
@@ -136,6 +139,67 @@ if run backup --help >/dev/null 2>&1; then
   well run journal verify --data-dir damaged
 fi
 echo "a damaged journal is told with its place, and what is before it can be read"
+
+# The clock: two days ahead, and then right again.
+faketime=$(find "$root/target/tools" /usr/lib /usr/lib64 /usr/local/lib -name libfaketimeMT.so.1 2>/dev/null | head -n 1)
+if [ -n "$faketime" ]; then
+  start one || fail "it does not start"
+  sign_in
+  well put due-1 note.json --doom-at "$(date -u -d '+1 day' +%Y-%m-%dT%H:%M:%SZ)"
+  kept
+  stop
+  ahead=$(date -u -d '+2 days' +%Y-%m-%d)
+  by=(env LD_PRELOAD="$faketime" FAKETIME=+2d FAKETIME_DONT_FAKE_MONOTONIC=1)
+  start one || fail "with a clock that is ahead it does not start"
+  ends 4 invalid-session run mrs get --container demo --record-id n-1
+  sign_in
+  due_is_doomed() { run mrs list --container demo --status doomed >out 2>&1 && grep -q due-1 out; }
+  for _ in $(seq 300); do ! due_is_doomed || break; sleep 0.1; done
+  due_is_doomed || fail "what is due by a clock that is ahead is not doomed"
+  stop
+  by=(env)
+  start one || fail "with the right clock it does not start again"
+  well run journal tail --data-dir "$DATA" --lines 100
+  grep -q "$ahead" out || fail "the journal does not show what the wrong clock wrote"
+  sign_in
+  due_is_doomed || fail "what was doomed is not shown"
+  well run mrs get --include-doomed --version 1 --record-id due-1 --container demo
+  grep -q kept out || fail "a doomed record cannot be read as it was"
+  well put due-2
+  well run mrs get --container demo --record-id due-2
+  if grep -q "\"updated_at\":\"$ahead" out; then fail "what is written now has the wrong clock's time"; fi
+  stop
+  well run journal verify --data-dir one
+  echo "a clock that was ahead: what it doomed is read, and the history goes on in order"
+else
+  echo "SKIP clock: libfaketime is not here; tests/tools.sh gets it"
+fi
+
+# A flood: an address is kept out before the server, and let in again, in a network of its own.
+if [ "$(id -u)" = 0 ] && command -v nft >/dev/null && command -v ip >/dev/null && unshare --net true 2>/dev/null; then
+  page=$root/docs/emergency/flood.md
+  # shellcheck disable=SC2016
+  well unshare --net -- env G3N="$g3n" PAGE="$page" bash -euc '
+    ip link set lo up
+    ip address add 192.0.2.7/24 dev lo
+    "$G3N" serve --data-dir flood --listen 127.0.0.1:8000 --operator-listen "unix:$PWD/flood.sock" >flood.out 2>&1 &
+    server=$!
+    trap "kill $server; wait $server || true" EXIT
+    for _ in $(seq 600); do ! grep -q "^Ready after" flood.out || break; sleep 0.1; done
+    from() { curl -sS --max-time 5 --interface "$1" http://127.0.0.1:8000/health >/dev/null 2>&1; }
+    lines() { sed -n "s/^ *\(nft $1.*\)/\1/p" "$PAGE"; }
+    from 192.0.2.7
+    [ "$(lines add | wc -l)" = 3 ]
+    eval "$(lines add)"
+    if from 192.0.2.7; then echo "it is not kept out"; exit 1; fi
+    from 127.0.0.1
+    eval "$(lines delete)"
+    from 192.0.2.7
+  '
+  echo "a flood is kept out by the lines of its page, nobody else is, and the last line takes it back"
+else
+  echo "SKIP flood: nft and a network of its own are needed, as root"
+fi
 
 # The disk: full, and then not.
 if [ "$(id -u)" = 0 ] && unshare --mount true 2>/dev/null; then

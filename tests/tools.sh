@@ -2,26 +2,37 @@
 # Installs the programs that the tests call and that are missing.
 set -euo pipefail
 
-# promtool comes in a package that would start a server of its own: it is taken out of it, and nothing is installed.
+# What comes in packages that would do more than is needed is taken out of them, and nothing is installed.
 tools=$(dirname "$0")/../target/tools
-if ! command -v promtool >/dev/null && [ ! -x "$tools/usr/bin/promtool" ]; then
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# taken PACKAGE FILE: a file of a package, below target/tools.
+taken() {
+  local package=$1 file=$2
   if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
-    echo "The tests need promtool; put it on the PATH: https://prometheus.io/download/" >&2
+    echo "The tests need $(basename "$file"); install it: $3" >&2
     exit 1
   fi
-  mkdir -p "$tools"
-  scratch=$(mktemp -d)
-  trap 'rm -rf "$scratch"' EXIT
-  fetch() (cd "$scratch" && apt-get download -qq prometheus 2>/dev/null)
+  fetch() (cd "$scratch" && apt-get download -qq "$package" 2>/dev/null)
   if ! fetch; then
     if [ "$(id -u)" != 0 ]; then
-      echo "The tests need promtool and apt knows no package prometheus yet; run apt-get update as root, or put promtool on the PATH." >&2
+      echo "The tests need $(basename "$file") and apt knows no package $package yet; run apt-get update as root, or install it." >&2
       exit 1
     fi
     apt-get update -qq
-    fetch || { echo "The tests need promtool, and apt has no package prometheus; put promtool on the PATH: https://prometheus.io/download/" >&2; exit 1; }
+    fetch || { echo "The tests need $(basename "$file"), and apt has no package $package; install it: $3" >&2; exit 1; }
   fi
-  dpkg-deb --fsys-tarfile "$scratch"/prometheus_*.deb | tar -x -C "$tools" ./usr/bin/promtool
+  mkdir -p "$tools"
+  dpkg-deb --fsys-tarfile "$scratch/$package"_*.deb | tar -x -C "$tools" --wildcards "$file"
+}
+
+if ! command -v promtool >/dev/null && [ ! -x "$tools/usr/bin/promtool" ]; then
+  taken prometheus ./usr/bin/promtool https://prometheus.io/download/
+fi
+# Another clock for a process, not for the machine.
+if [ -z "$(find "$tools" /usr/lib /usr/lib64 /usr/local/lib -name libfaketimeMT.so.1 2>/dev/null | head -n 1)" ]; then
+  taken libfaketime './usr/lib/*/faketime/libfaketimeMT.so.1' https://github.com/wolfcw/libfaketime
 fi
 
 missing=()

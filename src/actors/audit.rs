@@ -36,8 +36,8 @@ pub enum AuditError {
 /// The file. Only its owner may read it.
 pub struct AuditFile {
     path: PathBuf,
-    /// Held while it is written.
-    writing: Mutex<()>,
+    /// Whether nothing is written any more; held while something is.
+    closed: Mutex<bool>,
 }
 
 impl AuditFile {
@@ -45,16 +45,36 @@ impl AuditFile {
     pub fn new(directory: &Path) -> Self {
         Self {
             path: directory.join(FILE),
-            writing: Mutex::new(()),
+            closed: Mutex::new(false),
         }
     }
 
-    /// Appends what the file does not have yet; durable on return. A last line that is not whole is written again.
+    /// Appends what the file does not have yet; durable on return. A last line that is not whole is written again. Does
+    /// nothing once the file is closed.
     ///
     /// # Errors
     /// The disk's, or the projections'.
     pub fn catch_up(&self, store: &Store) -> Result<(), AuditError> {
-        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        match *closed {
+            true => Ok(()),
+            false => self.append(store),
+        }
+    }
+
+    /// The same for the last time: on return nothing is being written, and nothing will be.
+    ///
+    /// # Errors
+    /// The same; it is closed all the same.
+    pub fn close(&self, store: &Store) -> Result<(), AuditError> {
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *closed, true) {
+            true => Ok(()),
+            false => self.append(store),
+        }
+    }
+
+    fn append(&self, store: &Store) -> Result<(), AuditError> {
         if let Some(directory) = self.path.parent() {
             DirBuilder::new()
                 .recursive(true)

@@ -99,7 +99,7 @@ impl Operations {
         desk: Arc<Desk>,
         content: Arc<dyn ContentStore>,
         settings: OpsSettings,
-        audit: AuditFile,
+        audit: Arc<AuditFile>,
         renew: Option<Renew>,
     ) -> Arc<Self> {
         let work = Arc::new(Work {
@@ -112,7 +112,7 @@ impl Operations {
             desk,
             settings,
             watch: Arc::new(Watch::new(settings.watch_age_ms_max)),
-            audit: Arc::new(audit),
+            audit,
             thread: Arbiter::new().handle(),
             windows: Mutex::new(HashMap::new()),
             vacuums: Mutex::new(HashMap::new()),

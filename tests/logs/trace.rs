@@ -8,8 +8,9 @@ use crate::support::{Server, agent, got};
 
 /// A server with a log, and where its files are.
 struct House {
-    scratch: tempfile::TempDir,
     server: Server,
+    /// Behind the server: it goes away last.
+    scratch: tempfile::TempDir,
 }
 
 impl House {
@@ -18,7 +19,7 @@ impl House {
         let logs = scratch.path().join("logs");
         let logs = logs.to_str().expect("a path");
         let server = Server::start_in(&scratch.path().join("data"), &["--log-dir", logs]);
-        Self { scratch, server }
+        Self { server, scratch }
     }
 
     /// Puts a record under a request id; the status of the answer.

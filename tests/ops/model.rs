@@ -242,9 +242,10 @@ impl ReferenceStateMachine for Model {
 
 /// The house itself, and the model before the step.
 struct House {
+    standing: Option<Standing>,
+    /// Behind what stands in it: it goes away last.
     scratch: tempfile::TempDir,
     clock: Clock,
-    standing: Option<Standing>,
     windows: usize,
     vacuums: usize,
 }

@@ -230,3 +230,25 @@ fn an_update_beside_the_end_is_told_or_refused_and_never_lost() {
         }
     });
 }
+
+#[test]
+fn a_closed_audit_has_every_event_and_is_not_written_again() {
+    within(|world| {
+        let ids: Vec<_> = (0..20).map(|_| world.schedule()).collect();
+        world.audit.close(&world.desk.store).expect("it is written");
+        let directory = world.dir.join("audit");
+        let file = directory.join("maintenance-audit.jsonl");
+        let lines = std::fs::read_to_string(file).expect("the audit's file");
+        assert_eq!(lines.lines().count(), ids.len());
+        assert!(
+            lines
+                .lines()
+                .zip(&ids)
+                .all(|(line, id)| line.contains(id.as_str()))
+        );
+        std::fs::remove_dir_all(&directory).expect("removed");
+        world.schedule();
+        let late = world.audit.catch_up(&world.desk.store);
+        assert!(late.is_ok() && !directory.exists());
+    });
+}

@@ -59,6 +59,7 @@ pub(crate) const LEAVING: OffboardingSettings = OffboardingSettings {
 pub(crate) struct World {
     pub(crate) dir: PathBuf,
     pub(crate) operations: Arc<Operations>,
+    pub(crate) audit: Arc<AuditFile>,
     pub(crate) book: Arc<AddressBook>,
     /// Steps when it is told to.
     pub(crate) sweep: TtlSweep,
@@ -118,15 +119,16 @@ fn world(dir: &Path, content: Arc<dyn ContentStore>, clock: Clock) -> World {
         watch_age_ms_max: WATCH_AGE_MS_MAX,
         sweep_ms: 1,
     };
-    let audit = AuditFile::new(&dir.join("audit"));
+    let audit = Arc::new(AuditFile::new(&dir.join("audit")));
     let book = AddressBook::open(desk.clone(), Limits::default());
     let sweep = TtlSweep::new(&book, SWEEP_MS);
-    let operations = Operations::open(desk.clone(), content.clone(), settings, audit, None);
+    let operations = Operations::open(desk.clone(), content.clone(), settings, audit.clone(), None);
     let exports = dir.join("exports");
     let offboardings = Offboardings::open(operations.clone(), content.clone(), exports, LEAVING);
     World {
         dir: dir.to_owned(),
         operations,
+        audit,
         upkeep: Upkeep::new(book.clone(), content.clone(), UPKEEP),
         offboardings: offboardings.expect("they can be read"),
         book,
@@ -176,12 +178,15 @@ impl Standing {
             actix::System::new().block_on(async move {
                 let world = world(&dir, content, clock);
                 let (operations, book) = (world.operations.clone(), world.book.clone());
+                let (audit, store) = (world.audit.clone(), world.desk.store.clone());
                 let offboardings = world.offboardings.clone();
                 tell.send(world).expect("the test waits");
                 let _: Result<(), _> = stopped.await;
                 operations.close();
                 offboardings.close();
                 book.close();
+                // A test may have spoiled what it is made of.
+                let _: Result<_, _> = audit.close(&store);
             });
         });
         Self {

@@ -29,9 +29,10 @@ use crate::support::eventually;
 const REBUILDS_MAX: u32 = 20;
 
 pub(super) struct House {
+    standing: Option<Standing>,
+    /// Behind what stands in it: it goes away last.
     pub(super) scratch: tempfile::TempDir,
     pub(super) clock: Clock,
-    standing: Option<Standing>,
     /// Which object each promised piece is.
     pub(super) objects: BTreeMap<u32, Uuid>,
 }
