@@ -278,6 +278,36 @@ fn overtaken_by(change: impl FnOnce(&World) -> Append, removed: u64) {
     });
 }
 
+#[test]
+fn what_moved_at_the_end_of_a_page_does_not_keep_its_beginning() {
+    let (lag, sink) = lagging();
+    within_by(Limits::default(), sink, |world| async move {
+        let upkeep = upkeep(&world);
+        for id in ["a", "b", "c", "d"] {
+            world.book.carry(put(id, None)).await.expect("created");
+            world.book.carry(put_over(id, 1)).await.expect("put over");
+        }
+        world.clock.advance(365 * DAY_MS);
+        lag.store(true, Ordering::SeqCst);
+        let tags = vec![Tag::parse("T").expect("a tag")];
+        let event = Event::Record(RecordEvent::TagsAdded { tags });
+        let tagged = append(&world, StreamId::record(&key("notes", "d")), event);
+        let tagged = world.journal.append(tagged).await;
+        assert!(matches!(tagged, Ok(Outcome::Appended { .. })), "{tagged:?}");
+        let clean = |from| {
+            let page = Page { from, ..page(4) };
+            let upkeep = &upkeep;
+            async move { upkeep.cleanup(&place(), &page, DAY_MS, &caller()).await }
+        };
+        let half = clean(None).await.expect("half a page");
+        assert_eq!((half.scanned, half.removed.versions), (2, 2));
+        lag.store(false, Ordering::SeqCst);
+        world.book.carry(put("other", None)).await.expect("shown");
+        let rest = clean(half.next).await.expect("the rest");
+        assert_eq!((rest.removed.versions, rest.next), (2, None));
+    });
+}
+
 fn append(world: &World, stream: StreamId, event: Event) -> Append {
     Append {
         expected: world.journal.version(&stream).expect("a version"),

@@ -264,3 +264,36 @@ fn what_is_being_vacuumed_is_left_to_the_next_run() {
         jobs.close(PATIENCE).await;
     });
 }
+
+#[test]
+fn a_container_that_cannot_be_looked_at_does_not_hold_the_others_up() {
+    const GARBAGE: &[u8] = &[0xff; 40];
+    with_each(|world, job, each| async move {
+        // Uploads are found by when they were promised, over all containers at once.
+        if job.name() == "abandoned-uploads" {
+            return;
+        }
+        let store = &world.desk.store;
+        let rows = store.rows().map(|row| row.expect("it can be read"));
+        let of_one = rows.filter(|(key, _)| key.windows(6).any(|part| part == b"fourth"));
+        let kept: Vec<_> = of_one
+            .map(|(key, value)| (key.to_vec(), Some(value.to_vec())))
+            .collect();
+        let spoiled = kept
+            .iter()
+            .map(|(key, _)| (key.clone(), Some(GARBAGE.to_vec())));
+        store.write(&mut spoiled.collect()).expect("written");
+        let jobs = world.start(job.clone());
+        world.clock.advance(FIRST_MS);
+        until("it failed", || status(&jobs).failures > 0).await;
+        assert_eq!(done(&world.desk).len(), each * (RECORDS - 1));
+        let run = status(&jobs).run.expect("it is not over");
+        assert_eq!(total(&run.counts), (each * (RECORDS - 1)) as u64);
+        store.write(&mut kept.clone()).expect("written");
+        world.clock.advance(HOUR_MS);
+        until("it ran", || status(&jobs).runs == 1).await;
+        check_once(&world.desk, each);
+        assert_eq!(total(&status(&jobs).last_counts), (each * RECORDS) as u64);
+        jobs.close(PATIENCE).await;
+    });
+}

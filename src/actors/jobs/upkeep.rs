@@ -125,7 +125,8 @@ struct Lanes {
 }
 
 /// A page of each of some containers; the next step goes on there, with further ones in the place of those that are done.
-/// One that takes no changes at the moment, because it is vacuumed, is left to the next run.
+/// One that takes no changes at the moment, because it is vacuumed, is left to the next run. One that fails is tried again
+/// with the next step, and the step fails when that is all there is: the others need not wait for it.
 fn in_lanes(
     desk: &Desk,
     from: Option<&Place>,
@@ -154,20 +155,32 @@ fn walk(
         lanes.open.push((next.clone(), None));
         lanes.last = Some(next);
     }
+    let walked = lanes.open.len();
     let pages = lanes
         .open
         .iter()
         .map(|(container, behind)| work(container.clone(), page(behind.clone())));
     let done = wait(async { Ok(join_all(pages).await) })?.unwrap_or_default();
-    let (mut counts, mut open) = (Counts::new(), Vec::new());
-    for ((container, _), done) in lanes.open.into_iter().zip(done) {
-        let Some((behind, counted)) = carried(done)? else {
-            continue;
-        };
-        for (name, count) in counted {
-            *counts.entry(name).or_default() += count;
+    let (mut counts, mut open, mut errors) = (Counts::new(), Vec::new(), Vec::new());
+    for ((container, from), done) in lanes.open.into_iter().zip(done) {
+        match carried(done) {
+            Ok(Some((behind, counted))) => {
+                for (name, count) in counted {
+                    *counts.entry(name).or_default() += count;
+                }
+                open.extend(behind.map(|behind| (container, Some(behind))));
+            }
+            Ok(None) => {}
+            Err(error) => {
+                errors.push(error);
+                open.push((container, from));
+            }
         }
-        open.extend(behind.map(|behind| (container, Some(behind))));
+    }
+    if errors.len() == walked
+        && let Some(error) = errors.pop()
+    {
+        return Err(error);
     }
     lanes = Lanes { open, ..lanes };
     let over = lanes.open.is_empty() && next_container(desk, lanes.last.as_ref())?.is_none();
