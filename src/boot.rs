@@ -35,13 +35,13 @@ use crate::http::listener::{self, ConnectionLimits};
 use crate::http::presigned::Presigned;
 use crate::http::server::{Door, House};
 use crate::http::{meters, operator, presigned, server};
-use crate::journal::entry::SCHEMAS;
+use crate::journal::schema::SCHEMAS;
 use crate::journal::sled::{Options as JournalOptions, SledJournal};
 use crate::journal::{Journal, state};
 use crate::meters::machine;
 #[cfg(feature = "otlp")]
 use crate::meters::otlp::Exporter;
-use crate::projections::{Store, runner};
+use crate::projections::{Store, generation};
 use crate::report::{Event, Log, Text};
 use crate::token::Verifier;
 use crate::{directory, open_files, report};
@@ -468,7 +468,7 @@ fn open_stores(
         clock.clone(),
         &mut progress("journal database"),
     )?;
-    let runner = runner::open(
+    let runner = generation::open(
         &directory.projections(),
         options.projections_cache_bytes,
         &journal,

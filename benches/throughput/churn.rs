@@ -26,7 +26,7 @@ use metarecord::domain::record::{
 use metarecord::domain::{ContainerName, Md5, OrgCode, RecordId, Revision, Tag, Timestamp};
 use metarecord::journal::sled::{Options, SledJournal};
 use metarecord::journal::{Journal, Remarks, Source};
-use metarecord::projections::runner;
+use metarecord::projections::generation;
 
 use crate::server::{bytes_below, print_machine, resident_mb};
 
@@ -110,7 +110,7 @@ impl World {
             &mut |_, _| (),
         )
         .expect("the journal opens");
-        let runner = runner::open(
+        let runner = generation::open(
             &directory.join("projections"),
             CACHE_BYTES,
             &journal,

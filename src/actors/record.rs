@@ -10,7 +10,7 @@ use crate::domain::{
 };
 use crate::journal::{Append, Origin, Version};
 use crate::projections::idempotency::FirstAnswer;
-use crate::projections::{RecordName, StoreError, holds, idempotency, identity, records, runner};
+use crate::projections::{RecordName, StoreError, earlier, holds, idempotency, identity, records};
 
 /// Streams that a decision looked at besides its own, with the versions it saw.
 pub(super) type Guards = Vec<(StreamId, Version)>;
@@ -169,7 +169,7 @@ pub(super) fn first_answer(
 
 fn replay(desk: &Desk, key: &RecordKey, first: &FirstAnswer) -> Result<Answer, Refused> {
     if first.stream.record_key().is_some() {
-        let record = runner::record_at(&*desk.journal, key, first.version).map_err(failed)?;
+        let record = earlier::record_at(&*desk.journal, key, first.version).map_err(failed)?;
         let record = record
             .ok_or_else(|| Refused::Failed("a first answer is not in the journal".to_owned()))?;
         return Ok(Ok(Carried {

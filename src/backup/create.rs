@@ -23,8 +23,8 @@ use crate::directory::{self, MARKER, Marker};
 use crate::disk::RealDisk;
 use crate::domain::Timestamp;
 use crate::export::FileEntry;
-use crate::journal::entry::SCHEMAS;
 use crate::journal::replay::{self, replay};
+use crate::journal::schema::SCHEMAS;
 use crate::journal::state::{self, State};
 use crate::journal::{Head, Position};
 

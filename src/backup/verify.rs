@@ -8,8 +8,8 @@ use super::hash::hash_file;
 use super::place::{Place, names};
 use super::{BackupError, CONTENT_LIST, JOURNAL, MANIFEST, Manifest};
 use crate::directory::{MARKER, Marker};
-use crate::journal::entry::SCHEMAS;
 use crate::journal::replay::replay;
+use crate::journal::schema::SCHEMAS;
 use crate::journal::{state, verify as journal_verify};
 
 /// Most problems a report lists; the check ends there.

@@ -17,11 +17,11 @@ use crate::clock::Clock;
 use crate::directory::{self, DirectoryError};
 use crate::domain::record::RecordKey;
 use crate::domain::{ContainerName, Event, OrgCode, RecordId, StreamId, Timestamp};
-use crate::journal::entry::SCHEMAS;
 use crate::journal::replay::{self, Replay};
+use crate::journal::schema::SCHEMAS;
 use crate::journal::sled::{DIRECTORY, Options, SledJournal};
 use crate::journal::{Entry, JournalError, state, verify};
-use crate::projections::runner;
+use crate::projections::generation;
 
 /// How often `tail --follow` looks for more.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
@@ -331,7 +331,7 @@ fn rebuild(data_dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {
     for notice in notices {
         crate::report::notice(&notice);
     }
-    let rebuilt = runner::rebuild(
+    let rebuilt = generation::rebuild(
         &data_dir.join("projections"),
         REBUILD_CACHE_BYTES,
         &journal,

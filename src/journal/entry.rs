@@ -1,4 +1,4 @@
-//! The wire format: one entry as bytes and back, its hash, and the schema versions of events.
+//! The wire format: one entry as bytes and back, and its hash.
 //!
 //! A line is `{"header":{...},"body":{...}}` and a line feed. When the body names a payload, exactly that many raw
 //! bytes and a line feed follow. Every byte counts: the header's bytes make the entry's hash, the header carries the
@@ -9,11 +9,11 @@ use std::io::Write;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::erased::{Erasure, FILLER};
+use super::schema::{check_schema, upcast};
 use super::{
     Append, Body, Entry, Header, JournalError, Origin, PayloadDigest, Position, Remarks, Source,
     Version,
@@ -33,83 +33,6 @@ pub type Hash = [u8; 32];
 
 /// What stands for the entry ahead of the first.
 pub const NO_HASH: Hash = [0; 32];
-
-/// Every event type with the newest schema version this program reads and writes.
-pub const SCHEMAS: &[(&str, u16)] = &[
-    ("record.created", 1),
-    ("record.replaced", 1),
-    ("record.upload_completed", 1),
-    ("record.tags_added", 1),
-    ("record.tags_removed", 1),
-    ("record.ttl_set", 1),
-    ("record.doomed", 1),
-    ("record.hold_set", 1),
-    ("record.hold_released", 1),
-    ("container.refusal_remembered", 1),
-    ("container.content_removed", 1),
-    ("container.answers_forgotten", 1),
-    ("container.tags_scrubbed", 1),
-    ("container.uploads_given_up", 1),
-    ("container.repaired", 1),
-    ("org.created", 1),
-    ("org.status_set", 1),
-    ("org.member_added", 1),
-    ("org.member_removed", 1),
-    ("org.hold_set", 1),
-    ("org.hold_released", 1),
-    ("user.created", 1),
-    ("user.session_opened", 1),
-    ("user.session_refreshed", 1),
-    ("user.session_closed", 1),
-    ("user.sessions_closed", 1),
-    ("account.created", 1),
-    ("account.status_set", 1),
-    ("account.key_created", 1),
-    ("account.key_revoked", 1),
-    ("account.keys_revoked", 1),
-    ("secret.set", 1),
-    ("secret.mismatched", 1),
-    ("maintenance.scheduled", 1),
-    ("maintenance.started", 1),
-    ("maintenance.updated", 1),
-    ("maintenance.ended", 1),
-    ("maintenance.cancelled", 1),
-    ("vacuum.requested", 1),
-    ("vacuum.started", 1),
-    ("vacuum.step_done", 1),
-    ("vacuum.completed", 1),
-    ("vacuum.failed", 1),
-    ("vacuum.cancelled", 1),
-    ("job.paused", 1),
-    ("job.resumed", 1),
-    ("job.moved", 1),
-    ("job.finished", 1),
-    ("offboarding.requested", 1),
-    ("offboarding.approved", 1),
-    ("offboarding.cancelled", 1),
-    ("offboarding.blocked", 1),
-    ("offboarding.purge_started", 1),
-    ("offboarding.purged", 1),
-    ("export.requested", 1),
-    ("export.completed", 1),
-    ("export.removed", 1),
-    ("import.begun", 1),
-    ("import.completed", 1),
-    ("import.cancelled", 1),
-];
-
-/// Lifts one event type from one schema version to the next. Pure, and kept for ever.
-pub struct Upcaster {
-    /// The event's type.
-    pub kind: &'static str,
-    /// The version it reads; it returns the next.
-    pub from: u16,
-    /// The change.
-    pub lift: fn(Value) -> Value,
-}
-
-/// Every upcaster. There is none yet: all schemas are at their first version.
-pub const UPCASTERS: &[Upcaster] = &[];
 
 /// What the journal adds to an [`Append`] to make it an entry.
 #[derive(Clone, Copy, Debug)]
@@ -504,50 +427,6 @@ fn read_event(raw: &RawEvent<'_>, place: &str) -> Result<Event, JournalError> {
         .map_err(|error| damaged(place, format!("event {} v{}: {error}", raw.kind, raw.v)))
 }
 
-/// Lifts an event's data from the version it was written with to the current one.
-///
-/// # Errors
-/// [`JournalError::Newer`] for a newer version, [`JournalError::UnknownEvent`] for a newer type,
-/// [`JournalError::Damaged`] for a version that never was.
-pub fn upcast(kind: &str, v: u16, data: Value, place: &str) -> Result<Value, JournalError> {
-    let current = check_schema(kind, v, place)?;
-    lift(UPCASTERS, (kind, v, current), data)
-        .ok_or_else(|| damaged(place, format!("event {kind} never had schema version {v}")))
-}
-
-/// The current schema version of an event, when it is not older than the one that was found.
-fn check_schema(kind: &str, v: u16, place: &str) -> Result<u16, JournalError> {
-    match SCHEMAS.iter().find(|(known, _)| *known == kind) {
-        None => Err(JournalError::UnknownEvent {
-            place: place.to_owned(),
-            kind: kind.to_owned(),
-        }),
-        Some((_, current)) if v > *current => Err(JournalError::Newer {
-            place: format!("event {kind} at {place}"),
-            found: v.into(),
-            known: (*current).into(),
-        }),
-        Some((_, current)) => Ok(*current),
-    }
-}
-
-fn lift(
-    upcasters: &[Upcaster],
-    (kind, v, current): (&str, u16, u16),
-    mut data: Value,
-) -> Option<Value> {
-    if v == 0 {
-        return None;
-    }
-    for from in v..current {
-        let step = upcasters
-            .iter()
-            .find(|upcaster| upcaster.kind == kind && upcaster.from == from)?;
-        data = (step.lift)(data);
-    }
-    Some(data)
-}
-
 /// The SHA-256 of some bytes.
 pub fn sha256(bytes: &[u8]) -> Hash {
     Sha256::digest(bytes).into()
@@ -579,7 +458,7 @@ fn put_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     hex::encode_to_slice(bytes, &mut out[start..]).expect("two places a byte hold it in hex");
 }
 
-fn damaged(place: &str, what: String) -> JournalError {
+pub(super) fn damaged(place: &str, what: String) -> JournalError {
     JournalError::Damaged {
         place: place.to_owned(),
         what,
@@ -593,28 +472,6 @@ fn unwritable(what: String) -> JournalError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn an_old_schema_is_lifted_one_version_at_a_time() {
-        let table = [
-            Upcaster {
-                kind: "a.b",
-                from: 2,
-                lift: |data| json!({"third": data}),
-            },
-            Upcaster {
-                kind: "a.b",
-                from: 1,
-                lift: |data| json!({"second": data}),
-            },
-        ];
-        let lifted = lift(&table, ("a.b", 1, 3), json!("first"));
-        assert_eq!(lifted, Some(json!({"third": {"second": "first"}})));
-        assert_eq!(lift(&table, ("a.b", 3, 3), json!(1)), Some(json!(1)));
-        assert_eq!(lift(&table, ("a.b", 0, 3), json!(1)), None);
-        assert_eq!(lift(&table, ("c.d", 1, 2), json!(1)), None);
-    }
 
     #[test]
     fn a_newer_schema_and_an_unknown_type_are_told_apart() {

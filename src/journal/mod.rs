@@ -18,6 +18,7 @@ mod meters;
 mod places;
 pub mod replay;
 mod scan;
+pub mod schema;
 mod seal;
 mod segment;
 mod show;

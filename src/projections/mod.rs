@@ -5,7 +5,9 @@
 
 pub mod contents;
 pub mod due;
+pub mod earlier;
 pub mod forget;
+pub mod generation;
 pub mod holds;
 pub mod idempotency;
 pub mod identity;

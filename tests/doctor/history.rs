@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use metarecord::clock::Clock;
 use metarecord::directory;
 use metarecord::domain::Timestamp;
-use metarecord::journal::entry::SCHEMAS;
+use metarecord::journal::schema::SCHEMAS;
 use metarecord::journal::sled::{Options, SledJournal};
 
 use super::House;

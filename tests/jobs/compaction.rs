@@ -13,7 +13,7 @@ use metarecord::domain::Timestamp;
 use metarecord::domain::record::RecordCommand;
 use metarecord::journal::Journal;
 use metarecord::journal::sled::{Options, SledJournal};
-use metarecord::projections::{Store, runner};
+use metarecord::projections::{Store, generation};
 
 use super::check::{self, carry_of, key};
 
@@ -42,7 +42,7 @@ pub(super) fn open(dir: &Path) -> (Arc<Desk>, Arc<AddressBook>) {
         &mut |_, _| (),
     );
     let (journal, _) = journal.expect("the journal opens");
-    let runner = runner::open(
+    let runner = generation::open(
         &dir.join("projections"),
         1 << 24,
         &journal,

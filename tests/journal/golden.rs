@@ -22,7 +22,8 @@ use metarecord::domain::vacuum::{Amount, Erased, Scope, ServiceAmount, Step, Vac
 use metarecord::domain::{
     CcCode, ContainerName, ErrorTag, Event, Md5, OrgCode, RecordId, Rejection, Tag, Timestamp,
 };
-use metarecord::journal::entry::{SCHEMAS, decode_event};
+use metarecord::journal::entry::decode_event;
+use metarecord::journal::schema::SCHEMAS;
 use uuid::Uuid;
 
 fn directory() -> PathBuf {

@@ -21,7 +21,7 @@ use metarecord::domain::{
 };
 use metarecord::journal::verify::verify;
 use metarecord::journal::{Remarks, Source};
-use metarecord::projections::{RecordName, Runner, Store, ops, records, runner};
+use metarecord::projections::{RecordName, Runner, Store, generation, ops, records};
 use proptest::prelude::{ProptestConfig, Strategy, prop, prop_oneof, proptest};
 use proptest::strategy::Just;
 use uuid::Uuid;
@@ -397,7 +397,7 @@ fn check(world: &World, items: &[Item], scope: &Scope) {
     again
         .catch_up(&*world.desk.journal, &mut |_, _| ())
         .expect("it can be replayed");
-    let differing = runner::differing_rows(&world.desk.store, &store, &runner::prefixes());
+    let differing = generation::differing_rows(&world.desk.store, &store, &generation::prefixes());
     assert_eq!(differing.expect("they can be read"), 0, "rebuilt is live");
     let report = verify(&world.dir.join("journal"), false, &mut |_, _| ()).expect("it can be read");
     assert_eq!(report.problems, []);

@@ -21,7 +21,7 @@ use metarecord::domain::vacuum::{Vacuum, VacuumCommand};
 use metarecord::domain::{Event, OrgCode, StreamId, Timestamp};
 use metarecord::journal::sled::{Options, SledJournal};
 use metarecord::journal::{Append, Journal, Origin, Outcome, Remarks, Source};
-use metarecord::projections::runner;
+use metarecord::projections::generation;
 use tokio::sync::oneshot;
 
 /// How long a vacuum is pending.
@@ -96,7 +96,7 @@ fn world(dir: &Path, content: Arc<dyn ContentStore>, clock: Clock) -> World {
         &mut |_, _| (),
     )
     .expect("the journal opens");
-    let runner = runner::open(
+    let runner = generation::open(
         &dir.join("projections"),
         CACHE_BYTES,
         &journal,

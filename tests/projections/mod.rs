@@ -19,7 +19,7 @@ use metarecord::domain::{
 use metarecord::journal::memory::MemoryJournal;
 use metarecord::journal::{Append, Journal, Origin, Outcome, Remarks, Source};
 use metarecord::projections::list::Filter;
-use metarecord::projections::{RecordName, Runner, Store, records, runner};
+use metarecord::projections::{RecordName, Runner, Store, generation, records};
 use proptest::prelude::{ProptestConfig, Strategy, prop, prop_oneof, proptest};
 use proptest::strategy::Just;
 use uuid::Uuid;
@@ -355,7 +355,8 @@ fn command(slot: &Slot, what: &What, now: Timestamp, number: usize) -> Option<Re
 }
 
 fn differing(world: &World, other: &Store) -> u64 {
-    runner::differing_rows(&world.live, other, &runner::prefixes()).expect("both can be read")
+    generation::differing_rows(&world.live, other, &generation::prefixes())
+        .expect("both can be read")
 }
 
 proptest! {

@@ -27,7 +27,7 @@ use crate::export::{
     RECORDS, content_name,
 };
 use crate::journal::Body;
-use crate::projections::{RecordName, holds, records, runner};
+use crate::projections::{RecordName, earlier, holds, records};
 
 /// Entries of the journal read at a time.
 const READ_ENTRIES: usize = 500;
@@ -266,7 +266,7 @@ impl Making<'_> {
                     return Ok(record.map(|record| (record, versions)));
                 }
                 from = body.version + 1;
-                record = runner::evolve_entry(key.clone(), record, &entry, body);
+                record = earlier::evolve_entry(key.clone(), record, &entry, body);
                 let Some(record) = &record else { continue };
                 let known = versions
                     .last()

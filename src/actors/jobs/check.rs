@@ -7,7 +7,7 @@ use super::{Heed, Job, Place, Step, counted};
 use crate::actors::Desk;
 use crate::domain::record::RecordKey;
 use crate::journal::{Body, Entry, Position};
-use crate::projections::{RecordName, StoreError, ops, records, runner};
+use crate::projections::{RecordName, StoreError, earlier, ops, records};
 use crate::report;
 
 /// A day.
@@ -87,7 +87,7 @@ impl ProjectionCheck {
             Err(error) => return Err(error),
         };
         let journal = &*self.desk.journal;
-        let told = runner::record_at(journal, key, row.revision.0)?;
+        let told = earlier::record_at(journal, key, row.revision.0)?;
         if told.as_ref() != Some(&row) {
             return Ok(true);
         }

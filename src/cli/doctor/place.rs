@@ -9,7 +9,7 @@ use super::super::failure::with_causes;
 use super::super::finding::Finding;
 use super::{ACCESS, Patient, without_settings};
 use crate::directory::{self, DirectoryError, Found};
-use crate::journal::entry::SCHEMAS;
+use crate::journal::schema::SCHEMAS;
 
 /// Segments for which there must be room: the one that is written, and the gzip of the one before.
 const SEGMENTS: u64 = 2;

@@ -10,7 +10,7 @@ use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
 use crate::http::server::House;
-use crate::projections::{RecordName, holds, lost, records, runner};
+use crate::projections::{RecordName, earlier, holds, lost, records};
 
 /// Which record, in which state.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -270,11 +270,11 @@ pub(super) fn find(
         let record = record.ok_or_else(Rejection::not_found)?;
         return Ok(holds::reads(&house.store, name, record, house.clock.now())?);
     };
-    let record = runner::record_when(&*house.journal, key, |body| body.origin.at <= at)?;
+    let record = earlier::record_when(&*house.journal, key, |body| body.origin.at <= at)?;
     let record = record.ok_or_else(Rejection::not_found)?;
     // The holds of then: a release must not change how the record read before it.
     let legal = match record.is_due(at) {
-        true => runner::holds_when(&*house.journal, &key.org, at)?.keeps(&key.container),
+        true => earlier::holds_when(&*house.journal, &key.org, at)?.keeps(&key.container),
         false => None,
     };
     Ok(record.as_of(at, legal.as_ref()))

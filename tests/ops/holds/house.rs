@@ -17,7 +17,7 @@ use metarecord::domain::vacuum::Scope;
 use metarecord::domain::{ContainerName, ErrorTag, OrgCode, RecordId, Timestamp};
 use metarecord::journal::verify::verify;
 use metarecord::journal::{Remarks, Source};
-use metarecord::projections::{RecordName, Runner, Store, due, identity, records, runner};
+use metarecord::projections::{RecordName, Runner, Store, due, generation, identity, records};
 use uuid::Uuid;
 
 use super::model::{Model, ORGS, REST_MS, START_MS, container_of, org_of};
@@ -182,7 +182,7 @@ impl House {
             let caught_up = Runner::new(store.clone()).catch_up(journal, &mut |_, _| ());
             caught_up.expect("it can be replayed");
             let live = &self.world().desk.store;
-            let rows = runner::differing_rows(live, &store, &runner::prefixes());
+            let rows = generation::differing_rows(live, &store, &generation::prefixes());
             differing = rows.expect("they can be read");
             // Why an org does not leave is noted in its own time.
             if head == journal.head().position {

@@ -15,7 +15,7 @@ use crate::domain::repair::{DriftKind, Repair, RepairAction};
 use crate::domain::{Md5, StreamId, Timestamp};
 use crate::journal::Position;
 use crate::projections::contents;
-use crate::projections::{RecordName, Write, lost, restore, runner};
+use crate::projections::{RecordName, Write, earlier, lost, restore};
 
 /// How often a record is looked at again because it was changed meanwhile, before it is left to the next reconcile.
 const LOOKS_MAX: u32 = 50;
@@ -94,7 +94,7 @@ impl Look {
         key: &RecordKey,
     ) -> Result<Option<(Record, Vec<Write>)>, LookError> {
         for _ in 0..LOOKS_MAX {
-            let Some(record) = runner::record_when(&*self.desk.journal, key, |_| true)? else {
+            let Some(record) = earlier::record_when(&*self.desk.journal, key, |_| true)? else {
                 return Ok(None);
             };
             // Before its rows are read: what is shown by now is in them.

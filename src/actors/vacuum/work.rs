@@ -1,0 +1,304 @@
+//! What a vacuum erases and how: counting, removing rows, bodies and files, each step done as often as it takes.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::held;
+use crate::clock::Pace;
+use crate::content::{ContentStore, ObjectName};
+use crate::domain::Event;
+use crate::domain::record::{NewContent, RecordEvent};
+use crate::domain::vacuum::{Amount, Erased, HeldBack, Scope, ServiceAmount, Step, Vacuum};
+use crate::journal::{EraseOrder, Journal, Position};
+use crate::projections::forget::Reach;
+use crate::projections::{Store, forget};
+use crate::report;
+
+/// How often a failed deletion is tried (OPS overview: "up to 7 attempts").
+const ATTEMPTS_MAX: u32 = 7;
+/// The pause after the first failure (OPS overview: "100ms to 5s cap").
+const BACK_OFF: Duration = Duration::from_millis(100);
+/// The longest pause.
+const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+/// Entries read from the journal at a time.
+const READ_ENTRIES: usize = 1_000;
+/// Objects removed between two reports of progress.
+const OBJECTS_REPORTED: u64 = 64;
+
+/// What a vacuum works on.
+pub(in crate::actors) struct Work {
+    pub(in crate::actors) journal: Arc<dyn Journal>,
+    pub(in crate::actors) store: Store,
+    pub(in crate::actors) content: Arc<dyn ContentStore>,
+    pub(in crate::actors) progress: Arc<Progress>,
+}
+
+/// How far the running vacuum is.
+#[derive(Default)]
+pub struct Progress(Mutex<Option<(Step, u64, u64)>>);
+
+impl Progress {
+    /// The step, what is done of it, and of how much (0 when that is not known).
+    pub fn now(&self) -> Option<(Step, u64, u64)> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set(&self, progress: Option<(Step, u64, u64)>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+    }
+}
+
+/// What a vacuum would erase, and what is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// What is erased, service by service.
+    pub services: Vec<ServiceAmount>,
+    /// What is held; of everything it is among what is erased.
+    pub held: Vec<HeldBack>,
+}
+
+/// Names the numbers of a scope, so that a real run can be held to those of a dry run.
+pub fn plan_id(scope: &Scope, services: &[ServiceAmount]) -> String {
+    // Strings and numbers only: always serializable.
+    let text = serde_json::to_vec(&(scope, services)).unwrap_or_default();
+    hex::encode(&Sha256::digest(text)[..16])
+}
+
+impl Work {
+    /// What a vacuum would erase now, service by service, and what is held of that.
+    pub(super) fn survey(&self, scope: &Scope) -> Result<Survey, String> {
+        let reach = Reach::new(&self.store, scope);
+        let count = forget::count(&reach).map_err(told)?;
+        let covered = count.covered;
+        let mut records = Amount {
+            items: covered.records,
+            ..Amount::default()
+        };
+        let kept = self.walk_journal(&reach, &mut records.bytes)?;
+        self.each_object(scope, &kept, &mut |object| {
+            records.objects += 1;
+            records.bytes += self.content.size(object).map_err(told)?.unwrap_or(0);
+            Ok(())
+        })?;
+        let items = |items| Amount {
+            items,
+            ..Amount::default()
+        };
+        let cross = scope.org().map(|_| "user accounts belong to no one org");
+        let services = vec![
+            service("mrs", records, None),
+            service("ofm", items(covered.orgs_and_members), None),
+            service("uas", items(covered.users), cross),
+            // Sessions are the users'; of one org only its service accounts and keys are covered.
+            service("usm", items(covered.sessions_and_keys), None),
+            service("ops", Amount::default(), Some("never vacuumed")),
+            log_files(scope)?,
+        ];
+        let held = held::back(&count);
+        Ok(Survey { services, held })
+    }
+
+    /// Adds up the inline bytes that are erased, and gathers the objects of what stays.
+    fn walk_journal(&self, reach: &Reach, bytes: &mut u64) -> Result<BTreeSet<Uuid>, String> {
+        let (mut kept, mut next, mut pace) = (BTreeSet::new(), 1, Pace::start());
+        loop {
+            let entries = self.journal.read(next, READ_ENTRIES).map_err(told)?;
+            let Some(last) = entries.last().map(|entry| entry.header.position) else {
+                reach.check().map_err(told)?;
+                return Ok(kept);
+            };
+            for body in entries.iter().filter_map(|entry| entry.body.as_ref()) {
+                match reach.covers_stream(body.stream.as_str()) {
+                    true => *bytes += body.payload.as_ref().map_or(0, |payload| payload.size),
+                    false => kept.extend(body.events.iter().filter_map(object_of)),
+                }
+            }
+            next = last + 1;
+            pace.rest();
+        }
+    }
+
+    fn each_object(
+        &self,
+        scope: &Scope,
+        kept: &BTreeSet<Uuid>,
+        visit: &mut dyn FnMut(&ObjectName) -> Result<(), String>,
+    ) -> Result<(), String> {
+        for org in self.content.orgs().map_err(told)? {
+            if !scope.covers(org.as_str(), None) {
+                continue;
+            }
+            for object_id in self.content.list(&org).map_err(told)? {
+                if !kept.contains(&object_id) {
+                    let org = org.clone();
+                    visit(&ObjectName { org, object_id })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Does one step; the log's is done when its erased positions are known. Repeating it is harmless.
+    pub(super) fn step(
+        &self,
+        step: Step,
+        scope: &Scope,
+        erased: &[Position],
+    ) -> Result<(), String> {
+        let told_progress = |done, total| self.progress.set(Some((step, done, total)));
+        told_progress(0, 0);
+        match step {
+            Step::Projections => retried(|| {
+                let reach = Reach::new(&self.store, scope);
+                forget::forget(&reach, &mut |done| told_progress(done, 0)).map_err(told)
+            }),
+            Step::Log => Ok(()),
+            Step::Database => retried(|| {
+                let mut progress = told_progress;
+                self.journal.forget(erased, &mut progress).map_err(told)
+            }),
+            Step::Content => self.remove_content(scope, &mut |done| told_progress(done, 0)),
+            Step::Leftovers => {
+                let orgs = self.content.orgs().map_err(told)?;
+                let mut covered = orgs.iter().filter(|org| scope.covers(org.as_str(), None));
+                covered.try_for_each(|org| retried(|| self.content.forget(org).map_err(told)))?;
+                match (scope.org(), report::log()) {
+                    (None, Some(log)) => retried(|| log.remove_files().map_err(told)),
+                    (Some(_), _) | (_, None) => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Erases in the log; what was erased before is found again.
+    pub(super) fn erase(&self, vacuum: &Vacuum) -> Result<Vec<Position>, String> {
+        let reach = Arc::new(Reach::new(&self.store, &vacuum.scope));
+        let asked = Arc::clone(&reach);
+        let order = Arc::new(EraseOrder {
+            covers: Box::new(move |stream| asked.covers_stream(stream)),
+            by: vacuum.started_position,
+        });
+        let removals = self.content.removals();
+        retried(|| {
+            let mut pass = None;
+            // It is told ahead of each segment: there a backup may begin, which then reads no half of one.
+            let mut told_progress = |done, total| {
+                drop(pass.take());
+                pass = Some(removals.pass());
+                self.progress.set(Some((Step::Log, done, total)));
+            };
+            let erased = self.journal.erase(Arc::clone(&order), &mut told_progress);
+            reach.check().map_err(told)?;
+            erased.map_err(told)
+        })
+    }
+
+    fn remove_content(&self, scope: &Scope, progress: &mut dyn FnMut(u64)) -> Result<(), String> {
+        // The journal has let go of everything else, so what it still names is what stays.
+        let kept = self.walk_journal(&Reach::new(&self.store, scope), &mut 0)?;
+        let mut removed = 0;
+        self.each_object(scope, &kept, &mut |object| {
+            retried(|| self.content.remove(object).map_err(told))?;
+            removed += 1;
+            if removed % OBJECTS_REPORTED == 0 {
+                progress(removed);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// What a vacuum of everything removes of the log. Its bytes are not counted: they grow with every look at them, and a
+/// real run is held to the numbers of its plan.
+fn log_files(scope: &Scope) -> Result<ServiceAmount, String> {
+    if scope.org().is_some() {
+        let why = "log lines name orgs, and hold nothing of theirs";
+        return Ok(service("logs", Amount::default(), Some(why)));
+    }
+    let log = report::log();
+    let Some(dir) = log.as_ref().and_then(|log| log.dir()) else {
+        let why = "this server keeps no log files";
+        return Ok(service("logs", Amount::default(), Some(why)));
+    };
+    let amount = Amount {
+        objects: report::files::list(dir).map_err(told)?.len() as u64,
+        ..Amount::default()
+    };
+    Ok(service("logs", amount, None))
+}
+
+fn service(name: &str, amount: Amount, skipped: Option<&str>) -> ServiceAmount {
+    ServiceAmount {
+        service: name.to_owned(),
+        amount: match skipped {
+            Some(_) => Amount::default(),
+            None => amount,
+        },
+        skipped: skipped.map(str::to_owned),
+    }
+}
+
+/// The object that an event brings.
+fn object_of(event: &Event) -> Option<Uuid> {
+    match event {
+        Event::Record(
+            RecordEvent::Created {
+                content: NewContent::Upload { object_id, .. },
+                ..
+            }
+            | RecordEvent::Replaced {
+                content: NewContent::Upload { object_id, .. },
+                ..
+            },
+        ) => Some(*object_id),
+        Event::Record(_)
+        | Event::Container(_)
+        | Event::Org(_)
+        | Event::User(_)
+        | Event::Account(_)
+        | Event::Secret(_)
+        | Event::Maintenance(_)
+        | Event::Vacuum(_)
+        | Event::Job(_)
+        | Event::Offboarding(_) => None,
+    }
+}
+
+/// Tries a deletion again after a pause, a bounded number of times. Blocks.
+fn retried<T>(mut work: impl FnMut() -> Result<T, String>) -> Result<T, String> {
+    let mut pause = BACK_OFF;
+    for _ in 1..ATTEMPTS_MAX {
+        match work() {
+            Ok(done) => return Ok(done),
+            Err(error) => report::notice(&format!(
+                "a vacuum's deletion failed, trying again: {error}"
+            )),
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(BACK_OFF_MAX);
+    }
+    work()
+}
+
+/// An error with its cause, for the operator.
+fn told(error: impl std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+pub(super) fn erased_of(positions: &[Position]) -> Erased {
+    let mut hash = Sha256::new();
+    for position in positions {
+        hash.update(position.to_be_bytes());
+    }
+    Erased {
+        entries: positions.len() as u64,
+        positions_sha256: hex::encode(hash.finalize()),
+    }
+}

@@ -1,0 +1,244 @@
+//! What may be done about a vacuum when, and what it is after each event.
+
+use super::{
+    HalfErased, MUTEX_MS, PROTECTED_PREFIX, Scope, Step, Vacuum, VacuumCommand, VacuumEvent,
+    VacuumStatus, Vacuums, is_protected,
+};
+use crate::domain::{Context, Decider, ErrorTag, Occurrence, Rejection, Revision, Timestamp};
+
+/// Decides for vacuums.
+pub struct VacuumDecider;
+
+impl Decider for VacuumDecider {
+    type Command = VacuumCommand;
+    type State = Vacuums;
+    type Event = VacuumEvent;
+
+    fn decide(
+        state: &Vacuums,
+        command: &VacuumCommand,
+        context: &Context,
+    ) -> Result<Vec<VacuumEvent>, Rejection> {
+        let now = context.now;
+        Ok(match command {
+            VacuumCommand::Request {
+                vacuum_id,
+                scope,
+                dry_run,
+                reason,
+                pending_ms,
+                plan_id,
+                override_holds,
+            } => {
+                check_scope(scope)?;
+                let mut events = release(state, now)?;
+                events.push(VacuumEvent::Requested {
+                    vacuum_id: vacuum_id.clone(),
+                    scope: scope.clone(),
+                    dry_run: *dry_run,
+                    reason: reason.clone(),
+                    execute_at: (!dry_run).then(|| now.plus_millis(*pending_ms)),
+                    plan_id: plan_id.clone(),
+                    override_holds: *override_holds,
+                });
+                events
+            }
+            VacuumCommand::Start {
+                vacuum_id,
+                services,
+                held,
+            } => {
+                let vacuum = require(state, vacuum_id, VacuumStatus::Pending, "begin")?;
+                if vacuum.execute_at.is_some_and(|at| at > now) {
+                    return Err(wrong_state(vacuum, "begin yet"));
+                }
+                vec![VacuumEvent::Started {
+                    vacuum_id: vacuum_id.clone(),
+                    services: services.clone(),
+                    held: held.clone(),
+                }]
+            }
+            VacuumCommand::NoteStep { vacuum_id, step } => {
+                let vacuum = require(state, vacuum_id, VacuumStatus::Running, "go on")?;
+                if vacuum.done.contains(step) {
+                    return Ok(Vec::new());
+                }
+                vec![VacuumEvent::StepDone {
+                    vacuum_id: vacuum_id.clone(),
+                    step: *step,
+                }]
+            }
+            VacuumCommand::Complete { vacuum_id, erased } => {
+                require(state, vacuum_id, VacuumStatus::Running, "be completed")?;
+                vec![VacuumEvent::Completed {
+                    vacuum_id: vacuum_id.clone(),
+                    erased: erased.clone(),
+                }]
+            }
+            VacuumCommand::Fail { vacuum_id, error } => {
+                let vacuum = state.find(vacuum_id).ok_or_else(not_found)?;
+                if !vacuum.status.is_open() {
+                    return Err(wrong_state(vacuum, "fail"));
+                }
+                vec![VacuumEvent::Failed {
+                    vacuum_id: vacuum_id.clone(),
+                    error: error.clone(),
+                }]
+            }
+            VacuumCommand::Cancel { vacuum_id } => {
+                require(state, vacuum_id, VacuumStatus::Pending, "be cancelled")?;
+                vec![VacuumEvent::Cancelled {
+                    vacuum_id: vacuum_id.clone(),
+                }]
+            }
+        })
+    }
+
+    fn evolve(mut state: Vacuums, event: &VacuumEvent, occurrence: Occurrence<'_>) -> Vacuums {
+        state.version = occurrence.version;
+        if let VacuumEvent::Requested {
+            vacuum_id,
+            scope,
+            dry_run,
+            reason,
+            execute_at,
+            plan_id,
+            override_holds,
+        } = event
+        {
+            state.open = Some(Vacuum {
+                vacuum_id: vacuum_id.clone(),
+                scope: scope.clone(),
+                dry_run: *dry_run,
+                reason: reason.clone(),
+                plan_id: plan_id.clone(),
+                status: VacuumStatus::Pending,
+                requested_at: occurrence.at,
+                execute_at: *execute_at,
+                started_at: None,
+                started_position: 0,
+                finished_at: None,
+                override_holds: *override_holds,
+                services: Vec::new(),
+                held: Vec::new(),
+                done: Vec::new(),
+                error: None,
+                revision: Revision(1),
+            });
+            return state;
+        }
+        let Some(mut vacuum) = state
+            .open
+            .take_if(|open| open.vacuum_id == event.vacuum_id())
+        else {
+            return state;
+        };
+        vacuum.change(event, occurrence);
+        if vacuum.status.is_open() {
+            state.open = Some(vacuum);
+            return state;
+        }
+        if vacuum.done.contains(&Step::Database) {
+            let covered = |half: &HalfErased| [&Scope::All, &half.scope].contains(&&vacuum.scope);
+            state.half_erased.retain(|half| !covered(half));
+        } else if vacuum.started_at.is_some() && !vacuum.dry_run {
+            state.half_erased.push(HalfErased {
+                scope: vacuum.scope.clone(),
+                vacuum_id: vacuum.vacuum_id.clone(),
+            });
+        }
+        state.last = Some(vacuum);
+        state
+    }
+}
+
+impl Vacuum {
+    fn change(&mut self, event: &VacuumEvent, occurrence: Occurrence<'_>) {
+        self.revision = Revision(self.revision.0 + 1);
+        let finished = match event {
+            VacuumEvent::Requested { .. } => None,
+            VacuumEvent::Started { services, held, .. } => {
+                self.status = VacuumStatus::Running;
+                self.started_at = Some(occurrence.at);
+                self.started_position = occurrence.position;
+                self.services.clone_from(services);
+                self.held.clone_from(held);
+                None
+            }
+            VacuumEvent::StepDone { step, .. } => {
+                self.done.push(*step);
+                None
+            }
+            VacuumEvent::Completed { .. } => Some(VacuumStatus::Completed),
+            VacuumEvent::Failed { error, .. } => {
+                self.error = Some(error.clone());
+                Some(VacuumStatus::Failed)
+            }
+            VacuumEvent::Cancelled { .. } => Some(VacuumStatus::Cancelled),
+        };
+        if let Some(status) = finished {
+            self.status = status;
+            self.finished_at = Some(occurrence.at);
+        }
+    }
+}
+
+pub(super) fn check_scope(scope: &Scope) -> Result<(), Rejection> {
+    match scope.org().filter(|org| is_protected(org.as_str())) {
+        None => Ok(()),
+        Some(_) => Err(Rejection::new(
+            ErrorTag::InvalidOrgcode,
+            format!("Orgs whose name begins with {PROTECTED_PREFIX} are never vacuumed."),
+        )),
+    }
+}
+
+/// Takes the mutex from a vacuum that has had it for too long.
+fn release(state: &Vacuums, now: Timestamp) -> Result<Vec<VacuumEvent>, Rejection> {
+    let Some(open) = &state.open else {
+        return Ok(Vec::new());
+    };
+    let held_until = open
+        .execute_at
+        .unwrap_or(open.requested_at)
+        .plus_millis(MUTEX_MS);
+    if held_until > now {
+        return Err(Rejection::new(
+            ErrorTag::VacuumMutexLocked,
+            "Another vacuum is pending or running; wait for it, or cancel it while it is pending.",
+        )
+        .with_detail("vacuum_id", open.vacuum_id.as_str())
+        .with_detail("status", open.status.as_str()));
+    }
+    Ok(vec![VacuumEvent::Failed {
+        vacuum_id: open.vacuum_id.clone(),
+        error: "it was not over after 24 hours and had to make room".to_owned(),
+    }])
+}
+
+fn require<'a>(
+    state: &'a Vacuums,
+    vacuum_id: &str,
+    status: VacuumStatus,
+    what: &str,
+) -> Result<&'a Vacuum, Rejection> {
+    let vacuum = state.find(vacuum_id).ok_or_else(not_found)?;
+    match vacuum.status == status {
+        true => Ok(vacuum),
+        false => Err(wrong_state(vacuum, what)),
+    }
+}
+
+fn wrong_state(vacuum: &Vacuum, what: &str) -> Rejection {
+    let status = vacuum.status.as_str();
+    Rejection::new(
+        ErrorTag::InvalidState,
+        format!("The vacuum is {status} and cannot {what}."),
+    )
+    .with_detail("vacuum_id", vacuum.vacuum_id.as_str())
+    .with_detail("status", status)
+}
+
+fn not_found() -> Rejection {
+    Rejection::new(ErrorTag::NotFound, "There is no such vacuum.")
+}

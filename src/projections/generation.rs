@@ -1,0 +1,187 @@
+//! One generation of the projections after another: opened, built anew beside the one in use, and compared with it.
+
+use std::path::Path;
+
+use super::runner::Progress;
+use super::store::{Directories, Row};
+use super::{Runner, Store, StoreError, all};
+use crate::journal::Journal;
+
+/// What a rebuild found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Entries replayed.
+    pub entries: u64,
+    /// Rows of the new generation.
+    pub rows: u64,
+    /// Rows in which the old generation differed, for projections whose version is the same in both and when the old
+    /// one had seen the whole journal; `None` when there was nothing to compare with.
+    pub differing: Option<u64>,
+}
+
+/// Names the versions of all projections; a generation with another manifest is rebuilt.
+pub fn manifest() -> String {
+    let names: Vec<_> = all()
+        .iter()
+        .map(|projection| format!("{}@{}", projection.name(), projection.version()))
+        .collect();
+    names.join(" ")
+}
+
+/// Opens the projections of a directory and brings them up to the journal, building them anew when they were built
+/// with other versions or cannot be opened. What was done beyond that is said in the notices.
+///
+/// # Errors
+/// A failed read or write.
+pub fn open(
+    directory: &Path,
+    cache_bytes: u64,
+    journal: &dyn Journal,
+    notices: &mut Vec<String>,
+    progress: Progress<'_>,
+) -> Result<Runner, StoreError> {
+    let directories = Directories::new(directory);
+    directories.clear_next()?;
+    let fresh = !directories.current().exists();
+    let opened = Store::open(&directories.current(), cache_bytes).and_then(|store| {
+        let (found, checkpoint) = (store.manifest()?, store.checkpoint()?);
+        Ok((store, found, checkpoint))
+    });
+    match opened {
+        Ok((store, found, _)) if fresh || found.is_empty() => {
+            store.set_manifest(&manifest())?;
+            caught_up(store, journal, progress)
+        }
+        Ok((store, found, checkpoint))
+            if found == manifest() && checkpoint <= journal.head().position =>
+        {
+            caught_up(store, journal, progress)
+        }
+        Ok((store, found, checkpoint)) => {
+            notices.push(format!(
+                "the projections were built as {found:?} up to position {checkpoint}; building them anew"
+            ));
+            drop(store);
+            rebuild(directory, cache_bytes, journal, progress)?;
+            Ok(Runner::new(Store::open(
+                &directories.current(),
+                cache_bytes,
+            )?))
+        }
+        Err(error) => {
+            notices.push(format!("{error}; building the projections anew"));
+            rebuild(directory, cache_bytes, journal, progress)?;
+            Ok(Runner::new(Store::open(
+                &directories.current(),
+                cache_bytes,
+            )?))
+        }
+    }
+}
+
+fn caught_up(
+    store: Store,
+    journal: &dyn Journal,
+    progress: Progress<'_>,
+) -> Result<Runner, StoreError> {
+    let mut runner = Runner::new(store);
+    runner.catch_up(journal, progress)?;
+    Ok(runner)
+}
+
+/// Builds the projections anew beside the ones in use, compares the two where they should be equal, and swaps them.
+/// The projections must not be open.
+///
+/// # Errors
+/// A failed read or write; the ones in use stay as they were.
+pub fn rebuild(
+    directory: &Path,
+    cache_bytes: u64,
+    journal: &dyn Journal,
+    progress: Progress<'_>,
+) -> Result<Rebuilt, StoreError> {
+    let directories = Directories::new(directory);
+    directories.clear_next()?;
+    let store = Store::open(&directories.next(), cache_bytes)?;
+    store.set_manifest(&manifest())?;
+    let mut runner = Runner::new(store.clone());
+    let mut rebuilt = Rebuilt {
+        entries: runner.catch_up(journal, progress)?,
+        ..Rebuilt::default()
+    };
+    rebuilt.differing = compare(&directories, cache_bytes, &store)?;
+    for row in store.rows() {
+        row?;
+        rebuilt.rows += 1;
+    }
+    store.flush()?;
+    drop((runner, store));
+    directories.swap()?;
+    Ok(rebuilt)
+}
+
+/// Counts the rows in which the generation in use differs from a new one.
+fn compare(
+    directories: &Directories,
+    cache_bytes: u64,
+    new: &Store,
+) -> Result<Option<u64>, StoreError> {
+    if !directories.current().exists() {
+        return Ok(None);
+    }
+    let Ok(old) = Store::open(&directories.current(), cache_bytes) else {
+        return Ok(None);
+    };
+    if old.checkpoint()? != new.checkpoint()? {
+        return Ok(None);
+    }
+    let found = old.manifest()?;
+    let same: Vec<u8> = all()
+        .iter()
+        .filter(|projection| {
+            let name = format!("{}@{}", projection.name(), projection.version());
+            found.split(' ').any(|found| found == name)
+        })
+        .map(|projection| projection.prefix())
+        .collect();
+    differing_rows(&old, new, &same).map(Some)
+}
+
+/// Counts the rows that two generations do not have in common, among the projections with these prefixes.
+///
+/// # Errors
+/// A failed read.
+pub fn differing_rows(old: &Store, new: &Store, prefixes: &[u8]) -> Result<u64, StoreError> {
+    let counts = |row: &Row| row.0.first().is_some_and(|first| prefixes.contains(first));
+    let mut old = old
+        .rows()
+        .filter(|row| row.as_ref().map_or(true, counts))
+        .peekable();
+    let mut new = new
+        .rows()
+        .filter(|row| row.as_ref().map_or(true, counts))
+        .peekable();
+    let mut differing = 0;
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => return Ok(differing),
+            (Some(Ok(a)), Some(Ok(b))) => a.cmp(b),
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some(Err(_)), _) => std::cmp::Ordering::Less,
+            (_, Some(Err(_))) => std::cmp::Ordering::Greater,
+        };
+        differing += u64::from(order.is_ne());
+        if order.is_le() {
+            old.next().transpose()?;
+        }
+        if order.is_ge() {
+            new.next().transpose()?;
+        }
+    }
+}
+
+/// The prefixes of all projections.
+pub fn prefixes() -> Vec<u8> {
+    all().iter().map(|projection| projection.prefix()).collect()
+}
