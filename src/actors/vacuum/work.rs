@@ -10,9 +10,8 @@ use uuid::Uuid;
 use super::held;
 use crate::clock::Pace;
 use crate::content::{ContentStore, ObjectName};
-use crate::domain::Event;
-use crate::domain::record::{NewContent, RecordEvent};
 use crate::domain::vacuum::{Amount, Erased, HeldBack, Scope, ServiceAmount, Step, Vacuum};
+use crate::export::line::objects_of;
 use crate::journal::{EraseOrder, Journal, Position};
 use crate::projections::forget::Reach;
 use crate::projections::{Store, forget};
@@ -114,7 +113,7 @@ impl Work {
             for body in entries.iter().filter_map(|entry| entry.body.as_ref()) {
                 match reach.covers_stream(body.stream.as_str()) {
                     true => *bytes += body.payload.as_ref().map_or(0, |payload| payload.size),
-                    false => kept.extend(body.events.iter().filter_map(object_of)),
+                    false => kept.extend(objects_of(&body.events).map(|(id, ..)| id)),
                 }
             }
             next = last + 1;
@@ -239,32 +238,6 @@ fn service(name: &str, amount: Amount, skipped: Option<&str>) -> ServiceAmount {
             None => amount,
         },
         skipped: skipped.map(str::to_owned),
-    }
-}
-
-/// The object that an event brings.
-fn object_of(event: &Event) -> Option<Uuid> {
-    match event {
-        Event::Record(
-            RecordEvent::Created {
-                content: NewContent::Upload { object_id, .. },
-                ..
-            }
-            | RecordEvent::Replaced {
-                content: NewContent::Upload { object_id, .. },
-                ..
-            },
-        ) => Some(*object_id),
-        Event::Record(_)
-        | Event::Container(_)
-        | Event::Org(_)
-        | Event::User(_)
-        | Event::Account(_)
-        | Event::Secret(_)
-        | Event::Maintenance(_)
-        | Event::Vacuum(_)
-        | Event::Job(_)
-        | Event::Offboarding(_) => None,
     }
 }
 
