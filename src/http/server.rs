@@ -366,7 +366,12 @@ fn find_route(
     match routes.iter().find(|route| route.method == method) {
         Some(route) => Ok(route),
         None => {
-            let methods: Vec<_> = routes.iter().map(|route| route.method.as_str()).collect();
+            // What takes GET takes HEAD.
+            let head = |method: &Method| (*method == Method::GET).then_some(Method::HEAD.as_str());
+            let methods: Vec<_> = routes
+                .iter()
+                .flat_map(|route| std::iter::once(route.method.as_str()).chain(head(route.method)))
+                .collect();
             Err(Rejection::new(
                 ErrorTag::MethodNotAllowed,
                 "This route takes other methods; see Allow.",

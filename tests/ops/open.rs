@@ -62,7 +62,13 @@ fn tenants_are_served_while_the_windows_cannot_be_read() {
     eventually("the counter goes on", || failures(&server) > before);
     // What operators ask is refused openly, and not decided on what cannot be known.
     let end = server.invoke("ops_maintenance_end", json!({}));
-    assert_eq!(end.refusal().0, 500);
+    assert_eq!(
+        end.refusal(),
+        (500, "internal-error".to_owned(), String::new())
+    );
+    let told = end.json()["error"].to_string();
+    let request_id = end.header("x-request-id").expect("a request id");
+    assert!(told.contains(request_id) && !told.contains("row"), "{told}");
     let ping = server.get("/ops/ping").data();
     assert_eq!(ping["maintenance"]["active"], false);
     server.stop();
