@@ -17,8 +17,8 @@ pub const FORMAT_VERSION: u32 = 1;
 pub const MARKER: &str = "metarecord.json";
 /// The file whose lock keeps a second process out.
 pub const LOCK: &str = "lock";
-/// How often a lock that is taken is tried again, and how long is waited between.
-const LOCK_LOOKS: u32 = 10;
+/// How often a lock that is taken is tried again, a second in all, and how long is waited between.
+const LOCK_LOOKS: u32 = 100;
 const LOCK_LOOK_EVERY_MS: u64 = 10;
 
 /// Why a directory cannot be served from.
@@ -364,7 +364,8 @@ fn lock(root: &Path) -> Result<File, DirectoryError> {
     Ok(file)
 }
 
-/// Takes the lock, waiting a moment: whoever only looks who has it ([`holder`]) holds it for microseconds.
+/// Takes the lock, waiting a moment: whoever only looks who has it ([`holder`]) holds it for microseconds, and a child that a
+/// process was just starting when it let go holds it until it has become its own program.
 fn try_lock(file: &File) -> Result<(), TryLockError> {
     for _ in 0..LOCK_LOOKS {
         match file.try_lock() {
