@@ -45,6 +45,8 @@ can_measure() {
 tests() {
   local began=$SECONDS
   if can_measure; then
+    # Profiles of a run that failed are in the way of the next: their names are made of process ids, which come again.
+    "${cargo[@]}" llvm-cov clean --profraw-only >>"$out/install.txt" 2>&1
     if "${cargo[@]}" llvm-cov test --locked --no-report >"$out/tests.txt" 2>&1; then
       pass tests
       # A server that a test kills while it writes leaves half a profile, which is passed over.
