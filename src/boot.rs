@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
+use rustix::fs::Mode;
 
 use crate::actors::audit::AuditFile;
 use crate::actors::identity::Directory;
@@ -74,6 +75,8 @@ const WINDOW_MS_MIN: i64 = 24 * 60 * 60 * 1_000;
 /// See [`BootError`].
 pub fn serve(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootError> {
     report::tell_of_panics();
+    // Whatever file this process makes, the databases' included, is for its owner alone.
+    rustix::process::umask(Mode::from_raw_mode(0o077));
     // Wrong settings stop the server before it touches anything.
     check(options)?;
     let log = Log::start(&options.log, Clock::system(), Box::new(std::io::stdout()));
@@ -151,6 +154,12 @@ async fn run(
     // Its thread lives as long as it does.
     let tokens = Verifier::open(&options.tokens, clock.clone())?;
     let directory = directory::open(&options.data_dir, options.development, SCHEMAS)?;
+    if directory.was_open_to_others() {
+        report::notice(&format!(
+            "other users of this machine could look into {} or its keys; the mode is 0700 now",
+            options.data_dir.display()
+        ));
+    }
     let gateway = listen(&options.listen, options.development)?;
     let base_url = format!("http://{}", gateway.local_addr()?);
     let (operators, operator_url) = listen_for_operators(options).await?;

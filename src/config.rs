@@ -261,6 +261,7 @@ settings! {
         listen: String = "127.0.0.1:8000".to_owned(), Text, "The gateway's address; port 0 picks a free one.";
         operator_listen: String = "127.0.0.1:8001".to_owned(), Text, "The operators' address; port 0 picks a free one. Or a Unix socket: unix:PATH.";
         public_url: String = String::new(), Text, "Where callers reach the gateway; empty for the address it listens on.";
+        host_names: String = String::new(), Text, "Names besides localhost and addresses by which operators may call, separated by commas, such as a name in a cluster; also for the gateway where identity is by header.";
         stage: String = "prod".to_owned(), Text, "A first path segment that is trimmed.";
         workers: usize = std::thread::available_parallelism().map_or(1, std::num::NonZero::get), 1..=256, "Threads that serve requests.";
         requests_in_flight_max: usize = 4_096, 1..=65_536, "Requests being worked on at once; past it callers get 429.";

@@ -1,9 +1,9 @@
 //! The data directory: its parts, its marker, its lock, and the files of keys in it.
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub const FORMAT_VERSION: u32 = 1;
 pub const MARKER: &str = "metarecord.json";
 /// The file whose lock keeps a second process out.
 pub const LOCK: &str = "lock";
+/// The directory of keys.
+const KEYS: &str = "keys";
 /// How often a lock that is taken is tried again, a second in all, and how long is waited between.
 const LOCK_LOOKS: u32 = 100;
 const LOCK_LOOK_EVERY_MS: u64 = 10;
@@ -79,6 +81,25 @@ pub enum DirectoryError {
         /// The directory.
         place: String,
     },
+    /// Other users of the machine can read or change it, and its mode cannot be set.
+    #[error(
+        "other users of this machine can read or change {place}, and its mode cannot be set; chmod 700 it as its owner, or give another --data-dir"
+    )]
+    OpenToOthers {
+        /// The directory.
+        place: String,
+        /// Why the mode cannot be set.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file of the operators' token can be read by others.
+    #[error(
+        "other users of this machine can read the operators' token in {place}; chmod 600 it, and delete it first if somebody may have read it: the next start makes another"
+    )]
+    TokenOpenToOthers {
+        /// The file.
+        place: String,
+    },
     /// Made for another environment.
     #[error("{place} was made for {found}, not for {wanted}; use another --data-dir")]
     Environment {
@@ -100,6 +121,8 @@ impl DirectoryError {
             | Self::Held { .. }
             | Self::Absent { .. }
             | Self::Foreign { .. }
+            | Self::OpenToOthers { .. }
+            | Self::TokenOpenToOthers { .. }
             | Self::Environment { .. } => false,
         }
     }
@@ -199,11 +222,18 @@ pub fn is_free(root: &Path) -> Result<bool, DirectoryError> {
 #[derive(Clone, Debug)]
 pub struct Directory {
     root: PathBuf,
+    /// Other users could look into it, until it was opened.
+    was_open_to_others: bool,
     /// Held as long as any clone is.
     _lock: Arc<File>,
 }
 
 impl Directory {
+    /// Whether other users of the machine could read or change it before it was opened.
+    pub fn was_open_to_others(&self) -> bool {
+        self.was_open_to_others
+    }
+
     /// The commit log and its database.
     pub fn journal(&self) -> PathBuf {
         self.root.join("journal")
@@ -231,7 +261,7 @@ impl Directory {
 
     /// Keys, mode 0700.
     pub fn keys(&self) -> PathBuf {
-        self.root.join("keys")
+        self.root.join(KEYS)
     }
 }
 
@@ -314,8 +344,28 @@ pub fn open(
     check_marker(root, environment(development), known)?;
     Ok(Directory {
         root: root.to_owned(),
+        was_open_to_others: close_to_others(root)? | close_to_others(&root.join(KEYS))?,
         _lock: Arc::new(lock),
     })
+}
+
+/// Whether others than the owner may do anything with a file or directory.
+pub fn is_open_to_others(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o077 != 0)
+}
+
+/// Takes from other users what they may do with a directory. Returns whether they could do anything.
+fn close_to_others(root: &Path) -> Result<bool, DirectoryError> {
+    if !is_open_to_others(root) {
+        return Ok(false);
+    }
+    match std::fs::set_permissions(root, Permissions::from_mode(0o700)) {
+        Ok(()) => Ok(true),
+        Err(source) => Err(DirectoryError::OpenToOthers {
+            place: root.display().to_string(),
+            source,
+        }),
+    }
 }
 
 fn environment(development: bool) -> &'static str {
@@ -421,12 +471,17 @@ fn check_marker(
 /// The operators' token, made at first start.
 ///
 /// # Errors
-/// When its file cannot be read or made.
+/// When its file cannot be read or made, or others can read it.
 pub fn operator_token(keys: &Path) -> Result<Arc<str>, DirectoryError> {
     let path = keys.join("operator.token");
     if !path.exists() {
         let token = format!("op_{}", hex::encode(random_bytes::<32>()));
         write_private(&path, token.as_bytes()).map_err(|source| io("write", &path, source))?;
+    }
+    if is_open_to_others(&path) {
+        return Err(DirectoryError::TokenOpenToOthers {
+            place: path.display().to_string(),
+        });
     }
     let token = std::fs::read_to_string(&path).map_err(|source| io("read", &path, source))?;
     Ok(token.trim().into())

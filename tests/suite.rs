@@ -1,6 +1,7 @@
 //! All integration tests, in one binary.
 
 mod actors;
+mod attacks;
 mod backup;
 mod cli;
 mod demo;

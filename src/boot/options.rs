@@ -8,6 +8,7 @@ use crate::actors::ops::OpsSettings;
 use crate::actors::upkeep::UpkeepSettings;
 use crate::config::{CallLimits, LogRequests, LogSection, Mrs, Settings};
 use crate::domain::record::{Patience, Retention};
+use crate::http::head::HostNames;
 use crate::http::limits::{Rate, Rates};
 use crate::http::listener::ConnectionLimits;
 use crate::http::presigned::PresignedLimits;
@@ -86,6 +87,7 @@ impl Options {
                 body_seconds: settings.http.body_seconds,
                 rates: rates(&settings.limits),
                 stage: settings.http.stage.clone(),
+                host_names: HostNames::new(&settings.http.host_names, &settings.http.public_url),
             },
             connections: ConnectionLimits {
                 connections_max: settings.http.connections_max,

@@ -94,9 +94,10 @@ impl OrgCode {
 }
 
 impl CcCode {
-    /// Parses a cost-centre code, or says `invalid-cccode`.
+    /// Parses a cost-centre code, or says `invalid-cccode`. White space around it is refused: only the org code is
+    /// trimmed (contract, section 4).
     pub fn parse(text: &str) -> Result<Self, Rejection> {
-        let code = text.trim().to_ascii_uppercase();
+        let code = text.to_ascii_uppercase();
         let good = code.len() == 14
             && code.bytes().enumerate().all(|(index, byte)| match index {
                 4 | 9 => byte == b'-',
@@ -107,7 +108,7 @@ impl CcCode {
         } else {
             Err(Rejection::new(
                 ErrorTag::InvalidCccode,
-                "cccode must look like AB12-CD34-EF56: three groups of four letters or digits",
+                "cccode must look like AB12-CD34-EF56: three groups of four letters or digits, without spaces",
             ))
         }
     }

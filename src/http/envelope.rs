@@ -1,7 +1,9 @@
 //! The envelope around every answer, and the headers beside it.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{
+    CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -309,5 +311,6 @@ pub fn with_headers<'a>(
         .insert_header((X_REQUEST_ID, id.clone()))
         .insert_header((X_TRACE_ID, id))
         .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
         .content_type(HeaderValue::from_static("application/json"))
 }

@@ -137,7 +137,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Rejection> {
     let text = value.to_str().ok();
     let scheme = text.and_then(|text| text.split_at_checked(BEARER.len()));
     match scheme {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case(BEARER) => Ok(Some(token.trim())),
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(BEARER) => Ok(Some(token)),
         Some(_) | None => Err(invalid(Denial::CredentialMalformed)),
     }
 }

@@ -7,6 +7,7 @@ pub mod conceal;
 pub mod envelope;
 mod fingerprint;
 pub mod gate;
+pub mod head;
 pub mod identity;
 pub mod input;
 pub mod limits;

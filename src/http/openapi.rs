@@ -332,6 +332,7 @@ fn headers() -> Value {
         "X-API-Version": header(true, json!({"type": "string", "const": API_VERSION}), "The version of the interface."),
         "X-Request-Id": header(true, id.clone(), "The caller's X-Request-Id, X-Trace-Id or trace-id, or else a new one."),
         "X-Trace-Id": header(true, id, "Equal to X-Request-Id."),
+        "X-Content-Type-Options": header(true, json!({"type": "string", "const": "nosniff"}), "Readers take the body for what Content-Type says."),
         "Retry-After": header(true, json!({"type": "integer", "minimum": 1}), "Seconds after which to try again."),
         "RateLimit-Policy": header(false, text.clone(), "The caller's limit: requests (q) in a time of seconds (w). Absent when there is none, and while the caller is not known."),
         "RateLimit": header(false, text, "What is left of it (r), to be used within so many seconds (t)."),
@@ -341,7 +342,12 @@ fn headers() -> Value {
 fn describe_headers(access: Access, operation: &mut Value) {
     let responses = operation["responses"].as_object_mut();
     for (status, response) in responses.into_iter().flatten() {
-        let mut names = vec!["X-API-Version", "X-Request-Id", "X-Trace-Id"];
+        let mut names = vec![
+            "X-API-Version",
+            "X-Request-Id",
+            "X-Trace-Id",
+            "X-Content-Type-Options",
+        ];
         if access != Access::Public {
             names.extend(["RateLimit-Policy", "RateLimit"]);
         }

@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::call::Trace;
 use super::envelope::{OK, Refusal, respond, throttled, unavailable, with_headers};
+use super::head;
 use super::meters::{Place, content_place};
 use super::server::{Door, hang_up};
 use super::slow::{Stopped, Taking, UploadPace, upload_too_slow};
@@ -207,6 +208,7 @@ impl Presigned {
         token: &str,
         trace: &Trace,
     ) -> Result<HttpResponse, Refusal> {
+        head::check(request.headers())?;
         let grant = self
             .signer
             .open::<UploadGrant>(Purpose::UploadUrl, token)
@@ -240,6 +242,7 @@ impl Presigned {
         token: &str,
         trace: &Trace,
     ) -> Result<HttpResponse, Refusal> {
+        head::check(request.headers())?;
         let grant = self
             .signer
             .open::<DownloadGrant>(Purpose::DownloadUrl, token)

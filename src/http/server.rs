@@ -16,12 +16,13 @@ use super::call::{Call, Trace};
 use super::callers::Callers;
 use super::conceal::Concealment;
 use super::envelope::{Build, Refusal, Reply, respond, throttled, unavailable};
+use super::head::HostNames;
 use super::identity::{self, Mode, Principal};
 use super::limits::{RateLimits, Rates};
 use super::meters::{HttpMeters, Measured};
 use super::places::InFlight;
 use super::routes::{self, Handler, Route};
-use super::{gate, slow};
+use super::{gate, head, slow};
 use crate::actors::AddressBook;
 use crate::actors::identity::Directory;
 use crate::actors::jobs::Jobs;
@@ -118,6 +119,8 @@ pub struct DoorLimits {
     pub rates: Rates,
     /// A first path segment that is trimmed.
     pub stage: String,
+    /// Names by which operators may call, and others where callers are whom headers say.
+    pub host_names: HostNames,
 }
 
 /// The gateway: open from the start, with the house behind it once that is ready.
@@ -188,6 +191,11 @@ impl Door {
         &self.rate_limits
     }
 
+    /// The names by which operators may call.
+    pub fn host_names(&self) -> &HostNames {
+        &self.limits.host_names
+    }
+
     /// A trace for a request.
     pub fn trace(&self, request: &HttpRequest) -> Trace {
         Trace::start(
@@ -237,6 +245,10 @@ async fn serve(
         }
     };
     measured.at_route(route);
+    if let Err(rejection) = check_head(door, &request) {
+        let refusal = door.rate_limits.stranger(&request).err();
+        return hang_up(respond(&trace, Err(refusal.unwrap_or(rejection).into())));
+    }
     if let Some(house) = door.house()
         && let Err(rejection) = gate::check(house, route)
     {
@@ -290,6 +302,16 @@ async fn serve(
         house.concealment.wait(call.trace.elapsed()).await;
     }
     response
+}
+
+/// Refuses odd heads, and where callers are whom headers say also foreign names: a page in a developer's browser could
+/// call under one.
+fn check_head(door: &Door, request: &HttpRequest) -> Result<(), Rejection> {
+    head::check(request.headers())?;
+    match door.house() {
+        Some(house) if house.header_identity => door.limits.host_names.check(request),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// The caller, as far as the route wants to know, unless it calls too often or has too many calls here.

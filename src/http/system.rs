@@ -24,8 +24,6 @@ pub struct HealthAnswer {
 #[derive(Serialize, ToSchema)]
 pub struct ReadyAnswer {
     ready: bool,
-    /// The journal's last position.
-    position: u64,
 }
 
 /// Who the caller is.
@@ -95,10 +93,7 @@ pub fn ready(door: &Door) -> Result<Reply, Refusal> {
         return Err(unavailable().with_minor("starting").into());
     };
     match house.journal.health() {
-        Health::Open => Reply::of(&ReadyAnswer {
-            ready: true,
-            position: house.journal.head().position,
-        }),
+        Health::Open => Reply::of(&ReadyAnswer { ready: true }),
         Health::ReadOnly(_) => Err(unavailable().with_minor("read-only").into()),
     }
 }

@@ -23,6 +23,7 @@ fn check_headers(got: &Got) {
     assert_eq!(got.header("x-api-version"), Some("2026-03-04"));
     assert_eq!(got.header("cache-control"), Some("no-store"));
     assert_eq!(got.header("content-type"), Some("application/json"));
+    assert_eq!(got.header("x-content-type-options"), Some("nosniff"));
 }
 
 #[test]

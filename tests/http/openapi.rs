@@ -173,7 +173,12 @@ fn every_answer_is_described_with_its_headers() {
         {
             let status: u16 = status.parse().expect("a status");
             let (must, may) = promised(&document, (&method, &path), status);
-            let mut wanted = vec!["X-API-Version", "X-Request-Id", "X-Trace-Id"];
+            let mut wanted = vec![
+                "X-API-Version",
+                "X-Content-Type-Options",
+                "X-Request-Id",
+                "X-Trace-Id",
+            ];
             if [429, 503].contains(&status) {
                 wanted.insert(0, "Retry-After");
             }

@@ -1,6 +1,6 @@
 //! The data directory: whether it is one to serve from, the room there, and who has it.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{Access, access, major, minor, statvfs};
@@ -94,8 +94,8 @@ pub(super) fn directories(patient: &Patient<'_>) -> Finding {
             if let Some((what, fix)) = lacking {
                 return Finding::fail(NAME, what, fix);
             }
-            if found != Found::Nothing && readable_by_others(root) {
-                let what = format!("others can look into {shown}");
+            if found != Found::Nothing && directory::is_open_to_others(root) {
+                let what = format!("others can look into {shown}; a start sets its mode to 0700");
                 return Finding::warn(NAME, what, format!("chmod 700 {shown}"));
             }
             Finding::ok(
@@ -123,6 +123,10 @@ fn fix_of(error: &DirectoryError) -> &'static str {
             "use the newer g3n that wrote it"
         }
         DirectoryError::Held { .. } => "stop the other server first",
+        DirectoryError::OpenToOthers { .. } => "chmod 700 it as its owner",
+        DirectoryError::TokenOpenToOthers { .. } => {
+            "chmod 600 it, and delete it first if somebody may have read it"
+        }
     }
 }
 
@@ -163,10 +167,6 @@ fn cannot_write(directory: &Path) -> Option<(String, &'static str)> {
         format!("{} cannot be written: {error}", directory.display()),
         ACCESS,
     ))
-}
-
-fn readable_by_others(directory: &Path) -> bool {
-    std::fs::metadata(directory).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
 }
 
 /// The directory itself, or the nearest one above it that is there.

@@ -1,7 +1,7 @@
 //! `GET /metrics`: what the server counts, as Prometheus reads it. Counters start at 0 with the process.
 
 use actix_web::HttpResponse;
-use actix_web::http::header::CONTENT_TYPE;
+use actix_web::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 
 use crate::aside::{self, BrokeOff};
 use crate::http::server::Door;
@@ -18,6 +18,7 @@ pub(super) async fn answer(door: &Door) -> HttpResponse {
     match aside::blocking(move || meters.text()).await {
         Ok(Ok(text)) => HttpResponse::Ok()
             .insert_header((CONTENT_TYPE, FORMAT))
+            .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
             .body(text),
         Ok(Err(error)) => {
             report::notice(&format!("the metrics cannot be told: {error}"));

@@ -26,11 +26,11 @@ use subtle::ConstantTimeEq;
 use super::access::Access;
 use super::call::{Call, Trace};
 use super::envelope::{OK, Refusal, Reply, respond, throttled, unavailable};
-use super::input;
 use super::meters::{Measured, Place};
 use super::routes::Answering;
 use super::server::{Door, House, hang_up, read_body};
 use super::slow::UploadPace;
+use super::{head, input};
 use crate::actors::ops::Caller;
 use crate::domain::{ErrorTag, Rejection};
 use crate::journal::{Remarks, Source};
@@ -180,6 +180,9 @@ async fn serve(
     let mut trace = door.trace(&request);
     trace.service = OPERATOR;
     let path = request.path();
+    if let Err(rejection) = check_head(door, &request) {
+        return hang_up(respond(&trace, Err(rejection.into())));
+    }
     trace.call = format!(
         "{} {}",
         request.method(),
@@ -222,6 +225,15 @@ async fn serve(
     let status = response.status().as_u16();
     report::operator_call(logged, &trace.request_id, OPERATOR, status, tag);
     response
+}
+
+/// Refuses odd heads, and names that a page in an operator's browser could call by. A Unix socket is out of its reach.
+fn check_head(door: &Door, request: &HttpRequest) -> Result<(), Rejection> {
+    head::check(request.headers())?;
+    match request.peer_addr() {
+        Some(_) => door.host_names().check(request),
+        None => Ok(()),
+    }
 }
 
 async fn answer(

@@ -1,0 +1,3 @@
+//! What a stranger, a hostile tenant, or somebody else on the machine may try, each against a real server.
+
+mod wire;
