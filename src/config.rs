@@ -266,6 +266,7 @@ settings! {
         workers: usize = std::thread::available_parallelism().map_or(1, std::num::NonZero::get), 1..=256, "Threads that serve requests.";
         requests_in_flight_max: usize = 4_096, 1..=65_536, "Requests being worked on at once; past it callers get 429.";
         body_bytes_max: usize = 1_048_576, 524_288..=16_777_216, "Bytes of a request body, uploads aside; past it callers get 413.";
+        body_depth_max: usize = 128, 16..=128, "Levels of arrays and objects in a JSON body, itself included; past it callers get 400. The most is what common readers of JSON take.";
         connections_max: usize = 16_384, 16..=1_000_000, "Connections of the gateway at once; others wait to be accepted. Fewer when the process may not open so many files.";
         head_seconds: u64 = 10, 1..=600, "How long a request's head may take to arrive; past it the connection is closed.";
         body_seconds: u64 = 10, 1..=600, "How long a request's body may take to arrive, uploads aside; past it callers get 400 and the connection is closed.";

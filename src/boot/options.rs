@@ -84,6 +84,7 @@ impl Options {
             door: DoorLimits {
                 requests_in_flight_max: settings.http.requests_in_flight_max,
                 body_bytes_max: settings.http.body_bytes_max,
+                body_depth_max: settings.http.body_depth_max,
                 body_seconds: settings.http.body_seconds,
                 rates: rates(&settings.limits),
                 stage: settings.http.stage.clone(),

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::failure::Failure;
 use crate::domain::record::{INLINE_BYTES_MAX, INLINE_CONTENT_TYPE};
-use crate::http::input::check_depth;
+use crate::http::nesting::{PAYLOAD_DEPTH_MAX, is_within};
 
 /// Most bytes sent inline however they are asked for: enough for the service to say itself what is too large.
 pub(super) const INLINE_SENT_MAX: usize = 2 * INLINE_BYTES_MAX;
@@ -60,7 +60,7 @@ impl Look<'_> {
             && self.whole
             && self.head.len() <= INLINE_BYTES_MAX
             && serde_json::from_slice::<&RawValue>(self.head).is_ok_and(|json| {
-                json.get().len() == self.head.len() && check_depth(json.get()).is_ok()
+                json.get().len() == self.head.len() && is_within(self.head, PAYLOAD_DEPTH_MAX)
             })
     }
 }

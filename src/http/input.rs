@@ -12,8 +12,6 @@ use crate::domain::names::TAGS_MAX;
 use crate::domain::{CcCode, ErrorTag, OrgCode, Rejection, Revision, Tag, Timestamp};
 use crate::journal::Remarks;
 
-/// Deepest nesting of JSON that is taken: what `serde_json` itself reads.
-pub const JSON_DEPTH_MAX: usize = 127;
 /// Longest of the caller's remarks, in characters (the contract's context fields).
 const REMARK_CHARS_MAX: usize = 256;
 
@@ -378,30 +376,6 @@ pub fn flag(text: Option<&str>, name: &str) -> Result<bool, Rejection> {
             format!("{name} must be true or false."),
         )),
     }
-}
-
-/// Checks that JSON is not nested deeper than readers can be expected to follow.
-///
-/// # Errors
-/// `invalid-json`.
-pub fn check_depth(json: &str) -> Result<(), Rejection> {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => depth += 1,
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > JSON_DEPTH_MAX {
-            return Err(invalid_json(&format!(
-                "it is nested deeper than {JSON_DEPTH_MAX} levels"
-            )));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

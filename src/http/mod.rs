@@ -14,6 +14,7 @@ pub mod limits;
 pub mod listener;
 pub mod meters;
 pub mod mrs;
+pub mod nesting;
 pub mod ofm;
 pub mod openapi;
 pub mod operator;

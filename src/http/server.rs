@@ -22,7 +22,7 @@ use super::limits::{RateLimits, Rates};
 use super::meters::{HttpMeters, Measured};
 use super::places::InFlight;
 use super::routes::{self, Handler, Route};
-use super::{gate, head, slow};
+use super::{gate, head, nesting, slow};
 use crate::actors::AddressBook;
 use crate::actors::identity::Directory;
 use crate::actors::jobs::Jobs;
@@ -113,6 +113,8 @@ pub struct DoorLimits {
     pub requests_in_flight_max: usize,
     /// Bytes of a request body, uploads aside.
     pub body_bytes_max: usize,
+    /// Levels of arrays and objects in a request body, itself included.
+    pub body_depth_max: usize,
     /// How long a request body may take, uploads aside.
     pub body_seconds: u64,
     /// How often callers may call.
@@ -412,7 +414,7 @@ pub(super) fn hang_up(mut response: HttpResponse) -> HttpResponse {
     response
 }
 
-/// Reads a body up to the limits of size and time; a GET's is left unread.
+/// Reads a body up to the limits of size, time and depth; a GET's is left unread.
 pub(super) async fn read_body(
     door: &Door,
     request: &HttpRequest,
@@ -424,7 +426,9 @@ pub(super) async fn read_body(
     let within = Duration::from_secs(door.limits.body_seconds);
     let body = read_whole(door.limits.body_bytes_max, request, payload);
     let body = tokio::time::timeout(within, body).await;
-    body.unwrap_or_else(|_| Err(slow::body_too_slow()))
+    let body = body.unwrap_or_else(|_| Err(slow::body_too_slow()))?;
+    nesting::check(&body, door.limits.body_depth_max)?;
+    Ok(body)
 }
 
 async fn read_whole(

@@ -245,7 +245,6 @@ fn inline_content(
             "An inline payload is plain JSON; leave content_encoding out.",
         ));
     }
-    input::check_depth(payload)?;
     let md5 = Md5::of(payload.as_bytes());
     if let Some(given) = request.content_md5.as_deref()
         && Md5::parse(given)? != md5
@@ -357,7 +356,8 @@ fn idempotency(
     key: &str,
     body: &[u8],
 ) -> Result<Idempotency, Refusal> {
-    let body = std::str::from_utf8(body).map_err(|error| Refusal::Failed(error.to_string()))?;
+    let no_json = || Rejection::new(ErrorTag::InvalidJson, "The body is not one JSON value.");
+    let body = std::str::from_utf8(body).map_err(|_| no_json())?;
     let cccode = admitted
         .cccode
         .as_ref()
@@ -381,15 +381,7 @@ fn idempotency(
     }
     Ok(Idempotency {
         scope: hex::encode(scope.finalize()),
-        fingerprint: fingerprint.map_err(|_| {
-            Rejection::new(
-                ErrorTag::InvalidJson,
-                format!(
-                    "The body is nested deeper than {} levels.",
-                    input::JSON_DEPTH_MAX
-                ),
-            )
-        })?,
+        fingerprint: fingerprint.map_err(|_| no_json())?,
     })
 }
 

@@ -1,0 +1,81 @@
+//! How deep JSON may be nested: looked at once, byte by byte, before anything else reads a body.
+
+use crate::domain::{ErrorTag, Rejection};
+
+/// Most levels of arrays and objects in a body, the body itself included: the deepest that `serde_json` reads with
+/// its own limit of 127 behind one more level, and far above what people write.
+pub const BODY_DEPTH_MAX: usize = 128;
+/// Most levels of an inline payload: the body around it is one.
+pub const PAYLOAD_DEPTH_MAX: usize = BODY_DEPTH_MAX - 1;
+
+/// Whether a text has at most so many levels of arrays and objects around each other. Brackets within strings do not
+/// count. What is no JSON has the depth of its brackets.
+pub fn is_within(json: &[u8], depth_max: usize) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > depth_max {
+                    return false;
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    true
+}
+
+/// Refuses a body of more levels.
+///
+/// # Errors
+/// `invalid-json` with the minor `too-deep` and the limit in the details.
+pub(super) fn check(body: &[u8], depth_max: usize) -> Result<(), Rejection> {
+    match is_within(body, depth_max) {
+        true => Ok(()),
+        false => Err(Rejection::new(
+            ErrorTag::InvalidJson,
+            format!(
+                "The body has more than {depth_max} arrays and objects within each other. Send fewer levels; content that needs more can be uploaded with mode \"presign\"."
+            ),
+        )
+        .with_minor("too-deep")
+        .with_detail("depth_max", depth_max)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_counted_outside_of_strings_alone() {
+        for (json, depth) in [
+            ("1", 0),
+            ("[]", 1),
+            ("[[],[]]", 2),
+            (r#"{"a":[{}]}"#, 3),
+            (r#"["[[[["]"#, 1),
+            (r#"["\"[[","\\",[]]"#, 2),
+            ("]]]]", 0),
+            ("]][[", 2),
+        ] {
+            assert!(is_within(json.as_bytes(), depth), "{json}");
+            assert!(
+                depth == 0 || !is_within(json.as_bytes(), depth - 1),
+                "{json}"
+            );
+        }
+    }
+}
