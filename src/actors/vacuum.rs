@@ -106,7 +106,9 @@ async fn ask(operations: &Operations, command: VacuumCommand) -> Result<Vacuum, 
 async fn tell(operations: &Operations, vacuum: Vacuum) -> Result<(), Stopped> {
     let vacuum_id = vacuum.vacuum_id.clone();
     if vacuum.status == VacuumStatus::Pending {
-        let Survey { services, mut held } = survey(operations, &vacuum.scope).await?;
+        let Survey {
+            services, mut held, ..
+        } = survey(operations, &vacuum.scope).await?;
         if vacuum.override_holds {
             held.clear();
         }
@@ -114,6 +116,7 @@ async fn tell(operations: &Operations, vacuum: Vacuum) -> Result<(), Stopped> {
             vacuum_id: vacuum_id.clone(),
             services,
             held,
+            erases: Vec::new(),
         };
         ask(operations, start).await?;
     }
@@ -132,7 +135,11 @@ async fn erase(operations: &Operations, mut vacuum: Vacuum) -> Result<(), Stoppe
     admission.close(&vacuum.scope, &vacuum_id);
     admission.drained(&vacuum.scope).await;
     if vacuum.status == VacuumStatus::Pending {
-        let Survey { services, mut held } = survey(operations, &vacuum.scope).await?;
+        let Survey {
+            services,
+            mut held,
+            erases,
+        } = survey(operations, &vacuum.scope).await?;
         if vacuum.scope == Scope::All {
             // It may have been held while the vacuum was pending.
             let free = held::check(&operations.desk.store, vacuum.override_holds);
@@ -149,6 +156,7 @@ async fn erase(operations: &Operations, mut vacuum: Vacuum) -> Result<(), Stoppe
             vacuum_id: vacuum_id.clone(),
             services,
             held,
+            erases,
         };
         vacuum = ask(operations, start).await?;
     }

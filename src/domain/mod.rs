@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod container;
+pub mod erasure;
 pub mod hold;
 pub mod job;
 pub mod maintenance;
@@ -125,6 +126,7 @@ impl Event {
     /// The schema version this program writes for the event's type, from 1.
     pub fn schema_version(&self) -> u16 {
         match self {
+            Self::Vacuum(vacuum::VacuumEvent::Started { .. }) => 2,
             Self::Record(_)
             | Self::Container(_)
             | Self::Org(_)

@@ -8,6 +8,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+use super::erasure::ErasedSpan;
 use super::{OrgCode, Revision, Timestamp};
 
 pub use decide::VacuumDecider;
@@ -315,6 +316,10 @@ pub enum VacuumEvent {
         /// What is held.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         held: Vec<HeldBack>,
+        /// Exactly which entries of the journal it erases; none of a dry run. Absent at schema version 1, which told only
+        /// afterwards how many there were.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        erases: Option<Vec<ErasedSpan>>,
     },
     /// A step is done.
     #[serde(rename = "vacuum.step_done")]
@@ -391,6 +396,8 @@ pub enum VacuumCommand {
         services: Vec<ServiceAmount>,
         /// What is held.
         held: Vec<HeldBack>,
+        /// Which entries of the journal it erases.
+        erases: Vec<ErasedSpan>,
     },
     /// Note a step.
     NoteStep {

@@ -5,6 +5,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::entry::Hash;
+use super::erasures::Erasures;
 use super::log::{Chain, End, Location};
 use super::scan::{Found, Scanner, Step};
 use super::segment::{Segments, damaged, list};
@@ -34,6 +35,8 @@ pub(crate) struct CatchUp<'a> {
     /// Whether every row is read before the database is trusted: after anything but an orderly close.
     pub(crate) read_all: bool,
     pub(crate) progress: Progress<'a>,
+    /// Set when entries turn out to be erased without an order for it.
+    pub(crate) misled: bool,
 }
 
 impl CatchUp<'_> {
@@ -44,7 +47,19 @@ impl CatchUp<'_> {
     }
 
     /// Opens the database and brings it up to the log's end.
+    ///
+    /// # Errors
+    /// A failed read, or damage. Erased entries that no event accounts for are damage, and the database is set aside then:
+    /// the next open has to read all of the log again and to find the same.
     pub(crate) fn open(&mut self, notices: &mut Vec<String>) -> Result<Database, JournalError> {
+        let opened = self.open_or_make(notices);
+        if opened.is_err() && self.misled {
+            self.aside("entries are erased that no event accounts for", notices)?;
+        }
+        opened
+    }
+
+    fn open_or_make(&mut self, notices: &mut Vec<String>) -> Result<Database, JournalError> {
         match self.open_as_it_is() {
             Ok(Ok(database)) => return Ok(database),
             Ok(Err(why)) => self.aside(&why, notices)?,
@@ -148,6 +163,7 @@ impl CatchUp<'_> {
         if chain.next > total {
             return Ok(());
         }
+        let mut erasures = Erasures::from(chain.next);
         let mut scanner = Scanner::new(self.segments.get(segment)?, offset);
         if known.is_some() {
             let name = scanner.segment().name.clone();
@@ -164,6 +180,7 @@ impl CatchUp<'_> {
                     if let Err(what) = chain.follow(&found) {
                         return Err(damaged(&name, found.offset, at, what));
                     }
+                    erasures.take_found(&found, &name)?;
                     bytes += found.payload.map_or(0, <[u8]>::len);
                     rows.push(row(found, first));
                 }
@@ -183,6 +200,9 @@ impl CatchUp<'_> {
                 (self.progress)(chain.next - 1, total);
             }
         }
+        let accounted_for = erasures.finish().into_result();
+        self.misled = accounted_for.is_err();
+        accounted_for?;
         database.insert(&rows)?;
         (self.progress)(total, total);
         Ok(())

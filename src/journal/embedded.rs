@@ -15,7 +15,7 @@ use super::erase::closed_segments;
 use super::log::{Chain, CommitLog, End, Left, Opened};
 use super::scan::{Scanner, Step};
 use super::seal::Job;
-use super::segment::{Segment, Segments, damaged, failed};
+use super::segment::{Segment, Segments, damaged, failed, list};
 use super::sled::{Beside, Database, Known, LOCK_LOOK_EVERY, LOCK_LOOKS, remove_set_aside};
 use super::state::{self, State};
 use super::writer::{Queue, Shared, Writer};
@@ -112,6 +112,7 @@ impl SledJournal {
             joint,
             read_all: left != Left::Closed,
             progress,
+            misled: false,
         };
         if left == Left::PowerCut {
             // Before the marker says that this run of the machine began with a database to trust.
@@ -471,6 +472,10 @@ impl Journal for SledJournal {
 
     fn compact(&self, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, JournalError> {
         self.heed(self.database.compact(go_on))
+    }
+
+    fn segment_starts(&self) -> Result<Vec<Position>, JournalError> {
+        Ok(list(&self.dir)?.iter().map(|listed| listed.first).collect())
     }
 
     fn erase(

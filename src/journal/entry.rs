@@ -303,6 +303,12 @@ impl<'a> Line<'a> {
         let header: Header = serde_json::from_str(header)
             .map_err(|error| format!("the header cannot be read: {error}"))?;
         let prev = parse_hash(&header.prev).ok_or("the header's prev is not a hash")?;
+        if let Some(erased) = erased.filter(|erased| erased.by <= header.position) {
+            return Err(format!(
+                "it says that position {} erased it, which is not behind it",
+                erased.by
+            ));
+        }
         let body = if body == "null" {
             None
         } else {

@@ -61,7 +61,10 @@ pub(crate) fn erase_segment(
     let segment =
         Segment::open(packing.dir, first).map_err(|(name, fault)| fault.at(&name, first))?;
     let segment = Arc::new(segment);
-    let (positions, patches) = survey(&segment, order)?;
+    let (positions, patches, last) = survey(&segment, order)?;
+    if let Err(what) = order.holds((first, last), &positions) {
+        return Err(damaged(&segment.name, 0, first, what));
+    }
     if patches.is_empty() {
         return Ok(Some(positions));
     }
@@ -70,10 +73,11 @@ pub(crate) fn erase_segment(
         .then_some(positions))
 }
 
+/// The positions that an order has erased in a segment or is to erase, how, and the segment's last position.
 fn survey(
     segment: &Arc<Segment>,
     order: &EraseOrder,
-) -> Result<(Vec<Position>, Vec<Patch>), JournalError> {
+) -> Result<(Vec<Position>, Vec<Patch>, Position), JournalError> {
     let (mut positions, mut patches) = (Vec::new(), Vec::new());
     let mut scanner = Scanner::new(Arc::clone(segment), 0);
     let (mut next, mut pace) = (segment.first, Pace::start());
@@ -85,7 +89,7 @@ fn survey(
             .step()
             .map_err(|fault| fault.at(&segment.name, next))?
         {
-            Step::End => return Ok((positions, patches)),
+            Step::End => return Ok((positions, patches, next - 1)),
             Step::Found(found) => {
                 next = found.line.header.position + 1;
                 let position = found.line.header.position;

@@ -231,19 +231,27 @@ impl Journal for MemoryJournal {
         let State {
             entries, streams, ..
         } = &mut *state;
-        let mut erased = Vec::new();
-        for entry in entries {
+        let covered = |entry: &Entry| {
             let covered = |body: &Body| (order.covers)(body.stream.as_str());
-            if entry.header.position < order.by
-                && let Some(body) = entry.body.take_if(|body| covered(body))
-            {
+            entry.header.position < order.by && entry.body.as_ref().is_some_and(covered)
+        };
+        let erased: Vec<_> = entries
+            .iter()
+            .filter(|entry| entry.erased_by == Some(order.by) || covered(entry))
+            .map(|entry| entry.header.position)
+            .collect();
+        order
+            .holds((1, Position::MAX), &erased)
+            .map_err(|what| JournalError::Damaged {
+                place: "memory".to_owned(),
+                what,
+            })?;
+        for entry in entries.iter_mut().filter(|entry| covered(entry)) {
+            if let Some(body) = entry.body.take() {
                 streams.remove(&body.stream);
-                entry.payload = None;
-                entry.erased_by = Some(order.by);
             }
-            if entry.erased_by == Some(order.by) {
-                erased.push(entry.header.position);
-            }
+            entry.payload = None;
+            entry.erased_by = Some(order.by);
         }
         progress(1, 1);
         Ok(erased)

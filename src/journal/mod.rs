@@ -11,6 +11,7 @@ mod embedded;
 pub mod entry;
 mod erase;
 pub mod erased;
+pub mod erasures;
 mod log;
 pub mod look;
 pub mod memory;
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::domain::container::Idempotency;
+use crate::domain::erasure::ErasedSpan;
 use crate::domain::{Event, StreamId, Timestamp};
 
 pub use self::meters::JournalMeters;
@@ -220,6 +222,53 @@ pub struct EraseOrder {
     pub covers: Box<dyn Fn(&str) -> bool + Send + Sync>,
     /// The position of the event that orders it; entries ahead of it are erased, and say so.
     pub by: Position,
+    /// Exactly which, as that event states; nothing else is erased, and when what is covered differs from it, nothing is.
+    /// `None` for an event that was written before plans were stated.
+    pub plan: Option<Vec<ErasedSpan>>,
+}
+
+impl EraseOrder {
+    /// Whether exactly what is planned is erased in a segment with these first and last positions, when these positions are.
+    ///
+    /// # Errors
+    /// What differs, in words.
+    pub(crate) fn holds(
+        &self,
+        (first, last): (Position, Position),
+        positions: &[Position],
+    ) -> Result<(), String> {
+        let Some(plan) = &self.plan else {
+            return Ok(());
+        };
+        let planned = plan
+            .iter()
+            .filter(|span| span.until >= first && span.from <= last);
+        let mut rest = positions;
+        for span in planned {
+            let within = rest.partition_point(|position| *position <= span.until);
+            let (these, others) = rest.split_at(within);
+            if !span.is_of(these) {
+                return Err(format!(
+                    "the event at position {} erases {} entries from position {} to {}, and here {} others would be; \
+                     nothing of this segment is erased",
+                    self.by,
+                    span.entries,
+                    span.from,
+                    span.until,
+                    these.len()
+                ));
+            }
+            rest = others;
+        }
+        match rest.first() {
+            None => Ok(()),
+            Some(position) => Err(format!(
+                "the event at position {} does not erase position {position}, which is covered; nothing of this segment \
+                 is erased",
+                self.by
+            )),
+        }
+    }
 }
 
 /// A failure to read the journal: for the operator, never for the caller.
@@ -383,6 +432,15 @@ pub trait Journal: Send + Sync + 'static {
     /// A failed read or write; it is then as before.
     fn compact(&self, _go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, JournalError> {
         Ok(true)
+    }
+
+    /// The first positions of the parts that [`Journal::erase`] erases one at a time, each wholly or not at all; none when
+    /// it erases everything at once. What a plan's spans keep to.
+    ///
+    /// # Errors
+    /// A failed read.
+    fn segment_starts(&self) -> Result<Vec<Position>, JournalError> {
+        Ok(Vec::new())
     }
 
     /// Erases the bodies and payloads that an order covers, everywhere the journal keeps them, and returns the positions

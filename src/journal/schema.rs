@@ -46,7 +46,7 @@ pub const SCHEMAS: &[(&str, u16)] = &[
     ("maintenance.ended", 1),
     ("maintenance.cancelled", 1),
     ("vacuum.requested", 1),
-    ("vacuum.started", 1),
+    ("vacuum.started", 2),
     ("vacuum.step_done", 1),
     ("vacuum.completed", 1),
     ("vacuum.failed", 1),
@@ -79,8 +79,15 @@ pub struct Upcaster {
     pub lift: fn(Value) -> Value,
 }
 
-/// Every upcaster. There is none yet: all schemas are at their first version.
-pub const UPCASTERS: &[Upcaster] = &[];
+/// Every upcaster.
+pub const UPCASTERS: &[Upcaster] = &[
+    // Version 1 does not tell which entries are erased, and an absent `erases` says so.
+    Upcaster {
+        kind: "vacuum.started",
+        from: 1,
+        lift: |data| data,
+    },
+];
 
 /// Lifts an event's data from the version it was written with to the current one.
 ///

@@ -1,11 +1,11 @@
 //! Walking a whole journal and saying where it breaks.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
+use super::erasures::{Erasures, Unproven};
 use super::log::{Chain, Location};
 use super::scan::{Found, Scanner, Step};
 use super::segment::{Fault, Listed, Segment, list};
@@ -13,8 +13,7 @@ use super::sled::streams::MARK_EVERY;
 use super::sled::{Beside, Database};
 use super::state;
 use super::{Head, JournalError, Position, Version};
-use crate::domain::vacuum::{Erased, VacuumEvent};
-use crate::domain::{Event, StreamId};
+use crate::domain::StreamId;
 
 /// Most problems a report lists; the walk ends there.
 pub const PROBLEMS_MAX: usize = 1000;
@@ -38,6 +37,8 @@ pub struct Report {
     pub head: Head,
     /// What is wrong, in the order of the log; at most [`PROBLEMS_MAX`].
     pub problems: Vec<Problem>,
+    /// Erased entries of which nothing tells whether they were to be: see [`Unproven`].
+    pub unproven: Vec<Unproven>,
     /// An entry at the very end that is not complete: a server is writing it, or was when it ended. Not a problem;
     /// the next open cuts it off.
     pub unfinished: Option<Problem>,
@@ -75,7 +76,8 @@ pub fn verify(
         versions: HashMap::new(),
         gaps: false,
         database: None,
-        erasures: Erasures::default(),
+        erasures: Erasures::from(1),
+        begins_late: Vec::new(),
         report: Report {
             entries: 0,
             segments: 0,
@@ -85,6 +87,7 @@ pub fn verify(
                 hash: String::new(),
             },
             problems: Vec::new(),
+            unproven: Vec::new(),
             unfinished: None,
         },
         progress,
@@ -116,14 +119,7 @@ pub fn verify(
         );
         walk.problem(state::FILE, 0, what);
     }
-    for (position, what) in std::mem::take(&mut walk.erasures).problems() {
-        walk.report.problems.push(Problem {
-            file: LOG.to_owned(),
-            byte: 0,
-            position,
-            what,
-        });
-    }
+    walk.hold_erasures();
     walk.compare_counts()?;
     (walk.progress)(walk.report.entries, walk.report.entries);
     Ok(walk.report)
@@ -136,6 +132,8 @@ struct Walk<'a> {
     gaps: bool,
     database: Option<Database>,
     erasures: Erasures,
+    /// Streams of which the first entry that stands is not the first: their names, its version and position.
+    begins_late: Vec<(StreamId, Version, Position)>,
     report: Report,
     progress: &'a mut dyn FnMut(u64, u64),
 }
@@ -244,10 +242,10 @@ impl Walk<'_> {
         }
         self.report.entries += 1;
         found.line.check_schemas(file)?;
-        self.erasures.take(found, file)?;
+        self.erasures.take_found(found, file)?;
         let mut ahead = None;
         match &found.line.body {
-            None => self.gaps = true,
+            None => {}
             Some(body) => {
                 let position = found.line.header.position;
                 let tip = (body.version, position);
@@ -255,16 +253,21 @@ impl Walk<'_> {
                 let (before, place) = last.unwrap_or_default();
                 // Behind a gap it is not known.
                 ahead = (body.version == before + 1).then_some(place);
-                let dense = match self.gaps {
-                    false => body.version == before + 1,
-                    true => body.version > before,
-                };
-                if !dense {
-                    let what = format!(
-                        "{} has version {} after {before}",
-                        body.stream, body.version
-                    );
-                    self.note(file, found, what);
+                match body.version.cmp(&(before + 1)) {
+                    Ordering::Equal => {}
+                    // Of a stream that is erased nothing stays, so that what stands is dense.
+                    Ordering::Greater if last.is_none() && !self.gaps => {
+                        let late = (body.stream.clone(), body.version, position);
+                        self.begins_late.push(late);
+                    }
+                    Ordering::Greater if self.gaps => {}
+                    Ordering::Greater | Ordering::Less => {
+                        let what = format!(
+                            "{} has version {} after {before}",
+                            body.stream, body.version
+                        );
+                        self.note(file, found, what);
+                    }
                 }
             }
         }
@@ -273,6 +276,34 @@ impl Walk<'_> {
             (self.progress)(self.report.entries, 0);
         }
         Ok(())
+    }
+
+    /// Holds what is erased against what was ordered, once all of it is known.
+    fn hold_erasures(&mut self) {
+        let erasures = std::mem::replace(&mut self.erasures, Erasures::from(1));
+        for (stream, version, position) in std::mem::take(&mut self.begins_late) {
+            if !erasures.may_lack_its_start(stream.as_str(), position) {
+                let what = format!(
+                    "{stream} begins here with version {version}: what stood ahead of it was erased, and no erasure leaves \
+                     a part of a stream"
+                );
+                self.of_log(position, what);
+            }
+        }
+        let findings = erasures.finish();
+        for problem in findings.problems {
+            self.of_log(problem.position, problem.what);
+        }
+        self.report.unproven = findings.unproven;
+    }
+
+    fn of_log(&mut self, position: Position, what: String) {
+        self.report.problems.push(Problem {
+            file: LOG.to_owned(),
+            byte: 0,
+            position,
+            what,
+        });
     }
 
     /// A problem of an entry that was just taken.
@@ -325,81 +356,6 @@ impl Walk<'_> {
         };
         self.problem(super::sled::DIRECTORY, 0, what);
         Ok(())
-    }
-}
-
-/// What was erased, held against what the vacuums say they erased: nobody else can have.
-#[derive(Default)]
-struct Erasures {
-    /// By the position of the event that erased: how many entries, and their positions' hash.
-    found: BTreeMap<Position, (u64, Sha256)>,
-    /// By vacuum: where it started.
-    started: BTreeMap<String, Position>,
-    /// By where it started: what it says.
-    told: BTreeMap<Position, Erased>,
-}
-
-impl Erasures {
-    fn take(&mut self, found: &Found<'_>, file: &str) -> Result<(), JournalError> {
-        if let Some(erased) = found.line.erased {
-            let (entries, hash) = self.found.entry(erased.by).or_default();
-            *entries += 1;
-            hash.update(found.line.header.position.to_be_bytes());
-        }
-        let body = found.line.body.as_ref();
-        if body.is_none_or(|body| body.stream.as_str() != StreamId::VACUUM) {
-            return Ok(());
-        }
-        for event in found.line.events(file)? {
-            let Event::Vacuum(event) = event else {
-                continue;
-            };
-            match event {
-                VacuumEvent::Started { vacuum_id, .. } => {
-                    self.started.insert(vacuum_id, found.line.header.position);
-                }
-                VacuumEvent::Completed {
-                    vacuum_id,
-                    erased: Some(erased),
-                } => {
-                    let position = self.started.get(&vacuum_id).copied().unwrap_or(0);
-                    self.told.insert(position, erased);
-                }
-                VacuumEvent::Requested { .. }
-                | VacuumEvent::StepDone { .. }
-                | VacuumEvent::Completed { erased: None, .. }
-                | VacuumEvent::Failed { .. }
-                | VacuumEvent::Cancelled { .. } => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn problems(mut self) -> Vec<(Position, String)> {
-        let mut problems = Vec::new();
-        for (by, erased) in &self.told {
-            let (entries, hash) = self.found.remove(by).unwrap_or_default();
-            let same = hex::encode(hash.finalize()) == erased.positions_sha256;
-            if entries != erased.entries || !same {
-                problems.push((
-                    *by,
-                    format!(
-                        "the vacuum that began here says it erased {} entries; {entries} are, or others",
-                        erased.entries
-                    ),
-                ));
-            }
-        }
-        for (by, (entries, _)) in self.found {
-            // One that is not over, or gave up, has told no number.
-            if !self.started.values().any(|started| *started == by) {
-                problems.push((
-                    by,
-                    format!("{entries} entries say they were erased by what is no vacuum"),
-                ));
-            }
-        }
-        problems
     }
 }
 

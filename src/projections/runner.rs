@@ -12,10 +12,14 @@ use crate::domain::container::ContainerEvent;
 use crate::domain::record::Record;
 use crate::domain::repair::{Repair, RepairAction};
 use crate::domain::{Event, StreamId};
+use crate::journal::erasures::Erasures;
 use crate::journal::{Body, Entry, Journal, Position, Sink};
 
 /// Entries read from the journal at a time during replay.
 const REPLAY_ENTRIES: usize = 1_000;
+/// The manifest of projections that were built from a journal in which entries are erased that no event accounts for. It
+/// is no program's, so the next start builds them anew.
+const MISLED: &str = "from a damaged journal";
 
 /// Applies entries to one generation of the projections.
 pub struct Runner {
@@ -66,11 +70,22 @@ impl Runner {
         let head = journal.head().position;
         let from = self.store.checkpoint()?;
         let mut done = from;
+        let mut erasures = Erasures::from(from + 1);
         while done < head {
             let group = journal.read(done + 1, REPLAY_ENTRIES)?;
             let Some(last) = group.last().map(|entry| entry.header.position) else {
                 break;
             };
+            group.iter().for_each(|entry| erasures.take(entry));
+            // Ahead of the last checkpoint: an entry that nobody erased in order must not pass for one that never was.
+            if last >= head {
+                let all = std::mem::replace(&mut erasures, Erasures::from(1));
+                if let Err(damage) = all.finish().into_result() {
+                    // The next start has to read all of the journal again and to find the same.
+                    self.store.set_manifest(MISLED)?;
+                    return Err(damage.into());
+                }
+            }
             self.apply_group(&group, Some(journal))?;
             done = last;
             progress(done, head);

@@ -44,6 +44,7 @@ fn fill(journal: &dyn Journal) -> Position {
         vacuum_id: "v".to_owned(),
         services: Vec::new(),
         held: Vec::new(),
+        erases: None,
     };
     done(journal, vacuum(0, started))
 }
@@ -52,6 +53,7 @@ fn order(by: Position) -> Arc<EraseOrder> {
     Arc::new(EraseOrder {
         covers: Box::new(|stream| stream == "gone"),
         by,
+        plan: None,
     })
 }
 
@@ -206,5 +208,5 @@ fn who_erases_without_a_vacuum_is_found_out() {
     drop(journal);
     let report = verify(dir.path(), true, &mut |_, _| ()).unwrap();
     assert_eq!(report.problems.len(), 1, "{:?}", report.problems);
-    assert!(report.problems[0].what.contains("no vacuum"));
+    assert!(report.problems[0].what.contains("orders no erasure"));
 }

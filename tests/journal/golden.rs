@@ -8,6 +8,7 @@ use metarecord::domain::account::{AccountEvent, KeyRole};
 use metarecord::domain::container::{
     ContainerEvent, GivenUpUpload, RemovalCause, RemovedContent, TagEntry,
 };
+use metarecord::domain::erasure::ErasedSpan;
 use metarecord::domain::job::{Counts, JobEvent};
 use metarecord::domain::maintenance::{MaintenanceEvent, StartSource};
 use metarecord::domain::offboarding::{Counts as ExportCounts, OffboardingEvent};
@@ -269,6 +270,12 @@ fn vacuum_events() -> Vec<VacuumEvent> {
                 skipped: None,
             }],
             held: Vec::new(),
+            erases: Some(vec![ErasedSpan {
+                from: 3,
+                until: 9,
+                entries: 4,
+                positions_sha256: "cd".repeat(32),
+            }]),
         },
         VacuumEvent::StepDone {
             vacuum_id: vacuum_id.clone(),
@@ -353,7 +360,7 @@ fn offboarding_events() -> Vec<OffboardingEvent> {
     ]
 }
 
-/// One event of each type at version 1, as the files tell it.
+/// One event of each type at its newest version, as the files tell it.
 fn expected() -> Vec<Event> {
     let records = record_events().into_iter().map(Event::Record);
     let windows = maintenance_events().into_iter().map(Event::Maintenance);
@@ -381,12 +388,35 @@ fn written(event: &Event) -> (String, u16, String) {
 #[test]
 fn every_golden_file_reads_as_its_event() {
     for event in expected() {
-        let (kind, _, json) = written(&event);
-        let path = directory().join(format!("{kind}.v1.json"));
+        let (kind, version, json) = written(&event);
+        let path = directory().join(format!("{kind}.v{version}.json"));
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{kind}: {error}"));
         assert_eq!(decode_event(&text, &kind).unwrap(), event, "{kind}");
-        assert_eq!(json, text, "{kind} is still written as at version 1");
+        assert_eq!(
+            json, text,
+            "{kind} is still written as at version {version}"
+        );
     }
+}
+
+/// What the files of older versions are lifted to.
+fn lifted() -> Vec<(&'static str, Event)> {
+    let mut started = vacuum_events().remove(1);
+    if let VacuumEvent::Started { erases, .. } = &mut started {
+        *erases = None;
+    }
+    vec![("vacuum.started.v1", Event::Vacuum(started))]
+}
+
+#[test]
+fn every_golden_file_of_an_older_version_is_lifted_to_what_it_said() {
+    for (name, event) in lifted() {
+        let path = directory().join(format!("{name}.json"));
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(decode_event(&text, name).unwrap(), event, "{name}");
+    }
+    let older: u16 = SCHEMAS.iter().map(|(_, version)| version - 1).sum();
+    assert_eq!(lifted().len(), usize::from(older), "each older version");
 }
 
 #[test]

@@ -10,7 +10,11 @@ use uuid::Uuid;
 use super::held;
 use crate::clock::Pace;
 use crate::content::{ContentStore, ObjectName};
-use crate::domain::vacuum::{Amount, Erased, HeldBack, Scope, ServiceAmount, Step, Vacuum};
+use crate::domain::Event;
+use crate::domain::erasure::{ErasedSpan, PlanBuilder, digest};
+use crate::domain::vacuum::{
+    Amount, Erased, HeldBack, Scope, ServiceAmount, Step, Vacuum, VacuumEvent,
+};
 use crate::export::line::objects_of;
 use crate::journal::{EraseOrder, Journal, Position};
 use crate::projections::forget::Reach;
@@ -58,6 +62,8 @@ pub struct Survey {
     pub services: Vec<ServiceAmount>,
     /// What is held; of everything it is among what is erased.
     pub held: Vec<HeldBack>,
+    /// Which entries of the journal are erased.
+    pub erases: Vec<ErasedSpan>,
 }
 
 /// Names the numbers of a scope, so that a real run can be held to those of a dry run.
@@ -77,7 +83,13 @@ impl Work {
             items: covered.records,
             ..Amount::default()
         };
-        let kept = self.walk_journal(&reach, &mut records.bytes)?;
+        let starts = self.journal.segment_starts().map_err(told)?;
+        let mut plan = PlanBuilder::new(starts);
+        let kept = self.walk_journal(&reach, &mut |position, bytes| {
+            plan.take(position);
+            records.bytes += bytes;
+        })?;
+        let erases = plan.finish().map_err(told)?;
         self.each_object(scope, &kept, &mut |object| {
             records.objects += 1;
             records.bytes += self.content.size(object).map_err(told)?.unwrap_or(0);
@@ -98,11 +110,20 @@ impl Work {
             log_files(scope)?,
         ];
         let held = held::back(&count);
-        Ok(Survey { services, held })
+        Ok(Survey {
+            services,
+            held,
+            erases,
+        })
     }
 
-    /// Adds up the inline bytes that are erased, and gathers the objects of what stays.
-    fn walk_journal(&self, reach: &Reach, bytes: &mut u64) -> Result<BTreeSet<Uuid>, String> {
+    /// Gathers the objects of what stays. `erased` is told the position of each entry that is erased, and the inline bytes
+    /// beside it.
+    fn walk_journal(
+        &self,
+        reach: &Reach,
+        erased: &mut dyn FnMut(Position, u64),
+    ) -> Result<BTreeSet<Uuid>, String> {
         let (mut kept, mut next, mut pace) = (BTreeSet::new(), 1, Pace::start());
         loop {
             let entries = self.journal.read(next, READ_ENTRIES).map_err(told)?;
@@ -110,9 +131,15 @@ impl Work {
                 reach.check().map_err(told)?;
                 return Ok(kept);
             };
-            for body in entries.iter().filter_map(|entry| entry.body.as_ref()) {
+            for (entry, body) in entries
+                .iter()
+                .filter_map(|entry| Some((entry, entry.body.as_ref()?)))
+            {
                 match reach.covers_stream(body.stream.as_str()) {
-                    true => *bytes += body.payload.as_ref().map_or(0, |payload| payload.size),
+                    true => {
+                        let bytes = body.payload.as_ref().map_or(0, |payload| payload.size);
+                        erased(entry.header.position, bytes);
+                    }
                     false => kept.extend(objects_of(&body.events).map(|(id, ..)| id)),
                 }
             }
@@ -180,6 +207,7 @@ impl Work {
         let order = Arc::new(EraseOrder {
             covers: Box::new(move |stream| asked.covers_stream(stream)),
             by: vacuum.started_position,
+            plan: self.plan(vacuum)?,
         });
         let removals = self.content.removals();
         retried(|| {
@@ -196,9 +224,38 @@ impl Work {
         })
     }
 
+    /// Which entries a vacuum has stated that it erases, read from the journal: the rows do not keep it.
+    fn plan(&self, vacuum: &Vacuum) -> Result<Option<Vec<ErasedSpan>>, String> {
+        let entries = self.journal.read(vacuum.started_position, 1);
+        let bodies = entries
+            .map_err(told)?
+            .into_iter()
+            .filter_map(|entry| entry.body);
+        let mut events = bodies.flat_map(|body| body.events);
+        let plan = events.find_map(|event| match event {
+            Event::Vacuum(VacuumEvent::Started {
+                vacuum_id, erases, ..
+            }) if vacuum_id == vacuum.vacuum_id => Some(erases),
+            Event::Vacuum(_)
+            | Event::Record(_)
+            | Event::Container(_)
+            | Event::Org(_)
+            | Event::User(_)
+            | Event::Account(_)
+            | Event::Secret(_)
+            | Event::Maintenance(_)
+            | Event::Job(_)
+            | Event::Offboarding(_) => None,
+        });
+        plan.ok_or_else(|| {
+            let position = vacuum.started_position;
+            format!("position {position} does not say that the vacuum began")
+        })
+    }
+
     fn remove_content(&self, scope: &Scope, progress: &mut dyn FnMut(u64)) -> Result<(), String> {
         // The journal has let go of everything else, so what it still names is what stays.
-        let kept = self.walk_journal(&Reach::new(&self.store, scope), &mut 0)?;
+        let kept = self.walk_journal(&Reach::new(&self.store, scope), &mut |_, _| ())?;
         let mut removed = 0;
         self.each_object(scope, &kept, &mut |object| {
             retried(|| self.content.remove(object).map_err(told))?;
@@ -266,12 +323,8 @@ fn told(error: impl std::error::Error) -> String {
 }
 
 pub(super) fn erased_of(positions: &[Position]) -> Erased {
-    let mut hash = Sha256::new();
-    for position in positions {
-        hash.update(position.to_be_bytes());
-    }
     Erased {
         entries: positions.len() as u64,
-        positions_sha256: hex::encode(hash.finalize()),
+        positions_sha256: digest(positions),
     }
 }

@@ -47,6 +47,7 @@ impl Decider for VacuumDecider {
                 vacuum_id,
                 services,
                 held,
+                erases,
             } => {
                 let vacuum = require(state, vacuum_id, VacuumStatus::Pending, "begin")?;
                 if vacuum.execute_at.is_some_and(|at| at > now) {
@@ -56,6 +57,10 @@ impl Decider for VacuumDecider {
                     vacuum_id: vacuum_id.clone(),
                     services: services.clone(),
                     held: held.clone(),
+                    erases: Some(match vacuum.dry_run {
+                        true => Vec::new(),
+                        false => erases.clone(),
+                    }),
                 }]
             }
             VacuumCommand::NoteStep { vacuum_id, step } => {

@@ -21,6 +21,7 @@ fn start(id: &str) -> VacuumCommand {
         vacuum_id: id.to_owned(),
         services: Vec::new(),
         held: Vec::new(),
+        erases: Vec::new(),
     }
 }
 
