@@ -3,6 +3,7 @@
 mod error;
 mod listen;
 mod options;
+mod stop;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,18 +45,19 @@ use crate::meters::machine;
 use crate::meters::otlp::Exporter;
 use crate::projections::{Store, generation};
 use crate::report::{Event, Log, Text};
+use crate::reserve::Reserve;
 use crate::token::Verifier;
 use crate::{directory, open_files, report};
 
 use self::listen::{Operators, listen, listen_for_operators};
+use self::stop::{SHUTDOWN_SECONDS, Times};
 
 pub use self::error::BootError;
 pub use self::listen::{can_listen, can_listen_for_operators};
 pub use self::options::Options;
 
-/// Seconds that running requests and steps of jobs have to end once the process is told to stop.
-const SHUTDOWN_SECONDS: u64 = 10;
-
+/// How much longer than for requests is waited for the threads that serve them.
+const STOPPING: Duration = Duration::from_secs(2);
 /// Connections of operators at once.
 const OPERATOR_CONNECTIONS_MAX: usize = 256;
 /// Files that are open besides connections and content: databases, segments, standard error.
@@ -93,7 +95,13 @@ pub fn serve(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootEr
         report::tell(told.event());
         ready(told);
     };
-    let served = serve_until(options, Clock::system(), told, stop_signal());
+    let serving = run(
+        options,
+        Clock::system(),
+        told,
+        (stop_signal(), stop::end_after),
+    );
+    let served = actix::System::new().block_on(serving);
     let outcome = match &served {
         Ok(()) => report::event::IN_ORDER,
         Err(_) => report::event::FAILED,
@@ -114,7 +122,8 @@ pub fn serve_until(
     ready: impl FnOnce(&Ready),
     stop: impl Future<Output = std::io::Result<()>>,
 ) -> Result<(), BootError> {
-    actix::System::new().block_on(run(options, clock, ready, stop))
+    // The process is not this server's alone, and is not ended with it.
+    actix::System::new().block_on(run(options, clock, ready, (stop, drop)))
 }
 
 /// Where a server that is ready can be reached.
@@ -146,7 +155,10 @@ async fn run(
     options: &Options,
     clock: Clock,
     ready: impl FnOnce(&Ready),
-    stop: impl Future<Output = std::io::Result<()>>,
+    (stop, end_after): (
+        impl Future<Output = std::io::Result<()>>,
+        impl FnOnce(Duration),
+    ),
 ) -> Result<(), BootError> {
     let since = Stopwatch::start();
     // Wrong settings stop the server before it touches anything.
@@ -160,6 +172,7 @@ async fn run(
             options.data_dir.display()
         ));
     }
+    let reserve = Reserve::open(&options.data_dir, options.reserve)?;
     let gateway = listen(&options.listen, options.development)?;
     let base_url = format!("http://{}", gateway.local_addr()?);
     let (operators, operator_url) = listen_for_operators(options).await?;
@@ -172,6 +185,7 @@ async fn run(
         ("projections", directory.projections()),
     ];
     machine::add(door.meters(), &clock, &options.data_dir, &parts);
+    reserve.measure(door.meters());
     let (operator_server, socket_file) = {
         let (door, token) = (door.clone(), token.clone());
         let pace = options.presigned.pace;
@@ -273,6 +287,7 @@ async fn run(
         upkeep,
         jobs: jobs.clone(),
         offboardings: offboardings.clone(),
+        reserve: reserve.clone(),
         journal: shared,
         store: store.clone(),
         content,
@@ -317,6 +332,8 @@ async fn run(
         Some(stopped) => stopped?,
         None => stop.await?,
     }
+    let times = Times::by(&*journal, &reserve);
+    end_after(times.end);
     // While it still listens.
     drop(socket_file);
     // A backup that is being taken finds its lease gone; what waits for it must not hold up the end.
@@ -326,16 +343,20 @@ async fn run(
             handle.stop(true).await;
         }
     };
-    tokio::join!(jobs.close(Duration::from_secs(SHUTDOWN_SECONDS)), stopping);
+    let stopped = async {
+        tokio::join!(jobs.close(times.requests), stopping);
+        servers.await.map_err(|_| std::io::Error::other(BrokeOff))?
+    };
+    // Who does not hear of the end by then does when the process ends.
+    if let Ok(stopped) = tokio::time::timeout(times.requests + STOPPING, stopped).await {
+        stopped?;
+    }
     #[cfg(feature = "otlp")]
     if let Some(exporter) = exporter {
         aside::blocking(move || exporter.close())
             .await
             .map_err(std::io::Error::other)?;
     }
-    servers
-        .await
-        .map_err(|_| std::io::Error::other(BrokeOff))??;
     book.close();
     operations.close();
     offboardings.close();

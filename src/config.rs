@@ -294,6 +294,11 @@ settings! {
         cleanup_retention_days: u64 = 90, 1..=36_500, "Days that cleanup keeps what nobody ever read, such as uploads that were given up; also taken from MRS_CLEANUP_RETENTION_DAYS.";
         abandoned_upload_hours: u64 = 24, 1..=8_760, "Hours an upload is waited for; never less than it can still be completed.";
     }
+    disk (DiskSection, "The reserve of free disk of the data directory's file system.") {
+        uploads_min_free_bytes: u64 = 0, 0..=u64::MAX, "Free bytes below which uploads and puts are refused with 503; 0 for 512 MiB, or a tenth of the disk if that is less.";
+        changes_min_free_bytes: u64 = 0, 0..=u64::MAX, "Free bytes below which every change of a tenant is refused with 503, signing in excepted; 0 for 128 MiB, or a twentieth of the disk if that is less.";
+        reserve_bytes: u64 = 0, 0..=16 * GIB, "Bytes of the file reserve, which is given up when less than that is free, so that operators can make room; 0 for 32 MiB, or a fortieth of the disk if that is less, and for none in development mode.";
+    }
     ops (Ops, "Maintenance and vacuum.") {
         vacuum_pending_seconds: u64 = 300, 1..=86_400, "How long a vacuum can be cancelled before it begins; under 60 only in development.";
         maintenance_cache_seconds: u64 = 20, 1..=20, "How old what is known of maintenance may be; past it tenants are let through.";

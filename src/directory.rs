@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{pause, random_bytes};
+use crate::reserve;
 
 /// The format this program writes, and the newest it reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -341,6 +342,8 @@ pub fn open(
         });
     }
     let lock = lock(root)?;
+    // What follows writes.
+    reserve::give_up_if_full(root).map_err(|source| io("look at", root, source))?;
     check_marker(root, environment(development), known)?;
     Ok(Directory {
         root: root.to_owned(),
@@ -410,8 +413,13 @@ fn lock(root: &Path) -> Result<File, DirectoryError> {
         file.rewind()?;
         writeln!(file, "process {}", std::process::id())
     };
-    write(&mut file).map_err(|source| io("write", &path, source))?;
-    Ok(file)
+    match write(&mut file) {
+        // The text only helps whoever finds the directory held, and a full disk must not keep a server from its start.
+        Err(source) if source.kind() != std::io::ErrorKind::StorageFull => {
+            Err(io("write", &path, source))
+        }
+        Ok(()) | Err(_) => Ok(file),
+    }
 }
 
 /// Takes the lock, waiting a moment: whoever only looks who has it ([`holder`]) holds it for microseconds, and a child that a

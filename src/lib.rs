@@ -46,5 +46,6 @@ pub mod open_files;
 pub mod passcode;
 pub mod projections;
 pub mod report;
+pub mod reserve;
 mod socket;
 pub mod token;

@@ -16,6 +16,7 @@ use crate::http::server::{DoorLimits, MrsSettings};
 use crate::http::slow::UploadPace;
 use crate::meters::Target;
 use crate::report::LogOptions;
+use crate::reserve::ReserveSettings;
 use crate::token::TokenSettings;
 
 /// Everything a server is started with.
@@ -55,6 +56,8 @@ pub struct Options {
     pub mrs: MrsSettings,
     /// How long content is kept and uploads are waited for.
     pub upkeep: UpkeepSettings,
+    /// How much of the disk is kept free.
+    pub reserve: ReserveSettings,
     /// Settings of the operators' part.
     pub ops: OpsSettings,
     /// Settings of offboardings and exports.
@@ -120,6 +123,12 @@ impl Options {
                 download_url_seconds: settings.mrs.download_url_seconds,
             },
             upkeep: upkeep(&settings.mrs),
+            reserve: ReserveSettings {
+                uploads_min_free_bytes: settings.disk.uploads_min_free_bytes,
+                changes_min_free_bytes: settings.disk.changes_min_free_bytes,
+                reserve_bytes: settings.disk.reserve_bytes,
+                development,
+            },
             ops: OpsSettings {
                 vacuum_pending_ms: millis(settings.ops.vacuum_pending_seconds),
                 watch_age_ms_max: settings.ops.maintenance_cache_seconds.saturating_mul(1_000),

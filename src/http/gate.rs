@@ -1,7 +1,8 @@
-//! The gate: while a maintenance window is active, tenants are told when to come back.
+//! The gate: while a maintenance window is active, or the disk is short, tenants are told when to come back.
 
 use super::routes::Route;
 use super::server::House;
+use super::space;
 use crate::clock::random_bytes;
 use crate::domain::maintenance::Window;
 use crate::domain::{ErrorTag, Rejection, Timestamp};
@@ -13,16 +14,16 @@ const WAIT_SECONDS_MIN: i64 = 20;
 /// Callers are spread over so many more seconds, so that they do not come back all at once.
 const JITTER_SECONDS: u8 = 16;
 
-/// Lets a request through unless a window is active. Reads memory alone.
+/// Lets a request through unless a window is active, or the disk is too short for it. Reads memory alone.
 ///
 /// # Errors
-/// `maintenance-mode`.
+/// `maintenance-mode`, or `unavailable` with the minor `disk-low`.
 pub fn check(house: &House, route: &Route) -> Result<(), Rejection> {
     if is_exempt(route) {
         return Ok(());
     }
     match house.operations.watch().active() {
-        None => Ok(()),
+        None => space::check(house, route),
         Some(window) => Err(maintenance_mode(&window, house.clock.now())),
     }
 }

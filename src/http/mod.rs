@@ -24,6 +24,7 @@ pub mod presigned;
 pub mod routes;
 pub mod server;
 pub mod slow;
+pub mod space;
 pub mod system;
 pub mod uas;
 pub mod usm;

@@ -18,8 +18,9 @@ use super::call::Trace;
 use super::envelope::{OK, Refusal, respond, throttled, unavailable, with_headers};
 use super::head;
 use super::meters::{Place, content_place};
-use super::server::{Door, hang_up};
+use super::server::{Door, House, hang_up};
 use super::slow::{Stopped, Taking, UploadPace, upload_too_slow};
+use super::space;
 use crate::actors::admission::Pass;
 use crate::aside;
 use crate::content::check::size_mismatch;
@@ -220,6 +221,8 @@ impl Presigned {
         let Ok(_permit) = self.uploads.try_acquire() else {
             return Err(throttled().into());
         };
+        let house = self.house()?;
+        let _room = space::promise(house, grant.size)?;
         let object = ObjectName {
             org: grant.key.org.clone(),
             object_id: grant.object_id,
@@ -228,7 +231,8 @@ impl Presigned {
             size: grant.size,
             md5: grant.md5,
         };
-        receive(&self.content, self.pace, (object, promise), payload).await?;
+        let received = receive(&self.content, self.pace, (object, promise), payload).await;
+        space::explain(house, received)?;
         trace.note_received(grant.size);
         let mut response = HttpResponse::build(StatusCode::OK);
         with_headers(&mut response, trace);
@@ -293,22 +297,21 @@ impl Presigned {
         }
     }
 
-    /// An upload is wanted as long as its record waits for exactly it.
+    fn house(&self) -> Result<&Arc<House>, Refusal> {
+        let house = self.door.house();
+        Ok(house.ok_or_else(|| unavailable().with_minor("starting"))?)
+    }
+
     /// Leave to add content, until the upload is kept or refused.
     fn enter(&self, grant: &UploadGrant) -> Result<Pass, Refusal> {
-        let house = self
-            .door
-            .house()
-            .ok_or_else(|| unavailable().with_minor("starting"))?;
+        let house = self.house()?;
         let admission = &house.book.desk().admission;
         Ok(admission.enter(&grant.key.org, &grant.key.container)?)
     }
 
+    /// An upload is wanted as long as its record waits for exactly it.
     fn check_wanted(&self, grant: &UploadGrant) -> Result<(), Refusal> {
-        let house = self
-            .door
-            .house()
-            .ok_or_else(|| unavailable().with_minor("starting"))?;
+        let house = self.house()?;
         let name = RecordName::from(&grant.key);
         let record = records::find(&house.store, name)?;
         let record = record.ok_or_else(Rejection::not_found)?;

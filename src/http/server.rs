@@ -22,7 +22,7 @@ use super::limits::{RateLimits, Rates};
 use super::meters::{HttpMeters, Measured};
 use super::places::InFlight;
 use super::routes::{self, Handler, Route};
-use super::{gate, head, nesting, slow};
+use super::{gate, head, nesting, slow, space};
 use crate::actors::AddressBook;
 use crate::actors::identity::Directory;
 use crate::actors::jobs::Jobs;
@@ -37,6 +37,7 @@ use crate::domain::{ErrorTag, Rejection};
 use crate::journal::Journal;
 use crate::meters::Meters;
 use crate::projections::Store;
+use crate::reserve::Reserve;
 use crate::token::Verifier;
 
 /// Answered however much is asked: they tell whether the server lives, and cost nothing.
@@ -73,6 +74,8 @@ pub struct House {
     pub jobs: Arc<Jobs>,
     /// Orgs that leave and come.
     pub offboardings: Arc<Offboardings>,
+    /// How much disk is free.
+    pub reserve: Arc<Reserve>,
     /// The truth.
     pub journal: Arc<dyn Journal>,
     /// The answers.
@@ -298,6 +301,7 @@ async fn serve(
             "a route answered without looking at the org".to_owned(),
         ));
     }
+    let answer = space::explain(house, answer);
     let answer = answer.map(|reply| with_request_id(reply, &call.trace));
     let response = respond(&call.trace, answer);
     if response.status() == StatusCode::NOT_FOUND {

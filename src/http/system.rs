@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::call::Call;
 use super::envelope::{Refusal, Reply, unavailable};
 use super::server::{Door, House};
-use crate::journal::Health;
+use super::space;
 use crate::projections::identity;
 
 /// Whether the process lives.
@@ -24,6 +24,8 @@ pub struct HealthAnswer {
 #[derive(Serialize, ToSchema)]
 pub struct ReadyAnswer {
     ready: bool,
+    /// `enough`, or `low` while uploads and puts are refused.
+    disk: &'static str,
 }
 
 /// Who the caller is.
@@ -92,8 +94,9 @@ pub fn ready(door: &Door) -> Result<Reply, Refusal> {
     let Some(house) = door.house() else {
         return Err(unavailable().with_minor("starting").into());
     };
-    match house.journal.health() {
-        Health::Open => Reply::of(&ReadyAnswer { ready: true }),
-        Health::ReadOnly(_) => Err(unavailable().with_minor("read-only").into()),
-    }
+    space::check_changes(house)?;
+    Reply::of(&ReadyAnswer {
+        ready: true,
+        disk: house.reserve.level().as_str(),
+    })
 }

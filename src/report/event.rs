@@ -180,7 +180,7 @@ events! {
     }
     /// The server ended.
     Stopped = "stopped" {
-        /// `in-order`, or `failed`, which standard error explains.
+        /// `in-order`, `broken-off` when something did not end in time, or `failed`, which standard error explains.
         outcome: Word,
     }
     /// What is known of maintenance cannot be read: tenants are let through.
@@ -242,6 +242,17 @@ events! {
         /// How many.
         lines: u64,
     }
+    /// The free disk is enough for more or for less than before, or the reserve was given up.
+    DiskSpace = "disk_space" {
+        /// `enough`, `low` while uploads and puts are refused, or `critical` while all changes of tenants are.
+        space: Word,
+        /// Bytes free for this process on the file system of the data directory.
+        free_bytes: u64,
+        /// Bytes of the reserve; 0 when there is none, or it was given up.
+        reserve_bytes: u64,
+        /// What it means, and what to do.
+        hint: Word,
+    }
     /// The files of the log cannot be written; it is tried again with the next lines.
     LogFilesFailed = "log_files_failed" {
         /// Why.
@@ -271,13 +282,18 @@ impl Event {
             | Self::Notice { .. }
             | Self::Ready { .. } => Level::Info,
             Self::Stopped { outcome } if *outcome == IN_ORDER => Level::Info,
-            Self::TokenKeys { error: None, .. } => Level::Info,
+            Self::TokenKeys { error: None, .. }
+            | Self::DiskSpace {
+                space: "enough", ..
+            } => Level::Info,
             Self::Library { severity, .. } if *severity == Level::Warn.as_str() => Level::Warn,
-            Self::JobFailed { .. }
+            Self::DiskSpace { space: "low", .. }
+            | Self::JobFailed { .. }
             | Self::TokenKeys { .. }
             | Self::LinesDropped { .. }
             | Self::LineTooLong { .. } => Level::Warn,
             Self::InternalError { .. }
+            | Self::DiskSpace { .. }
             | Self::Stopped { .. }
             | Self::MaintenanceUnknown { .. }
             | Self::ProjectionsDiffer { .. }
@@ -295,5 +311,7 @@ impl Event {
 
 /// A server that ended as it was told to.
 pub const IN_ORDER: Word = "in-order";
+/// A server that was told to end and had not in time.
+pub const BROKEN_OFF: Word = "broken-off";
 /// A server that ended otherwise.
 pub const FAILED: Word = "failed";

@@ -222,7 +222,10 @@ fn a_disk_that_is_nearly_full_is_told_of() {
     let mut story = Story::of_the_disk_too();
     for (free, firing) in [
         (500_000, &[][..]),
-        (50_000, &["MetarecordDiskNearlyFull"][..]),
+        (
+            50_000,
+            &["MetarecordDiskNearlyFull", "MetarecordDiskReserve"][..],
+        ),
         (500_000, &[][..]),
     ] {
         let mut server = with_free_blocks(&dir, free);

@@ -27,7 +27,7 @@ impl Story {
     /// One that has not begun. The disk is this machine's own, and no matter of it.
     pub(super) fn new() -> Self {
         let mut story = Self::of_the_disk_too();
-        story.beside = ",alertname!=\"MetarecordDiskNearlyFull\"";
+        story.beside = ",alertname!~\"MetarecordDisk.*\"";
         story
     }
 

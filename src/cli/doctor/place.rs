@@ -198,6 +198,17 @@ pub(super) fn free_space(patient: &Patient<'_>, free_bytes_min: u64) -> Finding 
         );
         return Finding::fail(NAME, told, FIX);
     }
+    let size = space.f_blocks.saturating_mul(space.f_frsize);
+    let marks = options.reserve.marks(size);
+    for (mark, refused) in [
+        (marks.changes, "changes of tenants"),
+        (marks.uploads, "uploads and puts"),
+    ] {
+        if free < mark {
+            let told = format!("{told}, and below {} {refused} are refused", mark >> 20);
+            return Finding::fail(NAME, told, FIX);
+        }
+    }
     if free < free_bytes_min {
         return Finding::warn(NAME, format!("{told}, under {}", free_bytes_min >> 20), FIX);
     }

@@ -30,7 +30,7 @@ use super::meters::{Measured, Place};
 use super::routes::Answering;
 use super::server::{Door, House, hang_up, read_body};
 use super::slow::UploadPace;
-use super::{head, input};
+use super::{head, input, space};
 use crate::actors::ops::Caller;
 use crate::domain::{ErrorTag, Rejection};
 use crate::journal::{Remarks, Source};
@@ -272,7 +272,7 @@ async fn answer(
         admitted: false,
     };
     let answer = function(house, &mut call).await;
-    (call.trace, answer)
+    (call.trace, space::explain(house, answer))
 }
 
 /// Takes a file of an import.

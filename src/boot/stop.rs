@@ -1,0 +1,61 @@
+//! How long a server that is told to stop may take.
+
+use std::time::Duration;
+
+use crate::journal::{Health, Journal};
+use crate::report::{self, Event};
+use crate::reserve::{Level, Reserve};
+
+/// Seconds that running requests and steps of jobs have to end once the process is told to stop.
+pub(super) const SHUTDOWN_SECONDS: u64 = 10;
+/// Seconds until the process ends whatever is left to do: under the minute that the unit of systemd gives it.
+const END_SECONDS: u64 = 55;
+/// The same two for a server whose disk takes nothing: what it waits for may never come.
+const SHUTDOWN_SECONDS_IN_NEED: u64 = 3;
+const END_SECONDS_IN_NEED: u64 = 7;
+/// The exit code of a stop that was broken off, as of one that failed.
+const BROKEN_OFF: i32 = 1;
+
+/// The times of one stop.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// For running requests and steps of jobs.
+    pub(super) requests: Duration,
+    /// From the signal to the end of the process.
+    pub(super) end: Duration,
+}
+
+impl Times {
+    /// By how the disk is: a database that could not write may wait for ever for what it wrote.
+    pub(super) fn by(journal: &dyn Journal, reserve: &Reserve) -> Self {
+        let need = journal.health() != Health::Open || reserve.level() == Level::Critical;
+        let (requests, end) = match need {
+            true => (SHUTDOWN_SECONDS_IN_NEED, END_SECONDS_IN_NEED),
+            false => (SHUTDOWN_SECONDS, END_SECONDS),
+        };
+        Self {
+            requests: Duration::from_secs(requests),
+            end: Duration::from_secs(end),
+        }
+    }
+}
+
+/// Ends the process after a time, unless it ends before. The journal loses nothing by it: what was answered as done is in
+/// its log, and everything beside that is made again at the next start.
+pub(super) fn end_after(within: Duration) {
+    let end = move || {
+        std::thread::sleep(within);
+        report::tell(Event::Stopped {
+            outcome: report::event::BROKEN_OFF,
+        });
+        if let Some(log) = report::log() {
+            log.close();
+        }
+        std::process::exit(BROKEN_OFF);
+    };
+    let thread = std::thread::Builder::new().name("stop".to_owned());
+    // Without it whoever stopped the process has to be less patient.
+    if let Err(error) = thread.spawn(end) {
+        report::notice(&format!("the end of the process is not watched: {error}"));
+    }
+}

@@ -1,0 +1,593 @@
+//! Free disk that is kept for the journal and for operators: two marks below which changes are refused, and a file that is
+//! given up when nothing else is left.
+//!
+//! A thread looks at the disk once a second, and more often when it is short; whoever asks reads memory alone. The file
+//! ([`FILE`]) holds disk that tenants cannot take: removed, it leaves room for a start, a suspension and a vacuum.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use rustix::fs::{FallocateFlags, fallocate};
+
+use crate::disk::{self, Space};
+use crate::meters::{Meters, value};
+use crate::report::{self, Event, Word};
+
+/// The reserve's name in the data directory.
+pub const FILE: &str = "reserve";
+/// The first mark unless it is set: room for several of the largest uploads at once.
+const UPLOADS_MIN_FREE_BYTES: u64 = 512 * 1024 * 1024;
+/// The second mark unless it is set: room for the gzip of a sealed segment of 64 MiB, and as much again.
+const CHANGES_MIN_FREE_BYTES: u64 = 128 * 1024 * 1024;
+/// The reserve unless it is set: room for the databases to open and for thousands of operators' events.
+const RESERVE_BYTES: u64 = 32 * 1024 * 1024;
+/// The most that the first mark, the second and the reserve take of a disk, as a share of its size.
+const SHARES: [u64; 3] = [10, 20, 40];
+/// The pause between two looks while there is plenty of room.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The pause while uploads are on their way, or less than [`PLENTY_BYTES`] above the first mark is free.
+const LOOK_OFTEN: Duration = Duration::from_millis(100);
+/// More than a fast disk takes between two looks.
+const PLENTY_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+/// Bytes written at a time where a file system cannot be asked to set room aside.
+const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// The marks as they are set, in bytes; 0 leaves one to the size of the disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReserveSettings {
+    /// Free bytes below which uploads and puts are refused.
+    pub uploads_min_free_bytes: u64,
+    /// Free bytes below which every change of a tenant is refused.
+    pub changes_min_free_bytes: u64,
+    /// Bytes of the reserve.
+    pub reserve_bytes: u64,
+    /// In development mode there is no reserve unless its size is set.
+    pub development: bool,
+}
+
+/// What the free disk is enough for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Everything.
+    Enough,
+    /// Everything but uploads and puts.
+    Low,
+    /// Signing in, operators, jobs and the journal's own work.
+    Critical,
+}
+
+impl Level {
+    const ALL: [Self; 3] = [Self::Enough, Self::Low, Self::Critical];
+
+    /// Its name in the log and in answers.
+    pub fn as_str(self) -> Word {
+        match self {
+            Self::Enough => "enough",
+            Self::Low => "low",
+            Self::Critical => "critical",
+        }
+    }
+
+    fn number(self) -> u8 {
+        match self {
+            Self::Enough => 0,
+            Self::Low => 1,
+            Self::Critical => 2,
+        }
+    }
+
+    fn of_number(number: u8) -> Self {
+        let mut all = Self::ALL.into_iter();
+        all.find(|level| level.number() == number)
+            .unwrap_or(Self::Critical)
+    }
+
+    fn hint(self) -> Word {
+        match self {
+            Self::Enough => "Changes are taken again.",
+            Self::Low => {
+                "Uploads and puts are refused; make room or grow the volume (docs/emergency/disk-full.md)."
+            }
+            Self::Critical => {
+                "Changes of tenants are refused; make room or grow the volume (docs/emergency/disk-full.md)."
+            }
+        }
+    }
+}
+
+/// Free bytes below which a level begins, and bytes of the reserve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marks {
+    /// Below it uploads and puts are refused.
+    pub uploads: u64,
+    /// Below it every change of a tenant is refused.
+    pub changes: u64,
+    /// The reserve.
+    pub reserve: u64,
+}
+
+impl ReserveSettings {
+    /// The marks on a disk of a size in bytes.
+    pub fn marks(&self, size_bytes: u64) -> Marks {
+        let or = |set: u64, usual: u64, share: u64| match set {
+            0 => usual.min(size_bytes / share),
+            set => set,
+        };
+        let [uploads, changes, reserve] = SHARES;
+        Marks {
+            uploads: or(self.uploads_min_free_bytes, UPLOADS_MIN_FREE_BYTES, uploads),
+            changes: or(self.changes_min_free_bytes, CHANGES_MIN_FREE_BYTES, changes),
+            reserve: match self.reserve_bytes == 0 && self.development {
+                true => 0,
+                false => or(self.reserve_bytes, RESERVE_BYTES, reserve),
+            },
+        }
+    }
+}
+
+impl Marks {
+    /// The level that follows another at so many free bytes. A level ends only a quarter above the mark it began below,
+    /// so that a file that comes and goes does not have callers refused and let in by turns.
+    pub fn level(&self, before: Level, free_bytes: u64) -> Level {
+        let raised = |mark: u64, level: Level| match before >= level {
+            true => mark.saturating_add(mark / 4),
+            false => mark,
+        };
+        if free_bytes < raised(self.changes, Level::Critical) {
+            Level::Critical
+        } else if free_bytes < raised(self.uploads, Level::Low) {
+            Level::Low
+        } else {
+            Level::Enough
+        }
+    }
+}
+
+/// What looks at the disk.
+type Look = Box<dyn Fn() -> io::Result<Space> + Send + Sync>;
+
+/// The free disk of a data directory, as it was looked at last.
+pub struct Reserve {
+    path: PathBuf,
+    settings: ReserveSettings,
+    look: Look,
+    level: AtomicU8,
+    /// Free bytes, less what uploads have written since they were looked at.
+    free_bytes: AtomicU64,
+    /// The first mark.
+    uploads_mark: AtomicU64,
+    /// Bytes that uploads on their way may still write.
+    promised_bytes: AtomicU64,
+    /// Bytes of the reserve's file; 0 while there is none.
+    kept_bytes: AtomicU64,
+    /// The last look failed, and that was told.
+    blind: AtomicBool,
+    /// Held while the disk is looked at.
+    looking: Mutex<()>,
+    wake: Sender<()>,
+}
+
+impl Reserve {
+    /// Looks at a data directory for the first time, gives its reserve up if nothing else is left, and goes on looking on
+    /// a thread of its own until it is dropped.
+    ///
+    /// # Errors
+    /// When there can be no more threads.
+    pub fn open(data_dir: &Path, settings: ReserveSettings) -> io::Result<Arc<Self>> {
+        let dir = data_dir.to_owned();
+        let (wake, woken) = bounded(1);
+        let reserve = Arc::new(Self::new(
+            data_dir,
+            settings,
+            Box::new(move || disk::space(&dir)),
+            wake,
+        ));
+        reserve.look();
+        let watched = Arc::downgrade(&reserve);
+        std::thread::Builder::new()
+            .name("free-space".to_owned())
+            .spawn(move || watch(&watched, &woken))?;
+        Ok(reserve)
+    }
+
+    fn new(data_dir: &Path, settings: ReserveSettings, look: Look, wake: Sender<()>) -> Self {
+        let path = data_dir.join(FILE);
+        let kept = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        Self {
+            path,
+            settings,
+            look,
+            level: AtomicU8::new(Level::Enough.number()),
+            free_bytes: AtomicU64::new(0),
+            uploads_mark: AtomicU64::new(0),
+            promised_bytes: AtomicU64::new(0),
+            kept_bytes: AtomicU64::new(kept),
+            blind: AtomicBool::new(false),
+            looking: Mutex::new(()),
+            wake,
+        }
+    }
+
+    /// What the free disk was enough for when it was looked at last.
+    pub fn level(&self) -> Level {
+        Level::of_number(self.level.load(Ordering::Relaxed))
+    }
+
+    /// Room for an upload of so many bytes, until what is returned is dropped; `None` when it would take the free disk,
+    /// less what other uploads were promised, below the first mark.
+    pub fn promise(self: &Arc<Self>, bytes: u64) -> Option<Promised> {
+        if self.level() > Level::Enough {
+            return None;
+        }
+        let before = self.promised_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let mark = self.uploads_mark.load(Ordering::Relaxed);
+        let needed = before.saturating_add(bytes).saturating_add(mark);
+        if self.free_bytes.load(Ordering::Relaxed) < needed {
+            self.promised_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return None;
+        }
+        Some(Promised {
+            reserve: Arc::clone(self),
+            bytes,
+        })
+    }
+
+    /// Adds what is known of it to what a server counts.
+    pub fn measure(self: &Arc<Self>, meters: &Meters) {
+        let of = |look: fn(&Self) -> f64| {
+            // The meters outlive the server's other parts.
+            let reserve = Arc::downgrade(self);
+            move || reserve.upgrade().map(|reserve| look(&reserve))
+        };
+        meters.look_at(
+            (
+                "metarecord_disk_level",
+                "0 while there is enough free disk, 1 while uploads and puts are refused, 2 while all changes of tenants are.",
+            ),
+            of(|reserve| f64::from(reserve.level().number())),
+        );
+        meters.look_at(
+            (
+                "metarecord_disk_reserve_bytes",
+                "Bytes of the file that is given up when the disk is full; 0 when there is none.",
+            ),
+            of(|reserve| value(reserve.kept_bytes.load(Ordering::Relaxed))),
+        );
+    }
+
+    /// Looks at the disk, and does and tells what follows.
+    pub fn look(&self) {
+        let _alone = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.take_stock() {
+            Ok(()) => self.blind.store(false, Ordering::Relaxed),
+            Err(error) if !self.blind.swap(true, Ordering::Relaxed) => {
+                report::notice(&format!("the free disk cannot be looked at: {error}"));
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn take_stock(&self) -> io::Result<()> {
+        let mut space = (self.look)()?;
+        let marks = self.settings.marks(space.size_bytes);
+        let kept = self.kept_bytes.load(Ordering::Relaxed);
+        let given_up = kept > 0 && space.free_bytes < kept;
+        if given_up {
+            fs::remove_file(&self.path)?;
+            self.kept_bytes.store(0, Ordering::Relaxed);
+            space = (self.look)()?;
+        }
+        let before = self.level();
+        let level = marks.level(before, space.free_bytes);
+        self.uploads_mark.store(marks.uploads, Ordering::Relaxed);
+        self.free_bytes.store(space.free_bytes, Ordering::Relaxed);
+        self.level.store(level.number(), Ordering::Relaxed);
+        if level != before || given_up {
+            report::tell(Event::DiskSpace {
+                space: level.as_str(),
+                free_bytes: space.free_bytes,
+                reserve_bytes: self.kept_bytes.load(Ordering::Relaxed),
+                hint: level.hint(),
+            });
+        }
+        let room = marks.uploads.saturating_add(marks.uploads / 4);
+        let room = room.saturating_add(marks.reserve);
+        // The size of some file systems varies a little all the time.
+        let fits = kept >= marks.reserve / 2 && kept <= marks.reserve.saturating_mul(2);
+        if level == Level::Enough
+            && !(fits && kept > 0)
+            && kept != marks.reserve
+            && space.free_bytes >= room
+        {
+            self.keep(marks.reserve)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the reserve anew with a size; with 0 there is none afterwards.
+    fn keep(&self, bytes: u64) -> io::Result<()> {
+        self.kept_bytes.store(0, Ordering::Relaxed);
+        remove(&self.path)?;
+        if bytes == 0 {
+            return Ok(());
+        }
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(0o600);
+        let filled = file
+            .open(&self.path)
+            .and_then(|mut file| fill(&mut file, bytes));
+        match filled {
+            Ok(()) => self.kept_bytes.store(bytes, Ordering::Relaxed),
+            Err(_) => remove(&self.path)?,
+        }
+        filled
+    }
+
+    /// How long to wait for the next look.
+    fn pause(&self) -> Duration {
+        let mark = self.uploads_mark.load(Ordering::Relaxed);
+        let plenty = mark.saturating_add(PLENTY_BYTES);
+        let free = self.free_bytes.load(Ordering::Relaxed);
+        match self.promised_bytes.load(Ordering::Relaxed) > 0 || free < plenty {
+            true => LOOK_OFTEN,
+            false => LOOK_EVERY,
+        }
+    }
+}
+
+/// Removes the reserve of a data directory when its file system has less left than the reserve holds: what follows must be
+/// able to write. Whoever calls holds the directory. Returns whether it did.
+///
+/// # Errors
+/// The disk's.
+pub(crate) fn give_up_if_full(data_dir: &Path) -> io::Result<bool> {
+    let path = data_dir.join(FILE);
+    let kept = match fs::metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        metadata => metadata?.len(),
+    };
+    let full = disk::space(data_dir)?.free_bytes < kept;
+    if full {
+        remove(&path)?;
+    }
+    Ok(full)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Sets room aside for a file.
+fn fill(file: &mut File, bytes: u64) -> io::Result<()> {
+    match fallocate(&*file, FallocateFlags::empty(), 0, bytes) {
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
+        done => return done.map_err(io::Error::from),
+    }
+    // A file system that has no such call may keep no room for zeros either, so the bytes are of no pattern.
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut left = bytes;
+    while left > 0 {
+        for word in chunk.chunks_exact_mut(8) {
+            // Marsaglia, "Xorshift RNGs", 2003.
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            word.copy_from_slice(&state.to_le_bytes());
+        }
+        let part = usize::try_from(left).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES));
+        file.write_all(&chunk[..part])?;
+        left -= part as u64;
+    }
+    file.sync_all()
+}
+
+/// Looks again and again, until nobody has the reserve any more.
+fn watch(reserve: &Weak<Reserve>, woken: &Receiver<()>) {
+    loop {
+        let pause = match reserve.upgrade() {
+            Some(reserve) => reserve.pause(),
+            None => return,
+        };
+        match woken.recv_timeout(pause) {
+            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if let Some(reserve) = reserve.upgrade() {
+            reserve.look();
+        }
+    }
+}
+
+/// Room for one upload.
+pub struct Promised {
+    reserve: Arc<Reserve>,
+    bytes: u64,
+}
+
+impl Drop for Promised {
+    fn drop(&mut self) {
+        let reserve = &self.reserve;
+        // What it may have written counts until the next look, which is asked for.
+        let free = |free: u64| Some(free.saturating_sub(self.bytes));
+        let _: Result<u64, u64> =
+            reserve
+                .free_bytes
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, free);
+        reserve
+            .promised_bytes
+            .fetch_sub(self.bytes, Ordering::Relaxed);
+        // A look that was asked for already is as good.
+        let _: Result<(), TrySendError<()>> = reserve.wake.try_send(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    fn marks(uploads: u64, changes: u64) -> Marks {
+        Marks {
+            uploads,
+            changes,
+            reserve: 0,
+        }
+    }
+
+    /// A directory with a disk of its own making.
+    struct Place {
+        dir: tempfile::TempDir,
+        free: Arc<AtomicU64>,
+    }
+
+    impl Place {
+        fn new(free: u64) -> Self {
+            Self {
+                dir: tempfile::tempdir().unwrap(),
+                free: Arc::new(AtomicU64::new(free)),
+            }
+        }
+
+        fn open(&self, reserve_bytes: u64) -> (Arc<Reserve>, Receiver<()>) {
+            let settings = ReserveSettings {
+                uploads_min_free_bytes: 100,
+                changes_min_free_bytes: 40,
+                reserve_bytes,
+                development: false,
+            };
+            let (free, path) = (Arc::clone(&self.free), self.dir.path().join(FILE));
+            let look = move || {
+                let kept = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+                Ok(Space {
+                    free_bytes: free.load(Ordering::Relaxed).saturating_sub(kept),
+                    size_bytes: 1_000,
+                })
+            };
+            let (wake, woken) = bounded(1);
+            let reserve = Reserve::new(self.dir.path(), settings, Box::new(look), wake);
+            (Arc::new(reserve), woken)
+        }
+
+        fn reserve(&self) -> Option<u64> {
+            let metadata = fs::metadata(self.dir.path().join(FILE)).ok()?;
+            Some(metadata.len())
+        }
+    }
+
+    #[test]
+    fn marks_are_a_share_of_a_small_disk_unless_they_are_set() {
+        let usual = ReserveSettings::default();
+        let large = usual.marks(1 << 40);
+        assert_eq!(
+            (large.uploads, large.changes, large.reserve),
+            (512 * MIB, 128 * MIB, 32 * MIB)
+        );
+        let small = usual.marks(40 * MIB);
+        assert_eq!(
+            (small.uploads, small.changes, small.reserve),
+            (4 * MIB, 2 * MIB, MIB)
+        );
+        let set = ReserveSettings {
+            uploads_min_free_bytes: u64::MAX,
+            changes_min_free_bytes: 7,
+            ..usual
+        };
+        let set = set.marks(40 * MIB);
+        assert_eq!((set.uploads, set.changes), (u64::MAX, 7));
+        let developing = ReserveSettings {
+            development: true,
+            ..usual
+        };
+        assert_eq!(developing.marks(1 << 40).reserve, 0);
+    }
+
+    #[test]
+    fn a_level_ends_a_quarter_above_where_it_began() {
+        let marks = marks(100, 40);
+        let mut level = Level::Enough;
+        for (free, expected) in [
+            (100, Level::Enough),
+            (99, Level::Low),
+            (124, Level::Low),
+            (125, Level::Enough),
+            (39, Level::Critical),
+            (49, Level::Critical),
+            (50, Level::Low),
+            (40, Level::Low),
+            (0, Level::Critical),
+            (200, Level::Enough),
+        ] {
+            level = marks.level(level, free);
+            assert_eq!(level, expected, "{free} bytes free");
+        }
+    }
+
+    #[test]
+    fn uploads_are_promised_no_more_than_the_disk_has_above_the_first_mark() {
+        let place = Place::new(160);
+        let (reserve, woken) = place.open(1);
+        reserve.look();
+        let first = reserve.promise(40).unwrap();
+        assert!(reserve.promise(21).is_none());
+        let second = reserve.promise(20).unwrap();
+        drop(first);
+        assert!(
+            woken.try_recv().is_ok(),
+            "the end of an upload asks for a look"
+        );
+        assert!(
+            reserve.promise(10).is_none(),
+            "what an upload has written counts before the disk was looked at again"
+        );
+        reserve.look();
+        let third = reserve.promise(39).unwrap();
+        drop((second, third));
+        place.free.store(99, Ordering::Relaxed);
+        reserve.look();
+        assert!(reserve.promise(1).is_none());
+        assert_eq!(reserve.promised_bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn the_reserve_is_given_up_on_a_full_disk_and_kept_again_once_there_is_room() {
+        let place = Place::new(200);
+        let (reserve, _woken) = place.open(20);
+        reserve.look();
+        assert_eq!(
+            (place.reserve(), reserve.level()),
+            (Some(20), Level::Enough)
+        );
+        place.free.store(60, Ordering::Relaxed);
+        reserve.look();
+        assert_eq!((place.reserve(), reserve.level()), (Some(20), Level::Low));
+        place.free.store(39, Ordering::Relaxed);
+        reserve.look();
+        assert_eq!((place.reserve(), reserve.level()), (None, Level::Critical));
+        place.free.store(140, Ordering::Relaxed);
+        reserve.look();
+        assert_eq!((place.reserve(), reserve.level()), (None, Level::Enough));
+        place.free.store(150, Ordering::Relaxed);
+        reserve.look();
+        assert_eq!(
+            (place.reserve(), reserve.level()),
+            (Some(20), Level::Enough)
+        );
+        // A later start finds it, and gives it up in the same way.
+        drop(reserve);
+        place.free.store(30, Ordering::Relaxed);
+        let (reserve, _woken) = place.open(20);
+        reserve.look();
+        assert_eq!((place.reserve(), reserve.level()), (None, Level::Critical));
+    }
+}
