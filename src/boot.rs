@@ -57,7 +57,7 @@ pub use self::listen::{can_listen, can_listen_for_operators};
 pub use self::options::Options;
 
 /// How much longer than for requests is waited for the threads that serve them.
-const STOPPING: Duration = Duration::from_secs(2);
+const STOPPING: Duration = Duration::from_secs(1);
 /// Connections of operators at once.
 const OPERATOR_CONNECTIONS_MAX: usize = 256;
 /// Files that are open besides connections and content: databases, segments, standard error.

@@ -7,7 +7,7 @@ use crate::report::{self, Event};
 use crate::reserve::{Level, Reserve};
 
 /// Seconds that running requests and steps of jobs have to end once the process is told to stop.
-pub(super) const SHUTDOWN_SECONDS: u64 = 10;
+pub(super) const SHUTDOWN_SECONDS: u64 = 8;
 /// Seconds until the process ends whatever is left to do: under the minute that the unit of systemd gives it.
 const END_SECONDS: u64 = 55;
 /// The same two for a server whose disk takes nothing: what it waits for may never come.

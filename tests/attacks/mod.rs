@@ -1,4 +1,5 @@
 //! What a stranger, a hostile tenant, or somebody else on the machine may try, each against a real server.
 
 mod bodies;
+mod disk;
 mod wire;

@@ -3,6 +3,7 @@
 pub(crate) mod dice;
 pub(crate) mod inside;
 pub(crate) mod power;
+pub(crate) mod small_disk;
 pub(crate) mod wire;
 
 use std::io::{BufRead, BufReader, Read};
@@ -106,7 +107,16 @@ impl Server {
     }
 
     /// Starts through another program that is given the server's command line, such as strace.
-    pub(crate) fn start_by(mut command: Command, dir: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start_by(command: Command, dir: &Path, arguments: &[&str]) -> Self {
+        Self::start_there(command, (dir, dir), arguments)
+    }
+
+    /// The same where the server knows the directory by another path, the first one.
+    pub(crate) fn start_there(
+        mut command: Command,
+        (its, dir): (&Path, &Path),
+        arguments: &[&str],
+    ) -> Self {
         let program = env!("CARGO_BIN_EXE_g3n");
         if command.get_program() != program {
             command.arg(program);
@@ -115,7 +125,7 @@ impl Server {
         if !arguments.contains(&"--operator-listen") {
             command.args(["--operator-listen", "127.0.0.1:0"]);
         }
-        command.arg("--data-dir").arg(dir).args(arguments);
+        command.arg("--data-dir").arg(its).args(arguments);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -267,6 +277,21 @@ impl Server {
     pub(crate) fn told(&mut self) -> String {
         let log = self.log.take().expect("it is asked once");
         log.join().expect("it could be read")
+    }
+
+    /// Tells it to end, and waits for that for a minute. Returns whether it did; if not, it is killed.
+    pub(crate) fn ends(&mut self) -> bool {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", "TERM", &pid]).status();
+        assert!(sent.expect("kill runs").success());
+        for _ in 0..LOOKS_MAX {
+            if self.child.try_wait().expect("it can be asked").is_some() {
+                return true;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        self.end("KILL");
+        false
     }
 
     /// Waits for the end of a server that was told to end otherwise.
