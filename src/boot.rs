@@ -36,7 +36,7 @@ use crate::http::conceal::Concealment;
 use crate::http::listener::{self, ConnectionLimits};
 use crate::http::presigned::Presigned;
 use crate::http::server::{Door, House};
-use crate::http::{meters, operator, presigned, server};
+use crate::http::{meters, openapi, operator, presigned, server};
 use crate::journal::schema::SCHEMAS;
 use crate::journal::sled::{Options as JournalOptions, SledJournal};
 use crate::journal::{Journal, state};
@@ -229,6 +229,8 @@ async fn run(
         let (options, clock, directory) = (options.clone(), clock.clone(), directory.clone());
         aside::blocking(move || open_stores(&options, &directory, &clock))
     };
+    // Made before anybody asks. Whoever does meanwhile waits for it, and hears why when it could not be made.
+    let _making = aside::blocking(|| drop(openapi::served()));
     let (journal, store) = opening.await.map_err(std::io::Error::other)??;
     journal.measure(door.meters());
     let shared: Arc<dyn Journal> = journal.clone();

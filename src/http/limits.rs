@@ -139,7 +139,15 @@ impl RateLimits {
     /// # Errors
     /// `throttled`.
     pub fn stranger(&self, request: &HttpRequest) -> Result<(), Rejection> {
-        take_by_address(self.addresses.as_ref(), request)
+        self.stranger_as(request, 1)
+    }
+
+    /// The same for an answer that costs as much as so many requests.
+    ///
+    /// # Errors
+    /// `throttled`.
+    pub fn stranger_as(&self, request: &HttpRequest, requests: u32) -> Result<(), Rejection> {
+        take_by_address(self.addresses.as_ref(), request, requests)
     }
 
     /// Counts a passcode that is to be looked at. Not a wrong one alone: a right one costs as much.
@@ -147,7 +155,7 @@ impl RateLimits {
     /// # Errors
     /// `throttled`.
     pub fn sign_in(&self, request: &HttpRequest) -> Result<(), Rejection> {
-        take_by_address(self.sign_ins.as_ref(), request)
+        take_by_address(self.sign_ins.as_ref(), request, 1)
     }
 
     /// What is answered to a request that was refused. If that was for want of a valid credential, as the tag tells, it is
@@ -183,11 +191,13 @@ fn network(address: IpAddr) -> IpAddr {
 fn take_by_address(
     limiter: Option<&Limiter<IpAddr>>,
     request: &HttpRequest,
+    requests: u32,
 ) -> Result<(), Rejection> {
-    match request.peer_addr() {
-        Some(peer) => take(limiter, || network(peer.ip())),
-        None => Ok(()),
-    }
+    let (Some(limiter), Some(peer)) = (limiter, request.peer_addr()) else {
+        return Ok(());
+    };
+    let taken = limiter.take_many(&network(peer.ip()), requests);
+    taken.map(drop).map_err(TooMany::rejection)
 }
 
 fn take<K: Hash + Eq + Clone>(
@@ -224,6 +234,8 @@ struct Limiter<K: Hash + Eq + Clone> {
     name: &'static str,
     limiter: RateLimiter<K, Buckets<K>, Steady, StateInformationMiddleware>,
     policy: HeaderValue,
+    /// What a full bucket holds.
+    burst: NonZeroU32,
     /// Seconds in which an empty bucket fills.
     window_seconds: u64,
     swept_at_ms: AtomicU64,
@@ -242,6 +254,7 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
             limiter: RateLimiter::new(quota, Buckets::new(KEYS_MAX), Steady(clock.clone())),
             // Letters, digits and quotes: it is a header's value.
             policy: HeaderValue::try_from(policy).ok()?,
+            burst,
             window_seconds,
             swept_at_ms: AtomicU64::new(0),
         })
@@ -249,8 +262,16 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
 
     /// Takes one from a key's bucket; tells what is left in it.
     fn take(&self, key: &K) -> Result<u32, TooMany> {
+        self.take_many(key, 1)
+    }
+
+    /// Takes so many, or none of them; more than a full bucket holds is what it holds.
+    fn take_many(&self, key: &K, count: u32) -> Result<u32, TooMany> {
         self.sweep();
-        let taken = self.limiter.check_key(key);
+        let count = NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
+        let taken = self.limiter.check_key_n(key, count.min(self.burst));
+        // No more than the bucket holds is asked for.
+        let Ok(taken) = taken else { return Ok(0) };
         taken
             .map(|bucket| bucket.remaining_burst_capacity())
             .map_err(|until| {

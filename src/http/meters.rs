@@ -7,7 +7,7 @@ pub mod house;
 use actix_web::http::{Method, StatusCode};
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
-use super::routes::{ROUTES, Route};
+use super::routes::{Handler, ROUTES, Route};
 use crate::clock::Stopwatch;
 use crate::domain::rejection::Denial;
 use crate::domain::{ErrorTag, Rejection};
@@ -124,7 +124,7 @@ impl HttpMeters {
         );
         let routes = ROUTES
             .iter()
-            .map(|route| (route.method.as_str(), route.path, false));
+            .map(|route| (route.method.as_str(), route.path, is_document(route)));
         let others = OTHERS.iter().map(|(method, path)| (*method, *path, true));
         let counted = routes.chain(others).map(|(method, path, rare)| Counted {
             seconds: seconds.with_label_values(&[method, path]),
@@ -203,6 +203,11 @@ impl HttpMeters {
             }
         }
     }
+}
+
+/// Whether a caller may hear that it has the answer already.
+fn is_document(route: &Route) -> bool {
+    matches!(route.handler, Handler::Document(_))
 }
 
 fn refusals(all: &IntCounterVec) -> Vec<IntCounter> {

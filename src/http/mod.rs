@@ -4,6 +4,7 @@ pub mod access;
 pub mod call;
 pub mod callers;
 pub mod conceal;
+pub mod document;
 pub mod envelope;
 mod fingerprint;
 pub mod gate;

@@ -8,6 +8,7 @@ use actix_web::http::Method;
 use super::access::Access;
 use super::access::Right::{Leave, Manage, Read, See, Write};
 use super::call::Call;
+use super::document::Document;
 use super::envelope::{Refusal, Reply};
 use super::mrs::{change, complete, due, hold, list, put, read, versions};
 use super::ops::{self, maintenance};
@@ -23,6 +24,8 @@ pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + '
 pub enum Handler {
     /// Reads memory alone, and works while the house is still being opened; for public routes.
     Immediate(fn(&Door) -> Result<Reply, Refusal>),
+    /// A document that is the same for everybody.
+    Document(fn() -> Result<&'static Document, Refusal>),
     /// Works in the house.
     Inside(for<'a> fn(&'a House, &'a mut Call<'_>) -> Answering<'a>),
 }
@@ -414,7 +417,7 @@ pub static ROUTES: &[Route] = &[
         GET,
         "/openapi.json",
         Access::Public,
-        Handler::Immediate(openapi::openapi),
+        Handler::Document(openapi::served),
     ),
 ];
 

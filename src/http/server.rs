@@ -15,6 +15,7 @@ use super::access::Access;
 use super::call::{Call, Trace};
 use super::callers::Callers;
 use super::conceal::Concealment;
+use super::document::Document;
 use super::envelope::{Build, Refusal, Reply, respond, throttled, unavailable};
 use super::head::HostNames;
 use super::identity::{self, Mode, Principal};
@@ -272,6 +273,7 @@ async fn serve(
             let answer = handler(door).map(|reply| with_request_id(reply, &trace));
             return respond(&trace, answer);
         }
+        Handler::Document(document) => return serve_document(door, document, &request, &trace),
         Handler::Inside(handler) => handler,
     };
     let Some(house) = door.house() else {
@@ -317,6 +319,24 @@ fn check_head(door: &Door, request: &HttpRequest) -> Result<(), Rejection> {
     match door.house() {
         Some(house) if house.header_identity => door.limits.host_names.check(request),
         Some(_) | None => Ok(()),
+    }
+}
+
+/// A document, charged to the caller's address by its length.
+fn serve_document(
+    door: &Door,
+    document: fn() -> Result<&'static Document, Refusal>,
+    request: &HttpRequest,
+    trace: &Trace,
+) -> HttpResponse {
+    let chosen = document().and_then(|document| {
+        let chosen = document.chosen(request);
+        door.rate_limits.stranger_as(request, chosen.requests())?;
+        Ok(chosen)
+    });
+    match chosen {
+        Ok(chosen) => chosen.answer(trace),
+        Err(refusal) => respond(trace, Err(refusal)),
     }
 }
 

@@ -2,4 +2,5 @@
 
 mod bodies;
 mod disk;
+mod serve;
 mod wire;

@@ -1,0 +1,162 @@
+//! Nobody keeps the server from serving others: documents made again for each caller, requests that come all at once, and
+//! requests that end the process.
+
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+
+use flate2::read::GzDecoder;
+
+use crate::support::wire::Wire;
+use crate::support::{Server, eventually};
+
+/// Requests that are sent at once: fewer bytes than actix-http reads of a connection before it answers (128 KiB).
+const PIPELINED: usize = 1_000;
+
+#[test]
+fn the_document_is_made_once_gzipped_where_it_may_be_and_not_sent_to_who_has_it() {
+    let server = Server::start();
+    let url = format!("{}/openapi.json", server.base_url);
+    let plain = server.get_url(&url, &[("accept-encoding", "identity")]);
+    let gzipped = server.get_url(&url, &[("accept-encoding", "gzip")]);
+    let mut unpacked = Vec::new();
+    let mut gzip = GzDecoder::new(gzipped.bytes.as_slice());
+    gzip.read_to_end(&mut unpacked).expect("it is gzip");
+    assert_eq!((plain.status, gzipped.status), (200, 200));
+    assert!(unpacked == plain.bytes && plain.json()["openapi"].is_string());
+    assert!(gzipped.bytes.len() * 8 < plain.bytes.len());
+    assert_eq!(gzipped.header("content-encoding"), Some("gzip"));
+    assert_eq!(plain.header("content-encoding"), None);
+    for (got, accept, other) in [(&plain, "identity", &gzipped), (&gzipped, "gzip", &plain)] {
+        assert_eq!(got.header("vary"), Some("accept-encoding"));
+        let etag = got.header("etag").expect("a tag");
+        assert_ne!(got.header("etag"), other.header("etag"));
+        let accept = ("accept-encoding", accept);
+        let same = server.get_url(&url, &[accept, ("if-none-match", etag)]);
+        assert_eq!((same.status, same.bytes.len()), (304, 0));
+        assert_eq!(same.header("etag"), Some(etag));
+        let head = format!(
+            "HEAD /openapi.json HTTP/1.1\r\nhost: x\r\naccept-encoding: {}\r\nconnection: close\r\n\r\n",
+            accept.1
+        );
+        let head = Wire::connect(&server.base_url).exchange(head.as_bytes());
+        let length = format!("content-length: {}\r\n", got.bytes.len());
+        assert!(
+            head.starts_with("HTTP/1.1 200") && head.contains(&length),
+            "{head}"
+        );
+        assert!(head.contains(etag) && head.ends_with("\r\n\r\n"), "{head}");
+    }
+}
+
+#[test]
+fn a_long_answer_counts_as_many_requests_of_its_address() {
+    let server = Server::start_with(&[
+        "--set",
+        "limits.address_per_second=1",
+        "--set",
+        "limits.address_burst=60",
+    ]);
+    let url = format!("{}/openapi.json", server.base_url);
+    let statuses = |headers: &[(&str, &str)]| -> Vec<u16> {
+        let asked = (0..4).map(|_| server.get_url(&url, headers).status);
+        asked.collect()
+    };
+    let gzip = ("accept-encoding", "gzip");
+    let etag = server.get_url(&url, &[gzip]);
+    let etag = etag.header("etag").expect("a tag").to_owned();
+    assert_eq!(statuses(&[gzip, ("if-none-match", &etag)]), [304; 4]);
+    // Four hundred kilobytes each time.
+    let plain = statuses(&[("accept-encoding", "identity")]);
+    assert_eq!((plain[0], plain[3]), (200, 429), "{plain:?}");
+    // It is no more to ask whether the server lives.
+    let health = format!("{}/health", server.base_url);
+    assert_eq!(server.get_url(&health, &[]).status, 200);
+}
+
+/// The names of requests in the order in which they were answered, by the log.
+fn answered(log: &str, names: &[&str]) -> Vec<usize> {
+    let named = |line: &str| {
+        names
+            .iter()
+            .position(|name| line.contains(&format!("\"request_id\":\"{name}")))
+    };
+    let requests = log
+        .lines()
+        .filter(|line| line.contains("\"event\":\"request\""));
+    requests.filter_map(named).collect()
+}
+
+#[test]
+fn a_connection_that_asks_for_much_at_once_takes_turns_with_others() {
+    let mut server = Server::start_with(&[
+        "--set",
+        "http.workers=1",
+        "--set",
+        "limits.address_per_second=0",
+    ]);
+    let mut connections: Vec<_> = (0..3).map(|_| Wire::connect(&server.base_url)).collect();
+    for (name, connection) in ["x", "y", "z"].into_iter().zip(&mut connections) {
+        let head = format!("GET /health HTTP/1.1\r\nhost: x\r\nx-request-id: {name}\r\n\r\n");
+        connection.request(head.as_bytes());
+    }
+    let pid = server.pid().to_string();
+    let signal = |name: &str| {
+        let sent = std::process::Command::new("kill")
+            .args(["-s", name, &pid])
+            .status();
+        assert!(sent.expect("kill runs").success());
+    };
+    // All of it waits before the one thread that serves can look at any.
+    signal("STOP");
+    let stopped = || {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("threads");
+        let stat = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("stat"));
+        tasks
+            .flatten()
+            .filter_map(|task| stat(task).ok())
+            .all(|stat| {
+                stat.rsplit(") ")
+                    .next()
+                    .is_some_and(|rest| rest.starts_with('T'))
+            })
+    };
+    eventually("all threads stand still", stopped);
+    for (name, count) in [("a", PIPELINED), ("b", PIPELINED), ("c", 1)] {
+        let mut requests = String::new();
+        for number in 0..count {
+            let head = "HEAD /openapi.json HTTP/1.1\r\nhost: x\r\nx-request-id: ";
+            write!(requests, "{head}{name}{number}\r\n\r\n").expect("written");
+        }
+        let mut connection = connections.remove(0);
+        connection
+            .0
+            .write_all(requests.as_bytes())
+            .expect("it is taken");
+        connections.push(connection);
+    }
+    signal("CONT");
+    for (connection, last) in connections.iter_mut().zip(["a999", "b999", "c0"]) {
+        let last = format!("x-request-id: {last}\r\n");
+        let (mut answer, mut buffer) = (Vec::new(), [0; 65_536]);
+        while !String::from_utf8_lossy(&answer).contains(&last) {
+            let read = connection.0.read(&mut buffer).expect("an answer");
+            assert!(read > 0, "the server hung up");
+            // The last answer's head may come in two.
+            answer.drain(..answer.len().saturating_sub(last.len()));
+            answer.extend_from_slice(&buffer[..read]);
+        }
+    }
+    server.end("TERM");
+    let order = answered(&server.told(), &["a", "b", "c"]);
+    let lone = order
+        .iter()
+        .position(|name| *name == 2)
+        .expect("it is answered");
+    assert!(lone < 10, "{lone} answers came first");
+    let both: Vec<_> = order.iter().filter(|name| **name < 2).collect();
+    let run = both[..PIPELINED]
+        .chunk_by(|one, next| one == next)
+        .map(<[_]>::len);
+    let longest = run.max().expect("answers");
+    assert!(longest < 10, "{longest} answers to one connection in a row");
+}
