@@ -34,6 +34,7 @@ use crate::disk::RealDisk;
 use crate::http::callers::Callers;
 use crate::http::conceal::Concealment;
 use crate::http::listener::{self, ConnectionLimits};
+use crate::http::operator::{KeepToken, OperatorAccess};
 use crate::http::presigned::Presigned;
 use crate::http::server::{Door, House};
 use crate::http::{meters, openapi, operator, presigned, server};
@@ -179,6 +180,7 @@ async fn run(
     development::withdraw(&options.data_dir)?;
     let signer = Arc::new(Signer::open_or_create(&directory.keys())?);
     let token = directory::operator_token(&directory.keys())?;
+    let operator_access = operator_access(options, &directory, &token, &signer);
     let door = Door::new(clock.clone(), options.door.clone());
     let parts = [
         ("journal", directory.journal()),
@@ -187,10 +189,10 @@ async fn run(
     machine::add(door.meters(), &clock, &options.data_dir, &parts);
     reserve.measure(door.meters());
     let (operator_server, socket_file) = {
-        let (door, token) = (door.clone(), token.clone());
+        let (door, access) = (door.clone(), operator_access.clone());
         let pace = options.presigned.pace;
         let server = HttpServer::new(move || {
-            App::new().configure(operator::configure(door.clone(), token.clone(), pace))
+            App::new().configure(operator::configure(door.clone(), access.clone(), pace))
         })
         .workers(1)
         .max_connections(OPERATOR_CONNECTIONS_MAX)
@@ -300,6 +302,8 @@ async fn run(
         concealment: Concealment::start()?,
         mrs: options.mrs,
         rate_limits: door.rate_limits().clone(),
+        operator_access,
+        jwt_life_ms_max: options.tokens.life_ms_max,
     });
     meters::house::add(door.meters(), &house, journal.meters());
     door.open(house);
@@ -398,6 +402,19 @@ pub fn check(options: &Options) -> Result<(), BootError> {
         return Err(BootError::HeaderIdentity);
     }
     Ok(())
+}
+
+/// Knows operators by their tokens, and may replace the one of the first start unless development mode has told it.
+fn operator_access(
+    options: &Options,
+    directory: &directory::Directory,
+    token: &Arc<str>,
+    signer: &Arc<Signer>,
+) -> Arc<OperatorAccess> {
+    let keys = directory.keys();
+    let keep = move |token: &str| directory::keep_operator_token(&keys, token);
+    let keep = (!options.development).then(|| Box::new(keep) as KeepToken);
+    Arc::new(OperatorAccess::new(token.clone(), keep, signer.clone()))
 }
 
 /// All upkeep there is.

@@ -321,6 +321,7 @@ settings! {
         jwt_jwks_file: String = String::new(), Text, "A file of their public keys, read again when it changes.";
         jwt_hmac_file: String = String::new(), Text, "A file with a secret shared with the issuer, of 32 bytes or more and for its owner only.";
         jwt_org_claim: String = "org".to_owned(), Text, "The claim that names the org.";
+        jwt_life_seconds_max: u64 = 86_400, 60..=31_536_000, "Longest time from when a token was made (its iat, or else now) to its end (its exp); others are refused.";
         jwt_role_claim: String = "role".to_owned(), Text, "The claim that names the role.";
     }
     limits (CallLimits, "How often callers may call.") {

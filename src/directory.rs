@@ -18,6 +18,8 @@ pub const FORMAT_VERSION: u32 = 1;
 pub const MARKER: &str = "metarecord.json";
 /// The file whose lock keeps a second process out.
 pub const LOCK: &str = "lock";
+/// The file of the operators' token of the first start, in the directory of keys.
+const OPERATOR_TOKEN: &str = "operator.token";
 /// The directory of keys.
 const KEYS: &str = "keys";
 /// How often a lock that is taken is tried again, a second in all, and how long is waited between.
@@ -481,7 +483,7 @@ fn check_marker(
 /// # Errors
 /// When its file cannot be read or made, or others can read it.
 pub fn operator_token(keys: &Path) -> Result<Arc<str>, DirectoryError> {
-    let path = keys.join("operator.token");
+    let path = keys.join(OPERATOR_TOKEN);
     if !path.exists() {
         let token = format!("op_{}", hex::encode(random_bytes::<32>()));
         write_private(&path, token.as_bytes()).map_err(|source| io("write", &path, source))?;
@@ -495,9 +497,17 @@ pub fn operator_token(keys: &Path) -> Result<Arc<str>, DirectoryError> {
     Ok(token.trim().into())
 }
 
+/// Puts another operators' token in the place of the first one, durable on return.
+///
+/// # Errors
+/// The disk's.
+pub fn keep_operator_token(keys: &Path, token: &str) -> std::io::Result<()> {
+    write_private(&keys.join(OPERATOR_TOKEN), token.as_bytes())
+}
+
 /// The operators' token of a directory that has one.
 pub fn existing_operator_token(keys: &Path) -> Option<Arc<str>> {
-    let token = std::fs::read_to_string(keys.join("operator.token")).ok()?;
+    let token = std::fs::read_to_string(keys.join(OPERATOR_TOKEN)).ok()?;
     Some(token.trim().into())
 }
 

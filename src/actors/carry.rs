@@ -11,7 +11,11 @@ use crate::domain::maintenance::{
 use crate::domain::offboarding::{
     OffboardingCommand, OffboardingDecider, OffboardingEvent, Passage,
 };
+use crate::domain::operator_token::{
+    OperatorTokenCommand, OperatorTokenDecider, OperatorTokenEvent, OperatorTokens,
+};
 use crate::domain::org::{Org, OrgCommand, OrgDecider, OrgEvent};
+use crate::domain::revoked_jwt::{JwtDecider, JwtEvent, RevokeJwt, RevokedJwts};
 use crate::domain::secret::{SecretCode, SecretCommand, SecretDecider, SecretEvent};
 use crate::domain::user::{User, UserCommand, UserDecider, UserEvent};
 use crate::domain::vacuum::{VacuumCommand, VacuumDecider, VacuumEvent, Vacuums};
@@ -90,6 +94,38 @@ impl Carried for SecretDecider {
 
     fn event(event: SecretEvent) -> Event {
         Event::Secret(event)
+    }
+}
+
+impl Carried for OperatorTokenDecider {
+    fn stream(_: &OperatorTokenCommand) -> StreamId {
+        StreamId::named(StreamId::OPERATOR_TOKENS)
+    }
+
+    fn load(store: &Store, _: &OperatorTokenCommand) -> Result<(OperatorTokens, u64), StoreError> {
+        let tokens = ops::operator_tokens(store)?;
+        let version = tokens.version;
+        Ok((tokens, version))
+    }
+
+    fn event(event: OperatorTokenEvent) -> Event {
+        Event::OperatorToken(event)
+    }
+}
+
+impl Carried for JwtDecider {
+    fn stream(_: &RevokeJwt) -> StreamId {
+        StreamId::named(StreamId::REVOKED_JWTS)
+    }
+
+    fn load(store: &Store, _: &RevokeJwt) -> Result<(RevokedJwts, u64), StoreError> {
+        let revoked = ops::revoked_jwts(store)?;
+        let version = revoked.version;
+        Ok((revoked, version))
+    }
+
+    fn event(event: JwtEvent) -> Event {
+        Event::Jwt(event)
     }
 }
 

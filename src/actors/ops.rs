@@ -17,6 +17,8 @@ use crate::aside;
 use crate::clock::random_uuid;
 use crate::content::ContentStore;
 use crate::domain::maintenance::{MaintenanceCommand, MaintenanceDecider, Window};
+use crate::domain::operator_token::{OperatorTokenCommand, OperatorTokenDecider, OperatorTokens};
+use crate::domain::revoked_jwt::{JwtDecider, RevokeJwt};
 use crate::domain::secret::{SecretCommand, SecretDecider, mismatch};
 use crate::domain::vacuum::{Scope, Vacuum, VacuumCommand, VacuumDecider, VacuumStatus};
 use crate::domain::{ErrorTag, Rejection};
@@ -381,6 +383,30 @@ impl Operations {
             proven: there,
         };
         carry::<SecretDecider>(&self.desk, &set, caller).await?;
+        self.tell_changed();
+        Ok(())
+    }
+
+    /// Makes, rotates or revokes an operator's token. Returns all of them.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn change_token(
+        &self,
+        command: OperatorTokenCommand,
+        caller: &Caller,
+    ) -> Result<OperatorTokens, Refused> {
+        let tokens = carry::<OperatorTokenDecider>(&self.desk, &command, caller).await?;
+        self.tell_changed();
+        Ok(tokens)
+    }
+
+    /// Has a token of an identity provider count no longer.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn revoke_jwt(&self, command: RevokeJwt, caller: &Caller) -> Result<(), Refused> {
+        carry::<JwtDecider>(&self.desk, &command, caller).await?;
         self.tell_changed();
         Ok(())
     }

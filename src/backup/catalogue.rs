@@ -83,6 +83,8 @@ impl Catalogue {
                 | Event::Maintenance(_)
                 | Event::Vacuum(_)
                 | Event::Job(_)
+                | Event::OperatorToken(_)
+                | Event::Jwt(_)
                 | Event::Offboarding(_) => {}
             }
         }

@@ -149,6 +149,7 @@ impl Options {
                 hmac_file: settings.auth.jwt_hmac_file.clone(),
                 org_claim: settings.auth.jwt_org_claim.clone(),
                 role_claim: settings.auth.jwt_role_claim.clone(),
+                life_ms_max: millis(settings.auth.jwt_life_seconds_max),
             },
             otlp: Target {
                 endpoint: settings.otlp.endpoint.clone(),

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::failure::{Failure, with_causes};
 use super::output::{Exit, Output, Printer, print_line};
-use crate::clock::Clock;
+use crate::clock::{Clock, random_uuid};
 use crate::domain::OrgCode;
 use crate::token::{Grant, KeyFileError, NewKeys, SignError, SigningKey};
 
@@ -62,9 +62,12 @@ struct MintArgs {
     /// The role claim.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     role: String,
-    /// For how long, from now.
+    /// For how long, from now. A server takes no longer than its auth.jwt_life_seconds_max, a day by default.
     #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u32).range(1..=SECONDS_MAX))]
     expires_in: u32,
+    /// The jti claim, by which g3n ops jwt-revoke ends it; a new UUID if it is not given.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    jti: Option<String>,
 }
 
 /// What signs it; one of them.
@@ -114,7 +117,8 @@ impl MintArgs {
         let ends_at = ends_at.to_string();
         Ok(match asked {
             Some(Output::Json) => {
-                print_line(&json!({"token": token, "expires_at": ends_at}).to_string())
+                let told = json!({"token": token, "expires_at": ends_at, "jti": grant.jti});
+                print_line(&told.to_string())
             }
             Some(Output::Table) | None => print_line(&token),
         })
@@ -131,6 +135,10 @@ impl MintArgs {
                 .map_err(|rejection| Failure::Usage(format!("--org: {}", rejection.message)))?,
             role: self.role.clone(),
             seconds: self.expires_in,
+            jti: self
+                .jti
+                .clone()
+                .unwrap_or_else(|| random_uuid().to_string()),
         })
     }
 }

@@ -186,7 +186,9 @@ pub fn said(event: &Event) -> Option<Said<'_>> {
         | Event::Secret(_)
         | Event::Maintenance(_)
         | Event::Job(_)
-        | Event::Offboarding(_) => None,
+        | Event::Offboarding(_)
+        | Event::OperatorToken(_)
+        | Event::Jwt(_) => None,
     }
 }
 

@@ -11,10 +11,12 @@ pub mod job;
 pub mod maintenance;
 pub mod names;
 pub mod offboarding;
+pub mod operator_token;
 pub mod org;
 pub mod record;
 pub mod rejection;
 pub mod repair;
+pub mod revoked_jwt;
 pub mod secret;
 pub mod stream;
 pub mod user;
@@ -96,6 +98,10 @@ pub enum Event {
     Job(job::JobEvent),
     /// About an org's leaving and coming.
     Offboarding(offboarding::OffboardingEvent),
+    /// About operators' tokens.
+    OperatorToken(operator_token::OperatorTokenEvent),
+    /// About tokens of an identity provider.
+    Jwt(revoked_jwt::JwtEvent),
 }
 
 impl Event {
@@ -118,6 +124,8 @@ impl Event {
             "offboarding" | "export" | "import" => {
                 Self::Offboarding(serde_json::from_value(tagged)?)
             }
+            "operator_token" => Self::OperatorToken(serde_json::from_value(tagged)?),
+            "jwt" => Self::Jwt(serde_json::from_value(tagged)?),
             // The record family names the unknown type in its error.
             _ => Self::Record(serde_json::from_value(tagged)?),
         })
@@ -136,7 +144,9 @@ impl Event {
             | Self::Maintenance(_)
             | Self::Vacuum(_)
             | Self::Job(_)
-            | Self::Offboarding(_) => 1,
+            | Self::Offboarding(_)
+            | Self::OperatorToken(_)
+            | Self::Jwt(_) => 1,
         }
     }
 }

@@ -120,6 +120,8 @@ denials! {
     TokenSignature = "credential", "token-signature";
     TokenExpiry = "credential", "token-expiry";
     TokenExpired = "credential", "token-expired";
+    TokenLifetime = "credential", "token-lifetime";
+    TokenRevoked = "credential", "token-revoked";
     TokenNotYetValid = "credential", "token-not-yet-valid";
     TokenIssuedInFuture = "credential", "token-issued-in-future";
     TokenIssuer = "credential", "token-issuer";

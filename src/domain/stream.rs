@@ -11,7 +11,8 @@ use super::{ContainerName, OrgCode, RecordId};
 /// The name of one stream of events, such as `mrs/DEMO/notes/n-1`.
 ///
 /// A record, a container, an org, a user and a service account have a stream each, and an org's offboarding one more;
-/// so have the maintenance windows together, the vacuums together, the jobs together and the secret code.
+/// so have the maintenance windows together, the vacuums together, the jobs together, the operators' tokens together, the
+/// revoked tokens of an identity provider together, and the secret code.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StreamId(Arc<str>);
@@ -23,6 +24,10 @@ impl StreamId {
     pub const MAINTENANCE: &'static str = "ops/maintenance";
     /// The stream of all vacuums.
     pub const VACUUM: &'static str = "ops/vacuum";
+    /// The stream of all operators' tokens.
+    pub const OPERATOR_TOKENS: &'static str = "ops/operator-tokens";
+    /// The stream of the tokens of an identity provider that were revoked.
+    pub const REVOKED_JWTS: &'static str = "ops/revoked-jwts";
     /// The stream of all jobs.
     pub const JOBS: &'static str = "ops/jobs";
 

@@ -165,6 +165,8 @@ impl EventLine {
             | Event::Maintenance(_)
             | Event::Vacuum(_)
             | Event::Job(_)
+            | Event::OperatorToken(_)
+            | Event::Jwt(_)
             | Event::Offboarding(_) => false,
         }
     }
@@ -185,6 +187,8 @@ pub(crate) fn content_of(event: &Event) -> Option<&NewContent> {
         | Event::Maintenance(_)
         | Event::Vacuum(_)
         | Event::Job(_)
+        | Event::OperatorToken(_)
+        | Event::Jwt(_)
         | Event::Offboarding(_) => None,
     }
 }

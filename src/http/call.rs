@@ -14,6 +14,7 @@ use super::envelope::{Build, Refusal, Stats};
 use super::identity::{self, Principal};
 use super::limits::Shown;
 use super::meters::HttpMeters;
+use super::operator::Operator;
 use super::server::House;
 use crate::clock::{Clock, Stopwatch, random_uuid};
 use crate::domain::{CcCode, OrgCode, Rejection};
@@ -217,6 +218,8 @@ pub struct Call<'a> {
     pub body: Bytes,
     /// Who calls; absent on public routes.
     pub principal: Option<Principal>,
+    /// Which operator calls; absent at the gateway.
+    pub operator: Option<Operator>,
     /// What the route asks of its caller.
     pub access: Access,
     /// The caller was let through to an org.

@@ -14,7 +14,7 @@ use crate::actors::identity::{key_digest, session_digest};
 use crate::content::sign::Signer;
 use crate::domain::rejection::Denial;
 use crate::domain::{ErrorTag, OrgCode, Rejection};
-use crate::projections::identity;
+use crate::projections::{identity, ops};
 
 /// Purpose of the keyed hash that names a subject in answers and logs.
 const FINGERPRINT: &str = "session-fingerprint";
@@ -25,6 +25,11 @@ pub const KEY_FINGERPRINT: &str = "kf";
 /// Longest session guid or key looked at.
 const SECRET_CHARS_MAX: usize = 128;
 
+/// What begins the public id of somebody whom an identity provider names: its subjects can be any text, also that of
+/// another user's id, of an operator or of a job.
+const JWT_SUBJECT: &str = "jwt:";
+/// The same of somebody whom a header names.
+pub(super) const HEADER_SUBJECT: &str = "header:";
 /// What a token stands behind (RFC 6750, section 2.1).
 const BEARER: &str = "Bearer ";
 /// Headers that proxies add. Who is behind one is not known by what the headers say.
@@ -148,9 +153,14 @@ fn bearer_of(house: &House, token: &str) -> Result<Principal, Refusal> {
     let bearer = verifier
         .verify(token)
         .map_err(|denied| invalid(denied.denial()))?;
+    if let Some(jti) = &bearer.jti
+        && ops::is_jwt_revoked(&house.store, jti)?
+    {
+        return Err(invalid(Denial::TokenRevoked).into());
+    }
     Ok(Principal(Arc::new(Who {
         fingerprint: told_fingerprint(&house.signer, "tf", &bearer.subject),
-        user_id: bearer.subject,
+        user_id: [JWT_SUBJECT, &bearer.subject].concat(),
         mode: Mode::Jwt,
         bound: Some(Bound {
             org: bearer.org.as_str().to_owned(),
@@ -180,7 +190,7 @@ fn told(house: &House, request: &HttpRequest) -> Result<Principal, Refusal> {
     };
     let org = OrgCode::parse(tenant).map_err(|_| invalid(Denial::HeadersMalformed))?;
     Ok(Principal(Arc::new(Who {
-        user_id: user.to_owned(),
+        user_id: [HEADER_SUBJECT, user].concat(),
         fingerprint: told_fingerprint(&house.signer, "hf", user),
         mode: Mode::Header,
         bound: Some(Bound {

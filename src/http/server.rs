@@ -21,6 +21,7 @@ use super::head::HostNames;
 use super::identity::{self, Mode, Principal};
 use super::limits::{RateLimits, Rates};
 use super::meters::{HttpMeters, Measured};
+use super::operator::OperatorAccess;
 use super::places::InFlight;
 use super::routes::{self, Handler, Route};
 use super::{gate, head, nesting, slow, space};
@@ -97,6 +98,10 @@ pub struct House {
     pub mrs: MrsSettings,
     /// How often callers may call.
     pub rate_limits: Arc<RateLimits>,
+    /// Who knows operators.
+    pub operator_access: Arc<OperatorAccess>,
+    /// Longest life of a token of an identity provider, in milliseconds.
+    pub jwt_life_ms_max: i64,
 }
 
 impl House {
@@ -293,6 +298,7 @@ async fn serve(
         request: &request,
         body,
         principal,
+        operator: None,
         access: route.access,
         admitted: false,
     };

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::call::Call;
 use super::envelope::{Refusal, Reply, unavailable};
+use super::identity::HEADER_SUBJECT;
 use super::server::{Door, House};
 use super::space;
 use crate::projections::identity;
@@ -60,8 +61,10 @@ pub async fn whoami(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
             }
         }
     };
+    // A header's caller is told the name it gave; records and the journal have it in a name space of its own.
+    let named = principal.user_id.strip_prefix(HEADER_SUBJECT);
     let mut reply = Reply::of(&WhoamiAnswer {
-        user_id: principal.user_id.clone(),
+        user_id: named.unwrap_or(&principal.user_id).to_owned(),
         tenant_id,
         role,
         auth_mode: principal.mode.as_str(),

@@ -67,6 +67,10 @@ pub const SCHEMAS: &[(&str, u16)] = &[
     ("import.begun", 1),
     ("import.completed", 1),
     ("import.cancelled", 1),
+    ("operator_token.created", 1),
+    ("operator_token.rotated", 1),
+    ("operator_token.revoked", 1),
+    ("jwt.revoked", 1),
 ];
 
 /// Lifts one event type from one schema version to the next. Pure, and kept for ever.

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::{Change, Projection, Store, StoreError, Write};
 use crate::domain::job::{JobDecider, Jobs};
 use crate::domain::maintenance::{MaintenanceDecider, Window, WindowStatus, Windows};
+use crate::domain::operator_token::{OperatorTokenDecider, OperatorTokens};
+use crate::domain::revoked_jwt::{JwtDecider, JwtEvent, RevokedJwts};
 use crate::domain::secret::{SecretCode, SecretDecider};
 use crate::domain::vacuum::{Vacuum, VacuumDecider, Vacuums};
 use crate::domain::{Decider, Event, Occurrence, StreamId, Timestamp};
@@ -16,6 +18,9 @@ const WINDOWS: &[u8] = b"om";
 const VACUUMS: &[u8] = b"ov";
 const SECRET: &[u8] = b"os";
 const JOBS: &[u8] = b"oj";
+const OPERATOR_TOKENS: &[u8] = b"ot";
+const REVOKED_JWTS: &[u8] = b"or";
+const REVOKED_JWT: &[u8] = b"oR";
 const WINDOW: &[u8] = b"ow";
 const WINDOW_ORDER: &[u8] = b"oW";
 const VACUUM: &[u8] = b"ox";
@@ -42,6 +47,10 @@ pub enum OpsState {
     Secret(SecretCode),
     /// The jobs.
     Jobs(Jobs),
+    /// Operators' tokens.
+    OperatorTokens(OperatorTokens),
+    /// Revoked tokens of an identity provider.
+    RevokedJwts(RevokedJwts),
 }
 
 /// One event of the audit.
@@ -75,7 +84,7 @@ impl Projection for Operations {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn prefix(&self) -> u8 {
@@ -104,6 +113,10 @@ impl Projection for Operations {
             OpsState::Vacuums(vacuums) => apply_vacuums(vacuums, change, writes),
             OpsState::Secret(secret) => writes.push((SECRET.to_vec(), encode(secret))),
             OpsState::Jobs(jobs) => writes.push((JOBS.to_vec(), encode(jobs))),
+            OpsState::OperatorTokens(tokens) => {
+                writes.push((OPERATOR_TOKENS.to_vec(), encode(tokens)));
+            }
+            OpsState::RevokedJwts(revoked) => apply_revoked(revoked, change, writes),
         }
     }
 
@@ -145,12 +158,28 @@ fn apply_vacuums(vacuums: &Vacuums, change: &Change<'_>, writes: &mut Vec<Write>
     writes.push((VACUUMS.to_vec(), encode(vacuums)));
 }
 
+/// A row for each revoked token, so that a caller's is found without the others.
+fn apply_revoked(revoked: &RevokedJwts, change: &Change<'_>, writes: &mut Vec<Write>) {
+    for jti in &revoked.forgotten {
+        writes.push(([REVOKED_JWT, jti.as_bytes()].concat(), None));
+    }
+    for event in &change.body.events {
+        let Event::Jwt(JwtEvent::Revoked { jti, until }) = event else {
+            continue;
+        };
+        writes.push(([REVOKED_JWT, jti.as_bytes()].concat(), encode(until)));
+    }
+    writes.push((REVOKED_JWTS.to_vec(), encode(revoked)));
+}
+
 fn audit_row(position: Position, body: &Body, event: &Event) -> Option<AuditRow> {
     let mut told = serde_json::to_value(event).ok()?;
     let subject = match event {
         Event::Maintenance(event) => Some(event.maintenance_id().to_owned()),
         Event::Vacuum(event) => Some(event.vacuum_id().to_owned()),
         Event::Secret(_) => None,
+        Event::OperatorToken(event) => Some(event.name().to_owned()),
+        Event::Jwt(JwtEvent::Revoked { jti, .. }) => Some(jti.clone()),
         Event::Record(_)
         | Event::Container(_)
         | Event::Org(_)
@@ -160,7 +189,7 @@ fn audit_row(position: Position, body: &Body, event: &Event) -> Option<AuditRow>
         | Event::Offboarding(_) => return None,
     };
     if let Some(data) = told["data"].as_object_mut() {
-        for known in ["maintenance_id", "vacuum_id", "code_hash"] {
+        for known in ["maintenance_id", "vacuum_id", "code_hash", "token_hash"] {
             data.remove(known);
         }
     }
@@ -230,6 +259,28 @@ pub(crate) fn after(
                 }))
             })
         }
+        StreamId::OPERATOR_TOKENS => {
+            let before = operator_tokens(store)?;
+            (before.version < body.version).then(|| {
+                OpsState::OperatorTokens(events.fold(before, |state, event| {
+                    let Event::OperatorToken(event) = event else {
+                        return state;
+                    };
+                    OperatorTokenDecider::evolve(state, event, occurrence)
+                }))
+            })
+        }
+        StreamId::REVOKED_JWTS => {
+            let before = revoked_jwts(store)?;
+            (before.version < body.version).then(|| {
+                OpsState::RevokedJwts(events.fold(before, |state, event| {
+                    let Event::Jwt(event) = event else {
+                        return state;
+                    };
+                    JwtDecider::evolve(state, event, occurrence)
+                }))
+            })
+        }
         StreamId::SECRET_CODE => {
             let before = secret(store)?;
             (before.version < body.version).then(|| {
@@ -295,6 +346,32 @@ pub fn vacuum(store: &Store, vacuum_id: &str) -> Result<Option<Vacuum>, StoreErr
 /// A failed or unreadable row.
 pub fn secret(store: &Store) -> Result<SecretCode, StoreError> {
     Ok(find(store, SECRET)?.unwrap_or_default())
+}
+
+/// Operators' tokens.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn operator_tokens(store: &Store) -> Result<OperatorTokens, StoreError> {
+    Ok(find(store, OPERATOR_TOKENS)?.unwrap_or_default())
+}
+
+/// The revoked tokens of an identity provider that had not ended at the last revocation.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn revoked_jwts(store: &Store) -> Result<RevokedJwts, StoreError> {
+    Ok(find(store, REVOKED_JWTS)?.unwrap_or_default())
+}
+
+/// Whether the token with a `jti` was revoked.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn is_jwt_revoked(store: &Store, jti: &str) -> Result<bool, StoreError> {
+    Ok(store
+        .get(&[REVOKED_JWT, jti.as_bytes()].concat())?
+        .is_some())
 }
 
 /// The jobs that anything ever happened to.

@@ -148,8 +148,8 @@ events! {
         request_id: RequestId,
         /// The function; `unknown` when there is no such one.
         function: Word,
-        /// Who called.
-        by: Word,
+        /// Who called: `operator` with the token of the first start, `operator:NAME` with another, `unknown` without one.
+        by: Text,
         /// The status it was answered with.
         status: u16,
         /// `ok`, or the error's tag.

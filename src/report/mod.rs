@@ -118,11 +118,11 @@ pub fn maintenance_unknown(error: &str) {
 }
 
 /// One call of an operator function, and how it ended.
-pub fn operator_call(function: Word, request_id: &str, by: Word, status: u16, tag: Word) {
+pub fn operator_call(function: Word, request_id: &str, by: &str, status: u16, tag: Word) {
     tell(Event::OperatorCall {
         request_id: RequestId::of(request_id),
         function,
-        by,
+        by: Text::of(by),
         status,
         tag,
     });

@@ -23,6 +23,8 @@ pub(super) struct Checks {
     pub(super) org_claim: String,
     /// The claim that names the role.
     pub(super) role_claim: String,
+    /// Longest life, in milliseconds.
+    pub(super) life_ms_max: i64,
 }
 
 impl Checks {
@@ -33,6 +35,7 @@ impl Checks {
         now: Timestamp,
     ) -> Result<Bearer, Denied> {
         let expires_at = check_times(claims, now)?;
+        self.check_life(claims, expires_at, now)?;
         if claims.get("iss").and_then(Value::as_str) != Some(self.issuer.as_str()) {
             return Err(Denied::Issuer);
         }
@@ -48,7 +51,26 @@ impl Checks {
             org: org.ok_or(Denied::Org)?,
             role: role?,
             expires_at,
+            jti: match claims.get("jti") {
+                None => None,
+                Some(_) => Some(name(claims, "jti", SUBJECT_BYTES_MAX).ok_or(Denied::Malformed)?),
+            },
         })
+    }
+
+    /// Refuses a token that lives longer than one may. One that does not say when it was made is measured from now.
+    fn check_life(
+        &self,
+        claims: &Map<String, Value>,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Denied> {
+        let made_at = claims.get("iat").and_then(time).unwrap_or(now.millis());
+        let life_ms = expires_at.millis().saturating_sub(made_at);
+        match life_ms > self.life_ms_max.saturating_add(LEEWAY_MS) {
+            true => Err(Denied::Lifetime),
+            false => Ok(()),
+        }
     }
 
     /// One text, or a list of nothing but texts (RFC 7519, section 4.1.3).
@@ -115,6 +137,7 @@ mod tests {
             audience: "metarecord".to_owned(),
             org_claim: "org".to_owned(),
             role_claim: "role".to_owned(),
+            life_ms_max: 3_600_000,
         }
     }
 
@@ -172,7 +195,11 @@ mod tests {
             ("exp", json!(0), Some(Denied::Expired)),
             ("exp", json!(-1), Some(Denied::Expiry)),
             ("exp", json!("2000000600"), Some(Denied::Expiry)),
-            ("exp", json!(1e300), None),
+            ("exp", json!(1e300), Some(Denied::Lifetime)),
+            ("exp", json!(NOW + 3_660), None),
+            ("exp", json!(NOW + 3_661), Some(Denied::Lifetime)),
+            ("iat", json!(NOW - 3_060), None),
+            ("iat", json!(NOW - 3_061), Some(Denied::Lifetime)),
             ("nbf", json!(NOW + 60), None),
             ("nbf", json!(NOW + 61), Some(Denied::NotYetValid)),
             ("nbf", json!("0"), Some(Denied::Malformed)),

@@ -56,6 +56,8 @@ pub struct Grant {
     pub role: String,
     /// For how many seconds from now.
     pub seconds: u32,
+    /// The token's own id, by which it can be revoked; none when it is empty.
+    pub jti: String,
 }
 
 /// A new pair of keys for ES256.
@@ -114,7 +116,7 @@ impl SigningKey {
     /// When the library does not sign.
     pub fn mint(&self, grant: &Grant, now: Timestamp) -> Result<String, SignError> {
         let issued_at = now.millis() / 1_000;
-        let claims = json!({
+        let mut claims = json!({
             "iss": grant.issuer,
             "aud": grant.audience,
             "sub": grant.subject,
@@ -123,6 +125,9 @@ impl SigningKey {
             "iat": issued_at,
             "exp": issued_at + i64::from(grant.seconds),
         });
+        if !grant.jti.is_empty() {
+            claims["jti"] = json!(grant.jti);
+        }
         let mut header = json!({"typ": "JWT", "alg": self.algorithm()});
         if let Some(kid) = &grant.kid {
             header["kid"] = json!(kid);

@@ -43,6 +43,8 @@ pub struct Bearer {
     pub org: OrgCode,
     /// The role in it, 1 to 64 bytes.
     pub role: String,
+    /// The token's own id, 1 to 255 bytes, by which it can be revoked; `None` when the issuer gives none.
+    pub jti: Option<String>,
     /// From when on the token says that it is no longer good; it is taken for 60 s more.
     pub expires_at: Timestamp,
 }
@@ -71,6 +73,8 @@ pub enum Denied {
     Expiry,
     /// It has ended.
     Expired,
+    /// From when it was made to its end is longer than a token may live.
+    Lifetime,
     /// Its time has not come.
     NotYetValid,
     /// It says that it was made later than now.
@@ -101,6 +105,7 @@ impl Denied {
             Self::Signature => Denial::TokenSignature,
             Self::Expiry => Denial::TokenExpiry,
             Self::Expired => Denial::TokenExpired,
+            Self::Lifetime => Denial::TokenLifetime,
             Self::NotYetValid => Denial::TokenNotYetValid,
             Self::IssuedInFuture => Denial::TokenIssuedInFuture,
             Self::Issuer => Denial::TokenIssuer,

@@ -23,7 +23,12 @@ pub struct TokenSettings {
     pub org_claim: String,
     /// The claim that names the role.
     pub role_claim: String,
+    /// Longest time from when a token was made to its end, in milliseconds.
+    pub life_ms_max: i64,
 }
+
+/// Longest life of a token where no setting says another: a day, as the longest that common issuers give by default.
+const LIFE_MS_MAX: i64 = 24 * 60 * 60 * 1_000;
 
 impl std::fmt::Debug for TokenSettings {
     /// No values: an address may be secret in part.
@@ -42,6 +47,7 @@ impl Default for TokenSettings {
             hmac_file: String::new(),
             org_claim: mint::ORG_CLAIM.to_owned(),
             role_claim: mint::ROLE_CLAIM.to_owned(),
+            life_ms_max: LIFE_MS_MAX,
         }
     }
 }
@@ -147,6 +153,7 @@ impl TokenSettings {
                 "auth.jwt_role_claim",
                 "the claim that names the role",
             )?,
+            life_ms_max: self.life_ms_max,
         })
     }
 }

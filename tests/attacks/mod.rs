@@ -1,5 +1,6 @@
 //! What a stranger, a hostile tenant, or somebody else on the machine may try, each against a real server.
 
+mod access;
 mod bodies;
 mod disk;
 mod serve;

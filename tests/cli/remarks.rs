@@ -33,6 +33,8 @@ const READ: &[&str] = &[
     "ops vacuum-status",
     "ops audit",
     "ops hold-list",
+    "ops token-list",
+    "ops jwt-list",
 ];
 const SERVICES: [&str; 5] = ["mrs", "usm", "ofm", "uas", "ops"];
 

@@ -83,6 +83,7 @@ fn token(dir: &Path) -> (String, String) {
     std::fs::write(&file, HMAC_SECRET).expect("written");
     std::fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("set");
     let grant = Grant {
+        jti: String::new(),
         kid: None,
         issuer: ISSUER.to_owned(),
         audience: AUDIENCE.to_owned(),

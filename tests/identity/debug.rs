@@ -135,6 +135,7 @@ fn keys_and_tokens_of_an_identity_provider_are_not_printed() {
     let verifier = verifier.expect("a verifier");
     shows_nothing("what checks tokens", &verifier);
     let grant = Grant {
+        jti: String::new(),
         kid: None,
         issuer: settings.issuer.clone(),
         audience: settings.audience.clone(),

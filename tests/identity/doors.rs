@@ -39,6 +39,7 @@ impl Provider {
 
     fn token(&self, org: &str, role: &str) -> String {
         let grant = Grant {
+            jti: String::new(),
             issuer: ISSUER.to_owned(),
             audience: AUDIENCE.to_owned(),
             subject: "ann@issuer".to_owned(),
@@ -108,7 +109,7 @@ fn a_token_lets_do_what_its_role_says_in_the_org_it_names() {
             &who["role"],
             &who["auth_mode"]
         ],
-        ["ann@issuer", "DEMO", "intern", "jwt"]
+        ["jwt:ann@issuer", "DEMO", "intern", "jwt"]
     );
     assert_eq!(town.server.get("/health").json()["auth_mode"], "jwt");
     let manage = town.post(

@@ -12,11 +12,13 @@ use metarecord::domain::erasure::ErasedSpan;
 use metarecord::domain::job::{Counts, JobEvent};
 use metarecord::domain::maintenance::{MaintenanceEvent, StartSource};
 use metarecord::domain::offboarding::{Counts as ExportCounts, OffboardingEvent};
+use metarecord::domain::operator_token::{OperatorTokenEvent, TokenScope};
 use metarecord::domain::org::{MemberRole, OrgEvent, OrgStatus};
 use metarecord::domain::record::{
     ContentPlace, DoomCause, EndedBy, NewContent, RecordEvent, Status,
 };
 use metarecord::domain::repair::{DriftKind, Repair, RepairAction};
+use metarecord::domain::revoked_jwt::JwtEvent;
 use metarecord::domain::secret::SecretEvent;
 use metarecord::domain::user::UserEvent;
 use metarecord::domain::vacuum::{Amount, Erased, Scope, ServiceAmount, Step, VacuumEvent};
@@ -360,6 +362,30 @@ fn offboarding_events() -> Vec<OffboardingEvent> {
     ]
 }
 
+fn operator_token_events() -> Vec<Event> {
+    let name = || "prometheus".to_owned();
+    let tokens = [
+        OperatorTokenEvent::Created {
+            name: name(),
+            token_hash: "ab".repeat(32),
+            scopes: vec![TokenScope::Metrics, TokenScope::Read],
+            expires_at: Some(time()),
+        },
+        OperatorTokenEvent::Rotated {
+            name: name(),
+            token_hash: "cd".repeat(32),
+            previous_until: Some(time()),
+        },
+        OperatorTokenEvent::Revoked { name: name() },
+    ];
+    let revoked = JwtEvent::Revoked {
+        jti: "3f6c1c1e".to_owned(),
+        until: time(),
+    };
+    let tokens = tokens.into_iter().map(Event::OperatorToken);
+    tokens.chain([Event::Jwt(revoked)]).collect()
+}
+
 /// One event of each type at its newest version, as the files tell it.
 fn expected() -> Vec<Event> {
     let records = record_events().into_iter().map(Event::Record);
@@ -370,6 +396,7 @@ fn expected() -> Vec<Event> {
     let jobs = job_events().into_iter().map(Event::Job);
     let offboardings = offboarding_events().into_iter().map(Event::Offboarding);
     let others = others.chain(windows).chain(vacuums).chain(jobs);
+    let others = others.chain(operator_token_events());
     others.chain(offboardings).collect()
 }
 
@@ -458,6 +485,8 @@ fn every_type_named_in_the_domain_is_known_to_the_journal() {
         "vacuum",
         "job",
         "offboarding",
+        "operator_token",
+        "revoked_jwt",
     ] {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("src/domain/{file}.rs"));
         let text = fs::read_to_string(path).unwrap();

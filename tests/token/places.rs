@@ -19,7 +19,7 @@ const MINUTE_MS: i64 = 60_000;
 fn lasting(key: &Key, kid: &str) -> String {
     key.sign(
         &key.header(kid),
-        &with(&claims(), "exp", json!(NOW + 1_000_000)),
+        &with(&claims(), "exp", json!(NOW + 80_000)),
     )
 }
 

@@ -245,7 +245,9 @@ impl Work {
             | Event::Secret(_)
             | Event::Maintenance(_)
             | Event::Job(_)
-            | Event::Offboarding(_) => None,
+            | Event::Offboarding(_)
+            | Event::OperatorToken(_)
+            | Event::Jwt(_) => None,
         });
         plan.ok_or_else(|| {
             let position = vacuum.started_position;

@@ -4,6 +4,7 @@ mod audit;
 pub(super) mod code;
 mod maintenance;
 mod secret_set;
+mod token;
 mod vacuum;
 mod watch;
 
@@ -106,7 +107,33 @@ enum Verb {
     /// List the legal holds of an org, and how many of its records have a hold of their own.
     #[command(after_help = "Example:\n  g3n ops hold-list --orgcode ACME")]
     HoldList(hold::LegalHoldsArgs),
-    /// List what happened to maintenance windows and vacuums (the log /g3nretailstack/ops/maintenance-audit).
+    /// Make an operator token with a name and scopes, for Prometheus or a colleague. It is shown once.
+    #[command(
+        after_help = "Examples:\n  g3n ops token-create --name ann --scope read --scope tenants\n  g3n ops token-create --name prometheus --scope metrics --bare > metarecord-operator.token"
+    )]
+    TokenCreate(token::CreateArgs),
+    /// List the operator tokens: their names, scopes and whether they work.
+    #[command(after_help = "Example:\n  g3n ops token-list --output table")]
+    TokenList,
+    /// Replace an operator token by a new one of the same name and scopes. It is shown once.
+    #[command(
+        after_help = "Examples:\n  g3n ops token-rotate --name prometheus --overlap-seconds 3600\n  g3n ops token-rotate --name operator"
+    )]
+    TokenRotate(token::RotateArgs),
+    /// End an operator token at once.
+    #[command(
+        after_help = "Example:\n  g3n ops token-revoke --name ann --reason \"left the team\""
+    )]
+    TokenRevoke(token::RevokeArgs),
+    /// Have a token of an identity provider count no longer, by its jti.
+    #[command(
+        after_help = "Example:\n  g3n ops jwt-revoke --jti 3f6c1c1e --reason \"laptop was stolen\""
+    )]
+    JwtRevoke(token::RevokeJwtArgs),
+    /// List the tokens of an identity provider that were revoked and have not ended yet.
+    #[command(after_help = "Example:\n  g3n ops jwt-list")]
+    JwtList,
+    /// List what happened to maintenance windows, vacuums and operator tokens (the log /g3nretailstack/ops/maintenance-audit).
     #[command(
         after_help = "Examples:\n  g3n ops audit --maintenance-id mw_1\n  g3n ops audit --since 2030-03-01T00:00:00Z --limit 50"
     )]
@@ -154,6 +181,12 @@ pub(super) fn run(
         Verb::HoldSet(arguments) => arguments.run(profile)?,
         Verb::HoldRelease(arguments) => arguments.run(profile)?,
         Verb::HoldList(arguments) => arguments.run(profile)?,
+        Verb::TokenCreate(arguments) => return arguments.run(&operator, printer),
+        Verb::TokenList => operator.invoke("ops_token_list", Map::new())?,
+        Verb::TokenRotate(arguments) => return arguments.run(&operator, printer),
+        Verb::TokenRevoke(arguments) => arguments.run(&operator)?,
+        Verb::JwtRevoke(arguments) => arguments.run(&operator)?,
+        Verb::JwtList => operator.invoke("ops_jwt_list", Map::new())?,
         Verb::Audit(arguments) => operator.invoke("ops_audit", arguments.body())?,
     };
     Ok(printer.reply(&reply))

@@ -4,11 +4,13 @@ mod audit;
 mod backup;
 mod code;
 mod hold;
+mod identify;
 mod identity;
 mod import;
 mod jobs;
 mod maintenance;
 mod metrics;
+mod token;
 mod trace;
 mod upkeep;
 mod utl;
@@ -21,7 +23,6 @@ use actix_web::http::Method;
 use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Deserializer};
-use subtle::ConstantTimeEq;
 
 use super::access::Access;
 use super::call::{Call, Trace};
@@ -32,12 +33,16 @@ use super::server::{Door, House, hang_up, read_body};
 use super::slow::UploadPace;
 use super::{head, input, space};
 use crate::actors::ops::Caller;
+use crate::domain::operator_token::TokenScope;
 use crate::domain::{ErrorTag, Rejection};
 use crate::journal::{Remarks, Source};
 use crate::report;
 
-/// Who operators are in the journal: they share one token.
-const OPERATOR: &str = "operator";
+pub use identify::{KeepToken, Operator, OperatorAccess};
+use identify::{identified, permit};
+
+/// Who an operator with the token of the first start is in the journal and in the audit.
+pub(super) const OPERATOR: &str = "operator";
 /// Where functions are.
 const INVOKE: &str = "/invoke/";
 
@@ -46,54 +51,65 @@ type Function = for<'a> fn(&'a House, &'a mut Call<'_>) -> Answering<'a>;
 
 /// Boxes a function's future.
 macro_rules! function {
-    ($name:literal, $handler:path) => {
-        ($name, |house, call| Box::pin($handler(house, call)))
+    ($name:literal, $scope:ident, $handler:path) => {
+        ($name, TokenScope::$scope, |house, call| {
+            Box::pin($handler(house, call))
+        })
     };
 }
 
-/// Every function by its name with underscores; dashes are taken too.
-const FUNCTIONS: &[(&str, Function)] = &[
-    function!("ops_secret_set", code::set),
-    function!("ops_maintenance_schedule", maintenance::schedule),
-    function!("ops_maintenance_start", maintenance::start),
-    function!("ops_maintenance_update", maintenance::update),
-    function!("ops_maintenance_end", maintenance::end),
-    function!("ops_maintenance_cancel", maintenance::cancel),
-    function!("ops_vacuum_all", vacuum::all),
-    function!("ops_vacuum_org", vacuum::org),
-    function!("ops_vacuum_cancel", vacuum::cancel),
-    function!("ops_vacuum_status", vacuum::status),
-    function!("ops_audit", audit::list),
-    function!("ops_backup_begin", backup::begin),
-    function!("ops_backup_renew", backup::renew),
-    function!("ops_backup_end", backup::end),
-    function!("ops_trace", trace::find),
-    function!("mrs_reconcile", upkeep::reconcile),
-    function!("mrs_tag_scrub", upkeep::tag_scrub),
-    function!("mrs_cleanup", upkeep::cleanup),
-    function!("jobs_list", jobs::list),
-    function!("jobs_show", jobs::show),
-    function!("jobs_run", jobs::run),
-    function!("jobs_pause", jobs::pause),
-    function!("jobs_resume", jobs::resume),
-    function!("uas_user_create", identity::create_user),
-    function!("ofm_org_create", identity::create_org),
-    function!("ofm_org_status_set", identity::set_status),
-    function!("utl_offboarding_list", utl::list),
-    function!("utl_offboarding_approve", utl::approve),
-    function!("utl_offboarding_cancel", utl::cancel),
-    function!("utl_offboarding_status", utl::status),
-    function!("utl_export", utl::export),
-    function!("utl_export_list", utl::export_list),
-    function!("utl_export_file", utl::export_file),
-    function!("utl_import_begin", import::begin),
-    function!("utl_import_objects", import::objects),
-    function!("utl_import_events", import::events),
-    function!("utl_import_end", import::end),
-    function!("utl_import_cancel", import::cancel),
-    function!("mrs_hold_set", hold::set),
-    function!("mrs_hold_release", hold::release),
-    function!("mrs_hold_list", hold::list),
+/// A function's name with underscores, the scope that a token needs for it, and what carries it out.
+type Named = (&'static str, TokenScope, Function);
+
+/// Every function; dashes in names are taken too.
+const FUNCTIONS: &[Named] = &[
+    function!("ops_token_create", All, token::create),
+    function!("ops_token_list", Read, token::list),
+    function!("ops_token_rotate", All, token::rotate),
+    function!("ops_token_revoke", All, token::revoke),
+    function!("ops_jwt_revoke", Tenants, token::revoke_jwt),
+    function!("ops_jwt_list", Read, token::list_jwts),
+    function!("ops_secret_set", All, code::set),
+    function!("ops_maintenance_schedule", Tenants, maintenance::schedule),
+    function!("ops_maintenance_start", Tenants, maintenance::start),
+    function!("ops_maintenance_update", Tenants, maintenance::update),
+    function!("ops_maintenance_end", Tenants, maintenance::end),
+    function!("ops_maintenance_cancel", Tenants, maintenance::cancel),
+    function!("ops_vacuum_all", Destroy, vacuum::all),
+    function!("ops_vacuum_org", Destroy, vacuum::org),
+    function!("ops_vacuum_cancel", Destroy, vacuum::cancel),
+    function!("ops_vacuum_status", Read, vacuum::status),
+    function!("ops_audit", Read, audit::list),
+    function!("ops_backup_begin", Read, backup::begin),
+    function!("ops_backup_renew", Read, backup::renew),
+    function!("ops_backup_end", Read, backup::end),
+    function!("ops_trace", Read, trace::find),
+    function!("mrs_reconcile", Tenants, upkeep::reconcile),
+    function!("mrs_tag_scrub", Tenants, upkeep::tag_scrub),
+    function!("mrs_cleanup", Destroy, upkeep::cleanup),
+    function!("jobs_list", Read, jobs::list),
+    function!("jobs_show", Read, jobs::show),
+    function!("jobs_run", Tenants, jobs::run),
+    function!("jobs_pause", Tenants, jobs::pause),
+    function!("jobs_resume", Tenants, jobs::resume),
+    function!("uas_user_create", Tenants, identity::create_user),
+    function!("ofm_org_create", Tenants, identity::create_org),
+    function!("ofm_org_status_set", Tenants, identity::set_status),
+    function!("utl_offboarding_list", Read, utl::list),
+    function!("utl_offboarding_approve", Destroy, utl::approve),
+    function!("utl_offboarding_cancel", Destroy, utl::cancel),
+    function!("utl_offboarding_status", Read, utl::status),
+    function!("utl_export", Tenants, utl::export),
+    function!("utl_export_list", Read, utl::export_list),
+    function!("utl_export_file", Read, utl::export_file),
+    function!("utl_import_begin", Tenants, import::begin),
+    function!("utl_import_objects", Tenants, import::objects),
+    function!("utl_import_events", Tenants, import::events),
+    function!("utl_import_end", Tenants, import::end),
+    function!("utl_import_cancel", Tenants, import::cancel),
+    function!("mrs_hold_set", Tenants, hold::set),
+    function!("mrs_hold_release", Tenants, hold::release),
+    function!("mrs_hold_list", Read, hold::list),
 ];
 
 /// Declares an operator function's input: its own fields, and those every change accepts.
@@ -150,20 +166,26 @@ impl<'de> Deserialize<'de> for Code {
     }
 }
 
+/// What the listener works with.
+struct Listener {
+    door: Arc<Door>,
+    access: Arc<OperatorAccess>,
+    pace: UploadPace,
+}
+
 /// Adds the operators' routes to an actix application.
 pub fn configure(
     door: Arc<Door>,
-    token: Arc<str>,
+    access: Arc<OperatorAccess>,
     pace: UploadPace,
 ) -> impl FnOnce(&mut web::ServiceConfig) {
     move |service| {
-        let shared = Rc::new((door, token));
+        let shared = Rc::new(Listener { door, access, pace });
         service.default_service(web::to(move |request: HttpRequest, payload: Payload| {
-            let shared = shared.clone();
+            let listener = shared.clone();
             async move {
-                let mut measured = shared.0.http_meters().begin();
-                let at = (&*shared.0, &*shared.1, pace);
-                let response = serve(at, request, payload, &mut measured).await;
+                let mut measured = listener.door.http_meters().begin();
+                let response = serve(&listener, request, payload, &mut measured).await;
                 measured.answered(response.status());
                 response
             }
@@ -172,13 +194,14 @@ pub fn configure(
 }
 
 async fn serve(
-    (door, token, pace): (&Door, &str, UploadPace),
+    listener: &Listener,
     request: HttpRequest,
     payload: Payload,
     measured: &mut Measured<'_>,
 ) -> HttpResponse {
+    let door = &*listener.door;
     let mut trace = door.trace(&request);
-    trace.service = OPERATOR;
+    trace.service = "operator";
     let path = request.path();
     if let Err(rejection) = check_head(door, &request) {
         return hang_up(respond(&trace, Err(rejection.into())));
@@ -188,9 +211,16 @@ async fn serve(
         request.method(),
         path.chars().take(128).collect::<String>()
     );
-    if path == metrics::PATH && is_operator(&request, token) && request.method() == Method::GET {
+    let operator = match listener.access.identify(door, &request) {
+        Ok(operator) => operator,
+        Err(refusal) => return respond(&trace, Err(refusal)),
+    };
+    if path == metrics::PATH && request.method() == Method::GET && operator.is_some() {
         measured.at(Place::Metrics);
         trace.route = metrics::PATH;
+        if let Err(rejection) = permit(operator.as_ref(), TokenScope::Metrics) {
+            return respond(&trace, Err(rejection.into()));
+        }
         let response = metrics::answer(door).await;
         trace.note_answer(&response, OK);
         return response;
@@ -199,7 +229,7 @@ async fn serve(
         trace.service = "utl";
         trace.route = "utl_import_content";
         measured.at(Place::Import);
-        let answer = take_content((door, token, pace), &request, payload).await;
+        let answer = take_content(listener, operator.as_ref(), &request, payload).await;
         let failed = answer.is_err();
         let response = respond(&trace, answer);
         // What would come next on the connection is the rest of a body that was given up.
@@ -209,13 +239,14 @@ async fn serve(
         };
     }
     let name = path.strip_prefix(INVOKE).unwrap_or(path).replace('-', "_");
-    let known = FUNCTIONS.iter().find(|(known, _)| *known == name);
-    let logged = known.map_or("unknown", |(name, _)| name);
+    let known = FUNCTIONS.iter().find(|(known, ..)| *known == name);
+    let logged = known.map_or("unknown", |(name, ..)| name);
     trace.route = logged;
     if known.is_some() {
         measured.at(Place::Invoke);
     }
-    let (trace, answer) = answer(door, token, &request, payload, (trace, known)).await;
+    let by = operator.as_ref().map(|operator| operator.by.clone());
+    let (trace, answer) = answer(door, operator, &request, payload, (trace, known)).await;
     let tag = match &answer {
         Ok(_) => OK,
         Err(Refusal::Rejected { rejection, .. }) => rejection.tag.as_str(),
@@ -223,7 +254,8 @@ async fn serve(
     };
     let response = respond(&trace, answer);
     let status = response.status().as_u16();
-    report::operator_call(logged, &trace.request_id, OPERATOR, status, tag);
+    let by = by.as_deref().unwrap_or("unknown");
+    report::operator_call(logged, &trace.request_id, by, status, tag);
     response
 }
 
@@ -238,16 +270,16 @@ fn check_head(door: &Door, request: &HttpRequest) -> Result<(), Rejection> {
 
 async fn answer(
     door: &Door,
-    token: &str,
+    operator: Option<Operator>,
     request: &HttpRequest,
     payload: Payload,
-    (mut trace, known): (Trace, Option<&'static (&'static str, Function)>),
+    (mut trace, known): (Trace, Option<&'static Named>),
 ) -> (Trace, Result<Reply, Refusal>) {
-    let (name, function) = match admit(token, request, known) {
+    let (name, _, function) = match admit(operator.as_ref(), request, known) {
         Ok(known) => known,
         Err(rejection) => return (trace, Err(rejection.into())),
     };
-    // Whoever has the token is let in to every org.
+    // Whoever has a token is let in to every org.
     trace.let_in = true;
     if let Some((service, _)) = name.split_once('_') {
         trace.service = service;
@@ -268,6 +300,7 @@ async fn answer(
         request,
         body,
         principal: None,
+        operator,
         access: Access::Public,
         admitted: false,
     };
@@ -277,42 +310,37 @@ async fn answer(
 
 /// Takes a file of an import.
 async fn take_content(
-    (door, token, pace): (&Door, &str, UploadPace),
+    listener: &Listener,
+    operator: Option<&Operator>,
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<Reply, Refusal> {
-    if !is_operator(request, token) {
-        return Err(not_operator().into());
-    }
+    permit(operator, TokenScope::Tenants)?;
     if request.method() != Method::PUT {
         let rejection = Rejection::new(ErrorTag::MethodNotAllowed, "Content is put here.");
         return Err(rejection.with_detail("allow", "PUT").into());
     }
-    let house = door.house();
+    let house = listener.door.house();
     let house = house.ok_or_else(|| unavailable().with_minor("starting"))?;
-    let _permit = door.permit().ok_or_else(throttled)?;
-    import::put(house, request, payload, pace).await
-}
-
-fn not_operator() -> Rejection {
-    Rejection::new(
-        ErrorTag::NotAuthorized,
-        "The operator token is needed: Authorization: Bearer <token>.",
-    )
+    let _permit = listener.door.permit().ok_or_else(throttled)?;
+    import::put(house, request, payload, listener.pace).await
 }
 
 fn admit(
-    token: &str,
+    operator: Option<&Operator>,
     request: &HttpRequest,
-    known: Option<&'static (&'static str, Function)>,
-) -> Result<&'static (&'static str, Function), Rejection> {
-    if !is_operator(request, token) {
-        return Err(not_operator());
-    }
-    let missing = || Rejection::new(ErrorTag::NotFound, "There is no such operator function.");
-    let known = known
-        .filter(|_| request.path().starts_with(INVOKE))
-        .ok_or_else(missing)?;
+    known: Option<&'static Named>,
+) -> Result<&'static Named, Rejection> {
+    let known = known.filter(|_| request.path().starts_with(INVOKE));
+    let Some(known) = known else {
+        // Whether there is such a function is told to operators alone.
+        identified(operator)?;
+        return Err(Rejection::new(
+            ErrorTag::NotFound,
+            "There is no such operator function.",
+        ));
+    };
+    permit(operator, known.1)?;
     if request.method() != Method::POST {
         let rejection = Rejection::new(ErrorTag::MethodNotAllowed, "Operator functions take POST.");
         return Err(rejection.with_detail("allow", "POST"));
@@ -320,21 +348,15 @@ fn admit(
     Ok(known)
 }
 
-/// Whether a request carries the operator token, compared in constant time.
-fn is_operator(request: &HttpRequest, token: &str) -> bool {
-    let header = request
-        .headers()
-        .get(actix_web::http::header::AUTHORIZATION);
-    let given = header.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    given.is_some_and(|given| bool::from(given.as_bytes().ct_eq(token.as_bytes())))
-}
-
 /// Who asks, with the caller's remarks checked and noted.
 fn caller(call: &mut Call<'_>, remarks: Remarks) -> Result<Caller, Rejection> {
     let remarks = input::remarks(remarks)?;
     call.note_remarks(&remarks);
     Ok(Caller {
-        by: OPERATOR.to_owned(),
+        by: call
+            .operator
+            .as_ref()
+            .map_or_else(|| OPERATOR.to_owned(), |operator| operator.by.clone()),
         request_id: call.trace.request_id.clone(),
         source: Source::Operator,
         remarks,

@@ -1,0 +1,106 @@
+//! `g3n ops token-…` and `jwt-…`: operators' tokens, and tokens of an identity provider that are to count no longer.
+
+use clap::Args;
+use serde_json::Map;
+
+use super::Operator;
+use crate::cli::bare::BareArgs;
+use crate::cli::failure::Failure;
+use crate::cli::mrs::insert;
+use crate::cli::output::{Exit, Printer};
+use crate::cli::remarks::RemarkArgs;
+use crate::client::Reply;
+
+/// A token to make.
+#[derive(Args, Debug)]
+pub(super) struct CreateArgs {
+    /// What to call it; the audit names it so.
+    #[arg(long)]
+    name: String,
+    /// What it lets do; may be repeated. `all` is everything, other tokens and the secret code included.
+    #[arg(long = "scope", value_name = "SCOPE", required = true, value_parser = ["metrics", "read", "tenants", "destroy", "all"])]
+    scopes: Vec<String>,
+    /// From when on it works no longer (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<String>,
+    #[command(flatten)]
+    remarks: RemarkArgs,
+    #[command(flatten)]
+    bare: BareArgs,
+}
+
+/// A token that gets a successor.
+#[derive(Args, Debug)]
+pub(super) struct RotateArgs {
+    /// Which; `operator` is the token of the first start, whose file is written anew.
+    #[arg(long)]
+    name: String,
+    /// Seconds for which the old token works beside the new one, at most 86400; 0 ends it at once.
+    #[arg(long, value_name = "SECONDS")]
+    overlap_seconds: Option<u64>,
+    #[command(flatten)]
+    remarks: RemarkArgs,
+    #[command(flatten)]
+    bare: BareArgs,
+}
+
+/// A token to end.
+#[derive(Args, Debug)]
+pub(super) struct RevokeArgs {
+    /// Which.
+    #[arg(long)]
+    name: String,
+    #[command(flatten)]
+    remarks: RemarkArgs,
+}
+
+/// A token of an identity provider to end.
+#[derive(Args, Debug)]
+pub(super) struct RevokeJwtArgs {
+    /// Its `jti`.
+    #[arg(long)]
+    jti: String,
+    /// When it ends anyway (RFC 3339), if that is known; the revocation is kept until then.
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<String>,
+    #[command(flatten)]
+    remarks: RemarkArgs,
+}
+
+impl CreateArgs {
+    pub(super) fn run(&self, operator: &Operator, printer: &Printer) -> Result<Exit, Failure> {
+        let mut body = Map::new();
+        insert(&mut body, "name", Some(self.name.as_str()));
+        insert(&mut body, "scopes", Some(self.scopes.clone()));
+        insert(&mut body, "expires_at", self.expires_at.as_deref());
+        let made = operator.invoke("ops_token_create", self.remarks.sign(body));
+        self.bare.tell_secret(printer, "operator_token", made)
+    }
+}
+
+impl RotateArgs {
+    pub(super) fn run(&self, operator: &Operator, printer: &Printer) -> Result<Exit, Failure> {
+        let mut body = Map::new();
+        insert(&mut body, "name", Some(self.name.as_str()));
+        insert(&mut body, "overlap_seconds", self.overlap_seconds);
+        let made = operator.invoke("ops_token_rotate", self.remarks.sign(body));
+        self.bare.tell_secret(printer, "operator_token", made)
+    }
+}
+
+impl RevokeArgs {
+    pub(super) fn run(&self, operator: &Operator) -> Result<Reply, Failure> {
+        let mut body = Map::new();
+        insert(&mut body, "name", Some(self.name.as_str()));
+        operator.invoke("ops_token_revoke", self.remarks.sign(body))
+    }
+}
+
+impl RevokeJwtArgs {
+    pub(super) fn run(&self, operator: &Operator) -> Result<Reply, Failure> {
+        let mut body = Map::new();
+        insert(&mut body, "jti", Some(self.jti.as_str()));
+        insert(&mut body, "expires_at", self.expires_at.as_deref());
+        operator.invoke("ops_jwt_revoke", self.remarks.sign(body))
+    }
+}

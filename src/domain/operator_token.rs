@@ -1,0 +1,460 @@
+//! Operators' tokens: each has a name and scopes, and is kept only as a keyed hash. The token of the first start, which
+//! lies in a file, is not one of these and has every scope.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Context, Decider, ErrorTag, Occurrence, Rejection, Timestamp};
+
+/// Most tokens kept, revoked ones included; the one revoked first is forgotten for one more.
+pub const TOKENS_MAX: usize = 64;
+/// Longest name, in characters.
+pub const NAME_CHARS_MAX: usize = 64;
+/// Longest time for which a rotated token still works beside its successor.
+pub const OVERLAP_MS_MAX: i64 = 24 * 60 * 60 * 1_000;
+
+/// What a token lets do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenScope {
+    /// Reads `/metrics`.
+    Metrics,
+    /// Reads everything operators see: audit, jobs, vacuums, holds, traces; takes backups.
+    Read,
+    /// Changes what concerns tenants: users, orgs, holds, imports and exports, jobs, upkeep, maintenance windows.
+    Tenants,
+    /// Destroys, or starts or ends what destroys: vacuums, an org's leaving, erasing a user.
+    Destroy,
+    /// Everything, the secret code, keys and other tokens included.
+    All,
+}
+
+impl TokenScope {
+    /// Every scope, in the order of their reach.
+    pub const ALL: [Self; 5] = [
+        Self::Metrics,
+        Self::Read,
+        Self::Tenants,
+        Self::Destroy,
+        Self::All,
+    ];
+
+    /// The text callers see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Metrics => "metrics",
+            Self::Read => "read",
+            Self::Tenants => "tenants",
+            Self::Destroy => "destroy",
+            Self::All => "all",
+        }
+    }
+
+    /// The scope of a text.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text)
+    }
+}
+
+/// One token.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorToken {
+    /// Keyed hash of the token, in hex.
+    pub token_hash: String,
+    /// The one before it and until when that still works, after a rotation.
+    pub previous: Option<(String, Timestamp)>,
+    /// What it lets do.
+    pub scopes: Vec<TokenScope>,
+    /// When it was made, or rotated last.
+    pub created_at: Timestamp,
+    /// From when on it works no longer; `None` for one without an end.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for OperatorToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OperatorToken({:?})", self.scopes)
+    }
+}
+
+impl OperatorToken {
+    /// Whether a hash is this token's, or its predecessor's while that works, and it works now.
+    pub fn accepts(&self, hash: &str, now: Timestamp) -> bool {
+        let previous = self.previous.as_ref();
+        let same = self.token_hash == hash
+            || previous.is_some_and(|(before, until)| before == hash && *until > now);
+        same && self.works(now)
+    }
+
+    /// Whether it is neither revoked nor over.
+    pub fn works(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|at| at > now)
+    }
+
+    /// Whether it lets do what a scope names.
+    pub fn may(&self, scope: TokenScope) -> bool {
+        self.scopes.contains(&scope) || self.scopes.contains(&TokenScope::All)
+    }
+}
+
+/// All tokens as their events made them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorTokens {
+    /// The version of their stream.
+    pub version: u64,
+    /// By name.
+    pub tokens: BTreeMap<String, OperatorToken>,
+}
+
+impl OperatorTokens {
+    /// The token that a hash belongs to, with its name, if it works now.
+    pub fn find(&self, hash: &str, now: Timestamp) -> Option<(&String, &OperatorToken)> {
+        self.tokens
+            .iter()
+            .find(|(_, token)| token.accepts(hash, now))
+    }
+}
+
+/// What can happen to operators' tokens. They are here only as hashes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum OperatorTokenEvent {
+    /// There is one more.
+    #[serde(rename = "operator_token.created")]
+    Created {
+        /// What it is called, in the audit too.
+        name: String,
+        /// Keyed hash of the token, in hex.
+        token_hash: String,
+        /// What it lets do.
+        scopes: Vec<TokenScope>,
+        /// From when on it works no longer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<Timestamp>,
+    },
+    /// Another token has the name and the scopes from now on.
+    #[serde(rename = "operator_token.rotated")]
+    Rotated {
+        /// Whose.
+        name: String,
+        /// Keyed hash of the new token, in hex.
+        token_hash: String,
+        /// Until when the one before works; absent when it ended at once.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        previous_until: Option<Timestamp>,
+    },
+    /// It works no longer.
+    #[serde(rename = "operator_token.revoked")]
+    Revoked {
+        /// Which.
+        name: String,
+    },
+}
+
+impl OperatorTokenEvent {
+    /// The token it is about.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Created { name, .. } | Self::Rotated { name, .. } | Self::Revoked { name } => {
+                name
+            }
+        }
+    }
+}
+
+/// What may be asked of operators' tokens.
+#[derive(Clone, PartialEq, Eq)]
+pub enum OperatorTokenCommand {
+    /// Make one.
+    Create {
+        /// What to call it.
+        name: String,
+        /// Keyed hash of the token, in hex.
+        token_hash: String,
+        /// What it lets do.
+        scopes: Vec<TokenScope>,
+        /// From when on it works no longer.
+        expires_at: Option<Timestamp>,
+    },
+    /// Replace one by another with the same name and scopes.
+    Rotate {
+        /// Which.
+        name: String,
+        /// Keyed hash of the new one, in hex.
+        token_hash: String,
+        /// For how long the one before works beside it.
+        overlap_ms: i64,
+    },
+    /// End one.
+    Revoke {
+        /// Which.
+        name: String,
+    },
+}
+
+/// Decides for operators' tokens.
+pub struct OperatorTokenDecider;
+
+impl Decider for OperatorTokenDecider {
+    type Command = OperatorTokenCommand;
+    type State = OperatorTokens;
+    type Event = OperatorTokenEvent;
+
+    fn decide(
+        state: &OperatorTokens,
+        command: &OperatorTokenCommand,
+        context: &Context,
+    ) -> Result<Vec<OperatorTokenEvent>, Rejection> {
+        let working = |name: &str| match state.tokens.get(name) {
+            None => Err(Rejection::new(
+                ErrorTag::NotFound,
+                "There is no operator token of this name.",
+            )),
+            Some(token) if !token.works(context.now) => Err(Rejection::new(
+                ErrorTag::InvalidState,
+                "This operator token works no longer; create one with another name.",
+            )),
+            Some(token) => Ok(token),
+        };
+        Ok(match command {
+            OperatorTokenCommand::Create {
+                name,
+                token_hash,
+                scopes,
+                expires_at,
+            } => {
+                check_new(state, name, *expires_at, context.now)?;
+                vec![OperatorTokenEvent::Created {
+                    name: name.clone(),
+                    token_hash: token_hash.clone(),
+                    scopes: scopes.clone(),
+                    expires_at: *expires_at,
+                }]
+            }
+            OperatorTokenCommand::Rotate {
+                name,
+                token_hash,
+                overlap_ms,
+            } => {
+                working(name)?;
+                let overlap_ms = (*overlap_ms).min(OVERLAP_MS_MAX);
+                let until = (overlap_ms > 0).then(|| context.now.plus_millis(overlap_ms));
+                vec![OperatorTokenEvent::Rotated {
+                    name: name.clone(),
+                    token_hash: token_hash.clone(),
+                    previous_until: until,
+                }]
+            }
+            OperatorTokenCommand::Revoke { name } => match state.tokens.get(name) {
+                Some(token) if token.revoked_at.is_some() => Vec::new(),
+                Some(_) => vec![OperatorTokenEvent::Revoked { name: name.clone() }],
+                None => working(name).map(|_| Vec::new())?,
+            },
+        })
+    }
+
+    fn evolve(
+        mut state: OperatorTokens,
+        event: &OperatorTokenEvent,
+        occurrence: Occurrence<'_>,
+    ) -> OperatorTokens {
+        state.version = occurrence.version;
+        match event {
+            OperatorTokenEvent::Created {
+                name,
+                token_hash,
+                scopes,
+                expires_at,
+            } => {
+                forget_one(&mut state);
+                let token = OperatorToken {
+                    token_hash: token_hash.clone(),
+                    previous: None,
+                    scopes: scopes.clone(),
+                    created_at: occurrence.at,
+                    expires_at: *expires_at,
+                    revoked_at: None,
+                };
+                state.tokens.insert(name.clone(), token);
+            }
+            OperatorTokenEvent::Rotated {
+                name,
+                token_hash,
+                previous_until,
+            } => {
+                if let Some(token) = state.tokens.get_mut(name) {
+                    let before = std::mem::replace(&mut token.token_hash, token_hash.clone());
+                    token.previous = previous_until.map(|until| (before, until));
+                    token.created_at = occurrence.at;
+                }
+            }
+            OperatorTokenEvent::Revoked { name } => {
+                if let Some(token) = state.tokens.get_mut(name) {
+                    token.revoked_at = Some(occurrence.at);
+                }
+            }
+        }
+        state
+    }
+}
+
+fn check_new(
+    state: &OperatorTokens,
+    name: &str,
+    expires_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), Rejection> {
+    if state.tokens.contains_key(name) {
+        return Err(Rejection::new(
+            ErrorTag::Conflict,
+            "There is an operator token of this name already, or was; rotate it, or choose another name: the audit names tokens.",
+        )
+        .with_minor("name"));
+    }
+    let kept = state.tokens.values();
+    if kept.filter(|token| token.works(now)).count() >= TOKENS_MAX {
+        let message = format!("There are {TOKENS_MAX} operator tokens; revoke one first.");
+        return Err(Rejection::new(ErrorTag::InvalidState, message));
+    }
+    if expires_at.is_some_and(|at| at <= now) {
+        return Err(Rejection::field(
+            "expires_at",
+            "expires_at is past; give a time to come, or leave it out.",
+        ));
+    }
+    Ok(())
+}
+
+/// Makes room for one more: of those that work no longer, the one that ended first goes.
+fn forget_one(state: &mut OperatorTokens) {
+    if state.tokens.len() < TOKENS_MAX {
+        return;
+    }
+    let ended = state.tokens.iter().filter_map(|(name, token)| {
+        let end = [token.revoked_at, token.expires_at];
+        Some((end.into_iter().flatten().min()?, name.clone()))
+    });
+    if let Some((_, name)) = ended.min() {
+        state.tokens.remove(&name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1_000)
+    }
+
+    fn after(
+        state: OperatorTokens,
+        command: &OperatorTokenCommand,
+        seconds: i64,
+    ) -> Result<OperatorTokens, Rejection> {
+        let context = Context {
+            now: at(seconds),
+            by: "operator".to_owned(),
+        };
+        let events = OperatorTokenDecider::decide(&state, command, &context)?;
+        let version = state.version + 1;
+        Ok(events.iter().fold(state, |state, event| {
+            let occurrence = Occurrence {
+                at: at(seconds),
+                by: "operator",
+                position: version,
+                version,
+            };
+            OperatorTokenDecider::evolve(state, event, occurrence)
+        }))
+    }
+
+    fn create(name: &str, hash: &str, expires: Option<i64>) -> OperatorTokenCommand {
+        OperatorTokenCommand::Create {
+            name: name.to_owned(),
+            token_hash: hash.to_owned(),
+            scopes: vec![TokenScope::Metrics],
+            expires_at: expires.map(at),
+        }
+    }
+
+    fn revoke(name: &str) -> OperatorTokenCommand {
+        OperatorTokenCommand::Revoke {
+            name: name.to_owned(),
+        }
+    }
+
+    fn rotate(name: &str, hash: &str, overlap_ms: i64) -> OperatorTokenCommand {
+        OperatorTokenCommand::Rotate {
+            name: name.to_owned(),
+            token_hash: hash.to_owned(),
+            overlap_ms,
+        }
+    }
+
+    #[test]
+    fn a_token_works_until_it_expires_or_is_revoked() {
+        let state = after(OperatorTokens::default(), &create("a", "ha", Some(10)), 1).unwrap();
+        let state = after(state, &create("b", "hb", None), 2).unwrap();
+        assert!(state.find("ha", at(9)).is_some() && state.find("ha", at(10)).is_none());
+        assert!(state.find("hb", at(99)).is_some() && state.find("hx", at(3)).is_none());
+        let state = after(state, &revoke("b"), 3).unwrap();
+        assert!(state.find("hb", at(4)).is_none());
+        let again = after(state.clone(), &revoke("b"), 5).unwrap();
+        assert_eq!(again, state, "revoked twice is revoked once");
+        assert!(after(state.clone(), &revoke("c"), 5).is_err());
+        let same = after(state, &create("b", "hn", None), 6).unwrap_err();
+        assert_eq!(same.tag, ErrorTag::Conflict);
+    }
+
+    #[test]
+    fn a_rotated_token_works_beside_its_successor_for_the_overlap_alone() {
+        let state = after(OperatorTokens::default(), &create("a", "one", None), 1).unwrap();
+        let state = after(state, &rotate("a", "two", 5_000), 10).unwrap();
+        assert!(state.find("one", at(14)).is_some() && state.find("one", at(15)).is_none());
+        assert!(state.find("two", at(20)).is_some());
+        let state = after(state, &rotate("a", "three", 0), 20).unwrap();
+        assert!(state.find("two", at(20)).is_none() && state.find("three", at(20)).is_some());
+        let state = after(state, &revoke("a"), 21).unwrap();
+        assert!(after(state, &rotate("a", "four", 0), 22).is_err());
+    }
+
+    #[test]
+    fn the_one_that_ended_first_is_forgotten_for_one_more_and_none_that_works() {
+        let mut state = OperatorTokens::default();
+        for number in 0..TOKENS_MAX {
+            let command = create(&format!("t{number}"), &format!("h{number}"), None);
+            state = after(state, &command, 1).unwrap();
+        }
+        assert!(after(state.clone(), &create("more", "hm", None), 2).is_err());
+        state = after(state, &revoke("t7"), 3).unwrap();
+        state = after(state, &revoke("t3"), 4).unwrap();
+        state = after(state, &create("more", "hm", None), 5).unwrap();
+        assert!(!state.tokens.contains_key("t7") && state.tokens.contains_key("t3"));
+        assert_eq!(state.tokens.len(), TOKENS_MAX);
+    }
+
+    #[test]
+    fn all_lets_do_everything_and_every_other_scope_only_what_it_names() {
+        let token = |scopes: &[TokenScope]| OperatorToken {
+            token_hash: "secret".to_owned(),
+            previous: None,
+            scopes: scopes.to_vec(),
+            created_at: at(1),
+            expires_at: None,
+            revoked_at: None,
+        };
+        for scope in TokenScope::ALL {
+            assert!(token(&[TokenScope::All]).may(scope));
+            assert_eq!(
+                token(&[TokenScope::Read]).may(scope),
+                scope == TokenScope::Read
+            );
+            assert_eq!(TokenScope::parse(scope.as_str()), Some(scope));
+        }
+        assert!(!format!("{:?}", token(&[TokenScope::All])).contains("secret"));
+    }
+}

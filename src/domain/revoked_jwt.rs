@@ -1,0 +1,130 @@
+//! Tokens of an identity provider that count no longer, by their `jti` (RFC 7519, section 4.1.7).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Context, Decider, ErrorTag, Occurrence, Rejection, Timestamp};
+
+/// Most revocations kept. Each is forgotten when its token has ended anyway.
+pub const REVOCATIONS_MAX: usize = 4_096;
+
+/// The revocations as their events made them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokedJwts {
+    /// The version of their stream.
+    pub version: u64,
+    /// Until when each is kept, by `jti`.
+    pub until: BTreeMap<String, Timestamp>,
+    /// Those that the last event made superfluous.
+    pub forgotten: Vec<String>,
+}
+
+/// What can happen to tokens of an identity provider.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum JwtEvent {
+    /// One counts no longer.
+    #[serde(rename = "jwt.revoked")]
+    Revoked {
+        /// Its `jti`.
+        jti: String,
+        /// When it has ended anyway.
+        until: Timestamp,
+    },
+}
+
+/// A token that is to count no longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevokeJwt {
+    /// Its `jti`.
+    pub jti: String,
+    /// When it has ended anyway.
+    pub until: Timestamp,
+}
+
+/// Decides for tokens of an identity provider.
+pub struct JwtDecider;
+
+impl Decider for JwtDecider {
+    type Command = RevokeJwt;
+    type State = RevokedJwts;
+    type Event = JwtEvent;
+
+    fn decide(
+        state: &RevokedJwts,
+        command: &RevokeJwt,
+        context: &Context,
+    ) -> Result<Vec<JwtEvent>, Rejection> {
+        let kept = state.until.get(&command.jti);
+        if kept.is_some_and(|until| *until >= command.until) {
+            return Ok(Vec::new());
+        }
+        let live = state.until.values().filter(|until| **until > context.now);
+        if kept.is_none() && live.count() >= REVOCATIONS_MAX {
+            let message = format!(
+                "There are {REVOCATIONS_MAX} revoked tokens that have not ended; have the issuer replace its key instead."
+            );
+            return Err(Rejection::new(ErrorTag::InvalidState, message));
+        }
+        Ok(vec![JwtEvent::Revoked {
+            jti: command.jti.clone(),
+            until: command.until,
+        }])
+    }
+
+    fn evolve(mut state: RevokedJwts, event: &JwtEvent, occurrence: Occurrence<'_>) -> RevokedJwts {
+        state.version = occurrence.version;
+        let (kept, ended): (BTreeMap<_, _>, BTreeMap<_, _>) = state
+            .until
+            .into_iter()
+            .partition(|(_, until)| *until > occurrence.at);
+        state.until = kept;
+        state.forgotten = ended.into_keys().collect();
+        match event {
+            JwtEvent::Revoked { jti, until } => state.until.insert(jti.clone(), *until),
+        };
+        state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revocation_is_kept_until_the_token_has_ended_and_once() {
+        let at = |millis| Timestamp::from_millis(millis);
+        let context = |now| Context {
+            now: at(now),
+            by: "operator".to_owned(),
+        };
+        let command = |jti: &str, until| RevokeJwt {
+            jti: jti.to_owned(),
+            until: at(until),
+        };
+        let step = |state: RevokedJwts, command: &RevokeJwt, now: i64| {
+            let events = JwtDecider::decide(&state, command, &context(now)).unwrap();
+            let version = state.version + 1;
+            let occurrence = Occurrence {
+                at: at(now),
+                by: "operator",
+                position: version,
+                version,
+            };
+            let count = events.len();
+            let state = events.iter().fold(state, |state, event| {
+                JwtDecider::evolve(state, event, occurrence)
+            });
+            (state, count)
+        };
+        let (state, _) = step(RevokedJwts::default(), &command("a", 100), 1);
+        let (state, count) = step(state, &command("a", 100), 2);
+        assert_eq!(count, 0, "twice is once");
+        let (state, count) = step(state, &command("a", 200), 3);
+        assert_eq!((count, state.until["a"]), (1, at(200)));
+        let (state, _) = step(state, &command("b", 900), 200);
+        assert_eq!(state.until.keys().collect::<Vec<_>>(), ["b"]);
+        assert_eq!(state.forgotten, ["a"]);
+    }
+}

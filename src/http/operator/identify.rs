@@ -1,0 +1,152 @@
+//! Which operator calls: by the token of the first start, which lies in a file, or by one that was made with scopes.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actix_web::HttpRequest;
+use actix_web::http::header::AUTHORIZATION;
+use subtle::ConstantTimeEq;
+
+use super::OPERATOR;
+use crate::clock::random_bytes;
+use crate::content::sign::Signer;
+use crate::domain::operator_token::TokenScope;
+use crate::domain::{ErrorTag, Rejection};
+use crate::http::envelope::Refusal;
+use crate::http::server::Door;
+use crate::projections::ops;
+
+/// Purpose of the keyed hash under which an operator's token is kept.
+const TOKEN: &str = "operator-token";
+/// What every operator's token begins with; the log's last look at its lines knows it.
+const TOKEN_PREFIX: &str = "op_";
+/// Longest token looked at, in bytes.
+const TOKEN_BYTES_MAX: usize = 256;
+
+/// Writes the token of the first start to its file, durably.
+pub type KeepToken = Box<dyn Fn(&str) -> io::Result<()> + Send + Sync>;
+
+/// An operator who calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// The name in the journal and the audit: `operator`, or `operator:` and the token's name.
+    pub by: String,
+    /// What the token lets do.
+    scopes: Vec<TokenScope>,
+}
+
+/// Knows operators by their tokens. To be shared by all threads.
+pub struct OperatorAccess {
+    first: Mutex<Arc<str>>,
+    keep: Option<KeepToken>,
+    signer: Arc<Signer>,
+}
+
+impl OperatorAccess {
+    /// With the token of the first start, and what keeps another one in its place; nothing where it is not to be replaced.
+    pub fn new(first: Arc<str>, keep: Option<KeepToken>, signer: Arc<Signer>) -> Self {
+        Self {
+            first: Mutex::new(first),
+            keep,
+            signer,
+        }
+    }
+
+    /// Who calls; nobody when there is no token, or it is not one that works.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub(super) fn identify(
+        &self,
+        door: &Door,
+        request: &HttpRequest,
+    ) -> Result<Option<Operator>, Refusal> {
+        let header = request.headers().get(AUTHORIZATION);
+        let given = header.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        let Some(given) = given.filter(|given| given.len() <= TOKEN_BYTES_MAX) else {
+            return Ok(None);
+        };
+        let first = self.first();
+        if bool::from(given.as_bytes().ct_eq(first.as_bytes())) {
+            return Ok(Some(Operator {
+                by: OPERATOR.to_owned(),
+                scopes: vec![TokenScope::All],
+            }));
+        }
+        let Some(house) = door.house() else {
+            return Ok(None);
+        };
+        let tokens = ops::operator_tokens(&house.store)?;
+        let found = tokens.find(&self.hash(given), door.now());
+        Ok(found.map(|(name, token)| Operator {
+            by: format!("{OPERATOR}:{name}"),
+            scopes: token.scopes.clone(),
+        }))
+    }
+
+    /// The keyed hash under which a token is kept, in hex.
+    pub(super) fn hash(&self, token: &str) -> String {
+        hex::encode(self.signer.keyed_hash(TOKEN, token.as_bytes()))
+    }
+
+    /// Replaces the token of the first start: durable before it works. Returns the new one.
+    ///
+    /// # Errors
+    /// `invalid-state` in development mode, which has told it to files and shells; or a failed write.
+    pub(super) fn rotate_first(&self) -> Result<String, Refusal> {
+        let keep = self.keep.as_ref().ok_or_else(|| {
+            Rejection::new(
+                ErrorTag::InvalidState,
+                "Development mode keeps its operator token, which dev.json and profiles.toml name.",
+            )
+        })?;
+        let token = new_token();
+        // Held while it is written, so that of two at once the file and the memory keep the same.
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        keep(&token).map_err(|error| Refusal::Failed(error.to_string()))?;
+        *first = token.as_str().into();
+        Ok(token)
+    }
+
+    fn first(&self) -> Arc<str> {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        first.clone()
+    }
+}
+
+/// A new token of 256 random bits.
+pub(super) fn new_token() -> String {
+    format!("{TOKEN_PREFIX}{}", hex::encode(random_bytes::<32>()))
+}
+
+/// The operator, when there is one.
+///
+/// # Errors
+/// `not-authorized`.
+pub(super) fn identified(operator: Option<&Operator>) -> Result<&Operator, Rejection> {
+    operator.ok_or_else(|| {
+        Rejection::new(
+            ErrorTag::NotAuthorized,
+            "The operator token is needed: Authorization: Bearer <token>.",
+        )
+    })
+}
+
+/// Refuses an operator whose token does not have a scope.
+///
+/// # Errors
+/// `not-authorized`, with the minor `scope` and the scope in the details when there is a token.
+pub(super) fn permit(operator: Option<&Operator>, scope: TokenScope) -> Result<(), Rejection> {
+    let operator = identified(operator)?;
+    let scopes = &operator.scopes;
+    if scopes.contains(&scope) || scopes.contains(&TokenScope::All) {
+        return Ok(());
+    }
+    let message = format!(
+        "This operator token does not have the scope {}; use one that does.",
+        scope.as_str()
+    );
+    Err(Rejection::new(ErrorTag::NotAuthorized, message)
+        .with_minor("scope")
+        .with_detail("scope", scope.as_str()))
+}

@@ -1,0 +1,246 @@
+//! `ops_token_create|list|rotate|revoke`: operators' tokens with names and scopes; `ops_jwt_revoke|list`: tokens of an
+//! identity provider that count no longer.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::identify::new_token;
+use super::{OPERATOR, operator_request, text};
+use crate::actors::ops::Caller;
+use crate::domain::operator_token::{
+    NAME_CHARS_MAX, OVERLAP_MS_MAX, OperatorToken, OperatorTokenCommand, TokenScope,
+};
+use crate::domain::revoked_jwt::RevokeJwt;
+use crate::domain::{Rejection, Timestamp};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input;
+use crate::http::server::House;
+use crate::projections::ops;
+
+/// Longest `jti`, in characters: as long as a subject may be.
+const JTI_CHARS_MAX: usize = 255;
+
+operator_request! {
+    /// A token to make.
+    pub(super) struct TokenCreate {
+        name: Option<String>,
+        scopes: Option<Vec<String>>,
+        expires_at: Option<String>,
+    }
+}
+
+operator_request! {
+    /// A token that gets a successor.
+    pub(super) struct TokenRotate {
+        name: Option<String>,
+        overlap_seconds: Option<u64>,
+    }
+}
+
+operator_request! {
+    /// A token to end.
+    pub(super) struct TokenRevoke {
+        name: Option<String>,
+    }
+}
+
+operator_request! {
+    /// A token of an identity provider to end.
+    pub(super) struct JwtRevoke {
+        jti: Option<String>,
+        expires_at: Option<String>,
+    }
+}
+
+/// No inputs.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// Makes a token. It is shown this once.
+pub(super) async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: TokenCreate = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let name = name(request.name.as_deref())?;
+    if name == OPERATOR {
+        let message = "This is the name of the token of the first start; choose another.";
+        return Err(Rejection::field("name", message).into());
+    }
+    let scopes = scopes(request.scopes.as_deref())?;
+    let expires_at = request.expires_at.as_deref().map(time).transpose()?;
+    let token = new_token();
+    let command = OperatorTokenCommand::Create {
+        name: name.clone(),
+        token_hash: house.operator_access.hash(&token),
+        scopes,
+        expires_at,
+    };
+    show_once(house, (command, &caller), &name, token).await
+}
+
+/// Replaces a token by a new one of the same name and scopes, which is shown this once.
+pub(super) async fn rotate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: TokenRotate = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let name = name(request.name.as_deref())?;
+    let overlap = request.overlap_seconds.unwrap_or(0);
+    let longest = OVERLAP_MS_MAX.unsigned_abs() / 1_000;
+    if overlap > longest {
+        let message = format!("overlap_seconds is at most {longest}: the old token ends then.");
+        return Err(Rejection::field("overlap_seconds", message).into());
+    }
+    if name == OPERATOR {
+        if overlap > 0 {
+            let message = "The token of the first start ends at once when it is replaced; leave overlap_seconds out.";
+            return Err(Rejection::field("overlap_seconds", message).into());
+        }
+        let token = house.operator_access.rotate_first()?;
+        return Reply::of(
+            &json!({"name": name, "scopes": [TokenScope::All.as_str()], "operator_token": token}),
+        );
+    }
+    let token = new_token();
+    let command = OperatorTokenCommand::Rotate {
+        name: name.clone(),
+        token_hash: house.operator_access.hash(&token),
+        overlap_ms: i64::try_from(overlap).unwrap_or(0) * 1_000,
+    };
+    show_once(house, (command, &caller), &name, token).await
+}
+
+/// Ends a token at once.
+pub(super) async fn revoke(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: TokenRevoke = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let name = name(request.name.as_deref())?;
+    if name == OPERATOR {
+        let message = "The token of the first start cannot be revoked: without it nobody could make another. Rotate it.";
+        return Err(Rejection::field("name", message).into());
+    }
+    let command = OperatorTokenCommand::Revoke { name: name.clone() };
+    let tokens = house.operations.change_token(command, &caller).await?;
+    let now = house.clock.now();
+    Reply::of(
+        &tokens
+            .tokens
+            .get(&name)
+            .map(|token| view(&name, token, now)),
+    )
+}
+
+/// Lists all tokens by name, the one of the first start first.
+pub(super) async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let Nothing {} = input::json(&call.body)?;
+    let tokens = ops::operator_tokens(&house.store)?;
+    let now = house.clock.now();
+    let first = json!({"name": OPERATOR, "status": "active", "scopes": [TokenScope::All.as_str()], "first_start": true});
+    let made = tokens.tokens.iter();
+    let made = made.map(|(name, token)| view(name, token, now));
+    let items: Vec<_> = std::iter::once(first).chain(made).collect();
+    Reply::of(&json!({"items": items}))
+}
+
+/// Ends a token of an identity provider before its time.
+pub(super) async fn revoke_jwt(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: JwtRevoke = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let jti = text(request.jti.as_deref(), "jti", JTI_CHARS_MAX)?;
+    let longest = house.clock.now().plus_millis(house.jwt_life_ms_max);
+    let until = match request.expires_at.as_deref() {
+        // No token is taken for longer.
+        None => longest,
+        Some(text) => time(text)?.min(longest),
+    };
+    let command = RevokeJwt {
+        jti: jti.clone(),
+        until,
+    };
+    house.operations.revoke_jwt(command, &caller).await?;
+    Reply::of(&json!({"jti": jti, "until": until.to_string()}))
+}
+
+/// Lists the tokens of an identity provider that were revoked and have not ended yet.
+pub(super) async fn list_jwts(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let Nothing {} = input::json(&call.body)?;
+    let revoked = ops::revoked_jwts(&house.store)?;
+    let now = house.clock.now();
+    let live = revoked.until.iter().filter(|(_, until)| **until > now);
+    let items: Vec<_> = live
+        .map(|(jti, until)| json!({"jti": jti, "until": until.to_string()}))
+        .collect();
+    Reply::of(&json!({"items": items}))
+}
+
+async fn show_once(
+    house: &House,
+    (command, caller): (OperatorTokenCommand, &Caller),
+    name: &str,
+    token: String,
+) -> Result<Reply, Refusal> {
+    let tokens = house.operations.change_token(command, caller).await?;
+    let made = tokens.tokens.get(name);
+    let made = made.ok_or_else(|| Refusal::Failed("a command left no token".to_owned()))?;
+    let mut answer = view(name, made, house.clock.now());
+    answer["operator_token"] = token.into();
+    Reply::of(&answer)
+}
+
+fn view(name: &str, token: &OperatorToken, now: Timestamp) -> Value {
+    let scopes: Vec<_> = token.scopes.iter().map(|scope| scope.as_str()).collect();
+    let status = match (token.revoked_at, token.works(now)) {
+        (Some(_), _) => "revoked",
+        (None, true) => "active",
+        (None, false) => "expired",
+    };
+    let mut view = json!({"name": name, "status": status, "scopes": scopes, "created_at": token.created_at.to_string()});
+    let previous = token.previous.as_ref().map(|(_, until)| *until);
+    for (field, at) in [
+        ("expires_at", token.expires_at),
+        ("revoked_at", token.revoked_at),
+        ("previous_until", previous.filter(|until| *until > now)),
+    ] {
+        if let Some(at) = at {
+            view[field] = at.to_string().into();
+        }
+    }
+    view
+}
+
+/// A token's name: it stands in the audit, and in a log line.
+fn name(text: Option<&str>) -> Result<String, Rejection> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let good = text.filter(|text| {
+        text.len() <= NAME_CHARS_MAX
+            && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && text.bytes().all(plain)
+    });
+    good.map(str::to_owned).ok_or_else(|| {
+        let message = format!("name is 1 to {NAME_CHARS_MAX} letters, digits, '.', '_' or '-', and begins with a letter or digit.");
+        Rejection::field("name", message)
+    })
+}
+
+fn scopes(texts: Option<&[String]>) -> Result<Vec<TokenScope>, Rejection> {
+    let wrong = || {
+        Rejection::field(
+            "scopes",
+            "scopes is a list of one or more of metrics, read, tenants, destroy and all.",
+        )
+    };
+    let texts = texts.filter(|texts| !texts.is_empty()).ok_or_else(wrong)?;
+    let scopes: Option<Vec<_>> = texts.iter().map(|text| TokenScope::parse(text)).collect();
+    let mut scopes = scopes.ok_or_else(wrong)?;
+    scopes.sort_unstable();
+    scopes.dedup();
+    Ok(scopes)
+}
+
+fn time(text: &str) -> Result<Timestamp, Rejection> {
+    Timestamp::parse(text).ok_or_else(|| {
+        Rejection::field(
+            "expires_at",
+            "expires_at must be an RFC 3339 time such as 2027-01-31T12:00:00Z.",
+        )
+    })
+}
