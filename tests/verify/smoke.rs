@@ -154,7 +154,7 @@ fn smoke_remote_calls_with_a_token_and_refuses_without() {
     let who = g3n(&line, directory.path(), &[session], b"").data();
     assert_eq!(
         (&who["auth_mode"], &who["user_id"]),
-        (&json!("jwt"), &json!("u-1"))
+        (&json!("jwt"), &json!("jwt:u-1"))
     );
     let line = format!("--url {} --jwt-file {file}", server.base_url);
     let found = reference(&line, &[org, session]);
