@@ -2,6 +2,7 @@
 # Makes dist/metarecord-VERSION-TARGET.tar.gz and its SHA256SUMS: the same bytes for the same commit and compiler.
 #
 # Settings: BINARY, a program that is already built, instead of building one; VERSION; DIST, the directory to write into;
+# SBOM=0 leaves out the list of components, for a machine that cannot install what makes it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -56,8 +57,9 @@ trap 'rm -rf "$stage"' EXIT
 root=$stage/$name
 mkdir -p "$root"/{bin,share/man/man1,share/completions,doc,deploy}
 install -m 755 "$binary" "$root/bin/g3n"
-cp LICENSE-MIT LICENSE-APACHE "$root/"
+cp LICENSE-MIT LICENSE-APACHE SECURITY.md "$root/"
 third_parties >"$root/THIRD-PARTY.tsv"
+[ "${SBOM:-1}" = 0 ] || deploy/sbom.sh "$root/sbom.cdx.json"
 cp README.md ARCHITECTURE.md CHANGELOG.md "$root/doc/"
 cp -R docs/. "$root/doc/"
 cp -R deploy/systemd deploy/release.sh deploy/destroy.sh "$root/deploy/"

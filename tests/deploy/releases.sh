@@ -35,11 +35,28 @@ touch -d 2001-01-01 "$work/touched"
 (umask 077 && BINARY=$work/touched VERSION=1.0.0 deploy/pack.sh >"$work/out" 2>&1) || fail "packing again"
 [ "$first" = "$(sha256sum <"$(archive 1.0.0)")" ] || fail "packed twice, it is not the same"
 (cd "$DIST" && sha256sum --check --quiet SHA256SUMS) || fail "SHA256SUMS"
-for part in bin/g3n LICENSE-MIT LICENSE-APACHE THIRD-PARTY.tsv share/man/man1/g3n.1 share/completions/g3n.bash \
+for part in bin/g3n LICENSE-MIT LICENSE-APACHE SECURITY.md THIRD-PARTY.tsv sbom.cdx.json share/man/man1/g3n.1 share/completions/g3n.bash \
   deploy/systemd/metarecord.service doc/journal-format.md VERSION; do
   tar --list --file "$(archive 1.0.0)" >"$work/names"
   grep -qxE "metarecord-1.0.0-[^/]*/$part" "$work/names" || fail "the archive has no $part"
 done
+
+# The list of components is CycloneDX, names each package of THIRD-PARTY.tsv, and says nothing of this machine.
+tar --extract --to-stdout --file "$(archive 1.0.0)" --wildcards '*/sbom.cdx.json' >"$work/sbom.json"
+tar --extract --to-stdout --file "$(archive 1.0.0)" --wildcards '*/THIRD-PARTY.tsv' >"$work/third.tsv"
+python3 - "$work/sbom.json" "$work/third.tsv" "$PWD" <<'EOF' >"$work/out" 2>&1 || fail "the list of components"
+import json, sys
+
+text = open(sys.argv[1]).read()
+bom = json.loads(text)
+assert (bom["bomFormat"], bom["specVersion"]) == ("CycloneDX", "1.5"), bom["specVersion"]
+known = {(part["name"], part["version"]) for part in bom["components"]}
+lines = [line.split("\t")[0].split(" ") for line in open(sys.argv[2])]
+linked = {(line[0], line[1].lstrip("v")) for line in lines}
+assert linked and linked <= known, linked - known
+assert all(part.get("purl", "").startswith("pkg:cargo/") for part in bom["components"])
+assert sys.argv[3] not in text, "it tells where it was made"
+EOF
 
 # A build that fails packs nothing, also where an older program lies.
 mkdir -p "$work/built/release"
