@@ -1,6 +1,6 @@
 //! Users, orgs and service accounts: signing in, sessions that live while they are used, and who belongs where.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
@@ -12,7 +12,7 @@ use super::{Desk, Refused};
 use crate::clock::{random_bytes, random_uuid};
 use crate::content::sign::Signer;
 use crate::domain::account::{
-    Account, AccountAction, AccountCommand, AccountDecider, AccountName, KeyRole,
+    Account, AccountAction, AccountCommand, AccountDecider, AccountName, KEY_USE_EVERY_MS, KeyRole,
 };
 use crate::domain::org::{Org, OrgCommand, OrgDecider};
 use crate::domain::user::{
@@ -57,6 +57,19 @@ pub struct NewKey {
     pub account: Account,
 }
 
+/// A key to make.
+#[derive(Clone, Debug)]
+pub struct WantedKey {
+    /// What it lets do.
+    pub role: KeyRole,
+    /// What to call it.
+    pub label: Option<String>,
+    /// From when on it counts no longer.
+    pub expires_at: Option<Timestamp>,
+    /// Networks it may be used from; from everywhere when there are none.
+    pub allowed_addresses: Vec<String>,
+}
+
 /// A session that is open.
 pub struct OpenSession {
     /// Its keyed hash, in hex.
@@ -76,6 +89,8 @@ pub struct Directory {
     passcodes: Passcodes,
     /// By the hash of a session: when it was used last, and whether that is being journaled.
     used: Mutex<HashMap<String, Used, RandomState>>,
+    /// Keys whose use is being journaled, by their public ids.
+    keys_noted: Mutex<HashSet<String>>,
 }
 
 #[derive(Clone, Copy)]
@@ -92,6 +107,7 @@ impl Directory {
             desk,
             signer,
             used: Mutex::default(),
+            keys_noted: Mutex::default(),
         })
     }
 
@@ -284,7 +300,54 @@ impl Directory {
     /// # Errors
     /// A failed read.
     pub fn key(&self, api_key: &str) -> Result<Option<LiveKey>, StoreError> {
-        identity::live_key(self.store(), &key_hash(&self.signer, api_key))
+        self.key_of(&key_hash(&self.signer, api_key))
+    }
+
+    /// The same by its keyed hash, in hex.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn key_of(&self, key_hash: &str) -> Result<Option<LiveKey>, StoreError> {
+        let now = self.desk.clock.now();
+        let key = identity::live_key(self.store(), key_hash)?;
+        Ok(key.filter(|key| key.expires_at.is_none_or(|at| at > now)))
+    }
+
+    /// Journals that a key is in use, once an hour. The request that used it does not wait for it. Returns whether it is
+    /// being journaled now.
+    pub fn note_key_use(self: &Arc<Self>, key: &LiveKey) -> bool {
+        let now = self.desk.clock.now();
+        let last = key.last_used_at;
+        if last.is_some_and(|at| at.plus_millis(KEY_USE_EVERY_MS) > now) {
+            return false;
+        }
+        if !self.keys_noted().insert(key.key_id.clone()) {
+            return true;
+        }
+        let (directory, key) = (self.clone(), key.clone());
+        actix::spawn(async move {
+            if let Ok(org) = OrgCode::parse(&key.org) {
+                let name = AccountName {
+                    org,
+                    account_id: key.account_id,
+                };
+                let key_id = key.key_id.clone();
+                let caller = Caller::job("job:keys");
+                let note = AccountAction::NoteUse { key_id };
+                // What cannot be taken now is noted at a later use.
+                if let Err(Refused::Failed(error)) = directory.account(name, note, &caller).await {
+                    report::notice(&format!("a key's use could not be journaled: {error}"));
+                }
+            }
+            directory.keys_noted().remove(&key.key_id);
+        });
+        true
+    }
+
+    /// The keys whose use is being journaled: no more than there are keys in use.
+    fn keys_noted(&self) -> MutexGuard<'_, HashSet<String>> {
+        let noted = self.keys_noted.lock();
+        noted.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Carries out what is asked of a user's sessions.
@@ -359,8 +422,7 @@ impl Directory {
     pub async fn create_key(
         &self,
         name: AccountName,
-        role: KeyRole,
-        label: Option<String>,
+        wanted: WantedKey,
         caller: &Caller,
     ) -> Result<NewKey, Refused> {
         let api_key = format!("{KEY_PREFIX}{}", hex::encode(random_bytes::<32>()));
@@ -368,8 +430,10 @@ impl Directory {
         let action = AccountAction::CreateKey {
             key_id: key_id.clone(),
             key_hash: key_hash(&self.signer, &api_key),
-            role,
-            label,
+            role: wanted.role,
+            label: wanted.label,
+            expires_at: wanted.expires_at,
+            allowed_addresses: wanted.allowed_addresses,
         };
         let account = self.account(name, action, caller).await?;
         Ok(NewKey {

@@ -9,6 +9,11 @@ use super::{Context, Decider, ErrorTag, Occurrence, OrgCode, Rejection, Timestam
 /// Most keys of one account, revoked ones included; the one revoked first is forgotten for one more.
 pub const KEYS_MAX: usize = 32;
 
+/// Most networks that a key may be bound to.
+pub const ADDRESSES_MAX: usize = 16;
+/// How far apart two notes of one key's use are at least: an hour, so that a busy key adds 24 small entries a day.
+pub const KEY_USE_EVERY_MS: i64 = 60 * 60 * 1_000;
+
 /// What a key lets do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeyRole {
@@ -43,6 +48,25 @@ pub struct Key {
     pub created_at: Timestamp,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// From when on it counts no longer; `None` for one without an end.
+    pub expires_at: Option<Timestamp>,
+    /// Networks it may be used from, such as `10.0.0.0/8`; from everywhere when there are none.
+    pub allowed_addresses: Vec<String>,
+    /// When it was used last, to about [`KEY_USE_EVERY_MS`].
+    pub last_used_at: Option<Timestamp>,
+}
+
+impl Key {
+    /// Whether it is neither revoked nor over.
+    pub fn counts(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|at| at > now)
+    }
+
+    /// When it ended, whichever way came first.
+    fn ended_at(&self) -> Option<Timestamp> {
+        let ends = [self.revoked_at, self.expires_at];
+        ends.into_iter().flatten().min()
+    }
 }
 
 /// An account as its events made it.
@@ -99,6 +123,18 @@ pub enum AccountEvent {
         /// What it is called.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         label: Option<String>,
+        /// From when on it counts no longer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<Timestamp>,
+        /// Networks it may be used from; from everywhere when there are none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        allowed_addresses: Vec<String>,
+    },
+    /// A key was used, for the first time within about an hour.
+    #[serde(rename = "account.key_used")]
+    KeyUsed {
+        /// The key's public id.
+        key_id: String,
     },
     /// A key counts no longer.
     #[serde(rename = "account.key_revoked")]
@@ -143,6 +179,15 @@ pub enum AccountAction {
         role: KeyRole,
         /// What to call it.
         label: Option<String>,
+        /// From when on it counts no longer.
+        expires_at: Option<Timestamp>,
+        /// Networks it may be used from; from everywhere when there are none.
+        allowed_addresses: Vec<String>,
+    },
+    /// Note that a key was used.
+    NoteUse {
+        /// The key's public id.
+        key_id: String,
     },
     /// End one key.
     RevokeKey {
@@ -173,7 +218,7 @@ impl Decider for AccountDecider {
     fn decide(
         state: &Account,
         command: &AccountCommand,
-        _: &Context,
+        context: &Context,
     ) -> Result<Vec<AccountEvent>, Rejection> {
         let there = state.version > 0;
         Ok(match &command.action {
@@ -196,6 +241,8 @@ impl Decider for AccountDecider {
                 key_hash,
                 role,
                 label,
+                expires_at,
+                allowed_addresses,
             } => {
                 if !state.active {
                     return Err(Rejection::new(
@@ -203,7 +250,14 @@ impl Decider for AccountDecider {
                         "The service account is disabled; enable it before it gets a key.",
                     ));
                 }
-                if state.live_keys().count() >= KEYS_MAX {
+                if expires_at.is_some_and(|at| at <= context.now) {
+                    return Err(Rejection::field(
+                        "expires_at",
+                        "expires_at is past; give a time to come, or leave it out.",
+                    ));
+                }
+                let counting = state.live_keys().filter(|(_, key)| key.counts(context.now));
+                if counting.count() >= KEYS_MAX {
                     return Err(Rejection::new(
                         ErrorTag::InvalidState,
                         format!("The service account has {KEYS_MAX} keys; revoke one first."),
@@ -214,8 +268,18 @@ impl Decider for AccountDecider {
                     key_hash: key_hash.clone(),
                     role: *role,
                     label: label.clone(),
+                    expires_at: *expires_at,
+                    allowed_addresses: allowed_addresses.clone(),
                 }]
             }
+            AccountAction::NoteUse { key_id } => match state.keys.get(key_id) {
+                Some(key) if key.counts(context.now) && is_due(key, context.now) => {
+                    vec![AccountEvent::KeyUsed {
+                        key_id: key_id.clone(),
+                    }]
+                }
+                Some(_) | None => Vec::new(),
+            },
             AccountAction::RevokeKey { key_id } => match state.keys.get(key_id) {
                 None => return Err(Rejection::not_found()),
                 Some(key) if key.revoked_at.is_some() => Vec::new(),
@@ -247,6 +311,8 @@ impl Decider for AccountDecider {
                 key_hash,
                 role,
                 label,
+                expires_at,
+                allowed_addresses,
             } => {
                 state.make_room();
                 let key = Key {
@@ -255,8 +321,16 @@ impl Decider for AccountDecider {
                     label: label.clone(),
                     created_at: at,
                     revoked_at: None,
+                    expires_at: *expires_at,
+                    allowed_addresses: allowed_addresses.clone(),
+                    last_used_at: None,
                 };
                 state.keys.insert(key_id.clone(), key);
+            }
+            AccountEvent::KeyUsed { key_id } => {
+                if let Some(key) = state.keys.get_mut(key_id) {
+                    key.last_used_at = Some(at);
+                }
             }
             AccountEvent::KeyRevoked { key_id } => {
                 if let Some(key) = state.keys.get_mut(key_id) {
@@ -273,16 +347,21 @@ impl Decider for AccountDecider {
     }
 }
 
+/// Whether a key's use is to be noted again.
+pub fn is_due(key: &Key, now: Timestamp) -> bool {
+    let last = key.last_used_at;
+    last.is_none_or(|at| at.plus_millis(KEY_USE_EVERY_MS) <= now)
+}
+
 impl Account {
-    /// Forgets the key that was revoked first, when there are too many.
+    /// Forgets the key that ended first, when there are too many.
     fn make_room(&mut self) {
         if self.keys.len() < KEYS_MAX {
             return;
         }
-        let revoked = self.keys.iter().filter(|(_, key)| key.revoked_at.is_some());
-        let first = revoked
-            .min_by_key(|(_, key)| key.revoked_at)
-            .map(|(id, _)| id.clone());
+        let ended = self.keys.iter();
+        let ended = ended.filter_map(|(id, key)| Some((key.ended_at()?, id.clone())));
+        let first = ended.min().map(|(_, id)| id);
         if let Some(first) = first {
             self.keys.remove(&first);
         }
@@ -328,6 +407,8 @@ mod tests {
             key_hash: format!("hash of {id}"),
             role: KeyRole::Reader,
             label: None,
+            expires_at: None,
+            allowed_addresses: Vec::new(),
         }
     }
 
@@ -362,6 +443,59 @@ mod tests {
         assert_eq!(live(&[revoke("a")]), Err(ErrorTag::NotFound));
         assert_eq!(given(&[key("a")]), Err(ErrorTag::NotFound));
         assert_eq!(given(&[create(), create()]), Err(ErrorTag::Conflict));
+    }
+
+    #[test]
+    fn a_key_with_an_end_counts_until_then_and_its_use_is_noted_once_an_hour() {
+        let at = |minutes: i64| Timestamp::from_millis(minutes * 60_000);
+        let mut account = given(&[AccountAction::Create { label: None }, key("a")]).unwrap();
+        let soon = account.keys.get_mut("a").unwrap();
+        soon.expires_at = Some(at(90));
+        assert!(soon.counts(at(89)) && !soon.counts(at(90)));
+        let note = AccountCommand {
+            name: AccountName {
+                org: OrgCode::parse("one").unwrap(),
+                account_id: "a".to_owned(),
+            },
+            action: AccountAction::NoteUse {
+                key_id: "a".to_owned(),
+            },
+        };
+        let mut noted = Vec::new();
+        for minute in [1, 2, 60, 61, 62, 121] {
+            let context = Context {
+                now: at(minute),
+                by: "job".to_owned(),
+            };
+            for event in AccountDecider::decide(&account, &note, &context).unwrap() {
+                let occurrence = Occurrence {
+                    at: at(minute),
+                    by: "job",
+                    position: 1,
+                    version: account.version + 1,
+                };
+                account = AccountDecider::evolve(account, &event, occurrence);
+                noted.push(minute);
+            }
+        }
+        assert_eq!(noted, [1, 61], "at 121 it is over");
+        let past = AccountCommand {
+            action: AccountAction::CreateKey {
+                key_id: "b".to_owned(),
+                key_hash: "h".to_owned(),
+                role: KeyRole::Reader,
+                label: None,
+                expires_at: Some(at(5)),
+                allowed_addresses: Vec::new(),
+            },
+            ..note
+        };
+        let context = Context {
+            now: at(5),
+            by: "ann".to_owned(),
+        };
+        let refused = AccountDecider::decide(&account, &past, &context).unwrap_err();
+        assert_eq!(refused.minor.as_deref(), Some("expires_at"));
     }
 
     #[test]

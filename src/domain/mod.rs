@@ -134,7 +134,8 @@ impl Event {
     /// The schema version this program writes for the event's type, from 1.
     pub fn schema_version(&self) -> u16 {
         match self {
-            Self::Vacuum(vacuum::VacuumEvent::Started { .. }) => 2,
+            Self::Vacuum(vacuum::VacuumEvent::Started { .. })
+            | Self::Account(account::AccountEvent::KeyCreated { .. }) => 2,
             Self::Record(_)
             | Self::Container(_)
             | Self::Org(_)

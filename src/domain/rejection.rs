@@ -109,6 +109,7 @@ denials! {
     SessionUnknown = "credential", "session-unknown";
     SessionOfDevelopment = "credential", "session-of-development";
     KeyUnknown = "credential", "key-unknown";
+    KeyAddress = "credential", "key-address";
     TokenNotTaken = "credential", "token-not-taken";
     TokenTooLong = "credential", "token-too-long";
     TokenMalformed = "credential", "token-malformed";

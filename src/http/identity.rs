@@ -1,10 +1,12 @@
 //! Who is calling, and whether the org is theirs to see.
 
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use ipnet::IpNet;
 
 use super::access::{Right, Role};
 use super::callers::{Looked, Standings};
@@ -103,6 +105,8 @@ pub struct Who {
     pub bound: Option<Bound>,
     /// The keyed hash of the session, when it is one.
     pub session_hash: Option<String>,
+    /// Networks that the credential may be used from; from everywhere when there are none.
+    allowed_addresses: Vec<IpNet>,
     standings: Standings,
 }
 
@@ -121,7 +125,11 @@ pub fn principal(house: &House, request: &HttpRequest) -> Result<Principal, Refu
     match (session, api_key) {
         // A session beats a key (contract, section 7).
         (Some(guid), _) => person(house, guid),
-        (None, Some(api_key)) => account(house, api_key),
+        (None, Some(api_key)) => {
+            let principal = account(house, api_key)?;
+            check_address(&principal, request)?;
+            Ok(principal)
+        }
         (None, None) => match token {
             Some(token) => bearer_of(house, token),
             None if house.header_identity => told(house, request),
@@ -168,6 +176,7 @@ fn bearer_of(house: &House, token: &str) -> Result<Principal, Refusal> {
             role_name: bearer.role,
         }),
         session_hash: None,
+        allowed_addresses: Vec::new(),
         standings: Standings::default(),
     })))
 }
@@ -199,6 +208,7 @@ fn told(house: &House, request: &HttpRequest) -> Result<Principal, Refusal> {
             role_name: role.to_owned(),
         }),
         session_hash: None,
+        allowed_addresses: Vec::new(),
         standings: Standings::default(),
     })))
 }
@@ -219,6 +229,7 @@ fn person(house: &House, guid: &str) -> Result<Principal, Refusal> {
             mode: Mode::Session,
             bound: None,
             session_hash: Some(found.hash),
+            allowed_addresses: Vec::new(),
             standings: Standings::default(),
         }));
         Ok(Looked {
@@ -235,8 +246,13 @@ fn account(house: &House, api_key: &str) -> Result<Principal, Refusal> {
     house.callers.get(house, digest, || {
         let hash = hex::encode(digest);
         let row = identity::key_stamp(&house.store, &hash);
-        let key = identity::live_key(&house.store, &hash)?;
+        let key = house.directory.key_of(&hash)?;
         let key = key.ok_or_else(|| invalid(Denial::KeyUnknown))?;
+        let noting = house.directory.note_key_use(&key);
+        // They were parsed when the key was made; one that is not readable any more lets nobody in by it.
+        let parsed = key.allowed_addresses.iter().map(|text| text.parse());
+        let allowed_addresses = parsed.collect::<Result<Vec<IpNet>, _>>();
+        let allowed_addresses = allowed_addresses.map_err(|_| invalid(Denial::KeyAddress))?;
         let principal = Principal(Arc::new(Who {
             user_id: key.account_id,
             fingerprint: fingerprint(KEY_FINGERPRINT, &hash),
@@ -247,15 +263,27 @@ fn account(house: &House, api_key: &str) -> Result<Principal, Refusal> {
                 role_name: key.role.as_str().to_owned(),
             }),
             session_hash: None,
+            allowed_addresses,
             standings: Standings::default(),
         }));
         Ok(Looked {
             principal,
             row,
-            expires_at: None,
-            keep: true,
+            expires_at: key.expires_at,
+            keep: !noting,
         })
     })
+}
+
+/// Refuses a key that is used from elsewhere than it may be. The address is that of the connection.
+fn check_address(principal: &Principal, request: &HttpRequest) -> Result<(), Rejection> {
+    let allowed = &principal.allowed_addresses;
+    let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
+    let within = |peer: IpAddr| allowed.iter().any(|network| network.contains(&peer));
+    match allowed.is_empty() || peer.is_some_and(within) {
+        true => Ok(()),
+        false => Err(invalid(Denial::KeyAddress)),
+    }
 }
 
 /// A credential's header: at most one, and readable.

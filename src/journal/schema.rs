@@ -35,7 +35,8 @@ pub const SCHEMAS: &[(&str, u16)] = &[
     ("user.sessions_closed", 1),
     ("account.created", 1),
     ("account.status_set", 1),
-    ("account.key_created", 1),
+    ("account.key_created", 2),
+    ("account.key_used", 1),
     ("account.key_revoked", 1),
     ("account.keys_revoked", 1),
     ("secret.set", 1),
@@ -85,6 +86,12 @@ pub struct Upcaster {
 
 /// Every upcaster.
 pub const UPCASTERS: &[Upcaster] = &[
+    // A key of version 1 has no end, and may be used from everywhere: absent says so.
+    Upcaster {
+        kind: "account.key_created",
+        from: 1,
+        lift: |data| data,
+    },
     // Version 1 does not tell which entries are erased, and an absent `erases` says so.
     Upcaster {
         kind: "vacuum.started",

@@ -13,7 +13,7 @@ use crate::domain::account::{Account, AccountDecider, AccountName, KeyRole};
 use crate::domain::hold::LegalHolds;
 use crate::domain::org::{MemberRole, Org, OrgDecider, OrgEvent, OrgStatus};
 use crate::domain::user::{Session, User, UserDecider};
-use crate::domain::{Decider, Event, Occurrence, OrgCode};
+use crate::domain::{Decider, Event, Occurrence, OrgCode, Timestamp};
 use crate::journal::{Body, Entry};
 
 /// The first byte of these rows' keys.
@@ -91,6 +91,12 @@ pub struct LiveKey {
     pub key_id: String,
     /// What it lets do.
     pub role: KeyRole,
+    /// From when on it counts no longer.
+    pub expires_at: Option<Timestamp>,
+    /// Networks it may be used from; from everywhere when there are none.
+    pub allowed_addresses: Vec<String>,
+    /// When it was used last, to about an hour.
+    pub last_used_at: Option<Timestamp>,
 }
 
 /// What an entry did to a user, an org or a service account.
@@ -187,7 +193,7 @@ impl Projection for Identities {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn prefix(&self) -> u8 {
@@ -289,6 +295,9 @@ fn apply_account(org: &str, before: &Account, after: &Account, writes: &mut Vec<
             account_id: after.account_id.clone(),
             key_id: key_id.clone(),
             role: live.role,
+            expires_at: live.expires_at,
+            allowed_addresses: live.allowed_addresses.clone(),
+            last_used_at: live.last_used_at,
         };
         writes.push((key(Kind::Key, &[&live.key_hash]), row(&known)));
     }

@@ -330,3 +330,148 @@ fn a_revoked_token_of_a_provider_counts_no_longer_and_no_other_does() {
     );
     server.stop();
 }
+
+/// A service account of DEMO and a way to make keys for it.
+fn account(server: &Inside) -> String {
+    let made = server.post("/usm/service_account/create", &json!({"orgcode": "demo"}));
+    made.data()["service_account_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned()
+}
+
+fn key(server: &Inside, account: &str, more: Value) -> Got {
+    let mut body = json!({"orgcode": "demo", "service_account_id": account, "role": "mrs_writer"});
+    for (name, value) in more.as_object().expect("an object") {
+        body[name] = value.clone();
+    }
+    server.post("/usm/api_key/create", &body)
+}
+
+#[test]
+fn a_key_counts_until_its_end_and_from_its_networks_alone() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let clock = Clock::manual(Timestamp::from_millis(START_MS));
+    let mut server = Inside::start_by(scratch.path(), clock.clone(), &[]);
+    let account = account(&server);
+    let soon = clock.now().plus_millis(60_000).to_string();
+    let make = |server: &Inside, more: Value| {
+        key(server, &account, more).data()["api_key"]
+            .as_str()
+            .expect("a key")
+            .to_owned()
+    };
+    let ending = make(&server, json!({"expires_at": soon}));
+    let here = make(
+        &server,
+        json!({"allowed_addresses": ["127.0.0.0/8", "10.1.2.3/8"]}),
+    );
+    let elsewhere = make(
+        &server,
+        json!({"allowed_addresses": ["10.0.0.0/8", "2001:db8::/32"]}),
+    );
+    let status = |server: &Inside, key: &str| {
+        server
+            .call("GET", "/whoami", &[("x-api-key", key)], None)
+            .status
+    };
+    let all = |server: &Inside| [&ending, &here, &elsewhere].map(|key| status(server, key));
+    assert_eq!(all(&server), [200, 200, 401]);
+    // What is remembered of a caller does not outlive the end of its key.
+    clock.advance(59_999);
+    assert_eq!(all(&server), [200, 200, 401]);
+    clock.advance(1);
+    assert_eq!(all(&server), [401, 200, 401]);
+    let valid = server.post("/usm/api_key/validate", &json!({"api_key": ending}));
+    assert_eq!(valid.status, 401);
+
+    let keys = json!({"orgcode": "demo", "service_account_id": account});
+    let list = server.post("/usm/api_key/list", &keys).data();
+    let items = list["items"].as_array().expect("keys");
+    let found = |field: &str, value: Value| items.iter().filter(|key| key[field] == value).count();
+    assert_eq!(
+        (
+            found("status", json!("expired")),
+            found("status", json!("active"))
+        ),
+        (1, 2)
+    );
+    assert_eq!(
+        found("allowed_addresses", json!(["127.0.0.0/8", "10.0.0.0/8"])),
+        1,
+        "{list}"
+    );
+    server.stop();
+}
+
+#[test]
+fn what_no_key_can_be_bound_to_is_refused_with_the_field() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let mut server = Inside::start(scratch.path());
+    let account = account(&server);
+    let many: Vec<_> = (0..17).map(|number| format!("10.0.0.{number}")).collect();
+    for (more, field) in [
+        (json!({"expires_at": "tomorrow"}), "expires_at"),
+        (json!({"expires_at": "2001-01-01T00:00:00Z"}), "expires_at"),
+        (
+            json!({"allowed_addresses": ["10.0.0.0/33"]}),
+            "allowed_addresses",
+        ),
+        (
+            json!({"allowed_addresses": ["example.com"]}),
+            "allowed_addresses",
+        ),
+        (json!({"allowed_addresses": [""]}), "allowed_addresses"),
+        (json!({"allowed_addresses": many}), "allowed_addresses"),
+    ] {
+        let refused = key(&server, &account, more.clone()).refusal();
+        assert_eq!(
+            refused,
+            (400, "invalid-input".to_owned(), field.to_owned()),
+            "{more}"
+        );
+    }
+    server.stop();
+}
+
+#[test]
+fn when_a_key_was_used_last_is_known_to_an_hour_and_survives_a_replay() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let clock = Clock::manual(Timestamp::from_millis(START_MS));
+    let mut server = Inside::start_by(scratch.path(), clock.clone(), &[]);
+    let account = account(&server);
+    let api_key = key(&server, &account, json!({})).data()["api_key"]
+        .as_str()
+        .expect("one")
+        .to_owned();
+    let keys = json!({"orgcode": "demo", "service_account_id": account});
+    let last = |server: &Inside| {
+        server.post("/usm/api_key/list", &keys).data()["items"][0]["last_used_at"].clone()
+    };
+    assert_eq!(last(&server), Value::Null);
+    let call = |server: &Inside| {
+        assert_eq!(
+            server
+                .call("GET", "/whoami", &[("x-api-key", &api_key)], None)
+                .status,
+            200
+        );
+    };
+    let first = clock.now().to_string();
+    call(&server);
+    eventually("its first use is noted", || last(&server) == first.as_str());
+    clock.advance(3_599_000);
+    call(&server);
+    assert_eq!(last(&server), first.as_str());
+    clock.advance(1_000);
+    let second = clock.now().to_string();
+    call(&server);
+    eventually("a use an hour later is noted", || {
+        last(&server) == second.as_str()
+    });
+    server.stop();
+    fs::remove_dir_all(scratch.path().join("projections")).expect("removed");
+    let mut server = Inside::start_by(scratch.path(), clock, &[]);
+    assert_eq!(last(&server), second.as_str());
+    server.stop();
+}

@@ -138,6 +138,11 @@ fn other_events() -> Vec<Event> {
             key_hash: "cd".repeat(32),
             role: KeyRole::Writer,
             label: Some("night".to_owned()),
+            expires_at: Some(time()),
+            allowed_addresses: vec!["10.0.0.0/8".to_owned()],
+        }),
+        Event::Account(AccountEvent::KeyUsed {
+            key_id: "k-1".to_owned(),
         }),
         Event::Account(AccountEvent::KeyRevoked {
             key_id: "k-1".to_owned(),
@@ -432,7 +437,19 @@ fn lifted() -> Vec<(&'static str, Event)> {
     if let VacuumEvent::Started { erases, .. } = &mut started {
         *erases = None;
     }
-    vec![("vacuum.started.v1", Event::Vacuum(started))]
+    // A key of version 1 had no end, and could be used from everywhere.
+    let key = AccountEvent::KeyCreated {
+        key_id: "k-1".to_owned(),
+        key_hash: "cd".repeat(32),
+        role: KeyRole::Writer,
+        label: Some("night".to_owned()),
+        expires_at: None,
+        allowed_addresses: Vec::new(),
+    };
+    vec![
+        ("vacuum.started.v1", Event::Vacuum(started)),
+        ("account.key_created.v1", Event::Account(key)),
+    ]
 }
 
 #[test]

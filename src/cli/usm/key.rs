@@ -35,6 +35,12 @@ pub(super) struct CreateArgs {
     /// What to call it.
     #[arg(long)]
     label: Option<String>,
+    /// From when on it counts no longer (RFC 3339); without it, it counts until it is revoked.
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<String>,
+    /// A network it may be used from, such as 10.0.0.0/8; may be repeated, 16 at most. From everywhere without it.
+    #[arg(long = "allowed-address", value_name = "CIDR")]
+    allowed_addresses: Vec<String>,
     #[command(flatten)]
     remarks: RemarkArgs,
     #[command(flatten)]
@@ -94,6 +100,9 @@ impl CreateArgs {
         let mut body = self.account.body(orgcode);
         insert(&mut body, "role", Some(self.role.as_str()));
         insert(&mut body, "label", self.label.as_deref());
+        insert(&mut body, "expires_at", self.expires_at.as_deref());
+        let networks = Some(&self.allowed_addresses).filter(|networks| !networks.is_empty());
+        insert(&mut body, "allowed_addresses", networks.cloned());
         Value::Object(self.remarks.sign(body))
     }
 }
@@ -145,6 +154,11 @@ mod tests {
                 "create --service-account-id A --role mrs_writer --label nightly --reason new",
                 json!({"orgcode": "ACME", "service_account_id": "A", "role": "mrs_writer",
                     "label": "nightly", "reason": "new"}),
+            ),
+            (
+                "create --service-account-id A --role mrs_reader --expires-at 2030-01-01T00:00:00Z --allowed-address 10.0.0.0/8 --allowed-address ::1",
+                json!({"orgcode": "ACME", "service_account_id": "A", "role": "mrs_reader",
+                    "expires_at": "2030-01-01T00:00:00Z", "allowed_addresses": ["10.0.0.0/8", "::1"]}),
             ),
             (
                 "revoke --service-account-id A --key-id K --actor ann",

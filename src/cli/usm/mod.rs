@@ -63,7 +63,7 @@ enum Verb {
     ServiceAccountStatus(account::StatusArgs),
     /// Make a key for a service account: the answer holds it, once (owners).
     #[command(
-        after_help = "Examples:\n  g3n usm api-key-create --service-account-id ID --role mrs_writer\n  g3n usm api-key-create --service-account-id ID --role mrs_reader --label nightly\n\nInto a shell's variable:\n  export G3N_API_KEY=$(g3n usm api-key-create --service-account-id ID --role mrs_reader --bare)"
+        after_help = "Examples:\n  g3n usm api-key-create --service-account-id ID --role mrs_writer\n  g3n usm api-key-create --service-account-id ID --role mrs_reader --label nightly\n  g3n usm api-key-create --service-account-id ID --role mrs_reader --expires-at 2030-01-01T00:00:00Z --allowed-address 10.0.0.0/8\n\nInto a shell's variable:\n  export G3N_API_KEY=$(g3n usm api-key-create --service-account-id ID --role mrs_reader --bare)"
     )]
     ApiKeyCreate(key::CreateArgs),
     /// List a service account's keys, those revoked included (owners).

@@ -1,14 +1,18 @@
 //! `/usm/api_key/...`: what programs call with. A key is shown once, when it is made.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::account::find;
 use super::{org_request, required};
-use crate::domain::account::{AccountAction, AccountName, Key, KeyRole};
+use crate::actors::identity::WantedKey;
+use crate::domain::account::{ADDRESSES_MAX, AccountAction, AccountName, Key, KeyRole};
 use crate::domain::rejection::Denial;
 use crate::domain::user::label;
-use crate::domain::{OrgCode, Rejection};
+use crate::domain::{OrgCode, Rejection, Timestamp};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::identity;
@@ -27,6 +31,12 @@ org_request! {
         /// What to call it.
         #[schema(max_length = 80)]
         label: Option<String>,
+        /// From when on it counts no longer (RFC 3339); without it, it counts until it is revoked.
+        #[schema(format = DateTime)]
+        expires_at: Option<String>,
+        /// Networks it may be used from, such as `10.0.0.0/8` or `2001:db8::7`; 16 at most. From everywhere when there are none.
+        #[schema(max_items = 16)]
+        allowed_addresses: Option<Vec<String>>,
     }
 }
 
@@ -69,6 +79,12 @@ pub struct NewKeyAnswer {
     service_account_id: String,
     /// What it lets do.
     role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    /// As the server understood them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allowed_addresses: Vec<String>,
 }
 
 /// A key, without the secret.
@@ -79,10 +95,20 @@ pub struct KeyView {
     role: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<String>,
-    /// `active` or `revoked`.
+    /// `active`, `expired` or `revoked`.
     status: &'static str,
     #[schema(format = DateTime)]
     created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    /// Networks it may be used from; from everywhere when there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allowed_addresses: Vec<String>,
+    /// When it was used last, to about an hour; absent when it never was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    last_used_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     revoked_at: Option<String>,
@@ -122,15 +148,23 @@ pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
         }
     };
     let label = label("label", request.label.as_deref())?;
+    let wanted = WantedKey {
+        role,
+        label,
+        expires_at: request.expires_at.as_deref().map(expiry).transpose()?,
+        allowed_addresses: networks(request.allowed_addresses.as_deref().unwrap_or_default())?,
+    };
     let made = house
         .directory
-        .create_key(name, role, label, &caller)
+        .create_key(name, wanted.clone(), &caller)
         .await?;
     Reply::of(&NewKeyAnswer {
         api_key: made.api_key,
         key_id: made.key_id,
         service_account_id: made.account.account_id,
         role: role.as_str(),
+        expires_at: wanted.expires_at.map(|at| at.to_string()),
+        allowed_addresses: wanted.allowed_addresses,
     })
 }
 
@@ -142,7 +176,7 @@ pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     let org = request.org(house, call)?;
     request.caller(call)?;
     let name = name(org, request.service_account_id.as_deref())?;
-    answer(find(house, &name)?.keys.iter())
+    answer(house, find(house, &name)?.keys.iter())
 }
 
 /// End a key.
@@ -156,7 +190,7 @@ pub async fn revoke(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
     let key_id = required(request.key_id.as_deref(), "key_id")?.to_owned();
     let revoke = AccountAction::RevokeKey { key_id };
     let account = house.directory.account(name, revoke, &caller).await?;
-    answer(account.keys.iter())
+    answer(house, account.keys.iter())
 }
 
 /// End all keys of a service account.
@@ -169,7 +203,7 @@ pub async fn revoke_all(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
     let name = name(org, request.service_account_id.as_deref())?;
     let revoke = AccountAction::RevokeKeys;
     let account = house.directory.account(name, revoke, &caller).await?;
-    answer(account.keys.iter())
+    answer(house, account.keys.iter())
 }
 
 /// Ask whether a key counts.
@@ -190,22 +224,60 @@ pub async fn validate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
     })
 }
 
+fn expiry(text: &str) -> Result<Timestamp, Rejection> {
+    Timestamp::parse(text).ok_or_else(|| {
+        Rejection::field(
+            "expires_at",
+            "expires_at must be an RFC 3339 time such as 2027-01-31T12:00:00Z.",
+        )
+    })
+}
+
+/// Networks in one spelling: without the bits beyond their prefix.
+fn networks(texts: &[String]) -> Result<Vec<String>, Rejection> {
+    let wrong = |message: String| Err(Rejection::field("allowed_addresses", message));
+    if texts.len() > ADDRESSES_MAX {
+        return wrong(format!("A key has at most {ADDRESSES_MAX} networks."));
+    }
+    let mut networks = Vec::new();
+    for text in texts {
+        let network = text.parse::<IpNet>().ok();
+        let network = network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        match network {
+            Some(network) => networks.push(network.trunc().to_string()),
+            None => {
+                return wrong(
+                    "Each of allowed_addresses is an address such as 192.0.2.7, or a network such as 10.0.0.0/8 or 2001:db8::/32.".to_owned(),
+                );
+            }
+        }
+    }
+    Ok(networks)
+}
+
 fn name(org: OrgCode, account_id: Option<&str>) -> Result<AccountName, Rejection> {
     let account_id = required(account_id, "service_account_id")?.to_owned();
     Ok(AccountName { org, account_id })
 }
 
-fn answer<'a>(keys: impl Iterator<Item = (&'a String, &'a Key)>) -> Result<Reply, Refusal> {
+fn answer<'a>(
+    house: &House,
+    keys: impl Iterator<Item = (&'a String, &'a Key)>,
+) -> Result<Reply, Refusal> {
+    let now = house.clock.now();
     let view = |(key_id, key): (&String, &Key)| KeyView {
         key_id: key_id.clone(),
         role: key.role.as_str(),
         label: key.label.clone(),
-        status: if key.revoked_at.is_some() {
-            "revoked"
-        } else {
-            "active"
+        status: match (key.revoked_at, key.counts(now)) {
+            (Some(_), _) => "revoked",
+            (None, true) => "active",
+            (None, false) => "expired",
         },
         created_at: key.created_at.to_string(),
+        expires_at: key.expires_at.map(|at| at.to_string()),
+        allowed_addresses: key.allowed_addresses.clone(),
+        last_used_at: key.last_used_at.map(|at| at.to_string()),
         revoked_at: key.revoked_at.map(|at| at.to_string()),
     };
     Reply::of(&KeysAnswer {
