@@ -3,6 +3,7 @@
 mod error;
 mod listen;
 mod options;
+mod running;
 mod stop;
 
 use std::path::{Path, PathBuf};
@@ -173,6 +174,8 @@ async fn run(
             options.data_dir.display()
         ));
     }
+    // It is dropped last: until then an end is not one in order.
+    let running = running::open(&directory, &clock);
     let reserve = Reserve::open(&options.data_dir, options.reserve)?;
     let gateway = listen(&options.listen, options.development)?;
     let base_url = format!("http://{}", gateway.local_addr()?);
@@ -181,13 +184,14 @@ async fn run(
     let signer = Arc::new(Signer::open_or_create(&directory.keys())?);
     let token = directory::operator_token(&directory.keys())?;
     let operator_access = operator_access(options, &directory, &token, &signer);
-    let door = Door::new(clock.clone(), options.door.clone());
+    let door = Door::new(clock.clone(), options.door.clone(), running.of.clone());
     let parts = [
         ("journal", directory.journal()),
         ("projections", directory.projections()),
     ];
     machine::add(door.meters(), &clock, &options.data_dir, &parts);
     reserve.measure(door.meters());
+    running.measure(door.meters());
     let (operator_server, socket_file) = {
         let (door, access) = (door.clone(), operator_access.clone());
         let pace = options.presigned.pace;

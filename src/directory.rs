@@ -262,6 +262,11 @@ impl Directory {
         self.root.join("exports")
     }
 
+    /// The file that tells which requests are being worked on.
+    pub fn running(&self) -> PathBuf {
+        self.root.join("running")
+    }
+
     /// Keys, mode 0700.
     pub fn keys(&self) -> PathBuf {
         self.root.join(KEYS)

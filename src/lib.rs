@@ -47,5 +47,6 @@ pub mod passcode;
 pub mod projections;
 pub mod report;
 pub mod reserve;
+pub mod running;
 mod socket;
 pub mod token;

@@ -20,6 +20,7 @@ use crate::clock::{Clock, Stopwatch, random_uuid};
 use crate::domain::{CcCode, OrgCode, Rejection};
 use crate::journal::Remarks;
 use crate::report::{self, Event, Fingerprint, RequestId, Word};
+use crate::running::{Note, Running};
 
 /// Headers that hold a credential: an id that is part of one is not taken, because ids are logged and journaled.
 const CREDENTIALS: [&str; 3] = ["x-session-guid", "x-api-key", "authorization"];
@@ -54,6 +55,7 @@ pub struct Trace {
     /// What the caller is told of its limit.
     pub rate_limit: Option<Shown>,
     method: Word,
+    running: Note,
     answered: Cell<Option<Answered>>,
     received: Cell<u64>,
     since: Stopwatch,
@@ -86,6 +88,7 @@ impl Trace {
             session_fingerprint: None,
             rate_limit: None,
             method: method(request.method()),
+            running: Note::default(),
             answered: Cell::new(None),
             received: Cell::new(0),
             since: Stopwatch::start(),
@@ -93,6 +96,19 @@ impl Trace {
             build,
             meters,
         }
+    }
+
+    /// Notes that it is being worked on, for the case that the process ends meanwhile; `at_once`, when what comes next could
+    /// be what ends it.
+    pub fn runs(&mut self, running: &Running, at_once: bool) {
+        let words = [self.service, self.method, self.route];
+        self.running = running.begin(&self.request_id, words, at_once);
+    }
+
+    /// Notes its caller there.
+    pub fn runs_for_caller(&self, at_once: bool) {
+        self.running
+            .known(self.session_fingerprint.as_deref(), at_once);
     }
 
     /// Writes the receipt of a caller who was not let in, and counts it.

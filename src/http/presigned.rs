@@ -153,6 +153,7 @@ impl Presigned {
         trace.service = "content";
         trace.route = "/content/{token}";
         trace.call = format!("{} /content", request.method());
+        trace.runs(self.door.running(), request.method() == Method::PUT);
         let answer = match *request.method() {
             Method::PUT => self.upload(request, payload, token, &trace).await,
             Method::GET | Method::HEAD => self.download(request, token, &trace).await,
@@ -175,6 +176,7 @@ impl Presigned {
         trace.service = "content";
         trace.route = "/content/export/{token}";
         trace.call = format!("{} /content/export", request.method());
+        trace.runs(self.door.running(), false);
         let answer = self.export(request, token, &trace).await;
         let response = self.respond(request, &trace, answer);
         measured.answered(response.status());

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use actix_web::http::header::AUTHORIZATION;
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -40,10 +41,14 @@ use crate::journal::Journal;
 use crate::meters::Meters;
 use crate::projections::Store;
 use crate::reserve::Reserve;
+use crate::running::Running;
 use crate::token::Verifier;
 
 /// Answered however much is asked: they tell whether the server lives, and cost nothing.
 const ALWAYS_ANSWERED: &[&str] = &["/health", "/ready"];
+
+/// Bytes of a query that is no work to read: one with a cursor has more.
+const SHORT_QUERY_BYTES: usize = 512;
 
 /// What the record routes need to know of the settings.
 #[derive(Clone, Copy, Debug)]
@@ -144,11 +149,12 @@ pub struct Door {
     rate_limits: Arc<RateLimits>,
     meters: Meters,
     http_meters: Arc<HttpMeters>,
+    running: Arc<Running>,
 }
 
 impl Door {
     /// A door with nothing behind it yet.
-    pub fn new(clock: Clock, limits: DoorLimits) -> Arc<Self> {
+    pub fn new(clock: Clock, limits: DoorLimits, running: Arc<Running>) -> Arc<Self> {
         let meters = Meters::default();
         Arc::new(Self {
             house: OnceLock::new(),
@@ -158,6 +164,7 @@ impl Door {
             permits: Semaphore::new(limits.requests_in_flight_max),
             limits,
             http_meters: Arc::new(HttpMeters::new(&meters)),
+            running,
             meters,
         })
     }
@@ -200,6 +207,11 @@ impl Door {
     /// How often callers may call.
     pub fn rate_limits(&self) -> &Arc<RateLimits> {
         &self.rate_limits
+    }
+
+    /// Where is noted which requests are being worked on.
+    pub fn running(&self) -> &Running {
+        &self.running
     }
 
     /// The names by which operators may call.
@@ -284,10 +296,12 @@ async fn serve(
     let Some(house) = door.house() else {
         return respond(&trace, Err(unavailable().with_minor("starting").into()));
     };
+    trace.runs(&door.running, is_much_to_read(&request));
     let (principal, _in_flight) = match enter(house, route, &request, &mut trace) {
         Ok(entered) => entered,
         Err(refusal) => return respond(&trace, Err(refusal)),
     };
+    trace.runs_for_caller(request.method() == Method::POST);
     let body = match read_body(door, &request, payload).await {
         Ok(body) => body,
         Err(rejection) => return hang_up(respond(&trace, Err(rejection.into()))),
@@ -344,6 +358,12 @@ fn serve_document(
         Ok(chosen) => chosen.answer(trace),
         Err(refusal) => respond(trace, Err(refusal)),
     }
+}
+
+/// Whether a head alone has something in it that takes some work to read: a token, or a long query.
+fn is_much_to_read(request: &HttpRequest) -> bool {
+    request.headers().contains_key(AUTHORIZATION)
+        || request.query_string().len() > SHORT_QUERY_BYTES
 }
 
 /// The caller, as far as the route wants to know, unless it calls too often or has too many calls here.

@@ -111,6 +111,7 @@ pub fn write(disk: &dyn Disk, dir: &Path, state: &State) -> Result<(), JournalEr
     written.map_err(|error| failed("writing the journal's marker", &path, error))
 }
 
-fn boot_id() -> String {
+/// Names the machine's run; empty when the system gives no name.
+pub fn boot_id() -> String {
     fs::read_to_string(BOOT_ID).map_or_else(|_| String::new(), |id| id.trim().to_owned())
 }

@@ -178,6 +178,28 @@ events! {
         /// From the start until now, in milliseconds.
         start_ms: u64,
     }
+    /// The process before ended without being told to: it was killed, or broke off.
+    Crashed = "crashed" {
+        /// Requests it was working on; each has a line `crashed_while`.
+        requests: u64,
+        /// How often that has happened with this data directory.
+        times: u64,
+    }
+    /// A request that the process before was working on when it ended without being told to.
+    CrashedWhile = "crashed_while" {
+        /// The request.
+        request_id: RequestId,
+        /// When it began (RFC 3339, UTC).
+        began_at: Text,
+        /// The service, as in `request`.
+        service: Text,
+        /// The method, as in `request`.
+        method: Text,
+        /// The route, as in `request`.
+        route: Text,
+        /// Who called, when it was known by then.
+        principal: Option<Fingerprint>,
+    }
     /// The server ended.
     Stopped = "stopped" {
         /// `in-order`, `broken-off` when something did not end in time, or `failed`, which standard error explains.
@@ -294,6 +316,8 @@ impl Event {
             | Self::LineTooLong { .. } => Level::Warn,
             Self::InternalError { .. }
             | Self::DiskSpace { .. }
+            | Self::Crashed { .. }
+            | Self::CrashedWhile { .. }
             | Self::Stopped { .. }
             | Self::MaintenanceUnknown { .. }
             | Self::ProjectionsDiffer { .. }

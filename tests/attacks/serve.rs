@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{Read, Write};
 
 use flate2::read::GzDecoder;
+use serde_json::{Value, json};
 
 use crate::support::wire::Wire;
 use crate::support::{Server, eventually};
@@ -159,4 +160,91 @@ fn a_connection_that_asks_for_much_at_once_takes_turns_with_others() {
         .map(<[_]>::len);
     let longest = run.max().expect("answers");
     assert!(longest < 10, "{longest} answers to one connection in a row");
+}
+
+/// The head of a change whose body never comes.
+fn begun(server: &Server, request_id: &str) -> Wire {
+    let mut connection = Wire::connect(&server.base_url);
+    let head = format!(
+        "POST /mrs/record HTTP/1.1\r\nhost: x\r\nx-request-id: {request_id}\r\nx-session-guid: {}\r\ncontent-length: 9\r\n\r\n{{",
+        server.session_guid
+    );
+    connection.0.write_all(head.as_bytes()).expect("sent");
+    connection
+}
+
+/// The lines of an event in a log.
+fn events(log: &str, event: &str) -> Vec<Value> {
+    let lines = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["event"] == event).collect()
+}
+
+/// A metric without labels.
+fn metric(server: &Server, name: &str) -> f64 {
+    let url = format!("{}/metrics", server.operator_url);
+    let token = format!("Bearer {}", server.operator_token);
+    let got = server.get_url(&url, &[("authorization", &token)]);
+    let text = String::from_utf8(got.bytes).expect("text");
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.expect(name).parse().expect("a number")
+}
+
+#[test]
+fn a_process_that_ends_by_itself_leaves_what_it_was_doing_to_the_next() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let dir = scratch.path().join("data");
+    let mut principal = None;
+    let mut started = Server::start_in(&dir, &[]);
+    // A stack overflow and a failed allocation end by SIGABRT, what is out of memory by SIGKILL.
+    for (number, signal) in ["ABRT", "KILL"].into_iter().enumerate() {
+        let server = &mut started;
+        server.put_inline("demo", &format!("r-{number}"), &json!({}), &[]);
+        let named = format!("never-{signal}");
+        let _connection = begun(server, &named);
+        // Once what was answered is erased, only what is not is left.
+        let file = dir.join("running");
+        eventually("it is noted, and nothing else", || {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            text.matches("/mrs/record").count() == 1 && text.contains(&named)
+        });
+        server.end(signal);
+        let log = server.told();
+        let kept = events(&log, "request");
+        principal = principal.or_else(|| kept.first().map(|line| line["principal"].clone()));
+        assert!(!log.contains(&named), "nothing of it could be told");
+
+        started = Server::start_in(&dir, &[]);
+        let crashes = metric(&started, "metarecord_crashes_total");
+        let requests = metric(&started, "metarecord_crashed_while_requests_total");
+        let times = (number + 1) as f64;
+        assert_eq!((crashes, requests), (times, times));
+    }
+    started.end("TERM");
+    let log = started.told();
+    let crashed = events(&log, "crashed");
+    assert_eq!(
+        (&crashed[0]["requests"], &crashed[0]["times"]),
+        (&json!(1), &json!(2))
+    );
+    let running = events(&log, "crashed_while");
+    assert_eq!((crashed.len(), running.len()), (1, 1), "{log}");
+    assert_eq!(running[0]["request_id"], "never-KILL");
+    assert_eq!(running[0]["route"], "/mrs/record");
+    assert_eq!(running[0]["method"], "POST");
+    assert_eq!(
+        running[0]["principal"],
+        principal.expect("a line of a request")
+    );
+    assert!(!log.contains(&started.session_guid));
+    let file = std::fs::read_to_string(dir.join("running")).expect("the file");
+    assert!(!file.contains(&started.session_guid));
+
+    let mut last = Server::start_in(&dir, &[]);
+    assert_eq!(metric(&last, "metarecord_crashes_total"), 2.0);
+    last.end("TERM");
+    assert!(events(&last.told(), "crashed").is_empty());
 }

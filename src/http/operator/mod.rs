@@ -228,6 +228,7 @@ async fn serve(
     if path.starts_with(import::CONTENT) {
         trace.service = "utl";
         trace.route = "utl_import_content";
+        trace.runs(door.running(), true);
         measured.at(Place::Import);
         let answer = take_content(listener, operator.as_ref(), &request, payload).await;
         let failed = answer.is_err();
@@ -290,6 +291,7 @@ async fn answer(
     let Some(_permit) = door.permit() else {
         return (trace, Err(throttled().into()));
     };
+    trace.runs(door.running(), true);
     let body = match read_body(door, request, payload).await {
         Ok(body) => body,
         Err(rejection) => return (trace, Err(rejection.into())),

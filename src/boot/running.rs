@@ -1,0 +1,83 @@
+//! Tells what the process before was doing when it ended without being told to, and notes what this one does.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::directory::Directory;
+use crate::journal::state;
+use crate::meters::{Meters, one, value};
+use crate::report::{self, Event, Fingerprint, RequestId, Text};
+use crate::running::{Before, Running};
+
+/// What is noted, until it is dropped: that is an end in order.
+pub(super) struct Noted {
+    pub(super) of: Arc<Running>,
+    crashes: u64,
+    requests: u64,
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        self.of.close();
+    }
+}
+
+/// Reads what is left, tells it, and begins anew. Where nothing can be noted the server starts all the same.
+pub(super) fn open(directory: &Directory, clock: &Clock) -> Noted {
+    let opened = Running::open(&directory.running(), &state::boot_id(), clock.clone());
+    let (running, before) = opened.unwrap_or_else(|error| {
+        report::notice(&format!(
+            "which requests run is not noted, and would not be known after a crash: {error}"
+        ));
+        (Running::nowhere(clock.clone()), Before::default())
+    });
+    tell(&before);
+    Noted {
+        of: Arc::new(running),
+        crashes: before.crashes,
+        requests: before.requests,
+    }
+}
+
+fn tell(before: &Before) {
+    let Some(requests) = &before.crashed_while else {
+        return;
+    };
+    report::tell(Event::Crashed {
+        requests: requests.len() as u64,
+        times: before.crashes,
+    });
+    for request in requests {
+        report::tell(Event::CrashedWhile {
+            request_id: RequestId::of(&request.request_id),
+            began_at: Text::of(&request.began_at.to_string()),
+            service: Text::of(&request.service),
+            method: Text::of(&request.method),
+            route: Text::of(&request.route),
+            principal: request.principal.as_deref().and_then(Fingerprint::of),
+        });
+    }
+}
+
+impl Noted {
+    /// Adds what the data directory has seen to what is counted.
+    pub(super) fn measure(&self, meters: &Meters) {
+        let (crashes, requests) = (self.crashes, self.requests);
+        meters.look_up(
+            (
+                "metarecord_crashes_total",
+                "Ends of a process with this data directory that nobody asked for.",
+            ),
+            &[],
+            move || one(Some(value(crashes))),
+        );
+        meters.look_up(
+            (
+                "metarecord_crashed_while_requests_total",
+                "Requests that were being worked on then.",
+            ),
+            &[],
+            move || one(Some(value(requests))),
+        );
+    }
+}
