@@ -14,6 +14,7 @@ use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
 use rustix::fs::Mode;
 
+use crate::actors::admission::Admission;
 use crate::actors::audit::AuditFile;
 use crate::actors::identity::Directory;
 use crate::actors::jobs::check::ProjectionCheck;
@@ -244,7 +245,7 @@ async fn run(
         journal: shared.clone(),
         store: store.clone(),
         clock: clock.clone(),
-        admission: Arc::default(),
+        admission: Arc::new(Admission::new(options.uploads_may_take)),
         due_set: tokio::sync::Notify::new(),
         due_again: Default::default(),
     });

@@ -292,15 +292,16 @@ settings! {
         sweep_seconds: u64 = 60, 1..=86_400, "How long the sweep of due records sleeps at most; it wakes at each due time anyway.";
         version_retention_days: u64 = 365, 1..=36_500, "Days that earlier versions and the content of doomed records are kept.";
         cleanup_retention_days: u64 = 90, 1..=36_500, "Days that cleanup keeps what nobody ever read, such as uploads that were given up; also taken from MRS_CLEANUP_RETENTION_DAYS.";
-        abandoned_upload_hours: u64 = 24, 1..=8_760, "Hours an upload is waited for; never less than it can still be completed.";
+        abandoned_upload_hours: u64 = 0, 0..=8_760, "Hours a promised upload is waited for at least; 0 for as long as it can be completed, which is upload_url_seconds and complete_grace_seconds together.";
     }
     disk (DiskSection, "The reserve of free disk of the data directory's file system.") {
         uploads_min_free_bytes: u64 = 0, 0..=u64::MAX, "Free bytes below which uploads and puts are refused with 503; 0 for 512 MiB, or a tenth of the disk if that is less.";
         changes_min_free_bytes: u64 = 0, 0..=u64::MAX, "Free bytes below which every change of a tenant is refused with 503, signing in excepted; 0 for 128 MiB, or a twentieth of the disk if that is less.";
-        reserve_bytes: u64 = 0, 0..=16 * GIB, "Bytes of the file reserve, which is given up when less than that is free, so that operators can make room; 0 for 32 MiB, or a fortieth of the disk if that is less, and for none in development mode.";
+        reserve_bytes: u64 = 0, 0..=16 * GIB, "Bytes of the file reserve, which is given up when less than that is free, so that operators can make room, and of reserve.start, which a start gives up; 0 for 32 MiB, or a fortieth of the disk if that is less, and for none in development mode.";
     }
     ops (Ops, "Maintenance and vacuum.") {
         vacuum_pending_seconds: u64 = 300, 1..=86_400, "How long a vacuum can be cancelled before it begins; under 60 only in development.";
+        uploads_end_seconds: u64 = 30, 0..=3_600, "How long a vacuum, or the approval of an offboarding, waits for uploads within what it covers; past it they are ended and their connections closed.";
         maintenance_cache_seconds: u64 = 20, 1..=20, "How old what is known of maintenance may be; past it tenants are let through.";
         sweep_seconds: u64 = 1, 1..=60, "How long a scheduled window or a pending vacuum sleeps before it looks at the clock again.";
     }

@@ -21,6 +21,8 @@ use crate::report::{self, Event, Word};
 
 /// The reserve's name in the data directory.
 pub const FILE: &str = "reserve";
+/// A second file of the same size, which only a start gives up: whatever took the first may have taken its room too.
+pub const START_FILE: &str = "reserve.start";
 /// The first mark unless it is set: room for several of the largest uploads at once.
 const UPLOADS_MIN_FREE_BYTES: u64 = 512 * 1024 * 1024;
 /// The second mark unless it is set: room for the gzip of a sealed segment of 64 MiB, and as much again.
@@ -166,6 +168,8 @@ pub struct Reserve {
     promised_bytes: AtomicU64,
     /// Bytes of the reserve's file; 0 while there is none.
     kept_bytes: AtomicU64,
+    /// The file for starts is there.
+    start_kept: AtomicBool,
     /// The last look failed, and that was told.
     blind: AtomicBool,
     /// Held while the disk is looked at.
@@ -208,6 +212,7 @@ impl Reserve {
             uploads_mark: AtomicU64::new(0),
             promised_bytes: AtomicU64::new(0),
             kept_bytes: AtomicU64::new(kept),
+            start_kept: AtomicBool::new(false),
             blind: AtomicBool::new(false),
             looking: Mutex::new(()),
             wake,
@@ -307,6 +312,23 @@ impl Reserve {
         {
             self.keep(marks.reserve)?;
         }
+        let room = room.saturating_add(marks.reserve);
+        if level == Level::Enough && marks.reserve > 0 && space.free_bytes >= room {
+            self.keep_for_start(marks.reserve)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the file for starts, unless it is there.
+    fn keep_for_start(&self, bytes: u64) -> io::Result<()> {
+        if self.start_kept.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let path = self.path.with_file_name(START_FILE);
+        if !path.try_exists()? {
+            make(&path, bytes)?;
+        }
+        self.start_kept.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -317,16 +339,9 @@ impl Reserve {
         if bytes == 0 {
             return Ok(());
         }
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create_new(true).mode(0o600);
-        let filled = file
-            .open(&self.path)
-            .and_then(|mut file| fill(&mut file, bytes));
-        match filled {
-            Ok(()) => self.kept_bytes.store(bytes, Ordering::Relaxed),
-            Err(_) => remove(&self.path)?,
-        }
-        filled
+        make(&self.path, bytes)?;
+        self.kept_bytes.store(bytes, Ordering::Relaxed);
+        Ok(())
     }
 
     /// How long to wait for the next look.
@@ -341,22 +356,34 @@ impl Reserve {
     }
 }
 
-/// Removes the reserve of a data directory when its file system has less left than the reserve holds: what follows must be
-/// able to write. Whoever calls holds the directory. Returns whether it did.
+/// Removes the reserve of a data directory when its file system has less than half of it left: what follows must be able to
+/// write. Without it the file for starts goes. Whoever calls holds the directory.
 ///
 /// # Errors
 /// The disk's.
-pub(crate) fn give_up_if_full(data_dir: &Path) -> io::Result<bool> {
-    let path = data_dir.join(FILE);
-    let kept = match fs::metadata(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        metadata => metadata?.len(),
-    };
-    let full = disk::space(data_dir)?.free_bytes < kept;
-    if full {
-        remove(&path)?;
+pub(crate) fn give_up_if_full(data_dir: &Path) -> io::Result<()> {
+    for name in [FILE, START_FILE] {
+        let path = data_dir.join(name);
+        let kept = match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            metadata => metadata?.len(),
+        };
+        if disk::space(data_dir)?.free_bytes < kept / 2 {
+            remove(&path)?;
+        }
     }
-    Ok(full)
+    Ok(())
+}
+
+/// Makes a file of a size, whole or not at all.
+fn make(path: &Path, bytes: u64) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600);
+    let filled = file.open(path).and_then(|mut file| fill(&mut file, bytes));
+    if filled.is_err() {
+        remove(path)?;
+    }
+    filled
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -466,9 +493,11 @@ mod tests {
                 reserve_bytes,
                 development: false,
             };
-            let (free, path) = (Arc::clone(&self.free), self.dir.path().join(FILE));
+            let (free, path) = (Arc::clone(&self.free), self.dir.path().to_owned());
             let look = move || {
-                let kept = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+                let sizes = [FILE, START_FILE]
+                    .map(|name| fs::metadata(path.join(name)).map_or(0, |metadata| metadata.len()));
+                let kept = sizes.iter().sum();
                 Ok(Space {
                     free_bytes: free.load(Ordering::Relaxed).saturating_sub(kept),
                     size_bytes: 1_000,
@@ -551,7 +580,7 @@ mod tests {
             "what an upload has written counts before the disk was looked at again"
         );
         reserve.look();
-        let third = reserve.promise(39).unwrap();
+        let third = reserve.promise(38).unwrap();
         drop((second, third));
         place.free.store(99, Ordering::Relaxed);
         reserve.look();
@@ -568,16 +597,18 @@ mod tests {
             (place.reserve(), reserve.level()),
             (Some(20), Level::Enough)
         );
-        place.free.store(60, Ordering::Relaxed);
+        // The file for starts takes 20 of what is free from now on.
+        assert!(place.dir.path().join(START_FILE).exists());
+        place.free.store(80, Ordering::Relaxed);
         reserve.look();
         assert_eq!((place.reserve(), reserve.level()), (Some(20), Level::Low));
-        place.free.store(39, Ordering::Relaxed);
+        place.free.store(59, Ordering::Relaxed);
         reserve.look();
         assert_eq!((place.reserve(), reserve.level()), (None, Level::Critical));
-        place.free.store(140, Ordering::Relaxed);
+        place.free.store(160, Ordering::Relaxed);
         reserve.look();
         assert_eq!((place.reserve(), reserve.level()), (None, Level::Enough));
-        place.free.store(150, Ordering::Relaxed);
+        place.free.store(170, Ordering::Relaxed);
         reserve.look();
         assert_eq!(
             (place.reserve(), reserve.level()),
@@ -585,7 +616,7 @@ mod tests {
         );
         // A later start finds it, and gives it up in the same way.
         drop(reserve);
-        place.free.store(30, Ordering::Relaxed);
+        place.free.store(50, Ordering::Relaxed);
         let (reserve, _woken) = place.open(20);
         reserve.look();
         assert_eq!((place.reserve(), reserve.level()), (None, Level::Critical));

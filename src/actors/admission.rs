@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
+use crate::clock::Stopwatch;
 use crate::domain::vacuum::{HalfErased, Scope};
 use crate::domain::{ContainerName, ErrorTag, OrgCode, Rejection};
 
@@ -13,9 +16,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// A container, or what an org has beside its containers.
 type Place = (OrgCode, Option<ContainerName>);
 
+/// How long uploads within are waited for, unless it is set.
+const UPLOADS_MAY_TAKE: Duration = Duration::from_secs(30);
+
 /// Lets changes in and out.
-#[derive(Default)]
-pub struct Admission(Mutex<State>);
+pub struct Admission {
+    state: Mutex<State>,
+    uploads_may_take: Duration,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self::new(UPLOADS_MAY_TAKE)
+    }
+}
 
 #[derive(Default)]
 struct State {
@@ -25,8 +39,12 @@ struct State {
     half_erased: Vec<HalfErased>,
     /// Orgs that take no changes for now, and why.
     held: HashMap<OrgCode, Hold>,
-    /// Changes on their way.
+    /// Changes on their way, uploads among them.
     within: HashMap<Place, usize>,
+    /// Uploads on their way, by a number of their own, and what tells them to end.
+    uploads: HashMap<u64, (Place, Arc<Notify>)>,
+    /// The number of the last upload.
+    last_upload: u64,
 }
 
 /// Why an org takes no changes, from callers and from jobs.
@@ -62,7 +80,53 @@ pub struct Pass {
     place: Place,
 }
 
+impl Pass {
+    /// The same leave for an upload, which may be told to end.
+    pub fn for_upload(self) -> UploadPass {
+        let ends = Arc::new(Notify::new());
+        let mut state = self.admission.state();
+        state.last_upload += 1;
+        let number = state.last_upload;
+        let upload = (self.place.clone(), Arc::clone(&ends));
+        state.uploads.insert(number, upload);
+        drop(state);
+        UploadPass {
+            pass: self,
+            number,
+            ends,
+        }
+    }
+}
+
+/// Leave to upload content; given back when dropped.
+pub struct UploadPass {
+    pass: Pass,
+    number: u64,
+    ends: Arc<Notify>,
+}
+
+impl UploadPass {
+    /// Returns once the upload has to end because others have waited for it long enough.
+    pub async fn has_to_end(&self) {
+        self.ends.notified().await;
+    }
+}
+
+impl Drop for UploadPass {
+    fn drop(&mut self) {
+        self.pass.admission.state().uploads.remove(&self.number);
+    }
+}
+
 impl Admission {
+    /// Nobody is within. Whoever closes something waits so long for the uploads within it, and then has them end.
+    pub fn new(uploads_may_take: Duration) -> Self {
+        Self {
+            state: Mutex::default(),
+            uploads_may_take,
+        }
+    }
+
     /// Lets a change to a container in.
     ///
     /// # Errors
@@ -159,21 +223,34 @@ impl Admission {
         self.state().half_erased = half_erased.to_vec();
     }
 
-    /// Waits until every change to what a scope covers is out again.
+    /// Waits until every change to what a scope covers is out again. Uploads that take longer than they may are told to
+    /// end, and are gone soon after.
     pub async fn drained(&self, scope: &Scope) {
+        let since = Stopwatch::start();
         let busy = || {
             let state = self.state();
             let mut places = state.within.keys();
             places.any(|place| is_within(scope, place))
         };
         while busy() {
+            if since.elapsed() >= self.uploads_may_take {
+                self.end_uploads(scope);
+            }
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
+    fn end_uploads(&self, scope: &Scope) {
+        let state = self.state();
+        let uploads = state.uploads.values();
+        let covered = uploads.filter(|(place, _)| is_within(scope, place));
+        // One that was told already is not told twice.
+        covered.for_each(|(_, ends)| ends.notify_one());
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Counts are changed in one step each: a panic elsewhere does not spoil them.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Everything a server is started with, as its settings lead to it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::actors::Limits;
 use crate::actors::offboarding::OffboardingSettings;
@@ -56,6 +57,8 @@ pub struct Options {
     pub mrs: MrsSettings,
     /// How long content is kept and uploads are waited for.
     pub upkeep: UpkeepSettings,
+    /// How long a vacuum or an offboarding waits for uploads within what it covers.
+    pub uploads_may_take: Duration,
     /// How much of the disk is kept free.
     pub reserve: ReserveSettings,
     /// Settings of the operators' part.
@@ -123,6 +126,7 @@ impl Options {
                 download_url_seconds: settings.mrs.download_url_seconds,
             },
             upkeep: upkeep(&settings.mrs),
+            uploads_may_take: Duration::from_secs(settings.ops.uploads_end_seconds),
             reserve: ReserveSettings {
                 uploads_min_free_bytes: settings.disk.uploads_min_free_bytes,
                 changes_min_free_bytes: settings.disk.changes_min_free_bytes,
@@ -162,13 +166,16 @@ impl Options {
 
 fn upkeep(settings: &Mrs) -> UpkeepSettings {
     let hours = |hours: u64| millis(hours.saturating_mul(3_600));
+    let completable = settings
+        .upload_url_seconds
+        .saturating_add(settings.complete_grace_seconds);
     UpkeepSettings {
         retention: Retention {
             versions_ms: hours(settings.version_retention_days.saturating_mul(24)),
             leftovers_ms: hours(settings.cleanup_retention_days.saturating_mul(24)),
         },
         patience: Patience {
-            upload_ms: hours(settings.abandoned_upload_hours),
+            upload_ms: hours(settings.abandoned_upload_hours).max(millis(completable)),
             complete_ms: millis(settings.complete_grace_seconds),
         },
     }

@@ -19,9 +19,9 @@ use super::envelope::{OK, Refusal, respond, throttled, unavailable, with_headers
 use super::head;
 use super::meters::{Place, content_place};
 use super::server::{Door, House, hang_up};
-use super::slow::{Stopped, Taking, UploadPace, upload_too_slow};
+use super::slow::{Stopped, Taking, UploadPace, upload_had_to_end, upload_too_slow};
 use super::space;
-use crate::actors::admission::Pass;
+use crate::actors::admission::UploadPass;
 use crate::aside;
 use crate::content::check::size_mismatch;
 use crate::content::sign::{DownloadGrant, Purpose, Signer, UploadGrant};
@@ -217,7 +217,7 @@ impl Presigned {
             .open::<UploadGrant>(Purpose::UploadUrl, token)
             .ok_or_else(altered)?;
         self.check_age(grant.expires_at)?;
-        let _pass = self.enter(&grant)?;
+        let pass = self.enter(&grant)?;
         self.check_wanted(&grant)?;
         check_headers(request, &grant)?;
         let Ok(_permit) = self.uploads.try_acquire() else {
@@ -233,7 +233,9 @@ impl Presigned {
             size: grant.size,
             md5: grant.md5,
         };
-        let received = receive(&self.content, self.pace, (object, promise), payload).await;
+        let upload = (object, promise);
+        let ends = pass.has_to_end();
+        let received = receive(&self.content, self.pace, upload, (payload, ends)).await;
         space::explain(house, received)?;
         trace.note_received(grant.size);
         let mut response = HttpResponse::build(StatusCode::OK);
@@ -305,10 +307,11 @@ impl Presigned {
     }
 
     /// Leave to add content, until the upload is kept or refused.
-    fn enter(&self, grant: &UploadGrant) -> Result<Pass, Refusal> {
+    fn enter(&self, grant: &UploadGrant) -> Result<UploadPass, Refusal> {
         let house = self.house()?;
         let admission = &house.book.desk().admission;
-        Ok(admission.enter(&grant.key.org, &grant.key.container)?)
+        let pass = admission.enter(&grant.key.org, &grant.key.container)?;
+        Ok(pass.for_upload())
     }
 
     /// An upload is wanted as long as its record waits for exactly it.
@@ -339,12 +342,13 @@ impl Presigned {
     }
 }
 
-/// Streams the body to a thread that writes and checks it.
+/// Streams the body to a thread that writes and checks it, until it is there or has to end. On return nothing is written
+/// any more.
 pub(super) async fn receive(
     content: &Arc<dyn ContentStore>,
     pace: UploadPace,
     (object, promise): (ObjectName, Promise),
-    mut payload: Payload,
+    (mut payload, ends): (Payload, impl Future<Output = ()>),
 ) -> Result<(), Refusal> {
     let (sender, mut receiver) = mpsc::channel::<Option<Vec<u8>>>(BUFFERS);
     let (give_back, mut free) = mpsc::channel(BUFFERS);
@@ -368,8 +372,14 @@ pub(super) async fn receive(
         Ok(false)
     });
     let mut taking = Taking::new(pace);
+    let mut ends = std::pin::pin!(ends);
     let stopped = loop {
-        let chunk = match taking.next(&mut payload).await {
+        let next = tokio::select! {
+            biased;
+            () = &mut ends => Err(Stopped::HadToEnd),
+            next = taking.next(&mut payload) => next,
+        };
+        let chunk = match next {
             Ok(Some(chunk)) => chunk,
             Ok(None) => break None,
             Err(stopped) => break Some(stopped),
@@ -392,6 +402,7 @@ pub(super) async fn receive(
     match writing.await {
         Ok(Ok(true)) => Ok(()),
         Ok(Ok(false)) if stopped == Some(Stopped::TooSlow) => Err(upload_too_slow().into()),
+        Ok(Ok(false)) if stopped == Some(Stopped::HadToEnd) => Err(upload_had_to_end().into()),
         Ok(Ok(false)) => Err(size_mismatch(promise.size).into()),
         Ok(Err(ContentError::Rejected(rejection))) => Err(rejection.into()),
         Ok(Err(error @ ContentError::Io { .. })) => {

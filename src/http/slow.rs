@@ -23,6 +23,8 @@ pub enum Stopped {
     Broken,
     /// It came too slowly.
     TooSlow,
+    /// Its org or container takes no changes any more, and that had waited for it long enough.
+    HadToEnd,
 }
 
 /// Takes an upload's body as long as it comes fast enough. Only time spent waiting for the caller counts, so that an
@@ -94,6 +96,16 @@ pub fn upload_too_slow() -> Rejection {
         "The upload came too slowly and was given up; nothing of it is kept. Put it to the same url again.",
     )
     .with_minor("too-slow")
+}
+
+/// 403 to an upload that a vacuum or an offboarding has waited for long enough; nothing of it is kept, and the connection
+/// is closed.
+pub fn upload_had_to_end() -> Rejection {
+    Rejection::new(
+        ErrorTag::OrgWriteBlocked,
+        "The org takes no changes any more, and the upload was still on its way: it was ended, and nothing of it is kept.",
+    )
+    .with_minor("upload-ended")
 }
 
 #[cfg(test)]

@@ -177,6 +177,80 @@ fn below_the_second_mark_tenants_change_nothing_and_operators_what_they_must() {
     assert!((metric(&server, "metarecord_disk_level") - 2.0).abs() < f64::EPSILON);
 }
 
+/// Begins an upload and keeps its last byte. Returns the connection.
+fn hold(server: &Server, record_id: &str, gz: &[u8]) -> Wire {
+    let promise = presign(server, record_id, gz).data();
+    let path = upload_url(&promise).strip_prefix(&server.base_url);
+    let head = format!(
+        "PUT {} HTTP/1.1\r\nhost: localhost\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+        path.expect("a url of this server"),
+        gz.len()
+    );
+    let mut wire = Wire::connect(&server.base_url);
+    // A server that refuses it need not take it.
+    let _: std::io::Result<()> = wire.0.write_all(head.as_bytes());
+    let _: std::io::Result<()> = wire.0.write_all(&gz[..gz.len() - 1]);
+    wire
+}
+
+/// What the server says to a held upload before it closes the connection.
+fn ended(wire: Wire) -> String {
+    wire.trickle(b"", b"")
+}
+
+#[test]
+fn a_vacuum_ends_uploads_that_it_has_waited_for_long_enough() {
+    let impatient = [
+        "--set",
+        "mrs.upload_bytes_per_second_min=0",
+        "--set",
+        "ops.uploads_end_seconds=1",
+        "--set",
+        "ops.vacuum_pending_seconds=1",
+    ];
+    let server = Server::start_with(&impatient);
+    let gz = gzip(200_000);
+    let wire = hold(&server, "b-1", &gz);
+    eventually("the upload is on its way", || uploads(&server) > 0.0);
+    let order = json!({"orgcode": "demo", "secret_code": server.secret_code,
+        "reason": "an attack"});
+    let vacuum = server.invoke("ops_vacuum_org", &order).data();
+    let told = ended(wire);
+    assert!(
+        told.contains("403 ") && told.contains("upload-ended"),
+        "{told}"
+    );
+    eventually("the vacuum is over", || {
+        let status = server.invoke("ops_vacuum_status", &json!({})).data();
+        status.to_string().contains("completed")
+    });
+    assert_eq!(server.content_files(), [], "{vacuum}");
+}
+
+#[test]
+fn an_approval_of_an_offboarding_ends_uploads_that_it_has_waited_for_long_enough() {
+    let impatient = [
+        "--set",
+        "mrs.upload_bytes_per_second_min=0",
+        "--set",
+        "ops.uploads_end_seconds=1",
+    ];
+    let server = Server::start_with(&impatient);
+    let gz = gzip(200_000);
+    let wire = hold(&server, "b-1", &gz);
+    eventually("the upload is on its way", || uploads(&server) > 0.0);
+    let request = json!({"orgcode": "demo", "reason": "it leaves"});
+    server.post("/utl/offboarding/request", &request).data();
+    let approve = json!({"orgcode": "demo", "secret_code": server.secret_code});
+    server.invoke("utl_offboarding_approve", &approve).data();
+    let told = ended(wire);
+    assert!(
+        told.contains("403 ") && told.contains("upload-ended"),
+        "{told}"
+    );
+    assert_eq!(server.content_files(), []);
+}
+
 #[test]
 fn seven_uploads_that_never_end_take_nothing_from_others_on_a_small_disk() {
     let Some(disk) = SmallDisk::new(64) else {
@@ -190,17 +264,7 @@ fn seven_uploads_that_never_end_take_nothing_from_others_on_a_small_disk() {
     let mut held = Vec::new();
     let mut refused = 0;
     for number in 0..7 {
-        let promise = presign(&server, &format!("b-{number}"), &gz).data();
-        let path = upload_url(&promise).strip_prefix(&server.base_url);
-        let head = format!(
-            "PUT {} HTTP/1.1\r\nhost: localhost\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
-            path.expect("a url of this server"),
-            gz.len()
-        );
-        let mut wire = Wire::connect(&server.base_url);
-        // A server that refuses it need not take it.
-        let _: std::io::Result<()> = wire.0.write_all(head.as_bytes());
-        let _: std::io::Result<()> = wire.0.write_all(&gz[..gz.len() - 1]);
+        let mut wire = hold(&server, &format!("b-{number}"), &gz);
         wire.0.set_nonblocking(true).expect("set");
         let mut answer = [0; 4096];
         let mut answered = false;

@@ -5,8 +5,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::versions::{DAY_MS, cleanup, promise, put_over, read, start, versions};
-use crate::support::Got;
 use crate::support::inside::{Inside, START_MS};
+use crate::support::{Got, eventually};
+
+/// As long as an upload's url works, and the grace: 900 and 3,600 seconds.
+const COMPLETABLE_MS: i64 = 4_500_000;
 
 fn scrub(server: &Inside) -> Value {
     let body = json!({"orgcode": "demo", "container": "notes"});
@@ -94,7 +97,7 @@ fn uploads_that_were_given_up_go_after_the_days_that_are_asked_for() {
 }
 
 #[test]
-fn what_is_left_of_broken_uploads_goes_a_day_after_it_was_written() {
+fn what_is_left_of_broken_uploads_goes_once_none_of_them_could_be_completed() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = start(scratch.path());
     server.put("notes", "n", &json!(1));
@@ -108,13 +111,36 @@ fn what_is_left_of_broken_uploads_goes_a_day_after_it_was_written() {
         path
     };
     let (old, new) = (left("older", 0), left("new", 1));
-    server.clock.advance(DAY_MS);
+    server.clock.advance(COMPLETABLE_MS);
     let cleaned = cleanup(&server, "notes");
     assert_eq!(
         (&cleaned["removed"]["uploads"], &cleaned["bytes"]),
         (&json!(1), &json!(5))
     );
     assert_eq!((old.exists(), new.exists()), (false, true));
+}
+
+#[test]
+fn a_promised_upload_is_given_up_as_soon_as_it_cannot_be_completed() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let server = start(scratch.path());
+    promise(&server, "n", b"never sent", None);
+    let status = || {
+        let job = json!({"job": "abandoned-uploads"});
+        server.operator("jobs_resume", &job).data();
+        let runs = |shown: Value| shown["job"]["runs"].as_u64().or(shown["runs"].as_u64());
+        let before = runs(server.operator("jobs_show", &job).data());
+        server.operator("jobs_run", &job).data();
+        eventually("the job ran", || {
+            runs(server.operator("jobs_show", &job).data()) > before
+        });
+        let meta = "/mrs/record/meta?orgcode=demo&container=notes&record_id=n&include_doomed=true";
+        server.get(meta).data()["status"].clone()
+    };
+    server.clock.advance(COMPLETABLE_MS - 60_000);
+    assert_eq!(status(), "pending_upload");
+    server.clock.advance(60_000);
+    assert_eq!(status(), "doomed");
 }
 
 #[test]

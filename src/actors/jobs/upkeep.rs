@@ -16,8 +16,8 @@ use crate::projections::records;
 
 /// Items of a container looked at in one step, some milliseconds' worth.
 const STEP_ITEMS: usize = 128;
-/// Between two runs over the uploads, in milliseconds: ten minutes.
-const ABANDONED_MS: i64 = 10 * 60 * 1_000;
+/// Between two runs over the uploads, in milliseconds: a minute, for a promise counts against its org's quota.
+const ABANDONED_MS: i64 = 60 * 1_000;
 /// Between two scrubs, in milliseconds: an hour (contract, section 10).
 const SCRUB_MS: i64 = 60 * 60 * 1_000;
 /// Between two cleanups, in milliseconds: a day (contract, section 10).
@@ -40,7 +40,7 @@ impl Job for AbandonedUploads {
     }
 
     fn purpose(&self) -> &'static str {
-        "Gives up uploads that were promised and never came."
+        "Gives up uploads that were promised and never came, and removes what is left of those that broke off."
     }
 
     fn every_ms(&self) -> Option<i64> {
@@ -53,9 +53,20 @@ impl Job for AbandonedUploads {
             Ok(done) => done.unwrap_or_default(),
             Err(error) => return Step::Failed(error),
         };
+        let leftovers = match from {
+            // Once a run.
+            None => wait(self.0.remove_leftovers()),
+            Some(_) => Ok(None),
+        };
+        let (files, bytes) = match leftovers {
+            Ok(leftovers) => leftovers.unwrap_or_default(),
+            Err(error) => return Step::Failed(error),
+        };
         let counts = counted([
             ("doomed", done.doomed as u64),
             ("given_up", done.given_up as u64),
+            ("files", files),
+            ("bytes", bytes),
         ]);
         after(done.next, counts)
     }

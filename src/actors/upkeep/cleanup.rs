@@ -148,16 +148,24 @@ impl Upkeep {
 
     /// What broken connections left of uploads belongs to no container; the first page of any takes it along.
     async fn remove_stale(&self, cleaned: &mut Cleaned) -> Result<(), Refused> {
-        let (content, now) = (self.content.clone(), self.book.desk().clock.now());
-        let since = now.plus_millis(-self.settings.patience.upload_ms);
+        let (count, bytes) = self.remove_leftovers().await?;
+        cleaned.removed.uploads += count;
+        cleaned.bytes += bytes;
+        Ok(())
+    }
+
+    /// Removes the files of uploads that broke off, whosever they were. Returns how many there were, and their bytes.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub async fn remove_leftovers(&self) -> Result<(u64, u64), Refused> {
+        let content = self.content.clone();
+        let since = self.settings.stale_since(self.book.desk().clock.now());
         let removed = blocking(move || {
             let removed = content.remove_stale(since);
             removed.map_err(|error| error.to_string())
         });
-        let (count, bytes) = removed.await.map_err(Refused::Failed)?;
-        cleaned.removed.uploads += count;
-        cleaned.bytes += bytes;
-        Ok(())
+        removed.await.map_err(Refused::Failed)
     }
 
     async fn forget_answers(

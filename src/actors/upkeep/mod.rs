@@ -18,7 +18,7 @@ use super::{AddressBook, Desk, Refused};
 use crate::content::ContentStore;
 use crate::domain::container::{ContainerCommand, ContainerEvent};
 use crate::domain::record::{Patience, Retention};
-use crate::domain::{ContainerName, OrgCode, StreamId};
+use crate::domain::{ContainerName, OrgCode, StreamId, Timestamp};
 use crate::journal::Version;
 use crate::projections::{StoreError, holds, identity};
 
@@ -29,6 +29,10 @@ pub use scrub::Scrubbed;
 /// How often a page is looked at again because something on it had changed, before the caller is told to come back.
 const ATTEMPTS_MAX: u32 = 8;
 
+/// How old the file of an upload is at least when it counts as left over, in milliseconds: an upload for which no least
+/// speed is set may pause.
+const STALE_MS_MIN: i64 = 10 * 60 * 1_000;
+
 /// How long what is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct UpkeepSettings {
@@ -36,6 +40,13 @@ pub struct UpkeepSettings {
     pub retention: Retention,
     /// Uploads that were promised.
     pub patience: Patience,
+}
+
+impl UpkeepSettings {
+    /// An upload's file that nobody has added to since then is what is left of one that broke off.
+    fn stale_since(&self, now: Timestamp) -> Timestamp {
+        now.plus_millis(-self.patience.upload_ms.max(STALE_MS_MIN))
+    }
 }
 
 /// A container, by its org.

@@ -157,9 +157,10 @@ pub(super) async fn put(
     pace: UploadPace,
 ) -> Result<Reply, Refusal> {
     let (object, promise) = object(request)?;
-    let _pass = house.offboardings.enter_import(&object.org)?;
+    let pass = house.offboardings.enter_import(&object.org)?.for_upload();
     let object_id = object.object_id;
-    presigned::receive(&house.content, pace, (object, promise), payload).await?;
+    let upload = (payload, pass.has_to_end());
+    presigned::receive(&house.content, pace, (object, promise), upload).await?;
     Reply::of(&json!({"object_id": object_id, "size": promise.size}))
 }
 

@@ -38,7 +38,7 @@ impl Look {
 
     /// What broken connections left of uploads belongs to no container either.
     fn leftovers(&self, page: &mut Page) -> Result<(), LookError> {
-        let since = self.now.plus_millis(-self.patience.upload_ms);
+        let since = self.settings.stale_since(self.now);
         let found = self.content.stale(since)?.into_iter().map(|place| {
             let mut repair = Repair::new(DriftKind::OrphanObject, RepairAction::FileRemoved);
             repair.file = Some(place.clone());

@@ -10,7 +10,7 @@ mod rows;
 
 use std::sync::Arc;
 
-use super::{Place, Upkeep};
+use super::{Place, Upkeep, UpkeepSettings};
 use crate::actors::container::{Tend, Tended};
 use crate::actors::ops::Caller;
 use crate::actors::vacuum::blocking;
@@ -18,7 +18,7 @@ use crate::actors::{Desk, Refused};
 use crate::clock::Pace;
 use crate::content::{ContentError, ContentStore, ObjectName};
 use crate::domain::container::ContainerCommand;
-use crate::domain::record::{Patience, RecordKey};
+use crate::domain::record::RecordKey;
 use crate::domain::repair::{Repair, RepairAction};
 use crate::domain::{RecordId, Timestamp};
 use crate::journal::JournalError;
@@ -141,7 +141,7 @@ impl Upkeep {
             desk,
             content: self.content.clone(),
             place: place.clone(),
-            patience: self.settings.patience,
+            settings: self.settings,
         };
         let page = blocking(move || {
             let page = look.page(from, items_max);
@@ -205,7 +205,7 @@ impl Upkeep {
     async fn take_away(&self, place: &Place, repair: &Repair) -> Result<bool, Refused> {
         let (content, org, repair) = (self.content.clone(), place.org.clone(), repair.clone());
         let now = self.book.desk().clock.now();
-        let since = now.plus_millis(-self.settings.patience.upload_ms);
+        let since = self.settings.stale_since(now);
         let taken = blocking(move || {
             let taken = match (repair.action, repair.object_id, &repair.file) {
                 (RepairAction::MarkedLost, Some(object_id), _) => {
@@ -233,7 +233,7 @@ pub(super) struct Look {
     content: Arc<dyn ContentStore>,
     place: Place,
     now: Timestamp,
-    patience: Patience,
+    settings: UpkeepSettings,
 }
 
 impl Look {

@@ -117,7 +117,7 @@ impl Look {
     fn is_stale(&self, key: &RecordKey, upload: &PendingUpload) -> Result<bool, LookError> {
         let (store, name) = (&self.desk.store, RecordName::from(key));
         Ok(contents::is_waited_for(store, name, upload)?
-            && overdue(&self.desk, key, self.patience)?.is_some())
+            && overdue(&self.desk, key, self.settings.patience)?.is_some())
     }
 
     pub(super) fn contents(
