@@ -241,6 +241,7 @@ async fn run(
     let (journal, store) = opening.await.map_err(std::io::Error::other)??;
     journal.measure(door.meters());
     let shared: Arc<dyn Journal> = journal.clone();
+    store.reservations().limit(options.quotas);
     let desk = Arc::new(Desk {
         journal: shared.clone(),
         store: store.clone(),

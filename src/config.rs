@@ -4,6 +4,8 @@
 
 use std::path::Path;
 
+use crate::domain::quota::LIMIT_MAX;
+
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -336,6 +338,16 @@ settings! {
         address_burst: u64 = 4_000, 1..=10_000_000, "Requests without a valid credential from one address at once, after a pause.";
         sign_in_per_second: u64 = 2, 0..=10_000_000, "Passcodes a second that one address may try, right or wrong; past it callers get 429. 0 for no such limit.";
         sign_in_burst: u64 = 30, 1..=10_000_000, "Passcodes that one address may try at once, after a pause; fewer than may wait to be looked at (64).";
+    }
+    quotas (QuotaLimits, "What each org may have; operators set other limits for one org. 0 for no such limit.") {
+        records: u64 = 2_000_000, 0..=LIMIT_MAX, "Records that are not doomed; at 2.7 KB of disk each, about 5.5 GB.";
+        containers: u64 = 10_000, 0..=LIMIT_MAX, "Containers with a record that is not doomed.";
+        content_bytes: u64 = 10 * GIB, 0..=LIMIT_MAX, "Bytes of content, earlier versions that are kept and promised uploads included.";
+        pending_upload_bytes: u64 = 2 * GIB, 0..=LIMIT_MAX, "Bytes promised by uploads that are not completed; sixteen of the largest.";
+        tags: u64 = 100_000, 0..=LIMIT_MAX, "Different tags on records that are not doomed.";
+        service_accounts: u64 = 100, 0..=LIMIT_MAX, "Enabled service accounts.";
+        api_keys: u64 = 500, 0..=LIMIT_MAX, "Keys of enabled service accounts that are not revoked.";
+        sessions: u64 = 10_000, 0..=LIMIT_MAX, "Open sessions of owners and members together.";
     }
     log (LogSection, "The log, one JSON line an event on standard output.") {
         dir: String = String::new(), Text, "A directory with a file a day of the same lines; empty for none.";

@@ -15,18 +15,22 @@ use crate::domain::operator_token::{
     OperatorTokenCommand, OperatorTokenDecider, OperatorTokenEvent, OperatorTokens,
 };
 use crate::domain::org::{Org, OrgCommand, OrgDecider, OrgEvent};
+use crate::domain::quota::Quota;
 use crate::domain::revoked_jwt::{JwtDecider, JwtEvent, RevokeJwt, RevokedJwts};
 use crate::domain::secret::{SecretCode, SecretCommand, SecretDecider, SecretEvent};
 use crate::domain::user::{User, UserCommand, UserDecider, UserEvent};
 use crate::domain::vacuum::{VacuumCommand, VacuumDecider, VacuumEvent, Vacuums};
-use crate::domain::{Context, Decider, Event, Occurrence, StreamId};
+use crate::domain::{Context, Decider, Event, Occurrence, OrgCode, StreamId};
 use crate::journal::{Append, Origin, Outcome, Position, Version};
-use crate::projections::{Store, StoreError, identity, offboarding, ops};
+use crate::projections::usage::reservations::{Reservation, Wanted};
+use crate::projections::{Store, StoreError, identity, offboarding, ops, usage};
 use crate::report::{self, Decided};
 
 /// How often a command is decided again because the stream had moved, before the caller is told to come back. Each
 /// time somebody else got something done.
 const ATTEMPTS_MAX: u32 = 64;
+/// Sign-ins that can be on their way at once, with room to spare: passcodes are looked at two at a time.
+const SIGN_INS_MAX: u64 = 64;
 
 /// A kind of stream whose commands are decided on what the projections show.
 pub(super) trait Carried: Decider<Event: Clone> {
@@ -38,6 +42,17 @@ pub(super) trait Carried: Decider<Event: Clone> {
 
     /// The event as the journal takes it.
     fn event(event: Self::Event) -> Event;
+
+    /// What events add to what orgs have. They come to be when one of these has room, or when there is none of them.
+    fn wanted(
+        desk: &Desk,
+        state: &Self::State,
+        command: &Self::Command,
+        events: &[Self::Event],
+    ) -> Result<Vec<(OrgCode, Wanted)>, StoreError> {
+        let _ = (desk, state, command, events);
+        Ok(Vec::new())
+    }
 }
 
 impl Carried for MaintenanceDecider {
@@ -159,6 +174,42 @@ impl Carried for UserDecider {
     fn event(event: UserEvent) -> Event {
         Event::User(event)
     }
+
+    /// A session counts in every org of its user, and needs room in one of them: an org that is full keeps nobody out
+    /// of another.
+    fn wanted(
+        desk: &Desk,
+        state: &User,
+        _: &UserCommand,
+        events: &[UserEvent],
+    ) -> Result<Vec<(OrgCode, Wanted)>, StoreError> {
+        let opens = |event: &UserEvent| matches!(event, UserEvent::SessionOpened { .. });
+        let mut all = Vec::new();
+        if !events.iter().any(opens) {
+            return Ok(all);
+        }
+        let now = desk.clock.now();
+        for org in identity::all_orgs_of(&desk.store, &state.user_id)? {
+            let Ok(org) = OrgCode::parse(&org) else {
+                continue;
+            };
+            let mut wanted = Wanted::default();
+            wanted.amounts.add(Quota::Sessions, 1);
+            // Those past their end are counted until their users sign in again. They are looked for only when it
+            // matters, because an org may have many members.
+            let counts = usage::counts(&desk.store, org.as_str())?;
+            let limits = desk
+                .store
+                .reservations()
+                .limits_of(&desk.store, org.as_str())?;
+            let limit = limits.get(Quota::Sessions);
+            if limit.is_some_and(|limit| counts.get(Quota::Sessions) + SIGN_INS_MAX >= limit) {
+                wanted.sessions_over = identity::sessions_over(&desk.store, org.as_str(), now)?;
+            }
+            all.push((org, wanted));
+        }
+        Ok(all)
+    }
 }
 
 impl Carried for OrgDecider {
@@ -176,6 +227,9 @@ impl Carried for OrgDecider {
             command
         {
             org.holds = identity::holds(store, code.as_str())?;
+        }
+        if let OrgCommand::SetQuotas { org: code, .. } = command {
+            org.own_limits = identity::own_limits(store, code.as_str())?;
         }
         let version = org.version;
         Ok((org, version))
@@ -199,6 +253,32 @@ impl Carried for AccountDecider {
 
     fn event(event: AccountEvent) -> Event {
         Event::Account(event)
+    }
+
+    fn wanted(
+        _: &Desk,
+        state: &Account,
+        command: &AccountCommand,
+        events: &[AccountEvent],
+    ) -> Result<Vec<(OrgCode, Wanted)>, StoreError> {
+        let mut wanted = Wanted::default();
+        for event in events {
+            match event {
+                AccountEvent::Created { .. } => wanted.amounts.add(Quota::ServiceAccounts, 1),
+                AccountEvent::StatusSet { active: true } => {
+                    let keys = state.keys.values();
+                    let keys = keys.filter(|key| key.revoked_at.is_none()).count() as u64;
+                    wanted.amounts.add(Quota::ServiceAccounts, 1);
+                    wanted.amounts.add(Quota::ApiKeys, keys);
+                }
+                AccountEvent::KeyCreated { .. } => wanted.amounts.add(Quota::ApiKeys, 1),
+                AccountEvent::StatusSet { active: false }
+                | AccountEvent::KeyUsed { .. }
+                | AccountEvent::KeyRevoked { .. }
+                | AccountEvent::KeysRevoked {} => {}
+            }
+        }
+        Ok(vec![(command.name.org.clone(), wanted)])
     }
 }
 
@@ -268,6 +348,8 @@ async fn attempt<S: Carried>(
                 remarks: caller.remarks.clone(),
             },
         };
+        let wanted = S::wanted(desk, &state, command, &events).map_err(failed)?;
+        let _reserved = reserve(desk, &append, wanted)?;
         match desk.journal.append(append).await {
             Ok(Outcome::Appended { position, version }) => {
                 let occurrence = Occurrence {
@@ -288,6 +370,29 @@ async fn attempt<S: Carried>(
         }
     }
     Err(Refused::Busy)
+}
+
+/// Takes places in all orgs that have room.
+fn reserve(
+    desk: &Desk,
+    append: &Append,
+    wanted: Vec<(OrgCode, Wanted)>,
+) -> Result<Vec<Reservation>, Refused> {
+    let (mut reserved, mut refused, mut room) = (Vec::new(), None, false);
+    for (org, wanted) in wanted {
+        match desk.reserve(&org, append, &wanted) {
+            Ok(reservation) => {
+                room = true;
+                reserved.extend(reservation);
+            }
+            Err(refusal @ Refused::Rejected { .. }) => refused = Some(refusal),
+            Err(failure) => return Err(failure),
+        }
+    }
+    match refused.filter(|_| !room) {
+        None => Ok(reserved),
+        Some(refused) => Err(refused),
+    }
 }
 
 pub(super) fn failed(error: StoreError) -> Refused {

@@ -19,6 +19,7 @@ use crate::clock::Stopwatch;
 use crate::domain::record::Slot;
 use crate::domain::{RecordId, Rejection, StreamId};
 use crate::journal::{Append, Outcome, Position, Version};
+use crate::projections::usage::reservations::Reservation;
 use crate::report::{self, Decided};
 
 pub(super) use tend::{Tend, Tended};
@@ -61,6 +62,8 @@ struct Job {
     attempts: u8,
     /// Its change's place in the journal, once it is durable.
     place: Option<(Position, Version)>,
+    /// What it takes of the org's quotas while it is on its way.
+    reserved: Option<Reservation>,
 }
 
 impl ContainerActor {
@@ -104,7 +107,7 @@ impl ContainerActor {
         }
     }
 
-    fn run(&mut self, job: Job, context: &mut Context<Self>) {
+    fn run(&mut self, mut job: Job, context: &mut Context<Self>) {
         let record_id = &job.carry.key.record_id;
         if let Some(flight) = self.flights.get_mut(record_id)
             && (flight.stale || !flight.waiting.is_empty())
@@ -134,7 +137,19 @@ impl ContainerActor {
             Err(failure) => return self.finish(job, Err(failure), context),
         };
         match (decision, flight) {
-            (Decision::Append { append, slot }, flight) => {
+            (
+                Decision::Append {
+                    append,
+                    slot,
+                    wanted,
+                },
+                flight,
+            ) => {
+                match self.desk.reserve(&self.container.0, &append, &wanted) {
+                    Ok(reserved) => job.reserved = reserved,
+                    // Of the moment, and never remembered: it waits for nothing.
+                    Err(refused) => return self.finish(job, Err(refused), context),
+                }
                 match flight {
                     Some(flight) => {
                         flight.slot = slot.clone();
@@ -239,6 +254,7 @@ impl ContainerActor {
             return self.finish(job, Err(Refused::Unavailable), context);
         };
         flight.pending -= 1;
+        job.reserved = None;
         let answer = match outcome {
             Outcome::Appended { position, version } => {
                 job.place = Some((position, version));
@@ -366,6 +382,7 @@ impl Handler<Carry> for ContainerActor {
             reply: reply.clone(),
             attempts: 0,
             place: None,
+            reserved: None,
         };
         self.take(job, context);
         reply

@@ -373,7 +373,8 @@ impl Directory {
             | OrgCommand::Park { .. }
             | OrgCommand::Unpark { .. }
             | OrgCommand::AddMember { .. }
-            | OrgCommand::RemoveMember { .. } => admission.enter_org(command.org())?,
+            | OrgCommand::RemoveMember { .. }
+            | OrgCommand::SetQuotas { .. } => admission.enter_org(command.org())?,
         };
         let after = carry::<OrgDecider>(&self.desk, &command, caller).await?;
         if let OrgCommand::ReleaseHold { .. } = command {

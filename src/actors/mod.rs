@@ -31,8 +31,9 @@ use crate::clock::Clock;
 use crate::domain::container::Idempotency;
 use crate::domain::record::{Record, RecordCommand, RecordKey};
 use crate::domain::{ContainerName, OrgCode, Rejection};
-use crate::journal::{Journal, Remarks, Source};
+use crate::journal::{Append, Journal, Remarks, Source};
 use crate::projections::Store;
+use crate::projections::usage::reservations::{Reservation, Wanted};
 use crate::report::Decided;
 
 use admission::Pass;
@@ -136,6 +137,23 @@ pub struct Desk {
 }
 
 impl Desk {
+    /// Takes what an entry adds of its org's quotas until it is settled; with the entry's rows it is counted by those.
+    ///
+    /// # Errors
+    /// `quota-exceeded`.
+    fn reserve(
+        &self,
+        org: &OrgCode,
+        append: &Append,
+        wanted: &Wanted,
+    ) -> Result<Option<Reservation>, Refused> {
+        let place = (append.stream.as_str(), append.expected + 1);
+        let reservations = self.store.reservations();
+        let reserved = reservations.reserve(&self.store, org, place, wanted);
+        let reserved = reserved.map_err(|error| Refused::Failed(error.to_string()))?;
+        reserved.map_err(|exceeded| Rejection::from(exceeded).into())
+    }
+
     /// Has the sweep look again at everything that is due.
     fn tell_due_again(&self) {
         self.due_again.fetch_add(1, Ordering::Release);

@@ -4,12 +4,16 @@ use super::{Answer, Carried, Carry, Desk, Refused};
 use crate::domain::container::{
     Container, ContainerCommand, ContainerDecider, ContainerEvent, Idempotency, is_given_again,
 };
-use crate::domain::record::{Record, RecordCommand, RecordDecider, RecordKey, Slot};
+use crate::domain::quota::Quota;
+use crate::domain::record::{
+    NewContent, Record, RecordCommand, RecordDecider, RecordEvent, RecordKey, Slot,
+};
 use crate::domain::{
     Context, Decider, ErrorTag, Event, Occurrence, Rejection, StreamId, Timestamp,
 };
 use crate::journal::{Append, Origin, Version};
 use crate::projections::idempotency::FirstAnswer;
+use crate::projections::usage::reservations::Wanted;
 use crate::projections::{RecordName, StoreError, earlier, holds, idempotency, identity, records};
 
 /// Streams that a decision looked at besides its own, with the versions it saw.
@@ -27,6 +31,8 @@ pub(super) enum Decision {
         append: Append,
         /// The state with it.
         slot: Slot,
+        /// What it adds to what its org has.
+        wanted: Wanted,
     },
     /// Nothing to change; the record as it is.
     Nothing(Record),
@@ -101,6 +107,7 @@ pub(super) fn decide(
         position: 0,
         version: version + 1,
     };
+    let wanted = wanted(&slot, &events);
     let slot = events.iter().fold(slot, |slot, event| {
         RecordDecider::evolve(slot, event, occurrence)
     });
@@ -113,7 +120,51 @@ pub(super) fn decide(
         idempotency: carry.idempotency.clone(),
         origin: origin(carry, now),
     };
-    Decision::Append { append, slot }
+    Decision::Append {
+        append,
+        slot,
+        wanted,
+    }
+}
+
+/// What events of a record add to what its org has. What they take away counts once it is durable.
+fn wanted(slot: &Slot, events: &[RecordEvent]) -> Wanted {
+    let mut wanted = Wanted::default();
+    for event in events {
+        let content = match event {
+            RecordEvent::Created { tags, content, .. } => {
+                wanted.amounts.add(Quota::Records, 1);
+                wanted.container = Some(slot.key.container.clone());
+                wanted.tags.clone_from(tags);
+                content
+            }
+            RecordEvent::Replaced { tags, content, .. } => {
+                if let Some(tags) = tags {
+                    let had = slot.record.as_ref().map_or(&[][..], |record| &record.tags);
+                    let new = tags.iter().filter(|tag| !had.contains(tag));
+                    wanted.tags.extend(new.cloned());
+                }
+                content
+            }
+            RecordEvent::TagsAdded { tags } => {
+                wanted.tags.clone_from(tags);
+                continue;
+            }
+            // A completed upload was counted when it was promised.
+            RecordEvent::UploadCompleted { .. }
+            | RecordEvent::TagsRemoved { .. }
+            | RecordEvent::TtlSet { .. }
+            | RecordEvent::Doomed { .. }
+            | RecordEvent::HoldSet { .. }
+            | RecordEvent::HoldReleased {} => continue,
+        };
+        let (NewContent::Inline { size, .. } | NewContent::Upload { size, .. }) = content;
+        wanted.amounts.add(Quota::ContentBytes, *size);
+        if let NewContent::Upload { size, .. } = content {
+            wanted.amounts.add(Quota::PendingUploadBytes, *size);
+        }
+    }
+    wanted
 }
 
 /// The events that remember a refusal; none when it is one of the moment.

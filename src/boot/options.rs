@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::actors::Limits;
+use crate::actors::Limits as ActorLimits;
 use crate::actors::offboarding::OffboardingSettings;
 use crate::actors::ops::OpsSettings;
 use crate::actors::upkeep::UpkeepSettings;
-use crate::config::{CallLimits, LogRequests, LogSection, Mrs, Settings};
+use crate::config::{CallLimits, LogRequests, LogSection, Mrs, QuotaLimits, Settings};
+use crate::domain::quota::{Limits, Quota};
 use crate::domain::record::{Patience, Retention};
 use crate::http::head::HostNames;
 use crate::http::limits::{Rate, Rates};
@@ -40,7 +41,7 @@ pub struct Options {
     /// Limits of the gateway's connections.
     pub connections: ConnectionLimits,
     /// Limits of the actors.
-    pub actors: Limits,
+    pub actors: ActorLimits,
     /// Bytes at which a segment of the commit log is sealed.
     pub segment_bytes: u64,
     /// Bytes of memory for the journal's database.
@@ -61,6 +62,8 @@ pub struct Options {
     pub uploads_may_take: Duration,
     /// How much of the disk is kept free.
     pub reserve: ReserveSettings,
+    /// What each org may have.
+    pub quotas: Limits,
     /// Settings of the operators' part.
     pub ops: OpsSettings,
     /// Settings of offboardings and exports.
@@ -102,7 +105,7 @@ impl Options {
                 keep_alive_seconds: settings.http.keep_alive_seconds,
                 write_seconds: settings.http.write_seconds,
             },
-            actors: Limits {
+            actors: ActorLimits {
                 threads: settings.actors.threads,
                 in_flight_max: settings.actors.container_in_flight_max,
                 idle_ms: settings.actors.idle_seconds.saturating_mul(1_000),
@@ -133,6 +136,7 @@ impl Options {
                 reserve_bytes: settings.disk.reserve_bytes,
                 development,
             },
+            quotas: quotas(&settings.quotas),
             ops: OpsSettings {
                 vacuum_pending_ms: millis(settings.ops.vacuum_pending_seconds),
                 watch_age_ms_max: settings.ops.maintenance_cache_seconds.saturating_mul(1_000),
@@ -179,6 +183,20 @@ fn upkeep(settings: &Mrs) -> UpkeepSettings {
             complete_ms: millis(settings.complete_grace_seconds),
         },
     }
+}
+
+fn quotas(settings: &QuotaLimits) -> Limits {
+    Limits::of(|quota| match quota {
+        Quota::Records => settings.records,
+        Quota::Containers => settings.containers,
+        Quota::ContentBytes => settings.content_bytes,
+        Quota::PendingUploadBytes => settings.pending_upload_bytes,
+        Quota::Tags => settings.tags,
+        Quota::ServiceAccounts => settings.service_accounts,
+        Quota::ApiKeys => settings.api_keys,
+        Quota::Sessions => settings.sessions,
+        Quota::RequestsInFlight | Quota::UploadsAtOnce | Quota::DownloadsAtOnce => 0,
+    })
 }
 
 fn log(settings: &LogSection) -> LogOptions {

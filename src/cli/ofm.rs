@@ -12,6 +12,7 @@ use super::remarks::RemarkArgs;
 use super::surroundings::Surroundings;
 use super::usm::{PageArgs, about};
 use crate::client::{Client, Reply};
+use crate::domain::quota::{LIMIT_MAX, Quota};
 
 /// What an org can be.
 const STATUSES: [&str; 6] = [
@@ -73,6 +74,57 @@ enum Verb {
         after_help = "Example:\n  g3n ofm org-status-set --orgcode ACME --status frozen --reason \"unpaid\""
     )]
     OrgStatusSet(StatusArgs),
+    /// Show what an org has beside what it may have (owners; operators with --operator).
+    #[command(
+        after_help = "Examples:\n  g3n ofm usage --orgcode ACME\n  g3n ofm usage --orgcode ACME --operator --output table"
+    )]
+    Usage(UsageArgs),
+    /// Set what an org may have (operators).
+    ///
+    /// It holds from the next command on; what there is stays, also when it is more.
+    #[command(
+        after_help = "Examples:\n  g3n ofm quota-set --orgcode ACME records=50000 content_bytes=1000000000\n  g3n ofm quota-set --orgcode ACME tags=none sessions=default --reason \"ticket 12\""
+    )]
+    QuotaSet(QuotaArgs),
+}
+
+/// Whose eyes to look with.
+#[derive(Args, Debug)]
+struct UsageArgs {
+    /// Ask at the operators' address.
+    #[arg(long)]
+    operator: bool,
+}
+
+/// Limits to set.
+#[derive(Args, Debug)]
+struct QuotaArgs {
+    /// A quota's name with its limit: a number, `none`, or `default` for that of the server's settings.
+    #[arg(required = true, value_name = "QUOTA=LIMIT", value_parser = limit)]
+    limits: Vec<(Quota, Option<u64>)>,
+    #[command(flatten)]
+    remarks: RemarkArgs,
+}
+
+/// Reads a quota's name with its limit.
+fn limit(text: &str) -> Result<(Quota, Option<u64>), String> {
+    let (name, limit) = text.split_once('=').ok_or("write it as QUOTA=LIMIT")?;
+    let quota = Quota::parse(name).ok_or_else(|| {
+        let names = Quota::ALL.map(Quota::as_str).join(", ");
+        format!("there is no quota {name}; there are {names}")
+    })?;
+    let limit = match limit {
+        "default" => None,
+        "none" => Some(0),
+        number => match number.parse() {
+            Ok(0) => return Err("write none for no limit".to_owned()),
+            Ok(number) if number <= LIMIT_MAX => Some(number),
+            Ok(_) | Err(_) => {
+                return Err(format!("a limit is 1 to {LIMIT_MAX}, none, or default"));
+            }
+        },
+    };
+    Ok((quota, limit))
 }
 
 /// Which user.
@@ -169,6 +221,18 @@ pub(super) fn run(
             invoke(profile, "ofm_org_create", body)?
         }
         Verb::OrgStatusSet(arguments) => arguments.run(profile)?,
+        Verb::Usage(UsageArgs { operator: false }) => {
+            let org = profile.org("which org?")?.to_owned();
+            client.usage(&[("orgcode", org)])?
+        }
+        Verb::Usage(UsageArgs { operator: true }) => {
+            let body = about(profile.named_org("which org?")?);
+            invoke(profile, "ofm_usage", body)?
+        }
+        Verb::QuotaSet(arguments) => {
+            let body = arguments.body(about(profile.named_org("which org?")?));
+            invoke(profile, "ofm_quota_set", body)?
+        }
     };
     Ok(printer.reply(&reply))
 }
@@ -205,6 +269,15 @@ impl CreateArgs {
     }
 }
 
+impl QuotaArgs {
+    fn body(&self, mut body: Map<String, Value>) -> Map<String, Value> {
+        let limits = self.limits.iter();
+        let limits = limits.map(|(quota, limit)| (quota.as_str().to_owned(), Value::from(*limit)));
+        body.insert("limits".to_owned(), Value::Object(limits.collect()));
+        self.remarks.sign(body)
+    }
+}
+
 impl StatusArgs {
     /// Sets the status. Whoever dooms an org at a terminal is asked first: there is no way back.
     fn run(&self, profile: &Profile) -> Result<Reply, Failure> {
@@ -237,6 +310,7 @@ mod tests {
         Remove(RemoveArgs),
         Create(CreateArgs),
         Set(StatusArgs),
+        Quota(QuotaArgs),
     }
 
     #[test]
@@ -266,6 +340,11 @@ mod tests {
                 "set --status frozen --reason unpaid --yes",
                 json!({"orgcode": "ACME", "status": "frozen", "reason": "unpaid"}),
             ),
+            (
+                "quota records=500 tags=none sessions=default --reason full",
+                json!({"orgcode": "ACME", "reason": "full",
+                    "limits": {"records": 500, "tags": 0, "sessions": null}}),
+            ),
         ] {
             let words = std::iter::once("ofm").chain(line.split(' '));
             let org = about("ACME");
@@ -274,8 +353,19 @@ mod tests {
                 Line::Remove(arguments) => arguments.body(org),
                 Line::Create(arguments) => Value::Object(arguments.body(org)),
                 Line::Set(arguments) => Value::Object(arguments.body(org)),
+                Line::Quota(arguments) => Value::Object(arguments.body(org)),
             };
             assert_eq!(body, sent, "{line}");
+        }
+        for line in [
+            "quota",
+            "quota records",
+            "quota records=0",
+            "quota record=5",
+            "quota tags=-1",
+        ] {
+            let words = std::iter::once("ofm").chain(line.split(' '));
+            assert!(Line::try_parse_from(words).is_err(), "{line}");
         }
     }
 }

@@ -65,6 +65,7 @@ const OTHER_COLUMNS: &[(&str, &[&str])] = &[
             "service", "status", "items", "objects", "bytes", "skipped", "held", "error",
         ],
     ),
+    ("quota", &["quota", "used", "limit", "limit_from", "counts"]),
     ("since", &["held", "container", "reason", "since", "by"]),
     ("text", &["at", "text"]),
     (

@@ -19,4 +19,6 @@ routes! {
     member_list = POST "/ofm/member/list";
     /// Finds a member.
     member_resolve = POST "/ofm/member/resolve";
+    /// Reads what an org has beside what it may have.
+    usage = GET "/ofm/usage";
 }

@@ -5,7 +5,9 @@ use uuid::Uuid;
 
 use super::record::{ContentPlace, EndedBy, Retention, Status};
 use super::repair::Repair;
-use super::{CcCode, Context, Decider, Md5, Occurrence, RecordId, Rejection, Tag, Timestamp};
+use super::{
+    CcCode, Context, Decider, ErrorTag, Md5, Occurrence, RecordId, Rejection, Tag, Timestamp,
+};
 
 /// What can happen to a container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -196,8 +198,8 @@ impl Decider for ContainerDecider {
     type State = Container;
     type Event = ContainerEvent;
 
-    /// A refusal is remembered only when it is one that a repeated request must get again: 429 and 5xx are not. Content
-    /// within its retention stays, and so do first answers within their window.
+    /// A refusal is remembered only when it is one that a repeated request must get again: 429, 5xx and quotas are not.
+    /// Content within its retention stays, and so do first answers within their window.
     fn decide(
         _: &Container,
         command: &ContainerCommand,
@@ -266,8 +268,11 @@ impl Decider for ContainerDecider {
 }
 
 /// Whether a repeated request gets this refusal again.
+/// A quota is of the moment too: what it refuses may pass once something was given back or the quota raised.
 fn is_remembered(rejection: &Rejection) -> bool {
-    (400..500).contains(&rejection.status()) && rejection.status() != 429
+    (400..500).contains(&rejection.status())
+        && rejection.status() != 429
+        && rejection.tag != ErrorTag::QuotaExceeded
 }
 
 /// How long a first answer is given again (MRS overview: "Window 24h").
@@ -281,7 +286,6 @@ pub fn is_given_again(at: Timestamp, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ErrorTag;
 
     #[test]
     fn refusals_of_rules_are_remembered_and_refusals_of_the_moment_are_not() {
@@ -294,6 +298,7 @@ mod tests {
             (ErrorTag::Conflict, true),
             (ErrorTag::ExpectedRevisionRequired, true),
             (ErrorTag::Throttled, false),
+            (ErrorTag::QuotaExceeded, false),
             (ErrorTag::InternalError, false),
             (ErrorTag::Unavailable, false),
         ] {

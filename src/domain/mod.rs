@@ -13,6 +13,7 @@ pub mod names;
 pub mod offboarding;
 pub mod operator_token;
 pub mod org;
+pub mod quota;
 pub mod record;
 pub mod rejection;
 pub mod repair;

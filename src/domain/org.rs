@@ -3,9 +3,12 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::hold::{self, LegalHolds};
+use super::quota::{OwnLimits, Quota};
 use super::{ContainerName, Context, Decider, ErrorTag, Occurrence, OrgCode, Rejection, Timestamp};
 
 /// Most owners and members of one org.
@@ -94,6 +97,9 @@ pub struct Org {
     /// Its legal holds. Kept beside it, because nearly every request reads an org and few ask for its holds.
     #[serde(skip)]
     pub holds: LegalHolds,
+    /// The limits set for it alone. Kept beside it, as its holds are.
+    #[serde(skip)]
+    pub own_limits: OwnLimits,
 }
 
 /// What can happen to an org.
@@ -141,6 +147,13 @@ pub enum OrgEvent {
         /// Only this container's.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         container: Option<ContainerName>,
+    },
+    /// Other limits than those of the settings hold for it. What an import brings of this is history: the operator here
+    /// has not said so.
+    #[serde(rename = "org.quotas_set")]
+    QuotasSet {
+        /// By quota: the limit, 0 for none; `None` for that of the settings again.
+        limits: BTreeMap<Quota, Option<u64>>,
     },
 }
 
@@ -205,6 +218,13 @@ pub enum OrgCommand {
         /// Only this container's.
         container: Option<ContainerName>,
     },
+    /// Have other limits hold for it, as an operator.
+    SetQuotas {
+        /// Which.
+        org: OrgCode,
+        /// By quota: the limit, 0 for none; `None` for that of the settings again.
+        limits: BTreeMap<Quota, Option<u64>>,
+    },
 }
 
 impl OrgCommand {
@@ -218,7 +238,8 @@ impl OrgCommand {
             | Self::AddMember { org, .. }
             | Self::RemoveMember { org, .. }
             | Self::SetHold { org, .. }
-            | Self::ReleaseHold { org, .. } => org,
+            | Self::ReleaseHold { org, .. }
+            | Self::SetQuotas { org, .. } => org,
         }
     }
 
@@ -231,7 +252,8 @@ impl OrgCommand {
             | Self::Park { .. }
             | Self::Unpark { .. }
             | Self::SetHold { .. }
-            | Self::ReleaseHold { .. } => None,
+            | Self::ReleaseHold { .. }
+            | Self::SetQuotas { .. } => None,
         }
     }
 }
@@ -273,6 +295,7 @@ impl Decider for OrgDecider {
             | OrgCommand::SetHold { .. }
             | OrgCommand::ReleaseHold { .. } => Vec::new(),
             OrgCommand::SetStatus { status, .. } => change(now, *status),
+            OrgCommand::SetQuotas { limits, .. } => state.set_quotas(limits),
             OrgCommand::Park { .. } => match now {
                 OrgStatus::Verified | OrgStatus::Parked => change(now, OrgStatus::Parked),
                 _ => return Err(wrong_status(now, "cannot be parked")),
@@ -327,12 +350,30 @@ impl Decider for OrgDecider {
                 state.holds.set(container.as_ref(), reason, occurrence);
             }
             OrgEvent::HoldReleased { container } => state.holds.release(container.as_ref()),
+            OrgEvent::QuotasSet { limits } => {
+                for (quota, limit) in limits {
+                    match limit {
+                        Some(limit) => state.own_limits.insert(*quota, *limit),
+                        None => state.own_limits.remove(quota),
+                    };
+                }
+            }
         }
         state
     }
 }
 
 impl Org {
+    /// The event that sets what is not so already.
+    fn set_quotas(&self, limits: &BTreeMap<Quota, Option<u64>>) -> Vec<OrgEvent> {
+        let mut limits = limits.clone();
+        limits.retain(|quota, limit| self.own_limits.get(quota) != limit.as_ref());
+        match limits.is_empty() {
+            true => Vec::new(),
+            false => vec![OrgEvent::QuotasSet { limits }],
+        }
+    }
+
     /// An org without an owner could be managed by nobody.
     fn check_last_owner(&self) -> Result<(), Rejection> {
         match self.subject == Some(MemberRole::Owner) && self.owners <= 1 {
@@ -395,7 +436,8 @@ fn decide_hold(state: &Org, command: &OrgCommand) -> Result<Option<Vec<OrgEvent>
         | OrgCommand::Park { .. }
         | OrgCommand::Unpark { .. }
         | OrgCommand::AddMember { .. }
-        | OrgCommand::RemoveMember { .. } => return Ok(None),
+        | OrgCommand::RemoveMember { .. }
+        | OrgCommand::SetQuotas { .. } => return Ok(None),
     }))
 }
 

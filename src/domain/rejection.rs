@@ -67,6 +67,7 @@ tags! {
     InvalidState = "invalid-state", 409;
     Conflict = "conflict", 409;
     IdempotencyConflict = "idempotency-conflict", 409;
+    QuotaExceeded = "quota-exceeded", 409;
     SizeMismatch = "size-mismatch", 409;
     Md5Mismatch = "md5-mismatch", 409;
     Md5Missing = "md5-missing", 409;
@@ -223,6 +224,12 @@ impl Rejection {
     pub fn with_retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_seconds = Some(seconds);
         self
+    }
+
+    /// Answers with 429 in place of the tag's own status, and says when to come back: it is too much at once.
+    pub fn as_throttle(mut self, seconds: u64) -> Self {
+        self.status = Some(429);
+        self.with_retry_after(seconds)
     }
 
     /// Says, to the operator alone, why somebody was not let in.

@@ -28,6 +28,7 @@ pub mod slow;
 pub mod space;
 pub mod system;
 pub mod uas;
+pub mod usage;
 pub mod usm;
 pub mod utl;
 

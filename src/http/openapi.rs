@@ -78,6 +78,7 @@ pub struct Good<T> {
         super::ofm::remove,
         super::ofm::list,
         super::ofm::resolve,
+        super::usage::get,
         super::uas::stat,
         super::utl::request,
         super::utl::status,
@@ -117,6 +118,7 @@ const PUT_TAGS: &[ErrorTag] = &[
     ErrorTag::MissingSize,
     ErrorTag::SizeMismatch,
     ErrorTag::Md5Mismatch,
+    ErrorTag::QuotaExceeded,
     ErrorTag::IdempotencyConflict,
 ];
 const COMPLETE_TAGS: &[ErrorTag] = &[
@@ -205,21 +207,33 @@ fn tags_of(method: &str, path: &str) -> Vec<ErrorTag> {
         (_, "/ops/maintenance/get") => WINDOW_TAGS,
         (_, "/ops/maintenance/list") => WINDOWS_TAGS,
         ("get", "/mrs/record") => &[ErrorTag::Doomed, ErrorTag::InvalidState],
-        ("post", "/mrs/tag/add" | "/mrs/tag/remove") => &[ErrorTag::InvalidTag],
+        ("post", "/mrs/tag/add") => &[ErrorTag::InvalidTag, ErrorTag::QuotaExceeded],
+        ("post", "/mrs/tag/remove") => &[ErrorTag::InvalidTag],
         ("post", "/mrs/ttl/set") => &[ErrorTag::InvalidDoomAt],
         ("post", "/mrs/doom") => &[ErrorTag::InvalidState],
         ("get", "/mrs/due") => &[ErrorTag::InvalidNextToken],
-        ("post", "/usm/session/create") => &[ErrorTag::InvalidPasscode, ErrorTag::UserNotVerified],
+        ("post", "/usm/session/create") => &[
+            ErrorTag::InvalidPasscode,
+            ErrorTag::UserNotVerified,
+            ErrorTag::QuotaExceeded,
+        ],
         ("post", "/uas/stat") => &[ErrorTag::InvalidPasscode],
         ("post", "/usm/session/validate" | "/usm/session/close" | "/usm/api_key/validate") => {
             &[ErrorTag::InvalidSession]
+        }
+        ("post", "/usm/service_account/create" | "/usm/service_account/status") => {
+            &[ErrorTag::QuotaExceeded]
         }
         ("post", "/usm/service_account/list" | "/ofm/member/list") => &[ErrorTag::InvalidNextToken],
         (
             "post",
             "/ofm/org/park" | "/ofm/org/unpark" | "/ofm/member/add" | "/ofm/member/remove",
-        )
-        | ("post", "/usm/api_key/create") => &[ErrorTag::InvalidState, ErrorTag::OrgWriteBlocked],
+        ) => &[ErrorTag::InvalidState, ErrorTag::OrgWriteBlocked],
+        ("post", "/usm/api_key/create") => &[
+            ErrorTag::InvalidState,
+            ErrorTag::OrgWriteBlocked,
+            ErrorTag::QuotaExceeded,
+        ],
         _ => &[],
     });
     tags

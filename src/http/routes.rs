@@ -14,7 +14,7 @@ use super::mrs::{change, complete, due, hold, list, put, read, versions};
 use super::ops::{self, maintenance};
 use super::server::{Door, House};
 use super::usm::{account, key, session};
-use super::{ofm, openapi, system, uas, utl};
+use super::{ofm, openapi, system, uas, usage, utl};
 
 /// A handler's answer on its way.
 pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + 'a>>;
@@ -347,6 +347,13 @@ pub static ROUTES: &[Route] = &[
         "/ofm/member/resolve",
         Access::Org(See),
         inside!(ofm::resolve),
+    ),
+    route(
+        "ofm",
+        GET,
+        "/ofm/usage",
+        Access::Org(Leave),
+        inside!(usage::get),
     ),
     route("uas", POST, "/uas/stat", Access::Public, inside!(uas::stat)),
     route(

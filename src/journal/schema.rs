@@ -28,6 +28,7 @@ pub const SCHEMAS: &[(&str, u16)] = &[
     ("org.member_removed", 1),
     ("org.hold_set", 1),
     ("org.hold_released", 1),
+    ("org.quotas_set", 1),
     ("user.created", 1),
     ("user.session_opened", 1),
     ("user.session_refreshed", 1),

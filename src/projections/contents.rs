@@ -3,7 +3,7 @@
 //! Three kinds of rows, by their second byte. `e`: content that ended, in its container by how long it is kept and by time;
 //! gone once the journal let it go. `o`: the record that an object was promised to, from the promise until the object is let go; whether
 //! something was ever uploaded it cannot tell. `p`: uploads that are waited for, over all orgs, oldest promise first.
-//! Inline content that is current has no row here, so creating it costs none.
+//! It holds the bytes promised. Inline content that is current has no row here, so creating it costs none.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -77,7 +77,7 @@ impl Projection for Contents {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn prefix(&self) -> u8 {
@@ -192,7 +192,9 @@ fn apply_record(change: &RecordChange<'_>, writes: &mut Vec<Write>) {
                     .map_or(0, |upload| upload.content.version),
             };
             writes.push((owner_key(name.org, object_id), Some(encoded(&owner))));
-            writes.push((pending_key(since, name, object_id), Some(Vec::new())));
+            let promised = after.upload.as_ref().map(|upload| upload.content.size);
+            let promised = encoded(&promised.unwrap_or_default());
+            writes.push((pending_key(since, name, object_id), Some(promised)));
         }
     }
     for ended in change
@@ -202,6 +204,59 @@ fn apply_record(change: &RecordChange<'_>, writes: &mut Vec<Write>) {
     {
         writes.push(ended_write(name, &ended));
     }
+}
+
+/// Whether a row tells of an upload that is waited for, or of content that ended; `None` for one that tells of no bytes.
+pub(super) fn is_promise(key: &[u8]) -> Option<bool> {
+    match key {
+        [PREFIX, PENDING, ..] => Some(true),
+        [PREFIX, ENDED, ..] => Some(false),
+        _ => None,
+    }
+}
+
+/// The bytes that such a row tells of.
+pub(super) fn bytes_of(key: &[u8], value: &[u8]) -> Option<u64> {
+    match is_promise(key)? {
+        true => postcard::from_bytes(value).ok(),
+        false => postcard::from_bytes(value)
+            .ok()
+            .map(|row: EndedRow| row.size),
+    }
+}
+
+/// Bytes of content beside the current.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Beside {
+    /// Of what ended and is kept.
+    pub ended: u64,
+    /// Promised by uploads that are waited for.
+    pub promised: u64,
+}
+
+/// The bytes of content that an org has beside the current, by their rows.
+pub(super) fn bytes_of_org(store: &Store, org: &str) -> Result<Beside, StoreError> {
+    let mut beside = Beside::default();
+    let ended = [&[PREFIX, ENDED], org.as_bytes(), &[0]].concat();
+    for row in store.scan(ended.clone(), &ended) {
+        let (key, value) = row?;
+        beside.ended += bytes_of(&key, &value).unwrap_or_default();
+    }
+    let promised = vec![PREFIX, PENDING];
+    for row in store.scan(promised.clone(), &promised) {
+        let (key, value) = row?;
+        if waiting(&key).is_some_and(|waiting| waiting.key.org.as_str() == org) {
+            beside.promised += bytes_of(&key, &value).unwrap_or_default();
+        }
+    }
+    Ok(beside)
+}
+
+/// The rows that a change of a record moves.
+pub(super) fn rows_of(change: &RecordChange<'_>) -> Vec<Write> {
+    let mut writes = Vec::new();
+    apply_record(change, &mut writes);
+    writes
 }
 
 /// The positions of inline contents that a change of a record ended.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::holds::{self, OrgHolds};
 use super::identity::{self, Kind};
-use super::{Projection, RecordName, Store, StoreError, all, contents, records};
+use super::{Projection, RecordName, Store, StoreError, all, contents, records, usage};
 use crate::clock::Pace;
 use crate::domain::hold::Level;
 use crate::domain::vacuum::Scope;
@@ -180,7 +180,7 @@ impl Covered {
             Some(Kind::User) => self.users += 1,
             Some(Kind::Session | Kind::Account | Kind::Key) => self.sessions_and_keys += 1,
             // Only another way to find one of those, or a part of one.
-            Some(Kind::Email | Kind::MemberOf | Kind::Holds) => {}
+            Some(Kind::Email | Kind::MemberOf | Kind::Holds | Kind::Limits) => {}
             None => {
                 self.records += 1;
                 return 1;
@@ -197,6 +197,10 @@ impl Covered {
 pub fn forget(reach: &Reach, progress: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
     let projections = all();
     let gone = |key: &[u8], value: &[u8]| {
+        if let Some(org) = usage::org_of(key) {
+            // What is left is counted anew with the entry that tells of this step.
+            return reach.scope.covers(org, None);
+        }
         let mut projections = projections.iter();
         let its = projections.find(|projection| key.first() == Some(&projection.prefix()));
         let stream = its.and_then(|projection| projection.stream_of(key, value));

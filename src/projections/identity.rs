@@ -12,9 +12,10 @@ use super::{Change, Projection, Store, StoreError, Write};
 use crate::domain::account::{Account, AccountDecider, AccountName, KeyRole};
 use crate::domain::hold::LegalHolds;
 use crate::domain::org::{MemberRole, Org, OrgDecider, OrgEvent, OrgStatus};
+use crate::domain::quota::{Counts, OwnLimits, Quota};
 use crate::domain::user::{Session, User, UserDecider};
 use crate::domain::{Decider, Event, Occurrence, OrgCode, Timestamp};
-use crate::journal::{Body, Entry};
+use crate::journal::{Body, Entry, Source};
 
 /// The first byte of these rows' keys.
 pub(super) const PREFIX: u8 = b'u';
@@ -43,10 +44,12 @@ pub(crate) enum Kind {
     Key,
     /// The legal holds on an org and its containers, by its code; absent when there is none.
     Holds,
+    /// The limits set for an org, by its code; absent when there is none.
+    Limits,
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Org,
         Self::Member,
         Self::MemberOf,
@@ -56,6 +59,7 @@ impl Kind {
         Self::Account,
         Self::Key,
         Self::Holds,
+        Self::Limits,
     ];
 
     /// The second byte of its rows' keys.
@@ -70,6 +74,7 @@ impl Kind {
             Self::Account => b'a',
             Self::Key => b'k',
             Self::Holds => b'h',
+            Self::Limits => b'l',
         }
     }
 }
@@ -160,8 +165,16 @@ pub(crate) fn after(
                 return Ok(None);
             }
             state.holds = holds(store, code)?;
+            state.own_limits = own_limits(store, code)?;
             for event in &body.events {
                 let Event::Org(event) = event else { continue };
+                if let OrgEvent::QuotasSet { .. } = event
+                    && body.origin.source == Source::Import
+                {
+                    // Set elsewhere: the version counts, the limits do not.
+                    state.version = body.version;
+                    continue;
+                }
                 if let OrgEvent::MemberAdded { user_id, .. } | OrgEvent::MemberRemoved { user_id } =
                     event
                 {
@@ -193,7 +206,7 @@ impl Projection for Identities {
     }
 
     fn version(&self) -> u32 {
-        4
+        5
     }
 
     fn prefix(&self) -> u8 {
@@ -213,6 +226,7 @@ impl Projection for Identities {
                     .unwrap_or_default();
                 apply_members(code, &change.body.events, writes);
                 apply_holds(code, after, &change.body.events, writes);
+                apply_limits(code, after, &change.body.events, writes);
                 writes.push((key(Kind::Org, &[code]), row(after)));
             }
             Some(IdentityChange::Account { org, before, after }) => {
@@ -228,7 +242,7 @@ impl Projection for Identities {
             std::str::from_utf8(part).ok()
         };
         Some(match kind_of(key)? {
-            Kind::Org | Kind::Member | Kind::Holds => format!("ofm/{}", part(0)?),
+            Kind::Org | Kind::Member | Kind::Holds | Kind::Limits => format!("ofm/{}", part(0)?),
             Kind::MemberOf => format!("ofm/{}", part(1)?),
             Kind::User => format!("uas/{}", part(0)?),
             Kind::Email => format!("uas/{}", postcard::from_bytes::<String>(value).ok()?),
@@ -282,6 +296,14 @@ fn apply_holds(code: &str, after: &Org, events: &[Event], writes: &mut Vec<Write
     if events.iter().any(about_a_hold) {
         let holds = (!after.holds.is_empty()).then(|| row(&after.holds));
         writes.push((key(Kind::Holds, &[code]), holds.flatten()));
+    }
+}
+
+fn apply_limits(code: &str, after: &Org, events: &[Event], writes: &mut Vec<Write>) {
+    let about_limits = |event: &Event| matches!(event, Event::Org(OrgEvent::QuotasSet { .. }));
+    if events.iter().any(about_limits) {
+        let limits = (!after.own_limits.is_empty()).then(|| row(&after.own_limits));
+        writes.push((key(Kind::Limits, &[code]), limits.flatten()));
     }
 }
 
@@ -378,6 +400,15 @@ pub fn org_status(store: &Store, org: &str) -> Result<Option<OrgStatus>, StoreEr
 /// A failed or unreadable row.
 pub fn holds(store: &Store, org: &str) -> Result<LegalHolds, StoreError> {
     let found = find(store, Kind::Holds, &[org])?;
+    Ok(found.map(Arc::unwrap_or_clone).unwrap_or_default())
+}
+
+/// The limits set for an org alone. Read after the org itself, they are never older than its version.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn own_limits(store: &Store, org: &str) -> Result<OwnLimits, StoreError> {
+    let found = find(store, Kind::Limits, &[org])?;
     Ok(found.map(Arc::unwrap_or_clone).unwrap_or_default())
 }
 
@@ -513,6 +544,72 @@ pub fn orgs_of(
     limit: usize,
 ) -> Result<OpsPage<(String, MemberRole)>, StoreError> {
     page(store, key(Kind::MemberOf, &[user_id]), from, limit)
+}
+
+/// The codes of all orgs of a user.
+///
+/// # Errors
+/// A failed read.
+pub(crate) fn all_orgs_of(store: &Store, user_id: &str) -> Result<Vec<String>, StoreError> {
+    last_parts(store, key(Kind::MemberOf, &[user_id])).collect()
+}
+
+/// What the rows of all service accounts begin with, ahead of the org.
+pub(super) fn accounts_prefix() -> Vec<u8> {
+    key(Kind::Account, &[])
+}
+
+/// What the rows of all memberships begin with, ahead of the org.
+pub(super) fn members_prefix() -> Vec<u8> {
+    key(Kind::Member, &[])
+}
+
+/// Counts the service accounts, keys and sessions of an org by their rows.
+pub(super) fn count_of_org(
+    store: &Store,
+    org: &str,
+    counts: &mut Counts,
+) -> Result<(), StoreError> {
+    let prefix = key(Kind::Account, &[org]);
+    for row in store.scan(prefix.clone(), &prefix) {
+        let (_, value) = row?;
+        let account: Account = postcard::from_bytes(&value)?;
+        counts.add(Quota::ServiceAccounts, u64::from(account.active));
+        counts.add(Quota::ApiKeys, account.live_keys().count() as u64);
+    }
+    for user_id in last_parts(store, key(Kind::Member, &[org])) {
+        let sessions = user(store, &user_id?)?.sessions.len() as u64;
+        counts.add(Quota::Sessions, sessions);
+    }
+    Ok(())
+}
+
+/// How many sessions of an org's owners and members are past their end at a time, and still counted.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn sessions_over(store: &Store, org: &str, now: Timestamp) -> Result<u64, StoreError> {
+    let mut over = 0;
+    for user_id in last_parts(store, key(Kind::Member, &[org])) {
+        let user = user(store, &user_id?)?;
+        let past = |session: &&Session| session.expires_at.is_some_and(|end| end <= now);
+        over += user.sessions.values().filter(past).count() as u64;
+    }
+    Ok(over)
+}
+
+/// The last parts of the keys below a prefix.
+fn last_parts(
+    store: &Store,
+    prefix: Vec<u8>,
+) -> impl Iterator<Item = Result<String, StoreError>> + use<> {
+    let base_bytes = prefix.len();
+    store.scan(prefix.clone(), &prefix).map(move |row| {
+        let (key, _) = row?;
+        let part = key.get(base_bytes..).unwrap_or_default();
+        let part = part.strip_suffix(&[0]).unwrap_or(part);
+        Ok(String::from_utf8_lossy(part).into_owned())
+    })
 }
 
 /// The service accounts of an org, in the order of their ids, from a place on.

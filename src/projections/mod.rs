@@ -21,6 +21,7 @@ pub mod restore;
 pub mod runner;
 pub mod store;
 pub mod tag_entries;
+pub mod usage;
 pub mod versions;
 
 use uuid::Uuid;
@@ -114,6 +115,7 @@ pub trait Projection: Send + Sync {
 /// everything derived from it is.
 pub fn all() -> Vec<Box<dyn Projection>> {
     vec![
+        Box::new(usage::Usage),
         Box::new(list::Lists),
         Box::new(list::Tags),
         Box::new(due::DueTimes),

@@ -4,7 +4,7 @@ use super::{Change, Projection, RecordName, Store, StoreError, Write};
 use crate::domain::record::{Record, RecordKey};
 use crate::domain::{ContainerName, OrgCode, StreamId};
 
-const PREFIX: u8 = b'r';
+pub(super) const PREFIX: u8 = b'r';
 
 /// Keeps each record's current state.
 pub struct Records;
@@ -115,6 +115,22 @@ pub fn next_container(
         }
     }
     Ok(None)
+}
+
+/// Every record of an org with its container.
+pub(super) fn of_org(
+    store: &Store,
+    org: &str,
+) -> impl Iterator<Item = Result<(String, Record), StoreError>> + use<> {
+    let prefix = [&[PREFIX], org.as_bytes(), &[0]].concat();
+    let base_bytes = prefix.len();
+    store.scan(prefix.clone(), &prefix).map(move |row| {
+        let (key, value) = row?;
+        let rest = key.get(base_bytes..).unwrap_or_default();
+        let container = rest.split(|byte| *byte == 0).next().unwrap_or_default();
+        let container = String::from_utf8_lossy(container).into_owned();
+        Ok((container, postcard::from_bytes(&value)?))
+    })
 }
 
 /// The names of an org's records that come behind a place, at most `limit`, with the place behind the last; an empty

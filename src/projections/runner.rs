@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Weak;
 
 use super::earlier::{before_in_journal, evolve_entry, record_until};
+use super::usage::{self, Tally};
 use super::{
     Change, Projection, RecordChange, RecordName, Store, StoreError, Write, all, contents,
     identity, offboarding, ops, records, restore,
@@ -30,6 +31,46 @@ pub struct Runner {
     journal: Option<Weak<dyn Journal>>,
     /// The positions of inline contents that ended with the group shown last.
     ended: Vec<Position>,
+}
+
+/// The changes of records that are written together.
+struct RecordGroup<'a> {
+    changes: Vec<Taken<'a>>,
+    /// Where the last change of a stream is among them.
+    last: HashMap<&'a str, usize>,
+    tally: Tally,
+}
+
+impl RecordGroup<'_> {
+    fn new(store: &Store) -> Self {
+        Self {
+            changes: Vec::new(),
+            last: HashMap::new(),
+            tally: Tally::new(store),
+        }
+    }
+}
+
+/// A record before and after an entry.
+struct Taken<'a> {
+    entry: &'a Entry,
+    body: &'a Body,
+    name: RecordName<'a>,
+    before: Option<Record>,
+    after: Option<Record>,
+}
+
+/// A change that is about nothing but its entry.
+fn change_of_none<'a>(entry: &'a Entry, body: &'a Body) -> Change<'a> {
+    Change {
+        entry,
+        body,
+        record: None,
+        ops: None,
+        identity: None,
+        passage: None,
+        given_up: Vec::new(),
+    }
 }
 
 /// Called with entries done and entries there are.
@@ -98,90 +139,158 @@ impl Runner {
         group: &[Entry],
         journal: Option<&dyn Journal>,
     ) -> Result<(), StoreError> {
-        // Records this group has touched, so that one record changed often is decoded once.
-        let mut touched = HashMap::new();
+        let mut records = RecordGroup::new(&self.store);
         for entry in group {
-            if let Some(body) = &entry.body {
-                self.apply_entry(entry, body, &mut touched, journal)?;
+            let Some(body) = &entry.body else { continue };
+            if RecordName::of_stream(body.stream.as_str()).is_some() {
+                self.take_record(entry, body, &mut records, journal)?;
+            } else {
+                self.write_records(&mut records, journal.is_none())?;
+                self.apply_other(entry, body, journal)?;
             }
         }
+        self.write_records(&mut records, journal.is_none())?;
         match group.last() {
             Some(last) => self.store.set_checkpoint(last.header.position),
             None => Ok(()),
         }
     }
 
-    fn apply_entry<'a>(
+    /// Takes the change of a record in, which is written with others.
+    fn take_record<'a>(
         &mut self,
-        entry: &Entry,
+        entry: &'a Entry,
         body: &'a Body,
-        touched: &mut HashMap<&'a str, Option<Record>>,
+        group: &mut RecordGroup<'a>,
         journal: Option<&dyn Journal>,
     ) -> Result<(), StoreError> {
         let stream = body.stream.as_str();
-        let mut after = None;
-        let mut before = None;
-        if let (Some(name), Some(key)) = (RecordName::of_stream(stream), body.stream.record_key()) {
-            before = match touched.remove(stream) {
-                Some(record) => record,
-                None => records::find(&self.store, name)?,
-            };
-            let seen = before
-                .as_ref()
-                .is_some_and(|record| record.revision.0 >= body.version);
-            if seen {
-                // A crash came between this row and the checkpoint. The row is written last, so all that is derived
-                // from the record is there; what is not goes in again, so that the last entry has the last word.
-                touched.insert(stream, before);
-                return self.write(&Change {
-                    entry,
-                    body,
-                    record: None,
-                    ops: None,
-                    identity: None,
-                    passage: None,
-                    given_up: Vec::new(),
-                });
-            }
-            if let (Some(journal), true) = (journal, body.version > 1) {
-                before = before_in_journal(journal, &key, before, body)?;
-            }
-            after = evolve_entry(key, before.clone(), entry, body);
+        let (Some(name), Some(key)) = (RecordName::of_stream(stream), body.stream.record_key())
+        else {
+            return self.write(&change_of_none(entry, body));
+        };
+        // One that this group has touched is not read again.
+        let mut before = match group.last.get(stream) {
+            Some(number) => group.changes[*number].after.clone(),
+            None => records::find(&self.store, name)?,
+        };
+        let seen = before
+            .as_ref()
+            .is_some_and(|record| record.revision.0 >= body.version);
+        if seen {
+            // A crash came between this row and the checkpoint. The row is written last, so all that is derived
+            // from the record is there; what is not goes in again, so that the last entry has the last word.
+            return self.write(&change_of_none(entry, body));
         }
+        if let (Some(journal), true) = (journal, body.version > 1) {
+            before = before_in_journal(journal, &key, before, body)?;
+        }
+        let after = evolve_entry(key, before.clone(), entry, body);
+        if let Some(after) = &after {
+            let change = RecordChange {
+                name,
+                before: before.as_ref(),
+                after,
+            };
+            let rows = contents::rows_of(&change);
+            let place = (entry.header.position, body);
+            group.tally.record(place, &change, &rows)?;
+            group.last.insert(stream, group.changes.len());
+        }
+        group.changes.push(Taken {
+            entry,
+            body,
+            name,
+            before,
+            after,
+        });
+        Ok(())
+    }
+
+    /// Writes the counters of a group of records, then all else of each of them.
+    fn write_records(
+        &mut self,
+        group: &mut RecordGroup<'_>,
+        is_live: bool,
+    ) -> Result<(), StoreError> {
+        if group.changes.is_empty() {
+            return Ok(());
+        }
+        let taken = std::mem::replace(group, RecordGroup::new(&self.store));
+        let (mut counters, shown) = taken.tally.finish();
+        self.store.write(&mut counters)?;
+        for Taken {
+            entry,
+            body,
+            name,
+            before,
+            after,
+        } in &taken.changes
+        {
+            let before = before.as_ref();
+            let record = after.as_ref().map(|after| RecordChange {
+                name: *name,
+                before,
+                after,
+            });
+            let change = Change {
+                record,
+                ..change_of_none(entry, body)
+            };
+            self.write(&change)?;
+            if let (Some(before), Some(after), true) = (before, after, is_live) {
+                self.ended.extend(contents::ended_inline(before, after));
+            }
+        }
+        self.show(shown);
+        Ok(())
+    }
+
+    /// Applies an entry that is not of a record.
+    fn apply_other(
+        &mut self,
+        entry: &Entry,
+        body: &Body,
+        journal: Option<&dyn Journal>,
+    ) -> Result<(), StoreError> {
         let change = Change {
             entry,
             body,
-            record: after
-                .as_ref()
-                .zip(RecordName::of_stream(stream))
-                .map(|(after, name)| RecordChange {
-                    name,
-                    before: before.as_ref(),
-                    after,
-                }),
+            record: None,
             ops: ops::after(&self.store, entry, body)?,
             identity: identity::after(&self.store, entry, body)?,
             passage: offboarding::after(&self.store, entry, body)?,
             given_up: contents::given_up(&self.store, body)?,
         };
+        let mut tally = Tally::new(&self.store);
+        let mut rows = Vec::new();
+        contents::Contents.apply(&change, &mut rows);
+        tally.other(&change, &rows)?;
+        let recounted = usage::recounted(&self.store, &change)?;
+        let mut counters = Vec::new();
+        for org in &recounted {
+            counters.extend(tally.recount(org, entry.header.position)?);
+        }
+        let (moved, shown) = tally.finish();
+        counters.extend(moved);
+        self.store.write(&mut counters)?;
         self.write(&change)?;
-        if let (Some(before), Some(after), None) = (&before, &after, journal) {
-            self.ended.extend(contents::ended_inline(before, after));
-        }
-        if after.is_some() {
-            touched.insert(stream, after);
-        }
+        self.show(shown);
         if let Some((org, container)) = contents::container_of(&body.stream)
             && mends_rows(body)
         {
-            // Their rows may be others now.
-            touched.clear();
             let attached = self.journal.as_ref().and_then(Weak::upgrade);
             if let Some(journal) = journal.or(attached.as_deref()) {
                 self.mend(journal, (org, container), (entry, body))?;
             }
         }
         Ok(())
+    }
+
+    fn show(&self, shown: Vec<usage::Shown>) {
+        for shown in shown {
+            self.store.reservations().show(shown);
+        }
     }
 
     /// Makes the rows of the records that a repair names again.

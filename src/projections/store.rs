@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::kept::{Kept, Stamp};
+use super::usage::Reservations;
 use super::{Write, identity};
 use crate::journal::sled::generation::{Keep, Kind, Live};
 use crate::journal::{Position, Sizes};
@@ -55,6 +56,7 @@ type KeptRow = Arc<dyn Any + Send + Sync>;
 pub struct Store {
     live: Arc<Live>,
     kept: Arc<Kept<Option<KeptRow>>>,
+    reservations: Arc<Reservations>,
 }
 
 impl Store {
@@ -72,11 +74,17 @@ impl Store {
             Ok(Self {
                 live: Arc::new(Live::open(directory, kind)?),
                 kept: Arc::default(),
+                reservations: Arc::default(),
             })
         };
         std::panic::catch_unwind(open)
             // What it says may quote what is stored.
             .unwrap_or(Err(StoreError::Panicked))
+    }
+
+    /// What is on its way and counts against quotas already.
+    pub fn reservations(&self) -> &Reservations {
+        &self.reservations
     }
 
     fn tree(&self) -> sled::Tree {

@@ -3,5 +3,6 @@
 mod access;
 mod bodies;
 mod disk;
+mod quota;
 mod serve;
 mod wire;

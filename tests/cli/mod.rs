@@ -9,6 +9,7 @@ mod local;
 mod ops;
 mod parsing;
 mod playbooks;
+mod quota;
 mod refusals;
 mod remarks;
 pub(crate) mod run;

@@ -25,6 +25,7 @@ const READ: &[&str] = &[
     "ofm org-get",
     "ofm member-list",
     "ofm member-resolve",
+    "ofm usage",
     "uas stat",
     "ops ping",
     "ops stat",

@@ -94,12 +94,13 @@ fn every_route_lets_in_whom_the_table_says() {
             let query = match route.path {
                 "/mrs/list" | "/mrs/due" => "?orgcode=one",
                 "/mrs/stat" => "",
+                "/ofm/usage" => "?orgcode=one",
                 path if path.starts_with("/utl/") => "?orgcode=one",
                 _ => "?orgcode=one&container=notes&record_id=there",
             };
             let got = match route.method.as_str() {
                 "GET"
-                    if ["/mrs/", "/utl/"]
+                    if ["/mrs/", "/ofm/", "/utl/"]
                         .iter()
                         .any(|of| route.path.starts_with(of)) =>
                 {

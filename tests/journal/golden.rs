@@ -14,6 +14,7 @@ use metarecord::domain::maintenance::{MaintenanceEvent, StartSource};
 use metarecord::domain::offboarding::{Counts as ExportCounts, OffboardingEvent};
 use metarecord::domain::operator_token::{OperatorTokenEvent, TokenScope};
 use metarecord::domain::org::{MemberRole, OrgEvent, OrgStatus};
+use metarecord::domain::quota::Quota;
 use metarecord::domain::record::{
     ContentPlace, DoomCause, EndedBy, NewContent, RecordEvent, Status,
 };
@@ -110,6 +111,9 @@ fn other_events() -> Vec<Event> {
             reason: "suit 12".to_owned(),
         }),
         Event::Org(OrgEvent::HoldReleased { container: None }),
+        Event::Org(OrgEvent::QuotasSet {
+            limits: [(Quota::Records, Some(500)), (Quota::Sessions, None)].into(),
+        }),
         Event::User(UserEvent::Created {
             email: "ada@example.org".to_owned(),
             passcode_hash: "$scrypt$ln=15,r=8,p=1$c2FsdA$aGFzaA".to_owned(),

@@ -66,6 +66,25 @@ fn throttled_callers_are_told_of_and_nothing_else() {
 }
 
 #[test]
+fn an_org_that_is_at_its_quota_is_told_of() {
+    let server = Server::start_with(&["--set", "quotas.records=1"]);
+    let mut story = Story::new();
+    assert_eq!(put(&server, "fits").status, 200);
+    story.told(&scrape(&server), CALM);
+    story.firing(&[]);
+    for _ in 0..TROUBLE {
+        for _ in 0..MANY {
+            assert_eq!(put(&server, "more").status, 409);
+        }
+        story.told(&scrape(&server), 1);
+    }
+    story.firing(&["MetarecordQuotaExceeded"]);
+    story.told(&scrape(&server), CALM);
+    story.firing(&[]);
+    story.check();
+}
+
+#[test]
 fn many_callers_who_are_not_let_in_are_told_of() {
     let server = Server::start();
     let mut story = Story::new();

@@ -1,12 +1,12 @@
 //! Projections over random histories: rebuilt is live, in one go and in pieces, and lists agree with records.
 
 mod upkeep;
+mod usage;
 
 use std::sync::Arc;
 
 use metarecord::clock::Clock;
 use metarecord::domain::container::{ContainerEvent, Idempotency};
-use metarecord::domain::org::{MemberRole, OrgEvent, OrgStatus};
 use metarecord::domain::record::{
     Complete, ContentPlace, Ended, NewContent, Patience, Put, RecordCommand, RecordDecider,
     RecordKey, Slot, Status,
@@ -80,7 +80,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(What::Forget),
         1 => Just(What::Scrub),
         1 => Just(What::Refusal),
-        1 => Just(What::Identity),
+        4 => Just(What::Identity),
     ];
     let step = (0..18_usize, what, 0..60_i64, prop::bool::ANY).prop_map(
         |(record, what, advance_ms, remembered)| Step {
@@ -151,6 +151,20 @@ impl World {
     }
 
     fn append(&self, stream: StreamId, event: Event, idempotency: Option<Idempotency>) {
+        self.append_from(Source::Gateway, stream, event, idempotency);
+    }
+
+    fn append_by(&self, source: Source, stream: StreamId, event: Event) {
+        self.append_from(source, stream, event, None);
+    }
+
+    fn append_from(
+        &self,
+        source: Source,
+        stream: StreamId,
+        event: Event,
+        idempotency: Option<Idempotency>,
+    ) {
         let append = Append {
             expected: self.journal.version(&stream).expect("a version"),
             stream,
@@ -162,7 +176,7 @@ impl World {
                 at: self.clock.now(),
                 by: "tester".to_owned(),
                 request_id: "r".to_owned(),
-                source: Source::Gateway,
+                source,
                 remarks: Remarks::default(),
             },
         };
@@ -211,20 +225,8 @@ impl World {
                 }
                 _ => {
                     self.identities += 1;
-                    let user_id = format!("user-{}", self.identities % 3);
-                    let event = match self.identities % 3 {
-                        0 => OrgEvent::StatusSet {
-                            status: OrgStatus::Parked,
-                        },
-                        1 => OrgEvent::MemberAdded {
-                            user_id,
-                            role: MemberRole::Member,
-                        },
-                        _ => OrgEvent::MemberRemoved {
-                            user_id: "user-1".to_owned(),
-                        },
-                    };
-                    self.append(StreamId::org(&slot.key.org), Event::Org(event), None);
+                    let (stream, event) = usage::identity(&slot.key.org, self.identities, now);
+                    self.append(stream, event, None);
                 }
             }
             return;
@@ -370,6 +372,7 @@ proptest! {
         }
         let rebuilt = world.rebuilt();
         assert_eq!(differing(&world, &rebuilt), 0);
+        usage::check(&world.live);
         let back = rebuilt.checkpoint().expect("a checkpoint").saturating_sub(lost);
         rebuilt.set_checkpoint(back).expect("set back");
         let again = world.rebuilt_again(&rebuilt);
@@ -442,6 +445,27 @@ fn what_was_scrubbed_does_not_come_back_with_a_repair() {
     );
     assert_eq!(shown, []);
     assert_eq!(differing(&world, &world.rebuilt()), 0);
+}
+
+impl Step {
+    fn is_of_a_record(&self) -> bool {
+        match self.what {
+            What::Put { .. }
+            | What::Complete
+            | What::Tag { .. }
+            | What::Ttl(_)
+            | What::Doom
+            | What::Sweep
+            | What::Abandon => true,
+            What::GiveUp
+            | What::Repair
+            | What::Remove
+            | What::Forget
+            | What::Scrub
+            | What::Refusal
+            | What::Identity => false,
+        }
+    }
 }
 
 impl World {

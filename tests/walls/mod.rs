@@ -12,7 +12,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("clock.rs", &["domain"]),
     ("passcode.rs", &["clock"]),
     ("report/", &["clock", "domain"]),
-    ("config.rs", &[]),
+    ("config.rs", &["domain"]),
     ("directory.rs", &["clock", "reserve"]),
     ("aside.rs", &[]),
     ("background.rs", &[]),
@@ -78,6 +78,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ),
     ("client/", &[]),
     // These two verbs run or read what the other verbs talk to.
+    ("cli/ofm.rs", &["client", "domain"]),
     ("cli/serve.rs", &["boot", "config"]),
     (
         "cli/journal.rs",

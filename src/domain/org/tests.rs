@@ -55,7 +55,8 @@ fn given(commands: &[OrgCommand]) -> Result<Org, ErrorTag> {
                 OrgEvent::Created { .. }
                 | OrgEvent::StatusSet { .. }
                 | OrgEvent::HoldSet { .. }
-                | OrgEvent::HoldReleased { .. } => {}
+                | OrgEvent::HoldReleased { .. }
+                | OrgEvent::QuotasSet { .. } => {}
             }
         }
     }
@@ -196,4 +197,17 @@ fn operators_hold_an_org_and_its_containers_whatever_its_status() {
     let many: Vec<_> = std::iter::once(create()).chain(many).collect();
     assert_eq!(held(&many), Err(ErrorTag::InvalidState));
     assert!(held(&many[..many.len() - 1]).is_ok());
+}
+
+#[test]
+fn limits_that_hold_already_are_no_event_and_one_taken_back_is_the_settings_again() {
+    let set = |limits: &[(Quota, Option<u64>)]| OrgCommand::SetQuotas {
+        org: OrgCode::parse("one").unwrap(),
+        limits: limits.iter().copied().collect(),
+    };
+    let records = |limit| set(&[(Quota::Records, limit)]);
+    let org = given(&[create(), records(Some(5)), records(Some(5))]).unwrap();
+    assert_eq!((org.version, org.own_limits.len()), (3, 1));
+    let org = given(&[create(), records(Some(0)), records(None), records(None)]).unwrap();
+    assert_eq!((org.version, org.own_limits.len()), (4, 0));
 }

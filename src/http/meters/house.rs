@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use crate::actors::jobs::{Jobs, Status};
+use crate::domain::quota::Quota;
 use crate::http::server::House;
 use crate::journal::JournalMeters;
 use crate::meters::{Meters, Named, Samples, value};
+use crate::projections::usage;
 
 /// Adds it to what a server counts. The journal's own families are added by the journal.
 pub fn add(meters: &Meters, house: &Arc<House>, journal: &Arc<JournalMeters>) {
@@ -13,6 +15,41 @@ pub fn add(meters: &Meters, house: &Arc<House>, journal: &Arc<JournalMeters>) {
     add_actors(meters, house);
     add_maintenance(meters, house);
     add_jobs(meters, &house.jobs);
+    add_quotas(meters, house);
+}
+
+fn add_quotas(meters: &Meters, house: &Arc<House>) {
+    let counted = || Quota::ALL.into_iter().filter(|quota| !quota.is_at_once());
+    let store = house.store.clone();
+    meters.look(
+        (
+            "metarecord_quota_used",
+            "What all orgs have together of what has a quota.",
+        ),
+        &["quota"],
+        move || {
+            let Ok(total) = usage::total(&store) else {
+                return Samples::new();
+            };
+            let each = counted().map(|quota| (quota.as_str(), total.get(quota)));
+            each.map(|(name, count)| (vec![name.to_owned()], value(count)))
+                .collect()
+        },
+    );
+    let store = house.store.clone();
+    meters.look_up(
+        (
+            "metarecord_quota_exceeded_total",
+            "Commands that were refused because an org had no room for them.",
+        ),
+        &["quota"],
+        move || {
+            let refused = store.reservations().refused();
+            refused
+                .map(|(quota, count)| (vec![quota.as_str().to_owned()], value(count)))
+                .collect()
+        },
+    );
 }
 
 fn add_projections(meters: &Meters, house: &Arc<House>, journal: &Arc<JournalMeters>) {

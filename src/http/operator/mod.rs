@@ -10,6 +10,7 @@ mod import;
 mod jobs;
 mod maintenance;
 mod metrics;
+mod quota;
 mod token;
 mod trace;
 mod upkeep;
@@ -95,6 +96,8 @@ const FUNCTIONS: &[Named] = &[
     function!("uas_user_create", Tenants, identity::create_user),
     function!("ofm_org_create", Tenants, identity::create_org),
     function!("ofm_org_status_set", Tenants, identity::set_status),
+    function!("ofm_usage", Read, quota::show),
+    function!("ofm_quota_set", Tenants, quota::set),
     function!("utl_offboarding_list", Read, utl::list),
     function!("utl_offboarding_approve", Destroy, utl::approve),
     function!("utl_offboarding_cancel", Destroy, utl::cancel),

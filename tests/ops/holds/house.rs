@@ -17,7 +17,9 @@ use metarecord::domain::vacuum::Scope;
 use metarecord::domain::{ContainerName, ErrorTag, OrgCode, RecordId, Timestamp};
 use metarecord::journal::verify::verify;
 use metarecord::journal::{Remarks, Source};
-use metarecord::projections::{RecordName, Runner, Store, due, generation, identity, records};
+use metarecord::projections::{
+    RecordName, Runner, Store, due, generation, identity, records, usage,
+};
 use uuid::Uuid;
 
 use super::model::{Model, ORGS, REST_MS, START_MS, container_of, org_of};
@@ -190,9 +192,26 @@ impl House {
             }
         }
         assert_eq!(differing, 0, "rebuilt is live");
+        self.check_counted();
         let journal = self.scratch.path().join("journal");
         let report = verify(&journal, false, &mut |_, _| ()).expect("it can be read");
         assert_eq!(report.problems, []);
+    }
+
+    /// The counters of every org are what its rows come to.
+    fn check_counted(&self) {
+        let store = &self.world().desk.store;
+        for number in 0..ORGS {
+            let org = org(number);
+            let (counts, names) = usage::count(store, org.as_str()).expect("they can be read");
+            let kept = usage::counts(store, org.as_str()).expect("they can be read");
+            assert_eq!(kept, counts, "{org}");
+            assert_eq!(
+                usage::names(store, org.as_str()).expect("they can be read"),
+                names
+            );
+        }
+        assert_eq!(store.reservations().waiting(), 0);
     }
 
     /// Has the sweep look until it has nothing more to do.

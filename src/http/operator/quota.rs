@@ -1,0 +1,83 @@
+//! `ofm_usage` and `ofm_quota_set`: what an org has, and what it may have.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::operator_request;
+use crate::domain::org::OrgCommand;
+use crate::domain::quota::{LIMIT_MAX, Quota};
+use crate::domain::{ErrorTag, OrgCode, Rejection};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::server::House;
+use crate::http::{input, usage};
+use crate::projections::identity;
+
+/// Which org.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UsageQuery {
+    orgcode: Option<String>,
+}
+
+operator_request! {
+    /// Limits to set for an org.
+    pub(super) struct QuotaSet {
+        orgcode: Option<String>,
+        /// By quota: the limit, 0 for none; `null` for that of the settings again.
+        limits: Option<BTreeMap<String, Option<u64>>>,
+    }
+}
+
+/// Shows what an org has beside what it may have.
+pub(super) async fn show(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: UsageQuery = input::json(&call.body)?;
+    let org = org(house, call, query.orgcode.as_deref())?;
+    usage::show(house, &org)
+}
+
+/// Sets limits for an org, from the next command on. What there is stays, also when it is more.
+pub(super) async fn set(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: QuotaSet = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let org = org(house, call, request.orgcode.as_deref())?;
+    let limits = limits(request.limits.unwrap_or_default())?;
+    let set = OrgCommand::SetQuotas {
+        org: org.clone(),
+        limits,
+    };
+    house.directory.org(set, &caller).await?;
+    usage::show(house, &org)
+}
+
+fn org(house: &House, call: &mut Call<'_>, text: Option<&str>) -> Result<OrgCode, Refusal> {
+    let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");
+    let org = OrgCode::parse(text.ok_or_else(missing)?)?;
+    call.note_org(&org);
+    match identity::org_status(&house.store, org.as_str())? {
+        Some(_) => Ok(org),
+        None => Err(Rejection::new(ErrorTag::NotFound, "There is no such org.").into()),
+    }
+}
+
+fn limits(named: BTreeMap<String, Option<u64>>) -> Result<BTreeMap<Quota, Option<u64>>, Rejection> {
+    if named.is_empty() {
+        let message = "limits is missing: a quota's name with its limit, 0 for none, null for that of the settings.";
+        return Err(Rejection::field("limits", message));
+    }
+    let mut limits = BTreeMap::new();
+    for (name, limit) in named {
+        let Some(quota) = Quota::parse(&name) else {
+            let names = Quota::ALL.map(Quota::as_str).join(", ");
+            let message = format!("There is no such quota; there are {names}.");
+            return Err(Rejection::field("limits", message));
+        };
+        if limit.is_some_and(|limit| limit > LIMIT_MAX) {
+            let message = format!("A limit is at most {LIMIT_MAX}; 0 is none.");
+            return Err(Rejection::field(quota.as_str(), message));
+        }
+        limits.insert(quota, limit);
+    }
+    Ok(limits)
+}

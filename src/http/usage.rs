@@ -1,0 +1,79 @@
+//! `/ofm/usage`: what an org has beside what it may have.
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::call::Call;
+use super::envelope::{Refusal, Reply};
+use super::input;
+use super::server::House;
+use crate::domain::quota::Quota;
+use crate::domain::{ErrorTag, OrgCode, Rejection};
+use crate::projections::{identity, usage};
+
+/// Which org.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct WhichUsage {
+    /// The org.
+    #[param(value_type = String, required = true)]
+    orgcode: Option<String>,
+}
+
+/// One quota of an org.
+#[derive(Serialize, ToSchema)]
+pub struct QuotaView {
+    /// Its name, such as `records`.
+    quota: &'static str,
+    /// How much there is; absent for what is done at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used: Option<u64>,
+    /// The most there may be; absent when there is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+    /// `org` when an operator has set the limit for this org, else `settings`.
+    limit_from: &'static str,
+    /// What it counts.
+    counts: &'static str,
+}
+
+/// What an org has beside what it may have.
+#[derive(Serialize, ToSchema)]
+pub struct UsageView {
+    orgcode: String,
+    #[schema(inline)]
+    items: Vec<QuotaView>,
+}
+
+/// See what an org has beside what it may have.
+#[utoipa::path(get, path = "/ofm/usage", tag = "ofm", params(WhichUsage),
+    responses((status = 200, description = "Use and limit of each quota.", body = inline(crate::http::openapi::Good<UsageView>))))]
+pub async fn get(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: WhichUsage = input::query(call)?;
+    let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");
+    let org = OrgCode::parse(query.orgcode.as_deref().ok_or_else(missing)?)?;
+    call.admit(house, &org)?;
+    show(house, &org)
+}
+
+/// The answer that shows what an org has, as its rows count it now.
+pub(super) fn show(house: &House, org: &OrgCode) -> Result<Reply, Refusal> {
+    let counts = usage::counts(&house.store, org.as_str())?;
+    let own = identity::own_limits(&house.store, org.as_str())?;
+    let limits = house.store.reservations().settings().with(&own);
+    let items = Quota::ALL.map(|quota| QuotaView {
+        quota: quota.as_str(),
+        used: (!quota.is_at_once()).then(|| counts.get(quota)),
+        limit: limits.get(quota),
+        limit_from: match own.contains_key(&quota) {
+            true => "org",
+            false => "settings",
+        },
+        counts: quota.counts(),
+    });
+    Reply::of(&UsageView {
+        orgcode: org.as_str().to_owned(),
+        items: items.into(),
+    })
+}

@@ -1,0 +1,134 @@
+//! Counting an org anew, once a vacuum has removed rows that were counted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Named, OrgTally, PREFIX, Row, Tally, current_bytes, encoded, is_live, name_key,
+    names as usage_names, org_key,
+};
+use crate::domain::Event;
+use crate::domain::quota::{Counts, Quota};
+use crate::domain::vacuum::{Scope, Step, VacuumEvent};
+use crate::journal::Position;
+use crate::projections::ops::OpsState;
+use crate::projections::{Change, Store, StoreError, Write, contents, identity, records};
+
+/// The orgs whose rows a vacuum has removed with an entry, to be counted anew with it; none for other entries.
+///
+/// # Errors
+/// A failed read.
+pub(in crate::projections) fn recounted(
+    store: &Store,
+    change: &Change<'_>,
+) -> Result<BTreeSet<String>, StoreError> {
+    let mut orgs = BTreeSet::new();
+    let Some(OpsState::Vacuums(vacuums)) = &change.ops else {
+        return Ok(orgs);
+    };
+    for event in &change.body.events {
+        if let Event::Vacuum(VacuumEvent::StepDone { vacuum_id, step }) = event
+            && *step == Step::Projections
+            && let Some(vacuum) = vacuums.find(vacuum_id)
+        {
+            match &vacuum.scope {
+                Scope::Org(org) => {
+                    orgs.insert(org.as_str().to_owned());
+                }
+                Scope::All => orgs.extend(all_orgs(store)?),
+            }
+        }
+    }
+    Ok(orgs)
+}
+
+/// Every org that anything is counted of.
+fn all_orgs(store: &Store) -> Result<BTreeSet<String>, StoreError> {
+    let mut orgs = BTreeSet::new();
+    let prefixes = [
+        vec![PREFIX, super::ORG],
+        vec![records::PREFIX],
+        identity::accounts_prefix(),
+        identity::members_prefix(),
+    ];
+    for prefix in prefixes {
+        let mut from = prefix.clone();
+        while let Some((key, _)) = store.scan(prefix.clone(), &from).next().transpose()? {
+            let rest = key.get(prefix.len()..).unwrap_or_default();
+            let org = rest.split(|byte| *byte == 0).next().unwrap_or_default();
+            // Behind all of this org: no code contains the byte 1.
+            from = [&prefix, org, &[1]].concat();
+            orgs.extend(std::str::from_utf8(org).map(str::to_owned));
+        }
+    }
+    Ok(orgs)
+}
+
+impl Tally {
+    /// Counts an org by its rows as they stand, as of an entry. Returns the counters' rows that differ.
+    ///
+    /// # Errors
+    /// A failed or unreadable row.
+    pub(in crate::projections) fn recount(
+        &mut self,
+        org: &str,
+        position: Position,
+    ) -> Result<Vec<Write>, StoreError> {
+        let (counts, names) = count(&self.store, org)?;
+        let mut writes = Vec::new();
+        let row = Row {
+            position,
+            count: counts,
+        };
+        writes.push((org_key(org), (!counts.is_empty()).then(|| encoded(&row))));
+        let gone = usage_names(&self.store, org)?.into_keys();
+        let gone = gone.filter(|name| !names.contains_key(name));
+        writes.extend(gone.map(|(named, name)| (name_key(org, named, &name), None)));
+        for ((named, name), count) in names {
+            let row = Row { position, count };
+            writes.push((name_key(org, named, &name), Some(encoded(&row))));
+        }
+        let tally = OrgTally {
+            row,
+            moved: false,
+            names: BTreeMap::new(),
+            sizes: Default::default(),
+            settles: Vec::new(),
+            own_limits: Some(identity::own_limits(&self.store, org)?),
+            recounted: true,
+        };
+        self.orgs.insert(org.to_owned(), tally);
+        Ok(writes)
+    }
+}
+
+/// Records by the names that are counted.
+pub type Names = BTreeMap<(Named, String), u64>;
+
+/// What an org has by the rows of what is counted, and its records by container and tag. Walks all of them.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn count(store: &Store, org: &str) -> Result<(Counts, Names), StoreError> {
+    let (mut counts, mut names) = (Counts::default(), Names::new());
+    for found in records::of_org(store, org) {
+        let (container, record) = found?;
+        counts.add(Quota::ContentBytes, current_bytes(&record));
+        if !is_live(&record) {
+            continue;
+        }
+        counts.add(Quota::Records, 1);
+        *names.entry((Named::Container, container)).or_default() += 1;
+        for tag in &record.tags {
+            let name = tag.as_str().to_owned();
+            *names.entry((Named::Tag, name)).or_default() += 1;
+        }
+    }
+    for (named, _) in names.keys() {
+        counts.add(named.quota(), 1);
+    }
+    let bytes = contents::bytes_of_org(store, org)?;
+    counts.add(Quota::ContentBytes, bytes.ended + bytes.promised);
+    counts.add(Quota::PendingUploadBytes, bytes.promised);
+    identity::count_of_org(store, org, &mut counts)?;
+    Ok((counts, names))
+}
