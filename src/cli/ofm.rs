@@ -109,10 +109,8 @@ struct QuotaArgs {
 /// Reads a quota's name with its limit.
 fn limit(text: &str) -> Result<(Quota, Option<u64>), String> {
     let (name, limit) = text.split_once('=').ok_or("write it as QUOTA=LIMIT")?;
-    let quota = Quota::parse(name).ok_or_else(|| {
-        let names = Quota::ALL.map(Quota::as_str).join(", ");
-        format!("there is no quota {name}; there are {names}")
-    })?;
+    let quota = Quota::parse(name)
+        .ok_or_else(|| format!("there is no quota {name}; there are {}", Quota::names()))?;
     let limit = match limit {
         "default" => None,
         "none" => Some(0),

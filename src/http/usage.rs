@@ -26,9 +26,8 @@ pub(crate) struct WhichUsage {
 pub struct QuotaView {
     /// Its name, such as `records`.
     quota: &'static str,
-    /// How much there is; absent for what is done at once.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    used: Option<u64>,
+    /// How much there is.
+    used: u64,
     /// The most there may be; absent when there is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<u64>,
@@ -62,9 +61,9 @@ pub(super) fn show(house: &House, org: &OrgCode) -> Result<Reply, Refusal> {
     let counts = usage::counts(&house.store, org.as_str())?;
     let own = identity::own_limits(&house.store, org.as_str())?;
     let limits = house.store.reservations().settings().with(&own);
-    let items = Quota::ALL.map(|quota| QuotaView {
+    let items = Quota::counted().map(|quota| QuotaView {
         quota: quota.as_str(),
-        used: (!quota.is_at_once()).then(|| counts.get(quota)),
+        used: counts.get(quota),
         limit: limits.get(quota),
         limit_from: match own.contains_key(&quota) {
             true => "org",
@@ -74,6 +73,6 @@ pub(super) fn show(house: &House, org: &OrgCode) -> Result<Reply, Refusal> {
     });
     Reply::of(&UsageView {
         orgcode: org.as_str().to_owned(),
-        items: items.into(),
+        items: items.collect(),
     })
 }

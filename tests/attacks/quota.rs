@@ -391,6 +391,7 @@ fn limits_are_set_by_name_and_wrong_ones_change_nothing() {
     for (limits, minor) in [
         (json!({}), "limits"),
         (json!({"record": 5}), "limits"),
+        (json!({"requests_in_flight": 5}), "limits"),
         (json!({"records": (1_u64 << 53) + 1}), "records"),
     ] {
         assert_eq!(

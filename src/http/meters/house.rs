@@ -19,7 +19,6 @@ pub fn add(meters: &Meters, house: &Arc<House>, journal: &Arc<JournalMeters>) {
 }
 
 fn add_quotas(meters: &Meters, house: &Arc<House>) {
-    let counted = || Quota::ALL.into_iter().filter(|quota| !quota.is_at_once());
     let store = house.store.clone();
     meters.look(
         (
@@ -31,7 +30,7 @@ fn add_quotas(meters: &Meters, house: &Arc<House>) {
             let Ok(total) = usage::total(&store) else {
                 return Samples::new();
             };
-            let each = counted().map(|quota| (quota.as_str(), total.get(quota)));
+            let each = Quota::counted().map(|quota| (quota.as_str(), total.get(quota)));
             each.map(|(name, count)| (vec![name.to_owned()], value(count)))
                 .collect()
         },

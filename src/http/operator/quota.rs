@@ -69,8 +69,7 @@ fn limits(named: BTreeMap<String, Option<u64>>) -> Result<BTreeMap<Quota, Option
     let mut limits = BTreeMap::new();
     for (name, limit) in named {
         let Some(quota) = Quota::parse(&name) else {
-            let names = Quota::ALL.map(Quota::as_str).join(", ");
-            let message = format!("There is no such quota; there are {names}.");
+            let message = format!("There is no such quota; there are {}.", Quota::names());
             return Err(Rejection::field("limits", message));
         };
         if limit.is_some_and(|limit| limit > LIMIT_MAX) {
