@@ -1,6 +1,7 @@
 //! Who is who: sessions, users, orgs and their members, service accounts and their keys.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::kept::Stamp;
 use super::ops::OpsPage;
 use super::{Change, Projection, Store, StoreError, Write};
-use crate::domain::account::{Account, AccountDecider, AccountName, KeyRole};
+use crate::domain::account::{Account, AccountDecider, AccountName, Key, KeyRole};
 use crate::domain::hold::LegalHolds;
 use crate::domain::org::{MemberRole, Org, OrgDecider, OrgEvent, OrgStatus};
 use crate::domain::quota::{Counts, OwnLimits, Quota};
@@ -308,10 +309,22 @@ fn apply_limits(code: &str, after: &Org, events: &[Event], writes: &mut Vec<Writ
 }
 
 fn apply_account(org: &str, before: &Account, after: &Account, writes: &mut Vec<Write>) {
-    for (_, gone) in before.live_keys() {
+    let of = |account: &Account| -> BTreeMap<String, Key> {
+        let live = account.live_keys();
+        live.map(|(id, key)| (id.clone(), key.clone())).collect()
+    };
+    let (before, live) = (of(before), of(after));
+    // A key that goes on counting is there at every moment: rows are written one by one, and callers look meanwhile.
+    let gone = before
+        .iter()
+        .filter(|(key_id, _)| !live.contains_key(*key_id));
+    for (_, gone) in gone {
         writes.push((key(Kind::Key, &[&gone.key_hash]), None));
     }
-    for (key_id, live) in after.live_keys() {
+    for (key_id, live) in live
+        .iter()
+        .filter(|(id, key)| before.get(*id) != Some(*key))
+    {
         let known = LiveKey {
             org: org.to_owned(),
             account_id: after.account_id.clone(),
