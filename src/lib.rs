@@ -44,6 +44,7 @@ pub mod journal;
 pub mod meters;
 pub mod open_files;
 pub mod passcode;
+mod private;
 pub mod projections;
 pub mod report;
 pub mod reserve;

@@ -16,6 +16,7 @@ use crate::domain::record::{ContentPlace, NewContent, RecordEvent};
 use crate::domain::repair::{Repair, RepairAction};
 use crate::domain::{Event, Md5, OrgCode, StreamId};
 use crate::journal::Body;
+use crate::private;
 
 /// What the journal says of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,7 +208,7 @@ impl Catalogue {
     /// The disk's.
     pub(super) fn write(&self, path: &Path) -> Result<(), BackupError> {
         let failed = |error| BackupError::io("write", path)(error);
-        let mut file = BufWriter::new(File::create(path).map_err(failed)?);
+        let mut file = BufWriter::new(private::create(path).map_err(failed)?);
         for ((org, object_id), object) in &self.objects {
             let line = Line {
                 org: org.clone(),

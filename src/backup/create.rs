@@ -23,6 +23,7 @@ use crate::directory::{self, MARKER, Marker};
 use crate::disk::RealDisk;
 use crate::domain::Timestamp;
 use crate::export::FileEntry;
+use crate::journal::erasures::Erasures;
 use crate::journal::replay::{self, replay};
 use crate::journal::schema::SCHEMAS;
 use crate::journal::state::{self, State};
@@ -85,6 +86,8 @@ pub struct Making {
     taken: Head,
     /// Whether the segments still hold what the catalogue was taken from.
     fits: bool,
+    /// What is erased, and what ordered it, of the entries that were read.
+    erasures: Erasures,
     /// The latest event that an erased entry names as the one that erased it.
     erased_by: Position,
     /// Directories whose names are to be made durable.
@@ -120,6 +123,7 @@ impl Making {
         });
         // A list that cannot be read is made anew; its content files are found by their names.
         let (catalogue, taken) = known.unwrap_or((Catalogue::default(), nothing));
+        let erasures = Erasures::from(taken.position + 1);
         Ok(Self {
             order,
             place,
@@ -131,6 +135,7 @@ impl Making {
             catalogue,
             taken,
             fits: true,
+            erasures,
             erased_by: 0,
             touched: BTreeSet::new(),
             tally: Tally::default(),
@@ -199,6 +204,7 @@ impl Making {
                 position: 0,
                 hash: "0".repeat(64),
             };
+            self.erasures = Erasures::from(1);
             self.fits = true;
         }
         let journal = self.directory.join(JOURNAL);
@@ -215,6 +221,7 @@ impl Making {
             }) {
                 return Err(self.other_journal());
             }
+            self.erasures.take(&entry);
             self.erased_by = self.erased_by.max(entry.erased_by.unwrap_or(0));
             if let Some(body) = &entry.body {
                 self.catalogue.take(body);
@@ -241,7 +248,7 @@ impl Making {
     }
 
     /// What was copied must be one journal that ends where it should, and goes on where the last backup ended.
-    fn check(&self, head: &Head) -> Result<(), BackupError> {
+    fn check(&mut self, head: &Head) -> Result<(), BackupError> {
         if let Some(previous) = &self.previous {
             let shorter = previous.position > head.position;
             let other = previous.position == head.position && previous.hash != head.hash;
@@ -257,12 +264,16 @@ impl Making {
                 position: head.position,
             });
         }
-        match self.erased_by > head.position {
-            false => Ok(()),
-            true => Err(BackupError::Changed {
+        let by = self.erased_by;
+        let erasures = std::mem::replace(&mut self.erasures, Erasures::from(1));
+        let findings = erasures.finish();
+        // Behind the end there may be the order of a vacuum that runs.
+        match findings.problems.is_empty() || by <= head.position {
+            true => Ok(findings.into_result()?),
+            false => Err(BackupError::Changed {
                 what: format!(
-                    "entries were erased by position {}, behind {}",
-                    self.erased_by, head.position
+                    "entries were erased by position {by}, behind {}",
+                    head.position
                 ),
             }),
         }

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::catalogue::Object;
 use crate::domain::Md5;
+use crate::private;
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -37,7 +38,7 @@ pub(super) fn hash_file(path: &Path) -> io::Result<Option<Hashed>> {
 
 /// Copies a file into a new one, durable on return.
 pub(super) fn copy_hashed(from: &mut File, to: &Path) -> io::Result<Hashed> {
-    let mut file = File::create(to)?;
+    let mut file = private::create(to)?;
     let hashed = pass_on(from, &mut file)?;
     file.sync_all()?;
     Ok(hashed)

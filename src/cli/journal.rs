@@ -1,12 +1,14 @@
 //! `g3n journal`: reads the history, beside a running server or without one.
 
+mod export;
+mod verify;
+
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -16,11 +18,11 @@ use super::serve::tell;
 use crate::clock::Clock;
 use crate::directory::{self, DirectoryError};
 use crate::domain::record::RecordKey;
-use crate::domain::{ContainerName, Event, OrgCode, RecordId, StreamId, Timestamp};
-use crate::journal::replay::{self, Replay};
+use crate::domain::{ContainerName, Event, OrgCode, RecordId, StreamId};
+use crate::journal::replay;
 use crate::journal::schema::SCHEMAS;
-use crate::journal::sled::{DIRECTORY, Options, SledJournal};
-use crate::journal::{Entry, JournalError, state, verify};
+use crate::journal::sled::{Options, SledJournal};
+use crate::journal::{Entry, JournalError, state};
 use crate::projections::generation;
 
 /// How often `tail --follow` looks for more.
@@ -40,11 +42,14 @@ pub struct JournalArgs {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// Walk the hash chain and say where it breaks; exit 1 when it does.
+    /// Walk the hash chain, of a data directory or of an exported file, and say where it breaks; exit 1 when it does.
     ///
-    /// With the server stopped the journal's database is compared too.
-    #[command(after_help = "Example:\n  g3n journal verify --data-dir data")]
-    Verify,
+    /// What is erased must have been ordered, and each head that is expected must stand at its position. With the server
+    /// stopped the journal's database is compared too.
+    #[command(
+        after_help = "Examples:\n  g3n journal verify --data-dir data\n  g3n journal verify --data-dir data --expect-file heads.txt\n  g3n journal verify history.log"
+    )]
+    Verify(verify::VerifyArgs),
     /// Show the last position and its hash; kept elsewhere, they tell whether the history was changed since.
     #[command(after_help = "Example:\n  g3n journal head --data-dir data")]
     Head,
@@ -58,27 +63,11 @@ enum Verb {
         #[arg(long)]
         follow: bool,
     },
-    /// Write every entry, one JSON object a line.
+    /// Write every entry, as g3n journal verify FILE checks it, or to be read.
     #[command(
-        after_help = "Example:\n  g3n journal export --format jsonl --as-of 2027-01-31T12:00:00Z --out history.jsonl"
+        after_help = "Examples:\n  g3n journal export --out history.log\n  g3n journal export --format jsonl --as-of 2027-01-31T12:00:00Z --out history.jsonl"
     )]
-    Export {
-        /// The only format there is.
-        #[arg(long, value_enum, default_value_t = Format::Jsonl)]
-        format: Format,
-        /// The first position.
-        #[arg(long)]
-        from: Option<u64>,
-        /// The last position.
-        #[arg(long)]
-        until: Option<u64>,
-        /// Only what was recorded by this time (RFC 3339).
-        #[arg(long)]
-        as_of: Option<String>,
-        /// A file instead of standard output.
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-    },
+    Export(export::ExportArgs),
     /// Show what happened to one record.
     #[command(after_help = "Example:\n  g3n journal show --record DEMO/demo/hello-1")]
     Show {
@@ -89,13 +78,6 @@ enum Verb {
     /// Build the projections anew and compare them with those in use (server stopped).
     #[command(after_help = "Example:\n  g3n journal rebuild --data-dir data")]
     Rebuild,
-}
-
-/// How entries are exported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// One JSON object a line.
-    Jsonl,
 }
 
 /// Why a journal command did not do what it was asked.
@@ -134,8 +116,8 @@ impl Verb {
     /// Whether it writes lines, among which an envelope would be taken for one of them.
     fn writes_lines(&self) -> bool {
         match self {
-            Self::Tail { .. } | Self::Export { .. } | Self::Show { .. } => true,
-            Self::Verify | Self::Head | Self::Rebuild => false,
+            Self::Tail { .. } | Self::Export(_) | Self::Show { .. } => true,
+            Self::Verify(_) | Self::Head | Self::Rebuild => false,
         }
     }
 }
@@ -163,6 +145,11 @@ pub fn run(arguments: &JournalArgs, printer: &Printer) -> Exit {
 
 fn carry_out(data_dir: &Path, verb: &Verb, printer: &Printer) -> Result<Exit, Trouble> {
     let dir = data_dir.join("journal");
+    if let Verb::Verify(arguments) = verb
+        && arguments.is_of_file()
+    {
+        return arguments.run(&dir, printer);
+    }
     must_be_there(&dir)?;
     match directory::read_marker(data_dir, SCHEMAS) {
         // A journal alone can be read too.
@@ -170,16 +157,10 @@ fn carry_out(data_dir: &Path, verb: &Verb, printer: &Printer) -> Result<Exit, Tr
         Err(error) => return Err(error.into()),
     }
     match verb {
-        Verb::Verify => verify(&dir, printer),
+        Verb::Verify(arguments) => arguments.run(&dir, printer),
         Verb::Head => head(&dir, printer),
         Verb::Tail { lines, follow } => tail(&dir, *lines, *follow, printer),
-        Verb::Export {
-            format: Format::Jsonl,
-            from,
-            until,
-            as_of,
-            out,
-        } => export(&dir, (*from, *until), as_of.as_deref(), out.as_deref()),
+        Verb::Export(arguments) => arguments.run(&dir),
         Verb::Show { record } => show(&dir, record, printer),
         Verb::Rebuild => rebuild(data_dir, printer),
     }
@@ -197,42 +178,6 @@ fn head(dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {
     let head = replay::head(dir)?;
     printer.facts(&json!({"position": head.position, "hash": head.hash}))?;
     Ok(Exit::Success)
-}
-
-fn verify(dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {
-    let database = match (replay::is_stopped(dir)?, state::read(dir)?) {
-        (false, _) => Err("not compared: a server is running"),
-        // A directory that was just restored has none, and an operator may have removed it.
-        (true, _) if !dir.join(DIRECTORY).exists() => {
-            Err("not compared: there is none; the next start makes it from the log")
-        }
-        // Until the next start it is only as far as it had come.
-        (true, Some(state)) if !state.clean => Err("not compared: the server did not end in order"),
-        (true, _) => Ok(()),
-    };
-    let bar = bar("verifying");
-    let report = verify::verify(dir, database.is_ok(), &mut |done, total| {
-        move_bar(&bar, done, total)
-    })?;
-    bar.finish_and_clear();
-    let problems: Vec<_> = report
-        .problems
-        .iter()
-        .map(|problem| json!({"file": problem.file, "byte": problem.byte, "position": problem.position, "what": problem.what}))
-        .collect();
-    let good = problems.is_empty();
-    let facts = json!({
-        "good": good,
-        "entries": report.entries,
-        "segments": report.segments,
-        "bytes": report.bytes,
-        "head": {"position": report.head.position, "hash": report.head.hash},
-        "database": database.err().unwrap_or("compared"),
-        "unfinished": report.unfinished.as_ref().map(|problem| problem.what.clone()),
-        "problems": problems,
-    });
-    printer.facts(&facts)?;
-    Ok(if good { Exit::Success } else { Exit::Refused })
 }
 
 fn tail(dir: &Path, lines: usize, follow: bool, printer: &Printer) -> Result<Exit, Trouble> {
@@ -265,35 +210,6 @@ fn tail(dir: &Path, lines: usize, follow: bool, printer: &Printer) -> Result<Exi
         }
         out.flush()?;
     }
-}
-
-fn export(
-    dir: &Path,
-    (from, until): (Option<u64>, Option<u64>),
-    as_of: Option<&str>,
-    out: Option<&Path>,
-) -> Result<Exit, Trouble> {
-    let mut entries: Replay = replay::replay(dir)?;
-    if let Some(from) = from {
-        entries = entries.from(from);
-    }
-    if let Some(until) = until {
-        entries = entries.until(until);
-    }
-    if let Some(text) = as_of {
-        let time = Timestamp::parse(text)
-            .ok_or_else(|| Trouble::Usage(format!("--as-of is not an RFC 3339 time: {text}")))?;
-        entries = entries.as_of(time);
-    }
-    let mut out: BufWriter<Box<dyn Write>> = BufWriter::new(match out {
-        Some(path) => Box::new(File::create(path)?),
-        None => Box::new(io::stdout()),
-    });
-    for entry in entries {
-        writeln!(out, "{}", as_json(&entry?, true))?;
-    }
-    out.flush()?;
-    Ok(Exit::Success)
 }
 
 fn show(dir: &Path, name: &str, printer: &Printer) -> Result<Exit, Trouble> {
@@ -358,7 +274,9 @@ fn write_line(out: &mut impl Write, entry: &Entry, printer: &Printer) -> io::Res
     }
     let at = entry.header.recorded_at;
     let Some(body) = &entry.body else {
-        return writeln!(out, "{:>8}  {at}  (erased)", entry.header.position);
+        let by = entry.erased_by.unwrap_or_default();
+        let position = entry.header.position;
+        return writeln!(out, "{position:>8}  {at}  (erased by {by})");
     };
     let kinds: Vec<_> = body.events.iter().filter_map(kind_of).collect();
     writeln!(
@@ -399,6 +317,7 @@ fn as_json(entry: &Entry, with_payload: bool) -> Value {
         value["payload_digest"] = json!(body.payload);
     } else {
         value["erased"] = json!(true);
+        value["erased_by"] = json!(entry.erased_by);
     }
     // As text, because JSON readers would change how numbers are spelled.
     let payload = entry.payload.as_ref().filter(|_| with_payload);

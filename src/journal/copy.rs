@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::scan::{Scanner, Step};
 use super::segment::{Segment, damaged, failed, list, plain_name, sealed_name};
 use super::{JournalError, Position};
+use crate::private;
 
 /// How often a file is looked for again while it is being sealed under the reader's feet.
 const TRIES_MAX: usize = 4;
@@ -127,7 +128,7 @@ impl Source {
 /// # Errors
 /// The disk's.
 pub fn copy_file(from: &mut impl Read, to: &Path) -> io::Result<Written> {
-    let (mut file, mut chunk) = (File::create(to)?, vec![0; CHUNK_BYTES]);
+    let (mut file, mut chunk) = (private::create(to)?, vec![0; CHUNK_BYTES]);
     let (mut hash, mut size) = (Sha256::new(), 0);
     loop {
         let read = match from.read(&mut chunk) {

@@ -12,6 +12,7 @@ pub mod entry;
 mod erase;
 pub mod erased;
 pub mod erasures;
+pub mod exported;
 mod log;
 pub mod look;
 pub mod memory;
@@ -199,7 +200,8 @@ pub struct PayloadDigest {
 }
 
 /// The end of the journal: its last position and that entry's hash in hex (64 zeros when empty).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Head {
     /// Position of the last durable entry, 0 when there is none.
     pub position: Position,

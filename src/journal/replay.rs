@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::entry::NO_HASH;
+use super::entry::{Hash, NO_HASH};
 use super::log::Chain;
 use super::scan::{Scanner, Step};
 use super::segment::{Segment, damaged, list};
@@ -23,12 +23,25 @@ pub struct Replay {
     scanner: Option<Scanner>,
     chain: Chain,
     /// An entry to be given out once the next one names its hash, or the end is there.
-    held: Option<Entry>,
+    held: Option<Written>,
+    /// Whether the bytes of each entry are kept for who asks.
+    keeps_bytes: bool,
     from: Position,
     until: Position,
     as_of: Option<Timestamp>,
     stream: Option<StreamId>,
     ended: bool,
+}
+
+/// An entry as it stands in the log.
+#[derive(Debug)]
+pub struct Written {
+    /// What it says.
+    pub entry: Entry,
+    /// Its hash.
+    pub hash: Hash,
+    /// Its line and the payload behind it; empty unless [`Replay::written`] is asked.
+    pub bytes: Vec<u8>,
 }
 
 /// Reads a journal's directory from its first entry on.
@@ -42,6 +55,7 @@ pub fn replay(dir: &Path) -> Result<Replay, JournalError> {
         scanner: None,
         chain: Chain::at(1),
         held: None,
+        keeps_bytes: false,
         from: 1,
         until: Position::MAX,
         as_of: None,
@@ -79,8 +93,23 @@ impl Replay {
         self
     }
 
+    /// The same entries with their bytes.
+    pub fn written(mut self) -> impl Iterator<Item = Result<Written, JournalError>> {
+        self.keeps_bytes = true;
+        std::iter::from_fn(move || self.next_written())
+    }
+
+    fn next_written(&mut self) -> Option<Result<Written, JournalError>> {
+        if self.ended {
+            return None;
+        }
+        let next = self.advance().transpose();
+        self.ended = !matches!(next, Some(Ok(_)));
+        next
+    }
+
     /// The next entry that was asked for.
-    fn advance(&mut self) -> Result<Option<Entry>, JournalError> {
+    fn advance(&mut self) -> Result<Option<Written>, JournalError> {
         if self.scanner.is_none() && !self.begin()? {
             return Ok(None);
         }
@@ -105,7 +134,14 @@ impl Replay {
                     let other = self.stream.is_some() && stream != self.stream.as_ref();
                     if position >= self.from && position <= self.until && !other {
                         let payload = found.payload.map(Bytes::copy_from_slice);
-                        self.held = Some(found.line.into_entry(payload, &segment.name)?);
+                        self.held = Some(Written {
+                            hash: found.line.hash,
+                            bytes: match self.keeps_bytes {
+                                true => found.written.to_vec(),
+                                false => Vec::new(),
+                            },
+                            entry: found.line.into_entry(payload, &segment.name)?,
+                        });
                     }
                     if confirmed.is_some() {
                         return Ok(confirmed);
@@ -189,12 +225,8 @@ impl Iterator for Replay {
     type Item = Result<Entry, JournalError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
-        let next = self.advance().transpose();
-        self.ended = !matches!(next, Some(Ok(_)));
-        next
+        let next = self.next_written()?;
+        Some(next.map(|written| written.entry))
     }
 }
 

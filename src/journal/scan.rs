@@ -61,6 +61,8 @@ pub(crate) struct Found<'a> {
     pub(crate) first_of_group: bool,
     pub(crate) line: Line<'a>,
     pub(crate) payload: Option<&'a [u8]>,
+    /// All of its bytes as they were written: the line, and what stands behind it.
+    pub(crate) written: &'a [u8],
 }
 
 #[derive(Clone, Copy)]
@@ -156,6 +158,7 @@ impl Scanner {
             first_of_group: mark.is_some(),
             line: parsed,
             payload,
+            written: &self.buffer[self.at - (total - skip)..self.at],
         }))
     }
 

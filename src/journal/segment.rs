@@ -163,6 +163,19 @@ impl Segment {
         .map_err(|(name, fault)| fault.at(&name, first))
     }
 
+    /// Opens a plain file of which it is known that it is one, whatever its name.
+    pub(crate) fn plain(path: &Path) -> Result<Self, JournalError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let file = File::open(path).map_err(|error| failed("opening", path, error))?;
+        Ok(Self {
+            first: 0,
+            name: name.into_owned(),
+            path: path.to_owned(),
+            file,
+            sealed: None,
+        })
+    }
+
     fn with(
         first: Position,
         name: String,

@@ -1,19 +1,22 @@
 //! Walking a whole journal and saying where it breaks.
 
+mod database;
+
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::entry::NO_HASH;
 use super::erasures::{Erasures, Unproven};
 use super::log::{Chain, Location};
 use super::scan::{Found, Scanner, Step};
 use super::segment::{Fault, Listed, Segment, list};
-use super::sled::streams::MARK_EVERY;
-use super::sled::{Beside, Database};
+use super::sled::Database;
 use super::state;
-use super::{Head, JournalError, Position, Version};
+use super::{Head, JournalError, Position, Version, exported, replay};
 use crate::domain::StreamId;
+use database::{compare, compare_ends};
 
 /// Most problems a report lists; the walk ends there.
 pub const PROBLEMS_MAX: usize = 1000;
@@ -35,6 +38,8 @@ pub struct Report {
     pub bytes: u64,
     /// The last entry.
     pub head: Head,
+    /// Expected hashes that were found.
+    pub confirmed: u64,
     /// What is wrong, in the order of the log; at most [`PROBLEMS_MAX`].
     pub problems: Vec<Problem>,
     /// Erased entries of which nothing tells whether they were to be: see [`Unproven`].
@@ -57,11 +62,24 @@ pub struct Problem {
     pub what: String,
 }
 
+/// How often a journal is walked again because a server erased in it meanwhile.
+const WALKS_MAX: usize = 3;
+
+/// What is looked at besides the log, and told meanwhile.
+pub struct Check<'a> {
+    /// Whether the database is held against the log, entry by entry; this needs a stopped server.
+    pub database: bool,
+    /// Heads that were kept elsewhere: a position and the hash that its entry had.
+    pub expected: &'a [Head],
+    /// Told entries so far, and 0 while the number of all is not known.
+    pub progress: &'a mut dyn FnMut(u64, u64),
+}
+
 /// Checks every segment of a directory: lines, dense positions, the chain, digests of bodies and payloads, dense stream
-/// versions. With `database`, which needs a stopped server, also that the database says the same, entry by entry.
-/// `progress` is told entries so far, and 0 while the number of all is not known.
+/// versions, and that what is erased was ordered. With `database`, which needs a stopped server, also that the database
+/// says the same, entry by entry. `progress` is told entries so far, and 0 while the number of all is not known.
 ///
-/// Memory grows with the number of streams.
+/// Memory grows with the number of streams, and with that of runs of erased entries.
 ///
 /// # Errors
 /// What keeps it from looking: the disk, or a newer format or event. Damage is in the report.
@@ -70,29 +88,34 @@ pub fn verify(
     database: bool,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, JournalError> {
-    let state = state::read(dir)?;
-    let mut walk = Walk {
-        chain: Chain::at(1),
-        versions: HashMap::new(),
-        gaps: false,
-        database: None,
-        erasures: Erasures::from(1),
-        begins_late: Vec::new(),
-        report: Report {
-            entries: 0,
-            segments: 0,
-            bytes: 0,
-            head: Head {
-                position: 0,
-                hash: String::new(),
-            },
-            problems: Vec::new(),
-            unproven: Vec::new(),
-            unfinished: None,
-        },
+    let check = Check {
+        database,
+        expected: &[],
         progress,
     };
-    if database {
+    verify_by(dir, check)
+}
+
+/// The same, and that entries have the hashes they are expected to have.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_by(dir: &Path, mut check: Check<'_>) -> Result<Report, JournalError> {
+    for _ in 1..WALKS_MAX {
+        let (report, misled) = walk_directory(dir, &mut check)?;
+        // An order that came, or was completed, while the walk was on its way explains what it found.
+        if !misled || replay::head(dir)?.position == report.head.position {
+            return Ok(report);
+        }
+    }
+    Ok(walk_directory(dir, &mut check)?.0)
+}
+
+/// Walks a directory once; the second value is whether erased entries are among the problems.
+fn walk_directory(dir: &Path, check: &mut Check<'_>) -> Result<(Report, bool), JournalError> {
+    let state = state::read(dir)?;
+    let mut walk = Walk::new(1, check.expected, check.progress);
+    if check.database {
         match Database::open(dir, CACHE_BYTES) {
             Ok(database) => walk.database = Some(database),
             Err(error) => walk.problem(super::sled::DIRECTORY, 0, error.to_string()),
@@ -105,13 +128,9 @@ pub fn verify(
         }
         walk.segment(dir, *segment, index + 1 == listed.len())?;
     }
-    let end = walk.chain.end();
-    walk.report.head = Head {
-        position: end.position,
-        hash: hex::encode(end.hash),
-    };
+    let end = walk.end();
     if let Some(head) = state.and_then(|state| state.head)
-        && (head.position != end.position || head.hash != walk.report.head.hash)
+        && (head.position, &head.hash) != (end.position, &end.hash)
     {
         let what = format!(
             "the journal was closed at position {} with hash {}, the log ends otherwise",
@@ -119,10 +138,49 @@ pub fn verify(
         );
         walk.problem(state::FILE, 0, what);
     }
-    walk.hold_erasures();
+    let misled = walk.hold_erasures();
     walk.compare_counts()?;
-    (walk.progress)(walk.report.entries, walk.report.entries);
-    Ok(walk.report)
+    Ok((walk.finish(), misled))
+}
+
+/// Checks a file that was exported in the format that verifies by itself ([`super::exported`]), as a directory is
+/// checked. Of one that does not begin with position 1 what lies ahead is taken as it is named.
+///
+/// # Errors
+/// As [`verify`], and when it is no such file.
+pub fn verify_file(
+    path: &Path,
+    expected: &[Head],
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Report, JournalError> {
+    let segment = Arc::new(Segment::plain(path)?);
+    let name = segment.name.clone();
+    let (from, offset) = exported::begin(&segment)?;
+    let mut walk = Walk::new(from, expected, progress);
+    walk.is_export = true;
+    walk.report.bytes = segment.len()?;
+    let mut scanner = Scanner::new(Arc::clone(&segment), offset);
+    walk.scan(&name, from, &mut scanner, false)?;
+    let told = exported::end(&segment, scanner.offset());
+    let end = walk.end();
+    match told {
+        Some(told) if told == end => {}
+        Some(told) => {
+            let what = format!(
+                "the file says that it ends at position {} with hash {}, and it ends at position {} with hash {}",
+                told.position, told.hash, end.position, end.hash
+            );
+            walk.problem(&name, scanner.offset(), what);
+        }
+        None if walk.report.problems.is_empty() => {
+            let what = "the file ends without its last line: it was not written to its end";
+            walk.problem(&name, scanner.offset(), what.to_owned());
+        }
+        // It was not read to its end.
+        None => {}
+    }
+    walk.hold_erasures();
+    Ok(walk.finish())
 }
 
 struct Walk<'a> {
@@ -134,11 +192,96 @@ struct Walk<'a> {
     erasures: Erasures,
     /// Streams of which the first entry that stands is not the first: their names, its version and position.
     begins_late: Vec<(StreamId, Version, Position)>,
+    /// Hashes that positions are expected to have.
+    expected: BTreeMap<Position, Vec<&'a str>>,
+    from: Position,
+    /// Whether an export is read, which has a last line of its own.
+    is_export: bool,
     report: Report,
     progress: &'a mut dyn FnMut(u64, u64),
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(from: Position, expected: &'a [Head], progress: &'a mut dyn FnMut(u64, u64)) -> Self {
+        let mut by_position: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for head in expected {
+            let hashes = by_position.entry(head.position).or_default();
+            hashes.push(head.hash.as_str());
+        }
+        let mut walk = Self {
+            chain: Chain::at(from),
+            versions: HashMap::new(),
+            // Of a part of the journal it is not known how its streams began.
+            gaps: from > 1,
+            database: None,
+            erasures: Erasures::from(from),
+            begins_late: Vec::new(),
+            expected: by_position,
+            from,
+            is_export: false,
+            report: Report {
+                entries: 0,
+                segments: 0,
+                bytes: 0,
+                head: Head {
+                    position: 0,
+                    hash: String::new(),
+                },
+                confirmed: 0,
+                problems: Vec::new(),
+                unproven: Vec::new(),
+                unfinished: None,
+            },
+            progress,
+        };
+        if from == 1 {
+            walk.expect(0, &hex::encode(NO_HASH));
+        }
+        walk
+    }
+
+    /// The last entry that was taken.
+    fn end(&mut self) -> Head {
+        let end = self.chain.end();
+        self.report.head = Head {
+            position: end.position,
+            hash: hex::encode(end.hash),
+        };
+        self.report.head.clone()
+    }
+
+    fn finish(mut self) -> Report {
+        let end = self.report.head.position;
+        for (position, hashes) in std::mem::take(&mut self.expected) {
+            let why = match position < self.from {
+                true => format!("what was read begins at position {}", self.from),
+                false if position > end => format!("the journal ends at position {end}"),
+                // Damage lies around it.
+                false => "no entry was read there".to_owned(),
+            };
+            for hash in hashes {
+                self.of_log(position, format!("hash {hash} is expected here, and {why}"));
+            }
+        }
+        (self.progress)(self.report.entries, self.report.entries);
+        self.report
+    }
+
+    /// Holds the hash of a position against what is expected.
+    fn expect(&mut self, position: Position, found: &str) {
+        for hash in self.expected.remove(&position).unwrap_or_default() {
+            match hash == found {
+                true => self.report.confirmed += 1,
+                false => {
+                    let what = format!(
+                        "hash {hash} is expected here, and it is {found}: the history up to here is another one"
+                    );
+                    self.of_log(position, what);
+                }
+            }
+        }
+    }
+
     fn problem(&mut self, file: &str, byte: u64, what: String) {
         let position = self.chain.next;
         self.report.problems.push(Problem {
@@ -184,25 +327,42 @@ impl Walk<'_> {
         }
         self.report.segments += 1;
         self.report.bytes += segment.len()?;
-        let mut scanner = Scanner::new(segment, 0);
+        self.scan(&name, listed.first, &mut Scanner::new(segment, 0), last)
+    }
+
+    /// Takes one entry after the other up to the end, or to what is no entry.
+    fn scan(
+        &mut self,
+        name: &str,
+        first: Position,
+        scanner: &mut Scanner,
+        last: bool,
+    ) -> Result<(), JournalError> {
         while self.report.problems.len() < PROBLEMS_MAX {
+            let segment = Arc::clone(scanner.segment());
             match scanner.step() {
-                Err(fault) => return self.fault(&name, fault),
+                Err(fault) => return self.fault(name, fault),
                 Ok(Step::End) => break,
-                Ok(Step::Found(found)) => self.entry(&name, listed.first, &found)?,
+                Ok(Step::Found(found)) => self.entry(name, first, &found)?,
                 Ok(Step::Unfinished { offset }) => {
                     let what = "the entry is not complete".to_owned();
                     if last {
                         self.report.unfinished = Some(Problem {
-                            file: name.clone(),
+                            file: name.to_owned(),
                             byte: offset,
                             position: self.chain.next,
                             what,
                         });
                     } else {
-                        self.problem(&name, offset, what);
+                        self.problem(name, offset, what);
                         self.lose_chain(self.chain.next);
                     }
+                    break;
+                }
+                // The last line of an export; what it says is for the caller to hold against what was read.
+                Ok(Step::Wrong { offset, .. })
+                    if self.is_export && exported::end(&segment, offset).is_some() =>
+                {
                     break;
                 }
                 Ok(Step::Wrong {
@@ -210,10 +370,10 @@ impl Walk<'_> {
                     what,
                     after,
                 }) => {
-                    self.problem(&name, offset, what);
+                    self.problem(name, offset, what);
                     let past = self.chain.next.saturating_sub(1);
                     match scanner.find_entry(after.saturating_sub(1), past, false) {
-                        Err(fault) => return self.fault(&name, fault),
+                        Err(fault) => return self.fault(name, fault),
                         Ok(None) => {
                             self.lose_chain(self.chain.next);
                             break;
@@ -239,6 +399,13 @@ impl Walk<'_> {
         if let Err(what) = self.chain.follow(found) {
             self.problem(file, found.offset, what);
             self.chain.take(found);
+        }
+        if !self.expected.is_empty() {
+            let position = found.line.header.position;
+            if position == self.from && position > 1 {
+                self.expect(position - 1, &found.line.header.prev);
+            }
+            self.expect(position, &hex::encode(found.line.hash));
         }
         self.report.entries += 1;
         found.line.check_schemas(file)?;
@@ -278,8 +445,9 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Holds what is erased against what was ordered, once all of it is known.
-    fn hold_erasures(&mut self) {
+    /// Holds what is erased against what was ordered, once all of it is known. Whether something does not fit.
+    fn hold_erasures(&mut self) -> bool {
+        let before = self.report.problems.len();
         let erasures = std::mem::replace(&mut self.erasures, Erasures::from(1));
         for (stream, version, position) in std::mem::take(&mut self.begins_late) {
             if !erasures.may_lack_its_start(stream.as_str(), position) {
@@ -295,6 +463,7 @@ impl Walk<'_> {
             self.of_log(problem.position, problem.what);
         }
         self.report.unproven = findings.unproven;
+        self.report.problems.len() > before
     }
 
     fn of_log(&mut self, position: Position, what: String) {
@@ -357,63 +526,4 @@ impl Walk<'_> {
         self.problem(super::sled::DIRECTORY, 0, what);
         Ok(())
     }
-}
-
-fn compare(
-    database: &Database,
-    location: Location,
-    found: &Found<'_>,
-    ahead: Option<Position>,
-) -> Result<Option<&'static str>, JournalError> {
-    let position = found.line.header.position;
-    match database.known(position)? {
-        None => return Ok(Some("it lacks the entry")),
-        Some(known) if known.hash != found.line.hash => return Ok(Some("it has another hash")),
-        Some(known) if known.location != location => return Ok(Some("it has another place")),
-        Some(_) => {}
-    }
-    let payload = match (database.payload(position)?, found.payload) {
-        (Beside::Nothing, None) | (Beside::InLog(_), Some(_)) => true,
-        (Beside::Payload(payload), Some(found)) => payload == found,
-        (Beside::Payload(_) | Beside::InLog(_), None) | (Beside::Nothing, Some(_)) => false,
-    };
-    if !payload {
-        return Ok(Some("it has another payload"));
-    }
-    let Some(body) = &found.line.body else {
-        return Ok(None);
-    };
-    if let Some(ahead) = ahead
-        && database.before(position)? != ahead
-    {
-        return Ok(Some("its stream has another entry ahead of it"));
-    }
-    // Only these have a row of their own; of the others it follows from the stream's end.
-    if body.version.is_multiple_of(MARK_EVERY)
-        && database.stream(&body.stream, body.version, 1)? != [(body.version, position)]
-    {
-        return Ok(Some("its stream has another position"));
-    }
-    Ok(None)
-}
-
-fn compare_ends(
-    database: &Database,
-    versions: &HashMap<StreamId, (Version, Position)>,
-    entries: u64,
-    streams: u64,
-) -> Result<Option<String>, JournalError> {
-    let count = database.count()?;
-    if (count.entries, count.streams) != (entries, streams) || database.furthest()? != entries {
-        return Ok(Some(format!(
-            "the database has other rows than the log: {count:?}"
-        )));
-    }
-    for (stream, (version, position)) in versions {
-        let tip = database.tip(stream)?;
-        if tip.map(|tip| (tip.version, tip.position)) != Some((*version, *position)) {
-            return Ok(Some(format!("the database has another end of {stream}")));
-        }
-    }
-    Ok(None)
 }

@@ -5,4 +5,5 @@ mod bodies;
 mod disk;
 mod quota;
 mod serve;
+pub(crate) mod erasures;
 mod wire;

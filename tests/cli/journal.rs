@@ -62,13 +62,164 @@ fn beside_a_running_server_the_history_is_read_but_not_rebuilt() {
     let refused = journal(house.path(), "show --record nobody");
     assert_eq!(refused.refusal(), (2, "usage".to_owned()));
 
-    let exported = journal(house.path(), "export --from 2 --out history.jsonl");
+    let exported = journal(
+        house.path(),
+        "export --format jsonl --from 2 --out history.jsonl",
+    );
     assert_eq!((exported.code, exported.text().as_str()), (0, ""));
     let text = std::fs::read_to_string(house.path().join("history.jsonl")).expect("written");
     assert_eq!(text.lines().count() + 1, count);
 
     let rebuilt = journal(house.path(), "rebuild");
     assert_eq!(rebuilt.refusal(), (1, "journal".to_owned()));
+}
+
+/// A file's mode.
+fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().expect("it is there").permissions().mode() & 0o777
+}
+
+#[test]
+fn an_export_is_checked_by_itself_and_every_byte_of_it_counts() {
+    let house = tempfile::tempdir().expect("a directory");
+    let server = filled(house.path());
+    std::fs::write(house.path().join("all.log"), "was there").expect("written");
+    let exported = journal(house.path(), "export --out all.log");
+    assert_eq!((exported.code, exported.text().as_str()), (0, ""));
+    assert_eq!(mode(&house.path().join("all.log")), 0o600);
+    drop(server);
+    // No data directory is needed.
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let file = elsewhere.path().join("all.log");
+    let whole = std::fs::read(house.path().join("all.log")).expect("readable");
+    let check = |bytes: &[u8], flags: &str| {
+        std::fs::write(&file, bytes).expect("written");
+        g3n(
+            &format!("journal verify all.log {flags}"),
+            elsewhere.path(),
+            &[],
+            b"",
+        )
+    };
+    let good = check(&whole, "");
+    let report = good.json();
+    assert_eq!((good.code, &report["good"]), (0, &json!(true)), "{report}");
+    let (position, hash) = (&report["head"]["position"], report["head"]["hash"].as_str());
+    assert_eq!(report["entries"], *position);
+    let expect = format!("--expect {position}:{}", hash.expect("a hash"));
+    assert_eq!(check(&whole, &expect).json()["expected"]["confirmed"], 1);
+    for at in (0..whole.len()).step_by(whole.len() / 40) {
+        let mut other = whole.clone();
+        other[at] ^= 1;
+        let checked = check(&other, "");
+        assert_eq!(checked.code, 1, "byte {at}: {checked:?}");
+    }
+    let lines: Vec<_> = whole.split_inclusive(|byte| *byte == b'\n').collect();
+    for left_out in [0, 1, lines.len() / 2, lines.len() - 2, lines.len() - 1] {
+        let mut other = lines.clone();
+        other.remove(left_out);
+        let checked = check(&other.concat(), "");
+        assert_eq!(checked.code, 1, "line {left_out}: {checked:?}");
+    }
+    let more = [&whole[..], b"{}\n"].concat();
+    assert_eq!(check(&more, "").code, 1);
+    let other = check(b"{\"journal_export\":2,\"from\":1}\n", "");
+    assert_eq!(other.refusal(), (65, "newer-format".to_owned()));
+    assert_eq!(check(b"something else\n", "").code, 1);
+}
+
+#[test]
+fn a_part_of_the_history_is_checked_from_where_it_begins() {
+    let house = tempfile::tempdir().expect("a directory");
+    let server = filled(house.path());
+    let exported = journal(house.path(), "export --from 3 --until 6 --out part.log");
+    assert_eq!(exported.code, 0, "{exported:?}");
+    let nothing = journal(house.path(), "export --from 900 --out nothing.log");
+    assert_eq!(nothing.refusal(), (2, "usage".to_owned()));
+    drop(server);
+    let checked = g3n("journal verify part.log", house.path(), &[], b"").json();
+    assert_eq!(
+        (&checked["good"], &checked["entries"]),
+        (&json!(true), &json!(4))
+    );
+    assert_eq!(checked["head"]["position"], 6);
+    // What lies ahead is named by its first entry, and what lies before that is not known.
+    let entries = metarecord::journal::replay::replay(&house.path().join("data/journal"));
+    let entries = entries
+        .expect("readable")
+        .map(|entry| entry.expect("sound"));
+    let prevs: Vec<_> = entries.map(|entry| entry.header.prev).collect();
+    let expect = |position: usize| {
+        let line = format!(
+            "journal verify part.log --expect {position}:{}",
+            prevs[position]
+        );
+        g3n(&line, house.path(), &[], b"")
+    };
+    assert_eq!((expect(2).code, expect(5).code), (0, 0));
+    let early = expect(1);
+    assert_eq!(early.code, 1);
+    let what = early.json()["problems"][0]["what"].to_string();
+    assert!(what.contains("begins at position 3"), "{what}");
+}
+
+#[test]
+fn heads_that_were_kept_elsewhere_must_stand_where_they_stood() {
+    let house = tempfile::tempdir().expect("a directory");
+    let server = filled(house.path());
+    let head = journal(house.path(), "head");
+    let (position, hash) = (head.json()["position"].clone(), head.json()["hash"].clone());
+    let (number, hash) = (
+        position.as_u64().expect("a number"),
+        hash.as_str().expect("text"),
+    );
+    let kept = format!(
+        "# noted by hand\n{number}:{hash}   # the last one\n\n{}0:{}\n",
+        head.text(),
+        "0".repeat(64)
+    );
+    std::fs::write(house.path().join("heads.txt"), kept).expect("written");
+    server.put_inline("demo", "later", &json!({}), &[]);
+    let good = journal(house.path(), "verify --expect-file heads.txt");
+    assert_eq!(good.code, 0, "{good:?}");
+    assert_eq!(good.json()["expected"], json!({"heads": 3, "confirmed": 3}));
+
+    let wrong = "ab".repeat(32);
+    let line = format!(
+        "verify --expect {number}:{wrong} --expect {}:{wrong} --expect 0:{wrong}",
+        number + 9
+    );
+    let refused = journal(house.path(), &line);
+    assert_eq!(refused.code, 1);
+    let problems = refused.json()["problems"].clone();
+    let said = |index: usize| {
+        problems[index]["what"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let at = |index: usize| problems[index]["position"].clone();
+    assert_eq!(
+        [at(0), at(1), at(2)],
+        [json!(0), position, json!(number + 9)]
+    );
+    for index in 0..3 {
+        assert!(said(index).contains(&wrong), "{problems}");
+    }
+    assert!(said(1).contains(hash), "{problems}");
+    assert!(
+        said(2).contains(&format!("ends at position {}", number + 1)),
+        "{problems}"
+    );
+
+    for flags in ["--expect 7", "--expect 7:short", "--expect-file absent"] {
+        let ran = journal(house.path(), &format!("verify {flags}"));
+        assert_eq!(ran.refusal(), (2, "usage".to_owned()), "{flags}");
+    }
+    std::fs::write(house.path().join("heads.txt"), "1:what\n").expect("written");
+    let ran = journal(house.path(), "verify --expect-file heads.txt");
+    assert!(ran.code == 2 && ran.text().contains("line 1"), "{ran:?}");
 }
 
 #[test]

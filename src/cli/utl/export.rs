@@ -1,6 +1,6 @@
 //! `g3n utl export`: downloads an org's export, file by file, and checks each against its SHA-256.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +20,7 @@ use crate::cli::usm::about;
 use crate::client::{Client, Reply, Transfer};
 use crate::export::check::Directory;
 use crate::export::{CONTENT_DIRECTORY, FileEntry, is_file_name};
+use crate::private;
 
 /// How often an export that is being made is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -104,7 +105,7 @@ impl ExportArgs {
         let export = asker.wait(self.export_id.as_deref())?;
         let id = export["export_id"].as_str().unwrap_or_default().to_owned();
         let content = self.out.join(CONTENT_DIRECTORY);
-        fs::create_dir_all(&content).map_err(|error| Failure::file(&content, error))?;
+        private::create_directory(&content).map_err(|error| Failure::file(&content, error))?;
         let bar = bar(export["counts"]["bytes"].as_u64().unwrap_or_default());
         let (mut fetched, mut kept, mut bytes) = (0_u64, 0_u64, 0);
         let mut token: Option<String> = None;
@@ -144,7 +145,7 @@ impl ExportArgs {
         let place = self.out.join(&file.name);
         let part = self.out.join(format!("{}.part", file.name));
         let failed = |error| Failure::file(&part, error);
-        let mut into = BufWriter::new(File::create(&part).map_err(failed)?);
+        let mut into = BufWriter::new(private::create(&part).map_err(failed)?);
         let got = asker.client.download(&url, &mut into, &mut |_| {})?;
         if let Transfer::Refused(reply) = got {
             return Err(Failure::Refused(Box::new(reply)));

@@ -1,0 +1,91 @@
+//! `g3n journal export`: the history in a file, to be checked by itself or to be read.
+
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::{Exit, Trouble, as_json};
+use crate::cli::surroundings::Surroundings;
+use crate::domain::Timestamp;
+use crate::journal::exported::{self, ExportError};
+use crate::journal::replay::{Replay, replay};
+use crate::private;
+
+/// What is exported, how, and where to.
+#[derive(Args, Debug)]
+pub(super) struct ExportArgs {
+    /// How entries are written.
+    #[arg(long, value_enum, default_value_t = Format::Log)]
+    format: Format,
+    /// The first position.
+    #[arg(long)]
+    from: Option<u64>,
+    /// The last position.
+    #[arg(long)]
+    until: Option<u64>,
+    /// Only what was recorded by this time (RFC 3339).
+    #[arg(long)]
+    as_of: Option<String>,
+    /// A file, which only its owner may read, instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// How entries are exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Each with the bytes it has in the log: g3n journal verify FILE checks them.
+    Log,
+    /// One JSON object a line, to be read: without salts, and with events as this program knows them. Nothing of it can be
+    /// held against a digest.
+    Jsonl,
+}
+
+impl ExportArgs {
+    pub(super) fn run(&self, dir: &Path) -> Result<Exit, Trouble> {
+        let mut entries: Replay = replay(dir)?;
+        if let Some(from) = self.from {
+            entries = entries.from(from);
+        }
+        if let Some(until) = self.until {
+            entries = entries.until(until);
+        }
+        if let Some(text) = &self.as_of {
+            let time = Timestamp::parse(text).ok_or_else(|| {
+                Trouble::Usage(format!("--as-of is not an RFC 3339 time: {text}"))
+            })?;
+            entries = entries.as_of(time);
+        }
+        let mut out: BufWriter<Box<dyn Write>> = BufWriter::new(match &self.out {
+            Some(path) => Box::new(private::create(path)?),
+            None => Box::new(io::stdout()),
+        });
+        match self.format {
+            Format::Jsonl => {
+                for entry in entries {
+                    writeln!(out, "{}", as_json(&entry?, true))?;
+                }
+            }
+            Format::Log => {
+                let exported = exported::write(entries, &mut out).map_err(trouble)?;
+                if let Some(by) = exported.erased_by_later {
+                    Surroundings::of_process().note(&format!(
+                        "Entries of this export were erased by position {by}, which is behind its end: export up to \
+                         there, or g3n journal verify will not take them for erased in order."
+                    ));
+                }
+            }
+        }
+        out.flush()?;
+        Ok(Exit::Success)
+    }
+}
+
+fn trouble(error: ExportError) -> Trouble {
+    match error {
+        ExportError::Journal(error) => error.into(),
+        ExportError::Output(error) => error.into(),
+        ExportError::Empty => Trouble::Usage(error.to_string()),
+    }
+}

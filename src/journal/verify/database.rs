@@ -1,0 +1,71 @@
+//! Holding the journal's database against the log that it was made from.
+
+use std::collections::HashMap;
+
+use crate::domain::StreamId;
+use crate::journal::log::Location;
+use crate::journal::scan::Found;
+use crate::journal::sled::streams::MARK_EVERY;
+use crate::journal::sled::{Beside, Database};
+use crate::journal::{JournalError, Position, Version};
+
+/// What of an entry, or of which entry is ahead of it in its stream, the database has otherwise.
+pub(super) fn compare(
+    database: &Database,
+    location: Location,
+    found: &Found<'_>,
+    ahead: Option<Position>,
+) -> Result<Option<&'static str>, JournalError> {
+    let position = found.line.header.position;
+    match database.known(position)? {
+        None => return Ok(Some("it lacks the entry")),
+        Some(known) if known.hash != found.line.hash => return Ok(Some("it has another hash")),
+        Some(known) if known.location != location => return Ok(Some("it has another place")),
+        Some(_) => {}
+    }
+    let payload = match (database.payload(position)?, found.payload) {
+        (Beside::Nothing, None) | (Beside::InLog(_), Some(_)) => true,
+        (Beside::Payload(payload), Some(found)) => payload == found,
+        (Beside::Payload(_) | Beside::InLog(_), None) | (Beside::Nothing, Some(_)) => false,
+    };
+    if !payload {
+        return Ok(Some("it has another payload"));
+    }
+    let Some(body) = &found.line.body else {
+        return Ok(None);
+    };
+    if let Some(ahead) = ahead
+        && database.before(position)? != ahead
+    {
+        return Ok(Some("its stream has another entry ahead of it"));
+    }
+    // Only these have a row of their own; of the others it follows from the stream's end.
+    if body.version.is_multiple_of(MARK_EVERY)
+        && database.stream(&body.stream, body.version, 1)? != [(body.version, position)]
+    {
+        return Ok(Some("its stream has another position"));
+    }
+    Ok(None)
+}
+
+/// What of the streams' ends, or of the number of rows, the database has otherwise.
+pub(super) fn compare_ends(
+    database: &Database,
+    versions: &HashMap<StreamId, (Version, Position)>,
+    entries: u64,
+    streams: u64,
+) -> Result<Option<String>, JournalError> {
+    let count = database.count()?;
+    if (count.entries, count.streams) != (entries, streams) || database.furthest()? != entries {
+        return Ok(Some(format!(
+            "the database has other rows than the log: {count:?}"
+        )));
+    }
+    for (stream, (version, position)) in versions {
+        let tip = database.tip(stream)?;
+        if tip.map(|tip| (tip.version, tip.position)) != Some((*version, *position)) {
+            return Ok(Some(format!("the database has another end of {stream}")));
+        }
+    }
+    Ok(None)
+}

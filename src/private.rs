@@ -1,0 +1,62 @@
+//! Files and directories that only their owner may read, whatever the umask of the process.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+/// Mode of a file with tenants' data.
+const FILE_MODE: u32 = 0o600;
+/// Mode of a directory with such files.
+const DIRECTORY_MODE: u32 = 0o700;
+
+/// Makes a file of mode 0600, or empties the one that is there and closes it to others. A device or a pipe keeps its mode.
+///
+/// # Errors
+/// The disk's.
+pub(crate) fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(true).write(true);
+    let file = options.mode(FILE_MODE).open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {
+        file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+    }
+    Ok(file)
+}
+
+/// Makes a directory of mode 0700 with those above it. Those that are there already stay as they are.
+///
+/// # Errors
+/// The disk's.
+pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_file_is_closed_to_others_also_when_it_was_there() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = scratch.path().join("a/b");
+        create_directory(&directory).unwrap();
+        assert_eq!(mode(&directory), DIRECTORY_MODE);
+        let path = directory.join("file");
+        std::fs::write(&path, "longer than nothing").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        drop(create(&path).unwrap());
+        assert_eq!(
+            (mode(&path), path.metadata().unwrap().len()),
+            (FILE_MODE, 0)
+        );
+    }
+}
