@@ -10,6 +10,11 @@ const FILE_MODE: u32 = 0o600;
 /// Mode of a directory with such files.
 const DIRECTORY_MODE: u32 = 0o700;
 
+/// Has this process make all of its files for their owner alone, those that libraries make included.
+pub(crate) fn close_what_is_made() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+}
+
 /// Makes a file of mode 0600, or empties the one that is there and closes it to others. A device or a pipe keeps its mode.
 ///
 /// # Errors

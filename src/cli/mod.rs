@@ -41,6 +41,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::client::{Client, Credential};
+use crate::private;
 use failure::Failure;
 use output::{Exit, Output, Printer};
 use profile::{Connection, Profile};
@@ -159,6 +160,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 
 impl Cli {
     fn run(&self) -> Exit {
+        if self.command.writes_what_is_kept() {
+            private::close_what_is_made();
+        }
         let printer = Printer::new(Output::or_default(self.connection.output));
         match self.command.run(&self.connection, &printer) {
             Ok(exit) => exit,
@@ -168,6 +172,33 @@ impl Cli {
 }
 
 impl Command {
+    /// Whether it writes into a data directory or out of one. Completions, manuals and what `g3n mrs get` downloads are as
+    /// open as the shell says.
+    fn writes_what_is_kept(&self) -> bool {
+        match self {
+            Self::Serve(_)
+            | Self::Doctor(_)
+            | Self::Journal(_)
+            | Self::Backup(_)
+            | Self::Trace(_)
+            | Self::Token(_)
+            | Self::Utl(_) => true,
+            Self::Mrs(_)
+            | Self::Usm(_)
+            | Self::Ofm(_)
+            | Self::Uas(_)
+            | Self::Whoami
+            | Self::Ops(_)
+            | Self::Jobs(_)
+            | Self::Logs(_)
+            | Self::Health(_)
+            | Self::Verify(_)
+            | Self::Config(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
+        }
+    }
+
     fn run(&self, connection: &Connection, printer: &Printer) -> Result<Exit, Failure> {
         let load = || Profile::load(connection, &|name| std::env::var(name).ok());
         match self {

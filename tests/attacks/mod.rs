@@ -3,7 +3,7 @@
 mod access;
 mod bodies;
 mod disk;
+pub(crate) mod erasures;
 mod quota;
 mod serve;
-pub(crate) mod erasures;
 mod wire;
