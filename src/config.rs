@@ -352,6 +352,8 @@ settings! {
     log (LogSection, "The log, one JSON line an event on standard output.") {
         dir: String = String::new(), Text, "A directory with a file a day of the same lines; empty for none.";
         keep_days: u64 = 7, 1..=3_650, "Days that these files are kept, today included.";
+        day_bytes_max: u64 = GIB, MIB..=1_024 * GIB, "Bytes of a day's file past which it takes no more lines of requests; they are counted, and what else is told may have an eighth more.";
+        refusals_per_second: u64 = 10, 0..=1_000_000, "Refusals of one cause from one address that have lines in a second; the rest is counted. 0 for all.";
         requests: LogRequests = LogRequests::All, Words, "Which requests have a line: all, or changes-and-failures for all but reads that went well.";
     }
     actors (Actors, "The actors.") {

@@ -205,6 +205,8 @@ fn log(settings: &LogSection) -> LogOptions {
         dir: dir.map(PathBuf::from),
         keep_days: settings.keep_days,
         reads: settings.requests == LogRequests::All,
+        refusals_per_second: settings.refusals_per_second,
+        day_bytes_max: settings.day_bytes_max,
     }
 }
 

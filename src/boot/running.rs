@@ -60,7 +60,7 @@ fn tell(before: &Before) {
 }
 
 impl Noted {
-    /// Adds what the data directory has seen to what is counted.
+    /// Adds what the data directory has seen to what is counted, and lines that the log lacks.
     pub(super) fn measure(&self, meters: &Meters) {
         let (crashes, requests) = (self.crashes, self.requests);
         meters.look_up(
@@ -78,6 +78,19 @@ impl Noted {
             ),
             &[],
             move || one(Some(value(requests))),
+        );
+        meters.look_up(
+            (
+                "metarecord_log_lines_missing_total",
+                "Lines that the log lacks, by what did not take them, and requests that have none.",
+            ),
+            &["output"],
+            || {
+                let missing = report::missing().into_iter();
+                let missing =
+                    missing.map(|(output, lines)| (vec![output.to_owned()], value(lines)));
+                missing.collect()
+            },
         );
     }
 }

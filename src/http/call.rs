@@ -1,6 +1,7 @@
 //! One request as the handlers see it, and the facts its answer reports about it.
 
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::body::{BodySize, MessageBody};
@@ -12,12 +13,12 @@ use bytes::Bytes;
 use super::access::{Access, Role};
 use super::envelope::{Build, Refusal, Stats};
 use super::identity::{self, Principal};
-use super::limits::Shown;
+use super::limits::{Shown, network};
 use super::meters::HttpMeters;
 use super::operator::Operator;
 use super::server::House;
 use crate::clock::{Clock, Stopwatch, random_uuid};
-use crate::domain::{CcCode, OrgCode, Rejection};
+use crate::domain::{CcCode, ErrorTag, OrgCode, Rejection};
 use crate::journal::Remarks;
 use crate::report::{self, Event, Fingerprint, RequestId, Word};
 use crate::running::{Note, Running};
@@ -28,6 +29,9 @@ const CREDENTIALS: [&str; 3] = ["x-session-guid", "x-api-key", "authorization"];
 const CREDENTIAL_PREFIXES: [&str; 3] = ["g3nk_", "op_", "eyJ"];
 /// Shortest part of a credential that tells of it.
 const CREDENTIAL_PART_MIN: usize = 6;
+
+/// What stands for a tag when the work on a request panicked.
+const PANICKED: Word = "panicked";
 
 /// What is known of a request when its answer is made.
 #[derive(Debug)]
@@ -56,6 +60,10 @@ pub struct Trace {
     pub rate_limit: Option<Shown>,
     method: Word,
     running: Note,
+    /// Who its lines are counted for when it is refused.
+    address: Option<IpAddr>,
+    /// Whether it has lines, once that was asked.
+    kept: Cell<Option<bool>>,
     answered: Cell<Option<Answered>>,
     received: Cell<u64>,
     since: Stopwatch,
@@ -89,6 +97,8 @@ impl Trace {
             rate_limit: None,
             method: method(request.method()),
             running: Note::default(),
+            address: request.peer_addr().map(|peer| network(peer.ip())),
+            kept: Cell::new(None),
             answered: Cell::new(None),
             received: Cell::new(0),
             since: Stopwatch::start(),
@@ -112,10 +122,22 @@ impl Trace {
     }
 
     /// Writes the receipt of a caller who was not let in, and counts it.
-    pub fn note_denial(&self, denial: Denied, status: u16) {
+    pub fn note_denial(&self, denial: Denied, tag: ErrorTag, status: u16) {
         self.meters.denied(denial);
+        if !self.keeps(tag.as_str()) {
+            return;
+        }
         let (stage, reason) = denial;
         report::access_denied(stage, reason, status, self.route, &self.request_id);
+    }
+
+    /// Whether it has lines in the log, refused for a cause; asked again it says the same.
+    pub fn keeps(&self, cause: Word) -> bool {
+        self.kept.get().unwrap_or_else(|| {
+            let kept = report::keeps_refusal(cause, self.address);
+            self.kept.set(Some(kept));
+            kept
+        })
     }
 
     /// Counts a refusal.
@@ -197,9 +219,15 @@ impl Drop for Trace {
         }
         let tag = match answered {
             Some(answered) => answered.tag,
-            None if std::thread::panicking() => "panicked",
+            None if std::thread::panicking() => PANICKED,
             None => "hung-up",
         };
+        // A failure of the server's own is no refusal.
+        let failed = tag == PANICKED || tag == ErrorTag::InternalError.as_str();
+        let refused = status.is_none_or(|status| status >= 400) && !failed;
+        if refused && !self.keeps(tag) {
+            return;
+        }
         let fingerprint = self.session_fingerprint.as_deref();
         report::tell(Event::Request {
             request_id: RequestId::of(&self.request_id),

@@ -256,7 +256,7 @@ fn succeed(trace: &Trace, reply: &Reply) -> HttpResponse {
 fn fail(trace: &Trace, rejection: &Rejection, replayed: bool) -> HttpResponse {
     trace.note_refusal(rejection);
     if let Some(denial) = rejection.denial() {
-        trace.note_denial(denial, rejection.status());
+        trace.note_denial(denial, rejection.tag, rejection.status());
     }
     let error = serde_json::to_vec(&error_body(rejection)).unwrap_or_else(|_| b"{}".to_vec());
     let mut body = Vec::with_capacity(error.len() + 640);

@@ -177,7 +177,7 @@ fn limit_key(principal: &Principal) -> &String {
 }
 
 /// What an address is counted under: an IPv6 subscriber has a whole /64 of them (RFC 6177, section 2).
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

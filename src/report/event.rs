@@ -259,7 +259,7 @@ events! {
     }
     /// Lines that are missing, because what they were for did not take them in time.
     LinesDropped = "lines_dropped" {
-        /// `queue` when the writing thread was behind, `standard-output` when its reader was, `files` when the disk was.
+        /// `queue` when the writing thread was behind, `standard-output` when its reader was, `files` when the disk was, `full-file` when a day had too many.
         output: Word,
         /// How many.
         lines: u64,
@@ -274,6 +274,22 @@ events! {
         reserve_bytes: u64,
         /// What it means, and what to do.
         hint: Word,
+    }
+    /// Refusals that have no lines, because one cause had too many from one address (`log.refusals_per_second`).
+    RefusalsLeftOut = "refusals_left_out" {
+        /// The cause: the tag they were answered with, `hung-up`, or `decision` for lines of that event.
+        tag: Word,
+        /// How many.
+        requests: u64,
+        /// From how many addresses, up to 1,024.
+        addresses: u64,
+        /// In how many milliseconds.
+        within_ms: u64,
+    }
+    /// The day's file of the log has no room for lines of requests (`log.day_bytes_max`); until the next day they are counted.
+    LogFileFull = "log_file_full" {
+        /// Its bytes.
+        bytes: u64,
     }
     /// The files of the log cannot be written; it is tried again with the next lines.
     LogFilesFailed = "log_files_failed" {
@@ -313,6 +329,8 @@ impl Event {
             | Self::JobFailed { .. }
             | Self::TokenKeys { .. }
             | Self::LinesDropped { .. }
+            | Self::RefusalsLeftOut { .. }
+            | Self::LogFileFull { .. }
             | Self::LineTooLong { .. } => Level::Warn,
             Self::InternalError { .. }
             | Self::DiskSpace { .. }
@@ -325,6 +343,11 @@ impl Event {
             | Self::Library { .. }
             | Self::LogFilesFailed { .. } => Level::Error,
         }
+    }
+
+    /// Whether callers cause it as often as they like: such lines stop first when a file is full.
+    pub(super) fn is_callers(&self) -> bool {
+        self.is_of_traffic() || matches!(self, Self::AccessDenied { .. })
     }
 
     /// Whether there is one for each request or change, which only a log that was started takes.

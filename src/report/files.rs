@@ -55,7 +55,10 @@ pub fn list(dir: &Path) -> io::Result<Vec<(Day, PathBuf)>> {
 pub(super) struct Daily {
     dir: PathBuf,
     keep_days: u64,
+    bytes_max: u64,
     open: Option<(Day, File)>,
+    /// Bytes of the open file.
+    bytes: u64,
 }
 
 impl Daily {
@@ -63,13 +66,15 @@ impl Daily {
     ///
     /// # Errors
     /// When it cannot be used.
-    pub(super) fn open(dir: &Path, keep_days: u64) -> io::Result<Self> {
+    pub(super) fn open(dir: &Path, keep_days: u64, bytes_max: u64) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         list(dir)?;
         Ok(Self {
             dir: dir.to_owned(),
             keep_days,
+            bytes_max,
             open: None,
+            bytes: 0,
         })
     }
 
@@ -84,8 +89,38 @@ impl Daily {
             Some(_) | None => self.begin(day)?,
         };
         (&file).write_all(lines)?;
+        self.bytes += lines.len() as u64;
         self.open = Some((day, file));
         Ok(())
+    }
+
+    /// Whether a day's file has room for so many bytes of lines that callers cause.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn has_room(&mut self, day: Day, bytes: u64) -> io::Result<bool> {
+        self.has_room_below(day, bytes, self.bytes_max)
+    }
+
+    /// The same for other lines, which may have an eighth more: what is told of a flood must not end with it.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn has_room_beyond(&mut self, day: Day, bytes: u64) -> io::Result<bool> {
+        let more = self.bytes_max.saturating_add(self.bytes_max / 8);
+        self.has_room_below(day, bytes, more)
+    }
+
+    fn has_room_below(&mut self, day: Day, bytes: u64, most: u64) -> io::Result<bool> {
+        if self.open.as_ref().is_none_or(|(open, _)| *open != day) {
+            self.open = Some((day, self.begin(day)?));
+        }
+        Ok(self.bytes.saturating_add(bytes) <= most)
+    }
+
+    /// Bytes of the file that is open.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Removes all files; the next lines begin a new one.
@@ -97,7 +132,7 @@ impl Daily {
         self.remove(|_| true)
     }
 
-    fn begin(&self, day: Day) -> io::Result<File> {
+    fn begin(&mut self, day: Day) -> io::Result<File> {
         let mut file = OpenOptions::new()
             .read(true)
             .append(true)
@@ -107,6 +142,7 @@ impl Daily {
         if !ends_with_a_line(&mut file)? {
             file.write_all(b"\n")?;
         }
+        self.bytes = file.metadata()?.len();
         let keep_days = i64::try_from(self.keep_days).unwrap_or(i64::MAX);
         // This day is one of those that are kept.
         let oldest = day.saturating_sub(keep_days - 1);
@@ -164,7 +200,7 @@ mod tests {
     fn each_day_has_a_file_for_its_owner_and_only_some_days_are_kept() {
         let scratch = tempfile::tempdir().unwrap();
         let dir = scratch.path().join("logs");
-        let mut daily = Daily::open(&dir, 3).unwrap();
+        let mut daily = Daily::open(&dir, 3, u64::MAX).unwrap();
         std::fs::write(dir.join("notes.txt"), "mine").unwrap();
         for day in 100..110 {
             daily.write(day, b"a\n").unwrap();
@@ -189,7 +225,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join(file_name(7));
         fs::write(&path, "whole\nhal").unwrap();
-        let mut daily = Daily::open(scratch.path(), 7).unwrap();
+        let mut daily = Daily::open(scratch.path(), 7, u64::MAX).unwrap();
         daily.write(7, b"next\n").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"whole\nhal\nnext\n");
     }

@@ -2,7 +2,9 @@
 //! one waits for the disk or for whoever reads standard output.
 
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -10,9 +12,10 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use super::event::Event;
-use super::field::Text;
+use super::field::{Text, Word};
 use super::files::{Daily, Day, day_of};
 use super::line::Lines;
+use super::sample::{Sampler, TELL_EVERY_MS};
 use crate::clock::{self, Clock};
 use crate::domain::Timestamp;
 
@@ -27,6 +30,15 @@ const GATHER_MS: u64 = 5;
 /// How long the end of the log is waited for, when nobody takes what is left.
 const CLOSE: Duration = Duration::from_secs(2);
 
+/// How often the writing thread looks whether to tell what was left out.
+const TELL_EVERY: Duration = Duration::from_millis(TELL_EVERY_MS);
+/// What lines are missing in, or why.
+const QUEUE: Word = "queue";
+const STANDARD_OUTPUT: Word = "standard-output";
+const FILES: Word = "files";
+const FULL_FILE: Word = "full-file";
+const REFUSALS: Word = "refusals";
+
 /// Where the log goes, and what is in it.
 #[derive(Clone, Debug)]
 pub struct LogOptions {
@@ -36,15 +48,30 @@ pub struct LogOptions {
     pub keep_days: u64,
     /// Reads that went well have a line too.
     pub reads: bool,
+    /// Refusals of one cause from one address that have lines in a second; 0 for all.
+    pub refusals_per_second: u64,
+    /// Bytes of a day's file, past which it takes no lines of requests.
+    pub day_bytes_max: u64,
 }
 
 /// A log that was started. Cheap to tell: see [`Log::tell`].
 pub struct Log {
     shared: Arc<Shared>,
+    sampler: Arc<Sampler>,
+    missing: Arc<Missing>,
     reads: bool,
     files: Option<PathBuf>,
     clock: Clock,
     threads: Mutex<Option<Threads>>,
+}
+
+/// Lines that are missing since the start.
+#[derive(Debug, Default)]
+struct Missing {
+    in_queue: AtomicU64,
+    in_output: AtomicU64,
+    in_files: AtomicU64,
+    in_full_files: AtomicU64,
 }
 
 struct Threads {
@@ -74,10 +101,15 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All there is, once there is something.
-    fn take(&self, spare: Vec<(Timestamp, Event)>) -> Queue {
+    /// All there is, once there is something, or once it may be time to tell what was left out.
+    fn take(&self, spare: Vec<(Timestamp, Event)>, sampler: &Sampler) -> Queue {
         let mut queue = self.queue();
         while queue.events.is_empty() && queue.forget.is_empty() && !queue.closing {
+            if sampler.is_pending() {
+                let waited = self.filled.wait_timeout(queue, TELL_EVERY);
+                (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+                break;
+            }
             queue = self
                 .filled
                 .wait(queue)
@@ -104,10 +136,12 @@ impl Log {
         output: Box<dyn Write + Send>,
     ) -> io::Result<Arc<Self>> {
         let daily = match &options.dir {
-            Some(dir) => Some(Daily::open(dir, options.keep_days)?),
+            Some(dir) => Some(Daily::open(dir, options.keep_days, options.day_bytes_max)?),
             None => None,
         };
         let shared = Arc::new(Shared::default());
+        let sampler = Arc::new(Sampler::new(options.refusals_per_second));
+        let missing = Arc::new(Missing::default());
         let (ending, ended) = bounded::<()>(0);
         let (chunks, taken) = bounded(CHUNKS_MAX);
         let both = ending.clone();
@@ -119,7 +153,10 @@ impl Log {
             })?;
         let writing = {
             let (shared, clock) = (shared.clone(), clock.clone());
+            let (sampler, missing) = (sampler.clone(), missing.clone());
             let mut writer = Writer::new(daily, chunks, clock);
+            writer.sampler = sampler;
+            writer.missing = missing;
             Builder::new().name("log".to_owned()).spawn(move || {
                 writer.run(&shared);
                 drop(writer);
@@ -128,6 +165,8 @@ impl Log {
         };
         Ok(Arc::new(Self {
             shared,
+            sampler,
+            missing,
             reads: options.reads,
             files: options.dir.clone(),
             clock,
@@ -141,6 +180,7 @@ impl Log {
         let mut queue = self.shared.queue();
         if queue.events.len() >= EVENTS_MAX {
             queue.dropped += 1;
+            self.missing.in_queue.fetch_add(1, Ordering::Relaxed);
             return;
         }
         queue.events.push((at, event));
@@ -149,6 +189,29 @@ impl Log {
         if first {
             self.shared.filled.notify_one();
         }
+    }
+
+    /// Whether a refused request has its lines; otherwise it is counted, and the log tells how many were.
+    pub fn keeps_refusal(&self, cause: Word, address: Option<IpAddr>) -> bool {
+        let (keeps, first) = self.sampler.keeps(cause, address, steady_ms(&self.clock));
+        if first {
+            // Taken once, so that the writing thread is not just about to wait without a time.
+            drop(self.shared.queue());
+            self.shared.filled.notify_one();
+        }
+        keeps
+    }
+
+    /// Lines that are missing since the start, by what they are missing in or why.
+    pub fn missing(&self) -> Vec<(Word, u64)> {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        vec![
+            (QUEUE, count(&self.missing.in_queue)),
+            (STANDARD_OUTPUT, count(&self.missing.in_output)),
+            (FILES, count(&self.missing.in_files)),
+            (FULL_FILE, count(&self.missing.in_full_files)),
+            (REFUSALS, self.sampler.left_out()),
+        ]
     }
 
     /// Whether reads that went well have a line.
@@ -196,12 +259,31 @@ impl Log {
     }
 }
 
+fn steady_ms(clock: &Clock) -> u64 {
+    u64::try_from(clock.steady().as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Lines that are written together: all of one day.
 #[derive(Default)]
 struct Chunk {
     day: Day,
     lines: u64,
     bytes: Vec<u8>,
+    /// The lines among them that callers do not cause, once more: a full file takes these.
+    own: Vec<u8>,
+    own_lines: u64,
+}
+
+impl Chunk {
+    fn add(&mut self, lines: &mut Lines, at: Timestamp, event: &Event) {
+        let begin = self.bytes.len();
+        lines.add(at, event, &mut self.bytes);
+        self.lines += 1;
+        if !event.is_callers() {
+            self.own.extend_from_slice(&self.bytes[begin..]);
+            self.own_lines += 1;
+        }
+    }
 }
 
 /// What the writing thread works with.
@@ -212,6 +294,10 @@ struct Writer {
     daily: Option<Daily>,
     /// Lines that the files could not take since they could last.
     missing_in_files: u64,
+    /// Lines that a full file did not take, and what day that is.
+    full: Option<(Day, u64)>,
+    sampler: Arc<Sampler>,
+    missing: Arc<Missing>,
     output: Sender<Vec<u8>>,
     /// Lines that the output's reader did not take in time since it did last.
     missing_in_output: u64,
@@ -225,6 +311,9 @@ impl Writer {
             day: 0,
             daily,
             missing_in_files: 0,
+            full: None,
+            sampler: Arc::default(),
+            missing: Arc::default(),
             output,
             missing_in_output: 0,
             clock,
@@ -234,7 +323,11 @@ impl Writer {
     fn run(&mut self, shared: &Shared) {
         let mut spare = Vec::new();
         loop {
-            let mut batch = shared.take(spare);
+            let mut batch = shared.take(spare, &self.sampler);
+            let left_out = self.sampler.due(steady_ms(&self.clock), batch.closing);
+            let now = self.clock.now();
+            let left_out = left_out.into_iter().map(|event| (now, event));
+            batch.events.extend(left_out);
             for done in batch.forget.drain(..) {
                 let removed = self.daily.as_mut().map_or(Ok(()), Daily::remove_all);
                 // Whoever asked may have given up.
@@ -260,17 +353,15 @@ impl Writer {
                 self.hand_over(std::mem::take(&mut chunk));
             }
             chunk.day = day;
-            chunk.lines += 1;
-            self.lines.add(at, &event, &mut chunk.bytes);
+            chunk.add(&mut self.lines, at, &event);
         }
         if batch.dropped > 0 {
             let event = Event::LinesDropped {
-                output: "queue",
+                output: QUEUE,
                 lines: batch.dropped,
             };
             chunk.day = self.file_day(self.clock.now());
-            chunk.lines += 1;
-            self.lines.add(self.clock.now(), &event, &mut chunk.bytes);
+            chunk.add(&mut self.lines, self.clock.now(), &event);
         }
         if chunk.lines > 0 {
             self.hand_over(chunk);
@@ -291,11 +382,15 @@ impl Writer {
         self.write_file(&mut chunk);
         if self.missing_in_output > 0 {
             let lines = self.missing_in_output;
-            self.add_dropped("standard-output", lines, &mut chunk.bytes);
+            self.add_dropped(STANDARD_OUTPUT, lines, &mut chunk.bytes);
         }
         match self.output.try_send(chunk.bytes) {
             Ok(()) => self.missing_in_output = 0,
-            Err(TrySendError::Full(_)) => self.missing_in_output += chunk.lines,
+            Err(TrySendError::Full(_)) => {
+                self.missing_in_output += chunk.lines;
+                let missing = &self.missing.in_output;
+                missing.fetch_add(chunk.lines, Ordering::Relaxed);
+            }
             // Nobody will read it any more; the files go on.
             Err(TrySendError::Disconnected(_)) => {}
         }
@@ -309,13 +404,13 @@ impl Writer {
         let mut head = Vec::new();
         if self.missing_in_files > 0 {
             let lines = self.missing_in_files;
-            self.add_dropped("files", lines, &mut head);
+            self.add_dropped(FILES, lines, &mut head);
         }
-        let written = match head.is_empty() {
-            true => Ok(()),
-            false => daily.write(chunk.day, &head),
-        };
-        match written.and_then(|()| daily.write(chunk.day, &chunk.bytes)) {
+        // The day whose file was full is over: the next one tells how many lines it lacks.
+        if let Some((_, lines)) = self.full.take_if(|(day, _)| *day != chunk.day) {
+            self.add_dropped(FULL_FILE, lines, &mut head);
+        }
+        match self.write_some(&mut daily, chunk, head) {
             Ok(()) => self.missing_in_files = 0,
             Err(error) => {
                 if self.missing_in_files == 0 {
@@ -324,16 +419,52 @@ impl Writer {
                     self.lines.add(self.clock.now(), &event, &mut chunk.bytes);
                 }
                 self.missing_in_files += chunk.lines;
+                let missing = &self.missing.in_files;
+                missing.fetch_add(chunk.lines, Ordering::Relaxed);
             }
         }
         self.daily = Some(daily);
+    }
+
+    /// Writes all lines, or, when the file has no room for them, those that callers do not cause, which it has some room
+    /// for beyond. That it is full is told once, in it and to the output.
+    fn write_some(
+        &mut self,
+        daily: &mut Daily,
+        chunk: &mut Chunk,
+        mut head: Vec<u8>,
+    ) -> io::Result<()> {
+        if self.full.is_none() && daily.has_room(chunk.day, chunk.bytes.len() as u64)? {
+            head.extend_from_slice(&chunk.bytes);
+            return daily.write(chunk.day, &head);
+        }
+        if self.full.is_none() {
+            let bytes = daily.bytes();
+            let event = Event::LogFileFull { bytes };
+            chunk.add(&mut self.lines, self.clock.now(), &event);
+        }
+        head.extend_from_slice(&chunk.own);
+        let (_, left_out) = self.full.get_or_insert((chunk.day, 0));
+        let fits = daily.has_room_beyond(chunk.day, head.len() as u64)?;
+        let lines = match fits {
+            true => chunk.lines - chunk.own_lines,
+            false => chunk.lines,
+        };
+        *left_out += lines;
+        self.missing
+            .in_full_files
+            .fetch_add(lines, Ordering::Relaxed);
+        match fits && !head.is_empty() {
+            true => daily.write(chunk.day, &head),
+            false => Ok(()),
+        }
     }
 
     /// How many lines are missing at the end, when nobody has heard yet.
     fn last_words(&mut self) {
         if self.missing_in_output > 0 {
             let (lines, mut bytes) = (self.missing_in_output, Vec::new());
-            self.add_dropped("standard-output", lines, &mut bytes);
+            self.add_dropped(STANDARD_OUTPUT, lines, &mut bytes);
             // Whoever reads none of it is not waited for longer than for the end itself.
             let _: Result<(), _> = self.output.send_timeout(bytes, CLOSE);
         }

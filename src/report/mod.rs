@@ -9,10 +9,12 @@ pub mod files;
 mod library;
 mod line;
 mod log;
+mod sample;
 pub mod schema;
 pub mod scrub;
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub use self::event::Event;
@@ -23,6 +25,9 @@ pub use self::log::{EVENTS_MAX, Log, LogOptions};
 
 use self::line::Lines;
 use crate::clock::Clock;
+
+/// What rejected decisions are counted under.
+const DECISION: Word = "decision";
 
 /// The log of this process, once one was started.
 static LOG: RwLock<Option<Arc<Log>>> = RwLock::new(None);
@@ -60,6 +65,19 @@ pub fn wants_request(read: bool, status: Option<u16>) -> bool {
         .is_some_and(|log| log.takes_reads() || !good_read)
 }
 
+/// Whether a refused request has its lines: of one cause and address only some a second have.
+pub fn keeps_refusal(cause: Word, address: Option<IpAddr>) -> bool {
+    let log = LOG.read().unwrap_or_else(PoisonError::into_inner);
+    log.as_ref()
+        .is_none_or(|log| log.keeps_refusal(cause, address))
+}
+
+/// Lines that are missing since the start, by what they are missing in or why; nothing without a log.
+pub fn missing() -> Vec<(Word, u64)> {
+    let log = LOG.read().unwrap_or_else(PoisonError::into_inner);
+    log.as_ref().map(|log| log.missing()).unwrap_or_default()
+}
+
 /// What was decided on a request for a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decided {
@@ -77,6 +95,10 @@ pub enum Decided {
 
 /// What was decided on a request for a change.
 pub fn decided(request_id: &str, decided: Decided) {
+    // Here nobody knows the address; the line of the request has the same tag.
+    if matches!(decided, Decided::Rejected(_)) && !keeps_refusal(DECISION, None) {
+        return;
+    }
     let (outcome, tag, place) = match decided {
         Decided::Accepted(position, version) => ("accepted", None, Some((position, version))),
         Decided::Rejected(tag) => ("rejected", Some(tag), None),

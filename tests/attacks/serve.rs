@@ -247,3 +247,47 @@ fn a_process_that_ends_by_itself_leaves_what_it_was_doing_to_the_next() {
     // Its caller is named as in the lines of its other requests.
     assert_eq!(put.expect("its line")["principal"], running[0]["principal"]);
 }
+
+#[test]
+fn refusals_past_a_rate_are_counted_and_have_no_lines() {
+    let refused = 400;
+    let tell = |per_second: &str| {
+        let mut server = Server::start_with(&["--set", per_second]);
+        let url = format!("{}/mrs/list?orgcode=DEMO", server.base_url);
+        for _ in 0..refused {
+            assert_eq!(server.get_url(&url, &[]).status, 401);
+        }
+        let nowhere = format!("{}/nowhere", server.base_url);
+        assert_eq!(server.get_url(&nowhere, &[]).status, 404);
+        let missing = metric(
+            &server,
+            "metarecord_log_lines_missing_total{output=\"refusals\"}",
+        );
+        server.put_inline("demo", "r-1", &json!({}), &[]);
+        server.end("TERM");
+        let log = server.told();
+        let of = |event: &str, field: &str, value: &str| {
+            let lines = events(&log, event).into_iter();
+            lines.filter(|line| line[field] == value).count()
+        };
+        // Another cause, and what is no refusal, have their lines.
+        assert_eq!(of("request", "tag", "not-found"), 1);
+        assert_eq!(of("request", "route", "/mrs/record"), 1);
+        let lines = of("request", "tag", "invalid-session");
+        assert_eq!(lines, of("access_denied", "stage", "credential"));
+        let left_out = events(&log, "refusals_left_out");
+        let left_out: u64 = left_out
+            .iter()
+            .filter(|line| line["tag"] == "invalid-session" && line["addresses"] == 1)
+            .map(|line| line["requests"].as_u64().expect("a number"))
+            .sum();
+        assert_eq!(
+            (lines as u64 + left_out, missing),
+            (refused, left_out as f64)
+        );
+        lines
+    };
+    assert_eq!(tell("log.refusals_per_second=0"), 400);
+    // One a second; as long as it takes fewer than a second for each, some are left out.
+    assert!(tell("log.refusals_per_second=1") < 400);
+}

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use metarecord::clock::Clock;
 use metarecord::domain::Timestamp;
-use metarecord::report::{Event, Log, LogOptions, Text, files};
+use metarecord::report::{Event, Log, LogOptions, RequestId, Text, files};
 use serde_json::Value;
 
 use super::{linted, text};
+use crate::support::eventually;
 use crate::support::inside::START_MS;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -39,10 +40,22 @@ impl Write for Kept {
 }
 
 fn start(dir: Option<&Path>, clock: &Clock, output: Box<dyn Write + Send>) -> Arc<Log> {
+    start_with(dir, clock, output, u64::MAX)
+}
+
+/// With so many bytes at most in a day's file.
+fn start_with(
+    dir: Option<&Path>,
+    clock: &Clock,
+    output: Box<dyn Write + Send>,
+    day_bytes_max: u64,
+) -> Arc<Log> {
     let options = LogOptions {
         dir: dir.map(Path::to_owned),
         keep_days: 7,
         reads: true,
+        refusals_per_second: 0,
+        day_bytes_max,
     };
     Log::start(&options, clock.clone(), output).expect("it starts")
 }
@@ -237,4 +250,60 @@ fn all_files_go_when_they_are_to_be_forgotten_and_lines_go_on() {
     let path = scratch.path().join("g3n-2027-01-16.jsonl");
     let lines = linted(&std::fs::read_to_string(path).expect("read"));
     assert_eq!((lines.len(), text(&lines[0], "text")), (1, "after"));
+}
+
+fn decision(number: u64) -> Event {
+    Event::Decision {
+        request_id: RequestId::of(&format!("r-{number}")),
+        outcome: "accepted",
+        tag: None,
+        position: Some(number),
+        version: None,
+    }
+}
+
+#[test]
+fn a_full_file_takes_no_more_lines_of_requests_and_the_next_day_tells_how_many() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let clock = house_clock();
+    let output = Kept::default();
+    let most = 8_192;
+    let log = start_with(Some(scratch.path()), &clock, Box::new(output.clone()), most);
+    let in_file = |day: i64| {
+        let day = files::day_of(Timestamp::from_millis(START_MS)) + day;
+        let path = scratch.path().join(files::file_name(day));
+        std::fs::read_to_string(path).unwrap_or_default()
+    };
+    // One batch after another, until one finds no room.
+    let mut told = 0;
+    while !in_file(0).contains("log_file_full") {
+        log.tell(decision(told));
+        told += 1;
+        std::thread::yield_now();
+    }
+    log.tell(decision(told));
+    log.tell(notice("what is not a caller's is told"));
+    eventually("it is written", || in_file(0).contains("is told"));
+    clock.advance(DAY_MS);
+    log.tell(notice("another day"));
+    log.close();
+    let (first, next) = (in_file(0), in_file(1));
+    assert!(first.len() as u64 <= most + most / 8, "{}", first.len());
+    let written = first.matches("\"decision\"").count() as u64;
+    let missing = told + 1 - written;
+    let dropped = format!("\"output\":\"full-file\",\"lines\":{missing}}}");
+    assert!(
+        next.lines()
+            .next()
+            .is_some_and(|line| line.ends_with(&dropped)),
+        "{next}"
+    );
+    assert!(next.contains("another day"));
+    assert!(log.missing().contains(&("full-file", missing)));
+    // The other output lacks none.
+    let all = output.text();
+    assert_eq!(all.matches("\"decision\"").count() as u64, told + 1);
+    first.lines().chain(next.lines()).for_each(|line| {
+        linted(line);
+    });
 }

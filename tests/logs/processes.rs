@@ -22,6 +22,8 @@ fn misbehave() {
         dir: None,
         keep_days: 7,
         reads: true,
+        refusals_per_second: 0,
+        day_bytes_max: u64::MAX,
     };
     // Not standard output, on which the test program says how it goes.
     let log =

@@ -308,7 +308,10 @@ fn each_of_ten_thousand_requests_has_one_outcome_and_no_line_holds_a_canary() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let logs = scratch.path().join("logs");
     let logs = logs.to_str().expect("a path");
-    let mut server = Server::start_in(&scratch.path().join("data"), &["--log-dir", logs]);
+    let mut server = Server::start_in(
+        &scratch.path().join("data"),
+        &["--log-dir", logs, "--set", "log.refusals_per_second=0"],
+    );
     let sent: Vec<BTreeSet<String>> = std::thread::scope(|scope| {
         let server = &server;
         let callers: Vec<_> = (0..CALLERS)

@@ -259,7 +259,10 @@ async fn serve(
     let response = respond(&trace, answer);
     let status = response.status().as_u16();
     let by = by.as_deref().unwrap_or("unknown");
-    report::operator_call(logged, &trace.request_id, by, status, tag);
+    // Only strangers are refused so often that it is not told each time.
+    if trace.let_in || trace.keeps(tag) {
+        report::operator_call(logged, &trace.request_id, by, status, tag);
+    }
     response
 }
 
