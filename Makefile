@@ -3,6 +3,8 @@
 CARGO ?= cargo
 DATA_DIR ?= data
 BENCH_ARGS ?=
+# Random inputs of each target of fuzz-bounded: some seconds for each.
+FUZZ_INPUTS ?= 10000
 # Where install puts the program; empty for cargo's own place.
 PREFIX ?=
 # The program that the targets below run.
@@ -10,7 +12,7 @@ G3N ?= target/release/g3n
 # As run-local serves.
 SERVE_ARGS ?= --dev
 
-.PHONY: help run test test-tools fmt lint unit doc deny demo fuzz bench otlp
+.PHONY: help run test test-tools fmt lint unit doc deny demo fuzz fuzz-bounded fuzz-coverage fuzz-requests bench otlp
 .PHONY: install build doctor run-local verify smoke-local smoke-remote smoke-cloud
 
 help: ## Show these targets.
@@ -52,7 +54,15 @@ otlp: need-cargo ## Build with the feature otlp, and test that a collector gets 
 	$(CARGO) clippy --all-targets --locked --features otlp -- -D warnings
 	$(CARGO) test --locked --features otlp otlp
 
-fuzz: need-cargo ## A bounded number of generated requests against the OpenAPI document.
+fuzz: need-cargo fuzz-coverage fuzz-requests ## Fuzz each parser for FUZZ_SECONDS (60), guided by coverage; then generated requests against the OpenAPI document.
+
+fuzz-bounded: need-cargo ## The same parsers with a bounded number of random inputs.
+	BOLERO_RANDOM_ITERATIONS=$(FUZZ_INPUTS) $(CARGO) test --locked --lib fuzz_
+
+fuzz-coverage: need-cargo
+	tests/fuzz/coverage.sh
+
+fuzz-requests: need-cargo
 	tests/fuzz/schemathesis.sh
 
 bench: need-cargo ## Measure on this machine; BENCH_ARGS=--quick for a short run, --overload for ten times the load, --churn for a long churn.
@@ -90,7 +100,7 @@ CLOUD = deploy/terraform/cloud.sh
 .PHONY: ci gate review hooks pack deploy-dev rollback destroy-dev logs deploy-check systemd-check runbook-check \
 	doctor-aws deploy-cloud logs-cloud destroy-cloud
 
-ci: ## What runs on every change, which is make test and make fuzz.
+ci: ## What runs on every change: make test, and the bounded part of make fuzz.
 	.ci/run
 
 gate: need-cargo test-tools ## Everything that must hold, with coverage; STRICT=1 fails on what had to be skipped.

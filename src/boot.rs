@@ -36,6 +36,7 @@ use crate::disk::RealDisk;
 use crate::http::callers::Callers;
 use crate::http::conceal::Concealment;
 use crate::http::listener::{self, ConnectionLimits};
+use crate::http::mrs::history::Histories;
 use crate::http::operator::{KeepToken, OperatorAccess};
 use crate::http::presigned::Presigned;
 use crate::http::server::{Door, House};
@@ -307,6 +308,7 @@ async fn run(
         development: options.development,
         concealment: Concealment::start()?,
         mrs: options.mrs,
+        histories: Histories::new(options.mrs.history_reads_max),
         rate_limits: door.rate_limits().clone(),
         operator_access,
         jwt_life_ms_max: options.tokens.life_ms_max,

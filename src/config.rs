@@ -2,6 +2,11 @@
 //!
 //! Defaults are beaten by the settings file, that by the environment, that by `--set`, that by flags of their own.
 
+#[cfg(test)]
+mod fuzz;
+
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use crate::domain::quota::LIMIT_MAX;
@@ -169,7 +174,7 @@ macro_rules! settings {
             /// Sets one setting from text.
             fn set(&mut self, full_name: &str, text: &str, origin: Origin) -> Result<(), SettingsError> {
                 let unknown = || SettingsError::Unknown {
-                    name: full_name.to_owned(),
+                    name: clip(full_name),
                     origin: origin.to_string(),
                     nearest: nearest(full_name),
                 };
@@ -180,7 +185,7 @@ macro_rules! settings {
                         let value = <$type as Value>::read(text).filter(|value| limits.contains(value));
                         self.$section.$name = value.ok_or_else(|| SettingsError::Unfit {
                             name: full_name.to_owned(),
-                            value: text.to_owned(),
+                            value: clip(text),
                             origin: origin.to_string(),
                             wanted: limits.describe(),
                         })?;
@@ -291,6 +296,7 @@ settings! {
         upload_bytes_per_second_min: u64 = 16_384, 0..=16_777_216, "Bytes a second below which an upload is given up; 0 for no such limit.";
         upload_window_seconds: u64 = 10, 1..=600, "Over how long an upload's speed is averaged; the first time it has twice as long.";
         downloads_max: usize = 1_024, 1..=65_536, "Downloads at once; past it callers get 429.";
+        history_reads_max: usize = 2, 1..=64, "Reads of records' histories at once (as_of, versions), as many as a small machine has processors; others wait, and those of one org for each other.";
         sweep_seconds: u64 = 60, 1..=86_400, "How long the sweep of due records sleeps at most; it wakes at each due time anyway.";
         version_retention_days: u64 = 365, 1..=36_500, "Days that earlier versions and the content of doomed records are kept.";
         cleanup_retention_days: u64 = 90, 1..=36_500, "Days that cleanup keeps what nobody ever read, such as uploads that were given up; also taken from MRS_CLEANUP_RETENTION_DAYS.";
@@ -402,7 +408,7 @@ impl Settings {
         for assignment in sets {
             let (name, value) = assignment
                 .split_once('=')
-                .ok_or_else(|| SettingsError::NotAnAssignment(assignment.clone()))?;
+                .ok_or_else(|| SettingsError::NotAnAssignment(clip(assignment)))?;
             settings.set(name.trim(), value.trim(), Origin::Set)?;
         }
         for (name, value) in flags {
@@ -416,7 +422,21 @@ impl Settings {
             path: path.display().to_string(),
             what,
         };
-        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let mut text = String::new();
+        let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+        let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
+        if read.map_err(|error| failed(error.to_string()))? as u64 > FILE_BYTES_MAX {
+            return Err(failed(format!("it is over {FILE_BYTES_MAX} bytes")));
+        }
+        self.read_text(&text, path)
+    }
+
+    /// Sets what the text of a settings file says.
+    fn read_text(&mut self, text: &str, path: &Path) -> Result<(), SettingsError> {
+        let failed = |what: String| SettingsError::File {
+            path: path.display().to_string(),
+            what,
+        };
         let sections: toml::Table = text
             .parse()
             .map_err(|error: toml::de::Error| failed(error.message().to_owned()))?;
@@ -425,7 +445,7 @@ impl Settings {
             let toml::Value::Table(values) = values else {
                 return Err(SettingsError::Unknown {
                     nearest: nearest(&section),
-                    name: section,
+                    name: clip(&section),
                     origin: origin.to_string(),
                 });
             };
@@ -467,8 +487,24 @@ fn name_of_variable(variable: &str) -> Option<String> {
     known.then(|| format!("{section}.{name}"))
 }
 
+/// Most characters of a wrong name that are compared with the known ones: twice the longest of those.
+const COMPARED_CHARS_MAX: usize = 80;
+/// Most characters of a wrong name or value that are repeated in an error.
+const REPEATED_CHARS_MAX: usize = 120;
+/// Most bytes of the settings file: a hundred times what all settings take with their purposes as comments.
+const FILE_BYTES_MAX: u64 = 1_048_576;
+
+/// What is repeated of a wrong name or value.
+fn clip(text: &str) -> String {
+    match text.char_indices().nth(REPEATED_CHARS_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// The known name that shares the most with a wrong one.
 fn nearest(name: &str) -> &'static str {
+    let name = compared(name);
     let mut best = ("", usize::MAX);
     for (known, _) in TABLE {
         let distance = edit_distance(name, known);
@@ -477,6 +513,12 @@ fn nearest(name: &str) -> &'static str {
         }
     }
     best.0
+}
+
+/// What of a wrong name is compared.
+fn compared(name: &str) -> &str {
+    let end = name.char_indices().nth(COMPARED_CHARS_MAX);
+    end.map_or(name, |(end, _)| &name[..end])
 }
 
 /// Levenshtein's distance.
@@ -557,6 +599,42 @@ mod tests {
         let days = |set: &[(&str, &str)]| load(set, &[], &[]).unwrap().mrs.cleanup_retention_days;
         assert_eq!((days(&[]), days(&[bare])), (90, 7));
         assert_eq!((days(&[bare, own]), days(&[own, bare])), (8, 8));
+    }
+
+    #[test]
+    fn a_wrong_name_or_value_is_compared_and_repeated_in_part() {
+        let long = "\u{e9}".repeat(1_000_000);
+        for set in [
+            format!("{long}=1"),
+            format!("mrs.{long}=1"),
+            format!("mrs.uploads_max={long}"),
+            long.clone(),
+        ] {
+            let error = load(&[], &[&set], &[]).unwrap_err().to_string();
+            assert!(error.chars().count() < 400, "{}", error.len());
+        }
+        // What edit_distance does is the product of two lengths.
+        assert_eq!(compared(&long).chars().count(), COMPARED_CHARS_MAX);
+        let longest = TABLE.iter().map(|(name, _)| name.len()).max();
+        assert!(longest.is_some_and(|longest| 2 * longest <= COMPARED_CHARS_MAX));
+    }
+
+    #[test]
+    fn a_settings_file_that_is_too_large_or_nested_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.toml");
+        for text in [
+            "#".repeat(1_048_577),
+            format!("a = {}", "[".repeat(100_000)),
+            format!("{}a = 1", "a.".repeat(100_000)),
+            format!("[{}a]", "a.".repeat(100_000)),
+            format!("mrs.uploads_max = {}", "{a=".repeat(100_000)),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let read = Settings::load(Some(&path), std::iter::empty(), &[], &[]);
+            let error = read.unwrap_err().to_string();
+            assert!(error.len() < 400, "{}", error.len());
+        }
     }
 
     #[test]

@@ -39,6 +39,10 @@ pub mod directory;
 pub mod disk;
 pub mod domain;
 pub mod export;
+/// What parsers of bytes from outside are tried with.
+#[cfg(test)]
+#[path = "../tests/fuzz/harness.rs"]
+mod fuzz;
 pub mod http;
 pub mod journal;
 pub mod meters;

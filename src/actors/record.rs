@@ -220,7 +220,10 @@ pub(super) fn first_answer(
 
 fn replay(desk: &Desk, key: &RecordKey, first: &FirstAnswer) -> Result<Answer, Refused> {
     if first.stream.record_key().is_some() {
-        let record = earlier::record_at(&*desk.journal, key, first.version).map_err(failed)?;
+        let record = match &first.record {
+            Some(record) => Some(Record::clone(record)),
+            None => earlier::record_at(&*desk.journal, key, first.version).map_err(failed)?,
+        };
         let record = record
             .ok_or_else(|| Refused::Failed("a first answer is not in the journal".to_owned()))?;
         return Ok(Ok(Carried {

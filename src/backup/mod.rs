@@ -8,6 +8,8 @@
 pub mod catalogue;
 pub mod create;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod hash;
 mod place;
 pub mod restore;
@@ -205,7 +207,7 @@ fn state_name() -> String {
 mod tests {
     use super::*;
 
-    fn manifest() -> Manifest {
+    pub(super) fn manifest() -> Manifest {
         let source = Identity {
             inode: 1,
             size: 2,

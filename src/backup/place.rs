@@ -1,7 +1,7 @@
 //! The directory of a backup: its lock, its manifest, and what in it belongs to no finished backup.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,8 @@ use crate::content::ObjectName;
 
 /// Where a manifest is written before it counts.
 const UNFINISHED: &str = "manifest.json.new";
+/// Most bytes of a manifest: enough for 200,000 segments, which are 12 TiB of journal.
+const MANIFEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// A backup's directory, locked as long as this is there.
 #[derive(Debug)]
@@ -80,7 +82,11 @@ impl Place {
     /// The manifest of the last finished backup; `None` when there is none.
     pub(super) fn manifest(&self) -> Result<Option<Manifest>, BackupError> {
         let path = self.root.join(MANIFEST);
-        match fs::read_to_string(&path) {
+        match read_manifest(&path) {
+            Ok(text) if text.len() as u64 > MANIFEST_BYTES_MAX => {
+                let what = format!("it is over {MANIFEST_BYTES_MAX} bytes");
+                Err(BackupError::damaged(MANIFEST, what))
+            }
             Ok(text) => Manifest::parse(&text).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -252,4 +258,12 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), BackupError
 pub(super) fn sync_directory(path: &Path) -> Result<(), BackupError> {
     let synced = File::open(path).and_then(|directory| directory.sync_all());
     synced.map_err(BackupError::io("sync", path))
+}
+
+fn read_manifest(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let file = File::open(path)?;
+    file.take(MANIFEST_BYTES_MAX + 1)
+        .read_to_string(&mut text)?;
+    Ok(text)
 }

@@ -127,6 +127,7 @@ impl Options {
                 upload_url_seconds: settings.mrs.upload_url_seconds,
                 complete_grace_seconds: settings.mrs.complete_grace_seconds,
                 download_url_seconds: settings.mrs.download_url_seconds,
+                history_reads_max: settings.mrs.history_reads_max,
             },
             upkeep: upkeep(&settings.mrs),
             uploads_may_take: Duration::from_secs(settings.ops.uploads_end_seconds),

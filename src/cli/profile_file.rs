@@ -12,6 +12,8 @@ use super::profile::{Connection, Origin, Sourced};
 
 /// Most bytes of a file that holds a token: twice what a server looks at.
 const TOKEN_BYTES_MAX: u64 = 16_384;
+/// Most bytes of a file of profiles: thousands of them.
+const FILE_BYTES_MAX: u64 = 1_048_576;
 
 /// One profile of the file.
 #[derive(Clone, Default, Deserialize)]
@@ -66,6 +68,13 @@ pub(super) fn read_token(path: &Path) -> Result<String, Failure> {
     }
 }
 
+fn read_profiles(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let file = File::open(path)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 /// The profile of that name.
 ///
 /// # Errors
@@ -83,7 +92,13 @@ pub(super) fn read_entry(
             ))),
         };
     };
-    let text = match std::fs::read_to_string(path) {
+    let text = match read_profiles(path) {
+        Ok(text) if text.len() as u64 > FILE_BYTES_MAX => {
+            return Err(Failure::Usage(format!(
+                "{} is over {FILE_BYTES_MAX} bytes, and no file of profiles",
+                path.display()
+            )));
+        }
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let path = path.display();

@@ -4,6 +4,8 @@
 //! MD5. It is durable before the journal names it, and goes only after the journal has let it go.
 
 pub mod check;
+#[cfg(test)]
+mod fuzz;
 pub mod local;
 pub mod removals;
 pub mod sign;

@@ -131,6 +131,12 @@ impl Directory {
             serde_json::from_slice::<serde_json::Value>(&line?)
                 .map_err(|error| damaged(RECORDS, error.to_string()))?;
             found.records += 1;
+            if found.records > self.manifest.counts.records {
+                return Err(damaged(
+                    RECORDS,
+                    "it has more records than the manifest tells",
+                ));
+            }
         }
         self.walk(&mut |part| {
             match part {

@@ -6,6 +6,8 @@
 //! the manifest, stands for every byte.
 
 pub mod check;
+#[cfg(test)]
+mod fuzz;
 pub mod line;
 
 use serde::{Deserialize, Serialize};

@@ -120,7 +120,11 @@ fn without_value(what: &str) -> String {
 /// # Errors
 /// `invalid-input` naming the parameter.
 pub fn query<T: DeserializeOwned>(call: &Call<'_>) -> Result<T, Rejection> {
-    let text = call.request.query_string();
+    query_text(call.request.query_string())
+}
+
+/// The same of a query's text.
+pub(super) fn query_text<T: DeserializeOwned>(text: &str) -> Result<T, Rejection> {
     match actix_web::web::Query::<T>::from_query(text) {
         Ok(query) => Ok(query.into_inner()),
         Err(error) => {

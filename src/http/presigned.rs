@@ -1,6 +1,8 @@
 //! Presigned content: `PUT` and `GET /content/{token}`, which need no other credential than the url itself.
 
 pub(super) mod export;
+#[cfg(test)]
+mod fuzz;
 
 use std::io::{self, Read};
 use std::sync::Arc;

@@ -22,6 +22,7 @@ use super::head::HostNames;
 use super::identity::{self, Mode, Principal};
 use super::limits::{RateLimits, Rates};
 use super::meters::{HttpMeters, Measured};
+use super::mrs::history::Histories;
 use super::operator::OperatorAccess;
 use super::places::InFlight;
 use super::routes::{self, Handler, Route};
@@ -59,6 +60,8 @@ pub struct MrsSettings {
     pub complete_grace_seconds: u64,
     /// How long a download url works.
     pub download_url_seconds: u64,
+    /// Reads of history at once.
+    pub history_reads_max: usize,
 }
 
 /// Everything a handler works with, once it is open.
@@ -101,6 +104,8 @@ pub struct House {
     pub concealment: Concealment,
     /// Settings of the record routes.
     pub mrs: MrsSettings,
+    /// Who may read history now.
+    pub histories: Histories,
     /// How often callers may call.
     pub rate_limits: Arc<RateLimits>,
     /// Who knows operators.

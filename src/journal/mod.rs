@@ -13,6 +13,8 @@ mod erase;
 pub mod erased;
 pub mod erasures;
 pub mod exported;
+#[cfg(test)]
+mod fuzz;
 mod log;
 pub mod look;
 pub mod memory;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::entry::{Hash, NO_HASH};
 use super::log::Chain;
 use super::scan::{Scanner, Step};
-use super::segment::{Segment, damaged, list};
+use super::segment::{Listed, Segment, damaged, list};
 use super::{Entry, Head, JournalError, Position};
 use crate::domain::{StreamId, Timestamp};
 
@@ -20,6 +20,8 @@ use crate::domain::{StreamId, Timestamp};
 /// It ends after the last complete entry, or after the first error.
 pub struct Replay {
     dir: PathBuf,
+    /// The segments as they were when last looked for; listing them for each would be quadratic.
+    listed: Vec<Listed>,
     scanner: Option<Scanner>,
     chain: Chain,
     /// An entry to be given out once the next one names its hash, or the end is there.
@@ -52,6 +54,7 @@ pub fn replay(dir: &Path) -> Result<Replay, JournalError> {
     super::state::read(dir)?;
     Ok(Replay {
         dir: dir.to_owned(),
+        listed: Vec::new(),
         scanner: None,
         chain: Chain::at(1),
         held: None,
@@ -166,7 +169,8 @@ impl Replay {
 
     /// Opens the segment the first wanted position is in; false when there is none.
     fn begin(&mut self) -> Result<bool, JournalError> {
-        let listed = list(&self.dir)?;
+        self.listed = list(&self.dir)?;
+        let listed = &self.listed;
         let Some(first) = listed.first() else {
             return Ok(false);
         };
@@ -174,27 +178,34 @@ impl Replay {
             .iter()
             .rev()
             .find(|listed| listed.first <= self.from)
-            .unwrap_or(first);
-        if start.first > self.from {
+            .unwrap_or(first)
+            .first;
+        if start > self.from {
             let what = "the segments before it are missing".to_owned();
-            return Err(damaged("the journal", 0, start.first, what));
+            return Err(damaged("the journal", 0, start, what));
         }
-        self.chain = Chain::at(start.first);
-        self.scanner = Some(Scanner::new(self.segment(start.first)?, 0));
+        self.chain = Chain::at(start);
+        self.scanner = Some(Scanner::new(self.segment(start)?, 0));
         Ok(true)
     }
 
     /// The segment behind one that has ended; `None` at the journal's end.
-    fn next_segment(&self, ended: &Segment) -> Result<Option<Scanner>, JournalError> {
-        let listed = list(&self.dir)?;
-        let Some(next) = listed.iter().find(|listed| listed.first > ended.first) else {
+    fn next_segment(&mut self, ended: &Segment) -> Result<Option<Scanner>, JournalError> {
+        let behind = |listed: &[Listed]| {
+            let at = listed.partition_point(|listed| listed.first <= ended.first);
+            listed.get(at).map(|listed| listed.first)
+        };
+        if behind(&self.listed).is_none() {
+            self.listed = list(&self.dir)?;
+        }
+        let Some(next) = behind(&self.listed) else {
             return Ok(None);
         };
-        if next.first != self.chain.next {
-            let what = format!("the next segment begins at position {}", next.first);
+        if next != self.chain.next {
+            let what = format!("the next segment begins at position {next}");
             return Err(damaged(&ended.name, ended.len()?, self.chain.next, what));
         }
-        Ok(Some(Scanner::new(self.segment(next.first)?, 0)))
+        Ok(Some(Scanner::new(self.segment(next)?, 0)))
     }
 
     /// An entry that is not complete: the journal's end, or a server that was still writing it when it was read, or

@@ -29,6 +29,8 @@ pub(crate) struct Scanner {
     at: usize,
     /// Bytes read from the disk at a time.
     chunk_bytes: usize,
+    /// Bytes read from the disk so far.
+    bytes_read: u64,
 }
 
 /// What stands at the scanner's place.
@@ -87,6 +89,7 @@ impl Scanner {
             start: offset,
             at: 0,
             chunk_bytes: CHUNK_BYTES,
+            bytes_read: 0,
         }
     }
 
@@ -208,13 +211,17 @@ impl Scanner {
             });
         };
         let total = skip + line + size + 1;
-        if size <= PAYLOAD_BYTES_MAX && self.fill(total)? {
-            return Ok(Extent::Whole { line, total });
+        let claims_much = size > CHUNK_BYTES;
+        if claims_much || !self.fill(total)? {
+            // So much is read on the word of a line that is right alone.
+            if let Err(what) = Line::parse(&self.rest()[skip..skip + line - 1]) {
+                return Ok(Extent::Wrong(what));
+            }
         }
-        Ok(match Line::parse(&self.rest()[skip..skip + line - 1]) {
-            Ok(_) => Extent::Unfinished,
-            Err(what) => Extent::Wrong(what),
-        })
+        match size <= PAYLOAD_BYTES_MAX && self.fill(total)? {
+            true => Ok(Extent::Whole { line, total }),
+            false => Ok(Extent::Unfinished),
+        }
     }
 
     /// The end came before a line feed: the beginning of a line, or a whole one whose line feed became another byte.
@@ -262,6 +269,7 @@ impl Scanner {
             if self.buffer.len() == before {
                 return Ok(false);
             }
+            self.bytes_read += (self.buffer.len() - before) as u64;
         }
         Ok(true)
     }
@@ -288,15 +296,16 @@ impl Scanner {
                 }
                 continue;
             };
-            let candidate = self.offset() + found as u64 + 1;
-            self.seek(candidate);
+            // What was read stays: a payload may hold thousands of candidates.
+            self.at += found + 1;
+            let candidate = self.offset();
             if let Step::Found(entry) = self.step()?
                 && entry.line.header.position > past
             {
                 self.seek(candidate);
                 return Ok(Some(candidate));
             }
-            self.seek(candidate);
+            self.at = usize::try_from(candidate - self.start).expect("it is within the buffer");
         }
     }
 }
@@ -364,4 +373,38 @@ fn find_bytes(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
         from += found + 1;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks for an entry where there is none, in a segment of these bytes. Returns how many bytes were read.
+    fn looked_through(bytes: &[u8]) -> u64 {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("00000000000000000001.jsonl");
+        std::fs::write(&path, bytes).unwrap();
+        let segment = Segment::at(&path).unwrap();
+        let mut scanner = Scanner::new(Arc::new(segment), 0);
+        let Ok(found) = scanner.find_entry(0, 0, false) else {
+            panic!("it can be read");
+        };
+        assert_eq!(found, None);
+        scanner.bytes_read
+    }
+
+    #[test]
+    fn looking_behind_damage_reads_each_byte_once_whatever_tenants_stored() {
+        let begins = b"x\n{\"header\":{\"position\":1}}".repeat(40_000);
+        let claim = format!(
+            "x\n{{\"header\":{{\"position\":7}},\"body\":{{\"salt\":\"\",\"payload\":{{\"sha256\":\"{}\",\"size\":900000}}}}}}\n",
+            "0".repeat(64)
+        );
+        let claims = claim.repeat(10_000).into_bytes();
+        for bytes in [begins, claims] {
+            let read = looked_through(&bytes);
+            let allowed = bytes.len() as u64 + CHUNK_BYTES as u64;
+            assert!(read <= allowed, "{read} of {allowed}");
+        }
+    }
 }

@@ -7,10 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::contents::container_of;
 use super::{Change, Projection, RecordName, Store, StoreError, Write};
 use crate::domain::container::{ContainerEvent, OldAnswer};
+use crate::domain::record::Record;
 use crate::domain::{Event, StreamId, Timestamp};
 use crate::journal::Version;
 
 const PREFIX: u8 = b'i';
+/// Most entries that are folded to give an answer again, some milliseconds' worth. Of a record with a longer history the
+/// answer itself is kept, so that repeating a request costs the same however often the record was changed.
+pub const FOLDED_MAX: Version = 256;
 
 /// Keeps where the first answer of each idempotent request can be found.
 pub struct Answers;
@@ -26,6 +30,8 @@ pub struct FirstAnswer {
     pub version: Version,
     /// When.
     pub at: Timestamp,
+    /// The record it led to, when its history is longer than [`FOLDED_MAX`].
+    pub record: Option<Box<Record>>,
 }
 
 impl Projection for Answers {
@@ -34,7 +40,7 @@ impl Projection for Answers {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn prefix(&self) -> u8 {
@@ -61,8 +67,13 @@ impl Projection for Answers {
             stream: stream.clone(),
             version: change.body.version,
             at: change.body.origin.at,
+            record: change
+                .record
+                .as_ref()
+                .filter(|_| change.body.version > FOLDED_MAX)
+                .map(|change| Box::new(change.after.clone())),
         };
-        // Strings and numbers only: always encodable.
+        // Postcard refuses only maps and sequences of unknown length, and an answer has neither.
         let row = postcard::to_stdvec(&answer).unwrap_or_default();
         writes.push((key(place, &idempotency.scope), Some(row)));
     }
@@ -119,4 +130,105 @@ pub fn behind(
             at: answer.at,
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::container::Idempotency;
+    use crate::domain::record::{Content, ContentPlace, Record, RecordKey, Status};
+    use crate::domain::{ContainerName, Md5, OrgCode, RecordId, Revision};
+    use crate::journal::{Body, Entry, Header, Origin, Remarks, Source};
+    use crate::projections::RecordChange;
+
+    fn key() -> RecordKey {
+        RecordKey {
+            org: OrgCode::parse("DEMO").unwrap(),
+            container: ContainerName::parse("demo").unwrap(),
+            record_id: RecordId::parse("r").unwrap(),
+        }
+    }
+
+    fn record(revision: Version) -> Record {
+        Record {
+            cccode: None,
+            status: Status::Active,
+            revision: Revision(revision),
+            content: Content {
+                content_type: "application/json".to_owned(),
+                size: 1,
+                md5: Md5::of(b"1"),
+                place: ContentPlace::Inline(7),
+                version: revision,
+            },
+            upload: None,
+            tags: Vec::new(),
+            doom_at: None,
+            doom: None,
+            hold: None,
+            created_at: Timestamp::default(),
+            created_by: "u".to_owned(),
+            updated_at: Timestamp::default(),
+            updated_by: "u".to_owned(),
+        }
+    }
+
+    /// What is kept of the first answer of a put that made a revision.
+    fn kept(revision: Version) -> FirstAnswer {
+        let (key, after) = (key(), record(revision));
+        let entry = Entry {
+            header: Header {
+                position: 1,
+                recorded_at: Timestamp::default(),
+                body_digest: String::new(),
+                prev: String::new(),
+            },
+            body: None,
+            payload: None,
+            erased_by: None,
+        };
+        let body = Body {
+            salt: String::new(),
+            stream: StreamId::record(&key),
+            version: revision,
+            events: Vec::new(),
+            origin: Origin {
+                at: Timestamp::default(),
+                by: "u".to_owned(),
+                request_id: String::new(),
+                source: Source::Gateway,
+                remarks: Remarks::default(),
+            },
+            idempotency: Some(Idempotency {
+                scope: "s".to_owned(),
+                fingerprint: "f".to_owned(),
+            }),
+            payload: None,
+        };
+        let change = Change {
+            entry: &entry,
+            body: &body,
+            record: Some(RecordChange {
+                name: RecordName::from(&key),
+                before: None,
+                after: &after,
+            }),
+            ops: None,
+            identity: None,
+            passage: None,
+            given_up: Vec::new(),
+        };
+        let mut rows = Vec::new();
+        Answers.apply(&change, &mut rows);
+        let (_, row) = rows.pop().unwrap();
+        postcard::from_bytes(&row.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_answer_about_a_record_with_a_long_history_is_kept_itself() {
+        assert_eq!(kept(1).record, None);
+        assert_eq!(kept(FOLDED_MAX).record, None);
+        let revision = FOLDED_MAX + 1;
+        assert_eq!(kept(revision).record.as_deref(), Some(&record(revision)));
+    }
 }

@@ -6,6 +6,8 @@
 pub mod event;
 pub mod field;
 pub mod files;
+#[cfg(test)]
+mod fuzz;
 mod library;
 mod line;
 mod log;

@@ -6,6 +6,8 @@
 mod claims;
 mod fetch;
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod header;
 mod jwk;
 mod keys;

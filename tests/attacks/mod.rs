@@ -5,5 +5,6 @@ mod bodies;
 mod disk;
 pub(crate) mod erasures;
 mod quota;
+mod history;
 mod serve;
 mod wire;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use super::{Making, Progress};
-use crate::backup::{BackupError, JOURNAL, SegmentEntry};
+use crate::backup::{BackupError, JOURNAL, Manifest, SegmentEntry};
 use crate::journal::Position;
 use crate::journal::copy::{self, Source, only_grew};
 
@@ -45,7 +45,7 @@ impl Making {
         let ours = self.directory.join(JOURNAL);
         let mut before = here.map(|entry| ours.join(&entry.name));
         if let (None, Some(manifest)) = (&before, &self.previous)
-            && let Some(entry) = manifest.segments.iter().find(|entry| entry.first == first)
+            && let Some(entry) = segment_of(manifest, first)
         {
             let path = self
                 .place
@@ -109,4 +109,12 @@ impl Making {
 fn link(from: &Path, to: &Path) -> bool {
     fs::hard_link(from, to).is_ok()
         || File::open(from).is_ok_and(|mut file| copy::copy_file(&mut file, to).is_ok())
+}
+
+/// The segment of a manifest that begins at a position. They are written in order; one that is not where it belongs is
+/// copied anew.
+fn segment_of(manifest: &Manifest, first: Position) -> Option<&SegmentEntry> {
+    let segments = &manifest.segments;
+    let found = segments.binary_search_by_key(&first, |entry| entry.first);
+    found.ok().map(|index| &segments[index])
 }

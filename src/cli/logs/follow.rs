@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::source::list;
 use crate::cli::failure::Failure;
 use crate::clock::pause;
+use crate::report::LINE_BYTES_MAX;
 use crate::report::files::Day;
 
 /// How often it is looked for more.
@@ -19,7 +20,7 @@ struct Place {
     day: Day,
     path: PathBuf,
     offset: u64,
-    /// The beginning of a line that has no end yet.
+    /// The beginning of a line that has no end yet, at most as long as a line can be.
     begun: Vec<u8>,
 }
 
@@ -75,12 +76,54 @@ impl Place {
         let read = file.take(READ_BYTES).read_to_end(&mut added);
         let read = read.map_err(failed)?;
         self.offset += read as u64;
-        self.begun.append(&mut added);
-        while let Some(end) = self.begun.iter().position(|byte| *byte == b'\n') {
-            let rest = self.begun.split_off(end + 1);
-            let line = std::mem::replace(&mut self.begun, rest);
-            take(&String::from_utf8_lossy(&line[..end]))?;
-        }
+        hand_on(&mut self.begun, &added, take)?;
         Ok(read > 0)
+    }
+}
+
+/// Hands on the lines that end in what was added, and keeps the beginning of the next. What is longer than a line can
+/// be is handed on in part.
+fn hand_on(
+    begun: &mut Vec<u8>,
+    added: &[u8],
+    take: &mut dyn FnMut(&str) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut parts = added.split(|byte| *byte == b'\n').peekable();
+    while let Some(part) = parts.next() {
+        let room = LINE_BYTES_MAX.saturating_sub(begun.len());
+        begun.extend_from_slice(&part[..part.len().min(room)]);
+        if parts.peek().is_some() {
+            let taken = take(&String::from_utf8_lossy(begun));
+            begun.clear();
+            taken?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_handed_on_as_they_end_and_never_longer_than_one_can_be() {
+        let long = "x".repeat(3 * LINE_BYTES_MAX);
+        let text = format!("a\n\n{long}\nlast\nnot ended");
+        for chunk in [1, 7, text.len()] {
+            let (mut begun, mut lines, mut most) = (Vec::new(), Vec::new(), 0);
+            for added in text.as_bytes().chunks(chunk) {
+                let handed = hand_on(&mut begun, added, &mut |line| {
+                    lines.push(line.to_owned());
+                    Ok(())
+                });
+                assert!(handed.is_ok());
+                most = most.max(begun.len());
+            }
+            assert_eq!(lines, ["a", "", &long[..LINE_BYTES_MAX], "last"], "{chunk}");
+            assert_eq!(
+                (begun.as_slice(), most),
+                (&b"not ended"[..], most.min(LINE_BYTES_MAX))
+            );
+        }
     }
 }

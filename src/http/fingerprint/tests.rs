@@ -210,3 +210,23 @@ proptest! {
         prop_assert!(same != has_twins(&json), "{}", json);
     }
 }
+
+#[test]
+fn fuzz_fingerprints() {
+    crate::fuzz::each("bodies", &[], |body| {
+        let Ok(body) = std::str::from_utf8(body) else {
+            return;
+        };
+        let made = digest(&[("body", body)]);
+        if serde_json::from_str::<&RawValue>(body).is_err()
+            || !crate::http::nesting::is_within(body.as_bytes(), 128)
+        {
+            return;
+        }
+        let (hash, steps) = made.expect("JSON has a fingerprint");
+        assert!(steps <= steps_allowed(body.len() + 2), "{steps}");
+        if let Ok(earlier) = earlier(&[("body", body)]) {
+            assert_eq!(hash == earlier, !has_twins(body), "{body}");
+        }
+    });
+}

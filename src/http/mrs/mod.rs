@@ -3,6 +3,9 @@
 pub mod change;
 pub mod complete;
 pub mod due;
+#[cfg(test)]
+mod fuzz;
+pub mod history;
 pub mod hold;
 pub mod list;
 pub mod put;

@@ -130,7 +130,7 @@ pub async fn record(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
     let key = subject.admit(house, call)?.key()?;
     let include_doomed = input::flag(query.include_doomed.as_deref(), "include_doomed")?;
     let as_of = as_of(house, query.as_of.as_deref())?;
-    let record = find(house, &key, as_of)?;
+    let record = find_at(house, &key, as_of).await?;
     let version = query.version.as_deref().map(version).transpose()?;
     match record.status {
         Status::Active => {}
@@ -208,7 +208,7 @@ pub async fn meta(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     let key = subject.admit(house, call)?.key()?;
     let include_doomed = input::flag(query.include_doomed.as_deref(), "include_doomed")?;
     let as_of = as_of(house, query.as_of.as_deref())?;
-    let record = find(house, &key, as_of)?;
+    let record = find_at(house, &key, as_of).await?;
     if record.status == Status::Doomed && !include_doomed {
         return Err(Rejection::not_found().into());
     }
@@ -227,7 +227,7 @@ pub async fn head(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
         record_id: query.record_id.as_deref(),
     };
     let key = subject.admit(house, call)?.key()?;
-    let record = find(house, &key, None)?;
+    let record = find(house, &key)?;
     if record.status == Status::Doomed {
         return Err(Rejection::not_found().into());
     }
@@ -259,25 +259,37 @@ pub async fn stat(house: &House, _: &mut Call<'_>) -> Result<Reply, Refusal> {
 }
 
 /// A record as it reads now, or as it read at a time.
-pub(super) fn find(
+pub(super) fn find(house: &House, key: &RecordKey) -> Result<Record, Refusal> {
+    let name = RecordName::from(key);
+    let record = records::find(&house.store, name)?;
+    let record = record.ok_or_else(Rejection::not_found)?;
+    Ok(holds::reads(&house.store, name, record, house.clock.now())?)
+}
+
+/// The same, or, as of a time, what its history says.
+async fn find_at(
     house: &House,
     key: &RecordKey,
     as_of: Option<Timestamp>,
 ) -> Result<Record, Refusal> {
-    let name = RecordName::from(key);
     let Some(at) = as_of else {
-        let record = records::find(&house.store, name)?;
-        let record = record.ok_or_else(Rejection::not_found)?;
-        return Ok(holds::reads(&house.store, name, record, house.clock.now())?);
+        return find(house, key);
     };
-    let record = earlier::record_when(&*house.journal, key, |body| body.origin.at <= at)?;
-    let record = record.ok_or_else(Rejection::not_found)?;
-    // The holds of then: a release must not change how the record read before it.
-    let legal = match record.is_due(at) {
-        true => earlier::holds_when(&*house.journal, &key.org, at)?.keeps(&key.container),
-        false => None,
+    let (journal, its) = (house.journal.clone(), key.clone());
+    let read = move || {
+        let record = earlier::record_when(&*journal, &its, |body| body.origin.at <= at)?;
+        let Some(record) = record else {
+            return Ok(None);
+        };
+        // The holds of then: a release must not change how the record read before it.
+        let legal = match record.is_due(at) {
+            true => earlier::holds_when(&*journal, &its.org, at)?.keeps(&its.container),
+            false => None,
+        };
+        Ok(Some(record.as_of(at, legal.as_ref())))
     };
-    Ok(record.as_of(at, legal.as_ref()))
+    let record = house.histories.read(&key.org, read).await?;
+    Ok(record.ok_or_else(Rejection::not_found)?)
 }
 
 fn version(text: &str) -> Result<u64, Rejection> {

@@ -102,7 +102,7 @@ pub async fn versions(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
     };
     let key = subject.admit(house, call)?.key()?;
     let include_doomed = input::flag(query.include_doomed.as_deref(), "include_doomed")?;
-    let record = read::find(house, &key, None)?;
+    let record = read::find(house, &key)?;
     if record.status == Status::Doomed && !include_doomed {
         return Err(Rejection::not_found().into());
     }
@@ -199,8 +199,7 @@ async fn newest_below(
     below: Option<u64>,
     count: usize,
 ) -> Result<VecDeque<Version>, Refusal> {
-    let (journal, key) = (house.journal.clone(), key.clone());
-    let read = move || versions::newest_below(&*journal, &key, below, count);
-    let found = actix_web::web::block(read).await;
-    Ok(found.map_err(|error| Refusal::Failed(error.to_string()))??)
+    let (journal, its) = (house.journal.clone(), key.clone());
+    let read = move || versions::newest_below(&*journal, &its, below, count);
+    house.histories.read(&key.org, read).await
 }
