@@ -274,6 +274,7 @@ settings! {
         requests_in_flight_max: usize = 4_096, 1..=65_536, "Requests being worked on at once; past it callers get 429.";
         body_bytes_max: usize = 1_048_576, 524_288..=16_777_216, "Bytes of a request body, uploads aside; past it callers get 413.";
         body_depth_max: usize = 128, 16..=128, "Levels of arrays and objects in a JSON body, itself included; past it callers get 400. The most is what common readers of JSON take.";
+        bodies_bytes_max: u64 = 64 * MIB, 16 * MIB..=64 * GIB, "Memory for bodies that do not come at once, of all requests together; past it whoever holds most gives way (429). 64 MiB are 64 of the longest.";
         connections_max: usize = 16_384, 16..=1_000_000, "Connections of the gateway at once; others wait to be accepted. Fewer when the process may not open so many files.";
         head_seconds: u64 = 10, 1..=600, "How long a request's head may take to arrive; past it the connection is closed.";
         body_seconds: u64 = 10, 1..=600, "How long a request's body may take to arrive, uploads aside; past it callers get 400 and the connection is closed.";
@@ -292,10 +293,11 @@ settings! {
         upload_url_seconds: u64 = 900, 1..=86_400, "How long an upload url works.";
         complete_grace_seconds: u64 = 3_600, 0..=86_400, "How long after its upload url a content token still completes, so that an upload begun in time can end.";
         download_url_seconds: u64 = 900, 1..=86_400, "How long a download url works.";
-        uploads_max: usize = 16, 1..=1_024, "Uploads at once; past it callers get 429.";
+        uploads_max: usize = 64, 1..=1_024, "Uploads at once; past it one of the org with most gives way to one of an org with fewer, or callers get 429.";
+        url_transfers_max: u64 = 2, 1..=65_536, "Uploads, or downloads, by one url at once; past it callers get 429.";
         upload_bytes_per_second_min: u64 = 16_384, 0..=16_777_216, "Bytes a second below which an upload is given up; 0 for no such limit.";
         upload_window_seconds: u64 = 10, 1..=600, "Over how long an upload's speed is averaged; the first time it has twice as long.";
-        downloads_max: usize = 1_024, 1..=65_536, "Downloads at once; past it callers get 429.";
+        downloads_max: usize = 1_024, 1..=65_536, "Downloads at once; past it one of the org with most gives way to one of an org with fewer, or callers get 429.";
         history_reads_max: usize = 2, 1..=64, "Reads of records' histories at once (as_of, versions), as many as a small machine has processors; others wait, and those of one org for each other.";
         sweep_seconds: u64 = 60, 1..=86_400, "How long the sweep of due records sleeps at most; it wakes at each due time anyway.";
         version_retention_days: u64 = 365, 1..=36_500, "Days that earlier versions and the content of doomed records are kept.";
@@ -338,6 +340,11 @@ settings! {
         principal_burst: u64 = 20_000, 1..=10_000_000, "Requests of one principal at once, after a pause.";
         principal_in_flight_max: u64 = 1_024, 0..=65_536, "Requests of one principal being worked on at once; past it callers get 429. 0 for no such limit.";
         org_per_second: u64 = 40_000, 0..=10_000_000, "Requests a second to one org, whoever of its members calls; past it callers get 429. 0 for no such limit.";
+        org_in_flight_max: u64 = 2_048, 0..=65_536, "Requests to one org being worked on at once; past it callers get 429. Never more than are still free of http.requests_in_flight_max. 0 for no limit but that.";
+        org_uploads_max: u64 = 16, 0..=1_024, "Uploads of one org at once; past it callers get 429. 0 for no such limit.";
+        org_downloads_max: u64 = 256, 0..=65_536, "Downloads of one org at once, of content and of exports; past it callers get 429. 0 for no such limit.";
+        principal_uploads_max: u64 = 8, 0..=1_024, "Uploads at once by urls that one principal asked for; past it callers get 429. 0 for no such limit.";
+        principal_downloads_max: u64 = 64, 0..=65_536, "Downloads at once by urls that one principal asked for; past it callers get 429. 0 for no such limit.";
         org_burst: u64 = 40_000, 1..=10_000_000, "Requests to one org at once, after a pause.";
         address_in_flight_max: u64 = 64, 0..=65_536, "Requests without a credential from one address being worked on at once, such as signing in; past it callers get 429. 0 for no such limit.";
         address_per_second: u64 = 2_000, 0..=10_000_000, "Requests a second without a valid credential from one address; past it callers get 429. 0 for no such limit.";

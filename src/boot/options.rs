@@ -13,6 +13,7 @@ use crate::domain::record::{Patience, Retention};
 use crate::http::head::HostNames;
 use crate::http::limits::{Rate, Rates};
 use crate::http::listener::ConnectionLimits;
+use crate::http::org_limits::OrgLimits;
 use crate::http::presigned::PresignedLimits;
 use crate::http::server::{DoorLimits, MrsSettings};
 use crate::http::slow::UploadPace;
@@ -95,6 +96,7 @@ impl Options {
                 body_bytes_max: settings.http.body_bytes_max,
                 body_depth_max: settings.http.body_depth_max,
                 body_seconds: settings.http.body_seconds,
+                bodies_bytes_max: settings.http.bodies_bytes_max,
                 rates: rates(&settings.limits),
                 stage: settings.http.stage.clone(),
                 host_names: HostNames::new(&settings.http.host_names, &settings.http.public_url),
@@ -224,6 +226,11 @@ fn rates(settings: &CallLimits) -> Rates {
         sign_in: rate(settings.sign_in_per_second, settings.sign_in_burst),
         principal_in_flight_max: count(settings.principal_in_flight_max),
         address_in_flight_max: count(settings.address_in_flight_max),
+        org_at_once: OrgLimits {
+            in_flight_max: count(settings.org_in_flight_max),
+            uploads_max: count(settings.org_uploads_max),
+            downloads_max: count(settings.org_downloads_max),
+        },
     }
 }
 

@@ -16,6 +16,7 @@ use super::identity::{self, Principal};
 use super::limits::{Shown, network};
 use super::meters::HttpMeters;
 use super::operator::Operator;
+use super::places::InFlight;
 use super::server::House;
 use crate::clock::{Clock, Stopwatch, random_uuid};
 use crate::domain::{CcCode, ErrorTag, OrgCode, Rejection};
@@ -268,6 +269,28 @@ pub struct Call<'a> {
     pub access: Access,
     /// The caller was let through to an org.
     pub admitted: bool,
+    /// Its place among the org's requests.
+    place: InFlight,
+}
+
+impl<'a> Call<'a> {
+    /// A request that has arrived.
+    pub fn new(
+        (trace, request, body): (Trace, &'a HttpRequest, Bytes),
+        principal: Option<Principal>,
+        access: Access,
+    ) -> Self {
+        Self {
+            trace,
+            request,
+            body,
+            principal,
+            operator: None,
+            access,
+            admitted: false,
+            place: InFlight::uncounted(),
+        }
+    }
 }
 
 impl Call<'_> {
@@ -293,7 +316,8 @@ impl Call<'_> {
         match self.access {
             Access::Org(right) => {
                 let role = identity::admit(house, self.caller()?, org, right)?;
-                house.rate_limits.org(org)?;
+                self.place = house.rate_limits.org(org)?;
+                self.caller()?.note_org(org);
                 self.admitted = true;
                 self.trace.let_in = true;
                 Ok(role)

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
@@ -108,6 +108,37 @@ pub struct Who {
     /// Networks that the credential may be used from; from everywhere when there are none.
     allowed_addresses: Vec<IpNet>,
     standings: Standings,
+    /// The first org that let it in.
+    home: OnceLock<OrgCode>,
+}
+
+/// Who answers for what is used: the org, as far as it is known, otherwise the principal, or the address of a stranger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Owner<'a> {
+    /// An org.
+    Org(&'a str),
+    /// A principal of no known org.
+    Principal(&'a str),
+    /// A stranger; absent for connections without an address.
+    Address(Option<IpAddr>),
+    /// Whoever has the operator token.
+    Operators,
+}
+
+impl Who {
+    /// Who answers for what this caller uses.
+    pub fn owner(&self) -> Owner<'_> {
+        let bound = self.bound.as_ref().map(|bound| bound.org.as_str());
+        let org = bound.or_else(|| self.home.get().map(OrgCode::as_str));
+        org.map_or(Owner::Principal(&self.user_id), Owner::Org)
+    }
+
+    /// Notes an org that let the caller in.
+    pub fn note_org(&self, org: &OrgCode) {
+        if self.bound.is_none() && self.home.get().is_none() {
+            let _: Result<(), _> = self.home.set(org.clone());
+        }
+    }
 }
 
 /// The caller of a request, by its credential. The answer never says what is wrong with one.
@@ -178,6 +209,7 @@ fn bearer_of(house: &House, token: &str) -> Result<Principal, Refusal> {
         session_hash: None,
         allowed_addresses: Vec::new(),
         standings: Standings::default(),
+        home: OnceLock::new(),
     })))
 }
 
@@ -210,6 +242,7 @@ fn told(house: &House, request: &HttpRequest) -> Result<Principal, Refusal> {
         session_hash: None,
         allowed_addresses: Vec::new(),
         standings: Standings::default(),
+        home: OnceLock::new(),
     })))
 }
 
@@ -231,6 +264,7 @@ fn person(house: &House, guid: &str) -> Result<Principal, Refusal> {
             session_hash: Some(found.hash),
             allowed_addresses: Vec::new(),
             standings: Standings::default(),
+            home: OnceLock::new(),
         }));
         Ok(Looked {
             principal,
@@ -265,6 +299,7 @@ fn account(house: &House, api_key: &str) -> Result<Principal, Refusal> {
             session_hash: None,
             allowed_addresses,
             standings: Standings::default(),
+            home: OnceLock::new(),
         }));
         Ok(Looked {
             principal,

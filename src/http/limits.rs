@@ -23,7 +23,8 @@ use governor::{Quota, RateLimiter};
 
 use super::envelope::Refusal;
 use super::identity::Principal;
-use super::places::{InFlight, Places, lock};
+use super::org_limits::{LimitsOfOrgs, OrgLimits};
+use super::places::{InFlight, Places, Working, lock};
 use crate::clock::Clock;
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 
@@ -61,6 +62,8 @@ pub struct Rates {
     pub principal_in_flight_max: u32,
     /// The same of one address, without a credential.
     pub address_in_flight_max: u32,
+    /// What one org may have going on at once, if it has no limits of its own.
+    pub org_at_once: OrgLimits,
 }
 
 /// What an answer tells its caller of the principal's limit.
@@ -81,19 +84,21 @@ pub struct RateLimits {
     in_flight: Places,
     principal_in_flight_max: u32,
     address_in_flight_max: u32,
+    orgs_at_once: LimitsOfOrgs,
 }
 
 impl RateLimits {
-    /// With nobody counted yet.
-    pub fn new(rates: &Rates, clock: &Clock) -> Self {
+    /// With nobody counted yet, and at most so many requests being worked on at once.
+    pub fn new(rates: &Rates, requests_in_flight_max: usize, clock: &Clock) -> Self {
         Self {
             principals: Limiter::new("principal", rates.principal, clock),
             orgs: Limiter::new("org", rates.org, clock),
             addresses: Limiter::new("address", rates.address, clock),
             sign_ins: Limiter::new("sign-in", rates.sign_in, clock),
-            in_flight: Places::default(),
+            in_flight: Places::new(requests_in_flight_max),
             principal_in_flight_max: rates.principal_in_flight_max,
             address_in_flight_max: rates.address_in_flight_max,
+            orgs_at_once: LimitsOfOrgs::new(rates.org_at_once),
         }
     }
 
@@ -118,20 +123,35 @@ impl RateLimits {
         self.stranger(request)?;
         match request.peer_addr() {
             Some(peer) => {
-                let key = network(peer.ip()).to_string();
-                self.in_flight.enter(&key, self.address_in_flight_max)
+                let key = network(peer.ip());
+                self.in_flight.enter(key, self.address_in_flight_max)
             }
             None => Ok(InFlight::uncounted()),
         }
     }
 
-    /// Counts a request to an org. To be asked only for a caller whom the org is open to: strangers must neither use up
-    /// an org's limit nor learn from it that there is such an org.
+    /// Takes a place for a request that has arrived, to be kept until it is answered.
     ///
     /// # Errors
     /// `throttled`.
-    pub fn org(&self, org: &OrgCode) -> Result<(), Rejection> {
-        take(self.orgs.as_ref(), || org.clone())
+    pub fn work(&self, caller: &InFlight) -> Result<Working, Rejection> {
+        self.in_flight.work(caller)
+    }
+
+    /// Counts a request to an org; the place is to be kept until it is answered. To be asked only for a caller whom the
+    /// org is open to: strangers must neither use up an org's limit nor learn from it that there is such an org.
+    ///
+    /// # Errors
+    /// `throttled`.
+    pub fn org(&self, org: &OrgCode) -> Result<InFlight, Rejection> {
+        take(self.orgs.as_ref(), || org.clone())?;
+        let max = self.orgs_at_once.of(org).in_flight_max;
+        self.in_flight.enter_org(org, max)
+    }
+
+    /// What orgs may have going on at once.
+    pub fn orgs_at_once(&self) -> &LimitsOfOrgs {
+        &self.orgs_at_once
     }
 
     /// Counts a request without a valid credential. Connections without an address are not counted.

@@ -1,6 +1,7 @@
 //! The door: turns requests into calls, calls into answers, and knows no rule of its own.
 
 pub mod access;
+pub mod bodies;
 pub mod call;
 pub mod callers;
 pub mod conceal;
@@ -20,10 +21,12 @@ pub mod ofm;
 pub mod openapi;
 pub mod operator;
 pub mod ops;
+pub mod org_limits;
 pub mod places;
 pub mod presigned;
 pub mod routes;
 pub mod server;
+pub mod shares;
 pub mod slow;
 pub mod space;
 pub mod system;

@@ -1,37 +1,118 @@
-//! How many requests of one caller are worked on at once, so that nobody's slow ones take all the places there are.
+//! How many requests are worked on at once: of one caller, of one org, and in all.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher, Hash};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use foldhash::fast::RandomState;
 
 use crate::domain::{ErrorTag, Rejection};
 
-/// Requests being worked on, by who asked. There are never more keys than requests.
-#[derive(Clone, Debug, Default)]
-pub struct Places(Arc<Mutex<HashMap<String, u32>>>);
+/// Shards, so that threads seldom wait for each other.
+const SHARDS: usize = 16;
 
-/// The place of a request that is being worked on; dropping it makes room for another.
+/// Requests, by who asked. There are never more keys than requests.
+#[derive(Clone, Debug)]
+pub struct Places(Arc<Counts>);
+
 #[derive(Debug)]
-pub struct InFlight(Option<(Places, String)>);
+struct Counts {
+    hasher: RandomState,
+    shards: [Mutex<HashMap<u64, u32, RandomState>>; SHARDS],
+    working: AtomicUsize,
+    working_max: usize,
+}
+
+/// One of a caller's places; dropping it makes room for another.
+#[derive(Debug)]
+pub struct InFlight(Option<(Places, u64)>);
+
+/// One of all the places of requests being worked on; dropping it makes room for another.
+#[derive(Debug)]
+pub struct Working(Places);
 
 impl Places {
+    /// So many places in all.
+    pub fn new(working_max: usize) -> Self {
+        Self(Arc::new(Counts {
+            hasher: RandomState::default(),
+            shards: Default::default(),
+            working: AtomicUsize::new(0),
+            working_max,
+        }))
+    }
+
     /// Takes one of a caller's places; 0 is for no limit.
     ///
     /// # Errors
     /// `throttled`.
-    pub fn enter(&self, key: &str, max: u32) -> Result<InFlight, Rejection> {
+    pub fn enter(&self, key: impl Hash, max: u32) -> Result<InFlight, Rejection> {
         if max == 0 {
             return Ok(InFlight::uncounted());
         }
-        let mut held = lock(&self.0);
-        let count = held.entry(key.to_owned()).or_default();
-        if *count >= max {
+        self.count(key, max).ok_or_else(|| {
             let message = "Too many of your requests are being worked on; nothing was done. Wait for one of them to be answered.";
-            let rejection = Rejection::new(ErrorTag::Throttled, message);
-            return Err(rejection.with_minor("in-flight-limit"));
+            Rejection::new(ErrorTag::Throttled, message).with_minor("in-flight-limit")
+        })
+    }
+
+    /// Takes one of an org's places. Besides its limit, an org never has more than are free: so there is one for every
+    /// other org, however many take as many as they can.
+    ///
+    /// # Errors
+    /// `throttled`.
+    pub fn enter_org(&self, key: impl Hash, max: u32) -> Result<InFlight, Rejection> {
+        let max = if max == 0 { u32::MAX } else { max };
+        // One is this request's own, and taken already.
+        let free = self.free().saturating_add(1);
+        let max = max.min(u32::try_from(free).unwrap_or(u32::MAX));
+        self.count(key, max).ok_or_else(|| {
+            let message = "Too many requests to this org are being worked on; nothing was done. Try again after the time in Retry-After.";
+            Rejection::new(ErrorTag::Throttled, message).with_minor("org-in-flight-limit")
+        })
+    }
+
+    /// Takes one of all the places, for a request that has arrived. While at most half are free, a caller never has
+    /// more places of its own than are free.
+    ///
+    /// # Errors
+    /// `throttled`.
+    pub fn work(&self, caller: &InFlight) -> Result<Working, Rejection> {
+        self.0.working.fetch_add(1, Ordering::Relaxed);
+        // Given back if it may not be kept.
+        let working = Working(self.clone());
+        let used = self.0.working.load(Ordering::Relaxed);
+        let free = self.free().saturating_add(1);
+        let over = used > self.0.working_max;
+        if over || free <= self.0.working_max / 2 && caller.count() > free {
+            return Err(super::envelope::throttled());
+        }
+        Ok(working)
+    }
+
+    fn free(&self) -> usize {
+        let used = self.0.working.load(Ordering::Relaxed);
+        self.0.working_max.saturating_sub(used)
+    }
+
+    fn count(&self, key: impl Hash, max: u32) -> Option<InFlight> {
+        let key = self.0.hasher.hash_one(key);
+        let mut held = lock(self.shard(key));
+        let count = held.entry(key).or_default();
+        if *count >= max {
+            if *count == 0 {
+                held.remove(&key);
+            }
+            return None;
         }
         *count += 1;
-        Ok(InFlight(Some((self.clone(), key.to_owned()))))
+        Some(InFlight(Some((self.clone(), key))))
+    }
+
+    fn shard(&self, key: u64) -> &Mutex<HashMap<u64, u32, RandomState>> {
+        &self.0.shards[key as usize % SHARDS]
     }
 }
 
@@ -40,6 +121,15 @@ impl InFlight {
     pub fn uncounted() -> Self {
         Self(None)
     }
+
+    /// How many places its caller has.
+    fn count(&self) -> usize {
+        let count = self.0.as_ref().and_then(|(places, key)| {
+            let held = lock(places.shard(*key));
+            held.get(key).copied()
+        });
+        count.map_or(0, |count| count as usize)
+    }
 }
 
 impl Drop for InFlight {
@@ -47,12 +137,18 @@ impl Drop for InFlight {
         let Some((places, key)) = self.0.take() else {
             return;
         };
-        if let Entry::Occupied(mut count) = lock(&places.0).entry(key) {
+        if let Entry::Occupied(mut count) = lock(places.shard(key)).entry(key) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
             }
         }
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.0.working.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -65,9 +161,13 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    fn is_empty(places: &Places) -> bool {
+        places.0.shards.iter().all(|shard| lock(shard).is_empty())
+    }
+
     #[test]
     fn a_place_is_given_back_and_a_caller_without_requests_is_forgotten() {
-        let places = Places::default();
+        let places = Places::new(100);
         let first = places.enter("one", 2).unwrap();
         let second = places.enter("one", 2).unwrap();
         assert!(places.enter("one", 2).is_err());
@@ -76,7 +176,45 @@ mod tests {
         let third = places.enter("one", 2).unwrap();
         assert!(places.enter("one", 2).is_err());
         drop((second, third, other));
-        assert!(lock(&places.0).is_empty());
+        assert!(is_empty(&places));
         drop(places.enter("one", 0).unwrap());
+    }
+
+    /// As many requests to an org as it may have, each of another caller.
+    fn fill(places: &Places, org: &str) -> Vec<(Working, InFlight)> {
+        let one = || {
+            let working = places.work(&InFlight::uncounted()).ok()?;
+            Some((working, places.enter_org(org, 0).ok()?))
+        };
+        std::iter::from_fn(one).collect()
+    }
+
+    #[test]
+    fn however_many_orgs_take_all_they_can_there_is_a_place_for_another() {
+        let places = Places::new(120);
+        let mut held = Vec::new();
+        for number in 0..5 {
+            held.push(fill(&places, &format!("hostile {number}")));
+        }
+        let counts: Vec<_> = held.iter().map(Vec::len).collect();
+        assert_eq!(counts, [60, 30, 15, 8, 4]);
+        assert!(!fill(&places, "honest").is_empty());
+        drop(held);
+        assert_eq!(fill(&places, "honest").len(), 60);
+        assert!(is_empty(&places));
+    }
+
+    #[test]
+    fn one_caller_does_not_take_all_places() {
+        let places = Places::new(8);
+        let mut held = Vec::new();
+        let one = || {
+            let place = places.enter("one", 100).ok()?;
+            Some((places.work(&place).ok()?, place))
+        };
+        held.extend(std::iter::from_fn(one));
+        assert_eq!(held.len(), 4);
+        let place = places.enter("other", 100).unwrap();
+        assert!(places.work(&place).is_ok());
     }
 }

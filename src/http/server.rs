@@ -2,31 +2,29 @@
 
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::access::Access;
+use super::bodies::{Bodies, Body};
 use super::call::{Call, Trace};
 use super::callers::Callers;
 use super::conceal::Concealment;
 use super::document::Document;
-use super::envelope::{Build, Refusal, Reply, respond, throttled, unavailable};
+use super::envelope::{Build, Refusal, Reply, respond, unavailable};
 use super::head::HostNames;
-use super::identity::{self, Mode, Principal};
-use super::limits::{RateLimits, Rates};
+use super::identity::{self, Mode, Owner, Principal};
+use super::limits::{RateLimits, Rates, network};
 use super::meters::{HttpMeters, Measured};
 use super::mrs::history::Histories;
 use super::operator::OperatorAccess;
 use super::places::InFlight;
 use super::routes::{self, Handler, Route};
-use super::{gate, head, nesting, slow, space};
+use super::{gate, head, space};
 use crate::actors::AddressBook;
 use crate::actors::identity::Directory;
 use crate::actors::jobs::Jobs;
@@ -50,6 +48,8 @@ const ALWAYS_ANSWERED: &[&str] = &["/health", "/ready"];
 
 /// Bytes of a query that is no work to read: one with a cursor has more.
 const SHORT_QUERY_BYTES: usize = 512;
+/// Operator functions being worked on at once. They share no place with the gateway's requests.
+pub const OPERATOR_REQUESTS_MAX: usize = 64;
 
 /// What the record routes need to know of the settings.
 #[derive(Clone, Copy, Debug)]
@@ -136,6 +136,8 @@ pub struct DoorLimits {
     pub body_depth_max: usize,
     /// How long a request body may take, uploads aside.
     pub body_seconds: u64,
+    /// Bytes of all request bodies that have not arrived yet or are being worked on.
+    pub bodies_bytes_max: u64,
     /// How often callers may call.
     pub rates: Rates,
     /// A first path segment that is trimmed.
@@ -150,7 +152,8 @@ pub struct Door {
     clock: Clock,
     build: Build,
     limits: DoorLimits,
-    permits: Semaphore,
+    bodies: Bodies,
+    operator_permits: Semaphore,
     rate_limits: Arc<RateLimits>,
     meters: Meters,
     http_meters: Arc<HttpMeters>,
@@ -163,10 +166,15 @@ impl Door {
         let meters = Meters::default();
         Arc::new(Self {
             house: OnceLock::new(),
-            rate_limits: Arc::new(RateLimits::new(&limits.rates, &clock)),
+            rate_limits: Arc::new(RateLimits::new(
+                &limits.rates,
+                limits.requests_in_flight_max,
+                &clock,
+            )),
             clock,
             build: Build::current(),
-            permits: Semaphore::new(limits.requests_in_flight_max),
+            bodies: Bodies::new(&limits),
+            operator_permits: Semaphore::new(OPERATOR_REQUESTS_MAX),
             limits,
             http_meters: Arc::new(HttpMeters::new(&meters)),
             running,
@@ -204,9 +212,14 @@ impl Door {
         self.clock.now()
     }
 
-    /// Leave to work on one more request; `None` when too many are being worked on.
-    pub fn permit(&self) -> Option<SemaphorePermit<'_>> {
-        self.permits.try_acquire().ok()
+    /// What reads the bodies of requests.
+    pub(super) fn bodies(&self) -> &Bodies {
+        &self.bodies
+    }
+
+    /// Leave to work on one more function of an operator; `None` when too many are being worked on.
+    pub(super) fn operator_permit(&self) -> Option<SemaphorePermit<'_>> {
+        self.operator_permits.try_acquire().ok()
     }
 
     /// How often callers may call.
@@ -283,10 +296,6 @@ async fn serve(
         return respond(&trace, Err(rejection.into()));
     }
     let always = ALWAYS_ANSWERED.contains(&route.path);
-    let permit = door.permit();
-    if permit.is_none() && !always {
-        return respond(&trace, Err(throttled().into()));
-    }
     let handler = match route.handler {
         Handler::Immediate(handler) => {
             if !always && let Err(rejection) = door.rate_limits.stranger(&request) {
@@ -302,26 +311,31 @@ async fn serve(
         return respond(&trace, Err(unavailable().with_minor("starting").into()));
     };
     trace.runs(&door.running, is_much_to_read(&request));
-    let (principal, _in_flight) = match enter(house, route, &request, &mut trace) {
+    let (principal, in_flight) = match enter(house, route, &request, &mut trace) {
         Ok(entered) => entered,
         Err(refusal) => return respond(&trace, Err(refusal)),
     };
     trace.runs_for_caller(request.method() == Method::POST);
-    let body = match read_body(door, &request, payload).await {
+    let owner = match &principal {
+        Some(principal) => principal.owner(),
+        None => Owner::Address(request.peer_addr().map(|peer| network(peer.ip()))),
+    };
+    let Body {
+        bytes,
+        share: _share,
+    } = match door.bodies.read(&request, payload, owner).await {
         Ok(body) => body,
         Err(rejection) => return hang_up(respond(&trace, Err(rejection.into()))),
     };
-    trace.bytes_in = body.len();
-    let mut call = Call {
-        trace,
-        request: &request,
-        body,
-        principal,
-        operator: None,
-        access: route.access,
-        admitted: false,
+    trace.bytes_in = bytes.len();
+    // Only now: what has not arrived may never do so.
+    let working = match house.rate_limits.work(&in_flight) {
+        Ok(working) => working,
+        Err(rejection) => return respond(&trace, Err(rejection.into())),
     };
+    let mut call = Call::new((trace, &request, bytes), principal, route.access);
     let mut answer = handler(house, &mut call).await;
+    drop(working);
     if answer.is_ok() && matches!(route.access, Access::Org(_)) && !call.admitted {
         // Better no answer than one that nobody was asked about.
         answer = Err(Refusal::Failed(
@@ -467,68 +481,6 @@ pub(super) fn hang_up(mut response: HttpResponse) -> HttpResponse {
         .head_mut()
         .set_connection_type(ConnectionType::Close);
     response
-}
-
-/// Reads a body up to the limits of size, time and depth; a GET's is left unread.
-pub(super) async fn read_body(
-    door: &Door,
-    request: &HttpRequest,
-    payload: Payload,
-) -> Result<Bytes, Rejection> {
-    if request.method() != Method::POST {
-        return Ok(Bytes::new());
-    }
-    let within = Duration::from_secs(door.limits.body_seconds);
-    let body = read_whole(door.limits.body_bytes_max, request, payload);
-    let body = tokio::time::timeout(within, body).await;
-    let body = body.unwrap_or_else(|_| Err(slow::body_too_slow()))?;
-    nesting::check(&body, door.limits.body_depth_max)?;
-    Ok(body)
-}
-
-async fn read_whole(
-    limit: usize,
-    request: &HttpRequest,
-    mut payload: Payload,
-) -> Result<Bytes, Rejection> {
-    let declared = request
-        .headers()
-        .get(actix_web::http::header::CONTENT_LENGTH);
-    let declared = declared.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|declared| declared > limit) {
-        return Err(Rejection::body_too_large(limit));
-    }
-    let mut first = None;
-    let mut body = BytesMut::new();
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| {
-            Rejection::new(
-                ErrorTag::InvalidJson,
-                "The body ended before its announced length.",
-            )
-        })?;
-        let length = chunk.len() + first.as_ref().map_or(body.len(), Bytes::len);
-        if length > limit {
-            return Err(Rejection::body_too_large(limit));
-        }
-        if declared.is_some_and(|declared| length > declared) {
-            // As with `Upgrade: websocket`, which makes actix-http read to the connection's end whatever is announced.
-            return Err(Rejection::new(
-                ErrorTag::InvalidJson,
-                "The body is longer than announced.",
-            ));
-        }
-        // Most bodies come in one chunk and are taken without a copy.
-        match first.take() {
-            None if body.is_empty() => first = Some(chunk),
-            Some(earlier) => {
-                body.extend_from_slice(&earlier);
-                body.extend_from_slice(&chunk);
-            }
-            None => body.extend_from_slice(&chunk),
-        }
-    }
-    Ok(first.unwrap_or_else(|| body.freeze()))
 }
 
 /// Flat answers name the request too.

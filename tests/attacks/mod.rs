@@ -7,4 +7,5 @@ pub(crate) mod erasures;
 mod quota;
 mod history;
 mod serve;
+mod share;
 mod wire;

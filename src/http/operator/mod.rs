@@ -26,11 +26,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Deserializer};
 
 use super::access::Access;
+use super::bodies::Body;
 use super::call::{Call, Trace};
 use super::envelope::{OK, Refusal, Reply, respond, throttled, unavailable};
+use super::identity::Owner;
 use super::meters::{Measured, Place};
 use super::routes::Answering;
-use super::server::{Door, House, hang_up, read_body};
+use super::server::{Door, House, hang_up};
 use super::slow::UploadPace;
 use super::{head, input, space};
 use crate::actors::ops::Caller;
@@ -294,24 +296,18 @@ async fn answer(
     let Some(house) = door.house() else {
         return (trace, Err(unavailable().with_minor("starting").into()));
     };
-    let Some(_permit) = door.permit() else {
-        return (trace, Err(throttled().into()));
-    };
     trace.runs(door.running(), true);
-    let body = match read_body(door, request, payload).await {
+    let body = door.bodies().read(request, payload, Owner::Operators);
+    let Body { bytes, share: _ } = match body.await {
         Ok(body) => body,
         Err(rejection) => return (trace, Err(rejection.into())),
     };
-    trace.bytes_in = body.len();
-    let mut call = Call {
-        trace,
-        request,
-        body,
-        principal: None,
-        operator,
-        access: Access::Public,
-        admitted: false,
+    trace.bytes_in = bytes.len();
+    let Some(_permit) = door.operator_permit() else {
+        return (trace, Err(throttled().into()));
     };
+    let mut call = Call::new((trace, request, bytes), None, Access::Public);
+    call.operator = operator;
     let answer = function(house, &mut call).await;
     (call.trace, space::explain(house, answer))
 }
@@ -330,7 +326,6 @@ async fn take_content(
     }
     let house = listener.door.house();
     let house = house.ok_or_else(|| unavailable().with_minor("starting"))?;
-    let _permit = listener.door.permit().ok_or_else(throttled)?;
     import::put(house, request, payload, listener.pace).await
 }
 

@@ -1,0 +1,200 @@
+//! Reading request bodies, within limits of size, depth and time, and of memory for all of them together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::Method;
+use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::web::Payload;
+use bytes::{Bytes, BytesMut};
+use futures_util::{FutureExt, StreamExt};
+
+use super::identity::Owner;
+use super::server::DoorLimits;
+use super::shares::{Bound, Full, Share, Shares};
+use super::{nesting, slow};
+use crate::domain::{ErrorTag, Rejection};
+
+/// What a body that has not arrived counts at least: the buffers of its connection.
+const BYTES_MIN: u64 = 4 * 1024;
+/// A body that makes no progress for so long gives way to anybody's.
+const IDLE_MS: u64 = 1_000;
+
+/// Reads bodies.
+#[derive(Debug)]
+pub struct Bodies {
+    bytes_max: usize,
+    depth_max: usize,
+    within: Duration,
+    memory: Arc<Shares>,
+}
+
+/// A body that has arrived.
+#[derive(Debug)]
+pub struct Body {
+    /// What came; empty for a GET.
+    pub bytes: Bytes,
+    /// Its part of the memory for bodies, if it did not come at once. To be kept as long as the bytes.
+    pub share: Option<Share>,
+}
+
+impl Bodies {
+    /// Nothing is on its way.
+    pub fn new(limits: &DoorLimits) -> Self {
+        Self {
+            bytes_max: limits.body_bytes_max,
+            depth_max: limits.body_depth_max,
+            within: Duration::from_secs(limits.body_seconds),
+            memory: Shares::new(limits.bodies_bytes_max, IDLE_MS),
+        }
+    }
+
+    /// Reads a body; a GET's is left unread.
+    ///
+    /// # Errors
+    /// `too-large`, `invalid-json` for one that is nested too deeply, ends early or comes too slowly, `throttled` when there is no memory for
+    /// it. The connection is to be closed then.
+    pub async fn read(
+        &self,
+        request: &HttpRequest,
+        payload: Payload,
+        owner: Owner<'_>,
+    ) -> Result<Body, Rejection> {
+        if request.method() != Method::POST {
+            return Ok(Body {
+                bytes: Bytes::new(),
+                share: None,
+            });
+        }
+        let reading = self.read_whole(request, payload, owner);
+        let body = tokio::time::timeout(self.within, reading).await;
+        let body = body.unwrap_or_else(|_| Err(slow::body_too_slow()))?;
+        nesting::check(&body.bytes, self.depth_max)?;
+        Ok(body)
+    }
+
+    async fn read_whole(
+        &self,
+        request: &HttpRequest,
+        mut payload: Payload,
+        owner: Owner<'_>,
+    ) -> Result<Body, Rejection> {
+        let declared = declared(request);
+        if declared.is_some_and(|declared| declared > self.bytes_max) {
+            return Err(Rejection::body_too_large(self.bytes_max));
+        }
+        let mut arriving = Arriving::default();
+        loop {
+            let next = match payload.next().now_or_never() {
+                Some(next) => next,
+                None => {
+                    self.hold(&mut arriving, owner)?;
+                    arriving.wait(&mut payload).await?
+                }
+            };
+            let Some(chunk) = next else {
+                return Ok(arriving.end());
+            };
+            let chunk = chunk.map_err(|_| {
+                Rejection::new(
+                    ErrorTag::InvalidJson,
+                    "The body ended before its announced length.",
+                )
+            })?;
+            let length = arriving.add(chunk);
+            if length > self.bytes_max {
+                return Err(Rejection::body_too_large(self.bytes_max));
+            }
+            if declared.is_some_and(|declared| length > declared) {
+                // As with `Upgrade: websocket`, which makes actix-http read to the connection's end whatever is announced.
+                return Err(Rejection::new(
+                    ErrorTag::InvalidJson,
+                    "The body is longer than announced.",
+                ));
+            }
+        }
+    }
+
+    /// Counts what has come of a body that is waited for.
+    fn hold(&self, arriving: &mut Arriving, owner: Owner<'_>) -> Result<(), Rejection> {
+        if owner == Owner::Operators {
+            return Ok(());
+        }
+        let bytes = (arriving.length() as u64).max(BYTES_MIN);
+        match &arriving.share {
+            Some(share) => share.set_amount(bytes).map_err(no_memory),
+            None => {
+                let bound = Bound {
+                    key: self.memory.key(owner),
+                    max: 0,
+                    name: "owner",
+                };
+                let share = self.memory.enter(&[bound], bytes, Arc::default());
+                arriving.share = Some(share.map_err(no_memory)?);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The length that is announced, if any.
+fn declared(request: &HttpRequest) -> Option<usize> {
+    let length = request.headers().get(CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
+}
+
+/// 429 to a body for which there is no memory, or whose memory another needs that holds less.
+fn no_memory(_: Full) -> Rejection {
+    let message = "Too many large bodies are on their way; nothing was done, and the connection is closed. Send fewer at once.";
+    Rejection::new(ErrorTag::Throttled, message).with_minor("bodies-limit")
+}
+
+/// What has come of a body. Most come in one chunk and are taken without a copy.
+#[derive(Default)]
+struct Arriving {
+    first: Option<Bytes>,
+    all: BytesMut,
+    share: Option<Share>,
+}
+
+impl Arriving {
+    fn length(&self) -> usize {
+        self.first.as_ref().map_or(self.all.len(), Bytes::len)
+    }
+
+    /// Adds a chunk; tells how long it is now.
+    fn add(&mut self, chunk: Bytes) -> usize {
+        match self.first.take() {
+            None if self.all.is_empty() => self.first = Some(chunk),
+            Some(earlier) => {
+                self.all.extend_from_slice(&earlier);
+                self.all.extend_from_slice(&chunk);
+            }
+            None => self.all.extend_from_slice(&chunk),
+        }
+        self.length()
+    }
+
+    /// The next chunk, unless the body has to give way.
+    async fn wait(
+        &self,
+        payload: &mut Payload,
+    ) -> Result<Option<Result<Bytes, actix_web::error::PayloadError>>, Rejection> {
+        let Some(share) = &self.share else {
+            return Ok(payload.next().await);
+        };
+        tokio::select! {
+            biased;
+            () = share.signal().raised() => Err(no_memory(Full("total"))),
+            next = payload.next() => Ok(next),
+        }
+    }
+
+    fn end(self) -> Body {
+        Body {
+            bytes: self.first.unwrap_or_else(|| self.all.freeze()),
+            share: self.share,
+        }
+    }
+}
