@@ -65,7 +65,7 @@ fuzz-coverage: need-cargo
 fuzz-requests: need-cargo
 	tests/fuzz/schemathesis.sh
 
-bench: need-cargo ## Measure on this machine; BENCH_ARGS=--quick for a short run, --overload for ten times the load, --churn for a long churn.
+bench: need-cargo ## Measure on this machine; BENCH_ARGS=--quick for a short run, --overload for ten times the load, --hostile for ten hostile orgs, --churn for a long churn.
 	$(CARGO) bench --locked --bench throughput -- $(BENCH_ARGS)
 
 install: need-cargo ## Build g3n and install it; PREFIX=/usr/local puts it into /usr/local/bin.

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::ServiceConfig;
-use actix_web::{App, HttpServer};
 use rustix::fs::Mode;
 
 use crate::actors::admission::Admission;
@@ -35,10 +34,11 @@ use crate::development::{self, Seeded};
 use crate::disk::RealDisk;
 use crate::http::callers::Callers;
 use crate::http::conceal::Concealment;
-use crate::http::listener::{self, ConnectionLimits};
+use crate::http::listener::{self, ConnectionLimits, Listener, Listening};
 use crate::http::mrs::history::Histories;
 use crate::http::operator::{KeepToken, OperatorAccess};
 use crate::http::presigned::Presigned;
+use crate::http::seats::RESERVE_MAX;
 use crate::http::server::{Door, House};
 use crate::http::{meters, openapi, operator, presigned, server};
 use crate::journal::schema::SCHEMAS;
@@ -197,17 +197,25 @@ async fn run(
     let (operator_server, socket_file) = {
         let (door, access) = (door.clone(), operator_access.clone());
         let pace = options.presigned.pace;
-        let server = HttpServer::new(move || {
-            App::new().configure(operator::configure(door.clone(), access.clone(), pace))
-        })
-        .workers(1)
-        .max_connections(OPERATOR_CONNECTIONS_MAX)
-        .disable_signals()
-        .shutdown_timeout(SHUTDOWN_SECONDS);
-        match operators {
-            Operators::Address(listener) => (server.listen(listener)?.run(), None),
-            Operators::Socket(listener, file) => (server.listen_uds(listener)?.run(), Some(file)),
-        }
+        let (listener, file) = match operators {
+            Operators::Address(listener) => (Listener::Address(listener), None),
+            Operators::Socket(listener, file) => (Listener::Socket(listener), Some(file)),
+        };
+        let listening = Listening {
+            listener,
+            name: "operators",
+            workers: 1,
+            shutdown_seconds: SHUTDOWN_SECONDS,
+        };
+        let limits = ConnectionLimits {
+            connections_max: OPERATOR_CONNECTIONS_MAX,
+            address_max: 0,
+            ..options.connections
+        };
+        let server = listener::run(listening, limits, None, move || {
+            operator::configure(door.clone(), access.clone(), pace)
+        })?;
+        (server, file)
     };
     let public_url = match options.public_url.trim_end_matches('/') {
         "" => base_url.clone(),
@@ -217,17 +225,26 @@ async fn run(
     let gateway_server = {
         let (door, content, signer) = (door.clone(), content.clone(), signer.clone());
         let routes = Presigned::new(door.clone(), content, signer, options.presigned);
-        let threads = (options.workers, SHUTDOWN_SECONDS);
+        let listening = Listening {
+            listener: Listener::Address(gateway),
+            name: "gateway",
+            workers: options.workers,
+            shutdown_seconds: SHUTDOWN_SECONDS,
+        };
         let open = door.http_meters().connections().clone();
-        let limits = (connection_limits(options), open);
-        listener::run(gateway, threads, limits, move || {
-            let (routes, door) = (routes.clone(), door.clone());
-            move |service: &mut ServiceConfig| {
-                service
-                    .configure(presigned::configure(routes))
-                    .configure(server::configure(door));
-            }
-        })?
+        listener::run(
+            listening,
+            connection_limits(options),
+            Some(open),
+            move || {
+                let (routes, door) = (routes.clone(), door.clone());
+                move |service: &mut ServiceConfig| {
+                    service
+                        .configure(presigned::configure(routes))
+                        .configure(server::configure(door));
+                }
+            },
+        )?
     };
     let handles = [gateway_server.handle(), operator_server.handle()];
     let servers =
@@ -458,8 +475,9 @@ fn connection_limits(options: &Options) -> ConnectionLimits {
 
 /// Files that are kept for others than the gateway's connections: databases, operators, content.
 pub fn other_files(options: &Options) -> usize {
-    let presigned = &options.presigned;
-    OTHER_FILES + OPERATOR_CONNECTIONS_MAX + presigned.uploads_max + presigned.downloads_max
+    let transfers = &options.presigned.transfers;
+    let connections = OPERATOR_CONNECTIONS_MAX + 2 * RESERVE_MAX;
+    OTHER_FILES + connections + transfers.uploads_max + transfers.downloads_max
 }
 
 /// Connections of the gateway for which so many open files leave room.

@@ -275,7 +275,9 @@ settings! {
         body_bytes_max: usize = 1_048_576, 524_288..=16_777_216, "Bytes of a request body, uploads aside; past it callers get 413.";
         body_depth_max: usize = 128, 16..=128, "Levels of arrays and objects in a JSON body, itself included; past it callers get 400. The most is what common readers of JSON take.";
         bodies_bytes_max: u64 = 64 * MIB, 16 * MIB..=64 * GIB, "Memory for bodies that do not come at once, of all requests together; past it whoever holds most gives way (429). 64 MiB are 64 of the longest.";
-        connections_max: usize = 16_384, 16..=1_000_000, "Connections of the gateway at once; others wait to be accepted. Fewer when the process may not open so many files.";
+        connections_max: usize = 16_384, 16..=1_000_000, "Connections of the gateway at once; past it one of the address with most is closed for a new one. Fewer when the process may not open so many files.";
+        connections_address_max: usize = 1_024, 0..=1_000_000, "Connections of the gateway at once from one address (of IPv6: a /64); past it the one that waited longest for a request is closed for a new one, or only /health and /ready are answered. 0 for no such limit: behind a proxy, whose address is that of all.";
+        unread_bytes_max: u64 = 128 * MIB, MIB..=64 * GIB, "Memory for answers that callers do not take, of all connections together; past it the connection is closed that waits longest of the address with most. 128 MiB are about all downloads at once.";
         head_seconds: u64 = 10, 1..=600, "How long a request's head may take to arrive; past it the connection is closed.";
         body_seconds: u64 = 10, 1..=600, "How long a request's body may take to arrive, uploads aside; past it callers get 400 and the connection is closed.";
         keep_alive_seconds: u64 = 30, 1..=600, "How long a connection is kept open for a next request.";
@@ -284,7 +286,7 @@ settings! {
     journal (Journal, "The journal.") {
         segment_bytes: u64 = 64 * MIB, 65_536..=4 * GIB, "Bytes at which a segment of the commit log is sealed and gzipped.";
         cache_bytes: u64 = 16 * MIB, MIB..=64 * GIB, "Memory for pages of the journal's database.";
-        queue_max: usize = 4_096, 1..=65_536, "Appends that may wait for the writing thread; past it callers get 429.";
+        queue_max: usize = 8_192, 1..=65_536, "Appends that may wait for the writing thread, more than http.requests_in_flight_max; past it callers get 429.";
     }
     projections (Projections, "The projections.") {
         cache_bytes: u64 = 32 * MIB, MIB..=64 * GIB, "Memory for pages of the projections' database.";

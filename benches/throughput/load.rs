@@ -214,14 +214,14 @@ async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> u16 {
     }
 }
 
-fn head_end(answer: &[u8]) -> Option<usize> {
+pub(crate) fn head_end(answer: &[u8]) -> Option<usize> {
     answer
         .windows(4)
         .position(|window| window == b"\r\n\r\n")
         .map(|at| at + 4)
 }
 
-fn content_length(head: &[u8]) -> usize {
+pub(crate) fn content_length(head: &[u8]) -> usize {
     let head = std::str::from_utf8(head).expect("an ASCII head");
     let line = head
         .lines()

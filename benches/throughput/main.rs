@@ -3,13 +3,16 @@
 //! Arguments: `--quick` (short phases), `--seconds N` a phase; instead of the phases `--million` (one container) or
 //! `--operators` (what maintenance and a vacuum cost the tenants) or `--reconcile`, all with a million records or
 //! `--records N`;
-//! `--overload` (ten times the permitted load), for a minute or `--seconds N`; `--strangers` (whether time tells what is
+//! `--overload` (ten times the permitted load), for a minute or `--seconds N`; `--hostile` (ten hostile orgs beside an
+//! honest one), likewise; `--strangers` (whether time tells what is
 //! there); `--people` (callers among many); or `--churn` (ten million operations, or `--operations N`, over 100,000 living
 //! records).
 
+mod attackers;
 mod beside;
 mod churn;
 mod floors;
+mod hostile;
 mod load;
 mod million;
 mod operators;
@@ -48,6 +51,13 @@ fn main() {
     if let Some(at) = arguments.iter().position(|argument| argument == "--floor") {
         return floors::serve(&arguments[at + 1], Path::new(&arguments[at + 2]));
     }
+    if let Some(at) = arguments
+        .iter()
+        .position(|argument| argument == "--attackers")
+    {
+        let seconds = arguments.last().and_then(|text| text.parse().ok());
+        return attackers::run(Path::new(&arguments[at + 1]), seconds.unwrap_or(60.0));
+    }
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
     let value = |name: &str| {
         let at = arguments.iter().position(|argument| argument == name)?;
@@ -70,6 +80,9 @@ fn main() {
     }
     if has("--churn") {
         return churn::run(value("--operations").unwrap_or(1e7) as u64);
+    }
+    if has("--hostile") {
+        return hostile::run(value("--seconds").unwrap_or(60.0));
     }
     if has("--overload") {
         return overload::run(value("--seconds").unwrap_or(60.0));

@@ -96,6 +96,11 @@ impl Server {
         Client::new(&self.operator_url, token)
     }
 
+    /// The operators' address.
+    pub(crate) fn operator_address(&self) -> &str {
+        self.operator_url.trim_start_matches("http://")
+    }
+
     /// Writes a GET with the development session.
     pub(crate) fn get(&self, path: &str, request: &mut Vec<u8>) {
         self.get_as(&self.session, path, request);

@@ -17,6 +17,7 @@ use crate::http::org_limits::OrgLimits;
 use crate::http::presigned::PresignedLimits;
 use crate::http::server::{DoorLimits, MrsSettings};
 use crate::http::slow::UploadPace;
+use crate::http::transfers::TransferLimits;
 use crate::meters::Target;
 use crate::report::LogOptions;
 use crate::reserve::ReserveSettings;
@@ -103,6 +104,8 @@ impl Options {
             },
             connections: ConnectionLimits {
                 connections_max: settings.http.connections_max,
+                address_max: settings.http.connections_address_max,
+                unread_bytes_max: settings.http.unread_bytes_max,
                 head_seconds: settings.http.head_seconds,
                 keep_alive_seconds: settings.http.keep_alive_seconds,
                 write_seconds: settings.http.write_seconds,
@@ -117,8 +120,13 @@ impl Options {
             queue_max: settings.journal.queue_max,
             projections_cache_bytes: settings.projections.cache_bytes,
             presigned: PresignedLimits {
-                uploads_max: settings.mrs.uploads_max,
-                downloads_max: settings.mrs.downloads_max,
+                transfers: TransferLimits {
+                    uploads_max: settings.mrs.uploads_max,
+                    downloads_max: settings.mrs.downloads_max,
+                    url_max: settings.mrs.url_transfers_max,
+                    principal_uploads_max: settings.limits.principal_uploads_max,
+                    principal_downloads_max: settings.limits.principal_downloads_max,
+                },
                 pace: UploadPace {
                     bytes_per_second_min: settings.mrs.upload_bytes_per_second_min,
                     window_seconds: settings.mrs.upload_window_seconds,

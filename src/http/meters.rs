@@ -32,6 +32,18 @@ const LIMITS: &[&str] = &[
     "address-limit",
     "sign-in-limit",
     "in-flight-limit",
+    "org-in-flight-limit",
+    "bodies-limit",
+    "connections-limit",
+    "url-uploads-limit",
+    "url-downloads-limit",
+    "principal-uploads-limit",
+    "principal-downloads-limit",
+    "org-uploads-limit",
+    "org-downloads-limit",
+    "total-uploads-limit",
+    "total-downloads-limit",
+    "gave-way",
     "secret-code-locked",
 ];
 

@@ -14,15 +14,18 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures_util::stream;
 use md5::{Digest, Md5 as Md5Hasher};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use super::call::Trace;
-use super::envelope::{OK, Refusal, respond, throttled, unavailable, with_headers};
+use super::envelope::{OK, Refusal, respond, unavailable, with_headers};
 use super::head;
+use super::listener::{check_seat, closing};
 use super::meters::{Place, content_place};
 use super::server::{Door, House, hang_up};
+use super::shares::Share;
 use super::slow::{Stopped, Taking, UploadPace, upload_had_to_end, upload_too_slow};
 use super::space;
+use super::transfers::{TransferLimits, Transfers, gave_way};
 use crate::actors::admission::UploadPass;
 use crate::aside;
 use crate::content::check::size_mismatch;
@@ -45,18 +48,15 @@ pub struct Presigned {
     door: Arc<Door>,
     content: Arc<dyn ContentStore>,
     signer: Arc<Signer>,
-    uploads: Arc<Semaphore>,
-    downloads: Arc<Semaphore>,
+    transfers: Arc<Transfers>,
     pace: UploadPace,
 }
 
 /// Limits of the presigned routes.
 #[derive(Clone, Copy, Debug)]
 pub struct PresignedLimits {
-    /// Uploads at once; past it callers get 429.
-    pub uploads_max: usize,
-    /// Downloads at once; past it callers get 429.
-    pub downloads_max: usize,
+    /// How many transfers at once.
+    pub transfers: TransferLimits,
     /// How fast an upload must come.
     pub pace: UploadPace,
 }
@@ -69,12 +69,8 @@ impl Presigned {
         signer: Arc<Signer>,
         limits: PresignedLimits,
     ) -> Self {
-        let uploads = Arc::new(Semaphore::new(limits.uploads_max));
-        let downloads = Arc::new(Semaphore::new(limits.downloads_max));
-        let counted = [
-            ("upload", uploads.clone(), limits.uploads_max),
-            ("download", downloads.clone(), limits.downloads_max),
-        ];
+        let transfers = Arc::new(Transfers::new(limits.transfers, door.rate_limits().clone()));
+        let counted = transfers.clone();
         door.meters().look(
             (
                 "metarecord_transfers_active",
@@ -82,19 +78,18 @@ impl Presigned {
             ),
             &["direction"],
             move || {
-                let used = counted.iter().map(|(direction, permits, max)| {
-                    let used = max.saturating_sub(permits.available_permits());
-                    (vec![(*direction).to_owned()], value(used))
+                let used = counted.active().map(|(direction, used)| {
+                    let used = usize::try_from(used).unwrap_or(usize::MAX);
+                    (vec![direction.to_owned()], value(used))
                 });
-                used.collect()
+                used.into()
             },
         );
         Self {
             door,
             content,
             signer,
-            uploads,
-            downloads,
+            transfers,
             pace: limits.pace,
         }
     }
@@ -156,6 +151,9 @@ impl Presigned {
         trace.route = "/content/{token}";
         trace.call = format!("{} /content", request.method());
         trace.runs(self.door.running(), request.method() == Method::PUT);
+        if let Err(rejection) = check_seat(request) {
+            return hang_up(respond(&trace, Err(rejection.into())));
+        }
         let answer = match *request.method() {
             Method::PUT => self.upload(request, payload, token, &trace).await,
             Method::GET | Method::HEAD => self.download(request, token, &trace).await,
@@ -179,6 +177,9 @@ impl Presigned {
         trace.route = "/content/export/{token}";
         trace.call = format!("{} /content/export", request.method());
         trace.runs(self.door.running(), false);
+        if let Err(rejection) = check_seat(request) {
+            return hang_up(respond(&trace, Err(rejection.into())));
+        }
         let answer = self.export(request, token, &trace).await;
         let response = self.respond(request, &trace, answer);
         measured.answered(response.status());
@@ -222,9 +223,8 @@ impl Presigned {
         let pass = self.enter(&grant)?;
         self.check_wanted(&grant)?;
         check_headers(request, &grant)?;
-        let Ok(_permit) = self.uploads.try_acquire() else {
-            return Err(throttled().into());
-        };
+        let whose = (&grant.key.org, Signer::asked_by(token), token);
+        let share = self.transfers.upload(whose)?;
         let house = self.house()?;
         let _room = space::promise(house, grant.size)?;
         let object = ObjectName {
@@ -237,7 +237,8 @@ impl Presigned {
         };
         let upload = (object, promise);
         let ends = pass.has_to_end();
-        let received = receive(&self.content, self.pace, upload, (payload, ends)).await;
+        let how = (self.pace, &share);
+        let received = receive(&self.content, how, upload, (payload, ends)).await;
         space::explain(house, received)?;
         trace.note_received(grant.size);
         let mut response = HttpResponse::build(StatusCode::OK);
@@ -269,8 +270,8 @@ impl Presigned {
         let Some((from, bytes)) = part.open(&mut response, grant.size) else {
             return Ok(response.finish());
         };
-        let permit = self.downloads.clone().try_acquire_owned();
-        let permit = permit.map_err(|_| throttled())?;
+        let whose = (&grant.org, Signer::asked_by(token), token);
+        let share = self.transfers.download(whose, closing(request))?;
         let content = self.content.clone();
         let named = object.clone();
         let reader = web::block(move || content.read(&named, from, bytes)).await;
@@ -287,7 +288,7 @@ impl Presigned {
             reader,
             left: bytes,
             check,
-            _permit: permit,
+            share,
         };
         Ok(response.streaming(chunks(sending)))
     }
@@ -348,7 +349,7 @@ impl Presigned {
 /// any more.
 pub(super) async fn receive(
     content: &Arc<dyn ContentStore>,
-    pace: UploadPace,
+    (pace, share): (UploadPace, &Share),
     (object, promise): (ObjectName, Promise),
     (mut payload, ends): (Payload, impl Future<Output = ()>),
 ) -> Result<(), Refusal> {
@@ -379,6 +380,7 @@ pub(super) async fn receive(
         let next = tokio::select! {
             biased;
             () = &mut ends => Err(Stopped::HadToEnd),
+            () = share.signal().raised() => Err(Stopped::GaveWay),
             next = taking.next(&mut payload) => next,
         };
         let chunk = match next {
@@ -390,6 +392,7 @@ pub(super) async fn receive(
         let Some(mut buffer) = free.recv().await else {
             break None;
         };
+        share.note_progress();
         buffer.clear();
         buffer.extend_from_slice(&chunk);
         if sender.send(Some(buffer)).await.is_err() {
@@ -405,6 +408,7 @@ pub(super) async fn receive(
         Ok(Ok(true)) => Ok(()),
         Ok(Ok(false)) if stopped == Some(Stopped::TooSlow) => Err(upload_too_slow().into()),
         Ok(Ok(false)) if stopped == Some(Stopped::HadToEnd) => Err(upload_had_to_end().into()),
+        Ok(Ok(false)) if stopped == Some(Stopped::GaveWay) => Err(gave_way().into()),
         Ok(Ok(false)) => Err(size_mismatch(promise.size).into()),
         Ok(Err(ContentError::Rejected(rejection))) => Err(rejection.into()),
         Ok(Err(error @ ContentError::Io { .. })) => {
@@ -512,7 +516,7 @@ struct Sending {
     /// The digest so far, and the object it must come to; absent for a part, which has no digest of its own.
     check: Option<(Md5Hasher, ObjectName, Md5)>,
     /// One of the downloads at once.
-    _permit: OwnedSemaphorePermit,
+    share: Share,
 }
 
 /// Reads a file chunk by chunk, away from the thread that serves. A whole object is checked on the way: when its bytes
@@ -533,6 +537,7 @@ impl Sending {
         let mut chunk = vec![0; usize::try_from(self.left.min(CHUNK_BYTES)).unwrap_or_default()];
         self.reader.read_exact(&mut chunk)?;
         self.left -= chunk.len() as u64;
+        self.share.note_progress();
         if let Some((digest, object, md5)) = &mut self.check {
             digest.update(&chunk);
             if self.left == 0 && Md5::from_bytes(digest.finalize_reset().into()) != *md5 {

@@ -24,7 +24,9 @@ use super::mrs::history::Histories;
 use super::operator::OperatorAccess;
 use super::places::InFlight;
 use super::routes::{self, Handler, Route};
-use super::{gate, head, space};
+use super::shares::Shares;
+use super::turns::{Turn, Turns};
+use super::{gate, head, listener, space, transfers};
 use crate::actors::AddressBook;
 use crate::actors::identity::Directory;
 use crate::actors::jobs::Jobs;
@@ -50,6 +52,9 @@ const ALWAYS_ANSWERED: &[&str] = &["/health", "/ready"];
 const SHORT_QUERY_BYTES: usize = 512;
 /// Operator functions being worked on at once. They share no place with the gateway's requests.
 pub const OPERATOR_REQUESTS_MAX: usize = 64;
+
+/// Whoever shows no valid credential has as much of a thread as one org, all together.
+const STRANGERS: &str = "strangers";
 
 /// What the record routes need to know of the settings.
 #[derive(Clone, Copy, Debug)]
@@ -154,6 +159,7 @@ pub struct Door {
     limits: DoorLimits,
     bodies: Bodies,
     operator_permits: Semaphore,
+    imports: Arc<Shares>,
     rate_limits: Arc<RateLimits>,
     meters: Meters,
     http_meters: Arc<HttpMeters>,
@@ -175,6 +181,7 @@ impl Door {
             build: Build::current(),
             bodies: Bodies::new(&limits),
             operator_permits: Semaphore::new(OPERATOR_REQUESTS_MAX),
+            imports: transfers::imports(),
             limits,
             http_meters: Arc::new(HttpMeters::new(&meters)),
             running,
@@ -222,6 +229,11 @@ impl Door {
         self.operator_permits.try_acquire().ok()
     }
 
+    /// The places of imported files on their way.
+    pub(super) fn imports(&self) -> &Arc<Shares> {
+        &self.imports
+    }
+
     /// How often callers may call.
     pub fn rate_limits(&self) -> &Arc<RateLimits> {
         &self.rate_limits
@@ -252,11 +264,15 @@ impl Door {
 pub fn configure(door: Arc<Door>) -> impl FnOnce(&mut web::ServiceConfig) {
     move |service| {
         let door = Rc::new(door);
+        // One for each thread, as this is called by each.
+        let turns = Turns::new();
         service.default_service(web::to(move |request: HttpRequest, payload: Payload| {
             let door = door.clone();
+            let turn = Turn::new(&turns);
             async move {
                 let mut measured = door.http_meters().begin();
-                let response = serve(&door, request, payload, &mut measured).await;
+                let serving = serve(&door, request, payload, (&mut measured, &turn));
+                let response = turn.work(serving).await;
                 measured.answered(response.status());
                 if !response.status().is_success() {
                     // A body that came with its head is still to be stepped over; actix-http does that while it waits
@@ -273,19 +289,24 @@ async fn serve(
     door: &Door,
     request: HttpRequest,
     payload: Payload,
-    measured: &mut Measured<'_>,
+    (measured, turn): (&mut Measured<'_>, &Turn),
 ) -> HttpResponse {
     let mut trace = door.trace(&request);
     let found = find_route(door, &request, &mut trace);
     let route = match found {
         Ok(route) => route,
         Err(refusal) => {
+            turn.wait(STRANGERS).await;
             let too_many = door.rate_limits.stranger(&request).err();
             let refusal = too_many.map_or(refusal, Refusal::from);
             return respond(&trace, Err(refusal));
         }
     };
     measured.at_route(route);
+    let always = ALWAYS_ANSWERED.contains(&route.path);
+    if !always && let Err(rejection) = listener::check_seat(&request) {
+        return hang_up(respond(&trace, Err(rejection.into())));
+    }
     if let Err(rejection) = check_head(door, &request) {
         let refusal = door.rate_limits.stranger(&request).err();
         return hang_up(respond(&trace, Err(refusal.unwrap_or(rejection).into())));
@@ -295,7 +316,6 @@ async fn serve(
     {
         return respond(&trace, Err(rejection.into()));
     }
-    let always = ALWAYS_ANSWERED.contains(&route.path);
     let handler = match route.handler {
         Handler::Immediate(handler) => {
             if !always && let Err(rejection) = door.rate_limits.stranger(&request) {
@@ -313,7 +333,10 @@ async fn serve(
     trace.runs(&door.running, is_much_to_read(&request));
     let (principal, in_flight) = match enter(house, route, &request, &mut trace) {
         Ok(entered) => entered,
-        Err(refusal) => return respond(&trace, Err(refusal)),
+        Err(refusal) => {
+            turn.wait(STRANGERS).await;
+            return respond(&trace, Err(refusal));
+        }
     };
     trace.runs_for_caller(request.method() == Method::POST);
     let owner = match &principal {
@@ -328,6 +351,10 @@ async fn serve(
         Err(rejection) => return hang_up(respond(&trace, Err(rejection.into()))),
     };
     trace.bytes_in = bytes.len();
+    match owner {
+        Owner::Address(_) => turn.wait(STRANGERS).await,
+        Owner::Org(_) | Owner::Principal(_) | Owner::Operators => turn.wait(owner).await,
+    }
     // Only now: what has not arrived may never do so.
     let working = match house.rate_limits.work(&in_flight) {
         Ok(working) => working,

@@ -25,6 +25,8 @@ pub enum Stopped {
     TooSlow,
     /// Its org or container takes no changes any more, and that had waited for it long enough.
     HadToEnd,
+    /// Nothing of it came while others waited.
+    GaveWay,
 }
 
 /// Takes an upload's body as long as it comes fast enough. Only time spent waiting for the caller counts, so that an

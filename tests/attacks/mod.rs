@@ -6,6 +6,7 @@ mod disk;
 pub(crate) mod erasures;
 mod quota;
 mod history;
+mod limits_table;
 mod serve;
 mod share;
 mod wire;

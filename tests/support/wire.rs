@@ -19,6 +19,24 @@ impl Wire {
         Self(TcpStream::connect(address).expect("the server listens"))
     }
 
+    /// Connects from another address of this machine, such as 127.0.0.2.
+    pub(crate) fn connect_from(address: &str, base_url: &str) -> Self {
+        let to = base_url.strip_prefix("http://").expect("an address");
+        let to = to.parse().expect("an address with a port");
+        let from = format!("{address}:0").parse().expect("an address");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build();
+        let stream = runtime.expect("a runtime").block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4()?;
+            socket.bind(from)?;
+            socket.connect(to).await?.into_std()
+        });
+        let stream = stream.expect("the server listens");
+        stream.set_nonblocking(false).expect("it can wait");
+        Self(stream)
+    }
+
     /// Sends bytes as they are and the end, and reads what comes back until the connection ends.
     pub(crate) fn exchange(mut self, bytes: &[u8]) -> String {
         self.timeout(Duration::from_secs(60));

@@ -63,8 +63,8 @@ pub struct Download {
 }
 
 impl Upload {
-    fn of(house: &House, grant: &UploadGrant) -> Self {
-        let token = house.signer.seal(Purpose::UploadUrl, grant);
+    fn of(house: &House, grant: &UploadGrant, by: &str) -> Self {
+        let token = house.signer.seal_by(Purpose::UploadUrl, grant, by);
         Self {
             url: format!("{}/content/{token}", house.public_url),
             method: "PUT",
@@ -76,7 +76,12 @@ impl Upload {
 }
 
 impl Download {
-    fn of(house: &House, org: &OrgCode, content: &Content, object_id: uuid::Uuid) -> Self {
+    fn of(
+        house: &House,
+        (org, by): (&OrgCode, &str),
+        content: &Content,
+        object_id: uuid::Uuid,
+    ) -> Self {
         let seconds = house.mrs.download_url_seconds;
         let grant = DownloadGrant {
             org: org.clone(),
@@ -86,7 +91,7 @@ impl Download {
             md5: content.md5,
             expires_at: house.clock.now().plus_millis(millis(seconds)),
         };
-        let token = house.signer.seal(Purpose::DownloadUrl, &grant);
+        let token = house.signer.seal_by(Purpose::DownloadUrl, &grant, by);
         Self {
             url: format!("{}/content/{token}", house.public_url),
             method: "GET",

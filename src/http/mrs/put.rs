@@ -134,12 +134,13 @@ pub async fn put(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     carry.payload = payload.filter(|_| carry.command.is_ok());
     carry.idempotency = idempotency;
     let carried = house.book.carry(carry).await?;
-    let mut reply = answer(house, &key, &carried.record)?;
+    let by = &call.caller()?.user_id;
+    let mut reply = answer(house, (&key, by), &carried.record)?;
     reply.replayed = carried.replayed;
     Ok(reply)
 }
 
-fn answer(house: &House, key: &RecordKey, record: &Record) -> Result<Reply, Refusal> {
+fn answer(house: &House, (key, by): (&RecordKey, &str), record: &Record) -> Result<Reply, Refusal> {
     let mut reply = super::record_reply(key, record)?;
     if let Some(upload) = &record.upload
         && let Some(object_id) = super::object_of(&upload.content)
@@ -160,7 +161,7 @@ fn answer(house: &House, key: &RecordKey, record: &Record) -> Result<Reply, Refu
                 .plus_millis(millis(house.mrs.complete_grace_seconds)),
         };
         let token = house.signer.seal(Purpose::ContentToken, &token);
-        let upload = Reply::of(&Upload::of(house, &grant))?.data;
+        let upload = Reply::of(&Upload::of(house, &grant, by))?.data;
         add_member(&mut reply.data, "upload", &upload);
         add_member(&mut reply.data, "content_token", &Reply::of(&token)?.data);
     }

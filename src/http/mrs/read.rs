@@ -160,10 +160,14 @@ pub async fn record(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
         false => versions::kept(house, &key, wanted).await?,
     };
     let shown = Record { content, ..record };
-    with_content(house, &key, &shown)
+    with_content(house, (&key, &call.caller()?.user_id), &shown)
 }
 
-fn with_content(house: &House, key: &RecordKey, record: &Record) -> Result<Reply, Refusal> {
+fn with_content(
+    house: &House,
+    (key, by): (&RecordKey, &str),
+    record: &Record,
+) -> Result<Reply, Refusal> {
     let mut reply = record_reply(key, record)?;
     match record.content.place {
         ContentPlace::Inline(position) => {
@@ -178,7 +182,7 @@ fn with_content(house: &House, key: &RecordKey, record: &Record) -> Result<Reply
             if lost::is_lost(&house.store, name, version)? {
                 return Err(content_lost(version).into());
             }
-            let download = Download::of(house, &key.org, &record.content, object_id);
+            let download = Download::of(house, (&key.org, by), &record.content, object_id);
             add_member(&mut reply.data, "download", &Reply::of(&download)?.data);
         }
     }

@@ -1,5 +1,7 @@
 //! `utl_import_...` and `PUT /import/{orgcode}/{object_id}`: bringing an org's export in.
 
+use std::sync::Arc;
+
 use actix_web::HttpRequest;
 use actix_web::web::Payload;
 use serde::Deserialize;
@@ -15,8 +17,9 @@ use crate::export::line::EventLine;
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::server::House;
+use crate::http::shares::Shares;
 use crate::http::slow::UploadPace;
-use crate::http::{input, ofm, presigned};
+use crate::http::{input, ofm, presigned, transfers};
 
 /// Where content is put, ahead of the org's code and the object's id.
 pub(super) const CONTENT: &str = "/import/";
@@ -154,13 +157,14 @@ pub(super) async fn put(
     house: &House,
     request: &HttpRequest,
     payload: Payload,
-    pace: UploadPace,
+    (pace, imports): (UploadPace, &Arc<Shares>),
 ) -> Result<Reply, Refusal> {
     let (object, promise) = object(request)?;
     let pass = house.offboardings.enter_import(&object.org)?.for_upload();
     let object_id = object.object_id;
+    let share = transfers::import(imports, request.path())?;
     let upload = (payload, pass.has_to_end());
-    presigned::receive(&house.content, pace, (object, promise), upload).await?;
+    presigned::receive(&house.content, (pace, &share), (object, promise), upload).await?;
     Reply::of(&json!({"object_id": object_id, "size": promise.size}))
 }
 

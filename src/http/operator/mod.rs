@@ -34,7 +34,7 @@ use super::meters::{Measured, Place};
 use super::routes::Answering;
 use super::server::{Door, House, hang_up};
 use super::slow::UploadPace;
-use super::{head, input, space};
+use super::{head, input, listener, space};
 use crate::actors::ops::Caller;
 use crate::domain::operator_token::TokenScope;
 use crate::domain::{ErrorTag, Rejection};
@@ -220,6 +220,9 @@ async fn serve(
         Ok(operator) => operator,
         Err(refusal) => return respond(&trace, Err(refusal)),
     };
+    if operator.is_some() {
+        listener::trust(&request);
+    }
     if path == metrics::PATH && request.method() == Method::GET && operator.is_some() {
         measured.at(Place::Metrics);
         trace.route = metrics::PATH;
@@ -326,7 +329,8 @@ async fn take_content(
     }
     let house = listener.door.house();
     let house = house.ok_or_else(|| unavailable().with_minor("starting"))?;
-    import::put(house, request, payload, listener.pace).await
+    let imports = listener.door.imports();
+    import::put(house, request, payload, (listener.pace, imports)).await
 }
 
 fn admit(

@@ -110,7 +110,7 @@ pub(super) async fn export_list(house: &House, call: &mut Call<'_>) -> Result<Re
 pub(super) async fn export_file(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FileQuery = input::json(&call.body)?;
     let org = org(call, query.orgcode.as_deref())?;
-    one_file(house, &org, &query).await
+    one_file(house, (&org, super::OPERATOR), &query).await
 }
 
 /// The org a function is about.

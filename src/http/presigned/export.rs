@@ -4,10 +4,11 @@ use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{Part, Presigned, Sending, altered, chunks};
-use crate::content::sign::{ExportGrant, Purpose};
+use crate::content::sign::{ExportGrant, Purpose, Signer};
 use crate::domain::{ErrorTag, Rejection};
 use crate::http::call::Trace;
-use crate::http::envelope::{Refusal, throttled, unavailable, with_headers};
+use crate::http::envelope::{Refusal, unavailable, with_headers};
+use crate::http::listener::closing;
 
 /// Download a file of an export from a presigned url.
 #[utoipa::path(get, path = "/content/export/{token}", tag = "content",
@@ -54,8 +55,8 @@ impl Presigned {
         let Some((from, bytes)) = part.open(&mut response, grant.size) else {
             return Ok(response.finish());
         };
-        let permit = self.downloads.clone().try_acquire_owned();
-        let permit = permit.map_err(|_| throttled())?;
+        let whose = (&grant.org, Signer::asked_by(token), token);
+        let share = self.transfers.download(whose, closing(request))?;
         let exports = house.offboardings.exports().clone();
         let read = move || {
             let file = (&grant.org, grant.export_id.as_str(), grant.name.as_str());
@@ -74,7 +75,7 @@ impl Presigned {
             reader,
             left: bytes,
             check: None,
-            _permit: permit,
+            share,
         };
         Ok(response.streaming(chunks(sending)))
     }

@@ -104,7 +104,8 @@ pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
 pub async fn file(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FileQuery = input::query(call)?;
     let org = admit(house, call, query.orgcode.as_deref())?;
-    one_file(house, &org, &query).await
+    let by = call.caller()?.user_id.clone();
+    one_file(house, (&org, &by), &query).await
 }
 
 /// A page of an export's files.
@@ -151,7 +152,7 @@ pub(crate) async fn files(
 /// Where one of an export's files is.
 pub(crate) async fn one_file(
     house: &House,
-    org: &OrgCode,
+    (org, by): (&OrgCode, &str),
     query: &FileQuery,
 ) -> Result<Reply, Refusal> {
     let missing = || Rejection::field("name", "name is missing; the list tells the files' names.");
@@ -173,7 +174,7 @@ pub(crate) async fn one_file(
         size,
         expires_at: house.clock.now().plus_millis(millis),
     };
-    let token = house.signer.seal(Purpose::ExportUrl, &grant);
+    let token = house.signer.seal_by(Purpose::ExportUrl, &grant, by);
     Reply::of(&FileAnswer {
         export_id,
         name,

@@ -1,0 +1,249 @@
+//! What hostile orgs and strangers do to a server, for some seconds, from a process of its own.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use metarecord::clock::Stopwatch;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::load;
+
+/// Hostile orgs.
+pub(crate) const ORGS: usize = 10;
+/// What the connections of each org do, and how many do it: a hundred.
+const WORST: [(Worst, usize); 9] = [
+    (Worst::Get, 20),
+    (Worst::List, 20),
+    (Worst::Create, 20),
+    (Worst::LongCreate, 5),
+    (Worst::SlowBody, 10),
+    (Worst::IdleUpload, 10),
+    (Worst::NoReader, 5),
+    (Worst::Guess, 5),
+    (Worst::Idle, 5),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Worst {
+    /// Reads as fast as it is answered.
+    Get,
+    /// The same with the longest pages.
+    List,
+    /// Writes as fast as it is answered.
+    Create,
+    /// The same with 400 KB each.
+    LongCreate,
+    /// Sends one byte of a body.
+    SlowBody,
+    /// Begins an upload and sends nothing.
+    IdleUpload,
+    /// Asks for long answers and takes none.
+    NoReader,
+    /// Shows wrong credentials as fast as it is refused.
+    Guess,
+    /// Holds connections, of operators too, with parts of heads.
+    Idle,
+}
+
+struct Target {
+    gateway: SocketAddr,
+    operators: SocketAddr,
+    over: Stopwatch,
+    seconds: f64,
+    done: RefCell<BTreeMap<(Worst, u16), u64>>,
+}
+
+/// One of the connections.
+#[derive(Clone)]
+struct Attacker {
+    target: Rc<Target>,
+    org: String,
+    session: String,
+    from: IpAddr,
+    number: usize,
+}
+
+/// Attacks, and tells how often what was answered.
+pub(crate) fn run(facts: &Path, seconds: f64) {
+    let facts = std::fs::read(facts).expect("the facts");
+    let facts: Value = serde_json::from_slice(&facts).expect("JSON");
+    let address = |name: &str| {
+        let text = facts[name].as_str().expect(name);
+        text.parse().expect("an address")
+    };
+    let target = Rc::new(Target {
+        gateway: address("address"),
+        operators: address("operators"),
+        over: Stopwatch::start(),
+        seconds,
+        done: RefCell::default(),
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let tasks = tokio::task::LocalSet::new();
+    for number in 0..ORGS {
+        let session = facts["sessions"][number].as_str().expect("a session");
+        let mut connection = 0;
+        for (worst, count) in WORST {
+            for _ in 0..count {
+                let attacker = Attacker {
+                    target: target.clone(),
+                    org: format!("HOSTILE{number}"),
+                    session: session.to_owned(),
+                    from: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2 + number as u8)),
+                    number: connection,
+                };
+                tasks.spawn_local(attacker.go_on(worst));
+                connection += 1;
+            }
+        }
+    }
+    let whole = Duration::from_secs_f64(seconds);
+    tasks.block_on(&runtime, tokio::time::sleep(whole));
+    for ((worst, status), count) in target.done.borrow().iter() {
+        eprintln!("attackers: {worst:?} {status}: {count}");
+    }
+}
+
+impl Attacker {
+    async fn go_on(self, worst: Worst) {
+        while self.target.over.seconds() < self.target.seconds {
+            if self.once(worst).await.is_err() {
+                // Hung up on: again, but not so fast that this process does nothing else.
+                self.note(worst, 0);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+
+    fn note(&self, worst: Worst, status: u16) {
+        let mut done = self.target.done.borrow_mut();
+        *done.entry((worst, status)).or_default() += 1;
+    }
+
+    async fn connect(&self, to: SocketAddr) -> io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(self.from, 0))?;
+        socket.connect(to).await
+    }
+
+    /// Until the connection ends.
+    async fn once(&self, worst: Worst) -> io::Result<()> {
+        let to = match worst == Worst::Idle && self.number.is_multiple_of(2) {
+            true => self.target.operators,
+            false => self.target.gateway,
+        };
+        let mut stream = self.connect(to).await?;
+        stream.set_nodelay(true)?;
+        let mut number = 0_u64;
+        match worst {
+            Worst::Get | Worst::List | Worst::Create | Worst::LongCreate | Worst::Guess => loop {
+                number += 1;
+                stream.write_all(&self.request(worst, number)).await?;
+                let status = answer(&mut stream).await?;
+                self.note(worst, status);
+            },
+            Worst::SlowBody => {
+                stream
+                    .write_all(self.head("/mrs/record", 5_000).as_bytes())
+                    .await?
+            }
+            Worst::Idle => stream.write_all(b"GET /mrs/stat HT").await?,
+            Worst::NoReader => {
+                let request = self.request(Worst::List, 0);
+                stream.write_all(&request.repeat(50)).await?;
+                tokio::time::sleep(Duration::from_secs(20)).await;
+                return Ok(());
+            }
+            Worst::IdleUpload => {
+                let body = json!({"orgcode": self.org, "container": "blobs", "record_id": format!("u{}", self.number / 4),
+                    "content_type": "text/plain", "size": 1_000_000, "content_md5": "d41d8cd98f00b204e9800998ecf8427e"});
+                let body = body.to_string();
+                let request = self.head("/mrs/record", body.len());
+                stream
+                    .write_all(format!("{request}{body}").as_bytes())
+                    .await?;
+                let answer = text(&mut stream).await?;
+                let path = answer
+                    .split("/content/")
+                    .nth(1)
+                    .and_then(|rest| rest.split('"').next());
+                let path = path.unwrap_or("none");
+                let head = format!(
+                    "PUT /content/{path} HTTP/1.1\r\nhost: x\r\ncontent-encoding: gzip\r\ncontent-length: 1000000\r\n\r\n"
+                );
+                stream.write_all(head.as_bytes()).await?;
+            }
+        }
+        // Held until the server ends it.
+        let status = answer(&mut stream).await?;
+        self.note(worst, status);
+        Ok(())
+    }
+
+    fn head(&self, path: &str, length: usize) -> String {
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nx-session-guid: {}\r\ncontent-length: {length}\r\n\r\n",
+            self.session
+        )
+    }
+
+    fn request(&self, worst: Worst, number: u64) -> Vec<u8> {
+        let (org, session) = (&self.org, &self.session);
+        let get = |session: &str, path: &str| {
+            format!("GET {path} HTTP/1.1\r\nhost: x\r\nx-session-guid: {session}\r\n\r\n")
+                .into_bytes()
+        };
+        let create = |text: String| {
+            let body = json!({"orgcode": org, "container": "spam", "record_id": format!("r-{}-{number}", self.number),
+                "content_type": "application/json", "tags": ["ALL"], "payload": text});
+            let body = body.to_string();
+            format!("{}{body}", self.head("/mrs/record", body.len())).into_bytes()
+        };
+        match worst {
+            Worst::List | Worst::NoReader => {
+                get(session, &format!("/mrs/list?orgcode={org}&limit=256"))
+            }
+            Worst::Create => create("lorem ipsum ".repeat(22)),
+            Worst::LongCreate => create("x".repeat(400_000)),
+            Worst::Guess => get("00000000-0000-4000-8000-000000000000", "/mrs/stat"),
+            Worst::Get | Worst::SlowBody | Worst::IdleUpload | Worst::Idle => get(
+                session,
+                &format!("/mrs/record?orgcode={org}&container=spam&record_id=r-40-1"),
+            ),
+        }
+    }
+}
+
+/// Reads one answer and leaves nothing of it.
+async fn text(stream: &mut TcpStream) -> io::Result<String> {
+    let mut bytes = Vec::with_capacity(4_096);
+    let mut whole = None;
+    loop {
+        if stream.read_buf(&mut bytes).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if whole.is_none() {
+            whole = load::head_end(&bytes).map(|end| end + load::content_length(&bytes[..end]));
+        }
+        if whole.is_some_and(|whole| bytes.len() >= whole) {
+            return Ok(String::from_utf8_lossy(&bytes).into_owned());
+        }
+    }
+}
+
+/// The status of one answer.
+async fn answer(stream: &mut TcpStream) -> io::Result<u16> {
+    let text = text(stream).await?;
+    let status = text.get(9..12).and_then(|status| status.parse().ok());
+    Ok(status.unwrap_or_default())
+}

@@ -1,0 +1,139 @@
+//! Who may upload and download how much at once: shares by url, by principal, by org and in all.
+
+use std::sync::Arc;
+
+use super::limits::RateLimits;
+use super::shares::{Bound, Full, Share, Shares, Signal};
+use crate::domain::{ErrorTag, OrgCode, Rejection};
+
+/// A transfer that makes no progress for so long gives way to another.
+const IDLE_MS: u64 = 1_000;
+/// Imported files on their way at once, of operators alone.
+pub const IMPORTS_MAX: usize = 16;
+/// Tries to put one imported file at once: one that died without a word, and one that takes its place.
+const TRIES_MAX: u64 = 2;
+
+/// Limits of transfers, orgs' own aside; 0 for no such limit.
+#[derive(Clone, Copy, Debug)]
+pub struct TransferLimits {
+    /// Uploads at once.
+    pub uploads_max: usize,
+    /// Downloads at once.
+    pub downloads_max: usize,
+    /// Uploads, or downloads, by one url.
+    pub url_max: u64,
+    /// Uploads by urls that one principal asked for.
+    pub principal_uploads_max: u64,
+    /// Downloads by urls that one principal asked for.
+    pub principal_downloads_max: u64,
+}
+
+/// The uploads and downloads on their way.
+pub struct Transfers {
+    uploads: Arc<Shares>,
+    downloads: Arc<Shares>,
+    limits: TransferLimits,
+    orgs: Arc<RateLimits>,
+}
+
+/// Whose a transfer is: the org, the principal that asked for the url, and the url's token.
+pub type Whose<'a> = (&'a OrgCode, [u8; 8], &'a str);
+
+impl Transfers {
+    /// Nothing is on its way.
+    pub fn new(limits: TransferLimits, orgs: Arc<RateLimits>) -> Self {
+        Self {
+            uploads: Shares::new(limits.uploads_max as u64, IDLE_MS),
+            downloads: Shares::new(limits.downloads_max as u64, IDLE_MS),
+            limits,
+            orgs,
+        }
+    }
+
+    /// A share for an upload. When it has to give way its signal is raised.
+    ///
+    /// # Errors
+    /// `throttled`.
+    pub fn upload(&self, whose: Whose<'_>) -> Result<Share, Rejection> {
+        let org_max = self.orgs.orgs_at_once().of(whose.0).uploads_max;
+        let maxima = (u64::from(org_max), self.limits.principal_uploads_max);
+        self.enter((&self.uploads, "uploads"), whose, maxima, Arc::default())
+    }
+
+    /// A share for a download. When it has to give way the connection's signal is raised.
+    ///
+    /// # Errors
+    /// `throttled`.
+    pub fn download(&self, whose: Whose<'_>, connection: Arc<Signal>) -> Result<Share, Rejection> {
+        let org_max = self.orgs.orgs_at_once().of(whose.0).downloads_max;
+        let maxima = (u64::from(org_max), self.limits.principal_downloads_max);
+        self.enter((&self.downloads, "downloads"), whose, maxima, connection)
+    }
+
+    /// How many are on their way, by direction.
+    pub fn active(&self) -> [(&'static str, u64); 2] {
+        [
+            ("upload", self.uploads.used()),
+            ("download", self.downloads.used()),
+        ]
+    }
+
+    fn enter(
+        &self,
+        (shares, what): (&Arc<Shares>, &str),
+        (org, principal, url): Whose<'_>,
+        (org_max, principal_max): (u64, u64),
+        signal: Arc<Signal>,
+    ) -> Result<Share, Rejection> {
+        let bound = |key, max, name| Bound { key, max, name };
+        let bounds = [
+            bound(shares.key(("org", org.as_str())), org_max, "org"),
+            bound(shares.key(("url", url)), self.limits.url_max, "url"),
+            bound(
+                shares.key(("principal", principal)),
+                principal_max,
+                "principal",
+            ),
+        ];
+        let share = shares.enter(&bounds, 1, signal);
+        share.map_err(|full| too_many(what, full))
+    }
+}
+
+/// The places of imported files on their way.
+pub fn imports() -> Arc<Shares> {
+    Shares::new(IMPORTS_MAX as u64, IDLE_MS)
+}
+
+/// A share for a file of an import.
+///
+/// # Errors
+/// `throttled`.
+pub fn import(shares: &Arc<Shares>, path: &str) -> Result<Share, Rejection> {
+    let bound = Bound {
+        key: shares.key(path),
+        max: TRIES_MAX,
+        name: "url",
+    };
+    let share = shares.enter(&[bound], 1, Arc::default());
+    share.map_err(|full| too_many("uploads", full))
+}
+
+fn too_many(what: &str, Full(limit): Full) -> Rejection {
+    let whose = match limit {
+        "url" => "by this url",
+        "principal" => "by urls that you asked for",
+        "org" => "of this org",
+        _ => "on their way",
+    };
+    let message = format!(
+        "There are too many {what} {whose}; nothing was done. Wait for one to end, and try again."
+    );
+    Rejection::new(ErrorTag::Throttled, message).with_minor(&format!("{limit}-{what}-limit"))
+}
+
+/// 429 to an upload of which nothing came while another waited; nothing of it is kept, and the connection is closed.
+pub fn gave_way() -> Rejection {
+    let message = "Too little of the upload came while others waited, and it was given up; nothing of it is kept. Put it to the same url again.";
+    Rejection::new(ErrorTag::Throttled, message).with_minor("gave-way")
+}

@@ -1,0 +1,223 @@
+//! Whose request is worked on next when a thread has more to do than it can: each owner has as much of the thread as any
+//! other that wants it.
+//!
+//! An owner is an org, a principal of no known org, or all strangers together. What an owner used of the thread a moment
+//! ago is known. A request of one that used no more than its part goes on at once; others wait, and one of them goes on each
+//! time that everything else which is ready has had its turn, of the waiting owner that used least. So an owner that
+//! asks for little is answered as if nobody else asked for more, and nothing of the thread's time is lost.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::hash::{BuildHasher, Hash};
+use std::pin::pin;
+use std::rc::Rc;
+
+use foldhash::fast::RandomState;
+use tokio::sync::oneshot;
+
+use crate::clock::Stopwatch;
+
+/// After so long what was used counts half.
+const HALF_LIFE_MS: u64 = 100;
+/// Time of a thread, in nanoseconds, too little to count.
+const NOTHING_NS: u64 = 10_000;
+
+/// What one thread did for whom, and who waits for it.
+#[derive(Debug, Default)]
+pub struct Turns {
+    since: Option<Stopwatch>,
+    hasher: RandomState,
+    state: RefCell<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    used_ns: HashMap<u64, u64, RandomState>,
+    total_ns: u64,
+    halved_at_ms: u64,
+    waiting: HashMap<u64, VecDeque<oneshot::Sender<()>>, RandomState>,
+    is_letting_on: bool,
+}
+
+/// A request's part of its thread's time.
+#[derive(Debug)]
+pub struct Turn {
+    turns: Rc<Turns>,
+    owner: Cell<Option<u64>>,
+    spent_ns: Cell<u64>,
+}
+
+impl Turns {
+    /// Of a thread that did nothing yet.
+    pub fn new() -> Rc<Self> {
+        Rc::new(Self {
+            since: Some(Stopwatch::start()),
+            ..Self::default()
+        })
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.since.map_or(0, |since| since.millis())
+    }
+
+    /// Lets waiting requests on, one each time that all others which are ready have had their turn.
+    async fn let_on(self: Rc<Self>) {
+        loop {
+            tokio::task::yield_now().await;
+            let mut state = self.state.borrow_mut();
+            if !state.let_one_on() {
+                state.is_letting_on = false;
+                return;
+            }
+        }
+    }
+}
+
+impl State {
+    fn halve(&mut self, now_ms: u64) {
+        if now_ms < self.halved_at_ms + HALF_LIFE_MS {
+            return;
+        }
+        let times = ((now_ms - self.halved_at_ms) / HALF_LIFE_MS).min(63);
+        self.halved_at_ms = now_ms;
+        self.used_ns.retain(|_, used| {
+            *used >>= times;
+            *used > NOTHING_NS
+        });
+        self.total_ns = self.used_ns.values().sum();
+    }
+
+    /// Whether an owner used more than its part.
+    fn is_over(&self, owner: u64) -> bool {
+        let owners = self.used_ns.len() as u64;
+        let used = self.used_ns.get(&owner).copied().unwrap_or_default();
+        owners > 1 && used.saturating_mul(owners) > self.total_ns
+    }
+
+    fn charge(&mut self, owner: u64, ns: u64) {
+        *self.used_ns.entry(owner).or_default() += ns;
+        self.total_ns += ns;
+    }
+
+    fn let_one_on(&mut self) -> bool {
+        loop {
+            let used = |owner: &u64| self.used_ns.get(owner).copied().unwrap_or_default();
+            let Some(owner) = self.waiting.keys().copied().min_by_key(used) else {
+                return false;
+            };
+            let first = self.waiting.get_mut(&owner).and_then(VecDeque::pop_front);
+            if self.waiting.get(&owner).is_none_or(VecDeque::is_empty) {
+                self.waiting.remove(&owner);
+            }
+            // Who has hung up needs no turn.
+            if first.is_some_and(|first| first.send(()).is_ok()) {
+                return true;
+            }
+        }
+    }
+}
+
+impl Turn {
+    /// Of a request whose owner is not known yet.
+    pub fn new(turns: &Rc<Turns>) -> Self {
+        Self {
+            turns: turns.clone(),
+            owner: Cell::new(None),
+            spent_ns: Cell::new(0),
+        }
+    }
+
+    /// Works on a request and counts the time that takes, but for what it waits.
+    pub async fn work<T>(&self, working: impl Future<Output = T>) -> T {
+        let mut working = pin!(working);
+        poll_fn(|context| {
+            let since = Stopwatch::start();
+            let polled = working.as_mut().poll(context);
+            self.spent(u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX));
+            polled
+        })
+        .await
+    }
+
+    /// Counts the request to its owner, and waits until it is its turn.
+    pub async fn wait(&self, owner: impl Hash) {
+        let owner = self.turns.hasher.hash_one(owner);
+        self.owner.set(Some(owner));
+        self.spent(0);
+        let waiting = {
+            let mut state = self.turns.state.borrow_mut();
+            if !state.is_over(owner) {
+                return;
+            }
+            let (sender, receiver) = oneshot::channel();
+            state.waiting.entry(owner).or_default().push_back(sender);
+            if !std::mem::replace(&mut state.is_letting_on, true) {
+                actix_web::rt::spawn(self.turns.clone().let_on());
+            }
+            receiver
+        };
+        // The sender is only dropped with the thread.
+        let _: Result<(), _> = waiting.await;
+    }
+
+    fn spent(&self, ns: u64) {
+        let spent = self.spent_ns.get().saturating_add(ns);
+        let Some(owner) = self.owner.get() else {
+            return self.spent_ns.set(spent);
+        };
+        self.spent_ns.set(0);
+        let mut state = self.turns.state.borrow_mut();
+        state.halve(self.turns.now_ms());
+        state.charge(owner, spent);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_used_more_than_its_part_waits_behind_whoever_used_less() {
+        let mut state = State::default();
+        state.charge(1, 1_000_000);
+        // Alone it has all of the thread.
+        assert!(!state.is_over(1));
+        state.charge(2, 100_000);
+        state.charge(3, 2_000_000);
+        assert_eq!(
+            [1, 2, 3].map(|owner| state.is_over(owner)),
+            [false, false, true]
+        );
+        state.charge(1, 1_000_000);
+        let mut receivers = Vec::new();
+        for owner in [3, 1, 3, 2] {
+            let (sender, receiver) = oneshot::channel();
+            state.waiting.entry(owner).or_default().push_back(sender);
+            receivers.push((owner, receiver));
+        }
+        // One has hung up.
+        receivers.remove(1);
+        let mut order = Vec::new();
+        while state.let_one_on() {
+            let gone =
+                |(_, receiver): &mut (u64, oneshot::Receiver<()>)| receiver.try_recv().is_ok();
+            let at = receivers.iter_mut().position(gone).unwrap();
+            order.push(receivers.remove(at).0);
+        }
+        assert_eq!(order, [2, 3, 3]);
+        assert!(state.waiting.is_empty());
+    }
+
+    #[test]
+    fn what_was_used_is_forgotten() {
+        let mut state = State::default();
+        state.charge(1, 80_000);
+        state.charge(2, 160_000);
+        state.halve(3 * HALF_LIFE_MS);
+        assert_eq!((state.total_ns, state.used_ns.len()), (20_000, 1));
+        state.halve(4 * HALF_LIFE_MS);
+        assert_eq!((state.total_ns, state.used_ns.len()), (0, 0));
+        state.halve(1_000_000 * HALF_LIFE_MS);
+    }
+}
