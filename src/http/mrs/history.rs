@@ -28,7 +28,7 @@ impl Histories {
     pub fn new(max: usize) -> Self {
         Self {
             running: Arc::new(Semaphore::new(max)),
-            waiting: Places::default(),
+            waiting: Places::new(max),
             orgs: Mutex::default(),
         }
     }
