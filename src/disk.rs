@@ -29,6 +29,12 @@ pub trait Disk: Send + Sync + 'static {
     /// The disk's.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Gives a file one more name; never takes a name from another.
+    ///
+    /// # Errors
+    /// The disk's; [`io::ErrorKind::AlreadyExists`] when something has the name.
+    fn link(&self, file: &Path, name: &Path) -> io::Result<()>;
+
     /// Removes a file.
     ///
     /// # Errors
@@ -84,6 +90,10 @@ impl Disk for RealDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn link(&self, file: &Path, name: &Path) -> io::Result<()> {
+        fs::hard_link(file, name)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -14,7 +14,7 @@ use crate::content::ObjectName;
 use crate::domain::container::{ContainerEvent, RemovedContent};
 use crate::domain::record::{ContentPlace, NewContent, RecordEvent};
 use crate::domain::repair::{Repair, RepairAction};
-use crate::domain::{Event, Md5, OrgCode, StreamId};
+use crate::domain::{Event, Md5, OrgCode, Sha256Digest, StreamId};
 use crate::journal::Body;
 use crate::private;
 
@@ -39,8 +39,17 @@ pub struct Object {
     pub md5: Md5,
     /// What is said of it.
     pub state: ObjectState,
+    /// SHA-256 of its bytes that the journal tells; the list does not repeat it.
+    pub told: Option<Sha256Digest>,
     /// SHA-256 of its file in the backup; `None` when there is none.
     pub sha256: Option<String>,
+}
+
+impl Object {
+    /// Whether bytes with a SHA-256 in hex can be its own: the journal tells no other.
+    pub(super) fn may_be(&self, sha256: &str) -> bool {
+        self.told.is_none_or(|told| told.to_string() == sha256)
+    }
 }
 
 /// A line of `content.jsonl`.
@@ -105,13 +114,17 @@ impl Catalogue {
                         size: *size,
                         md5: *md5,
                         state: ObjectState::Promised,
+                        told: None,
                         sha256: None,
                     };
                     self.objects.insert((org, *object_id), object);
                 }
             }
-            RecordEvent::UploadCompleted { object_id } => {
+            RecordEvent::UploadCompleted { object_id, sha256 } => {
                 self.set(&org, *object_id, ObjectState::Kept);
+                if let Some(object) = self.objects.get_mut(&(org, *object_id)) {
+                    object.told = *sha256;
+                }
             }
             RecordEvent::TagsAdded { .. }
             | RecordEvent::TagsRemoved { .. }
@@ -171,6 +184,10 @@ impl Catalogue {
             if let Some(known) = other.objects.get(key)
                 && (known.size, known.md5) == (object.size, object.md5)
                 && object.sha256.is_none()
+                && known
+                    .sha256
+                    .as_deref()
+                    .is_some_and(|sha256| object.may_be(sha256))
             {
                 object.sha256.clone_from(&known.sha256);
             }
@@ -182,8 +199,15 @@ impl Catalogue {
         let mut bare = self.clone();
         for object in bare.objects.values_mut() {
             object.sha256 = None;
+            object.told = None;
         }
         bare
+    }
+
+    /// What the journal tells of an object's bytes.
+    pub(super) fn told(&self, object: &ObjectName) -> Option<Sha256Digest> {
+        let found = self.objects.get(&(object.org.clone(), object.object_id));
+        found.and_then(|object| object.told)
     }
 
     /// How much of it there is.
@@ -257,6 +281,7 @@ impl Catalogue {
                 size: line.size,
                 md5: line.md5,
                 state: line.state,
+                told: None,
                 sha256: line.sha256,
             };
             objects.insert((line.org, line.object_id), object);

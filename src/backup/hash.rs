@@ -23,7 +23,7 @@ pub(super) struct Hashed {
 impl Hashed {
     /// Whether it is what was promised.
     pub(super) fn is(&self, object: &Object) -> bool {
-        (self.size, self.md5) == (object.size, object.md5)
+        (self.size, self.md5) == (object.size, object.md5) && object.may_be(&self.sha256)
     }
 }
 

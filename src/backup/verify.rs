@@ -76,10 +76,11 @@ pub(super) fn check(
     match Catalogue::of(&place.generation(&manifest), &manifest) {
         // What the list must say only a sound journal can tell.
         Ok(catalogue) => {
-            if whole {
-                check.list(&manifest, &catalogue)?;
-            }
-            check.content(&catalogue)?;
+            let named = match whole {
+                true => check.list(&manifest, &catalogue)?,
+                false => Catalogue::default(),
+            };
+            check.content(&catalogue, &named)?;
             check.report.left_over = place.left_over(&manifest, &catalogue)?;
         }
         // That it is another one was told among the files.
@@ -201,14 +202,18 @@ impl Check<'_> {
     }
 
     /// Holds the list of content against what the journal names.
-    fn list(&mut self, manifest: &Manifest, catalogue: &Catalogue) -> Result<(), BackupError> {
+    fn list(
+        &mut self,
+        manifest: &Manifest,
+        catalogue: &Catalogue,
+    ) -> Result<Catalogue, BackupError> {
         let mut named = Catalogue::default();
         for entry in replay(&self.place.generation(manifest).join(JOURNAL))? {
             if let Some(body) = entry?.body {
                 named.take(&body);
             }
         }
-        if named != catalogue.without_files() {
+        if named.without_files() != catalogue.without_files() {
             let name = format!("{}/{CONTENT_LIST}", manifest.directory());
             self.problem(&name, "it does not name the content that the journal names");
         }
@@ -216,10 +221,11 @@ impl Check<'_> {
             let what = "it tells other numbers of content than the list has";
             self.problem(MANIFEST, what);
         }
-        Ok(())
+        Ok(named)
     }
 
-    fn content(&mut self, catalogue: &Catalogue) -> Result<(), BackupError> {
+    /// Holds each file against the list, and against what the journal tells of its bytes.
+    fn content(&mut self, catalogue: &Catalogue, named: &Catalogue) -> Result<(), BackupError> {
         for (name, object) in catalogue.iter() {
             if self.is_full() {
                 break;
@@ -239,6 +245,13 @@ impl Check<'_> {
                 }
                 Some(found) if !found.is(object) || found.sha256 != *sha256 => {
                     self.problem(&file, "it has another MD5 or SHA-256 than was told");
+                }
+                Some(found)
+                    if named
+                        .told(&name)
+                        .is_some_and(|told| told.to_string() != found.sha256) =>
+                {
+                    self.problem(&file, "it has another SHA-256 than the journal tells");
                 }
                 Some(_) => {}
             }

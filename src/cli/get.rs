@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use flate2::write::MultiGzDecoder;
 use md5::{Digest, Md5};
+use sha2::Sha256;
 
 use super::failure::{Failure, granted};
 use super::mrs::{Place, ask, flag};
@@ -136,12 +137,17 @@ fn copy(
     ) else {
         return Err(wrong("the answer holds neither content nor a download"));
     };
+    let told = Told {
+        size,
+        md5,
+        sha256: download["content_sha256"].as_str(),
+    };
     let mut sink = Checked::new(out);
     let bar = bar(size);
     let transfer = client.download(url, &mut sink, &mut |bytes| bar.set_position(bytes));
     bar.finish_and_clear();
     match transfer {
-        Ok(Transfer::Done { .. }) => sink.finish(size, md5, failed),
+        Ok(Transfer::Done { .. }) => sink.finish(told, failed),
         Ok(Transfer::Refused(reply)) => Err(Failure::Refused(Box::new(reply))),
         Err(TransportError::Local(error)) => Err(sink.why(error, failed)),
         Err(error) => Err(error.into()),
@@ -185,8 +191,17 @@ impl Write for Target<'_> {
 /// Takes gzip, hashes it, and passes on what was in it.
 struct Checked<'a> {
     decoder: MultiGzDecoder<Target<'a>>,
-    hash: Md5,
+    md5: Md5,
+    sha256: Sha256,
     size: u64,
+}
+
+/// What the service tells of the gzip.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    size: u64,
+    md5: &'a str,
+    sha256: Option<&'a str>,
 }
 
 impl<'a> Checked<'a> {
@@ -194,26 +209,31 @@ impl<'a> Checked<'a> {
         let failed = false;
         Self {
             decoder: MultiGzDecoder::new(Target { inner, failed }),
-            hash: Md5::new(),
+            md5: Md5::new(),
+            sha256: Sha256::new(),
             size: 0,
         }
     }
 
     fn finish(
         mut self,
-        size: u64,
-        md5: &str,
+        told: Told<'_>,
         failed: &dyn Fn(io::Error) -> Failure,
     ) -> Result<(), Failure> {
-        let hash = hex::encode(std::mem::take(&mut self.hash).finalize());
-        if self.size != size || !hash.eq_ignore_ascii_case(md5) {
-            return Err(Failure::Content {
-                tag: "md5-mismatch",
-                message: format!(
-                    "the content arrived damaged: {} bytes with MD5 {hash} instead of {size} with {md5}",
-                    self.size
-                ),
-            });
+        let md5 = hex::encode(std::mem::take(&mut self.md5).finalize());
+        if self.size != told.size || !md5.eq_ignore_ascii_case(told.md5) {
+            return Err(wrong(&format!(
+                "the content arrived damaged: {} bytes with MD5 {md5} instead of {} with {}",
+                self.size, told.size, told.md5
+            )));
+        }
+        let sha256 = hex::encode(std::mem::take(&mut self.sha256).finalize());
+        if let Some(told) = told.sha256
+            && !sha256.eq_ignore_ascii_case(told)
+        {
+            return Err(wrong(&format!(
+                "other content arrived, made to have the same MD5: it has SHA-256 {sha256} instead of {told}"
+            )));
         }
         let ended = self
             .decoder
@@ -233,7 +253,8 @@ impl<'a> Checked<'a> {
 impl Write for Checked<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.decoder.write_all(bytes)?;
-        self.hash.update(bytes);
+        self.md5.update(bytes);
+        self.sha256.update(bytes);
         self.size += bytes.len() as u64;
         Ok(bytes.len())
     }
@@ -263,14 +284,14 @@ mod tests {
         encoder.finish().expect("in memory")
     }
 
-    fn check(bytes: &[u8], size: u64, md5: &str) -> Result<Vec<u8>, Failure> {
+    fn check(bytes: &[u8], told: Told<'_>) -> Result<Vec<u8>, Failure> {
         let failed = |error| Failure::file("out".as_ref(), error);
         let mut out = Vec::new();
         let mut sink = Checked::new(&mut out);
         if let Err(error) = sink.write_all(bytes) {
             return Err(sink.why(error, &failed));
         }
-        sink.finish(size, md5, &failed)?;
+        sink.finish(told, &failed)?;
         Ok(out)
     }
 
@@ -278,16 +299,25 @@ mod tests {
     fn content_is_unpacked_and_anything_else_than_expected_is_refused() {
         let packed = gzip(b"hello");
         let size = packed.len() as u64;
-        let md5 = |bytes: &[u8]| hex::encode(Md5::digest(bytes));
-        let good = check(&packed, size, &md5(&packed)).expect("unpacks");
-        assert_eq!(good, b"hello");
+        let check = |bytes: &[u8], size: u64, of: &[u8], sha256: Option<&str>| {
+            let md5 = hex::encode(Md5::digest(of));
+            let md5 = md5.as_str();
+            super::tests::check(bytes, Told { size, md5, sha256 })
+        };
+        let sha256 = hex::encode(Sha256::digest(&packed));
+        for sha256 in [None, Some(sha256.as_str())] {
+            let good = check(&packed, size, &packed, sha256).expect("unpacks");
+            assert_eq!(good, b"hello");
+        }
         let cut = &packed[..packed.len() - 4];
-        assert!(check(cut, size, &md5(&packed)).is_err());
+        assert!(check(cut, size, &packed, None).is_err());
         assert!(
-            check(cut, size - 4, &md5(cut)).is_err(),
+            check(cut, size - 4, cut, None).is_err(),
             "the end of the gzip is missing"
         );
-        assert!(check(b"plain", 5, &md5(b"plain")).is_err());
-        assert!(check(&packed, size, &md5(b"other")).is_err());
+        assert!(check(b"plain", 5, b"plain", None).is_err());
+        assert!(check(&packed, size, b"other", None).is_err());
+        let other = hex::encode(Sha256::digest(b"other"));
+        assert!(check(&packed, size, &packed, Some(&other)).is_err());
     }
 }

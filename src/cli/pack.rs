@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek, Write};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use md5::{Digest, Md5};
+use sha2::Sha256;
 
 use super::failure::Failure;
 use crate::clock::random_uuid;
@@ -20,12 +21,15 @@ pub(super) struct Packed {
     pub(super) size: u64,
     /// Their MD5 in hex.
     pub(super) md5: String,
+    /// Their SHA-256 in hex.
+    pub(super) sha256: String,
 }
 
 /// Counts, hashes, and stops what becomes too large.
 struct Sink {
     file: File,
     hash: Md5,
+    sha256: Sha256,
     size: u64,
     size_max: u64,
 }
@@ -37,6 +41,7 @@ impl Write for Sink {
         }
         let count = self.file.write(bytes)?;
         self.hash.update(&bytes[..count]);
+        self.sha256.update(&bytes[..count]);
         self.size += count as u64;
         Ok(count)
     }
@@ -65,6 +70,7 @@ fn pack_at_most(
     let sink = Sink {
         file: nameless_file()?,
         hash: Md5::new(),
+        sha256: Sha256::new(),
         size: 0,
         size_max,
     };
@@ -84,6 +90,7 @@ fn pack_at_most(
         file: sink.file,
         size: sink.size,
         md5: hex::encode(sink.hash.finalize()),
+        sha256: hex::encode(sink.sha256.finalize()),
     })
 }
 

@@ -217,7 +217,9 @@ impl PutArgs {
         insert(&mut body, "content_md5", Some(&packed.md5));
         let etag = etag.as_ref().and_then(|etag| etag.to_str().ok());
         insert(&mut body, "etag", etag);
-        Ok(client.complete(&Value::Object(self.remarks.sign(body)))?)
+        let reply = client.complete(&Value::Object(self.remarks.sign(body)))?;
+        check_sha256(reply.data(), &packed)?;
+        Ok(reply)
     }
 
     /// The record, when this put came again and its content is the record's by now.
@@ -239,7 +241,24 @@ impl PutArgs {
         let reply = client.meta(&query)?;
         let data = reply.data();
         let same = data["status"] == "active" && data["content_md5"] == packed.md5.as_str();
+        if same {
+            check_sha256(data, packed)?;
+        }
         Ok(same.then_some(reply))
+    }
+}
+
+/// What became the content is what was packed, and not other bytes of the same MD5.
+fn check_sha256(record: &Value, packed: &Packed) -> Result<(), Failure> {
+    match record["content_sha256"].as_str() {
+        Some(told) if told != packed.sha256 => Err(Failure::Content {
+            tag: "md5-mismatch",
+            message: format!(
+                "other content of the same MD5 was completed: it has SHA-256 {told} and not {}; somebody else has the upload url",
+                packed.sha256
+            ),
+        }),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -1,18 +1,20 @@
-//! Checks gzip while it streams: its length, that it decodes to its very end, and its MD5, in constant memory.
+//! Checks gzip while it streams: its length, that it decodes to its very end, and its digests, in constant memory.
 
 use std::io::{self, Write};
 
 use flate2::write::MultiGzDecoder;
 use md5::{Digest, Md5 as Md5Hasher};
+use sha2::Sha256;
 
 use super::Promise;
-use crate::domain::{ErrorTag, Md5, Rejection};
+use crate::domain::{ErrorTag, Md5, Rejection, Sha256Digest};
 
 /// Takes bytes and says whether they are what was promised.
 pub struct Check {
     promise: Promise,
     bytes: u64,
     md5: Md5Hasher,
+    sha256: Sha256,
     decoder: MultiGzDecoder<Discard>,
 }
 
@@ -36,6 +38,7 @@ impl Check {
             promise,
             bytes: 0,
             md5: Md5Hasher::new(),
+            sha256: Sha256::new(),
             decoder: MultiGzDecoder::new(Discard),
         }
     }
@@ -50,17 +53,18 @@ impl Check {
             return Err(self.size_mismatch());
         }
         self.md5.update(bytes);
+        self.sha256.update(bytes);
         self.decoder
             .write_all(bytes)
             .map_err(|error| not_gzip(&error))
     }
 
-    /// Ends: all bytes were taken.
+    /// Ends: all bytes were taken. Returns the SHA-256 of what was received.
     ///
     /// # Errors
     /// `size-mismatch` when bytes are missing, then `gzip-required` when the gzip does not end here, then
-    /// `md5-mismatch`.
-    pub fn finish(mut self) -> Result<(), Rejection> {
+    /// `md5-mismatch`, with the minor `sha256` when a promised SHA-256 is another.
+    pub fn finish(mut self) -> Result<Sha256Digest, Rejection> {
         if self.bytes != self.promise.size {
             return Err(self.size_mismatch());
         }
@@ -68,14 +72,22 @@ impl Check {
             .try_finish()
             .map_err(|error| not_gzip(&error))?;
         let md5 = Md5::from_bytes(self.md5.finalize().into());
-        if md5 == self.promise.md5 {
-            Ok(())
-        } else {
-            Err(Rejection::new(
+        if md5 != self.promise.md5 {
+            return Err(Rejection::new(
                 ErrorTag::Md5Mismatch,
                 "The uploaded bytes do not have the promised content_md5; upload the right ones or put the record again.",
             )
-            .with_detail("uploaded_md5", md5.to_string()))
+            .with_detail("uploaded_md5", md5.to_string()));
+        }
+        let sha256 = Sha256Digest::from_bytes(self.sha256.finalize().into());
+        match self.promise.sha256.is_none_or(|promised| promised == sha256) {
+            true => Ok(sha256),
+            false => Err(Rejection::new(
+                ErrorTag::Md5Mismatch,
+                "The uploaded bytes have the promised MD5 and another SHA-256; upload the right ones.",
+            )
+            .with_minor("sha256")
+            .with_detail("uploaded_sha256", sha256.to_string())),
         }
     }
 

@@ -1,7 +1,9 @@
 //! Content in local files: `content/<ORG>/<two hex digits>/<object id>.gz`.
 //!
-//! An upload is written to `content/tmp/`, synced, renamed into its place, and the directory is synced: a crash leaves
-//! at most a temporary file, which the next open removes.
+//! An upload is written to `content/tmp/`, synced, gets a name of its own among the uploads to its object
+//! (`uploads.rs`), and the directory is synced: a crash leaves at most a temporary file, which the next open removes.
+
+mod uploads;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -14,15 +16,18 @@ use uuid::Uuid;
 
 use super::check::Check;
 use super::removals::Removals;
-use super::{ContentError, ContentStore, FoundFile, ObjectName, Promise, Receiving};
+use super::{ContentError, ContentStore, FoundFile, Kept, ObjectName, Promise, Receiving, Sealed};
 use crate::clock::random_uuid;
 use crate::disk::{Disk, DiskFile};
 use crate::domain::{OrgCode, Timestamp};
+use uploads::UploadName;
 
 /// Lower-case, so that it can never be an org's directory.
 const TEMPORARY: &str = "tmp";
 /// What the name of a file ends with that was taken out of the way.
 const SET_ASIDE: &str = ".damaged";
+/// Most files that are set aside of one object; it was put back damaged as often.
+const SET_ASIDE_MAX: u32 = 100;
 
 /// Objects in the files of a directory.
 #[derive(Clone)]
@@ -35,8 +40,11 @@ pub struct LocalStore {
     removals: Removals,
 }
 
-/// Which of an org's 256 directories have durable names, a bit each. The org's own has one when it is in the map.
-type Shelves = [u64; 4];
+/// Which of an org's 256 directories of objects, and of as many of uploads behind them, have durable names, a bit each. The
+/// org's own has one when it is in the map.
+type Shelves = [u64; 8];
+/// The number of the first directory of uploads.
+const FIRST_UPLOADS: usize = 256;
 
 impl LocalStore {
     /// Opens a directory, making it when it is not there, and removes what unfinished uploads left.
@@ -81,8 +89,23 @@ impl LocalStore {
 
     /// Sees to it that the directory of an object's file is there and durable.
     fn make_shelf(&self, object: &ObjectName) -> Result<(), ContentError> {
-        let number = shelf_number(object);
-        let (word, bit) = (usize::from(number / 64), 1_u64 << (number % 64));
+        self.make_durable(
+            object,
+            (usize::from(shelf_number(object)), self.shelf(object)),
+        )
+    }
+
+    fn make_uploads_shelf(&self, object: &ObjectName) -> Result<(), ContentError> {
+        let number = FIRST_UPLOADS + usize::from(shelf_number(object));
+        self.make_durable(object, (number, self.upload_shelf(object)))
+    }
+
+    fn make_durable(
+        &self,
+        object: &ObjectName,
+        (number, shelf): (usize, PathBuf),
+    ) -> Result<(), ContentError> {
+        let (word, bit) = (number / 64, 1_u64 << (number % 64));
         let known = self.durable().get(&object.org).copied();
         if known.is_some_and(|shelves| shelves[word] & bit != 0) {
             return Ok(());
@@ -92,7 +115,7 @@ impl LocalStore {
             self.make_directory(&org)?;
             self.sync(&self.root)?;
         }
-        self.make_directory(&self.shelf(object))?;
+        self.make_directory(&shelf)?;
         self.sync(&org)?;
         self.durable().entry(object.org.clone()).or_default()[word] |= bit;
         Ok(())
@@ -143,11 +166,34 @@ impl ContentStore for LocalStore {
         }))
     }
 
+    fn settle(&self, object: &ObjectName, kept: Kept) -> Result<(), ContentError> {
+        match kept.number {
+            Some(own) => self
+                .remove_uploads_of(object, |number| number < own)
+                .map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn discard(&self, object: &ObjectName, kept: Kept) -> Result<(), ContentError> {
+        self.discard_upload(object, kept)
+    }
+
+    fn seal(&self, object: &ObjectName) -> Result<Option<Sealed>, ContentError> {
+        self.seal_latest(object)
+    }
+
+    fn remove_uploads(&self, object: &ObjectName) -> Result<(), ContentError> {
+        self.remove_uploads_of(object, |_| true).map(drop)
+    }
+
     fn size(&self, object: &ObjectName) -> Result<Option<u64>, ContentError> {
-        let path = self.path(object);
-        match fs::metadata(&path) {
-            Ok(metadata) => Ok(Some(metadata.len())),
-            Err(source) => absent_or("read", &path, source),
+        if let Some(size) = size_of(&self.path(object))? {
+            return Ok(Some(size));
+        }
+        match self.kept_uploads(object)?.pop() {
+            Some(latest) => size_of(&self.upload_path(object, latest)),
+            None => Ok(None),
         }
     }
 
@@ -170,6 +216,9 @@ impl ContentStore for LocalStore {
     fn remove(&self, object: &ObjectName) -> Result<(), ContentError> {
         let path = self.path(object);
         let _pass = self.removals.pass();
+        if self.remove_uploads_of(object, |_| true)? > 0 {
+            self.sync(&self.upload_shelf(object))?;
+        }
         match self.disk.remove(&path) {
             Ok(()) => self.sync(&self.shelf(object)),
             Err(source) => absent_or::<()>("remove", &path, source).map(|_| ()),
@@ -242,10 +291,14 @@ impl ContentStore for LocalStore {
                 let name = file
                     .map_err(|source| io_error("read", &shelf, source))?
                     .file_name();
-                let id = name.to_str().and_then(|name| name.strip_suffix(".gz"));
-                found.extend(id.and_then(|id| Uuid::try_parse(id).ok()));
+                let Some(name) = name.to_str() else { continue };
+                let object = name.strip_suffix(".gz");
+                let object = object.and_then(|id| Uuid::try_parse(id).ok());
+                found.extend(object.or_else(|| UploadName::parse(name).map(UploadName::object_id)));
             }
         }
+        found.sort_unstable();
+        found.dedup();
         Ok(found)
     }
 
@@ -275,9 +328,14 @@ impl ContentStore for LocalStore {
             let places = places
                 .into_iter()
                 .filter(|place| behind(&shelf, place) && !place.ends_with(SET_ASIDE));
-            found.extend(places.map(|place| FoundFile {
-                object_id: object_at(&place),
-                place,
+            found.extend(places.map(|place| {
+                let upload = UploadName::at(&place);
+                let metadata = upload.and_then(|_| fs::metadata(directory.join(&place)).ok());
+                FoundFile {
+                    object_id: object_at(&place).or(upload.map(UploadName::object_id)),
+                    uploaded_at: metadata.as_ref().and_then(written_at),
+                    place,
+                }
             }));
         }
         Ok(found)
@@ -294,13 +352,21 @@ impl ContentStore for LocalStore {
 
     fn set_aside(&self, object: &ObjectName) -> Result<(), ContentError> {
         let path = self.path(object);
-        let mut aside = path.clone().into_os_string();
-        aside.push(SET_ASIDE);
         let _pass = self.removals.pass();
-        match self.disk.rename(&path, Path::new(&aside)) {
-            Ok(()) => self.sync(&self.shelf(object)),
-            Err(source) => absent_or::<()>("set aside", &path, source).map(|_| ()),
+        for number in 0..SET_ASIDE_MAX {
+            match self.disk.link(&path, &aside_of(&path, number)) {
+                Ok(()) => {
+                    let removed = self.disk.remove(&path);
+                    removed.map_err(|source| io_error("remove", &path, source))?;
+                    return self.sync(&self.shelf(object));
+                }
+                // What was set aside before is evidence, too.
+                Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => return absent_or::<()>("set aside", &path, source).map(|_| ()),
+            }
         }
+        let source = io::Error::from(io::ErrorKind::AlreadyExists);
+        Err(io_error("set aside", &path, source))
     }
 
     fn removals(&self) -> Removals {
@@ -335,6 +401,16 @@ impl LocalStore {
             }
         }
     }
+}
+
+/// The name that a file is set aside by, each time another.
+fn aside_of(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    if number > 0 {
+        name.push(format!(".{number}"));
+    }
+    name.push(SET_ASIDE);
+    name.into()
 }
 
 fn is_plain(part: Component<'_>) -> bool {
@@ -391,7 +467,7 @@ struct Temporary(Arc<dyn Disk>, PathBuf);
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // Once renamed it is not there; if it cannot be removed now, the next open does.
+        // What was kept has another name; if this one cannot be removed now, the next open does.
         let _: io::Result<()> = self.0.remove(&self.1);
     }
 }
@@ -405,21 +481,19 @@ impl Receiving for Upload {
         Ok(())
     }
 
-    fn keep(mut self: Box<Self>) -> Result<(), ContentError> {
+    fn keep(mut self: Box<Self>) -> Result<Kept, ContentError> {
         let temporary = &self.temporary.1;
-        self.check.finish()?;
+        let sha256 = self.check.finish()?;
         let synced = self.file.sync();
         synced.map_err(|source| io_error("sync", temporary, source))?;
-        self.store.make_shelf(&self.object)?;
-        let place = self.store.path(&self.object);
-        let renamed = self.store.disk.rename(temporary, &place);
-        renamed.map_err(|source| io_error("move", temporary, source))?;
-        let durable = self.store.sync(&self.store.shelf(&self.object));
-        if durable.is_err() {
-            // Whoever looks must not take it for kept. If it stays, it is an orphan that was never answered.
-            let _: io::Result<()> = self.store.disk.remove(&place);
-        }
-        durable
+        self.store.keep_upload(&self.object, sha256, temporary)
+    }
+}
+
+fn size_of(path: &Path) -> Result<Option<u64>, ContentError> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata.len())),
+        Err(source) => absent_or("read", path, source),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The bytes: uploaded content outside the journal, checked before it is kept.
 //!
-//! An object is kept only when it is exactly what was promised, so a stored object always has its promised size and
-//! MD5. It is durable before the journal names it, and goes only after the journal has let it go.
+//! An upload is kept only when it is exactly what was promised, under a name of its own beside other uploads to the same
+//! url. One of them becomes the object, which nothing replaces: its bytes are the same from then until it is removed. It is
+//! durable before the journal names it, and goes only after the journal has let it go.
 
 pub mod check;
 #[cfg(test)]
@@ -15,7 +16,7 @@ use std::io::{self, Read};
 
 use uuid::Uuid;
 
-use crate::domain::{Md5, OrgCode, Rejection, Timestamp};
+use crate::domain::{Md5, OrgCode, Rejection, Sha256Digest, Timestamp};
 use removals::Removals;
 
 /// Names one object.
@@ -38,8 +39,32 @@ impl fmt::Display for ObjectName {
 pub struct FoundFile {
     /// Its place below the org's.
     pub place: String,
-    /// The object that it is the file of; `None` for one that is none, or lies where it should not.
+    /// The object that it is the file of, or that it is an upload to; `None` for one that is none, or lies where it should
+    /// not.
     pub object_id: Option<Uuid>,
+    /// Of an upload that is kept and may become the object: when it was written.
+    pub uploaded_at: Option<Timestamp>,
+}
+
+/// An upload that is kept until one of those to the same object is the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// SHA-256 of the bytes received.
+    pub sha256: Sha256Digest,
+    /// Its place among the uploads to the object, later ones higher; `None` when the object was there already, with the same
+    /// bytes.
+    pub number: Option<u32>,
+}
+
+/// An object that nothing replaces any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 of the bytes as they were received.
+    pub sha256: Sha256Digest,
+    /// MD5, when its bytes had to be read again because nothing told their SHA-256 any more.
+    pub md5: Option<Md5>,
 }
 
 /// What an uploader promised.
@@ -49,6 +74,8 @@ pub struct Promise {
     pub size: u64,
     /// MD5 of the gzip.
     pub md5: Md5,
+    /// SHA-256 of the gzip, when the one who promises knows it.
+    pub sha256: Option<Sha256Digest>,
 }
 
 /// Why content was not taken or cannot be given.
@@ -78,16 +105,16 @@ pub trait Receiving: Send {
     /// [`ContentError::Rejected`] as soon as it cannot be what was promised any more.
     fn take(&mut self, bytes: &[u8]) -> Result<(), ContentError>;
 
-    /// Keeps the object if it is what was promised; it is then durable.
+    /// Keeps the upload if it is what was promised, beside other uploads to the same object; it is then durable.
     ///
     /// # Errors
-    /// [`ContentError::Rejected`] when it is not.
-    fn keep(self: Box<Self>) -> Result<(), ContentError>;
+    /// [`ContentError::Rejected`] when it is not, or when the object is there with other bytes.
+    fn keep(self: Box<Self>) -> Result<Kept, ContentError>;
 }
 
 /// Keeps objects. Every method blocks on the disk.
 pub trait ContentStore: Send + Sync {
-    /// Begins an upload; a kept one replaces an earlier object of the same name.
+    /// Begins an upload to an object.
     ///
     /// # Errors
     /// The disk's.
@@ -97,7 +124,32 @@ pub trait ContentStore: Send + Sync {
         promise: Promise,
     ) -> Result<Box<dyn Receiving>, ContentError>;
 
-    /// Bytes of an object; `None` when there is none.
+    /// Removes the uploads to an object that were kept before this one, which takes their place.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn settle(&self, object: &ObjectName, kept: Kept) -> Result<(), ContentError>;
+
+    /// Removes an upload that was kept and is not wanted; absent is fine, and so is an object made of it, which stays.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn discard(&self, object: &ObjectName, kept: Kept) -> Result<(), ContentError>;
+
+    /// Makes the latest kept upload the object, for good; durable on return. An object that is there stays as it is. `None`
+    /// when nothing was uploaded.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn seal(&self, object: &ObjectName) -> Result<Option<Sealed>, ContentError>;
+
+    /// Removes the uploads to an object that is there.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn remove_uploads(&self, object: &ObjectName) -> Result<(), ContentError>;
+
+    /// Bytes of an object, or of the latest upload that would become it; `None` when there is neither.
     ///
     /// # Errors
     /// The disk's.
@@ -114,7 +166,7 @@ pub trait ContentStore: Send + Sync {
         bytes: u64,
     ) -> Result<Option<Box<dyn Read + Send>>, ContentError>;
 
-    /// Removes an object; absent is fine.
+    /// Removes an object and all uploads to it; absent is fine.
     ///
     /// # Errors
     /// The disk's.
@@ -145,7 +197,7 @@ pub trait ContentStore: Send + Sync {
     /// The disk's.
     fn forget(&self, org: &OrgCode) -> Result<(), ContentError>;
 
-    /// The ids of an org's objects, in no order.
+    /// The ids of an org's objects, and of those that there are only uploads to, in no order.
     ///
     /// # Errors
     /// The disk's.
@@ -169,7 +221,8 @@ pub trait ContentStore: Send + Sync {
     /// The disk's.
     fn remove_file(&self, org: &OrgCode, place: &str) -> Result<(), ContentError>;
 
-    /// Takes an object's file out of the way, so that it is absent and its bytes can still be looked at; absent is fine.
+    /// Takes an object's file out of the way, so that it is absent and its bytes can still be looked at, as can those of
+    /// earlier ones; absent is fine.
     ///
     /// # Errors
     /// The disk's.

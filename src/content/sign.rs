@@ -85,6 +85,33 @@ pub struct DownloadGrant {
     pub md5: Md5,
     /// Until when.
     pub expires_at: Timestamp,
+    /// SHA-256 of the gzip, when it is known.
+    pub sha256: Option<[u8; 32]>,
+}
+
+/// A [`DownloadGrant`] as it was given out before it told the SHA-256; such urls work until they expire.
+#[derive(Serialize, Deserialize)]
+struct EarlierDownloadGrant {
+    org: OrgCode,
+    object_id: Uuid,
+    content_type: String,
+    size: u64,
+    md5: Md5,
+    expires_at: Timestamp,
+}
+
+impl From<EarlierDownloadGrant> for DownloadGrant {
+    fn from(earlier: EarlierDownloadGrant) -> Self {
+        Self {
+            org: earlier.org,
+            object_id: earlier.object_id,
+            content_type: earlier.content_type,
+            size: earlier.size,
+            md5: earlier.md5,
+            expires_at: earlier.expires_at,
+            sha256: None,
+        }
+    }
 }
 
 /// The right to download one file of an export.
@@ -247,6 +274,16 @@ impl Signer {
         postcard::from_bytes(&payload).ok()
     }
 
+    /// What a download url grants, also one of an earlier version of this program; `None` as for [`Signer::open`].
+    pub fn open_download(&self, token: &str) -> Option<DownloadGrant> {
+        let purpose = Purpose::DownloadUrl;
+        let earlier = || {
+            self.open::<EarlierDownloadGrant>(purpose, token)
+                .map(Into::into)
+        };
+        self.open(purpose, token).or_else(earlier)
+    }
+
     /// A hash that only the holder of the key can make or check.
     pub fn keyed_hash(&self, purpose: &str, bytes: &[u8]) -> [u8; 32] {
         self.mac(purpose, bytes).finalize().into_bytes().into()
@@ -335,6 +372,26 @@ mod tests {
             Signer::new([8; 32]).open::<UploadGrant>(Purpose::UploadUrl, &token),
             None
         );
+    }
+
+    #[test]
+    fn a_download_url_of_an_earlier_version_still_works() {
+        let signer = Signer::new([7; 32]);
+        let upload = grant();
+        let earlier = EarlierDownloadGrant {
+            org: upload.key.org,
+            object_id: upload.object_id,
+            content_type: upload.content_type,
+            size: upload.size,
+            md5: upload.md5,
+            expires_at: upload.expires_at,
+        };
+        let token = signer.seal(Purpose::DownloadUrl, &earlier);
+        let mut wanted = DownloadGrant::from(earlier);
+        assert_eq!(signer.open_download(&token), Some(wanted.clone()));
+        wanted.sha256 = Some([9; 32]);
+        let token = signer.seal(Purpose::DownloadUrl, &wanted);
+        assert_eq!(signer.open_download(&token), Some(wanted));
     }
 
     #[test]

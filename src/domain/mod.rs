@@ -26,7 +26,9 @@ pub mod vacuum;
 use serde::Serialize;
 use serde_json::Value;
 
-pub use names::{CcCode, ContainerName, Md5, OrgCode, RecordId, Revision, Tag, Timestamp};
+pub use names::{
+    CcCode, ContainerName, Md5, OrgCode, RecordId, Revision, Sha256Digest, Tag, Timestamp,
+};
 pub use rejection::{Rejection, Tag as ErrorTag};
 pub use stream::StreamId;
 
@@ -136,7 +138,9 @@ impl Event {
     pub fn schema_version(&self) -> u16 {
         match self {
             Self::Vacuum(vacuum::VacuumEvent::Started { .. })
-            | Self::Account(account::AccountEvent::KeyCreated { .. }) => 2,
+            | Self::Account(account::AccountEvent::KeyCreated { .. })
+            | Self::Record(record::RecordEvent::UploadCompleted { .. })
+            | Self::Container(container::ContainerEvent::Repaired { .. }) => 2,
             Self::Record(_)
             | Self::Container(_)
             | Self::Org(_)

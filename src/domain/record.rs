@@ -12,9 +12,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::hold::{Hold, Kept};
-use super::{CcCode, ContainerName, Md5, OrgCode, RecordId, Revision, Tag, Timestamp};
+use super::{
+    CcCode, ContainerName, Md5, OrgCode, RecordId, Revision, Sha256Digest, Tag, Timestamp,
+};
 
-pub use decide::RecordDecider;
+pub use decide::{RecordDecider, not_waited_for, would_complete};
 pub use ended::{Class, Ended, EndedBy, Patience, Retention};
 pub use evolve::SWEEP;
 pub use view::{ContentKind, RecordView};
@@ -111,6 +113,9 @@ pub struct Content {
     pub size: u64,
     /// MD5 of the bytes as stored.
     pub md5: Md5,
+    /// SHA-256 of the bytes as received, of an upload that was completed since this is journaled; inline content lies in
+    /// the journal's own chain of hashes.
+    pub sha256: Option<Sha256Digest>,
     /// 1 for a record's first content, one more with each put.
     pub version: u64,
     /// Where the bytes are.
@@ -231,6 +236,9 @@ pub enum RecordEvent {
     UploadCompleted {
         /// The object.
         object_id: Uuid,
+        /// SHA-256 of its bytes as they were received; absent in events of schema version 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sha256: Option<Sha256Digest>,
     },
     /// Tags were added.
     #[serde(rename = "record.tags_added")]
@@ -279,6 +287,12 @@ pub enum RecordCommand {
     Put(Put),
     /// Make a promised upload the content.
     Complete(Complete),
+    /// Keep the bytes of an upload that has just ended: nothing happens, and it is refused when the record does not wait
+    /// for the upload any more.
+    KeepUpload {
+        /// The object of the upload url.
+        object_id: Uuid,
+    },
     /// Add tags.
     AddTags {
         /// At least one.
@@ -332,6 +346,7 @@ impl RecordCommand {
             Self::Doom { .. } | Self::DoomIfDue | Self::DoomIfAbandoned(_) => true,
             Self::Put(_)
             | Self::Complete(_)
+            | Self::KeepUpload { .. }
             | Self::AddTags { .. }
             | Self::RemoveTags { .. }
             | Self::SetTtl { .. }
@@ -374,6 +389,9 @@ pub struct Complete {
     pub md5: Md5,
     /// Bytes of the checked upload in the content store; `None` when there is none.
     pub uploaded_size: Option<u64>,
+    /// SHA-256 of the upload that the content store has fixed as the object; `None` while it has not, which only a repeated
+    /// completion may say.
+    pub sha256: Option<Sha256Digest>,
     /// The content version it is to become, when the caller says.
     pub content_version: Option<u64>,
     /// The revision the caller saw; optional, because the token already names one upload.

@@ -15,6 +15,8 @@ pub enum DriftKind {
     SizeMismatch,
     /// A file with the right number of bytes, and wrong ones.
     Md5Mismatch,
+    /// A file with the right number of bytes and the right MD5, and wrong ones: somebody made other bytes of the same MD5.
+    Sha256Mismatch,
     /// An upload that was promised and is long overdue.
     StalePending,
     /// A row that a record should have is not there, or is another.
@@ -31,6 +33,7 @@ impl DriftKind {
             Self::OrphanObject => "orphan-object",
             Self::SizeMismatch => "size-mismatch",
             Self::Md5Mismatch => "md5-mismatch",
+            Self::Sha256Mismatch => "sha256-mismatch",
             Self::StalePending => "stale-pending",
             Self::MissingIndex => "missing-index",
             Self::StaleIndex => "stale-index",

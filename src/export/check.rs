@@ -1,6 +1,6 @@
 //! Reading an export's directory, and holding every byte of it against the manifest before anything is done with it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::line::{EventLine, objects_of};
+use super::line::{EventLine, objects_of, told_of};
 use super::{
     CONTENT, CONTENT_DIRECTORY, EVENTS, FILES, FORMAT_VERSION, FileEntry, LINE_BYTES_MAX, MANIFEST,
     Manifest, RECORDS, content_name, is_file_name,
 };
-use crate::domain::Md5;
 use crate::domain::offboarding::Counts;
+use crate::domain::{Md5, Sha256Digest};
 use crate::journal::Append;
 
 /// Bytes read of a file at a time.
@@ -168,7 +168,8 @@ impl Directory {
         self.check_nothing_else(found.objects)
     }
 
-    /// Goes through the history, and shows each entry with the content files it names behind it.
+    /// Goes through the history, and shows each entry with the content files it names behind it. A file whose event tells
+    /// its SHA-256 is listed with that one. Memory grows by some 60 bytes with each content file.
     ///
     /// # Errors
     /// The first thing that does not fit, or what `visit` says.
@@ -177,6 +178,7 @@ impl Directory {
         visit: &mut dyn FnMut(Part<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut files = self.content()?.peekable();
+        let mut listed = HashMap::new();
         for line in self.lines()? {
             let line = line?;
             let append = line.append(&self.manifest.orgcode);
@@ -191,8 +193,19 @@ impl Directory {
                     Some(file) if file.size != size => {
                         return Err(damaged(&name, "it does not have the promised size").into());
                     }
-                    Some(file) => visit(Part::Object(&file, object_id, md5))?,
+                    Some(file) => {
+                        listed.insert(object_id, Sha256Digest::parse(&file.sha256));
+                        visit(Part::Object(&file, object_id, md5))?;
+                    }
                     None => visit(Part::Absent)?,
+                }
+            }
+            for (object_id, told) in told_of(&append.events) {
+                if listed.get(&object_id).is_some_and(|its| *its != Some(told)) {
+                    let name = content_name(object_id);
+                    return Err(
+                        damaged(&name, "it has another SHA-256 than its event tells").into(),
+                    );
                 }
             }
         }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::object_of;
 use crate::domain::container::Idempotency;
 use crate::domain::record::{NewContent, RecordEvent};
-use crate::domain::{Event, Md5, OrgCode, StreamId, Timestamp};
+use crate::domain::{Event, Md5, OrgCode, Sha256Digest, StreamId, Timestamp};
 use crate::journal::entry::{decode_event, is_well_formed, write_event};
 use crate::journal::{Append, Entry, JournalError, Origin, Position, Remarks, Source, Version};
 
@@ -197,6 +197,27 @@ pub(crate) fn content_of(event: &Event) -> Option<&NewContent> {
 pub(crate) fn objects_of(events: &[Event]) -> impl Iterator<Item = (uuid::Uuid, u64, Md5)> {
     let contents = events.iter().filter_map(content_of);
     contents.filter_map(object_of)
+}
+
+/// The objects that became content, each with the SHA-256 that its event tells.
+pub(crate) fn told_of(events: &[Event]) -> impl Iterator<Item = (uuid::Uuid, Sha256Digest)> {
+    events.iter().filter_map(|event| match event {
+        Event::Record(RecordEvent::UploadCompleted { object_id, sha256 }) => {
+            sha256.map(|sha256| (*object_id, sha256))
+        }
+        Event::Record(_)
+        | Event::Container(_)
+        | Event::Org(_)
+        | Event::User(_)
+        | Event::Account(_)
+        | Event::Secret(_)
+        | Event::Maintenance(_)
+        | Event::Vacuum(_)
+        | Event::Job(_)
+        | Event::Offboarding(_)
+        | Event::OperatorToken(_)
+        | Event::Jwt(_) => None,
+    })
 }
 
 /// Inline content is there exactly when an event says so, and is what the event says.

@@ -3,6 +3,8 @@
 pub(super) mod export;
 #[cfg(test)]
 mod fuzz;
+mod keep;
+mod whole;
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -13,7 +15,6 @@ use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures_util::stream;
-use md5::{Digest, Md5 as Md5Hasher};
 use tokio::sync::mpsc;
 
 use super::call::Trace;
@@ -30,11 +31,12 @@ use crate::actors::admission::UploadPass;
 use crate::aside;
 use crate::content::check::size_mismatch;
 use crate::content::sign::{DownloadGrant, Purpose, Signer, UploadGrant};
-use crate::content::{ContentError, ContentStore, ObjectName, Promise};
-use crate::domain::record::{ContentPlace, Status};
-use crate::domain::{ErrorTag, Md5, Rejection, Timestamp};
+use crate::content::{ContentError, ContentStore, Kept, ObjectName, Promise};
+use crate::domain::record::{Status, not_waited_for};
+use crate::domain::{ErrorTag, Rejection, Timestamp};
 use crate::meters::value;
 use crate::projections::{RecordName, holds, records};
+use whole::Whole;
 
 /// Bytes read from a file at a time.
 const CHUNK_BYTES: u64 = 64 * 1024;
@@ -234,12 +236,14 @@ impl Presigned {
         let promise = Promise {
             size: grant.size,
             md5: grant.md5,
+            sha256: None,
         };
         let upload = (object, promise);
         let ends = pass.has_to_end();
         let how = (self.pace, &share);
         let received = receive(&self.content, how, upload, (payload, ends)).await;
-        space::explain(house, received)?;
+        let kept = space::explain(house, received)?;
+        self.settle(&grant, kept, &trace.request_id).await?;
         trace.note_received(grant.size);
         let mut response = HttpResponse::build(StatusCode::OK);
         with_headers(&mut response, trace);
@@ -254,10 +258,7 @@ impl Presigned {
         trace: &Trace,
     ) -> Result<HttpResponse, Refusal> {
         head::check(request.headers())?;
-        let grant = self
-            .signer
-            .open::<DownloadGrant>(Purpose::DownloadUrl, token)
-            .ok_or_else(altered)?;
+        let grant = self.signer.open_download(token).ok_or_else(altered)?;
         self.check_age(grant.expires_at)?;
         let object = ObjectName {
             org: grant.org.clone(),
@@ -283,7 +284,7 @@ impl Presigned {
             return Ok(response.finish());
         }
         response.no_chunking(bytes);
-        let check = (bytes == grant.size).then(|| (Md5Hasher::new(), object, grant.md5));
+        let check = (bytes == grant.size).then(|| Whole::new(object, &grant));
         let sending = Sending {
             reader,
             left: bytes,
@@ -329,18 +330,9 @@ impl Presigned {
                 Rejection::new(ErrorTag::Doomed, "The record was doomed meanwhile.").into(),
             );
         }
-        let place = ContentPlace::Object(grant.object_id);
-        if record
-            .upload
-            .is_some_and(|upload| upload.content.place == place)
-        {
-            Ok(())
-        } else {
-            Err(Rejection::new(
-                ErrorTag::InvalidState,
-                "The record does not wait for this upload any more: it was completed or replaced.",
-            )
-            .into())
+        match record.waits_for(grant.object_id) {
+            true => Ok(()),
+            false => Err(not_waited_for().into()),
         }
     }
 }
@@ -352,7 +344,7 @@ pub(super) async fn receive(
     (pace, share): (UploadPace, &Share),
     (object, promise): (ObjectName, Promise),
     (mut payload, ends): (Payload, impl Future<Output = ()>),
-) -> Result<(), Refusal> {
+) -> Result<Kept, Refusal> {
     let (sender, mut receiver) = mpsc::channel::<Option<Vec<u8>>>(BUFFERS);
     let (give_back, mut free) = mpsc::channel(BUFFERS);
     for _ in 0..BUFFERS {
@@ -360,7 +352,7 @@ pub(super) async fn receive(
         let _: Result<(), _> = give_back.try_send(Vec::new());
     }
     let content = content.clone();
-    let writing = aside::blocking(move || -> Result<bool, ContentError> {
+    let writing = aside::blocking(move || -> Result<Option<Kept>, ContentError> {
         let mut receiving = content.receive(&object, promise)?;
         while let Some(chunk) = receiver.blocking_recv() {
             match chunk {
@@ -369,10 +361,10 @@ pub(super) async fn receive(
                     // The other side may have ended, and needs none then.
                     let _: Result<(), _> = give_back.try_send(buffer);
                 }
-                None => return receiving.keep().map(|()| true),
+                None => return receiving.keep().map(Some),
             }
         }
-        Ok(false)
+        Ok(None)
     });
     let mut taking = Taking::new(pace);
     let mut ends = std::pin::pin!(ends);
@@ -405,11 +397,11 @@ pub(super) async fn receive(
     }
     drop(sender);
     match writing.await {
-        Ok(Ok(true)) => Ok(()),
-        Ok(Ok(false)) if stopped == Some(Stopped::TooSlow) => Err(upload_too_slow().into()),
-        Ok(Ok(false)) if stopped == Some(Stopped::HadToEnd) => Err(upload_had_to_end().into()),
-        Ok(Ok(false)) if stopped == Some(Stopped::GaveWay) => Err(gave_way().into()),
-        Ok(Ok(false)) => Err(size_mismatch(promise.size).into()),
+        Ok(Ok(Some(kept))) => Ok(kept),
+        Ok(Ok(None)) if stopped == Some(Stopped::TooSlow) => Err(upload_too_slow().into()),
+        Ok(Ok(None)) if stopped == Some(Stopped::HadToEnd) => Err(upload_had_to_end().into()),
+        Ok(Ok(None)) if stopped == Some(Stopped::GaveWay) => Err(gave_way().into()),
+        Ok(Ok(None)) => Err(size_mismatch(promise.size).into()),
         Ok(Err(ContentError::Rejected(rejection))) => Err(rejection.into()),
         Ok(Err(error @ ContentError::Io { .. })) => {
             crate::report::notice(&format!("an upload failed: {error}"));
@@ -513,8 +505,8 @@ type Reader = Box<dyn Read + Send>;
 struct Sending {
     reader: Reader,
     left: u64,
-    /// The digest so far, and the object it must come to; absent for a part, which has no digest of its own.
-    check: Option<(Md5Hasher, ObjectName, Md5)>,
+    /// What all of it must come to; absent for a part, which has no digest of its own.
+    check: Option<Whole>,
     /// One of the downloads at once.
     share: Share,
 }
@@ -538,12 +530,10 @@ impl Sending {
         self.reader.read_exact(&mut chunk)?;
         self.left -= chunk.len() as u64;
         self.share.note_progress();
-        if let Some((digest, object, md5)) = &mut self.check {
-            digest.update(&chunk);
-            if self.left == 0 && Md5::from_bytes(digest.finalize_reset().into()) != *md5 {
-                let text = format!(
-                    "content {object} is damaged: it does not have the MD5 it was stored with"
-                );
+        if let Some(whole) = &mut self.check {
+            whole.update(&chunk);
+            let fault = (self.left == 0).then(|| whole.fault()).flatten();
+            if let Some(text) = fault {
                 crate::report::notice(&text);
                 return Err(io::Error::other(text));
             }

@@ -9,7 +9,7 @@ use super::entry::damaged;
 pub const SCHEMAS: &[(&str, u16)] = &[
     ("record.created", 1),
     ("record.replaced", 1),
-    ("record.upload_completed", 1),
+    ("record.upload_completed", 2),
     ("record.tags_added", 1),
     ("record.tags_removed", 1),
     ("record.ttl_set", 1),
@@ -21,7 +21,7 @@ pub const SCHEMAS: &[(&str, u16)] = &[
     ("container.answers_forgotten", 1),
     ("container.tags_scrubbed", 1),
     ("container.uploads_given_up", 1),
-    ("container.repaired", 1),
+    ("container.repaired", 2),
     ("org.created", 1),
     ("org.status_set", 1),
     ("org.member_added", 1),
@@ -96,6 +96,18 @@ pub const UPCASTERS: &[Upcaster] = &[
     // Version 1 does not tell which entries are erased, and an absent `erases` says so.
     Upcaster {
         kind: "vacuum.started",
+        from: 1,
+        lift: |data| data,
+    },
+    // Version 2 tells the SHA-256 too, which nobody knew at version 1.
+    Upcaster {
+        kind: "record.upload_completed",
+        from: 1,
+        lift: |data| data,
+    },
+    // Version 2 has one kind of drift more.
+    Upcaster {
+        kind: "container.repaired",
         from: 1,
         lift: |data| data,
     },

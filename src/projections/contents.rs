@@ -13,7 +13,7 @@ use crate::domain::container::{ContainerEvent, GivenUpUpload, RemovedContent};
 use crate::domain::record::{
     Class, Content, ContentPlace, Ended, EndedBy, PendingUpload, Record, RecordKey,
 };
-use crate::domain::{Event, Md5, RecordId, StreamId, Timestamp};
+use crate::domain::{Event, Md5, RecordId, Sha256Digest, StreamId, Timestamp};
 use crate::journal::{Body, Position};
 
 const PREFIX: u8 = b'c';
@@ -67,6 +67,7 @@ struct EndedRow {
     position: u64,
     size: u64,
     md5: Md5,
+    sha256: Option<Sha256Digest>,
     content_type: String,
     by: EndedBy,
 }
@@ -77,7 +78,7 @@ impl Projection for Contents {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn prefix(&self) -> u8 {
@@ -343,6 +344,7 @@ fn apply_given_up(
             content_type: upload.content_type.clone(),
             size: upload.size,
             md5: upload.md5,
+            sha256: None,
             version: upload.version,
             place: ContentPlace::Object(upload.object_id),
         },
@@ -361,6 +363,7 @@ fn ended_write(name: RecordName<'_>, ended: &Ended) -> Write {
         },
         size: content.size,
         md5: content.md5,
+        sha256: content.sha256,
         content_type: content.content_type.clone(),
         by: ended.by,
     };
@@ -518,6 +521,7 @@ fn kept(place: &[u8], row: EndedRow) -> Option<Kept> {
                 content_type: row.content_type,
                 size: row.size,
                 md5: row.md5,
+                sha256: row.sha256,
                 version,
                 place,
             },

@@ -158,6 +158,7 @@ mod tests {
                 content_type: "application/json".to_owned(),
                 size: 1,
                 md5: Md5::of(b"1"),
+                sha256: None,
                 place: ContentPlace::Inline(7),
                 version: revision,
             },

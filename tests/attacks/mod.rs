@@ -2,6 +2,7 @@
 
 mod access;
 mod bodies;
+mod content;
 mod disk;
 pub(crate) mod erasures;
 mod history;

@@ -11,8 +11,7 @@ use crate::support::Server;
 /// Creates sent one after the other.
 const CREATES: usize = 30;
 /// What writes, names, syncs and answers.
-const CALLS: &str =
-    "trace=write,writev,pwrite64,pwritev,sendto,sendmsg,rename,renameat,renameat2,fsync,fdatasync";
+const CALLS: &str = "trace=write,writev,pwrite64,pwritev,sendto,sendmsg,rename,renameat,renameat2,link,linkat,fsync,fdatasync";
 
 /// A server below strace. Dropping it ends both.
 struct Traced {
@@ -50,6 +49,8 @@ impl Call {
 const WRITE: &[&str] = &["write", "pwrite64"];
 const SYNC: &[&str] = &["fsync", "fdatasync"];
 const RENAME: &[&str] = &["rename", "renameat", "renameat2"];
+/// What gives a file a name only when nothing has it.
+const LINK: &[&str] = &["link", "linkat"];
 
 impl Traced {
     fn start() -> Self {
@@ -142,6 +143,9 @@ fn an_upload_is_answered_only_when_its_bytes_its_name_and_its_directory_are_dura
         let put = server.post("/mrs/record", &body).data();
         let url = put["upload"]["url"].as_str().expect("a url").to_owned();
         assert_eq!(server.put_url(&url, &[], &gz).status, 200);
+        let body = json!({"orgcode": "demo", "container": "blobs", "record_id": "b",
+            "content_token": put["content_token"], "size": gz.len(), "content_md5": md5});
+        assert_eq!(server.post("/mrs/record/complete", &body).status, 200);
     });
     let find = |what: &str, wanted: &dyn Fn(&Call) -> bool| {
         let found = calls.iter().find(|call| wanted(call));
@@ -152,13 +156,28 @@ fn an_upload_is_answered_only_when_its_bytes_its_name_and_its_directory_are_dura
     let synced = find("the bytes are synced", &|call| {
         call.is(SYNC, "/content/tmp/")
     });
-    let renamed = find("the file goes to its place, its bytes durable", &|call| {
-        call.is(RENAME, "/content/tmp/") && synced.before(call)
-    });
+    let named = find(
+        "the file gets a name of its own, its bytes durable",
+        &|call| call.is(LINK, "/content/tmp/") && synced.before(call),
+    );
     find(
         "its directory is synced, and then it is answered",
-        &|call| call.is(SYNC, "/content/DEMO/") && renamed.before(call) && call.before(answer),
+        &|call| call.is(SYNC, "/content/DEMO/") && named.before(call) && call.before(answer),
     );
+    let sealed = find("it becomes the object by one more name", &|call| {
+        call.is(LINK, ".uploads/") && call.is(LINK, ".gz\"") && answer.before(call)
+    });
+    let durable = find("that name is durable", &|call| {
+        call.is(SYNC, "/content/DEMO/") && sealed.before(call)
+    });
+    find("and then the journal tells it", &|call| {
+        call.is(WRITE, ".jsonl>") && durable.before(call)
+    });
+    let replaced = calls
+        .iter()
+        .filter(|call| call.is(RENAME, "/content/"))
+        .count();
+    assert_eq!(replaced, 0, "no file takes the name of another");
 }
 
 #[test]

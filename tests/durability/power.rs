@@ -1,6 +1,6 @@
 //! Power cuts: whatever pages and names survive beyond what was synced, nothing acknowledged is missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -29,7 +29,7 @@ const CUTS: u64 = 300;
 const OPENINGS: usize = 3;
 /// Groups of entries, or uploads, in each.
 const ROUNDS: usize = 24;
-/// Objects that uploads go to; a later upload replaces.
+/// Objects that uploads go to; a later upload takes the place of an earlier one until one is the object.
 const OBJECTS: u64 = 9;
 const SEGMENT_BYTES: u64 = 24 * 1024;
 
@@ -41,6 +41,8 @@ enum Fact {
     Sent(u64, Bytes),
     /// The upload that began last is kept.
     Kept(u64),
+    /// The upload that was kept last is the object.
+    Sealed(u64),
     /// The object may go from now on.
     LetGo(u64),
 }
@@ -69,6 +71,7 @@ fn gzip(dice: &mut Dice) -> Bytes {
 /// Works on a journal and a store until everything was opened and closed a few times.
 fn record(root: &Path, disk: &RecordingDisk) -> Vec<Fact> {
     let (mut dice, mut facts, mut version) = (Dice::new(7), Vec::new(), 0);
+    let mut sealed = BTreeSet::new();
     for _ in 0..OPENINGS {
         let mut options = small_segments(SEGMENT_BYTES);
         options.disk = Arc::new(disk.clone());
@@ -84,19 +87,29 @@ fn record(root: &Path, disk: &RecordingDisk) -> Vec<Fact> {
             if dice.below(6) == 0 {
                 tell(Fact::LetGo(number));
                 store.remove(&object(number)).expect("it goes");
-            } else if dice.below(2) == 0 {
+                sealed.remove(&number);
+            } else if dice.below(2) == 0 && !sealed.contains(&number) {
                 let gz = gzip(&mut dice);
                 tell(Fact::Sent(number, gz.clone()));
                 let promise = Promise {
                     size: gz.len() as u64,
                     md5: Md5::of(&gz),
+                    sha256: None,
                 };
                 let mut upload = store.receive(&object(number), promise).expect("begun");
                 for part in gz.chunks(5000) {
                     upload.take(part).expect("taken");
                 }
-                upload.keep().expect("kept");
+                let kept = upload.keep().expect("kept");
                 tell(Fact::Kept(number));
+                store.settle(&object(number), kept).expect("settled");
+                if dice.below(3) == 0 {
+                    store.seal(&object(number)).expect("it is the object");
+                    tell(Fact::Sealed(number));
+                    sealed.insert(number);
+                    let uploads = store.remove_uploads(&object(number));
+                    uploads.expect("they go");
+                }
             }
             let group: Vec<_> = (0..=dice.below(8))
                 .map(|_| {
@@ -154,7 +167,7 @@ fn check_journal(dir: &Path, facts: &[Fact], what: &str, whole: bool) {
     }
     let acknowledged = facts.iter().filter_map(|fact| match fact {
         Fact::Appended(position) => Some(*position),
-        Fact::Sent(..) | Fact::Kept(_) | Fact::LetGo(_) => None,
+        Fact::Sent(..) | Fact::Kept(_) | Fact::Sealed(_) | Fact::LetGo(_) => None,
     });
     let acknowledged = acknowledged.max().unwrap_or(0);
     let opened = try_open(dir, small_segments(SEGMENT_BYTES));
@@ -182,6 +195,7 @@ struct Place<'a> {
     kept: Option<&'a Bytes>,
     maybe: Vec<&'a Bytes>,
     may_be_gone: bool,
+    is_sealed: bool,
 }
 
 fn check_content(root: &Path, facts: &[Fact], what: &str) {
@@ -192,11 +206,13 @@ fn check_content(root: &Path, facts: &[Fact], what: &str) {
             Fact::Kept(number) => {
                 let place = places.entry(*number).or_default();
                 place.kept = place.maybe.pop();
-                // An answered upload has replaced whatever was there before it.
+                // An answered upload has taken the place of whatever was there before it.
                 place.maybe.clear();
                 place.may_be_gone = false;
+                place.is_sealed = false;
             }
             Fact::LetGo(number) => places.entry(*number).or_default().may_be_gone = true,
+            Fact::Sealed(number) => places.entry(*number).or_default().is_sealed = true,
             Fact::Appended(_) => {}
         }
     }
@@ -205,6 +221,14 @@ fn check_content(root: &Path, facts: &[Fact], what: &str) {
     assert_eq!(left, 0, "{what}: uploads that were cut are cleared away");
     for number in 0..OBJECTS {
         let place = places.remove(&number).unwrap_or_default();
+        if place.is_sealed && !place.may_be_gone {
+            let there = store.read(&object(number), 0, 1).expect("it can be read");
+            assert!(
+                there.is_some(),
+                "{what}: object {number} was sealed and is gone"
+            );
+        }
+        store.seal(&object(number)).expect("it can be sealed");
         let found = store
             .read(&object(number), 0, u64::MAX)
             .expect("it can be read");

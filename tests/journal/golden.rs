@@ -24,7 +24,8 @@ use metarecord::domain::secret::SecretEvent;
 use metarecord::domain::user::UserEvent;
 use metarecord::domain::vacuum::{Amount, Erased, Scope, ServiceAmount, Step, VacuumEvent};
 use metarecord::domain::{
-    CcCode, ContainerName, ErrorTag, Event, Md5, OrgCode, RecordId, Rejection, Tag, Timestamp,
+    CcCode, ContainerName, ErrorTag, Event, Md5, OrgCode, RecordId, Rejection, Sha256Digest, Tag,
+    Timestamp,
 };
 use metarecord::journal::entry::decode_event;
 use metarecord::journal::schema::SCHEMAS;
@@ -71,6 +72,7 @@ fn record_events() -> Vec<RecordEvent> {
         },
         RecordEvent::UploadCompleted {
             object_id: Uuid::from_u128(7),
+            sha256: Some(Sha256Digest::of(b"gzip")),
         },
         RecordEvent::TagsAdded { tags: tags() },
         RecordEvent::TagsRemoved { tags: tags() },
@@ -215,6 +217,12 @@ fn upkeep_events() -> Vec<ContainerEvent> {
                     version: Some(2),
                     object_id: Some(Uuid::from_u128(7)),
                     ..Repair::new(DriftKind::Md5Mismatch, RepairAction::MarkedLost)
+                },
+                Repair {
+                    record_id: Some("n-1".to_owned()),
+                    version: Some(1),
+                    object_id: Some(Uuid::from_u128(6)),
+                    ..Repair::new(DriftKind::Sha256Mismatch, RepairAction::MarkedLost)
                 },
                 Repair {
                     file: Some("ab/stray.gz".to_owned()),
@@ -450,9 +458,23 @@ fn lifted() -> Vec<(&'static str, Event)> {
         expires_at: None,
         allowed_addresses: Vec::new(),
     };
+    let completed = RecordEvent::UploadCompleted {
+        object_id: Uuid::from_u128(7),
+        sha256: None,
+    };
+    let mut repaired = upkeep_events().into_iter().map(|event| match event {
+        ContainerEvent::Repaired { mut repairs } => {
+            repairs.retain(|repair| repair.kind != DriftKind::Sha256Mismatch);
+            ContainerEvent::Repaired { repairs }
+        }
+        other => other,
+    });
+    let repaired = repaired.next_back().expect("it is the last");
     vec![
         ("vacuum.started.v1", Event::Vacuum(started)),
         ("account.key_created.v1", Event::Account(key)),
+        ("record.upload_completed.v1", Event::Record(completed)),
+        ("container.repaired.v1", Event::Container(repaired)),
     ]
 }
 

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use metarecord::actors::Refused;
 use metarecord::clock::{Clock, random_uuid};
 use metarecord::content::local::LocalStore;
-use metarecord::content::{ContentError, ContentStore, FoundFile, ObjectName, Promise, Receiving};
+use metarecord::content::{
+    ContentError, ContentStore, FoundFile, Kept, ObjectName, Promise, Receiving, Sealed,
+};
 use metarecord::disk::RealDisk;
 use metarecord::domain::vacuum::{Scope, Step, Vacuum, VacuumCommand, VacuumStatus};
 use metarecord::domain::{ErrorTag, OrgCode, Timestamp};
@@ -44,6 +46,22 @@ impl ContentStore for Stubborn {
         promise: Promise,
     ) -> Result<Box<dyn Receiving>, ContentError> {
         self.inside.receive(object, promise)
+    }
+
+    fn settle(&self, object: &ObjectName, kept: Kept) -> Result<(), ContentError> {
+        self.inside.settle(object, kept)
+    }
+
+    fn discard(&self, object: &ObjectName, kept: Kept) -> Result<(), ContentError> {
+        self.inside.discard(object, kept)
+    }
+
+    fn seal(&self, object: &ObjectName) -> Result<Option<Sealed>, ContentError> {
+        self.inside.seal(object)
+    }
+
+    fn remove_uploads(&self, object: &ObjectName) -> Result<(), ContentError> {
+        self.inside.remove_uploads(object)
     }
 
     fn size(&self, object: &ObjectName) -> Result<Option<u64>, ContentError> {

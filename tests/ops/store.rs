@@ -139,16 +139,25 @@ pub(super) fn upload(world: &World, key: &RecordKey, bytes: usize, done: bool) {
     };
     let mut receiving = world
         .content
-        .receive(&object, Promise { size, md5 })
+        .receive(
+            &object,
+            Promise {
+                size,
+                md5,
+                sha256: None,
+            },
+        )
         .expect("begun");
     receiving.take(&gz).expect("taken");
     receiving.keep().expect("kept");
     if done {
+        let sealed = world.content.seal(&object).expect("sealed");
         let complete = RecordCommand::Complete(Complete {
             object_id,
             size,
             md5,
             uploaded_size: Some(size),
+            sha256: sealed.map(|sealed| sealed.sha256),
             content_version: None,
             expected: None,
         });
@@ -273,10 +282,16 @@ pub(super) fn content(world: &World, org: &OrgCode, record: &Record) -> Vec<u8> 
                 .read(&object, 0, u64::MAX)
                 .expect("it can be read");
             let mut bytes = Vec::new();
-            found
-                .expect("the object is there")
-                .read_to_end(&mut bytes)
-                .expect("it can be read");
+            match found {
+                Some(mut found) => {
+                    found.read_to_end(&mut bytes).expect("it can be read");
+                }
+                // What was not completed is there as an upload.
+                None => {
+                    let size = world.content.size(&object).expect("it can be read");
+                    bytes.extend(size.expect("the upload is there").to_be_bytes());
+                }
+            }
             bytes
         }
     }

@@ -14,7 +14,7 @@ use metarecord::domain::record::{
 use metarecord::domain::repair::{DriftKind, Repair, RepairAction};
 use metarecord::domain::{
     CcCode, ContainerName, Context, Decider, ErrorTag, Event, Md5, Occurrence, OrgCode, RecordId,
-    Rejection, Revision, StreamId, Tag, Timestamp,
+    Rejection, Revision, Sha256Digest, StreamId, Tag, Timestamp,
 };
 use metarecord::journal::memory::MemoryJournal;
 use metarecord::journal::{Append, Journal, Origin, Outcome, Remarks, Source};
@@ -315,6 +315,7 @@ fn command(slot: &Slot, what: &What, now: Timestamp, number: usize) -> Option<Re
                 size: 9,
                 md5: Md5::of(b"x"),
                 uploaded_size: Some(9),
+                sha256: Some(Sha256Digest::of(b"x")),
                 content_version: None,
                 expected: None,
             })

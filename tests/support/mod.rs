@@ -390,7 +390,7 @@ pub(crate) fn got(response: Result<ureq::http::Response<ureq::Body>, ureq::Error
     }
 }
 
-fn walk(directory: &Path, files: &mut Vec<(PathBuf, u64)>) {
+pub(crate) fn walk(directory: &Path, files: &mut Vec<(PathBuf, u64)>) {
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();
         match entry.metadata() {

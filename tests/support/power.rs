@@ -25,6 +25,7 @@ enum Step {
     Truncate(usize, u64),
     Sync(usize),
     Rename(PathBuf, PathBuf, usize),
+    Link(PathBuf, usize),
     Remove(PathBuf),
     MakeDir(PathBuf),
     SyncDir(PathBuf),
@@ -129,6 +130,15 @@ impl Disk for RecordingDisk {
         Ok(())
     }
 
+    fn link(&self, file: &Path, name: &Path) -> io::Result<()> {
+        let mut record = self.record();
+        RealDisk.link(file, name)?;
+        let number = record.names[file];
+        record.names.insert(name.to_owned(), number);
+        record.steps.push(Step::Link(name.to_owned(), number));
+        Ok(())
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut record = self.record();
         RealDisk.remove(path)?;
@@ -192,7 +202,10 @@ impl Image {
                 self.durable.insert(*file, Vec::new());
                 self.name(path, step);
             }
-            Step::Rename(_, path, _) | Step::Remove(path) | Step::MakeDir(path) => {
+            Step::Rename(_, path, _)
+            | Step::Link(path, _)
+            | Step::Remove(path)
+            | Step::MakeDir(path) => {
                 self.name(path, step);
             }
             Step::Write(file, offset, bytes) => {
@@ -231,7 +244,6 @@ impl Image {
         let (names, dirs) = self.surviving_names(dice);
         let place =
             |path: &Path| into.join(path.strip_prefix(root).expect("a path below the root"));
-        let mut written = BTreeSet::new();
         for dir in &dirs {
             fs::create_dir_all(place(dir)).expect("a directory is made");
         }
@@ -244,7 +256,6 @@ impl Image {
             if gone {
                 continue;
             }
-            assert!(written.insert(file), "a file has one name");
             let content = survivor(&self.durable[&file], &self.now[&file], dice);
             put(&place(&path), &content);
         }
@@ -278,7 +289,7 @@ impl Image {
             }
             *left -= 1;
             match step {
-                Step::Create(path, file) => {
+                Step::Create(path, file) | Step::Link(path, file) => {
                     names.insert(path.clone(), *file);
                 }
                 Step::Rename(from, to, file) => {

@@ -1,5 +1,6 @@
 //! Making one export: the history, then the records, then the content files, then the manifest.
 
+use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -14,14 +15,14 @@ use uuid::Uuid;
 
 use super::{Exports, Order, sync_dir};
 use crate::clock::Pace;
-use crate::content::ObjectName;
+use crate::content::{ObjectName, Promise};
 use crate::domain::offboarding::Counts;
 use crate::domain::record::{
     Content, ContentKind, ContentPlace, Record, RecordKey, RecordView, Status,
 };
-use crate::domain::{Md5, StreamId, Timestamp};
+use crate::domain::{Event, Md5, Sha256Digest, StreamId, Timestamp};
 use crate::export::check::{ExportError, parse_manifest};
-use crate::export::line::{EventLine, leaves_with, objects_of};
+use crate::export::line::{EventLine, leaves_with, objects_of, told_of};
 use crate::export::{
     CONTENT, CONTENT_DIRECTORY, EVENTS, FILES, FORMAT_VERSION, FileEntry, MANIFEST, Manifest,
     RECORDS, content_name,
@@ -74,6 +75,8 @@ struct VersionLine {
     content_kind: ContentKind,
     content_size: u64,
     content_md5: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_sha256: Option<String>,
     at: String,
     by: String,
     /// Position of the line of the history that holds it.
@@ -287,19 +290,25 @@ impl Making<'_> {
             return Ok(true);
         }
         let (mut list, mut pace) = (self.open(CONTENT, progress.length)?, Pace::start());
-        let history = self.directory.join(EVENTS);
-        let history = BufReader::new(flate2::read::MultiGzDecoder::new(File::open(history)?));
+        let mut told = HashMap::new();
+        for events in self.history()? {
+            told.extend(told_of(&events?));
+        }
         let skip = usize::try_from(progress.next).unwrap_or(usize::MAX);
-        for line in history.split(b'\n').skip(skip) {
-            let line: EventLine = serde_json::from_slice(&line?)?;
-            let events = line.decoded().map_err(MakeError::Wrong)?;
+        for events in self.history()?.skip(skip) {
+            let events = events?;
             progress.next += 1;
             let mut listed = Vec::new();
             for (object_id, size, md5) in objects_of(&events) {
                 if !(self.go_on)() {
                     return Ok(false);
                 }
-                match self.copy(object_id, size, md5)? {
+                let promise = Promise {
+                    size,
+                    md5,
+                    sha256: told.get(&object_id).copied(),
+                };
+                match self.copy(object_id, promise)? {
                     Some(file) => {
                         progress.counts.objects += 1;
                         progress.counts.bytes += file.size;
@@ -318,8 +327,18 @@ impl Making<'_> {
         Ok(true)
     }
 
+    /// The events of each line of the history.
+    fn history(&self) -> Result<impl Iterator<Item = Result<Vec<Event>, MakeError>>, MakeError> {
+        let history = File::open(self.directory.join(EVENTS))?;
+        let history = BufReader::new(flate2::read::MultiGzDecoder::new(history));
+        Ok(history.split(b'\n').map(|line| {
+            let line: EventLine = serde_json::from_slice(&line?)?;
+            line.decoded().map_err(MakeError::Wrong)
+        }))
+    }
+
     /// Copies an object; `None` when it is not there.
-    fn copy(&self, object_id: Uuid, size: u64, md5: Md5) -> Result<Option<FileEntry>, MakeError> {
+    fn copy(&self, object_id: Uuid, promise: Promise) -> Result<Option<FileEntry>, MakeError> {
         let object = ObjectName {
             org: self.order.org.clone(),
             object_id,
@@ -345,7 +364,10 @@ impl Making<'_> {
             its_md5.update(&chunk[..count]);
             copied += count as u64;
         }
-        if copied != size || Md5::from_bytes(its_md5.finalize().into()) != md5 {
+        let its_md5 = Md5::from_bytes(its_md5.finalize().into());
+        let sha256 = Sha256Digest::from_bytes(sha256.finalize().into());
+        let is_told = promise.sha256.is_none_or(|told| told == sha256);
+        if (copied, its_md5) != (promise.size, promise.md5) || !is_told {
             let what = format!("content {object} is damaged: it is not what its event promised");
             return Err(MakeError::Wrong(what));
         }
@@ -354,8 +376,8 @@ impl Making<'_> {
         sync_dir(&self.directory.join(CONTENT_DIRECTORY))?;
         Ok(Some(FileEntry {
             name,
-            size,
-            sha256: hex::encode(sha256.finalize()),
+            size: copied,
+            sha256: sha256.to_string(),
         }))
     }
 
@@ -431,6 +453,7 @@ fn version_line(content: &Content, body: &Body) -> VersionLine {
         content_kind,
         content_size: content.size,
         content_md5: content.md5.to_string(),
+        content_sha256: content.sha256.map(|sha256| sha256.to_string()),
         at: body.origin.at.to_string(),
         by: body.origin.by.clone(),
         position,

@@ -179,8 +179,10 @@ impl Offboardings {
                     org: org.clone(),
                     object_id,
                 };
-                let size = content.size(&object).map_err(|error| error.to_string())?;
-                missing.extend(size.is_none().then_some(object_id));
+                // An upload that a crash kept from becoming the object does not count.
+                let there = content.read(&object, 0, 0);
+                let there = there.map_err(|error| error.to_string())?;
+                missing.extend(there.is_none().then_some(object_id));
             }
             Ok(missing)
         };

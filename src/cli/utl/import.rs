@@ -127,9 +127,10 @@ impl Importing {
                 let before = bar.position();
                 let mut content = self.directory.open_file(&file.name)?;
                 let path = format!(
-                    "/import/{}/{object_id}?size={}&md5={md5}",
+                    "/import/{}/{object_id}?size={}&md5={md5}&sha256={}",
                     self.org(),
-                    file.size
+                    file.size,
+                    file.sha256
                 );
                 let mut progress = |bytes: u64| bar.set_position(before + bytes);
                 let put = self

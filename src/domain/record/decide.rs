@@ -30,6 +30,7 @@ impl Decider for RecordDecider {
                 RecordCommand::Put(put) => create(put, context),
                 RecordCommand::DoomIfDue | RecordCommand::DoomIfAbandoned(_) => Ok(Vec::new()),
                 RecordCommand::Complete(_)
+                | RecordCommand::KeepUpload { .. }
                 | RecordCommand::AddTags { .. }
                 | RecordCommand::RemoveTags { .. }
                 | RecordCommand::SetTtl { .. }
@@ -61,6 +62,10 @@ impl Decider for RecordDecider {
         match command {
             RecordCommand::Put(put) => current.replace(put, context),
             RecordCommand::Complete(complete) => current.complete(complete),
+            RecordCommand::KeepUpload { object_id } => match record.waits_for(*object_id) {
+                true => Ok(Vec::new()),
+                false => Err(not_waited_for()),
+            },
             RecordCommand::AddTags { tags, expected } => current.add_tags(tags, *expected),
             RecordCommand::RemoveTags { tags, expected } => current.remove_tags(tags, *expected),
             RecordCommand::SetTtl { doom_at, expected } => {
@@ -179,6 +184,23 @@ impl Current<'_> {
     }
 
     fn complete(&self, complete: &Complete) -> Result<Vec<RecordEvent>, Rejection> {
+        if !self.check_complete(complete)? {
+            return Ok(Vec::new());
+        }
+        match complete.sha256 {
+            Some(_) => Ok(vec![RecordEvent::UploadCompleted {
+                object_id: complete.object_id,
+                sha256: complete.sha256,
+            }]),
+            None => Err(Rejection::new(
+                ErrorTag::Md5Missing,
+                "The record was changed while its upload was looked at; complete it again.",
+            )),
+        }
+    }
+
+    /// Whether the upload still has to be completed, once everything that is said of it holds.
+    fn check_complete(&self, complete: &Complete) -> Result<bool, Rejection> {
         if let Some(expected) = complete.expected {
             self.expect(Some(expected))?;
         }
@@ -226,14 +248,22 @@ impl Current<'_> {
             )
             .with_detail("uploaded_md5", promised.md5.to_string()));
         }
-        Ok(if pending.is_some() {
-            vec![RecordEvent::UploadCompleted {
-                object_id: complete.object_id,
-            }]
-        } else {
-            Vec::new()
-        })
+        Ok(pending.is_some())
     }
+}
+
+/// Whether a completion would be accepted of a record as it stands, but for the SHA-256 that it does not tell yet.
+pub fn would_complete(key: &RecordKey, record: &Record, complete: &Complete) -> bool {
+    let current = Current { key, record };
+    current.check_complete(complete) == Ok(true)
+}
+
+/// The refusal of an upload that its record does not wait for.
+pub fn not_waited_for() -> Rejection {
+    Rejection::new(
+        ErrorTag::InvalidState,
+        "The record does not wait for this upload any more: it was completed or replaced.",
+    )
 }
 
 fn create(put: &Put, context: &Context) -> Result<Vec<RecordEvent>, Rejection> {

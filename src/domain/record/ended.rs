@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
-use super::{Content, DoomCause, PendingUpload, Record, RecordEvent, Status};
+use super::{Content, ContentPlace, DoomCause, PendingUpload, Record, RecordEvent, Status};
 use crate::domain::Timestamp;
 use crate::domain::hold::Kept as Held;
 
@@ -96,6 +97,13 @@ impl PendingUpload {
 }
 
 impl Record {
+    /// Whether it waits for exactly this upload.
+    pub fn waits_for(&self, object_id: Uuid) -> bool {
+        let place = ContentPlace::Object(object_id);
+        let upload = self.upload.as_ref();
+        upload.is_some_and(|upload| upload.content.place == place)
+    }
+
     /// What a change ended that led from `before` to this: its content, an upload, or both.
     pub fn ended_since(&self, before: &Self) -> impl Iterator<Item = Ended> + use<> {
         let until = self.updated_at;

@@ -108,9 +108,12 @@ impl Record {
                 let version = self.content.version + u64::from(!pending);
                 self.take(content, version, occurrence);
             }
-            RecordEvent::UploadCompleted { .. } => {
+            RecordEvent::UploadCompleted { sha256, .. } => {
                 if let Some(upload) = self.upload.take() {
-                    self.content = upload.content;
+                    self.content = Content {
+                        sha256: *sha256,
+                        ..upload.content
+                    };
                     self.status = Status::Active;
                 }
             }
@@ -184,6 +187,7 @@ impl NewContent {
                 content_type: INLINE_CONTENT_TYPE.to_owned(),
                 size: *size,
                 md5: *md5,
+                sha256: None,
                 version,
                 place: ContentPlace::Inline(position),
             },
@@ -197,6 +201,7 @@ impl NewContent {
                 content_type: content_type.clone(),
                 size: *size,
                 md5: *md5,
+                sha256: None,
                 version,
                 place: ContentPlace::Object(*object_id),
             },

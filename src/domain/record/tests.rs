@@ -6,7 +6,7 @@ mod holds;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{Context, Decider, ErrorTag, Occurrence};
+use crate::domain::{Context, Decider, ErrorTag, Occurrence, Sha256Digest};
 
 const START_MS: i64 = 1_800_000_000_000;
 
@@ -104,6 +104,7 @@ fn complete(number: u128) -> Complete {
         size: 9,
         md5: Md5::of(b"gz"),
         uploaded_size: Some(9),
+        sha256: Some(Sha256Digest::of(b"gz")),
         content_version: None,
         expected: None,
     }
@@ -332,6 +333,7 @@ fn an_upload_is_completed_with_the_facts_that_were_promised() {
     }
     let done = RecordEvent::UploadCompleted {
         object_id: Uuid::from_u128(1),
+        sha256: Some(Sha256Digest::of(b"gz")),
     };
     assert_eq!(
         when(&pending, RecordCommand::Complete(complete(1)), 2),
@@ -375,6 +377,7 @@ fn content_put_over_a_record_counts_once_it_is_there() {
     );
     let done = RecordEvent::UploadCompleted {
         object_id: Uuid::from_u128(7),
+        sha256: None,
     };
     let there = given(&[created(inline(), None), replaced(upload(7)), done])
         .record

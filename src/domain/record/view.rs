@@ -26,6 +26,7 @@ impl Record {
             content_encoding: object.then_some("gzip"),
             content_size: self.content.size,
             content_md5: self.content.md5.to_string(),
+            content_sha256: self.content.sha256.map(|sha256| sha256.to_string()),
             content_etag: object.then(|| format!("\"{}\"", self.content.md5)),
             content_version: self.content.version,
             tags: self.tags.iter().map(Tag::as_str).collect(),
@@ -82,6 +83,9 @@ pub struct RecordView<'a> {
     content_size: u64,
     /// MD5 in hex of the bytes as stored.
     content_md5: String,
+    /// SHA-256 in hex of the bytes as received; of uploads that were completed since it is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_sha256: Option<String>,
     /// The download's `ETag`.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_etag: Option<String>,

@@ -1,14 +1,19 @@
 //! `POST /mrs/record/complete`: make an upload the record's content.
 
+use std::sync::Arc;
+
 use super::{Subject, carry, content_md5, record_reply};
+use crate::aside;
 use crate::content::ObjectName;
 use crate::content::sign::{ContentToken, Purpose};
-use crate::domain::record::{Complete, RecordCommand, RecordView};
+use crate::domain::record::{Complete, RecordCommand, RecordKey, RecordView, would_complete};
 use crate::domain::{ErrorTag, Md5, Rejection};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
+use crate::http::envelope::{Refusal, Reply, unavailable};
 use crate::http::input::{self, RevisionIn, change_request};
 use crate::http::server::House;
+use crate::projections::{RecordName, records};
+use crate::report;
 
 change_request! {
     /// An upload to complete.
@@ -78,14 +83,16 @@ pub async fn complete(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
         .content
         .size(&object)
         .map_err(|error| Refusal::Failed(error.to_string()))?;
-    let complete = Complete {
+    let mut complete = Complete {
         object_id: token.object_id,
         size,
         md5,
         uploaded_size,
+        sha256: None,
         content_version: request.version.map(|version| version.0.0),
         expected: request.expected_revision.map(|revision| revision.0),
     };
+    let sealed = seal(house, (&key, &object), &mut complete).await?;
     let carried = house
         .book
         .carry(carry(
@@ -95,7 +102,51 @@ pub async fn complete(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
             remarks,
         ))
         .await?;
+    if sealed {
+        remove_uploads(house, object).await;
+    }
     record_reply(&key, &carried.record)
+}
+
+/// Makes the latest upload the object, for good, once the completion would be accepted: what is refused fixes nothing. Whether
+/// it did.
+async fn seal(
+    house: &House,
+    (key, object): (&RecordKey, &ObjectName),
+    complete: &mut Complete,
+) -> Result<bool, Refusal> {
+    let record = records::find(&house.store, RecordName::from(key))?;
+    let record = record.ok_or_else(Rejection::not_found)?;
+    if !would_complete(key, &record, complete) {
+        return Ok(false);
+    }
+    let (content, object) = (Arc::clone(&house.content), object.clone());
+    let sealed = aside::blocking(move || content.seal(&object)).await;
+    let sealed = sealed.map_err(|error| Refusal::Failed(error.to_string()))?;
+    let sealed = sealed.map_err(|error| {
+        report::notice(&format!("an upload could not be made content: {error}"));
+        unavailable()
+    })?;
+    complete.uploaded_size = sealed.map(|sealed| sealed.size);
+    complete.sha256 = sealed.map(|sealed| sealed.sha256);
+    match sealed.and_then(|sealed| sealed.md5) {
+        Some(md5) if md5 != complete.md5 => Err(Rejection::new(
+            ErrorTag::Md5Mismatch,
+            "The uploaded bytes were damaged where they are kept; put the record again.",
+        )
+        .with_detail("uploaded_md5", md5.to_string())
+        .into()),
+        Some(_) | None => Ok(sealed.is_some()),
+    }
+}
+
+/// Removes the uploads of which one is the content now. What cannot be removed goes with the object.
+async fn remove_uploads(house: &House, object: ObjectName) {
+    let content = Arc::clone(&house.content);
+    let removed = aside::blocking(move || content.remove_uploads(&object)).await;
+    if let Ok(Err(error)) = removed {
+        report::notice(&format!("uploads are left over: {error}"));
+    }
 }
 
 fn check_etag(etag: Option<&str>, md5: Md5) -> Result<(), Rejection> {

@@ -58,6 +58,9 @@ pub struct Download {
     content_encoding: &'static str,
     /// MD5 in hex of the gzip bytes.
     content_md5: String,
+    /// SHA-256 in hex of the gzip bytes as they were received; of uploads that were completed since it is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_sha256: Option<String>,
     /// Bytes of gzip.
     size: u64,
 }
@@ -89,6 +92,7 @@ impl Download {
             content_type: content.content_type.clone(),
             size: content.size,
             md5: content.md5,
+            sha256: content.sha256.map(|sha256| sha256.to_bytes()),
             expires_at: house.clock.now().plus_millis(millis(seconds)),
         };
         let token = house.signer.seal_by(Purpose::DownloadUrl, &grant, by);
@@ -99,6 +103,7 @@ impl Download {
             expires_in: seconds,
             content_encoding: "gzip",
             content_md5: content.md5.to_string(),
+            content_sha256: content.sha256.map(|sha256| sha256.to_string()),
             size: content.size,
         }
     }

@@ -68,6 +68,9 @@ pub struct VersionView<'a> {
     content_size: u64,
     /// MD5 in hex of the bytes as stored.
     content_md5: String,
+    /// SHA-256 in hex of the bytes as received; of uploads that were completed since it is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_sha256: Option<String>,
     /// From when on it was the content.
     #[schema(format = DateTime)]
     since: String,
@@ -155,6 +158,7 @@ fn view<'a>(
         },
         content_size: content.size,
         content_md5: content.md5.to_string(),
+        content_sha256: content.sha256.map(|sha256| sha256.to_string()),
         since: version.since.to_string(),
         by: &version.by,
         until: end.map(|(until, _)| until.to_string()),

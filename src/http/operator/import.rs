@@ -10,9 +10,10 @@ use uuid::Uuid;
 
 use super::operator_request;
 use super::utl::org;
-use crate::content::{ObjectName, Promise};
+use crate::aside;
+use crate::content::{Kept, ObjectName, Promise};
 use crate::domain::record::OBJECT_BYTES_MAX;
-use crate::domain::{ErrorTag, Md5, OrgCode, Rejection};
+use crate::domain::{ErrorTag, Md5, OrgCode, Rejection, Sha256Digest};
 use crate::export::line::EventLine;
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
@@ -77,6 +78,7 @@ struct Objects {
 struct Promised {
     size: u64,
     md5: String,
+    sha256: Option<String>,
 }
 
 /// Begins an import, or goes on with it.
@@ -164,8 +166,30 @@ pub(super) async fn put(
     let object_id = object.object_id;
     let share = transfers::import(imports, request.path())?;
     let upload = (payload, pass.has_to_end());
-    presigned::receive(&house.content, (pace, &share), (object, promise), upload).await?;
+    let facts = (object.clone(), promise);
+    let kept = presigned::receive(&house.content, (pace, &share), facts, upload).await?;
+    seal(house, object, kept).await?;
     Reply::of(&json!({"object_id": object_id, "size": promise.size}))
+}
+
+/// Makes an upload the object, for good, unless it is there with other bytes.
+async fn seal(house: &House, object: ObjectName, kept: Kept) -> Result<(), Refusal> {
+    let content = Arc::clone(&house.content);
+    let sealed = aside::blocking(move || {
+        let sealed = content.seal(&object)?;
+        content.remove_uploads(&object).map(|()| sealed)
+    });
+    let sealed = sealed.await;
+    let sealed = sealed.map_err(|error| Refusal::Failed(error.to_string()))?;
+    let sealed = sealed.map_err(|error| Refusal::Failed(error.to_string()))?;
+    match sealed.is_some_and(|sealed| sealed.sha256 == kept.sha256) {
+        true => Ok(()),
+        false => Err(Rejection::new(
+            ErrorTag::Conflict,
+            "Other bytes came for the object at the same moment; send one file for each object.",
+        )
+        .into()),
+    }
 }
 
 fn object(request: &HttpRequest) -> Result<(ObjectName, Promise), Rejection> {
@@ -182,9 +206,15 @@ fn object(request: &HttpRequest) -> Result<(ObjectName, Promise), Rejection> {
         let message = format!("An object has 1 to {OBJECT_BYTES_MAX} bytes.");
         return Err(Rejection::new(ErrorTag::TooLarge, message));
     }
+    let sha256 = query.sha256.as_deref().map(|text| {
+        let parsed = Sha256Digest::parse(text);
+        parsed.ok_or_else(|| Rejection::field("sha256", "sha256 is a SHA-256 in hex."))
+    });
+    let sha256 = sha256.transpose()?;
     let promise = Promise {
         size: query.size,
         md5: Md5::parse(&query.md5)?,
+        sha256,
     };
     Ok((object, promise))
 }

@@ -12,7 +12,7 @@ use metarecord::content::{ObjectName, Promise};
 use metarecord::domain::record::{
     Complete, Content, ContentPlace, EndedBy, NewContent, Put, RecordCommand,
 };
-use metarecord::domain::{ErrorTag, Md5, RecordId, Tag};
+use metarecord::domain::{ErrorTag, Md5, RecordId, Sha256Digest, Tag};
 use metarecord::projections::versions::{self, Version};
 use metarecord::projections::{RecordName, contents, tag_entries};
 use uuid::Uuid;
@@ -100,10 +100,12 @@ impl House {
         let promise = Promise {
             size: gz.len() as u64,
             md5: Md5::of(&gz),
+            sha256: None,
         };
         let mut receiving = content.receive(&object, promise).expect("begun");
         receiving.take(&gz).expect("taken");
         receiving.keep().expect("kept");
+        content.seal(&object).expect("sealed");
     }
 
     fn object(&self, record: usize, object_id: Uuid) -> ObjectName {
@@ -130,6 +132,7 @@ impl House {
             size: upload.size,
             md5: upload.md5,
             uploaded_size: Some(upload.size),
+            sha256: Some(Sha256Digest::of(&gzip(*serial))),
             content_version: None,
             expected: None,
         });

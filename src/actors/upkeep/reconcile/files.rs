@@ -1,9 +1,14 @@
 //! Reconcile, files: those that no record names.
 
 use super::{Cursor, Finding, Look, LookError, Page};
+use uuid::Uuid;
+
 use crate::content::{FoundFile, ObjectName};
+use crate::domain::Timestamp;
+use crate::domain::record::{ContentPlace, Record};
 use crate::domain::repair::{DriftKind, Repair, RepairAction};
-use crate::projections::contents;
+use crate::projections::contents::{self, Owner};
+use crate::projections::{RecordName, records};
 
 impl Look {
     /// Looks at the org's files. What belongs to no container at all is found with each of them.
@@ -51,12 +56,39 @@ impl Look {
         Ok(())
     }
 
+    /// Whether an upload is left over beside the object that it, or another one, became long ago. One that may still become
+    /// the object, or was given up, goes with the object.
+    fn is_superfluous(
+        &self,
+        uploaded_at: Timestamp,
+        object_id: Uuid,
+        owner: &Owner,
+    ) -> Result<bool, LookError> {
+        if uploaded_at > self.now.plus_millis(-self.settings.patience.upload_ms) {
+            return Ok(false);
+        }
+        let name = RecordName {
+            org: self.place.org.as_str(),
+            container: &owner.container,
+            record_id: &owner.record_id,
+        };
+        let record = records::find(&self.desk.store, name)?;
+        let became = |record: &Record| {
+            record.content.place == ContentPlace::Object(object_id) && !record.waits_for(object_id)
+        };
+        Ok(record.as_ref().is_some_and(became))
+    }
+
     fn is_orphan(&self, file: &FoundFile) -> Result<bool, LookError> {
         let Some(object_id) = file.object_id else {
             return Ok(true);
         };
-        if contents::owner(&self.desk.store, self.place.org.as_str(), object_id)?.is_some() {
-            return Ok(false);
+        let owner = contents::owner(&self.desk.store, self.place.org.as_str(), object_id)?;
+        if let Some(owner) = owner {
+            return match file.uploaded_at {
+                Some(at) => self.is_superfluous(at, object_id, &owner),
+                None => Ok(false),
+            };
         }
         // What was just let go of is being removed.
         let object = ObjectName {

@@ -2,7 +2,8 @@
 
 use std::io::Read;
 
-use md5::{Digest, Md5 as Hasher};
+use md5::{Digest, Md5 as Md5Hasher};
+use sha2::Sha256;
 
 use super::{Cursor, Finding, Look, LookError, Page};
 use crate::actors::upkeep::abandoned::overdue;
@@ -12,7 +13,7 @@ use crate::domain::record::{
     Class, Content, ContentPlace, PendingUpload, Record, RecordKey, Status,
 };
 use crate::domain::repair::{DriftKind, Repair, RepairAction};
-use crate::domain::{Md5, StreamId, Timestamp};
+use crate::domain::{Md5, Sha256Digest, StreamId, Timestamp};
 use crate::journal::Position;
 use crate::projections::contents;
 use crate::projections::{RecordName, Write, earlier, lost, restore};
@@ -194,25 +195,40 @@ impl Look {
         Ok(match self.content.size(object)? {
             None => Some(DriftKind::MissingObject),
             Some(size) if size != content.size => Some(DriftKind::SizeMismatch),
-            Some(size) => match self.md5(object, size)? {
+            Some(size) => match self.digests(object, size)? {
                 None => Some(DriftKind::MissingObject),
-                Some(md5) if md5 != content.md5 => Some(DriftKind::Md5Mismatch),
+                Some((md5, _)) if md5 != content.md5 => Some(DriftKind::Md5Mismatch),
+                Some((_, sha256)) if content.sha256.is_some_and(|told| told != sha256) => {
+                    Some(DriftKind::Sha256Mismatch)
+                }
                 Some(_) => None,
             },
         })
     }
 
-    fn md5(&self, object: &ObjectName, size: u64) -> Result<Option<Md5>, LookError> {
+    fn digests(
+        &self,
+        object: &ObjectName,
+        size: u64,
+    ) -> Result<Option<(Md5, Sha256Digest)>, LookError> {
         let Some(mut file) = self.content.read(object, 0, size)? else {
             return Ok(None);
         };
-        let (mut hasher, mut buffer) = (Hasher::new(), vec![0; READ_BYTES]);
+        let (mut md5, mut sha256) = (Md5Hasher::new(), Sha256::new());
+        let mut buffer = vec![0; READ_BYTES];
         let mut pace = Pace::start();
         loop {
             let read = file.read(&mut buffer);
             match read.map_err(|error| LookError::File(object.clone(), error))? {
-                0 => return Ok(Some(Md5::from_bytes(hasher.finalize().into()))),
-                bytes => hasher.update(&buffer[..bytes]),
+                0 => {
+                    let md5 = Md5::from_bytes(md5.finalize().into());
+                    let sha256 = Sha256Digest::from_bytes(sha256.finalize().into());
+                    return Ok(Some((md5, sha256)));
+                }
+                bytes => {
+                    md5.update(&buffer[..bytes]);
+                    sha256.update(&buffer[..bytes]);
+                }
             }
             pace.rest();
         }

@@ -23,6 +23,7 @@ fn replaced(content: NewContent) -> RecordEvent {
 fn completed(number: u128) -> RecordEvent {
     RecordEvent::UploadCompleted {
         object_id: Uuid::from_u128(number),
+        sha256: Some(Sha256Digest::of(b"gz")),
     }
 }
 

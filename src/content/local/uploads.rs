@@ -1,0 +1,276 @@
+//! Uploads that are kept: `content/<ORG>/<two hex digits>.uploads/<object id>.<number>.<SHA-256>`, until one is the object.
+//!
+//! Each upload has a name that no other has, and a name is only ever given to a file, never taken from one. An upload
+//! becomes the object by a second name, `<object id>.gz`, which link(2) refuses when it is there: of all that may try at
+//! the same moment one wins, and nothing replaces it. The SHA-256 in the name was computed while the bytes came.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use md5::{Digest, Md5 as Md5Hasher};
+use sha2::Sha256;
+use uuid::Uuid;
+
+use super::{LocalStore, absent_or, io_error, shelf_number};
+use crate::content::{ContentError, Kept, ObjectName, Sealed};
+use crate::domain::{ErrorTag, Md5, Rejection, Sha256Digest};
+
+/// What the name of a directory of uploads ends with.
+pub(super) const UPLOADS: &str = ".uploads";
+/// How often a name is looked for that no other upload has: each time another upload to the same object took it.
+const NAMES_MAX: u32 = 64;
+/// Bytes read at a time.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// The name of a kept upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct UploadName {
+    object_id: Uuid,
+    number: u32,
+    sha256: [u8; 32],
+}
+
+impl UploadName {
+    fn new(object: &ObjectName, number: u32, sha256: Sha256Digest) -> Self {
+        Self {
+            object_id: object.object_id,
+            number,
+            sha256: sha256.to_bytes(),
+        }
+    }
+
+    /// Reads a file's name; only the one spelling.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        let mut parts = name.split('.');
+        let object_id = Uuid::try_parse(parts.next()?).ok()?;
+        let number = parts.next()?.parse().ok()?;
+        let sha256 = Sha256Digest::parse(parts.next()?)?.to_bytes();
+        let parsed = Self {
+            object_id,
+            number,
+            sha256,
+        };
+        (parsed.to_string() == name).then_some(parsed)
+    }
+
+    /// The upload that a place below an org's is the place of.
+    pub(super) fn at(place: &str) -> Option<Self> {
+        let (shelf, name) = place.split_once('/')?;
+        let parsed = Self::parse(name)?;
+        let own = format!("{:02x}{UPLOADS}", parsed.object_id.as_bytes()[0]);
+        (own == shelf).then_some(parsed)
+    }
+
+    pub(super) fn object_id(self) -> Uuid {
+        self.object_id
+    }
+}
+
+impl std::fmt::Display for UploadName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sha256 = Sha256Digest::from_bytes(self.sha256);
+        write!(f, "{}.{}.{sha256}", self.object_id.simple(), self.number)
+    }
+}
+
+impl LocalStore {
+    /// The directory of the uploads to an object.
+    pub(super) fn upload_shelf(&self, object: &ObjectName) -> PathBuf {
+        let number = shelf_number(object);
+        self.org_directory(&object.org)
+            .join(format!("{number:02x}{UPLOADS}"))
+    }
+
+    /// The uploads to an object that are kept, the earliest first.
+    pub(super) fn kept_uploads(
+        &self,
+        object: &ObjectName,
+    ) -> Result<Vec<UploadName>, ContentError> {
+        let shelf = self.upload_shelf(object);
+        let failed = |source| io_error("read", &shelf, source);
+        let entries = match fs::read_dir(&shelf) {
+            Ok(entries) => entries,
+            Err(source) => {
+                return absent_or("read", &shelf, source).map(Option::unwrap_or_default);
+            }
+        };
+        let mut kept = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(failed)?.file_name();
+            let name = name.to_str().and_then(UploadName::parse);
+            kept.extend(name.filter(|name| name.object_id == object.object_id));
+        }
+        kept.sort_unstable_by_key(|name| (name.number, name.sha256));
+        Ok(kept)
+    }
+
+    pub(super) fn upload_path(&self, object: &ObjectName, name: UploadName) -> PathBuf {
+        self.upload_shelf(object).join(name.to_string())
+    }
+
+    /// Gives a checked and synced file a name of its own among the uploads to its object; durable on return.
+    pub(super) fn keep_upload(
+        &self,
+        object: &ObjectName,
+        sha256: Sha256Digest,
+        file: &Path,
+    ) -> Result<Kept, ContentError> {
+        if let Some(sealed) = self.sealed(object)? {
+            return match sealed.sha256 == sha256 {
+                true => Ok(Kept {
+                    sha256,
+                    number: None,
+                }),
+                false => Err(has_other_bytes().into()),
+            };
+        }
+        let shelf = self.upload_shelf(object);
+        self.make_uploads_shelf(object)?;
+        let mut number = match self.kept_uploads(object)?.last() {
+            Some(last) => last.number.saturating_add(1),
+            None => 1,
+        };
+        for _ in 0..NAMES_MAX {
+            let path = self.upload_path(object, UploadName::new(object, number, sha256));
+            match self.disk.link(file, &path) {
+                Ok(()) => {
+                    self.sync(&shelf).inspect_err(|_| {
+                        // Whoever looks must not take it for kept.
+                        let _: io::Result<()> = self.disk.remove(&path);
+                    })?;
+                    return Ok(Kept {
+                        sha256,
+                        number: Some(number),
+                    });
+                }
+                Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
+                    number = number.saturating_add(1);
+                }
+                Err(source) => return Err(io_error("name", &path, source)),
+            }
+        }
+        let source = io::Error::from(io::ErrorKind::AlreadyExists);
+        Err(io_error("name an upload in", &shelf, source))
+    }
+
+    /// Removes uploads to an object, and tells how many; a crash may bring them back.
+    pub(super) fn remove_uploads_of(
+        &self,
+        object: &ObjectName,
+        which: impl Fn(u32) -> bool,
+    ) -> Result<usize, ContentError> {
+        let mut removed = 0;
+        for name in self.kept_uploads(object)? {
+            if which(name.number) {
+                self.remove_upload(object, name)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    fn remove_upload(&self, object: &ObjectName, name: UploadName) -> Result<(), ContentError> {
+        let path = self.upload_path(object, name);
+        let removed = self.disk.remove(&path);
+        removed.or_else(|source| absent_or::<()>("remove", &path, source).map(|_| ()))
+    }
+
+    pub(super) fn discard_upload(
+        &self,
+        object: &ObjectName,
+        kept: Kept,
+    ) -> Result<(), ContentError> {
+        match kept.number {
+            Some(number) => {
+                self.remove_upload(object, UploadName::new(object, number, kept.sha256))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the latest upload the object unless there is one.
+    pub(super) fn seal_latest(&self, object: &ObjectName) -> Result<Option<Sealed>, ContentError> {
+        let path = self.path(object);
+        for _ in 0..NAMES_MAX {
+            if !path.exists() {
+                let Some(latest) = self.kept_uploads(object)?.pop() else {
+                    return Ok(None);
+                };
+                self.make_shelf(object)?;
+                let upload = self.upload_path(object, latest);
+                match self.disk.link(&upload, &path) {
+                    Ok(()) => {}
+                    Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {}
+                    // A later upload has taken its place.
+                    Err(source) if source.kind() == io::ErrorKind::NotFound => continue,
+                    Err(source) => return Err(io_error("name", &path, source)),
+                }
+            }
+            // Also of one that was there: whoever made it may have been killed ahead of this.
+            self.sync(&self.shelf(object))?;
+            return self.sealed(object);
+        }
+        let source = io::Error::from(io::ErrorKind::NotFound);
+        Err(io_error("find the upload of", &path, source))
+    }
+
+    /// The object, when there is one, with the SHA-256 that its upload's name tells; when no upload of it is there any more,
+    /// its bytes are read.
+    fn sealed(&self, object: &ObjectName) -> Result<Option<Sealed>, ContentError> {
+        let path = self.path(object);
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(source) => return absent_or("read", &path, source),
+        };
+        let same = |name: &UploadName| {
+            let upload = fs::metadata(self.upload_path(object, *name));
+            upload.is_ok_and(|upload| {
+                (upload.dev(), upload.ino()) == (metadata.dev(), metadata.ino())
+            })
+        };
+        if let Some(name) = self.kept_uploads(object)?.into_iter().find(same) {
+            return Ok(Some(Sealed {
+                size: metadata.len(),
+                sha256: Sha256Digest::from_bytes(name.sha256),
+                md5: None,
+            }));
+        }
+        match File::open(&path).and_then(digests) {
+            Ok(sealed) => Ok(Some(sealed)),
+            Err(source) => absent_or("read", &path, source),
+        }
+    }
+}
+
+/// Reads a file to its end for what it is.
+fn digests(mut file: File) -> io::Result<Sealed> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let (mut sha256, mut md5, mut size) = (Sha256::new(), Md5Hasher::new(), 0);
+    loop {
+        let read = match file.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        sha256.update(&chunk[..read]);
+        md5.update(&chunk[..read]);
+        size += read as u64;
+    }
+    Ok(Sealed {
+        size,
+        sha256: Sha256Digest::from_bytes(sha256.finalize().into()),
+        md5: Some(Md5::from_bytes(md5.finalize().into())),
+    })
+}
+
+/// The refusal of bytes that would have to replace an object.
+pub(super) fn has_other_bytes() -> Rejection {
+    Rejection::new(
+        ErrorTag::InvalidState,
+        "Other bytes with this MD5 were uploaded and are the object already, which nothing replaces; put the record again.",
+    )
+    .with_minor("sealed")
+}

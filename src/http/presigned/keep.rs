@@ -1,0 +1,84 @@
+//! The end of an upload: its bytes are kept under a name of their own, and the record's actor says whether they may stay.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Presigned;
+use crate::actors::{Carry, Refused};
+use crate::aside;
+use crate::content::sign::UploadGrant;
+use crate::content::{ContentError, Kept, ObjectName};
+use crate::domain::record::RecordCommand;
+use crate::http::envelope::Refusal;
+use crate::http::server::House;
+use crate::journal::{Remarks, Source};
+use crate::report;
+
+/// How often a container without room is asked again, so that a whole upload is not lost to it.
+const TRIES_MAX: u32 = 40;
+/// The pause before that.
+const PAUSE: Duration = Duration::from_millis(50);
+
+impl Presigned {
+    /// Keeps an upload if its record still waits for it, and removes it otherwise. The request may end meanwhile.
+    pub(super) async fn settle(
+        &self,
+        grant: &UploadGrant,
+        kept: Kept,
+        request_id: &str,
+    ) -> Result<(), Refusal> {
+        let house = Arc::clone(self.house()?);
+        let (grant, request_id) = (grant.clone(), request_id.to_owned());
+        let settling = actix_web::rt::spawn(async move {
+            let asked = ask(&house, &grant, request_id).await;
+            let object = ObjectName {
+                org: grant.key.org.clone(),
+                object_id: grant.object_id,
+            };
+            tidy(&house, object, kept, asked.is_ok()).await;
+            asked
+        });
+        match settling.await {
+            Ok(asked) => Ok(asked?),
+            Err(_) => Err(Refusal::Failed("an upload's end broke off".to_owned())),
+        }
+    }
+}
+
+/// Asks the record's actor, behind everything that it has handed to the journal.
+async fn ask(house: &House, grant: &UploadGrant, request_id: String) -> Result<(), Refused> {
+    let carry = Carry {
+        key: grant.key.clone(),
+        command: Ok(RecordCommand::KeepUpload {
+            object_id: grant.object_id,
+        }),
+        payload: None,
+        idempotency: None,
+        by: String::new(),
+        request_id,
+        source: Source::Gateway,
+        remarks: Remarks::default(),
+    };
+    let mut tries = 1;
+    loop {
+        match house.book.carry(carry.clone()).await {
+            Err(Refused::Busy) if tries < TRIES_MAX => tries += 1,
+            answer => return answer.map(drop),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Removes what an upload takes the place of, or the upload itself. What cannot be removed goes with its object.
+async fn tidy(house: &House, object: ObjectName, kept: Kept, wanted: bool) {
+    let content = Arc::clone(&house.content);
+    let tidied = aside::blocking(move || -> Result<(), ContentError> {
+        match wanted {
+            true => content.settle(&object, kept),
+            false => content.discard(&object, kept),
+        }
+    });
+    if let Ok(Err(error)) = tidied.await {
+        report::notice(&format!("an upload is left over: {error}"));
+    }
+}
