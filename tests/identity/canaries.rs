@@ -207,7 +207,11 @@ fn no_secret_turns_up_in_logs_journal_metrics_or_errors() {
     let hmac = format!("auth.jwt_hmac_file={hmac_file}");
     let issuer = format!("auth.jwt_issuer={ISSUER}");
     let audience = format!("auth.jwt_audience={AUDIENCE}");
-    let sets = ["--set", &issuer, "--set", &audience, "--set", &hmac];
+    // Each refusal is to have its receipt.
+    let all = "log.refusals_per_second=0";
+    let sets = [
+        "--set", &issuer, "--set", &audience, "--set", &hmac, "--set", all,
+    ];
     let mut server = Server::start_in(&dir, &sets);
     let ann = json!({"email": "ann@example.com", "passcode": PASSCODE});
     server.invoke("uas_user_create", &ann).data();
