@@ -7,8 +7,12 @@ use metarecord::config::Settings;
 
 /// What the name of a setting that is a limit ends with.
 const ENDINGS: [&str; 3] = ["_max", "_per_second", "_burst"];
-/// Settings with such a name that bound no caller: how much a step or a wait of the server's own is.
-const OTHERS: &[&str] = &[];
+/// Settings with such a name that bound no caller: what the server takes of a token, and what of its own it writes.
+const OTHERS: &[&str] = &[
+    "auth.jwt_life_seconds_max",
+    "log.day_bytes_max",
+    "log.refusals_per_second",
+];
 
 struct Row {
     limit: String,

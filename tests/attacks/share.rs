@@ -107,7 +107,7 @@ fn whoever_holds_most_memory_for_bodies_gives_way_to_whoever_holds_less() {
     let refused = "metarecord_throttled_total{limit=\"bodies-limit\"}";
     eventually("some had to give way", || metric(&server, refused) >= 8.0);
     let other = somebody(&server, "OTHERS");
-    let payload = "x".repeat(400_000);
+    let payload = "x".repeat(250_000);
     let body = json!({"orgcode": "OTHERS", "container": "notes", "record_id": "r",
         "content_type": "application/json", "payload": payload});
     post_as(&server, &other, "/mrs/record", &body).data();
@@ -389,7 +389,7 @@ fn answers_that_nobody_takes_are_limited_for_all_connections_together() {
         "http.write_seconds=600",
     ];
     let server = Server::start_with(&sets);
-    server.put_inline("blobs", "long", &json!("x".repeat(500_000)), &[]);
+    server.put_inline("blobs", "long", &json!("x".repeat(250_000)), &[]);
     let path = "/mrs/record?orgcode=demo&container=blobs&record_id=long";
     let request = format!(
         "GET {path} HTTP/1.1\r\nhost: x\r\nx-session-guid: {}\r\n\r\n",

@@ -13,6 +13,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("passcode.rs", &["clock"]),
     ("report/", &["clock", "domain"]),
     ("config.rs", &["domain"]),
+    ("config/", &["domain"]),
     ("directory.rs", &["clock", "reserve"]),
     ("aside.rs", &[]),
     ("background.rs", &[]),
