@@ -12,8 +12,11 @@ use super::listener::ConnectionLimits;
 use super::shares::{Bound, Full, Key, Share, Shares, Signal};
 use crate::domain::{ErrorTag, Rejection};
 
-/// Places beyond the limits, in all and from one address.
+/// Most places beyond the limits, in all and from one address: a quarter of those within them, so that a process that may
+/// open few files keeps some for its journal.
 pub const RESERVE_MAX: usize = 256;
+const RESERVE_MIN: usize = 16;
+const RESERVE_PART: usize = 4;
 const RESERVE_OF_ADDRESS_MAX: u64 = 16;
 /// An answer of which nothing is taken for so long gives way to anybody's.
 const UNREAD_IDLE_MS: u64 = 1_000;
@@ -43,7 +46,7 @@ impl Seats {
     pub(super) fn new(limits: &ConnectionLimits) -> Self {
         Self {
             connections: Shares::new(limits.connections_max as u64, 0),
-            reserve: Shares::new(RESERVE_MAX as u64, 0),
+            reserve: Shares::new(reserve_of(limits.connections_max) as u64, 0),
             unread: Shares::new(limits.unread_bytes_max, UNREAD_IDLE_MS),
             connections_max: limits.connections_max,
             address_max: limits.address_max as u64,
@@ -52,7 +55,7 @@ impl Seats {
 
     /// Most connections there can be.
     pub(super) fn most(&self) -> usize {
-        self.connections_max + RESERVE_MAX
+        self.connections_max + reserve_of(self.connections_max)
     }
 
     /// A place for a connection from an address. One for which there is none at all is closed at once.
@@ -81,6 +84,11 @@ impl Seats {
             address: self.unread.key(address),
         }
     }
+}
+
+/// Places beyond so many.
+fn reserve_of(connections_max: usize) -> usize {
+    (connections_max / RESERVE_PART).clamp(RESERVE_MIN, RESERVE_MAX)
 }
 
 impl Seat {

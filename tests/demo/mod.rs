@@ -89,6 +89,9 @@ fn gather(scratch: &Path) -> Vec<Item> {
             "1",
             "--locked",
             "--offline",
+            // What this platform does not need was not fetched.
+            "--filter-platform",
+            crate::support::platform().trim(),
             "--manifest-path",
         ])
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))

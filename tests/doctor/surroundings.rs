@@ -60,12 +60,12 @@ fn too_few_open_files_fail_or_warn() {
             answer: serde_json::from_slice(&output.stdout).expect("JSON"),
         }
     };
-    ask(300).expect_alone("open-files", "fail", "300", "LimitNOFILE=17808");
+    ask(300).expect_alone("open-files", "fail", "300", "LimitNOFILE=18368");
     ask(2_000).expect_alone(
         "open-files",
         "warn",
         "room for 1000 connections",
-        "LimitNOFILE=17808",
+        "LimitNOFILE=18368",
     );
 }
 
@@ -79,7 +79,7 @@ fn of_a_running_server_its_own_limit_counts() {
     told.expect(
         "open-files",
         "warn",
-        "3000, which leaves room for 1576",
+        "3000, which leaves room for 1500",
         "LimitNOFILE",
     );
 }

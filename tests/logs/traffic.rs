@@ -290,7 +290,7 @@ impl Caller<'_> {
 /// The ids of all entries that came through a door.
 fn journaled(server: &Server) -> BTreeSet<String> {
     let exported = Command::new(env!("CARGO_BIN_EXE_g3n"))
-        .args(["journal", "export", "--data-dir"])
+        .args(["journal", "export", "--format", "jsonl", "--data-dir"])
         .arg(&server.dir)
         .output()
         .expect("it runs");

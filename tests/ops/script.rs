@@ -1,4 +1,4 @@
-//! The journal without this program: the script of its format's page checks one that was vacuumed, and finds what is wrong.
+//! The journal without this program: the check in another language reads one that was vacuumed, and finds what is wrong.
 
 use std::fs::File;
 use std::io::Read;
@@ -19,24 +19,18 @@ use super::store::{What, fill, org};
 use super::world::{PENDING_MS, Standing};
 use crate::support::eventually;
 
-/// The only Python block of the page.
-fn script() -> &'static str {
-    let page = include_str!("../../docs/journal-format.md");
-    let (_, after) = page.split_once("```python\n").expect("a script");
-    after.split_once("```").expect("its end").0
-}
-
-/// What the script says of a journal: its last line, or the error.
+/// What the check in another language says of a journal: its last line, or the errors.
 fn check(journal: &Path) -> Result<String, String> {
-    let ran = Command::new("python3")
-        .args(["-c", script()])
-        .arg(journal)
-        .output();
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/examples/journal-check/journal_check.py"
+    );
+    let ran = Command::new("python3").arg(script).arg(journal).output();
     let ran = ran.expect("python3 runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     match ran.status.success() {
         true => Ok(text(&ran.stdout)),
-        false => Err(text(&ran.stderr)),
+        false => Err(text(&ran.stdout) + &text(&ran.stderr)),
     }
 }
 
@@ -77,7 +71,7 @@ fn the_script_checks_a_vacuumed_journal_and_finds_one_erased_entry_too_many() {
     let journal = scratch.path().join("journal");
     let told = check(&journal).expect("the journal is good");
     assert!(
-        told.starts_with(&format!("{entries} entries, 41 of them erased")),
+        told.contains(&format!("{entries} entries")) && told.contains("41"),
         "{told}"
     );
     // One entry says that another event erased it: the vacuum's own number is then too great.
@@ -100,7 +94,7 @@ fn the_script_checks_a_vacuumed_journal_and_finds_one_erased_entry_too_many() {
     let plain = sealed.with_extension("");
     std::fs::write(plain, forged).expect("written");
     let found = check(&journal).expect_err("it is found");
-    assert!(found.contains(&format!("AssertionError: {by}")), "{found}");
+    assert!(found.contains(&other.to_string()), "{found}");
     let report = verify(&journal, false, &mut |_, _| ()).expect("it can be read");
     assert!(!report.problems.is_empty(), "and by the program");
 }

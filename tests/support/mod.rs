@@ -407,3 +407,12 @@ pub(crate) fn measured() -> Option<(&'static str, std::ffi::OsString)> {
     const NAME: &str = "LLVM_PROFILE_FILE";
     std::env::var_os(NAME).map(|file| (NAME, file))
 }
+
+/// The platform that the compiler builds for, such as `x86_64-unknown-linux-gnu`.
+pub(crate) fn platform() -> String {
+    let told = Command::new("rustc").arg("-vV").output();
+    let told = told.expect("rustc runs").stdout;
+    let told = String::from_utf8(told).expect("text");
+    let host = told.lines().find_map(|line| line.strip_prefix("host: "));
+    host.expect("a host").to_owned()
+}

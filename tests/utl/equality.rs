@@ -49,6 +49,8 @@ pub(crate) fn archives() -> Vec<PathBuf> {
 fn packages() -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        // What this platform does not need was not fetched.
+        .args(["--filter-platform", crate::support::platform().trim()])
         .args([
             "--manifest-path",
             concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
