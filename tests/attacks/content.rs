@@ -444,3 +444,37 @@ fn other_bytes_of_the_same_md5_in_the_place_of_content_are_found_by_whoever_read
     assert_eq!(repaired["repaired"], 1);
     assert!(only_file(&server).to_string_lossy().ends_with(".damaged"));
 }
+
+#[test]
+fn an_import_does_not_replace_an_object_that_it_brought() {
+    let server = Server::start();
+    let begin = json!({"orgcode": "COMING", "manifest_sha256": "ab".repeat(32), "export_id": "e-1", "entries": 1});
+    server.invoke("utl_import_begin", &begin).data();
+    let object = "0123456789abcdef0123456789abcdef";
+    let bearer = format!("Bearer {}", server.operator_token);
+    let put = |gz: &[u8], told: &[u8]| {
+        let url = format!(
+            "{}/import/COMING/{object}?size={}&md5={}&sha256={}",
+            server.operator_url,
+            gz.len(),
+            Md5::of(gz),
+            sha256(told)
+        );
+        server.put_url(&url, &[("authorization", &bearer)], gz)
+    };
+    let (first, second) = (gzip("the first"), gzip("the second"));
+    let (status, tag, minor) = put(&first, &second).refusal();
+    assert_eq!(
+        (status, tag.as_str(), minor.as_str()),
+        (409, "md5-mismatch", "sha256")
+    );
+    assert_eq!(server.content_files(), []);
+    let asked = json!({"orgcode": "COMING", "object_ids": [object]});
+    let missing = || server.invoke("utl_import_objects", &asked).data()["missing"].clone();
+    assert_eq!(missing().as_array().map(Vec::len), Some(1));
+    assert_eq!(put(&first, &first).status, 200);
+    assert_eq!(missing(), json!([]));
+    assert_eq!(put(&first, &first).status, 200, "once more");
+    assert_eq!(put(&second, &second).refusal().2, "sealed");
+    assert_eq!(fs::read(only_file(&server)).expect("read"), first);
+}

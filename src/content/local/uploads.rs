@@ -274,3 +274,108 @@ pub(super) fn has_other_bytes() -> Rejection {
     )
     .with_minor("sealed")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+    use crate::content::{ContentStore, Promise};
+    use crate::disk::RealDisk;
+    use crate::domain::OrgCode;
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn keep(store: &LocalStore, object: &ObjectName, gz: &[u8]) -> Result<Kept, ContentError> {
+        let promise = Promise {
+            size: gz.len() as u64,
+            md5: Md5::of(gz),
+            sha256: None,
+        };
+        let mut receiving = store.receive(object, promise)?;
+        receiving.take(gz)?;
+        receiving.keep()
+    }
+
+    fn bytes(store: &LocalStore, object: &ObjectName) -> Option<Vec<u8>> {
+        let mut file = store.read(object, 0, u64::MAX).unwrap()?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).unwrap();
+        Some(bytes)
+    }
+
+    #[test]
+    fn the_latest_upload_becomes_the_object_once_and_for_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(Arc::new(RealDisk), directory.path()).unwrap();
+        let object = ObjectName {
+            org: OrgCode::parse("demo").unwrap(),
+            object_id: Uuid::from_u128(7),
+        };
+        assert_eq!(store.seal(&object).unwrap(), None);
+        let [one, two, three] = ["one", "two", "three"].map(gzip);
+        let first = keep(&store, &object, &one).unwrap();
+        let second = keep(&store, &object, &two).unwrap();
+        assert_eq!((first.number, second.number), (Some(1), Some(2)));
+        store.settle(&object, second).unwrap();
+        let unwanted = keep(&store, &object, &one).unwrap();
+        store.discard(&object, unwanted).unwrap();
+        assert_eq!(bytes(&store, &object), None, "an upload is no content");
+        assert_eq!(store.list(&object.org).unwrap(), [object.object_id]);
+        let sealed = store.seal(&object).unwrap().unwrap();
+        assert_eq!((sealed.sha256, sealed.md5), (Sha256Digest::of(&two), None));
+        let again = keep(&store, &object, &two).unwrap();
+        assert_eq!(again.number, None);
+        assert!(matches!(
+            keep(&store, &object, &three),
+            Err(ContentError::Rejected(_))
+        ));
+        store.remove_uploads(&object).unwrap();
+        let sealed = store.seal(&object).unwrap().unwrap();
+        assert_eq!(
+            (sealed.sha256, sealed.md5),
+            (Sha256Digest::of(&two), Some(Md5::of(&two)))
+        );
+        assert_eq!(bytes(&store, &object), Some(two));
+        // Whatever is set aside stays beside what was set aside before.
+        for aside in [&one, &three] {
+            store.set_aside(&object).unwrap();
+            assert_eq!(bytes(&store, &object), None);
+            keep(&store, &object, aside).unwrap();
+            store.seal(&object).unwrap();
+        }
+        let files = fs::read_dir(store.shelf(&object)).unwrap();
+        assert_eq!(files.count(), 3);
+        store.remove(&object).unwrap();
+        assert_eq!(store.size(&object).unwrap(), None);
+    }
+
+    #[test]
+    fn only_the_one_spelling_is_the_name_of_an_upload() {
+        let object = ObjectName {
+            org: OrgCode::parse("demo").unwrap(),
+            object_id: Uuid::from_u128(7),
+        };
+        let name = UploadName::new(&object, 12, Sha256Digest::of(b"x"));
+        let text = name.to_string();
+        assert_eq!(UploadName::parse(&text), Some(name));
+        assert_eq!(UploadName::at(&format!("00.uploads/{text}")), Some(name));
+        for other in [
+            text.to_uppercase(),
+            text.replace(".12.", ".012."),
+            format!("{text}.gz"),
+            text[1..].to_owned(),
+        ] {
+            assert_eq!(UploadName::parse(&other), None, "{other}");
+        }
+        assert_eq!(UploadName::at(&format!("01.uploads/{text}")), None);
+    }
+}
