@@ -28,11 +28,25 @@ use crate::running::{Note, Running};
 const CREDENTIALS: [&str; 3] = ["x-session-guid", "x-api-key", "authorization"];
 /// What keys, operator tokens and tokens of identity providers begin with.
 const CREDENTIAL_PREFIXES: [&str; 3] = ["g3nk_", "op_", "eyJ"];
+/// Longest method that an answer repeats, in bytes: above the longest that is registered (UPDATEREDIRECTREF).
+const METHOD_BYTES_MAX: usize = 32;
+/// Longest path that an answer repeats, in characters.
+const PATH_CHARS_MAX: usize = 128;
 /// Shortest part of a credential that tells of it.
 const CREDENTIAL_PART_MIN: usize = 6;
 
 /// What stands for a tag when the work on a request panicked.
 const PANICKED: Word = "panicked";
+
+/// What answers call a request by: its method and a path, both in part when they are long.
+pub(super) fn name_of(method: &Method, path: &str) -> String {
+    // A method is ASCII (RFC 9110, section 9.1).
+    let method = method.as_str();
+    let method = method.get(..METHOD_BYTES_MAX).unwrap_or(method);
+    let end = path.char_indices().nth(PATH_CHARS_MAX);
+    let path = end.map_or(path, |(end, _)| &path[..end]);
+    format!("{method} {path}")
+}
 
 /// What is known of a request when its answer is made.
 #[derive(Debug)]

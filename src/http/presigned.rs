@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::mpsc;
 
-use super::call::Trace;
+use super::call::{self, Trace};
 use super::envelope::{OK, Refusal, respond, unavailable, with_headers};
 use super::head;
 use super::listener::{check_seat, closing};
@@ -151,7 +151,7 @@ impl Presigned {
         let mut trace = self.door.trace(request);
         trace.service = "content";
         trace.route = "/content/{token}";
-        trace.call = format!("{} /content", request.method());
+        trace.call = call::name_of(request.method(), "/content");
         trace.runs(self.door.running(), request.method() == Method::PUT);
         if let Err(rejection) = check_seat(request) {
             return hang_up(respond(&trace, Err(rejection.into())));
@@ -177,7 +177,7 @@ impl Presigned {
         let mut trace = self.door.trace(request);
         trace.service = "content";
         trace.route = "/content/export/{token}";
-        trace.call = format!("{} /content/export", request.method());
+        trace.call = call::name_of(request.method(), "/content/export");
         trace.runs(self.door.running(), false);
         if let Err(rejection) = check_seat(request) {
             return hang_up(respond(&trace, Err(rejection.into())));

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::access::Access;
 use super::bodies::{Bodies, Body};
-use super::call::{Call, Trace};
+use super::call::{self, Call, Trace};
 use super::callers::Callers;
 use super::conceal::Concealment;
 use super::document::Document;
@@ -459,11 +459,7 @@ fn find_route(
 ) -> Result<&'static Route, Refusal> {
     let path = request.path();
     let Some((path, routes)) = routes::of_path(path, &door.limits.stage) else {
-        trace.call = format!(
-            "{} {}",
-            request.method(),
-            path.chars().take(128).collect::<String>()
-        );
+        trace.call = call::name_of(request.method(), path);
         return Err(Rejection::new(
             ErrorTag::NotFound,
             "There is no such route; see /openapi.json.",
@@ -480,7 +476,7 @@ fn find_route(
         .strip_prefix('/')
         .and_then(|path| path.strip_prefix(service))
         .unwrap_or(path);
-    trace.call = format!("{} {short}", request.method());
+    trace.call = call::name_of(request.method(), short);
     trace.service = service;
     trace.route = path;
     match routes.iter().find(|route| route.method == method) {

@@ -4,6 +4,7 @@ use std::sync::Barrier;
 
 use serde_json::{Value, json};
 
+use crate::support::wire::Wire;
 use crate::support::{Got, Server, agent, got};
 
 /// Levels of the body that overflowed a thread's stack.
@@ -171,4 +172,45 @@ fn a_string_that_is_no_text_is_kept_under_an_idempotency_key_as_without_one() {
         let text = String::from_utf8(read.bytes).expect("UTF-8");
         assert!(text.contains(&format!("\"content\":{payload}")), "{text}");
     }
+}
+
+#[test]
+fn an_answer_repeats_what_was_sent_in_part_alone() {
+    let server = Server::start();
+    let long = "A".repeat(60_000);
+    let addresses = [&server.base_url, &server.operator_url];
+    for head in [
+        format!("{long} /mrs/record"),
+        format!("{long} /content/x"),
+        format!("GET /{long}"),
+        format!("PUT /content/{long}"),
+        format!("GET /mrs/list?{long}=1"),
+        format!("POST /invoke/{long}"),
+    ] {
+        let request = format!(
+            "{head} HTTP/1.1\r\nHost: localhost\r\nx-session-guid: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            server.session_guid
+        );
+        for address in addresses {
+            let answer = Wire::connect(address).exchange(request.as_bytes());
+            let name: String = head.chars().take(20).collect();
+            assert!(
+                (100..4_096).contains(&answer.len()),
+                "{name} {}",
+                answer.len()
+            );
+        }
+    }
+    for body in [
+        format!(r#"{{"{long}":1}}"#),
+        format!(r#"{{"container":["{long}"]}}"#),
+        format!(r#"{{"orgcode":"demo","container":"{long}"}}"#),
+        format!(r#"{{"orgcode":"demo","container":"notes","mode":"{long}"}}"#),
+        long.clone(),
+    ] {
+        let refused = server.post_bytes("/mrs/record", body.as_bytes());
+        assert_eq!(refused.status, 400);
+        assert!(refused.bytes.len() < 4_096, "{}", refused.bytes.len());
+    }
+    lives(&server);
 }

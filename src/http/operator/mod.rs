@@ -27,7 +27,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::access::Access;
 use super::bodies::Body;
-use super::call::{Call, Trace};
+use super::call::{self, Call, Trace};
 use super::envelope::{OK, Refusal, Reply, respond, throttled, unavailable};
 use super::identity::Owner;
 use super::meters::{Measured, Place};
@@ -211,11 +211,7 @@ async fn serve(
     if let Err(rejection) = check_head(door, &request) {
         return hang_up(respond(&trace, Err(rejection.into())));
     }
-    trace.call = format!(
-        "{} {}",
-        request.method(),
-        path.chars().take(128).collect::<String>()
-    );
+    trace.call = call::name_of(request.method(), path);
     let operator = match listener.access.identify(door, &request) {
         Ok(operator) => operator,
         Err(refusal) => return respond(&trace, Err(refusal)),
