@@ -4,7 +4,7 @@
 //! The file is written without a sync: what the process wrote outlives it, and what a power cut leaves is not believed. A
 //! request that can make a handler work long or deep is written before its body is read: half a microsecond for one
 //! `pwrite` of its slot. All others are written, and those that ended are erased, by a thread that looks every
-//! [`LOOK_EVERY_MS`]: so a request that was answered that shortly before the end may be named too, and a short read that
+//! `LOOK_EVERY_MS`: so a request that was answered that shortly before the end may be named too, and a short read that
 //! began then may not. A mapping into memory would spare the call, and end the process when its disk goes.
 
 use std::fmt::Write as _;
