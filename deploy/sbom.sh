@@ -18,9 +18,11 @@ if ! cargo cyclonedx --version 2>/dev/null | grep -qF "$version"; then
 fi
 
 target=$(rustc -vV | sed -n 's/^host: //p')
-# It writes beside Cargo.toml and nowhere else.
-made=sbom-$$
-trap 'rm -f "$made.json"' EXIT
-cargo cyclonedx --quiet --format json --spec-version 1.5 --target "$target" --override-filename "$made" >&2
-# Where the source lies is nobody's business, and differs from machine to machine.
-sed "s|path+file://$PWD|path+file:///metarecord|g" "$made.json" >"$out"
+# It writes beside Cargo.toml and nowhere else, so it gets one beside which it may.
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+cp Cargo.toml Cargo.lock build.rs "$place/"
+for part in src tests benches examples; do ln -s "$PWD/$part" "$place/$part"; done
+(cd "$place" && cargo cyclonedx --quiet --format json --spec-version 1.5 --target "$target" --override-filename sbom >&2)
+# Where that was is nobody's business, and differs from time to time.
+sed "s|path+file://$place|path+file:///metarecord|g" "$place/sbom.json" >"$out"

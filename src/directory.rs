@@ -216,7 +216,7 @@ pub fn hold(root: &Path) -> Result<Hold, DirectoryError> {
 /// Whether a directory is absent, or has nothing in it but a lock.
 ///
 /// # Errors
-/// The disk's.
+/// When the disk does not read or write what is needed.
 pub fn is_free(root: &Path) -> Result<bool, DirectoryError> {
     Ok(!root.exists() || is_empty(root)?)
 }
@@ -505,7 +505,7 @@ pub fn operator_token(keys: &Path) -> Result<Arc<str>, DirectoryError> {
 /// Puts another operators' token in the place of the first one, durable on return.
 ///
 /// # Errors
-/// The disk's.
+/// When the disk does not read or write what is needed.
 pub fn keep_operator_token(keys: &Path, token: &str) -> std::io::Result<()> {
     write_private(&keys.join(OPERATOR_TOKEN), token.as_bytes())
 }

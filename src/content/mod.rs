@@ -117,7 +117,7 @@ pub trait ContentStore: Send + Sync {
     /// Begins an upload to an object.
     ///
     /// # Errors
-    /// The disk's.
+    /// When the disk does not read or write what is needed.
     fn receive(
         &self,
         object: &ObjectName,
@@ -127,38 +127,38 @@ pub trait ContentStore: Send + Sync {
     /// Removes the uploads to an object that were kept before this one, which takes their place.
     ///
     /// # Errors
-    /// The disk's.
+    /// When the disk does not read or write what is needed.
     fn settle(&self, object: &ObjectName, kept: Kept) -> Result<(), ContentError>;
 
     /// Removes an upload that was kept and is not wanted; absent is fine, and so is an object made of it, which stays.
     ///
     /// # Errors
-    /// The disk's.
+    /// When the disk does not read or write what is needed.
     fn discard(&self, object: &ObjectName, kept: Kept) -> Result<(), ContentError>;
 
     /// Makes the latest kept upload the object, for good; durable on return. An object that is there stays as it is. `None`
     /// when nothing was uploaded.
     ///
     /// # Errors
-    /// The disk's.
+    /// When the disk does not read or write what is needed.
     fn seal(&self, object: &ObjectName) -> Result<Option<Sealed>, ContentError>;
 
     /// Removes the uploads to an object that is there.
     ///
     /// # Errors
-    /// The disk's.
+    /// When the disk does not read or write what is needed.
     fn remove_uploads(&self, object: &ObjectName) -> Result<(), ContentError>;
 
     /// Bytes of an object, or of the latest upload that would become it; `None` when there is neither.
     ///
     /// # Errors
-    /// The disk's.
+    /// When the disk does not read or write what is needed.
     fn size(&self, object: &ObjectName) -> Result<Option<u64>, ContentError>;
 
     /// Opens a part of an object for reading; `None` when there is none.
     ///
     /// # Errors
-    /// The disk's.
+    /// When the disk does not read or write what is needed.
     fn read(
         &self,
         object: &ObjectName,
@@ -169,45 +169,45 @@ pub trait ContentStore: Send + Sync {
     /// Removes an object and all uploads to it; absent is fine.
     ///
     /// # Errors
-    /// The disk's.
+    /// When the disk does not read or write what is needed.
     fn remove(&self, object: &ObjectName) -> Result<(), ContentError>;
 
     /// What is left of uploads that nobody has added to since a time, whosever they were: `content/tmp/` and their names.
     ///
     /// # Errors
-    /// The disk's.
+    /// When the disk does not read or write what is needed.
     fn stale(&self, since: Timestamp) -> Result<Vec<String>, ContentError>;
 
     /// Removes what is left of uploads that nobody has added to since a time, whosever they were. Returns how many there
     /// were, and their bytes.
     ///
     /// # Errors
-    /// The disk's.
+    /// When the disk does not read or write what is needed.
     fn remove_stale(&self, since: Timestamp) -> Result<(u64, u64), ContentError>;
 
     /// The orgs that may have objects, in no order.
     ///
     /// # Errors
-    /// The disk's.
+    /// When the disk does not read or write what is needed.
     fn orgs(&self) -> Result<Vec<OrgCode>, ContentError>;
 
     /// Removes what is left of an org once it has no objects; with objects it stays.
     ///
     /// # Errors
-    /// The disk's.
+    /// When the disk does not read or write what is needed.
     fn forget(&self, org: &OrgCode) -> Result<(), ContentError>;
 
     /// The ids of an org's objects, and of those that there are only uploads to, in no order.
     ///
     /// # Errors
-    /// The disk's.
+    /// When the disk does not read or write what is needed.
     fn list(&self, org: &OrgCode) -> Result<Vec<Uuid>, ContentError>;
 
     /// Everything that lies where an org's objects do, by its place there, in order from behind a place on, at least
     /// `limit` when there is as much. What was set aside does not count.
     ///
     /// # Errors
-    /// The disk's.
+    /// When the disk does not read or write what is needed.
     fn files(
         &self,
         org: &OrgCode,
@@ -218,14 +218,14 @@ pub trait ContentStore: Send + Sync {
     /// Removes a file that [`ContentStore::files`] found; absent is fine.
     ///
     /// # Errors
-    /// The disk's.
+    /// When the disk does not read or write what is needed.
     fn remove_file(&self, org: &OrgCode, place: &str) -> Result<(), ContentError>;
 
     /// Takes an object's file out of the way, so that it is absent and its bytes can still be looked at, as can those of
     /// earlier ones; absent is fine.
     ///
     /// # Errors
-    /// The disk's.
+    /// When the disk does not read or write what is needed.
     fn set_aside(&self, object: &ObjectName) -> Result<(), ContentError>;
 
     /// What keeps removals waiting while a backup is taken. Every removal of an object here heeds it; whoever removes

@@ -57,7 +57,7 @@ impl TokenScope {
     }
 }
 
-/// One token.
+/// A token as it is kept: its hash, and what it lets do.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperatorToken {
     /// Keyed hash of the token, in hex.
@@ -105,7 +105,7 @@ impl OperatorToken {
 pub struct OperatorTokens {
     /// The version of their stream.
     pub version: u64,
-    /// By name.
+    /// By name, which is never given to a second token.
     pub tokens: BTreeMap<String, OperatorToken>,
 }
 
@@ -138,7 +138,7 @@ pub enum OperatorTokenEvent {
     /// Another token has the name and the scopes from now on.
     #[serde(rename = "operator_token.rotated")]
     Rotated {
-        /// Whose.
+        /// The name that stays with the new one.
         name: String,
         /// Keyed hash of the new token, in hex.
         token_hash: String,
@@ -149,7 +149,7 @@ pub enum OperatorTokenEvent {
     /// It works no longer.
     #[serde(rename = "operator_token.revoked")]
     Revoked {
-        /// Which.
+        /// The name that the audit knows it by.
         name: String,
     },
 }
@@ -168,7 +168,7 @@ impl OperatorTokenEvent {
 /// What may be asked of operators' tokens.
 #[derive(Clone, PartialEq, Eq)]
 pub enum OperatorTokenCommand {
-    /// Make one.
+    /// Make a token that works at once.
     Create {
         /// What to call it.
         name: String,
@@ -181,16 +181,16 @@ pub enum OperatorTokenCommand {
     },
     /// Replace one by another with the same name and scopes.
     Rotate {
-        /// Which.
+        /// The name that the audit knows it by.
         name: String,
         /// Keyed hash of the new one, in hex.
         token_hash: String,
         /// For how long the one before works beside it.
         overlap_ms: i64,
     },
-    /// End one.
+    /// End a token at once and for good.
     Revoke {
-        /// Which.
+        /// The name that the audit knows it by.
         name: String,
     },
 }

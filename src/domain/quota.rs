@@ -176,7 +176,7 @@ impl Counts {
 /// What would go past a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exceeded {
-    /// Which.
+    /// The quota that there was no room in.
     pub quota: Quota,
     /// The most there may be.
     pub limit: u64,

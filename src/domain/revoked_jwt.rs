@@ -27,7 +27,7 @@ pub enum JwtEvent {
     /// One counts no longer.
     #[serde(rename = "jwt.revoked")]
     Revoked {
-        /// Its `jti`.
+        /// The `jti` claim of the token.
         jti: String,
         /// When it has ended anyway.
         until: Timestamp,
@@ -37,7 +37,7 @@ pub enum JwtEvent {
 /// A token that is to count no longer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevokeJwt {
-    /// Its `jti`.
+    /// The `jti` claim of the token.
     pub jti: String,
     /// When it has ended anyway.
     pub until: Timestamp,

@@ -113,7 +113,7 @@ pub struct House {
     pub histories: Histories,
     /// How often callers may call.
     pub rate_limits: Arc<RateLimits>,
-    /// Who knows operators.
+    /// Knows operators by their tokens.
     pub operator_access: Arc<OperatorAccess>,
     /// Longest life of a token of an identity provider, in milliseconds.
     pub jwt_life_ms_max: i64,

@@ -157,7 +157,7 @@ impl Upkeep {
     /// Removes the files of uploads that broke off, whosever they were. Returns how many there were, and their bytes.
     ///
     /// # Errors
-    /// The disk's.
+    /// When the disk does not read or write what is needed.
     pub async fn remove_leftovers(&self) -> Result<(u64, u64), Refused> {
         let content = self.content.clone();
         let since = self.settings.stale_since(self.book.desk().clock.now());

@@ -47,7 +47,7 @@ pub(super) struct RotateArgs {
 /// A token to end.
 #[derive(Args, Debug)]
 pub(super) struct RevokeArgs {
-    /// Which.
+    /// The name it was made with; token-list has them.
     #[arg(long)]
     name: String,
     #[command(flatten)]
@@ -57,7 +57,7 @@ pub(super) struct RevokeArgs {
 /// A token of an identity provider to end.
 #[derive(Args, Debug)]
 pub(super) struct RevokeJwtArgs {
-    /// Its `jti`.
+    /// The jti claim of the token, which its issuer or token mint tells.
     #[arg(long)]
     jti: String,
     /// When it ends anyway (RFC 3339), if that is known; the revocation is kept until then.

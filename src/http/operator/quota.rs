@@ -14,7 +14,7 @@ use crate::http::server::House;
 use crate::http::{input, usage};
 use crate::projections::identity;
 
-/// Which org.
+/// The org whose use is asked for.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UsageQuery {

@@ -53,7 +53,7 @@ operator_request! {
     }
 }
 
-/// No inputs.
+/// The body of a function that takes no inputs: an empty object.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
