@@ -16,7 +16,7 @@ use super::{Desk, Refused};
 use crate::aside;
 use crate::clock::random_uuid;
 use crate::content::ContentStore;
-use crate::domain::maintenance::{MaintenanceCommand, MaintenanceDecider, Window};
+use crate::domain::maintenance::{MaintenanceCommand, MaintenanceDecider, Window, WindowStatus};
 use crate::domain::operator_token::{OperatorTokenCommand, OperatorTokenDecider, OperatorTokens};
 use crate::domain::revoked_jwt::{JwtDecider, RevokeJwt};
 use crate::domain::secret::{SecretCommand, SecretDecider, mismatch};
@@ -203,7 +203,13 @@ impl Operations {
             Some(_) | None => carry::<MaintenanceDecider>(&self.desk, &command, &caller).await,
         }?;
         let window = id.and_then(|id| carried.find(&id).cloned());
-        window.ok_or_else(|| Refused::Failed("a command left no window".to_owned()))
+        let window =
+            window.ok_or_else(|| Refused::Failed("a command left no window".to_owned()))?;
+        if window.status == WindowStatus::Scheduled {
+            // An actor that woke before its window was there has ended, and nobody would start the window.
+            drop(self.window_actor(&window.maintenance_id));
+        }
+        Ok(window)
     }
 
     /// Carries a vacuum's command out: asking for one, or cancelling it. Returns the vacuum with it.
