@@ -398,6 +398,13 @@ async fn run(
             report::notice(&error.to_string());
         }
         store.flush()?;
+        // Whoever starts in this directory next finds nothing of this server in its way.
+        stop::wait_briefly(move || {
+            jobs.join();
+            operations.join();
+            offboardings.join();
+            book.join();
+        })?;
         Ok(())
     });
     let closed = closing.await.map_err(std::io::Error::other)?;

@@ -15,6 +15,7 @@ pub mod offboarding;
 pub mod ops;
 mod passcodes;
 mod record;
+mod thread;
 pub mod upkeep;
 pub mod vacuum;
 
@@ -23,10 +24,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use actix::{Actor, Addr, Arbiter, ArbiterHandle, MailboxError};
+use actix::{Actor, Addr, Arbiter, MailboxError};
 use bytes::Bytes;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use self::thread::ActorThread;
 use crate::clock::Clock;
 use crate::domain::container::Idempotency;
 use crate::domain::record::{Record, RecordCommand, RecordKey};
@@ -200,7 +202,7 @@ struct Entry {
 pub struct AddressBook {
     desk: Arc<Desk>,
     limits: Limits,
-    threads: Vec<ArbiterHandle>,
+    threads: Vec<ActorThread>,
     entries: Mutex<HashMap<ContainerKey, Entry>>,
     itself: Weak<AddressBook>,
 }
@@ -210,7 +212,7 @@ impl AddressBook {
     pub fn open(desk: Arc<Desk>, limits: Limits) -> Arc<Self> {
         // One in any case, for callers on threads that are no arbiters.
         let threads = (0..limits.threads.max(1))
-            .map(|_| Arbiter::new().handle())
+            .map(|_| ActorThread::start())
             .collect();
         Arc::new_cyclic(|itself| Self {
             desk,
@@ -295,6 +297,13 @@ impl AddressBook {
         }
     }
 
+    /// Waits for the end of the actors' own threads after [`AddressBook::close`].
+    pub fn join(&self) {
+        for thread in &self.threads {
+            thread.join();
+        }
+    }
+
     /// Takes a container out of the book when nobody is talking to it; its actor may then stop.
     pub(crate) fn retire(&self, container: &ContainerKey) -> bool {
         let mut entries = self.entries();
@@ -313,7 +322,9 @@ impl AddressBook {
             let mut hasher = DefaultHasher::new();
             container.hash(&mut hasher);
             let index = hasher.finish() % self.threads.len() as u64;
-            self.threads[usize::try_from(index).unwrap_or_default()].clone()
+            self.threads[usize::try_from(index).unwrap_or_default()]
+                .handle()
+                .clone()
         });
         let actor = ContainerActor::new(
             container.clone(),

@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use actix::{Actor, Addr, Arbiter, ArbiterHandle};
+use actix::{Actor, Addr};
 
 use super::admission::Hold;
 use super::carry::{carry, failed};
 use super::export::Exports;
 use super::ops::{Caller, Operations};
+use super::thread::ActorThread;
 use super::{Desk, Refused};
 use crate::clock::random_uuid;
 use crate::content::ContentStore;
@@ -46,7 +47,7 @@ pub struct Offboardings {
     operations: Arc<Operations>,
     exports: Arc<Exports>,
     settings: OffboardingSettings,
-    thread: ArbiterHandle,
+    thread: ActorThread,
     /// Held while an org's status and its offboarding change together.
     changing: tokio::sync::Mutex<()>,
     /// Orgs that something is being done for.
@@ -84,7 +85,7 @@ impl Offboardings {
             operations,
             exports,
             settings,
-            thread: Arbiter::new().handle(),
+            thread: ActorThread::start(),
             changing: tokio::sync::Mutex::new(()),
             working: Mutex::default(),
             resting: Mutex::default(),
@@ -102,7 +103,7 @@ impl Offboardings {
     pub fn start(&self) {
         self.lifecycle.get_or_init(|| {
             let lifecycle = Lifecycle::new(self.itself.clone(), self.settings.sweep_ms);
-            Lifecycle::start_in_arbiter(&self.thread, move |_| lifecycle)
+            Lifecycle::start_in_arbiter(self.thread.handle(), move |_| lifecycle)
         });
     }
 
@@ -110,6 +111,11 @@ impl Offboardings {
     pub fn close(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         self.thread.stop();
+    }
+
+    /// Waits for the end of its thread after [`Offboardings::close`].
+    pub fn join(&self) {
+        self.thread.join();
     }
 
     /// The exports that are there.

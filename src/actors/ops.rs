@@ -5,12 +5,13 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use actix::{Actor, Addr, Arbiter, ArbiterHandle};
+use actix::{Actor, Addr};
 use tokio::sync::Notify;
 
 use super::audit::AuditFile;
 use super::carry::{carry, failed};
 use super::maintenance::{AskWindow, Watch, WindowActor};
+use super::thread::ActorThread;
 use super::vacuum::{self, AskVacuum, Progress, Survey, VacuumActor, Work, held};
 use super::{Desk, Refused};
 use crate::aside;
@@ -82,7 +83,7 @@ pub struct Operations {
     pub(super) settings: OpsSettings,
     watch: Arc<Watch>,
     audit: Arc<AuditFile>,
-    thread: ArbiterHandle,
+    thread: ActorThread,
     windows: Mutex<HashMap<String, Addr<WindowActor>>>,
     vacuums: Mutex<HashMap<String, Addr<VacuumActor>>>,
     work: Arc<Work>,
@@ -115,7 +116,7 @@ impl Operations {
             settings,
             watch: Arc::new(Watch::new(settings.watch_age_ms_max)),
             audit,
-            thread: Arbiter::new().handle(),
+            thread: ActorThread::start(),
             windows: Mutex::new(HashMap::new()),
             vacuums: Mutex::new(HashMap::new()),
             work,
@@ -164,13 +165,18 @@ impl Operations {
         let Some(itself) = self.itself.upgrade() else {
             return;
         };
-        self.thread.spawn(itself.clone().keep_watch());
-        self.thread.spawn(itself.keep_audit());
+        self.thread.handle().spawn(itself.clone().keep_watch());
+        self.thread.handle().spawn(itself.keep_audit());
     }
 
     /// Ends its thread.
     pub fn close(&self) {
         self.thread.stop();
+    }
+
+    /// Waits for the end of its thread after [`Operations::close`], and so for a vacuum's step that is being done.
+    pub fn join(&self) {
+        self.thread.join();
     }
 
     /// Carries a command about a window out. Returns the window with it.
@@ -315,7 +321,7 @@ impl Operations {
             return address.clone();
         }
         let actor = VacuumActor::new(vacuum_id, self.itself.clone(), self.settings.sweep_ms);
-        let address = VacuumActor::start_in_arbiter(&self.thread, move |_| actor);
+        let address = VacuumActor::start_in_arbiter(self.thread.handle(), move |_| actor);
         vacuums.insert(vacuum_id.to_owned(), address.clone());
         address
     }
@@ -436,7 +442,7 @@ impl Operations {
             return address.clone();
         }
         let actor = WindowActor::new(maintenance_id, self.itself.clone(), self.settings.sweep_ms);
-        let address = WindowActor::start_in_arbiter(&self.thread, move |_| actor);
+        let address = WindowActor::start_in_arbiter(self.thread.handle(), move |_| actor);
         windows.insert(maintenance_id.to_owned(), address.clone());
         address
     }

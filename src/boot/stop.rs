@@ -40,6 +40,27 @@ impl Times {
     }
 }
 
+/// How long the end of threads is waited for whose work the server can end without.
+const THREADS_WAIT: Duration = Duration::from_secs(1);
+
+/// Waits for the end of threads, for a second at most: long work on them ends with the process.
+///
+/// # Errors
+/// When there can be no more threads.
+pub(super) fn wait_briefly(join: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::Builder::new()
+        .name("joiner".to_owned())
+        .spawn(move || {
+            join();
+            // Nobody hears it who has waited long enough.
+            let _: Result<(), _> = tell.send(());
+        })?;
+    // Not over by then is fine.
+    let _: Result<(), _> = told.recv_timeout(THREADS_WAIT);
+    Ok(())
+}
+
 /// Ends the process after a time, unless it ends before. The journal loses nothing by it: what was answered as done is in
 /// its log, and everything beside that is made again at the next start.
 pub(super) fn end_after(within: Duration) {

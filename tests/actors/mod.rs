@@ -183,6 +183,7 @@ fn within_by<F: Future<Output = ()>>(
         })
         .await;
         book.close();
+        book.join();
     });
 }
 

@@ -151,6 +151,7 @@ fn however_long_records_are_changed_the_files_level_off_and_no_row_is_lost() {
         }
         assert!(made_anew >= 3, "{made_anew} times in {ROUNDS} rounds");
         book.close();
+        book.join();
     });
 }
 
@@ -203,6 +204,7 @@ fn however_often_contents_are_replaced_the_journals_database_levels_off() {
             assert_eq!(last.len(), payload(number, ROUNDS - 1).len());
         }
         book.close();
+        book.join();
     });
 }
 

@@ -94,5 +94,6 @@ fn a_database_that_may_not_fit_twice_is_left_alone_and_its_job_says_so() {
             assert_eq!(payload, Some(Bytes::from_static(b"\"n-2\"")));
         }
         book.close();
+        book.join();
     });
 }

@@ -132,6 +132,7 @@ pub(crate) fn within<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
         })
         .await;
         book.close();
+        book.join();
     });
 }
 

@@ -122,7 +122,8 @@ fn a_window_that_came_due_while_the_process_was_down_starts_with_it() {
     // The next that is due starts when this one ends.
     server.invoke("ops_maintenance_end", json!({})).data();
     eventually("the second starts", || get(&second)["status"] == "active");
-    assert!(!is_served(&server));
+    // Nobody was answered for it, so what the gate knows may be a moment behind.
+    eventually("tenants are kept out again", || !is_served(&server));
     server
         .invoke("ops_maintenance_end", json!({"maintenance_id": second}))
         .data();

@@ -1,7 +1,7 @@
 //! The operators' part and the desks alone, over a real journal, real projections and real content files.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use metarecord::actors::audit::AuditFile;
@@ -167,6 +167,19 @@ pub(crate) struct Standing {
     pub(crate) world: World,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    _closed: Closed,
+}
+
+/// Behind the world: nothing of it may be on its way any more, or it would write into a directory that goes away.
+struct Closed(Weak<dyn Journal>);
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        assert!(
+            self.0.strong_count() == 0 || std::thread::panicking(),
+            "the journal is open still"
+        );
+    }
 }
 
 impl Standing {
@@ -187,10 +200,15 @@ impl Standing {
                 book.close();
                 // A test may have spoiled what it is made of.
                 let _: Result<_, _> = audit.close(&store);
+                operations.join();
+                offboardings.join();
+                book.join();
             });
         });
+        let world = told.recv().expect("the world stands");
         Self {
-            world: told.recv().expect("the world stands"),
+            _closed: Closed(Arc::downgrade(&world.desk.journal)),
+            world,
             stop: Some(stop),
             thread: Some(thread),
         }

@@ -14,11 +14,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actix::{Actor, Addr, Arbiter, ArbiterHandle};
+use actix::{Actor, Addr};
 use tokio::sync::{Semaphore, oneshot};
 
 use self::actor::{Ask, Close, JobActor};
 use super::ops::Caller;
+use super::thread::ActorThread;
 use super::{Desk, Refused};
 use crate::domain::job::Counts;
 use crate::domain::{ErrorTag, Rejection, Timestamp};
@@ -135,7 +136,7 @@ impl Heed {
 /// Every job there is: starts their actors, tells how they are, and ends them.
 pub struct Jobs {
     entries: Vec<Entry>,
-    thread: ArbiterHandle,
+    thread: ActorThread,
 }
 
 struct Entry {
@@ -149,7 +150,7 @@ impl Jobs {
     /// Starts jobs: each goes on where it stood. Whatever the clock was set to, it is looked at every
     /// `longest_sleep_ms`.
     pub fn start(desk: &Arc<Desk>, jobs: Vec<Arc<dyn Job>>, longest_sleep_ms: u64) -> Arc<Self> {
-        let thread = Arbiter::new().handle();
+        let thread = ActorThread::start();
         let permits = Arc::new(Semaphore::new(STEPS_AT_ONCE));
         let entries = jobs.into_iter().map(|job| {
             let actor = JobActor::new(job, desk.clone(), permits.clone(), longest_sleep_ms);
@@ -158,12 +159,12 @@ impl Jobs {
                 name,
                 status,
                 heed,
-                address: JobActor::start_in_arbiter(&thread, move |_| actor),
+                address: JobActor::start_in_arbiter(thread.handle(), move |_| actor),
             }
         });
         Arc::new(Self {
             entries: entries.collect(),
-            thread: thread.clone(),
+            thread,
         })
     }
 
@@ -205,6 +206,11 @@ impl Jobs {
         // Whatever is not over then is done again after the next start.
         let _: Result<_, _> = tokio::time::timeout(patience, ends).await;
         self.thread.stop();
+    }
+
+    /// Waits for the end of its thread after [`Jobs::close`], and so for a step that took longer than its patience.
+    pub fn join(&self) {
+        self.thread.join();
     }
 
     fn find(&self, name: &str) -> Result<&Entry, Rejection> {

@@ -1,0 +1,46 @@
+//! Threads that actors run on.
+
+use std::sync::{Mutex, PoisonError};
+
+use actix::{Arbiter, ArbiterHandle};
+
+/// A thread with an event loop for actors. Dropping it leaves the thread running until it is told to end.
+pub(super) struct ActorThread {
+    handle: ArbiterHandle,
+    arbiter: Mutex<Option<Arbiter>>,
+}
+
+impl ActorThread {
+    /// Starts one. It belongs to the actor system of the calling thread.
+    pub(super) fn start() -> Self {
+        let arbiter = Arbiter::new();
+        Self {
+            handle: arbiter.handle(),
+            arbiter: Mutex::new(Some(arbiter)),
+        }
+    }
+
+    /// Where actors and futures are started on it.
+    pub(super) fn handle(&self) -> &ArbiterHandle {
+        &self.handle
+    }
+
+    /// Tells it to end. Futures on it are dropped at their next await; blocking work they began goes on to its end.
+    pub(super) fn stop(&self) {
+        self.handle.stop();
+    }
+
+    /// Waits until it has ended, and so until all that its actors held is dropped. It must have been told to end.
+    /// From a second call on it returns at once.
+    pub(super) fn join(&self) {
+        let arbiter = self
+            .arbiter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(arbiter) = arbiter {
+            // A panic on it was told when it happened.
+            let _: std::thread::Result<()> = arbiter.join();
+        }
+    }
+}
