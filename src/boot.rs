@@ -288,7 +288,7 @@ async fn run(
         )
     });
     let desk = book.desk().clone();
-    let people = Directory::new(desk.clone(), signer.clone());
+    let people = Directory::new(desk.clone(), signer.clone(), options.identity);
     let operations = Operations::open(desk, content.clone(), options.ops, audit.clone(), renew);
     let upkeep = Arc::new(Upkeep::new(book.clone(), content.clone(), options.upkeep));
     let offboardings = Offboardings::open(

@@ -337,6 +337,12 @@ settings! {
         jwt_life_seconds_max: u64 = 86_400, 60..=31_536_000, "Longest time from when a token was made (its iat, or else now) to its end (its exp); others are refused.";
         jwt_role_claim: String = "role".to_owned(), Text, "The claim that names the role.";
     }
+    identity (Identity, "People who sign in.") {
+        session_days_max: u64 = 30, 1..=3_650, "Days a session lives at most, however much it is used; then its user signs in again (NIST SP 800-63B-4, 2.1.3: every 30 days).";
+        wrong_passcodes_max: u64 = 10, 1..=1_000, "Wrong passcodes for one account from one address within a quarter of an hour; past it that address gets 429 for the account.";
+        wrong_passcodes_a_day_max: u64 = 100, 1..=1_000_000, "Wrong passcodes for one account within a day from all addresses that its user did not sign in from (NIST SP 800-63B-4, 3.2.2: 100); past it these get 429 for the account.";
+        invitation_days: u64 = 14, 1..=365, "Days that an invitation to an org can be accepted.";
+    }
     limits (CallLimits, "How often callers may call.") {
         principal_per_second: u64 = 20_000, 0..=10_000_000, "Requests a second of one principal; past it callers get 429. 0 for no such limit.";
         principal_burst: u64 = 20_000, 1..=10_000_000, "Requests of one principal at once, after a pause.";

@@ -1,5 +1,7 @@
 //! Passcodes and secret codes as scrypt hashes: slow on purpose, so never on a thread that others wait for.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use scrypt::password_hash::phc::PasswordHash;
 use scrypt::password_hash::{PasswordHasher, PasswordVerifier};
 use scrypt::{Params, Scrypt};
@@ -12,6 +14,8 @@ const LOG_N: u8 = 15;
 const R: u32 = 8;
 /// scrypt's parallelism.
 const P: u32 = 1;
+/// Bytes of what scrypt makes of a code: the length that a hash has without being asked for another.
+const HASH_BYTES: usize = 32;
 /// Bytes of salt.
 const SALT_BYTES: usize = 16;
 
@@ -31,6 +35,14 @@ pub fn hash(code: &str) -> Result<String, HashError> {
         .hash_password_with_salt(code.as_bytes(), &random_bytes::<SALT_BYTES>())
         .map_err(|error| failed(error.to_string()))?;
     Ok(hash.to_string())
+}
+
+/// A hash in PHC form that no code has: chance in place of what scrypt would make. Holding a code against it takes as long
+/// as against one of [`hash`].
+pub fn decoy() -> String {
+    let salt = STANDARD_NO_PAD.encode(random_bytes::<SALT_BYTES>());
+    let made = STANDARD_NO_PAD.encode(random_bytes::<HASH_BYTES>());
+    format!("$scrypt$ln={LOG_N},r={R},p={P}${salt}${made}")
 }
 
 /// Whether a code is the one of a hash in PHC form. Takes as long as hashing it; compares in constant time.
@@ -62,5 +74,10 @@ mod tests {
             assert_eq!(verify(code, &one), right, "{code}");
         }
         assert!(!verify("correct horse", "no hash"));
+        let decoy = decoy();
+        assert_eq!(decoy.len(), one.len());
+        let (decoy, one) = (PasswordHash::new(&decoy), PasswordHash::new(&one));
+        let shape = |hash: &PasswordHash| (hash.params.clone(), hash.hash.map(|made| made.len()));
+        assert_eq!(shape(&decoy.unwrap()), shape(&one.unwrap()));
     }
 }

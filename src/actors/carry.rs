@@ -231,6 +231,9 @@ impl Carried for OrgDecider {
         if let OrgCommand::SetQuotas { org: code, .. } = command {
             org.own_limits = identity::own_limits(store, code.as_str())?;
         }
+        if command.about_invitation() {
+            org.invitations = identity::invitations(store, command.org().as_str())?;
+        }
         let version = org.version;
         Ok((org, version))
     }

@@ -1,5 +1,7 @@
 //! Users, orgs and service accounts: signing in, sessions that live while they are used, and who belongs where.
 
+mod users;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,10 +21,12 @@ use crate::domain::user::{
     SESSION_MS, SESSION_REFRESH_MS, Session, User, UserCommand, UserDecider, check_passcode, email,
     email_taken,
 };
-use crate::domain::{ErrorTag, OrgCode, Rejection, Timestamp};
+use crate::domain::{OrgCode, Timestamp};
 use crate::projections::identity::{self, LiveKey};
 use crate::projections::{Store, StoreError};
 use crate::report;
+
+pub use super::passcodes::{Peer, WrongMax};
 
 /// Purpose of the keyed hash under which sessions are stored.
 const SESSION_HASH: &str = "session";
@@ -82,11 +86,36 @@ pub struct OpenSession {
     pub journals_use: bool,
 }
 
+/// Settings of who people are.
+#[derive(Clone, Copy, Debug)]
+pub struct IdentitySettings {
+    /// How long a session lives at most, however much it is used.
+    pub session_ms_max: i64,
+    /// How long an invitation can be accepted.
+    pub invitation_ms: i64,
+    /// How many wrong passcodes there may be.
+    pub wrong_passcodes: WrongMax,
+}
+
+impl Default for IdentitySettings {
+    fn default() -> Self {
+        Self {
+            session_ms_max: 30 * 86_400_000,
+            invitation_ms: 14 * 86_400_000,
+            wrong_passcodes: WrongMax {
+                address: 10,
+                day: 100,
+            },
+        }
+    }
+}
+
 /// Who is who. Cheap to share.
 pub struct Directory {
     desk: Arc<Desk>,
     signer: Arc<Signer>,
     passcodes: Passcodes,
+    settings: IdentitySettings,
     /// By the hash of a session: when it was used last, and whether that is being journaled.
     used: Mutex<HashMap<String, Used, RandomState>>,
     /// Keys whose use is being journaled, by their public ids.
@@ -101,9 +130,10 @@ struct Used {
 
 impl Directory {
     /// Opens it over the desk that all actors share.
-    pub fn new(desk: Arc<Desk>, signer: Arc<Signer>) -> Arc<Self> {
+    pub fn new(desk: Arc<Desk>, signer: Arc<Signer>, settings: IdentitySettings) -> Arc<Self> {
         Arc::new(Self {
-            passcodes: Passcodes::new(desk.clock.clone()),
+            passcodes: Passcodes::new(desk.clock.clone(), settings.wrong_passcodes),
+            settings,
             desk,
             signer,
             used: Mutex::default(),
@@ -129,7 +159,7 @@ impl Directory {
         address: &str,
         passcode: &str,
         verified: bool,
-        caller: &Caller,
+        (peer, caller): (Peer, &Caller),
     ) -> Result<User, Refused> {
         let address = email(address)?;
         check_passcode(passcode, &address)?;
@@ -139,7 +169,7 @@ impl Directory {
         {
             return Err(email_taken().into());
         }
-        let passcode_hash = self.passcodes.hash(passcode).await?;
+        let passcode_hash = self.passcodes.hash(passcode, peer).await?;
         let create = UserCommand::Create {
             user_id: user_id(&self.signer, &address),
             email: address,
@@ -147,31 +177,6 @@ impl Directory {
             verified,
         };
         carry::<UserDecider>(&self.desk, &create, caller).await
-    }
-
-    /// The user with an address and a passcode.
-    ///
-    /// # Errors
-    /// `invalid-passcode`, which never says what is wrong; `throttled` after too many wrong ones for the address, whether
-    /// or not it is anybody's.
-    pub async fn prove(&self, address: &str, passcode: &str) -> Result<User, Refused> {
-        let address = address.trim().to_lowercase();
-        let name = self.signer.keyed_hash(USER_ID, address.as_bytes());
-        self.passcodes.check(name)?;
-        let found = identity::user_by_email(self.store(), &address).map_err(failed)?;
-        let user = match &found {
-            Some(user_id) => identity::user(self.store(), user_id).map_err(failed)?,
-            None => User::default(),
-        };
-        let hash = (user.version > 0).then_some(user.passcode_hash.as_str());
-        if self.passcodes.prove(name, passcode, hash).await? {
-            return Ok(user);
-        }
-        Err(Rejection::new(
-            ErrorTag::InvalidPasscode,
-            "The e-mail address and the passcode do not belong together.",
-        )
-        .into())
     }
 
     /// Opens a session.
@@ -183,15 +188,16 @@ impl Directory {
         address: &str,
         passcode: &str,
         label: Option<String>,
-        caller: &Caller,
+        (peer, caller): (Peer, &Caller),
     ) -> Result<SignedIn, Refused> {
-        let user = self.prove(address, passcode).await?;
+        let user = self.prove(address, passcode, peer).await?;
         let session_guid = hex::encode(random_bytes::<32>());
         let session_hash = session_hash(&self.signer, &session_guid);
         let open = UserCommand::OpenSession {
             user_id: user.user_id.clone(),
             session_hash: session_hash.clone(),
             label,
+            address_hash: Some(self.address_hash(&user.user_id, peer)),
         };
         let caller = Caller {
             by: user.user_id,
@@ -239,7 +245,8 @@ impl Directory {
         let mut used = self.used();
         let seen = used.get(&hash).copied();
         let last = seen.map_or(journaled, |used| used.at.plus_millis(SESSION_MS));
-        if last.max(journaled) <= now {
+        let latest = self.latest_end(&session);
+        if last.max(journaled).min(latest) <= now {
             used.remove(&hash);
             return Ok(None);
         }
@@ -248,8 +255,8 @@ impl Directory {
             Some(seen) if seen.at.plus_millis(USED_EVERY_MS) > now => seen.at,
             Some(_) | None => now,
         };
-        let expires_at = Some(at.plus_millis(SESSION_MS).max(journaled));
-        let near = journaled.millis() - now.millis() < SESSION_REFRESH_MS;
+        let expires_at = Some(at.plus_millis(SESSION_MS).max(journaled).min(latest));
+        let near = journaled.millis() - now.millis() < SESSION_REFRESH_MS && journaled < latest;
         let journal = near && seen.is_none_or(|used| !used.journaling);
         if seen.is_none_or(|seen| (seen.at, seen.journaling) != (at, near)) {
             make_room(&mut used, |used| used.at);
@@ -272,7 +279,19 @@ impl Directory {
     pub fn end_of(&self, session_hash: &str, session: &Session) -> Option<Timestamp> {
         let journaled = session.expires_at?;
         let used = self.used().get(session_hash).map(|used| used.at);
-        Some(used.map_or(journaled, |at| journaled.max(at.plus_millis(SESSION_MS))))
+        let end = used.map_or(journaled, |at| journaled.max(at.plus_millis(SESSION_MS)));
+        Some(end.min(self.latest_end(session)))
+    }
+
+    /// The end of a session that use does not move.
+    fn latest_end(&self, session: &Session) -> Timestamp {
+        let settings = &self.settings;
+        session.opened_at.plus_millis(settings.session_ms_max)
+    }
+
+    /// The settings it was opened with.
+    pub fn settings(&self) -> &IdentitySettings {
+        &self.settings
     }
 
     /// Journals that a session is in use. The request that used it does not wait for it.
@@ -374,7 +393,11 @@ impl Directory {
             | OrgCommand::Unpark { .. }
             | OrgCommand::AddMember { .. }
             | OrgCommand::RemoveMember { .. }
-            | OrgCommand::SetQuotas { .. } => admission.enter_org(command.org())?,
+            | OrgCommand::SetQuotas { .. }
+            | OrgCommand::Invite { .. }
+            | OrgCommand::WithdrawInvitation { .. }
+            | OrgCommand::AcceptInvitation { .. }
+            | OrgCommand::DeclineInvitation { .. } => admission.enter_org(command.org())?,
         };
         let after = carry::<OrgDecider>(&self.desk, &command, caller).await?;
         if let OrgCommand::ReleaseHold { .. } = command {

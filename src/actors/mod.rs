@@ -13,6 +13,7 @@ pub mod jobs;
 pub mod maintenance;
 pub mod offboarding;
 pub mod ops;
+mod pace;
 mod passcodes;
 mod record;
 mod thread;

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use super::audit::AuditFile;
 use super::carry::{carry, failed};
 use super::maintenance::{AskWindow, Watch, WindowActor};
+use super::pace::Pace;
 use super::thread::ActorThread;
 use super::vacuum::{self, AskVacuum, Progress, Survey, VacuumActor, Work, held};
 use super::{Desk, Refused};
@@ -20,7 +21,7 @@ use crate::content::ContentStore;
 use crate::domain::maintenance::{MaintenanceCommand, MaintenanceDecider, Window, WindowStatus};
 use crate::domain::operator_token::{OperatorTokenCommand, OperatorTokenDecider, OperatorTokens};
 use crate::domain::revoked_jwt::{JwtDecider, RevokeJwt};
-use crate::domain::secret::{SecretCommand, SecretDecider, mismatch};
+use crate::domain::secret::{SecretCommand, SecretDecider, is_way_out, mismatch};
 use crate::domain::vacuum::{Scope, Vacuum, VacuumCommand, VacuumDecider, VacuumStatus};
 use crate::domain::{ErrorTag, Rejection};
 use crate::journal::{Remarks, Source};
@@ -91,6 +92,8 @@ pub struct Operations {
     renew: Option<Renew>,
     /// One code is looked at at a time, so that no more wrong ones are than the lock allows.
     looking: tokio::sync::Mutex<()>,
+    /// The turns of those who would end or cancel something.
+    pace: Pace,
     /// Told when an operators' event is durable.
     changed: Notify,
     itself: Weak<Operations>,
@@ -122,6 +125,7 @@ impl Operations {
             work,
             renew,
             looking: tokio::sync::Mutex::new(()),
+            pace: Pace::default(),
             changed: Notify::new(),
             itself: itself.clone(),
         })
@@ -333,20 +337,25 @@ impl Operations {
     /// Checks the operators' secret code. A wrong one is journaled, without the code, before it is answered.
     ///
     /// # Errors
-    /// `secret-code-mismatch`, and `throttled` after too many wrong ones.
+    /// `secret-code-mismatch`, and `throttled` after too many wrong ones. Who would end or cancel something is never kept
+    /// out by wrong ones: they are only slowed down, each address by its own.
     pub async fn check_code(
         &self,
         code: Option<&str>,
-        function: &str,
+        (function, address_hash): (&str, &str),
         caller: &Caller,
     ) -> Result<(), Refused> {
         let Some(code) = code else {
             let missing = "The secret code is needed; give it as secret_code.";
             return Err(mismatch(missing).with_minor("secret_code").into());
         };
+        let turn = match is_way_out(function) {
+            true => Some(self.pace.enter(address_hash).await?),
+            false => None,
+        };
         let _alone = self.looking.lock().await;
         let secret = ops::secret(&self.desk.store).map_err(failed)?;
-        secret.check_lock(self.desk.clock.now())?;
+        secret.check_lock(function, address_hash, self.desk.clock.now())?;
         let Some(hash) = secret.code_hash else {
             let unset = "No secret code is set yet; set one with ops_secret_set.";
             return Err(mismatch(unset).with_minor("not-set").into());
@@ -354,10 +363,20 @@ impl Operations {
         let code = code.to_owned();
         let right = aside::blocking(move || passcode::verify(&code, &hash)).await;
         match right {
-            Ok(true) => Ok(()),
+            Ok(true) => {
+                let note = SecretCommand::NoteAddress {
+                    address_hash: address_hash.to_owned(),
+                };
+                carry::<SecretDecider>(&self.desk, &note, caller).await?;
+                Ok(())
+            }
             Ok(false) => {
+                if let Some(turn) = turn {
+                    turn.was_wrong();
+                }
                 let note = SecretCommand::NoteMismatch {
                     function: function.to_owned(),
+                    address_hash: address_hash.to_owned(),
                 };
                 carry::<SecretDecider>(&self.desk, &note, caller).await?;
                 self.tell_changed();
@@ -375,7 +394,7 @@ impl Operations {
         &self,
         new: &str,
         old: Option<&str>,
-        function: &str,
+        (function, address_hash): (&str, &str),
         caller: &Caller,
     ) -> Result<(), Refused> {
         let there = ops::secret(&self.desk.store)
@@ -383,7 +402,8 @@ impl Operations {
             .code_hash
             .is_some();
         if there {
-            self.check_code(old, function, caller).await?;
+            self.check_code(old, (function, address_hash), caller)
+                .await?;
         }
         let new = new.to_owned();
         let hash = aside::blocking(move || passcode::hash(&new)).await;

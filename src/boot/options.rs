@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::actors::Limits as ActorLimits;
+use crate::actors::identity::{IdentitySettings, WrongMax};
 use crate::actors::offboarding::OffboardingSettings;
 use crate::actors::ops::OpsSettings;
 use crate::actors::upkeep::UpkeepSettings;
-use crate::config::{CallLimits, LogRequests, LogSection, Mrs, QuotaLimits, Settings};
+use crate::config::{CallLimits, Identity, LogRequests, LogSection, Mrs, QuotaLimits, Settings};
 use crate::domain::quota::{Limits, Quota};
 use crate::domain::record::{Patience, Retention};
 use crate::http::head::HostNames;
@@ -68,6 +69,8 @@ pub struct Options {
     pub quotas: Limits,
     /// Settings of the operators' part.
     pub ops: OpsSettings,
+    /// Settings of who people are.
+    pub identity: IdentitySettings,
     /// Settings of offboardings and exports.
     pub utl: OffboardingSettings,
     /// Callers are whom their headers say; only in development mode.
@@ -158,6 +161,7 @@ impl Options {
                 export_kept_ms: millis(settings.utl.export_kept_days.saturating_mul(86_400)),
                 sweep_ms: settings.ops.sweep_seconds.saturating_mul(1_000),
             },
+            identity: identity(&settings.identity),
             header_identity: settings.auth.header_identity,
             anyone_may_be_anyone: settings.auth.anyone_may_be_anyone,
             tokens: TokenSettings {
@@ -208,6 +212,19 @@ fn quotas(settings: &QuotaLimits) -> Limits {
         Quota::Sessions => settings.sessions,
         Quota::RequestsInFlight | Quota::UploadsAtOnce | Quota::DownloadsAtOnce => 0,
     })
+}
+
+fn identity(settings: &Identity) -> IdentitySettings {
+    let days = |days: u64| millis(days.saturating_mul(86_400));
+    let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+    IdentitySettings {
+        session_ms_max: days(settings.session_days_max),
+        invitation_ms: days(settings.invitation_days),
+        wrong_passcodes: WrongMax {
+            address: count(settings.wrong_passcodes_max),
+            day: count(settings.wrong_passcodes_a_day_max),
+        },
+    }
 }
 
 fn log(settings: &LogSection) -> LogOptions {

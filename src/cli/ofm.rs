@@ -1,5 +1,7 @@
 //! `g3n ofm`: orgs, and who belongs to them.
 
+mod invitation;
+
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
@@ -44,7 +46,9 @@ enum Verb {
     /// Take a parked org up again (owners).
     #[command(after_help = "Example:\n  g3n ofm org-unpark --orgcode ACME")]
     OrgUnpark(RemarkArgs),
-    /// Have a user join an org, or give a member another role (owners).
+    /// Invite a user to an org, or give a member another role (owners).
+    ///
+    /// Whoever is invited belongs to the org after `g3n ofm invitation-accept`.
     #[command(
         after_help = "Examples:\n  g3n ofm member-add --orgcode ACME --email bob@example.com\n  g3n ofm member-add --orgcode ACME --email bob@example.com --role owner"
     )]
@@ -54,6 +58,35 @@ enum Verb {
         after_help = "Example:\n  g3n ofm member-remove --orgcode ACME --email bob@example.com"
     )]
     MemberRemove(RemoveArgs),
+    /// Leave an org yourself; its last owner cannot.
+    #[command(after_help = "Example:\n  g3n ofm member-leave --orgcode ACME")]
+    MemberLeave(RemarkArgs),
+    /// Invite a user to an org (owners). The answer is the same whether or not anybody has the address.
+    #[command(
+        after_help = "Examples:\n  g3n ofm invitation-create --orgcode ACME --email bob@example.com\n  g3n ofm invitation-create --orgcode ACME --email bob@example.com --role owner --label \"Bob of sales\""
+    )]
+    InvitationCreate(invitation::CreateArgs),
+    /// List an org's open invitations (owners).
+    #[command(after_help = "Example:\n  g3n ofm invitation-list --orgcode ACME")]
+    InvitationList,
+    /// Take an invitation back (owners).
+    #[command(
+        after_help = "Example:\n  g3n ofm invitation-withdraw --orgcode ACME --invitation-id ID"
+    )]
+    InvitationWithdraw(invitation::WhichArgs),
+    /// List the invitations that you can accept, one page at a time.
+    #[command(after_help = "Example:\n  g3n ofm invitation-mine")]
+    InvitationMine(invitation::MineArgs),
+    /// Accept an invitation: you belong to the org from now on.
+    #[command(
+        after_help = "Example:\n  g3n ofm invitation-accept --orgcode ACME --invitation-id ID"
+    )]
+    InvitationAccept(invitation::WhichArgs),
+    /// Decline an invitation.
+    #[command(
+        after_help = "Example:\n  g3n ofm invitation-decline --orgcode ACME --invitation-id ID"
+    )]
+    InvitationDecline(invitation::WhichArgs),
     /// List an org's owners and members, one page at a time.
     #[command(after_help = "Example:\n  g3n ofm member-list --orgcode ACME --limit 5")]
     MemberList(PageArgs),
@@ -137,7 +170,7 @@ struct MemberArgs {
     email: Option<String>,
 }
 
-/// A user to join.
+/// A user to invite, or a member with another role.
 #[derive(Args, Debug)]
 struct AddArgs {
     #[command(flatten)]
@@ -212,6 +245,13 @@ pub(super) fn run(
         Verb::OrgUnpark(remarks) => client.org_unpark(&Value::Object(remarks.sign(org()?)))?,
         Verb::MemberAdd(arguments) => client.member_add(&arguments.body(org()?))?,
         Verb::MemberRemove(arguments) => client.member_remove(&arguments.body(org()?))?,
+        Verb::MemberLeave(remarks) => client.member_leave(&Value::Object(remarks.sign(org()?)))?,
+        Verb::InvitationCreate(arguments) => client.invitation_create(&arguments.body(org()?))?,
+        Verb::InvitationList => client.invitation_list(&Value::Object(org()?))?,
+        Verb::InvitationWithdraw(which) => client.invitation_withdraw(&which.body(org()?))?,
+        Verb::InvitationMine(page) => client.invitation_mine(&page.body())?,
+        Verb::InvitationAccept(which) => client.invitation_accept(&which.body(org()?))?,
+        Verb::InvitationDecline(which) => client.invitation_decline(&which.body(org()?))?,
         Verb::MemberList(page) => client.member_list(&page.body(profile.org("which org?")?))?,
         Verb::MemberResolve(member) => client.member_resolve(&Value::Object(member.add(org()?)))?,
         Verb::OrgCreate(arguments) => {

@@ -13,6 +13,9 @@ const HEADING: &str = "Passcode";
 /// How to give the passcode where nobody can be asked for it.
 const HOW: &str = "this needs the passcode: give --passcode-file FILE (- is standard input), set G3N_PASSCODE, or give --passcode";
 
+/// How to give a new one.
+const HOW_NEW: &str = "this needs the new passcode: give --new-passcode-file FILE (- is standard input), or set G3N_NEW_PASSCODE";
+
 /// Where the passcode is.
 #[derive(Args, Debug)]
 pub(super) struct PasscodeArgs {
@@ -22,6 +25,33 @@ pub(super) struct PasscodeArgs {
     /// A file that holds it; - is standard input. Without any of them a terminal is asked.
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     passcode_file: Option<PathBuf>,
+}
+
+/// Where a passcode is that is to take the place of another.
+#[derive(Args, Debug)]
+pub(super) struct NewPasscodeArgs {
+    /// A file that holds the new passcode. Without it, and without G3N_NEW_PASSCODE, a terminal is asked twice.
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
+    new_passcode_file: Option<PathBuf>,
+}
+
+impl NewPasscodeArgs {
+    /// The new passcode.
+    ///
+    /// # Errors
+    /// As [`PasscodeArgs::find`].
+    pub(super) fn find(&self, surroundings: &mut Surroundings) -> Result<Secret, Failure> {
+        let places = Places {
+            what: "new passcode",
+            flag: None,
+            file: self.new_passcode_file.as_deref(),
+            variable: Some("G3N_NEW_PASSCODE"),
+        };
+        match places.find(surroundings)? {
+            Some(passcode) => Ok(passcode),
+            None => surroundings.ask_twice("New passcode: ", HOW_NEW),
+        }
+    }
 }
 
 impl PasscodeArgs {

@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::mrs::insert;
 use super::operator::invoke;
 use super::output::{Exit, Printer};
-use super::passcode::PasscodeArgs;
+use super::passcode::{NewPasscodeArgs, PasscodeArgs};
 use super::profile::Profile;
 use super::remarks::RemarkArgs;
 use super::surroundings::Surroundings;
@@ -33,6 +33,89 @@ enum Verb {
         after_help = "Examples:\n  g3n uas user-create --email ann@example.com\n  g3n uas user-create --email ann@example.com --passcode-file passcode.txt --unverified"
     )]
     UserCreate(CreateArgs),
+    /// Change your passcode; your other sessions end.
+    ///
+    /// A terminal is asked for the old one, and twice for the new one: 12 to 128 characters.
+    #[command(
+        after_help = "Examples:\n  g3n uas passcode-change\n  g3n uas passcode-change --passcode-file old.txt --new-passcode-file new.txt"
+    )]
+    PasscodeChange(ChangeArgs),
+    /// Show a user (operators).
+    #[command(after_help = "Example:\n  g3n uas user-get --email ann@example.com")]
+    UserGet(UserArgs),
+    /// Keep a user from signing in, and end the user's sessions (operators).
+    #[command(
+        after_help = "Example:\n  g3n uas user-disable --email ann@example.com --reason \"left the company\""
+    )]
+    UserDisable(UserArgs),
+    /// Let a user sign in again (operators).
+    #[command(after_help = "Example:\n  g3n uas user-enable --email ann@example.com")]
+    UserEnable(UserArgs),
+    /// Give a user another passcode, and end the user's sessions (operators).
+    ///
+    /// A terminal is asked for the new passcode twice: 12 to 128 characters.
+    #[command(
+        after_help = "Examples:\n  g3n uas passcode-reset --email ann@example.com\n  g3n uas passcode-reset --email ann@example.com --passcode-file passcode.txt"
+    )]
+    PasscodeReset(ResetArgs),
+    /// Have the wrong passcodes for a user forgotten, so that the user can sign in again at once (operators).
+    ///
+    /// With --address, wrong passcodes from elsewhere do not keep the user out there from now on.
+    #[command(
+        after_help = "Examples:\n  g3n uas lock-lift --email ann@example.com\n  g3n uas lock-lift --email ann@example.com --address 203.0.113.7"
+    )]
+    LockLift(LiftArgs),
+}
+
+/// A user.
+#[derive(Args, Debug)]
+pub(super) struct UserArgs {
+    #[command(flatten)]
+    user: NamedArgs,
+    #[command(flatten)]
+    remarks: RemarkArgs,
+}
+
+/// A user, one way or the other.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct NamedArgs {
+    /// The user, by e-mail address.
+    #[arg(long)]
+    email: Option<String>,
+    /// The user, by id.
+    #[arg(long, value_name = "ID")]
+    user_id: Option<String>,
+}
+
+/// A user who gets another passcode.
+#[derive(Args, Debug)]
+struct ResetArgs {
+    #[command(flatten)]
+    user: UserArgs,
+    #[command(flatten)]
+    passcode: PasscodeArgs,
+}
+
+/// A user who is let in again.
+#[derive(Args, Debug)]
+struct LiftArgs {
+    #[command(flatten)]
+    user: UserArgs,
+    /// The address that the user signs in from.
+    #[arg(long, value_name = "IP")]
+    address: Option<String>,
+}
+
+/// A passcode in place of one's own.
+#[derive(Args, Debug)]
+struct ChangeArgs {
+    #[command(flatten)]
+    passcode: PasscodeArgs,
+    #[command(flatten)]
+    new: NewPasscodeArgs,
+    #[command(flatten)]
+    remarks: RemarkArgs,
 }
 
 /// Who asks about themselves.
@@ -82,6 +165,67 @@ pub(super) fn run(
             let made = arguments.make(profile, &mut surroundings);
             arguments.bare.tell(printer, "user_id", made)
         }
+        Verb::PasscodeChange(arguments) => {
+            let body = arguments.body(&mut surroundings)?;
+            let client = Client::new(&profile.base_url.value, profile.credential());
+            Ok(printer.reply(&client.passcode_change(&body)?))
+        }
+        Verb::UserGet(user) => show(printer, invoke(profile, "uas_user_get", user.body())?),
+        Verb::UserDisable(user) => show(printer, invoke(profile, "uas_user_disable", user.body())?),
+        Verb::UserEnable(user) => show(printer, invoke(profile, "uas_user_enable", user.body())?),
+        Verb::PasscodeReset(arguments) => {
+            let body = arguments.body(&mut surroundings)?;
+            show(printer, invoke(profile, "uas_passcode_reset", body)?)
+        }
+        Verb::LockLift(arguments) => {
+            show(printer, invoke(profile, "uas_lock_lift", arguments.body())?)
+        }
+    }
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "a verb's last step, beside others that can fail"
+)]
+fn show(printer: &Printer, reply: Reply) -> Result<Exit, Failure> {
+    Ok(printer.reply(&reply))
+}
+
+impl UserArgs {
+    /// A body that names the user.
+    pub(super) fn body(&self) -> Map<String, Value> {
+        let mut body = Map::new();
+        insert(&mut body, "email", self.user.email.as_deref());
+        insert(&mut body, "user_id", self.user.user_id.as_deref());
+        self.remarks.sign(body)
+    }
+}
+
+impl ResetArgs {
+    fn body(&self, surroundings: &mut Surroundings) -> Result<Map<String, Value>, Failure> {
+        let mut body = self.user.body();
+        let passcode = self.passcode.find_new(surroundings)?;
+        insert(&mut body, "passcode", Some(passcode.reveal()));
+        Ok(body)
+    }
+}
+
+impl LiftArgs {
+    fn body(&self) -> Map<String, Value> {
+        let mut body = self.user.body();
+        insert(&mut body, "address", self.address.as_deref());
+        body
+    }
+}
+
+impl ChangeArgs {
+    fn body(&self, surroundings: &mut Surroundings) -> Result<Value, Failure> {
+        let old = self.passcode.find(surroundings)?;
+        let new = self.new.find(surroundings)?;
+        let mut body = Map::new();
+        insert(&mut body, "passcode", Some(old.reveal()));
+        insert(&mut body, "new_passcode", Some(new.reveal()));
+        Ok(Value::Object(self.remarks.sign(body)))
     }
 }
 
@@ -121,6 +265,9 @@ mod tests {
     enum Line {
         Stat(StatArgs),
         Create(CreateArgs),
+        Change(ChangeArgs),
+        Reset(ResetArgs),
+        Lift(LiftArgs),
     }
 
     #[test]
@@ -144,12 +291,31 @@ mod tests {
                 ),
             ),
             ("create --email a@example.com", &["P", "Q"], None),
+            (
+                "change --reason yearly",
+                &["O", "N", "N"],
+                Some(json!({"passcode": "O", "new_passcode": "N", "reason": "yearly"})),
+            ),
+            ("change", &["O", "N", "M"], None),
+            (
+                "reset --user-id U",
+                &["P", "P"],
+                Some(json!({"user_id": "U", "passcode": "P"})),
+            ),
+            (
+                "lift --email a@example.com --address 203.0.113.7",
+                &[],
+                Some(json!({"email": "a@example.com", "address": "203.0.113.7"})),
+            ),
         ] {
             let words = std::iter::once("uas").chain(line.split(' '));
             let mut around = Surroundings::made_up(&[], "", typed);
             let body = match Line::try_parse_from(words).expect(line) {
                 Line::Stat(arguments) => arguments.body(&mut around),
                 Line::Create(arguments) => arguments.body(&mut around).map(Value::Object),
+                Line::Change(arguments) => arguments.body(&mut around),
+                Line::Reset(arguments) => arguments.body(&mut around).map(Value::Object),
+                Line::Lift(arguments) => Ok(Value::Object(arguments.body())),
             };
             assert_eq!(body.ok(), sent, "{line}");
         }

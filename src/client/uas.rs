@@ -1,4 +1,4 @@
-//! Users: the one route that the gateway has of them, as a method.
+//! Users: the routes that the gateway has of them, each as one method.
 
 use serde_json::Value;
 
@@ -7,4 +7,6 @@ use super::{Client, Reply, TransportError};
 routes! {
     /// Reads what there is of a user. Needs no credential but the passcode.
     uas_stat = POST "/uas/stat";
+    /// Changes the caller's own passcode.
+    passcode_change = POST "/uas/passcode/change";
 }

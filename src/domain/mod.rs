@@ -8,6 +8,7 @@ pub mod container;
 pub mod erasure;
 pub mod hold;
 pub mod job;
+pub mod known;
 pub mod maintenance;
 pub mod names;
 pub mod offboarding;
@@ -140,7 +141,8 @@ impl Event {
             Self::Vacuum(vacuum::VacuumEvent::Started { .. })
             | Self::Account(account::AccountEvent::KeyCreated { .. })
             | Self::Record(record::RecordEvent::UploadCompleted { .. })
-            | Self::Container(container::ContainerEvent::Repaired { .. }) => 2,
+            | Self::Container(container::ContainerEvent::Repaired { .. })
+            | Self::Secret(secret::SecretEvent::Mismatched { .. }) => 2,
             Self::Record(_)
             | Self::Container(_)
             | Self::Org(_)

@@ -1,5 +1,6 @@
 //! An org: its status and who belongs to it.
 
+mod invitation;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::hold::{self, LegalHolds};
 use super::quota::{OwnLimits, Quota};
 use super::{ContainerName, Context, Decider, ErrorTag, Occurrence, OrgCode, Rejection, Timestamp};
+
+pub use invitation::{INVITATIONS_MAX, Invitation, Invitations};
 
 /// Most owners and members of one org.
 pub const MEMBERS_MAX: u64 = 10_000;
@@ -100,6 +103,9 @@ pub struct Org {
     /// The limits set for it alone. Kept beside it, as its holds are.
     #[serde(skip)]
     pub own_limits: OwnLimits,
+    /// Its invitations. Kept beside it for the same reason.
+    #[serde(skip)]
+    pub invitations: Invitations,
 }
 
 /// What can happen to an org.
@@ -154,6 +160,39 @@ pub enum OrgEvent {
     QuotasSet {
         /// By quota: the limit, 0 for none; `None` for that of the settings again.
         limits: BTreeMap<Quota, Option<u64>>,
+    },
+    /// A user was invited, in place of any earlier invitation of the same user.
+    #[serde(rename = "org.invited")]
+    Invited {
+        /// The invitation's public id.
+        invitation_id: String,
+        /// The user, whether or not there is one with this id yet. The e-mail address is not kept.
+        user_id: String,
+        /// The role that comes with it.
+        role: MemberRole,
+        /// What the owner calls it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        label: Option<String>,
+        /// From then on it cannot be accepted.
+        expires_at: Timestamp,
+    },
+    /// The user said yes; `org.member_added` follows in the same entry unless the user belonged to the org already.
+    #[serde(rename = "org.invitation_accepted")]
+    InvitationAccepted {
+        /// The invitation's public id.
+        invitation_id: String,
+    },
+    /// The user said no.
+    #[serde(rename = "org.invitation_declined")]
+    InvitationDeclined {
+        /// The invitation's public id.
+        invitation_id: String,
+    },
+    /// An owner took it back.
+    #[serde(rename = "org.invitation_withdrawn")]
+    InvitationWithdrawn {
+        /// The invitation's public id.
+        invitation_id: String,
     },
 }
 
@@ -225,6 +264,46 @@ pub enum OrgCommand {
         /// By quota: the limit, 0 for none; `None` for that of the settings again.
         limits: BTreeMap<Quota, Option<u64>>,
     },
+    /// Invite a user, as an owner.
+    Invite {
+        /// To which org.
+        org: OrgCode,
+        /// The new invitation's public id.
+        invitation_id: String,
+        /// The user who may accept it.
+        user_id: String,
+        /// The role that comes with it.
+        role: MemberRole,
+        /// What to call it.
+        label: Option<String>,
+        /// From then on it cannot be accepted.
+        expires_at: Timestamp,
+    },
+    /// Take an invitation back, as an owner.
+    WithdrawInvitation {
+        /// Of which org.
+        org: OrgCode,
+        /// The invitation.
+        invitation_id: String,
+    },
+    /// Join the org, as the invited user.
+    AcceptInvitation {
+        /// Which org.
+        org: OrgCode,
+        /// The invitation.
+        invitation_id: String,
+        /// The user who asks.
+        user_id: String,
+    },
+    /// Refuse to join the org, as the invited user.
+    DeclineInvitation {
+        /// Which org.
+        org: OrgCode,
+        /// The invitation.
+        invitation_id: String,
+        /// The user who asks.
+        user_id: String,
+    },
 }
 
 impl OrgCommand {
@@ -239,7 +318,11 @@ impl OrgCommand {
             | Self::RemoveMember { org, .. }
             | Self::SetHold { org, .. }
             | Self::ReleaseHold { org, .. }
-            | Self::SetQuotas { org, .. } => org,
+            | Self::SetQuotas { org, .. }
+            | Self::Invite { org, .. }
+            | Self::WithdrawInvitation { org, .. }
+            | Self::AcceptInvitation { org, .. }
+            | Self::DeclineInvitation { org, .. } => org,
         }
     }
 
@@ -247,8 +330,13 @@ impl OrgCommand {
     pub fn subject(&self) -> Option<&str> {
         match self {
             Self::Create { owner, .. } => Some(owner),
-            Self::AddMember { user_id, .. } | Self::RemoveMember { user_id, .. } => Some(user_id),
-            Self::SetStatus { .. }
+            Self::AddMember { user_id, .. }
+            | Self::RemoveMember { user_id, .. }
+            | Self::Invite { user_id, .. }
+            | Self::AcceptInvitation { user_id, .. } => Some(user_id),
+            Self::WithdrawInvitation { .. }
+            | Self::DeclineInvitation { .. }
+            | Self::SetStatus { .. }
             | Self::Park { .. }
             | Self::Unpark { .. }
             | Self::SetHold { .. }
@@ -266,7 +354,11 @@ impl Decider for OrgDecider {
     type State = Org;
     type Event = OrgEvent;
 
-    fn decide(state: &Org, command: &OrgCommand, _: &Context) -> Result<Vec<OrgEvent>, Rejection> {
+    fn decide(
+        state: &Org,
+        command: &OrgCommand,
+        context: &Context,
+    ) -> Result<Vec<OrgEvent>, Rejection> {
         if let OrgCommand::Create { status, owner, .. } = command {
             if state.status.is_some() {
                 return Err(Rejection::new(
@@ -290,10 +382,17 @@ impl Decider for OrgDecider {
         if now == OrgStatus::Doomed {
             return Err(wrong_status(now, "is gone for good"));
         }
+        if let Some(events) = invitation::decide(state, command, context)? {
+            return Ok(events);
+        }
         Ok(match command {
             OrgCommand::Create { .. }
             | OrgCommand::SetHold { .. }
-            | OrgCommand::ReleaseHold { .. } => Vec::new(),
+            | OrgCommand::ReleaseHold { .. }
+            | OrgCommand::Invite { .. }
+            | OrgCommand::WithdrawInvitation { .. }
+            | OrgCommand::AcceptInvitation { .. }
+            | OrgCommand::DeclineInvitation { .. } => Vec::new(),
             OrgCommand::SetStatus { status, .. } => change(now, *status),
             OrgCommand::SetQuotas { limits, .. } => state.set_quotas(limits),
             OrgCommand::Park { .. } => match now {
@@ -308,11 +407,8 @@ impl Decider for OrgDecider {
                 if state.subject == Some(*role) {
                     return Ok(Vec::new());
                 }
-                if state.subject.is_none() && state.members >= MEMBERS_MAX {
-                    return Err(Rejection::new(
-                        ErrorTag::InvalidState,
-                        format!("The org has {MEMBERS_MAX} members, and takes no more."),
-                    ));
+                if state.subject.is_none() {
+                    state.check_room()?;
                 }
                 state.check_last_owner()?;
                 vec![OrgEvent::MemberAdded {
@@ -358,6 +454,26 @@ impl Decider for OrgDecider {
                     };
                 }
             }
+            OrgEvent::Invited {
+                invitation_id,
+                user_id,
+                role,
+                label,
+                expires_at,
+            } => state.invitations.add(Invitation {
+                invitation_id: invitation_id.clone(),
+                user_id: user_id.clone(),
+                role: *role,
+                label: label.clone(),
+                invited_by: occurrence.by.to_owned(),
+                invited_at: occurrence.at,
+                expires_at: *expires_at,
+            }),
+            OrgEvent::InvitationAccepted { invitation_id }
+            | OrgEvent::InvitationDeclined { invitation_id }
+            | OrgEvent::InvitationWithdrawn { invitation_id } => {
+                state.invitations.remove(invitation_id);
+            }
         }
         state
     }
@@ -380,7 +496,7 @@ impl Org {
             false => Ok(()),
             true => Err(Rejection::new(
                 ErrorTag::InvalidState,
-                "This is the org's last owner; add another owner first.",
+                "This is the org's last owner; have another owner join first.",
             )
             .with_minor("last-owner")),
         }
@@ -437,7 +553,11 @@ fn decide_hold(state: &Org, command: &OrgCommand) -> Result<Option<Vec<OrgEvent>
         | OrgCommand::Unpark { .. }
         | OrgCommand::AddMember { .. }
         | OrgCommand::RemoveMember { .. }
-        | OrgCommand::SetQuotas { .. } => return Ok(None),
+        | OrgCommand::SetQuotas { .. }
+        | OrgCommand::Invite { .. }
+        | OrgCommand::WithdrawInvitation { .. }
+        | OrgCommand::AcceptInvitation { .. }
+        | OrgCommand::DeclineInvitation { .. } => return Ok(None),
     }))
 }
 

@@ -2,10 +2,24 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::known::KnownAddresses;
 use super::{Context, Decider, ErrorTag, Occurrence, Rejection, Timestamp};
 
-/// Wrong codes within [`FAILURES_WINDOW_MS`] after which none is looked at.
+/// Wrong codes from one address within [`FAILURES_WINDOW_MS`] after which none from there is looked at.
 pub const FAILURES_MAX: usize = 5;
+/// Wrong codes from all addresses within [`FAILURES_WINDOW_MS`] after which one is looked at only from where a right one
+/// came before: as many as four addresses may give.
+pub const FAILURES_ALL_MAX: usize = 20;
+/// Wrong codes kept. More than [`FAILURES_ALL_MAX`], so that the newest of others do not make one address's forgotten
+/// before all are locked.
+const FAILURES_KEPT: usize = 64;
+/// Functions that end or call off what is under way. Wrong codes never lock them: whoever gives wrong ones could
+/// otherwise see to it that a vacuum cannot be cancelled.
+const WAYS_OUT: [&str; 3] = [
+    "ops_maintenance_cancel",
+    "ops_maintenance_end",
+    "ops_vacuum_cancel",
+];
 /// How far back wrong codes count.
 pub const FAILURES_WINDOW_MS: i64 = 15 * 60 * 1_000;
 
@@ -24,7 +38,25 @@ pub enum SecretEvent {
     Mismatched {
         /// For which operator function.
         function: String,
+        /// Keyed hash of the address it came from, in hex; absent before schema version 2.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address_hash: Option<String>,
     },
+    /// The right code came from an address for the first time in a while.
+    #[serde(rename = "secret.address_known")]
+    AddressKnown {
+        /// Keyed hash of the address, in hex.
+        address_hash: String,
+    },
+}
+
+/// A wrong code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The time it was given.
+    pub at: Timestamp,
+    /// Keyed hash of the address it came from, in hex.
+    pub address_hash: Option<String>,
 }
 
 /// The code as its events made it.
@@ -34,8 +66,10 @@ pub struct SecretCode {
     pub version: u64,
     /// scrypt in PHC form; `None` until it was set.
     pub code_hash: Option<String>,
-    /// When wrong codes were given last, oldest first, at most [`FAILURES_MAX`].
-    pub failures: Vec<Timestamp>,
+    /// The last wrong codes, oldest first, at most 64.
+    pub failures: Vec<Failure>,
+    /// Addresses that the right code came from.
+    pub known: KnownAddresses,
 }
 
 impl std::fmt::Debug for SecretCode {
@@ -45,28 +79,55 @@ impl std::fmt::Debug for SecretCode {
 }
 
 impl SecretCode {
-    /// Whether a code may be looked at.
+    /// Whether a code for a function may be looked at that comes from an address.
     ///
     /// # Errors
-    /// `throttled`, with the seconds until then, after too many wrong ones.
-    pub fn check_lock(&self, now: Timestamp) -> Result<(), Rejection> {
-        let frees = self
-            .failures
-            .first()
-            .map(|at| at.plus_millis(FAILURES_WINDOW_MS));
-        match frees.filter(|at| *at > now && self.failures.len() >= FAILURES_MAX) {
-            None => Ok(()),
-            Some(at) => {
-                let seconds = (at.millis() - now.millis() + 999) / 1_000;
-                Err(Rejection::new(
-                    ErrorTag::Throttled,
-                    format!("{FAILURES_MAX} wrong secret codes within 15 minutes: none is looked at for {seconds} seconds."),
-                )
-                .with_minor("secret-code-locked")
-                .with_retry_after(seconds.unsigned_abs()))
-            }
+    /// `throttled`, with the seconds until then, after too many wrong ones; never for what ends or calls off something.
+    pub fn check_lock(
+        &self,
+        function: &str,
+        address_hash: &str,
+        now: Timestamp,
+    ) -> Result<(), Rejection> {
+        if is_way_out(function) {
+            return Ok(());
         }
+        let recent = || {
+            let failures = self.failures.iter();
+            failures.filter(move |failure| failure.at.plus_millis(FAILURES_WINDOW_MS) > now)
+        };
+        let own = recent().filter(|failure| failure.address_hash.as_deref() == Some(address_hash));
+        let own = frees(own, FAILURES_MAX);
+        let all = match self.known.knows(address_hash, now) {
+            true => None,
+            false => frees(recent(), FAILURES_ALL_MAX),
+        };
+        let Some(at) = own.max(all) else {
+            return Ok(());
+        };
+        let seconds = (at.millis() - now.millis() + 999) / 1_000;
+        Err(Rejection::new(
+            ErrorTag::Throttled,
+            format!(
+                "Too many wrong secret codes within 15 minutes: none is looked at for {seconds} seconds, except to end or cancel something."
+            ),
+        )
+        .with_minor("secret-code-locked")
+        .with_retry_after(seconds.unsigned_abs()))
     }
+}
+
+/// The time at which fewer than so many of some wrong codes count; `None` when there are fewer.
+fn frees<'a>(failures: impl Iterator<Item = &'a Failure>, max: usize) -> Option<Timestamp> {
+    let failures: Vec<_> = failures.collect();
+    let first = failures.len().checked_sub(max)?;
+    let first = failures.get(first)?;
+    Some(first.at.plus_millis(FAILURES_WINDOW_MS))
+}
+
+/// Whether a function ends or calls off what is under way.
+pub fn is_way_out(function: &str) -> bool {
+    WAYS_OUT.contains(&function)
 }
 
 /// What may be asked of the secret code.
@@ -83,6 +144,13 @@ pub enum SecretCommand {
     NoteMismatch {
         /// For which operator function.
         function: String,
+        /// Keyed hash of the address it came from, in hex.
+        address_hash: String,
+    },
+    /// Remember that the right one came from an address.
+    NoteAddress {
+        /// Keyed hash of the address, in hex.
+        address_hash: String,
     },
 }
 
@@ -97,7 +165,7 @@ impl Decider for SecretDecider {
     fn decide(
         state: &SecretCode,
         command: &SecretCommand,
-        _: &Context,
+        context: &Context,
     ) -> Result<Vec<SecretEvent>, Rejection> {
         Ok(vec![match command {
             SecretCommand::Set { proven: false, .. } if state.code_hash.is_some() => {
@@ -109,9 +177,21 @@ impl Decider for SecretDecider {
             SecretCommand::Set { code_hash, .. } => SecretEvent::Set {
                 code_hash: code_hash.clone(),
             },
-            SecretCommand::NoteMismatch { function } => SecretEvent::Mismatched {
+            SecretCommand::NoteMismatch {
+                function,
+                address_hash,
+            } => SecretEvent::Mismatched {
                 function: function.clone(),
+                address_hash: Some(address_hash.clone()),
             },
+            SecretCommand::NoteAddress { address_hash } => {
+                if !state.known.is_news(address_hash, context.now) {
+                    return Ok(Vec::new());
+                }
+                SecretEvent::AddressKnown {
+                    address_hash: address_hash.clone(),
+                }
+            }
         }])
     }
 
@@ -123,10 +203,16 @@ impl Decider for SecretDecider {
         state.version = occurrence.version;
         match event {
             SecretEvent::Set { code_hash } => state.code_hash = Some(code_hash.clone()),
-            SecretEvent::Mismatched { .. } => {
-                state.failures.push(occurrence.at);
-                let old = state.failures.len().saturating_sub(FAILURES_MAX);
+            SecretEvent::Mismatched { address_hash, .. } => {
+                state.failures.push(Failure {
+                    at: occurrence.at,
+                    address_hash: address_hash.clone(),
+                });
+                let old = state.failures.len().saturating_sub(FAILURES_KEPT);
                 state.failures.drain(..old);
+            }
+            SecretEvent::AddressKnown { address_hash } => {
+                state.known.add(address_hash, occurrence.at);
             }
         }
         state
@@ -142,38 +228,65 @@ pub fn mismatch(message: &str) -> Rejection {
 mod tests {
     use super::*;
 
-    fn fail(state: SecretCode, minute: i64) -> SecretCode {
+    fn event(state: SecretCode, minute: i64, event: &SecretEvent) -> SecretCode {
         let occurrence = Occurrence {
             at: Timestamp::from_millis(minute * 60_000),
             by: "tester",
             position: 0,
             version: state.version + 1,
         };
-        let event = SecretEvent::Mismatched {
+        SecretDecider::evolve(state, event, occurrence)
+    }
+
+    fn fail(state: SecretCode, minute: i64, address: &str) -> SecretCode {
+        let mismatched = SecretEvent::Mismatched {
             function: "f".to_owned(),
+            address_hash: Some(address.to_owned()),
         };
-        SecretDecider::evolve(state, &event, occurrence)
+        event(state, minute, &mismatched)
+    }
+
+    fn is_open(state: &SecretCode, function: &str, address: &str, minute: i64) -> bool {
+        let at = Timestamp::from_millis(minute * 60_000);
+        state.check_lock(function, address, at).is_ok()
     }
 
     #[test]
-    fn five_wrong_codes_in_a_quarter_of_an_hour_lock_it_for_the_rest_of_that() {
-        let state = (0..4).fold(SecretCode::default(), fail);
-        let at = |minute: i64| Timestamp::from_millis(minute * 60_000);
-        assert!(state.check_lock(at(4)).is_ok());
-        let state = fail(state, 4);
+    fn five_wrong_codes_in_a_quarter_of_an_hour_lock_their_address_for_the_rest_of_that() {
+        let state = (0..4).fold(SecretCode::default(), |state, at| fail(state, at, "a"));
+        assert!(is_open(&state, "f", "a", 4));
+        let state = fail(state, 4, "a");
         for (minute, open) in [(4, false), (14, false), (15, true)] {
-            assert_eq!(
-                state.check_lock(at(minute)).is_ok(),
-                open,
-                "minute {minute}"
-            );
+            assert_eq!(is_open(&state, "f", "a", minute), open, "minute {minute}");
+            assert!(is_open(&state, "f", "b", minute));
+            for function in WAYS_OUT {
+                assert!(is_open(&state, function, "a", minute), "{function}");
+            }
         }
-        let locked = state.check_lock(at(14)).expect_err("locked");
+        let at = Timestamp::from_millis(14 * 60_000);
+        let locked = state.check_lock("f", "a", at).expect_err("locked");
         assert_eq!(locked.retry_after_seconds(), Some(60));
         // The next wrong one locks it again until the second oldest is old.
-        let state = fail(state, 15);
-        assert!(state.check_lock(at(15)).is_err());
-        assert!(state.check_lock(at(16)).is_ok());
+        let state = fail(state, 15, "a");
+        assert!(!is_open(&state, "f", "a", 15));
+        assert!(is_open(&state, "f", "a", 16));
+    }
+
+    #[test]
+    fn many_addresses_together_lock_all_but_where_the_right_code_came_from() {
+        let known = SecretEvent::AddressKnown {
+            address_hash: "ours".to_owned(),
+        };
+        let state = event(SecretCode::default(), 0, &known);
+        let locked = (0..20).fold(state, |state, number| {
+            fail(state, 1, &format!("a-{number}"))
+        });
+        assert!(!is_open(&locked, "f", "new", 15));
+        assert!(is_open(&locked, "f", "ours", 15));
+        assert!(is_open(&locked, "f", "new", 16));
+        // It is not used up by others' wrong codes, but by its own.
+        let own = (0..5).fold(locked, |state, _| fail(state, 1, "ours"));
+        assert!(!is_open(&own, "f", "ours", 15));
     }
 
     #[test]

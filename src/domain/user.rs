@@ -1,9 +1,13 @@
 //! A user, and the sessions that prove who is calling.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::known::KnownAddresses;
 use super::{Context, Decider, ErrorTag, Occurrence, Rejection, Timestamp};
 
 /// How long a session lives after it was used last (contract, section 7: "sliding 1 hour").
@@ -59,6 +63,10 @@ pub struct User {
     pub created_at: Option<Timestamp>,
     /// Open sessions by the keyed hash of their guid, in hex; some may be past their end.
     pub sessions: BTreeMap<String, Session>,
+    /// An operator keeps the user from signing in.
+    pub disabled: bool,
+    /// Addresses from which the user signed in.
+    pub known: KnownAddresses,
 }
 
 impl std::fmt::Debug for User {
@@ -113,6 +121,31 @@ pub enum UserEvent {
     /// All sessions ended.
     #[serde(rename = "user.sessions_closed")]
     SessionsClosed {},
+    /// The user signed in from an address for the first time in a while, or an operator vouched for the address.
+    #[serde(rename = "user.address_known")]
+    AddressKnown {
+        /// Keyed hash of user and address, in hex.
+        address_hash: String,
+    },
+    /// The user has another passcode. All sessions ended but the one it was changed with, and no address is known any
+    /// more.
+    #[serde(rename = "user.passcode_changed")]
+    PasscodeChanged {
+        /// scrypt in PHC form.
+        passcode_hash: String,
+        /// Keyed hash of the session that goes on, in hex; `None` when an operator reset the passcode.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kept_session: Option<String>,
+    },
+    /// An operator keeps the user from signing in. All sessions ended.
+    #[serde(rename = "user.disabled")]
+    Disabled {},
+    /// An operator lets the user sign in again.
+    #[serde(rename = "user.enabled")]
+    Enabled {},
+    /// An operator had the wrong passcodes for the user forgotten.
+    #[serde(rename = "user.locks_lifted")]
+    LocksLifted {},
 }
 
 /// What may be asked of a user.
@@ -137,6 +170,8 @@ pub enum UserCommand {
         session_hash: String,
         /// What to call it.
         label: Option<String>,
+        /// Keyed hash of the user and the address it is opened from, in hex.
+        address_hash: Option<String>,
     },
     /// Move the end of a session that is in use.
     RefreshSession {
@@ -157,6 +192,41 @@ pub enum UserCommand {
         /// Whose.
         user_id: String,
     },
+    /// Change the passcode; the old one was right.
+    ChangePasscode {
+        /// Whose.
+        user_id: String,
+        /// scrypt of the new one in PHC form.
+        passcode_hash: String,
+        /// Keyed hash of the session that goes on, in hex.
+        kept_session: String,
+        /// Keyed hash of the user and the address it is changed from, in hex.
+        address_hash: Option<String>,
+    },
+    /// Set another passcode, as an operator.
+    ResetPasscode {
+        /// Whose.
+        user_id: String,
+        /// scrypt of the new one in PHC form.
+        passcode_hash: String,
+    },
+    /// Keep the user from signing in, as an operator.
+    Disable {
+        /// Whom.
+        user_id: String,
+    },
+    /// Undo that.
+    Enable {
+        /// Whom.
+        user_id: String,
+    },
+    /// Have the wrong passcodes forgotten, as an operator.
+    LiftLocks {
+        /// Whose.
+        user_id: String,
+        /// Keyed hash of the user and an address that the user has a way in from, in hex.
+        address_hash: Option<String>,
+    },
 }
 
 impl UserCommand {
@@ -167,7 +237,12 @@ impl UserCommand {
             | Self::OpenSession { user_id, .. }
             | Self::RefreshSession { user_id, .. }
             | Self::CloseSession { user_id, .. }
-            | Self::CloseSessions { user_id } => user_id,
+            | Self::CloseSessions { user_id }
+            | Self::ChangePasscode { user_id, .. }
+            | Self::ResetPasscode { user_id, .. }
+            | Self::Disable { user_id }
+            | Self::Enable { user_id }
+            | Self::LiftLocks { user_id, .. } => user_id,
         }
     }
 }
@@ -209,20 +284,19 @@ impl Decider for UserDecider {
             UserCommand::OpenSession {
                 session_hash,
                 label,
+                address_hash,
                 ..
             } => {
-                if !state.verified {
-                    return Err(Rejection::new(
-                        ErrorTag::UserNotVerified,
-                        "The e-mail address is not confirmed yet; ask the operator.",
-                    ));
-                }
-                vec![UserEvent::SessionOpened {
+                state.check_may_sign_in()?;
+                let mut events = vec![UserEvent::SessionOpened {
                     session_hash: session_hash.clone(),
                     expires_at: Some(context.now.plus_millis(SESSION_MS)),
                     development: false,
                     label: label.clone(),
-                }]
+                }];
+                let news = |hash: &&String| state.known.is_news(hash, context.now);
+                events.extend(address_known(address_hash.as_ref().filter(news)));
+                events
             }
             UserCommand::RefreshSession { session_hash, .. } => {
                 let end = context.now.plus_millis(SESSION_MS);
@@ -248,6 +322,37 @@ impl Decider for UserDecider {
                 true => Vec::new(),
                 false => vec![UserEvent::SessionsClosed {}],
             },
+            UserCommand::ChangePasscode {
+                passcode_hash,
+                kept_session,
+                address_hash,
+                ..
+            } => {
+                state.check_may_sign_in()?;
+                let changed = UserEvent::PasscodeChanged {
+                    passcode_hash: passcode_hash.clone(),
+                    kept_session: Some(kept_session.clone()),
+                };
+                let known = address_known(address_hash.as_ref());
+                std::iter::once(changed).chain(known).collect()
+            }
+            UserCommand::ResetPasscode { passcode_hash, .. } => vec![UserEvent::PasscodeChanged {
+                passcode_hash: passcode_hash.clone(),
+                kept_session: None,
+            }],
+            UserCommand::Disable { .. } => match state.disabled {
+                true => Vec::new(),
+                false => vec![UserEvent::Disabled {}],
+            },
+            UserCommand::Enable { .. } => match state.disabled {
+                true => vec![UserEvent::Enabled {}],
+                false => Vec::new(),
+            },
+            UserCommand::LiftLocks { address_hash, .. } => {
+                let known = address_known(address_hash.as_ref());
+                let lifted = std::iter::once(UserEvent::LocksLifted {});
+                lifted.chain(known).collect()
+            }
         })
     }
 
@@ -294,12 +399,67 @@ impl Decider for UserDecider {
                 state.sessions.remove(session_hash);
             }
             UserEvent::SessionsClosed {} => state.sessions.clear(),
+            UserEvent::AddressKnown { address_hash } => {
+                state.known.add(address_hash, occurrence.at);
+            }
+            UserEvent::PasscodeChanged {
+                passcode_hash,
+                kept_session,
+            } => {
+                state.passcode_hash.clone_from(passcode_hash);
+                state
+                    .sessions
+                    .retain(|hash, _| Some(hash) == kept_session.as_ref());
+                state.known = KnownAddresses::default();
+            }
+            UserEvent::Disabled {} => {
+                state.disabled = true;
+                state.sessions.clear();
+            }
+            UserEvent::Enabled {} => state.disabled = false,
+            UserEvent::LocksLifted {} => {}
         }
         state
     }
 }
 
+fn address_known(address_hash: Option<&String>) -> Option<UserEvent> {
+    let address_hash = address_hash?.clone();
+    Some(UserEvent::AddressKnown { address_hash })
+}
+
 impl User {
+    /// Whether no operator keeps the user out. To be asked only once the passcode was right: it tells that there is such a
+    /// user.
+    ///
+    /// # Errors
+    /// `not-authorized` with the minor `user-disabled`.
+    pub fn check_enabled(&self) -> Result<(), Rejection> {
+        match self.disabled {
+            false => Ok(()),
+            true => Err(Rejection::new(
+                ErrorTag::NotAuthorized,
+                "This user is disabled; ask the operator.",
+            )
+            .with_minor("user-disabled")),
+        }
+    }
+
+    /// Whether the user may sign in.
+    ///
+    /// # Errors
+    /// As [`User::check_enabled`]; `user-not-verified`.
+    fn check_may_sign_in(&self) -> Result<(), Rejection> {
+        self.check_enabled()?;
+        match self.verified {
+            true => Ok(()),
+            false => Err(Rejection::new(
+                ErrorTag::UserNotVerified,
+                "The e-mail address is not confirmed yet; ask the operator.",
+            )),
+        }
+    }
+
     /// Ends the sessions that end first until there are not too many; never the newest, nor one without an end.
     fn make_room(&mut self, newest: &str) {
         while self.sessions.len() > SESSIONS_MAX {
@@ -383,125 +543,5 @@ pub fn label(field: &str, text: Option<&str>) -> Result<Option<String>, Rejectio
             ),
         )),
         text => Ok(text.map(str::to_owned)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn given(commands: &[(i64, UserCommand)]) -> Result<User, ErrorTag> {
-        let mut state = User {
-            user_id: "ann".to_owned(),
-            ..User::default()
-        };
-        for (minute, command) in commands {
-            let context = Context {
-                now: Timestamp::from_millis(minute * 60_000),
-                by: "ann".to_owned(),
-            };
-            let events = UserDecider::decide(&state, command, &context);
-            for event in events.map_err(|rejection| rejection.tag)? {
-                let occurrence = Occurrence {
-                    at: context.now,
-                    by: "ann",
-                    position: 1,
-                    version: state.version + 1,
-                };
-                state = UserDecider::evolve(state, &event, occurrence);
-            }
-        }
-        Ok(state)
-    }
-
-    fn create(verified: bool) -> UserCommand {
-        UserCommand::Create {
-            user_id: "ann".to_owned(),
-            email: "ann@example.com".to_owned(),
-            passcode_hash: "h".to_owned(),
-            verified,
-        }
-    }
-
-    fn open(hash: &str) -> UserCommand {
-        UserCommand::OpenSession {
-            user_id: "ann".to_owned(),
-            session_hash: hash.to_owned(),
-            label: None,
-        }
-    }
-
-    fn refresh(hash: &str) -> UserCommand {
-        UserCommand::RefreshSession {
-            user_id: "ann".to_owned(),
-            session_hash: hash.to_owned(),
-        }
-    }
-
-    #[test]
-    fn sessions_open_slide_end_and_are_bounded() {
-        let hashes = |commands: &[(i64, UserCommand)]| {
-            let user = given(commands).unwrap();
-            user.sessions.into_keys().collect::<Vec<_>>()
-        };
-        let start = (0, create(true));
-        assert_eq!(
-            hashes(&[start.clone(), (0, open("a")), (59, open("b"))]),
-            ["a", "b"]
-        );
-        // The next one opened clears away what is past its end, unless it was used.
-        assert_eq!(
-            hashes(&[start.clone(), (0, open("a")), (60, open("b"))]),
-            ["b"]
-        );
-        let used = [
-            start.clone(),
-            (0, open("a")),
-            (30, refresh("a")),
-            (60, open("b")),
-        ];
-        assert_eq!(hashes(&used), ["a", "b"]);
-        let all = UserCommand::CloseSessions {
-            user_id: "ann".to_owned(),
-        };
-        let none: [&str; 0] = [];
-        assert_eq!(
-            hashes(&[start.clone(), (0, open("a")), (1, all), (2, refresh("a"))]),
-            none
-        );
-        let mut many = vec![start];
-        many.extend((0..70).map(|number| (0, open(&format!("{number:02}")))));
-        let left = hashes(&many);
-        assert_eq!(left.len(), SESSIONS_MAX);
-        assert!(left.contains(&"69".to_owned()));
-    }
-
-    #[test]
-    fn there_is_one_user_an_address_and_only_verified_ones_sign_in() {
-        assert_eq!(
-            given(&[(0, create(true)), (0, create(true))]),
-            Err(ErrorTag::Conflict)
-        );
-        assert_eq!(
-            given(&[(0, create(false)), (0, open("a"))]),
-            Err(ErrorTag::UserNotVerified)
-        );
-        assert_eq!(given(&[(0, open("a"))]), Err(ErrorTag::NotFound));
-    }
-
-    #[test]
-    fn addresses_and_passcodes_are_looked_at() {
-        assert_eq!(email(" Ann@Example.COM ").unwrap(), "ann@example.com");
-        for bad in ["", "ann", "@b", "a@", "a@b@c", "a b@c", "a@b..c", "a@\u{7}"] {
-            assert!(email(bad).is_err(), "{bad}");
-        }
-        let check = |passcode: &str| check_passcode(passcode, "ann@example.com").is_ok();
-        assert!(check("correct horse"));
-        for bad in ["short", "aaaaaaaaaaaaaaaa", "Ann@example.com"] {
-            assert!(!check(bad), "{bad}");
-        }
-        assert!(!check(&"ab".repeat(65)));
-        assert!(label("label", Some(&"x".repeat(81))).is_err());
-        assert_eq!(label("label", Some("  ")).unwrap(), None);
     }
 }

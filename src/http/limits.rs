@@ -25,6 +25,7 @@ use super::envelope::Refusal;
 use super::identity::Principal;
 use super::org_limits::{LimitsOfOrgs, OrgLimits};
 use super::places::{InFlight, Places, Working, lock};
+use crate::actors::identity::Peer;
 use crate::clock::Clock;
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 
@@ -194,6 +195,11 @@ impl RateLimits {
 /// What a principal is counted under: its public id, so that another session or key is no other limit.
 fn limit_key(principal: &Principal) -> &String {
     &principal.user_id
+}
+
+/// The address a request comes from, as limits count it.
+pub(super) fn peer(request: &HttpRequest) -> Peer {
+    Peer(request.peer_addr().map(|peer| network(peer.ip())))
 }
 
 /// What an address is counted under: an IPv6 subscriber has a whole /64 of them (RFC 6177, section 2).

@@ -1,17 +1,24 @@
 //! `/ofm/...`: an org, and who belongs to it.
 
+pub mod invitation;
+
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
+use self::invitation::{Wanted, invite};
 use super::call::Call;
 use super::envelope::{Refusal, Reply};
+use super::identity::Mode;
 use super::input::{self, LimitIn};
-use super::server::House;
+use super::server::{House, not_a_person};
 use super::usm::{org_request, required};
 use crate::domain::org::{MemberRole, Org, OrgCommand};
 use crate::domain::{OrgCode, Rejection};
 use crate::projections::identity;
+
+/// Longest id of a user looked at, in characters.
+const USER_ID_CHARS_MAX: usize = 64;
 
 org_request! {
     /// Which org.
@@ -19,7 +26,7 @@ org_request! {
 }
 
 org_request! {
-    /// A user to join, or another role for one who has.
+    /// A user to invite, or another role for a member.
     pub(crate) struct NewMember {
         /// The user, by id; or give `email`.
         user_id: Option<String>,
@@ -79,6 +86,33 @@ pub struct MemberView {
     role: &'static str,
 }
 
+/// A member, or somebody who was invited.
+#[derive(Serialize, ToSchema)]
+pub struct NewMemberAnswer {
+    /// The user's id; of an e-mail address the one that whoever signs in with it has.
+    user_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    /// `owner` or `member`.
+    role: &'static str,
+    /// `member`, or `invited`: the user belongs to the org once the invitation is accepted.
+    status: &'static str,
+    /// Names the invitation, to withdraw it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invitation_id: Option<String>,
+    /// From then on the invitation cannot be accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+}
+
+/// An org that was left.
+#[derive(Serialize, ToSchema)]
+pub struct LeftAnswer {
+    orgcode: String,
+    left: bool,
+}
+
 /// One page of members.
 #[derive(Serialize, ToSchema)]
 pub struct MembersAnswer {
@@ -126,33 +160,39 @@ async fn set_aside(
     show(&org, &after)
 }
 
-/// Have a user join an org, or change the role of one who has.
+/// Invite a user to an org, or change the role of one who belongs to it.
 #[utoipa::path(post, path = "/ofm/member/add", tag = "ofm", request_body = NewMember,
-    responses((status = 200, description = "The member.", body = inline(crate::http::openapi::Good<MemberView>))))]
+    responses((status = 200, description = "The member, or the invitation that the user can accept; the same whether or not there is such a user.", body = inline(crate::http::openapi::Good<NewMemberAnswer>))))]
 pub async fn add(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewMember = input::json(&call.body)?;
     let org = request.org(house, call)?;
     let caller = request.caller(call)?;
-    let user_id = user(
-        house,
-        request.user_id.as_deref(),
-        request.email.as_deref(),
-        "user_id",
-    )?;
-    let role = match request.role.as_deref() {
-        None | Some("member") => MemberRole::Member,
-        Some("owner") => MemberRole::Owner,
-        Some(_) => {
-            return Err(Rejection::field("role", "role must be owner or member.").into());
-        }
-    };
+    let user_id = member_id(house, request.user_id.as_deref(), request.email.as_deref())?;
+    let role = role_of(request.role.as_deref())?;
+    if identity::member(&house.store, org.as_str(), &user_id)?.is_none() {
+        let label = None;
+        let wanted = Wanted {
+            user_id,
+            role,
+            label,
+        };
+        return invite(house, org, (wanted, request.email.as_deref()), &caller).await;
+    }
     let add = OrgCommand::AddMember {
         org,
         user_id: user_id.clone(),
         role,
     };
     house.directory.org(add, &caller).await?;
-    Reply::of(&member(house, user_id, role)?)
+    let member = member(house, user_id, role)?;
+    Reply::of(&NewMemberAnswer {
+        user_id: member.user_id,
+        email: member.email,
+        role: member.role,
+        status: "member",
+        invitation_id: None,
+        expires_at: None,
+    })
 }
 
 /// Have a user leave an org.
@@ -162,18 +202,35 @@ pub async fn remove(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
     let request: WhichMember = input::json(&call.body)?;
     let org = request.org(house, call)?;
     let caller = request.caller(call)?;
-    let user_id = user(
-        house,
-        request.user_id.as_deref(),
-        request.email.as_deref(),
-        "user_id",
-    )?;
+    let user_id = member_id(house, request.user_id.as_deref(), request.email.as_deref())?;
     let remove = OrgCommand::RemoveMember {
         org: org.clone(),
         user_id,
     };
     let after = house.directory.org(remove, &caller).await?;
     show(&org, &after)
+}
+
+/// Leave an org yourself. Its last owner cannot.
+#[utoipa::path(post, path = "/ofm/member/leave", tag = "ofm", request_body = WhichOrg,
+    responses((status = 200, description = "You belong to it no more.", body = inline(crate::http::openapi::Good<LeftAnswer>))))]
+pub async fn leave(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: WhichOrg = input::json(&call.body)?;
+    let org = request.org(house, call)?;
+    let caller = request.caller(call)?;
+    if call.caller()?.mode != Mode::Session {
+        // Another issuer's subject may be spelled like one of our users.
+        return Err(not_a_person().into());
+    }
+    let leave = OrgCommand::RemoveMember {
+        org: org.clone(),
+        user_id: caller.by.clone(),
+    };
+    house.directory.org(leave, &caller).await?;
+    Reply::of(&LeftAnswer {
+        orgcode: org.as_str().to_owned(),
+        left: true,
+    })
 }
 
 /// List the owners and members of an org.
@@ -205,19 +262,48 @@ pub async fn resolve(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusa
     let request: WhichMember = input::json(&call.body)?;
     let org = request.org(house, call)?;
     request.caller(call)?;
-    let user_id = user(
-        house,
-        request.user_id.as_deref(),
-        request.email.as_deref(),
-        "user_id",
-    )?;
+    let user_id = member_id(house, request.user_id.as_deref(), request.email.as_deref())?;
     match identity::member(&house.store, org.as_str(), &user_id)? {
         Some(role) => Reply::of(&member(house, user_id, role)?),
         None => Err(Rejection::not_found().into()),
     }
 }
 
-/// The id of the user that a request names, by id or by address.
+/// The id of the user that an owner names, by id or by address. Whether there is such a user is not looked at, so that
+/// neither the answer nor its time tells it.
+fn member_id(
+    house: &House,
+    user_id: Option<&str>,
+    email: Option<&str>,
+) -> Result<String, Rejection> {
+    let plain = |id: &&str| {
+        (1..=USER_ID_CHARS_MAX).contains(&id.len())
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    match (user_id, email) {
+        (Some(user_id), None) => Some(user_id)
+            .filter(plain)
+            .map(str::to_owned)
+            .ok_or_else(|| Rejection::field("user_id", "user_id must be the id of a user.")),
+        (None, Some(email)) => house.directory.user_id_of(email),
+        (Some(_), Some(_)) | (None, None) => {
+            let message = "Name the user either by id or by e-mail address.";
+            Err(Rejection::field("user_id", message))
+        }
+    }
+}
+
+fn role_of(text: Option<&str>) -> Result<MemberRole, Rejection> {
+    match text {
+        None | Some("member") => Ok(MemberRole::Member),
+        Some("owner") => Ok(MemberRole::Owner),
+        Some(_) => Err(Rejection::field("role", "role must be owner or member.")),
+    }
+}
+
+/// The id of the user that an operator names, by id or by address.
 pub(super) fn user(
     house: &House,
     user_id: Option<&str>,

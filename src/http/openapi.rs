@@ -79,7 +79,15 @@ pub struct Good<T> {
         super::ofm::list,
         super::ofm::resolve,
         super::usage::get,
+        super::ofm::leave,
+        super::ofm::invitation::create,
+        super::ofm::invitation::list,
+        super::ofm::invitation::withdraw,
+        super::ofm::invitation::mine,
+        super::ofm::invitation::accept,
+        super::ofm::invitation::decline,
         super::uas::stat,
+        super::uas::change_passcode,
         super::utl::request,
         super::utl::status,
         super::utl::status_by_post,
@@ -215,19 +223,39 @@ fn tags_of(method: &str, path: &str) -> Vec<ErrorTag> {
         ("post", "/usm/session/create") => &[
             ErrorTag::InvalidPasscode,
             ErrorTag::UserNotVerified,
+            ErrorTag::NotAuthorized,
             ErrorTag::QuotaExceeded,
         ],
-        ("post", "/uas/stat") => &[ErrorTag::InvalidPasscode],
+        ("post", "/uas/stat") => &[ErrorTag::InvalidPasscode, ErrorTag::NotAuthorized],
+        ("post", "/uas/passcode/change") => &[ErrorTag::InvalidPasscode, ErrorTag::UserNotVerified],
         ("post", "/usm/session/validate" | "/usm/session/close" | "/usm/api_key/validate") => {
             &[ErrorTag::InvalidSession]
         }
         ("post", "/usm/service_account/create" | "/usm/service_account/status") => {
             &[ErrorTag::QuotaExceeded]
         }
-        ("post", "/usm/service_account/list" | "/ofm/member/list") => &[ErrorTag::InvalidNextToken],
+        ("post", "/usm/service_account/list" | "/ofm/member/list" | "/ofm/invitation/mine") => {
+            &[ErrorTag::InvalidNextToken]
+        }
+        ("post", "/ofm/invitation/create") => &[
+            ErrorTag::Conflict,
+            ErrorTag::InvalidState,
+            ErrorTag::OrgWriteBlocked,
+        ],
+        ("post", "/ofm/invitation/accept" | "/ofm/invitation/decline") => &[
+            ErrorTag::InvalidOrgcode,
+            ErrorTag::NotFound,
+            ErrorTag::InvalidState,
+            ErrorTag::OrgWriteBlocked,
+        ],
         (
             "post",
-            "/ofm/org/park" | "/ofm/org/unpark" | "/ofm/member/add" | "/ofm/member/remove",
+            "/ofm/org/park"
+            | "/ofm/org/unpark"
+            | "/ofm/member/add"
+            | "/ofm/member/remove"
+            | "/ofm/member/leave"
+            | "/ofm/invitation/withdraw",
         ) => &[ErrorTag::InvalidState, ErrorTag::OrgWriteBlocked],
         ("post", "/usm/api_key/create") => &[
             ErrorTag::InvalidState,

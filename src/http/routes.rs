@@ -11,6 +11,7 @@ use super::call::Call;
 use super::document::Document;
 use super::envelope::{Refusal, Reply};
 use super::mrs::{change, complete, due, hold, list, put, read, versions};
+use super::ofm::invitation;
 use super::ops::{self, maintenance};
 use super::server::{Door, House};
 use super::usm::{account, key, session};
@@ -326,6 +327,62 @@ pub static ROUTES: &[Route] = &[
         "/ofm/member/add",
         Access::Org(Manage),
         inside!(ofm::add),
+    ),
+    route(
+        "ofm",
+        POST,
+        "/ofm/member/leave",
+        Access::Org(See),
+        inside!(ofm::leave),
+    ),
+    route(
+        "ofm",
+        POST,
+        "/ofm/invitation/create",
+        Access::Org(Manage),
+        inside!(invitation::create),
+    ),
+    route(
+        "ofm",
+        POST,
+        "/ofm/invitation/list",
+        Access::Org(Manage),
+        inside!(invitation::list),
+    ),
+    route(
+        "ofm",
+        POST,
+        "/ofm/invitation/withdraw",
+        Access::Org(Manage),
+        inside!(invitation::withdraw),
+    ),
+    route(
+        "ofm",
+        POST,
+        "/ofm/invitation/mine",
+        Access::Person,
+        inside!(invitation::mine),
+    ),
+    route(
+        "ofm",
+        POST,
+        "/ofm/invitation/accept",
+        Access::Person,
+        inside!(invitation::accept),
+    ),
+    route(
+        "ofm",
+        POST,
+        "/ofm/invitation/decline",
+        Access::Person,
+        inside!(invitation::decline),
+    ),
+    route(
+        "uas",
+        POST,
+        "/uas/passcode/change",
+        Access::Person,
+        inside!(uas::change_passcode),
     ),
     route(
         "ofm",

@@ -442,14 +442,18 @@ fn known(
     }
     let principal = identity::principal(house, request)?;
     if route.access == Access::Person && principal.mode != Mode::Session {
-        return Err(Rejection::new(
-            ErrorTag::NotAuthorized,
-            "This is for people: send a session in the x-session-guid header.",
-        )
-        .denied(Denial::NotAPerson)
-        .into());
+        return Err(not_a_person().into());
     }
     Ok(Some(principal))
+}
+
+/// The refusal of a program where a person is wanted.
+pub(super) fn not_a_person() -> Rejection {
+    Rejection::new(
+        ErrorTag::NotAuthorized,
+        "This is for people: send a session in the x-session-guid header.",
+    )
+    .denied(Denial::NotAPerson)
 }
 
 fn find_route(

@@ -1,4 +1,4 @@
-//! `/uas/stat`: what there is of a user, for the user alone.
+//! `/uas/...`: what there is of a user, for the user alone, and changing the passcode.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -6,9 +6,11 @@ use utoipa::ToSchema;
 use super::call::Call;
 use super::envelope::{Refusal, Reply};
 use super::input;
-use super::server::House;
-use super::usm::{required, session};
+use super::limits::peer;
+use super::server::{House, not_a_person};
+use super::usm::{self, required, session};
 use crate::domain::user::User;
+use crate::journal::Remarks;
 use crate::projections::identity;
 
 /// Orgs shown of one user.
@@ -26,6 +28,49 @@ pub(crate) struct Myself {
     passcode: Option<String>,
 }
 
+/// A new passcode in place of one's own.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PasscodeChange {
+    /// The passcode there is.
+    #[schema(value_type = String, required = true)]
+    passcode: Option<String>,
+    /// The new one: 12 to 128 characters.
+    #[schema(value_type = String, required = true)]
+    new_passcode: Option<String>,
+    /// Who is acting, in the caller's words.
+    #[schema(max_length = 256)]
+    actor: Option<String>,
+    /// Why, in the caller's words.
+    #[schema(max_length = 256)]
+    reason: Option<String>,
+    /// Why, as a code of the caller's.
+    #[schema(max_length = 256)]
+    reason_code: Option<String>,
+    /// What ties it to the caller's other work.
+    #[schema(max_length = 256)]
+    correlation_id: Option<String>,
+}
+
+impl PasscodeChange {
+    fn remarks(&self) -> Remarks {
+        Remarks {
+            actor: self.actor.clone(),
+            reason: self.reason.clone(),
+            reason_code: self.reason_code.clone(),
+            correlation_id: self.correlation_id.clone(),
+        }
+    }
+}
+
+/// What a change of the passcode did.
+#[derive(Serialize, ToSchema)]
+pub struct PasscodeAnswer {
+    changed: bool,
+    /// Other sessions that were ended.
+    closed: usize,
+}
+
 /// An org the user belongs to.
 #[derive(Serialize, ToSchema)]
 pub struct OrgOfUser {
@@ -41,6 +86,8 @@ pub struct UserView {
     email: String,
     /// The e-mail address was confirmed.
     verified: bool,
+    /// An operator keeps the user from signing in.
+    disabled: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     created_at: Option<String>,
@@ -58,8 +105,35 @@ pub async fn stat(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     let email = required(request.email.as_deref(), "email")?;
     let passcode = required(request.passcode.as_deref(), "passcode")?;
     house.rate_limits.sign_in(call.request)?;
-    let user = house.directory.prove(email, passcode).await?;
+    let proven = house.directory.prove(email, passcode, peer(call.request));
+    let user = session::concealed(house, call, proven.await).await?;
+    user.check_enabled()?;
     show(house, &user)
+}
+
+/// Change your passcode; the old one is needed. Your other sessions end.
+#[utoipa::path(post, path = "/uas/passcode/change", tag = "uas", request_body = PasscodeChange,
+    responses((status = 200, description = "It is changed.", body = inline(crate::http::openapi::Good<PasscodeAnswer>))))]
+pub async fn change_passcode(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: PasscodeChange = input::json(&call.body)?;
+    let old = required(request.passcode.as_deref(), "passcode")?;
+    let new = required(request.new_passcode.as_deref(), "new_passcode")?;
+    let caller = usm::caller(call, request.remarks())?;
+    let session = call.caller()?.session_hash.clone();
+    let session = session.ok_or_else(not_a_person)?;
+    house.rate_limits.sign_in(call.request)?;
+    let before = identity::user(&house.store, &caller.by)?;
+    let others = session::open_of(house, &before).filter(|(hash, _, _)| *hash != session);
+    let closed = others.count();
+    let changed =
+        house
+            .directory
+            .change_passcode((old, new), &session, peer(call.request), &caller);
+    session::concealed(house, call, changed.await).await?;
+    Reply::of(&PasscodeAnswer {
+        changed: true,
+        closed,
+    })
 }
 
 /// The answer that shows a user.
@@ -73,6 +147,7 @@ pub(super) fn show(house: &House, user: &User) -> Result<Reply, Refusal> {
         user_id: user.user_id.clone(),
         email: user.email.clone(),
         verified: user.verified,
+        disabled: user.disabled,
         created_at: user.created_at.map(|at| at.to_string()),
         sessions: session::open_of(house, user).count(),
         orgs: orgs.items.into_iter().map(of_user).collect(),

@@ -180,7 +180,14 @@ impl Covered {
             Some(Kind::User) => self.users += 1,
             Some(Kind::Session | Kind::Account | Kind::Key) => self.sessions_and_keys += 1,
             // Only another way to find one of those, or a part of one.
-            Some(Kind::Email | Kind::MemberOf | Kind::Holds | Kind::Limits) => {}
+            Some(
+                Kind::Email
+                | Kind::MemberOf
+                | Kind::Holds
+                | Kind::Limits
+                | Kind::Invitations
+                | Kind::Invited,
+            ) => {}
             None => {
                 self.records += 1;
                 return 1;

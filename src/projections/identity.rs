@@ -12,7 +12,9 @@ use super::ops::OpsPage;
 use super::{Change, Projection, Store, StoreError, Write};
 use crate::domain::account::{Account, AccountDecider, AccountName, Key, KeyRole};
 use crate::domain::hold::LegalHolds;
-use crate::domain::org::{MemberRole, Org, OrgDecider, OrgEvent, OrgStatus};
+use crate::domain::org::{
+    Invitation, Invitations, MemberRole, Org, OrgDecider, OrgEvent, OrgStatus,
+};
 use crate::domain::quota::{Counts, OwnLimits, Quota};
 use crate::domain::user::{Session, User, UserDecider};
 use crate::domain::{Decider, Event, Occurrence, OrgCode, Timestamp};
@@ -47,10 +49,14 @@ pub(crate) enum Kind {
     Holds,
     /// The limits set for an org, by its code; absent when there is none.
     Limits,
+    /// The invitations of an org, by its code; absent when there is none.
+    Invitations,
+    /// An invitation by user and org.
+    Invited,
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Org,
         Self::Member,
         Self::MemberOf,
@@ -61,6 +67,8 @@ impl Kind {
         Self::Key,
         Self::Holds,
         Self::Limits,
+        Self::Invitations,
+        Self::Invited,
     ];
 
     /// The second byte of its rows' keys.
@@ -76,6 +84,8 @@ impl Kind {
             Self::Key => b'k',
             Self::Holds => b'h',
             Self::Limits => b'l',
+            Self::Invitations => b'v',
+            Self::Invited => b'w',
         }
     }
 }
@@ -119,6 +129,8 @@ pub enum IdentityChange {
     Org {
         /// After.
         after: Org,
+        /// Its invitations before; looked up only for an entry that changes them.
+        invited_before: Invitations,
     },
     /// A service account.
     Account {
@@ -167,6 +179,12 @@ pub(crate) fn after(
             }
             state.holds = holds(store, code)?;
             state.own_limits = own_limits(store, code)?;
+            let invites =
+                |event: &Event| matches!(event, Event::Org(event) if event.about_invitation());
+            if body.events.iter().any(invites) {
+                state.invitations = invitations(store, code)?;
+            }
+            let invited_before = state.invitations.clone();
             for event in &body.events {
                 let Event::Org(event) = event else { continue };
                 if let OrgEvent::QuotasSet { .. } = event
@@ -183,7 +201,10 @@ pub(crate) fn after(
                 }
                 state = OrgDecider::evolve(state, event, occurrence);
             }
-            Some(IdentityChange::Org { after: state })
+            Some(IdentityChange::Org {
+                after: state,
+                invited_before,
+            })
         }
         (Some("usm"), Some(code), Some(account_id)) => {
             let before = account(store, code, account_id)?;
@@ -207,7 +228,7 @@ impl Projection for Identities {
     }
 
     fn version(&self) -> u32 {
-        5
+        6
     }
 
     fn prefix(&self) -> u8 {
@@ -218,7 +239,10 @@ impl Projection for Identities {
         // The row of the state itself comes last: it is there only when everything derived from it is.
         match &change.identity {
             Some(IdentityChange::User { before, after }) => apply_user(before, after, writes),
-            Some(IdentityChange::Org { after }) => {
+            Some(IdentityChange::Org {
+                after,
+                invited_before,
+            }) => {
                 let (_, code) = change
                     .body
                     .stream
@@ -228,6 +252,7 @@ impl Projection for Identities {
                 apply_members(code, &change.body.events, writes);
                 apply_holds(code, after, &change.body.events, writes);
                 apply_limits(code, after, &change.body.events, writes);
+                apply_invitations(code, invited_before, &after.invitations, writes);
                 writes.push((key(Kind::Org, &[code]), row(after)));
             }
             Some(IdentityChange::Account { org, before, after }) => {
@@ -243,8 +268,10 @@ impl Projection for Identities {
             std::str::from_utf8(part).ok()
         };
         Some(match kind_of(key)? {
-            Kind::Org | Kind::Member | Kind::Holds | Kind::Limits => format!("ofm/{}", part(0)?),
-            Kind::MemberOf => format!("ofm/{}", part(1)?),
+            Kind::Org | Kind::Member | Kind::Holds | Kind::Limits | Kind::Invitations => {
+                format!("ofm/{}", part(0)?)
+            }
+            Kind::MemberOf | Kind::Invited => format!("ofm/{}", part(1)?),
             Kind::User => format!("uas/{}", part(0)?),
             Kind::Email => format!("uas/{}", postcard::from_bytes::<String>(value).ok()?),
             Kind::Session => {
@@ -306,6 +333,26 @@ fn apply_limits(code: &str, after: &Org, events: &[Event], writes: &mut Vec<Writ
         let limits = (!after.own_limits.is_empty()).then(|| row(&after.own_limits));
         writes.push((key(Kind::Limits, &[code]), limits.flatten()));
     }
+}
+
+/// Both are empty for an entry that does not change them.
+fn apply_invitations(
+    code: &str,
+    before: &Invitations,
+    after: &Invitations,
+    writes: &mut Vec<Write>,
+) {
+    if before == after {
+        return;
+    }
+    for gone in before.0.values() {
+        writes.push((key(Kind::Invited, &[&gone.user_id, code]), None));
+    }
+    for there in after.0.values() {
+        writes.push((key(Kind::Invited, &[&there.user_id, code]), row(there)));
+    }
+    let all = (!after.0.is_empty()).then(|| row(after));
+    writes.push((key(Kind::Invitations, &[code]), all.flatten()));
 }
 
 fn apply_account(org: &str, before: &Account, after: &Account, writes: &mut Vec<Write>) {
@@ -423,6 +470,37 @@ pub fn holds(store: &Store, org: &str) -> Result<LegalHolds, StoreError> {
 pub fn own_limits(store: &Store, org: &str) -> Result<OwnLimits, StoreError> {
     let found = find(store, Kind::Limits, &[org])?;
     Ok(found.map(Arc::unwrap_or_clone).unwrap_or_default())
+}
+
+/// The invitations of an org; some may be past their end. Read after the org itself, they are never older than its
+/// version.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn invitations(store: &Store, org: &str) -> Result<Invitations, StoreError> {
+    let found = find(store, Kind::Invitations, &[org])?;
+    Ok(found.map(Arc::unwrap_or_clone).unwrap_or_default())
+}
+
+/// The invitation of a user to an org; it may be past its end.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn invited(store: &Store, user_id: &str, org: &str) -> Result<Option<Invitation>, StoreError> {
+    Ok(find(store, Kind::Invited, &[user_id, org])?.map(Arc::unwrap_or_clone))
+}
+
+/// The invitations of a user, in the order of the orgs' codes, from a place on; some may be past their end.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn invitations_of(
+    store: &Store,
+    user_id: &str,
+    from: Option<&[u8]>,
+    limit: usize,
+) -> Result<OpsPage<(String, Invitation)>, StoreError> {
+    page(store, key(Kind::Invited, &[user_id]), from, limit)
 }
 
 /// Orgs with a legal hold, by code, at most `limit`.

@@ -8,7 +8,7 @@ use crate::domain::job::{JobDecider, Jobs};
 use crate::domain::maintenance::{MaintenanceDecider, Window, WindowStatus, Windows};
 use crate::domain::operator_token::{OperatorTokenDecider, OperatorTokens};
 use crate::domain::revoked_jwt::{JwtDecider, JwtEvent, RevokedJwts};
-use crate::domain::secret::{SecretCode, SecretDecider};
+use crate::domain::secret::{SecretCode, SecretDecider, SecretEvent};
 use crate::domain::vacuum::{Vacuum, VacuumDecider, Vacuums};
 use crate::domain::{Decider, Event, Occurrence, StreamId, Timestamp};
 use crate::journal::{Body, Entry, Position, Remarks, Source};
@@ -84,7 +84,7 @@ impl Projection for Operations {
     }
 
     fn version(&self) -> u32 {
-        4
+        5
     }
 
     fn prefix(&self) -> u8 {
@@ -177,10 +177,11 @@ fn audit_row(position: Position, body: &Body, event: &Event) -> Option<AuditRow>
     let subject = match event {
         Event::Maintenance(event) => Some(event.maintenance_id().to_owned()),
         Event::Vacuum(event) => Some(event.vacuum_id().to_owned()),
-        Event::Secret(_) => None,
+        Event::Secret(SecretEvent::Set { .. } | SecretEvent::Mismatched { .. }) => None,
         Event::OperatorToken(event) => Some(event.name().to_owned()),
         Event::Jwt(JwtEvent::Revoked { jti, .. }) => Some(jti.clone()),
-        Event::Record(_)
+        Event::Secret(SecretEvent::AddressKnown { .. })
+        | Event::Record(_)
         | Event::Container(_)
         | Event::Org(_)
         | Event::User(_)
@@ -189,7 +190,13 @@ fn audit_row(position: Position, body: &Body, event: &Event) -> Option<AuditRow>
         | Event::Offboarding(_) => return None,
     };
     if let Some(data) = told["data"].as_object_mut() {
-        for known in ["maintenance_id", "vacuum_id", "code_hash", "token_hash"] {
+        for known in [
+            "maintenance_id",
+            "vacuum_id",
+            "code_hash",
+            "token_hash",
+            "address_hash",
+        ] {
             data.remove(known);
         }
     }

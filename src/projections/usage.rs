@@ -333,7 +333,7 @@ impl Tally {
                     tally.apply(position, &step);
                 }
             }
-            Some(IdentityChange::Org { after }) => {
+            Some(IdentityChange::Org { after, .. }) => {
                 let org = stream.as_str().split('/').nth(1).unwrap_or_default();
                 let step = memberships(&store, org, change.body)?;
                 let is_about_limits =

@@ -7,9 +7,10 @@ use metarecord::config::Settings;
 
 /// What the name of a setting that is a limit ends with.
 const ENDINGS: [&str; 3] = ["_max", "_per_second", "_burst"];
-/// Settings with such a name that bound no caller: what the server takes of a token, and what of its own it writes.
+/// Settings with such a name that bound no caller: how long tokens and sessions live, and what of its own it writes.
 const OTHERS: &[&str] = &[
     "auth.jwt_life_seconds_max",
+    "identity.session_days_max",
     "log.day_bytes_max",
     "log.refusals_per_second",
 ];

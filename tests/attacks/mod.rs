@@ -7,6 +7,7 @@ mod disk;
 pub(crate) mod erasures;
 mod history;
 mod limits_table;
+mod people;
 mod quota;
 mod serve;
 mod share;

@@ -168,7 +168,10 @@ fn an_org_at_its_quota_keeps_nobody_else_out() {
     assert_eq!(of(&usage("OTHER").data(), "records")["used"], json!(5));
     assert_eq!(usage("DEMO").refusal().1, "not-found");
     let member = json!({"orgcode": "DEMO", "email": "eve@example.com"});
-    server.post("/ofm/member/add", &member).data();
+    let invited = server.post("/ofm/member/add", &member).data();
+    assert_eq!(usage("DEMO").refusal().1, "not-found", "only invited");
+    let accept = json!({"orgcode": "DEMO", "invitation_id": invited["invitation_id"]});
+    eve("/ofm/invitation/accept", &accept).data();
     assert_eq!(usage("DEMO").refusal().1, "not-owner");
     let set = json!({"orgcode": "DEMO", "limits": {"records": 5}});
     assert_eq!(server.post("/invoke/ofm_quota_set", &set).status, 404);
@@ -359,12 +362,29 @@ fn sessions_are_counted_and_a_full_org_keeps_nobody_out_of_another() {
         server.invoke("uas_user_create", &person(name)).data();
     }
     let sign_in = |name: &str| server.post("/usm/session/create", &person(name));
-    // Who belongs nowhere counts nowhere.
-    sign_in("ann").data();
+    // Who belongs nowhere counts nowhere, and neither does who is only invited.
+    let ann = sign_in("ann").data()["session_guid"].clone();
+    let ann = |path: &str, body: &Value| {
+        let request = agent().post(format!("{}{path}", server.base_url));
+        let request = request.header("x-session-guid", ann.as_str().expect("a guid"));
+        let body = body.to_string();
+        got(request
+            .content_type("application/json")
+            .send(body.as_bytes()))
+    };
     let member = json!({"orgcode": "DEMO", "email": "ann@example.com"});
-    server.post("/ofm/member/add", &member).data();
-    let before = used(&server, "sessions");
-    assert_eq!(before, 2, "the owner's and ann's, which she brought along");
+    let join = || {
+        let invited = server.post("/ofm/member/add", &member).data();
+        let before = used(&server, "sessions");
+        let accept = json!({"orgcode": "DEMO", "invitation_id": invited["invitation_id"]});
+        ann("/ofm/invitation/accept", &accept).data();
+        (before, used(&server, "sessions"))
+    };
+    let counts = (1, 2);
+    assert_eq!(join(), counts, "the owner's, and then ann's too");
+    ann("/ofm/member/leave", &json!({"orgcode": "DEMO"})).data();
+    assert_eq!(used(&server, "sessions"), 1, "she left, and took it along");
+    assert_eq!(join(), counts);
     set(&server, "DEMO", &json!({"sessions": 4}));
     let answers = at_once(6, |_| sign_in("ann"));
     assert_eq!(good(&answers), 2);

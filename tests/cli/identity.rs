@@ -58,6 +58,16 @@ impl Town {
         }
     }
 
+    /// Has somebody who was invited to ACME accept.
+    pub(super) fn accept(&self, name: &str, invited: &Value) {
+        let session = self.sign_in(name);
+        let mine = self.by(&session, "g3n ofm invitation-mine").data();
+        assert_eq!(mine["items"][0]["invitation_id"], invited["invitation_id"]);
+        let id = text(invited, "invitation_id");
+        let accept = format!("g3n ofm invitation-accept --orgcode ACME --invitation-id {id}");
+        assert_eq!(self.by(&session, &accept).data()["status"], "accepted");
+    }
+
     /// Runs a line with variables. No secret that is known is ever printed.
     pub(super) fn run(&self, line: &str, variables: &[(&str, &str)]) -> Ran {
         let ran = self.house.run(line, variables);
@@ -152,7 +162,12 @@ fn newcomers_come_to_a_program_that_stores_records_and_nothing_keeps_their_secre
         &ann,
         "g3n ofm member-add --orgcode ACME --email bob@example.com --reason new",
     );
-    assert_eq!(bob.data()["role"], "member");
+    let invited = bob.data();
+    assert_eq!(
+        (&invited["role"], &invited["status"]),
+        (&json!("member"), &json!("invited"))
+    );
+    town.accept("bob", &invited);
     let members = town.by(&ann, "g3n ofm member-list --orgcode ACME").data();
     assert_eq!(members["items"].as_array().map(Vec::len), Some(2));
 

@@ -38,7 +38,8 @@ fn strangers_find_nothing_and_members_manage_nothing() {
         town.check("nobody", &[(line, 4, "invalid-session")]);
     }
     let add = "g3n ofm member-add --orgcode ACME --email bob@example.com";
-    town.by(&ann, add).data();
+    let invited = town.by(&ann, add).data();
+    town.accept("bob", &invited);
     for line in owners {
         town.check(&bob, &[(line, 4, "not-owner")]);
     }
@@ -111,7 +112,7 @@ fn what_is_refused_ends_with_the_number_of_its_kind() {
                 "not-found",
             ),
             (
-                "g3n ofm member-add --orgcode ACME --email nobody@example.com",
+                "g3n ofm invitation-accept --orgcode ACME --invitation-id none",
                 5,
                 "not-found",
             ),

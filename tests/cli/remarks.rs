@@ -25,6 +25,8 @@ const READ: &[&str] = &[
     "ofm org-get",
     "ofm member-list",
     "ofm member-resolve",
+    "ofm invitation-list",
+    "ofm invitation-mine",
     "ofm usage",
     "uas stat",
     "ops ping",

@@ -66,8 +66,7 @@ fn every_route_lets_in_whom_the_table_says() {
         (&kim, "owner", "one", &ann),
         (&kim, "owner", "two", &eve),
     ] {
-        let body = json!({"orgcode": org, "email": person.email, "role": role});
-        town.by(by, "/ofm/member/add", &body).data();
+        town.join(by, org, person, role);
     }
     let (_, _, reader) = town.key(&ann, "one", "mrs_reader");
     let (_, _, writer) = town.key(&ann, "one", "mrs_writer");
@@ -112,7 +111,7 @@ fn every_route_lets_in_whom_the_table_says() {
                     // Too little for anything to happen, and enough to be asked who one is.
                     let body = match route.path {
                         path if path.ends_with("logout_everywhere") => json!({"unknown": 1}),
-                        path if path.starts_with("/ofm/org/p") => {
+                        path if path.starts_with("/ofm/org/p") || path.ends_with("/leave") => {
                             json!({"orgcode": "one", "reason": "x".repeat(300)})
                         }
                         path if path.ends_with("service_account/create") => {

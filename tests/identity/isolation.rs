@@ -138,9 +138,7 @@ impl<'a> World<'a> {
             let owner = &people[number];
             town.org(org, owner);
             if let Some(member) = history.members[number] {
-                let body =
-                    json!({"orgcode": org, "user_id": people[member].user_id, "role": "owner"});
-                town.by(owner, "/ofm/member/add", &body).data();
+                town.join(owner, org, &people[member], "owner");
             }
             let role = if history.writers[number] {
                 "mrs_writer"

@@ -9,6 +9,7 @@ mod isolation;
 mod keys;
 mod orgs;
 mod panics;
+mod people;
 mod presigned;
 mod sessions;
 
@@ -69,6 +70,17 @@ impl Town {
     pub(crate) fn org(&self, code: &str, owner: &Person) {
         let body = json!({"orgcode": code, "owner_email": owner.email});
         self.server.operator("ofm_org_create", &body).data();
+    }
+
+    /// Has a person join an org: an owner invites, and the person accepts. Who belongs to it gets the role at once.
+    pub(crate) fn join(&self, owner: &Person, org: &str, person: &Person, role: &str) {
+        let body = json!({"orgcode": org, "email": person.email, "role": role});
+        let added = self.by(owner, "/ofm/member/add", &body).data();
+        if added["status"] == "invited" {
+            let body = json!({"orgcode": org, "invitation_id": added["invitation_id"]});
+            let accepted = self.by(person, "/ofm/invitation/accept", &body).data();
+            assert_eq!(accepted["role"], role);
+        }
     }
 
     pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Got {

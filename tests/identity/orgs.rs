@@ -92,7 +92,7 @@ fn members_come_and_go_and_an_owner_stays() {
     };
     let ok = (200, String::new());
     assert_eq!(read(&town, &bob, "one"), 404);
-    assert_eq!(add(&ann, &bob, "member"), ok);
+    town.join(&ann, "one", &bob, "member");
     assert_eq!(
         (read(&town, &bob, "one"), write(&town, &bob, "one", "n-1")),
         (200, ok.clone())
@@ -136,7 +136,7 @@ fn members_come_and_go_and_an_owner_stays() {
         404
     );
     // An owner hands over and goes.
-    assert_eq!(add(&ann, &eve, "owner"), ok);
+    town.join(&ann, "one", &eve, "owner");
     town.by(&ann, "/ofm/member/remove", &about(&ann)).data();
     assert_eq!(
         (read(&town, &ann, "one"), read(&town, &eve, "one")),

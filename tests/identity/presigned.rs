@@ -46,8 +46,7 @@ fn start(dir: &std::path::Path) -> (Town, Person, Person) {
     let town = Town::start(dir);
     let (ann, bob) = (town.person("ann"), town.person("bob"));
     town.org("one", &ann);
-    let add = json!({"orgcode": "one", "email": bob.email, "role": "member"});
-    town.by(&ann, "/ofm/member/add", &add).data();
+    town.join(&ann, "one", &bob, "member");
     let stored = promise(&town, &bob, "stored");
     assert_eq!(upload(&stored).status, 200);
     complete(&town, &bob, "stored", &stored).data();

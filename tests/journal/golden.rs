@@ -116,6 +116,22 @@ fn other_events() -> Vec<Event> {
         Event::Org(OrgEvent::QuotasSet {
             limits: [(Quota::Records, Some(500)), (Quota::Sessions, None)].into(),
         }),
+        Event::Org(OrgEvent::Invited {
+            invitation_id: "i-1".to_owned(),
+            user_id: "u-1".to_owned(),
+            role: MemberRole::Member,
+            label: Some("Ada of sales".to_owned()),
+            expires_at: time(),
+        }),
+        Event::Org(OrgEvent::InvitationAccepted {
+            invitation_id: "i-1".to_owned(),
+        }),
+        Event::Org(OrgEvent::InvitationDeclined {
+            invitation_id: "i-1".to_owned(),
+        }),
+        Event::Org(OrgEvent::InvitationWithdrawn {
+            invitation_id: "i-1".to_owned(),
+        }),
         Event::User(UserEvent::Created {
             email: "ada@example.org".to_owned(),
             passcode_hash: "$scrypt$ln=15,r=8,p=1$c2FsdA$aGFzaA".to_owned(),
@@ -135,6 +151,16 @@ fn other_events() -> Vec<Event> {
             session_hash: "ab".repeat(32),
         }),
         Event::User(UserEvent::SessionsClosed {}),
+        Event::User(UserEvent::AddressKnown {
+            address_hash: "ef".repeat(16),
+        }),
+        Event::User(UserEvent::PasscodeChanged {
+            passcode_hash: "$scrypt$ln=15,r=8,p=1$c2FsdA$aGFzaA".to_owned(),
+            kept_session: Some("ab".repeat(32)),
+        }),
+        Event::User(UserEvent::Disabled {}),
+        Event::User(UserEvent::Enabled {}),
+        Event::User(UserEvent::LocksLifted {}),
         Event::Account(AccountEvent::Created {
             label: Some("importer".to_owned()),
         }),
@@ -159,6 +185,10 @@ fn other_events() -> Vec<Event> {
         }),
         Event::Secret(SecretEvent::Mismatched {
             function: "ops_vacuum_all".to_owned(),
+            address_hash: Some("ef".repeat(16)),
+        }),
+        Event::Secret(SecretEvent::AddressKnown {
+            address_hash: "ef".repeat(16),
         }),
     ]
 }
@@ -470,11 +500,16 @@ fn lifted() -> Vec<(&'static str, Event)> {
         other => other,
     });
     let repaired = repaired.next_back().expect("it is the last");
+    let mismatched = SecretEvent::Mismatched {
+        function: "ops_vacuum_all".to_owned(),
+        address_hash: None,
+    };
     vec![
         ("vacuum.started.v1", Event::Vacuum(started)),
         ("account.key_created.v1", Event::Account(key)),
         ("record.upload_completed.v1", Event::Record(completed)),
         ("container.repaired.v1", Event::Container(repaired)),
+        ("secret.mismatched.v1", Event::Secret(mismatched)),
     ]
 }
 

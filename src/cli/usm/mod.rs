@@ -11,11 +11,13 @@ use serde_json::{Map, Value};
 
 use super::failure::Failure;
 use super::mrs::insert;
+use super::operator::invoke;
 use super::output::{Exit, Printer};
 use super::profile::Profile;
 use super::remarks::RemarkArgs;
 use super::secret::{Places, Secret, secret};
 use super::surroundings::Surroundings;
+use super::uas::UserArgs;
 use crate::client::{Client, Credential};
 
 /// Sessions of people, service accounts of programs, and their keys.
@@ -48,6 +50,11 @@ enum Verb {
     /// End all your sessions, the one you call with too.
     #[command(after_help = "Example:\n  g3n usm logout-everywhere --reason \"lost laptop\"")]
     LogoutEverywhere(RemarkArgs),
+    /// End all sessions of a user (operators).
+    #[command(
+        after_help = "Example:\n  g3n usm sessions-close --email ann@example.com --reason \"lost laptop\""
+    )]
+    SessionsClose(UserArgs),
     /// Make a service account, for a program that is to call (owners).
     #[command(
         after_help = "Example:\n  g3n usm service-account-create --orgcode ACME --label importer"
@@ -130,6 +137,7 @@ pub(super) fn run(
         Verb::LogoutEverywhere(remarks) => {
             client.logout_everywhere(&Value::Object(remarks.sign(Map::new())))?
         }
+        Verb::SessionsClose(user) => invoke(profile, "usm_sessions_close", user.body())?,
         Verb::ServiceAccountCreate(arguments) => return arguments.run(&client, org()?, printer),
         Verb::ServiceAccountList(page) => client.service_account_list(&page.body(org()?))?,
         Verb::ServiceAccountStatus(arguments) => {

@@ -56,7 +56,11 @@ fn given(commands: &[OrgCommand]) -> Result<Org, ErrorTag> {
                 | OrgEvent::StatusSet { .. }
                 | OrgEvent::HoldSet { .. }
                 | OrgEvent::HoldReleased { .. }
-                | OrgEvent::QuotasSet { .. } => {}
+                | OrgEvent::QuotasSet { .. }
+                | OrgEvent::Invited { .. }
+                | OrgEvent::InvitationAccepted { .. }
+                | OrgEvent::InvitationDeclined { .. }
+                | OrgEvent::InvitationWithdrawn { .. } => {}
             }
         }
     }
@@ -210,4 +214,34 @@ fn limits_that_hold_already_are_no_event_and_one_taken_back_is_the_settings_agai
     assert_eq!((org.version, org.own_limits.len()), (3, 1));
     let org = given(&[create(), records(Some(0)), records(None), records(None)]).unwrap();
     assert_eq!((org.version, org.own_limits.len()), (4, 0));
+}
+
+#[test]
+fn an_org_has_only_so_many_open_invitations() {
+    let invite = |number: usize| OrgCommand::Invite {
+        org: org(),
+        invitation_id: format!("i-{number}"),
+        user_id: format!("u-{number}"),
+        role: MemberRole::Member,
+        label: None,
+        expires_at: Timestamp::from_millis(1_000),
+    };
+    let withdraw = |number: usize| OrgCommand::WithdrawInvitation {
+        org: org(),
+        invitation_id: format!("i-{number}"),
+    };
+    let full = || std::iter::once(create()).chain((0..INVITATIONS_MAX).map(invite));
+    let open = |more: &[OrgCommand]| {
+        let commands: Vec<_> = full().chain(more.iter().cloned()).collect();
+        given(&commands).map(|org| org.invitations.0.len())
+    };
+    assert_eq!(open(&[]), Ok(INVITATIONS_MAX));
+    assert_eq!(
+        open(&[invite(INVITATIONS_MAX)]),
+        Err(ErrorTag::InvalidState)
+    );
+    // An invited user is invited again, and one taken back makes room.
+    assert_eq!(open(&[invite(7)]), Ok(INVITATIONS_MAX));
+    let again = [withdraw(7), invite(INVITATIONS_MAX)];
+    assert_eq!(open(&again), Ok(INVITATIONS_MAX));
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Code, operator_request};
+use super::{Code, address_hash, operator_request};
 use crate::domain::Rejection;
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
@@ -32,10 +32,11 @@ pub(super) async fn set(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
         )
         .into());
     };
+    let address_hash = address_hash(house, call, &caller.by);
     let old = request.old_secret_code.as_ref().map(Code::text);
     house
         .operations
-        .set_code(new, old, "ops_secret_set", &caller)
+        .set_code(new, old, ("ops_secret_set", &address_hash), &caller)
         .await?;
     Reply::of(&json!({"set": true, "rotated": old.is_some()}))
 }

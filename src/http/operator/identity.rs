@@ -5,6 +5,7 @@ use crate::domain::org::{OrgCommand, OrgStatus};
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
+use crate::http::limits::peer;
 use crate::http::server::House;
 use crate::http::usm::required;
 use crate::http::{input, ofm, uas};
@@ -47,7 +48,7 @@ pub(super) async fn create_user(house: &House, call: &mut Call<'_>) -> Result<Re
     let verified = request.verified.unwrap_or(true);
     let user = house
         .directory
-        .create_user(email, passcode, verified, &caller)
+        .create_user(email, passcode, verified, (peer(call.request), &caller))
         .await?;
     uas::show(house, &user)
 }

@@ -1,6 +1,6 @@
 //! `ops_maintenance_schedule`, `start`, `update`, `end` and `cancel`.
 
-use super::{Code, operator_request, optional_text, text};
+use super::{Code, check_code, operator_request, optional_text, text};
 use crate::actors::ops::Caller;
 use crate::clock::ordered_uuid;
 use crate::domain::maintenance::{DURATION_SECONDS_MAX, MaintenanceCommand};
@@ -70,7 +70,7 @@ pub(super) async fn schedule(house: &House, call: &mut Call<'_>) -> Result<Reply
         start: start_time(request.start.as_deref())?,
     };
     carry(
-        house,
+        (house, call),
         request.secret_code.as_ref(),
         "ops_maintenance_schedule",
         command,
@@ -87,7 +87,7 @@ pub(super) async fn start(house: &House, call: &mut Call<'_>) -> Result<Reply, R
         maintenance_id: id(request.maintenance_id.as_deref())?,
     };
     carry(
-        house,
+        (house, call),
         request.secret_code.as_ref(),
         "ops_maintenance_start",
         command,
@@ -104,7 +104,7 @@ pub(super) async fn cancel(house: &House, call: &mut Call<'_>) -> Result<Reply, 
         maintenance_id: id(request.maintenance_id.as_deref())?,
     };
     carry(
-        house,
+        (house, call),
         request.secret_code.as_ref(),
         "ops_maintenance_cancel",
         command,
@@ -137,7 +137,7 @@ pub(super) async fn update(house: &House, call: &mut Call<'_>) -> Result<Reply, 
         duration_seconds: request.duration.map(duration).transpose()?,
     };
     carry(
-        house,
+        (house, call),
         request.secret_code.as_ref(),
         "ops_maintenance_update",
         command,
@@ -160,7 +160,7 @@ pub(super) async fn end(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
         message,
     };
     carry(
-        house,
+        (house, call),
         request.secret_code.as_ref(),
         "ops_maintenance_end",
         command,
@@ -170,16 +170,14 @@ pub(super) async fn end(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
 }
 
 async fn carry(
-    house: &House,
+    (house, call): (&House, &Call<'_>),
     code: Option<&Code>,
     function: &str,
     command: MaintenanceCommand,
     caller: Caller,
 ) -> Result<Reply, Refusal> {
     let operations = &house.operations;
-    operations
-        .check_code(code.map(Code::text), function, &caller)
-        .await?;
+    check_code((house, call), code, function, &caller).await?;
     let window = operations.maintain(command, caller).await?;
     reply(&window)
 }

@@ -10,6 +10,7 @@ mod import;
 mod jobs;
 mod maintenance;
 mod metrics;
+mod people;
 mod quota;
 mod token;
 mod trace;
@@ -34,7 +35,7 @@ use super::meters::{Measured, Place};
 use super::routes::Answering;
 use super::server::{Door, House, hang_up};
 use super::slow::UploadPace;
-use super::{head, input, listener, space};
+use super::{head, input, limits, listener, space};
 use crate::actors::ops::Caller;
 use crate::domain::operator_token::TokenScope;
 use crate::domain::{ErrorTag, Rejection};
@@ -46,6 +47,10 @@ use identify::{identified, permit};
 
 /// Who an operator with the token of the first start is in the journal and in the audit.
 pub(super) const OPERATOR: &str = "operator";
+/// Purpose of the keyed hash under which it is known who gave a secret code and where.
+const ADDRESS_HASH: &str = "operator-address";
+/// Bytes kept of that hash.
+const ADDRESS_HASH_BYTES: usize = 16;
 /// Where functions are.
 const INVOKE: &str = "/invoke/";
 
@@ -96,6 +101,12 @@ const FUNCTIONS: &[Named] = &[
     function!("jobs_pause", Tenants, jobs::pause),
     function!("jobs_resume", Tenants, jobs::resume),
     function!("uas_user_create", Tenants, identity::create_user),
+    function!("uas_user_get", Read, people::get),
+    function!("uas_user_disable", Tenants, people::disable),
+    function!("uas_user_enable", Tenants, people::enable),
+    function!("uas_passcode_reset", Tenants, people::reset_passcode),
+    function!("uas_lock_lift", Tenants, people::lift_lock),
+    function!("usm_sessions_close", Tenants, people::close_sessions),
     function!("ofm_org_create", Tenants, identity::create_org),
     function!("ofm_org_status_set", Tenants, identity::set_status),
     function!("ofm_usage", Read, quota::show),
@@ -364,6 +375,28 @@ fn caller(call: &mut Call<'_>, remarks: Remarks) -> Result<Caller, Rejection> {
         source: Source::Operator,
         remarks,
     })
+}
+
+/// Checks the secret code of a call.
+async fn check_code(
+    (house, call): (&House, &Call<'_>),
+    code: Option<&Code>,
+    function: &str,
+    caller: &Caller,
+) -> Result<(), Refusal> {
+    let asked = (function, &*address_hash(house, call, &caller.by));
+    let code = code.map(Code::text);
+    Ok(house.operations.check_code(code, asked, caller).await?)
+}
+
+/// The form in which it is kept which operator gave a right or wrong secret code, and from which address. All connections
+/// to a Unix socket are one.
+fn address_hash(house: &House, call: &Call<'_>, by: &str) -> String {
+    let address = limits::peer(call.request).0;
+    let address = address.map(|address| address.to_string());
+    let address = format!("{} {by}", address.unwrap_or_default());
+    let hash = house.signer.keyed_hash(ADDRESS_HASH, address.as_bytes());
+    hex::encode(&hash[..ADDRESS_HASH_BYTES])
 }
 
 /// A text that must be there and have 1 to so many characters.

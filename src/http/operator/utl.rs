@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{Code, operator_request};
+use super::{Code, check_code, operator_request};
 use crate::domain::offboarding::OffboardingStatus;
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
@@ -70,9 +70,8 @@ pub(super) async fn approve(house: &House, call: &mut Call<'_>) -> Result<Reply,
     let request: Approve = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let org = org(call, request.orgcode.as_deref())?;
-    let code = request.secret_code.as_ref().map(Code::text);
-    let function = "utl_offboarding_approve";
-    house.operations.check_code(code, function, &caller).await?;
+    let code = request.secret_code.as_ref();
+    check_code((house, call), code, "utl_offboarding_approve", &caller).await?;
     show(&org, &house.offboardings.approve(&org, &caller).await?)
 }
 

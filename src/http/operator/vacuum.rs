@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Code, operator_request, text};
+use super::{Code, check_code, operator_request, text};
 use crate::actors::ops::Caller;
 use crate::actors::vacuum::plan_id;
 use crate::clock::ordered_uuid;
@@ -81,7 +81,7 @@ pub(super) async fn all(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
     };
     let command = command(house, Scope::All, asked);
     carry(
-        house,
+        (house, call),
         request.secret_code.as_ref(),
         "ops_vacuum_all",
         command,
@@ -112,8 +112,8 @@ pub(super) async fn org(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
     };
     let command = command(house, scope.clone(), asked);
     let function = "ops_vacuum_org";
-    let code = request.secret_code.as_ref().map(Code::text);
-    house.operations.check_code(code, function, &caller).await?;
+    let code = request.secret_code.as_ref();
+    check_code((house, call), code, function, &caller).await?;
     if identity::org_status(&house.store, org.as_str())?.is_none() {
         // What is left of an org whose vacuum failed can be erased all the same.
         let survey = house.operations.survey(&scope).await?;
@@ -136,7 +136,7 @@ pub(super) async fn cancel(house: &House, call: &mut Call<'_>) -> Result<Reply, 
         vacuum_id: text(request.vacuum_id.as_deref(), "vacuum_id", ID_CHARS_MAX)?,
     };
     carry(
-        house,
+        (house, call),
         request.secret_code.as_ref(),
         "ops_vacuum_cancel",
         command,
@@ -182,16 +182,14 @@ fn command(house: &House, scope: Scope, asked: Asked) -> VacuumCommand {
 }
 
 async fn carry(
-    house: &House,
+    (house, call): (&House, &Call<'_>),
     code: Option<&Code>,
     function: &str,
     command: VacuumCommand,
     caller: Caller,
 ) -> Result<Reply, Refusal> {
     let operations = &house.operations;
-    operations
-        .check_code(code.map(Code::text), function, &caller)
-        .await?;
+    check_code((house, call), code, function, &caller).await?;
     reply(house, &operations.vacuum(command, caller).await?)
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::required;
+use crate::actors::Refused;
 use crate::actors::identity::{OpenSession, session_hash};
 use crate::actors::ops::Caller;
 use crate::domain::rejection::Denial;
@@ -13,6 +14,7 @@ use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::identity;
 use crate::http::input;
+use crate::http::limits::peer;
 use crate::http::server::House;
 use crate::journal::{Remarks, Source};
 use crate::projections::identity as known;
@@ -169,10 +171,11 @@ pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
     let session_label = label("session_label", request.session_label.as_deref())?;
     let caller = request.caller(call, "nobody")?;
     house.rate_limits.sign_in(call.request)?;
+    let from = (peer(call.request), &caller);
     let signed_in = house
         .directory
-        .sign_in(email, passcode, session_label, &caller)
-        .await?;
+        .sign_in(email, passcode, session_label, from);
+    let signed_in = concealed(house, call, signed_in.await).await?;
     let fingerprint =
         identity::fingerprint("sf", &session_hash(&house.signer, &signed_in.session_guid));
     call.trace.session_fingerprint = Some(fingerprint);
@@ -182,6 +185,19 @@ pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
         expires_at: signed_in.expires_at.to_string(),
         ttl_refresh_enabled: true,
     })
+}
+
+/// An answer about a passcode. A refusal is answered after a whole number of spans, so that its time does not tell
+/// whether there is such a user.
+pub(in crate::http) async fn concealed<T>(
+    house: &House,
+    call: &Call<'_>,
+    answer: Result<T, Refused>,
+) -> Result<T, Refusal> {
+    if answer.is_err() {
+        house.concealment.wait(call.trace.elapsed()).await;
+    }
+    Ok(answer?)
 }
 
 /// Ask whether a session is open. Counts as use.

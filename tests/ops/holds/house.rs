@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use metarecord::actors::identity::Directory;
+use metarecord::actors::identity::{Directory, IdentitySettings};
 use metarecord::actors::jobs::{Heed, Job};
 use metarecord::actors::{Carry, Refused};
 use metarecord::clock::{Clock, random_uuid};
@@ -155,7 +155,11 @@ impl House {
                 container,
             },
         };
-        let directory = Directory::new(self.world().desk.clone(), Arc::new(Signer::new([7; 32])));
+        let directory = Directory::new(
+            self.world().desk.clone(),
+            Arc::new(Signer::new([7; 32])),
+            IdentitySettings::default(),
+        );
         let ask = || {
             let asked = wait(directory.org(command.clone(), &caller()));
             asked.map(drop).map_err(tag)

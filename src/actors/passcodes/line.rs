@@ -1,0 +1,322 @@
+//! Who waits for a passcode to be looked at: a short line that each address has its turns in, whoever floods it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::super::Refused;
+use super::Peer;
+use crate::aside;
+
+/// Passcodes looked at at once; each takes 32 MiB and a processor.
+pub(super) const AT_ONCE: usize = 2;
+/// Passcodes that may wait to be looked at: two seconds' worth. Past it callers get 429, the newest of the address with
+/// the most of them first.
+pub(super) const PASSCODES_WAITING_MAX: usize = 64;
+
+/// The line. Known addresses and others take turns, and within each the addresses do.
+#[derive(Default)]
+pub(super) struct Line(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    looking: usize,
+    known: Lane,
+    others: Lane,
+    /// The other addresses had the last turn.
+    known_is_next: bool,
+}
+
+/// Addresses that wait, in the order of their turns.
+#[derive(Default)]
+struct Lane {
+    turns: VecDeque<Peer>,
+    waiting: HashMap<Peer, VecDeque<oneshot::Sender<Place>>>,
+}
+
+/// A place to look at a passcode; the next in line has it when it is dropped.
+pub(super) struct Place(Option<Arc<Line>>);
+
+impl Line {
+    /// How many are looked at or wait for it.
+    pub(super) fn len(&self) -> usize {
+        let state = self.state();
+        state.looking + state.waiting()
+    }
+
+    /// Waits for a place.
+    ///
+    /// # Errors
+    /// `Busy` when too many wait already, the caller's own address among those with the most.
+    pub(super) async fn enter(self: &Arc<Self>, from: Peer, known: bool) -> Result<Place, Refused> {
+        let told = {
+            let mut state = self.state();
+            if state.looking < AT_ONCE {
+                state.looking += 1;
+                return Ok(Place(Some(self.clone())));
+            }
+            state.join(from, known)?
+        };
+        told.await.map_err(|_| Refused::Busy)
+    }
+
+    /// Hands a place on, or gives it up when nobody waits.
+    fn next(self: &Arc<Self>) {
+        let mut state = self.state();
+        while let Some(next) = state.take() {
+            let place = Place(Some(self.clone()));
+            match next.send(place) {
+                Ok(()) => return,
+                // The caller hung up: this place is not given back, the next in line has it.
+                Err(mut place) => place.0 = None,
+            }
+        }
+        state.looking -= 1;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change is one step: a panic elsewhere leaves nothing half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn waiting(&self) -> usize {
+        self.known.len() + self.others.len()
+    }
+
+    fn join(&mut self, from: Peer, known: bool) -> Result<oneshot::Receiver<Place>, Refused> {
+        if self.waiting() >= PASSCODES_WAITING_MAX {
+            self.known.forget_hung_up();
+            self.others.forget_hung_up();
+        }
+        if self.waiting() >= PASSCODES_WAITING_MAX {
+            let own = match known {
+                true => self.known.of(from),
+                false => self.others.of(from),
+            };
+            // A known address is let in before others have a second place each.
+            let fewest = if known { own } else { own + 1 };
+            let made_room =
+                self.others.give_up_newest(fewest) || known && self.known.give_up_newest(own + 1);
+            if !made_room {
+                return Err(Refused::Busy);
+            }
+        }
+        let (tell, told) = oneshot::channel();
+        let lane = match known {
+            true => &mut self.known,
+            false => &mut self.others,
+        };
+        lane.push(from, tell);
+        Ok(told)
+    }
+
+    fn take(&mut self) -> Option<oneshot::Sender<Place>> {
+        let first = match self.known_is_next {
+            true => self.known.take().or_else(|| self.others.take()),
+            false => self.others.take().or_else(|| self.known.take()),
+        };
+        self.known_is_next = !self.known_is_next;
+        first
+    }
+}
+
+impl Lane {
+    fn len(&self) -> usize {
+        self.waiting.values().map(VecDeque::len).sum()
+    }
+
+    fn of(&self, from: Peer) -> usize {
+        self.waiting.get(&from).map_or(0, VecDeque::len)
+    }
+
+    fn push(&mut self, from: Peer, tell: oneshot::Sender<Place>) {
+        let own = self.waiting.entry(from).or_default();
+        if own.is_empty() {
+            self.turns.push_back(from);
+        }
+        own.push_back(tell);
+    }
+
+    fn take(&mut self) -> Option<oneshot::Sender<Place>> {
+        let from = self.turns.pop_front()?;
+        let own = self.waiting.get_mut(&from)?;
+        let first = own.pop_front();
+        match own.is_empty() {
+            true => drop(self.waiting.remove(&from)),
+            false => self.turns.push_back(from),
+        }
+        first
+    }
+
+    /// Refuses the newest of the address that has the most, if that is more than so many.
+    fn give_up_newest(&mut self, fewest: usize) -> bool {
+        let most = self.waiting.iter().max_by_key(|(_, own)| own.len());
+        let Some((from, _)) = most.filter(|(_, own)| own.len() > fewest) else {
+            return false;
+        };
+        let from = *from;
+        if let Some(own) = self.waiting.get_mut(&from) {
+            drop(own.pop_back());
+            self.tidy();
+        }
+        true
+    }
+
+    fn forget_hung_up(&mut self) {
+        for own in self.waiting.values_mut() {
+            own.retain(|tell| !tell.is_closed());
+        }
+        self.tidy();
+    }
+
+    /// Takes the turns of those away who wait no more.
+    fn tidy(&mut self) {
+        self.waiting.retain(|_, own| !own.is_empty());
+        let waiting = &self.waiting;
+        self.turns.retain(|from| waiting.contains_key(from));
+    }
+}
+
+impl Place {
+    /// Does what takes a processor and 32 MiB for a while, on a thread of its own. The place goes with the work, which
+    /// goes on when the caller hangs up.
+    pub(super) async fn look<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refused> {
+        let done = aside::blocking(move || {
+            let _place = self;
+            work()
+        });
+        let done = done.await;
+        done.map_err(|broke_off| Refused::Failed(broke_off.to_string()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(line) = self.0.take() {
+            line.next();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    type Entering = Pin<Box<dyn Future<Output = Result<Place, Refused>>>>;
+
+    fn from(last: u8) -> Peer {
+        Peer(Some(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))))
+    }
+
+    fn poll(entering: &mut Entering) -> Poll<Result<Place, Refused>> {
+        entering
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    /// Somebody who has joined the line and waits.
+    fn join(line: &Arc<Line>, last: u8, known: bool) -> Entering {
+        let line = line.clone();
+        let mut entering: Entering = Box::pin(async move { line.enter(from(last), known).await });
+        assert!(poll(&mut entering).is_pending(), "{last}");
+        entering
+    }
+
+    /// A line whose places are taken.
+    fn full() -> (Arc<Line>, Vec<Place>) {
+        let line = Arc::new(Line::default());
+        let places = (0..AT_ONCE).map(|_| {
+            let line = line.clone();
+            let mut entering: Entering = Box::pin(async move { line.enter(from(1), false).await });
+            match poll(&mut entering) {
+                Poll::Ready(Ok(place)) => place,
+                Poll::Ready(Err(_)) | Poll::Pending => panic!("a place is free"),
+            }
+        });
+        let places = places.collect();
+        (line, places)
+    }
+
+    #[test]
+    fn a_flood_from_twelve_addresses_leaves_a_newcomer_the_turn_after_each_had_one() {
+        let (line, mut places) = full();
+        let mut flood = Vec::new();
+        for number in 0..PASSCODES_WAITING_MAX {
+            let last = u8::try_from(number % 12).unwrap() + 10;
+            flood.push(join(&line, last, false));
+        }
+        let mut newcomer = join(&line, 2, false);
+        let before = flood.len();
+        flood.retain_mut(|one| poll(one).is_pending());
+        assert_eq!(before - flood.len(), 1, "one of a flooding address");
+        let mut turns = 0;
+        let mut own = None;
+        while own.is_none() {
+            drop(places.pop());
+            turns += 1;
+            assert!(turns <= 13, "the newcomer waits for ever");
+            if let Poll::Ready(place) = poll(&mut newcomer) {
+                own = place.ok();
+            }
+            flood.retain_mut(|one| match poll(one) {
+                Poll::Ready(place) => {
+                    places.extend(place.ok());
+                    false
+                }
+                Poll::Pending => true,
+            });
+        }
+        assert!(own.is_some());
+    }
+
+    #[test]
+    fn a_known_address_gets_every_second_turn_and_a_place_where_each_other_has_one() {
+        let (line, mut places) = full();
+        let mut others: Vec<_> = (0..PASSCODES_WAITING_MAX)
+            .map(|number| join(&line, u8::try_from(number).unwrap() + 10, false))
+            .collect();
+        let refused = {
+            let line = line.clone();
+            let mut entering: Entering = Box::pin(async move { line.enter(from(2), false).await });
+            matches!(poll(&mut entering), Poll::Ready(Err(Refused::Busy)))
+        };
+        assert!(refused, "one more of many others is not let in");
+        let mut known = join(&line, 3, true);
+        drop(places.pop());
+        let mut served = others.iter_mut().filter_map(|one| match poll(one) {
+            Poll::Ready(place) => place.ok(),
+            Poll::Pending => None,
+        });
+        places.extend(served.next());
+        drop(places.pop());
+        assert!(matches!(poll(&mut known), Poll::Ready(Ok(_))));
+    }
+
+    #[test]
+    fn who_hangs_up_is_passed_over_and_a_place_is_never_lost() {
+        let (line, mut places) = full();
+        let (gone, mut stays) = (join(&line, 2, false), join(&line, 3, false));
+        drop(gone);
+        drop(places.pop());
+        let place = match poll(&mut stays) {
+            Poll::Ready(Ok(place)) => place,
+            Poll::Ready(Err(_)) | Poll::Pending => panic!("the next in line has it"),
+        };
+        // Handed over, and then nobody took it.
+        let handed = join(&line, 4, false);
+        drop(place);
+        drop(handed);
+        drop(places);
+        assert_eq!(line.len(), 0);
+    }
+}

@@ -1,0 +1,200 @@
+//! Invitations to an org: nobody belongs to one who did not say yes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{MEMBERS_MAX, MemberRole, Org, OrgCommand, OrgEvent};
+use crate::domain::{Context, ErrorTag, Rejection, Timestamp};
+
+/// Open invitations of one org; they are kept in one row, of at most some 64 KiB.
+pub const INVITATIONS_MAX: usize = 256;
+
+/// An open invitation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitation {
+    /// The public id.
+    pub invitation_id: String,
+    /// The user who may accept it, whether or not there is such a user yet.
+    pub user_id: String,
+    /// The role that comes with it.
+    pub role: MemberRole,
+    /// What the owner calls it.
+    pub label: Option<String>,
+    /// The owner who invited, by user id.
+    pub invited_by: String,
+    /// The time of the invitation.
+    pub invited_at: Timestamp,
+    /// From then on it cannot be accepted.
+    pub expires_at: Timestamp,
+}
+
+impl Invitation {
+    /// Whether it can be accepted.
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        self.expires_at > now
+    }
+}
+
+/// The invitations of one org by id, at most one a user; some may be past their end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitations(pub BTreeMap<String, Invitation>);
+
+impl Invitations {
+    fn open(&self, invitation_id: &str, now: Timestamp) -> Result<&Invitation, Rejection> {
+        let found = self.0.get(invitation_id);
+        found
+            .filter(|invitation| invitation.is_open(now))
+            .ok_or_else(Rejection::not_found)
+    }
+
+    fn own(&self, id: &str, user_id: &str, now: Timestamp) -> Result<&Invitation, Rejection> {
+        let found = self.open(id, now)?;
+        match found.user_id == user_id {
+            true => Ok(found),
+            false => Err(Rejection::not_found()),
+        }
+    }
+
+    /// Adds one in place of the user's last one, and forgets those past their end.
+    pub(super) fn add(&mut self, invitation: Invitation) {
+        let (now, user_id) = (invitation.invited_at, &invitation.user_id);
+        self.0
+            .retain(|_, there| there.is_open(now) && there.user_id != *user_id);
+        self.0.insert(invitation.invitation_id.clone(), invitation);
+    }
+
+    /// Forgets one that is over.
+    pub(super) fn remove(&mut self, invitation_id: &str) {
+        self.0.remove(invitation_id);
+    }
+}
+
+impl OrgCommand {
+    /// The decision needs the org's invitations.
+    pub fn about_invitation(&self) -> bool {
+        matches!(
+            self,
+            Self::Invite { .. }
+                | Self::WithdrawInvitation { .. }
+                | Self::AcceptInvitation { .. }
+                | Self::DeclineInvitation { .. }
+        )
+    }
+}
+
+impl OrgEvent {
+    /// It changes the org's invitations.
+    pub fn about_invitation(&self) -> bool {
+        matches!(
+            self,
+            Self::Invited { .. }
+                | Self::InvitationAccepted { .. }
+                | Self::InvitationDeclined { .. }
+                | Self::InvitationWithdrawn { .. }
+        )
+    }
+}
+
+/// What a command about an invitation leads to; `None` for other commands.
+pub(super) fn decide(
+    state: &Org,
+    command: &OrgCommand,
+    context: &Context,
+) -> Result<Option<Vec<OrgEvent>>, Rejection> {
+    let invitations = &state.invitations;
+    Ok(Some(match command {
+        OrgCommand::Invite {
+            invitation_id,
+            user_id,
+            role,
+            label,
+            expires_at,
+            ..
+        } => {
+            if state.subject.is_some() {
+                let message =
+                    "This user belongs to the org already; change the role with /ofm/member/add.";
+                return Err(Rejection::new(ErrorTag::Conflict, message).with_minor("member"));
+            }
+            let others = invitations
+                .0
+                .values()
+                .filter(|there| there.is_open(context.now) && there.user_id != *user_id);
+            if others.count() >= INVITATIONS_MAX {
+                let message = format!(
+                    "The org has {INVITATIONS_MAX} open invitations; withdraw some, or wait until they are answered."
+                );
+                return Err(Rejection::new(ErrorTag::InvalidState, message)
+                    .with_minor("too-many-invitations"));
+            }
+            vec![OrgEvent::Invited {
+                invitation_id: invitation_id.clone(),
+                user_id: user_id.clone(),
+                role: *role,
+                label: label.clone(),
+                expires_at: *expires_at,
+            }]
+        }
+        OrgCommand::WithdrawInvitation { invitation_id, .. } => {
+            invitations.open(invitation_id, context.now)?;
+            vec![OrgEvent::InvitationWithdrawn {
+                invitation_id: invitation_id.clone(),
+            }]
+        }
+        OrgCommand::DeclineInvitation {
+            invitation_id,
+            user_id,
+            ..
+        } => {
+            invitations.own(invitation_id, user_id, context.now)?;
+            vec![OrgEvent::InvitationDeclined {
+                invitation_id: invitation_id.clone(),
+            }]
+        }
+        OrgCommand::AcceptInvitation {
+            invitation_id,
+            user_id,
+            ..
+        } => {
+            let found = invitations.own(invitation_id, user_id, context.now)?;
+            let accepted = OrgEvent::InvitationAccepted {
+                invitation_id: invitation_id.clone(),
+            };
+            if state.subject.is_some() {
+                return Ok(Some(vec![accepted]));
+            }
+            state.check_room()?;
+            let added = OrgEvent::MemberAdded {
+                user_id: user_id.clone(),
+                role: found.role,
+            };
+            vec![accepted, added]
+        }
+        OrgCommand::Create { .. }
+        | OrgCommand::SetStatus { .. }
+        | OrgCommand::Park { .. }
+        | OrgCommand::Unpark { .. }
+        | OrgCommand::AddMember { .. }
+        | OrgCommand::RemoveMember { .. }
+        | OrgCommand::SetHold { .. }
+        | OrgCommand::ReleaseHold { .. }
+        | OrgCommand::SetQuotas { .. } => return Ok(None),
+    }))
+}
+
+impl Org {
+    /// Whether one more user can join.
+    ///
+    /// # Errors
+    /// `invalid-state` at [`MEMBERS_MAX`].
+    pub(super) fn check_room(&self) -> Result<(), Rejection> {
+        match self.members >= MEMBERS_MAX {
+            false => Ok(()),
+            true => Err(Rejection::new(
+                ErrorTag::InvalidState,
+                format!("The org has {MEMBERS_MAX} members, and takes no more."),
+            )),
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! `/ofm/invitation/...`: invitations to an org, and what the invited user answers.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use super::{NewMemberAnswer, member_id, role_of};
+use crate::clock::random_uuid;
+use crate::domain::org::{Invitation, MemberRole, OrgCommand};
+use crate::domain::user::label;
+use crate::domain::{OrgCode, Rejection};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input::{self, LimitIn};
+use crate::http::server::House;
+use crate::http::usm::{org_request, required};
+use crate::projections::identity;
+
+org_request! {
+    /// Whom to invite.
+    pub(crate) struct NewInvitation {
+        /// The user, by id; or give `email`.
+        user_id: Option<String>,
+        /// The user, by e-mail address. Whether anybody has it is not told.
+        email: Option<String>,
+        /// `owner` or `member`, which is the default.
+        role: Option<String>,
+        /// What to call the invitation in the org's list.
+        #[schema(max_length = 80)]
+        label: Option<String>,
+    }
+}
+
+org_request! {
+    /// An org's open invitations.
+    pub(crate) struct OpenInvitations {}
+}
+
+org_request! {
+    /// An invitation.
+    pub(crate) struct WhichInvitation {
+        /// The invitation's id.
+        #[schema(value_type = String, required = true)]
+        invitation_id: Option<String>,
+    }
+}
+
+/// A page of one's own invitations.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OwnInvitations {
+    /// Invitations a page: 8 by default, 1 to 256.
+    #[schema(value_type = Option<u64>)]
+    limit: Option<LimitIn>,
+    /// Where the page before ended.
+    next_token: Option<String>,
+}
+
+/// An open invitation as the org's owners see it.
+#[derive(Serialize, ToSchema)]
+pub struct InvitationView {
+    invitation_id: String,
+    /// The user who may accept it, whether or not there is such a user.
+    user_id: String,
+    /// `owner` or `member`.
+    role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    /// The owner who invited, by user id.
+    invited_by: String,
+    #[schema(format = DateTime)]
+    invited_at: String,
+    #[schema(format = DateTime)]
+    expires_at: String,
+}
+
+/// All open invitations of an org, at most 256.
+#[derive(Serialize, ToSchema)]
+pub struct InvitationsAnswer {
+    items: Vec<InvitationView>,
+}
+
+/// An open invitation as the invited user sees it.
+#[derive(Serialize, ToSchema)]
+pub struct OwnInvitationView {
+    invitation_id: String,
+    orgcode: String,
+    /// `owner` or `member`.
+    role: &'static str,
+    #[schema(format = DateTime)]
+    invited_at: String,
+    #[schema(format = DateTime)]
+    expires_at: String,
+}
+
+/// One page of the caller's open invitations.
+#[derive(Serialize, ToSchema)]
+pub struct OwnInvitationsAnswer {
+    items: Vec<OwnInvitationView>,
+    /// Invitations a page.
+    limit: usize,
+    /// Goes on where this page ended; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+/// An invitation that was answered or withdrawn.
+#[derive(Serialize, ToSchema)]
+pub struct AnsweredInvitation {
+    invitation_id: String,
+    orgcode: String,
+    /// `accepted`, `declined` or `withdrawn`.
+    status: &'static str,
+    /// The role the user has now; for an accepted one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+}
+
+/// Invite a user to an org; the user belongs to it once the invitation is accepted.
+#[utoipa::path(post, path = "/ofm/invitation/create", tag = "ofm", request_body = NewInvitation,
+    responses((status = 200, description = "The invitation; the same whether or not there is such a user.", body = inline(crate::http::openapi::Good<NewMemberAnswer>))))]
+pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: NewInvitation = input::json(&call.body)?;
+    let org = request.org(house, call)?;
+    let caller = request.caller(call)?;
+    let wanted = Wanted {
+        user_id: member_id(house, request.user_id.as_deref(), request.email.as_deref())?,
+        role: role_of(request.role.as_deref())?,
+        label: label("label", request.label.as_deref())?,
+    };
+    invite(house, org, (wanted, request.email.as_deref()), &caller).await
+}
+
+/// Whom to invite as what.
+pub(super) struct Wanted {
+    pub(super) user_id: String,
+    pub(super) role: MemberRole,
+    pub(super) label: Option<String>,
+}
+
+/// Invites a user. Nothing of the answer or of its time depends on whether there is such a user.
+pub(super) async fn invite(
+    house: &House,
+    org: OrgCode,
+    (wanted, email): (Wanted, Option<&str>),
+    caller: &crate::actors::ops::Caller,
+) -> Result<Reply, Refusal> {
+    let invitation_id = random_uuid().to_string();
+    let lives_ms = house.directory.settings().invitation_ms;
+    let expires_at = house.clock.now().plus_millis(lives_ms);
+    let invite = OrgCommand::Invite {
+        org,
+        invitation_id: invitation_id.clone(),
+        user_id: wanted.user_id.clone(),
+        role: wanted.role,
+        label: wanted.label,
+        expires_at,
+    };
+    house.directory.org(invite, caller).await?;
+    Reply::of(&NewMemberAnswer {
+        user_id: wanted.user_id,
+        email: email.map(crate::domain::user::email).transpose()?,
+        role: wanted.role.as_str(),
+        status: "invited",
+        invitation_id: Some(invitation_id),
+        expires_at: Some(expires_at.to_string()),
+    })
+}
+
+/// List an org's open invitations.
+#[utoipa::path(post, path = "/ofm/invitation/list", tag = "ofm", request_body = OpenInvitations,
+    responses((status = 200, description = "All of them.", body = inline(crate::http::openapi::Good<InvitationsAnswer>))))]
+pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: OpenInvitations = input::json(&call.body)?;
+    let org = request.org(house, call)?;
+    request.caller(call)?;
+    let now = house.clock.now();
+    let all = identity::invitations(&house.store, org.as_str())?;
+    let open = all.0.into_values().filter(|there| there.is_open(now));
+    let view = |there: Invitation| InvitationView {
+        invitation_id: there.invitation_id,
+        user_id: there.user_id,
+        role: there.role.as_str(),
+        label: there.label,
+        invited_by: there.invited_by,
+        invited_at: there.invited_at.to_string(),
+        expires_at: there.expires_at.to_string(),
+    };
+    Reply::of(&InvitationsAnswer {
+        items: open.map(view).collect(),
+    })
+}
+
+/// Take an invitation back.
+#[utoipa::path(post, path = "/ofm/invitation/withdraw", tag = "ofm", request_body = WhichInvitation,
+    responses((status = 200, description = "It is over.", body = inline(crate::http::openapi::Good<AnsweredInvitation>))))]
+pub async fn withdraw(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: WhichInvitation = input::json(&call.body)?;
+    let org = request.org(house, call)?;
+    let caller = request.caller(call)?;
+    let id = required(request.invitation_id.as_deref(), "invitation_id")?;
+    let withdraw = OrgCommand::WithdrawInvitation {
+        org: org.clone(),
+        invitation_id: id.to_owned(),
+    };
+    house.directory.org(withdraw, &caller).await?;
+    answered(&org, id, ("withdrawn", None))
+}
+
+/// List the invitations that you can accept.
+#[utoipa::path(post, path = "/ofm/invitation/mine", tag = "ofm", request_body = OwnInvitations,
+    responses((status = 200, description = "One page.", body = inline(crate::http::openapi::Good<OwnInvitationsAnswer>))))]
+pub async fn mine(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: OwnInvitations = input::json(&call.body)?;
+    let me = &call.caller()?.user_id;
+    let limit = request.limit.unwrap_or_default().0;
+    let filter: [u8; 32] = Sha256::digest(format!("invitations {me}")).into();
+    let from = input::cursor(house, request.next_token.as_deref(), filter)?;
+    let page = identity::invitations_of(&house.store, me, from.as_deref(), limit)?;
+    let now = house.clock.now();
+    let open = page
+        .items
+        .into_iter()
+        .filter(|(_, there)| there.is_open(now));
+    let view = |(orgcode, there): (String, Invitation)| OwnInvitationView {
+        invitation_id: there.invitation_id,
+        orgcode,
+        role: there.role.as_str(),
+        invited_at: there.invited_at.to_string(),
+        expires_at: there.expires_at.to_string(),
+    };
+    Reply::of(&OwnInvitationsAnswer {
+        items: open.map(view).collect(),
+        limit,
+        next_token: page
+            .next
+            .map(|place| input::next_token(house, filter, place)),
+    })
+}
+
+/// Accept an invitation: you belong to the org from now on.
+#[utoipa::path(post, path = "/ofm/invitation/accept", tag = "ofm", request_body = WhichInvitation,
+    responses((status = 200, description = "You belong to the org.", body = inline(crate::http::openapi::Good<AnsweredInvitation>))))]
+pub async fn accept(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: WhichInvitation = input::json(&call.body)?;
+    let (org, own) = own(house, call, &request)?;
+    let caller = request.caller(call)?;
+    let accept = OrgCommand::AcceptInvitation {
+        org: org.clone(),
+        invitation_id: own.invitation_id.clone(),
+        user_id: own.user_id.clone(),
+    };
+    house.directory.org(accept, &caller).await?;
+    let role = identity::member(&house.store, org.as_str(), &own.user_id)?;
+    let role = role.map(MemberRole::as_str);
+    answered(&org, &own.invitation_id, ("accepted", role))
+}
+
+/// Decline an invitation.
+#[utoipa::path(post, path = "/ofm/invitation/decline", tag = "ofm", request_body = WhichInvitation,
+    responses((status = 200, description = "It is over.", body = inline(crate::http::openapi::Good<AnsweredInvitation>))))]
+pub async fn decline(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: WhichInvitation = input::json(&call.body)?;
+    let (org, own) = own(house, call, &request)?;
+    let caller = request.caller(call)?;
+    let decline = OrgCommand::DeclineInvitation {
+        org: org.clone(),
+        invitation_id: own.invitation_id.clone(),
+        user_id: own.user_id,
+    };
+    house.directory.org(decline, &caller).await?;
+    answered(&org, &own.invitation_id, ("declined", None))
+}
+
+/// The caller's own invitation that a request names. Whoever was not invited does not learn whether there is such an org.
+fn own(
+    house: &House,
+    call: &mut Call<'_>,
+    request: &WhichInvitation,
+) -> Result<(OrgCode, Invitation), Refusal> {
+    let id = required(request.invitation_id.as_deref(), "invitation_id")?;
+    let org = input::org(call, request.orgcode.as_deref())?;
+    call.note_org(&org);
+    let me = &call.caller()?.user_id;
+    let found = identity::invited(&house.store, me, org.as_str())?;
+    let found = found.filter(|there| there.invitation_id == id);
+    Ok((org, found.ok_or_else(Rejection::not_found)?))
+}
+
+fn answered(
+    org: &OrgCode,
+    id: &str,
+    (status, role): (&'static str, Option<&'static str>),
+) -> Result<Reply, Refusal> {
+    Reply::of(&AnsweredInvitation {
+        invitation_id: id.to_owned(),
+        orgcode: org.as_str().to_owned(),
+        status,
+        role,
+    })
+}

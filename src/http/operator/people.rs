@@ -1,0 +1,131 @@
+//! `uas_user_get|disable|enable`, `uas_passcode_reset`, `uas_lock_lift` and `usm_sessions_close`: upkeep of one user.
+
+use std::net::IpAddr;
+
+use serde_json::json;
+
+use super::operator_request;
+use crate::actors::ops::Caller;
+use crate::domain::user::UserCommand;
+use crate::domain::{ErrorTag, Rejection};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::limits::{network, peer};
+use crate::http::server::House;
+use crate::http::usm::{required, session};
+use crate::http::{input, ofm, uas};
+use crate::projections::identity;
+
+operator_request! {
+    /// A user.
+    pub(super) struct WhichUser {
+        email: Option<String>,
+        user_id: Option<String>,
+    }
+}
+
+operator_request! {
+    /// A user who gets another passcode.
+    pub(super) struct PasscodeReset {
+        email: Option<String>,
+        user_id: Option<String>,
+        passcode: Option<crate::http::operator::Code>,
+    }
+}
+
+operator_request! {
+    /// A user who is let in again.
+    pub(super) struct LockLift {
+        email: Option<String>,
+        user_id: Option<String>,
+        address: Option<String>,
+    }
+}
+
+/// Shows a user.
+pub(super) async fn get(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: WhichUser = input::json(&call.body)?;
+    request.caller(call)?;
+    let user_id = request.user_id(house)?;
+    uas::show(house, &identity::user(&house.store, &user_id)?)
+}
+
+/// Keeps a user from signing in, and ends the user's sessions.
+pub(super) async fn disable(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    change(house, call, |user_id| UserCommand::Disable { user_id }).await
+}
+
+/// Lets a user sign in again.
+pub(super) async fn enable(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    change(house, call, |user_id| UserCommand::Enable { user_id }).await
+}
+
+async fn change(
+    house: &House,
+    call: &mut Call<'_>,
+    command: fn(String) -> UserCommand,
+) -> Result<Reply, Refusal> {
+    let request: WhichUser = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let command = command(request.user_id(house)?);
+    uas::show(house, &house.directory.user(command, &caller).await?)
+}
+
+/// Sets a user's passcode, and ends the user's sessions.
+pub(super) async fn reset_passcode(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: PasscodeReset = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let user_id = named(house, request.user_id.as_deref(), request.email.as_deref())?;
+    let passcode = request.passcode.as_ref().map(|code| code.text());
+    let passcode = required(passcode, "passcode")?;
+    let from = peer(call.request);
+    let directory = &house.directory;
+    let reset = directory.reset_passcode(&user_id, passcode, from, &caller);
+    uas::show(house, &reset.await?)
+}
+
+/// Has the wrong passcodes for a user forgotten.
+pub(super) async fn lift_lock(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: LockLift = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let user_id = named(house, request.user_id.as_deref(), request.email.as_deref())?;
+    let address = request.address.as_deref().map(address).transpose()?;
+    let lifted = house.directory.lift_locks(&user_id, address, &caller);
+    uas::show(house, &lifted.await?)
+}
+
+/// Ends the sessions of a user.
+pub(super) async fn close_sessions(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: WhichUser = input::json(&call.body)?;
+    let caller: Caller = request.caller(call)?;
+    let user_id = request.user_id(house)?;
+    let user = identity::user(&house.store, &user_id)?;
+    let closed = session::open_of(house, &user).count();
+    let close = UserCommand::CloseSessions { user_id };
+    let user = house.directory.user(close, &caller).await?;
+    Reply::of(&json!({"user_id": user.user_id, "closed": closed}))
+}
+
+impl WhichUser {
+    fn user_id(&self, house: &House) -> Result<String, Refusal> {
+        named(house, self.user_id.as_deref(), self.email.as_deref())
+    }
+}
+
+fn named(house: &House, user_id: Option<&str>, email: Option<&str>) -> Result<String, Refusal> {
+    ofm::user(house, user_id, email, "user_id").map_err(|refusal| match refusal {
+        Refusal::Rejected { rejection, .. } if rejection.tag == ErrorTag::NotFound => {
+            Rejection::new(ErrorTag::NotFound, "There is no such user.").into()
+        }
+        refusal @ (Refusal::Rejected { .. } | Refusal::Failed(_)) => refusal,
+    })
+}
+
+/// An address as limits count it.
+fn address(text: &str) -> Result<IpAddr, Rejection> {
+    let parsed: Result<IpAddr, _> = text.parse();
+    parsed.map(network).map_err(|_| {
+        let message = "address must be an IP address such as 203.0.113.7 or 2001:db8::1.";
+        Rejection::field("address", message)
+    })
+}
