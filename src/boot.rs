@@ -18,13 +18,15 @@ use crate::actors::audit::AuditFile;
 use crate::actors::identity::Directory;
 use crate::actors::jobs::check::ProjectionCheck;
 use crate::actors::jobs::compaction::{Compaction, SLACK_BYTES};
+use crate::actors::jobs::keys::EndedKeys;
 use crate::actors::jobs::sweep::TtlSweep;
 use crate::actors::jobs::upkeep::{AbandonedUploads, Cleanup, TagScrub};
 use crate::actors::jobs::{Job, Jobs};
 use crate::actors::offboarding::Offboardings;
 use crate::actors::ops::{Operations, Renew};
+use crate::actors::signing_keys::SigningKeys;
 use crate::actors::upkeep::Upkeep;
-use crate::actors::{AddressBook, Desk};
+use crate::actors::{AddressBook, Desk, Refused};
 use crate::aside::{self, BrokeOff};
 use crate::clock::{Clock, Stopwatch};
 use crate::content::ContentStore;
@@ -183,7 +185,7 @@ async fn run(
     let base_url = format!("http://{}", gateway.local_addr()?);
     let (operators, operator_url) = listen_for_operators(options).await?;
     development::withdraw(&options.data_dir)?;
-    let signer = Arc::new(Signer::open_or_create(&directory.keys())?);
+    let signer = Arc::new(Signer::open_or_create(&directory.keys(), clock.clone())?);
     let token = directory::operator_token(&directory.keys())?;
     let operator_access = operator_access(options, &directory, &token, &signer);
     let door = Door::new(clock.clone(), options.door.clone(), running.of.clone());
@@ -289,7 +291,16 @@ async fn run(
     });
     let desk = book.desk().clone();
     let people = Directory::new(desk.clone(), signer.clone(), options.identity);
-    let operations = Operations::open(desk, content.clone(), options.ops, audit.clone(), renew);
+    let operations = Operations::open(
+        desk.clone(),
+        content.clone(),
+        options.ops,
+        audit.clone(),
+        renew,
+    );
+    let overlap_ms = options.key_overlap_ms;
+    let signing_keys = SigningKeys::new(desk, operations.clone(), signer.clone(), overlap_ms);
+    complete_rotation(&signing_keys).await?;
     let upkeep = Arc::new(Upkeep::new(book.clone(), content.clone(), options.upkeep));
     let offboardings = Offboardings::open(
         operations.clone(),
@@ -302,7 +313,7 @@ async fn run(
     // Only now is it known which orgs take no changes.
     let jobs = Jobs::start(
         book.desk(),
-        jobs(options, &book, &upkeep),
+        jobs(options, &book, &upkeep, &signing_keys),
         options.ops.sweep_ms,
     );
     let house = Arc::new(House {
@@ -320,6 +331,7 @@ async fn run(
         store: store.clone(),
         content,
         signer,
+        signing_keys,
         clock,
         public_url,
         development: options.development,
@@ -449,8 +461,22 @@ fn operator_access(
     Arc::new(OperatorAccess::new(token.clone(), keep, signer.clone()))
 }
 
+/// Has the key sign that the journal names, before any url is looked at. What cannot be written, on a full disk, is told
+/// and written later: memory has it.
+async fn complete_rotation(signing_keys: &SigningKeys) -> std::io::Result<()> {
+    match signing_keys.complete().await {
+        Ok(()) | Err(Refused::Unavailable) => Ok(()),
+        Err(error) => Err(std::io::Error::other(error)),
+    }
+}
+
 /// All upkeep there is.
-fn jobs(options: &Options, book: &Arc<AddressBook>, upkeep: &Arc<Upkeep>) -> Vec<Arc<dyn Job>> {
+fn jobs(
+    options: &Options,
+    book: &Arc<AddressBook>,
+    upkeep: &Arc<Upkeep>,
+    signing_keys: &Arc<SigningKeys>,
+) -> Vec<Arc<dyn Job>> {
     let sweep_ms = options.sweep_seconds.saturating_mul(1_000);
     vec![
         Arc::new(TtlSweep::new(book, sweep_ms)),
@@ -459,6 +485,7 @@ fn jobs(options: &Options, book: &Arc<AddressBook>, upkeep: &Arc<Upkeep>) -> Vec
         Arc::new(Cleanup(book.desk().clone(), upkeep.clone())),
         Arc::new(ProjectionCheck::new(book.desk())),
         Arc::new(Compaction::new(book.desk(), SLACK_BYTES)),
+        Arc::new(EndedKeys(signing_keys.clone())),
     ]
 }
 

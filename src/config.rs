@@ -315,6 +315,7 @@ settings! {
         vacuum_pending_seconds: u64 = 300, 1..=86_400, "How long a vacuum can be cancelled before it begins; under 60 only in development.";
         uploads_end_seconds: u64 = 30, 0..=3_600, "How long a vacuum, or the approval of an offboarding, waits for uploads within what it covers; past it they are ended and their connections closed.";
         maintenance_cache_seconds: u64 = 20, 1..=20, "How old what is known of maintenance may be; past it tenants are let through.";
+        key_overlap_seconds: u64 = 86_400, 1..=2_592_000, "How long a signing key still verifies after another took its place; at least as long as any url or upload token works. A day, so that a list that is paged through overnight goes on: its cursors have no end of their own.";
         sweep_seconds: u64 = 1, 1..=60, "How long a scheduled window or a pending vacuum sleeps before it looks at the clock again.";
     }
     utl (Utl, "Orgs that leave.") {

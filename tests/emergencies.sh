@@ -104,7 +104,7 @@ start one || fail "without keys it does not start"
 sign_in
 kept
 stop
-install -m 600 keys/signing.key keys/operator.token one/keys/
+install -m 600 keys/signing.key keys/signing-keys.json keys/operator.token one/keys/
 start one || fail "with its keys it does not start"
 ends 4 invalid-session run whoami
 sign_in

@@ -69,7 +69,7 @@ fn guid(user: u64, session: u64) -> String {
 /// Writes users, sessions and orgs into a stopped server's journal: signing in ten thousand times would take scrypt a
 /// quarter of an hour.
 fn populate(directory: &Path) {
-    let signer = Signer::open_or_create(&directory.join("keys")).expect("the key");
+    let signer = Signer::open_or_create(&directory.join("keys"), Clock::system()).expect("the key");
     let clock = Clock::system();
     let (journal, _) = SledJournal::open(
         &directory.join("journal"),

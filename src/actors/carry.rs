@@ -18,6 +18,7 @@ use crate::domain::org::{Org, OrgCommand, OrgDecider, OrgEvent};
 use crate::domain::quota::Quota;
 use crate::domain::revoked_jwt::{JwtDecider, JwtEvent, RevokeJwt, RevokedJwts};
 use crate::domain::secret::{SecretCode, SecretCommand, SecretDecider, SecretEvent};
+use crate::domain::signing_key::{RotateKey, SigningKeyDecider, SigningKeyEvent, SigningKeys};
 use crate::domain::user::{User, UserCommand, UserDecider, UserEvent};
 use crate::domain::vacuum::{VacuumCommand, VacuumDecider, VacuumEvent, Vacuums};
 use crate::domain::{Context, Decider, Event, Occurrence, OrgCode, StreamId};
@@ -141,6 +142,22 @@ impl Carried for JwtDecider {
 
     fn event(event: JwtEvent) -> Event {
         Event::Jwt(event)
+    }
+}
+
+impl Carried for SigningKeyDecider {
+    fn stream(_: &RotateKey) -> StreamId {
+        StreamId::named(StreamId::SIGNING_KEYS)
+    }
+
+    fn load(store: &Store, _: &RotateKey) -> Result<(SigningKeys, u64), StoreError> {
+        let keys = ops::signing_keys(store)?;
+        let version = keys.version;
+        Ok((keys, version))
+    }
+
+    fn event(event: SigningKeyEvent) -> Event {
+        Event::SigningKey(event)
     }
 }
 

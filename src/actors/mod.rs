@@ -16,6 +16,7 @@ pub mod ops;
 mod pace;
 mod passcodes;
 mod record;
+pub mod signing_keys;
 mod thread;
 pub mod upkeep;
 pub mod vacuum;

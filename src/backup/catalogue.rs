@@ -95,6 +95,7 @@ impl Catalogue {
                 | Event::Job(_)
                 | Event::OperatorToken(_)
                 | Event::Jwt(_)
+                | Event::SigningKey(_)
                 | Event::Offboarding(_) => {}
             }
         }

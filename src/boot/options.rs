@@ -71,6 +71,8 @@ pub struct Options {
     pub ops: OpsSettings,
     /// Settings of who people are.
     pub identity: IdentitySettings,
+    /// Milliseconds for which a retired signing key still verifies: never shorter than what it signed works.
+    pub key_overlap_ms: i64,
     /// Settings of offboardings and exports.
     pub utl: OffboardingSettings,
     /// Callers are whom their headers say; only in development mode.
@@ -156,6 +158,7 @@ impl Options {
                 watch_age_ms_max: settings.ops.maintenance_cache_seconds.saturating_mul(1_000),
                 sweep_ms: settings.ops.sweep_seconds.saturating_mul(1_000),
             },
+            key_overlap_ms: key_overlap_ms(settings),
             utl: OffboardingSettings {
                 window_ms: millis(settings.utl.export_window_hours.saturating_mul(3_600)),
                 export_kept_ms: millis(settings.utl.export_kept_days.saturating_mul(86_400)),
@@ -181,6 +184,17 @@ impl Options {
             log: log(&settings.log),
         }
     }
+}
+
+/// The longest of the setting and of what keys sign: content tokens, which work for as long as their upload url and the
+/// grace behind it, and urls of downloads and exports.
+fn key_overlap_ms(settings: &Settings) -> i64 {
+    let mrs = &settings.mrs;
+    let uploads = mrs
+        .upload_url_seconds
+        .saturating_add(mrs.complete_grace_seconds);
+    let longest = uploads.max(mrs.download_url_seconds);
+    millis(longest.max(settings.ops.key_overlap_seconds))
 }
 
 fn upkeep(settings: &Mrs) -> UpkeepSettings {

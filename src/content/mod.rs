@@ -7,6 +7,7 @@
 pub mod check;
 #[cfg(test)]
 mod fuzz;
+pub mod keyring;
 pub mod local;
 pub mod removals;
 pub mod sign;

@@ -1,26 +1,31 @@
 //! Signed urls and tokens: what a caller carries and cannot change.
 //!
-//! A token is `base64url(payload) . base64url(HMAC-SHA256)`, both without padding and read strictly. Each purpose is part
-//! of what is signed, so that a token of one purpose is nothing for another.
+//! A token is `key id . base64url(payload) . base64url(HMAC-SHA256)`, both without padding and read strictly; a token of
+//! the first key has no key id. Each purpose is part of what is signed, so that a token of one purpose is nothing for
+//! another. What is hashed rather than signed has a key of its own, which stays
+//! (docs/decisions/0037-keys-that-sign-rotate.md).
 
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, Mac};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use crate::clock::random_bytes;
+use super::keyring::{KeyFacts, RING_FILE, Ring, RingKey, keyed};
+use crate::clock::{Clock, random_bytes};
 use crate::domain::record::RecordKey;
 use crate::domain::{Md5, OrgCode, Timestamp};
 
-/// Bytes of the signing key.
-const KEY_BYTES: usize = 32;
+/// Bytes of a signing key: as many as SHA-256 gives (RFC 2104, section 3).
+pub(super) const KEY_BYTES: usize = 32;
 /// Bytes that tell who asked for a token.
 pub const ASKED_BY_BYTES: usize = 8;
 /// Longest token looked at, in characters.
@@ -149,10 +154,21 @@ pub struct Cursor {
     pub place: Vec<u8>,
 }
 
-/// Signs and checks. Its key never leaves it.
+/// Signs and checks. Its keys never leave it and their files.
 pub struct Signer {
-    /// With the key taken in, and nothing else yet.
+    /// With the key of hashes taken in, and nothing else yet.
     keyed: Hmac<Sha256>,
+    /// The keys of tokens. Held only to take or to replace the pointer.
+    ring: RwLock<Arc<Ring>>,
+    /// Where they are kept; `None` for keys in memory alone.
+    directory: Option<PathBuf>,
+    /// Held while the file is being replaced, so that it ends up with the newest keys.
+    writing: Mutex<()>,
+    /// The file has the keys that are in memory.
+    saved: AtomicBool,
+    /// Both key files were made at this start.
+    made: bool,
+    clock: Clock,
 }
 
 /// Why the signing key cannot be used.
@@ -171,9 +187,19 @@ pub enum KeyError {
     },
     /// The file is there, and is not a key of ours.
     #[error(
-        "the key file {place} {what}; restore it from a backup, or remove it to have a new one made, which ends all urls and sessions"
+        "the key file {place} {what}; restore it from a backup, or remove it to have a new one made, which ends all sessions, API keys and named operator tokens"
     )]
     Unfit {
+        /// The file.
+        place: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The file of the keys that sign urls is there, and does not hold such keys.
+    #[error(
+        "the key file {place} {what}; restore it from a backup, or remove it: urls and upload tokens that were given out then end"
+    )]
+    UnfitRing {
         /// The file.
         place: String,
         /// What is wrong.
@@ -188,17 +214,25 @@ impl std::fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// A signer with a given key.
+    /// A signer in memory alone, whose given key hashes and signs.
     pub fn new(key: [u8; KEY_BYTES]) -> Self {
-        let keyed = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes keys of every length");
-        Self { keyed }
+        Self {
+            keyed: keyed(&key),
+            ring: RwLock::new(Arc::new(Ring::first_alone(key))),
+            directory: None,
+            writing: Mutex::new(()),
+            saved: AtomicBool::new(true),
+            made: false,
+            clock: Clock::system(),
+        }
     }
 
-    /// Reads the key from a directory, making both at first start: the directory mode 0700, the file mode 0600.
+    /// Reads the keys from a directory, making it and them at first start: the directory mode 0700, the files mode 0600.
+    /// In a directory from before keys had ids, the first key goes on signing until it is rotated.
     ///
     /// # Errors
-    /// When the file cannot be read or made, has another length, or can be read by others.
-    pub fn open_or_create(directory: &Path) -> Result<Self, KeyError> {
+    /// When a file cannot be read or made, does not hold what it must, or can be read by others.
+    pub fn open_or_create(directory: &Path, clock: Clock) -> Result<Self, KeyError> {
         let path = directory.join("signing.key");
         let io = |action| {
             let place = path.display().to_string();
@@ -208,8 +242,9 @@ impl Signer {
                 source,
             }
         };
-        if !path.exists() {
-            create_key(directory, &path).map_err(io("make"))?;
+        let made = !path.exists();
+        if made {
+            create_keys(directory, &path, &clock).map_err(io("make"))?;
         }
         let unfit = |what| KeyError::Unfit {
             place: path.display().to_string(),
@@ -226,7 +261,97 @@ impl Signer {
         let key = bytes
             .try_into()
             .map_err(|_| unfit("does not hold 32 bytes"))?;
-        Ok(Self::new(key))
+        let ring = Ring::read(directory, key)?.unwrap_or_else(|| Ring::first_alone(key));
+        Ok(Self {
+            ring: RwLock::new(Arc::new(ring)),
+            directory: Some(directory.to_owned()),
+            made,
+            clock,
+            ..Self::new(key)
+        })
+    }
+
+    /// Whether the key of hashes was made at this start.
+    pub fn is_new(&self) -> bool {
+        self.made
+    }
+
+    /// What may be told of the keys that sign, the one that does first.
+    pub fn key_facts(&self) -> Vec<KeyFacts> {
+        self.ring().facts().cloned().collect()
+    }
+
+    /// The id of the key that signs.
+    pub fn current_key_id(&self) -> String {
+        self.ring().current().facts.id.clone()
+    }
+
+    /// Has a new key with an id sign from now on. Those before verify until `previous_until`, or nothing from now on when
+    /// it is absent. When it returns the file has it; when that fails, memory has it alone: see [`Self::save`].
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn rotate(
+        &self,
+        id: &str,
+        at: Timestamp,
+        previous_until: Option<Timestamp>,
+    ) -> Result<(), KeyError> {
+        self.replace(|ring| ring.rotated(id, at, previous_until))
+    }
+
+    /// Removes keys that verify nothing any more. Returns how many.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn remove_ended(&self) -> Result<usize, KeyError> {
+        let (before, now) = (self.ring(), self.clock.now());
+        let ended = before.len() - before.without_ended(now).len();
+        match ended {
+            0 => self.save()?,
+            _ => self.replace(|ring| ring.without_ended(now))?,
+        }
+        Ok(ended)
+    }
+
+    /// When the next key ends; `None` when none does.
+    pub fn next_end(&self) -> Option<Timestamp> {
+        let ring = self.ring();
+        ring.facts().filter_map(|facts| facts.works_until).min()
+    }
+
+    /// Writes the keys, if an earlier try failed.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self) -> Result<(), KeyError> {
+        match self.saved.load(Ordering::SeqCst) {
+            true => Ok(()),
+            false => self.replace(Ring::clone),
+        }
+    }
+
+    /// Puts other keys into memory and file. They are written first, so that no token is signed with a key that a crash
+    /// could take back; a disk that does not take them leaves them in memory.
+    fn replace(&self, change: impl FnOnce(&Ring) -> Ring) -> Result<(), KeyError> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = Arc::new(change(&self.ring()));
+        let written = match &self.directory {
+            Some(directory) => next.write(directory).map_err(|source| KeyError::Io {
+                action: "write",
+                place: directory.join(RING_FILE).display().to_string(),
+                source,
+            }),
+            None => Ok(()),
+        };
+        self.saved.store(written.is_ok(), Ordering::SeqCst);
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = next;
+        written
+    }
+
+    fn ring(&self) -> Arc<Ring> {
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        ring.clone()
     }
 
     /// A token that carries a value.
@@ -237,12 +362,19 @@ impl Signer {
     }
 
     fn seal_bytes(&self, purpose: Purpose, payload: &[u8]) -> String {
-        let mac = self.mac(purpose.label(), payload).finalize().into_bytes();
-        format!(
-            "{}.{}",
-            URL_SAFE_NO_PAD.encode(payload),
-            URL_SAFE_NO_PAD.encode(mac)
-        )
+        let ring = self.ring();
+        let key = ring.current();
+        let mac = mac(&key.keyed, purpose.label(), payload);
+        let mac = mac.finalize().into_bytes();
+        let mut token = String::with_capacity(64 + payload.len() * 4 / 3);
+        if let Some(id) = key.token_id() {
+            token.push_str(id);
+            token.push('.');
+        }
+        URL_SAFE_NO_PAD.encode_string(payload, &mut token);
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(mac, &mut token);
+        token
     }
 
     /// The same, with eight bytes behind the value that say who asked for the token: see [`Signer::asked_by`].
@@ -255,7 +387,7 @@ impl Signer {
 
     /// Who asked for a token that [`Signer::open`] has opened, as a number that tells nothing else.
     pub fn asked_by(token: &str) -> [u8; ASKED_BY_BYTES] {
-        let payload = token.split('.').next().unwrap_or_default();
+        let payload = token.rsplit('.').nth(1).unwrap_or_default();
         let payload = URL_SAFE_NO_PAD.decode(payload).unwrap_or_default();
         payload.last_chunk().copied().unwrap_or_default()
     }
@@ -265,11 +397,17 @@ impl Signer {
         if token.len() > TOKEN_CHARS_MAX {
             return None;
         }
-        let (payload, mac) = token.split_once('.')?;
+        let (rest, sent) = token.rsplit_once('.')?;
+        let (id, payload) = match rest.split_once('.') {
+            Some((id, payload)) => (Some(id), payload),
+            None => (None, rest),
+        };
         let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
-        let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
-        self.mac(purpose.label(), &payload)
-            .verify_slice(&mac)
+        let sent = URL_SAFE_NO_PAD.decode(sent).ok()?;
+        let ring = self.ring();
+        let RingKey { keyed, .. } = ring.find(id, || self.clock.now())?;
+        mac(keyed, purpose.label(), &payload)
+            .verify_slice(&sent)
             .ok()?;
         postcard::from_bytes(&payload).ok()
     }
@@ -284,25 +422,38 @@ impl Signer {
         self.open(purpose, token).or_else(earlier)
     }
 
-    /// A hash that only the holder of the key can make or check.
+    /// A hash that only the holder of the key can make or check. Its key is never rotated.
     pub fn keyed_hash(&self, purpose: &str, bytes: &[u8]) -> [u8; 32] {
-        self.mac(purpose, bytes).finalize().into_bytes().into()
-    }
-
-    fn mac(&self, label: &str, bytes: &[u8]) -> Hmac<Sha256> {
-        let mut mac = self.keyed.clone();
-        mac.update(&(label.len() as u64).to_be_bytes());
-        mac.update(label.as_bytes());
-        mac.update(bytes);
-        mac
+        mac(&self.keyed, purpose, bytes)
+            .finalize()
+            .into_bytes()
+            .into()
     }
 }
 
-fn create_key(directory: &Path, path: &Path) -> std::io::Result<()> {
+fn mac(keyed: &Hmac<Sha256>, label: &str, bytes: &[u8]) -> Hmac<Sha256> {
+    let mut mac = keyed.clone();
+    mac.update(&(label.len() as u64).to_be_bytes());
+    mac.update(label.as_bytes());
+    mac.update(bytes);
+    mac
+}
+
+/// Makes the key of hashes and, where there is none, one that signs. `signing.key` is written last: a directory that has
+/// it was made whole.
+fn create_keys(directory: &Path, path: &Path, clock: &Clock) -> std::io::Result<()> {
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(directory)?;
+    if !directory.join(RING_FILE).exists() {
+        Ring::new_key(clock.now()).write(directory)?;
+    }
+    write_key_file(path, &random_bytes::<KEY_BYTES>())
+}
+
+/// Writes a file for its owner alone, whole or not at all, durable on return.
+pub(super) fn write_key_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let temporary = path.with_extension("new");
     let mut options = std::fs::OpenOptions::new();
     let mut file = options
@@ -311,10 +462,13 @@ fn create_key(directory: &Path, path: &Path) -> std::io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(&temporary)?;
-    file.write_all(&random_bytes::<KEY_BYTES>())?;
+    file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)?;
-    std::fs::File::open(directory)?.sync_all()
+    match path.parent() {
+        Some(directory) => std::fs::File::open(directory)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -398,16 +552,12 @@ mod tests {
     fn the_key_is_made_once_and_refused_when_others_can_read_it() {
         let directory = tempfile::tempdir().unwrap();
         let keys = directory.path().join("keys");
-        let token = Signer::open_or_create(&keys)
-            .unwrap()
-            .seal(Purpose::UploadUrl, &grant());
-        let again = Signer::open_or_create(&keys).unwrap();
+        let open = || Signer::open_or_create(&keys, Clock::system());
+        let token = open().unwrap().seal(Purpose::UploadUrl, &grant());
+        let again = open().unwrap();
         assert_eq!(again.open(Purpose::UploadUrl, &token), Some(grant()));
         let path = keys.join("signing.key");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(
-            Signer::open_or_create(&keys),
-            Err(KeyError::Unfit { .. })
-        ));
+        assert!(matches!(open(), Err(KeyError::Unfit { .. })));
     }
 }

@@ -188,7 +188,8 @@ pub fn said(event: &Event) -> Option<Said<'_>> {
         | Event::Job(_)
         | Event::Offboarding(_)
         | Event::OperatorToken(_)
-        | Event::Jwt(_) => None,
+        | Event::Jwt(_)
+        | Event::SigningKey(_) => None,
     }
 }
 

@@ -20,6 +20,7 @@ pub mod rejection;
 pub mod repair;
 pub mod revoked_jwt;
 pub mod secret;
+pub mod signing_key;
 pub mod stream;
 pub mod user;
 pub mod vacuum;
@@ -106,6 +107,8 @@ pub enum Event {
     OperatorToken(operator_token::OperatorTokenEvent),
     /// About tokens of an identity provider.
     Jwt(revoked_jwt::JwtEvent),
+    /// About the keys that sign urls and tokens.
+    SigningKey(signing_key::SigningKeyEvent),
 }
 
 impl Event {
@@ -130,6 +133,7 @@ impl Event {
             }
             "operator_token" => Self::OperatorToken(serde_json::from_value(tagged)?),
             "jwt" => Self::Jwt(serde_json::from_value(tagged)?),
+            "signing_key" => Self::SigningKey(serde_json::from_value(tagged)?),
             // The record family names the unknown type in its error.
             _ => Self::Record(serde_json::from_value(tagged)?),
         })
@@ -154,7 +158,8 @@ impl Event {
             | Self::Job(_)
             | Self::Offboarding(_)
             | Self::OperatorToken(_)
-            | Self::Jwt(_) => 1,
+            | Self::Jwt(_)
+            | Self::SigningKey(_) => 1,
         }
     }
 }

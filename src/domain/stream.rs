@@ -28,6 +28,8 @@ impl StreamId {
     pub const OPERATOR_TOKENS: &'static str = "ops/operator-tokens";
     /// The stream of the tokens of an identity provider that were revoked.
     pub const REVOKED_JWTS: &'static str = "ops/revoked-jwts";
+    /// The stream of the keys that sign urls and tokens.
+    pub const SIGNING_KEYS: &'static str = "ops/signing-keys";
     /// The stream of all jobs.
     pub const JOBS: &'static str = "ops/jobs";
 

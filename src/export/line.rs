@@ -167,6 +167,7 @@ impl EventLine {
             | Event::Job(_)
             | Event::OperatorToken(_)
             | Event::Jwt(_)
+            | Event::SigningKey(_)
             | Event::Offboarding(_) => false,
         }
     }
@@ -189,6 +190,7 @@ pub(crate) fn content_of(event: &Event) -> Option<&NewContent> {
         | Event::Job(_)
         | Event::OperatorToken(_)
         | Event::Jwt(_)
+        | Event::SigningKey(_)
         | Event::Offboarding(_) => None,
     }
 }
@@ -216,7 +218,8 @@ pub(crate) fn told_of(events: &[Event]) -> impl Iterator<Item = (uuid::Uuid, Sha
         | Event::Job(_)
         | Event::Offboarding(_)
         | Event::OperatorToken(_)
-        | Event::Jwt(_) => None,
+        | Event::Jwt(_)
+        | Event::SigningKey(_) => None,
     })
 }
 

@@ -32,6 +32,7 @@ use crate::actors::identity::Directory;
 use crate::actors::jobs::Jobs;
 use crate::actors::offboarding::Offboardings;
 use crate::actors::ops::Operations;
+use crate::actors::signing_keys::SigningKeys;
 use crate::actors::upkeep::Upkeep;
 use crate::clock::Clock;
 use crate::content::ContentStore;
@@ -99,6 +100,8 @@ pub struct House {
     pub content: Arc<dyn ContentStore>,
     /// What signs urls and tokens.
     pub signer: Arc<Signer>,
+    /// Rotates its keys.
+    pub signing_keys: Arc<SigningKeys>,
     /// The time.
     pub clock: Clock,
     /// Where callers reach the gateway, without a slash at the end.

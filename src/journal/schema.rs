@@ -83,6 +83,7 @@ pub const SCHEMAS: &[(&str, u16)] = &[
     ("operator_token.rotated", 1),
     ("operator_token.revoked", 1),
     ("jwt.revoked", 1),
+    ("signing_key.rotated", 1),
 ];
 
 /// Lifts one event type from one schema version to the next. Pure, and kept for ever.

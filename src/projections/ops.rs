@@ -9,6 +9,7 @@ use crate::domain::maintenance::{MaintenanceDecider, Window, WindowStatus, Windo
 use crate::domain::operator_token::{OperatorTokenDecider, OperatorTokens};
 use crate::domain::revoked_jwt::{JwtDecider, JwtEvent, RevokedJwts};
 use crate::domain::secret::{SecretCode, SecretDecider, SecretEvent};
+use crate::domain::signing_key::{SigningKeyDecider, SigningKeyEvent, SigningKeys};
 use crate::domain::vacuum::{Vacuum, VacuumDecider, Vacuums};
 use crate::domain::{Decider, Event, Occurrence, StreamId, Timestamp};
 use crate::journal::{Body, Entry, Position, Remarks, Source};
@@ -21,6 +22,7 @@ const JOBS: &[u8] = b"oj";
 const OPERATOR_TOKENS: &[u8] = b"ot";
 const REVOKED_JWTS: &[u8] = b"or";
 const REVOKED_JWT: &[u8] = b"oR";
+const SIGNING_KEYS: &[u8] = b"ok";
 const WINDOW: &[u8] = b"ow";
 const WINDOW_ORDER: &[u8] = b"oW";
 const VACUUM: &[u8] = b"ox";
@@ -51,6 +53,8 @@ pub enum OpsState {
     OperatorTokens(OperatorTokens),
     /// Revoked tokens of an identity provider.
     RevokedJwts(RevokedJwts),
+    /// The keys that sign urls and tokens.
+    SigningKeys(SigningKeys),
 }
 
 /// One event of the audit.
@@ -117,6 +121,7 @@ impl Projection for Operations {
                 writes.push((OPERATOR_TOKENS.to_vec(), encode(tokens)));
             }
             OpsState::RevokedJwts(revoked) => apply_revoked(revoked, change, writes),
+            OpsState::SigningKeys(keys) => writes.push((SIGNING_KEYS.to_vec(), encode(keys))),
         }
     }
 
@@ -180,6 +185,7 @@ fn audit_row(position: Position, body: &Body, event: &Event) -> Option<AuditRow>
         Event::Secret(SecretEvent::Set { .. } | SecretEvent::Mismatched { .. }) => None,
         Event::OperatorToken(event) => Some(event.name().to_owned()),
         Event::Jwt(JwtEvent::Revoked { jti, .. }) => Some(jti.clone()),
+        Event::SigningKey(SigningKeyEvent::Rotated { key_id, .. }) => Some(key_id.clone()),
         Event::Secret(SecretEvent::AddressKnown { .. })
         | Event::Record(_)
         | Event::Container(_)
@@ -288,6 +294,17 @@ pub(crate) fn after(
                 }))
             })
         }
+        StreamId::SIGNING_KEYS => {
+            let before = signing_keys(store)?;
+            (before.version < body.version).then(|| {
+                OpsState::SigningKeys(events.fold(before, |state, event| {
+                    let Event::SigningKey(event) = event else {
+                        return state;
+                    };
+                    SigningKeyDecider::evolve(state, event, occurrence)
+                }))
+            })
+        }
         StreamId::SECRET_CODE => {
             let before = secret(store)?;
             (before.version < body.version).then(|| {
@@ -369,6 +386,14 @@ pub fn operator_tokens(store: &Store) -> Result<OperatorTokens, StoreError> {
 /// A failed or unreadable row.
 pub fn revoked_jwts(store: &Store) -> Result<RevokedJwts, StoreError> {
     Ok(find(store, REVOKED_JWTS)?.unwrap_or_default())
+}
+
+/// The rotations of the keys that sign urls and tokens.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn signing_keys(store: &Store) -> Result<SigningKeys, StoreError> {
+    Ok(find(store, SIGNING_KEYS)?.unwrap_or_default())
 }
 
 /// Whether the token with a `jti` was revoked.

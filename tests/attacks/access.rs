@@ -54,6 +54,8 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("ops_token_create", "all"),
     ("ops_token_rotate", "all"),
     ("ops_token_revoke", "all"),
+    ("ops_signing_key_rotate", "all"),
+    ("ops_signing_key_list", "read"),
 ];
 
 #[test]

@@ -17,7 +17,7 @@ use crate::support::{Got, Server, eventually};
 /// The same public url after each start, so that an upload url outlives a server.
 const PUBLIC: [&str; 2] = ["--set", "http.public_url=http://x"];
 
-fn gzip(text: &str) -> Vec<u8> {
+pub(super) fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(text.as_bytes()).expect("in memory");
     encoder.finish().expect("in memory")

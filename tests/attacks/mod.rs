@@ -6,6 +6,7 @@ mod content;
 mod disk;
 pub(crate) mod erasures;
 mod history;
+mod keys;
 mod limits_table;
 mod people;
 mod quota;

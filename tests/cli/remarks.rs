@@ -38,6 +38,7 @@ const READ: &[&str] = &[
     "ops hold-list",
     "ops token-list",
     "ops jwt-list",
+    "ops signing-key-list",
 ];
 const SERVICES: [&str; 5] = ["mrs", "usm", "ofm", "uas", "ops"];
 

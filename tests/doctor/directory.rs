@@ -66,6 +66,7 @@ fn keys_that_others_can_read_or_that_are_gone_fail() {
     for (name, bad, good) in [
         ("keys", 0o750, 0o700),
         ("keys/signing.key", 0o640, 0o600),
+        ("keys/signing-keys.json", 0o640, 0o600),
         ("keys/operator.token", 0o604, 0o600),
         ("keys/development.json", 0o644, 0o600),
         ("profiles.toml", 0o644, 0o600),
@@ -78,6 +79,10 @@ fn keys_that_others_can_read_or_that_are_gone_fail() {
     fs::write(at("keys/signing.key"), b"short").expect("written");
     told("signing.key is not a key: 5 bytes", "restore it");
     fs::write(at("keys/signing.key"), key).expect("written");
+    let ring = fs::read(at("keys/signing-keys.json")).expect("there");
+    fs::write(at("keys/signing-keys.json"), b"{").expect("written");
+    told("signing-keys.json does not hold keys", "remove it while");
+    fs::write(at("keys/signing-keys.json"), ring).expect("written");
     fs::remove_file(at("keys/operator.token")).expect("removed");
     told("operator.token is gone", "restore it");
     fs::remove_dir_all(at("keys")).expect("removed");

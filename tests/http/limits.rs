@@ -27,7 +27,8 @@ fn start(dir: &Path, sets: &[&str]) -> Inside {
     let journal = dir.join("journal");
     let (journal, _) = SledJournal::open(&journal, options, clock.clone(), &mut |_, _| ())
         .expect("the journal opens");
-    let signer = Signer::open_or_create(&dir.join("keys")).expect("its keys are there");
+    let signer =
+        Signer::open_or_create(&dir.join("keys"), Clock::system()).expect("its keys are there");
     let org = StreamId::org(&OrgCode::parse("DEMO").expect("an org code"));
     let joined = OrgEvent::MemberAdded {
         user_id: "member".to_owned(),

@@ -21,6 +21,7 @@ use metarecord::domain::record::{
 use metarecord::domain::repair::{DriftKind, Repair, RepairAction};
 use metarecord::domain::revoked_jwt::JwtEvent;
 use metarecord::domain::secret::SecretEvent;
+use metarecord::domain::signing_key::SigningKeyEvent;
 use metarecord::domain::user::UserEvent;
 use metarecord::domain::vacuum::{Amount, Erased, Scope, ServiceAmount, Step, VacuumEvent};
 use metarecord::domain::{
@@ -430,7 +431,13 @@ fn operator_token_events() -> Vec<Event> {
         until: time(),
     };
     let tokens = tokens.into_iter().map(Event::OperatorToken);
-    tokens.chain([Event::Jwt(revoked)]).collect()
+    let rotated = SigningKeyEvent::Rotated {
+        key_id: "3f6c1c1e".to_owned(),
+        previous_id: "first".to_owned(),
+        previous_until: Some(time()),
+    };
+    let others = [Event::Jwt(revoked), Event::SigningKey(rotated)];
+    tokens.chain(others).collect()
 }
 
 /// One event of each type at its newest version, as the files tell it.
@@ -565,6 +572,7 @@ fn every_type_named_in_the_domain_is_known_to_the_journal() {
         "offboarding",
         "operator_token",
         "revoked_jwt",
+        "signing_key",
     ] {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("src/domain/{file}.rs"));
         let text = fs::read_to_string(path).unwrap();

@@ -109,6 +109,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "client",
             "clock",
             "config",
+            "content",
             "directory",
             "domain",
             "journal",

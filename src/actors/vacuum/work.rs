@@ -247,7 +247,8 @@ impl Work {
             | Event::Job(_)
             | Event::Offboarding(_)
             | Event::OperatorToken(_)
-            | Event::Jwt(_) => None,
+            | Event::Jwt(_)
+            | Event::SigningKey(_) => None,
         });
         plan.ok_or_else(|| {
             let position = vacuum.started_position;

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use super::super::finding::Finding;
 use super::{ACCESS, Patient};
+use crate::content::keyring::{self, KeyFacts};
 
 const NAME: &str = "keys";
-/// What signs urls and hashes sessions, and its bytes.
+/// What keys the hashes of sessions and keys, and its bytes.
 const SIGNING_KEY: &str = "signing.key";
 const SIGNING_KEY_BYTES: u64 = 32;
 /// What operators show.
@@ -68,11 +69,29 @@ pub(super) fn look(patient: &Patient<'_>) -> Finding {
             return Finding::fail(NAME, what, RESTORE);
         }
     }
-    Finding::ok(
-        NAME,
-        format!("{count} files in {}, for their owner only", keys.display()),
-    )
+    let signing = match keyring::look(&keys) {
+        Ok(facts) => told(facts.as_deref().unwrap_or_default()),
+        Err(error) => return Finding::fail(NAME, error.to_string(), RESTORE_RING),
+    };
+    let keys = keys.display();
+    let told = format!("{count} files in {keys}, for their owner only; {signing}");
+    Finding::ok(NAME, told)
 }
+
+/// What signs urls, and how many earlier keys still verify them.
+fn told(facts: &[KeyFacts]) -> String {
+    let Some(current) = facts.first() else {
+        return format!("urls are signed by {SIGNING_KEY}");
+    };
+    let made = current.made_at.map(|at| format!(", made {at}"));
+    let (id, made) = (&current.id, made.unwrap_or_default());
+    match facts.len() - 1 {
+        0 => format!("urls are signed by key {id}{made}"),
+        earlier => format!("urls are signed by key {id}{made}; earlier keys kept: {earlier}"),
+    }
+}
+
+const RESTORE_RING: &str = "restore it from a backup, or remove it while the server is stopped; urls and upload tokens that were given out end then";
 
 const RESTORE: &str = "restore it from a backup; a new one ends all sessions, service accounts' keys and urls, or the operators' token";
 

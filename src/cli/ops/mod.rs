@@ -4,6 +4,7 @@ mod audit;
 pub(super) mod code;
 mod maintenance;
 mod secret_set;
+mod signing_key;
 mod token;
 mod vacuum;
 mod watch;
@@ -133,7 +134,15 @@ enum Verb {
     /// List the tokens of an identity provider that were revoked and have not ended yet.
     #[command(after_help = "Example:\n  g3n ops jwt-list")]
     JwtList,
-    /// List what happened to maintenance windows, vacuums and operator tokens (the log /g3nretailstack/ops/maintenance-audit).
+    /// Have a new key sign urls, upload tokens and cursors; the one before still verifies for ops.key_overlap_seconds.
+    #[command(
+        after_help = "Examples:\n  g3n ops signing-key-rotate\n  g3n ops signing-key-rotate --at-once --reason \"a backup with keys was lost\""
+    )]
+    SigningKeyRotate(signing_key::RotateArgs),
+    /// List the keys that sign and verify urls, upload tokens and cursors: their ids and times.
+    #[command(after_help = "Example:\n  g3n ops signing-key-list")]
+    SigningKeyList,
+    /// List what happened to maintenance windows, vacuums, operator tokens and signing keys (the log /g3nretailstack/ops/maintenance-audit).
     #[command(
         after_help = "Examples:\n  g3n ops audit --maintenance-id mw_1\n  g3n ops audit --since 2030-03-01T00:00:00Z --limit 50"
     )]
@@ -187,6 +196,8 @@ pub(super) fn run(
         Verb::TokenRevoke(arguments) => arguments.run(&operator)?,
         Verb::JwtRevoke(arguments) => arguments.run(&operator)?,
         Verb::JwtList => operator.invoke("ops_jwt_list", Map::new())?,
+        Verb::SigningKeyRotate(arguments) => arguments.run(&operator)?,
+        Verb::SigningKeyList => operator.invoke("ops_signing_key_list", Map::new())?,
         Verb::Audit(arguments) => operator.invoke("ops_audit", arguments.body())?,
     };
     Ok(printer.reply(&reply))

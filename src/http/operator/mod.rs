@@ -12,6 +12,7 @@ mod maintenance;
 mod metrics;
 mod people;
 mod quota;
+mod signing_key;
 mod token;
 mod trace;
 mod upkeep;
@@ -77,6 +78,8 @@ const FUNCTIONS: &[Named] = &[
     function!("ops_token_revoke", All, token::revoke),
     function!("ops_jwt_revoke", Tenants, token::revoke_jwt),
     function!("ops_jwt_list", Read, token::list_jwts),
+    function!("ops_signing_key_rotate", All, signing_key::rotate),
+    function!("ops_signing_key_list", Read, signing_key::list),
     function!("ops_secret_set", All, code::set),
     function!("ops_maintenance_schedule", Tenants, maintenance::schedule),
     function!("ops_maintenance_start", Tenants, maintenance::start),

@@ -56,7 +56,7 @@ operator_request! {
 /// The body of a function that takes no inputs: an empty object.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+pub(super) struct Nothing {}
 
 /// Makes a token. It is shown this once.
 pub(super) async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {

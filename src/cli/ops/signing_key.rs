@@ -1,0 +1,29 @@
+//! `g3n ops signing-key-…`: the keys that sign urls, upload tokens and cursors.
+
+use clap::Args;
+use serde_json::Map;
+
+use super::Operator;
+use crate::cli::failure::Failure;
+use crate::cli::mrs::insert;
+use crate::cli::remarks::RemarkArgs;
+use crate::client::Reply;
+
+/// How a signing key is replaced.
+#[derive(Args, Debug)]
+pub(super) struct RotateArgs {
+    /// End the key that signs now, and all before it, at once: for a key that somebody may have read. Every url, upload
+    /// token and cursor that was given out ends with them.
+    #[arg(long)]
+    at_once: bool,
+    #[command(flatten)]
+    remarks: RemarkArgs,
+}
+
+impl RotateArgs {
+    pub(super) fn run(&self, operator: &Operator) -> Result<Reply, Failure> {
+        let mut body = Map::new();
+        insert(&mut body, "at_once", self.at_once.then_some(true));
+        operator.invoke("ops_signing_key_rotate", self.remarks.sign(body))
+    }
+}

@@ -1,0 +1,61 @@
+//! `ops_signing_key_rotate|list`: the keys that sign urls, upload tokens and cursors. Their bytes are never shown.
+
+use serde_json::{Value, json};
+
+use super::operator_request;
+use super::token::Nothing;
+use crate::content::keyring::KeyFacts;
+use crate::domain::Timestamp;
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input;
+use crate::http::server::House;
+
+operator_request! {
+    /// A new signing key.
+    pub(super) struct SigningKeyRotate {
+        at_once: Option<bool>,
+    }
+}
+
+/// Has a new key sign from now on. Returns all keys.
+pub(super) async fn rotate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: SigningKeyRotate = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let at_once = request.at_once.unwrap_or(false);
+    house.signing_keys.rotate(at_once, &caller).await?;
+    all(house)
+}
+
+/// Lists the keys that verify, the one that signs first.
+pub(super) async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let Nothing {} = input::json(&call.body)?;
+    all(house)
+}
+
+fn all(house: &House) -> Result<Reply, Refusal> {
+    let now = house.clock.now();
+    let facts = house.signer.key_facts();
+    let works = |facts: &&KeyFacts| facts.works_until.is_none_or(|until| until > now);
+    let items: Vec<_> = facts.iter().filter(works).map(view).collect();
+    let overlap_seconds = house.signing_keys.overlap_ms() / 1_000;
+    Reply::of(&json!({"items": items, "overlap_seconds": overlap_seconds}))
+}
+
+fn view(facts: &KeyFacts) -> Value {
+    let status = match facts.retired_at {
+        None => "signing",
+        Some(_) => "verifying",
+    };
+    let mut view = json!({"key_id": facts.id, "status": status});
+    for (field, at) in [
+        ("made_at", facts.made_at),
+        ("retired_at", facts.retired_at),
+        ("works_until", facts.works_until),
+    ] {
+        if let Some(at) = at {
+            view[field] = Timestamp::to_string(&at).into();
+        }
+    }
+    view
+}
