@@ -197,7 +197,7 @@ fn a_directory_that_is_well_has_no_row_with_a_fix() {
     );
     for (name, found) in [
         ("directories", "is whole"),
-        ("keys", "3 files"),
+        ("keys", "4 files"),
         ("lock", "free"),
         ("journal", "closed in order"),
         ("tail", "hold together"),
