@@ -151,7 +151,8 @@ pub fn view(row: &AuditRow) -> Map<String, Value> {
     if let Some(subject) = &row.subject {
         let name = match row.event.split_once('.') {
             Some(("vacuum", _)) => "vacuum_id",
-            Some(_) | None => "maintenance_id",
+            Some(("maintenance", _)) => "maintenance_id",
+            Some(_) | None => "subject",
         };
         put(name, json!(subject));
     }

@@ -375,6 +375,7 @@ async fn attempt<S: Carried>(
                 let occurrence = Occurrence {
                     at: context.now,
                     by: &caller.by,
+                    actor: caller.remarks.actor.as_deref(),
                     position,
                     version,
                 };

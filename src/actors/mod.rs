@@ -3,6 +3,7 @@
 //! This is the surface that HTTP and tests share: make a [`Carry`], hand it to [`AddressBook::carry`], get an
 //! [`Answer`]. An `Ok` is durable and shown by every projection.
 
+pub mod act;
 pub mod admission;
 pub mod audit;
 mod carry;

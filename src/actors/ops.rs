@@ -419,6 +419,23 @@ impl Operations {
         Ok(())
     }
 
+    /// Has all wrong codes forgotten, for whoever gives the right one. The lock is on all addresses or on one; this call
+    /// itself is never locked, and no faster after wrong codes than the others that are not.
+    ///
+    /// # Errors
+    /// As [`Operations::check_code`].
+    pub async fn lift_code_locks(
+        &self,
+        code: Option<&str>,
+        asked: (&str, &str),
+        caller: &Caller,
+    ) -> Result<(), Refused> {
+        self.check_code(code, asked, caller).await?;
+        carry::<SecretDecider>(&self.desk, &SecretCommand::LiftLocks {}, caller).await?;
+        self.tell_changed();
+        Ok(())
+    }
+
     /// Makes, rotates or revokes an operator's token. Returns all of them.
     ///
     /// # Errors

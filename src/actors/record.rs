@@ -104,6 +104,7 @@ pub(super) fn decide(
     let occurrence = Occurrence {
         at: now,
         by: &context.by,
+        actor: carry.remarks.actor.as_deref(),
         position: 0,
         version: version + 1,
     };

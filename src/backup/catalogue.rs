@@ -96,6 +96,7 @@ impl Catalogue {
                 | Event::OperatorToken(_)
                 | Event::Jwt(_)
                 | Event::SigningKey(_)
+                | Event::OperatorAct(_)
                 | Event::Offboarding(_) => {}
             }
         }

@@ -107,6 +107,11 @@ enum Verb {
         after_help = "Example:\n  g3n ofm org-status-set --orgcode ACME --status frozen --reason \"unpaid\""
     )]
     OrgStatusSet(StatusArgs),
+    /// Make a user an owner of an org (operators).
+    ///
+    /// As for an org that was imported, whose owners of the other instance are not known here.
+    #[command(after_help = "Example:\n  g3n ofm owner-add --orgcode ACME --email ann@example.com")]
+    OwnerAdd(RemoveArgs),
     /// Show what an org has beside what it may have (owners; operators with --operator).
     #[command(
         after_help = "Examples:\n  g3n ofm usage --orgcode ACME\n  g3n ofm usage --orgcode ACME --operator --output table"
@@ -182,7 +187,7 @@ struct AddArgs {
     remarks: RemarkArgs,
 }
 
-/// A member to leave.
+/// A member to leave, or a user to become an owner.
 #[derive(Args, Debug)]
 struct RemoveArgs {
     #[command(flatten)]
@@ -259,6 +264,12 @@ pub(super) fn run(
             invoke(profile, "ofm_org_create", body)?
         }
         Verb::OrgStatusSet(arguments) => arguments.run(profile)?,
+        Verb::OwnerAdd(arguments) => {
+            let body = arguments
+                .member
+                .add(about(profile.named_org("which org?")?));
+            invoke(profile, "ofm_owner_add", arguments.remarks.sign(body))?
+        }
         Verb::Usage(UsageArgs { operator: false }) => {
             let org = profile.org("which org?")?.to_owned();
             client.usage(&[("orgcode", org)])?

@@ -51,6 +51,9 @@ enum Verb {
     /// Let a user sign in again (operators).
     #[command(after_help = "Example:\n  g3n uas user-enable --email ann@example.com")]
     UserEnable(UserArgs),
+    /// Say that a user's address is known to be the user's, who can sign in from then on (operators).
+    #[command(after_help = "Example:\n  g3n uas user-verify --email ann@example.com")]
+    UserVerify(UserArgs),
     /// Give a user another passcode, and end the user's sessions (operators).
     ///
     /// A terminal is asked for the new passcode twice: 12 to 128 characters.
@@ -172,6 +175,7 @@ pub(super) fn run(
         }
         Verb::UserGet(user) => show(printer, invoke(profile, "uas_user_get", user.body())?),
         Verb::UserDisable(user) => show(printer, invoke(profile, "uas_user_disable", user.body())?),
+        Verb::UserVerify(user) => show(printer, invoke(profile, "uas_user_verify", user.body())?),
         Verb::UserEnable(user) => show(printer, invoke(profile, "uas_user_enable", user.body())?),
         Verb::PasscodeReset(arguments) => {
             let body = arguments.body(&mut surroundings)?;

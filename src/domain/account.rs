@@ -392,6 +392,7 @@ mod tests {
                 let occurrence = Occurrence {
                     at,
                     by: "ann",
+                    actor: None,
                     position: 1,
                     version: state.version + 1,
                 };
@@ -471,6 +472,7 @@ mod tests {
                 let occurrence = Occurrence {
                     at: at(minute),
                     by: "job",
+                    actor: None,
                     position: 1,
                     version: account.version + 1,
                 };

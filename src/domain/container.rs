@@ -320,6 +320,7 @@ mod tests {
         let occurrence = Occurrence {
             at: Timestamp::from_millis(7),
             by: "tester",
+            actor: None,
             position: 1,
             version: 1,
         };

@@ -189,7 +189,8 @@ pub fn said(event: &Event) -> Option<Said<'_>> {
         | Event::Offboarding(_)
         | Event::OperatorToken(_)
         | Event::Jwt(_)
-        | Event::SigningKey(_) => None,
+        | Event::SigningKey(_)
+        | Event::OperatorAct(_) => None,
     }
 }
 

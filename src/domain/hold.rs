@@ -24,6 +24,8 @@ pub struct Hold {
     pub since: Timestamp,
     /// Who gave the reason.
     pub by: String,
+    /// Who that caller said is acting.
+    pub actor: Option<String>,
 }
 
 impl Hold {
@@ -33,6 +35,7 @@ impl Hold {
             reason: reason.to_owned(),
             since: before.map_or(occurrence.at, |before| before.since),
             by: occurrence.by.to_owned(),
+            actor: occurrence.actor.map(str::to_owned),
         }
     }
 }
@@ -182,6 +185,7 @@ mod tests {
         let at = |seconds: i64| Occurrence {
             at: Timestamp::from_millis(seconds * 1_000),
             by: "operator",
+            actor: None,
             position: 1,
             version: 1,
         };

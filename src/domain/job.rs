@@ -176,6 +176,7 @@ mod tests {
             let occurrence = Occurrence {
                 at: context.now,
                 by: "tester",
+                actor: None,
                 position: 0,
                 version: state.version + 1,
             };

@@ -12,6 +12,7 @@ pub mod known;
 pub mod maintenance;
 pub mod names;
 pub mod offboarding;
+pub mod operator_act;
 pub mod operator_token;
 pub mod org;
 pub mod quota;
@@ -50,6 +51,8 @@ pub struct Occurrence<'a> {
     pub at: Timestamp,
     /// The principal that caused it.
     pub by: &'a str,
+    /// Who the caller said is acting.
+    pub actor: Option<&'a str>,
     /// The entry's position; 0 while the entry is still on its way to the journal.
     pub position: u64,
     /// The stream's version with this entry, from 1.
@@ -109,6 +112,8 @@ pub enum Event {
     Jwt(revoked_jwt::JwtEvent),
     /// About the keys that sign urls and tokens.
     SigningKey(signing_key::SigningKeyEvent),
+    /// About what operators asked for.
+    OperatorAct(operator_act::OperatorActEvent),
 }
 
 impl Event {
@@ -134,6 +139,7 @@ impl Event {
             "operator_token" => Self::OperatorToken(serde_json::from_value(tagged)?),
             "jwt" => Self::Jwt(serde_json::from_value(tagged)?),
             "signing_key" => Self::SigningKey(serde_json::from_value(tagged)?),
+            "operator_act" => Self::OperatorAct(serde_json::from_value(tagged)?),
             // The record family names the unknown type in its error.
             _ => Self::Record(serde_json::from_value(tagged)?),
         })
@@ -159,7 +165,8 @@ impl Event {
             | Self::Offboarding(_)
             | Self::OperatorToken(_)
             | Self::Jwt(_)
-            | Self::SigningKey(_) => 1,
+            | Self::SigningKey(_)
+            | Self::OperatorAct(_) => 1,
         }
     }
 }

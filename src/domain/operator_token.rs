@@ -365,6 +365,7 @@ mod tests {
             let occurrence = Occurrence {
                 at: at(seconds),
                 by: "operator",
+                actor: None,
                 position: version,
                 version,
             };

@@ -109,6 +109,7 @@ mod tests {
             let occurrence = Occurrence {
                 at: at(now),
                 by: "operator",
+                actor: None,
                 position: version,
                 version,
             };

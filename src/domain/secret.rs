@@ -13,11 +13,12 @@ pub const FAILURES_ALL_MAX: usize = 20;
 /// Wrong codes kept. More than [`FAILURES_ALL_MAX`], so that the newest of others do not make one address's forgotten
 /// before all are locked.
 const FAILURES_KEPT: usize = 64;
-/// Functions that end or call off what is under way. Wrong codes never lock them: whoever gives wrong ones could
-/// otherwise see to it that a vacuum cannot be cancelled.
-const WAYS_OUT: [&str; 3] = [
+/// Functions that end or call off what is under way, and the one that lifts the lock itself. Wrong codes never lock them:
+/// whoever gives wrong ones could otherwise see to it that a vacuum cannot be cancelled.
+const WAYS_OUT: [&str; 4] = [
     "ops_maintenance_cancel",
     "ops_maintenance_end",
+    "ops_secret_lock_lift",
     "ops_vacuum_cancel",
 ];
 /// How far back wrong codes count.
@@ -48,6 +49,9 @@ pub enum SecretEvent {
         /// Keyed hash of the address, in hex.
         address_hash: String,
     },
+    /// Whoever gave the right code had all wrong ones forgotten.
+    #[serde(rename = "secret.locks_lifted")]
+    LocksLifted {},
 }
 
 /// A wrong code.
@@ -109,7 +113,7 @@ impl SecretCode {
         Err(Rejection::new(
             ErrorTag::Throttled,
             format!(
-                "Too many wrong secret codes within 15 minutes: none is looked at for {seconds} seconds, except to end or cancel something."
+                "Too many wrong secret codes within 15 minutes: none is looked at for {seconds} seconds, except to end or cancel something, and by ops_secret_lock_lift, which takes the right code and forgets the wrong ones."
             ),
         )
         .with_minor("secret-code-locked")
@@ -152,6 +156,8 @@ pub enum SecretCommand {
         /// Keyed hash of the address, in hex.
         address_hash: String,
     },
+    /// Forget all wrong codes; the right one was given.
+    LiftLocks {},
 }
 
 /// Decides for the secret code.
@@ -192,6 +198,8 @@ impl Decider for SecretDecider {
                     address_hash: address_hash.clone(),
                 }
             }
+            SecretCommand::LiftLocks {} if state.failures.is_empty() => return Ok(Vec::new()),
+            SecretCommand::LiftLocks {} => SecretEvent::LocksLifted {},
         }])
     }
 
@@ -214,6 +222,7 @@ impl Decider for SecretDecider {
             SecretEvent::AddressKnown { address_hash } => {
                 state.known.add(address_hash, occurrence.at);
             }
+            SecretEvent::LocksLifted {} => state.failures.clear(),
         }
         state
     }
@@ -232,6 +241,7 @@ mod tests {
         let occurrence = Occurrence {
             at: Timestamp::from_millis(minute * 60_000),
             by: "tester",
+            actor: None,
             position: 0,
             version: state.version + 1,
         };

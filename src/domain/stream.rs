@@ -30,6 +30,8 @@ impl StreamId {
     pub const REVOKED_JWTS: &'static str = "ops/revoked-jwts";
     /// The stream of the keys that sign urls and tokens.
     pub const SIGNING_KEYS: &'static str = "ops/signing-keys";
+    /// What begins the stream of each act that an operator asked for.
+    pub const OPERATOR_ACT: &'static str = "ops/act/";
     /// The stream of all jobs.
     pub const JOBS: &'static str = "ops/jobs";
 
@@ -61,6 +63,11 @@ impl StreamId {
     /// The stream of one service account.
     pub fn account(org: &OrgCode, account_id: &str) -> Self {
         Self(format!("usm/{org}/{account_id}").into())
+    }
+
+    /// The stream of one act that an operator asked for.
+    pub fn operator_act(act_id: &str) -> Self {
+        Self([Self::OPERATOR_ACT, act_id].concat().into())
     }
 
     /// The stream of one org's offboarding, exports and import.

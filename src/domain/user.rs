@@ -146,6 +146,9 @@ pub enum UserEvent {
     /// An operator had the wrong passcodes for the user forgotten.
     #[serde(rename = "user.locks_lifted")]
     LocksLifted {},
+    /// The user's address was confirmed.
+    #[serde(rename = "user.verified")]
+    Verified {},
 }
 
 /// What may be asked of a user.
@@ -220,6 +223,11 @@ pub enum UserCommand {
         /// Whom.
         user_id: String,
     },
+    /// Confirm the address, as an operator.
+    Verify {
+        /// Whose.
+        user_id: String,
+    },
     /// Have the wrong passcodes forgotten, as an operator.
     LiftLocks {
         /// Whose.
@@ -242,6 +250,7 @@ impl UserCommand {
             | Self::ResetPasscode { user_id, .. }
             | Self::Disable { user_id }
             | Self::Enable { user_id }
+            | Self::Verify { user_id }
             | Self::LiftLocks { user_id, .. } => user_id,
         }
     }
@@ -344,6 +353,10 @@ impl Decider for UserDecider {
                 true => Vec::new(),
                 false => vec![UserEvent::Disabled {}],
             },
+            UserCommand::Verify { .. } => match state.verified {
+                true => Vec::new(),
+                false => vec![UserEvent::Verified {}],
+            },
             UserCommand::Enable { .. } => match state.disabled {
                 true => vec![UserEvent::Enabled {}],
                 false => Vec::new(),
@@ -417,6 +430,7 @@ impl Decider for UserDecider {
                 state.sessions.clear();
             }
             UserEvent::Enabled {} => state.disabled = false,
+            UserEvent::Verified {} => state.verified = true,
             UserEvent::LocksLifted {} => {}
         }
         state

@@ -168,6 +168,7 @@ impl EventLine {
             | Event::OperatorToken(_)
             | Event::Jwt(_)
             | Event::SigningKey(_)
+            | Event::OperatorAct(_)
             | Event::Offboarding(_) => false,
         }
     }
@@ -191,6 +192,7 @@ pub(crate) fn content_of(event: &Event) -> Option<&NewContent> {
         | Event::OperatorToken(_)
         | Event::Jwt(_)
         | Event::SigningKey(_)
+        | Event::OperatorAct(_)
         | Event::Offboarding(_) => None,
     }
 }
@@ -219,7 +221,8 @@ pub(crate) fn told_of(events: &[Event]) -> impl Iterator<Item = (uuid::Uuid, Sha
         | Event::Offboarding(_)
         | Event::OperatorToken(_)
         | Event::Jwt(_)
-        | Event::SigningKey(_) => None,
+        | Event::SigningKey(_)
+        | Event::OperatorAct(_) => None,
     })
 }
 

@@ -18,6 +18,7 @@ use super::meters::HttpMeters;
 use super::operator::Operator;
 use super::places::InFlight;
 use super::server::House;
+use crate::actors::act::AskedAct;
 use crate::clock::{Clock, Stopwatch, random_uuid};
 use crate::domain::{CcCode, ErrorTag, OrgCode, Rejection};
 use crate::journal::Remarks;
@@ -279,6 +280,8 @@ pub struct Call<'a> {
     pub principal: Option<Principal>,
     /// Which operator calls; absent at the gateway.
     pub operator: Option<Operator>,
+    /// What the operator had journaled as asked for.
+    pub act: Option<Box<AskedAct>>,
     /// What the route asks of its caller.
     pub access: Access,
     /// The caller was let through to an org.
@@ -300,6 +303,7 @@ impl<'a> Call<'a> {
             body,
             principal,
             operator: None,
+            act: None,
             access,
             admitted: false,
             place: InFlight::uncounted(),

@@ -76,8 +76,6 @@ pub struct Bound {
     pub org: String,
     /// The role; `None` for one that lets do nothing.
     pub role: Option<Role>,
-    /// Its name, as the credential has it.
-    pub role_name: String,
 }
 
 /// A known caller. Cheap to clone.
@@ -204,7 +202,6 @@ fn bearer_of(house: &House, token: &str) -> Result<Principal, Refusal> {
         bound: Some(Bound {
             org: bearer.org.as_str().to_owned(),
             role: Role::parse(&bearer.role),
-            role_name: bearer.role,
         }),
         session_hash: None,
         allowed_addresses: Vec::new(),
@@ -237,7 +234,6 @@ fn told(house: &House, request: &HttpRequest) -> Result<Principal, Refusal> {
         bound: Some(Bound {
             org: org.as_str().to_owned(),
             role: Role::parse(role),
-            role_name: role.to_owned(),
         }),
         session_hash: None,
         allowed_addresses: Vec::new(),
@@ -294,7 +290,6 @@ fn account(house: &House, api_key: &str) -> Result<Principal, Refusal> {
             bound: Some(Bound {
                 org: key.org,
                 role: Some(key.role.into()),
-                role_name: key.role.as_str().to_owned(),
             }),
             session_hash: None,
             allowed_addresses,

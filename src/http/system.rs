@@ -37,7 +37,8 @@ pub struct WhoamiAnswer {
     /// The only org of the caller; absent for one who belongs to several or to none.
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant_id: Option<String>,
-    /// The role in that org.
+    /// The role in that org: `owner`, `member`, `mrs_writer` or `mrs_reader`; absent when the credential names another,
+    /// which lets do nothing there.
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<String>,
     /// How the caller is known.
@@ -52,7 +53,10 @@ pub async fn whoami(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
     let principal = call.caller()?;
     let bound = principal.bound.clone();
     let (tenant_id, role) = match bound {
-        Some(bound) => (Some(bound.org), Some(bound.role_name)),
+        Some(bound) => {
+            let role = bound.role.map(|role| role.as_str().to_owned());
+            (Some(bound.org), role)
+        }
         None => {
             let orgs = identity::orgs_of(&house.store, &principal.user_id, None, 2)?;
             match &orgs.items[..] {

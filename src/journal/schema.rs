@@ -43,6 +43,7 @@ pub const SCHEMAS: &[(&str, u16)] = &[
     ("user.disabled", 1),
     ("user.enabled", 1),
     ("user.locks_lifted", 1),
+    ("user.verified", 1),
     ("account.created", 1),
     ("account.status_set", 1),
     ("account.key_created", 2),
@@ -52,6 +53,7 @@ pub const SCHEMAS: &[(&str, u16)] = &[
     ("secret.set", 1),
     ("secret.mismatched", 2),
     ("secret.address_known", 1),
+    ("secret.locks_lifted", 1),
     ("maintenance.scheduled", 1),
     ("maintenance.started", 1),
     ("maintenance.updated", 1),
@@ -84,6 +86,8 @@ pub const SCHEMAS: &[(&str, u16)] = &[
     ("operator_token.revoked", 1),
     ("jwt.revoked", 1),
     ("signing_key.rotated", 1),
+    ("operator_act.asked", 1),
+    ("operator_act.refused", 1),
 ];
 
 /// Lifts one event type from one schema version to the next. Pure, and kept for ever.

@@ -20,6 +20,7 @@ pub fn evolve_entry(
     let occurrence = Occurrence {
         at: body.origin.at,
         by: &body.origin.by,
+        actor: body.origin.remarks.actor.as_deref(),
         position: entry.header.position,
         version: body.version,
     };
@@ -164,6 +165,7 @@ pub fn holds_when(
             let occurrence = Occurrence {
                 at: body.origin.at,
                 by: &body.origin.by,
+                actor: body.origin.remarks.actor.as_deref(),
                 position: entry.header.position,
                 version: body.version,
             };

@@ -40,7 +40,7 @@ impl Projection for Answers {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn prefix(&self) -> u8 {

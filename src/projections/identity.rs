@@ -155,6 +155,7 @@ pub(crate) fn after(
     let occurrence = Occurrence {
         at: body.origin.at,
         by: &body.origin.by,
+        actor: body.origin.remarks.actor.as_deref(),
         position: entry.header.position,
         version: body.version,
     };
@@ -228,7 +229,7 @@ impl Projection for Identities {
     }
 
     fn version(&self) -> u32 {
-        6
+        7
     }
 
     fn prefix(&self) -> u8 {

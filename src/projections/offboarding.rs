@@ -68,6 +68,7 @@ pub(crate) fn after(
     let occurrence = Occurrence {
         at: body.origin.at,
         by: &body.origin.by,
+        actor: body.origin.remarks.actor.as_deref(),
         position: entry.header.position,
         version: body.version,
     };

@@ -55,6 +55,8 @@ pub enum OpsState {
     RevokedJwts(RevokedJwts),
     /// The keys that sign urls and tokens.
     SigningKeys(SigningKeys),
+    /// What an operator asked for: it has no state, and rows of the audit alone.
+    Act,
 }
 
 /// One event of the audit.
@@ -74,7 +76,7 @@ pub struct AuditRow {
     pub actor: Option<String>,
     /// Why, in the caller's words.
     pub reason: Option<String>,
-    /// The window or vacuum; `None` for the secret code.
+    /// The window, vacuum, token, org, user (by id) or job; `None` for the secret code.
     pub subject: Option<String>,
     /// The event's type, such as `vacuum.completed`.
     pub event: String,
@@ -88,7 +90,7 @@ impl Projection for Operations {
     }
 
     fn version(&self) -> u32 {
-        5
+        6
     }
 
     fn prefix(&self) -> u8 {
@@ -122,6 +124,7 @@ impl Projection for Operations {
             }
             OpsState::RevokedJwts(revoked) => apply_revoked(revoked, change, writes),
             OpsState::SigningKeys(keys) => writes.push((SIGNING_KEYS.to_vec(), encode(keys))),
+            OpsState::Act => {}
         }
     }
 
@@ -182,7 +185,10 @@ fn audit_row(position: Position, body: &Body, event: &Event) -> Option<AuditRow>
     let subject = match event {
         Event::Maintenance(event) => Some(event.maintenance_id().to_owned()),
         Event::Vacuum(event) => Some(event.vacuum_id().to_owned()),
-        Event::Secret(SecretEvent::Set { .. } | SecretEvent::Mismatched { .. }) => None,
+        Event::Secret(
+            SecretEvent::Set { .. } | SecretEvent::Mismatched { .. } | SecretEvent::LocksLifted {},
+        ) => None,
+        Event::OperatorAct(event) => event.subject().map(str::to_owned),
         Event::OperatorToken(event) => Some(event.name().to_owned()),
         Event::Jwt(JwtEvent::Revoked { jti, .. }) => Some(jti.clone()),
         Event::SigningKey(SigningKeyEvent::Rotated { key_id, .. }) => Some(key_id.clone()),
@@ -202,6 +208,7 @@ fn audit_row(position: Position, body: &Body, event: &Event) -> Option<AuditRow>
             "code_hash",
             "token_hash",
             "address_hash",
+            "subject",
         ] {
             data.remove(known);
         }
@@ -234,6 +241,7 @@ pub(crate) fn after(
     let occurrence = Occurrence {
         at: body.origin.at,
         by: &body.origin.by,
+        actor: body.origin.remarks.actor.as_deref(),
         position: entry.header.position,
         version: body.version,
     };
@@ -316,6 +324,7 @@ pub(crate) fn after(
                 }))
             })
         }
+        stream if stream.starts_with(StreamId::OPERATOR_ACT) => Some(OpsState::Act),
         _ => None,
     })
 }
@@ -444,7 +453,7 @@ pub fn list_windows(
 /// Which events of the audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// Only of this window or vacuum.
+    /// Only about this window, vacuum, token, org, user or job.
     pub subject: Option<String>,
     /// Only from this time on.
     pub since: Option<Timestamp>,

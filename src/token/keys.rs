@@ -10,6 +10,9 @@ use super::jwk::{Key, text};
 
 /// Most keys of a set.
 const KEYS_MAX: usize = 100;
+/// Most keys tried for a token that has no key id: two of a rotation on each side, some 100 µs of RSA. Whoever sends
+/// forged tokens has each tried.
+const TRIED_MAX: usize = 4;
 
 /// Why a set of keys is not used, none of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,13 +96,27 @@ impl KeySet {
         }])
     }
 
-    /// The key of an id. Without an id, or with one that no key could have, it must be the only key there is.
-    pub(super) fn find(&self, kid: Option<&str>) -> Option<&Key> {
+    /// The keys that a token may have been signed with: that of its key id. Any of its algorithm when it has no key id,
+    /// which RFC 7515, section 4.1.4, leaves to the issuer, but no more than [`TRIED_MAX`]; and the only key there is when that has
+    /// none.
+    pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Vec<&Key> {
         match (kid, &self.0[..]) {
-            (None, [only]) => Some(only),
-            (Some(_), [only]) if only.kid.is_none() => Some(only),
-            (None, _) => None,
-            (Some(_), keys) => keys.iter().find(|key| key.kid.as_deref() == kid),
+            (_, [only]) if kid.is_none() || only.kid.is_none() => vec![only],
+            (None, keys) => {
+                let fit: Vec<_> = keys
+                    .iter()
+                    .filter(|key| key.algorithm == algorithm)
+                    .take(TRIED_MAX + 1)
+                    .collect();
+                if fit.len() > TRIED_MAX {
+                    return Vec::new();
+                }
+                fit
+            }
+            (Some(_), keys) => {
+                let named = keys.iter().find(|key| key.kid.as_deref() == kid);
+                named.into_iter().collect()
+            }
         }
     }
 }
@@ -155,25 +172,32 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_found_by_its_id_and_without_one_only_when_it_is_alone() {
+    fn a_key_is_found_by_its_id_and_without_one_each_of_the_algorithm_is_tried() {
         let named = |kid: &str| with(&p256_key(), json!({ "kid": kid }));
         let bare = p256_key();
+        let many: Vec<_> = (0..5).map(|number| named(&number.to_string())).collect();
         for (keys, kid, found) in [
-            (vec![named("a"), named("b")], Some("b"), Some(Some("b"))),
-            (vec![named("a"), named("b")], Some("c"), None),
-            (vec![named("a"), named("b")], None, None),
-            (vec![named("a"), bare.clone()], None, None),
-            (vec![named("a"), bare.clone()], Some("c"), None),
-            (vec![named("a")], Some("a"), Some(Some("a"))),
-            (vec![named("a")], Some("b"), None),
-            (vec![named("a")], Some(""), None),
-            (vec![named("a")], None, Some(Some("a"))),
-            (vec![bare.clone()], None, Some(None)),
-            (vec![bare.clone()], Some("a"), Some(None)),
+            (vec![named("a"), named("b")], Some("b"), &[Some("b")][..]),
+            (vec![named("a"), named("b")], Some("c"), &[]),
+            (vec![named("a"), named("b")], None, &[Some("a"), Some("b")]),
+            (vec![named("a"), bare.clone()], None, &[Some("a"), None]),
+            (vec![named("a"), bare.clone()], Some("c"), &[]),
+            (vec![named("a")], Some("a"), &[Some("a")]),
+            (vec![named("a")], Some("b"), &[]),
+            (vec![named("a")], Some(""), &[]),
+            (vec![named("a")], None, &[Some("a")]),
+            (vec![bare.clone()], None, &[None]),
+            (vec![bare.clone()], Some("a"), &[None]),
+            // Trying is work that strangers ask for: there is a limit to it.
+            (many, None, &[]),
         ] {
             let keys = parse(&keys).unwrap();
-            let kid_found = keys.find(kid).map(|key| key.kid.as_deref());
-            assert_eq!(kid_found, found, "{kid:?} in {keys:?}");
+            let tried = keys.find(kid, Algorithm::ES256);
+            let tried: Vec<_> = tried.iter().map(|key| key.kid.as_deref()).collect();
+            assert_eq!(tried, found, "{kid:?} in {keys:?}");
+            if kid.is_none() && keys.0.len() > 1 {
+                assert!(keys.find(kid, Algorithm::RS256).is_empty());
+            }
         }
     }
 

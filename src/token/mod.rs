@@ -65,7 +65,7 @@ pub enum Denied {
     Critical,
     /// Its algorithm is not taken, or is not that of the key.
     Algorithm,
-    /// No key has its key id, or it has none and there are several keys.
+    /// No key has its key id, or it has none and there are too many keys to try.
     KeyUnknown,
     /// There are no keys, or they are two hours old.
     KeysStale,
@@ -183,12 +183,19 @@ impl Verifier {
         let header = Header::read(token)?;
         let now = self.clock.now();
         let keys = self.source.keys(now)?;
-        let Some(key) = keys.find(header.kid.as_deref()) else {
+        let tried = keys.find(header.kid.as_deref(), header.algorithm);
+        let mut refused = Denied::KeyUnknown;
+        for key in &tried {
+            match key.open(token, header.algorithm) {
+                Ok(claims) => return self.checks.bearer(&claims, now),
+                Err(denied) => refused = denied,
+            }
+        }
+        // Perhaps a key is new.
+        if tried.is_empty() || tried.len() > 1 {
             self.source.look_again();
-            return Err(Denied::KeyUnknown);
-        };
-        let claims = key.open(token, header.algorithm)?;
-        self.checks.bearer(&claims, now)
+        }
+        Err(refused)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a stranger, a hostile tenant, or somebody else on the machine may try, each against a real server.
 
 mod access;
+mod audit;
 mod bodies;
 mod content;
 mod disk;

@@ -295,4 +295,16 @@ fn wrong_secret_codes_from_elsewhere_do_not_lock_an_operator_out() {
     }
     assert_eq!(invoke(home(7), &server.secret_code), 429);
     assert_eq!(invoke(home(5), &server.secret_code), 200);
+    // The lock can be lifted from a place that is locked itself, and by the right code alone.
+    let wrong = server.operator(
+        "ops_secret_lock_lift",
+        &json!({"secret_code": "not the right one"}),
+    );
+    assert_eq!(tag(&wrong), (403, "secret-code-mismatch".to_owned()));
+    assert_eq!(invoke(home(2), &server.secret_code), 429);
+    let lifted = server.invoke("ops_secret_lock_lift", json!({}));
+    assert_eq!(lifted.data(), json!({"lifted": true}));
+    for last in [2, 7] {
+        assert_eq!(invoke(home(last), &server.secret_code), 200);
+    }
 }

@@ -243,3 +243,42 @@ fn members_leave_by_themselves_and_the_last_owner_does_not() {
         .data();
     assert_eq!((&org["owners"], &org["members"]), (&json!(1), &json!(1)));
 }
+
+#[test]
+fn a_user_who_is_not_verified_signs_in_once_an_operator_says_that_the_address_is_theirs() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let town = Town::start(scratch.path());
+    let ann = json!({"email": "ann@example.com", "passcode": PASSCODE, "verified": false});
+    let ann = town.server.operator("uas_user_create", &ann).data();
+    assert_eq!(ann["verified"], false);
+    let sign_in = json!({"email": "ann@example.com", "passcode": PASSCODE});
+    let sign_in = || tag(&town.post("/usm/session/create", &[], &sign_in));
+    assert_eq!(sign_in(), (403, "user-not-verified".to_owned()));
+    for _ in 0..2 {
+        let named = json!({"user_id": ann["user_id"], "actor": "eve"});
+        let verified = town.server.operator("uas_user_verify", &named).data();
+        assert_eq!(verified["verified"], true);
+    }
+    assert_eq!(sign_in(), (200, String::new()));
+    let nobody = json!({"email": "nobody@example.com"});
+    let nobody = town.server.operator("uas_user_verify", &nobody);
+    assert_eq!(nobody.status, 404);
+}
+
+#[test]
+fn an_org_that_lost_its_owners_gets_one_from_an_operator() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let town = Town::start(scratch.path());
+    let (ann, bob) = (town.person("ann"), town.person("bob"));
+    town.org("one", &ann);
+    let add = |org: &str, email: &str| {
+        let body = json!({"orgcode": org, "email": email, "reason": "r"});
+        town.server.operator("ofm_owner_add", &body)
+    };
+    assert_eq!(add("one", &bob.email).data()["owners"], 2);
+    assert_eq!(add("one", &bob.email).data()["owners"], 2);
+    let park = town.by(&bob, "/ofm/org/park", &json!({"orgcode": "one"}));
+    assert_eq!(park.status, 200, "the new owner manages it");
+    assert_eq!(add("two", &bob.email).status, 404);
+    assert_eq!(add("one", "nobody@example.com").status, 404);
+}

@@ -12,6 +12,7 @@ use metarecord::domain::erasure::ErasedSpan;
 use metarecord::domain::job::{Counts, JobEvent};
 use metarecord::domain::maintenance::{MaintenanceEvent, StartSource};
 use metarecord::domain::offboarding::{Counts as ExportCounts, OffboardingEvent};
+use metarecord::domain::operator_act::OperatorActEvent;
 use metarecord::domain::operator_token::{OperatorTokenEvent, TokenScope};
 use metarecord::domain::org::{MemberRole, OrgEvent, OrgStatus};
 use metarecord::domain::quota::Quota;
@@ -162,6 +163,7 @@ fn other_events() -> Vec<Event> {
         Event::User(UserEvent::Disabled {}),
         Event::User(UserEvent::Enabled {}),
         Event::User(UserEvent::LocksLifted {}),
+        Event::User(UserEvent::Verified {}),
         Event::Account(AccountEvent::Created {
             label: Some("importer".to_owned()),
         }),
@@ -191,6 +193,7 @@ fn other_events() -> Vec<Event> {
         Event::Secret(SecretEvent::AddressKnown {
             address_hash: "ef".repeat(16),
         }),
+        Event::Secret(SecretEvent::LocksLifted {}),
     ]
 }
 
@@ -436,8 +439,22 @@ fn operator_token_events() -> Vec<Event> {
         previous_id: "first".to_owned(),
         previous_until: Some(time()),
     };
-    let others = [Event::Jwt(revoked), Event::SigningKey(rotated)];
-    tokens.chain(others).collect()
+    let acts = [
+        OperatorActEvent::Asked {
+            function: "mrs_hold_set".to_owned(),
+            subject: Some("ACME".to_owned()),
+            facts: [("container".to_owned(), "notes".to_owned())].into(),
+        },
+        OperatorActEvent::Refused {
+            function: "mrs_hold_set".to_owned(),
+            subject: Some("ACME".to_owned()),
+            tag: "not-found".to_owned(),
+        },
+    ];
+    tokens
+        .chain([Event::Jwt(revoked), Event::SigningKey(rotated)])
+        .chain(acts.map(Event::OperatorAct))
+        .collect()
 }
 
 /// One event of each type at its newest version, as the files tell it.
@@ -570,6 +587,7 @@ fn every_type_named_in_the_domain_is_known_to_the_journal() {
         "vacuum",
         "job",
         "offboarding",
+        "operator_act",
         "operator_token",
         "revoked_jwt",
         "signing_key",

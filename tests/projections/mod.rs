@@ -240,6 +240,7 @@ impl World {
             let occurrence = Occurrence {
                 at: now,
                 by: "tester",
+                actor: None,
                 position: self.journal.head().position + 1,
                 version: slot
                     .record

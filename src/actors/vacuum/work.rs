@@ -248,7 +248,8 @@ impl Work {
             | Event::Offboarding(_)
             | Event::OperatorToken(_)
             | Event::Jwt(_)
-            | Event::SigningKey(_) => None,
+            | Event::SigningKey(_)
+            | Event::OperatorAct(_) => None,
         });
         plan.ok_or_else(|| {
             let position = vacuum.started_position;

@@ -1,4 +1,4 @@
-//! `g3n ops audit`: what happened to maintenance windows and vacuums.
+//! `g3n ops audit`: what operators had done, and what became of it.
 
 use clap::Args;
 use serde_json::{Map, Value};
@@ -9,11 +9,14 @@ use crate::cli::mrs::insert;
 #[derive(Args, Debug)]
 pub(super) struct AuditArgs {
     /// Only of this window.
-    #[arg(long, value_name = "ID", conflicts_with = "vacuum_id")]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["vacuum_id", "subject"])]
     maintenance_id: Option<String>,
     /// Only of this vacuum.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "subject")]
     vacuum_id: Option<String>,
+    /// Only about this org, user (by id), job or operator token.
+    #[arg(long, value_name = "NAME")]
+    subject: Option<String>,
     /// Only from this time on (RFC 3339).
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
@@ -30,6 +33,7 @@ impl AuditArgs {
         let mut body = Map::new();
         insert(&mut body, "maintenance_id", self.maintenance_id.as_deref());
         insert(&mut body, "vacuum_id", self.vacuum_id.as_deref());
+        insert(&mut body, "subject", self.subject.as_deref());
         insert(&mut body, "since", self.since.as_deref());
         insert(&mut body, "limit", self.limit);
         insert(&mut body, "next_token", self.next_token.as_deref());
@@ -58,6 +62,7 @@ mod tests {
                 "audit --maintenance-id mw_1 --since 2030-03-01T02:00:00Z",
                 json!({"maintenance_id": "mw_1", "since": "2030-03-01T02:00:00Z"}),
             ),
+            ("audit --subject ACME", json!({"subject": "ACME"})),
             (
                 "audit --vacuum-id vac_1 --limit 5 --next-token t",
                 json!({"vacuum_id": "vac_1", "limit": 5, "next_token": "t"}),

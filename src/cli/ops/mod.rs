@@ -46,6 +46,9 @@ enum Verb {
         after_help = "Examples:\n  g3n ops secret-set --secret-code-file code.txt\n  g3n ops secret-set --secret-code-file code.txt --new-secret-code-file new.txt\n  g3n ops secret-set --rotate"
     )]
     SecretSet(secret_set::SecretSetArgs),
+    /// Have all wrong secret codes forgotten, by giving the right one: nobody is kept out by them any more.
+    #[command(after_help = "Example:\n  g3n ops secret-lock-lift --secret-code-file code.txt")]
+    SecretLockLift(ChangeArgs),
     /// Plan a maintenance window.
     #[command(
         after_help = "Example:\n  g3n ops maintenance-schedule --secret-code-file code.txt --description \"move to a larger disk\" --duration 3600 --start 2030-03-01T02:00:00Z"
@@ -142,9 +145,10 @@ enum Verb {
     /// List the keys that sign and verify urls, upload tokens and cursors: their ids and times.
     #[command(after_help = "Example:\n  g3n ops signing-key-list")]
     SigningKeyList,
-    /// List what happened to maintenance windows, vacuums, operator tokens and signing keys (the log /g3nretailstack/ops/maintenance-audit).
+    /// List what operators had done, with who and why, and what became of windows and vacuums (the log
+    /// /g3nretailstack/ops/maintenance-audit).
     #[command(
-        after_help = "Examples:\n  g3n ops audit --maintenance-id mw_1\n  g3n ops audit --since 2030-03-01T00:00:00Z --limit 50"
+        after_help = "Examples:\n  g3n ops audit --maintenance-id mw_1\n  g3n ops audit --subject ACME\n  g3n ops audit --since 2030-03-01T00:00:00Z --limit 50"
     )]
     Audit(audit::AuditArgs),
 }
@@ -174,6 +178,9 @@ pub(super) fn run(
         Verb::Ping => anyone().ops_ping(&[])?,
         Verb::Stat => anyone().ops_stat(&[])?,
         Verb::SecretSet(arguments) => arguments.run(&operator)?,
+        Verb::SecretLockLift(change) => {
+            operator.change("ops_secret_lock_lift", change, Map::new())?
+        }
         Verb::MaintenanceSchedule(arguments) => arguments.run(&operator)?,
         Verb::MaintenanceStart(window) => window.run(&operator, "ops_maintenance_start")?,
         Verb::MaintenanceUpdate(arguments) => arguments.run(&operator)?,

@@ -33,6 +33,7 @@ fn given(commands: &[MaintenanceCommand]) -> Result<Windows, ErrorTag> {
             let occurrence = Occurrence {
                 at: Timestamp::from_millis(at),
                 by: "tester",
+                actor: None,
                 position: 0,
                 version: state.version + 1,
             };

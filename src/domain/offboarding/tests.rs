@@ -52,6 +52,7 @@ fn given(events: &[Event]) -> Passage {
         let occurrence = Occurrence {
             at: Timestamp::from_millis(version),
             by: "ann",
+            actor: None,
             position: 10 + version.unsigned_abs(),
             version: version.unsigned_abs(),
         };

@@ -45,6 +45,7 @@ fn given(commands: &[OrgCommand]) -> Result<Org, ErrorTag> {
             let occurrence = Occurrence {
                 at,
                 by: "t",
+                actor: None,
                 position: 1,
                 version: state.version + 1,
             };

@@ -171,6 +171,7 @@ impl Record {
             let occurrence = Occurrence {
                 at: now,
                 by: SWEEP,
+                actor: None,
                 position: 0,
                 version: self.revision.0,
             };

@@ -71,6 +71,7 @@ fn given(events: &[RecordEvent]) -> Slot {
         let occurrence = Occurrence {
             at: at(number),
             by: "tester",
+            actor: None,
             position: number as u64 * 10,
             version: number as u64,
         };
@@ -226,6 +227,7 @@ fn a_due_record_reads_as_it_will_once_the_sweep_was_there() {
     let occurrence = Occurrence {
         at: at(77),
         by: SWEEP,
+        actor: None,
         position: 99,
         version: 2,
     };

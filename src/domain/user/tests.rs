@@ -17,6 +17,7 @@ fn given(commands: &[(i64, UserCommand)]) -> Result<User, ErrorTag> {
             let occurrence = Occurrence {
                 at: context.now,
                 by: "ann",
+                actor: None,
                 position: 1,
                 version: state.version + 1,
             };

@@ -51,6 +51,7 @@ fn given(commands: &[(i64, VacuumCommand)]) -> Result<Vacuums, ErrorTag> {
             let occurrence = Occurrence {
                 at: context.now,
                 by: "tester",
+                actor: None,
                 position: 7,
                 version: state.version + 1,
             };

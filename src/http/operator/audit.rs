@@ -1,4 +1,4 @@
-//! `ops_audit`: every lifecycle event of windows, vacuums and the secret code.
+//! `ops_audit`: everything that operators had done, and what became of windows and vacuums.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -18,6 +18,7 @@ use crate::projections::ops::{self, AuditFilter};
 struct AuditRequest {
     maintenance_id: Option<String>,
     vacuum_id: Option<String>,
+    subject: Option<String>,
     since: Option<String>,
     limit: Option<LimitIn>,
     next_token: Option<String>,
@@ -26,13 +27,20 @@ struct AuditRequest {
 /// Lists the audit, oldest first.
 pub(super) async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: AuditRequest = input::json(&call.body)?;
-    if request.maintenance_id.is_some() && request.vacuum_id.is_some() {
-        return Err(
-            Rejection::field("vacuum_id", "Give maintenance_id or vacuum_id, not both.").into(),
-        );
+    let named = [
+        &request.maintenance_id,
+        &request.vacuum_id,
+        &request.subject,
+    ];
+    if named.iter().filter(|name| name.is_some()).count() > 1 {
+        let message = "Give one of maintenance_id, vacuum_id and subject.";
+        return Err(Rejection::field("subject", message).into());
     }
     let filter = AuditFilter {
-        subject: request.maintenance_id.or(request.vacuum_id),
+        subject: request
+            .maintenance_id
+            .or(request.vacuum_id)
+            .or(request.subject),
         since: request.since.as_deref().map(since).transpose()?,
     };
     let limit = request.limit.unwrap_or_default().0;

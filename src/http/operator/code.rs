@@ -1,4 +1,4 @@
-//! `ops_secret_set`: sets the secret code, or changes it.
+//! `ops_secret_set` and `ops_secret_lock_lift`: sets the secret code or changes it, and forgets the wrong ones.
 
 use serde_json::json;
 
@@ -18,6 +18,27 @@ operator_request! {
         secret_code: Option<Code>,
         old_secret_code: Option<Code>,
     }
+}
+
+operator_request! {
+    /// The right code.
+    pub(super) struct LockLift {
+        secret_code: Option<Code>,
+    }
+}
+
+/// Forgets all wrong codes.
+pub(super) async fn lift_locks(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: LockLift = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let address_hash = address_hash(house, call, &caller.by);
+    let code = request.secret_code.as_ref().map(Code::text);
+    let asked = ("ops_secret_lock_lift", &*address_hash);
+    house
+        .operations
+        .lift_code_locks(code, asked, &caller)
+        .await?;
+    Reply::of(&json!({"lifted": true}))
 }
 
 /// Sets the secret code.

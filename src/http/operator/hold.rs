@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::operator_request;
+use super::{ask, operator_request};
 use crate::actors::ops::Caller;
 use crate::domain::hold::{self, Hold, Level};
 use crate::domain::org::OrgCommand;
@@ -39,6 +39,9 @@ struct LegalHoldView<'a> {
     reason: &'a str,
     since: String,
     by: &'a str,
+    /// Who the operator said is acting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<&'a str>,
 }
 
 /// The legal holds of an org.
@@ -61,7 +64,7 @@ pub(super) async fn set(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
         container: container.clone(),
         reason: hold::reason(request.reason.as_deref())?,
     };
-    change(house, command, &caller).await?;
+    change((house, call), command, container.as_ref(), &caller).await?;
     show(house, &org, container.as_ref())
 }
 
@@ -74,7 +77,7 @@ pub(super) async fn release(house: &House, call: &mut Call<'_>) -> Result<Reply,
         org: org.clone(),
         container: container.clone(),
     };
-    change(house, command, &caller).await?;
+    change((house, call), command, container.as_ref(), &caller).await?;
     show(house, &org, container.as_ref())
 }
 
@@ -100,7 +103,17 @@ fn subject(
     Ok((org, container.transpose()?))
 }
 
-async fn change(house: &House, command: OrgCommand, caller: &Caller) -> Result<(), Refusal> {
+async fn change(
+    (house, call): (&House, &mut Call<'_>),
+    command: OrgCommand,
+    container: Option<&ContainerName>,
+    caller: &Caller,
+) -> Result<(), Refusal> {
+    let facts: Vec<_> = container
+        .map(|name| ("container", name.as_str()))
+        .into_iter()
+        .collect();
+    ask(house, call, caller, (command.org().as_str(), &facts)).await?;
     if identity::org_status(&house.store, command.org().as_str())?.is_none() {
         return Err(no_such_org().into());
     }
@@ -132,5 +145,6 @@ fn view<'a>(container: Option<&'a ContainerName>, hold: &'a Hold) -> LegalHoldVi
         reason: &hold.reason,
         since: hold.since.to_string(),
         by: &hold.by,
+        actor: hold.actor.as_deref(),
     }
 }

@@ -1,7 +1,7 @@
-//! `uas_user_create`, `ofm_org_create` and `ofm_org_status_set`.
+//! `uas_user_create`, `ofm_org_create`, `ofm_org_status_set` and `ofm_owner_add`.
 
-use super::operator_request;
-use crate::domain::org::{OrgCommand, OrgStatus};
+use super::{ask, operator_request, people};
+use crate::domain::org::{MemberRole, OrgCommand, OrgStatus};
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
@@ -46,6 +46,8 @@ pub(super) async fn create_user(house: &House, call: &mut Call<'_>) -> Result<Re
     let passcode = request.passcode.as_ref().map(|code| code.text());
     let passcode = required(passcode, "passcode")?;
     let verified = request.verified.unwrap_or(true);
+    let user_id = house.directory.user_id_of(email)?;
+    ask(house, call, &caller, (&user_id, &[])).await?;
     let user = house
         .directory
         .create_user(email, passcode, verified, (peer(call.request), &caller))
@@ -68,6 +70,8 @@ pub(super) async fn create_org(house: &House, call: &mut Call<'_>) -> Result<Rep
         request.owner_email.as_deref(),
         "owner_user_id",
     )?;
+    let facts = [("status", status.as_str()), ("owner", &*owner)];
+    ask(house, call, &caller, (org.as_str(), &facts)).await?;
     let create = OrgCommand::Create {
         org: org.clone(),
         status,
@@ -77,6 +81,32 @@ pub(super) async fn create_org(house: &House, call: &mut Call<'_>) -> Result<Rep
     ofm::show(&org, &made)
 }
 
+operator_request! {
+    /// A user who becomes an owner of an org.
+    pub(super) struct OwnerAdd {
+        orgcode: Option<String>,
+        email: Option<String>,
+        user_id: Option<String>,
+    }
+}
+
+/// Makes a user an owner of an org, as for one whose owners are all unknown here after an import.
+pub(super) async fn add_owner(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: OwnerAdd = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let org = org(call, request.orgcode.as_deref())?;
+    let (user_id, email) = (request.user_id.as_deref(), request.email.as_deref());
+    let owner = people::named(house, user_id, email)?;
+    ask(house, call, &caller, (org.as_str(), &[("owner", &*owner)])).await?;
+    let add = OrgCommand::AddMember {
+        org: org.clone(),
+        user_id: owner,
+        role: MemberRole::Owner,
+    };
+    house.directory.org(add, &caller).await?;
+    ofm::show(&org, &identity::org(&house.store, org.as_str())?)
+}
+
 /// Sets an org's status.
 pub(super) async fn set_status(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: OrgStatusSet = input::json(&call.body)?;
@@ -84,6 +114,8 @@ pub(super) async fn set_status(house: &House, call: &mut Call<'_>) -> Result<Rep
     let org = org(call, request.orgcode.as_deref())?;
     let missing = || Rejection::new(ErrorTag::InvalidStatus, STATUSES);
     let status = parse_status(request.status.as_deref().ok_or_else(missing)?)?;
+    let facts = [("status", status.as_str())];
+    ask(house, call, &caller, (org.as_str(), &facts)).await?;
     let set = OrgCommand::SetStatus {
         org: org.clone(),
         status,

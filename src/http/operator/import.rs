@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::operator_request;
 use super::utl::org;
+use super::{ask, operator_request};
 use crate::aside;
 use crate::content::{Kept, ObjectName, Promise};
 use crate::domain::record::OBJECT_BYTES_MAX;
@@ -99,6 +99,8 @@ pub(super) async fn begin(house: &House, call: &mut Call<'_>) -> Result<Reply, R
     let export_id = super::text(request.export_id.as_deref(), "export_id", SHA256_CHARS)?;
     let entries = request.entries;
     let entries = entries.ok_or_else(|| Rejection::field("entries", "entries is missing."))?;
+    let told = [("export_id", &*export_id)];
+    ask(house, call, &caller, (org.as_str(), &told)).await?;
     let facts = (sha256, export_id, entries);
     let passage = house
         .offboardings
@@ -138,6 +140,12 @@ pub(super) async fn end(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
     let caller = request.caller(call)?;
     let org = org(call, request.orgcode.as_deref())?;
     let owner = request.owner_user_id;
+    let facts: Vec<_> = owner
+        .as_deref()
+        .map(|owner| ("owner", owner))
+        .into_iter()
+        .collect();
+    ask(house, call, &caller, (org.as_str(), &facts)).await?;
     let after = house
         .offboardings
         .finish_import(&org, owner, &caller)
@@ -150,6 +158,7 @@ pub(super) async fn cancel(house: &House, call: &mut Call<'_>) -> Result<Reply, 
     let request: Cancel = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let org = org(call, request.orgcode.as_deref())?;
+    ask(house, call, &caller, (org.as_str(), &[])).await?;
     house.offboardings.cancel_import(&org, &caller).await?;
     Reply::of(&json!({"orgcode": org, "importing": false}))
 }

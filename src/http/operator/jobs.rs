@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{operator_request, text};
+use super::{ask, operator_request, text};
 use crate::actors::jobs::{Order, Run, Status};
 use crate::domain::Timestamp;
 use crate::domain::job::Counts;
@@ -123,6 +123,8 @@ async fn order(house: &House, call: &mut Call<'_>, order: Order) -> Result<Reply
     let request: Ordered = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let name = text(request.job.as_deref(), "job", NAME_CHARS_MAX)?;
+    house.jobs.show(&name)?;
+    ask(house, call, &caller, (&name, &[])).await?;
     reply(&house.jobs.order(&name, order, caller).await?)
 }
 

@@ -37,6 +37,7 @@ use super::routes::Answering;
 use super::server::{Door, House, hang_up};
 use super::slow::UploadPace;
 use super::{head, input, limits, listener, space};
+use crate::actors::act::OperatorAct;
 use crate::actors::ops::Caller;
 use crate::domain::operator_token::TokenScope;
 use crate::domain::{ErrorTag, Rejection};
@@ -81,6 +82,7 @@ const FUNCTIONS: &[Named] = &[
     function!("ops_signing_key_rotate", All, signing_key::rotate),
     function!("ops_signing_key_list", Read, signing_key::list),
     function!("ops_secret_set", All, code::set),
+    function!("ops_secret_lock_lift", Tenants, code::lift_locks),
     function!("ops_maintenance_schedule", Tenants, maintenance::schedule),
     function!("ops_maintenance_start", Tenants, maintenance::start),
     function!("ops_maintenance_update", Tenants, maintenance::update),
@@ -107,11 +109,13 @@ const FUNCTIONS: &[Named] = &[
     function!("uas_user_get", Read, people::get),
     function!("uas_user_disable", Tenants, people::disable),
     function!("uas_user_enable", Tenants, people::enable),
+    function!("uas_user_verify", Tenants, people::verify),
     function!("uas_passcode_reset", Tenants, people::reset_passcode),
     function!("uas_lock_lift", Tenants, people::lift_lock),
     function!("usm_sessions_close", Tenants, people::close_sessions),
     function!("ofm_org_create", Tenants, identity::create_org),
     function!("ofm_org_status_set", Tenants, identity::set_status),
+    function!("ofm_owner_add", Tenants, identity::add_owner),
     function!("ofm_usage", Read, quota::show),
     function!("ofm_quota_set", Tenants, quota::set),
     function!("utl_offboarding_list", Read, utl::list),
@@ -322,6 +326,7 @@ async fn answer(
     let mut call = Call::new((trace, request, bytes), None, Access::Public);
     call.operator = operator;
     let answer = function(house, &mut call).await;
+    let answer = note_refused(house, &call, answer).await;
     (call.trace, space::explain(house, answer))
 }
 
@@ -378,6 +383,41 @@ fn caller(call: &mut Call<'_>, remarks: Remarks) -> Result<Caller, Rejection> {
         source: Source::Operator,
         remarks,
     })
+}
+
+/// Journals that an operator asks for a change, which must be carried out only after it: so the audit has every one.
+/// Calls whose own events are the operators' need none.
+async fn ask(
+    house: &House,
+    call: &mut Call<'_>,
+    caller: &Caller,
+    (subject, facts): (&str, &[(&str, &str)]),
+) -> Result<(), Refusal> {
+    let facts = facts.iter();
+    let facts = facts.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let act = OperatorAct {
+        function: call.trace.route,
+        subject: Some(subject.to_owned()),
+        facts: facts.collect(),
+    };
+    call.act = Some(Box::new(house.operations.ask_act(act, caller).await?));
+    Ok(())
+}
+
+/// Journals that what was asked for was not carried out. When even that cannot be, the answer says so.
+async fn note_refused(
+    house: &House,
+    call: &Call<'_>,
+    answer: Result<Reply, Refusal>,
+) -> Result<Reply, Refusal> {
+    if let (Some(act), Err(refusal)) = (&call.act, &answer) {
+        let tag = match refusal {
+            Refusal::Rejected { rejection, .. } => rejection.tag,
+            Refusal::Failed(_) => ErrorTag::InternalError,
+        };
+        house.operations.refuse_act(act, tag.as_str()).await?;
+    }
+    answer
 }
 
 /// Checks the secret code of a call.

@@ -1,10 +1,10 @@
-//! `uas_user_get|disable|enable`, `uas_passcode_reset`, `uas_lock_lift` and `usm_sessions_close`: upkeep of one user.
+//! `uas_user_get|disable|enable|verify`, `uas_passcode_reset`, `uas_lock_lift` and `usm_sessions_close`: upkeep of one user.
 
 use std::net::IpAddr;
 
 use serde_json::json;
 
-use super::operator_request;
+use super::{ask, operator_request};
 use crate::actors::ops::Caller;
 use crate::domain::user::UserCommand;
 use crate::domain::{ErrorTag, Rejection};
@@ -60,6 +60,11 @@ pub(super) async fn enable(house: &House, call: &mut Call<'_>) -> Result<Reply, 
     change(house, call, |user_id| UserCommand::Enable { user_id }).await
 }
 
+/// Confirms a user's address, so that the user can sign in.
+pub(super) async fn verify(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    change(house, call, |user_id| UserCommand::Verify { user_id }).await
+}
+
 async fn change(
     house: &House,
     call: &mut Call<'_>,
@@ -67,7 +72,9 @@ async fn change(
 ) -> Result<Reply, Refusal> {
     let request: WhichUser = input::json(&call.body)?;
     let caller = request.caller(call)?;
-    let command = command(request.user_id(house)?);
+    let user_id = request.user_id(house)?;
+    ask(house, call, &caller, (&user_id, &[])).await?;
+    let command = command(user_id);
     uas::show(house, &house.directory.user(command, &caller).await?)
 }
 
@@ -78,6 +85,7 @@ pub(super) async fn reset_passcode(house: &House, call: &mut Call<'_>) -> Result
     let user_id = named(house, request.user_id.as_deref(), request.email.as_deref())?;
     let passcode = request.passcode.as_ref().map(|code| code.text());
     let passcode = required(passcode, "passcode")?;
+    ask(house, call, &caller, (&user_id, &[])).await?;
     let from = peer(call.request);
     let directory = &house.directory;
     let reset = directory.reset_passcode(&user_id, passcode, from, &caller);
@@ -90,6 +98,7 @@ pub(super) async fn lift_lock(house: &House, call: &mut Call<'_>) -> Result<Repl
     let caller = request.caller(call)?;
     let user_id = named(house, request.user_id.as_deref(), request.email.as_deref())?;
     let address = request.address.as_deref().map(address).transpose()?;
+    ask(house, call, &caller, (&user_id, &[])).await?;
     let lifted = house.directory.lift_locks(&user_id, address, &caller);
     uas::show(house, &lifted.await?)
 }
@@ -99,6 +108,7 @@ pub(super) async fn close_sessions(house: &House, call: &mut Call<'_>) -> Result
     let request: WhichUser = input::json(&call.body)?;
     let caller: Caller = request.caller(call)?;
     let user_id = request.user_id(house)?;
+    ask(house, call, &caller, (&user_id, &[])).await?;
     let user = identity::user(&house.store, &user_id)?;
     let closed = session::open_of(house, &user).count();
     let close = UserCommand::CloseSessions { user_id };
@@ -112,7 +122,11 @@ impl WhichUser {
     }
 }
 
-fn named(house: &House, user_id: Option<&str>, email: Option<&str>) -> Result<String, Refusal> {
+pub(super) fn named(
+    house: &House,
+    user_id: Option<&str>,
+    email: Option<&str>,
+) -> Result<String, Refusal> {
     ofm::user(house, user_id, email, "user_id").map_err(|refusal| match refusal {
         Refusal::Rejected { rejection, .. } if rejection.tag == ErrorTag::NotFound => {
             Rejection::new(ErrorTag::NotFound, "There is no such user.").into()

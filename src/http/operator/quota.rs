@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::operator_request;
+use super::{ask, operator_request};
 use crate::domain::org::OrgCommand;
 use crate::domain::quota::{LIMIT_MAX, Quota};
 use crate::domain::{ErrorTag, OrgCode, Rejection};
@@ -43,6 +43,13 @@ pub(super) async fn set(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
     let caller = request.caller(call)?;
     let org = org(house, call, request.orgcode.as_deref())?;
     let limits = limits(request.limits.unwrap_or_default())?;
+    let told = limits.iter().map(|(quota, limit)| {
+        let limit = limit.map_or("settings".to_owned(), |limit| limit.to_string());
+        (quota.as_str(), limit)
+    });
+    let told: Vec<_> = told.collect();
+    let facts: Vec<_> = told.iter().map(|(name, limit)| (*name, &**limit)).collect();
+    ask(house, call, &caller, (org.as_str(), &facts)).await?;
     let set = OrgCommand::SetQuotas {
         org: org.clone(),
         limits,

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::identify::new_token;
-use super::{OPERATOR, operator_request, text};
+use super::{OPERATOR, ask, operator_request, text};
 use crate::actors::ops::Caller;
 use crate::domain::operator_token::{
     NAME_CHARS_MAX, OVERLAP_MS_MAX, OperatorToken, OperatorTokenCommand, TokenScope,
@@ -95,6 +95,7 @@ pub(super) async fn rotate(house: &House, call: &mut Call<'_>) -> Result<Reply, 
             let message = "The token of the first start ends at once when it is replaced; leave overlap_seconds out.";
             return Err(Rejection::field("overlap_seconds", message).into());
         }
+        ask(house, call, &caller, (OPERATOR, &[])).await?;
         let token = house.operator_access.rotate_first()?;
         return Reply::of(
             &json!({"name": name, "scopes": [TokenScope::All.as_str()], "operator_token": token}),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::operator_request;
+use super::{ask, operator_request};
 use crate::actors::upkeep::reconcile::{Cursor, Finding};
 use crate::actors::upkeep::{Page, Place};
 use crate::domain::{ContainerName, ErrorTag, OrgCode, Rejection};
@@ -94,6 +94,10 @@ pub(super) async fn reconcile(house: &House, call: &mut Call<'_>) -> Result<Repl
         Some(from) => Cursor::from_bytes(from)
             .ok_or_else(|| Refusal::Failed("a signed cursor cannot be read".to_owned()))?,
     };
+    if repair {
+        let facts = [("container", place.container.as_str())];
+        ask(house, call, &caller, (place.org.as_str(), &facts)).await?;
+    }
     let upkeep = &house.upkeep;
     let from = (from, page.items_max);
     let done = upkeep.reconcile(&place, from, repair, &caller).await?;
@@ -133,6 +137,8 @@ pub(super) async fn tag_scrub(house: &House, call: &mut Call<'_>) -> Result<Repl
     let place = place(house, call, request.orgcode.as_deref(), container)?;
     let paging = Paging::of("tag scrub", &place, request.max_items)?;
     let page = paging.page(house, request.next_token.as_deref())?;
+    let facts = [("container", place.container.as_str())];
+    ask(house, call, &caller, (place.org.as_str(), &facts)).await?;
     let done = house.upkeep.scrub(&place, &page, &caller).await?;
     let answer = json!({"scanned": done.scanned, "removed": done.removed});
     paging.answer(house, answer, done.next)
@@ -154,6 +160,12 @@ pub(super) async fn cleanup(house: &House, call: &mut Call<'_>) -> Result<Reply,
         request.max_items,
     )?;
     let page = paging.page(house, request.next_token.as_deref())?;
+    let days = (leftovers_ms / DAY_MS).to_string();
+    let facts = [
+        ("container", place.container.as_str()),
+        ("retention_days", &*days),
+    ];
+    ask(house, call, &caller, (place.org.as_str(), &facts)).await?;
     let upkeep = &house.upkeep;
     let done = upkeep.cleanup(&place, &page, leftovers_ms, &caller).await?;
     let removed = json!({

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{Code, check_code, operator_request};
+use super::{Code, ask, check_code, operator_request};
 use crate::domain::offboarding::OffboardingStatus;
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
@@ -72,6 +72,7 @@ pub(super) async fn approve(house: &House, call: &mut Call<'_>) -> Result<Reply,
     let org = org(call, request.orgcode.as_deref())?;
     let code = request.secret_code.as_ref();
     check_code((house, call), code, "utl_offboarding_approve", &caller).await?;
+    ask(house, call, &caller, (org.as_str(), &[])).await?;
     show(&org, &house.offboardings.approve(&org, &caller).await?)
 }
 
@@ -80,6 +81,7 @@ pub(super) async fn cancel(house: &House, call: &mut Call<'_>) -> Result<Reply, 
     let request: WhichOrg = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let org = org(call, request.orgcode.as_deref())?;
+    ask(house, call, &caller, (org.as_str(), &[])).await?;
     show(&org, &house.offboardings.cancel(&org, &caller).await?)
 }
 
@@ -95,6 +97,7 @@ pub(super) async fn export(house: &House, call: &mut Call<'_>) -> Result<Reply, 
     let request: WhichOrg = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let org = org(call, request.orgcode.as_deref())?;
+    ask(house, call, &caller, (org.as_str(), &[])).await?;
     show(&org, &house.offboardings.export(&org, &caller).await?)
 }
 

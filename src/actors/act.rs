@@ -1,0 +1,97 @@
+//! What operators ask for by functions whose own events are not the operators': journaled ahead of the change.
+
+use std::collections::BTreeMap;
+
+use super::Refused;
+use super::ops::{Caller, Operations};
+use crate::clock::random_uuid;
+use crate::domain::operator_act::OperatorActEvent;
+use crate::domain::{Event, StreamId};
+use crate::journal::{Append, Origin, Outcome};
+
+/// A change that an operator asks for.
+#[derive(Clone, Debug)]
+pub struct OperatorAct {
+    /// The operator function.
+    pub function: &'static str,
+    /// The org, the user (by id), the job or the token it is about.
+    pub subject: Option<String>,
+    /// What is asked for, by the name of the field. Nothing personal: these entries are never erased.
+    pub facts: BTreeMap<String, String>,
+}
+
+/// An act that was journaled, and is carried out or refused next.
+#[derive(Debug)]
+pub struct AskedAct {
+    stream: StreamId,
+    caller: Caller,
+    function: &'static str,
+    subject: Option<String>,
+}
+
+impl Operations {
+    /// Journals that an operator asks for a change, ahead of it.
+    ///
+    /// # Errors
+    /// The journal takes nothing; then the change must not be carried out.
+    pub async fn ask_act(&self, act: OperatorAct, caller: &Caller) -> Result<AskedAct, Refused> {
+        let asked = AskedAct {
+            stream: StreamId::operator_act(&random_uuid().to_string()),
+            caller: caller.clone(),
+            function: act.function,
+            subject: act.subject,
+        };
+        let event = OperatorActEvent::Asked {
+            function: asked.function.to_owned(),
+            subject: asked.subject.clone(),
+            facts: act.facts,
+        };
+        self.note_act(&asked, 0, event).await?;
+        Ok(asked)
+    }
+
+    /// Journals that what an operator asked for was refused.
+    ///
+    /// # Errors
+    /// The journal takes nothing.
+    pub async fn refuse_act(&self, asked: &AskedAct, tag: &str) -> Result<(), Refused> {
+        let event = OperatorActEvent::Refused {
+            function: asked.function.to_owned(),
+            subject: asked.subject.clone(),
+            tag: tag.to_owned(),
+        };
+        self.note_act(asked, 1, event).await
+    }
+
+    async fn note_act(
+        &self,
+        asked: &AskedAct,
+        expected: u64,
+        event: OperatorActEvent,
+    ) -> Result<(), Refused> {
+        let caller = &asked.caller;
+        let append = Append {
+            stream: asked.stream.clone(),
+            expected,
+            guards: Vec::new(),
+            events: vec![Event::OperatorAct(event)],
+            payload: None,
+            idempotency: None,
+            origin: Origin {
+                at: self.desk.clock.now(),
+                by: caller.by.clone(),
+                request_id: caller.request_id.clone(),
+                source: caller.source,
+                remarks: caller.remarks.clone(),
+            },
+        };
+        match self.desk.journal.append(append).await {
+            Ok(Outcome::Appended { .. }) => {
+                self.tell_changed();
+                Ok(())
+            }
+            Ok(Outcome::Busy | Outcome::Moved { .. }) => Err(Refused::Busy),
+            Ok(Outcome::Unavailable | Outcome::Unknown) | Err(_) => Err(Refused::Unavailable),
+        }
+    }
+}
