@@ -13,10 +13,11 @@ use crate::directory::write_private;
 use crate::domain::org::{MemberRole, OrgEvent, OrgStatus};
 use crate::domain::secret::SecretEvent;
 use crate::domain::user::UserEvent;
+use crate::domain::vacuum::VacuumStatus;
 use crate::domain::{Event, OrgCode, StreamId};
 use crate::journal::{Append, Journal, Origin, Outcome, Remarks, Source};
 use crate::passcode;
-use crate::projections::{Store, identity};
+use crate::projections::{Store, identity, ops};
 
 const ORG: &str = "DEMO";
 const EMAIL: &str = "demo@example.com";
@@ -78,6 +79,14 @@ pub(crate) async fn seed(
     let hash = session_hash(signer, &seeded.session_guid);
     let user = StreamId::user(&seeded.user_id);
     let secret = StreamId::named(StreamId::SECRET_CODE);
+    let open = ops::vacuums(store)?.open;
+    let erasing = open.filter(|open| open.status == VacuumStatus::Running && !open.dry_run);
+    if erasing.is_some_and(|open| {
+        open.scope.covers_user(&seeded.user_id) || open.scope.covers(org.as_str(), None)
+    }) {
+        // It is made again when the vacuum is over: nothing may be added to what is being erased.
+        return Ok(seeded);
+    }
     let mut appends: Vec<(StreamId, Event)> = Vec::new();
     if identity::user_by_email(store, &seeded.email)?.as_deref() != Some(&seeded.user_id) {
         let created = UserEvent::Created {

@@ -13,8 +13,14 @@ use crate::domain::{ContainerName, ErrorTag, OrgCode, Rejection};
 /// How often it is looked whether those within are gone.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// A container, or what an org has beside its containers.
-type Place = (OrgCode, Option<ContainerName>);
+/// What a change is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    /// A container, or what an org has beside its containers.
+    Org(OrgCode, Option<ContainerName>),
+    /// A user, by user id.
+    User(String),
+}
 
 /// How long uploads within are waited for, unless it is set.
 const UPLOADS_MAY_TAKE: Duration = Duration::from_secs(30);
@@ -137,7 +143,7 @@ impl Admission {
         org: &OrgCode,
         container: &ContainerName,
     ) -> Result<Pass, Rejection> {
-        self.enter_place((org.clone(), Some(container.clone())), |_| false)
+        self.enter_place(Place::Org(org.clone(), Some(container.clone())), |_| false)
     }
 
     /// Lets a change to an org itself, its members or its service accounts in.
@@ -145,7 +151,7 @@ impl Admission {
     /// # Errors
     /// As [`Admission::enter`].
     pub fn enter_org(self: &Arc<Self>, org: &OrgCode) -> Result<Pass, Rejection> {
-        self.enter_place((org.clone(), None), |_| false)
+        self.enter_place(Place::Org(org.clone(), None), |_| false)
     }
 
     /// Lets a legal hold be set or released, also on an org that leaves, until it is about to be erased.
@@ -153,7 +159,9 @@ impl Admission {
     /// # Errors
     /// As [`Admission::enter_org`].
     pub fn enter_legal_hold(self: &Arc<Self>, org: &OrgCode) -> Result<Pass, Rejection> {
-        self.enter_place((org.clone(), None), |hold| hold == Hold::Offboarding)
+        self.enter_place(Place::Org(org.clone(), None), |hold| {
+            hold == Hold::Offboarding
+        })
     }
 
     /// Lets a change in that is made by whatever holds the org.
@@ -161,7 +169,16 @@ impl Admission {
     /// # Errors
     /// As [`Admission::enter`], but for the hold.
     pub fn enter_held(self: &Arc<Self>, org: &OrgCode) -> Result<Pass, Rejection> {
-        self.enter_place((org.clone(), None), |_| true)
+        self.enter_place(Place::Org(org.clone(), None), |_| true)
+    }
+
+    /// Lets a change to a user in: to the user's sessions and passcode, and to whether the user belongs to an org.
+    ///
+    /// # Errors
+    /// `unavailable` with the minor `vacuum-running` while the user is being erased, and `vacuum-failed` when that broke off
+    /// half way.
+    pub fn enter_user(self: &Arc<Self>, user_id: &str) -> Result<Pass, Rejection> {
+        self.enter_place(Place::User(user_id.to_owned()), |_| false)
     }
 
     /// Lets no change to an org in from now on, or lets them in again.
@@ -186,7 +203,9 @@ impl Admission {
         passes: fn(Hold) -> bool,
     ) -> Result<Pass, Rejection> {
         let mut state = self.state();
-        if let Some(hold) = state.held.get(&place.0).filter(|hold| !passes(**hold)) {
+        if let Place::Org(org, _) = &place
+            && let Some(hold) = state.held.get(org).filter(|hold| !passes(**hold))
+        {
             return Err(hold.refusal());
         }
         let covers = |scope: &Scope| is_within(scope, &place);
@@ -194,12 +213,12 @@ impl Admission {
             && covers(scope)
         {
             let message = "The data is being vacuumed and takes no changes; try again when the vacuum is over.";
-            return Err(blocked(message, "vacuum-running", vacuum_id));
+            return Err(place.blocked(message, "vacuum-running", vacuum_id));
         }
         if let Some(half) = state.half_erased.iter().find(|half| covers(&half.scope)) {
             let message = "A vacuum of the data gave up half way; it takes no changes until an operator vacuums it \
                 again.";
-            return Err(blocked(message, "vacuum-failed", &half.vacuum_id));
+            return Err(place.blocked(message, "vacuum-failed", &half.vacuum_id));
         }
         *state.within.entry(place.clone()).or_default() += 1;
         Ok(Pass {
@@ -254,14 +273,25 @@ impl Admission {
     }
 }
 
-fn is_within(scope: &Scope, (org, container): &Place) -> bool {
-    scope.covers(org.as_str(), container.as_ref().map(ContainerName::as_str))
+fn is_within(scope: &Scope, place: &Place) -> bool {
+    match place {
+        Place::Org(org, container) => {
+            scope.covers(org.as_str(), container.as_ref().map(ContainerName::as_str))
+        }
+        Place::User(user_id) => scope.covers_user(user_id),
+    }
 }
 
-fn blocked(message: &str, minor: &str, vacuum_id: &str) -> Rejection {
-    Rejection::new(ErrorTag::OrgWriteBlocked, message)
-        .with_minor(minor)
-        .with_detail("vacuum_id", vacuum_id)
+impl Place {
+    fn blocked(&self, message: &str, minor: &str, vacuum_id: &str) -> Rejection {
+        let tag = match self {
+            Self::Org(..) => ErrorTag::OrgWriteBlocked,
+            Self::User(_) => ErrorTag::Unavailable,
+        };
+        Rejection::new(tag, message)
+            .with_minor(minor)
+            .with_detail("vacuum_id", vacuum_id)
+    }
 }
 
 impl Drop for Pass {

@@ -176,7 +176,7 @@ impl Directory {
             passcode_hash,
             verified,
         };
-        carry::<UserDecider>(&self.desk, &create, caller).await
+        self.user(create, caller).await
     }
 
     /// Opens a session.
@@ -203,7 +203,13 @@ impl Directory {
             by: user.user_id,
             ..caller.clone()
         };
-        let user = carry::<UserDecider>(&self.desk, &open, &caller).await?;
+        let user = match self.user(open, &caller).await {
+            // Erased since the passcode was looked at.
+            Err(Refused::Rejected { rejection, .. }) if rejection.tag == ErrorTag::NotFound => {
+                return Err(users::wrong_passcode().into());
+            }
+            opened => opened?,
+        };
         let end = user
             .sessions
             .get(&session_hash)
@@ -304,8 +310,11 @@ impl Directory {
                 user_id,
                 session_hash: session_hash.clone(),
             };
-            let refreshed = carry::<UserDecider>(&directory.desk, &refresh, &caller).await;
-            if let Err(error) = refreshed {
+            let refreshed = directory.user(refresh, &caller).await;
+            // While the user is being erased there is nothing to journal.
+            if let Err(error) = refreshed
+                && !matches!(error, Refused::Rejected { .. })
+            {
                 report::notice(&format!("a session's use could not be journaled: {error}"));
             }
             if let Some(used) = directory.used().get_mut(&session_hash) {
@@ -369,11 +378,12 @@ impl Directory {
         noted.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Carries out what is asked of a user's sessions.
+    /// Carries out what is asked of a user.
     ///
     /// # Errors
-    /// See [`Refused`].
+    /// See [`Refused`]; `unavailable` while the user is being erased.
     pub async fn user(&self, command: UserCommand, caller: &Caller) -> Result<User, Refused> {
+        let _pass = self.desk.admission.enter_user(command.user_id())?;
         carry::<UserDecider>(&self.desk, &command, caller).await
     }
 
@@ -398,6 +408,24 @@ impl Directory {
             | OrgCommand::WithdrawInvitation { .. }
             | OrgCommand::AcceptInvitation { .. }
             | OrgCommand::DeclineInvitation { .. } => admission.enter_org(command.org())?,
+        };
+        let _user = match &command {
+            // Who leaves may be about to be erased. An invitation is for whoever has the address when it is accepted.
+            OrgCommand::RemoveMember { .. } | OrgCommand::Invite { .. } => None,
+            OrgCommand::Create { .. }
+            | OrgCommand::SetStatus { .. }
+            | OrgCommand::Park { .. }
+            | OrgCommand::Unpark { .. }
+            | OrgCommand::AddMember { .. }
+            | OrgCommand::SetHold { .. }
+            | OrgCommand::ReleaseHold { .. }
+            | OrgCommand::SetQuotas { .. }
+            | OrgCommand::WithdrawInvitation { .. }
+            | OrgCommand::AcceptInvitation { .. }
+            | OrgCommand::DeclineInvitation { .. } => command
+                .subject()
+                .map(|user_id| admission.enter_user(user_id))
+                .transpose()?,
         };
         let after = carry::<OrgDecider>(&self.desk, &command, caller).await?;
         if let OrgCommand::ReleaseHold { .. } = command {

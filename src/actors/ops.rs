@@ -13,7 +13,7 @@ use super::carry::{carry, failed};
 use super::maintenance::{AskWindow, Watch, WindowActor};
 use super::pace::Pace;
 use super::thread::ActorThread;
-use super::vacuum::{self, AskVacuum, Progress, Survey, VacuumActor, Work, held};
+use super::vacuum::{self, AskVacuum, Progress, Survey, VacuumActor, Work, held, person};
 use super::{Desk, Refused};
 use crate::aside;
 use crate::clock::random_uuid;
@@ -226,7 +226,7 @@ impl Operations {
     ///
     /// # Errors
     /// See [`Refused`]; `conflict` when the numbers are not those of the plan, `invalid-state` with the minor `held` when
-    /// everything is to be erased and something is held.
+    /// everything is to be erased and something is held; of a user also `last-owner` and `offboarding`.
     pub async fn vacuum(&self, command: VacuumCommand, caller: Caller) -> Result<Vacuum, Refused> {
         if let VacuumCommand::Request {
             scope: Scope::All,
@@ -236,6 +236,14 @@ impl Operations {
         } = &command
         {
             held::check(&self.desk.store, *override_holds)?;
+        }
+        if let VacuumCommand::Request {
+            scope: Scope::User(user_id),
+            override_holds,
+            ..
+        } = &command
+        {
+            person::check(&self.desk, user_id, *override_holds)?;
         }
         if let VacuumCommand::Request {
             scope,

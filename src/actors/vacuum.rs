@@ -1,6 +1,7 @@
 //! One vacuum: waits until it can no longer be cancelled, then erases step by step, and goes on after a crash.
 
 pub(super) mod held;
+pub(super) mod person;
 mod work;
 
 use std::sync::{Arc, Weak};
@@ -128,6 +129,17 @@ async fn tell(operations: &Operations, vacuum: Vacuum) -> Result<(), Stopped> {
     Ok(())
 }
 
+/// What has to be so, and what is done, before a user's entries are counted.
+async fn prepare(operations: &Operations, vacuum: &Vacuum) -> Result<(), Stopped> {
+    let Some(user_id) = vacuum.scope.user_id() else {
+        return Ok(());
+    };
+    let told = |refused: Refused| Stopped::Failed(refused.to_string());
+    let check = || person::check(&operations.desk, user_id, vacuum.override_holds);
+    check().map_err(told)?;
+    person::depart(operations, user_id).await.map_err(told)
+}
+
 /// A real run: keeps changes out, counts, begins, and does one step after the other.
 async fn erase(operations: &Operations, mut vacuum: Vacuum) -> Result<(), Stopped> {
     let vacuum_id = vacuum.vacuum_id.clone();
@@ -135,6 +147,7 @@ async fn erase(operations: &Operations, mut vacuum: Vacuum) -> Result<(), Stoppe
     admission.close(&vacuum.scope, &vacuum_id);
     admission.drained(&vacuum.scope).await;
     if vacuum.status == VacuumStatus::Pending {
+        prepare(operations, &vacuum).await?;
         let Survey {
             services,
             mut held,
@@ -145,6 +158,11 @@ async fn erase(operations: &Operations, mut vacuum: Vacuum) -> Result<(), Stoppe
             let free = held::check(&operations.desk.store, vacuum.override_holds);
             free.map_err(|refused| Stopped::Failed(refused.to_string()))?;
             held.clear();
+        }
+        if let Some(user_id) = vacuum.scope.user_id() {
+            // So it may have been meanwhile.
+            let free = person::check(&operations.desk, user_id, vacuum.override_holds);
+            free.map_err(|refused| Stopped::Failed(refused.to_string()))?;
         }
         let moved = |plan: &String| *plan != plan_id(&vacuum.scope, &services);
         if vacuum.plan_id.as_ref().is_some_and(moved) {

@@ -1,5 +1,7 @@
 //! `g3n uas`: users.
 
+mod erase;
+
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
@@ -68,6 +70,13 @@ enum Verb {
         after_help = "Examples:\n  g3n uas lock-lift --email ann@example.com\n  g3n uas lock-lift --email ann@example.com --address 203.0.113.7"
     )]
     LockLift(LiftArgs),
+    /// Erase what there is of a user for good: the address, the passcode's hash, the sessions (operators).
+    ///
+    /// The user leaves every org first. What the user did in an org stays there, under the user id.
+    #[command(
+        after_help = "Examples:\n  g3n uas user-erase --secret-code-file code.txt --email ann@example.com --reason \"request 12\" --dry-run\n  g3n uas user-erase --secret-code-file code.txt --email ann@example.com --reason \"request 12\" --watch"
+    )]
+    UserErase(erase::EraseArgs),
 }
 
 /// A user.
@@ -164,6 +173,7 @@ pub(super) fn run(
             let client = Client::new(&profile.base_url.value, Credential::None);
             Ok(printer.reply(&client.uas_stat(&body)?))
         }
+        Verb::UserErase(arguments) => arguments.run(profile, printer),
         Verb::UserCreate(arguments) => {
             let made = arguments.make(profile, &mut surroundings);
             arguments.bare.tell(printer, "user_id", made)

@@ -148,7 +148,9 @@ impl Event {
     /// The schema version this program writes for the event's type, from 1.
     pub fn schema_version(&self) -> u16 {
         match self {
-            Self::Vacuum(vacuum::VacuumEvent::Started { .. })
+            Self::Vacuum(
+                vacuum::VacuumEvent::Requested { .. } | vacuum::VacuumEvent::Started { .. },
+            )
             | Self::Account(account::AccountEvent::KeyCreated { .. })
             | Self::Record(record::RecordEvent::UploadCompleted { .. })
             | Self::Container(container::ContainerEvent::Repaired { .. })

@@ -30,22 +30,42 @@ pub enum Scope {
     All,
     /// Everything of one org that is not protected.
     Org(OrgCode),
+    /// What there is of one user, by user id: the address, the passcode's hash, the sessions. Since `vacuum.requested` version 2.
+    User(String),
 }
 
 impl Scope {
-    /// `all` or `org`.
+    /// `all`, `org` or `user`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::All => "all",
             Self::Org(_) => "org",
+            Self::User(_) => "user",
         }
     }
 
     /// The org, when it is one.
     pub fn org(&self) -> Option<&OrgCode> {
         match self {
-            Self::All => None,
+            Self::All | Self::User(_) => None,
             Self::Org(org) => Some(org),
+        }
+    }
+
+    /// The id of the user, when it is one.
+    pub fn user_id(&self) -> Option<&str> {
+        match self {
+            Self::All | Self::Org(_) => None,
+            Self::User(user_id) => Some(user_id),
+        }
+    }
+
+    /// Whether what there is of a user is erased.
+    pub fn covers_user(&self, user_id: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Org(_) => false,
+            Self::User(mine) => mine == user_id,
         }
     }
 
@@ -54,17 +74,19 @@ impl Scope {
         let mine = match self {
             Self::All => true,
             Self::Org(mine) => mine.as_str() == org,
+            Self::User(_) => false,
         };
         mine && !is_protected(org) && !container.is_some_and(is_protected)
     }
 
-    /// Whether a stream is erased. The operators' own streams and what tells of offboardings never are; users' only with
-    /// everything.
+    /// Whether a stream is erased. The operators' own streams and what tells of offboardings never are; a user's with
+    /// everything, or alone.
     pub fn covers_stream(&self, stream: &str) -> bool {
         let mut parts = stream.split('/');
         match (parts.next(), parts.next()) {
             (Some("mrs"), Some(org)) => self.covers(org, parts.next()),
             (Some("ofm" | "usm"), Some(org)) => self.covers(org, None),
+            (Some("uas"), Some(user_id)) => self.covers_user(user_id),
             (Some("ops" | "utl"), _) | (None, _) => false,
             (Some(_), _) => *self == Self::All,
         }
@@ -385,7 +407,7 @@ pub enum VacuumCommand {
         pending_ms: i64,
         /// The numbers to keep to.
         plan_id: Option<String>,
-        /// Erase what is held too; only of everything.
+        /// Erase what is held too; only of everything, and of a user.
         override_holds: bool,
     },
     /// Begin, if its time has come.

@@ -59,7 +59,7 @@ pub const SCHEMAS: &[(&str, u16)] = &[
     ("maintenance.updated", 1),
     ("maintenance.ended", 1),
     ("maintenance.cancelled", 1),
-    ("vacuum.requested", 1),
+    ("vacuum.requested", 2),
     ("vacuum.started", 2),
     ("vacuum.step_done", 1),
     ("vacuum.completed", 1),
@@ -105,6 +105,12 @@ pub const UPCASTERS: &[Upcaster] = &[
     // A key of version 1 has no end, and may be used from everywhere: absent says so.
     Upcaster {
         kind: "account.key_created",
+        from: 1,
+        lift: |data| data,
+    },
+    // Version 2 may be about one user.
+    Upcaster {
+        kind: "vacuum.requested",
         from: 1,
         lift: |data| data,
     },

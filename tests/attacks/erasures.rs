@@ -150,7 +150,7 @@ fn start(dir: &Path) -> (Option<i32>, String) {
 }
 
 /// The check that shares no code with the program.
-fn check(place: &Path, heads: &[&str]) -> std::process::Output {
+pub(super) fn check(place: &Path, heads: &[&str]) -> std::process::Output {
     let script = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/examples/journal-check/journal_check.py"

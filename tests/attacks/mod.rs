@@ -13,4 +13,5 @@ mod people;
 mod quota;
 mod serve;
 mod share;
+pub(crate) mod user_erasure;
 mod wire;

@@ -304,7 +304,7 @@ fn vacuum_events() -> Vec<VacuumEvent> {
     vec![
         VacuumEvent::Requested {
             vacuum_id: vacuum_id.clone(),
-            scope: Scope::Org(OrgCode::parse("DEMO").unwrap()),
+            scope: Scope::User("u-1".to_owned()),
             dry_run: true,
             reason: "left".to_owned(),
             execute_at: Some(time()),
@@ -503,6 +503,11 @@ fn lifted() -> Vec<(&'static str, Event)> {
     if let VacuumEvent::Started { erases, .. } = &mut started {
         *erases = None;
     }
+    // Version 1 was about everything or about an org.
+    let mut requested = vacuum_events().remove(0);
+    if let VacuumEvent::Requested { scope, .. } = &mut requested {
+        *scope = Scope::Org(OrgCode::parse("DEMO").unwrap());
+    }
     // A key of version 1 had no end, and could be used from everywhere.
     let key = AccountEvent::KeyCreated {
         key_id: "k-1".to_owned(),
@@ -529,6 +534,7 @@ fn lifted() -> Vec<(&'static str, Event)> {
         address_hash: None,
     };
     vec![
+        ("vacuum.requested.v1", Event::Vacuum(requested)),
         ("vacuum.started.v1", Event::Vacuum(started)),
         ("account.key_created.v1", Event::Account(key)),
         ("record.upload_completed.v1", Event::Record(completed)),

@@ -4,6 +4,7 @@ mod failures;
 mod held;
 mod holds;
 pub(crate) mod kill;
+mod kill_user;
 mod model;
 pub(crate) mod open;
 mod races;

@@ -2,10 +2,10 @@
 
 use super::{Directory, USER_ID, user_id};
 use crate::actors::Refused;
-use crate::actors::carry::{carry, failed};
+use crate::actors::carry::failed;
 use crate::actors::ops::Caller;
 use crate::actors::passcodes::{Attempt, Peer};
-use crate::domain::user::{User, UserCommand, UserDecider, check_passcode};
+use crate::domain::user::{User, UserCommand, check_passcode};
 use crate::domain::{ErrorTag, Rejection};
 use crate::projections::identity;
 
@@ -83,7 +83,7 @@ impl Directory {
             address_hash: Some(self.address_hash(&user.user_id, peer)),
             user_id: user.user_id,
         };
-        carry::<UserDecider>(&self.desk, &change, caller).await
+        self.user(change, caller).await
     }
 
     /// Sets a user's passcode, as an operator. All sessions end, and wrong passcodes are forgotten.
@@ -106,7 +106,7 @@ impl Directory {
             user_id: user.user_id,
             passcode_hash: self.passcodes.hash(passcode, peer).await?,
         };
-        let user = carry::<UserDecider>(&self.desk, &reset, caller).await?;
+        let user = self.user(reset, caller).await?;
         self.forget_wrong_passcodes(&user);
         Ok(user)
     }
@@ -127,7 +127,7 @@ impl Directory {
             user_id: user_id.to_owned(),
             address_hash: known,
         };
-        let user = carry::<UserDecider>(&self.desk, &lift, caller).await?;
+        let user = self.user(lift, caller).await?;
         self.forget_wrong_passcodes(&user);
         Ok(user)
     }
@@ -145,7 +145,7 @@ fn check_new(new: &str, email: &str) -> Result<(), Rejection> {
     })
 }
 
-fn wrong_passcode() -> Rejection {
+pub(super) fn wrong_passcode() -> Rejection {
     Rejection::new(
         ErrorTag::InvalidPasscode,
         "The e-mail address and the passcode do not belong together.",

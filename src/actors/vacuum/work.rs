@@ -99,12 +99,16 @@ impl Work {
             items,
             ..Amount::default()
         };
-        let cross = scope.org().map(|_| "user accounts belong to no one org");
+        let (only_users, cross) = match scope {
+            Scope::All => (None, None),
+            Scope::Org(_) => (None, Some("user accounts belong to no one org")),
+            Scope::User(_) => (Some("what an org has stays, as the org's"), None),
+        };
         let services = vec![
-            service("mrs", records, None),
-            service("ofm", items(covered.orgs_and_members), None),
+            service("mrs", records, only_users),
+            service("ofm", items(covered.orgs_and_members), only_users),
             service("uas", items(covered.users), cross),
-            // Sessions are the users'; of one org only its service accounts and keys are covered.
+            // Sessions are the users'; of one org only its service accounts and keys are covered, of a user only sessions.
             service("usm", items(covered.sessions_and_keys), None),
             service("ops", Amount::default(), Some("never vacuumed")),
             log_files(scope)?,
@@ -192,9 +196,9 @@ impl Work {
                 let orgs = self.content.orgs().map_err(told)?;
                 let mut covered = orgs.iter().filter(|org| scope.covers(org.as_str(), None));
                 covered.try_for_each(|org| retried(|| self.content.forget(org).map_err(told)))?;
-                match (scope.org(), report::log()) {
-                    (None, Some(log)) => retried(|| log.remove_files().map_err(told)),
-                    (Some(_), _) | (_, None) => Ok(()),
+                match (scope, report::log()) {
+                    (Scope::All, Some(log)) => retried(|| log.remove_files().map_err(told)),
+                    (Scope::Org(_) | Scope::User(_), _) | (Scope::All, None) => Ok(()),
                 }
             }
         }
@@ -275,9 +279,13 @@ impl Work {
 /// What a vacuum of everything removes of the log. Its bytes are not counted: they grow with every look at them, and a
 /// real run is held to the numbers of its plan.
 fn log_files(scope: &Scope) -> Result<ServiceAmount, String> {
-    if scope.org().is_some() {
-        let why = "log lines name orgs, and hold nothing of theirs";
-        return Ok(service("logs", Amount::default(), Some(why)));
+    let why = match scope {
+        Scope::All => None,
+        Scope::Org(_) => Some("log lines name orgs, and hold nothing of theirs"),
+        Scope::User(_) => Some("log lines name users by keyed hashes alone"),
+    };
+    if why.is_some() {
+        return Ok(service("logs", Amount::default(), why));
     }
     let log = report::log();
     let Some(dir) = log.as_ref().and_then(|log| log.dir()) else {

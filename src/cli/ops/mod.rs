@@ -6,7 +6,7 @@ mod maintenance;
 mod secret_set;
 mod signing_key;
 mod token;
-mod vacuum;
+pub(super) mod vacuum;
 mod watch;
 
 use clap::{Args, Subcommand};
@@ -211,16 +211,21 @@ pub(super) fn run(
 }
 
 /// The operators' address, and its functions.
-struct Operator {
+pub(super) struct Operator {
     client: Client,
     address: String,
 }
 
 impl Operator {
-    fn of(profile: &Profile) -> Self {
+    pub(super) fn of(profile: &Profile) -> Self {
         let address = profile.operator_url.value.clone();
         let client = Client::new(&address, profile.operator());
         Self { client, address }
+    }
+
+    /// Where it is.
+    pub(super) fn address(&self) -> &str {
+        &self.address
     }
 
     fn invoke(&self, function: &str, body: Map<String, Value>) -> Result<Reply, Failure> {

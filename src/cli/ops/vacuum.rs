@@ -15,7 +15,7 @@ use crate::client::Reply;
 
 /// Who destroys something, why, and whether really.
 #[derive(Args, Debug)]
-pub(super) struct RemovalArgs {
+pub(in crate::cli) struct RemovalArgs {
     #[command(flatten)]
     code: CodeArgs,
     #[command(flatten)]
@@ -75,7 +75,7 @@ impl RemovalArgs {
     }
 
     /// Destroys something. The question comes last, so that a yes is not followed by another way to fail.
-    fn remove(
+    pub(in crate::cli) fn remove(
         &self,
         operator: &Operator,
         function: &str,
@@ -97,7 +97,7 @@ impl RemovalArgs {
         body
     }
 
-    fn body(&self) -> Map<String, Value> {
+    pub(in crate::cli) fn body(&self) -> Map<String, Value> {
         let mut body = Map::new();
         insert(&mut body, "reason", Some(self.reason.as_str()));
         insert(&mut body, "dry_run", self.dry_run.then_some(true));
@@ -132,17 +132,26 @@ impl CancelArgs {
 
 impl StatusArgs {
     pub(super) fn run(&self, operator: &Operator, printer: &Printer) -> Result<Exit, Failure> {
-        let ask = |id: Option<&str>| operator.invoke("ops_vacuum_status", naming(id));
         let vacuum_id = self.vacuum_id.as_deref();
-        if !self.watch {
-            return Ok(printer.reply(&ask(vacuum_id)?));
+        if self.watch {
+            return watched(operator, printer, vacuum_id);
         }
-        let reply = watch::until_ended(vacuum_id, ask)?;
-        Ok(match printer.reply(&reply) {
-            Exit::Success => watch::exit(&reply),
-            told => told,
-        })
+        Ok(printer.reply(&operator.invoke("ops_vacuum_status", naming(vacuum_id))?))
     }
+}
+
+/// Waits for a vacuum's end, and prints it.
+pub(in crate::cli) fn watched(
+    operator: &Operator,
+    printer: &Printer,
+    vacuum_id: Option<&str>,
+) -> Result<Exit, Failure> {
+    let ask = |id: Option<&str>| operator.invoke("ops_vacuum_status", naming(id));
+    let reply = watch::until_ended(vacuum_id, ask)?;
+    Ok(match printer.reply(&reply) {
+        Exit::Success => watch::exit(&reply),
+        told => told,
+    })
 }
 
 /// A body that names a vacuum, or leaves it to the service which one.

@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod code;
+mod erasure;
 mod hold;
 mod identify;
 mod identity;
@@ -113,6 +114,7 @@ const FUNCTIONS: &[Named] = &[
     function!("uas_passcode_reset", Tenants, people::reset_passcode),
     function!("uas_lock_lift", Tenants, people::lift_lock),
     function!("usm_sessions_close", Tenants, people::close_sessions),
+    function!("uas_user_erase", Destroy, erasure::erase),
     function!("ofm_org_create", Tenants, identity::create_org),
     function!("ofm_org_status_set", Tenants, identity::set_status),
     function!("ofm_owner_add", Tenants, identity::add_owner),

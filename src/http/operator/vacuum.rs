@@ -193,7 +193,7 @@ async fn carry(
     reply(house, &operations.vacuum(command, caller).await?)
 }
 
-fn reply(house: &House, vacuum: &Vacuum) -> Result<Reply, Refusal> {
+pub(super) fn reply(house: &House, vacuum: &Vacuum) -> Result<Reply, Refusal> {
     let counted = vacuum.dry_run && vacuum.status == VacuumStatus::Completed;
     let plan = match counted {
         true => Some(plan_id(&vacuum.scope, &vacuum.services)),

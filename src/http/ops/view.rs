@@ -120,6 +120,8 @@ pub struct VacuumView {
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     orgcode: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<String>,
     dry_run: bool,
     /// It erases what is held too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -153,6 +155,7 @@ impl VacuumView {
             vacuum_id: vacuum.vacuum_id.clone(),
             kind: vacuum.scope.kind(),
             orgcode: vacuum.scope.org().map(|org| org.as_str().to_owned()),
+            user_id: vacuum.scope.user_id().map(str::to_owned),
             dry_run: vacuum.dry_run,
             override_holds: vacuum.override_holds,
             reason: vacuum.reason.clone(),

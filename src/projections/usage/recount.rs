@@ -34,6 +34,8 @@ pub(in crate::projections) fn recounted(
                 Scope::Org(org) => {
                     orgs.insert(org.as_str().to_owned());
                 }
+                // Its sessions were closed and its memberships ended by events of their own.
+                Scope::User(_) => {}
                 Scope::All => orgs.extend(all_orgs(store)?),
             }
         }

@@ -1,0 +1,147 @@
+//! Erasing one user: what forbids it, and leaving the orgs before the user's entries go.
+
+use super::super::carry::{carry, failed};
+use super::super::ops::{Caller, Operations};
+use super::super::{Desk, Refused};
+use crate::domain::org::{MemberRole, OrgCommand, OrgDecider, OrgEvent, OrgStatus};
+use crate::domain::user::{UserCommand, UserDecider};
+use crate::domain::vacuum::JOB;
+use crate::domain::{ErrorTag, Event, OrgCode, Rejection, StreamId};
+use crate::projections::identity;
+
+/// Orgs that a refusal names.
+const ORGS_TOLD_MAX: usize = 100;
+/// Entries of an org's stream read at a time.
+const READ_ENTRIES: usize = 1_000;
+
+/// Refuses to erase a user who has to hand an org over first, who belongs to an org that takes no changes, or, unless that
+/// is overridden, who belongs or belonged to an org with a legal hold.
+pub(in crate::actors) fn check(
+    desk: &Desk,
+    user_id: &str,
+    override_holds: bool,
+) -> Result<(), Refused> {
+    let (mut owned, mut leaving) = (Vec::new(), Vec::new());
+    for (code, org) in orgs_of(desk, user_id)? {
+        if org.owners == 1 && org.subject == Some(MemberRole::Owner) {
+            owned.push(code.as_str().to_owned());
+        } else if desk.admission.is_held(StreamId::org(&code).as_str()) {
+            leaving.push(code.as_str().to_owned());
+        }
+    }
+    if !owned.is_empty() {
+        let message = format!(
+            "The user is the last owner of {}; have another owner join first, or vacuum the org.",
+            listed(&owned)
+        );
+        return Err(refusal(message, "last-owner", owned).into());
+    }
+    if !leaving.is_empty() {
+        let message = format!(
+            "The user belongs to {}, which is being offboarded or imported; wait until that is over, or cancel it.",
+            listed(&leaving)
+        );
+        return Err(refusal(message, "offboarding", leaving).into());
+    }
+    if override_holds {
+        return Ok(());
+    }
+    let held = held_orgs(desk, user_id)?;
+    if held.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "The user belongs or belonged to {}, where a legal hold is set; release the hold, or say override_holds, with the reason.",
+        listed(&held)
+    );
+    Err(refusal(message, "held", held).into())
+}
+
+/// Ends what binds a user: memberships of orgs, and sessions. Twice is once.
+pub(super) async fn depart(operations: &Operations, user_id: &str) -> Result<(), Refused> {
+    let (desk, caller) = (&operations.desk, Caller::job(JOB));
+    for (code, _) in orgs_of(desk, user_id)? {
+        let _pass = desk.admission.enter_org(&code)?;
+        let leave = OrgCommand::RemoveMember {
+            org: code,
+            user_id: user_id.to_owned(),
+        };
+        done_or_gone(carry::<OrgDecider>(desk, &leave, &caller).await)?;
+    }
+    let close = UserCommand::CloseSessions {
+        user_id: user_id.to_owned(),
+    };
+    done_or_gone(carry::<UserDecider>(desk, &close, &caller).await)
+}
+
+/// What is not there any more needs no end.
+fn done_or_gone<T>(carried: Result<T, Refused>) -> Result<(), Refused> {
+    match carried {
+        Ok(_) => Ok(()),
+        Err(Refused::Rejected { rejection, .. }) if rejection.tag == ErrorTag::NotFound => Ok(()),
+        Err(refused) => Err(refused),
+    }
+}
+
+/// The orgs that a user belongs to, with the user's role in each; without doomed ones, which nobody can leave.
+fn orgs_of(desk: &Desk, user_id: &str) -> Result<Vec<(OrgCode, crate::domain::org::Org)>, Refused> {
+    let mut orgs = Vec::new();
+    for code in identity::all_orgs_of(&desk.store, user_id).map_err(failed)? {
+        let Ok(code) = OrgCode::parse(&code) else {
+            continue;
+        };
+        let mut org = identity::org(&desk.store, code.as_str()).map_err(failed)?;
+        if org.status == Some(OrgStatus::Doomed) {
+            continue;
+        }
+        org.subject = identity::member(&desk.store, code.as_str(), user_id).map_err(failed)?;
+        orgs.push((code, org));
+    }
+    Ok(orgs)
+}
+
+/// The orgs with a legal hold that a user belongs to, or did once.
+fn held_orgs(desk: &Desk, user_id: &str) -> Result<Vec<String>, Refused> {
+    let mut held = Vec::new();
+    for org in identity::orgs_with_holds(&desk.store, usize::MAX).map_err(failed)? {
+        if belonged(desk, &org, user_id)? {
+            held.push(org.as_str().to_owned());
+        }
+    }
+    Ok(held)
+}
+
+fn belonged(desk: &Desk, org: &OrgCode, user_id: &str) -> Result<bool, Refused> {
+    let (stream, mut next) = (StreamId::org(org), 1);
+    loop {
+        let entries = desk.journal.stream(&stream, next, READ_ENTRIES);
+        let entries = entries.map_err(|error| Refused::Failed(error.to_string()))?;
+        let bodies = entries.iter().filter_map(|entry| entry.body.as_ref());
+        let mut events = bodies.clone().flat_map(|body| &body.events);
+        let joins = |event: &Event| matches!(event, Event::Org(OrgEvent::MemberAdded { user_id: who, .. }) if who == user_id);
+        if events.any(joins) {
+            return Ok(true);
+        }
+        match bodies.last() {
+            Some(body) => next = body.version + 1,
+            None => return Ok(false),
+        }
+    }
+}
+
+fn refusal(message: String, minor: &'static str, orgs: Vec<String>) -> Rejection {
+    let told: Vec<_> = orgs.iter().take(ORGS_TOLD_MAX).cloned().collect();
+    Rejection::new(ErrorTag::InvalidState, message)
+        .with_minor(minor)
+        .with_detail("orgcodes", told)
+        .with_detail("more", orgs.len() > ORGS_TOLD_MAX)
+}
+
+/// The first org by name, and how many more there are.
+fn listed(orgs: &[String]) -> String {
+    match orgs {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first, others @ ..] => format!("{first} and {} more", others.len()),
+    }
+}

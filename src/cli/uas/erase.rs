@@ -1,0 +1,106 @@
+//! `g3n uas user-erase`.
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use crate::cli::failure::Failure;
+use crate::cli::mrs::insert;
+use crate::cli::ops::Operator;
+use crate::cli::ops::vacuum::{RemovalArgs, watched};
+use crate::cli::output::{Exit, Printer};
+use crate::cli::profile::Profile;
+
+/// A user to erase.
+#[derive(Args, Debug)]
+pub(super) struct EraseArgs {
+    #[command(flatten)]
+    user: NamedArgs,
+    #[command(flatten)]
+    removal: RemovalArgs,
+    /// Erase the user although an org that the user belongs or belonged to has a legal hold.
+    #[arg(long)]
+    override_holds: bool,
+    /// Wait for the end, with a bar on a terminal; exit 1 when it failed.
+    #[arg(long)]
+    watch: bool,
+}
+
+/// A user, one way or the other.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct NamedArgs {
+    /// The user, by e-mail address.
+    #[arg(long)]
+    email: Option<String>,
+    /// The user, by id.
+    #[arg(long, value_name = "ID")]
+    user_id: Option<String>,
+}
+
+impl EraseArgs {
+    pub(super) fn run(&self, profile: &Profile, printer: &Printer) -> Result<Exit, Failure> {
+        let operator = Operator::of(profile);
+        let named = self.user.email.as_ref().or(self.user.user_id.as_ref());
+        let named = named.map_or("", String::as_str);
+        let what = format!(
+            "what there is of the user {named} at {}",
+            operator.address()
+        );
+        let reply = self
+            .removal
+            .remove(&operator, "uas_user_erase", &what, self.body())?;
+        match self.watch && reply.is_success() {
+            true => {
+                let vacuum_id = reply.data()["vacuum_id"].as_str();
+                watched(&operator, printer, vacuum_id)
+            }
+            false => Ok(printer.reply(&reply)),
+        }
+    }
+
+    fn body(&self) -> Map<String, Value> {
+        let mut body = self.removal.body();
+        insert(&mut body, "email", self.user.email.as_deref());
+        insert(&mut body, "user_id", self.user.user_id.as_deref());
+        let overriding = self.override_holds.then_some(true);
+        insert(&mut body, "override_holds", overriding);
+        body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        erase: EraseArgs,
+    }
+
+    #[test]
+    fn a_body_holds_what_was_said_and_one_user_is_named() {
+        let parse = |line: &str| {
+            let words = std::iter::once("user-erase").chain(line.split(' '));
+            Line::try_parse_from(words).map(|line| Value::Object(line.erase.body()))
+        };
+        assert_eq!(
+            parse("--email a@example.com --reason left --dry-run").expect("parsed"),
+            json!({"email": "a@example.com", "reason": "left", "dry_run": true})
+        );
+        assert_eq!(
+            parse("--user-id u-1 --reason left --override-holds --yes").expect("parsed"),
+            json!({"user_id": "u-1", "reason": "left", "override_holds": true})
+        );
+        for bad in [
+            "--reason left",
+            "--email a --user-id b --reason left",
+            "--email a",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! `uas_user_erase`: what there is of a user is erased for good.
+
+use super::vacuum::reply;
+use super::{Code, operator_request, text};
+use crate::clock::ordered_uuid;
+use crate::domain::user::email;
+use crate::domain::vacuum::{Scope, VacuumCommand};
+use crate::domain::{Rejection, StreamId};
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input;
+use crate::http::server::House;
+use crate::journal::Remarks;
+use crate::projections::{identity, ops};
+
+/// Longest reason, in characters.
+const REASON_CHARS_MAX: usize = 256;
+/// Longest user id looked at, in characters.
+const ID_CHARS_MAX: usize = 64;
+
+operator_request! {
+    /// A user to erase.
+    pub(super) struct UserErase {
+        secret_code: Option<Code>,
+        email: Option<String>,
+        user_id: Option<String>,
+        #[serde(default)]
+        dry_run: bool,
+        plan_id: Option<String>,
+        #[serde(default)]
+        override_holds: bool,
+    }
+}
+
+/// Asks for a user to be erased. A user who is being erased already is shown as that.
+pub(super) async fn erase(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: UserErase = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let reason = text(request.reason.as_deref(), "reason", REASON_CHARS_MAX)?;
+    let user_id = match (&request.user_id, &request.email) {
+        (Some(user_id), None) => text(Some(user_id), "user_id", ID_CHARS_MAX)?,
+        (None, Some(address)) => house.directory.user_id_of(address)?,
+        (Some(_), Some(_)) | (None, None) => {
+            let message = "Name the user either by id or by e-mail address.";
+            return Err(Rejection::field("user_id", message).into());
+        }
+    };
+    let code = request.secret_code.as_ref().map(Code::text);
+    let operations = &house.operations;
+    operations
+        .check_code(code, "uas_user_erase", &caller)
+        .await?;
+    let scope = Scope::User(user_id.clone());
+    let open = ops::vacuums(&house.store)?.open;
+    if let Some(open) = open.filter(|open| open.scope == scope && open.dry_run == request.dry_run) {
+        return reply(house, &open);
+    }
+    let user = identity::user(&house.store, &user_id)?;
+    let stream = StreamId::user(&user_id);
+    // What is left of a user whose erasure failed can be erased all the same.
+    if user.version == 0 && house.journal.version(&stream)? == 0 {
+        return Err(Rejection::not_found().into());
+    }
+    let address = request.email.as_deref().map_or(Ok(user.email), email)?;
+    keep_out(&address, &caller.remarks)?;
+    let command = VacuumCommand::Request {
+        vacuum_id: ordered_uuid(house.clock.now()).to_string(),
+        scope,
+        dry_run: request.dry_run,
+        reason,
+        pending_ms: 0,
+        plan_id: request.plan_id,
+        override_holds: request.override_holds,
+    };
+    reply(house, &operations.vacuum(command, caller).await?)
+}
+
+/// Refuses remarks that name the user by address: they are journaled with the order, which nothing erases.
+fn keep_out(address: &str, remarks: &Remarks) -> Result<(), Rejection> {
+    let all = [
+        ("actor", &remarks.actor),
+        ("reason", &remarks.reason),
+        ("reason_code", &remarks.reason_code),
+        ("correlation_id", &remarks.correlation_id),
+    ];
+    let names = |text: &String| !address.is_empty() && text.to_lowercase().contains(address);
+    match all
+        .into_iter()
+        .find(|(_, text)| text.as_ref().is_some_and(names))
+    {
+        None => Ok(()),
+        Some((field, _)) => Err(Rejection::field(
+            field,
+            format!(
+                "{field} must not hold the user's e-mail address: it is kept for ever, in the audit."
+            ),
+        )),
+    }
+}
