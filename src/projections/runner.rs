@@ -273,6 +273,7 @@ impl Runner {
         }
         let (moved, shown) = tally.finish();
         counters.extend(moved);
+        counters.extend(usage::restamped(&self.store, &change)?);
         self.store.write(&mut counters)?;
         self.write(&change)?;
         self.show(shown);

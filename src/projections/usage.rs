@@ -22,8 +22,8 @@ use crate::domain::record::{Record, Status};
 use crate::domain::{Event, Tag};
 use crate::journal::{Body, Position};
 
-pub(super) use recount::recounted;
 pub use recount::{Names, count};
+pub(super) use recount::{recounted, restamped};
 pub use reservations::Reservations;
 
 const PREFIX: u8 = b'q';

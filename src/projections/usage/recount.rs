@@ -34,13 +34,45 @@ pub(in crate::projections) fn recounted(
                 Scope::Org(org) => {
                     orgs.insert(org.as_str().to_owned());
                 }
-                // Its sessions were closed and its memberships ended by events of their own.
+                // The sessions were closed and the memberships ended by events of their own: see `restamped`.
                 Scope::User(_) => {}
                 Scope::All => orgs.extend(all_orgs(store)?),
             }
         }
     }
     Ok(orgs)
+}
+
+/// The counters' rows once a user was erased, with the position of the entry that says so; none for other entries.
+///
+/// What the user's sessions had moved moved nothing in projections that are made anew without them: the counts are the
+/// same, and the positions of the last move are not. A row that counts nothing was never there.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub(in crate::projections) fn restamped(
+    store: &Store,
+    change: &Change<'_>,
+) -> Result<Vec<Write>, StoreError> {
+    let Some(OpsState::Vacuums(vacuums)) = &change.ops else {
+        return Ok(Vec::new());
+    };
+    let erases_a_user = |event: &Event| {
+        matches!(event, Event::Vacuum(VacuumEvent::StepDone { vacuum_id, step: Step::Projections })
+            if vacuums.find(vacuum_id).is_some_and(|vacuum| vacuum.scope.user_id().is_some()))
+    };
+    if !change.body.events.iter().any(erases_a_user) {
+        return Ok(Vec::new());
+    }
+    let prefix = vec![PREFIX, super::ORG];
+    let rows = store.scan(prefix.clone(), &prefix).map(|row| {
+        let (key, value) = row?;
+        let mut row: Row<Counts> = postcard::from_bytes(&value)?;
+        row.position = change.entry.header.position;
+        let counts = (!row.count.is_empty()).then(|| encoded(&row));
+        Ok((key.to_vec(), counts))
+    });
+    rows.collect()
 }
 
 /// Every org that anything is counted of.
