@@ -43,6 +43,8 @@ def covers(scope, stream):
     kind, *names = stream.split("/")
     if kind in ("ops", "utl"):
         return False
+    if "user" in scope and scope != "all":
+        return (kind, names) == ("uas", [scope["user"]])
     if kind not in ("mrs", "ofm", "usm"):
         return scope == "all"
     # The org, and of records the container too.

@@ -58,8 +58,10 @@ pub(crate) fn arrive(server: &Server) -> Zoe {
 }
 
 fn join(server: &Server, zoe: &Zoe, org: &str) {
-    let body = json!({"orgcode": org, "user_id": zoe.user_id, "role": "member"});
-    server.post("/ofm/member/add", &body).data();
+    let body = json!({"orgcode": org, "email": EMAIL, "role": "member"});
+    let invited = server.post("/ofm/member/add", &body).data();
+    let body = json!({"orgcode": org, "invitation_id": invited["invitation_id"]});
+    call(server, &zoe.session, "/ofm/invitation/accept", &body).data();
 }
 
 fn text(answer: &Got) -> String {
@@ -158,6 +160,13 @@ fn an_erased_user_leaves_nothing_that_tells_who_it_was() {
     let there = traces(&data);
     assert_eq!(there.len(), 3, "the search finds what is there: {there:?}");
     let hash = passcode_hash(&data).expect("a hash");
+    let other = json!({"orgcode": "OTHER", "owner_email": "demo@example.com"});
+    server.invoke("ofm_org_create", &other).data();
+    let invite = json!({"orgcode": "OTHER", "email": EMAIL, "role": "member"});
+    let open = server.post("/ofm/member/add", &invite).data();
+    assert_eq!(open["status"], "invited");
+    let lift = json!({"email": EMAIL, "address": "192.0.2.77"});
+    server.invoke("uas_lock_lift", &lift).data();
 
     let dry = erase(&server, &json!({"dry_run": true})).data();
     let dry = over(&server, &dry);
@@ -200,6 +209,14 @@ fn an_erased_user_leaves_nothing_that_tells_who_it_was() {
     );
     let members = server.post("/ofm/member/list", &json!({"orgcode": server.orgcode}));
     assert!(!text(&members).contains(&zoe.user_id), "{}", text(&members));
+    let list = server.post("/ofm/invitation/list", &json!({"orgcode": "OTHER"}));
+    assert!(!text(&list).contains(&zoe.user_id), "{}", text(&list));
+    assert_eq!(
+        server
+            .invoke("uas_user_get", &json!({"email": EMAIL}))
+            .status,
+        404
+    );
     let audit = server.invoke("ops_audit", &json!({}));
     assert!(
         text(&audit).contains(&zoe.user_id) && !text(&audit).contains(EMAIL),
@@ -248,6 +265,14 @@ fn an_erased_user_leaves_nothing_that_tells_who_it_was() {
         )
         .status,
         401
+    );
+    let accept = json!({"orgcode": "OTHER", "invitation_id": open["invitation_id"]});
+    let accepted = call(&server, &again.session, "/ofm/invitation/accept", &accept);
+    assert_eq!(
+        accepted.status,
+        404,
+        "an invitation of the one who was erased: {}",
+        text(&accepted)
     );
     assert_eq!(server.end("TERM"), Some(0));
     verified(scratch.path());

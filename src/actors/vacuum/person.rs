@@ -11,7 +11,7 @@ use crate::projections::identity;
 
 /// Orgs that a refusal names.
 const ORGS_TOLD_MAX: usize = 100;
-/// Entries of an org's stream read at a time.
+/// Entries of an org's stream, or invitations, read at a time.
 const READ_ENTRIES: usize = 1_000;
 
 /// Refuses to erase a user who has to hand an org over first, who belongs to an org that takes no changes, or, unless that
@@ -57,7 +57,7 @@ pub(in crate::actors) fn check(
     Err(refusal(message, "held", held).into())
 }
 
-/// Ends what binds a user: memberships of orgs, and sessions. Twice is once.
+/// Ends what binds a user: memberships of orgs, invitations to them, and sessions. Twice is once.
 pub(super) async fn depart(operations: &Operations, user_id: &str) -> Result<(), Refused> {
     let (desk, caller) = (&operations.desk, Caller::job(JOB));
     for (code, _) in orgs_of(desk, user_id)? {
@@ -68,10 +68,40 @@ pub(super) async fn depart(operations: &Operations, user_id: &str) -> Result<(),
         };
         done_or_gone(carry::<OrgDecider>(desk, &leave, &caller).await)?;
     }
+    for (code, invitation_id) in invitations(desk, user_id)? {
+        let withdraw = OrgCommand::WithdrawInvitation {
+            org: code.clone(),
+            invitation_id,
+        };
+        // One that is over, or of an org that takes no changes, cannot be accepted either, and names nobody.
+        if let Ok(_pass) = desk.admission.enter_org(&code) {
+            match carry::<OrgDecider>(desk, &withdraw, &caller).await {
+                Ok(_) | Err(Refused::Rejected { .. }) => {}
+                Err(refused) => return Err(refused),
+            }
+        }
+    }
     let close = UserCommand::CloseSessions {
         user_id: user_id.to_owned(),
     };
     done_or_gone(carry::<UserDecider>(desk, &close, &caller).await)
+}
+
+/// The invitations of a user: the org and the invitation's id.
+fn invitations(desk: &Desk, user_id: &str) -> Result<Vec<(OrgCode, String)>, Refused> {
+    let (mut all, mut from) = (Vec::new(), None);
+    loop {
+        let page = identity::invitations_of(&desk.store, user_id, from.as_deref(), READ_ENTRIES);
+        let page = page.map_err(failed)?;
+        for (code, invitation) in page.items {
+            let code = OrgCode::parse(&code).ok();
+            all.extend(code.map(|code| (code, invitation.invitation_id)));
+        }
+        from = page.next;
+        if from.is_none() {
+            return Ok(all);
+        }
+    }
 }
 
 /// What is not there any more needs no end.

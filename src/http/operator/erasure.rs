@@ -1,7 +1,7 @@
 //! `uas_user_erase`: what there is of a user is erased for good.
 
 use super::vacuum::reply;
-use super::{Code, operator_request, text};
+use super::{Code, check_code, operator_request, text};
 use crate::clock::ordered_uuid;
 use crate::domain::user::email;
 use crate::domain::vacuum::{Scope, VacuumCommand};
@@ -45,11 +45,9 @@ pub(super) async fn erase(house: &House, call: &mut Call<'_>) -> Result<Reply, R
             return Err(Rejection::field("user_id", message).into());
         }
     };
-    let code = request.secret_code.as_ref().map(Code::text);
+    let code = request.secret_code.as_ref();
     let operations = &house.operations;
-    operations
-        .check_code(code, "uas_user_erase", &caller)
-        .await?;
+    check_code((house, call), code, "uas_user_erase", &caller).await?;
     let scope = Scope::User(user_id.clone());
     let open = ops::vacuums(&house.store)?.open;
     if let Some(open) = open.filter(|open| open.scope == scope && open.dry_run == request.dry_run) {
