@@ -278,7 +278,9 @@ settings! {
         connections_max: usize = 16_384, 16..=1_000_000, "Connections of the gateway at once; past it one of the address with most is closed for a new one. Fewer when the process may not open so many files.";
         connections_address_max: usize = 1_024, 0..=1_000_000, "Connections of the gateway at once from one address (of IPv6: a /64); past it the one that waited longest for a request is closed for a new one, or only /health and /ready are answered. 0 for no such limit: behind a proxy, whose address is that of all.";
         unread_bytes_max: u64 = 128 * MIB, MIB..=64 * GIB, "Memory for answers that callers do not take, of all connections together; past it the connection is closed that waits longest of the address with most. 128 MiB are about all downloads at once.";
-        head_seconds: u64 = 10, 1..=600, "How long a request's head may take to arrive; past it the connection is closed.";
+        head_bytes_max: usize = 65_536, 4_096..=130_000, "Bytes of a request's head; past it callers get 431. The longest that is of use, a token of 16 KiB with a long query, takes half.";
+        target_bytes_max: usize = 16_384, 8_000..=65_000, "Bytes of a request's path and query; past it callers get 414. RFC 9110 asks for 8,000 at least.";
+        head_seconds: u64 = 10, 1..=600, "How long a request's head may take to arrive; past it callers get 408 and the connection is closed.";
         body_seconds: u64 = 10, 1..=600, "How long a request's body may take to arrive, uploads aside; past it callers get 400 and the connection is closed.";
         keep_alive_seconds: u64 = 30, 1..=600, "How long a connection is kept open for a next request.";
         write_seconds: u64 = 60, 1..=600, "How long a caller may take nothing of its answer; past it the connection is closed.";

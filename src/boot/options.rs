@@ -11,6 +11,7 @@ use crate::actors::upkeep::UpkeepSettings;
 use crate::config::{CallLimits, Identity, LogRequests, LogSection, Mrs, QuotaLimits, Settings};
 use crate::domain::quota::{Limits, Quota};
 use crate::domain::record::{Patience, Retention};
+use crate::http::framing::HeadLimits;
 use crate::http::head::HostNames;
 use crate::http::limits::{Rate, Rates};
 use crate::http::listener::ConnectionLimits;
@@ -112,6 +113,10 @@ impl Options {
                 address_max: settings.http.connections_address_max,
                 unread_bytes_max: settings.http.unread_bytes_max,
                 head_seconds: settings.http.head_seconds,
+                head: HeadLimits {
+                    head_bytes_max: settings.http.head_bytes_max,
+                    target_bytes_max: settings.http.target_bytes_max,
+                },
                 keep_alive_seconds: settings.http.keep_alive_seconds,
                 write_seconds: settings.http.write_seconds,
             },

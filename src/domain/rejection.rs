@@ -63,6 +63,7 @@ tags! {
     ExpiredUrl = "expired-url", 403;
     NotFound = "not-found", 404;
     MethodNotAllowed = "method-not-allowed", 405;
+    RequestTimeout = "request-timeout", 408;
     Doomed = "doomed", 409;
     InvalidState = "invalid-state", 409;
     Conflict = "conflict", 409;
@@ -73,8 +74,10 @@ tags! {
     Md5Missing = "md5-missing", 409;
     VacuumMutexLocked = "vacuum-mutex-locked", 409;
     MaintenanceAlreadyActive = "maintenance-already-active", 409;
+    UriTooLong = "uri-too-long", 414;
     ExpectedRevisionRequired = "expected-revision-required", 428;
     Throttled = "throttled", 429;
+    HeadTooLarge = "head-too-large", 431;
     InternalError = "internal-error", 500;
     MaintenanceMode = "maintenance-mode", 503;
     Unavailable = "unavailable", 503;

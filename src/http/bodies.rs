@@ -13,7 +13,7 @@ use futures_util::{FutureExt, StreamExt};
 use super::identity::Owner;
 use super::server::DoorLimits;
 use super::shares::{Bound, Full, Share, Shares};
-use super::{nesting, slow};
+use super::{listener, nesting, slow};
 use crate::domain::{ErrorTag, Rejection};
 
 /// What a body that has not arrived counts at least: the buffers of its connection.
@@ -90,18 +90,14 @@ impl Bodies {
                 Some(next) => next,
                 None => {
                     self.hold(&mut arriving, owner)?;
+                    listener::ask_for_body(request);
                     arriving.wait(&mut payload).await?
                 }
             };
             let Some(chunk) = next else {
                 return Ok(arriving.end());
             };
-            let chunk = chunk.map_err(|_| {
-                Rejection::new(
-                    ErrorTag::InvalidJson,
-                    "The body ended before its announced length.",
-                )
-            })?;
+            let chunk = chunk.map_err(|_| broken(request))?;
             let length = arriving.add(chunk);
             if length > self.bytes_max {
                 return Err(Rejection::body_too_large(self.bytes_max));
@@ -136,6 +132,16 @@ impl Bodies {
             }
         }
     }
+}
+
+/// A body that is none, or not all of one.
+fn broken(request: &HttpRequest) -> Rejection {
+    listener::fault(request).unwrap_or_else(|| {
+        Rejection::new(
+            ErrorTag::InvalidJson,
+            "The body ended before its announced length.",
+        )
+    })
 }
 
 /// The length that is announced, if any.

@@ -2,11 +2,11 @@
 //!
 //! How many is limited in all and by address (`seats.rs`); a newcomer takes the place of the connection that has waited longest.
 //!
-//! actix-http limits the time of a connection's first head and of idling. What it does not limit (version 3.20:
-//! `h1/dispatcher.rs`, whose head timer is for the first request alone) is limited here, by a stream that fails when its
-//! time is over: a later head that trickles, the rest of a body that nobody reads, an answer that is not taken.
+//! actix-http limits the time of idling. What it does not limit (version 3.20: `h1/dispatcher.rs`, whose head timer is for
+//! the first request alone) is limited here, by a stream that fails when its time is over: a head that trickles, the rest
+//! of a body that nobody reads, an answer that is not taken. Heads are looked at on the way (`inbound.rs`).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
@@ -26,6 +26,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Sleep;
 
+use super::framing::{Fault, HeadLimits};
+use super::inbound::{Arrived, End, Inbound};
 use super::seats::{Seat, Seats};
 use super::shares::{Share, Signal};
 use crate::clock::Stopwatch;
@@ -33,6 +35,10 @@ use crate::domain::Rejection;
 
 /// How long a connection that is being closed may go on sending; what it sends is thrown away.
 const LINGER: Duration = Duration::from_secs(1);
+/// Bytes read at a time of what is thrown away.
+const LINGER_BYTES: usize = 4 * 1024;
+/// The interim answer that asks for a body.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Limits of an address's connections.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +51,8 @@ pub struct ConnectionLimits {
     pub unread_bytes_max: u64,
     /// How long a request's head may take.
     pub head_seconds: u64,
+    /// How much of a head is read.
+    pub head: HeadLimits,
     /// How long a connection waits for a next request.
     pub keep_alive_seconds: u64,
     /// How long a caller may take nothing of its answer.
@@ -59,6 +67,10 @@ impl ConnectionLimits {
 
     fn write(&self) -> Duration {
         Duration::from_secs(self.write_seconds)
+    }
+
+    fn head(&self) -> Duration {
+        Duration::from_secs(self.head_seconds)
     }
 }
 
@@ -93,7 +105,8 @@ macro_rules! service {
                     async move { ending.notified().await }
                 })
                 .keep_alive(Duration::from_secs(limits.keep_alive_seconds))
-                .client_request_timeout(Duration::from_secs(limits.head_seconds))
+                // It would answer without an envelope; `Watched` has the same limit.
+                .client_request_timeout(Duration::ZERO)
                 .client_disconnect_timeout(LINGER)
                 .on_connect_ext(|stream: &Watched<$stream>, data| {
                     data.insert(stream.watch.clone());
@@ -214,9 +227,53 @@ struct Watch {
     seat: Seat,
     /// Its other end has shown that it is no stranger, and gives way last.
     trusted: Cell<bool>,
+    /// Requests that were begun to be worked on.
+    begun: Cell<u64>,
+    /// The numbers of requests that ask to be told before they send their bodies.
+    expecting: RefCell<Vec<u64>>,
+    /// The number of the request that is refused for what it is on the wire, and why.
+    fault: Cell<Option<(u64, Fault)>>,
+    /// How much of a head is read.
+    head: HeadLimits,
+    /// What is still to be written of the interim answer that asks for a body.
+    interim: Cell<&'static [u8]>,
 }
 
 impl Watch {
+    fn new(seat: Seat, head: HeadLimits) -> Self {
+        Self {
+            serving: Cell::new(0),
+            since: Cell::new(Stopwatch::start()),
+            stuck: Cell::new(None),
+            asked: Cell::new(false),
+            seat,
+            trusted: Cell::new(false),
+            begun: Cell::new(0),
+            expecting: RefCell::default(),
+            fault: Cell::new(None),
+            head,
+            interim: Cell::new(&[]),
+        }
+    }
+
+    fn note(&self, arrived: Arrived) {
+        if !arrived.expecting.is_empty() {
+            self.expecting.borrow_mut().extend(arrived.expecting);
+        }
+        if arrived.fault.is_some() {
+            self.fault.set(arrived.fault);
+        }
+    }
+
+    fn ask_for_body(&self) {
+        let begun = self.begun.get();
+        let mut expecting = self.expecting.borrow_mut();
+        if expecting.contains(&begun) {
+            expecting.retain(|number| *number > begun);
+            self.interim.set(CONTINUE);
+        }
+    }
+
     /// Whether a request came together with the one before it, without more bytes from the caller between them.
     fn is_next(&self) -> bool {
         self.asked.replace(true)
@@ -236,6 +293,21 @@ pub(super) fn check_seat(request: &HttpRequest) -> Result<(), Rejection> {
     match watch(request).is_some_and(|watch| watch.seat.is_reserve()) {
         true => Err(super::seats::too_many()),
         false => Ok(()),
+    }
+}
+
+/// What is wrong with a request on the wire, when something is. Its connection is to be closed then.
+pub(super) fn fault(request: &HttpRequest) -> Option<Rejection> {
+    let watch = watch(request)?;
+    let (number, fault) = watch.fault.get()?;
+    (number == watch.begun.get()).then(|| fault.rejection(watch.head))
+}
+
+/// Asks for the body of a request that waits to be asked (`Expect: 100-continue`; RFC 9110, section 10.1.1). To be called
+/// once nothing about its head is left to be refused, and before its body is waited for.
+pub(super) fn ask_for_body(request: &HttpRequest) {
+    if let Some(watch) = watch(request) {
+        watch.ask_for_body();
     }
 }
 
@@ -266,6 +338,7 @@ struct Serving(Rc<Watch>);
 impl Serving {
     fn new(watch: Rc<Watch>) -> Self {
         watch.serving.set(watch.serving.get() + 1);
+        watch.begun.set(watch.begun.get() + 1);
         watch.seat.note_at_work();
         Self(watch)
     }
@@ -275,6 +348,10 @@ impl Drop for Serving {
     fn drop(&mut self) {
         self.0.serving.set(self.0.serving.get().saturating_sub(1));
         self.0.since.set(Stopwatch::start());
+        // The answer stands for it.
+        if self.0.interim.get().len() == CONTINUE.len() {
+            self.0.interim.set(&[]);
+        }
         if self.0.serving.get() == 0 && !self.0.trusted.get() {
             self.0.seat.note_progress();
         }
@@ -306,7 +383,10 @@ struct Watched<S> {
     stream: S,
     limits: ConnectionLimits,
     watch: Rc<Watch>,
+    inbound: Inbound,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Until when what still comes is thrown away.
+    lingering: Option<Pin<Box<Sleep>>>,
     /// What waits to be taken, when something does.
     unread: Option<Share>,
     _open: Open,
@@ -314,19 +394,13 @@ struct Watched<S> {
 
 impl<S> Watched<S> {
     fn new(stream: S, limits: ConnectionLimits, (seat, open): (Seat, Open)) -> Self {
-        let watch = Watch {
-            serving: Cell::new(0),
-            since: Cell::new(Stopwatch::start()),
-            stuck: Cell::new(None),
-            asked: Cell::new(false),
-            seat,
-            trusted: Cell::new(false),
-        };
         Self {
             stream,
             limits,
-            watch: Rc::new(watch),
+            watch: Rc::new(Watch::new(seat, limits.head)),
+            inbound: Inbound::new(limits.head),
             timer: None,
+            lingering: None,
             unread: None,
             _open: open,
         }
@@ -335,10 +409,13 @@ impl<S> Watched<S> {
     /// How long it may still go on as it is; nothing when that is over.
     fn left(&self) -> Option<Duration> {
         let (between, write) = (self.limits.between(), self.limits.write());
-        let left = match self.watch.stuck.get() {
-            Some(stuck) => write.checked_sub(stuck.elapsed()),
-            None if self.watch.serving.get() > 0 => Some(between),
-            None => between.checked_sub(self.watch.since.get().elapsed()),
+        let waited = self.watch.since.get().elapsed();
+        let left = match (self.watch.stuck.get(), self.inbound.head_since()) {
+            (Some(stuck), _) => write.checked_sub(stuck.elapsed()),
+            (None, Some(since)) => self.limits.head().checked_sub(since.elapsed()),
+            (None, None) if self.watch.serving.get() > 0 => Some(between),
+            (None, None) if self.inbound.is_new() => self.limits.head().checked_sub(waited),
+            (None, None) => between.checked_sub(waited),
         };
         // It is looked again before the other limit could be over.
         left.map(|left| left.min(between).min(write))
@@ -351,7 +428,7 @@ impl<S> Watched<S> {
             let timer = match &mut self.timer {
                 Some(timer) => timer,
                 None => {
-                    let first = self.limits.between().min(self.limits.write());
+                    let first = self.left().unwrap_or_default();
                     self.timer.insert(Box::pin(tokio::time::sleep(first)))
                 }
             };
@@ -370,6 +447,106 @@ impl<S> Watched<S> {
         match self.watch.seat.signal().poll_raised(context) {
             Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
             Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Reads until there is something to pass on.
+    fn read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>>
+    where
+        S: AsyncRead + Unpin,
+    {
+        loop {
+            if self.inbound.hand_out(buffer) {
+                return Poll::Ready(Ok(()));
+            }
+            match self.inbound.end() {
+                Some(End::CutOff) => return Poll::Ready(Ok(())),
+                Some(End::Refused) => {
+                    self.check(context)?;
+                    return Poll::Pending;
+                }
+                None => {}
+            }
+            let before = buffer.filled().len();
+            match Pin::new(&mut self.stream).poll_read(context, buffer) {
+                Poll::Ready(Ok(())) if buffer.filled().len() > before => {
+                    let arrived = self.inbound.take(buffer, before);
+                    self.watch.note(arrived);
+                    if buffer.filled().len() > before {
+                        return Poll::Ready(Ok(()));
+                    }
+                    // A head has less time than a connection that waits for one.
+                    self.timer = None;
+                }
+                Poll::Ready(Ok(())) if self.inbound.ends_within_head() => self.fail(Fault::Head),
+                Poll::Ready(outcome) => return Poll::Ready(outcome),
+                Poll::Pending => {
+                    self.check_seat(context)?;
+                    match self.check(context) {
+                        Ok(()) => return Poll::Pending,
+                        Err(_) if self.inbound.ends_within_head() => self.fail(Fault::Slow),
+                        Err(error) => return Poll::Ready(Err(error)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Refuses the head of which a part has come.
+    fn fail(&mut self, fault: Fault) {
+        let fault = self.inbound.fail(fault);
+        self.watch.fault.set(Some(fault));
+        // What is answered has its time.
+        self.watch.since.set(Stopwatch::start());
+        self.timer = None;
+    }
+
+    /// Writes what is left of the interim answer.
+    fn write_interim(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        S: AsyncWrite + Unpin,
+    {
+        while let bytes @ [_, ..] = self.watch.interim.get() {
+            let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+            match std::task::ready!(self.wrote(context, (bytes.len(), written)))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.watch.interim.set(&bytes[count..]),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The same of one that was begun: nothing comes between its bytes.
+    fn end_interim(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        S: AsyncWrite + Unpin,
+    {
+        match self.watch.interim.get().len() == CONTINUE.len() {
+            true => Poll::Ready(Ok(())),
+            false => self.write_interim(context),
+        }
+    }
+
+    /// Takes what still comes and throws it away, for a while: a connection closed before it was read is reset, and then
+    /// the answer may be lost on the way.
+    fn linger(&mut self, context: &mut Context<'_>) -> Poll<()>
+    where
+        S: AsyncRead + Unpin,
+    {
+        let deadline = self
+            .lingering
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        if deadline.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        loop {
+            let mut bytes = [0; LINGER_BYTES];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
         }
     }
 
@@ -418,24 +595,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        match read.is_pending() {
-            true => {
-                self.check_seat(context)?;
-                self.check(context)?;
-            }
-            false => self.watch.asked.set(false),
+        let read = self.read(context, buffer);
+        if read.is_ready() {
+            self.watch.asked.set(false);
         }
         read
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        std::task::ready!(self.end_interim(context))?;
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.wrote(context, (bytes.len(), written))
     }
@@ -445,6 +619,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        std::task::ready!(self.end_interim(context))?;
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
         let bytes = bytes.iter().map(|part| part.len()).sum();
         self.wrote(context, (bytes, written))
@@ -455,10 +630,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Everything before it has been written.
+        std::task::ready!(self.write_interim(context))?;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        if self.lingering.is_none() {
+            std::task::ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+        }
+        match self.watch.fault.get() {
+            Some(_) => self.linger(context).map(Ok),
+            None => Poll::Ready(Ok(())),
+        }
     }
 }

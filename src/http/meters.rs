@@ -17,11 +17,12 @@ use crate::meters::Meters;
 /// a millisecond on, because most answers take less.
 const SECONDS_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0, 10.0];
 /// Every status there is an answer with.
-const STATUSES: [u16; 15] = [
-    200, 206, 304, 400, 401, 403, 404, 405, 409, 413, 416, 428, 429, 500, 503,
+const STATUSES: [u16; 21] = [
+    200, 204, 206, 304, 400, 401, 403, 404, 405, 408, 409, 412, 413, 414, 415, 416, 428, 429, 431,
+    500, 503,
 ];
 /// Statuses that only content, operators or what is no route is answered with.
-const RARE: [u16; 4] = [206, 304, 405, 416];
+const RARE: [u16; 9] = [204, 206, 304, 405, 408, 412, 414, 416, 431];
 /// What a request was throttled by when no limit says so: a queue or all places for requests are full.
 const CAPACITY: &str = "capacity";
 /// That first, then what else it may be throttled by, as the answer's minor tag has it.

@@ -34,7 +34,7 @@ pub struct Good<T> {
 #[openapi(
     info(
         title = "Metarecord",
-        description = "A self-hosted, event-sourced store of tenants' records."
+        description = "A self-hosted, event-sourced store of tenants' records. Beside the errors of its own, each request may be refused for what it is on the wire, in the same envelope: 400 `invalid-input`, 408 `request-timeout`, 414 `uri-too-long`, 431 `head-too-large`."
     ),
     paths(
         super::mrs::put::put,

@@ -19,14 +19,13 @@ use tokio::sync::mpsc;
 
 use super::call::{self, Trace};
 use super::envelope::{OK, Refusal, respond, unavailable, with_headers};
-use super::head;
-use super::listener::{check_seat, closing};
+use super::listener::{self, check_seat, closing};
 use super::meters::{Place, content_place};
 use super::server::{Door, House, hang_up};
 use super::shares::Share;
 use super::slow::{Stopped, Taking, UploadPace, upload_had_to_end, upload_too_slow};
-use super::space;
 use super::transfers::{TransferLimits, Transfers, gave_way};
+use super::{head, space};
 use crate::actors::admission::UploadPass;
 use crate::aside;
 use crate::content::check::size_mismatch;
@@ -241,7 +240,7 @@ impl Presigned {
         let upload = (object, promise);
         let ends = pass.has_to_end();
         let how = (self.pace, &share);
-        let received = receive(&self.content, how, upload, (payload, ends)).await;
+        let received = receive(&self.content, how, upload, (request, payload, ends)).await;
         let kept = space::explain(house, received)?;
         self.settle(&grant, kept, &trace.request_id).await?;
         trace.note_received(grant.size);
@@ -337,9 +336,23 @@ impl Presigned {
     }
 }
 
-/// Streams the body to a thread that writes and checks it, until it is there or has to end. On return nothing is written
-/// any more.
+/// Asks for the body and streams it to a thread that writes and checks it, until it is there or has to end. On return
+/// nothing is written any more.
 pub(super) async fn receive(
+    content: &Arc<dyn ContentStore>,
+    how: (UploadPace, &Share),
+    what: (ObjectName, Promise),
+    (request, payload, ends): (&HttpRequest, Payload, impl Future<Output = ()>),
+) -> Result<Kept, Refusal> {
+    listener::ask_for_body(request);
+    let received = stream_in(content, how, what, (payload, ends)).await;
+    received.map_err(|refusal| match listener::fault(request) {
+        Some(fault) => fault.into(),
+        None => refusal,
+    })
+}
+
+async fn stream_in(
     content: &Arc<dyn ContentStore>,
     (pace, share): (UploadPace, &Share),
     (object, promise): (ObjectName, Promise),

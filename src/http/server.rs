@@ -295,6 +295,11 @@ async fn serve(
     (measured, turn): (&mut Measured<'_>, &Turn),
 ) -> HttpResponse {
     let mut trace = door.trace(&request);
+    if let Some(fault) = listener::fault(&request) {
+        trace.call = call::name_of(request.method(), "");
+        let rejection = door.rate_limits.stranger(&request).err().unwrap_or(fault);
+        return hang_up(respond(&trace, Err(rejection.into())));
+    }
     let found = find_route(door, &request, &mut trace);
     let route = match found {
         Ok(route) => route,

@@ -6,6 +6,7 @@ mod bodies;
 mod content;
 mod disk;
 pub(crate) mod erasures;
+mod framing;
 mod history;
 mod keys;
 mod limits_table;

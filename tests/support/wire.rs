@@ -72,6 +72,40 @@ impl Wire {
         }
     }
 
+    /// Sends bytes and keeps the connection.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.timeout(Duration::from_secs(60));
+        self.0.write_all(bytes).expect("sent");
+    }
+
+    /// Reads a head, to the empty line, and nothing behind it. Empty when the connection ends before.
+    pub(crate) fn head(&mut self) -> String {
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            match self.0.read(&mut byte) {
+                Ok(1) => head.push(byte[0]),
+                Ok(_) | Err(_) => break,
+            }
+        }
+        String::from_utf8_lossy(&head).into_owned()
+    }
+
+    /// Reads so many bytes.
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.0.read_exact(&mut bytes).expect("they come");
+        bytes
+    }
+
+    /// Reads what still comes, until the connection ends.
+    pub(crate) fn rest(mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        // What came until the end counts, however it ended.
+        let _: std::io::Result<usize> = self.0.read_to_end(&mut rest);
+        rest
+    }
+
     /// Sends some bytes and then one more now and again, until the server hangs up. Returns what it had said.
     pub(crate) fn trickle(mut self, first: &[u8], drop: &[u8]) -> String {
         self.timeout(PAUSE);

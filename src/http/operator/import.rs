@@ -174,7 +174,7 @@ pub(super) async fn put(
     let pass = house.offboardings.enter_import(&object.org)?.for_upload();
     let object_id = object.object_id;
     let share = transfers::import(imports, request.path())?;
-    let upload = (payload, pass.has_to_end());
+    let upload = (request, payload, pass.has_to_end());
     let facts = (object.clone(), promise);
     let kept = presigned::receive(&house.content, (pace, &share), facts, upload).await?;
     seal(house, object, kept).await?;

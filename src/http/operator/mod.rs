@@ -228,7 +228,8 @@ async fn serve(
     let mut trace = door.trace(&request);
     trace.service = "operator";
     let path = request.path();
-    if let Err(rejection) = check_head(door, &request) {
+    let fault = listener::fault(&request);
+    if let Err(rejection) = fault.map_or_else(|| check_head(door, &request), Err) {
         return hang_up(respond(&trace, Err(rejection.into())));
     }
     trace.call = call::name_of(request.method(), path);
