@@ -118,7 +118,11 @@ pub(super) fn stand_in(head: &[u8]) -> String {
         "GET"
     };
     let mut request = format!("{method} / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
-    let whole = String::from_utf8_lossy(head);
+    // Behind an empty line another one begins.
+    let end = head
+        .windows(2)
+        .position(|pair| pair == b"\n\r" || pair == b"\n\n");
+    let whole = String::from_utf8_lossy(&head[..end.unwrap_or(head.len())]);
     for line in whole.lines() {
         let Some((name, value)) = line.split_once(':') else {
             continue;
