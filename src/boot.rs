@@ -1,8 +1,10 @@
 //! Builds the house: the only module that knows every other.
 
+mod again;
 mod error;
 mod listen;
 mod options;
+mod places;
 mod running;
 mod stop;
 
@@ -53,11 +55,12 @@ use crate::projections::{Store, generation};
 use crate::report::{Event, Log, Text};
 use crate::reserve::Reserve;
 use crate::token::Verifier;
-use crate::{directory, open_files, report};
+use crate::{directory, open_files, os_error, report};
 
 use self::listen::{Operators, listen, listen_for_operators};
 use self::stop::{SHUTDOWN_SECONDS, Times};
 
+pub use self::again::{Addresses, StartAgain};
 pub use self::error::BootError;
 pub use self::listen::{can_listen, can_listen_for_operators};
 pub use self::options::Options;
@@ -77,16 +80,22 @@ const PENDING_MS_MIN: i64 = 60_000;
 /// Shortest time for which an org that leaves can take its data away, outside of development.
 const WINDOW_MS_MIN: i64 = 24 * 60 * 60 * 1_000;
 
-/// Serves until told to stop by SIGTERM or SIGINT; `ready` is called once, when the house is open.
+/// Serves until told to stop by SIGTERM or SIGINT; `ready` is called once, when the server can be asked. When a disk that was
+/// full has room again, `start_again` is called in the end: only a new start knows what a failed write has left.
 ///
 /// # Errors
 /// See [`BootError`].
-pub fn serve(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootError> {
+pub fn serve(
+    options: &Options,
+    ready: impl FnOnce(&Ready),
+    start_again: StartAgain,
+) -> Result<(), BootError> {
     report::tell_of_panics();
     // Whatever file this process makes, the databases' included, is for its owner alone.
     rustix::process::umask(Mode::from_raw_mode(0o077));
     // Wrong settings stop the server before it touches anything.
     check(options)?;
+    check_open_files()?;
     let log = Log::start(&options.log, Clock::system(), Box::new(std::io::stdout()));
     let log = log.map_err(|source| match &options.log.dir {
         Some(dir) => BootError::Log {
@@ -97,25 +106,35 @@ pub fn serve(options: &Options, ready: impl FnOnce(&Ready)) -> Result<(), BootEr
     })?;
     report::install(Some(log.clone()));
     report::hear_libraries();
-    let told = |told: &Ready| {
-        report::tell(told.event());
-        ready(told);
+    let tell_ready = |now: &Ready| {
+        report::tell(now.event());
+        ready(now);
     };
     let serving = run(
         options,
         Clock::system(),
-        told,
-        (stop_signal(), stop::end_after),
+        tell_ready,
+        (stop_signal(), Some(start_again)),
     );
     let served = actix::System::new().block_on(serving);
     let outcome = match &served {
-        Ok(()) => report::event::IN_ORDER,
+        Ok(Ended::InOrder) => report::event::IN_ORDER,
+        Ok(Ended::ToStartAgain(_)) => report::event::AGAIN,
         Err(_) => report::event::FAILED,
     };
     report::tell(Event::Stopped { outcome });
     report::install(None);
     log.close();
-    served
+    match served? {
+        Ended::InOrder => Ok(()),
+        Ended::ToStartAgain(addresses) => Err(start_again(&addresses).into()),
+    }
+}
+
+/// How a server ended.
+enum Ended {
+    InOrder,
+    ToStartAgain(Addresses),
 }
 
 /// Serves by a given clock until told to stop; for embedders and tests.
@@ -129,7 +148,8 @@ pub fn serve_until(
     stop: impl Future<Output = std::io::Result<()>>,
 ) -> Result<(), BootError> {
     // The process is not this server's alone, and is not ended with it.
-    actix::System::new().block_on(run(options, clock, ready, (stop, drop)))
+    let served = actix::System::new().block_on(run(options, clock, ready, (stop, None)));
+    served.map(drop)
 }
 
 /// Where a server that is ready can be reached.
@@ -161,11 +181,12 @@ async fn run(
     options: &Options,
     clock: Clock,
     ready: impl FnOnce(&Ready),
-    (stop, end_after): (
+    // The second is there when the process is the server's alone: it may be ended with it.
+    (stop, start_again): (
         impl Future<Output = std::io::Result<()>>,
-        impl FnOnce(Duration),
+        Option<StartAgain>,
     ),
-) -> Result<(), BootError> {
+) -> Result<Ended, BootError> {
     let since = Stopwatch::start();
     // Wrong settings stop the server before it touches anything.
     check(options)?;
@@ -180,7 +201,9 @@ async fn run(
     }
     // It is dropped last: until then an end is not one in order.
     let running = running::open(&directory, &clock);
-    let reserve = Reserve::open(&options.data_dir, options.reserve)?;
+    let written = places::written(&options.data_dir, &directory);
+    places::check(&written, &directory.content())?;
+    let reserve = Reserve::open(&options.data_dir, options.reserve, written)?;
     let gateway = listen(&options.listen, options.development)?;
     let base_url = format!("http://{}", gateway.local_addr()?);
     let (operators, operator_url) = listen_for_operators(options).await?;
@@ -371,12 +394,21 @@ async fn run(
     }
     ready(&told);
 
-    match stopped {
-        Some(stopped) => stopped?,
-        None => stop.await?,
-    }
+    let again = match stopped {
+        Some(stopped) => stopped.map(|()| None)?,
+        None => tokio::select! {
+            stopped = stop => stopped.map(|()| None)?,
+            () = again::room(&*journal, &reserve), if start_again.is_some() => {
+                report::notice("the disk has room again: the server begins anew to open the journal");
+                Some(Addresses::of(&told))
+            }
+        },
+    };
     let times = Times::by(&*journal, &reserve);
-    end_after(times.end);
+    if let Some(start_again) = start_again {
+        let again = again.clone().map(|addresses| (start_again, addresses));
+        stop::end_after(times.end, again, running.of.clone());
+    }
     // While it still listens.
     drop(socket_file);
     // A backup that is being taken finds its lease gone; what waits for it must not hold up the end.
@@ -407,7 +439,7 @@ async fn run(
         journal.close()?;
         // What it lacks is written at the next start.
         if let Err(error) = audit.close(&store) {
-            report::notice(&error.to_string());
+            report::storage_failed(&os_error::told(&error));
         }
         store.flush()?;
         // Whoever starts in this directory next finds nothing of this server in its way.
@@ -421,7 +453,22 @@ async fn run(
     });
     let closed = closing.await.map_err(std::io::Error::other)?;
     development::withdraw(&options.data_dir)?;
-    closed
+    match again {
+        // What could not be closed for want of room is made anew.
+        Some(addresses) => Ok(Ended::ToStartAgain(addresses)),
+        None => closed.map(|()| Ended::InOrder),
+    }
+}
+
+/// Files that a server needs open with no connection at all are kept from nobody.
+fn check_open_files() -> Result<(), BootError> {
+    match open_files::raise_limit() {
+        Some(files) if files < OTHER_FILES as u64 => Err(BootError::OpenFiles {
+            files,
+            needed: OTHER_FILES as u64,
+        }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Looks whether the settings are ones to start with, as far as that can be seen without touching anything.
@@ -547,14 +594,14 @@ fn open_stores(
     directory: &directory::Directory,
     clock: &Clock,
 ) -> Result<(Arc<SledJournal>, crate::projections::Store), BootError> {
-    let power_cut =
-        state::read(&directory.journal())?.is_some_and(|state| state.machine_went_down());
-    if power_cut {
+    let doubt = state::read(&directory.journal())?.and_then(|state| state.doubt());
+    if let Some(doubt) = doubt {
         // What the machine had not written down may be there in part; replay is the only way to be sure.
-        report::notice(
-            "the machine went down while the journal was open; building the projections anew",
-        );
-        directory::remove(&directory.projections())?;
+        report::notice(&format!(
+            "building the projections anew: {}",
+            doubt.as_str()
+        ));
+        directory::empty(&directory.projections())?;
     }
     let journal_options = JournalOptions {
         segment_bytes: options.segment_bytes,

@@ -311,6 +311,8 @@ settings! {
     disk (DiskSection, "The reserve of free disk of the data directory's file system.") {
         uploads_min_free_bytes: u64 = 0, 0..=u64::MAX, "Free bytes below which uploads and puts are refused with 503; 0 for 512 MiB, or a tenth of the disk if that is less.";
         changes_min_free_bytes: u64 = 0, 0..=u64::MAX, "Free bytes below which every change of a tenant is refused with 503, signing in excepted; 0 for 128 MiB, or a twentieth of the disk if that is less.";
+        uploads_min_free_files: u64 = 0, 0..=u64::MAX, "Free inodes below which uploads and puts are refused with 503; 0 for 10000, or a tenth of the file system's if that is less.";
+        changes_min_free_files: u64 = 0, 0..=u64::MAX, "Free inodes below which every change of a tenant is refused with 503, signing in excepted; 0 for 1000, or a twentieth of the file system's if that is less.";
         reserve_bytes: u64 = 0, 0..=16 * GIB, "Bytes of the file reserve, which is given up when less than that is free, so that operators can make room, and of reserve.start, which a start gives up; 0 for 32 MiB, or a fortieth of the disk if that is less, and for none in development mode.";
     }
     ops (Ops, "Maintenance and vacuum.") {

@@ -1,6 +1,7 @@
 //! The data directory: its parts, its marker, its lock, and the files of keys in it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{pause, random_bytes};
+use crate::os_error::OsError;
 use crate::reserve;
 
 /// The format this program writes, and the newest it reads.
@@ -20,6 +22,8 @@ pub const MARKER: &str = "metarecord.json";
 pub const LOCK: &str = "lock";
 /// The file of the operators' token of the first start, in the directory of keys.
 const OPERATOR_TOKEN: &str = "operator.token";
+/// The directory that mkfs.ext4(8) makes at the top of a file system, so that one may be mounted as the data directory.
+pub const LOST_AND_FOUND: &str = "lost+found";
 /// The directory of keys.
 const KEYS: &str = "keys";
 /// How often a lock that is taken is tried again, a second in all, and how long is waited between.
@@ -202,7 +206,7 @@ pub fn read_marker(root: &Path, known: Events<'_>) -> Result<(Marker, Vec<u8>), 
 /// Keeps every server from a data directory as long as it is there.
 #[derive(Debug)]
 pub struct Hold {
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// Takes a data directory without serving from it.
@@ -210,10 +214,43 @@ pub struct Hold {
 /// # Errors
 /// [`DirectoryError::Held`] when a process has it, or the disk's.
 pub fn hold(root: &Path) -> Result<Hold, DirectoryError> {
-    Ok(Hold { _lock: lock(root)? })
+    let lock = Some(lock(root)?);
+    Ok(Hold { _lock: lock })
 }
 
-/// Whether a directory is absent, or has nothing in it but a lock.
+/// Takes a data directory to read from it. Where this user may not write, or nobody may, the lock is shared with others that
+/// read; a snapshot without a lock needs none.
+///
+/// # Errors
+/// As [`hold`].
+pub fn hold_to_read(root: &Path) -> Result<Hold, DirectoryError> {
+    let path = root.join(LOCK);
+    let error = match lock(root) {
+        Err(DirectoryError::Io { source, .. }) if may_not_write(&source) => source,
+        held => return held.map(|lock| Hold { _lock: Some(lock) }),
+    };
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(absent) if absent.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Hold { _lock: None });
+        }
+        Err(_) => return Err(io("open", &path, error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(Hold { _lock: Some(file) }),
+        Err(TryLockError::WouldBlock) => Err(held(root, file)),
+        Err(TryLockError::Error(source)) => Err(io("lock", &path, source)),
+    }
+}
+
+fn may_not_write(error: &std::io::Error) -> bool {
+    matches!(
+        OsError::of(error),
+        Some(OsError::ReadOnlyFileSystem | OsError::Denied)
+    )
+}
+
+/// Whether a directory is absent, or has nothing in it but a lock and what its file system was made with.
 ///
 /// # Errors
 /// When the disk does not read or write what is needed.
@@ -387,7 +424,8 @@ fn environment(development: bool) -> &'static str {
 
 fn is_empty(root: &Path) -> Result<bool, DirectoryError> {
     let entries = std::fs::read_dir(root).map_err(|source| io("read", root, source))?;
-    Ok(entries.flatten().all(|entry| entry.file_name() == LOCK))
+    let is_ours = |name: &OsStr| name == LOCK || name == LOST_AND_FOUND;
+    Ok(entries.flatten().all(|entry| is_ours(&entry.file_name())))
 }
 
 fn lock(root: &Path) -> Result<File, DirectoryError> {
@@ -404,15 +442,7 @@ fn lock(root: &Path) -> Result<File, DirectoryError> {
         .map_err(|source| io("open", &path, source))?;
     match try_lock(&file) {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // The text only helps the reader of the error.
-            let _: Result<_, _> = file.read_to_string(&mut holder);
-            return Err(DirectoryError::Held {
-                place: root.display().to_string(),
-                holder: holder.trim().to_owned(),
-            });
-        }
+        Err(TryLockError::WouldBlock) => return Err(held(root, file)),
         Err(TryLockError::Error(source)) => return Err(io("lock", &path, source)),
     }
     let write = |file: &mut File| -> std::io::Result<()> {
@@ -426,6 +456,17 @@ fn lock(root: &Path) -> Result<File, DirectoryError> {
             Err(io("write", &path, source))
         }
         Ok(()) | Err(_) => Ok(file),
+    }
+}
+
+/// Who has a directory, as far as its lock file tells.
+fn held(root: &Path, mut lock: File) -> DirectoryError {
+    let mut holder = String::new();
+    // The text only helps the reader of the error.
+    let _: Result<_, _> = lock.read_to_string(&mut holder);
+    DirectoryError::Held {
+        place: root.display().to_string(),
+        holder: holder.trim().to_owned(),
     }
 }
 
@@ -535,14 +576,26 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     }
 }
 
-/// Removes a directory with all in it when it is there.
-pub(crate) fn remove(path: &Path) -> Result<(), DirectoryError> {
-    match std::fs::remove_dir_all(path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(io("remove", path, source))
+/// Removes all that is in a directory, which may be a mount point, when it is there.
+pub(crate) fn empty(path: &Path) -> Result<(), DirectoryError> {
+    let entries = match std::fs::read_dir(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(|source| io("read", path, source))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(|source| io("read", path, source))?;
+        if entry.file_name() == LOST_AND_FOUND {
+            continue;
         }
-        Ok(()) | Err(_) => Ok(()),
+        let place = entry.path();
+        let removed = match entry.file_type() {
+            Ok(kind) if kind.is_dir() => std::fs::remove_dir_all(&place),
+            Ok(_) => std::fs::remove_file(&place),
+            Err(error) => Err(error),
+        };
+        removed.map_err(|source| io("remove", &place, source))?;
     }
+    Ok(())
 }
 
 fn io(action: &'static str, place: &Path, source: std::io::Error) -> DirectoryError {

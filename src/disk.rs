@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
+use rustix::fs::Access;
+
 /// What the disk tells a file's size in: `st_blocks` of stat(2).
 const BLOCK_BYTES: u64 = 512;
 
@@ -130,6 +132,10 @@ pub(crate) struct Space {
     pub(crate) free_bytes: u64,
     /// All of it.
     pub(crate) size_bytes: u64,
+    /// Inodes that this process may use yet; the largest number where they are not counted.
+    pub(crate) free_files: u64,
+    /// All inodes; 0 where they are made as they are needed.
+    pub(crate) files: u64,
 }
 
 /// How large a directory's file system is, and how much of it is free for this process.
@@ -141,7 +147,21 @@ pub(crate) fn space(directory: &Path) -> io::Result<Space> {
     Ok(Space {
         free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize),
         size_bytes: disk.f_blocks.saturating_mul(disk.f_frsize),
+        free_files: match disk.f_files {
+            0 => u64::MAX,
+            _ => disk.f_favail,
+        },
+        files: disk.f_files,
     })
+}
+
+/// Whether this process may read a directory and change what is in it, as far as modes and mounts say.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn check_writable(directory: &Path) -> io::Result<()> {
+    let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    Ok(rustix::fs::access(directory, wanted)?)
 }
 
 /// Bytes that the files below a directory take on the disk. What cannot be looked at, or goes meanwhile, counts nothing.

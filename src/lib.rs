@@ -47,6 +47,7 @@ pub mod http;
 pub mod journal;
 pub mod meters;
 pub mod open_files;
+pub mod os_error;
 pub mod passcode;
 mod private;
 pub mod projections;

@@ -17,6 +17,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 
 use crate::disk::{self, Space};
 use crate::meters::{Meters, value};
+use crate::os_error;
 use crate::report::{self, Event, Word};
 
 /// The reserve's name in the data directory.
@@ -27,6 +28,10 @@ pub const START_FILE: &str = "reserve.start";
 const UPLOADS_MIN_FREE_BYTES: u64 = 512 * 1024 * 1024;
 /// The second mark unless it is set: room for the gzip of a sealed segment of 64 MiB, and as much again.
 const CHANGES_MIN_FREE_BYTES: u64 = 128 * 1024 * 1024;
+/// The first mark of free inodes unless it is set: an upload makes up to four, and two directories for its org's first.
+const UPLOADS_MIN_FREE_FILES: u64 = 10_000;
+/// The second mark of free inodes unless it is set: the databases make one for each large payload.
+const CHANGES_MIN_FREE_FILES: u64 = 1_000;
 /// The reserve unless it is set: room for the databases to open and for thousands of operators' events.
 const RESERVE_BYTES: u64 = 32 * 1024 * 1024;
 /// The most that the first mark, the second and the reserve take of a disk, as a share of its size.
@@ -49,6 +54,10 @@ pub struct ReserveSettings {
     pub changes_min_free_bytes: u64,
     /// Bytes of the reserve.
     pub reserve_bytes: u64,
+    /// Free inodes below which uploads and puts are refused.
+    pub uploads_min_free_files: u64,
+    /// Free inodes below which every change of a tenant is refused.
+    pub changes_min_free_files: u64,
     /// In development mode there is no reserve unless its size is set.
     pub development: bool,
 }
@@ -94,18 +103,22 @@ impl Level {
         match self {
             Self::Enough => "Changes are taken again.",
             Self::Low => {
-                "Uploads and puts are refused; make room or grow the volume (docs/emergency/disk-full.md)."
+                "Uploads and puts are refused; make room or grow the volume (df shows bytes, df -i inodes; docs/emergency/disk-full.md)."
             }
             Self::Critical => {
-                "Changes of tenants are refused; make room or grow the volume (docs/emergency/disk-full.md)."
+                "Changes of tenants are refused; make room or grow the volume (df shows bytes, df -i inodes; docs/emergency/disk-full.md)."
             }
         }
     }
 }
 
-/// Free bytes below which a level begins, and bytes of the reserve.
+/// Free bytes and inodes below which a level begins, and bytes of the reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marks {
+    /// Free inodes below which uploads and puts are refused.
+    pub uploads_files: u64,
+    /// Free inodes below which every change of a tenant is refused.
+    pub changes_files: u64,
     /// Below it uploads and puts are refused.
     pub uploads: u64,
     /// Below it every change of a tenant is refused.
@@ -115,14 +128,27 @@ pub struct Marks {
 }
 
 impl ReserveSettings {
-    /// The marks on a disk of a size in bytes.
-    pub fn marks(&self, size_bytes: u64) -> Marks {
-        let or = |set: u64, usual: u64, share: u64| match set {
-            0 => usual.min(size_bytes / share),
+    /// The marks on a disk of a size in bytes, and of a number of inodes.
+    pub fn marks(&self, size_bytes: u64, files: u64) -> Marks {
+        let of = |size: u64, set: u64, usual: u64, share: u64| match set {
+            0 => usual.min(size / share),
             set => set,
         };
+        let or = |set: u64, usual: u64, share: u64| of(size_bytes, set, usual, share);
         let [uploads, changes, reserve] = SHARES;
         Marks {
+            uploads_files: of(
+                files,
+                self.uploads_min_free_files,
+                UPLOADS_MIN_FREE_FILES,
+                uploads,
+            ),
+            changes_files: of(
+                files,
+                self.changes_min_free_files,
+                CHANGES_MIN_FREE_FILES,
+                changes,
+            ),
             uploads: or(self.uploads_min_free_bytes, UPLOADS_MIN_FREE_BYTES, uploads),
             changes: or(self.changes_min_free_bytes, CHANGES_MIN_FREE_BYTES, changes),
             reserve: match self.reserve_bytes == 0 && self.development {
@@ -136,34 +162,49 @@ impl ReserveSettings {
 impl Marks {
     /// The level that follows another at so many free bytes. A level ends only a quarter above the mark it began below,
     /// so that a file that comes and goes does not have callers refused and let in by turns.
-    pub fn level(&self, before: Level, free_bytes: u64) -> Level {
-        let raised = |mark: u64, level: Level| match before >= level {
-            true => mark.saturating_add(mark / 4),
-            false => mark,
-        };
-        if free_bytes < raised(self.changes, Level::Critical) {
-            Level::Critical
-        } else if free_bytes < raised(self.uploads, Level::Low) {
-            Level::Low
-        } else {
-            Level::Enough
-        }
+    pub fn level(&self, before: Level, free_bytes: u64, free_files: u64) -> Level {
+        let bytes = level_of(before, free_bytes, (self.uploads, self.changes));
+        let files = (self.uploads_files, self.changes_files);
+        bytes.max(level_of(before, free_files, files))
+    }
+}
+
+fn level_of(before: Level, free: u64, (uploads, changes): (u64, u64)) -> Level {
+    let raised = |mark: u64, level: Level| match before >= level {
+        true => mark.saturating_add(mark / 4),
+        false => mark,
+    };
+    if free < raised(changes, Level::Critical) {
+        Level::Critical
+    } else if free < raised(uploads, Level::Low) {
+        Level::Low
+    } else {
+        Level::Enough
     }
 }
 
 /// What looks at the disk.
 type Look = Box<dyn Fn() -> io::Result<Space> + Send + Sync>;
 
+/// The first of a server's directories that cannot be written, and why.
+pub type Unwritable = (PathBuf, io::Error);
+
 /// The free disk of a data directory, as it was looked at last.
 pub struct Reserve {
     path: PathBuf,
     settings: ReserveSettings,
     look: Look,
+    /// Directories that a server writes to.
+    directories: Vec<PathBuf>,
+    /// One of them cannot be written.
+    unwritable: AtomicBool,
     level: AtomicU8,
     /// Free bytes, less what uploads have written since they were looked at.
     free_bytes: AtomicU64,
     /// The first mark.
     uploads_mark: AtomicU64,
+    /// Free bytes with which a journal that a full disk has closed is opened again.
+    open_mark: AtomicU64,
     /// Bytes that uploads on their way may still write.
     promised_bytes: AtomicU64,
     /// Bytes of the reserve's file; 0 while there is none.
@@ -179,19 +220,21 @@ pub struct Reserve {
 
 impl Reserve {
     /// Looks at a data directory for the first time, gives its reserve up if nothing else is left, and goes on looking on
-    /// a thread of its own until it is dropped.
+    /// a thread of its own until it is dropped. The directories are those that a server writes to.
     ///
     /// # Errors
     /// When there can be no more threads.
-    pub fn open(data_dir: &Path, settings: ReserveSettings) -> io::Result<Arc<Self>> {
+    pub fn open(
+        data_dir: &Path,
+        settings: ReserveSettings,
+        directories: Vec<PathBuf>,
+    ) -> io::Result<Arc<Self>> {
         let dir = data_dir.to_owned();
         let (wake, woken) = bounded(1);
-        let reserve = Arc::new(Self::new(
-            data_dir,
-            settings,
-            Box::new(move || disk::space(&dir)),
-            wake,
-        ));
+        let look = Box::new(move || disk::space(&dir));
+        let mut reserve = Self::new(data_dir, settings, look, wake);
+        reserve.directories = directories;
+        let reserve = Arc::new(reserve);
         reserve.look();
         let watched = Arc::downgrade(&reserve);
         std::thread::Builder::new()
@@ -207,9 +250,12 @@ impl Reserve {
             path,
             settings,
             look,
+            directories: Vec::new(),
+            unwritable: AtomicBool::new(false),
             level: AtomicU8::new(Level::Enough.number()),
             free_bytes: AtomicU64::new(0),
             uploads_mark: AtomicU64::new(0),
+            open_mark: AtomicU64::new(u64::MAX),
             promised_bytes: AtomicU64::new(0),
             kept_bytes: AtomicU64::new(kept),
             start_kept: AtomicBool::new(false),
@@ -222,6 +268,18 @@ impl Reserve {
     /// What the free disk was enough for when it was looked at last.
     pub fn level(&self) -> Level {
         Level::of_number(self.level.load(Ordering::Relaxed))
+    }
+
+    /// Whether each of the server's directories could be written when they were looked at last.
+    pub fn is_writable(&self) -> bool {
+        !self.unwritable.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is room to open a journal that a full disk has closed: half of the reserve, or what tenants' changes need
+    /// where there is none.
+    pub fn has_room_to_open(&self) -> bool {
+        let needed = self.open_mark.load(Ordering::Relaxed);
+        self.free_bytes.load(Ordering::Relaxed) >= needed
     }
 
     /// Room for an upload of so many bytes, until what is returned is dropped; `None` when it would take the free disk,
@@ -272,15 +330,34 @@ impl Reserve {
         match self.take_stock() {
             Ok(()) => self.blind.store(false, Ordering::Relaxed),
             Err(error) if !self.blind.swap(true, Ordering::Relaxed) => {
-                report::notice(&format!("the free disk cannot be looked at: {error}"));
+                report::storage_failed(&format!(
+                    "the free disk cannot be looked at: {}",
+                    os_error::told(&error)
+                ));
             }
             Err(_) => {}
         }
     }
 
+    /// Notes whether all directories can be written, and tells it when that has changed.
+    fn look_at_directories(&self) {
+        let found = unwritable(&self.directories);
+        let before = self.unwritable.swap(found.is_some(), Ordering::Relaxed);
+        match found {
+            Some((place, error)) if !before => report::storage_failed(&format!(
+                "{} cannot be written: {}",
+                place.display(),
+                os_error::told(&error)
+            )),
+            None if before => report::notice("all directories can be written again"),
+            Some(_) | None => {}
+        }
+    }
+
     fn take_stock(&self) -> io::Result<()> {
+        self.look_at_directories();
         let mut space = (self.look)()?;
-        let marks = self.settings.marks(space.size_bytes);
+        let marks = self.settings.marks(space.size_bytes, space.files);
         let kept = self.kept_bytes.load(Ordering::Relaxed);
         let given_up = kept > 0 && space.free_bytes < kept;
         if given_up {
@@ -289,7 +366,12 @@ impl Reserve {
             space = (self.look)()?;
         }
         let before = self.level();
-        let level = marks.level(before, space.free_bytes);
+        let level = marks.level(before, space.free_bytes, space.free_files);
+        let open_mark = match marks.reserve {
+            0 => marks.changes,
+            reserve => reserve / 2,
+        };
+        self.open_mark.store(open_mark, Ordering::Relaxed);
         self.uploads_mark.store(marks.uploads, Ordering::Relaxed);
         self.free_bytes.store(space.free_bytes, Ordering::Relaxed);
         self.level.store(level.number(), Ordering::Relaxed);
@@ -297,6 +379,7 @@ impl Reserve {
             report::tell(Event::DiskSpace {
                 space: level.as_str(),
                 free_bytes: space.free_bytes,
+                free_files: space.free_files,
                 reserve_bytes: self.kept_bytes.load(Ordering::Relaxed),
                 hint: level.hint(),
             });
@@ -354,6 +437,14 @@ impl Reserve {
             false => LOOK_EVERY,
         }
     }
+}
+
+/// The first of a server's directories that is there and cannot be written.
+pub fn unwritable(directories: &[PathBuf]) -> Option<Unwritable> {
+    directories.iter().find_map(|place| {
+        let error = disk::check_writable(place).err()?;
+        (error.kind() != io::ErrorKind::NotFound).then(|| (place.clone(), error))
+    })
 }
 
 /// Removes the reserve of a data directory when its file system has less than half of it left: what follows must be able to
@@ -469,6 +560,8 @@ mod tests {
             uploads,
             changes,
             reserve: 0,
+            uploads_files: 1_000,
+            changes_files: 500,
         }
     }
 
@@ -491,7 +584,7 @@ mod tests {
                 uploads_min_free_bytes: 100,
                 changes_min_free_bytes: 40,
                 reserve_bytes,
-                development: false,
+                ..ReserveSettings::default()
             };
             let (free, path) = (Arc::clone(&self.free), self.dir.path().to_owned());
             let look = move || {
@@ -501,6 +594,8 @@ mod tests {
                 Ok(Space {
                     free_bytes: free.load(Ordering::Relaxed).saturating_sub(kept),
                     size_bytes: 1_000,
+                    free_files: u64::MAX,
+                    files: 0,
                 })
             };
             let (wake, woken) = bounded(1);
@@ -517,28 +612,30 @@ mod tests {
     #[test]
     fn marks_are_a_share_of_a_small_disk_unless_they_are_set() {
         let usual = ReserveSettings::default();
-        let large = usual.marks(1 << 40);
+        let large = usual.marks(1 << 40, 1 << 20);
         assert_eq!(
             (large.uploads, large.changes, large.reserve),
             (512 * MIB, 128 * MIB, 32 * MIB)
         );
-        let small = usual.marks(40 * MIB);
+        let small = usual.marks(40 * MIB, 2_000);
         assert_eq!(
             (small.uploads, small.changes, small.reserve),
             (4 * MIB, 2 * MIB, MIB)
         );
+        assert_eq!((large.uploads_files, large.changes_files), (10_000, 1_000));
+        assert_eq!((small.uploads_files, small.changes_files), (200, 100));
         let set = ReserveSettings {
             uploads_min_free_bytes: u64::MAX,
             changes_min_free_bytes: 7,
             ..usual
         };
-        let set = set.marks(40 * MIB);
+        let set = set.marks(40 * MIB, 0);
         assert_eq!((set.uploads, set.changes), (u64::MAX, 7));
         let developing = ReserveSettings {
             development: true,
             ..usual
         };
-        assert_eq!(developing.marks(1 << 40).reserve, 0);
+        assert_eq!(developing.marks(1 << 40, 0).reserve, 0);
     }
 
     #[test]
@@ -557,8 +654,20 @@ mod tests {
             (0, Level::Critical),
             (200, Level::Enough),
         ] {
-            level = marks.level(level, free);
+            level = marks.level(level, free, 2_000);
             assert_eq!(level, expected, "{free} bytes free");
+        }
+        for (free, expected) in [
+            (1_249, Level::Enough),
+            (999, Level::Low),
+            (1_249, Level::Low),
+            (499, Level::Critical),
+            (624, Level::Critical),
+            (625, Level::Low),
+            (1_250, Level::Enough),
+        ] {
+            level = marks.level(level, u64::MAX, free);
+            assert_eq!(level, expected, "{free} inodes free");
         }
     }
 

@@ -16,6 +16,7 @@ use crate::domain::offboarding::Counts;
 use crate::export::check::parse_manifest;
 use crate::export::{CONTENT, FileEntry, MANIFEST, Manifest, is_file_name};
 use crate::journal::Journal;
+use crate::os_error::told;
 use crate::projections::Store;
 use make::Making;
 
@@ -39,13 +40,6 @@ pub struct Exports {
     pub(super) root: PathBuf,
 }
 
-fn told(error: impl std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
-}
-
 impl Exports {
     fn directory(&self, org: &OrgCode, export_id: &str) -> PathBuf {
         self.root.join(org.as_str()).join(export_id)
@@ -65,7 +59,7 @@ impl Exports {
             go_on,
             directory,
         };
-        making.run().map_err(told)
+        making.run().map_err(|error| told(&error))
     }
 
     /// The manifest of a finished export; `None` when it is not there.
@@ -74,9 +68,11 @@ impl Exports {
     /// The disk's, or a manifest that cannot be read.
     pub fn manifest(&self, org: &OrgCode, export_id: &str) -> Result<Option<Manifest>, String> {
         match fs::read(self.directory(org, export_id).join(MANIFEST)) {
-            Ok(text) => parse_manifest(&text).map(Some).map_err(told),
+            Ok(text) => parse_manifest(&text)
+                .map(Some)
+                .map_err(|error| told(&error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(told(error)),
+            Err(error) => Err(told(&error)),
         }
     }
 
@@ -96,7 +92,9 @@ impl Exports {
             return Ok((Vec::new(), None));
         };
         let directory = self.directory(org, export_id);
-        let size = fs::metadata(directory.join(MANIFEST)).map_err(told)?.len();
+        let size = fs::metadata(directory.join(MANIFEST))
+            .map_err(|error| told(&error))?
+            .len();
         let own = FileEntry {
             name: MANIFEST.to_owned(),
             size,
@@ -111,20 +109,25 @@ impl Exports {
             .collect();
         let mut next = from + items.len() as u64;
         // Behind those a place is one of the list's bytes.
-        let mut lines = BufReader::new(File::open(directory.join(CONTENT)).map_err(told)?);
+        let mut lines =
+            BufReader::new(File::open(directory.join(CONTENT)).map_err(|error| told(&error))?);
         let behind = next.saturating_sub(fixed.len() as u64);
-        lines.seek(SeekFrom::Start(behind)).map_err(told)?;
+        lines
+            .seek(SeekFrom::Start(behind))
+            .map_err(|error| told(&error))?;
         let mut line = Vec::new();
         while next >= fixed.len() as u64 {
             line.clear();
-            let read = lines.read_until(b'\n', &mut line).map_err(told)?;
+            let read = lines
+                .read_until(b'\n', &mut line)
+                .map_err(|error| told(&error))?;
             if read == 0 {
                 return Ok((items, None));
             }
             if items.len() == limit {
                 break;
             }
-            items.push(serde_json::from_slice(&line).map_err(told)?);
+            items.push(serde_json::from_slice(&line).map_err(|error| told(&error))?);
             next += read as u64;
         }
         Ok((items, Some(next)))
@@ -141,7 +144,7 @@ impl Exports {
         match fs::metadata(self.directory(org, export_id).join(name)) {
             Ok(metadata) => Ok(Some(metadata.len())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(told(error)),
+            Err(error) => Err(told(&error)),
         }
     }
 
@@ -161,24 +164,25 @@ impl Exports {
         let mut file = match File::open(self.directory(org, export_id).join(name)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(told(error)),
+            Err(error) => return Err(told(&error)),
         };
-        file.seek(SeekFrom::Start(from)).map_err(told)?;
+        file.seek(SeekFrom::Start(from))
+            .map_err(|error| told(&error))?;
         Ok(Some(Box::new(file.take(bytes))))
     }
 
     /// Removes an export with all it holds; absent is fine.
     pub(super) fn remove(&self, org: &OrgCode, export_id: &str) -> Result<(), String> {
         match fs::remove_dir_all(self.directory(org, export_id)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told(&error)),
             Ok(()) | Err(_) => {}
         }
         match fs::remove_dir(self.root.join(org.as_str())) {
             // Other exports of the org are there.
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(told(error)),
-            Ok(()) => sync_dir(&self.root).map_err(told),
+            Err(error) => Err(told(&error)),
+            Ok(()) => sync_dir(&self.root).map_err(|error| told(&error)),
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::domain::secret::{SecretCommand, SecretDecider, is_way_out, mismatch};
 use crate::domain::vacuum::{Scope, Vacuum, VacuumCommand, VacuumDecider, VacuumStatus};
 use crate::domain::{ErrorTag, Rejection};
 use crate::journal::{Remarks, Source};
+use crate::os_error::told;
 use crate::passcode;
 use crate::projections::ops;
 use crate::report;
@@ -510,7 +511,7 @@ impl Operations {
             let (audit, store) = (self.audit.clone(), self.desk.store.clone());
             let written = aside::blocking(move || audit.catch_up(&store)).await;
             if let Ok(Err(error)) = written {
-                report::notice(&format!("the audit's file is behind: {error}"));
+                report::storage_failed(&format!("the audit's file is behind: {}", told(&error)));
             }
             self.changed.notified().await;
         }

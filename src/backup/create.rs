@@ -282,7 +282,7 @@ impl Making {
     /// Writes the generation's other files.
     fn write_files(&mut self, head: &Head) -> Result<Vec<FileEntry>, BackupError> {
         let mut files = Vec::new();
-        let closed = State::now(Some(head.clone()));
+        let closed = State::closed(head.clone());
         state::write(&RealDisk, &self.directory.join(JOURNAL), &closed)?;
         write_private(&self.directory.join(MARKER), &self.marker.1)?;
         self.catalogue.write(&self.directory.join(CONTENT_LIST))?;

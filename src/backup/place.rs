@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::catalogue::Catalogue;
 use super::{BackupError, CONTENT_DIRECTORY, GENERATION, LOCK, MANIFEST, Manifest};
 use crate::content::ObjectName;
+use crate::directory::LOST_AND_FOUND;
 
 /// Where a manifest is written before it counts.
 const UNFINISHED: &str = "manifest.json.new";
@@ -28,6 +29,7 @@ impl Place {
         let names = names(root)?;
         let ours = |name: &String| {
             name == LOCK
+                || name == LOST_AND_FOUND
                 || name == UNFINISHED
                 || name == CONTENT_DIRECTORY
                 || generation_of(name).is_some()

@@ -11,6 +11,7 @@ use crate::directory::{MARKER, Marker};
 use crate::journal::replay::replay;
 use crate::journal::schema::SCHEMAS;
 use crate::journal::{state, verify as journal_verify};
+use crate::os_error::told;
 
 /// Most problems a report lists; the check ends there.
 pub const PROBLEMS_MAX: usize = 1_000;
@@ -259,13 +260,5 @@ impl Check<'_> {
             (self.progress)(self.read);
         }
         Ok(())
-    }
-}
-
-/// An error with its causes in one sentence.
-fn told(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", told(cause)),
-        None => error.to_string(),
     }
 }

@@ -4,6 +4,7 @@ use crate::content::ContentError;
 use crate::content::sign::KeyError;
 use crate::directory;
 use crate::journal::JournalError;
+use crate::os_error::OsError;
 use crate::projections::StoreError;
 use crate::token::TokenError;
 
@@ -17,7 +18,7 @@ pub enum BootError {
     #[error("the journal cannot be used")]
     Journal(#[from] JournalError),
     /// The projections did not open.
-    #[error("the projections cannot be used; they may be deleted while the server is stopped")]
+    #[error("the projections cannot be used{}", way_out(.0))]
     Projections(#[from] StoreError),
     /// The content store did not open.
     #[error("the content store cannot be used")]
@@ -72,6 +73,25 @@ pub enum BootError {
         "otlp.endpoint is set, and this program cannot send metrics: build it with cargo build --release --features otlp, or leave the setting out"
     )]
     WithoutOtlp,
+    /// What callers send could not be kept.
+    #[error("{} cannot be written, and the server has to write there", place.display())]
+    Unwritable {
+        /// The directory.
+        place: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The process may open too few files.
+    #[error(
+        "the process may open {files} files at once, and a server needs at least {needed}: raise LimitNOFILE of its unit, or ulimit -Hn in its shell"
+    )]
+    OpenFiles {
+        /// Its limit.
+        files: u64,
+        /// What a server needs without any connection.
+        needed: u64,
+    },
     /// The log's directory cannot be used.
     #[error("the log cannot be kept in {}; give another --log-dir (log.dir)", dir.display())]
     Log {
@@ -87,6 +107,14 @@ pub enum BootError {
     /// The server's own threads failed.
     #[error("the server failed")]
     Server(#[from] std::io::Error),
+}
+
+/// What to do about projections that cannot be used, unless the machine is the cause and the projections may be whole.
+fn way_out(error: &StoreError) -> &'static str {
+    match OsError::of(error).is_some_and(OsError::is_outside) {
+        true => "",
+        false => "; they may be deleted while the server is stopped",
+    }
 }
 
 impl BootError {
@@ -109,6 +137,8 @@ impl BootError {
             | Self::WindowTooShort
             | Self::HeaderIdentity
             | Self::WithoutOtlp
+            | Self::Unwritable { .. }
+            | Self::OpenFiles { .. }
             | Self::Log { .. }
             | Self::Development(_)
             | Self::Server(_) => false,

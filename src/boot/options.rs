@@ -155,6 +155,8 @@ impl Options {
                 uploads_min_free_bytes: settings.disk.uploads_min_free_bytes,
                 changes_min_free_bytes: settings.disk.changes_min_free_bytes,
                 reserve_bytes: settings.disk.reserve_bytes,
+                uploads_min_free_files: settings.disk.uploads_min_free_files,
+                changes_min_free_files: settings.disk.changes_min_free_files,
                 development,
             },
             quotas: quotas(&settings.quotas),

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::journal::state;
 use crate::meters::{Meters, one, value};
+use crate::os_error::told;
 use crate::report::{self, Event, Fingerprint, RequestId, Text};
 use crate::running::{Before, Running};
 
@@ -27,7 +28,8 @@ pub(super) fn open(directory: &Directory, clock: &Clock) -> Noted {
     let opened = Running::open(&directory.running(), &state::boot_id(), clock.clone());
     let (running, before) = opened.unwrap_or_else(|error| {
         report::notice(&format!(
-            "which requests run is not noted, and would not be known after a crash: {error}"
+            "which requests run is not noted, and would not be known after a crash: {}",
+            told(&error)
         ));
         (Running::nowhere(clock.clone()), Before::default())
     });

@@ -1,10 +1,13 @@
 //! How long a server that is told to stop may take.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::again::{Addresses, StartAgain};
 use crate::journal::{Health, Journal};
 use crate::report::{self, Event};
 use crate::reserve::{Level, Reserve};
+use crate::running::Running;
 
 /// Seconds that running requests and steps of jobs have to end once the process is told to stop.
 pub(super) const SHUTDOWN_SECONDS: u64 = 8;
@@ -61,16 +64,29 @@ pub(super) fn wait_briefly(join: impl FnOnce() + Send + 'static) -> std::io::Res
     Ok(())
 }
 
-/// Ends the process after a time, unless it ends before. The journal loses nothing by it: what was answered as done is in
-/// its log, and everything beside that is made again at the next start.
-pub(super) fn end_after(within: Duration) {
+/// Ends the process after a time, or makes it a new one, unless it ends before. The journal loses nothing by it: what was
+/// answered as done is in its log, and everything beside that is made again at the next start.
+pub(super) fn end_after(
+    within: Duration,
+    again: Option<(StartAgain, Addresses)>,
+    running: Arc<Running>,
+) {
     let end = move || {
         std::thread::sleep(within);
         report::tell(Event::Stopped {
-            outcome: report::event::BROKEN_OFF,
+            outcome: match again {
+                Some(_) => report::event::AGAIN,
+                None => report::event::BROKEN_OFF,
+            },
         });
         if let Some(log) = report::log() {
             log.close();
+        }
+        if let Some((start_again, addresses)) = again {
+            // It is meant, and no crash.
+            running.close();
+            let error = start_again(&addresses);
+            report::notice(&format!("the process cannot begin anew: {error}"));
         }
         std::process::exit(BROKEN_OFF);
     };

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressFinish};
 use serde_json::{Value, json};
 
 use self::lease::Lease;
-use super::failure::{Failure, with_causes};
+use super::failure::Failure;
 use super::output::{Exit, Printer};
 use super::profile::Profile;
 use super::surroundings::Surroundings;
@@ -20,6 +20,7 @@ use crate::backup::{BackupError, Manifest};
 use crate::clock::{Clock, Stopwatch};
 use crate::directory::{self, DirectoryError};
 use crate::journal::replay;
+use crate::os_error::told;
 
 /// Make, check and restore backups.
 #[derive(Args, Debug)]
@@ -132,7 +133,7 @@ impl CreateArgs {
             spinner.tick();
         };
         let mut making = Making::begin(order)?;
-        let made = match directory::hold(&self.data_dir) {
+        let made = match directory::hold_to_read(&self.data_dir) {
             Ok(_hold) => {
                 let head = replay::head(&self.data_dir.join("journal"));
                 let head = head.map_err(BackupError::from)?;
@@ -282,7 +283,7 @@ fn broken(tag: &'static str, message: String) -> Failure {
 
 impl From<BackupError> for Failure {
     fn from(error: BackupError) -> Self {
-        let message = with_causes(&error);
+        let message = told(&error);
         match error {
             error if error.is_newer() => Self::Newer(message),
             BackupError::Directory(DirectoryError::Absent { .. })

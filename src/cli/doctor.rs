@@ -20,6 +20,7 @@ use super::profile::Connection;
 use super::serve::ServeArgs;
 use crate::boot::Options;
 use crate::clock::{Clock, Stopwatch};
+use crate::os_error::OsError;
 use place::Holder;
 
 /// Free space below which the doctor warns: 1 GiB.
@@ -112,8 +113,15 @@ fn examine(arguments: &DoctorArgs, connection: &Connection) -> Vec<Finding> {
 }
 
 /// What to do when this user may not look.
-const ACCESS: &str =
-    "run this as the user that runs the server, and give it access with chown and chmod";
+const ACCESS: &str = "run this as the user that runs the server; if that user may not, give it access with chown and chmod";
+
+/// What to do about an error of a file or a directory.
+fn fix_of(error: &(dyn std::error::Error + 'static)) -> String {
+    match OsError::of(error) {
+        None | Some(OsError::Denied) => ACCESS.to_owned(),
+        Some(known) => known.advice(),
+    }
+}
 
 /// What stands in the place of a finding that needs settings which make sense.
 fn without_settings(name: &'static str) -> Finding {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::output::Exit;
 use crate::client::{Reply, TransportError};
 use crate::export::check::ExportError;
+use crate::os_error;
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +59,7 @@ impl From<ExportError> for Failure {
     fn from(error: ExportError) -> Self {
         Self::Content {
             tag: "damaged-export",
-            message: with_causes(&error),
+            message: os_error::told(&error),
         }
     }
 }
@@ -104,11 +105,11 @@ impl Failure {
 
     /// One sentence, causes included.
     pub fn text(&self) -> String {
-        with_causes(self)
+        os_error::told(self)
     }
 }
 
-/// An error and what caused it in one sentence.
+/// An error and what caused it in one sentence, for a row that has what to do beside it.
 pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -6,9 +6,10 @@ use std::io::{self, IsTerminal, Write};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use super::failure::{Failure, with_causes};
+use super::failure::Failure;
 use super::table;
 use crate::client::Reply;
+use crate::os_error::told;
 
 /// What the program tells the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,8 +123,8 @@ impl Printer {
     }
 
     /// Prints why something on this machine did not work, causes included.
-    pub fn trouble(&self, tag: &str, error: &dyn Error, exit: Exit) -> Exit {
-        let envelope = envelope(tag, &with_causes(error));
+    pub fn trouble(&self, tag: &str, error: &(dyn Error + 'static), exit: Exit) -> Exit {
+        let envelope = envelope(tag, &told(error));
         let told = match self.output {
             Output::Json => print_line(&envelope.to_string()),
             Output::Table => complain(&envelope),

@@ -1,5 +1,7 @@
 //! `g3n serve`: runs the server.
 
+mod again;
+
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -11,6 +13,7 @@ use super::failure::Failure;
 use super::output::{Exit, Printer};
 use crate::boot::{self, BootError, Options, Ready};
 use crate::config::{Settings, SettingsError};
+use crate::os_error::OsError;
 
 /// Run the server.
 ///
@@ -94,7 +97,12 @@ pub fn run(arguments: &ServeArgs) -> Exit {
         }
     };
     let options = arguments.options(&settings);
-    match boot::serve(&options, |ready| greet(&options, ready)) {
+    let served = boot::serve(
+        &options,
+        |ready| greet(&options, ready),
+        |addresses| again::start([&addresses.gateway, &addresses.operators]),
+    );
+    match served {
         Ok(()) => Exit::Success,
         Err(
             error @ (BootError::NotLoopback(_)
@@ -104,6 +112,7 @@ pub fn run(arguments: &ServeArgs) -> Exit {
             | BootError::SocketPath(_)
             | BootError::GatewaySocket(_)
             | BootError::Log { .. }
+            | BootError::OpenFiles { .. }
             | BootError::Token(_)),
         ) => {
             tell(&error);
@@ -135,13 +144,16 @@ pub fn show_settings(arguments: &ServeArgs, printer: &Printer) -> Result<Exit, F
     Ok(told.map_or(Exit::Refused, |()| Exit::Success))
 }
 
-/// An error and what caused it, on standard error.
-pub(super) fn tell(error: &dyn std::error::Error) {
+/// An error, what caused it, and what to do where that is the operating system, on standard error.
+pub(super) fn tell(error: &(dyn std::error::Error + 'static)) {
     let mut text = format!("g3n: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
         text.push_str(&format!("\n  because: {error}"));
         cause = error.source();
+    }
+    if let Some(known) = OsError::of(error) {
+        text.push_str(&format!("\n  what to do: {}", known.advice()));
     }
     // With standard error gone there is nobody left to tell.
     let _: std::io::Result<()> = writeln!(std::io::stderr(), "{text}");

@@ -9,10 +9,11 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::failure::{Failure, with_causes};
+use super::failure::Failure;
 use super::output::{Exit, Output, Printer, print_line};
 use crate::clock::{Clock, random_uuid};
 use crate::domain::OrgCode;
+use crate::os_error::told;
 use crate::token::{Grant, KeyFileError, NewKeys, SignError, SigningKey};
 
 /// Longest time that a token is made for, in seconds: a year.
@@ -155,7 +156,7 @@ impl KeyArgs {
                 ));
             }
         };
-        key.map_err(|error: KeyFileError| Failure::Usage(with_causes(&error)))
+        key.map_err(|error: KeyFileError| Failure::Usage(told(&error)))
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::failure::{Failure, granted, with_causes};
+use super::failure::{Failure, granted};
 use super::logs::columns;
 use super::logs::source::{Source, SourceArgs};
 use super::output::{Exit, Output, Printer, print_line};
@@ -16,13 +16,11 @@ use crate::client::Client;
 use crate::domain::Event;
 use crate::journal::replay::{self, replay};
 use crate::journal::{JournalError, state};
-use crate::projections::Store;
+use crate::os_error::told;
 use crate::report::field::is_request_id;
 
 /// Most lines of a request that are kept.
 const LINES_MAX: usize = 1_000;
-/// Memory for the projections' pages, to read one number.
-const CACHE_BYTES: u64 = 1024 * 1024;
 
 /// Join all that is known of a request: what its caller got, what was decided, what the journal has of it, and whether
 /// reads show that.
@@ -150,15 +148,11 @@ fn from_server(profile: &Profile, id: &str, entries: u64) -> Result<Journaled, F
 
 fn from_disk(data_dir: &Path, id: &str, entries: u64) -> Result<Journaled, JournalError> {
     let dir = data_dir.join("journal");
-    state::read(&dir)?;
+    let state = state::read(&dir)?;
     let head = replay::head(&dir)?.position;
-    let projections = data_dir.join("projections/current");
-    // A running server has them open.
-    let store = match replay::is_stopped(&dir)? && projections.exists() {
-        true => Store::open(&projections, CACHE_BYTES).ok(),
-        false => None,
-    };
-    let shown_to = store.and_then(|store| store.checkpoint().ok());
+    // The projections are not asked: to open a database is to write to it. A journal that was closed in order had shown all.
+    let closed = state.filter(|state| state.clean);
+    let shown_to = closed.and_then(|state| state.head.map(|head| head.position));
     let first = head.saturating_sub(entries - 1).max(1);
     let mut found = Vec::new();
     for entry in replay(&dir)?.from(first).until(head) {
@@ -196,7 +190,7 @@ fn kind(event: &Event) -> Value {
 fn journal_failure(error: JournalError) -> Failure {
     Failure::Content {
         tag: "journal",
-        message: format!("the journal cannot be read: {}", with_causes(&error)),
+        message: format!("the journal cannot be read: {}", told(&error)),
     }
 }
 

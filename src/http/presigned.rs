@@ -417,8 +417,7 @@ async fn stream_in(
         Ok(Ok(None)) => Err(size_mismatch(promise.size).into()),
         Ok(Err(ContentError::Rejected(rejection))) => Err(rejection.into()),
         Ok(Err(error @ ContentError::Io { .. })) => {
-            crate::report::notice(&format!("an upload failed: {error}"));
-            Err(unavailable().into())
+            Err(space::content_failed("an upload failed", &error).into())
         }
         Err(error) => Err(Refusal::Failed(error.to_string())),
     }

@@ -6,8 +6,11 @@ use super::access::Access;
 use super::envelope::{Refusal, unavailable};
 use super::routes::Route;
 use super::server::House;
+use crate::content::ContentError;
 use crate::domain::{ErrorTag, Rejection};
 use crate::journal::Health;
+use crate::os_error::{self, OsError};
+use crate::report;
 use crate::reserve::{Level, Promised};
 
 /// Seconds after which a caller may look again: the disk is looked at more often, but room has to be made by somebody.
@@ -31,7 +34,7 @@ const READS: &[&str] = &[
 pub fn check(house: &House, route: &Route) -> Result<(), Rejection> {
     let level = house.reserve.level();
     match level > Level::Enough && stops_at(route).is_some_and(|stops| level >= stops) {
-        true => Err(disk_low(level)),
+        true => Err(why_nothing_is_taken(house).unwrap_or_else(|| disk_low(level))),
         false => Ok(()),
     }
 }
@@ -39,8 +42,11 @@ pub fn check(house: &House, route: &Route) -> Result<(), Rejection> {
 /// Room for an upload of so many bytes, until what is returned is dropped.
 ///
 /// # Errors
-/// `unavailable`, minor `disk-low`.
+/// `unavailable`, minor `disk-low`, or `read-only` while no content can be written.
 pub fn promise(house: &House, bytes: u64) -> Result<Promised, Rejection> {
+    if !house.reserve.is_writable() {
+        return Err(read_only(CANNOT_WRITE));
+    }
     let promised = house.reserve.promise(bytes);
     promised.ok_or_else(|| disk_low(house.reserve.level().max(Level::Low)))
 }
@@ -50,11 +56,23 @@ pub fn promise(house: &House, bytes: u64) -> Result<Promised, Rejection> {
 /// # Errors
 /// `unavailable`: minor `read-only` while the journal takes none, `disk-low` while tenants' are not taken.
 pub fn check_changes(house: &House) -> Result<(), Rejection> {
-    match (house.journal.health(), house.reserve.level()) {
-        (Health::ReadOnly(_), _) => Err(read_only()),
-        (Health::Open, Level::Critical) => Err(disk_low(Level::Critical)),
-        (Health::Open, Level::Enough | Level::Low) => Ok(()),
+    match (why_nothing_is_taken(house), house.reserve.level()) {
+        (Some(refused), _) => Err(refused),
+        (None, Level::Critical) => Err(disk_low(Level::Critical)),
+        (None, Level::Enough | Level::Low) => Ok(()),
     }
+}
+
+/// What is said while not even an operator's change can be written.
+fn why_nothing_is_taken(house: &House) -> Option<Rejection> {
+    let health = house.journal.health();
+    let text = match &health {
+        Health::ReadOnly(_) if health.waits_for_room() => WAITS_FOR_ROOM,
+        Health::ReadOnly(_) => WAITS_FOR_OPERATOR,
+        Health::Open if !house.reserve.is_writable() => CANNOT_WRITE,
+        Health::Open => return None,
+    };
+    Some(read_only(text))
 }
 
 /// Says of a change that was not taken why not, where that is known: to come back in a second would not help.
@@ -69,9 +87,23 @@ pub fn explain<T>(house: &House, answer: Result<T, Refusal>) -> Result<T, Refusa
     }
 }
 
-/// 503: the journal takes no changes after a failure; an operator has to see to it.
-fn read_only() -> Rejection {
-    unavailable()
+/// Tells operators that content could not be written or read, and says to the caller what helps.
+pub fn content_failed(what: &str, error: &ContentError) -> Rejection {
+    report::storage_failed(&format!("{what}: {}", os_error::told(error)));
+    match OsError::of(error) {
+        Some(known) if known.is_no_room() => disk_low(Level::Low),
+        Some(_) => read_only(CANNOT_WRITE),
+        None => unavailable().with_retry_after(WAIT_SECONDS),
+    }
+}
+
+const WAITS_FOR_ROOM: &str = "The server's disk was full, and a write failed: no changes are taken until there is room and the      server has opened its journal again, which it does by itself. Reads go on. Try again later with the same idempotency_key.";
+const WAITS_FOR_OPERATOR: &str = "A write of the server failed: no changes are taken until its operator has looked at the disk      and started it again. Reads go on. Try again later with the same idempotency_key.";
+const CANNOT_WRITE: &str = "The server cannot write where it keeps content: nothing is taken until its operator has mended that.      Reads go on. Try again later with the same idempotency_key.";
+
+/// 503: nothing is written after a failure; to come back in a second would not help.
+fn read_only(text: &str) -> Rejection {
+    Rejection::new(ErrorTag::Unavailable, text)
         .with_minor("read-only")
         .with_retry_after(WAIT_SECONDS)
 }

@@ -10,6 +10,7 @@ use super::log::{Chain, End, Location};
 use super::scan::{Found, Scanner, Step};
 use super::segment::{Segments, damaged, list};
 use super::sled::{Database, set_aside};
+use super::state::Doubt;
 use super::writer::{Index, Row};
 use super::{JournalError, Position};
 use crate::domain::Timestamp;
@@ -40,10 +41,13 @@ pub(crate) struct CatchUp<'a> {
 }
 
 impl CatchUp<'_> {
-    /// Sets the database aside because the machine went down with it open.
-    pub(crate) fn distrust(&self, notices: &mut Vec<String>) -> Result<(), JournalError> {
-        let why = "the machine may have gone down while it was open";
-        self.aside(why, notices)
+    /// Sets a database aside whose pages cannot be trusted.
+    pub(crate) fn distrust(
+        &self,
+        doubt: Doubt,
+        notices: &mut Vec<String>,
+    ) -> Result<(), JournalError> {
+        self.aside(doubt.as_str(), notices)
     }
 
     /// Opens the database and brings it up to the log's end.

@@ -17,7 +17,7 @@ use super::scan::{Scanner, Step};
 use super::seal::Job;
 use super::segment::{Segment, Segments, damaged, failed, list};
 use super::sled::{Beside, Database, Known, LOCK_LOOK_EVERY, LOCK_LOOKS, remove_set_aside};
-use super::state::{self, State};
+use super::state::{self, Doubt, State};
 use super::writer::{Queue, Shared, Writer};
 use super::{
     Append, Entry, EraseOrder, Head, Health, Journal, JournalError, JournalMeters, Pending,
@@ -116,9 +116,10 @@ impl SledJournal {
         };
         if left == Left::PowerCut {
             // Before the marker says that this run of the machine began with a database to trust.
-            catch_up.distrust(&mut notices)?;
+            let doubt = state.as_ref().and_then(State::doubt);
+            catch_up.distrust(doubt.unwrap_or(Doubt::MachineWentDown), &mut notices)?;
         }
-        state::write(&*disk, dir, &State::now(None))?;
+        state::write(&*disk, dir, &State::open(dir))?;
         let database = catch_up.open(&mut notices)?;
         let shared = Shared::new(end, database.clone(), Arc::clone(log.meters()));
         let (seal_trouble, jobs) = (log.seal_trouble(), Mutex::new(log.jobs()));
@@ -173,7 +174,7 @@ impl SledJournal {
             position: end.position,
             hash: hex::encode(end.hash),
         };
-        state::write(&*self.disk, &self.dir, &State::now(Some(head)))
+        state::write(&*self.disk, &self.dir, &State::closed(head))
     }
 
     /// Adds what is counted of it to what a server counts.
@@ -191,7 +192,7 @@ impl SledJournal {
         meters.look_at(
             (
                 "metarecord_journal_writable",
-                "1 while the journal takes changes; 0 from a failure until the server is started again.",
+                "1 while the journal takes changes; 0 from a failure until it is opened again.",
             ),
             move || Some(f64::from(u8::from(shared.health() == Health::Open))),
         );
@@ -301,7 +302,7 @@ pub(super) fn how_left(state: Option<&State>) -> Left {
     match state {
         None => Left::PowerCut,
         Some(state) if state.clean => Left::Closed,
-        Some(state) if state.machine_went_down() => Left::PowerCut,
+        Some(state) if state.doubt().is_some() => Left::PowerCut,
         Some(_) => Left::Killed,
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::embedded::{check_head, how_left};
 use super::log::{Left, Tail, read_tail, whole_segment};
 use super::segment::{Segments, damaged, list, plain_name};
+use super::state::Doubt;
 use super::{Head, JournalError, Position, replay, state};
 use crate::domain::{StreamId, Timestamp};
 
@@ -20,8 +21,8 @@ pub struct End {
     pub first: Position,
     /// Whether the journal was closed in order. A server that has it open has not closed it yet.
     pub closed: bool,
-    /// Whether the machine went down while it was open.
-    pub machine_went_down: bool,
+    /// Why the next start makes its databases anew, when it does.
+    pub doubt: Option<Doubt>,
     /// What the next start would cut off, as it would tell it.
     pub torn: Vec<String>,
 }
@@ -71,7 +72,7 @@ pub fn end(dir: &Path) -> Result<Option<End>, JournalError> {
         recorded_at: (position > 0).then_some(tail.end.recorded_at),
         first,
         closed: left == Left::Closed,
-        machine_went_down: state.is_some_and(|state| state.machine_went_down()),
+        doubt: state.and_then(|state| state.doubt()),
         torn,
     }))
 }

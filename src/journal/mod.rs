@@ -40,6 +40,7 @@ use tokio::sync::oneshot;
 use crate::domain::container::Idempotency;
 use crate::domain::erasure::ErasedSpan;
 use crate::domain::{Event, StreamId, Timestamp};
+use crate::os_error::OsError;
 
 pub use self::meters::JournalMeters;
 pub use self::sled::Sizes;
@@ -218,6 +219,16 @@ pub enum Health {
     Open,
     /// It does not, until it has been reopened; reads go on. The text is for the operator.
     ReadOnly(Arc<str>),
+}
+
+impl Health {
+    /// Whether a disk without room is why it takes no writes: once there is room, opening it again helps.
+    pub fn waits_for_room(&self) -> bool {
+        match self {
+            Self::Open => false,
+            Self::ReadOnly(reason) => OsError::of_text(reason).is_some_and(OsError::is_no_room),
+        }
+    }
 }
 
 /// What is to be erased: every entry ahead of a position whose stream is covered.

@@ -14,6 +14,7 @@ use super::segment::{Segments, failed, plain_name};
 use super::{EraseOrder, JournalError, Position};
 use crate::background;
 use crate::disk::Disk;
+use crate::os_error::told;
 
 /// The sealing thread. Dropping it stops after the current member; what is left is sealed after the next open.
 pub(crate) struct Sealer {
@@ -134,10 +135,7 @@ impl Work {
             false => Ok(true),
         };
         if let Err(error) = &sealed {
-            let text = match std::error::Error::source(error) {
-                Some(cause) => format!("{} stays plain: {error}: {cause}", plain_name(first)),
-                None => format!("{} stays plain: {error}", plain_name(first)),
-            };
+            let text = format!("{} stays plain: {}", plain_name(first), told(error));
             *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
         }
         sealed.is_ok()

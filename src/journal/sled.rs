@@ -24,6 +24,7 @@ use super::places::{Place, Places};
 use super::segment::failed;
 use super::{JournalError, Position};
 use crate::domain::Timestamp;
+use crate::os_error::OsError;
 
 use generation::{Keep, Kind, Live};
 use streams::{Tip, is_tip, read_tip};
@@ -353,6 +354,16 @@ pub(crate) fn remove_set_aside(dir: &Path) -> Result<(), JournalError> {
 fn guarded<T>(work: impl FnOnce() -> Result<T, ::sled::Error>) -> Result<T, JournalError> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => Ok(value),
+        // What the machine refuses says nothing of what is stored.
+        Ok(Err(::sled::Error::Io(error)))
+            if OsError::of(&error).is_some_and(OsError::is_outside) =>
+        {
+            Err(failed(
+                "using the journal's database",
+                Path::new(DIRECTORY),
+                error,
+            ))
+        }
         Ok(Err(error)) => Err(JournalError::Database(error.to_string())),
         // What it says may quote what is stored.
         Err(_) => Err(JournalError::Database("it panicked".to_owned())),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,13 @@ pub struct State {
     /// The journal's end when it was closed in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<StateHead>,
+    /// Names the directory it was written in, by device and inode; absent in what earlier programs wrote. Bytes that were not
+    /// synced are in no snapshot of the disk, and in a copy from any time while it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
+    /// The directory it was read from is not that one.
+    #[serde(skip)]
+    elsewhere: bool,
 }
 
 /// Where a journal that was closed in order ended.
@@ -40,25 +48,67 @@ pub struct StateHead {
     pub hash: String,
 }
 
+/// Why a database that was open cannot be trusted: parts of what it wrote may be missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// The machine went down while it was open.
+    MachineWentDown,
+    /// It is a copy or a snapshot of one that was open.
+    Copied,
+}
+
+impl Doubt {
+    /// The end of a sentence.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MachineWentDown => "the machine may have gone down while it was open",
+            Self::Copied => "it is a copy or a snapshot of one that was open",
+        }
+    }
+}
+
 impl State {
-    /// The marker of a journal that is open, or of one closed with this head.
-    pub fn now(closed: Option<Head>) -> Self {
+    /// The marker of a journal that is open in a directory.
+    pub fn open(dir: &Path) -> Self {
         Self {
             format_version: FORMAT_VERSION,
             boot_id: boot_id(),
-            clean: closed.is_some(),
-            head: closed.map(|head| StateHead {
-                position: head.position,
-                hash: head.hash,
-            }),
+            clean: false,
+            head: None,
+            directory: name_of(dir),
+            elsewhere: false,
         }
     }
 
-    /// Whether the machine may have gone down while the journal was open, so that bytes which were never synced may
-    /// be there in part.
-    pub fn machine_went_down(&self) -> bool {
-        !self.clean && (self.boot_id.is_empty() || self.boot_id != boot_id())
+    /// The marker of a journal that was closed with this head.
+    pub fn closed(head: Head) -> Self {
+        Self {
+            clean: true,
+            head: Some(StateHead {
+                position: head.position,
+                hash: head.hash,
+            }),
+            directory: None,
+            ..Self::open(Path::new(""))
+        }
     }
+
+    /// Why bytes that were never synced may be there in part; `None` when the process ended and the machine went on.
+    pub fn doubt(&self) -> Option<Doubt> {
+        if self.clean {
+            return None;
+        }
+        if self.boot_id.is_empty() || self.boot_id != boot_id() {
+            return Some(Doubt::MachineWentDown);
+        }
+        self.elsewhere.then_some(Doubt::Copied)
+    }
+}
+
+/// Names a directory of this machine; `None` when it cannot be looked at.
+fn name_of(dir: &Path) -> Option<String> {
+    let found = fs::metadata(dir).ok()?;
+    Some(format!("{}:{}", found.dev(), found.ino()))
 }
 
 /// Reads a directory's marker; `None` when there is none.
@@ -88,7 +138,10 @@ pub fn read(dir: &Path) -> Result<Option<State>, JournalError> {
             known: FORMAT_VERSION,
         });
     }
-    serde_json::from_slice(&text).map(Some).map_err(damaged)
+    let mut state: State = serde_json::from_slice(&text).map_err(damaged)?;
+    let written_in = state.directory.as_deref();
+    state.elsewhere = written_in.is_some_and(|name| Some(name) != name_of(dir).as_deref());
+    Ok(Some(state))
 }
 
 /// Writes a directory's marker; durable on return.

@@ -1,5 +1,6 @@
 //! Walking a whole journal and saying where it breaks.
 
+mod copied;
 mod database;
 
 use std::cmp::Ordering;
@@ -16,6 +17,8 @@ use super::sled::Database;
 use super::state;
 use super::{Head, JournalError, Position, Version, exported, replay};
 use crate::domain::StreamId;
+use crate::os_error;
+use copied::DatabaseCopy;
 use database::{compare, compare_ends};
 
 /// Most problems a report lists; the walk ends there.
@@ -47,6 +50,8 @@ pub struct Report {
     /// An entry at the very end that is not complete: a server is writing it, or was when it ended. Not a problem;
     /// the next open cuts it off.
     pub unfinished: Option<Problem>,
+    /// Why the database was to be compared and was not, with what to do. Not a problem: the chain stands by itself.
+    pub not_compared: Option<String>,
 }
 
 /// One thing that is wrong.
@@ -67,7 +72,8 @@ const WALKS_MAX: usize = 3;
 
 /// What is looked at besides the log, and told meanwhile.
 pub struct Check<'a> {
-    /// Whether the database is held against the log, entry by entry; this needs a stopped server.
+    /// Whether the database is held against the log, entry by entry; this needs a stopped server. A copy of it is read, in the
+    /// directory for temporary files, because to open one is to write to it.
     pub database: bool,
     /// Heads that were kept elsewhere: a position and the hash that its entry had.
     pub expected: &'a [Head],
@@ -115,9 +121,16 @@ pub fn verify_by(dir: &Path, mut check: Check<'_>) -> Result<Report, JournalErro
 fn walk_directory(dir: &Path, check: &mut Check<'_>) -> Result<(Report, bool), JournalError> {
     let state = state::read(dir)?;
     let mut walk = Walk::new(1, check.expected, check.progress);
+    // Dropped behind the database that lies in it.
+    let copied;
     if check.database {
-        match Database::open(dir, CACHE_BYTES) {
+        copied = DatabaseCopy::of(dir);
+        let opened = copied.as_ref().map_err(Clone::clone);
+        match opened.and_then(|copy| Database::open(copy.dir(), CACHE_BYTES)) {
             Ok(database) => walk.database = Some(database),
+            Err(error @ JournalError::Io { .. }) => {
+                walk.report.not_compared = Some(os_error::told(&error));
+            }
             Err(error) => walk.problem(super::sled::DIRECTORY, 0, error.to_string()),
         }
     }
@@ -231,6 +244,7 @@ impl<'a> Walk<'a> {
                 problems: Vec::new(),
                 unproven: Vec::new(),
                 unfinished: None,
+                not_compared: None,
             },
             progress,
         };

@@ -20,6 +20,7 @@ use super::sled::streams::Tip;
 use super::{Append, Entry, Head, Health, JournalError, Outcome, Position, Sink, Version};
 use crate::clock::{Clock, random_bytes};
 use crate::domain::StreamId;
+use crate::os_error::told;
 
 /// Most appends in a group.
 pub(crate) const GROUP_APPENDS_MAX: usize = 1024;
@@ -125,7 +126,7 @@ impl Shared {
         if !ended.is_empty()
             && let Err(error) = self.database.let_go(&ended)
         {
-            self.read_only(&tell(&error));
+            self.read_only(&told(&error));
         }
     }
 
@@ -317,7 +318,7 @@ impl<I: Index + 'static> Writer<I> {
         }
         match self.log.begin_segment(self.end.position + 1) {
             Ok(first) => drop(rolled.send(first)),
-            Err(error) => self.shared.read_only(&tell(&error)),
+            Err(error) => self.shared.read_only(&told(&error)),
         }
     }
 
@@ -362,7 +363,7 @@ impl<I: Index + 'static> Writer<I> {
         for append in appends {
             let outcome = self
                 .take(append, now, &mut group)
-                .map_err(|error| tell(&error))?;
+                .map_err(|error| told(&error))?;
             group.outcomes.push(outcome);
         }
         if group.encoded.is_empty() {
@@ -372,14 +373,14 @@ impl<I: Index + 'static> Writer<I> {
         let (segment, base) = self
             .log
             .append(first, &self.buffer, mark.len())
-            .map_err(|error| tell(&error))?;
+            .map_err(|error| told(&error))?;
         self.shared
             .meters
             .wrote(group.encoded.len(), self.end.position);
         // Where the buffer's first byte would be; at the head of a segment, where the mark is left out, before it.
         let base = base.wrapping_sub(mark.len() as u64);
         let (rows, entries) = rows(&mut group, segment, base);
-        self.index.insert(&rows).map_err(|error| tell(&error))?;
+        self.index.insert(&rows).map_err(|error| told(&error))?;
         Ok((entries, group.outcomes))
     }
 
@@ -505,14 +506,6 @@ fn head(end: End) -> Head {
     Head {
         position: end.position,
         hash: hex::encode(end.hash),
-    }
-}
-
-/// An error with its cause, for the operator.
-fn tell(error: &JournalError) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
     }
 }
 

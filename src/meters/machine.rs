@@ -37,6 +37,28 @@ pub fn add(meters: &Meters, clock: &Clock, data_dir: &Path, parts: &[(&'static s
         ),
         move || disk::space(&dir).ok().map(|space| value(space.size_bytes)),
     );
+    let dir = data_dir.to_owned();
+    meters.look_at(
+        (
+            "metarecord_filesystem_free_files",
+            "Inodes free for this process on the file system of the data directory; absent where they are not counted.",
+        ),
+        move || {
+            let space = disk::space(&dir).ok()?;
+            (space.files > 0).then(|| value(space.free_files))
+        },
+    );
+    let dir = data_dir.to_owned();
+    meters.look_at(
+        (
+            "metarecord_filesystem_files",
+            "Inodes of the file system of the data directory; absent where they are not counted.",
+        ),
+        move || {
+            let space = disk::space(&dir).ok()?;
+            (space.files > 0).then(|| value(space.files))
+        },
+    );
     let parts = parts.to_vec();
     let kept: Arc<Mutex<Option<(Stopwatch, Samples)>>> = Arc::default();
     meters.look(

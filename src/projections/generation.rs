@@ -6,6 +6,7 @@ use super::runner::Progress;
 use super::store::{Directories, Row};
 use super::{Runner, Store, StoreError, all};
 use crate::journal::Journal;
+use crate::os_error::OsError;
 
 /// What a rebuild found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,6 +69,8 @@ pub fn open(
                 cache_bytes,
             )?))
         }
+        // What the machine refuses says nothing of what is stored, and would be refused again.
+        Err(error) if OsError::of(&error).is_some_and(OsError::is_outside) => Err(error),
         Err(error) => {
             notices.push(format!("{error}; building the projections anew"));
             rebuild(directory, cache_bytes, journal, progress)?;

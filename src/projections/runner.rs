@@ -15,6 +15,7 @@ use crate::domain::repair::{Repair, RepairAction};
 use crate::domain::{Event, StreamId};
 use crate::journal::erasures::Erasures;
 use crate::journal::{Body, Entry, Journal, Position, Sink};
+use crate::os_error::told;
 
 /// Entries read from the journal at a time during replay.
 const REPLAY_ENTRIES: usize = 1_000;
@@ -362,8 +363,7 @@ impl Runner {
 impl Sink for Runner {
     fn apply(&mut self, group: &[Entry]) -> Result<(), String> {
         self.ended.clear();
-        self.apply_group(group, None)
-            .map_err(|error| error.to_string())
+        self.apply_group(group, None).map_err(|error| told(&error))
     }
 
     fn take_ended(&mut self) -> Vec<Position> {

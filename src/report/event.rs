@@ -202,7 +202,7 @@ events! {
     }
     /// The server ended.
     Stopped = "stopped" {
-        /// `in-order`, `broken-off` when something did not end in time, or `failed`, which standard error explains.
+        /// `in-order`, `again` when the process begins anew because a disk that was full has room, `broken-off` when something did not end in time, or `failed`, which standard error explains.
         outcome: Word,
     }
     /// What is known of maintenance cannot be read: tenants are let through.
@@ -270,10 +270,17 @@ events! {
         space: Word,
         /// Bytes free for this process on the file system of the data directory.
         free_bytes: u64,
+        /// Inodes free there; 18446744073709551615 where they are not counted.
+        free_files: u64,
         /// Bytes of the reserve; 0 when there is none, or it was given up.
         reserve_bytes: u64,
         /// What it means, and what to do.
         hint: Word,
+    }
+    /// What the server keeps could not be written, or a directory of its cannot be; callers get 503.
+    StorageFailed = "storage_failed" {
+        /// What, why, and what to do.
+        error: Text,
     }
     /// Refusals that have no lines, because one cause had too many from one address (`log.refusals_per_second`).
     RefusalsLeftOut = "refusals_left_out" {
@@ -319,7 +326,7 @@ impl Event {
             | Self::OperatorCall { .. }
             | Self::Notice { .. }
             | Self::Ready { .. } => Level::Info,
-            Self::Stopped { outcome } if *outcome == IN_ORDER => Level::Info,
+            Self::Stopped { outcome } if [IN_ORDER, AGAIN].contains(outcome) => Level::Info,
             Self::TokenKeys { error: None, .. }
             | Self::DiskSpace {
                 space: "enough", ..
@@ -334,6 +341,7 @@ impl Event {
             | Self::LineTooLong { .. } => Level::Warn,
             Self::InternalError { .. }
             | Self::DiskSpace { .. }
+            | Self::StorageFailed { .. }
             | Self::Crashed { .. }
             | Self::CrashedWhile { .. }
             | Self::Stopped { .. }
@@ -358,6 +366,8 @@ impl Event {
 
 /// A server that ended as it was told to.
 pub const IN_ORDER: Word = "in-order";
+/// A server that begins anew in the same process, because a disk that was full has room again.
+pub const AGAIN: Word = "again";
 /// A server that was told to end and had not in time.
 pub const BROKEN_OFF: Word = "broken-off";
 /// A server that ended otherwise.

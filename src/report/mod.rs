@@ -132,6 +132,13 @@ pub fn notice(text: &str) {
     });
 }
 
+/// What the server keeps could not be written or read. The text says what to do.
+pub fn storage_failed(error: &str) {
+    tell(Event::StorageFailed {
+        error: Text::of(error),
+    });
+}
+
 /// What maintenance is active cannot be read: tenants are let through.
 pub fn maintenance_unknown(error: &str) {
     tell(Event::MaintenanceUnknown {

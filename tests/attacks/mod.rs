@@ -12,6 +12,8 @@ mod keys;
 mod limits_table;
 mod people;
 mod quota;
+mod read_only;
+mod reopen;
 mod serve;
 mod share;
 pub(crate) mod user_erasure;

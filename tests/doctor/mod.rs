@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::cli::run::{Ran, g3n};
-use crate::support::Server;
+use crate::support::{ANY_DISK, Server};
 
 /// A place for a data directory named `data`.
 struct House(tempfile::TempDir);
@@ -62,8 +62,17 @@ impl House {
 
     /// The same while a server is changing it.
     fn ask_beside(&self, line: &str, environment: &[(&str, &str)]) -> Told {
-        let line = format!("doctor --json {}", on_free_ports(line));
-        Told::of(g3n(&line, self.path(), environment, b""))
+        let line = format!("doctor --json {}", on_any_disk(&on_free_ports(line)));
+        let environment = [environment, ANY_DISK].concat();
+        Told::of(g3n(&line, self.path(), &environment, b""))
+    }
+}
+
+/// A line that names no free space wants none.
+fn on_any_disk(line: &str) -> String {
+    match line.contains("--free-bytes-min") {
+        true => line.to_owned(),
+        false => format!("{line} --free-bytes-min 1"),
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::story::Story;
 use super::{scrape, value};
 use crate::ops::open::spoil;
-use crate::support::{Got, Server, agent, eventually, got};
+use crate::support::{ANY_DISK, Got, Server, agent, eventually, got};
 
 /// Minutes before and after: longer than any alert looks back.
 const CALM: usize = 8;
@@ -220,17 +220,20 @@ fn maintenance_is_no_error_of_the_server() {
     story.check();
 }
 
-/// A server whose file system has 1,000,000 blocks of 4,096 bytes, with so many of them free.
+/// A server whose file system has 1,000,000 blocks of 4,096 bytes and as many inodes, with so many of them free.
 ///
-/// No test can fill a disk: what the kernel answers is changed on its way instead. These are the first five fields of
-/// `struct statfs`, each 8 bytes on a 64-bit machine: type, block size, blocks, free, and free for this process.
-fn with_free_blocks(dir: &Path, free: u64) -> Server {
-    let fields = [0xef53, 4_096, 1_000_000, free, free];
+/// No test can fill a disk: what the kernel answers is changed on its way instead. These are the first seven fields of
+/// `struct statfs`, each 8 bytes on a 64-bit machine: type, block size, blocks, free, free for this process, inodes, and free
+/// inodes.
+fn with_free(dir: &Path, free: u64, free_files: u64) -> Server {
+    let fields = [0xef53, 4_096, 1_000_000, free, free, 1_000_000, free_files];
     let bytes = fields.iter().flat_map(|field: &u64| field.to_ne_bytes());
     let bytes: String = bytes.map(|byte| format!("{byte:02x}")).collect();
     let mut command = Command::new("strace");
     command.args(["-f", "-o", "/dev/null", "-e", "trace=statfs"]);
     command.args(["-e", &format!("inject=statfs:poke_exit=@arg2={bytes}")]);
+    // The marks are those of any server.
+    command.envs(ANY_DISK.iter().map(|(name, _)| (*name, "0")));
     Server::start_by(command, dir, &[])
 }
 
@@ -239,15 +242,16 @@ fn a_disk_that_is_nearly_full_is_told_of() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let dir = scratch.path().join("data");
     let mut story = Story::of_the_disk_too();
-    for (free, firing) in [
-        (500_000, &[][..]),
-        (
-            50_000,
-            &["MetarecordDiskNearlyFull", "MetarecordDiskReserve"][..],
-        ),
-        (500_000, &[][..]),
+    let both = &["MetarecordDiskNearlyFull", "MetarecordDiskReserve"][..];
+    for (free, free_files, firing) in [
+        (500_000, 500_000, &[][..]),
+        (50_000, 500_000, both),
+        (500_000, 500_000, &[][..]),
+        (500_000, 50_000, &["MetarecordDiskNearlyFull"][..]),
+        (500_000, 9_999, both),
+        (500_000, 500_000, &[][..]),
     ] {
-        let mut server = with_free_blocks(&dir, free);
+        let mut server = with_free(&dir, free, free_files);
         let text = scrape(&server);
         #[expect(clippy::cast_precision_loss, reason = "small numbers")]
         let bytes = (free * 4_096) as f64;

@@ -40,6 +40,8 @@ impl Inside {
         let mut all = vec![
             "http.listen=127.0.0.1:0",
             "http.operator_listen=127.0.0.1:0",
+            "disk.uploads_min_free_bytes=1",
+            "disk.changes_min_free_bytes=1",
         ];
         all.extend(sets);
         let all: Vec<_> = all.into_iter().map(str::to_owned).collect();

@@ -19,6 +19,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// After how many looks it gives up: a minute.
 const LOOKS_MAX: u32 = 6_000;
 
+/// Settings, as variables of the environment, with which nothing is refused however little of this machine's disk is free; an
+/// argument for `g3n serve` beats them.
+pub(crate) const ANY_DISK: &[(&str, &str)] = &[
+    ("G3N_DISK_UPLOADS_MIN_FREE_BYTES", "1"),
+    ("G3N_DISK_CHANGES_MIN_FREE_BYTES", "1"),
+    ("G3N_DISK_UPLOADS_MIN_FREE_FILES", "1"),
+    ("G3N_DISK_CHANGES_MIN_FREE_FILES", "1"),
+];
+
 /// A server in development mode, in its own process, on free ports. Dropping it ends the process.
 pub(crate) struct Server {
     /// Where it is.
@@ -127,6 +136,11 @@ impl Server {
             command.args(["--operator-listen", "127.0.0.1:0"]);
         }
         command.arg("--data-dir").arg(its).args(arguments);
+        for (name, value) in ANY_DISK {
+            if !command.get_envs().any(|(set, _)| set == *name) {
+                command.env(name, value);
+            }
+        }
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -322,6 +336,17 @@ impl Drop for Server {
         let _: Result<_, _> = self.child.kill();
         let _: Result<_, _> = self.child.wait();
     }
+}
+
+/// A shell's script in a mount namespace of its own, which ends with it; its arguments are to be added. Where nobody may make
+/// one it fails.
+pub(crate) fn by_namespace(script: &str) -> Command {
+    let mut command = Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    command.args(["--mount", "sh", "-c", script, "sh"]);
+    command
 }
 
 /// Does one test of this program once more in a process of its own, which knows that by a variable.

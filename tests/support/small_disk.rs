@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::Server;
+use super::{ANY_DISK, Server};
 
 /// The disk. It is there as long as this is.
 pub(crate) struct SmallDisk {
@@ -51,9 +51,22 @@ impl SmallDisk {
     pub(crate) fn serve(&self, arguments: &[&str]) -> Server {
         let mut command = Command::new("nsenter");
         command.arg(format!("--mount=/proc/{}/ns/mnt", self.holder.id()));
+        // The marks of a disk of this size, and not those of tests that want none.
+        command.envs(ANY_DISK.iter().map(|(name, _)| (*name, "0")));
         let data = |root: &Path| root.join("data");
         let (its, ours) = (data(self.place.path()), data(&self.root));
         Server::start_there(command, (&its, &ours), arguments)
+    }
+
+    /// Runs a shell's line at the top of it, within its namespace.
+    pub(crate) fn mount(&self, line: &str) {
+        let status = Command::new("nsenter")
+            .arg(format!("--mount=/proc/{}/ns/mnt", self.holder.id()))
+            .args(["sh", "-c", "cd \"$1\" && eval \"$2\"", "sh"])
+            .arg(self.place.path())
+            .arg(line)
+            .status();
+        assert!(status.expect("it runs").success(), "{line}");
     }
 
     /// Writes until there is no room left.

@@ -10,6 +10,7 @@ use crate::content::ObjectName;
 use crate::domain::StreamId;
 use crate::domain::container::{ContainerCommand, ContainerEvent, RemovedContent, is_given_again};
 use crate::domain::record::{ContentPlace, EndedBy, RecordKey, Retention, Status};
+use crate::os_error::told;
 use crate::projections::{RecordName, StoreError, contents, holds, idempotency, records};
 use crate::report;
 
@@ -138,7 +139,9 @@ impl Upkeep {
                 let size = content.size(object);
                 match size.and_then(|size| content.remove(object).map(|()| size)) {
                     Ok(size) => bytes += size.unwrap_or(0),
-                    Err(error) => report::notice(&format!("an object is left over: {error}")),
+                    Err(error) => {
+                        report::notice(&format!("an object is left over: {}", told(&error)))
+                    }
                 }
             }
             Ok(bytes)

@@ -17,6 +17,7 @@ use crate::domain::vacuum::{
 };
 use crate::export::line::objects_of;
 use crate::journal::{EraseOrder, Journal, Position};
+use crate::os_error::told;
 use crate::projections::forget::Reach;
 use crate::projections::{Store, forget};
 use crate::report;
@@ -77,22 +78,29 @@ impl Work {
     /// What a vacuum would erase now, service by service, and what is held of that.
     pub(super) fn survey(&self, scope: &Scope) -> Result<Survey, String> {
         let reach = Reach::new(&self.store, scope);
-        let count = forget::count(&reach).map_err(told)?;
+        let count = forget::count(&reach).map_err(|error| told(&error))?;
         let covered = count.covered;
         let mut records = Amount {
             items: covered.records,
             ..Amount::default()
         };
-        let starts = self.journal.segment_starts().map_err(told)?;
+        let starts = self
+            .journal
+            .segment_starts()
+            .map_err(|error| told(&error))?;
         let mut plan = PlanBuilder::new(starts);
         let kept = self.walk_journal(&reach, &mut |position, bytes| {
             plan.take(position);
             records.bytes += bytes;
         })?;
-        let erases = plan.finish().map_err(told)?;
+        let erases = plan.finish().map_err(|error| told(&error))?;
         self.each_object(scope, &kept, &mut |object| {
             records.objects += 1;
-            records.bytes += self.content.size(object).map_err(told)?.unwrap_or(0);
+            records.bytes += self
+                .content
+                .size(object)
+                .map_err(|error| told(&error))?
+                .unwrap_or(0);
             Ok(())
         })?;
         let items = |items| Amount {
@@ -130,9 +138,12 @@ impl Work {
     ) -> Result<BTreeSet<Uuid>, String> {
         let (mut kept, mut next, mut pace) = (BTreeSet::new(), 1, Pace::start());
         loop {
-            let entries = self.journal.read(next, READ_ENTRIES).map_err(told)?;
+            let entries = self
+                .journal
+                .read(next, READ_ENTRIES)
+                .map_err(|error| told(&error))?;
             let Some(last) = entries.last().map(|entry| entry.header.position) else {
-                reach.check().map_err(told)?;
+                reach.check().map_err(|error| told(&error))?;
                 return Ok(kept);
             };
             for (entry, body) in entries
@@ -158,11 +169,11 @@ impl Work {
         kept: &BTreeSet<Uuid>,
         visit: &mut dyn FnMut(&ObjectName) -> Result<(), String>,
     ) -> Result<(), String> {
-        for org in self.content.orgs().map_err(told)? {
+        for org in self.content.orgs().map_err(|error| told(&error))? {
             if !scope.covers(org.as_str(), None) {
                 continue;
             }
-            for object_id in self.content.list(&org).map_err(told)? {
+            for object_id in self.content.list(&org).map_err(|error| told(&error))? {
                 if !kept.contains(&object_id) {
                     let org = org.clone();
                     visit(&ObjectName { org, object_id })?;
@@ -184,21 +195,28 @@ impl Work {
         match step {
             Step::Projections => retried(|| {
                 let reach = Reach::new(&self.store, scope);
-                forget::forget(&reach, &mut |done| told_progress(done, 0)).map_err(told)
+                forget::forget(&reach, &mut |done| told_progress(done, 0))
+                    .map_err(|error| told(&error))
             }),
             Step::Log => Ok(()),
             Step::Database => retried(|| {
                 let mut progress = told_progress;
-                self.journal.forget(erased, &mut progress).map_err(told)
+                self.journal
+                    .forget(erased, &mut progress)
+                    .map_err(|error| told(&error))
             }),
             Step::Content => self.remove_content(scope, &mut |done| told_progress(done, 0)),
             Step::Leftovers => {
-                let orgs = self.content.orgs().map_err(told)?;
+                let orgs = self.content.orgs().map_err(|error| told(&error))?;
                 let mut covered = orgs.iter().filter(|org| scope.covers(org.as_str(), None));
-                covered.try_for_each(|org| retried(|| self.content.forget(org).map_err(told)))?;
-                match (scope, report::log()) {
-                    (Scope::All, Some(log)) => retried(|| log.remove_files().map_err(told)),
-                    (Scope::Org(_) | Scope::User(_), _) | (Scope::All, None) => Ok(()),
+                covered.try_for_each(|org| {
+                    retried(|| self.content.forget(org).map_err(|error| told(&error)))
+                })?;
+                match (scope.org(), report::log()) {
+                    (None, Some(log)) => {
+                        retried(|| log.remove_files().map_err(|error| told(&error)))
+                    }
+                    (Some(_), _) | (_, None) => Ok(()),
                 }
             }
         }
@@ -223,8 +241,8 @@ impl Work {
                 self.progress.set(Some((Step::Log, done, total)));
             };
             let erased = self.journal.erase(Arc::clone(&order), &mut told_progress);
-            reach.check().map_err(told)?;
-            erased.map_err(told)
+            reach.check().map_err(|error| told(&error))?;
+            erased.map_err(|error| told(&error))
         })
     }
 
@@ -232,7 +250,7 @@ impl Work {
     fn plan(&self, vacuum: &Vacuum) -> Result<Option<Vec<ErasedSpan>>, String> {
         let entries = self.journal.read(vacuum.started_position, 1);
         let bodies = entries
-            .map_err(told)?
+            .map_err(|error| told(&error))?
             .into_iter()
             .filter_map(|entry| entry.body);
         let mut events = bodies.flat_map(|body| body.events);
@@ -266,7 +284,7 @@ impl Work {
         let kept = self.walk_journal(&Reach::new(&self.store, scope), &mut |_, _| ())?;
         let mut removed = 0;
         self.each_object(scope, &kept, &mut |object| {
-            retried(|| self.content.remove(object).map_err(told))?;
+            retried(|| self.content.remove(object).map_err(|error| told(&error)))?;
             removed += 1;
             if removed % OBJECTS_REPORTED == 0 {
                 progress(removed);
@@ -293,7 +311,9 @@ fn log_files(scope: &Scope) -> Result<ServiceAmount, String> {
         return Ok(service("logs", Amount::default(), Some(why)));
     };
     let amount = Amount {
-        objects: report::files::list(dir).map_err(told)?.len() as u64,
+        objects: report::files::list(dir)
+            .map_err(|error| told(&error))?
+            .len() as u64,
         ..Amount::default()
     };
     Ok(service("logs", amount, None))
@@ -324,14 +344,6 @@ fn retried<T>(mut work: impl FnMut() -> Result<T, String>) -> Result<T, String> 
         pause = (pause * 2).min(BACK_OFF_MAX);
     }
     work()
-}
-
-/// An error with its cause, for the operator.
-fn told(error: impl std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }
 
 pub(super) fn erased_of(positions: &[Position]) -> Erased {

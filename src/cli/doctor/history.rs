@@ -1,15 +1,16 @@
 //! The journal: whether it would open, whether its end is whole, and what it says of the clock and the secret code.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::failure::with_causes;
 use super::super::finding::Finding;
-use super::{ACCESS, Patient};
+use super::{Patient, fix_of};
 use crate::domain::{StreamId, Timestamp};
+use crate::journal::JournalError;
 use crate::journal::look::{self, End};
-use crate::journal::{JournalError, state};
+use crate::journal::state::{self, Doubt};
+use crate::os_error::OsError;
 
 /// Entries at the journal's beginning that are searched for the secret code.
 const ENTRIES_MAX: u64 = 100_000;
@@ -56,9 +57,12 @@ impl History {
         match patient.holder {
             Some(_) => Finding::ok(NAME, format!("format {format}, open in the server")),
             None if marker.clean => Finding::ok(NAME, format!("format {format}, closed in order")),
-            None if marker.machine_went_down() => Finding::warn(
+            None if let Some(doubt) = marker.doubt() => Finding::warn(
                 NAME,
-                "the machine went down while it was open",
+                match doubt {
+                    Doubt::MachineWentDown => "the machine went down while it was open",
+                    Doubt::Copied => doubt.as_str(),
+                },
                 "start the server: it makes its databases anew from the log, which takes a while",
             ),
             None => Finding::warn(
@@ -126,7 +130,9 @@ fn wrong(name: &'static str, error: &JournalError) -> Finding {
         JournalError::Newer { .. } | JournalError::UnknownEvent { .. } => {
             "use the newer g3n that wrote it"
         }
-        JournalError::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => ACCESS,
+        JournalError::Io { .. } if OsError::of(error).is_some() => {
+            return Finding::fail(name, with_causes(error), fix_of(error));
+        }
         JournalError::Io { .. } => {
             "look at the disk and the system's log; restore journal/ from a backup when it cannot be read"
         }

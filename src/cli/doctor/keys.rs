@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::super::finding::Finding;
-use super::{ACCESS, Patient};
+use super::{Patient, fix_of};
 use crate::content::keyring::{self, KeyFacts};
 
 const NAME: &str = "keys";
@@ -27,7 +27,7 @@ pub(super) fn look(patient: &Patient<'_>) -> Finding {
         Ok(_) => {}
         Err(error) if error.kind() != ErrorKind::NotFound => {
             let what = format!("{} cannot be looked at: {error}", keys.display());
-            return Finding::fail(NAME, what, ACCESS);
+            return Finding::fail(NAME, what, fix_of(&error));
         }
         Err(_) if served => return gone(&keys),
         Err(_) => {
@@ -41,7 +41,7 @@ pub(super) fn look(patient: &Patient<'_>) -> Finding {
     let mut files: Vec<PathBuf> = match listed {
         Ok(listed) => listed.collect(),
         Err(error) => {
-            return Finding::fail(NAME, error.to_string(), ACCESS);
+            return Finding::fail(NAME, error.to_string(), fix_of(&error));
         }
     };
     files.sort();

@@ -7,14 +7,15 @@ use rustix::fs::{Access, access, major, minor, statvfs};
 
 use super::super::failure::with_causes;
 use super::super::finding::Finding;
-use super::{ACCESS, Patient, without_settings};
+use super::{Patient, without_settings};
 use crate::directory::{self, DirectoryError, Found};
 use crate::journal::schema::SCHEMAS;
 
 /// Segments for which there must be room: the one that is written, and the gzip of the one before.
 const SEGMENTS: u64 = 2;
 /// Files that can still be made, below which the doctor warns.
-const FILES: u64 = 1_000;
+const FILES: u64 = 20_000;
+const FILES_FIX: &str = "remove files (df -i shows how many there may be), or move the data directory to a file system with room for more";
 
 /// The process that serves from a directory.
 pub(super) struct Holder {
@@ -71,7 +72,7 @@ pub(super) fn lock(holder: &Result<Option<Holder>, DirectoryError>) -> Finding {
     match holder {
         Ok(None) => Finding::ok(NAME, "free: no server runs on this directory"),
         Ok(Some(holder)) => Finding::ok(NAME, format!("held by {}", holder.name())),
-        Err(error) => Finding::fail(NAME, with_causes(error), ACCESS),
+        Err(error) => Finding::fail(NAME, with_causes(error), super::fix_of(error)),
     }
 }
 
@@ -110,9 +111,9 @@ pub(super) fn directories(patient: &Patient<'_>) -> Finding {
     }
 }
 
-fn fix_of(error: &DirectoryError) -> &'static str {
-    match error {
-        DirectoryError::Io { .. } => ACCESS,
+fn fix_of(error: &DirectoryError) -> String {
+    let fix = match error {
+        DirectoryError::Io { .. } => return super::fix_of(error),
         DirectoryError::Foreign { .. } | DirectoryError::Absent { .. } => {
             "give an empty directory, or one that g3n has made, as --data-dir"
         }
@@ -127,11 +128,12 @@ fn fix_of(error: &DirectoryError) -> &'static str {
         DirectoryError::TokenOpenToOthers { .. } => {
             "chmod 600 it, and delete it first if somebody may have read it"
         }
-    }
+    };
+    fix.to_owned()
 }
 
 /// What a directory that was served from lacks, and what to do.
-fn incomplete(root: &Path) -> Option<(String, &'static str)> {
+fn incomplete(root: &Path) -> Option<(String, String)> {
     let there = |name: &str| root.join(name).is_dir();
     let journal = there("journal");
     // The projections come after the journal, and content before it.
@@ -143,7 +145,7 @@ fn incomplete(root: &Path) -> Option<(String, &'static str)> {
     if let Some(name) = gone {
         return Some((
             format!("{} is gone", root.join(name).display()),
-            "restore it from a backup; a start would make an empty one",
+            "restore it from a backup; a start would make an empty one".to_owned(),
         ));
     }
     let parts = [
@@ -159,13 +161,13 @@ fn incomplete(root: &Path) -> Option<(String, &'static str)> {
     parts.find_map(|part| part.is_dir().then(|| cannot_write(&part)).flatten())
 }
 
-fn cannot_write(directory: &Path) -> Option<(String, &'static str)> {
+fn cannot_write(directory: &Path) -> Option<(String, String)> {
     let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
     let error = access(directory, wanted).err()?;
     let error = std::io::Error::from(error);
     Some((
         format!("{} cannot be written: {error}", directory.display()),
-        ACCESS,
+        super::fix_of(&error),
     ))
 }
 
@@ -186,7 +188,10 @@ pub(super) fn free_space(patient: &Patient<'_>, free_bytes_min: u64) -> Finding 
     let place = nearest(patient.data_dir);
     let space = match statvfs(place) {
         Ok(space) => space,
-        Err(error) => return Finding::fail(NAME, std::io::Error::from(error).to_string(), ACCESS),
+        Err(error) => {
+            let error = std::io::Error::from(error);
+            return Finding::fail(NAME, error.to_string(), super::fix_of(&error));
+        }
     };
     let free = space.f_bavail.saturating_mul(space.f_frsize);
     let told = format!("{} MiB free for {}", free >> 20, place.display());
@@ -199,7 +204,7 @@ pub(super) fn free_space(patient: &Patient<'_>, free_bytes_min: u64) -> Finding 
         return Finding::fail(NAME, told, FIX);
     }
     let size = space.f_blocks.saturating_mul(space.f_frsize);
-    let marks = options.reserve.marks(size);
+    let marks = options.reserve.marks(size, space.f_files);
     for (mark, refused) in [
         (marks.changes, "changes of tenants"),
         (marks.uploads, "uploads and puts"),
@@ -209,16 +214,23 @@ pub(super) fn free_space(patient: &Patient<'_>, free_bytes_min: u64) -> Finding 
             return Finding::fail(NAME, told, FIX);
         }
     }
+    // A file system that makes inodes as it needs them counts none.
+    let files = (space.f_files > 0).then_some(space.f_favail);
+    let few_files = |files: u64| format!("{told}, and {files} more files (inodes)");
+    for (mark, refused) in [
+        (marks.changes_files, "changes of tenants"),
+        (marks.uploads_files, "uploads and puts"),
+    ] {
+        if let Some(files) = files.filter(|files| *files < mark) {
+            let told = format!("{}; below {mark} {refused} are refused", few_files(files));
+            return Finding::fail(NAME, told, FILES_FIX);
+        }
+    }
     if free < free_bytes_min {
         return Finding::warn(NAME, format!("{told}, under {}", free_bytes_min >> 20), FIX);
     }
-    // A system of files that makes them as it needs them counts none.
-    if space.f_files > 0 && space.f_favail < FILES {
-        return Finding::warn(
-            NAME,
-            format!("{told}, and {} more files", space.f_favail),
-            "remove files, or move the data directory to a disk with room for more",
-        );
+    if let Some(files) = files.filter(|files| *files < FILES) {
+        return Finding::warn(NAME, few_files(files), FILES_FIX);
     }
     Finding::ok(NAME, told)
 }

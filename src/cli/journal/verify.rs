@@ -12,6 +12,7 @@ use crate::cli::output::Printer;
 use crate::journal::sled::DIRECTORY;
 use crate::journal::verify::{Check, Report, verify_by, verify_file};
 use crate::journal::{Head, replay, state};
+use crate::os_error::told;
 
 /// Most heads that are expected in one run.
 const EXPECTED_MAX: usize = 100_000;
@@ -52,7 +53,13 @@ impl VerifyArgs {
                     expected: &expected,
                     progress: &mut progress,
                 };
-                (verify_by(dir, check)?, Some(database.unwrap_or("compared")))
+                let report = verify_by(dir, check)?;
+                let database = match (database, &report.not_compared) {
+                    (Some(why), _) => why,
+                    (None, Some(why)) => format!("not compared: {why}"),
+                    (None, None) => "compared".to_owned(),
+                };
+                (report, Some(database))
             }
         };
         bar.finish_and_clear();
@@ -127,8 +134,13 @@ fn wrong_head(place: &str, text: &str) -> Trouble {
 }
 
 /// Why the database is not compared.
-fn why_not(dir: &Path) -> Result<Option<&'static str>, Trouble> {
-    Ok(match (replay::is_stopped(dir)?, state::read(dir)?) {
+fn why_not(dir: &Path) -> Result<Option<String>, Trouble> {
+    let stopped = match replay::is_stopped(dir) {
+        Ok(stopped) => stopped,
+        // Without its lock nobody knows whether a server writes to it.
+        Err(error) => return Ok(Some(format!("not compared: {}", told(&error)))),
+    };
+    let why = match (stopped, state::read(dir)?) {
         (false, _) => Some("not compared: a server is running"),
         // A directory that was just restored has none, and an operator may have removed it.
         (true, _) if !dir.join(DIRECTORY).exists() => {
@@ -139,7 +151,8 @@ fn why_not(dir: &Path) -> Result<Option<&'static str>, Trouble> {
             Some("not compared: the server did not end in order")
         }
         (true, _) => None,
-    })
+    };
+    Ok(why.map(str::to_owned))
 }
 
 fn facts_of(report: &Report) -> serde_json::Value {

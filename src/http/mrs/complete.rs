@@ -9,9 +9,11 @@ use crate::content::sign::{ContentToken, Purpose};
 use crate::domain::record::{Complete, RecordCommand, RecordKey, RecordView, would_complete};
 use crate::domain::{ErrorTag, Md5, Rejection};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply, unavailable};
+use crate::http::envelope::{Refusal, Reply};
 use crate::http::input::{self, RevisionIn, change_request};
 use crate::http::server::House;
+use crate::http::space;
+use crate::os_error::told;
 use crate::projections::{RecordName, records};
 use crate::report;
 
@@ -123,10 +125,8 @@ async fn seal(
     let (content, object) = (Arc::clone(&house.content), object.clone());
     let sealed = aside::blocking(move || content.seal(&object)).await;
     let sealed = sealed.map_err(|error| Refusal::Failed(error.to_string()))?;
-    let sealed = sealed.map_err(|error| {
-        report::notice(&format!("an upload could not be made content: {error}"));
-        unavailable()
-    })?;
+    let sealed = sealed
+        .map_err(|error| space::content_failed("an upload could not be made content", &error))?;
     complete.uploaded_size = sealed.map(|sealed| sealed.size);
     complete.sha256 = sealed.map(|sealed| sealed.sha256);
     match sealed.and_then(|sealed| sealed.md5) {
@@ -145,7 +145,7 @@ async fn remove_uploads(house: &House, object: ObjectName) {
     let content = Arc::clone(&house.content);
     let removed = aside::blocking(move || content.remove_uploads(&object)).await;
     if let Ok(Err(error)) = removed {
-        report::notice(&format!("uploads are left over: {error}"));
+        report::notice(&format!("uploads are left over: {}", told(&error)));
     }
 }
 

@@ -12,6 +12,7 @@ use crate::domain::record::RecordCommand;
 use crate::http::envelope::Refusal;
 use crate::http::server::House;
 use crate::journal::{Remarks, Source};
+use crate::os_error::told;
 use crate::report;
 
 /// How often a container without room is asked again, so that a whole upload is not lost to it.
@@ -79,6 +80,6 @@ async fn tidy(house: &House, object: ObjectName, kept: Kept, wanted: bool) {
         }
     });
     if let Ok(Err(error)) = tidied.await {
-        report::notice(&format!("an upload is left over: {error}"));
+        report::notice(&format!("an upload is left over: {}", told(&error)));
     }
 }

@@ -22,6 +22,7 @@ use crate::domain::record::RecordKey;
 use crate::domain::repair::{Repair, RepairAction};
 use crate::domain::{RecordId, Timestamp};
 use crate::journal::JournalError;
+use crate::os_error::told;
 use crate::projections::StoreError;
 use crate::report;
 
@@ -219,7 +220,7 @@ impl Upkeep {
                 (_, _, None) => Ok(()),
             };
             if let Err(error) = &taken {
-                report::notice(&format!("a file could not be taken away: {error}"));
+                report::notice(&format!("a file could not be taken away: {}", told(error)));
             }
             Ok(taken.is_ok())
         });

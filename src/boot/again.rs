@@ -1,0 +1,54 @@
+//! Opening the journal again once a disk that was full has room: the process begins anew.
+//!
+//! What a failed write or sync left on the disk is known only to a start, which reads the log's end, makes it durable and
+//! replays. Within this process that cannot be done: a database that could not write keeps its files and its locks.
+
+use std::time::Duration;
+
+use super::Ready;
+use crate::clock::Stopwatch;
+use crate::journal::Journal;
+use crate::reserve::Reserve;
+
+/// The pause between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long a server serves at least before it begins anew, so that a disk that is filled again and again does not keep it
+/// starting.
+const SERVES_AT_LEAST: Duration = Duration::from_secs(3);
+
+/// Where the server that begins anew listens: the addresses of the one before, whatever ports those were asked for by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// The gateway's.
+    pub gateway: String,
+    /// The operators'; `unix:` and an absolute path for a socket.
+    pub operators: String,
+}
+
+/// Makes the process a new one that listens at these addresses. Returns only when that failed.
+pub type StartAgain = fn(&Addresses) -> std::io::Error;
+
+impl Addresses {
+    pub(super) fn of(ready: &Ready) -> Self {
+        let address = |url: &str| match url.split_once("://") {
+            Some((_, address)) => address.to_owned(),
+            None => url.to_owned(),
+        };
+        Self {
+            gateway: address(&ready.base_url),
+            operators: address(&ready.operator_url),
+        }
+    }
+}
+
+/// Returns once a journal that a full disk has closed can be opened again.
+pub(super) async fn room(journal: &dyn Journal, reserve: &Reserve) {
+    let since = Stopwatch::start();
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let waits = since.elapsed() >= SERVES_AT_LEAST && journal.health().waits_for_room();
+        if waits && reserve.has_room_to_open() {
+            return;
+        }
+    }
+}
