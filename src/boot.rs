@@ -6,6 +6,7 @@ mod listen;
 mod options;
 mod places;
 mod running;
+mod spare;
 mod stop;
 
 use std::path::{Path, PathBuf};
@@ -51,13 +52,15 @@ use crate::journal::{Journal, state};
 use crate::meters::machine;
 #[cfg(feature = "otlp")]
 use crate::meters::otlp::Exporter;
+use crate::os_error::OsError;
 use crate::projections::{Store, generation};
 use crate::report::{Event, Log, Text};
 use crate::reserve::Reserve;
 use crate::token::Verifier;
-use crate::{directory, open_files, os_error, report};
+use crate::{directory, open_files, os_error, report, reserve};
 
 use self::listen::{Operators, listen, listen_for_operators};
+use self::spare::Spare;
 use self::stop::{SHUTDOWN_SECONDS, Times};
 
 pub use self::again::{Addresses, StartAgain};
@@ -281,7 +284,8 @@ async fn run(
     };
     // Made before anybody asks. Whoever does meanwhile waits for it, and hears why when it could not be made.
     let _making = aside::blocking(|| drop(openapi::served()));
-    let (journal, store) = opening.await.map_err(std::io::Error::other)??;
+    // The place of the databases goes after them.
+    let (_spare, journal, store) = opening.await.map_err(std::io::Error::other)??;
     journal.measure(door.meters());
     let shared: Arc<dyn Journal> = journal.clone();
     store.reservations().limit(options.quotas);
@@ -390,7 +394,13 @@ async fn run(
         seeded,
     };
     if let Some(seeded) = &told.seeded {
-        development::publish(&options.data_dir, &told, seeded, &token)?;
+        match development::publish(&options.data_dir, &told, seeded, &token) {
+            // The server that begins anew once there is room tells where it is.
+            Err(error) if OsError::of(&error).is_some_and(OsError::is_no_room) => {
+                report::storage_failed(&os_error::told(&error));
+            }
+            published => published?,
+        }
     }
     ready(&told);
 
@@ -398,7 +408,7 @@ async fn run(
         Some(stopped) => stopped.map(|()| None)?,
         None => tokio::select! {
             stopped = stop => stopped.map(|()| None)?,
-            () = again::room(&*journal, &reserve), if start_again.is_some() => {
+            () = again::wanted(&*journal, &reserve, start_again.is_some()) => {
                 report::notice("the disk has room again: the server begins anew to open the journal");
                 Some(Addresses::of(&told))
             }
@@ -588,13 +598,22 @@ fn renew_development(
     })
 }
 
-/// Opens the journal, then brings the projections up to it.
+/// What a server reads and writes, and where its databases lie when that is not where they belong.
+type Stores = (Option<Spare>, Arc<SledJournal>, Store);
+
+/// Opens the journal, then brings the projections up to it. Without room for that, reads are served from elsewhere.
 fn open_stores(
     options: &Options,
     directory: &directory::Directory,
     clock: &Clock,
-) -> Result<(Arc<SledJournal>, crate::projections::Store), BootError> {
+) -> Result<Stores, BootError> {
+    spare::clear(&options.data_dir);
     let doubt = state::read(&directory.journal())?.and_then(|state| state.doubt());
+    if reserve::is_full(&options.data_dir)
+        && let Some(spare) = Spare::of(&options.data_dir, directory, doubt.is_none())
+    {
+        return open_to_read(options, directory, clock, spare);
+    }
     if let Some(doubt) = doubt {
         // What the machine had not written down may be there in part; replay is the only way to be sure.
         report::notice(&format!(
@@ -603,29 +622,48 @@ fn open_stores(
         ));
         directory::empty(&directory.projections())?;
     }
-    let journal_options = JournalOptions {
-        segment_bytes: options.segment_bytes,
-        cache_bytes: options.journal_cache_bytes,
-        queue_max: options.queue_max,
-        ..JournalOptions::default()
-    };
-    let mut last_told = 0;
-    let progress = |what: &'static str| {
-        move |done: u64, total: u64| {
-            if done >= last_told + 100_000 || (done == total && done > 10_000) {
-                last_told = done;
-                report::notice(&format!("{what}: {done} of {total} entries"));
-            }
-        }
-    };
-    let (journal, mut notices) = SledJournal::open(
+    let opened = SledJournal::open(
         &directory.journal(),
-        journal_options,
+        journal_options(options),
         clock.clone(),
         &mut progress("journal database"),
     )?;
+    let (journal, store) = open_projections(options, &directory.projections(), opened)?;
+    Ok((None, journal, store))
+}
+
+/// Opens the journal of a full disk for reading alone, with the databases in a place of their own.
+fn open_to_read(
+    options: &Options,
+    directory: &directory::Directory,
+    clock: &Clock,
+    spare: Spare,
+) -> Result<Stores, BootError> {
+    let full = std::io::Error::from(rustix::io::Errno::NOSPC);
+    let reason = format!(
+        "the disk has no room to open the databases, and reads are served from copies in {}: {}",
+        spare.root().display(),
+        os_error::told(&full)
+    );
+    report::storage_failed(&reason);
+    let opened = SledJournal::open_to_read(
+        (directory.journal().as_path(), spare.journal().as_path()),
+        journal_options(options),
+        clock.clone(),
+        &reason,
+        &mut progress("journal database"),
+    )?;
+    let (journal, store) = open_projections(options, &spare.projections(), opened)?;
+    Ok((Some(spare), journal, store))
+}
+
+fn open_projections(
+    options: &Options,
+    place: &Path,
+    (journal, mut notices): (SledJournal, Vec<String>),
+) -> Result<(Arc<SledJournal>, Store), BootError> {
     let runner = generation::open(
-        &directory.projections(),
+        place,
         options.projections_cache_bytes,
         &journal,
         &mut notices,
@@ -639,6 +677,26 @@ fn open_stores(
     let shared: Arc<dyn Journal> = journal.clone();
     journal.attach(Box::new(runner.reading(Arc::downgrade(&shared))));
     Ok((journal, store))
+}
+
+fn journal_options(options: &Options) -> JournalOptions {
+    JournalOptions {
+        segment_bytes: options.segment_bytes,
+        cache_bytes: options.journal_cache_bytes,
+        queue_max: options.queue_max,
+        ..JournalOptions::default()
+    }
+}
+
+/// Tells of a replay that takes its time.
+fn progress(what: &'static str) -> impl FnMut(u64, u64) {
+    let mut last_told = 0;
+    move |done: u64, total: u64| {
+        if done >= last_told + 100_000 || (done == total && done > 10_000) {
+            last_told = done;
+            report::notice(&format!("{what}: {done} of {total} entries"));
+        }
+    }
 }
 
 async fn stop_signal() -> Result<(), std::io::Error> {

@@ -1,9 +1,9 @@
 //! The few things the commit log and the content store do to the disk: a seam, so that tests can let each of them fail,
 //! and can cut the power between any two.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::Path;
 
 use rustix::fs::Access;
@@ -162,6 +162,26 @@ pub(crate) fn space(directory: &Path) -> io::Result<Space> {
 pub(crate) fn check_writable(directory: &Path) -> io::Result<()> {
     let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
     Ok(rustix::fs::access(directory, wanted)?)
+}
+
+/// Copies a directory with all in it to one that is not there yet, which only its owner may look into.
+///
+/// # Errors
+/// The disk's; what was copied is left.
+pub(crate) fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        match entry.file_type()?.is_dir() {
+            true => copy_directory(&from, &to)?,
+            false => drop(io::copy(
+                &mut File::open(&from)?,
+                &mut File::create_new(&to)?,
+            )?),
+        }
+    }
+    Ok(())
 }
 
 /// Bytes that the files below a directory take on the disk. What cannot be looked at, or goes meanwhile, counts nothing.

@@ -42,6 +42,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_OFTEN: Duration = Duration::from_millis(100);
 /// More than a fast disk takes between two looks.
 const PLENTY_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+/// Free bytes and inodes without which the databases are not opened where they lie: sled takes half a MiB at a time, and a start
+/// makes a handful of files.
+const ROOM_TO_OPEN: (u64, u64) = (1024 * 1024, 32);
 /// Bytes written at a time where a file system cannot be asked to set room aside.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
@@ -371,6 +374,10 @@ impl Reserve {
             0 => marks.changes,
             reserve => reserve / 2,
         };
+        let open_mark = match space.free_files < ROOM_TO_OPEN.1 {
+            true => u64::MAX,
+            false => open_mark.max(2 * ROOM_TO_OPEN.0),
+        };
         self.open_mark.store(open_mark, Ordering::Relaxed);
         self.uploads_mark.store(marks.uploads, Ordering::Relaxed);
         self.free_bytes.store(space.free_bytes, Ordering::Relaxed);
@@ -437,6 +444,12 @@ impl Reserve {
             false => LOOK_EVERY,
         }
     }
+}
+
+/// Whether a data directory's file system has too little room for databases to be opened there.
+pub fn is_full(data_dir: &Path) -> bool {
+    let (bytes, files) = ROOM_TO_OPEN;
+    disk::space(data_dir).is_ok_and(|space| space.free_bytes < bytes || space.free_files < files)
 }
 
 /// The first of a server's directories that is there and cannot be written.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::Ready;
 use crate::clock::Stopwatch;
-use crate::journal::Journal;
+use crate::journal::{Health, Journal};
+use crate::report;
 use crate::reserve::Reserve;
 
 /// The pause between two looks.
@@ -41,13 +42,22 @@ impl Addresses {
     }
 }
 
-/// Returns once a journal that a full disk has closed can be opened again.
-pub(super) async fn room(journal: &dyn Journal, reserve: &Reserve) {
+/// Tells why a journal takes no changes any more, once. Returns when a full disk was why and has room again, unless the
+/// process may not begin anew.
+pub(super) async fn wanted(journal: &dyn Journal, reserve: &Reserve, may_begin_anew: bool) {
     let since = Stopwatch::start();
+    let mut told = false;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let waits = since.elapsed() >= SERVES_AT_LEAST && journal.health().waits_for_room();
-        if waits && reserve.has_room_to_open() {
+        let health = journal.health();
+        if let Health::ReadOnly(reason) = &health
+            && !told
+        {
+            report::storage_failed(&format!("the journal takes no changes: {reason}"));
+            told = true;
+        }
+        let waits = since.elapsed() >= SERVES_AT_LEAST && health.waits_for_room();
+        if may_begin_anew && waits && reserve.has_room_to_open() {
             return;
         }
     }

@@ -152,11 +152,29 @@ pub(super) fn tell(error: &(dyn std::error::Error + 'static)) {
         text.push_str(&format!("\n  because: {error}"));
         cause = error.source();
     }
-    if let Some(known) = OsError::of(error) {
-        text.push_str(&format!("\n  what to do: {}", known.advice()));
+    if let Some(advice) = advice(error) {
+        text.push_str(&format!("\n  what to do: {advice}"));
     }
     // With standard error gone there is nobody left to tell.
     let _: std::io::Result<()> = writeln!(std::io::stderr(), "{text}");
+}
+
+/// What to do about an error of the operating system.
+fn advice(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let known = OsError::of(error)?;
+    let listens = matches!(
+        error.downcast_ref::<BootError>(),
+        Some(BootError::Listen { .. })
+    );
+    match (listens, known) {
+        // No file is in the way.
+        (true, OsError::Denied) => Some(
+            "ports below 1024 need the capability CAP_NET_BIND_SERVICE (AmbientCapabilities in the unit); give it, or another port"
+                .to_owned(),
+        ),
+        (true, _) => None,
+        (false, known) => Some(known.advice()),
+    }
 }
 
 fn greet(options: &Options, ready: &Ready) {

@@ -25,7 +25,10 @@ const ROWS_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What is needed to bring the database up to date.
 pub(crate) struct CatchUp<'a> {
+    /// What the database's directory lies in.
     pub(crate) dir: &'a Path,
+    /// The log's directory.
+    pub(crate) log: &'a Path,
     pub(crate) cache_bytes: u64,
     pub(crate) now: Timestamp,
     pub(crate) segments: &'a Segments,
@@ -129,7 +132,7 @@ impl CatchUp<'_> {
         location: Location,
         position: Position,
     ) -> Result<Option<Hash>, JournalError> {
-        if !list(self.dir)?
+        if !list(self.log)?
             .iter()
             .any(|listed| listed.first == location.segment)
         {

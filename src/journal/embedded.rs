@@ -105,6 +105,7 @@ impl SledJournal {
         let segments = Segments::new(dir);
         let mut catch_up = CatchUp {
             dir,
+            log: dir,
             cache_bytes: options.cache_bytes,
             now: clock.now(),
             segments: &segments,
@@ -121,30 +122,63 @@ impl SledJournal {
         }
         state::write(&*disk, dir, &State::open(dir))?;
         let database = catch_up.open(&mut notices)?;
-        let shared = Shared::new(end, database.clone(), Arc::clone(log.meters()));
-        let (seal_trouble, jobs) = (log.seal_trouble(), Mutex::new(log.jobs()));
-        let (queue, thread) = Writer::start(
-            (log, end),
-            database.clone(),
-            clock,
-            Arc::clone(&shared),
-            (options.queue_max, options.queue_bytes_max),
-        )
-        .map_err(|error| failed("starting the writing thread", dir, error))?;
-        let journal = Self {
-            dir: dir.to_owned(),
+        let opened = Parts {
+            dir,
             disk,
             database,
             segments,
-            shared,
-            queue,
-            thread: Mutex::new(Some(thread)),
-            jobs,
-            seal_trouble,
-            doubt: AtomicBool::new(false),
-            _lock: lock,
+            lock,
+            queue_max: (options.queue_max, options.queue_bytes_max),
         };
-        Ok((journal, notices))
+        Ok((opened.start((log, end), clock, None)?, notices))
+    }
+
+    /// Opens a journal whose disk has no room for reading alone: it takes no writes, for a reason that operators are told, and
+    /// leaves its directory as it is. Its database lies in another directory, which may have a copy of it.
+    ///
+    /// # Errors
+    /// As [`SledJournal::open`].
+    pub fn open_to_read(
+        (dir, database_dir): (&Path, &Path),
+        options: Options,
+        clock: Clock,
+        reason: &str,
+        progress: Progress<'_>,
+    ) -> Result<(Self, Vec<String>), JournalError> {
+        let lock = lock(dir)?;
+        let state = state::read(dir)?;
+        let left = how_left(state.as_ref());
+        let disk = options.disk;
+        let Opened {
+            log,
+            end,
+            joint,
+            mut notices,
+        } = CommitLog::open_to_read(Arc::clone(&disk), dir, left)?;
+        check_head(state.as_ref(), end)?;
+        let segments = Segments::new(dir);
+        let mut catch_up = CatchUp {
+            dir: database_dir,
+            log: dir,
+            cache_bytes: options.cache_bytes,
+            now: clock.now(),
+            segments: &segments,
+            end,
+            joint,
+            read_all: left != Left::Closed,
+            progress,
+            misled: false,
+        };
+        let database = catch_up.open(&mut notices)?;
+        let opened = Parts {
+            dir,
+            disk,
+            database,
+            segments,
+            lock,
+            queue_max: (options.queue_max, options.queue_bytes_max),
+        };
+        Ok((opened.start((log, end), clock, Some(reason))?, notices))
     }
 
     /// Answers everything handed over so far, then stops taking writes and leaves the directory as closed in order.
@@ -294,6 +328,54 @@ impl SledJournal {
             ));
         }
         read(line, &segment)
+    }
+}
+
+/// What a journal is put together of, besides its log.
+struct Parts<'a> {
+    dir: &'a Path,
+    disk: Arc<dyn Disk>,
+    database: Database,
+    segments: Segments,
+    lock: File,
+    /// Most appends that wait, and their bytes.
+    queue_max: (usize, usize),
+}
+
+impl Parts<'_> {
+    /// Starts the writing thread; with a reason it never writes.
+    fn start(
+        self,
+        (log, end): (CommitLog, End),
+        clock: Clock,
+        read_only: Option<&str>,
+    ) -> Result<SledJournal, JournalError> {
+        let shared = Shared::new(end, self.database.clone(), Arc::clone(log.meters()));
+        if let Some(reason) = read_only {
+            shared.read_only(reason);
+        }
+        let (seal_trouble, jobs) = (log.seal_trouble(), Mutex::new(log.jobs()));
+        let (queue, thread) = Writer::start(
+            (log, end),
+            self.database.clone(),
+            clock,
+            Arc::clone(&shared),
+            self.queue_max,
+        )
+        .map_err(|error| failed("starting the writing thread", self.dir, error))?;
+        Ok(SledJournal {
+            dir: self.dir.to_owned(),
+            disk: self.disk,
+            database: self.database,
+            segments: self.segments,
+            shared,
+            queue,
+            thread: Mutex::new(Some(thread)),
+            jobs,
+            seal_trouble,
+            doubt: AtomicBool::new(false),
+            _lock: self.lock,
+        })
     }
 }
 

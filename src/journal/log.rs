@@ -143,6 +143,55 @@ impl CommitLog {
         })
     }
 
+    /// Opens the log for reading alone, on a disk that has no room: nothing is made, cut off or removed. The last group is
+    /// made durable where it lies, so that nothing is read that a power cut could take back.
+    pub(crate) fn open_to_read(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        left: Left,
+    ) -> Result<Opened, JournalError> {
+        let io = |error| failed("opening the journal to read it", dir, error);
+        let segments = Arc::new(Segments::new(dir));
+        let listed = list(dir)?;
+        let (last, before) = match listed.split_last() {
+            Some((last, before)) if last.plain => (Some(last.first), before),
+            Some(_) | None => (None, listed.as_slice()),
+        };
+        let mut tail = Tail::default();
+        if let Some(first) = last {
+            tail = read_tail(&segments, first, left, &mut Vec::new())?;
+            if left != Left::Closed {
+                let mut file = disk.open(&dir.join(plain_name(first))).map_err(io)?;
+                make_durable(&mut *file, &segments, first, (left, false, &tail)).map_err(io)?;
+            }
+        }
+        if tail.base.is_none()
+            && let Some(sealed) = before.last()
+        {
+            tail.end = whole_segment(&segments, *sealed)?;
+        }
+        let first = last.unwrap_or(tail.end.position + 1);
+        if tail.base.is_none() && first != tail.end.position + 1 {
+            let what = format!("the segment ahead ends at position {}", tail.end.position);
+            return Err(damaged(&plain_name(first), 0, first, what));
+        }
+        Ok(Opened {
+            log: Self {
+                sealer: Sealer::start(Arc::clone(&disk), dir, segments)?,
+                disk,
+                dir: dir.to_owned(),
+                file: Box::new(Nothing),
+                first,
+                length: tail.length,
+                segment_bytes: u64::MAX,
+                meters: JournalMeters::new(tail.end.position),
+            },
+            end: tail.end,
+            joint: tail.base.map(|base| (first, base)),
+            notices: Vec::new(),
+        })
+    }
+
     /// Appends a group and makes it durable with one sync. The group begins with its mark of so many bytes, which is
     /// left out at the head of a segment. Returns the segment and the offset of the group's first entry.
     ///

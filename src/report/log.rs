@@ -18,6 +18,7 @@ use super::line::Lines;
 use super::sample::{Sampler, TELL_EVERY_MS};
 use crate::clock::{self, Clock};
 use crate::domain::Timestamp;
+use crate::os_error::told;
 
 /// Events that may wait for the writing thread; past it they are counted and not kept.
 pub const EVENTS_MAX: usize = 32_768;
@@ -414,7 +415,7 @@ impl Writer {
             Ok(()) => self.missing_in_files = 0,
             Err(error) => {
                 if self.missing_in_files == 0 {
-                    let error = Text::of(&error.to_string());
+                    let error = Text::of(&told(&error));
                     let event = Event::LogFilesFailed { error };
                     self.lines.add(self.clock.now(), &event, &mut chunk.bytes);
                 }

@@ -16,5 +16,5 @@ mod read_only;
 mod reopen;
 mod serve;
 mod share;
-pub(crate) mod user_erasure;
+mod snapshot;
 mod wire;

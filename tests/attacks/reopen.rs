@@ -1,7 +1,8 @@
 //! A disk that is full, until there is room again: what is refused meanwhile, and that nobody has to start anything.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -91,6 +92,7 @@ fn a_journal_that_a_full_disk_has_closed_is_opened_again_by_itself_once_there_is
     server.get("/ready", &[]).data();
     assert!(server.ends());
     let told = server.told();
+    assert!(told.contains("the journal takes no changes: "), "{told}");
     let ready = told.matches("\"event\":\"ready\"").count();
     assert_eq!(
         (ready, told.matches("\"outcome\":\"again\"").count()),
@@ -275,4 +277,119 @@ fn a_file_system_of_its_own_with_lost_and_found_is_a_data_directory() {
     assert!(made.status.success(), "{made:?}");
     let server = Server::start_in(&dir, &[]);
     assert_eq!(read(&server, "n-1"), json!(1));
+}
+
+/// A server on a full disk, which has no room to write down where it is: it tells on standard error.
+fn start_on_full(disk: &SmallDisk) -> (Child, String) {
+    let mut child = disk
+        .command()
+        .args([
+            "--dev",
+            "--listen",
+            "127.0.0.1:0",
+            "--operator-listen",
+            "127.0.0.1:0",
+        ])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut told = BufReader::new(child.stderr.take().expect("its output"));
+    let (mut all, mut line) = (String::new(), String::new());
+    while !line.starts_with("Ready after") {
+        line.clear();
+        let read = told.read_line(&mut line).expect("it can be read");
+        all.push_str(&line);
+        assert!(read > 0, "it ended: {all}");
+    }
+    std::thread::spawn(move || std::io::copy(&mut told, &mut std::io::sink()));
+    let (_, rest) = line.split_once("gateway ").expect("an address");
+    let base_url = rest.split(',').next().expect("an address").to_owned();
+    (child, base_url)
+}
+
+#[test]
+fn a_start_on_a_disk_without_any_room_serves_reads_and_takes_changes_once_there_is_some() {
+    let Some(disk) = SmallDisk::new(48) else {
+        return;
+    };
+    let payload = json!("x".repeat(50_000));
+    for (round, signal) in ["TERM", "KILL"].into_iter().enumerate() {
+        let mut server = disk.serve(&[]);
+        let session = server.session_guid.clone();
+        for number in 0..10 {
+            let body = record(&format!("w-{round}-{number}"), &payload);
+            server.post("/mrs/record", &body).data();
+        }
+        server.end(signal);
+        disk.fill();
+        let (mut child, base_url) = start_on_full(&disk);
+        let call = |path: &str| {
+            let request = agent().get(format!("{base_url}{path}"));
+            got(request.header("x-session-guid", &session).call())
+        };
+        let put = |record_id: &str| {
+            let request = agent().post(format!("{base_url}/mrs/record"));
+            let request = request.header("x-session-guid", &session);
+            let body = record(record_id, &json!(1)).to_string();
+            request.content_type("application/json").send(body).ok()
+        };
+        for number in 0..10 {
+            let path =
+                format!("/mrs/record?orgcode=demo&container=notes&record_id=w-{round}-{number}");
+            assert_eq!(call(&path).data()["content"], payload, "{signal}");
+        }
+        let refused = got(Ok(put("n-1").expect("it answers")));
+        assert_eq!(
+            (refused.refusal(), call("/ready").refusal()),
+            (read_only(), read_only())
+        );
+        assert!(message(&refused).contains("by itself"), "{refused:?}");
+        disk.clear();
+        eventually("a change is taken", || {
+            put(&format!("n-{round}")).is_some_and(|answer| answer.status() == 200)
+        });
+        let path = format!("/mrs/record?orgcode=demo&container=notes&record_id=w-{round}-3");
+        assert_eq!(call(&path).data()["content"], payload);
+        child.kill().expect("it is there");
+        child.wait().expect("it ends");
+    }
+    let left = std::fs::read_dir(std::env::temp_dir())
+        .expect("read")
+        .flatten();
+    let mut left = left.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let own = disk.identity();
+    assert!(
+        left.all(|name| name != format!("g3n-reads-{own}")),
+        "a copy is left"
+    );
+}
+
+#[test]
+fn a_database_that_the_machine_keeps_from_being_opened_is_not_thrown_away() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let dir = scratch.path().join("data");
+    let server = Server::start_in(&dir, &[]);
+    server.put_inline("notes", "n-1", &json!(1), &[]);
+    drop(server);
+    for part in ["journal/sled", "projections/current"] {
+        let Some(output) = serve_with_read_only(&dir, part) else {
+            eprintln!("SKIP: nobody may mount here");
+            return;
+        };
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{part}: {told}");
+        assert!(
+            told.contains("what to do: the file system is mounted read-only"),
+            "{part}: {told}"
+        );
+        assert!(!told.contains("may be deleted"), "{part}: {told}");
+        let names = std::fs::read_dir(dir.join("journal"))
+            .expect("read")
+            .flatten();
+        let mut names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        assert!(!names.any(|name| name.starts_with("sled.broken")), "{part}");
+        assert!(dir.join(part).join("1/db").is_file(), "{part}");
+    }
+    assert_eq!(read(&Server::start_in(&dir, &[]), "n-1"), json!(1));
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{linted, text};
 use crate::identity::canaries::check;
-use crate::support::{Server, agent, by_itself, eventually, got};
+use crate::support::{ANY_DISK, Server, agent, by_itself, eventually, got};
 
 const CANARY: &str = "canary-61c0d9e7f2";
 /// Set in the process that tells.
@@ -83,6 +83,7 @@ fn a_server_whose_output_nobody_reads_answers_everybody() {
             "--data-dir",
         ])
         .arg(&data)
+        .envs(ANY_DISK.iter().copied())
         .stdin(Stdio::null())
         .stdout(writer)
         .stderr(Stdio::null())

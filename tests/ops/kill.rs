@@ -23,7 +23,7 @@ use super::store::{
 };
 use super::world::{World, wait, within_directory};
 use crate::durability::check_stopped;
-use crate::support::{Server, eventually};
+use crate::support::{ANY_DISK, Server, eventually};
 
 /// Places at which the process is killed, at least.
 const KILLS_MIN: usize = 30;
@@ -214,6 +214,7 @@ pub(crate) fn killed_at(dir: &Path, call: &str, when: usize) -> bool {
         ])
         .args(["--operator-listen", "127.0.0.1:0", "--data-dir"])
         .arg(dir)
+        .envs(ANY_DISK.iter().copied())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

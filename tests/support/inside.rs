@@ -42,6 +42,8 @@ impl Inside {
             "http.operator_listen=127.0.0.1:0",
             "disk.uploads_min_free_bytes=1",
             "disk.changes_min_free_bytes=1",
+            "disk.uploads_min_free_files=1",
+            "disk.changes_min_free_files=1",
         ];
         all.extend(sets);
         let all: Vec<_> = all.into_iter().map(str::to_owned).collect();

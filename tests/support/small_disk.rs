@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -56,6 +57,23 @@ impl SmallDisk {
         let data = |root: &Path| root.join("data");
         let (its, ours) = (data(self.place.path()), data(&self.root));
         Server::start_there(command, (&its, &ours), arguments)
+    }
+
+    /// `g3n serve` on it, to be given its other arguments; the data directory is that of [`SmallDisk::serve`].
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--mount=/proc/{}/ns/mnt", self.holder.id()))
+            .args([env!("CARGO_BIN_EXE_g3n"), "serve", "--data-dir"])
+            .arg(self.place.path().join("data"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// The device and inode of the data directory.
+    pub(crate) fn identity(&self) -> String {
+        let found = std::fs::metadata(self.root.join("data")).expect("it is there");
+        format!("{}-{}", found.dev(), found.ino())
     }
 
     /// Runs a shell's line at the top of it, within its namespace.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{done, export, make_org, put_file, put_text, records};
 use crate::support::inside::{Inside, START_MS};
-use crate::support::{Server, eventually};
+use crate::support::{ANY_DISK, Server, eventually};
 
 pub(super) const ORG: &str = "ACME";
 /// What an export writes besides its content.
@@ -110,6 +110,7 @@ fn killed_at(dir: &Path, id: &str, (call, when): (&str, usize)) -> bool {
         ])
         .args(["--operator-listen", "127.0.0.1:0", "--data-dir"])
         .arg(dir)
+        .envs(ANY_DISK.iter().copied())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -177,6 +177,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "config",
             "content",
             "directory",
+            "disk",
             "domain",
             "http",
             "journal",

@@ -38,7 +38,7 @@ impl DatabaseCopy {
             root: place.join(name),
         };
         make(&copy.root)
-            .and_then(|()| copy_below(&from, &copy.root.join(DIRECTORY)))
+            .and_then(|()| disk::copy_directory(&from, &copy.root.join(DIRECTORY)))
             .map_err(to_copy)?;
         Ok(copy)
     }
@@ -58,20 +58,4 @@ impl Drop for DatabaseCopy {
 
 fn make(directory: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(directory)
-}
-
-fn copy_below(from: &Path, to: &Path) -> io::Result<()> {
-    make(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        match entry.file_type()?.is_dir() {
-            true => copy_below(&from, &to)?,
-            false => {
-                let mut file = fs::File::open(&from)?;
-                io::copy(&mut file, &mut fs::File::create_new(&to)?)?;
-            }
-        }
-    }
-    Ok(())
 }
