@@ -37,11 +37,14 @@ use crate::content::local::LocalStore;
 use crate::content::sign::Signer;
 use crate::development::{self, Seeded};
 use crate::disk::RealDisk;
+use crate::domain::OrgCode;
+use crate::domain::quota::Quota;
 use crate::http::callers::Callers;
 use crate::http::conceal::Concealment;
 use crate::http::listener::{self, ConnectionLimits, Listener, Listening};
 use crate::http::mrs::history::Histories;
 use crate::http::operator::{KeepToken, OperatorAccess};
+use crate::http::org_limits::OrgLimits;
 use crate::http::presigned::Presigned;
 use crate::http::seats::RESERVE_MAX;
 use crate::http::server::{Door, House};
@@ -250,9 +253,13 @@ async fn run(
         url => url.to_owned(),
     };
     let content = Arc::new(LocalStore::open(Arc::new(RealDisk), &directory.content())?);
+    let routes = {
+        let (content, signer) = (content.clone(), signer.clone());
+        Presigned::new(door.clone(), content, signer, options.presigned)
+    };
+    let transfers = routes.transfers().clone();
     let gateway_server = {
-        let (door, content, signer) = (door.clone(), content.clone(), signer.clone());
-        let routes = Presigned::new(door.clone(), content, signer, options.presigned);
+        let door = door.clone();
         let listening = Listening {
             listener: Listener::Address(gateway),
             name: "gateway",
@@ -289,6 +296,7 @@ async fn run(
     journal.measure(door.meters());
     let shared: Arc<dyn Journal> = journal.clone();
     store.reservations().limit(options.quotas);
+    limit_orgs(&door, &store)?;
     let desk = Arc::new(Desk {
         journal: shared.clone(),
         store: store.clone(),
@@ -366,6 +374,7 @@ async fn run(
         mrs: options.mrs,
         histories: Histories::new(options.mrs.history_reads_max),
         rate_limits: door.rate_limits().clone(),
+        transfers,
         operator_access,
         jwt_life_ms_max: options.tokens.life_ms_max,
     });
@@ -525,6 +534,26 @@ async fn complete_rotation(signing_keys: &SigningKeys) -> std::io::Result<()> {
         Ok(()) | Err(Refused::Unavailable) => Ok(()),
         Err(error) => Err(std::io::Error::other(error)),
     }
+}
+
+/// Has the limits that operators have set for single orgs hold at the doors.
+fn limit_orgs(door: &Door, store: &Store) -> Result<(), BootError> {
+    store.reservations().load(store)?;
+    let store = store.clone();
+    let find = move |org: &OrgCode| {
+        let limits = store.reservations().at_once(org.as_str())?;
+        let limit = |quota| {
+            let limit = limits.get(quota).unwrap_or_default();
+            u32::try_from(limit).unwrap_or(u32::MAX)
+        };
+        Some(OrgLimits {
+            in_flight_max: limit(Quota::RequestsInFlight),
+            uploads_max: limit(Quota::UploadsAtOnce),
+            downloads_max: limit(Quota::DownloadsAtOnce),
+        })
+    };
+    door.rate_limits().orgs_at_once().find_by(Box::new(find));
+    Ok(())
 }
 
 /// All upkeep there is.

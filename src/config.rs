@@ -353,9 +353,9 @@ settings! {
         principal_burst: u64 = 20_000, 1..=10_000_000, "Requests of one principal at once, after a pause.";
         principal_in_flight_max: u64 = 1_024, 0..=65_536, "Requests of one principal being worked on at once; past it callers get 429. 0 for no such limit.";
         org_per_second: u64 = 40_000, 0..=10_000_000, "Requests a second to one org, whoever of its members calls; past it callers get 429. 0 for no such limit.";
-        org_in_flight_max: u64 = 2_048, 0..=65_536, "Requests to one org being worked on at once; past it callers get 429. Never more than are still free of http.requests_in_flight_max. 0 for no limit but that.";
-        org_uploads_max: u64 = 16, 0..=1_024, "Uploads of one org at once; past it callers get 429. 0 for no such limit.";
-        org_downloads_max: u64 = 256, 0..=65_536, "Downloads of one org at once, of content and of exports; past it callers get 429. 0 for no such limit.";
+        org_in_flight_max: u64 = 2_048, 0..=65_536, "Requests to one org being worked on at once, unless an operator has set another for it; past it callers get 429. Never more than are still free of http.requests_in_flight_max. 0 for no limit but that.";
+        org_uploads_max: u64 = 16, 0..=1_024, "Uploads of one org at once, unless an operator has set another for it; past it callers get 429. 0 for no such limit.";
+        org_downloads_max: u64 = 256, 0..=65_536, "Downloads of one org at once, of content and of exports, unless an operator has set another for it; past it callers get 429. 0 for no such limit.";
         principal_uploads_max: u64 = 8, 0..=1_024, "Uploads at once by urls that one principal asked for; past it callers get 429. 0 for no such limit.";
         principal_downloads_max: u64 = 64, 0..=65_536, "Downloads at once by urls that one principal asked for; past it callers get 429. 0 for no such limit.";
         org_burst: u64 = 40_000, 1..=10_000_000, "Requests to one org at once, after a pause.";

@@ -159,7 +159,7 @@ impl Options {
                 changes_min_free_files: settings.disk.changes_min_free_files,
                 development,
             },
-            quotas: quotas(&settings.quotas),
+            quotas: quotas(&settings.quotas, &settings.limits),
             ops: OpsSettings {
                 vacuum_pending_ms: millis(settings.ops.vacuum_pending_seconds),
                 watch_age_ms_max: settings.ops.maintenance_cache_seconds.saturating_mul(1_000),
@@ -221,7 +221,7 @@ fn upkeep(settings: &Mrs) -> UpkeepSettings {
     }
 }
 
-fn quotas(settings: &QuotaLimits) -> Limits {
+fn quotas(settings: &QuotaLimits, at_once: &CallLimits) -> Limits {
     Limits::of(|quota| match quota {
         Quota::Records => settings.records,
         Quota::Containers => settings.containers,
@@ -231,7 +231,9 @@ fn quotas(settings: &QuotaLimits) -> Limits {
         Quota::ServiceAccounts => settings.service_accounts,
         Quota::ApiKeys => settings.api_keys,
         Quota::Sessions => settings.sessions,
-        Quota::RequestsInFlight | Quota::UploadsAtOnce | Quota::DownloadsAtOnce => 0,
+        Quota::RequestsInFlight => at_once.org_in_flight_max,
+        Quota::UploadsAtOnce => at_once.org_uploads_max,
+        Quota::DownloadsAtOnce => at_once.org_downloads_max,
     })
 }
 

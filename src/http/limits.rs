@@ -19,14 +19,15 @@ use governor::middleware::StateInformationMiddleware;
 use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::state::keyed::ShrinkableKeyedStateStore;
-use governor::{Quota, RateLimiter};
+use governor::{Quota as Allowed, RateLimiter};
 
 use super::envelope::Refusal;
 use super::identity::Principal;
 use super::org_limits::{LimitsOfOrgs, OrgLimits};
-use super::places::{InFlight, Places, Working, lock};
+use super::places::{InFlight, OrgFull, Places, Working, lock};
 use crate::actors::identity::Peer;
 use crate::clock::Clock;
+use crate::domain::quota::Quota;
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 
 /// What is left of the principal's limit: `draft-ietf-httpapi-ratelimit-headers-11`, section 4.
@@ -143,11 +144,26 @@ impl RateLimits {
     /// org is open to: strangers must neither use up an org's limit nor learn from it that there is such an org.
     ///
     /// # Errors
-    /// `throttled`.
+    /// `throttled`, or `quota-exceeded` when the org has as many requests as it may have.
     pub fn org(&self, org: &OrgCode) -> Result<InFlight, Rejection> {
         take(self.orgs.as_ref(), || org.clone())?;
         let max = self.orgs_at_once.of(org).in_flight_max;
-        self.in_flight.enter_org(org, max)
+        let entered = self.in_flight.enter_org(org, max);
+        entered.map_err(|full| match full {
+            OrgFull::Own(used) => {
+                let (quota, limit) = (Quota::RequestsInFlight, u64::from(max));
+                self.orgs_at_once.refuse(quota, limit, used)
+            }
+            OrgFull::All => {
+                let message = "Too many requests to this org are being worked on, beside those of others; nothing was done. Try again after the time in Retry-After.";
+                Rejection::new(ErrorTag::Throttled, message).with_minor("org-in-flight-limit")
+            }
+        })
+    }
+
+    /// How many requests to an org are being worked on.
+    pub fn org_in_flight(&self, org: &OrgCode) -> u64 {
+        self.in_flight.count_of(org)
     }
 
     /// What orgs may have going on at once.
@@ -274,7 +290,7 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
         let burst = NonZeroU32::new(rate.burst).unwrap_or(NonZeroU32::MIN);
         let window_seconds = u64::from(burst.get().div_ceil(per_second.get()));
         let policy = format!("\"{name}\";q={burst};w={window_seconds}");
-        let quota = Quota::per_second(per_second).allow_burst(burst);
+        let quota = Allowed::per_second(per_second).allow_burst(burst);
         Some(Self {
             name,
             limiter: RateLimiter::new(quota, Buckets::new(KEYS_MAX), Steady(clock.clone())),

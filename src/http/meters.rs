@@ -40,8 +40,6 @@ const LIMITS: &[&str] = &[
     "url-downloads-limit",
     "principal-uploads-limit",
     "principal-downloads-limit",
-    "org-uploads-limit",
-    "org-downloads-limit",
     "total-uploads-limit",
     "total-downloads-limit",
     "gave-way",

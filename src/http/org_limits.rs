@@ -1,8 +1,10 @@
 //! What one org may have going on at once: the settings' numbers, or those that are kept for an org.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::domain::OrgCode;
+use crate::domain::quota::{COUNTED, Exceeded, Quota};
+use crate::domain::{OrgCode, Rejection};
 
 /// What one org may have going on at once; 0 for no limit of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,13 +17,16 @@ pub struct OrgLimits {
     pub downloads_max: u32,
 }
 
-/// Finds the limits of an org that has its own. It is asked for each request, and must not read from disk.
+/// Returns the limits of an org for which an operator has set some. It is called for each request, and must not read
+/// from disk.
 pub type FindOrgLimits = Box<dyn Fn(&OrgCode) -> Option<OrgLimits> + Send + Sync>;
 
 /// The limits of every org.
 pub struct LimitsOfOrgs {
     default: OrgLimits,
     find: OnceLock<FindOrgLimits>,
+    /// Requests that were refused, in the order of [`Quota::ALL`] behind what is counted.
+    refused: [AtomicU64; Quota::ALL.len() - COUNTED],
 }
 
 impl LimitsOfOrgs {
@@ -30,6 +35,7 @@ impl LimitsOfOrgs {
         Self {
             default,
             find: OnceLock::new(),
+            refused: Default::default(),
         }
     }
 
@@ -42,6 +48,31 @@ impl LimitsOfOrgs {
     pub fn of(&self, org: &OrgCode) -> OrgLimits {
         let own = self.find.get().and_then(|find| find(org));
         own.unwrap_or(self.default)
+    }
+
+    /// Counts and returns a refusal: one more was asked for than an org may do at once.
+    pub fn refuse(&self, quota: Quota, limit: u64, used: u64) -> Rejection {
+        let number = (quota as usize).checked_sub(COUNTED);
+        if let Some(refused) = number.and_then(|number| self.refused.get(number)) {
+            refused.fetch_add(1, Ordering::Relaxed);
+        }
+        Exceeded {
+            quota,
+            limit,
+            used,
+            asked: 1,
+        }
+        .into()
+    }
+
+    /// How many requests were refused, by quota.
+    pub fn refused(&self) -> impl Iterator<Item = (Quota, u64)> {
+        let at_once = Quota::ALL.into_iter().skip(COUNTED);
+        at_once.zip(
+            self.refused
+                .iter()
+                .map(|refused| refused.load(Ordering::Relaxed)),
+        )
     }
 }
 

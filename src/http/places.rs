@@ -29,6 +29,15 @@ struct Counts {
 #[derive(Debug)]
 pub struct InFlight(Option<(Places, u64)>);
 
+/// Why there is no place for one more request to an org.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrgFull {
+    /// It has as many as its limit allows: so many.
+    Own(u64),
+    /// It has as many as are free of all places.
+    All,
+}
+
 /// One of all the places of requests being worked on; dropping it makes room for another.
 #[derive(Debug)]
 pub struct Working(Places);
@@ -52,7 +61,7 @@ impl Places {
         if max == 0 {
             return Ok(InFlight::uncounted());
         }
-        self.count(key, max).ok_or_else(|| {
+        self.count(key, max).map_err(|_| {
             let message = "Too many of your requests are being worked on; nothing was done. Wait for one of them to be answered.";
             Rejection::new(ErrorTag::Throttled, message).with_minor("in-flight-limit")
         })
@@ -62,16 +71,24 @@ impl Places {
     /// other org, however many take as many as they can.
     ///
     /// # Errors
-    /// `throttled`.
-    pub fn enter_org(&self, key: impl Hash, max: u32) -> Result<InFlight, Rejection> {
+    /// Which of both it is.
+    pub fn enter_org(&self, key: impl Hash, max: u32) -> Result<InFlight, OrgFull> {
         let max = if max == 0 { u32::MAX } else { max };
         // One is this request's own, and taken already.
         let free = self.free().saturating_add(1);
-        let max = max.min(u32::try_from(free).unwrap_or(u32::MAX));
-        self.count(key, max).ok_or_else(|| {
-            let message = "Too many requests to this org are being worked on; nothing was done. Try again after the time in Retry-After.";
-            Rejection::new(ErrorTag::Throttled, message).with_minor("org-in-flight-limit")
-        })
+        let free = u32::try_from(free).unwrap_or(u32::MAX);
+        self.count(key, max.min(free))
+            .map_err(|used| match used >= max {
+                true => OrgFull::Own(u64::from(used)),
+                false => OrgFull::All,
+            })
+    }
+
+    /// How many places a caller or an org has.
+    pub fn count_of(&self, key: impl Hash) -> u64 {
+        let key = self.0.hasher.hash_one(key);
+        let held = lock(self.shard(key));
+        held.get(&key).copied().map_or(0, u64::from)
     }
 
     /// Takes one of all the places, for a request that has arrived. While at most half are free, a caller never has
@@ -97,18 +114,20 @@ impl Places {
         self.0.working_max.saturating_sub(used)
     }
 
-    fn count(&self, key: impl Hash, max: u32) -> Option<InFlight> {
+    /// Takes one of so many places of a key, or tells how many it has.
+    fn count(&self, key: impl Hash, max: u32) -> Result<InFlight, u32> {
         let key = self.0.hasher.hash_one(key);
         let mut held = lock(self.shard(key));
         let count = held.entry(key).or_default();
         if *count >= max {
-            if *count == 0 {
+            let used = *count;
+            if used == 0 {
                 held.remove(&key);
             }
-            return None;
+            return Err(used);
         }
         *count += 1;
-        Some(InFlight(Some((self.clone(), key))))
+        Ok(InFlight(Some((self.clone(), key))))
     }
 
     fn shard(&self, key: u64) -> &Mutex<HashMap<u64, u32, RandomState>> {

@@ -94,6 +94,11 @@ impl Presigned {
             pace: limits.pace,
         }
     }
+
+    /// The uploads and downloads on their way.
+    pub fn transfers(&self) -> &Arc<Transfers> {
+        &self.transfers
+    }
 }
 
 /// Adds the presigned routes to an actix application.

@@ -25,6 +25,7 @@ use super::operator::OperatorAccess;
 use super::places::InFlight;
 use super::routes::{self, Handler, Route};
 use super::shares::Shares;
+use super::transfers::Transfers;
 use super::turns::{Turn, Turns};
 use super::{gate, head, listener, space, transfers};
 use crate::actors::AddressBook;
@@ -116,6 +117,8 @@ pub struct House {
     pub histories: Histories,
     /// How often callers may call.
     pub rate_limits: Arc<RateLimits>,
+    /// The uploads and downloads on their way.
+    pub transfers: Arc<Transfers>,
     /// Knows operators by their tokens.
     pub operator_access: Arc<OperatorAccess>,
     /// Longest life of a token of an identity provider, in milliseconds.

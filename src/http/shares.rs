@@ -142,6 +142,11 @@ impl Shares {
         lock(&self.held).used
     }
 
+    /// What counts against a bound.
+    pub fn held_by(&self, key: Key) -> u64 {
+        lock(&self.held).amount_of(key)
+    }
+
     /// A share for the first bound's owner. Whose share has to give way hears its signal.
     ///
     /// # Errors

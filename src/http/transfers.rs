@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::limits::RateLimits;
-use super::shares::{Bound, Full, Share, Shares, Signal};
+use super::shares::{Bound, Full, Key, Share, Shares, Signal};
+use crate::domain::quota::Quota;
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 
 /// A transfer that makes no progress for so long gives way to another.
@@ -53,21 +54,28 @@ impl Transfers {
     /// A share for an upload. When it has to give way its signal is raised.
     ///
     /// # Errors
-    /// `throttled`.
+    /// `throttled`, or `quota-exceeded` when the org has as many as it may have.
     pub fn upload(&self, whose: Whose<'_>) -> Result<Share, Rejection> {
         let org_max = self.orgs.orgs_at_once().of(whose.0).uploads_max;
         let maxima = (u64::from(org_max), self.limits.principal_uploads_max);
-        self.enter((&self.uploads, "uploads"), whose, maxima, Arc::default())
+        let what = (&self.uploads, "uploads", Quota::UploadsAtOnce);
+        self.enter(what, whose, maxima, Arc::default())
     }
 
     /// A share for a download. When it has to give way the connection's signal is raised.
     ///
     /// # Errors
-    /// `throttled`.
+    /// `throttled`, or `quota-exceeded` when the org has as many as it may have.
     pub fn download(&self, whose: Whose<'_>, connection: Arc<Signal>) -> Result<Share, Rejection> {
         let org_max = self.orgs.orgs_at_once().of(whose.0).downloads_max;
         let maxima = (u64::from(org_max), self.limits.principal_downloads_max);
-        self.enter((&self.downloads, "downloads"), whose, maxima, connection)
+        let what = (&self.downloads, "downloads", Quota::DownloadsAtOnce);
+        self.enter(what, whose, maxima, connection)
+    }
+
+    /// How many uploads and downloads of an org are on their way.
+    pub fn of_org(&self, org: &OrgCode) -> [u64; 2] {
+        [&self.uploads, &self.downloads].map(|shares| shares.held_by(org_key(shares, org)))
     }
 
     /// How many are on their way, by direction.
@@ -80,14 +88,14 @@ impl Transfers {
 
     fn enter(
         &self,
-        (shares, what): (&Arc<Shares>, &str),
+        (shares, what, quota): (&Arc<Shares>, &str, Quota),
         (org, principal, url): Whose<'_>,
         (org_max, principal_max): (u64, u64),
         signal: Arc<Signal>,
     ) -> Result<Share, Rejection> {
         let bound = |key, max, name| Bound { key, max, name };
         let bounds = [
-            bound(shares.key(("org", org.as_str())), org_max, "org"),
+            bound(org_key(shares, org), org_max, "org"),
             bound(shares.key(("url", url)), self.limits.url_max, "url"),
             bound(
                 shares.key(("principal", principal)),
@@ -96,8 +104,19 @@ impl Transfers {
             ),
         ];
         let share = shares.enter(&bounds, 1, signal);
-        share.map_err(|full| too_many(what, full))
+        share.map_err(|full| match full {
+            Full("org") => {
+                // One may have ended meanwhile; the org had as many as it may have.
+                let used = shares.held_by(org_key(shares, org)).max(org_max);
+                self.orgs.orgs_at_once().refuse(quota, org_max, used)
+            }
+            Full(_) => too_many(what, full),
+        })
     }
+}
+
+fn org_key(shares: &Shares, org: &OrgCode) -> Key {
+    shares.key(("org", org.as_str()))
 }
 
 /// The places of imported files on their way.
@@ -123,7 +142,6 @@ fn too_many(what: &str, Full(limit): Full) -> Rejection {
     let whose = match limit {
         "url" => "by this url",
         "principal" => "by urls that you asked for",
-        "org" => "of this org",
         _ => "on their way",
     };
     let message = format!(

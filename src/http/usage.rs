@@ -56,14 +56,28 @@ pub async fn get(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     show(house, &org)
 }
 
-/// The answer that shows what an org has, as its rows count it now.
+/// The answer that shows what an org has, as its rows count it now, and what it does at once.
 pub(super) fn show(house: &House, org: &OrgCode) -> Result<Reply, Refusal> {
     let counts = usage::counts(&house.store, org.as_str())?;
     let own = identity::own_limits(&house.store, org.as_str())?;
     let limits = house.store.reservations().settings().with(&own);
-    let items = Quota::counted().map(|quota| QuotaView {
+    let [uploads, downloads] = house.transfers.of_org(org);
+    let used = |quota| match quota {
+        Quota::RequestsInFlight => house.rate_limits.org_in_flight(org),
+        Quota::UploadsAtOnce => uploads,
+        Quota::DownloadsAtOnce => downloads,
+        Quota::Records
+        | Quota::Containers
+        | Quota::ContentBytes
+        | Quota::PendingUploadBytes
+        | Quota::Tags
+        | Quota::ServiceAccounts
+        | Quota::ApiKeys
+        | Quota::Sessions => counts.get(quota),
+    };
+    let items = Quota::ALL.map(|quota| QuotaView {
         quota: quota.as_str(),
-        used: counts.get(quota),
+        used: used(quota),
         limit: limits.get(quota),
         limit_from: match own.contains_key(&quota) {
             true => "org",
@@ -73,6 +87,6 @@ pub(super) fn show(house: &House, org: &OrgCode) -> Result<Reply, Refusal> {
     });
     Reply::of(&UsageView {
         orgcode: org.as_str().to_owned(),
-        items: items.collect(),
+        items: items.into(),
     })
 }

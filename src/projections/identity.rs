@@ -504,6 +504,21 @@ pub fn invitations_of(
     page(store, key(Kind::Invited, &[user_id]), from, limit)
 }
 
+/// Every org that has limits of its own, with these.
+pub(super) fn all_own_limits(
+    store: &Store,
+) -> impl Iterator<Item = Result<(String, OwnLimits), StoreError>> {
+    let prefix = key(Kind::Limits, &[]);
+    let length = prefix.len();
+    store.scan(prefix.clone(), &prefix).map(move |row| {
+        let (key, value) = row?;
+        let code = key.get(length..).unwrap_or_default();
+        let code = code.strip_suffix(&[0]).unwrap_or(code);
+        let code = String::from_utf8_lossy(code).into_owned();
+        Ok((code, postcard::from_bytes(&value)?))
+    })
+}
+
 /// Orgs with a legal hold, by code, at most `limit`.
 ///
 /// # Errors

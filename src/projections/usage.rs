@@ -5,6 +5,7 @@
 //! gone. Each row has the position of the last entry that moved it. The rows of a group of entries are written ahead of
 //! all its other rows, the org's first: an entry that is applied again after a crash moves nothing twice.
 
+mod at_once;
 mod recount;
 pub mod reservations;
 

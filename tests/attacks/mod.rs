@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod at_once;
 mod bodies;
 mod content;
 mod disk;

@@ -8,7 +8,7 @@ use crate::support::{Got, Server, agent, got};
 
 const PASSCODE: &str = "correct horse battery";
 
-fn set(server: &Server, org: &str, limits: &Value) {
+pub(super) fn set(server: &Server, org: &str, limits: &Value) {
     let body = json!({"orgcode": org, "limits": limits});
     server.invoke("ofm_quota_set", &body).data();
 }
@@ -19,13 +19,13 @@ fn used(server: &Server, quota: &str) -> u64 {
     of(&usage.data(), quota)["used"].as_u64().expect("a count")
 }
 
-fn of(usage: &Value, quota: &str) -> Value {
+pub(super) fn of(usage: &Value, quota: &str) -> Value {
     let items = usage["items"].as_array().expect("a list");
     let found = items.iter().find(|item| item["quota"] == json!(quota));
     found.expect("every quota is there").clone()
 }
 
-fn put(server: &Server, container: &str, record_id: &str, more: &Value) -> Got {
+pub(super) fn put(server: &Server, container: &str, record_id: &str, more: &Value) -> Got {
     let mut body = json!({"orgcode": server.orgcode, "container": container, "record_id": record_id,
         "content_type": "application/json", "payload": {"n": 1}});
     for (name, value) in more.as_object().into_iter().flatten() {
@@ -60,7 +60,7 @@ fn exceeded(got: &Got, quota: &str, limit: u64, used: u64) {
 }
 
 /// Does something so often at once. Returns the answers.
-fn at_once(times: usize, work: impl Fn(usize) -> Got + Sync) -> Vec<Got> {
+pub(super) fn at_once(times: usize, work: impl Fn(usize) -> Got + Sync) -> Vec<Got> {
     let (start, work) = (Barrier::new(times), &work);
     std::thread::scope(|scope| {
         let each = (0..times).map(|number| {
@@ -409,7 +409,7 @@ fn limits_are_set_by_name_and_wrong_ones_change_nothing() {
     for (limits, minor) in [
         (json!({}), "limits"),
         (json!({"record": 5}), "limits"),
-        (json!({"requests_in_flight": 5}), "limits"),
+        (json!({"requests_at_once": 5}), "limits"),
         (json!({"records": (1_u64 << 53) + 1}), "records"),
     ] {
         assert_eq!(

@@ -35,16 +35,17 @@ fn add_quotas(meters: &Meters, house: &Arc<House>) {
                 .collect()
         },
     );
-    let store = house.store.clone();
+    let (store, limits) = (house.store.clone(), Arc::clone(&house.rate_limits));
     meters.look_up(
         (
             "metarecord_quota_exceeded_total",
-            "Commands that were refused because an org had no room for them.",
+            "Requests that were refused because an org had no room for them.",
         ),
         &["quota"],
         move || {
             let refused = store.reservations().refused();
             refused
+                .chain(limits.orgs_at_once().refused())
                 .map(|(quota, count)| (vec![quota.as_str().to_owned()], value(count)))
                 .collect()
         },

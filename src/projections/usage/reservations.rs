@@ -2,13 +2,14 @@
 //!
 //! In memory alone. After a restart nothing is on its way, and what became durable is counted by its rows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use foldhash::fast::RandomState;
 
+use super::at_once::OwnAtOnce;
 use super::{Named, Shown, counts, records_named};
 use crate::domain::quota::{COUNTED, Counts, Exceeded, Limits, Quota};
 use crate::domain::{ContainerName, OrgCode, Tag};
@@ -69,6 +70,7 @@ pub struct Reservations {
     shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
     settings: OnceLock<Limits>,
+    own_at_once: OwnAtOnce,
     /// Commands that found no room, by quota.
     refused: [AtomicU64; COUNTED],
 }
@@ -173,6 +175,32 @@ impl Reservations {
         self.with(store, org, |known| known.limits)
     }
 
+    /// Reads the limits that are set for single orgs on what they do at once. Changes are taken in without it.
+    ///
+    /// # Errors
+    /// A failed or unreadable row.
+    pub fn load(&self, store: &Store) -> Result<(), StoreError> {
+        for own in identity::all_own_limits(store) {
+            let (org, own) = own?;
+            self.own_at_once.set(&org, &own);
+        }
+        Ok(())
+    }
+
+    /// The limits of an org for which some are set on what it does at once, from memory alone.
+    pub fn at_once(&self, org: &str) -> Option<Limits> {
+        self.own_at_once.limits(org, self.settings())
+    }
+
+    /// Orgs of which something is kept in memory.
+    pub(super) fn known_orgs(&self) -> BTreeSet<String> {
+        let mut orgs: BTreeSet<_> = self.own_at_once.orgs().collect();
+        for shard in &self.shards {
+            orgs.extend(lock(shard).orgs.keys().map(|org| String::from(&**org)));
+        }
+        orgs
+    }
+
     /// Takes places for the entry that a command would append, if there are any left.
     ///
     /// # Errors
@@ -237,6 +265,9 @@ impl Reservations {
     /// Takes in what became of an org, once its rows are written.
     pub(in crate::projections) fn show(&self, shown: Shown) {
         let settings = self.settings();
+        if let Some(own) = &shown.own_limits {
+            self.own_at_once.set(&shown.org, own);
+        }
         let mut shard = self.shard(&shown.org);
         let Some(known) = shard.orgs.get_mut(shown.org.as_str()) else {
             shard.changes += 1;
