@@ -64,6 +64,8 @@ struct Job {
     place: Option<(Position, Version)>,
     /// What it takes of the org's quotas while it is on its way.
     reserved: Option<Reservation>,
+    /// Its record has another id than the one made of its idempotency key.
+    fresh: bool,
 }
 
 impl ContainerActor {
@@ -86,7 +88,7 @@ impl ContainerActor {
     }
 
     /// Answers a repeated request from its first answer, before any rule is asked; otherwise runs it.
-    fn take(&mut self, job: Job, context: &mut Context<Self>) {
+    fn take(&mut self, mut job: Job, context: &mut Context<Self>) {
         let Some(idempotency) = &job.carry.idempotency else {
             return self.run(job, context);
         };
@@ -101,7 +103,14 @@ impl ContainerActor {
             }
             Ok(None) => {
                 self.scopes.insert(idempotency.scope.clone(), Vec::new());
-                self.run(job, context);
+                let asked = job.carry.key.record_id.clone();
+                match record::give_fresh_id(&self.desk, &mut job.carry) {
+                    Ok(()) => {
+                        job.fresh = job.carry.key.record_id != asked;
+                        self.run(job, context);
+                    }
+                    Err(failure) => self.finish(job, Err(failure), context),
+                }
             }
             Err(failure) => job.reply.give(Err(failure)),
         }
@@ -118,8 +127,8 @@ impl ContainerActor {
         let command = match &job.carry.command {
             Ok(command) => command,
             Err(rejection) => {
-                let rejection = rejection.clone();
-                return self.refuse(job, rejection, context);
+                let refusal = Refusal::of_itself(rejection.clone());
+                return self.refuse(job, refusal, context);
             }
         };
         let now = self.desk.clock.now();
@@ -132,6 +141,7 @@ impl ContainerActor {
             let guards = record::look_at_holds(&self.desk, &mut slot, command, now)?;
             Ok((slot, guards))
         });
+        let version = looked.as_ref().map_or(0, |(slot, _)| slot.version());
         let decision = match looked {
             Ok(looked) => record::decide(looked, command, &job.carry, now),
             Err(failure) => return self.finish(job, Err(failure), context),
@@ -173,18 +183,33 @@ impl ContainerActor {
             (Decision::Nothing(record), None) => {
                 let carried = Carried {
                     record,
+                    record_id: None,
                     replayed: false,
                 };
                 self.finish(job, Ok(carried), context);
             }
-            (Decision::Rejected(rejection), None) => self.refuse(job, rejection, context),
+            (Decision::Rejected(rejection), None) => {
+                let seen = (StreamId::record(&job.carry.key), version);
+                let refusal = Refusal {
+                    rejection,
+                    seen: Some(seen),
+                };
+                self.refuse(job, refusal, context);
+            }
         }
     }
 
-    /// Refuses; with an idempotency key only once the refusal is durable, so that it can be given again.
-    fn refuse(&mut self, job: Job, rejection: Rejection, context: &mut Context<Self>) {
-        if job.carry.idempotency.is_none() {
+    /// Refuses; with an idempotency key only once the refusal is durable, so that it can be given again. The same request
+    /// may have had its first answer meanwhile by another way than this actor: that one counts.
+    fn refuse(&mut self, job: Job, refusal: Refusal, context: &mut Context<Self>) {
+        let Refusal { rejection, seen } = refusal.clone();
+        let Some(idempotency) = &job.carry.idempotency else {
             return self.finish(job, Err(rejection.into()), context);
+        };
+        match record::first_answer(&self.desk, &job.carry.key, idempotency) {
+            Ok(None) => {}
+            Ok(Some(answer)) => return self.finish(job, answer, context),
+            Err(failure) => return self.finish(job, Err(failure), context),
         }
         let now = self.desk.clock.now();
         let events = match record::remember(&rejection, &job.carry, now) {
@@ -207,13 +232,13 @@ impl ContainerActor {
         let append = Append {
             stream,
             expected,
-            guards: Vec::new(),
+            guards: Vec::from_iter(seen),
             events,
             payload: None,
             idempotency: job.carry.idempotency.clone(),
             origin: record::origin(&job.carry, now),
         };
-        self.hand_over(job, append, Handed::Refusal(rejection), context);
+        self.hand_over(job, append, Handed::Refusal(refusal), context);
     }
 
     /// Hands an append to the journal and comes back with its outcome, without holding the mailbox.
@@ -265,9 +290,11 @@ impl ContainerActor {
                 } else if record.is_some_and(|record| record.doom_at.is_some()) {
                     self.desk.due_set.notify_one();
                 }
+                let fresh = job.fresh.then_some(record_id.clone());
                 slot.record
                     .map(|record| Carried {
                         record,
+                        record_id: fresh,
                         replayed: false,
                     })
                     .ok_or_else(|| Refused::Failed("a change left no record".to_owned()))
@@ -314,16 +341,20 @@ impl ContainerActor {
     fn settle_refusal(
         &mut self,
         mut job: Job,
-        rejection: Rejection,
+        refusal: Refusal,
         outcome: Outcome,
         context: &mut Context<Self>,
     ) {
         let answer = match outcome {
-            Outcome::Appended { .. } => Err(rejection.into()),
-            Outcome::Moved { .. } if job.attempts < ATTEMPTS_MAX => {
+            Outcome::Appended { .. } => Err(refusal.rejection.into()),
+            Outcome::Moved { stream, .. } if job.attempts < ATTEMPTS_MAX => {
                 job.attempts += 1;
                 self.own_version = None;
-                return self.refuse(job, rejection, context);
+                // The record that it was refused because of is another now, and so may be the decision.
+                return match refusal.seen {
+                    Some((seen, _)) if seen == stream => self.run(job, context),
+                    Some(_) | None => self.refuse(job, refusal, context),
+                };
             }
             Outcome::Moved { .. } | Outcome::Busy => {
                 self.own_version = None;
@@ -383,6 +414,7 @@ impl Handler<Carry> for ContainerActor {
             attempts: 0,
             place: None,
             reserved: None,
+            fresh: false,
         };
         self.take(job, context);
         reply
@@ -395,7 +427,25 @@ enum Handed {
     /// A change that leads to this state.
     Change(Slot),
     /// A refusal to remember.
-    Refusal(Rejection),
+    Refusal(Refusal),
+}
+
+/// A refusal, and what it was decided on.
+#[derive(Clone)]
+struct Refusal {
+    rejection: Rejection,
+    /// The record's stream, with the version seen; `None` for what no record was looked at for.
+    seen: Option<(StreamId, Version)>,
+}
+
+impl Refusal {
+    /// Of what is wrong whatever there is.
+    fn of_itself(rejection: Rejection) -> Self {
+        Self {
+            rejection,
+            seen: None,
+        }
+    }
 }
 
 /// The journal has answered.
@@ -418,7 +468,7 @@ impl Handler<Settled> for ContainerActor {
         } = settled;
         match handed {
             Handed::Change(slot) => self.settle_change(job, slot, outcome, context),
-            Handed::Refusal(rejection) => self.settle_refusal(job, rejection, outcome, context),
+            Handed::Refusal(refusal) => self.settle_refusal(job, refusal, outcome, context),
         }
     }
 }

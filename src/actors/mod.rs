@@ -35,7 +35,7 @@ use self::thread::ActorThread;
 use crate::clock::Clock;
 use crate::domain::container::Idempotency;
 use crate::domain::record::{Record, RecordCommand, RecordKey};
-use crate::domain::{ContainerName, OrgCode, Rejection};
+use crate::domain::{ContainerName, ErrorTag, OrgCode, RecordId, Rejection};
 use crate::journal::{Append, Journal, Remarks, Source};
 use crate::projections::Store;
 use crate::projections::usage::reservations::{Reservation, Wanted};
@@ -73,6 +73,8 @@ pub struct Carry {
 pub struct Carried {
     /// The record with it.
     pub record: Record,
+    /// The record's id, where it is not that of the command: the one made of the idempotency key was taken.
+    pub record_id: Option<RecordId>,
     /// This is the first answer to a request that came again.
     pub replayed: bool,
 }
@@ -100,6 +102,11 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// Whether a rule said no with this tag.
+    pub fn is(&self, tag: ErrorTag) -> bool {
+        matches!(self, Self::Rejected { rejection, .. } if rejection.tag == tag)
+    }
+
     /// What the log tells of it.
     fn decided(&self) -> Decided {
         match self {

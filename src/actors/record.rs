@@ -1,6 +1,7 @@
 //! Carrying out a record's commands: load, decide, make the append, find a first answer.
 
 use super::{Answer, Carried, Carry, Desk, Refused};
+use crate::clock::ordered_uuid;
 use crate::domain::container::{
     Container, ContainerCommand, ContainerDecider, ContainerEvent, Idempotency, is_given_again,
 };
@@ -9,7 +10,7 @@ use crate::domain::record::{
     NewContent, Record, RecordCommand, RecordDecider, RecordEvent, RecordKey, Slot,
 };
 use crate::domain::{
-    Context, Decider, ErrorTag, Event, Occurrence, Rejection, StreamId, Timestamp,
+    Context, Decider, ErrorTag, Event, Occurrence, RecordId, Rejection, StreamId, Timestamp,
 };
 use crate::journal::{Append, Origin, Version};
 use crate::projections::idempotency::FirstAnswer;
@@ -93,7 +94,7 @@ pub(super) fn decide(
         Ok(events) => events,
         Err(rejection) => return Decision::Rejected(rejection),
     };
-    let version = slot.record.as_ref().map_or(0, |record| record.revision.0);
+    let version = slot.version();
     if events.is_empty() {
         return match slot.record {
             Some(record) => Decision::Nothing(record.as_of(now, slot.legal.as_ref())),
@@ -195,6 +196,25 @@ pub(super) fn origin(carry: &Carry, at: Timestamp) -> Origin {
     }
 }
 
+/// Gives a put whose id was made of its idempotency key another id when a record has that one: the key is past its time, and
+/// what it names now is a new request.
+pub(super) fn give_fresh_id(desk: &Desk, carry: &mut Carry) -> Result<(), Refused> {
+    let Some(idempotency) = &carry.idempotency else {
+        return Ok(());
+    };
+    let Ok(RecordCommand::Put(put)) = &mut carry.command else {
+        return Ok(());
+    };
+    let derived = idempotency.derived_id()?;
+    if carry.key.record_id != derived || load(desk, &carry.key)?.record.is_none() {
+        return Ok(());
+    }
+    let fresh = ordered_uuid(desk.clock.now()).to_string();
+    carry.key.record_id = RecordId::parse(&fresh)?;
+    put.key.record_id = carry.key.record_id.clone();
+    Ok(())
+}
+
 /// The answer a request with this key got before, within the window.
 pub(super) fn first_answer(
     desk: &Desk,
@@ -220,15 +240,16 @@ pub(super) fn first_answer(
 }
 
 fn replay(desk: &Desk, key: &RecordKey, first: &FirstAnswer) -> Result<Answer, Refused> {
-    if first.stream.record_key().is_some() {
+    if let Some(its) = first.stream.record_key() {
         let record = match &first.record {
             Some(record) => Some(Record::clone(record)),
-            None => earlier::record_at(&*desk.journal, key, first.version).map_err(failed)?,
+            None => earlier::record_at(&*desk.journal, &its, first.version).map_err(failed)?,
         };
         let record = record
             .ok_or_else(|| Refused::Failed("a first answer is not in the journal".to_owned()))?;
         return Ok(Ok(Carried {
             record,
+            record_id: (its.record_id != key.record_id).then_some(its.record_id),
             replayed: true,
         }));
     }

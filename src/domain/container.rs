@@ -1,6 +1,7 @@
 //! One container's own stream: refusals that must be given again to a repeated request, and what upkeep let go of.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::record::{ContentPlace, EndedBy, Retention, Status};
@@ -128,6 +129,21 @@ pub struct Idempotency {
     pub scope: String,
     /// SHA-256 in hex over the request's canonical JSON: whether it is the same request.
     pub fingerprint: String,
+}
+
+impl Idempotency {
+    /// The id of a record whose request named none: a UUID (version 8, RFC 9562) made of the scope, so that repeating the
+    /// request names the same record.
+    ///
+    /// # Errors
+    /// None; a UUID is an id.
+    pub fn derived_id(&self) -> Result<RecordId, Rejection> {
+        let digest = Sha256::digest(&self.scope);
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest[..16]);
+        let id = uuid::Builder::from_custom_bytes(bytes).into_uuid();
+        RecordId::parse(&id.to_string())
+    }
 }
 
 /// What may be asked of a container itself.

@@ -144,6 +144,13 @@ pub struct Slot {
     pub legal: Option<Kept>,
 }
 
+impl Slot {
+    /// The version of the record's stream; 0 before it is created.
+    pub fn version(&self) -> u64 {
+        self.record.as_ref().map_or(0, |record| record.revision.0)
+    }
+}
+
 /// A record as its events made it. Its name is known from where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {

@@ -145,6 +145,10 @@ denials! {
     NotAPerson = "role", "not-a-person";
 }
 
+/// The minor reason of a refusal when what was asked for is so already. Whoever repeats a request after a lost answer can
+/// take it for done; whether it was this request or another that did it, only an idempotency key tells.
+pub const ALREADY_THERE: &str = "already-there";
+
 /// A rule said no: the tag, what to do about it, and facts that help.
 ///
 /// Equality and storage cover every part, so that a remembered refusal is answered again unchanged.
@@ -215,6 +219,11 @@ impl Rejection {
     pub fn with_minor(mut self, minor: &str) -> Self {
         self.minor = Some(minor.to_owned());
         self
+    }
+
+    /// Says that what was asked for is so already, as after the same request whose answer was lost.
+    pub fn already_there(self) -> Self {
+        self.with_minor(ALREADY_THERE)
     }
 
     /// Adds one fact.

@@ -1,6 +1,7 @@
 //! Actors driven by their messages, without HTTP.
 
 mod holds;
+mod repeated;
 mod upkeep;
 
 use std::future::Future;

@@ -4,6 +4,7 @@ use std::sync::Barrier;
 
 use serde_json::{Value, json};
 
+use crate::support::inside::Inside;
 use crate::support::{Got, Server};
 
 fn put(server: &Server, more: Value) -> Got {
@@ -149,4 +150,120 @@ fn a_first_answer_survives_a_restart_and_a_kill() {
         );
     }
     assert_eq!(count(&server), 2);
+}
+
+#[test]
+fn who_asks_and_why_and_the_spelling_of_a_set_do_not_make_another_request() {
+    let server = Server::start();
+    let tagged = |tags: Value| json!({"tags": tags, "record_id": "n"});
+    let first = put(&server, tagged(json!(["b", "a", "c"]))).data();
+    for same in [
+        json!(["c", "a", "b"]),
+        json!(["C", "B", "a"]),
+        json!(["a", "a", "b", "c"]),
+    ] {
+        let again = put(&server, tagged(same));
+        assert_eq!(again.data(), first);
+        assert_eq!(again.header("idempotent-replay"), Some("true"));
+    }
+    let mut context = tagged(json!(["a", "b", "c"]));
+    for (name, value) in [
+        ("actor", json!("ann")),
+        ("reason", json!("a retry")),
+        ("reason_code", json!("R1")),
+        ("correlation_id", json!("c-2")),
+        ("orgcode", json!("DEMO")),
+        ("container", json!("Notes")),
+        ("mode", Value::Null),
+        ("size", Value::Null),
+    ] {
+        context[name] = value;
+        assert_eq!(put(&server, context.clone()).data(), first, "{name}");
+    }
+    let revised = json!({"record_id": "n", "expected_revision": 1, "idempotency_key": "k2"});
+    let second = put(&server, revised.clone()).data();
+    let mut spelled = revised;
+    spelled["expected_revision"] = json!("1");
+    assert_eq!(put(&server, spelled.clone()).data(), second);
+    spelled["expected_revision"] = json!(2);
+    assert_eq!(put(&server, spelled).refusal().1, "idempotency-conflict");
+    assert_eq!(
+        put(&server, tagged(json!(["a", "b"]))).refusal().1,
+        "idempotency-conflict"
+    );
+}
+
+#[test]
+fn half_a_surrogate_pair_is_content_like_any_other() {
+    let server = Server::start();
+    let body = |payload: &str| {
+        format!(
+            r#"{{"orgcode":"demo","container":"notes","content_type":"application/json","record_id":"n","idempotency_key":"k","payload":{payload}}}"#
+        )
+    };
+    let put = |payload: &str| server.post_bytes("/mrs/record", body(payload).as_bytes());
+    let first = put(r#""\ud800""#);
+    assert_eq!(first.data()["revision"], 1);
+    assert_eq!(put(r#""\uD800""#).data(), first.data());
+    for other in [r#""\ud801""#, r#""\ufffd""#, r#"["\ud800"]"#] {
+        assert_eq!(put(other).refusal().1, "idempotency-conflict", "{other}");
+    }
+    let got = server.get(
+        "/mrs/record",
+        &[("orgcode", "demo"), ("container", "notes"), ("record_id", "n")],
+    );
+    let text = String::from_utf8(got.bytes).expect("text");
+    assert!(text.contains(r#""\ud800""#), "{text}");
+}
+
+/// How long a first answer is given again.
+const WINDOW_MS: i64 = 24 * 60 * 60 * 1_000;
+
+#[test]
+fn a_key_past_its_time_is_a_new_request_whatever_became_of_the_first() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let server = Inside::start(scratch.path());
+    server.pause_upkeep();
+    let body = |payload: i64| {
+        json!({"orgcode": "demo", "container": "notes", "content_type": "application/json",
+            "payload": payload, "idempotency_key": "daily"})
+    };
+    let put = |payload: i64| server.post("/mrs/record", &body(payload));
+    let first = put(1).data();
+    server.clock.advance(WINDOW_MS - 1);
+    assert_eq!(put(1).data(), first);
+    server.clock.advance(1);
+    // The session has ended by now; development mode keeps its own.
+    let second = put(2).data();
+    assert_ne!(second["record_id"], first["record_id"]);
+    assert_eq!(second["revision"], 1);
+    let again = put(2);
+    assert_eq!(
+        (again.data(), again.header("idempotent-replay")),
+        (second.clone(), Some("true"))
+    );
+    assert_eq!(put(1).refusal().1, "idempotency-conflict");
+    let named = format!(
+        "/mrs/record?orgcode=demo&container=notes&record_id={}",
+        second["record_id"].as_str().expect("an id")
+    );
+    assert_eq!(server.get(&named).data()["content"], 2);
+    // The same once the first is doomed.
+    let doom = json!({"orgcode": "demo", "container": "notes", "record_id": first["record_id"], "expected_revision": 1});
+    server.post("/mrs/doom", &doom).data();
+    server.clock.advance(WINDOW_MS);
+    let third = put(3).data();
+    assert!(![&first, &second].contains(&&third));
+    assert_eq!(put(3).data(), third);
+    // A promised upload is told by its new id as well.
+    let presign = json!({"orgcode": "demo", "container": "notes", "content_type": "text/plain", "size": 30,
+        "content_md5": "0123456789abcdef0123456789abcdef", "idempotency_key": "daily upload"});
+    let promised = server.post("/mrs/record", &presign).data();
+    server.clock.advance(WINDOW_MS);
+    let promised_again = server.post("/mrs/record", &presign).data();
+    assert_ne!(promised["record_id"], promised_again["record_id"]);
+    let complete = json!({"orgcode": "demo", "container": "notes", "record_id": promised_again["record_id"],
+        "content_token": promised_again["content_token"], "size": 30, "content_md5": "0123456789abcdef0123456789abcdef"});
+    let refused = server.post("/mrs/record/complete", &complete);
+    assert_eq!(refused.refusal().1, "md5-missing");
 }

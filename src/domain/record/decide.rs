@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::ended::abandoned_event;
 use super::evolve::{due_event, evolve, sorted};
 use super::{
-    Complete, ContentPlace, DoomCause, Put, Record, RecordCommand, RecordEvent, RecordKey, Slot,
+    Complete, ContentPlace, DoomCause, NewContent, Put, Record, RecordCommand, RecordEvent, RecordKey, Slot,
     Status,
 };
 use crate::domain::hold::Hold;
@@ -50,20 +50,37 @@ impl Decider for RecordDecider {
         // The content of a doomed record is kept for a time, and a hold keeps it longer.
         let ended = record.status == Status::Doomed;
         if record.doomed_by(context.now, legal) && !(ended && command.is_about_a_hold()) {
-            return Err(Rejection::new(
+            let doomed = Rejection::new(
                 ErrorTag::Doomed,
                 "The record is doomed, which is final; create another record.",
-            ));
+            );
+            return Err(match command {
+                RecordCommand::Doom { .. } => doomed.already_there(),
+                RecordCommand::Put(_)
+                | RecordCommand::Complete(_)
+                | RecordCommand::KeepUpload { .. }
+                | RecordCommand::AddTags { .. }
+                | RecordCommand::RemoveTags { .. }
+                | RecordCommand::SetTtl { .. }
+                | RecordCommand::SetHold { .. }
+                | RecordCommand::ReleaseHold { .. }
+                | RecordCommand::DoomIfDue
+                | RecordCommand::DoomIfAbandoned(_) => doomed,
+            });
         }
         let current = Current {
             key: &slot.key,
             record,
+            command: Some(command),
         };
         match command {
             RecordCommand::Put(put) => current.replace(put, context),
             RecordCommand::Complete(complete) => current.complete(complete),
             RecordCommand::KeepUpload { object_id } => match record.waits_for(*object_id) {
                 true => Ok(Vec::new()),
+                false if record.content.place == ContentPlace::Object(*object_id) => {
+                    Err(not_waited_for().already_there())
+                }
                 false => Err(not_waited_for()),
             },
             RecordCommand::AddTags { tags, expected } => current.add_tags(tags, *expected),
@@ -114,6 +131,7 @@ impl Decider for RecordDecider {
 struct Current<'a> {
     key: &'a RecordKey,
     record: &'a Record,
+    command: Option<&'a RecordCommand>,
 }
 
 impl Current<'_> {
@@ -123,19 +141,44 @@ impl Current<'_> {
             Some(expected) if expected == current => Ok(()),
             Some(_) => {
                 let view = serde_json::to_value(self.record.view(self.key)).unwrap_or(Value::Null);
-                Err(Rejection::new(
-                    ErrorTag::Conflict,
-                    "The record has changed since; read it and try again with its current revision.",
-                )
-                .with_detail("current", view)
-                .with_detail("revision", current.0))
+                let message = match self.is_as_asked() {
+                    true => {
+                        "The record has changed since, and is what this request asks for; whoever repeated it is done."
+                    }
+                    false => {
+                        "The record has changed since; read it and try again with its current revision."
+                    }
+                };
+                Err(self
+                    .refusal(ErrorTag::Conflict, message)
+                    .with_detail("current", view))
             }
-            None => Err(Rejection::new(
-                ErrorTag::ExpectedRevisionRequired,
-                "Changing an existing record needs expected_revision, the revision you last read.",
-            )
-            .with_detail("revision", current.0)),
+            None => {
+                let message = match self.is_as_asked() {
+                    true => {
+                        "There is such a record, and it is what this request asks for; whoever repeated it is done."
+                    }
+                    false => {
+                        "Changing an existing record needs expected_revision, the revision you last read."
+                    }
+                };
+                Err(self.refusal(ErrorTag::ExpectedRevisionRequired, message))
+            }
         }
+    }
+
+    fn is_as_asked(&self) -> bool {
+        self.command
+            .is_some_and(|command| self.record.is_as_asked(command))
+    }
+
+    fn refusal(&self, tag: ErrorTag, message: &str) -> Rejection {
+        let refusal = Rejection::new(tag, message);
+        let refusal = match self.is_as_asked() {
+            true => refusal.already_there(),
+            false => refusal,
+        };
+        refusal.with_detail("revision", self.record.revision.0)
     }
 
     fn replace(&self, put: &Put, context: &Context) -> Result<Vec<RecordEvent>, Rejection> {
@@ -199,17 +242,24 @@ impl Current<'_> {
         }
     }
 
+    fn is_content(&self, place: ContentPlace) -> bool {
+        self.record.content.place == place
+    }
+
     /// Whether the upload still has to be completed, once everything that is said of it holds.
     fn check_complete(&self, complete: &Complete) -> Result<bool, Rejection> {
-        if let Some(expected) = complete.expected {
-            self.expect(Some(expected))?;
-        }
         let place = ContentPlace::Object(complete.object_id);
         let pending = self
             .record
             .upload
             .as_ref()
             .filter(|upload| upload.content.place == place);
+        if let Some(expected) = complete.expected
+            // The token names the upload: once that is the content, a revision before is what was seen ahead of it.
+            && (pending.is_some() || expected > self.record.revision || !self.is_content(place))
+        {
+            self.expect(Some(expected))?;
+        }
         let done = Some(&self.record.content)
             .filter(|content| content.place == place && pending.is_none());
         let Some(promised) = pending.map(|upload| &upload.content).or(done) else {
@@ -252,9 +302,66 @@ impl Current<'_> {
     }
 }
 
+impl Record {
+    /// Whether it is what a command asks for, as after the same command whose answer was lost.
+    fn is_as_asked(&self, command: &RecordCommand) -> bool {
+        match command {
+            RecordCommand::Put(put) => self.is_as_put(put),
+            RecordCommand::AddTags { tags, .. } => tags.iter().all(|tag| self.tags.contains(tag)),
+            RecordCommand::RemoveTags { tags, .. } => {
+                !tags.iter().any(|tag| self.tags.contains(tag))
+            }
+            RecordCommand::SetTtl { doom_at, .. } => self.doom_at == *doom_at,
+            RecordCommand::SetHold { reason, .. } => {
+                let same = |hold: &Hold| hold.reason == *reason;
+                self.hold.as_ref().is_some_and(same)
+            }
+            RecordCommand::ReleaseHold { .. } => self.hold.is_none(),
+            RecordCommand::Complete(_)
+            | RecordCommand::KeepUpload { .. }
+            | RecordCommand::Doom { .. }
+            | RecordCommand::DoomIfDue
+            | RecordCommand::DoomIfAbandoned(_) => false,
+        }
+    }
+
+    fn is_as_put(&self, put: &Put) -> bool {
+        let tags = put.tags.clone().map(sorted);
+        let content = match (&put.content, &self.upload) {
+            (NewContent::Inline { size, md5 }, None) => {
+                let place = matches!(self.content.place, ContentPlace::Inline(_));
+                place && (self.content.size, self.content.md5) == (*size, *md5)
+            }
+            (
+                NewContent::Upload {
+                    content_type,
+                    size,
+                    md5,
+                    ..
+                },
+                upload,
+            ) => {
+                let its = upload.as_ref().map_or(&self.content, |upload| &upload.content);
+                let place = matches!(its.place, ContentPlace::Object(_));
+                let same = (its.size, its.md5) == (*size, *md5);
+                place && same && its.content_type == *content_type
+            }
+            (NewContent::Inline { .. }, Some(_)) => false,
+        };
+        content
+            && self.cccode == put.cccode
+            && put.doom_at.is_none_or(|at| self.doom_at == Some(at))
+            && tags.is_none_or(|tags| self.tags == tags)
+    }
+}
+
 /// Whether a completion would be accepted of a record as it stands, but for the SHA-256 that it does not tell yet.
 pub fn would_complete(key: &RecordKey, record: &Record, complete: &Complete) -> bool {
-    let current = Current { key, record };
+    let current = Current {
+        key,
+        record,
+        command: None,
+    };
     current.check_complete(complete) == Ok(true)
 }
 

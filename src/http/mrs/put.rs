@@ -1,6 +1,9 @@
 //! `POST /mrs/record`: create a record, or put other content over it.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
+use serde_json::json;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
@@ -107,15 +110,18 @@ pub async fn put(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
         .map(check_key)
         .transpose()?;
     let idempotency = match idempotency_key {
-        Some(key) => Some(idempotency(&admitted, container.as_str(), key, &call.body)?),
+        Some(key) => Some(Idempotency {
+            scope: scope(&admitted, container.as_str(), key),
+            fingerprint: request.fingerprint(&admitted)?,
+        }),
         None => None,
     };
     let record_id = match (&admitted.record_id, &idempotency) {
         (Some(record_id), _) => record_id.clone(),
-        (None, Some(idempotency)) => derived_id(&idempotency.scope)?,
+        (None, Some(idempotency)) => idempotency.derived_id()?,
         (None, None) => RecordId::parse(&clock::ordered_uuid(house.clock.now()).to_string())?,
     };
-    let key = RecordKey {
+    let mut key = RecordKey {
         org: admitted.org.clone(),
         container,
         record_id,
@@ -133,7 +139,20 @@ pub async fn put(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     carry.command = put.map(RecordCommand::Put);
     carry.payload = payload.filter(|_| carry.command.is_ok());
     carry.idempotency = idempotency;
-    let carried = house.book.carry(carry).await?;
+    let again = carry.idempotency.is_some().then(|| carry.clone());
+    let carried = match (house.book.carry(carry).await, again) {
+        (Err(refused), Some(mut again)) if refused.is(ErrorTag::IdempotencyConflict) => {
+            // The first answer may have been remembered by an earlier program.
+            if let Some(idempotency) = &mut again.idempotency {
+                idempotency.fingerprint = earlier_fingerprint(&admitted, &call.body)?;
+            }
+            house.book.carry(again).await?
+        }
+        (carried, _) => carried?,
+    };
+    if let Some(record_id) = carried.record_id {
+        key.record_id = record_id;
+    }
     let by = &call.caller()?.user_id;
     let mut reply = answer(house, (&key, by), &carried.record)?;
     reply.replayed = carried.replayed;
@@ -351,19 +370,69 @@ fn check_key(key: &str) -> Result<&str, Rejection> {
     }
 }
 
-fn idempotency(
-    admitted: &Admitted,
-    container: &str,
-    key: &str,
-    body: &[u8],
-) -> Result<Idempotency, Refusal> {
-    let no_json = || Rejection::new(ErrorTag::InvalidJson, "The body is not one JSON value.");
+impl PutRequest {
+    /// SHA-256 in hex of what is asked for, whoever asks and why, however it is spelled. What names the request and where
+    /// it counts is in the scope.
+    fn fingerprint(&self, admitted: &Admitted) -> Result<String, Refusal> {
+        let Self {
+            orgcode: _,
+            cccode: _,
+            container: _,
+            actor: _,
+            reason: _,
+            reason_code: _,
+            correlation_id: _,
+            record_id: _,
+            content_type,
+            mode,
+            payload,
+            content_md5,
+            size,
+            content_encoding,
+            tags,
+            doom_at,
+            idempotency_key: _,
+            expected_revision,
+        } = self;
+        // A tag that is none is refused later, and that is remembered as well.
+        let tags = tags.as_ref().map(|tags| {
+            let spelled = tags.iter().map(|tag| tag.to_ascii_uppercase());
+            spelled.collect::<BTreeSet<_>>()
+        });
+        let request = json!({
+            "cccode": admitted.cccode.as_ref().map(ToString::to_string),
+            "content_type": content_type,
+            "mode": mode,
+            "content_md5": content_md5.as_ref().map(|md5| md5.to_ascii_lowercase()),
+            "size": size,
+            "content_encoding": content_encoding,
+            "tags": tags,
+            "doom_at": doom_at,
+            "expected_revision": expected_revision.map(|revision| revision.0.0),
+        });
+        let request = request.to_string();
+        let mut parts = vec![("request", request.as_str())];
+        parts.extend(payload.as_ref().map(|payload| ("payload", payload.get())));
+        Ok(fingerprint(&parts).map_err(|_| no_json())?)
+    }
+}
+
+/// The fingerprint by which earlier programs remembered answers: of the whole body, with who asked and why.
+fn earlier_fingerprint(admitted: &Admitted, body: &[u8]) -> Result<String, Rejection> {
     let body = std::str::from_utf8(body).map_err(|_| no_json())?;
     let cccode = admitted
         .cccode
         .as_ref()
         .map_or_else(|| "null".to_owned(), |cccode| format!("\"{cccode}\""));
-    let fingerprint = fingerprint(&[("body", body), ("cccode", &cccode)]);
+    fingerprint(&[("body", body), ("cccode", &cccode)]).map_err(|_| no_json())
+}
+
+fn no_json() -> Rejection {
+    Rejection::new(ErrorTag::InvalidJson, "The body is not one JSON value.")
+}
+
+/// SHA-256 in hex of where a key counts.
+fn scope(admitted: &Admitted, container: &str, key: &str) -> String {
     let mut scope = Sha256::new();
     let parts = match &admitted.record_id {
         // The key itself stays in the scope: each is remembered by its own.
@@ -380,20 +449,5 @@ fn idempotency(
         scope.update((part.len() as u64).to_be_bytes());
         scope.update(part);
     }
-    Ok(Idempotency {
-        scope: hex::encode(scope.finalize()),
-        fingerprint: fingerprint.map_err(|_| no_json())?,
-    })
-}
-
-/// The id of a record that was given none but an idempotency key: a UUID (version 8, RFC 9562) made of the scope.
-fn derived_id(scope: &str) -> Result<RecordId, Rejection> {
-    let digest = Sha256::digest(scope);
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    RecordId::parse(
-        &uuid::Builder::from_custom_bytes(bytes)
-            .into_uuid()
-            .to_string(),
-    )
+    hex::encode(scope.finalize())
 }
