@@ -102,7 +102,9 @@ pub fn serve(
     // Wrong settings stop the server before it touches anything.
     check(options)?;
     check_open_files()?;
-    let log = Log::start(&options.log, Clock::system(), Box::new(std::io::stdout()));
+    // One for all: what it is believed of is known once.
+    let clock = Clock::system();
+    let log = Log::start(&options.log, clock.clone(), Box::new(std::io::stdout()));
     let log = log.map_err(|source| match &options.log.dir {
         Some(dir) => BootError::Log {
             dir: dir.clone(),
@@ -118,7 +120,7 @@ pub fn serve(
     };
     let serving = run(
         options,
-        Clock::system(),
+        clock,
         tell_ready,
         (stop_signal(), Some(start_again)),
     );
@@ -196,6 +198,7 @@ async fn run(
     let since = Stopwatch::start();
     // Wrong settings stop the server before it touches anything.
     check(options)?;
+    clock.limit(options.trust);
     // Its thread lives as long as it does.
     let tokens = Verifier::open(&options.tokens, clock.clone())?;
     let directory = directory::open(&options.data_dir, options.development, SCHEMAS)?;

@@ -1,5 +1,7 @@
 //! Time and chance: the only module that reads a clock or asks for random bytes.
 
+mod trust;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -7,60 +9,142 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
 use crate::domain::Timestamp;
+use trust::Trust;
+
+pub use trust::{TrustLimits, Untrusted};
 
 /// Tells the time. Shared by everything that needs it.
 #[derive(Clone, Debug)]
-pub struct Clock(Kind);
+pub struct Clock {
+    kind: Kind,
+    trust: Arc<Trust>,
+}
 
 #[derive(Clone, Debug)]
 enum Kind {
     /// Since it was made.
     System(Stopwatch),
-    Manual(Arc<AtomicI64>),
+    Manual(Arc<Manual>),
+}
+
+/// What a manual clock stands at, in milliseconds.
+#[derive(Debug)]
+struct Manual {
+    wall: AtomicI64,
+    steady: AtomicI64,
 }
 
 impl Clock {
     /// The machine's clock.
     pub fn system() -> Self {
-        Self(Kind::System(Stopwatch::start()))
+        Self::of(Kind::System(Stopwatch::start()))
     }
 
     /// A clock that stands still until it is moved; for tests and simulation.
     pub fn manual(start: Timestamp) -> Self {
-        Self(Kind::Manual(Arc::new(AtomicI64::new(start.millis()))))
+        Self::of(Kind::Manual(Arc::new(Manual {
+            wall: AtomicI64::new(start.millis()),
+            steady: AtomicI64::new(start.millis()),
+        })))
+    }
+
+    fn of(kind: Kind) -> Self {
+        let read = kind.read();
+        Self {
+            kind,
+            trust: Arc::new(Trust::new(read)),
+        }
     }
 
     /// The time now. A machine clock before 1970 reads as 1970.
-    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn now(&self) -> Timestamp {
-        match &self.0 {
-            Kind::System(_) => {
-                let since = SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .unwrap_or_default();
-                Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-            }
-            Kind::Manual(millis) => Timestamp::from_millis(millis.load(Ordering::SeqCst)),
-        }
+        self.kind.now()
     }
 
     /// The time since some moment before, for what must not be fooled when somebody sets the machine's clock. A manual
     /// clock tells what it stands at.
     pub fn steady(&self) -> Duration {
-        match &self.0 {
-            Kind::System(since) => since.elapsed(),
-            Kind::Manual(millis) => {
-                let millis = millis.load(Ordering::SeqCst);
+        self.kind.steady()
+    }
+
+    /// Moves a manual clock forward. The machine's clock is left alone.
+    pub fn advance(&self, millis: i64) {
+        if let Kind::Manual(manual) = &self.kind {
+            // Never in between ahead of what has passed.
+            manual.steady.fetch_add(millis, Ordering::SeqCst);
+            manual.wall.fetch_add(millis, Ordering::SeqCst);
+        }
+    }
+
+    /// Sets a manual clock as somebody might set the machine's: no time passes. The machine's clock is left alone.
+    pub fn jump(&self, millis: i64) {
+        if let Kind::Manual(manual) = &self.kind {
+            manual.wall.fetch_add(millis, Ordering::SeqCst);
+        }
+    }
+
+    /// What is believed of the wall clock from now on, which counts as the start of the process.
+    pub fn limit(&self, limits: TrustLimits) {
+        self.trust.limit(limits, self.kind.read());
+    }
+
+    /// The time by which something is destroyed: never ahead of the wall clock, nor of what the process has counted since
+    /// its start.
+    pub fn trusted(&self) -> Timestamp {
+        self.trust.time(self.kind.read())
+    }
+
+    /// The same where something is to be destroyed now.
+    ///
+    /// # Errors
+    /// Why nothing may be.
+    pub fn may_destroy(&self) -> Result<Timestamp, Untrusted> {
+        self.trust.check(self.kind.read())
+    }
+
+    /// By how many milliseconds the wall clock jumped, when nobody has confirmed it.
+    pub fn jumped(&self) -> Option<i64> {
+        self.trust.jumped(self.kind.read())
+    }
+
+    /// An earlier process saw the clock jump by so many milliseconds, and nobody has confirmed it.
+    pub fn distrust(&self, by_ms: i64) {
+        self.trust.distrust(by_ms);
+    }
+
+    /// An operator said that the time is right.
+    pub fn confirm(&self) {
+        self.trust.confirm(self.kind.read());
+    }
+}
+
+impl Kind {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    fn now(&self) -> Timestamp {
+        match self {
+            Self::System(_) => {
+                let since = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default();
+                Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+            }
+            Self::Manual(manual) => Timestamp::from_millis(manual.wall.load(Ordering::SeqCst)),
+        }
+    }
+
+    fn steady(&self) -> Duration {
+        match self {
+            Self::System(since) => since.elapsed(),
+            Self::Manual(manual) => {
+                let millis = manual.steady.load(Ordering::SeqCst);
                 Duration::from_millis(u64::try_from(millis).unwrap_or_default())
             }
         }
     }
 
-    /// Moves a manual clock forward. The machine's clock is left alone.
-    pub fn advance(&self, millis: i64) {
-        if let Kind::Manual(now) = &self.0 {
-            now.fetch_add(millis, Ordering::SeqCst);
-        }
+    /// Both readings, the wall clock first: a step of it in between looks like one backwards, which destroys nothing early.
+    fn read(&self) -> (Timestamp, Duration) {
+        (self.now(), self.steady())
     }
 }
 

@@ -320,6 +320,9 @@ settings! {
         uploads_end_seconds: u64 = 30, 0..=3_600, "How long a vacuum, or the approval of an offboarding, waits for uploads within what it covers; past it they are ended and their connections closed.";
         maintenance_cache_seconds: u64 = 20, 1..=20, "How old what is known of maintenance may be; past it tenants are let through.";
         key_overlap_seconds: u64 = 86_400, 1..=2_592_000, "How long a signing key still verifies after another took its place; at least as long as any url or upload token works. A day, so that a list that is paged through overnight goes on: its cursors have no end of their own.";
+        clock_jump_seconds_max: u64 = 300, 10..=86_400, "Seconds by which the machine's clock may be set while the server runs; past it nothing is removed until an operator says that the time is right (g3n ops clock-confirm). 300 is what identity providers take for two clocks that agree.";
+        destroy_wait_seconds: u64 = 0, 0..=3_600, "Seconds from the start before which nothing is removed, so that a clock that was wrong at boot can be corrected first; 0 for 60, and for none in development mode.";
+        schedule_past_seconds_max: u64 = 300, 0..=86_400, "Seconds by which the start of a maintenance window that is scheduled may be past: as long as it takes to type it. One that is older is refused as a slip.";
         sweep_seconds: u64 = 1, 1..=60, "How long a scheduled window or a pending vacuum sleeps before it looks at the clock again.";
     }
     utl (Utl, "Orgs that leave.") {

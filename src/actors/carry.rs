@@ -4,6 +4,7 @@
 use super::ops::Caller;
 use super::{Desk, Refused};
 use crate::domain::account::{Account, AccountCommand, AccountDecider, AccountEvent};
+use crate::domain::clock_jump::{ClockCommand, ClockDecider, ClockEvent, ClockJumps};
 use crate::domain::job::{JobCommand, JobDecider, JobEvent, Jobs};
 use crate::domain::maintenance::{
     MaintenanceCommand, MaintenanceDecider, MaintenanceEvent, Windows,
@@ -158,6 +159,22 @@ impl Carried for SigningKeyDecider {
 
     fn event(event: SigningKeyEvent) -> Event {
         Event::SigningKey(event)
+    }
+}
+
+impl Carried for ClockDecider {
+    fn stream(_: &ClockCommand) -> StreamId {
+        StreamId::named(StreamId::CLOCK)
+    }
+
+    fn load(store: &Store, _: &ClockCommand) -> Result<(ClockJumps, u64), StoreError> {
+        let jumps = ops::clock_jumps(store)?;
+        let version = jumps.version;
+        Ok((jumps, version))
+    }
+
+    fn event(event: ClockEvent) -> Event {
+        Event::Clock(event)
     }
 }
 

@@ -11,6 +11,7 @@ use super::carry::{carry, failed};
 use super::ops::Caller;
 use super::passcodes::{Passcodes, make_room};
 use super::{Desk, Refused};
+use crate::aside;
 use crate::clock::{random_bytes, random_uuid};
 use crate::content::sign::Signer;
 use crate::domain::account::{
@@ -21,7 +22,8 @@ use crate::domain::user::{
     SESSION_MS, SESSION_REFRESH_MS, Session, User, UserCommand, UserDecider, check_passcode, email,
     email_taken,
 };
-use crate::domain::{ErrorTag, OrgCode, Timestamp};
+use crate::domain::{OrgCode, Timestamp};
+use crate::passcode;
 use crate::projections::identity::{self, LiveKey};
 use crate::projections::{Store, StoreError};
 use crate::report;
@@ -163,11 +165,13 @@ impl Directory {
     ) -> Result<User, Refused> {
         let address = email(address)?;
         check_passcode(passcode, &address)?;
-        if identity::user_by_email(self.store(), &address)
-            .map_err(failed)?
-            .is_some()
-        {
-            return Err(email_taken().into());
+        if let Some(user_id) = identity::user_by_email(self.store(), &address).map_err(failed)? {
+            let user = identity::user(self.store(), &user_id).map_err(failed)?;
+            let hash = user.passcode_hash;
+            let passcode = passcode.to_owned();
+            let same = aside::blocking(move || passcode::verify(&passcode, &hash)).await;
+            let same = matches!(same, Ok(true)) && user.verified == verified;
+            return Err(email_taken().already_there_if(same).into());
         }
         let passcode_hash = self.passcodes.hash(passcode, peer).await?;
         let create = UserCommand::Create {

@@ -125,8 +125,10 @@ impl Handler<Look> for WindowActor {
             Ok(windows) => {
                 let now = operations.desk.clock.now();
                 let mine = windows.find(&self.maintenance_id);
+                let mine = mine.filter(|window| window.status == WindowStatus::Scheduled);
                 let due = mine.is_some_and(|window| window.scheduled_start <= now);
-                if due && windows.active().is_none() {
+                let missed = mine.is_some_and(|window| window.planned_end() <= now);
+                if missed || (due && windows.active().is_none()) {
                     context.address().do_send(AskWindow {
                         command: MaintenanceCommand::StartDue,
                         caller: Caller::job(SWEEP),

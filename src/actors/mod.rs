@@ -32,7 +32,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use self::thread::ActorThread;
-use crate::clock::Clock;
+use crate::clock::{Clock, Untrusted};
 use crate::domain::container::Idempotency;
 use crate::domain::record::{Record, RecordCommand, RecordKey};
 use crate::domain::{ContainerName, ErrorTag, OrgCode, RecordId, Rejection};
@@ -122,6 +122,14 @@ impl From<Rejection> for Refused {
             rejection,
             replayed: false,
         }
+    }
+}
+
+impl From<Untrusted> for Refused {
+    fn from(why: Untrusted) -> Self {
+        Rejection::new(ErrorTag::InvalidState, format!("{why}."))
+            .with_minor("clock")
+            .into()
     }
 }
 

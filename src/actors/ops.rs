@@ -18,17 +18,21 @@ use super::{Desk, Refused};
 use crate::aside;
 use crate::clock::random_uuid;
 use crate::content::ContentStore;
+use crate::domain::clock_jump::{ClockCommand, ClockDecider, ClockJump};
 use crate::domain::maintenance::{MaintenanceCommand, MaintenanceDecider, Window, WindowStatus};
 use crate::domain::operator_token::{OperatorTokenCommand, OperatorTokenDecider, OperatorTokens};
 use crate::domain::revoked_jwt::{JwtDecider, RevokeJwt};
 use crate::domain::secret::{SecretCommand, SecretDecider, is_way_out, mismatch};
 use crate::domain::vacuum::{Scope, Vacuum, VacuumCommand, VacuumDecider, VacuumStatus};
-use crate::domain::{ErrorTag, Rejection};
+use crate::domain::{ErrorTag, Rejection, Timestamp};
 use crate::journal::{Remarks, Source};
 use crate::os_error::told;
 use crate::passcode;
 use crate::projections::ops;
 use crate::report;
+
+/// Who journals that the clock jumped.
+const CLOCK_WATCH: &str = "clock-watch";
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -67,6 +71,8 @@ pub struct OpsSettings {
     pub watch_age_ms_max: u64,
     /// How long what waits for its time sleeps at most, whatever the clock was set to meanwhile.
     pub sweep_ms: u64,
+    /// How far in the past the start of a window that is scheduled may lie.
+    pub schedule_past_ms_max: i64,
 }
 
 impl Default for OpsSettings {
@@ -75,6 +81,7 @@ impl Default for OpsSettings {
             vacuum_pending_ms: 300_000,
             watch_age_ms_max: 20_000,
             sweep_ms: 1_000,
+            schedule_past_ms_max: 300_000,
         }
     }
 }
@@ -153,6 +160,14 @@ impl Operations {
     /// Nothing of it stops the tenants when it fails.
     pub fn start(&self) {
         self.watch.refresh(&self.desk.store);
+        match ops::clock_jumps(&self.desk.store) {
+            Ok(jumps) => {
+                if let Some(jump) = jumps.open {
+                    self.desk.clock.distrust(jump.by_ms);
+                }
+            }
+            Err(error) => report::notice(&format!("jumps of the clock cannot be read: {error}")),
+        }
         match ops::windows(&self.desk.store) {
             Ok(windows) => windows
                 .open
@@ -193,6 +208,9 @@ impl Operations {
         command: MaintenanceCommand,
         caller: Caller,
     ) -> Result<Window, Refused> {
+        if let MaintenanceCommand::Schedule { start, .. } = &command {
+            self.check_start(*start)?;
+        }
         let windows = ops::windows(&self.desk.store).map_err(failed)?;
         let new = matches!(command, MaintenanceCommand::Schedule { .. });
         let id = match command.maintenance_id() {
@@ -221,6 +239,56 @@ impl Operations {
             drop(self.window_actor(&window.maintenance_id));
         }
         Ok(window)
+    }
+
+    /// A start that is long past is a slip, such as in the year, and would keep all tenants out at once.
+    fn check_start(&self, start: Timestamp) -> Result<(), Rejection> {
+        let now = self.desk.clock.now();
+        let past_ms = now.millis().saturating_sub(start.millis());
+        match past_ms > self.settings.schedule_past_ms_max {
+            false => Ok(()),
+            true => Err(Rejection::field(
+                "start",
+                format!(
+                    "start is past by {} seconds, and may be by at most {}; it is {now} now.",
+                    past_ms / 1_000,
+                    self.settings.schedule_past_ms_max / 1_000
+                ),
+            )),
+        }
+    }
+
+    /// Has what destroys go on after a jump of the clock: an operator says that the time is right. Returns the jump, if
+    /// there was one.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn confirm_clock(&self, caller: &Caller) -> Result<Option<ClockJump>, Refused> {
+        // One that was seen only now is written down first, so that the journal says what was confirmed.
+        self.note_jump().await?;
+        let before = ops::clock_jumps(&self.desk.store).map_err(failed)?.open;
+        carry::<ClockDecider>(&self.desk, &ClockCommand::Confirm, caller).await?;
+        self.desk.clock.confirm();
+        self.tell_changed();
+        Ok(before)
+    }
+
+    /// Journals a jump of the clock that nobody has confirmed, once.
+    async fn note_jump(&self) -> Result<(), Refused> {
+        let Some(by_ms) = self.desk.clock.jumped() else {
+            return Ok(());
+        };
+        let known = ops::clock_jumps(&self.desk.store).map_err(failed)?.open;
+        if known.is_none() {
+            let note = ClockCommand::NoteJump { by_ms };
+            carry::<ClockDecider>(&self.desk, &note, &Caller::job(CLOCK_WATCH)).await?;
+            report::notice(&format!(
+                "the machine's clock jumped by {} seconds; nothing is removed until an operator says that the time is right (g3n ops clock-confirm)",
+                by_ms / 1_000
+            ));
+            self.tell_changed();
+        }
+        Ok(())
     }
 
     /// Carries a vacuum's command out: asking for one, or cancelling it. Returns the vacuum with it.
@@ -272,7 +340,7 @@ impl Operations {
                 command: command.clone(),
                 caller: caller.clone(),
             };
-            match self.vacuum_actor(&id).send(ask).await {
+            match self.vacuum_actor(&id, false).send(ask).await {
                 Ok(answer) => answer,
                 // It was just over, and its actor with it.
                 Err(_) => carry::<VacuumDecider>(&self.desk, &command, &caller).await,
@@ -284,7 +352,7 @@ impl Operations {
         let vacuum =
             vacuum.ok_or_else(|| Refused::Failed("a command left no vacuum".to_owned()))?;
         if vacuum.status.is_open() {
-            drop(self.vacuum_actor(&id));
+            drop(self.vacuum_actor(&id, false));
         }
         self.tell_changed();
         Ok(vacuum)
@@ -312,7 +380,7 @@ impl Operations {
         if vacuum.status == VacuumStatus::Running && !vacuum.dry_run {
             self.desk.admission.close(&vacuum.scope, &vacuum.vacuum_id);
         }
-        drop(self.vacuum_actor(&vacuum.vacuum_id));
+        drop(self.vacuum_actor(&vacuum.vacuum_id, true));
     }
 
     pub(super) async fn vacuum_is_over(&self) {
@@ -326,14 +394,16 @@ impl Operations {
         self.vacuums().remove(vacuum_id);
     }
 
-    fn vacuum_actor(&self, vacuum_id: &str) -> Addr<VacuumActor> {
+    /// The actor of a vacuum; one that was asked for before the process started is `resumed`.
+    fn vacuum_actor(&self, vacuum_id: &str, resumed: bool) -> Addr<VacuumActor> {
         let mut vacuums = self.vacuums();
         if let Some(address) = vacuums.get(vacuum_id)
             && address.connected()
         {
             return address.clone();
         }
-        let actor = VacuumActor::new(vacuum_id, self.itself.clone(), self.settings.sweep_ms);
+        let timing = (self.settings.sweep_ms, self.desk.clock.steady());
+        let actor = VacuumActor::new(vacuum_id, self.itself.clone(), timing, resumed);
         let address = VacuumActor::start_in_arbiter(self.thread.handle(), move |_| actor);
         vacuums.insert(vacuum_id.to_owned(), address.clone());
         address
@@ -410,9 +480,12 @@ impl Operations {
             .map_err(failed)?
             .code_hash
             .is_some();
-        if there {
-            self.check_code(old, (function, address_hash), caller)
-                .await?;
+        if there
+            && self
+                .check_new_code(new, old, (function, address_hash), caller)
+                .await?
+        {
+            return Ok(());
         }
         let new = new.to_owned();
         let hash = aside::blocking(move || passcode::hash(&new)).await;
@@ -443,6 +516,39 @@ impl Operations {
         carry::<SecretDecider>(&self.desk, &SecretCommand::LiftLocks {}, caller).await?;
         self.tell_changed();
         Ok(())
+    }
+
+    /// Checks the code there is before another is set. True when that other one is set already, as when the answer to the
+    /// same request was lost.
+    async fn check_new_code(
+        &self,
+        new: &str,
+        old: Option<&str>,
+        place: (&str, &str),
+        caller: &Caller,
+    ) -> Result<bool, Refused> {
+        let refused = match self.check_code(old, place, caller).await {
+            Ok(()) => return Ok(false),
+            Err(refused) if refused.is(ErrorTag::SecretCodeMismatch) => refused,
+            Err(refused) => return Err(refused),
+        };
+        if old.is_none() {
+            // Counted as any code that is tried.
+            return match self.check_code(Some(new), place, caller).await {
+                Ok(()) => Ok(true),
+                Err(other) if other.is(ErrorTag::SecretCodeMismatch) => Err(refused),
+                Err(other) => Err(other),
+            };
+        }
+        // The old one has been counted.
+        let secret = ops::secret(&self.desk.store).map_err(failed)?;
+        secret.check_lock(place.0, place.1, self.desk.clock.now())?;
+        let (new, hash) = (new.to_owned(), secret.code_hash.unwrap_or_default());
+        match aside::blocking(move || passcode::verify(&new, &hash)).await {
+            Ok(true) => Ok(true),
+            Ok(false) => Err(refused),
+            Err(error) => Err(Refused::Failed(error.to_string())),
+        }
     }
 
     /// Makes, rotates or revokes an operator's token. Returns all of them.
@@ -503,6 +609,11 @@ impl Operations {
         loop {
             tokio::time::sleep(every).await;
             self.watch.refresh(&self.desk.store);
+            if let Err(refused) = self.note_jump().await {
+                report::notice(&format!(
+                    "a jump of the clock could not be journaled: {refused}"
+                ));
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use super::Refused;
 use super::carry::carry;
 use super::ops::{Caller, Operations};
 use crate::aside;
+use crate::clock::Clock;
 use crate::domain::vacuum::{
     JOB, Scope, Step, Vacuum, VacuumCommand, VacuumDecider, VacuumStatus, Vacuums,
 };
@@ -226,16 +227,27 @@ pub struct VacuumActor {
     vacuum_id: String,
     operations: Weak<Operations>,
     sweep_ms: u64,
+    /// The process's own count of time when it was first known.
+    since: Duration,
+    /// It was asked for before the process started.
+    resumed: bool,
     working: bool,
     alarm: Option<SpawnHandle>,
 }
 
 impl VacuumActor {
-    pub(super) fn new(vacuum_id: &str, operations: Weak<Operations>, sweep_ms: u64) -> Self {
+    pub(super) fn new(
+        vacuum_id: &str,
+        operations: Weak<Operations>,
+        (sweep_ms, since): (u64, Duration),
+        resumed: bool,
+    ) -> Self {
         Self {
             vacuum_id: vacuum_id.to_owned(),
             operations,
             sweep_ms: sweep_ms.max(1),
+            since,
+            resumed,
             working: false,
             alarm: None,
         }
@@ -255,11 +267,10 @@ impl VacuumActor {
             }
             return;
         };
-        let now = operations.desk.clock.now();
         if self.working {
             return;
         }
-        if vacuum.execute_at.is_some_and(|at| at > now) {
+        if !self.may_begin(&vacuum, &operations.desk.clock) {
             return self.sleep(context);
         }
         self.working = true;
@@ -268,6 +279,18 @@ impl VacuumActor {
             actor.working = false;
             actor.sleep(context);
         }));
+    }
+
+    /// Whether it can no longer be cancelled: its time has come by the wall clock and by what the process has counted since
+    /// it was asked for, whatever the wall clock was set to meanwhile. One that has begun goes on.
+    fn may_begin(&self, vacuum: &Vacuum, clock: &Clock) -> bool {
+        let (VacuumStatus::Pending, Some(at)) = (vacuum.status, vacuum.execute_at) else {
+            return true;
+        };
+        let pending_ms = at.millis() - vacuum.requested_at.millis();
+        let waited = clock.steady().saturating_sub(self.since);
+        let waited_ms = i64::try_from(waited.as_millis()).unwrap_or(i64::MAX);
+        clock.may_destroy().is_ok_and(|now| now >= at) && (self.resumed || waited_ms >= pending_ms)
     }
 
     /// The timer only wakes; the clock decides. It may have been set meanwhile, so the sleep is short.

@@ -97,6 +97,7 @@ impl Catalogue {
                 | Event::Jwt(_)
                 | Event::SigningKey(_)
                 | Event::OperatorAct(_)
+                | Event::Clock(_)
                 | Event::Offboarding(_) => {}
             }
         }

@@ -8,6 +8,7 @@ use crate::actors::identity::{IdentitySettings, WrongMax};
 use crate::actors::offboarding::OffboardingSettings;
 use crate::actors::ops::OpsSettings;
 use crate::actors::upkeep::UpkeepSettings;
+use crate::clock::TrustLimits;
 use crate::config::{CallLimits, Identity, LogRequests, LogSection, Mrs, QuotaLimits, Settings};
 use crate::domain::quota::{Limits, Quota};
 use crate::domain::record::{Patience, Retention};
@@ -24,6 +25,9 @@ use crate::meters::Target;
 use crate::report::LogOptions;
 use crate::reserve::ReserveSettings;
 use crate::token::TokenSettings;
+
+/// From the start on nothing is removed for so long: a machine's clock is corrected by NTP within seconds of its network.
+const DESTROY_WAIT_MS: i64 = 60_000;
 
 /// Everything a server is started with.
 #[derive(Clone, Debug)]
@@ -74,6 +78,8 @@ pub struct Options {
     pub identity: IdentitySettings,
     /// Milliseconds for which a retired signing key still verifies: never shorter than what it signed works.
     pub key_overlap_ms: i64,
+    /// What is believed of the machine's clock.
+    pub trust: TrustLimits,
     /// Settings of offboardings and exports.
     pub utl: OffboardingSettings,
     /// Callers are whom their headers say; only in development mode.
@@ -164,6 +170,15 @@ impl Options {
                 vacuum_pending_ms: millis(settings.ops.vacuum_pending_seconds),
                 watch_age_ms_max: settings.ops.maintenance_cache_seconds.saturating_mul(1_000),
                 sweep_ms: settings.ops.sweep_seconds.saturating_mul(1_000),
+                schedule_past_ms_max: millis(settings.ops.schedule_past_seconds_max),
+            },
+            trust: TrustLimits {
+                jump_ms_max: millis(settings.ops.clock_jump_seconds_max),
+                wait_ms: match (settings.ops.destroy_wait_seconds, development) {
+                    (0, true) => 0,
+                    (0, false) => DESTROY_WAIT_MS,
+                    (seconds, _) => millis(seconds),
+                },
             },
             key_overlap_ms: key_overlap_ms(settings),
             utl: OffboardingSettings {

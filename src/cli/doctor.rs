@@ -109,6 +109,7 @@ fn examine(arguments: &DoctorArgs, connection: &Connection) -> Vec<Finding> {
         network::gateway_port(&patient),
         network::operator_port(&patient),
         network::server(&patient),
+        network::clock_jump(&patient),
     ]
 }
 

@@ -190,7 +190,8 @@ pub fn said(event: &Event) -> Option<Said<'_>> {
         | Event::OperatorToken(_)
         | Event::Jwt(_)
         | Event::SigningKey(_)
-        | Event::OperatorAct(_) => None,
+        | Event::OperatorAct(_)
+        | Event::Clock(_) => None,
     }
 }
 

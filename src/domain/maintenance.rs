@@ -114,8 +114,16 @@ pub struct Window {
 impl Window {
     /// When it should be over; known once it has started.
     pub fn estimated_end(&self) -> Option<Timestamp> {
-        let millis = i64::try_from(self.duration_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
-        self.started_at.map(|at| at.plus_millis(millis))
+        self.started_at.map(|at| at.plus_millis(self.duration_ms()))
+    }
+
+    /// When it should be over if it starts when it is scheduled to.
+    pub fn planned_end(&self) -> Timestamp {
+        self.scheduled_start.plus_millis(self.duration_ms())
+    }
+
+    fn duration_ms(&self) -> i64 {
+        i64::try_from(self.duration_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX)
     }
 }
 
@@ -203,6 +211,12 @@ pub enum MaintenanceEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
     },
+    /// Its estimated end had passed before it could begin: it will not be.
+    #[serde(rename = "maintenance.missed")]
+    Missed {
+        /// Its name.
+        maintenance_id: String,
+    },
     /// It will not be.
     #[serde(rename = "maintenance.cancelled")]
     Cancelled {
@@ -219,6 +233,7 @@ impl MaintenanceEvent {
             | Self::Started { maintenance_id, .. }
             | Self::Updated { maintenance_id, .. }
             | Self::Ended { maintenance_id, .. }
+            | Self::Missed { maintenance_id }
             | Self::Cancelled { maintenance_id } => maintenance_id,
         }
     }
@@ -243,7 +258,7 @@ pub enum MaintenanceCommand {
         /// Which.
         maintenance_id: String,
     },
-    /// Begin the window that is due, if there is one and none is active (the sweep).
+    /// Begin the window that is due, if there is one and none is active, and cancel those that were missed (the sweep).
     StartDue,
     /// Change or tell something.
     Update {

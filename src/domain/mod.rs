@@ -4,6 +4,7 @@
 //! travel all use the same [`Decider::evolve`].
 
 pub mod account;
+pub mod clock_jump;
 pub mod container;
 pub mod erasure;
 pub mod hold;
@@ -114,6 +115,8 @@ pub enum Event {
     SigningKey(signing_key::SigningKeyEvent),
     /// About what operators asked for.
     OperatorAct(operator_act::OperatorActEvent),
+    /// About jumps of the machine's clock.
+    Clock(clock_jump::ClockEvent),
 }
 
 impl Event {
@@ -140,6 +143,7 @@ impl Event {
             "jwt" => Self::Jwt(serde_json::from_value(tagged)?),
             "signing_key" => Self::SigningKey(serde_json::from_value(tagged)?),
             "operator_act" => Self::OperatorAct(serde_json::from_value(tagged)?),
+            "clock" => Self::Clock(serde_json::from_value(tagged)?),
             // The record family names the unknown type in its error.
             _ => Self::Record(serde_json::from_value(tagged)?),
         })
@@ -168,7 +172,8 @@ impl Event {
             | Self::OperatorToken(_)
             | Self::Jwt(_)
             | Self::SigningKey(_)
-            | Self::OperatorAct(_) => 1,
+            | Self::OperatorAct(_)
+            | Self::Clock(_) => 1,
         }
     }
 }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, Decider, ErrorTag, Occurrence, Rejection, Timestamp};
 
+/// Most predecessors of one token that work beside it.
+const PREVIOUS_MAX: usize = 4;
 /// Most tokens kept, revoked ones included; the one revoked first is forgotten for one more.
 pub const TOKENS_MAX: usize = 64;
 /// Longest name, in characters.
@@ -62,8 +64,9 @@ impl TokenScope {
 pub struct OperatorToken {
     /// Keyed hash of the token, in hex.
     pub token_hash: String,
-    /// The one before it and until when that still works, after a rotation.
-    pub previous: Option<(String, Timestamp)>,
+    /// Those before it and until when each still works, after rotations. More than one when it was rotated again
+    /// meanwhile, as by a request that was repeated because its answer was lost.
+    pub previous: Vec<(String, Timestamp)>,
     /// What it lets do.
     pub scopes: Vec<TokenScope>,
     /// When it was made, or rotated last.
@@ -83,9 +86,9 @@ impl std::fmt::Debug for OperatorToken {
 impl OperatorToken {
     /// Whether a hash is this token's, or its predecessor's while that works, and it works now.
     pub fn accepts(&self, hash: &str, now: Timestamp) -> bool {
-        let previous = self.previous.as_ref();
+        let mut previous = self.previous.iter();
         let same = self.token_hash == hash
-            || previous.is_some_and(|(before, until)| before == hash && *until > now);
+            || previous.any(|(before, until)| before == hash && *until > now);
         same && self.works(now)
     }
 
@@ -226,7 +229,13 @@ impl Decider for OperatorTokenDecider {
                 scopes,
                 expires_at,
             } => {
-                check_new(state, name, *expires_at, context.now)?;
+                let same = state.tokens.get(name).is_some_and(|token| {
+                    token.works(context.now)
+                        && token.scopes == *scopes
+                        && token.expires_at == *expires_at
+                });
+                check_new(state, name, *expires_at, context.now)
+                    .map_err(|refusal| refusal.already_there_if(same))?;
                 vec![OperatorTokenEvent::Created {
                     name: name.clone(),
                     token_hash: token_hash.clone(),
@@ -272,7 +281,7 @@ impl Decider for OperatorTokenDecider {
                 forget_one(&mut state);
                 let token = OperatorToken {
                     token_hash: token_hash.clone(),
-                    previous: None,
+                    previous: Vec::new(),
                     scopes: scopes.clone(),
                     created_at: occurrence.at,
                     expires_at: *expires_at,
@@ -287,7 +296,13 @@ impl Decider for OperatorTokenDecider {
             } => {
                 if let Some(token) = state.tokens.get_mut(name) {
                     let before = std::mem::replace(&mut token.token_hash, token_hash.clone());
-                    token.previous = previous_until.map(|until| (before, until));
+                    token.previous.retain(|(_, until)| *until > occurrence.at);
+                    match previous_until {
+                        Some(until) => token.previous.push((before, *until)),
+                        None => token.previous.clear(),
+                    }
+                    let old = token.previous.len().saturating_sub(PREVIOUS_MAX);
+                    token.previous.drain(..old);
                     token.created_at = occurrence.at;
                 }
             }
@@ -442,7 +457,7 @@ mod tests {
     fn all_lets_do_everything_and_every_other_scope_only_what_it_names() {
         let token = |scopes: &[TokenScope]| OperatorToken {
             token_hash: "secret".to_owned(),
-            previous: None,
+            previous: Vec::new(),
             scopes: scopes.to_vec(),
             created_at: at(1),
             expires_at: None,

@@ -365,7 +365,10 @@ impl Decider for OrgDecider {
                     ErrorTag::Conflict,
                     "There is an org with this code already.",
                 )
-                .with_minor("orgcode"));
+                .with_minor("orgcode")
+                .already_there_if(
+                    state.status == Some(*status) && state.subject == Some(MemberRole::Owner),
+                ));
             }
             let owner = OrgEvent::MemberAdded {
                 user_id: owner.clone(),

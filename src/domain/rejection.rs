@@ -145,9 +145,9 @@ denials! {
     NotAPerson = "role", "not-a-person";
 }
 
-/// The minor reason of a refusal when what was asked for is so already. Whoever repeats a request after a lost answer can
-/// take it for done; whether it was this request or another that did it, only an idempotency key tells.
-pub const ALREADY_THERE: &str = "already-there";
+/// The detail that is `true` in a refusal when what was asked for is so already. Whoever repeats a request after a lost
+/// answer can take it for done; whether it was this request or another that did it, only an idempotency key tells.
+pub const ALREADY_THERE: &str = "already_there";
 
 /// A rule said no: the tag, what to do about it, and facts that help.
 ///
@@ -223,7 +223,15 @@ impl Rejection {
 
     /// Says that what was asked for is so already, as after the same request whose answer was lost.
     pub fn already_there(self) -> Self {
-        self.with_minor(ALREADY_THERE)
+        self.with_detail(ALREADY_THERE, true)
+    }
+
+    /// The same when a condition holds.
+    pub fn already_there_if(self, there: bool) -> Self {
+        match there {
+            true => self.already_there(),
+            false => self,
+        }
     }
 
     /// Adds one fact.

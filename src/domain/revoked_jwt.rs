@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, Decider, ErrorTag, Occurrence, Rejection, Timestamp};
 
-/// Most revocations kept. Each is forgotten when its token has ended anyway.
+/// Most revocations kept. For one more, the one is forgotten whose token ended first.
 pub const REVOCATIONS_MAX: usize = 4_096;
 
 /// The revocations as their events made them.
@@ -75,15 +75,20 @@ impl Decider for JwtDecider {
 
     fn evolve(mut state: RevokedJwts, event: &JwtEvent, occurrence: Occurrence<'_>) -> RevokedJwts {
         state.version = occurrence.version;
-        let (kept, ended): (BTreeMap<_, _>, BTreeMap<_, _>) = state
-            .until
-            .into_iter()
-            .partition(|(_, until)| *until > occurrence.at);
-        state.until = kept;
-        state.forgotten = ended.into_keys().collect();
-        match event {
-            JwtEvent::Revoked { jti, until } => state.until.insert(jti.clone(), *until),
-        };
+        let JwtEvent::Revoked { jti, until } = event;
+        state.until.insert(jti.clone(), *until);
+        state.forgotten = Vec::new();
+        // Only for room: by a clock that had jumped, one would count again once the clock is set right.
+        while state.until.len() > REVOCATIONS_MAX {
+            let others = state.until.iter().filter(|(known, _)| *known != jti);
+            let ended = others.filter(|(_, until)| **until <= occurrence.at);
+            let first = ended.min_by_key(|(_, until)| **until);
+            let Some(first) = first.map(|(known, _)| known.clone()) else {
+                break;
+            };
+            state.until.remove(&first);
+            state.forgotten.push(first);
+        }
         state
     }
 }
@@ -124,8 +129,14 @@ mod tests {
         assert_eq!(count, 0, "twice is once");
         let (state, count) = step(state, &command("a", 200), 3);
         assert_eq!((count, state.until["a"]), (1, at(200)));
-        let (state, _) = step(state, &command("b", 900), 200);
-        assert_eq!(state.until.keys().collect::<Vec<_>>(), ["b"]);
+        let (mut state, _) = step(state, &command("b", 900), 200);
+        // Whoever set the clock to 200 may set it back.
+        assert_eq!(state.until.keys().collect::<Vec<_>>(), ["a", "b"]);
+        for number in 2..REVOCATIONS_MAX {
+            state.until.insert(format!("c{number}"), at(1_000));
+        }
+        let (state, _) = step(state, &command("d", 900), 500);
         assert_eq!(state.forgotten, ["a"]);
+        assert_eq!(state.until.len(), REVOCATIONS_MAX);
     }
 }

@@ -12,7 +12,7 @@ use super::{ContainerName, OrgCode, RecordId};
 ///
 /// A record, a container, an org, a user and a service account have a stream each, and an org's offboarding one more;
 /// so have the maintenance windows together, the vacuums together, the jobs together, the operators' tokens together, the
-/// revoked tokens of an identity provider together, and the secret code.
+/// revoked tokens of an identity provider together, the jumps of the machine's clock together, and the secret code.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StreamId(Arc<str>);
@@ -32,6 +32,8 @@ impl StreamId {
     pub const SIGNING_KEYS: &'static str = "ops/signing-keys";
     /// What begins the stream of each act that an operator asked for.
     pub const OPERATOR_ACT: &'static str = "ops/act/";
+    /// The stream of jumps of the machine's clock.
+    pub const CLOCK: &'static str = "ops/clock";
     /// The stream of all jobs.
     pub const JOBS: &'static str = "ops/jobs";
 

@@ -169,6 +169,7 @@ impl EventLine {
             | Event::Jwt(_)
             | Event::SigningKey(_)
             | Event::OperatorAct(_)
+            | Event::Clock(_)
             | Event::Offboarding(_) => false,
         }
     }
@@ -193,6 +194,7 @@ pub(crate) fn content_of(event: &Event) -> Option<&NewContent> {
         | Event::Jwt(_)
         | Event::SigningKey(_)
         | Event::OperatorAct(_)
+        | Event::Clock(_)
         | Event::Offboarding(_) => None,
     }
 }
@@ -222,7 +224,8 @@ pub(crate) fn told_of(events: &[Event]) -> impl Iterator<Item = (uuid::Uuid, Sha
         | Event::OperatorToken(_)
         | Event::Jwt(_)
         | Event::SigningKey(_)
-        | Event::OperatorAct(_) => None,
+        | Event::OperatorAct(_)
+        | Event::Clock(_) => None,
     })
 }
 

@@ -27,6 +27,8 @@ pub struct ReadyAnswer {
     ready: bool,
     /// `enough`, or `low` while uploads and puts are refused.
     disk: &'static str,
+    /// `believed`, or `jumped` while nothing is removed because the machine's clock jumped.
+    clock: &'static str,
 }
 
 /// Who the caller is.
@@ -105,5 +107,9 @@ pub fn ready(door: &Door) -> Result<Reply, Refusal> {
     Reply::of(&ReadyAnswer {
         ready: true,
         disk: house.reserve.level().as_str(),
+        clock: match house.clock.jumped() {
+            Some(_) => "jumped",
+            None => "believed",
+        },
     })
 }

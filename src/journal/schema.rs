@@ -59,7 +59,8 @@ pub const SCHEMAS: &[(&str, u16)] = &[
     ("maintenance.updated", 1),
     ("maintenance.ended", 1),
     ("maintenance.cancelled", 1),
-    ("vacuum.requested", 2),
+    ("maintenance.missed", 1),
+    ("vacuum.requested", 1),
     ("vacuum.started", 2),
     ("vacuum.step_done", 1),
     ("vacuum.completed", 1),
@@ -88,6 +89,8 @@ pub const SCHEMAS: &[(&str, u16)] = &[
     ("signing_key.rotated", 1),
     ("operator_act.asked", 1),
     ("operator_act.refused", 1),
+    ("clock.jumped", 1),
+    ("clock.confirmed", 1),
 ];
 
 /// Lifts one event type from one schema version to the next. Pure, and kept for ever.

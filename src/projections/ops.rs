@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Change, Projection, Store, StoreError, Write};
+use crate::domain::clock_jump::{ClockDecider, ClockJumps};
 use crate::domain::job::{JobDecider, Jobs};
 use crate::domain::maintenance::{MaintenanceDecider, Window, WindowStatus, Windows};
 use crate::domain::operator_token::{OperatorTokenDecider, OperatorTokens};
@@ -20,6 +21,7 @@ const VACUUMS: &[u8] = b"ov";
 const SECRET: &[u8] = b"os";
 const JOBS: &[u8] = b"oj";
 const OPERATOR_TOKENS: &[u8] = b"ot";
+const CLOCK: &[u8] = b"oc";
 const REVOKED_JWTS: &[u8] = b"or";
 const REVOKED_JWT: &[u8] = b"oR";
 const SIGNING_KEYS: &[u8] = b"ok";
@@ -57,6 +59,8 @@ pub enum OpsState {
     SigningKeys(SigningKeys),
     /// What an operator asked for: it has no state, and rows of the audit alone.
     Act,
+    /// Jumps of the machine's clock.
+    Clock(ClockJumps),
 }
 
 /// One event of the audit.
@@ -90,7 +94,7 @@ impl Projection for Operations {
     }
 
     fn version(&self) -> u32 {
-        6
+        7
     }
 
     fn prefix(&self) -> u8 {
@@ -125,6 +129,7 @@ impl Projection for Operations {
             OpsState::RevokedJwts(revoked) => apply_revoked(revoked, change, writes),
             OpsState::SigningKeys(keys) => writes.push((SIGNING_KEYS.to_vec(), encode(keys))),
             OpsState::Act => {}
+            OpsState::Clock(jumps) => writes.push((CLOCK.to_vec(), encode(jumps))),
         }
     }
 
@@ -187,7 +192,8 @@ fn audit_row(position: Position, body: &Body, event: &Event) -> Option<AuditRow>
         Event::Vacuum(event) => Some(event.vacuum_id().to_owned()),
         Event::Secret(
             SecretEvent::Set { .. } | SecretEvent::Mismatched { .. } | SecretEvent::LocksLifted {},
-        ) => None,
+        )
+        | Event::Clock(_) => None,
         Event::OperatorAct(event) => event.subject().map(str::to_owned),
         Event::OperatorToken(event) => Some(event.name().to_owned()),
         Event::Jwt(JwtEvent::Revoked { jti, .. }) => Some(jti.clone()),
@@ -313,6 +319,17 @@ pub(crate) fn after(
                 }))
             })
         }
+        StreamId::CLOCK => {
+            let before = clock_jumps(store)?;
+            (before.version < body.version).then(|| {
+                OpsState::Clock(events.fold(before, |state, event| {
+                    let Event::Clock(event) = event else {
+                        return state;
+                    };
+                    ClockDecider::evolve(state, event, occurrence)
+                }))
+            })
+        }
         StreamId::SECRET_CODE => {
             let before = secret(store)?;
             (before.version < body.version).then(|| {
@@ -379,6 +396,14 @@ pub fn vacuum(store: &Store, vacuum_id: &str) -> Result<Option<Vacuum>, StoreErr
 /// A failed or unreadable row.
 pub fn secret(store: &Store) -> Result<SecretCode, StoreError> {
     Ok(find(store, SECRET)?.unwrap_or_default())
+}
+
+/// Jumps of the machine's clock.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn clock_jumps(store: &Store) -> Result<ClockJumps, StoreError> {
+    Ok(find(store, CLOCK)?.unwrap_or_default())
 }
 
 /// Operators' tokens.

@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::clock::Clock;
 use crate::domain::Timestamp;
 
 /// Milliseconds of a day.
@@ -56,6 +57,10 @@ pub(super) struct Daily {
     dir: PathBuf,
     keep_days: u64,
     bytes_max: u64,
+    /// By what old files are removed.
+    clock: Clock,
+    /// A file was begun since old ones were removed.
+    begun: bool,
     open: Option<(Day, File)>,
     /// Bytes of the open file.
     bytes: u64,
@@ -66,13 +71,20 @@ impl Daily {
     ///
     /// # Errors
     /// When it cannot be used.
-    pub(super) fn open(dir: &Path, keep_days: u64, bytes_max: u64) -> io::Result<Self> {
+    pub(super) fn open(
+        dir: &Path,
+        keep_days: u64,
+        bytes_max: u64,
+        clock: Clock,
+    ) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         list(dir)?;
         Ok(Self {
             dir: dir.to_owned(),
             keep_days,
             bytes_max,
+            clock,
+            begun: false,
             open: None,
             bytes: 0,
         })
@@ -88,6 +100,7 @@ impl Daily {
             Some((open, file)) if open == day => file,
             Some(_) | None => self.begin(day)?,
         };
+        self.remove_old()?;
         (&file).write_all(lines)?;
         self.bytes += lines.len() as u64;
         self.open = Some((day, file));
@@ -143,11 +156,24 @@ impl Daily {
             file.write_all(b"\n")?;
         }
         self.bytes = file.metadata()?.len();
-        let keep_days = i64::try_from(self.keep_days).unwrap_or(i64::MAX);
-        // This day is one of those that are kept.
-        let oldest = day.saturating_sub(keep_days - 1);
-        self.remove(|day| day < oldest)?;
+        self.begun = true;
         Ok(file)
+    }
+
+    /// Removes the files of days that are not kept any more, once since a file was begun, and as soon as the clock is
+    /// believed: one that is set a year ahead must not take all of them.
+    fn remove_old(&mut self) -> io::Result<()> {
+        if !self.begun {
+            return Ok(());
+        }
+        let Ok(now) = self.clock.may_destroy() else {
+            return Ok(());
+        };
+        self.begun = false;
+        let keep_days = i64::try_from(self.keep_days).unwrap_or(i64::MAX);
+        // Today is one of those that are kept.
+        let oldest = day_of(now).saturating_sub(keep_days - 1);
+        self.remove(|day| day < oldest)
     }
 
     fn remove(&self, goes: impl Fn(Day) -> bool) -> io::Result<()> {
@@ -179,6 +205,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::clock::TrustLimits;
 
     #[test]
     fn a_file_is_named_for_its_day_and_no_other_file_is_one() {
@@ -200,11 +227,13 @@ mod tests {
     fn each_day_has_a_file_for_its_owner_and_only_some_days_are_kept() {
         let scratch = tempfile::tempdir().unwrap();
         let dir = scratch.path().join("logs");
-        let mut daily = Daily::open(&dir, 3, u64::MAX).unwrap();
+        let clock = Clock::manual(Timestamp::from_millis(100 * DAY_MS));
+        let mut daily = Daily::open(&dir, 3, u64::MAX, clock.clone()).unwrap();
         std::fs::write(dir.join("notes.txt"), "mine").unwrap();
         for day in 100..110 {
             daily.write(day, b"a\n").unwrap();
             daily.write(day, b"b\n").unwrap();
+            clock.advance(DAY_MS);
         }
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let days: Vec<Day> = list(&dir).unwrap().iter().map(|(day, _)| *day).collect();
@@ -221,11 +250,30 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_jumped_removes_no_file_until_it_is_confirmed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(Timestamp::from_millis(100 * DAY_MS));
+        clock.limit(TrustLimits {
+            jump_ms_max: 300_000,
+            wait_ms: 0,
+        });
+        let mut daily = Daily::open(scratch.path(), 2, u64::MAX, clock.clone()).unwrap();
+        daily.write(100, b"a\n").unwrap();
+        clock.jump(400 * DAY_MS);
+        daily.write(500, b"b\n").unwrap();
+        assert_eq!(list(scratch.path()).unwrap().len(), 2);
+        clock.confirm();
+        daily.write(500, b"c\n").unwrap();
+        assert_eq!(list(scratch.path()).unwrap().len(), 1);
+    }
+
+    #[test]
     fn lines_go_on_behind_one_that_was_cut_off() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join(file_name(7));
         fs::write(&path, "whole\nhal").unwrap();
-        let mut daily = Daily::open(scratch.path(), 7, u64::MAX).unwrap();
+        let clock = Clock::manual(Timestamp::from_millis(7 * DAY_MS));
+        let mut daily = Daily::open(scratch.path(), 7, u64::MAX, clock).unwrap();
         daily.write(7, b"next\n").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"whole\nhal\nnext\n");
     }

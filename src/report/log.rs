@@ -137,7 +137,10 @@ impl Log {
         output: Box<dyn Write + Send>,
     ) -> io::Result<Arc<Self>> {
         let daily = match &options.dir {
-            Some(dir) => Some(Daily::open(dir, options.keep_days, options.day_bytes_max)?),
+            Some(dir) => {
+                let (keep, most) = (options.keep_days, options.day_bytes_max);
+                Some(Daily::open(dir, keep, most, clock.clone())?)
+            }
             None => None,
         };
         let shared = Arc::new(Shared::default());

@@ -90,14 +90,18 @@ fn remembered(world: &World) -> usize {
 }
 
 #[test]
-fn a_create_that_another_writer_was_first_with_gets_the_first_answer_and_no_refusal_is_remembered() {
+fn a_create_that_another_writer_was_first_with_gets_the_first_answer_and_no_refusal_is_remembered()
+{
     within(Limits::default(), |world| async move {
         let first = elsewhere(&world, 0, created());
         *world.journal.ahead.lock().expect("no panic") = Some(first);
         for _ in 0..2 {
             let answer = world.book.carry(repeated(put("n", None))).await;
             let carried = answer.expect("the first answer");
-            assert_eq!((carried.record.revision, carried.replayed), (Revision(1), true));
+            assert_eq!(
+                (carried.record.revision, carried.replayed),
+                (Revision(1), true)
+            );
         }
         assert_eq!(remembered(&world), 0);
     });
@@ -112,7 +116,10 @@ fn a_put_over_that_another_writer_was_first_with_gets_the_first_answer() {
         for _ in 0..2 {
             let answer = world.book.carry(repeated(over(1))).await;
             let carried = answer.expect("the first answer");
-            assert_eq!((carried.record.revision, carried.replayed), (Revision(2), true));
+            assert_eq!(
+                (carried.record.revision, carried.replayed),
+                (Revision(2), true)
+            );
         }
         assert_eq!(remembered(&world), 0);
     });
@@ -128,7 +135,10 @@ fn a_refusal_is_not_remembered_once_the_record_has_moved_under_it() {
         for _ in 0..2 {
             let answer = world.book.carry(repeated(over(9))).await;
             let carried = answer.expect("the first answer");
-            assert_eq!((carried.record.revision, carried.replayed), (Revision(2), true));
+            assert_eq!(
+                (carried.record.revision, carried.replayed),
+                (Revision(2), true)
+            );
         }
         assert_eq!(remembered(&world), 0);
     });

@@ -18,4 +18,5 @@ mod reopen;
 mod serve;
 mod share;
 mod snapshot;
+mod time;
 mod wire;

@@ -210,7 +210,11 @@ fn half_a_surrogate_pair_is_content_like_any_other() {
     }
     let got = server.get(
         "/mrs/record",
-        &[("orgcode", "demo"), ("container", "notes"), ("record_id", "n")],
+        &[
+            ("orgcode", "demo"),
+            ("container", "notes"),
+            ("record_id", "n"),
+        ],
     );
     let text = String::from_utf8(got.bytes).expect("text");
     assert!(text.contains(r#""\ud800""#), "{text}");

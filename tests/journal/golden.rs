@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use metarecord::domain::account::{AccountEvent, KeyRole};
+use metarecord::domain::clock_jump::ClockEvent;
 use metarecord::domain::container::{
     ContainerEvent, GivenUpUpload, RemovalCause, RemovedContent, TagEntry,
 };
@@ -295,6 +296,9 @@ fn maintenance_events() -> Vec<MaintenanceEvent> {
             maintenance_id: maintenance_id.clone(),
             message: Some("done".to_owned()),
         },
+        MaintenanceEvent::Missed {
+            maintenance_id: maintenance_id.clone(),
+        },
         MaintenanceEvent::Cancelled { maintenance_id },
     ]
 }
@@ -451,9 +455,15 @@ fn operator_token_events() -> Vec<Event> {
             tag: "not-found".to_owned(),
         },
     ];
+    let by_ms = -86_400_000;
+    let jumps = [
+        ClockEvent::Jumped { by_ms },
+        ClockEvent::Confirmed { by_ms },
+    ];
     tokens
         .chain([Event::Jwt(revoked), Event::SigningKey(rotated)])
         .chain(acts.map(Event::OperatorAct))
+        .chain(jumps.map(Event::Clock))
         .collect()
 }
 

@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::process::Command;
 
+use metarecord::clock::Clock;
 use metarecord::projections::Store;
 use serde_json::{Value, json};
 
 use super::story::Story;
 use super::{scrape, value};
 use crate::ops::open::spoil;
+use crate::support::inside::Inside;
 use crate::support::{ANY_DISK, Got, Server, agent, eventually, got};
 
 /// Minutes before and after: longer than any alert looks back.
@@ -199,11 +201,39 @@ fn projections_that_stand_still_are_told_of_until_the_server_is_started_again() 
 }
 
 #[test]
+fn a_clock_that_jumped_is_told_of_until_an_operator_confirms_it() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let server = Inside::start(scratch.path());
+    let scrape = || {
+        let request = agent().get(format!("{}/metrics", server.operator_url));
+        let got = got(request
+            .header(
+                "authorization",
+                format!("Bearer {}", server.operator_token()),
+            )
+            .call());
+        String::from_utf8(got.bytes).expect("text")
+    };
+    let mut story = Story::new();
+    story.told(&scrape(), CALM);
+    story.firing(&[]);
+    server.clock.jump(-86_400_000);
+    let text = scrape();
+    assert_eq!(value(&text, "metarecord_clock_jump_seconds"), -86_400.0);
+    story.told(&text, TROUBLE);
+    story.firing(&["MetarecordClockJumped"]);
+    server.operator("ops_clock_confirm", &json!({})).data();
+    story.told(&scrape(), CALM);
+    story.firing(&[]);
+    story.check();
+}
+
+#[test]
 fn maintenance_is_no_error_of_the_server() {
     let server = Server::start();
     let mut story = Story::new();
     story.told(&scrape(&server), CALM);
-    let window = json!({"description": "d", "duration": 3600, "start": "2020-01-01T00:00:00Z",
+    let window = json!({"description": "d", "duration": 3600, "start": Clock::system().now().to_string(),
         "secret_code": server.secret_code});
     server.invoke("ops_maintenance_schedule", &window).data();
     eventually("tenants are kept out", || list(&server) == 503);

@@ -49,7 +49,7 @@ fn ask(server: &Server) -> Got {
 }
 
 /// What a server tells at `/metrics`.
-fn scrape(server: &Server) -> String {
+pub(crate) fn scrape(server: &Server) -> String {
     let answer = ask(server);
     assert_eq!(answer.status, 200);
     String::from_utf8(answer.bytes).expect("text")
@@ -67,7 +67,7 @@ fn series(text: &str) -> BTreeMap<&str, f64> {
 }
 
 /// One value.
-fn value(text: &str, name: &str) -> f64 {
+pub(crate) fn value(text: &str, name: &str) -> f64 {
     let found = series(text).get(name).copied();
     found.unwrap_or_else(|| panic!("{name} is not in\n{text}"))
 }

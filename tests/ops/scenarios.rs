@@ -16,7 +16,11 @@ fn time(millis: i64) -> String {
 }
 
 fn schedule(server: &Inside, start: i64) -> String {
-    let body = json!({"description": "new disks", "duration": 3600, "start": time(start)});
+    schedule_for(server, start, 3_600)
+}
+
+fn schedule_for(server: &Inside, start: i64, seconds: u64) -> String {
+    let body = json!({"description": "new disks", "duration": seconds, "start": time(start)});
     let window = server.invoke("ops_maintenance_schedule", body).data();
     assert_eq!(window["status"], "scheduled");
     window["maintenance_id"].as_str().expect("an id").to_owned()
@@ -104,8 +108,8 @@ fn a_scheduled_window_starts_when_its_time_has_come_and_ends_when_told() {
 fn a_window_that_came_due_while_the_process_was_down_starts_with_it() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let mut server = Inside::start(scratch.path());
-    let first = schedule(&server, START_MS + HOUR_MS);
-    let second = schedule(&server, START_MS + 2 * HOUR_MS);
+    let first = schedule_for(&server, START_MS + HOUR_MS, 8 * 3_600);
+    let second = schedule_for(&server, START_MS + 2 * HOUR_MS, 8 * 3_600);
     server.stop();
     let clock = Clock::manual(Timestamp::from_millis(START_MS + 3 * HOUR_MS));
     let server = Inside::start_by(scratch.path(), clock, &[]);

@@ -111,6 +111,11 @@ impl Inside {
         }
     }
 
+    /// The operator token of development mode.
+    pub(crate) fn operator_token(&self) -> &str {
+        &self.operator_token
+    }
+
     /// Calls an operator function that takes no secret code.
     pub(crate) fn operator(&self, function: &str, body: &Value) -> Got {
         invoke(

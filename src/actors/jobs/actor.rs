@@ -23,6 +23,8 @@ use crate::report;
 
 /// How long a run goes on before where it stands is journaled again.
 const KEEP_EVERY_MS: i64 = 60_000;
+/// How often a job that waits for the clock to be believed looks again.
+const CLOCK_LOOK_MS: i64 = 1_000;
 /// The shortest rest between two steps.
 const REST_MIN: Duration = Duration::from_millis(1);
 /// The longest: what works longer than this rests on its way, and what only waits for the journal owes no rest.
@@ -119,9 +121,12 @@ impl JobActor {
             return;
         }
         let now = self.desk.clock.now();
+        let waits = self.waits_for_clock();
         let next = {
             let mut status = lock(&self.status);
-            if status.is_due(now) {
+            if waits && status.is_due(now) {
+                Some(Some(now.plus_millis(CLOCK_LOOK_MS)))
+            } else if status.is_due(now) {
                 if status.run.is_none() {
                     self.kept_at = now;
                     self.heed.tell(0, 0);
@@ -141,6 +146,11 @@ impl JobActor {
                 self.sleep(Duration::from_millis(sleep), context);
             }
         }
+    }
+
+    /// Whether it would remove something by a clock that is not believed.
+    fn waits_for_clock(&self) -> bool {
+        self.job.destroys() && self.desk.clock.may_destroy().is_err()
     }
 
     /// The timer only wakes; the clock decides.
@@ -335,9 +345,16 @@ impl Handler<Ask> for JobActor {
         let job = self.job.name().to_owned();
         let order = ask.order;
         let paused = lock(&self.status).paused;
+        let unbelieved = match order {
+            Order::Run if self.job.destroys() => self.desk.clock.may_destroy().err(),
+            Order::Run | Order::Pause | Order::Resume => None,
+        };
         let command = match order {
             Order::Run if paused => Err(is_paused()),
-            Order::Run => Ok(None),
+            Order::Run => match unbelieved {
+                Some(why) => Err(why.into()),
+                None => Ok(None),
+            },
             Order::Pause => Ok(Some(JobCommand::Pause { job })),
             Order::Resume => Ok(Some(JobCommand::Resume { job })),
         };

@@ -49,6 +49,11 @@ pub trait Job: Send + Sync + 'static {
     /// takes longer tells its progress, and ends soon when it is asked to stop.
     fn step(&self, from: Option<&Place>, heed: &Heed) -> Step;
 
+    /// Whether it removes something for good by the clock: then it does nothing while the clock is not believed.
+    fn destroys(&self) -> bool {
+        false
+    }
+
     /// Comes back when there may be something to do sooner than the last step said.
     fn woken(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(std::future::pending())

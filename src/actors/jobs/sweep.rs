@@ -47,7 +47,7 @@ impl Pass {
     /// Forgets what does not count any more.
     fn refresh(&mut self, desk: &Desk) {
         let again = desk.due_again.load(Ordering::Acquire);
-        let set_back = self.at.is_some_and(|at| desk.clock.now() < at);
+        let set_back = self.at.is_some_and(|at| desk.clock.trusted() < at);
         if again != self.again || set_back {
             *self = Self {
                 again,
@@ -130,8 +130,12 @@ impl Job for TtlSweep {
         None
     }
 
+    fn destroys(&self) -> bool {
+        true
+    }
+
     fn step(&self, from: Option<&Place>, _: &Heed) -> Step {
-        let now = self.desk.clock.now();
+        let now = self.desk.clock.trusted();
         let passed = {
             let mut pass = self.pass();
             pass.refresh(&self.desk);

@@ -47,6 +47,10 @@ impl Job for AbandonedUploads {
         Some(ABANDONED_MS)
     }
 
+    fn destroys(&self) -> bool {
+        true
+    }
+
     fn step(&self, from: Option<&Place>, _: &Heed) -> Step {
         let page = page(from.and_then(passing));
         let done = match wait(self.0.abandoned(&page, &Caller::job(self.name()))) {
@@ -85,6 +89,10 @@ impl Job for TagScrub {
         Some(SCRUB_MS)
     }
 
+    fn destroys(&self) -> bool {
+        true
+    }
+
     fn step(&self, from: Option<&Place>, _: &Heed) -> Step {
         let caller = &Caller::job(self.name());
         in_lanes(&self.0, from, async |container, page| {
@@ -106,6 +114,10 @@ impl Job for Cleanup {
 
     fn every_ms(&self) -> Option<i64> {
         Some(CLEANUP_MS)
+    }
+
+    fn destroys(&self) -> bool {
+        true
     }
 
     fn step(&self, from: Option<&Place>, _: &Heed) -> Step {

@@ -97,7 +97,7 @@ impl Offboardings {
         let passage = self.passage(org)?;
         for export in &passage.exports {
             let gone = self.removed_at(&passage, export);
-            if gone.is_some_and(|at| at <= self.desk.clock.now()) {
+            if gone.is_some_and(|at| self.has_come(at)) {
                 self.remove(org, export).await?;
             } else if export.made.is_none() {
                 self.make(org, &passage, export).await?;
@@ -111,6 +111,11 @@ impl Offboardings {
             Some(open) if open.status == OffboardingStatus::Purging => self.watch(org, open).await,
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Whether the time of something that is erased has come, by a clock that is believed.
+    fn has_come(&self, at: Timestamp) -> bool {
+        self.desk.clock.may_destroy().is_ok_and(|now| now >= at)
     }
 
     /// From when on an export is not to be there any more: a finished one is kept for a while behind the last moment in
@@ -191,7 +196,7 @@ impl Offboardings {
             .as_ref()
             .map(|approval| approval.window_ends_at);
         let made = passage.export(&open.offboarding_id);
-        let due = end.is_some_and(|end| end <= self.desk.clock.now())
+        let due = end.is_some_and(|end| self.has_come(end))
             && made.is_some_and(|export| export.made.is_some());
         match due {
             true => self.purge(org).await,

@@ -52,6 +52,7 @@ impl Upkeep {
     /// See [`Refused`]; one that a rule refuses, as while its org is vacuumed, is passed over.
     pub async fn abandoned(&self, page: &Page, caller: &Caller) -> Result<Abandoned, Refused> {
         let (desk, page) = (self.book.desk().clone(), page.clone());
+        desk.clock.may_destroy()?;
         let patience = self.settings.patience;
         let look = move || look(&desk, &page, patience).map_err(|error| error.to_string());
         let found = blocking(look).await.map_err(Refused::Failed)?;
@@ -138,7 +139,7 @@ impl Upkeep {
 }
 
 fn look(desk: &Desk, page: &Page, patience: Patience) -> Result<Found, StoreError> {
-    let since = desk.clock.now().plus_millis(-patience.upload_ms);
+    let since = desk.clock.trusted().plus_millis(-patience.upload_ms);
     let (mut found, mut last) = (Found::default(), None);
     for row in contents::promised_by(&desk.store, page.from.as_deref(), since) {
         let (at, waiting) = row?;
@@ -175,7 +176,7 @@ pub(super) fn overdue(
     key: &RecordKey,
     patience: Patience,
 ) -> Result<Option<(Uuid, Overdue)>, StoreError> {
-    let now = desk.clock.now();
+    let now = desk.clock.trusted();
     // Ahead of the record, which may otherwise be of an earlier version.
     let place = Place {
         org: key.org.clone(),

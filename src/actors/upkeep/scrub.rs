@@ -34,6 +34,7 @@ impl Upkeep {
         caller: &Caller,
     ) -> Result<Scrubbed, Refused> {
         let desk = self.book.desk().clone();
+        desk.clock.may_destroy()?;
         let (of, from, retention) = (place.clone(), page.from.clone(), self.settings.retention);
         let look = move |items| look(&desk, &of, (from.as_deref(), items), retention);
         let (seen, events) = self.step(place, caller, page.items_max, look).await?;
@@ -61,7 +62,7 @@ fn look(
 ) -> Result<Look, StoreError> {
     let names = (place.org.as_str(), place.container.as_str());
     let found = tag_entries::entries(&desk.store, names, from, items_max)?;
-    let (scanned, now) = (found.items.len(), desk.clock.now());
+    let (scanned, now) = (found.items.len(), desk.clock.trusted());
     let (legal, guard) = legal_hold(desk, place)?;
     let (mut entries, mut guards) = (Vec::new(), BTreeMap::from([guard]));
     for entry in found.items {

@@ -271,7 +271,8 @@ impl Work {
             | Event::OperatorToken(_)
             | Event::Jwt(_)
             | Event::SigningKey(_)
-            | Event::OperatorAct(_) => None,
+            | Event::OperatorAct(_)
+            | Event::Clock(_) => None,
         });
         plan.ok_or_else(|| {
             let position = vacuum.started_position;

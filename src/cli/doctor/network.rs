@@ -186,6 +186,31 @@ pub(super) fn server(patient: &Patient<'_>) -> Finding {
     }
 }
 
+/// Whether the running server removes what is due, or waits because its clock jumped.
+pub(super) fn clock_jump(patient: &Patient<'_>) -> Finding {
+    const NAME: &str = "clock-jump";
+    let Some(holder) = patient.holder else {
+        return Finding::skipped(NAME, "no server runs on this directory");
+    };
+    let urls = addresses(patient, holder);
+    let ready = first_healthy(&urls).and_then(|(url, _)| {
+        let client = Client::bounded(&url, Credential::None, PATIENCE);
+        client.ready().ok().filter(Reply::is_success)
+    });
+    match ready
+        .as_ref()
+        .and_then(|ready| ready.data()["clock"].as_str())
+    {
+        Some("jumped") => Finding::warn(
+            NAME,
+            "the machine's clock jumped while the server ran: nothing is removed",
+            "see that the time is right (date -u), then g3n ops clock-confirm",
+        ),
+        Some(_) => Finding::ok(NAME, "the server believes the machine's clock"),
+        None => Finding::skipped(NAME, "the server does not tell"),
+    }
+}
+
 /// The first address at which the server says that it lives.
 fn first_healthy(urls: &[String]) -> Option<(String, Reply)> {
     urls.iter().find_map(|url| {

@@ -145,12 +145,27 @@ enum Verb {
     /// List the keys that sign and verify urls, upload tokens and cursors: their ids and times.
     #[command(after_help = "Example:\n  g3n ops signing-key-list")]
     SigningKeyList,
+    /// Show whether the machine's clock is believed: after a jump nothing is removed.
+    #[command(after_help = "Example:\n  g3n ops clock-status")]
+    ClockStatus,
+    /// Say that the machine's time is right after its clock jumped: removals go on by it.
+    #[command(
+        after_help = "Examples:\n  g3n ops clock-confirm --reason \"the machine was suspended\"\n  date -u && g3n ops clock-confirm"
+    )]
+    ClockConfirm(ClockConfirmArgs),
     /// List what operators had done, with who and why, and what became of windows and vacuums (the log
     /// /g3nretailstack/ops/maintenance-audit).
     #[command(
         after_help = "Examples:\n  g3n ops audit --maintenance-id mw_1\n  g3n ops audit --subject ACME\n  g3n ops audit --since 2030-03-01T00:00:00Z --limit 50"
     )]
     Audit(audit::AuditArgs),
+}
+
+/// Who says that the time is right, and why.
+#[derive(Args, Debug)]
+struct ClockConfirmArgs {
+    #[command(flatten)]
+    remarks: RemarkArgs,
 }
 
 /// Who changes something, by what right, and why.
@@ -205,6 +220,10 @@ pub(super) fn run(
         Verb::JwtList => operator.invoke("ops_jwt_list", Map::new())?,
         Verb::SigningKeyRotate(arguments) => arguments.run(&operator)?,
         Verb::SigningKeyList => operator.invoke("ops_signing_key_list", Map::new())?,
+        Verb::ClockStatus => operator.invoke("ops_clock_status", Map::new())?,
+        Verb::ClockConfirm(arguments) => {
+            operator.invoke("ops_clock_confirm", arguments.remarks.sign(Map::new()))?
+        }
         Verb::Audit(arguments) => operator.invoke("ops_audit", arguments.body())?,
     };
     Ok(printer.reply(&reply))

@@ -26,6 +26,18 @@ impl Decider for MaintenanceDecider {
                 duration_seconds,
                 start,
             } => {
+                if let Some(same) = state.scheduled().find(|window| {
+                    window.scheduled_start == *start
+                        && window.duration_seconds == *duration_seconds
+                        && window.description == *description
+                }) {
+                    return Err(Rejection::new(
+                        ErrorTag::Conflict,
+                        "The same maintenance window is scheduled already.",
+                    )
+                    .with_detail("maintenance_id", same.maintenance_id.as_str())
+                    .already_there());
+                }
                 if state.open.len() >= OPEN_MAX {
                     return Err(Rejection::new(
                         ErrorTag::InvalidState,
@@ -54,6 +66,9 @@ impl Decider for MaintenanceDecider {
                 let window = state.subject(maintenance_id.as_deref())?;
                 let open = [WindowStatus::Scheduled, WindowStatus::Active];
                 require(window, &open, "be updated")?;
+                if window.is_as_told(command, context.now) {
+                    return Ok(Vec::new());
+                }
                 if text.is_some() && window.updates.len() >= UPDATES_MAX {
                     return Err(Rejection::new(
                         ErrorTag::InvalidState,
@@ -71,8 +86,12 @@ impl Decider for MaintenanceDecider {
                 maintenance_id,
                 message,
             } => {
-                let window = state.subject(maintenance_id.as_deref())?;
-                require(window, &[WindowStatus::Active], "be ended")?;
+                let ended = state.has_ended(maintenance_id.as_deref(), message.as_deref());
+                let window = state
+                    .subject(maintenance_id.as_deref())
+                    .map_err(|none| none.already_there_if(ended))?;
+                require(window, &[WindowStatus::Active], "be ended")
+                    .map_err(|wrong| wrong.already_there_if(ended))?;
                 MaintenanceEvent::Ended {
                     maintenance_id: window.maintenance_id.clone(),
                     message: message.clone(),
@@ -80,7 +99,9 @@ impl Decider for MaintenanceDecider {
             }
             MaintenanceCommand::Cancel { maintenance_id } => {
                 let window = state.subject(Some(maintenance_id))?;
-                require(window, &[WindowStatus::Scheduled], "be cancelled")?;
+                let cancelled = window.status == WindowStatus::Cancelled;
+                require(window, &[WindowStatus::Scheduled], "be cancelled")
+                    .map_err(|wrong| wrong.already_there_if(cancelled))?;
                 MaintenanceEvent::Cancelled {
                     maintenance_id: maintenance_id.clone(),
                 }
@@ -132,7 +153,22 @@ impl Decider for MaintenanceDecider {
     }
 }
 
+/// What the answer says of a window that was missed.
+const MISSED: &str = "Missed: its estimated end had passed before it could begin.";
+
+/// How long the same words about a window are taken for one request that came twice.
+const SAME_TEXT_MS: i64 = 10 * 60 * 1_000;
+
 impl Windows {
+    /// Whether the window that ended last is the one that is to be ended.
+    fn has_ended(&self, maintenance_id: Option<&str>, message: Option<&str>) -> bool {
+        self.closed.as_ref().is_some_and(|closed| {
+            closed.status == WindowStatus::Ended
+                && closed.end_message.as_deref() == message
+                && maintenance_id.is_none_or(|id| id == closed.maintenance_id)
+        })
+    }
+
     /// The named window, or the active one when none is named.
     fn subject(&self, maintenance_id: Option<&str>) -> Result<&Window, Rejection> {
         match maintenance_id {
@@ -148,6 +184,27 @@ impl Windows {
 }
 
 impl Window {
+    /// Whether an update tells what was told just before, as when its answer was lost.
+    fn is_as_told(&self, command: &MaintenanceCommand, now: Timestamp) -> bool {
+        let MaintenanceCommand::Update {
+            text,
+            description,
+            duration_seconds,
+            ..
+        } = command
+        else {
+            return false;
+        };
+        let told = text.as_ref().is_none_or(|text| {
+            let last = self.updates.last();
+            last.is_some_and(|note| note.text == *text && note.at.plus_millis(SAME_TEXT_MS) > now)
+        });
+        told && description
+            .as_ref()
+            .is_none_or(|description| self.description == *description)
+            && duration_seconds.is_none_or(|seconds| self.duration_seconds == seconds)
+    }
+
     fn change(&mut self, event: &MaintenanceEvent, at: Timestamp) {
         self.revision = Revision(self.revision.0 + 1);
         self.updated_at = at;
@@ -176,6 +233,11 @@ impl Window {
                 self.ended_at = Some(at);
                 self.end_message.clone_from(message);
             }
+            MaintenanceEvent::Missed { .. } => {
+                self.status = WindowStatus::Cancelled;
+                self.cancelled_at = Some(at);
+                self.end_message = Some(MISSED.to_owned());
+            }
             MaintenanceEvent::Cancelled { .. } => {
                 self.status = WindowStatus::Cancelled;
                 self.cancelled_at = Some(at);
@@ -193,7 +255,9 @@ fn start_by_hand(
     if window.status == WindowStatus::Active && window.start_source == Some(StartSource::Sweep) {
         return Ok(Vec::new());
     }
-    require(window, &[WindowStatus::Scheduled], "be started")?;
+    let active = window.status == WindowStatus::Active;
+    require(window, &[WindowStatus::Scheduled], "be started")
+        .map_err(|wrong| wrong.already_there_if(active))?;
     if let Some(active) = state.active() {
         return Err(Rejection::new(
             ErrorTag::MaintenanceAlreadyActive,
@@ -207,15 +271,22 @@ fn start_by_hand(
     }])
 }
 
-/// The earliest that is due; none while one is active, so that it starts when that one ends.
+/// The end of one that was missed; or else the start of the earliest that is due, and of none while one is active, so that it
+/// starts when that one ends. One event at a time, because the state remembers one window that is over.
 fn start_due(state: &Windows, now: Timestamp) -> Vec<MaintenanceEvent> {
-    if state.active().is_some() {
-        return Vec::new();
+    let order = |window: &&Window| (window.scheduled_start, window.maintenance_id.clone());
+    let missed = state
+        .scheduled()
+        .filter(|window| window.planned_end() <= now);
+    if let Some(window) = missed.min_by_key(order) {
+        return vec![MaintenanceEvent::Missed {
+            maintenance_id: window.maintenance_id.clone(),
+        }];
     }
     let due = state
         .scheduled()
         .filter(|window| window.scheduled_start <= now);
-    let first = due.min_by_key(|window| (window.scheduled_start, &window.maintenance_id));
+    let first = due.min_by_key(order).filter(|_| state.active().is_none());
     let started = first.map(|window| MaintenanceEvent::Started {
         maintenance_id: window.maintenance_id.clone(),
         source: StartSource::Sweep,

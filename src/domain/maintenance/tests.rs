@@ -64,7 +64,7 @@ fn a_window_lives_as_the_lifecycle_says() {
     };
     let later = 1_000_000;
     let a = || schedule("a", later);
-    let b = || schedule("b", later);
+    let b = || schedule("b", later + 1);
     let invalid = Err(ErrorTag::InvalidState);
     for (commands, wanted) in [
         (vec![a()], Ok(Some(WindowStatus::Scheduled))),

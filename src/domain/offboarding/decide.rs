@@ -22,7 +22,8 @@ impl Decider for OffboardingDecider {
                 offboarding_id,
                 reason,
             } => match state.open_offboarding() {
-                Some(open) => Err(wrong_state(open, "there is one already")),
+                Some(open) => Err(wrong_state(open, "there is one already")
+                    .already_there_if(open.reason == *reason)),
                 None => one(OffboardingEvent::Requested {
                     offboarding_id: offboarding_id.clone(),
                     reason: reason.clone(),
@@ -150,6 +151,14 @@ impl Decider for OffboardingDecider {
     }
 }
 
+impl Passage {
+    fn has(&self, status: OffboardingStatus) -> bool {
+        self.offboarding
+            .as_ref()
+            .is_some_and(|offboarding| offboarding.status == status)
+    }
+}
+
 fn one(event: OffboardingEvent) -> Decided {
     Ok(vec![event])
 }
@@ -164,7 +173,9 @@ fn approve(state: &Passage, action: &OffboardingAction, now: Timestamp) -> Decid
         return Ok(Vec::new());
     };
     let requested = [OffboardingStatus::Requested];
-    require(state, &requested, "it cannot be approved")?;
+    let approved = state.has(OffboardingStatus::Approved);
+    require(state, &requested, "it cannot be approved")
+        .map_err(|wrong| wrong.already_there_if(approved))?;
     check_room(state)?;
     one(OffboardingEvent::Approved {
         window_ends_at: now.plus_millis(*window_ms),
@@ -175,7 +186,9 @@ fn approve(state: &Passage, action: &OffboardingAction, now: Timestamp) -> Decid
 
 fn cancel(state: &Passage) -> Decided {
     let open = [OffboardingStatus::Requested, OffboardingStatus::Approved];
-    require(state, &open, "it cannot be cancelled any more")?;
+    let cancelled = state.has(OffboardingStatus::Cancelled);
+    require(state, &open, "it cannot be cancelled any more")
+        .map_err(|wrong| wrong.already_there_if(cancelled))?;
     one(OffboardingEvent::Cancelled {})
 }
 
@@ -212,6 +225,7 @@ fn check_room(state: &Passage) -> Result<(), Rejection> {
             ErrorTag::InvalidState,
             "An export of the org is being made; wait for it.",
         )
+        .already_there()
         .with_detail("export_id", unfinished.export_id.as_str()));
     }
     match state.exports.len() < EXPORTS_MAX {
@@ -260,7 +274,8 @@ fn end_import(state: &Passage, event: OffboardingEvent) -> Decided {
         false => Err(Rejection::new(
             ErrorTag::InvalidState,
             "No import of the org is on its way; begin one.",
-        )),
+        )
+        .already_there_if(state.import.is_some())),
     }
 }
 

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use super::ended::abandoned_event;
 use super::evolve::{due_event, evolve, sorted};
 use super::{
-    Complete, ContentPlace, DoomCause, NewContent, Put, Record, RecordCommand, RecordEvent, RecordKey, Slot,
-    Status,
+    Complete, ContentPlace, DoomCause, NewContent, Put, Record, RecordCommand, RecordEvent,
+    RecordKey, Slot, Status,
 };
 use crate::domain::hold::Hold;
 use crate::domain::names::TAGS_MAX;
@@ -54,19 +54,8 @@ impl Decider for RecordDecider {
                 ErrorTag::Doomed,
                 "The record is doomed, which is final; create another record.",
             );
-            return Err(match command {
-                RecordCommand::Doom { .. } => doomed.already_there(),
-                RecordCommand::Put(_)
-                | RecordCommand::Complete(_)
-                | RecordCommand::KeepUpload { .. }
-                | RecordCommand::AddTags { .. }
-                | RecordCommand::RemoveTags { .. }
-                | RecordCommand::SetTtl { .. }
-                | RecordCommand::SetHold { .. }
-                | RecordCommand::ReleaseHold { .. }
-                | RecordCommand::DoomIfDue
-                | RecordCommand::DoomIfAbandoned(_) => doomed,
-            });
+            let asked = matches!(command, RecordCommand::Doom { .. });
+            return Err(doomed.already_there_if(asked));
         }
         let current = Current {
             key: &slot.key,
@@ -78,10 +67,10 @@ impl Decider for RecordDecider {
             RecordCommand::Complete(complete) => current.complete(complete),
             RecordCommand::KeepUpload { object_id } => match record.waits_for(*object_id) {
                 true => Ok(Vec::new()),
-                false if record.content.place == ContentPlace::Object(*object_id) => {
-                    Err(not_waited_for().already_there())
+                false => {
+                    let there = record.content.place == ContentPlace::Object(*object_id);
+                    Err(not_waited_for().already_there_if(there))
                 }
-                false => Err(not_waited_for()),
             },
             RecordCommand::AddTags { tags, expected } => current.add_tags(tags, *expected),
             RecordCommand::RemoveTags { tags, expected } => current.remove_tags(tags, *expected),
@@ -173,12 +162,9 @@ impl Current<'_> {
     }
 
     fn refusal(&self, tag: ErrorTag, message: &str) -> Rejection {
-        let refusal = Rejection::new(tag, message);
-        let refusal = match self.is_as_asked() {
-            true => refusal.already_there(),
-            false => refusal,
-        };
-        refusal.with_detail("revision", self.record.revision.0)
+        Rejection::new(tag, message)
+            .already_there_if(self.is_as_asked())
+            .with_detail("revision", self.record.revision.0)
     }
 
     fn replace(&self, put: &Put, context: &Context) -> Result<Vec<RecordEvent>, Rejection> {
@@ -341,7 +327,9 @@ impl Record {
                 },
                 upload,
             ) => {
-                let its = upload.as_ref().map_or(&self.content, |upload| &upload.content);
+                let its = upload
+                    .as_ref()
+                    .map_or(&self.content, |upload| &upload.content);
                 let place = matches!(its.place, ContentPlace::Object(_));
                 let same = (its.size, its.md5) == (*size, *md5);
                 place && same && its.content_type == *content_type

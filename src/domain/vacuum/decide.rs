@@ -31,7 +31,13 @@ impl Decider for VacuumDecider {
                 override_holds,
             } => {
                 check_scope(scope)?;
-                let mut events = release(state, now)?;
+                let same = |open: &Vacuum| {
+                    let asked = (&open.scope, open.dry_run, &open.reason);
+                    asked == (scope, *dry_run, reason)
+                };
+                let there = state.open.as_ref().is_some_and(same);
+                let mut events =
+                    release(state, now).map_err(|locked| locked.already_there_if(there))?;
                 events.push(VacuumEvent::Requested {
                     vacuum_id: vacuum_id.clone(),
                     scope: scope.clone(),
@@ -91,7 +97,11 @@ impl Decider for VacuumDecider {
                 }]
             }
             VacuumCommand::Cancel { vacuum_id } => {
-                require(state, vacuum_id, VacuumStatus::Pending, "be cancelled")?;
+                let cancelled = state
+                    .find(vacuum_id)
+                    .is_some_and(|vacuum| vacuum.status == VacuumStatus::Cancelled);
+                require(state, vacuum_id, VacuumStatus::Pending, "be cancelled")
+                    .map_err(|wrong| wrong.already_there_if(cancelled))?;
                 vec![VacuumEvent::Cancelled {
                     vacuum_id: vacuum_id.clone(),
                 }]

@@ -15,7 +15,23 @@ pub fn add(meters: &Meters, house: &Arc<House>, journal: &Arc<JournalMeters>) {
     add_actors(meters, house);
     add_maintenance(meters, house);
     add_jobs(meters, &house.jobs);
+    add_clock(meters, house);
     add_quotas(meters, house);
+}
+
+fn add_clock(meters: &Meters, house: &Arc<House>) {
+    let clock = house.clock.clone();
+    meters.look_at(
+        (
+            "metarecord_clock_jump_seconds",
+            "By how much the machine's clock jumped, until an operator confirms it; 0 when it did not.",
+        ),
+        move || {
+            let by_ms = clock.jumped().unwrap_or_default();
+            let seconds = value(by_ms.unsigned_abs()) / 1_000.0;
+            Some(if by_ms < 0 { -seconds } else { seconds })
+        },
+    );
 }
 
 fn add_quotas(meters: &Meters, house: &Arc<House>) {

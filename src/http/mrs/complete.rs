@@ -6,7 +6,9 @@ use super::{Subject, carry, content_md5, record_reply};
 use crate::aside;
 use crate::content::ObjectName;
 use crate::content::sign::{ContentToken, Purpose};
-use crate::domain::record::{Complete, ContentPlace, RecordCommand, RecordKey, RecordView, would_complete};
+use crate::domain::record::{
+    Complete, ContentPlace, RecordCommand, RecordKey, RecordView, would_complete,
+};
 use crate::domain::{ErrorTag, Md5, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};

@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod clock;
 mod code;
 mod erasure;
 mod hold;
@@ -94,6 +95,8 @@ const FUNCTIONS: &[Named] = &[
     function!("ops_vacuum_cancel", Destroy, vacuum::cancel),
     function!("ops_vacuum_status", Read, vacuum::status),
     function!("ops_audit", Read, audit::list),
+    function!("ops_clock_status", Read, clock::status),
+    function!("ops_clock_confirm", Destroy, clock::confirm),
     function!("ops_backup_begin", Read, backup::begin),
     function!("ops_backup_renew", Read, backup::renew),
     function!("ops_backup_end", Read, backup::end),

@@ -195,7 +195,7 @@ fn view(name: &str, token: &OperatorToken, now: Timestamp) -> Value {
         (None, false) => "expired",
     };
     let mut view = json!({"name": name, "status": status, "scopes": scopes, "created_at": token.created_at.to_string()});
-    let previous = token.previous.as_ref().map(|(_, until)| *until);
+    let previous = token.previous.iter().map(|(_, until)| *until).max();
     for (field, at) in [
         ("expires_at", token.expires_at),
         ("revoked_at", token.revoked_at),

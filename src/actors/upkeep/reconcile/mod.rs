@@ -137,8 +137,11 @@ impl Upkeep {
         caller: &Caller,
     ) -> Result<Reconciled, Refused> {
         let desk = self.book.desk().clone();
+        if repair {
+            desk.clock.may_destroy()?;
+        }
         let look = Look {
-            now: desk.clock.now(),
+            now: desk.clock.trusted(),
             desk,
             content: self.content.clone(),
             place: place.clone(),
@@ -205,7 +208,7 @@ impl Upkeep {
     /// A file that stays is found again.
     async fn take_away(&self, place: &Place, repair: &Repair) -> Result<bool, Refused> {
         let (content, org, repair) = (self.content.clone(), place.org.clone(), repair.clone());
-        let now = self.book.desk().clock.now();
+        let now = self.book.desk().clock.trusted();
         let since = self.settings.stale_since(now);
         let taken = blocking(move || {
             let taken = match (repair.action, repair.object_id, &repair.file) {

@@ -1,0 +1,89 @@
+//! Jumps of the machine's clock: that one was seen, and that an operator has said that the time is right.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Context, Decider, Occurrence, Rejection, Timestamp};
+
+/// The last jump that nobody has confirmed, as the events made it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockJumps {
+    /// The version of their stream.
+    pub version: u64,
+    /// Nothing that destroys goes on while there is one.
+    pub open: Option<ClockJump>,
+}
+
+/// A jump.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockJump {
+    /// By how many milliseconds; negative for one backwards.
+    pub by_ms: i64,
+    /// When it was seen, by the clock that had jumped.
+    pub seen_at: Timestamp,
+}
+
+/// What can happen to the clock.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum ClockEvent {
+    /// It jumped by more than a setting.
+    #[serde(rename = "clock.jumped")]
+    Jumped {
+        /// By how many milliseconds; negative for one backwards.
+        by_ms: i64,
+    },
+    /// An operator said that the time is right.
+    #[serde(rename = "clock.confirmed")]
+    Confirmed {
+        /// Of the jump that was confirmed.
+        by_ms: i64,
+    },
+}
+
+/// What may be asked about the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockCommand {
+    /// Remember that it jumped.
+    NoteJump {
+        /// By how many milliseconds.
+        by_ms: i64,
+    },
+    /// The time is right.
+    Confirm,
+}
+
+/// Decides about the clock.
+pub struct ClockDecider;
+
+impl Decider for ClockDecider {
+    type Command = ClockCommand;
+    type State = ClockJumps;
+    type Event = ClockEvent;
+
+    fn decide(
+        state: &ClockJumps,
+        command: &ClockCommand,
+        _: &Context,
+    ) -> Result<Vec<ClockEvent>, Rejection> {
+        Ok(match (command, &state.open) {
+            (ClockCommand::NoteJump { by_ms }, None) => vec![ClockEvent::Jumped { by_ms: *by_ms }],
+            (ClockCommand::Confirm, Some(jump)) => {
+                vec![ClockEvent::Confirmed { by_ms: jump.by_ms }]
+            }
+            // One is waited for already, or none is.
+            (ClockCommand::NoteJump { .. }, Some(_)) | (ClockCommand::Confirm, None) => Vec::new(),
+        })
+    }
+
+    fn evolve(mut state: ClockJumps, event: &ClockEvent, occurrence: Occurrence<'_>) -> ClockJumps {
+        state.version = occurrence.version;
+        state.open = match event {
+            ClockEvent::Jumped { by_ms } => Some(ClockJump {
+                by_ms: *by_ms,
+                seen_at: occurrence.at,
+            }),
+            ClockEvent::Confirmed { .. } => None,
+        };
+        state
+    }
+}

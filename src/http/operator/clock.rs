@@ -1,0 +1,65 @@
+//! `ops_clock_status` and `ops_clock_confirm`: whether the machine's clock is believed, and that it is right after a jump.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::operator_request;
+use crate::clock::Untrusted;
+use crate::domain::clock_jump::ClockJump;
+use crate::http::call::Call;
+use crate::http::envelope::{Refusal, Reply};
+use crate::http::input;
+use crate::http::server::House;
+use crate::projections::ops;
+
+/// Nothing but the call itself.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+operator_request! {
+    /// That the time is right.
+    pub(super) struct Confirm {}
+}
+
+/// Tells whether the clock is believed.
+pub(super) async fn status(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let Nothing {} = input::json(&call.body)?;
+    Reply::of(&view(house)?)
+}
+
+/// Has removals go on after a jump.
+pub(super) async fn confirm(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: Confirm = input::json(&call.body)?;
+    let caller = request.caller(call)?;
+    let confirmed = house.operations.confirm_clock(&caller).await?;
+    let mut view = view(house)?;
+    if let Some(jump) = confirmed {
+        view["confirmed"] = tell(&jump);
+    }
+    Reply::of(&view)
+}
+
+fn view(house: &House) -> Result<Value, Refusal> {
+    let state = match house.clock.may_destroy() {
+        Ok(_) => "believed",
+        Err(Untrusted::Starting { .. }) => "starting",
+        Err(Untrusted::Jumped { .. }) => "jumped",
+    };
+    let mut view = json!({
+        "state": state,
+        "time_utc": house.clock.now().to_string(),
+        "removals_by_utc": house.clock.trusted().to_string(),
+    });
+    if let Err(Untrusted::Starting { left_ms }) = house.clock.may_destroy() {
+        view["seconds_left"] = json!((left_ms + 999) / 1_000);
+    }
+    if let Some(jump) = ops::clock_jumps(&house.store)?.open {
+        view["jump"] = tell(&jump);
+    }
+    Ok(view)
+}
+
+fn tell(jump: &ClockJump) -> Value {
+    json!({"by_seconds": jump.by_ms / 1_000, "seen_at": jump.seen_at.to_string()})
+}
