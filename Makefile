@@ -127,8 +127,8 @@ destroy-dev: ## Take down what deploy-dev made; its audit is archived first. Ask
 logs: ## Show what the deployed server tells; FOLLOW=1 goes on.
 	@$(RELEASE) logs $(if $(FOLLOW),--follow)
 
-deploy-check: ## Try the units, the container's command, releases, the review and emergencies with the program that is built.
-	@for script in deploy/systemd deploy/confined deploy/releases deploy/review emergencies; do tests/$$script.sh || exit 1; done
+deploy-check: ## Try the units, the container's command, releases, the review, emergencies and examples with the program that is built.
+	@for script in deploy/systemd deploy/confined deploy/releases deploy/review emergencies examples; do tests/$$script.sh || exit 1; done
 
 systemd-check: ## Boot systemd in namespaces of its own (root) and try the unit in its sandbox.
 	@tests/deploy/booted.sh

@@ -336,7 +336,10 @@ impl Presigned {
         }
         match record.waits_for(grant.object_id) {
             true => Ok(()),
-            false => Err(not_waited_for().into()),
+            false => {
+                let there = record.has_object(grant.object_id);
+                Err(not_waited_for().already_there_if(there).into())
+            }
         }
     }
 }

@@ -7,12 +7,15 @@ use metarecord::config::Settings;
 
 /// What the name of a setting that is a limit ends with.
 const ENDINGS: [&str; 3] = ["_max", "_per_second", "_burst"];
-/// Settings with such a name that bound no caller: how long tokens and sessions live, and what of its own it writes.
+/// Settings with such a name that bound no caller: how long tokens and sessions live, what of its own it writes, and what is
+/// believed of clocks and of operators' times.
 const OTHERS: &[&str] = &[
     "auth.jwt_life_seconds_max",
     "identity.session_days_max",
     "log.day_bytes_max",
     "log.refusals_per_second",
+    "ops.clock_jump_seconds_max",
+    "ops.schedule_past_seconds_max",
 ];
 
 struct Row {

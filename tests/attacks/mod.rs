@@ -15,6 +15,7 @@ mod people;
 mod quota;
 mod read_only;
 mod reopen;
+mod repeats;
 mod serve;
 mod share;
 mod snapshot;

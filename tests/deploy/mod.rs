@@ -53,3 +53,8 @@ fn each_step_of_the_runbook_works_or_says_why_not() {
 fn what_the_pages_for_emergencies_say_helps() {
     passes("emergencies.sh");
 }
+
+#[test]
+fn examples_of_repeating_and_of_clocks_that_are_set_hold_as_they_are_typed() {
+    passes("examples.sh");
+}

@@ -68,7 +68,7 @@ impl Decider for RecordDecider {
             RecordCommand::KeepUpload { object_id } => match record.waits_for(*object_id) {
                 true => Ok(Vec::new()),
                 false => {
-                    let there = record.content.place == ContentPlace::Object(*object_id);
+                    let there = record.has_object(*object_id);
                     Err(not_waited_for().already_there_if(there))
                 }
             },

@@ -104,6 +104,11 @@ impl Record {
         upload.is_some_and(|upload| upload.content.place == place)
     }
 
+    /// Whether an object is its content by now.
+    pub fn has_object(&self, object_id: Uuid) -> bool {
+        self.content.place == ContentPlace::Object(object_id) && !self.waits_for(object_id)
+    }
+
     /// What a change ended that led from `before` to this: its content, an upload, or both.
     pub fn ended_since(&self, before: &Self) -> impl Iterator<Item = Ended> + use<> {
         let until = self.updated_at;

@@ -6,9 +6,7 @@ use super::{Subject, carry, content_md5, record_reply};
 use crate::aside;
 use crate::content::ObjectName;
 use crate::content::sign::{ContentToken, Purpose};
-use crate::domain::record::{
-    Complete, ContentPlace, RecordCommand, RecordKey, RecordView, would_complete,
-};
+use crate::domain::record::{Complete, RecordCommand, RecordKey, RecordView, would_complete};
 use crate::domain::{ErrorTag, Md5, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
@@ -68,7 +66,7 @@ pub async fn complete(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
         Some(token) if token.expires_at > house.clock.now() => true,
         // What was completed is told again, however late somebody asks.
         Some(token) => records::find(&house.store, RecordName::from(&key))?
-            .is_some_and(|record| record.content.place == ContentPlace::Object(token.object_id)),
+            .is_some_and(|record| record.has_object(token.object_id)),
         None => false,
     };
     let Some(token) = token.filter(|_| counts) else {

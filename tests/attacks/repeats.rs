@@ -1,0 +1,577 @@
+//! Every change that callers and operators can ask for, sent twice unchanged as after a lost answer: the second answer is
+//! the first again, or a refusal that says that the change is there.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::identity::{PASSCODE, Person, Town};
+use crate::support::Got;
+
+/// What the second answer is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Second {
+    /// The first again.
+    Same,
+    /// Success, with what is so by then.
+    Done,
+    /// A refusal that says that it is so already.
+    Already,
+    /// What was to end has ended, and is told as for everybody else: by this status.
+    Gone(u16),
+    /// Another of its kind, which is in a list and can be ended; it has no name by which it could be known again.
+    Another,
+}
+use Second::{Already, Another, Done, Gone, Same};
+
+/// What differs between two answers about the same.
+const VOLATILE: &[&str] = &[
+    "expires_at",
+    "url",
+    "upload",
+    "content_token",
+    "time_utc",
+    "removals_by_utc",
+    "started_at",
+    "next_run_at",
+    "last_run_at",
+    "state",
+    "progress",
+    "last_counts",
+    "runs",
+    "confirmed",
+];
+
+/// Routes that take POST and change nothing.
+const READS: &[&str] = &[
+    "/ops/maintenance/get",
+    "/ops/maintenance/list",
+    "/usm/session/validate",
+    "/usm/session/list",
+    "/usm/service_account/list",
+    "/usm/api_key/list",
+    "/usm/api_key/validate",
+    "/ofm/org/get",
+    "/ofm/member/list",
+    "/ofm/member/resolve",
+    "/ofm/invitation/list",
+    "/ofm/invitation/mine",
+    "/uas/stat",
+    "/utl/offboarding/status",
+];
+
+/// Operator functions that change nothing.
+const READ_FUNCTIONS: &[&str] = &[
+    "ops_token_list",
+    "ops_jwt_list",
+    "ops_signing_key_list",
+    "ops_vacuum_status",
+    "ops_audit",
+    "ops_clock_status",
+    "ops_trace",
+    "jobs_list",
+    "jobs_show",
+    "uas_user_get",
+    "ofm_usage",
+    "utl_offboarding_list",
+    "utl_offboarding_status",
+    "utl_export_list",
+    "utl_export_file",
+    "mrs_hold_list",
+];
+
+/// Operator functions that are sent in pages, and twice by their own tests (`utl::`): of an import and of a backup.
+const ELSEWHERE: &[&str] = &[
+    "utl_import_begin",
+    "utl_import_objects",
+    "utl_import_events",
+    "utl_import_end",
+    "utl_import_cancel",
+    "ops_backup_begin",
+    "ops_backup_renew",
+    "ops_backup_end",
+];
+
+fn without_volatile(mut value: Value) -> Value {
+    if let Some(object) = value.as_object_mut() {
+        object.retain(|name, _| !VOLATILE.contains(&name.as_str()));
+    }
+    value
+}
+
+fn second_of(first: &Got, second: &Got) -> Second {
+    let json = second.json();
+    if json["error"]["details"]["already_there"] == true {
+        return Already;
+    }
+    if second.status != 200 {
+        return Gone(second.status);
+    }
+    let data = |got: &Got| without_volatile(got.json()["data"].clone());
+    match data(first) == data(second) {
+        true => Same,
+        false => Done,
+    }
+}
+
+/// Sends everything twice, and keeps what was not as it should be.
+struct Twice<'a> {
+    town: &'a Town,
+    wrong: Vec<String>,
+    sent: BTreeSet<String>,
+}
+
+impl Twice<'_> {
+    fn look(&mut self, name: &str, wanted: Second, send: impl Fn() -> Got) -> Value {
+        let (first, second) = (send(), send());
+        let got = second_of(&first, &second);
+        let fits =
+            got == wanted || (wanted == Done && got == Same) || (wanted == Another && got == Done);
+        if first.status != 200 || !fits {
+            self.wrong.push(format!(
+                "{name}: wanted {wanted:?}, got {got:?}\n  {} {}\n  {} {}",
+                first.status,
+                first.json(),
+                second.status,
+                second.json()
+            ));
+        }
+        self.sent.insert(name.to_owned());
+        first.json()["data"].clone()
+    }
+
+    fn by(&mut self, person: &Person, path: &str, wanted: Second, body: &Value) -> Value {
+        let town = self.town;
+        self.look(path, wanted, || town.by(person, path, body))
+    }
+
+    fn operator(&mut self, function: &str, wanted: Second, body: &Value) -> Value {
+        let server = &self.town.server;
+        self.look(function, wanted, || server.operator(function, body))
+    }
+
+    fn coded(&mut self, function: &str, wanted: Second, mut body: Value) -> Value {
+        body["secret_code"] = json!(self.town.server.secret_code);
+        self.operator(function, wanted, &body)
+    }
+}
+
+fn records(twice: &mut Twice<'_>, ann: &Person) {
+    let about = |more: Value| {
+        let mut body = json!({"orgcode": "ONE", "container": "notes", "record_id": "r"});
+        for (name, value) in more.as_object().expect("an object") {
+            body[name] = value.clone();
+        }
+        body
+    };
+    let inline =
+        json!({"content_type": "application/json", "payload": {"a": 1}, "tags": ["b", "a"]});
+    twice.by(ann, "/mrs/record", Already, &about(inline));
+    let over =
+        json!({"content_type": "application/json", "payload": {"a": 2}, "expected_revision": 1});
+    twice.by(ann, "/mrs/record", Already, &about(over));
+    let keyed = json!({"orgcode": "ONE", "container": "notes", "content_type": "application/json", "payload": 1,
+        "idempotency_key": "k"});
+    twice.by(ann, "/mrs/record", Same, &keyed);
+    twice.by(
+        ann,
+        "/mrs/tag/add",
+        Already,
+        &about(json!({"tags": ["c"], "expected_revision": 2})),
+    );
+    twice.by(
+        ann,
+        "/mrs/tag/remove",
+        Already,
+        &about(json!({"tags": ["a"], "expected_revision": 3})),
+    );
+    twice.by(
+        ann,
+        "/mrs/ttl/set",
+        Already,
+        &about(json!({"doom_at": "2099-01-01T00:00:00Z", "expected_revision": 4})),
+    );
+    twice.by(
+        ann,
+        "/mrs/hold/set",
+        Already,
+        &about(json!({"reason": "suit", "expected_revision": 5})),
+    );
+    twice.by(
+        ann,
+        "/mrs/hold/release",
+        Already,
+        &about(json!({"expected_revision": 6})),
+    );
+    twice.by(
+        ann,
+        "/mrs/doom",
+        Already,
+        &about(json!({"expected_revision": 7})),
+    );
+    let gz = super::content::gzip("hello");
+    let md5 = metarecord::domain::Md5::of(&gz).to_string();
+    let promise = json!({"orgcode": "ONE", "container": "notes", "record_id": "u", "mode": "presign",
+        "content_type": "text/plain", "size": gz.len(), "content_md5": md5});
+    let promised = twice.by(ann, "/mrs/record", Already, &promise);
+    let url = promised["upload"]["url"]
+        .as_str()
+        .expect("a url")
+        .to_owned();
+    let path = url
+        .strip_prefix(&twice.town.server.base_url)
+        .expect("its path")
+        .to_owned();
+    let put = || twice.town.server.put_bytes(&path, &gz);
+    assert_eq!((put().status, put().status), (200, 200));
+    let complete = json!({"orgcode": "ONE", "container": "notes", "record_id": "u", "size": gz.len(),
+        "content_md5": md5, "content_token": promised["content_token"], "expected_revision": 1});
+    twice.by(ann, "/mrs/record/complete", Same, &complete);
+    let again = twice.town.server.put_bytes(&path, &gz).json();
+    if again["error"]["details"]["already_there"] != true {
+        twice
+            .wrong
+            .push(format!("an upload to what is complete: {again}"));
+    }
+}
+
+fn people(twice: &mut Twice<'_>, ann: &Person, bob: &Person) {
+    let one = |more: Value| {
+        let mut body = json!({"orgcode": "ONE"});
+        for (name, value) in more.as_object().expect("an object") {
+            body[name] = value.clone();
+        }
+        body
+    };
+    let account = twice.by(
+        ann,
+        "/usm/service_account/create",
+        Another,
+        &one(json!({"label": "robot"})),
+    );
+    let id = &account["service_account_id"];
+    let key = twice.by(
+        ann,
+        "/usm/api_key/create",
+        Another,
+        &one(json!({"service_account_id": id, "role": "mrs_reader"})),
+    );
+    twice.by(
+        ann,
+        "/usm/api_key/revoke",
+        Same,
+        &one(json!({"service_account_id": id, "key_id": key["key_id"]})),
+    );
+    twice.by(
+        ann,
+        "/usm/api_key/revoke_all",
+        Done,
+        &one(json!({"service_account_id": id})),
+    );
+    twice.by(
+        ann,
+        "/usm/service_account/status",
+        Same,
+        &one(json!({"service_account_id": id, "status": "disabled"})),
+    );
+    let invited = twice.by(
+        ann,
+        "/ofm/invitation/create",
+        Same,
+        &one(json!({"email": bob.email, "role": "member"})),
+    );
+    twice.by(
+        ann,
+        "/ofm/invitation/withdraw",
+        Gone(404),
+        &one(json!({"invitation_id": invited["invitation_id"]})),
+    );
+    let invited = twice.by(
+        ann,
+        "/ofm/member/add",
+        Same,
+        &one(json!({"email": bob.email, "role": "member"})),
+    );
+    twice.by(
+        bob,
+        "/ofm/invitation/accept",
+        Gone(404),
+        &one(json!({"invitation_id": invited["invitation_id"]})),
+    );
+    twice.by(
+        ann,
+        "/ofm/member/remove",
+        Gone(404),
+        &one(json!({"email": bob.email})),
+    );
+    twice.town.join(ann, "ONE", bob, "member");
+    twice.by(bob, "/ofm/member/leave", Gone(404), &one(json!({})));
+    let invited = twice
+        .town
+        .by(ann, "/ofm/member/add", &one(json!({"email": bob.email})))
+        .data();
+    twice.by(
+        bob,
+        "/ofm/invitation/decline",
+        Gone(404),
+        &one(json!({"invitation_id": invited["invitation_id"]})),
+    );
+    twice.by(ann, "/ofm/org/park", Same, &one(json!({})));
+    twice.by(ann, "/ofm/org/unpark", Same, &one(json!({})));
+    let sign_in = json!({"email": bob.email, "passcode": PASSCODE});
+    let session = twice.by(bob, "/usm/session/create", Another, &sign_in);
+    twice.by(
+        bob,
+        "/usm/session/close",
+        Done,
+        &json!({"session_guid": session["session_guid"]}),
+    );
+    let changed = json!({"passcode": PASSCODE, "new_passcode": "battery staple horse"});
+    // Whoever had the passcode before is out; so is this session.
+    twice.by(bob, "/uas/passcode/change", Gone(401), &changed);
+    let carl = twice.town.person("carl");
+    twice.by(
+        &carl,
+        "/usm/session/logout_everywhere",
+        Gone(401),
+        &json!({}),
+    );
+    twice.by(
+        ann,
+        "/utl/offboarding/request",
+        Already,
+        &one(json!({"reason": "we leave"})),
+    );
+    twice.by(ann, "/utl/offboarding/cancel", Already, &one(json!({})));
+}
+
+fn operators(twice: &mut Twice<'_>) {
+    let user = json!({"email": "dora@example.com", "passcode": PASSCODE});
+    twice.operator("uas_user_create", Already, &user);
+    let dora = json!({"email": "dora@example.com"});
+    twice.operator("uas_user_disable", Done, &dora);
+    twice.operator("uas_user_enable", Done, &dora);
+    twice.operator(
+        "uas_passcode_reset",
+        Done,
+        &json!({"email": "dora@example.com", "passcode": "staple battery horse"}),
+    );
+    twice.operator("uas_lock_lift", Done, &dora);
+    twice.operator("usm_sessions_close", Done, &dora);
+    twice.operator(
+        "ofm_org_create",
+        Already,
+        &json!({"orgcode": "TWO", "owner_email": "dora@example.com"}),
+    );
+    twice.operator(
+        "ofm_org_status_set",
+        Same,
+        &json!({"orgcode": "TWO", "status": "suspended"}),
+    );
+    twice.operator(
+        "ofm_org_status_set",
+        Same,
+        &json!({"orgcode": "TWO", "status": "verified"}),
+    );
+    twice.operator(
+        "ofm_quota_set",
+        Same,
+        &json!({"orgcode": "TWO", "limits": {"records": 5}}),
+    );
+    twice.operator(
+        "mrs_hold_set",
+        Same,
+        &json!({"orgcode": "TWO", "reason": "suit"}),
+    );
+    twice.operator("mrs_hold_release", Same, &json!({"orgcode": "TWO"}));
+    for function in ["mrs_reconcile", "mrs_tag_scrub", "mrs_cleanup"] {
+        twice.operator(
+            function,
+            Done,
+            &json!({"orgcode": "ONE", "container": "notes"}),
+        );
+    }
+    for function in ["jobs_pause", "jobs_resume", "jobs_run"] {
+        twice.operator(function, Done, &json!({"job": "tag-scrub"}));
+    }
+    twice.operator(
+        "ops_token_create",
+        Already,
+        &json!({"name": "prom", "scopes": ["metrics"]}),
+    );
+    twice.operator(
+        "ops_token_rotate",
+        Another,
+        &json!({"name": "prom", "overlap_seconds": 60}),
+    );
+    twice.operator("ops_token_revoke", Same, &json!({"name": "prom"}));
+    twice.operator(
+        "ops_jwt_revoke",
+        Same,
+        &json!({"jti": "t-1", "expires_at": "2027-01-16T00:00:00Z"}),
+    );
+    twice.operator("ops_signing_key_rotate", Another, &json!({}));
+    twice.operator("ops_clock_confirm", Done, &json!({}));
+    let start = "2099-01-01T00:00:00Z";
+    let planned = json!({"description": "d", "duration": 60, "start": start});
+    let window = twice.coded("ops_maintenance_schedule", Already, planned);
+    let id = json!({"maintenance_id": window["maintenance_id"]});
+    twice.coded(
+        "ops_maintenance_update",
+        Same,
+        json!({"maintenance_id": id["maintenance_id"], "text": "soon"}),
+    );
+    twice.coded("ops_maintenance_start", Already, id.clone());
+    twice.coded(
+        "ops_maintenance_end",
+        Already,
+        json!({"end_message": "done"}),
+    );
+    let window = twice
+        .town
+        .server
+        .invoke(
+            "ops_maintenance_schedule",
+            json!({"description": "e", "duration": 60, "start": start}),
+        )
+        .data();
+    twice.coded(
+        "ops_maintenance_cancel",
+        Already,
+        json!({"maintenance_id": window["maintenance_id"]}),
+    );
+    let vacuum = twice.coded(
+        "ops_vacuum_org",
+        Already,
+        json!({"orgcode": "TWO", "reason": "r"}),
+    );
+    twice.coded(
+        "ops_vacuum_cancel",
+        Already,
+        json!({"vacuum_id": vacuum["vacuum_id"]}),
+    );
+    let all = json!({"reason": "r", "confirmation_phrase": "VACUUM ALL DATA PERMANENTLY"});
+    let vacuum = twice.coded("ops_vacuum_all", Already, all);
+    twice
+        .town
+        .server
+        .invoke(
+            "ops_vacuum_cancel",
+            json!({"vacuum_id": vacuum["vacuum_id"]}),
+        )
+        .data();
+    let dora = twice
+        .town
+        .post(
+            "/usm/session/create",
+            &[],
+            &json!({"email": "dora@example.com", "passcode": "staple battery horse"}),
+        )
+        .data();
+    let session = dora["session_guid"].as_str().expect("a guid");
+    let leave = json!({"orgcode": "TWO", "reason": "we leave"});
+    twice
+        .town
+        .post(
+            "/utl/offboarding/request",
+            &[("x-session-guid", session)],
+            &leave,
+        )
+        .data();
+    twice.coded(
+        "utl_offboarding_approve",
+        Already,
+        json!({"orgcode": "TWO"}),
+    );
+    twice.operator(
+        "utl_offboarding_cancel",
+        Already,
+        &json!({"orgcode": "TWO"}),
+    );
+    // Until the first is made it is refused; then it makes another, which goes by itself.
+    let export = || {
+        twice
+            .town
+            .server
+            .operator("utl_export", &json!({"orgcode": "ONE"}))
+    };
+    let (first, second) = (export(), export());
+    assert!(first.status == 200 && (second.status == 200 || second_of(&first, &second) == Already));
+    twice.sent.insert("utl_export".to_owned());
+    let new = json!({"secret_code": "another secret code", "old_secret_code": twice.town.server.secret_code});
+    twice.operator("ops_secret_set", Same, &new);
+}
+
+/// Names in the source that stand between two texts.
+fn between<'a>(source: &'a str, begin: &'a str, end: &'a str) -> impl Iterator<Item = &'a str> {
+    source
+        .split(begin)
+        .skip(1)
+        .filter_map(move |rest| rest.split(end).next())
+}
+
+#[test]
+fn every_change_that_is_sent_again_is_its_first_answer_or_says_that_it_is_there() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let town = Town::start(scratch.path());
+    let (ann, bob) = (town.person("ann"), town.person("bob"));
+    town.org("ONE", &ann);
+    let mut twice = Twice {
+        town: &town,
+        wrong: Vec::new(),
+        sent: BTreeSet::new(),
+    };
+    records(&mut twice, &ann);
+    people(&mut twice, &ann, &bob);
+    operators(&mut twice);
+    assert!(twice.wrong.is_empty(), "{}", twice.wrong.join("\n"));
+    // All there are, and none that is not.
+    let source = include_str!("../../src/http/operator/mod.rs");
+    let functions: BTreeSet<&str> = between(source, "function!(\"", "\"").collect();
+    let document = town.server.get("/openapi.json").json();
+    let paths = document["paths"].as_object().expect("paths");
+    let posts = paths.iter().filter(|(_, item)| item.get("post").is_some());
+    let known = posts.map(|(path, _)| path.as_str()).chain(functions);
+    let listed = [READS, READ_FUNCTIONS, ELSEWHERE].concat();
+    let missing: Vec<_> = known
+        .filter(|name| !listed.contains(name) && !twice.sent.contains(*name))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "neither sent twice nor listed: {missing:?}"
+    );
+}
+
+#[test]
+fn a_token_that_is_rotated_twice_leaves_the_one_in_use_working() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let town = Town::start(scratch.path());
+    let server = &town.server;
+    let made = server.operator(
+        "ops_token_create",
+        &json!({"name": "prom", "scopes": ["metrics"]}),
+    );
+    let used = made.data()["operator_token"]
+        .as_str()
+        .expect("a token")
+        .to_owned();
+    let rotate = json!({"name": "prom", "overlap_seconds": 60});
+    let lost = server.operator("ops_token_rotate", &rotate).data();
+    server.operator("ops_token_rotate", &rotate).data();
+    let metrics = |token: &str| {
+        let request = crate::support::agent().get(format!("{}/metrics", server.operator_url));
+        crate::support::got(
+            request
+                .header("authorization", format!("Bearer {token}"))
+                .call(),
+        )
+        .status
+    };
+    assert_eq!(metrics(&used), 200);
+    assert_eq!(
+        metrics(lost["operator_token"].as_str().expect("a token")),
+        200
+    );
+    server.clock.advance(60_000);
+    assert_eq!(metrics(&used), 403);
+}
