@@ -35,7 +35,7 @@ pub enum ClockEvent {
     /// An operator said that the time is right.
     #[serde(rename = "clock.confirmed")]
     Confirmed {
-        /// Of the jump that was confirmed.
+        /// Of the jump that was confirmed; 0 when there was none.
         by_ms: i64,
     },
 }
@@ -67,11 +67,12 @@ impl Decider for ClockDecider {
     ) -> Result<Vec<ClockEvent>, Rejection> {
         Ok(match (command, &state.open) {
             (ClockCommand::NoteJump { by_ms }, None) => vec![ClockEvent::Jumped { by_ms: *by_ms }],
-            (ClockCommand::Confirm, Some(jump)) => {
-                vec![ClockEvent::Confirmed { by_ms: jump.by_ms }]
+            // Also when there was none: what an operator says is kept.
+            (ClockCommand::Confirm, open) => {
+                let by_ms = open.as_ref().map_or(0, |jump| jump.by_ms);
+                vec![ClockEvent::Confirmed { by_ms }]
             }
-            // One is waited for already, or none is.
-            (ClockCommand::NoteJump { .. }, Some(_)) | (ClockCommand::Confirm, None) => Vec::new(),
+            (ClockCommand::NoteJump { .. }, Some(_)) => Vec::new(),
         })
     }
 

@@ -134,6 +134,8 @@ fn tokens_and_the_code(night: &mut Night<'_>, code: &dyn Fn(Value) -> Value) {
         .data();
     let rotated = night.call("ops_signing_key_rotate", json!({}));
     assert_eq!(rotated.1["event"], "signing_key.rotated");
+    let confirmed = night.call("ops_clock_confirm", json!({}));
+    assert_eq!(confirmed.1["event"], "clock.confirmed");
     let set = json!({"secret_code": night.server.secret_code, "old_secret_code": night.server.secret_code});
     night.call("ops_secret_set", set).0.data();
     let wrong = json!({"secret_code": "not the right one", "description": "d", "duration": 60,

@@ -140,7 +140,11 @@ fn a_jump_of_the_clock_stops_what_removes_until_an_operator_says_that_the_time_i
     );
     assert_eq!(
         audited(&server),
-        ["clock.jumped clock-watch", "clock.confirmed operator"]
+        [
+            "clock.jumped clock-watch",
+            "clock.confirmed operator",
+            "clock.confirmed operator"
+        ]
     );
     server.clock.advance(5 * DAY_MS);
     eventually("what is due ends", || doomed_events(&server) == 1);
