@@ -12,7 +12,7 @@ G3N ?= target/release/g3n
 # As run-local serves.
 SERVE_ARGS ?= --dev
 
-.PHONY: help run test test-tools fmt lint unit doc deny demo fuzz fuzz-bounded fuzz-coverage fuzz-requests bench otlp
+.PHONY: help run test test-tools fmt lint unit doc deny demo openapi-check fuzz fuzz-bounded fuzz-coverage fuzz-requests bench otlp
 .PHONY: install build doctor run-local verify smoke-local smoke-remote smoke-cloud
 
 help: ## Show these targets.
@@ -61,6 +61,9 @@ fuzz-bounded: need-cargo ## The same parsers with a bounded number of random inp
 
 fuzz-coverage: need-cargo
 	tests/fuzz/coverage.sh
+
+openapi-check: need-cargo ## Hold the OpenAPI document to linters and to generated clients in Python and TypeScript; SKIP where they cannot be had.
+	tests/openapi/check.sh
 
 fuzz-requests: need-cargo
 	tests/fuzz/schemathesis.sh

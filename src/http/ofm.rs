@@ -126,7 +126,7 @@ pub struct MembersAnswer {
 
 /// See an org.
 #[utoipa::path(post, path = "/ofm/org/get", tag = "ofm", request_body = WhichOrg,
-    responses((status = 200, description = "The org.", body = inline(crate::http::openapi::Good<OrgView>))))]
+    responses((status = 200, description = "The org.", body = crate::http::openapi::Good<OrgView>)))]
 pub async fn get(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichOrg = input::json(&call.body)?;
     let org = request.org(house, call)?;
@@ -136,14 +136,14 @@ pub async fn get(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 /// Set an org aside: it is read, and takes no changes.
 #[utoipa::path(post, path = "/ofm/org/park", tag = "ofm", request_body = WhichOrg,
-    responses((status = 200, description = "The org.", body = inline(crate::http::openapi::Good<OrgView>))))]
+    responses((status = 200, description = "The org.", body = crate::http::openapi::Good<OrgView>)))]
 pub async fn park(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     set_aside(house, call, |org| OrgCommand::Park { org }).await
 }
 
 /// Take a parked org up again.
 #[utoipa::path(post, path = "/ofm/org/unpark", tag = "ofm", request_body = WhichOrg,
-    responses((status = 200, description = "The org.", body = inline(crate::http::openapi::Good<OrgView>))))]
+    responses((status = 200, description = "The org.", body = crate::http::openapi::Good<OrgView>)))]
 pub async fn unpark(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     set_aside(house, call, |org| OrgCommand::Unpark { org }).await
 }
@@ -162,7 +162,7 @@ async fn set_aside(
 
 /// Invite a user to an org, or change the role of one who belongs to it.
 #[utoipa::path(post, path = "/ofm/member/add", tag = "ofm", request_body = NewMember,
-    responses((status = 200, description = "The member, or the invitation that the user can accept; the same whether or not there is such a user.", body = inline(crate::http::openapi::Good<NewMemberAnswer>))))]
+    responses((status = 200, description = "The member, or the invitation that the user can accept; the same whether or not there is such a user.", body = crate::http::openapi::Good<NewMemberAnswer>)))]
 pub async fn add(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewMember = input::json(&call.body)?;
     let org = request.org(house, call)?;
@@ -197,7 +197,7 @@ pub async fn add(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 /// Have a user leave an org.
 #[utoipa::path(post, path = "/ofm/member/remove", tag = "ofm", request_body = WhichMember,
-    responses((status = 200, description = "The org.", body = inline(crate::http::openapi::Good<OrgView>))))]
+    responses((status = 200, description = "The org.", body = crate::http::openapi::Good<OrgView>)))]
 pub async fn remove(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichMember = input::json(&call.body)?;
     let org = request.org(house, call)?;
@@ -213,7 +213,7 @@ pub async fn remove(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
 
 /// Leave an org yourself. Its last owner cannot.
 #[utoipa::path(post, path = "/ofm/member/leave", tag = "ofm", request_body = WhichOrg,
-    responses((status = 200, description = "You belong to it no more.", body = inline(crate::http::openapi::Good<LeftAnswer>))))]
+    responses((status = 200, description = "You belong to it no more.", body = crate::http::openapi::Good<LeftAnswer>)))]
 pub async fn leave(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichOrg = input::json(&call.body)?;
     let org = request.org(house, call)?;
@@ -235,7 +235,7 @@ pub async fn leave(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal>
 
 /// List the owners and members of an org.
 #[utoipa::path(post, path = "/ofm/member/list", tag = "ofm", request_body = Members,
-    responses((status = 200, description = "One page.", body = inline(crate::http::openapi::Good<MembersAnswer>))))]
+    responses((status = 200, description = "One page.", body = crate::http::openapi::Good<MembersAnswer>)))]
 pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Members = input::json(&call.body)?;
     let org = request.org(house, call)?;
@@ -257,7 +257,7 @@ pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
 
 /// Find a member by e-mail address or id.
 #[utoipa::path(post, path = "/ofm/member/resolve", tag = "ofm", request_body = WhichMember,
-    responses((status = 200, description = "The member.", body = inline(crate::http::openapi::Good<MemberView>))))]
+    responses((status = 200, description = "The member.", body = crate::http::openapi::Good<MemberView>)))]
 pub async fn resolve(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichMember = input::json(&call.body)?;
     let org = request.org(house, call)?;

@@ -1,5 +1,9 @@
 //! The OpenAPI document, made from the handlers.
 
+pub mod examples;
+mod shape;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use serde::Serialize;
@@ -305,6 +309,7 @@ fn tags_of_access(access: Access) -> Vec<ErrorTag> {
 /// When it cannot be serialized.
 pub fn document() -> Result<Value, serde_json::Error> {
     let mut document = serde_json::to_value(Document::openapi())?;
+    let several = paths_of_several(&document);
     let schemas = &mut document["components"]["schemas"];
     schemas["Error"] = error_schema();
     document["components"]["headers"] = headers();
@@ -313,40 +318,93 @@ pub fn document() -> Result<Value, serde_json::Error> {
         "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "A service account's key."},
         "jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A token of the identity provider, where one is set up; never beside one of the others."},
     });
-    if let Some(paths) = document["paths"].as_object_mut() {
-        for (path, methods) in paths {
-            for (method, operation) in methods.as_object_mut().into_iter().flatten() {
-                describe_errors(method, path, operation);
-                let access = route(method, path).map_or(Access::Public, |route| route.access);
-                operation["security"] = security(access);
-                describe_headers(access, operation);
-            }
+    document["security"] = security(Access::Known);
+    let usual = document["security"].clone();
+    shape::each_operation(&mut document, |method, path, operation| {
+        describe_errors(method, path, operation);
+        let access = route(method, path).map_or(Access::Public, |route| route.access);
+        let security = security(access);
+        if security != usual {
+            operation["security"] = security;
         }
-    }
+        describe_headers(access, operation);
+        operation["operationId"] = shape::operation_id(method, path, several.contains(path)).into();
+        describe(path, access, operation);
+    });
+    show_examples(&mut document);
+    shape::finish(&mut document);
     Ok(document)
 }
 
+/// Paths that take more than one method.
+fn paths_of_several(document: &Value) -> BTreeSet<String> {
+    let paths = document["paths"].as_object().into_iter().flatten();
+    let several = paths.filter(|(_, methods)| methods.as_object().is_some_and(|all| all.len() > 1));
+    several.map(|(path, _)| path.clone()).collect()
+}
+
+/// Says who may call an operation, and that what is not JSON is bytes.
+fn describe(path: &str, access: Access, operation: &mut Value) {
+    let who = shape::who_may(path, access);
+    let text = match operation["description"].as_str() {
+        Some(told) => format!("{told}\n\n{who}"),
+        None => who,
+    };
+    operation["description"] = text.into();
+    let bytes = |content: &mut Value| {
+        for (kind, body) in content.as_object_mut().into_iter().flatten() {
+            if kind != "application/json" {
+                body["schema"] = shape::binary();
+            }
+        }
+    };
+    if let Some(content) = operation.pointer_mut("/requestBody/content") {
+        bytes(content);
+    }
+    let responses = operation["responses"].as_object_mut();
+    for response in responses
+        .into_iter()
+        .flatten()
+        .map(|(_, response)| response)
+    {
+        if let Some(content) = response.get_mut("content") {
+            bytes(content);
+        }
+    }
+}
+
+fn show_examples(document: &mut Value) {
+    for example in examples::examples() {
+        let operation = &mut document["paths"][example.path][example.method];
+        if let Some(request) = example.request {
+            operation["requestBody"]["content"]["application/json"]["example"] = request;
+        }
+        if let Some(data) = example.data {
+            let answer = examples::envelope(example.method, example.path, data);
+            operation["responses"]["200"]["content"]["application/json"]["example"] = answer;
+        }
+    }
+}
+
 fn describe_errors(method: &str, path: &str, operation: &mut Value) {
-    let mut by_status = std::collections::BTreeMap::<u16, Vec<&str>>::new();
+    let mut by_status = BTreeMap::<u16, Vec<&str>>::new();
+    let mut add = |status: u16, tag: ErrorTag| {
+        let tags = by_status.entry(status).or_default();
+        if !tags.contains(&tag.as_str()) {
+            tags.push(tag.as_str());
+        }
+    };
     for tag in tags_of(method, path) {
-        by_status
-            .entry(tag.status())
-            .or_default()
-            .push(tag.as_str());
+        add(tag.status(), tag);
     }
     if method == "post" {
-        by_status
-            .entry(413)
-            .or_default()
-            .push(ErrorTag::TooLarge.as_str());
+        add(413, ErrorTag::TooLarge);
     }
     for (status, tags) in by_status {
         operation["responses"][status.to_string()] = json!({
             "description": format!("`{}`", tags.join("`, `")),
-            "content": {"application/json": {"schema": {"allOf": [
-                {"$ref": "#/components/schemas/Error"},
-                {"properties": {"error": {"properties": {"major": {"properties": {"tag": {"enum": tags}}}}}}},
-            ]}}},
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+            "x-error-tags": tags,
         });
     }
 }

@@ -50,7 +50,7 @@ pub struct WhoamiAnswer {
 /// Ask who you are.
 #[utoipa::path(get, path = "/whoami", tag = "system",
     responses((status = 200, description = "You. The fields of `data` and `request_id` stand beside it too.",
-        body = inline(super::openapi::Good<WhoamiAnswer>))))]
+        body = super::openapi::Good<WhoamiAnswer>)))]
 pub async fn whoami(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let principal = call.caller()?;
     let bound = principal.bound.clone();
@@ -82,7 +82,7 @@ pub async fn whoami(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
 /// Ask whether the process lives.
 #[utoipa::path(get, path = "/health", tag = "system",
     responses((status = 200, description = "It does. The fields of `data` and `request_id` stand beside it too.",
-        body = inline(super::openapi::Good<HealthAnswer>))))]
+        body = super::openapi::Good<HealthAnswer>)))]
 pub fn health(door: &Door) -> Result<Reply, Refusal> {
     let mut reply = Reply::of(&HealthAnswer {
         ok: true,
@@ -98,7 +98,7 @@ pub fn health(door: &Door) -> Result<Reply, Refusal> {
 
 /// Ask whether it can serve.
 #[utoipa::path(get, path = "/ready", tag = "system",
-    responses((status = 200, description = "It can.", body = inline(super::openapi::Good<ReadyAnswer>))))]
+    responses((status = 200, description = "It can.", body = super::openapi::Good<ReadyAnswer>)))]
 pub fn ready(door: &Door) -> Result<Reply, Refusal> {
     let Some(house) = door.house() else {
         return Err(unavailable().with_minor("starting").into());

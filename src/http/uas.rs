@@ -99,7 +99,7 @@ pub struct UserView {
 
 /// See what there is of yourself.
 #[utoipa::path(post, path = "/uas/stat", tag = "uas", request_body = Myself,
-    responses((status = 200, description = "The user.", body = inline(crate::http::openapi::Good<UserView>))))]
+    responses((status = 200, description = "The user.", body = crate::http::openapi::Good<UserView>)))]
 pub async fn stat(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Myself = input::json(&call.body)?;
     let email = required(request.email.as_deref(), "email")?;
@@ -113,7 +113,7 @@ pub async fn stat(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
 
 /// Change your passcode; the old one is needed. Your other sessions end.
 #[utoipa::path(post, path = "/uas/passcode/change", tag = "uas", request_body = PasscodeChange,
-    responses((status = 200, description = "It is changed.", body = inline(crate::http::openapi::Good<PasscodeAnswer>))))]
+    responses((status = 200, description = "It is changed.", body = crate::http::openapi::Good<PasscodeAnswer>)))]
 pub async fn change_passcode(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: PasscodeChange = input::json(&call.body)?;
     let old = required(request.passcode.as_deref(), "passcode")?;

@@ -47,7 +47,7 @@ pub struct UsageView {
 
 /// See what an org has beside what it may have.
 #[utoipa::path(get, path = "/ofm/usage", tag = "ofm", params(WhichUsage),
-    responses((status = 200, description = "Use and limit of each quota.", body = inline(crate::http::openapi::Good<UsageView>))))]
+    responses((status = 200, description = "Use and limit of each quota.", body = crate::http::openapi::Good<UsageView>)))]
 pub async fn get(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: WhichUsage = input::query(call)?;
     let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");

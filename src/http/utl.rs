@@ -170,7 +170,7 @@ pub(super) fn show(org: &OrgCode, passage: &Passage) -> Result<Reply, Refusal> {
 
 /// Ask for the org to be offboarded: an operator approves it, its data can be taken away for a while, and then goes.
 #[utoipa::path(post, path = "/utl/offboarding/request", tag = "utl", request_body = Leaving,
-    responses((status = 200, description = "The offboarding.", body = inline(crate::http::openapi::Good<OffboardingView>))))]
+    responses((status = 200, description = "The offboarding.", body = crate::http::openapi::Good<OffboardingView>)))]
 pub async fn request(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Leaving = input::json(&call.body)?;
     let org = request.org(house, call)?;
@@ -182,7 +182,7 @@ pub async fn request(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusa
 
 /// See how far the org's offboarding is.
 #[utoipa::path(get, path = "/utl/offboarding/status", tag = "utl", params(WhichOffboarding),
-    responses((status = 200, description = "The offboarding.", body = inline(crate::http::openapi::Good<OffboardingView>))))]
+    responses((status = 200, description = "The offboarding.", body = crate::http::openapi::Good<OffboardingView>)))]
 pub async fn status(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let org = match *call.request.method() {
         Method::POST => {
@@ -201,14 +201,14 @@ pub async fn status(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
 
 /// See how far the org's offboarding is.
 #[utoipa::path(post, path = "/utl/offboarding/status", tag = "utl", request_body = Leaving,
-    responses((status = 200, description = "The offboarding.", body = inline(crate::http::openapi::Good<OffboardingView>))))]
+    responses((status = 200, description = "The offboarding.", body = crate::http::openapi::Good<OffboardingView>)))]
 pub async fn status_by_post(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     status(house, call).await
 }
 
 /// Call the offboarding off, as long as nothing is erased: the org is as it was.
 #[utoipa::path(post, path = "/utl/offboarding/cancel", tag = "utl", request_body = Leaving,
-    responses((status = 200, description = "The offboarding.", body = inline(crate::http::openapi::Good<OffboardingView>))))]
+    responses((status = 200, description = "The offboarding.", body = crate::http::openapi::Good<OffboardingView>)))]
 pub async fn cancel(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Leaving = input::json(&call.body)?;
     let org = request.org(house, call)?;

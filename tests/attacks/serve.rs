@@ -55,7 +55,7 @@ fn a_long_answer_counts_as_many_requests_of_its_address() {
         "--set",
         "limits.address_per_second=1",
         "--set",
-        "limits.address_burst=60",
+        "limits.address_burst=30",
     ]);
     let url = format!("{}/openapi.json", server.base_url);
     let statuses = |headers: &[(&str, &str)]| -> Vec<u16> {
@@ -66,7 +66,7 @@ fn a_long_answer_counts_as_many_requests_of_its_address() {
     let etag = server.get_url(&url, &[gzip]);
     let etag = etag.header("etag").expect("a tag").to_owned();
     assert_eq!(statuses(&[gzip, ("if-none-match", &etag)]), [304; 4]);
-    // Four hundred kilobytes each time.
+    // Some 180 KB each time.
     let plain = statuses(&[("accept-encoding", "identity")]);
     assert_eq!((plain[0], plain[3]), (200, 429), "{plain:?}");
     // It is no more to ask whether the server lives.

@@ -32,6 +32,30 @@ def meet(values):
     return values
 
 
+def resolved(schema, value):
+    """What a reference within the document leads to, or the value itself."""
+    while "$ref" in value:
+        found = schema
+        for part in value["$ref"].removeprefix("#/").split("/"):
+            found = found[part]
+        value = found
+    return value
+
+
+@schemathesis.check
+def documented_error_tag(ctx, response, case):
+    """An error's tag is one of those that its answer lists in the document."""
+    document = case.operation.schema.raw_schema
+    operation = document["paths"][case.operation.path][case.operation.method.lower()]
+    answer = operation["responses"].get(str(response.status_code))
+    if answer is None or response.status_code < 400:
+        return
+    tags = resolved(document, answer).get("x-error-tags")
+    if tags is not None:
+        tag = response.json()["error"]["major"]["tag"]
+        assert tag in tags, f"{tag} is not among {tags}"
+
+
 @schemathesis.hook
 def map_body(context, body):
     return meet(body)

@@ -33,7 +33,7 @@ run() {
   SCHEMATHESIS_HOOKS=hooks PYTHONPATH=tests/fuzz PYTHONDONTWRITEBYTECODE=1 \
     "$venv/bin/schemathesis" run "$(fact base_url)/openapi.json" \
     --header "x-session-guid: $(fact session_guid)" \
-    --checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance \
+    --checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance,documented_error_tag \
     --phases examples,coverage,fuzzing --max-examples "$examples" --seed "$seed" \
     --generation-database none --generation-with-security-parameters false --no-color "$@"
 }

@@ -95,7 +95,7 @@ fn some_tags(texts: Option<&[String]>) -> Result<Vec<Tag>, Rejection> {
 
 /// Add tags to a record.
 #[utoipa::path(post, path = "/mrs/tag/add", tag = "mrs", request_body = TagRequest,
-    responses((status = 200, description = "The record.", body = inline(crate::http::openapi::Good<RecordView<'static>>))))]
+    responses((status = 200, description = "The record.", body = crate::http::openapi::Good<RecordView<'static>>)))]
 pub async fn tag_add(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TagRequest = input::json(&call.body)?;
     run!(house, call, request, {
@@ -108,7 +108,7 @@ pub async fn tag_add(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusa
 
 /// Remove tags from a record.
 #[utoipa::path(post, path = "/mrs/tag/remove", tag = "mrs", request_body = TagRequest,
-    responses((status = 200, description = "The record.", body = inline(crate::http::openapi::Good<RecordView<'static>>))))]
+    responses((status = 200, description = "The record.", body = crate::http::openapi::Good<RecordView<'static>>)))]
 pub async fn tag_remove(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TagRequest = input::json(&call.body)?;
     run!(house, call, request, {
@@ -121,7 +121,7 @@ pub async fn tag_remove(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
 
 /// Set or clear when a record dooms itself.
 #[utoipa::path(post, path = "/mrs/ttl/set", tag = "mrs", request_body = TtlRequest,
-    responses((status = 200, description = "The record.", body = inline(crate::http::openapi::Good<RecordView<'static>>))))]
+    responses((status = 200, description = "The record.", body = crate::http::openapi::Good<RecordView<'static>>)))]
 pub async fn ttl_set(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TtlRequest = input::json(&call.body)?;
     run!(house, call, request, {
@@ -140,7 +140,7 @@ pub async fn ttl_set(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusa
 
 /// Doom a record, for good.
 #[utoipa::path(post, path = "/mrs/doom", tag = "mrs", request_body = DoomRequest,
-    responses((status = 200, description = "The record, doomed.", body = inline(crate::http::openapi::Good<RecordView<'static>>))))]
+    responses((status = 200, description = "The record, doomed.", body = crate::http::openapi::Good<RecordView<'static>>)))]
 pub async fn doom(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: DoomRequest = input::json(&call.body)?;
     run!(house, call, request, {

@@ -45,7 +45,7 @@ change_request! {
 
 /// Make an upload the record's content.
 #[utoipa::path(post, path = "/mrs/record/complete", tag = "mrs", request_body = CompleteRequest,
-    responses((status = 200, description = "The record, now active.", body = inline(crate::http::openapi::Good<RecordView<'static>>))))]
+    responses((status = 200, description = "The record, now active.", body = crate::http::openapi::Good<RecordView<'static>>)))]
 pub async fn complete(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: CompleteRequest = input::json(&call.body)?;
     let subject = Subject {

@@ -74,7 +74,7 @@ pub struct DueAnswer<'a> {
 
 /// List what will be doomed and when, and what a hold keeps.
 #[utoipa::path(get, path = "/mrs/due", tag = "mrs", params(DueQuery),
-    responses((status = 200, description = "One page.", body = inline(crate::http::openapi::Good<DueAnswer<'static>>))))]
+    responses((status = 200, description = "One page.", body = crate::http::openapi::Good<DueAnswer<'static>>)))]
 pub async fn due(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: DueQuery = input::query(call)?;
     let subject = Subject {

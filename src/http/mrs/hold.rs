@@ -27,7 +27,7 @@ change_request! {
 
 /// Hold a record: nothing removes it or its content.
 #[utoipa::path(post, path = "/mrs/hold/set", tag = "mrs", request_body = HoldRequest,
-    responses((status = 200, description = "The record, held.", body = inline(crate::http::openapi::Good<RecordView<'static>>))))]
+    responses((status = 200, description = "The record, held.", body = crate::http::openapi::Good<RecordView<'static>>)))]
 pub async fn set(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     change(house, call, |request, expected| {
         Ok(RecordCommand::SetHold {
@@ -40,7 +40,7 @@ pub async fn set(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 /// Release a record from its hold. What was due meanwhile is doomed at once.
 #[utoipa::path(post, path = "/mrs/hold/release", tag = "mrs", request_body = HoldRequest,
-    responses((status = 200, description = "The record.", body = inline(crate::http::openapi::Good<RecordView<'static>>))))]
+    responses((status = 200, description = "The record.", body = crate::http::openapi::Good<RecordView<'static>>)))]
 pub async fn release(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     change(house, call, |_, expected| {
         Ok(RecordCommand::ReleaseHold { expected })

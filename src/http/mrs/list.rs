@@ -54,7 +54,7 @@ pub struct ListAnswer<'a> {
 
 /// List records.
 #[utoipa::path(get, path = "/mrs/list", tag = "mrs", params(ListQuery),
-    responses((status = 200, description = "One page.", body = inline(crate::http::openapi::Good<ListAnswer<'static>>))))]
+    responses((status = 200, description = "One page.", body = crate::http::openapi::Good<ListAnswer<'static>>)))]
 pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: ListQuery = input::query(call)?;
     let subject = Subject {

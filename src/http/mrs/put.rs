@@ -93,7 +93,7 @@ pub struct PutAnswer<'a> {
 
 /// Create a record, or put other content over it.
 #[utoipa::path(post, path = "/mrs/record", tag = "mrs", request_body = PutRequest,
-    responses((status = 200, description = "The record.", body = inline(crate::http::openapi::Good<PutAnswer<'static>>))))]
+    responses((status = 200, description = "The record.", body = crate::http::openapi::Good<PutAnswer<'static>>)))]
 pub async fn put(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: PutRequest = input::json(&call.body)?;
     let subject = Subject {

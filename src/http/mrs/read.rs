@@ -118,7 +118,7 @@ pub struct StatAnswer {
 
 /// Read a record with its content.
 #[utoipa::path(get, path = "/mrs/record", tag = "mrs", params(RecordQuery),
-    responses((status = 200, description = "The record and its content.", body = inline(crate::http::openapi::Good<RecordAnswer<'static>>))))]
+    responses((status = 200, description = "The record and its content.", body = crate::http::openapi::Good<RecordAnswer<'static>>)))]
 pub async fn record(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: RecordQuery = input::query(call)?;
     let subject = Subject {
@@ -200,7 +200,7 @@ fn content_lost(version: u64) -> Rejection {
 
 /// Read what is known about a record, without its content.
 #[utoipa::path(get, path = "/mrs/record/meta", tag = "mrs", params(MetaQuery),
-    responses((status = 200, description = "The record.", body = inline(crate::http::openapi::Good<RecordView<'static>>))))]
+    responses((status = 200, description = "The record.", body = crate::http::openapi::Good<RecordView<'static>>)))]
 pub async fn meta(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: MetaQuery = input::query(call)?;
     let subject = Subject {
@@ -221,7 +221,7 @@ pub async fn meta(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
 
 /// Ask whether a record is there.
 #[utoipa::path(get, path = "/mrs/head", tag = "mrs", params(HeadQuery),
-    responses((status = 200, description = "It is there.", body = inline(crate::http::openapi::Good<HeadAnswer<'static>>))))]
+    responses((status = 200, description = "It is there.", body = crate::http::openapi::Good<HeadAnswer<'static>>)))]
 pub async fn head(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: HeadQuery = input::query(call)?;
     let subject = Subject {
@@ -250,7 +250,7 @@ pub async fn head(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
 
 /// Ask whether the service works.
 #[utoipa::path(get, path = "/mrs/stat", tag = "mrs",
-    responses((status = 200, description = "It does.", body = inline(crate::http::openapi::Good<StatAnswer>))))]
+    responses((status = 200, description = "It does.", body = crate::http::openapi::Good<StatAnswer>)))]
 pub async fn stat(house: &House, _: &mut Call<'_>) -> Result<Reply, Refusal> {
     let status = match house.journal.health() {
         crate::journal::Health::Open => "ok",

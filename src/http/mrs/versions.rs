@@ -94,7 +94,7 @@ pub struct VersionView<'a> {
 
 /// List a record's content versions.
 #[utoipa::path(get, path = "/mrs/record/versions", tag = "mrs", params(VersionsQuery),
-    responses((status = 200, description = "One page.", body = inline(crate::http::openapi::Good<VersionsAnswer<'static>>))))]
+    responses((status = 200, description = "One page.", body = crate::http::openapi::Good<VersionsAnswer<'static>>)))]
 pub async fn versions(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: VersionsQuery = input::query(call)?;
     let subject = Subject {

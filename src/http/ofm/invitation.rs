@@ -118,7 +118,7 @@ pub struct AnsweredInvitation {
 
 /// Invite a user to an org; the user belongs to it once the invitation is accepted.
 #[utoipa::path(post, path = "/ofm/invitation/create", tag = "ofm", request_body = NewInvitation,
-    responses((status = 200, description = "The invitation; the same whether or not there is such a user.", body = inline(crate::http::openapi::Good<NewMemberAnswer>))))]
+    responses((status = 200, description = "The invitation; the same whether or not there is such a user.", body = crate::http::openapi::Good<NewMemberAnswer>)))]
 pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewInvitation = input::json(&call.body)?;
     let org = request.org(house, call)?;
@@ -169,7 +169,7 @@ pub(super) async fn invite(
 
 /// List an org's open invitations.
 #[utoipa::path(post, path = "/ofm/invitation/list", tag = "ofm", request_body = OpenInvitations,
-    responses((status = 200, description = "All of them.", body = inline(crate::http::openapi::Good<InvitationsAnswer>))))]
+    responses((status = 200, description = "All of them.", body = crate::http::openapi::Good<InvitationsAnswer>)))]
 pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: OpenInvitations = input::json(&call.body)?;
     let org = request.org(house, call)?;
@@ -193,7 +193,7 @@ pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
 
 /// Take an invitation back.
 #[utoipa::path(post, path = "/ofm/invitation/withdraw", tag = "ofm", request_body = WhichInvitation,
-    responses((status = 200, description = "It is over.", body = inline(crate::http::openapi::Good<AnsweredInvitation>))))]
+    responses((status = 200, description = "It is over.", body = crate::http::openapi::Good<AnsweredInvitation>)))]
 pub async fn withdraw(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichInvitation = input::json(&call.body)?;
     let org = request.org(house, call)?;
@@ -209,7 +209,7 @@ pub async fn withdraw(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
 
 /// List the invitations that you can accept.
 #[utoipa::path(post, path = "/ofm/invitation/mine", tag = "ofm", request_body = OwnInvitations,
-    responses((status = 200, description = "One page.", body = inline(crate::http::openapi::Good<OwnInvitationsAnswer>))))]
+    responses((status = 200, description = "One page.", body = crate::http::openapi::Good<OwnInvitationsAnswer>)))]
 pub async fn mine(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: OwnInvitations = input::json(&call.body)?;
     let me = &call.caller()?.user_id;
@@ -240,7 +240,7 @@ pub async fn mine(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
 
 /// Accept an invitation: you belong to the org from now on.
 #[utoipa::path(post, path = "/ofm/invitation/accept", tag = "ofm", request_body = WhichInvitation,
-    responses((status = 200, description = "You belong to the org.", body = inline(crate::http::openapi::Good<AnsweredInvitation>))))]
+    responses((status = 200, description = "You belong to the org.", body = crate::http::openapi::Good<AnsweredInvitation>)))]
 pub async fn accept(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichInvitation = input::json(&call.body)?;
     let (org, own) = own(house, call, &request)?;
@@ -258,7 +258,7 @@ pub async fn accept(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
 
 /// Decline an invitation.
 #[utoipa::path(post, path = "/ofm/invitation/decline", tag = "ofm", request_body = WhichInvitation,
-    responses((status = 200, description = "It is over.", body = inline(crate::http::openapi::Good<AnsweredInvitation>))))]
+    responses((status = 200, description = "It is over.", body = crate::http::openapi::Good<AnsweredInvitation>)))]
 pub async fn decline(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichInvitation = input::json(&call.body)?;
     let (org, own) = own(house, call, &request)?;

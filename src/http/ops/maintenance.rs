@@ -54,7 +54,7 @@ pub struct WindowsAnswer {
 
 /// See one maintenance window.
 #[utoipa::path(get, path = "/ops/maintenance/get", tag = "ops", params(WindowQuery),
-    responses((status = 200, description = "The window.", body = inline(crate::http::openapi::Good<WindowView>))))]
+    responses((status = 200, description = "The window.", body = crate::http::openapi::Good<WindowView>)))]
 pub async fn get(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: WindowQuery = read(call)?;
     let Some(id) = query.maintenance_id else {
@@ -68,14 +68,14 @@ pub async fn get(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 /// See one maintenance window.
 #[utoipa::path(post, path = "/ops/maintenance/get", tag = "ops", request_body = WindowQuery,
-    responses((status = 200, description = "The window.", body = inline(crate::http::openapi::Good<WindowView>))))]
+    responses((status = 200, description = "The window.", body = crate::http::openapi::Good<WindowView>)))]
 pub async fn get_by_post(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     get(house, call).await
 }
 
 /// List maintenance windows.
 #[utoipa::path(get, path = "/ops/maintenance/list", tag = "ops", params(WindowsQuery),
-    responses((status = 200, description = "One page.", body = inline(crate::http::openapi::Good<WindowsAnswer>))))]
+    responses((status = 200, description = "One page.", body = crate::http::openapi::Good<WindowsAnswer>)))]
 pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: WindowsQuery = read(call)?;
     let status = query.status.as_deref().map(window_status).transpose()?;
@@ -94,7 +94,7 @@ pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
 
 /// List maintenance windows.
 #[utoipa::path(post, path = "/ops/maintenance/list", tag = "ops", request_body = WindowsQuery,
-    responses((status = 200, description = "One page.", body = inline(crate::http::openapi::Good<WindowsAnswer>))))]
+    responses((status = 200, description = "One page.", body = crate::http::openapi::Good<WindowsAnswer>)))]
 pub async fn list_by_post(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     list(house, call).await
 }

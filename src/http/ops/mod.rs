@@ -58,7 +58,7 @@ fn status(door: &Door) -> &'static str {
 
 /// Ask whether maintenance is going on.
 #[utoipa::path(get, path = "/ops/ping", tag = "ops",
-    responses((status = 200, description = "What is going on.", body = inline(super::openapi::Good<PingAnswer>))))]
+    responses((status = 200, description = "What is going on.", body = super::openapi::Good<PingAnswer>)))]
 pub fn ping(door: &Door) -> Result<Reply, Refusal> {
     let window = door
         .house()
@@ -81,7 +81,7 @@ pub fn ping(door: &Door) -> Result<Reply, Refusal> {
 
 /// Ask how the operators' service is.
 #[utoipa::path(get, path = "/ops/stat", tag = "ops",
-    responses((status = 200, description = "How it is.", body = inline(super::openapi::Good<OpsStatAnswer>))))]
+    responses((status = 200, description = "How it is.", body = super::openapi::Good<OpsStatAnswer>)))]
 pub fn stat(door: &Door) -> Result<Reply, Refusal> {
     Reply::of(&OpsStatAnswer {
         service: "ops",

@@ -85,7 +85,7 @@ pub struct AccountsAnswer {
 
 /// Make a service account.
 #[utoipa::path(post, path = "/usm/service_account/create", tag = "usm", request_body = NewAccount,
-    responses((status = 200, description = "The account.", body = inline(crate::http::openapi::Good<AccountView>))))]
+    responses((status = 200, description = "The account.", body = crate::http::openapi::Good<AccountView>)))]
 pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewAccount = input::json(&call.body)?;
     let org = request.org(house, call)?;
@@ -97,7 +97,7 @@ pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
 
 /// List an org's service accounts.
 #[utoipa::path(post, path = "/usm/service_account/list", tag = "usm", request_body = Accounts,
-    responses((status = 200, description = "One page.", body = inline(crate::http::openapi::Good<AccountsAnswer>))))]
+    responses((status = 200, description = "One page.", body = crate::http::openapi::Good<AccountsAnswer>)))]
 pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Accounts = input::json(&call.body)?;
     let org = request.org(house, call)?;
@@ -121,7 +121,7 @@ pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
 
 /// See a service account, or enable or disable it.
 #[utoipa::path(post, path = "/usm/service_account/status", tag = "usm", request_body = AccountStatus,
-    responses((status = 200, description = "The account.", body = inline(crate::http::openapi::Good<AccountView>))))]
+    responses((status = 200, description = "The account.", body = crate::http::openapi::Good<AccountView>)))]
 pub async fn status(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: AccountStatus = input::json(&call.body)?;
     let org = request.org(house, call)?;

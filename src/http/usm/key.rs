@@ -133,7 +133,7 @@ pub struct ValidKeyAnswer {
 
 /// Make a key.
 #[utoipa::path(post, path = "/usm/api_key/create", tag = "usm", request_body = NewKey,
-    responses((status = 200, description = "The key.", body = inline(crate::http::openapi::Good<NewKeyAnswer>))))]
+    responses((status = 200, description = "The key.", body = crate::http::openapi::Good<NewKeyAnswer>)))]
 pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewKey = input::json(&call.body)?;
     let org = request.org(house, call)?;
@@ -170,7 +170,7 @@ pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
 
 /// List a service account's keys, those revoked included.
 #[utoipa::path(post, path = "/usm/api_key/list", tag = "usm", request_body = Keys,
-    responses((status = 200, description = "All of them.", body = inline(crate::http::openapi::Good<KeysAnswer>))))]
+    responses((status = 200, description = "All of them.", body = crate::http::openapi::Good<KeysAnswer>)))]
 pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Keys = input::json(&call.body)?;
     let org = request.org(house, call)?;
@@ -181,7 +181,7 @@ pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
 
 /// End a key.
 #[utoipa::path(post, path = "/usm/api_key/revoke", tag = "usm", request_body = WhichKey,
-    responses((status = 200, description = "The account's keys.", body = inline(crate::http::openapi::Good<KeysAnswer>))))]
+    responses((status = 200, description = "The account's keys.", body = crate::http::openapi::Good<KeysAnswer>)))]
 pub async fn revoke(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichKey = input::json(&call.body)?;
     let org = request.org(house, call)?;
@@ -195,7 +195,7 @@ pub async fn revoke(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
 
 /// End all keys of a service account.
 #[utoipa::path(post, path = "/usm/api_key/revoke_all", tag = "usm", request_body = Keys,
-    responses((status = 200, description = "The account's keys.", body = inline(crate::http::openapi::Good<KeysAnswer>))))]
+    responses((status = 200, description = "The account's keys.", body = crate::http::openapi::Good<KeysAnswer>)))]
 pub async fn revoke_all(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Keys = input::json(&call.body)?;
     let org = request.org(house, call)?;
@@ -208,7 +208,7 @@ pub async fn revoke_all(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
 
 /// Ask whether a key counts.
 #[utoipa::path(post, path = "/usm/api_key/validate", tag = "usm", request_body = ValidateKey,
-    responses((status = 200, description = "It does.", body = inline(crate::http::openapi::Good<ValidKeyAnswer>))))]
+    responses((status = 200, description = "It does.", body = crate::http::openapi::Good<ValidKeyAnswer>)))]
 pub async fn validate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: ValidateKey = input::json(&call.body)?;
     let api_key = required(request.api_key.as_deref(), "api_key")?;

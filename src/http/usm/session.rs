@@ -163,7 +163,7 @@ pub struct SessionsAnswer {
 
 /// Sign in.
 #[utoipa::path(post, path = "/usm/session/create", tag = "usm", request_body = SignIn,
-    responses((status = 200, description = "The session.", body = inline(crate::http::openapi::Good<SessionAnswer>))))]
+    responses((status = 200, description = "The session.", body = crate::http::openapi::Good<SessionAnswer>)))]
 pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: SignIn = input::json(&call.body)?;
     let email = required(request.email.as_deref(), "email")?;
@@ -202,7 +202,7 @@ pub(in crate::http) async fn concealed<T>(
 
 /// Ask whether a session is open. Counts as use.
 #[utoipa::path(post, path = "/usm/session/validate", tag = "usm", request_body = WhichSession,
-    responses((status = 200, description = "It is.", body = inline(crate::http::openapi::Good<ValidAnswer>))))]
+    responses((status = 200, description = "It is.", body = crate::http::openapi::Good<ValidAnswer>)))]
 pub async fn validate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichSession = input::json(&call.body)?;
     let found = open(house, request.session_guid.as_deref())?;
@@ -215,7 +215,7 @@ pub async fn validate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
 
 /// End a session.
 #[utoipa::path(post, path = "/usm/session/close", tag = "usm", request_body = EndedSession,
-    responses((status = 200, description = "It is over.", body = inline(crate::http::openapi::Good<ClosedAnswer>))))]
+    responses((status = 200, description = "It is over.", body = crate::http::openapi::Good<ClosedAnswer>)))]
 pub async fn close(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: EndedSession = input::json(&call.body)?;
     let found = open(house, request.session_guid.as_deref())?;
@@ -231,7 +231,7 @@ pub async fn close(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal>
 
 /// List your open sessions.
 #[utoipa::path(post, path = "/usm/session/list", tag = "usm", request_body = Nothing,
-    responses((status = 200, description = "All of them.", body = inline(crate::http::openapi::Good<SessionsAnswer>))))]
+    responses((status = 200, description = "All of them.", body = crate::http::openapi::Good<SessionsAnswer>)))]
 pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let Nothing {} = input::json(&call.body)?;
     let principal = call.caller()?;
@@ -250,7 +250,7 @@ pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
 
 /// End all your sessions, this one too.
 #[utoipa::path(post, path = "/usm/session/logout_everywhere", tag = "usm", request_body = AllSessions,
-    responses((status = 200, description = "They are over.", body = inline(crate::http::openapi::Good<ClosedAnswer>))))]
+    responses((status = 200, description = "They are over.", body = crate::http::openapi::Good<ClosedAnswer>)))]
 pub async fn logout_everywhere(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: AllSessions = input::json(&call.body)?;
     let user_id = call.caller()?.user_id.clone();

@@ -91,7 +91,7 @@ pub struct FileAnswer {
 
 /// List the files of the org's export.
 #[utoipa::path(get, path = "/utl/export/list", tag = "utl", params(FilesQuery),
-    responses((status = 200, description = "One page.", body = inline(crate::http::openapi::Good<FilesAnswer>))))]
+    responses((status = 200, description = "One page.", body = crate::http::openapi::Good<FilesAnswer>)))]
 pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FilesQuery = input::query(call)?;
     let org = admit(house, call, query.orgcode.as_deref())?;
@@ -100,7 +100,7 @@ pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
 
 /// Get a url from which a file of the org's export can be downloaded.
 #[utoipa::path(get, path = "/utl/export/file", tag = "utl", params(FileQuery),
-    responses((status = 200, description = "Where it is.", body = inline(crate::http::openapi::Good<FileAnswer>))))]
+    responses((status = 200, description = "Where it is.", body = crate::http::openapi::Good<FileAnswer>)))]
 pub async fn file(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FileQuery = input::query(call)?;
     let org = admit(house, call, query.orgcode.as_deref())?;
