@@ -8,6 +8,7 @@ mod places;
 mod running;
 mod spare;
 mod stop;
+mod warnings;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::actors::{AddressBook, Desk, Refused};
 use crate::aside::{self, BrokeOff};
 use crate::clock::{Clock, Stopwatch};
 use crate::content::ContentStore;
+use crate::content::last_backup::LastBackup;
 use crate::content::local::LocalStore;
 use crate::content::sign::Signer;
 use crate::development::{self, Seeded};
@@ -224,6 +226,7 @@ async fn run(
     let parts = [
         ("journal", directory.journal()),
         ("projections", directory.projections()),
+        ("exports", directory.exports()),
     ];
     machine::add(door.meters(), &clock, &options.data_dir, &parts);
     reserve.measure(door.meters());
@@ -297,6 +300,9 @@ async fn run(
     // The place of the databases goes after them.
     let (_spare, journal, store) = opening.await.map_err(std::io::Error::other)??;
     journal.measure(door.meters());
+    for warning in warnings::find(&*journal, clock.now(), signer.is_new())? {
+        report::tell(warning);
+    }
     let shared: Arc<dyn Journal> = journal.clone();
     store.reservations().limit(options.quotas);
     limit_orgs(&door, &store)?;
@@ -370,6 +376,7 @@ async fn run(
         content,
         signer,
         signing_keys,
+        last_backup: LastBackup::open(&directory.last_backup()),
         clock,
         public_url,
         development: options.development,

@@ -304,6 +304,11 @@ impl Directory {
         self.root.join("running")
     }
 
+    /// The file that tells when the last backup ended.
+    pub fn last_backup(&self) -> PathBuf {
+        self.root.join("last-backup")
+    }
+
     /// Keys, mode 0700.
     pub fn keys(&self) -> PathBuf {
         self.root.join(KEYS)

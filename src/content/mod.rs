@@ -8,6 +8,7 @@ pub mod check;
 #[cfg(test)]
 mod fuzz;
 pub mod keyring;
+pub mod last_backup;
 pub mod local;
 pub mod removals;
 pub mod sign;

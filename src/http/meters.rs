@@ -83,6 +83,9 @@ struct Counted {
     statuses: [Option<IntCounter>; STATUSES.len()],
 }
 
+/// Minor tag of refusals before the data is open, and the label under which they are counted.
+const STARTING: &str = "starting";
+
 /// What the doors of one server count.
 pub struct HttpMeters {
     /// One for each of [`ROUTES`], then one for each of [`OTHERS`].
@@ -93,6 +96,8 @@ pub struct HttpMeters {
     /// In the order of [`ErrorTag::ALL`], each with its tag's own status.
     refusals: Vec<IntCounter>,
     all_refusals: IntCounterVec,
+    /// Those that came before the data was open.
+    starting: IntCounter,
     /// In the order of [`LIMITS`].
     throttled: Vec<IntCounter>,
     denied: IntCounterVec,
@@ -153,6 +158,7 @@ impl HttpMeters {
             connections: meters
                 .gauge(("metarecord_http_connections", "Connections of the gateway.")),
             refusals: refusals(&all_refusals),
+            starting: all_refusals.with_label_values(&[STARTING, "503"]),
             all_refusals,
             throttled: throttled(meters),
             denied: denied(meters),
@@ -178,6 +184,11 @@ impl HttpMeters {
     /// A request was refused.
     pub fn refused(&self, rejection: &Rejection) {
         let (tag, status) = (rejection.tag, rejection.status());
+        // What comes while a server starts is no error of it, and no alert.
+        if tag == ErrorTag::Unavailable && rejection.minor.as_deref() == Some(STARTING) {
+            self.starting.inc();
+            return;
+        }
         match self.refusals.get(tag as usize) {
             Some(counter) if status == tag.status() => counter.inc(),
             Some(_) | None => self

@@ -37,6 +37,7 @@ use crate::actors::signing_keys::SigningKeys;
 use crate::actors::upkeep::Upkeep;
 use crate::clock::Clock;
 use crate::content::ContentStore;
+use crate::content::last_backup::LastBackup;
 use crate::content::sign::Signer;
 use crate::domain::rejection::Denial;
 use crate::domain::{ErrorTag, Rejection};
@@ -101,6 +102,8 @@ pub struct House {
     pub content: Arc<dyn ContentStore>,
     /// What signs urls and tokens.
     pub signer: Arc<Signer>,
+    /// When the last backup ended.
+    pub last_backup: LastBackup,
     /// Rotates its keys.
     pub signing_keys: Arc<SigningKeys>,
     /// The time.

@@ -264,6 +264,15 @@ events! {
         /// How many.
         lines: u64,
     }
+    /// What a start found odd and served nevertheless.
+    StartWarning = "start_warning" {
+        /// `keys-are-new` when key files were made for a journal that is there, `clock-behind` when the clock is behind its last entry.
+        cause: Word,
+        /// By how many milliseconds the clock is behind.
+        behind_ms: Option<u64>,
+        /// What it means, and what to do.
+        hint: Word,
+    }
     /// The free disk is enough for more or for less than before, or the reserve was given up.
     DiskSpace = "disk_space" {
         /// `enough`, `low` while uploads and puts are refused, or `critical` while all changes of tenants are.
@@ -342,6 +351,7 @@ impl Event {
             Self::InternalError { .. }
             | Self::DiskSpace { .. }
             | Self::StorageFailed { .. }
+            | Self::StartWarning { .. }
             | Self::Crashed { .. }
             | Self::CrashedWhile { .. }
             | Self::Stopped { .. }

@@ -40,6 +40,8 @@ struct Shared {
 struct State {
     /// The last good keys.
     held: Option<Held>,
+    /// When they were first asked for.
+    began_at: Timestamp,
     /// When the last attempt began.
     tried_at: Option<Timestamp>,
     /// Somebody named a key that is not among them.
@@ -66,10 +68,12 @@ impl KeyUrl {
     /// Begins to get the keys, and waits for the first attempt for 3 s at most.
     pub(super) fn open(url: &str, clock: Clock) -> Result<Self, TokenError> {
         let url = check(url)?;
+        let began_at = clock.now();
         let shared = Arc::new(Shared {
             clock,
             state: Mutex::new(State {
                 held: None,
+                began_at,
                 tried_at: None,
                 wanted: false,
                 failing: false,
@@ -97,6 +101,13 @@ impl KeyUrl {
             .held
             .as_ref()
             .map_or(Err(Denied::KeysStale), |held| held.keys(now))
+    }
+
+    /// Milliseconds since the last good keys were got; since the start when none were.
+    pub(super) fn age_ms(&self, now: Timestamp) -> u64 {
+        let state = self.0.lock();
+        let held = state.held.as_ref();
+        held.map_or_else(|| apart(state.began_at, now), |held| held.age_ms(now))
     }
 
     /// Has the keys got again, once it is 30 s since they last were.
@@ -274,6 +285,7 @@ mod tests {
         ] {
             let state = State {
                 held: None,
+                began_at: at(0),
                 tried_at: tried_at.map(at),
                 wanted,
                 failing,

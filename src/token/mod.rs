@@ -171,6 +171,19 @@ impl Verifier {
         }))
     }
 
+    /// How many milliseconds ago the keys were last known to be good, or it began where none were got; and whether tokens
+    /// can be checked. Keys of a file are looked at for it.
+    pub fn keys_state(&self, now: Timestamp) -> (u64, bool) {
+        match &self.source {
+            Source::Fixed(_) => (0, true),
+            Source::File(file) => {
+                let usable = file.keys(now).is_ok();
+                (file.age_ms(now), usable)
+            }
+            Source::Url(url) => (url.age_ms(now), url.keys(now).is_ok()),
+        }
+    }
+
     /// Whom a token names. Never waits for the network; a file of keys is looked at once a second.
     ///
     /// # Errors

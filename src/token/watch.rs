@@ -31,6 +31,11 @@ impl Held {
         }
     }
 
+    /// Milliseconds since they were last known to be good.
+    pub(super) fn age_ms(&self, now: Timestamp) -> u64 {
+        apart(self.good_at, now)
+    }
+
     /// The keys, unless it is too long ago that they were known to be good.
     pub(super) fn keys(&self, now: Timestamp) -> Result<Arc<KeySet>, Denied> {
         match apart(self.good_at, now) < STALE_MS {
@@ -116,6 +121,12 @@ impl KeyFile {
             seen.telling.hear(&looked);
         }
         seen.held.keys(now)
+    }
+
+    /// Milliseconds since its keys were last known to be good.
+    pub(super) fn age_ms(&self, now: Timestamp) -> u64 {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.held.age_ms(now)
     }
 }
 

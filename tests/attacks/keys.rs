@@ -439,3 +439,29 @@ fn the_command_line_rotates_and_lists_and_shows_no_key() {
         assert!(!format!("{ran:?}").contains(key));
     }
 }
+
+#[test]
+fn new_key_files_for_a_journal_that_is_there_are_told_of_at_start() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let mut server = Server::start_in(scratch.path(), &[]);
+    assert_eq!(server.end("TERM"), Some(0));
+    assert!(
+        !server.told().contains("start_warning"),
+        "they belong to it"
+    );
+    let mut server = Server::start_in(scratch.path(), &[]);
+    assert_eq!(server.end("TERM"), Some(0));
+    assert!(!server.told().contains("start_warning"), "they are there");
+    fs::remove_file(scratch.path().join("keys/signing.key")).expect("it is there");
+    let mut server = Server::start_in(scratch.path(), &[]);
+    assert_eq!(server.end("TERM"), Some(0));
+    let told = server.told();
+    let lines = told.lines().filter(|line| line.contains("start_warning"));
+    let lines: Vec<_> = lines.collect();
+    assert_eq!(lines.len(), 1, "{told}");
+    let line: Value = serde_json::from_str(lines[0]).expect("JSON");
+    assert_eq!(
+        (&line["cause"], &line["level"]),
+        (&json!("keys-are-new"), &json!("error"))
+    );
+}

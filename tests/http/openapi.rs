@@ -25,6 +25,7 @@ const ANY_REQUEST: &[ErrorTag] = &[
     ErrorTag::UriTooLong,
     ErrorTag::HeadTooLarge,
 ];
+
 /// Longest list that is printed on one line, in characters.
 const LINE_CHARS_MAX: usize = 100;
 

@@ -17,6 +17,10 @@ use crate::support::{ANY_DISK, Got, Server, agent, eventually, got};
 const CALM: usize = 8;
 /// Minutes of trouble: longer than any alert waits, one of ten minutes aside.
 const TROUBLE: usize = 9;
+/// Minutes that the alerts about crashes look back.
+const CRASHES_LOOK_BACK: usize = 60;
+/// Minutes a job may be paused.
+const PAUSE: usize = 4 * 60;
 /// Requests a minute that are more than one a second.
 const MANY: usize = 90;
 
@@ -43,7 +47,16 @@ fn a_server_that_is_gone_is_told_of_until_it_is_back() {
     assert!(agent().get(url).call().is_err(), "nobody is there");
     story.down(TROUBLE);
     story.firing(&["MetarecordDown"]);
-    story.told(&scrape(&Server::start_in(&dir, &[])), CALM);
+    let mut server = Server::start_in(&dir, &[]);
+    story.told(&scrape(&server), CALM);
+    story.firing(&["MetarecordCrashed"]);
+    for _ in 0..2 {
+        server.end("KILL");
+        server = Server::start_in(&dir, &[]);
+        story.told(&scrape(&server), CALM);
+    }
+    story.firing(&["MetarecordCrashed", "MetarecordCrashLoop"]);
+    story.told(&scrape(&server), CRASHES_LOOK_BACK + CALM);
     story.firing(&[]);
     story.check();
 }
@@ -364,5 +377,104 @@ fn not_knowing_whether_maintenance_is_going_on_is_told_of_until_it_is_known() {
     let server = Server::start_in(&dir, &believed);
     story.told(&scrape(&server), CALM);
     story.firing(&[]);
+    story.check();
+}
+
+#[test]
+fn a_job_that_stays_paused_is_told_of_until_it_is_resumed() {
+    let server = Server::start();
+    let mut story = Story::new();
+    let job = json!({"job": "tag-scrub"});
+    server.invoke("jobs_pause", &job).data();
+    story.told(&scrape(&server), PAUSE);
+    story.firing(&[]);
+    story.told(&scrape(&server), CALM);
+    story.firing(&["MetarecordJobPaused"]);
+    server.invoke("jobs_resume", &job).data();
+    story.told(&scrape(&server), CALM);
+    story.firing(&[]);
+    story.check();
+}
+
+/// Some refusals while it starts, and a single error: neither pages anybody where few call.
+#[test]
+fn an_ordinary_restart_of_a_quiet_server_is_no_server_error() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let dir = scratch.path().join("data");
+    let mut story = Story::new();
+    let mut server = Server::start_in(&dir, &[]);
+    story.told(&scrape(&server), CALM);
+    assert_eq!(server.end("TERM"), Some(0));
+    let server = Server::start_in(&dir, &[]);
+    let text = scrape(&server);
+    let starting = "metarecord_refusals_total{http_response_status_code=\"503\",tag=\"starting\"}";
+    value(&text, starting);
+    // As many as a balancer that asks ten times a second has in a start of a minute.
+    let with = |name: &str, times: u32| {
+        let lines = text.lines().map(|line| match line.strip_prefix(name) {
+            Some(_) => format!("{name} {times}\n"),
+            None => format!("{line}\n"),
+        });
+        lines.collect::<String>()
+    };
+    story.told(&with(starting, 600), CALM);
+    story.firing(&[]);
+    let error =
+        "metarecord_refusals_total{http_response_status_code=\"500\",tag=\"internal-error\"}";
+    story.told(&with(error, 1), CALM);
+    story.firing(&[]);
+    story.told(&with(error, 100), 4);
+    story.firing(&["MetarecordServerErrors"]);
+    story.check();
+}
+
+#[test]
+fn a_backup_is_known_by_its_time_after_a_restart_too() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let dir = scratch.path().join("data");
+    let known = |server: &Server| value(&scrape(server), "metarecord_backup_last_seconds");
+    let mut server = Server::start_in(&dir, &[]);
+    assert_eq!(known(&server), 0.0);
+    let lease = server.invoke("ops_backup_begin", &json!({})).data();
+    assert_eq!(known(&server), 0.0, "it has not ended");
+    let lease = json!({"lease_id": lease["lease_id"]});
+    server.invoke("ops_backup_end", &lease).data();
+    let ended = known(&server);
+    assert!(ended > 1_700_000_000.0, "{ended}");
+    assert_eq!(server.end("TERM"), Some(0));
+    let server = Server::start_in(&dir, &[]);
+    assert_eq!(known(&server), ended);
+    // A lease that is gone leaves it as it was.
+    assert_eq!(server.invoke("ops_backup_end", &lease).status, 404);
+    assert_eq!(known(&server), ended);
+}
+
+#[test]
+fn keys_of_tokens_that_cannot_be_got_are_told_of() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    // Nobody listens there any more.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = gone.local_addr().expect("an address");
+    drop(gone);
+    let url = format!("auth.jwt_jwks_url=http://{address}/jwks");
+    let sets = [
+        "--set",
+        &url,
+        "--set",
+        "auth.jwt_issuer=https://issuer",
+        "--set",
+        "auth.jwt_audience=metarecord",
+    ];
+    let mut story = Story::new();
+    let dir = scratch.path().join("data");
+    let mut server = Server::start_in(&dir, &[]);
+    assert_eq!(value(&scrape(&server), "metarecord_token_keys_usable"), 1.0);
+    story.told(&scrape(&server), CALM);
+    story.firing(&[]);
+    server.end("TERM");
+    let server = Server::start_in(&dir, &sets);
+    assert_eq!(value(&scrape(&server), "metarecord_token_keys_usable"), 0.0);
+    story.told(&scrape(&server), CALM);
+    story.firing(&["MetarecordTokenKeysMissing"]);
     story.check();
 }

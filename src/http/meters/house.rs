@@ -17,6 +17,43 @@ pub fn add(meters: &Meters, house: &Arc<House>, journal: &Arc<JournalMeters>) {
     add_jobs(meters, &house.jobs);
     add_clock(meters, house);
     add_quotas(meters, house);
+    add_token_keys(meters, house);
+    add_backup(meters, house);
+}
+
+/// Both say that all is well where tokens are not taken.
+fn add_token_keys(meters: &Meters, house: &Arc<House>) {
+    let (tokens, clock) = (house.tokens.clone(), house.clock.clone());
+    let state = move || {
+        let tokens = tokens.as_ref();
+        tokens.map_or((0, true), |tokens| tokens.keys_state(clock.now()))
+    };
+    let known = state.clone();
+    meters.look_at(
+        (
+            "metarecord_token_keys_age_seconds",
+            "How long ago the keys of the identity provider were last known to be good.",
+        ),
+        move || Some(value(known().0) / 1_000.0),
+    );
+    meters.look_at(
+        (
+            "metarecord_token_keys_usable",
+            "0 while every token is refused for lack of keys.",
+        ),
+        move || Some(f64::from(u8::from(state().1))),
+    );
+}
+
+fn add_backup(meters: &Meters, house: &Arc<House>) {
+    let kept = Arc::clone(house);
+    meters.look_at(
+        (
+            "metarecord_backup_last_seconds",
+            "When the last backup ended, in seconds since 1970; 0 before the first.",
+        ),
+        move || Some(value(kept.last_backup.at_ms().max(0).unsigned_abs()) / 1_000.0),
+    );
 }
 
 fn add_clock(meters: &Meters, house: &Arc<House>) {

@@ -12,6 +12,7 @@ use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
 use crate::http::server::House;
+use crate::report;
 
 /// Longest id looked at, in characters.
 const ID_CHARS_MAX: usize = 64;
@@ -60,6 +61,12 @@ pub(super) async fn end(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
     let lease_id = which(call)?;
     let ended = house.content.removals().end(&lease_id);
     ended.map_err(refusal)?;
+    // The backup is good without it.
+    if let Err(error) = house.last_backup.ended(house.clock.now()) {
+        report::notice(&format!(
+            "the time of the last backup is known until the next start alone: {error}"
+        ));
+    }
     Reply::of(&json!({"lease_id": lease_id, "kept": true}))
 }
 

@@ -1,0 +1,62 @@
+//! What a start finds that does not keep it from serving, and that operators must hear of.
+
+use crate::domain::Timestamp;
+use crate::journal::{Journal, JournalError};
+use crate::report::Event;
+
+/// How far behind the last entry the clock may be: two machines of one hour differ by this much without a fault.
+const BEHIND_MS_MAX: i64 = 5_000;
+
+/// What is odd about a journal, a clock, and whether the key of hashes was made at this start.
+///
+/// # Errors
+/// When the last entry cannot be read.
+pub(super) fn find(
+    journal: &dyn Journal,
+    now: Timestamp,
+    keys_are_new: bool,
+) -> Result<Vec<Event>, JournalError> {
+    let position = journal.head().position;
+    if position == 0 {
+        return Ok(Vec::new());
+    }
+    let last = journal.read(position, 1)?;
+    let recorded_at = last.first().map(|entry| entry.header.recorded_at);
+    let keys = keys_are_new.then_some(Event::StartWarning {
+        cause: "keys-are-new",
+        behind_ms: None,
+        hint: "all sessions, API keys and named operator tokens of this journal have ended; if keys/ was lost, stop and put it back from a backup (docs/emergency/lost-keys.md)",
+    });
+    let clock = recorded_at.and_then(|at| clock_behind(at, now));
+    Ok(keys.into_iter().chain(clock).collect())
+}
+
+fn clock_behind(recorded_at: Timestamp, now: Timestamp) -> Option<Event> {
+    let behind_ms = recorded_at.millis().saturating_sub(now.millis());
+    (behind_ms > BEHIND_MS_MAX).then_some(Event::StartWarning {
+        cause: "clock-behind",
+        behind_ms: Some(behind_ms.unsigned_abs()),
+        hint: "the clock is behind the last entry of the journal: nothing that is due by time happens until it has caught up; set it (docs/emergency/wrong-clock.md)",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_clock_well_behind_the_last_entry_is_told_of() {
+        let at = |millis| Timestamp::from_millis(millis);
+        for now in [95_000, 100_000, 999_999] {
+            assert!(clock_behind(at(100_000), at(now)).is_none(), "{now}");
+        }
+        let told = clock_behind(at(100_000), at(94_999));
+        let Some(Event::StartWarning {
+            cause, behind_ms, ..
+        }) = told
+        else {
+            panic!("it is not told");
+        };
+        assert_eq!((cause, behind_ms), ("clock-behind", Some(5_001)));
+    }
+}
