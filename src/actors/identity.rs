@@ -22,7 +22,7 @@ use crate::domain::user::{
     SESSION_MS, SESSION_REFRESH_MS, Session, User, UserCommand, UserDecider, check_passcode, email,
     email_taken,
 };
-use crate::domain::{OrgCode, Timestamp};
+use crate::domain::{ErrorTag, OrgCode, Timestamp};
 use crate::passcode;
 use crate::projections::identity::{self, LiveKey};
 use crate::projections::{Store, StoreError};

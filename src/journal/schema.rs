@@ -60,7 +60,7 @@ pub const SCHEMAS: &[(&str, u16)] = &[
     ("maintenance.ended", 1),
     ("maintenance.cancelled", 1),
     ("maintenance.missed", 1),
-    ("vacuum.requested", 1),
+    ("vacuum.requested", 2),
     ("vacuum.started", 2),
     ("vacuum.step_done", 1),
     ("vacuum.completed", 1),

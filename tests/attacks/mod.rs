@@ -1,8 +1,8 @@
 //! What a stranger, a hostile tenant, or somebody else on the machine may try, each against a real server.
 
 mod access;
-mod audit;
 mod at_once;
+mod audit;
 mod bodies;
 mod content;
 mod disk;
@@ -20,4 +20,5 @@ mod serve;
 mod share;
 mod snapshot;
 mod time;
+pub(crate) mod user_erasure;
 mod wire;

@@ -212,11 +212,11 @@ impl Work {
                 covered.try_for_each(|org| {
                     retried(|| self.content.forget(org).map_err(|error| told(&error)))
                 })?;
-                match (scope.org(), report::log()) {
-                    (None, Some(log)) => {
+                match (scope, report::log()) {
+                    (Scope::All, Some(log)) => {
                         retried(|| log.remove_files().map_err(|error| told(&error)))
                     }
-                    (Some(_), _) | (_, None) => Ok(()),
+                    (Scope::Org(_) | Scope::User(_), _) | (Scope::All, None) => Ok(()),
                 }
             }
         }

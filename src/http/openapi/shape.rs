@@ -73,6 +73,7 @@ pub(super) fn finish(document: &mut Value) {
         .iter()
         .map(|(name, description)| json!({"name": name, "description": description}))
         .collect();
+    name_answers(document);
     name_data(document);
     refer_to_components(document);
     join_envelopes(document);
@@ -156,6 +157,29 @@ pub(super) fn each_operation(document: &mut Value, mut each: impl FnMut(&str, &s
     }
 }
 
+/// A good answer that is described in its place becomes a component, named by its operation.
+fn name_answers(document: &mut Value) {
+    let known = known_objects(document);
+    let mut named = Map::new();
+    each_operation(document, |_, _, operation| {
+        let id = operation["operationId"].as_str().unwrap_or_default();
+        let name = format!("{GOOD}{}", capitalized(id));
+        let schema = operation.pointer_mut("/responses/200/content/application~1json/schema");
+        if let Some(schema) = schema
+            && let Some(data) = schema.pointer_mut("/properties/data")
+        {
+            if let Some(there) = known.get(&without_description(data)) {
+                *data = reference("schemas", there);
+            }
+            named.insert(name.clone(), schema.take());
+            *schema = reference("schemas", &name);
+        }
+    });
+    if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
+        schemas.extend(named);
+    }
+}
+
 /// What an answer's `data` is becomes a component under the name that its type has in `Good_NAME`.
 fn name_data(document: &mut Value) {
     let mut named = Map::new();
@@ -180,13 +204,7 @@ fn name_data(document: &mut Value) {
 /// Objects within other schemas that are what a component is become references to it.
 fn refer_to_components(document: &mut Value) {
     for _ in 0..NESTED_MAX {
-        let schemas = document["components"]["schemas"].as_object();
-        let known: BTreeMap<_, _> = schemas
-            .into_iter()
-            .flatten()
-            .filter(|(_, schema)| is_object(schema))
-            .map(|(name, schema)| (without_description(schema), name.clone()))
-            .collect();
+        let known = known_objects(document);
         let mut changed = false;
         let schemas = document["components"]["schemas"].as_object_mut();
         for schema in schemas.into_iter().flat_map(Map::values_mut) {
@@ -202,6 +220,16 @@ fn refer_to_components(document: &mut Value) {
             return;
         }
     }
+}
+
+/// The components that are objects with fields, by what they are apart from their description.
+fn known_objects(document: &Value) -> BTreeMap<String, String> {
+    let schemas = document["components"]["schemas"].as_object();
+    let objects = schemas.into_iter().flatten();
+    let objects = objects.filter(|(_, schema)| is_object(schema));
+    objects
+        .map(|(name, schema)| (without_description(schema), name.clone()))
+        .collect()
 }
 
 /// Returns whether anything was replaced.

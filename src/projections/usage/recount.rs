@@ -34,6 +34,8 @@ pub(in crate::projections) fn recounted(
                 Scope::Org(org) => {
                     orgs.insert(org.as_str().to_owned());
                 }
+                // The sessions were closed and the memberships ended by events of their own: see `restamped`.
+                Scope::User(_) => {}
                 Scope::All => {
                     orgs.extend(all_orgs(store)?);
                     // Those that have no rows any more have no counts and limits in memory either.
