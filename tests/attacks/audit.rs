@@ -104,6 +104,10 @@ fn every_operators_act_is_a_row_of_the_audit_with_who() {
     let user_id = users(&mut night);
     orgs(&mut night, &code, &user_id);
     upkeep(&mut night);
+    let erase = code(json!({"user_id": user_id, "dry_run": true}));
+    let (erased, row) = night.call("uas_user_erase", erase);
+    erased.data();
+    assert_eq!(row["event"], "vacuum.requested");
 
     let changing = functions()
         .into_iter()
