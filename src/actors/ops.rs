@@ -241,6 +241,32 @@ impl Operations {
         Ok(window)
     }
 
+    /// The scheduled window that a command would schedule once more, as when its answer was lost.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn scheduled_already(
+        &self,
+        command: &MaintenanceCommand,
+    ) -> Result<Option<Window>, Refused> {
+        let MaintenanceCommand::Schedule {
+            description,
+            duration_seconds,
+            start,
+            ..
+        } = command
+        else {
+            return Ok(None);
+        };
+        let windows = ops::windows(&self.desk.store).map_err(failed)?;
+        let same = windows.scheduled().find(|window| {
+            window.scheduled_start == *start
+                && window.duration_seconds == *duration_seconds
+                && window.description == *description
+        });
+        Ok(same.cloned())
+    }
+
     /// A start that is long past is a slip, such as in the year, and would keep all tenants out at once.
     fn check_start(&self, start: Timestamp) -> Result<(), Rejection> {
         let now = self.desk.clock.now();

@@ -414,7 +414,7 @@ fn operators(twice: &mut Twice<'_>) {
     twice.operator("ops_clock_confirm", Done, &json!({}));
     let start = "2099-01-01T00:00:00Z";
     let planned = json!({"description": "d", "duration": 60, "start": start});
-    let window = twice.coded("ops_maintenance_schedule", Already, planned);
+    let window = twice.coded("ops_maintenance_schedule", Same, planned);
     let id = json!({"maintenance_id": window["maintenance_id"]});
     twice.coded(
         "ops_maintenance_update",

@@ -19,8 +19,9 @@ fn check(house: &House, lines: &[(&str, i32, &str)]) {
     }
 }
 
-fn scheduled(house: &House) -> String {
-    let line = format!("{SCHEDULE} --secret-code $CODE");
+fn scheduled(house: &House, description: &str) -> String {
+    let line = SCHEDULE.replace("--description d", &format!("--description {description}"));
+    let line = format!("{line} --secret-code $CODE");
     text(&house.run(&line, &[]).data(), "maintenance_id")
 }
 
@@ -104,7 +105,7 @@ fn what_is_unknown_ends_with_5() {
 #[test]
 fn what_its_state_does_not_allow_ends_with_6() {
     let house = House::open(&[SWEEP]);
-    let (first, second) = (scheduled(&house), scheduled(&house));
+    let (first, second) = (scheduled(&house, "first"), scheduled(&house, "second"));
     let named = |verb: &str, id: &str| {
         format!("g3n ops maintenance-{verb} --secret-code $CODE --maintenance-id {id}")
     };

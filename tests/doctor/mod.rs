@@ -202,6 +202,7 @@ fn a_directory_that_is_well_has_no_row_with_a_fix() {
             "gateway-port",
             "operator-port",
             "server",
+            "clock-jump",
         ]
     );
     for (name, found) in [

@@ -595,6 +595,7 @@ fn every_type_named_in_the_domain_is_known_to_the_journal() {
     for file in [
         "record",
         "account",
+        "clock_jump",
         "container",
         "org",
         "user",

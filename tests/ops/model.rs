@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use metarecord::actors::Refused;
-use metarecord::clock::Clock;
+use metarecord::clock::{self, Clock};
 use metarecord::content::local::LocalStore;
 use metarecord::disk::RealDisk;
 use metarecord::domain::maintenance::{MaintenanceCommand, Window};
@@ -21,6 +21,8 @@ use crate::support::eventually;
 
 const START_MS: i64 = 1_800_000_000_000;
 const HOUR_MS: i64 = 60 * 60 * 1_000;
+/// How long every window is to take.
+const DURATION_MS: i64 = HOUR_MS;
 /// Names that commands choose from; some are never scheduled or asked for.
 const NAMES: usize = 6;
 
@@ -176,6 +178,11 @@ impl Model {
     fn settle(&mut self) {
         let now = self.now;
         let due = |subject: &&mut Subject| subject.due <= now;
+        for window in &mut self.windows {
+            if window.status == "scheduled" && window.due + DURATION_MS <= now {
+                window.becomes("cancelled", "maintenance.missed");
+            }
+        }
         if self.active().is_none() {
             let scheduled = self.windows.iter_mut();
             let scheduled = scheduled.filter(|window| window.status == "scheduled");
@@ -293,7 +300,7 @@ impl House {
                 self.maintain(MaintenanceCommand::Schedule {
                     maintenance_id: window_id(self.windows - 1),
                     description: "d".to_owned(),
-                    duration_seconds: 60,
+                    duration_seconds: DURATION_MS.unsigned_abs() / 1_000,
                     start: self.clock.now().plus_millis(wait),
                 })
             }
@@ -302,7 +309,8 @@ impl House {
             }),
             Step::Update(which) => self.maintain(MaintenanceCommand::Update {
                 maintenance_id: which.map(window_id),
-                text: Some("t".to_owned()),
+                // Each another: the same twice in a row is one.
+                text: Some(format!("{}", clock::random_uuid())),
                 description: None,
                 duration_seconds: None,
             }),

@@ -10,6 +10,7 @@ use source::{Source, all};
 const WALLS: &[(&str, &[&str])] = &[
     ("domain/", &[]),
     ("clock.rs", &["domain"]),
+    ("clock/", &["domain"]),
     ("passcode.rs", &["clock"]),
     ("report/", &["clock", "domain"]),
     ("config.rs", &["domain"]),

@@ -26,18 +26,6 @@ impl Decider for MaintenanceDecider {
                 duration_seconds,
                 start,
             } => {
-                if let Some(same) = state.scheduled().find(|window| {
-                    window.scheduled_start == *start
-                        && window.duration_seconds == *duration_seconds
-                        && window.description == *description
-                }) {
-                    return Err(Rejection::new(
-                        ErrorTag::Conflict,
-                        "The same maintenance window is scheduled already.",
-                    )
-                    .with_detail("maintenance_id", same.maintenance_id.as_str())
-                    .already_there());
-                }
                 if state.open.len() >= OPEN_MAX {
                     return Err(Rejection::new(
                         ErrorTag::InvalidState,

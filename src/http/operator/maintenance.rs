@@ -178,6 +178,9 @@ async fn carry(
 ) -> Result<Reply, Refusal> {
     let operations = &house.operations;
     check_code((house, call), code, function, &caller).await?;
+    if let Some(window) = operations.scheduled_already(&command)? {
+        return reply(&window);
+    }
     let window = operations.maintain(command, caller).await?;
     reply(&window)
 }
