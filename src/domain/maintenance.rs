@@ -157,6 +157,7 @@ impl Windows {
         self.scheduled().map(|window| window.scheduled_start).min()
     }
 
+    /// Those that have not started yet, by name.
     pub fn scheduled(&self) -> impl Iterator<Item = &Window> {
         let open = self.open.values();
         open.filter(|window| window.status == WindowStatus::Scheduled)
