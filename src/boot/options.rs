@@ -12,12 +12,14 @@ use crate::clock::TrustLimits;
 use crate::config::{CallLimits, Identity, LogRequests, LogSection, Mrs, QuotaLimits, Settings};
 use crate::domain::quota::{Limits, Quota};
 use crate::domain::record::{Patience, Retention};
+use crate::http::cors::Origins;
 use crate::http::framing::HeadLimits;
 use crate::http::head::HostNames;
 use crate::http::limits::{Rate, Rates};
 use crate::http::listener::ConnectionLimits;
 use crate::http::org_limits::OrgLimits;
 use crate::http::presigned::PresignedLimits;
+use crate::http::routes::Prefixes;
 use crate::http::server::{DoorLimits, MrsSettings};
 use crate::http::slow::UploadPace;
 use crate::http::transfers::TransferLimits;
@@ -111,7 +113,8 @@ impl Options {
                 body_seconds: settings.http.body_seconds,
                 bodies_bytes_max: settings.http.bodies_bytes_max,
                 rates: rates(&settings.limits),
-                stage: settings.http.stage.clone(),
+                prefixes: Prefixes::new(&settings.http.stage, &settings.http.public_url),
+                origins: Origins::new(&settings.http.cors_origins),
                 host_names: HostNames::new(&settings.http.host_names, &settings.http.public_url),
             },
             connections: ConnectionLimits {

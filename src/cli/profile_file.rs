@@ -114,14 +114,21 @@ pub(super) fn read_entry(
         }
         Err(error) => return Err(Failure::file(path, error)),
     };
-    let mut entries: BTreeMap<String, Entry> = toml::from_str(&text).map_err(|error| {
-        // The text of the line is left out: it may be a secret.
-        Failure::Usage(format!(
-            "{} is not a file of profiles: {}",
-            path.display(),
-            error.message()
-        ))
-    })?;
+    // The text of the line is left out: it may be a secret.
+    let misfit = |what: &str| {
+        let path = path.display();
+        Failure::Usage(format!("{path} is not a file of profiles: {what}"))
+    };
+    let sections: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| misfit(error.message()))?;
+    // An array would be taken by the order of the fields.
+    if let Some((name, _)) = sections.iter().find(|(_, value)| !value.is_table()) {
+        return Err(misfit(&format!("{name} is no section")));
+    }
+    let mut entries: BTreeMap<String, Entry> = sections
+        .try_into()
+        .map_err(|error: toml::de::Error| misfit(error.message()))?;
     let Some(name) = name else {
         return Ok(Entry::default());
     };

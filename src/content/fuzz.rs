@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use super::Promise;
 use super::check::Check;
-use super::sign::{ContentToken, Cursor, DownloadGrant, ExportGrant, Purpose, Signer, UploadGrant};
+use super::sign::{
+    ContentToken, Cursor, Disposition, DownloadGrant, ExportGrant, Purpose, Signer, UploadGrant,
+};
 use crate::domain::record::RecordKey;
 use crate::domain::{ContainerName, Md5, OrgCode, RecordId, Timestamp};
 use crate::fuzz;
@@ -71,6 +73,12 @@ fn fuzz_tokens_and_cursors() {
                 Purpose::DownloadUrl,
                 signer
                     .open::<DownloadGrant>(Purpose::DownloadUrl, text)
+                    .is_some(),
+            ),
+            (
+                Purpose::NamedDownloadUrl,
+                signer
+                    .open::<(DownloadGrant, Disposition)>(Purpose::NamedDownloadUrl, text)
                     .is_some(),
             ),
             (

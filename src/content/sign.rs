@@ -36,8 +36,10 @@ const TOKEN_CHARS_MAX: usize = 4_096;
 pub enum Purpose {
     /// Uploading one object.
     UploadUrl,
-    /// Downloading one object.
+    /// Downloading one object, by a url that tells no name; given out by earlier versions.
     DownloadUrl,
+    /// Downloading one object under a name.
+    NamedDownloadUrl,
     /// Completing one upload.
     ContentToken,
     /// Downloading one file of an export.
@@ -51,6 +53,7 @@ impl Purpose {
         match self {
             Self::UploadUrl => "upload-url",
             Self::DownloadUrl => "download-url",
+            Self::NamedDownloadUrl => "named-download-url",
             Self::ContentToken => "content-token",
             Self::ExportUrl => "export-url",
             Self::ListCursor => "list-cursor",
@@ -92,6 +95,15 @@ pub struct DownloadGrant {
     pub expires_at: Timestamp,
     /// SHA-256 of the gzip, when it is known.
     pub sha256: Option<[u8; 32]>,
+}
+
+/// How a download is to be shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disposition {
+    /// The name of the file that a browser saves: a record's id.
+    pub name: String,
+    /// It may be shown in the browser, as its caller asked when the url was made.
+    pub inline: bool,
 }
 
 /// A [`DownloadGrant`] as it was given out before it told the SHA-256; such urls work until they expire.
@@ -413,13 +425,18 @@ impl Signer {
     }
 
     /// What a download url grants, also one of an earlier version of this program; `None` as for [`Signer::open`].
-    pub fn open_download(&self, token: &str) -> Option<DownloadGrant> {
+    pub fn open_download(&self, token: &str) -> Option<(DownloadGrant, Disposition)> {
+        let named = Purpose::NamedDownloadUrl;
+        if let Some(named) = self.open::<(DownloadGrant, Disposition)>(named, token) {
+            return Some(named);
+        }
         let purpose = Purpose::DownloadUrl;
         let earlier = || {
             self.open::<EarlierDownloadGrant>(purpose, token)
                 .map(Into::into)
         };
-        self.open(purpose, token).or_else(earlier)
+        let grant = self.open(purpose, token).or_else(earlier)?;
+        Some((grant, Disposition::default()))
     }
 
     /// A hash that only the holder of the key can make or check. Its key is never rotated.
@@ -542,10 +559,22 @@ mod tests {
         };
         let token = signer.seal(Purpose::DownloadUrl, &earlier);
         let mut wanted = DownloadGrant::from(earlier);
-        assert_eq!(signer.open_download(&token), Some(wanted.clone()));
+        let unnamed = Disposition::default();
+        let opened = Some((wanted.clone(), unnamed.clone()));
+        assert_eq!(signer.open_download(&token), opened);
         wanted.sha256 = Some([9; 32]);
         let token = signer.seal(Purpose::DownloadUrl, &wanted);
-        assert_eq!(signer.open_download(&token), Some(wanted));
+        assert_eq!(
+            signer.open_download(&token),
+            Some((wanted.clone(), unnamed))
+        );
+        let named = Disposition {
+            name: "blob-1".to_owned(),
+            inline: true,
+        };
+        let value = (wanted, named);
+        let token = signer.seal(Purpose::NamedDownloadUrl, &value);
+        assert_eq!(signer.open_download(&token), Some(value));
     }
 
     #[test]

@@ -74,7 +74,9 @@ tags! {
     Md5Missing = "md5-missing", 409;
     VacuumMutexLocked = "vacuum-mutex-locked", 409;
     MaintenanceAlreadyActive = "maintenance-already-active", 409;
+    PreconditionFailed = "precondition-failed", 412;
     UriTooLong = "uri-too-long", 414;
+    UnsupportedMediaType = "unsupported-media-type", 415;
     ExpectedRevisionRequired = "expected-revision-required", 428;
     Throttled = "throttled", 429;
     HeadTooLarge = "head-too-large", 431;

@@ -10,6 +10,7 @@ use actix_web::web::Payload;
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
 
+use super::coding::Coding;
 use super::identity::Owner;
 use super::server::DoorLimits;
 use super::shares::{Bound, Full, Share, Shares};
@@ -53,7 +54,7 @@ impl Bodies {
     /// Reads a body; a GET's is left unread.
     ///
     /// # Errors
-    /// `too-large`, `invalid-json` for one that is nested too deeply, ends early or comes too slowly, `throttled` when there is no memory for
+    /// `unsupported-media-type`, `too-large`, also when it is that once unpacked, `invalid-json` for one that is nested too deeply, ends early or comes too slowly, `throttled` when there is no memory for
     /// it. The connection is to be closed then.
     pub async fn read(
         &self,
@@ -67,9 +68,11 @@ impl Bodies {
                 share: None,
             });
         }
+        let coding = Coding::of(request.headers())?;
         let reading = self.read_whole(request, payload, owner);
         let body = tokio::time::timeout(self.within, reading).await;
-        let body = body.unwrap_or_else(|_| Err(slow::body_too_slow()))?;
+        let mut body = body.unwrap_or_else(|_| Err(slow::body_too_slow()))?;
+        body.bytes = coding.decode(body.bytes, self.bytes_max)?;
         nesting::check(&body.bytes, self.depth_max)?;
         Ok(body)
     }

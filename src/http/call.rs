@@ -39,6 +39,9 @@ const CREDENTIAL_PART_MIN: usize = 6;
 /// What stands for a tag when the work on a request panicked.
 const PANICKED: Word = "panicked";
 
+/// What stands for a tag when an answer was not sent to its end.
+const CUT_OFF: Word = "cut-off";
+
 /// What answers call a request by: its method and a path, both in part when they are long.
 pub(super) fn name_of(method: &Method, path: &str) -> String {
     // A method is ASCII (RFC 9110, section 9.1).
@@ -176,6 +179,17 @@ impl Trace {
             tag,
             bytes_out,
         }));
+    }
+
+    /// Notes that only so many bytes of a streamed answer were taken.
+    pub fn note_cut_off(&self, sent: u64) {
+        if let Some(answered) = self.answered.get() {
+            self.answered.set(Some(Answered {
+                tag: CUT_OFF,
+                bytes_out: Some(sent),
+                ..answered
+            }));
+        }
     }
 
     /// Notes bytes of a body that was not read as a whole.

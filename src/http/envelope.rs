@@ -2,7 +2,8 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
@@ -19,6 +20,9 @@ pub const API_VERSION: &str = "2026-03-04";
 pub const OK: &str = "ok";
 /// Seconds a caller is told to wait when nothing better is known.
 const RETRY_AFTER_SECONDS: u64 = 1;
+
+/// Which credentials a 401 asks for (RFC 9110, section 11.6.1): the one scheme of HTTP's own that there is.
+const CHALLENGE: &str = "Bearer realm=\"metarecord\"";
 
 const X_API_VERSION: HeaderName = HeaderName::from_static("x-api-version");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -272,6 +276,15 @@ fn fail(trace: &Trace, rejection: &Rejection, replayed: bool) -> HttpResponse {
     }
     if replayed {
         response.insert_header((IDEMPOTENT_REPLAY, "true"));
+    }
+    if rejection.status() == 401 {
+        // It never says what was wrong with a credential (RFC 6750, section 3, has words for that).
+        response.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE)));
+    }
+    if rejection.tag == ErrorTag::UnsupportedMediaType
+        && rejection.minor.as_deref() == Some("content-encoding")
+    {
+        response.insert_header((ACCEPT_ENCODING, HeaderValue::from_static("gzip")));
     }
     if rejection.tag == ErrorTag::MethodNotAllowed
         && let Some(allow) = rejection.details.get("allow").and_then(Value::as_str)

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
 use super::access::{Right, Role};
@@ -147,10 +147,14 @@ pub fn principal(house: &House, request: &HttpRequest) -> Result<Principal, Refu
     let headers = request.headers();
     let session = credential(headers, "x-session-guid")?;
     let api_key = credential(headers, "x-api-key")?;
-    let token = bearer(headers)?;
-    if token.is_some() && (session.is_some() || api_key.is_some()) {
-        return Err(invalid(Denial::CredentialsMixed).into());
-    }
+    let authorization = Authorization::of(headers);
+    let other = session.is_some() || api_key.is_some();
+    let token = match authorization {
+        Authorization::Twice => return Err(invalid(Denial::CredentialTwice).into()),
+        Authorization::Bearer(_) if other => return Err(invalid(Denial::CredentialsMixed).into()),
+        Authorization::Bearer(token) => Some(token),
+        Authorization::None | Authorization::Other => None,
+    };
     match (session, api_key) {
         // A session beats a key (contract, section 7).
         (Some(guid), _) => person(house, guid),
@@ -162,26 +166,49 @@ pub fn principal(house: &House, request: &HttpRequest) -> Result<Principal, Refu
         (None, None) => match token {
             Some(token) => bearer_of(house, token),
             None if house.header_identity => told(house, request),
+            None if authorization == Authorization::Other => {
+                Err(invalid(Denial::CredentialMalformed).into())
+            }
             None => Err(invalid(Denial::CredentialMissing).into()),
         },
     }
 }
 
-/// The token of a request: at most one, and readable.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Rejection> {
-    let mut values = headers.get_all(AUTHORIZATION);
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(invalid(Denial::CredentialTwice));
+/// What a request has in `Authorization`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Authorization<'a> {
+    /// Nothing.
+    None,
+    /// A token.
+    Bearer(&'a str),
+    /// More than one token.
+    Twice,
+    /// No token, but another scheme or what is none. Proxies add such for themselves.
+    Other,
+}
+
+impl<'a> Authorization<'a> {
+    /// Of a request's headers.
+    pub(super) fn of(headers: &'a HeaderMap) -> Self {
+        let mut found = Self::None;
+        for value in headers.get_all(AUTHORIZATION) {
+            found = match (found, bearer_token(value)) {
+                (Self::Bearer(_) | Self::Twice, Some(_)) => Self::Twice,
+                (Self::None | Self::Other, Some(token)) => Self::Bearer(token),
+                (Self::None, None) => Self::Other,
+                (found, None) => found,
+            };
+        }
+        found
     }
-    let text = value.to_str().ok();
-    let scheme = text.and_then(|text| text.split_at_checked(BEARER.len()));
-    match scheme {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case(BEARER) => Ok(Some(token)),
-        Some(_) | None => Err(invalid(Denial::CredentialMalformed)),
-    }
+}
+
+/// The token of credentials in the scheme `Bearer`, whose name is in any case (RFC 9110, section 11.1).
+fn bearer_token(value: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = value.to_str().ok()?.split_at_checked(BEARER.len())?;
+    scheme
+        .eq_ignore_ascii_case(BEARER)
+        .then(|| token.trim_start_matches(' '))
 }
 
 fn bearer_of(house: &House, token: &str) -> Result<Principal, Refusal> {

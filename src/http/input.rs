@@ -1,5 +1,6 @@
 //! Reading what callers send: JSON bodies and queries, with the right tag for everything that is wrong.
 
+use actix_web::error::QueryPayloadError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -7,6 +8,7 @@ use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, Type};
 
 use super::call::Call;
 use super::server::House;
+use super::words;
 use crate::content::sign::{Cursor, Purpose};
 use crate::domain::names::TAGS_MAX;
 use crate::domain::{CcCode, ErrorTag, OrgCode, Rejection, Revision, Tag, Timestamp};
@@ -65,54 +67,39 @@ macro_rules! change_request {
 }
 pub(super) use change_request;
 
-/// Reads a JSON body.
+/// Reads a JSON body: an object. An array would be taken by the order of the fields.
 ///
 /// # Errors
 /// `invalid-json` when it is not JSON, `invalid-input` naming the field when it is not what the route takes.
 pub fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Rejection> {
-    if let Ok(value) = serde_json::from_slice(body) {
+    let is_object = body.trim_ascii_start().first() == Some(&b'{');
+    if is_object && let Ok(value) = serde_json::from_slice(body) {
         return Ok(value);
-    }
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let error = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
-        Ok(_) => return Err(invalid_json("there is something behind the JSON value")),
-        Err(error) => error,
-    };
-    let path = error.path().to_string();
-    let inner = error.into_inner();
-    if !inner.is_data() {
-        return Err(invalid_json(&inner.to_string()));
     }
     // Whatever the first fault is, a body that is not JSON at all is said to be that.
     if let Err(error) = serde_json::from_slice::<&RawValue>(body) {
-        return Err(invalid_json(&error.to_string()));
+        return Err(Rejection::new(
+            ErrorTag::InvalidJson,
+            words::no_json(body, &error),
+        ));
     }
-    let text = inner.to_string();
-    let field = quoted(&text)
-        .filter(|_| text.starts_with("unknown field") || text.starts_with("duplicate field"));
-    let field = field.unwrap_or(if path == "." { "body" } else { &path });
-    let what = text
-        .rsplit_once(" at line ")
-        .map_or(text.as_str(), |(what, _)| what);
-    Err(Rejection::field(
-        &clip(field),
-        format!("The body does not fit: {}.", clip(&without_value(what))),
-    ))
-}
-
-/// What serde says is wrong, without the value: that may be a secret in the wrong place.
-fn without_value(what: &str) -> String {
-    let Some((given, expected)) = what.rsplit_once(", expected ") else {
-        return what.to_owned();
+    if !is_object {
+        return Err(Rejection::field("body", "The body must be a JSON object."));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut reader) else {
+        return Err(Rejection::field(
+            "body",
+            "The body must be one JSON object.",
+        ));
     };
-    let mut words = given.split(' ');
-    match (words.next(), words.next(), words.next()) {
-        (Some("invalid"), Some(of @ ("type:" | "value:")), Some(kind)) => {
-            format!("invalid {of} {kind}, expected {expected}")
-        }
-        (Some("unknown"), Some("variant"), _) => format!("unknown value, expected {expected}"),
-        _ => what.to_owned(),
-    }
+    let path = error.path().to_string();
+    let text = error.into_inner().to_string();
+    let field = words::named(&text).unwrap_or(if path == "." { "body" } else { &path });
+    Err(Rejection::field(
+        &words::told(field),
+        words::misfit(field, &text, "The body"),
+    ))
 }
 
 /// Reads a query.
@@ -128,31 +115,18 @@ pub(super) fn query_text<T: DeserializeOwned>(text: &str) -> Result<T, Rejection
     match actix_web::web::Query::<T>::from_query(text) {
         Ok(query) => Ok(query.into_inner()),
         Err(error) => {
-            let text = error.to_string();
-            let field = quoted(&text).unwrap_or("query").to_owned();
+            let text = match &error {
+                QueryPayloadError::Deserialize(error) => error.to_string(),
+                other => other.to_string(),
+            };
+            let field = words::named(&text).or_else(|| text.split('`').nth(1));
+            let field = field.unwrap_or("query");
             Err(Rejection::field(
-                &clip(&field),
-                format!("The query does not fit: {}.", clip(&without_value(&text))),
+                &words::told(field),
+                words::misfit(field, &text, "The query"),
             ))
         }
     }
-}
-
-fn invalid_json(what: &str) -> Rejection {
-    Rejection::new(
-        ErrorTag::InvalidJson,
-        format!("The body is not one JSON value: {}.", clip(what)),
-    )
-}
-
-/// The name between the first two backticks of an error's text.
-fn quoted(text: &str) -> Option<&str> {
-    text.split('`').nth(1)
-}
-
-/// Keeps what is told back to a caller short.
-fn clip(text: &str) -> String {
-    text.chars().take(120).collect()
 }
 
 /// A revision as callers write it: a number or a numeric string, from 1.
@@ -407,6 +381,8 @@ mod tests {
             (r#"{"count":"x""#, ErrorTag::InvalidJson, None),
             ("", ErrorTag::InvalidJson, None),
             (r#"{"count":1} x"#, ErrorTag::InvalidJson, None),
+            ("[1]", ErrorTag::InvalidInput, Some("body")),
+            ("7", ErrorTag::InvalidInput, Some("body")),
             ("{\"count\":\"\u{fffd}", ErrorTag::InvalidJson, None),
         ] {
             let rejection = json::<Sample>(body.as_bytes()).expect_err(body);

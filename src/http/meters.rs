@@ -4,6 +4,9 @@
 
 pub mod house;
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use actix_web::http::{Method, StatusCode};
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
@@ -167,13 +170,13 @@ impl HttpMeters {
     }
 
     /// A request begins; it is counted under no route until it is known.
-    pub fn begin(&self) -> Measured<'_> {
-        self.active.inc();
-        Measured {
-            meters: self,
-            number: number(Place::Unknown),
-            since: Stopwatch::start(),
-        }
+    pub fn begin(&self) -> Measured<&Self> {
+        Measured::begin(self)
+    }
+
+    /// The same for one whose answer goes on after its handler has ended.
+    pub fn begin_shared(self: &Arc<Self>) -> Measured<Arc<Self>> {
+        Measured::begin(self.clone())
     }
 
     /// Connections of the gateway.
@@ -297,13 +300,22 @@ fn name(number: usize) -> (&'static str, &'static str) {
 }
 
 /// A request being worked on. Dropped without an answer, because its caller hung up, it counts as none.
-pub struct Measured<'a> {
-    meters: &'a HttpMeters,
+pub struct Measured<M: Deref<Target = HttpMeters>> {
+    meters: M,
     number: usize,
     since: Stopwatch,
 }
 
-impl Measured<'_> {
+impl<M: Deref<Target = HttpMeters>> Measured<M> {
+    fn begin(meters: M) -> Self {
+        meters.active.inc();
+        Self {
+            meters,
+            number: number(Place::Unknown),
+            since: Stopwatch::start(),
+        }
+    }
+
     /// It is for a route.
     pub fn at_route(&mut self, route: &'static Route) {
         let number = ROUTES.iter().position(|known| std::ptr::eq(known, route));
@@ -324,7 +336,7 @@ impl Measured<'_> {
     }
 }
 
-impl Drop for Measured<'_> {
+impl<M: Deref<Target = HttpMeters>> Drop for Measured<M> {
     fn drop(&mut self) {
         self.meters.active.dec();
     }
@@ -381,7 +393,7 @@ mod tests {
         let meters = Meters::default();
         let http = HttpMeters::new(&meters);
         let before = meters.text().unwrap().lines().count();
-        let (_, found) = routes::of_path("/mrs/doom", "").unwrap();
+        let (_, found) = routes::of_path("/mrs/doom", &routes::Prefixes::default()).unwrap();
         let mut measured = http.begin();
         measured.at_route(found[0]);
         assert!(

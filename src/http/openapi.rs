@@ -174,6 +174,7 @@ const DOWNLOAD_TAGS: &[ErrorTag] = &[
     ErrorTag::NotAuthorized,
     ErrorTag::ExpiredUrl,
     ErrorTag::NotFound,
+    ErrorTag::PreconditionFailed,
 ];
 const EVERY_TAG: &[ErrorTag] = &[
     ErrorTag::Throttled,
@@ -204,6 +205,9 @@ fn tags_of(method: &str, path: &str) -> Vec<ErrorTag> {
         .any(|service| path.starts_with(service))
     {
         tags.extend([ErrorTag::InvalidInput, ErrorTag::InvalidJson]);
+    }
+    if method == "post" {
+        tags.push(ErrorTag::UnsupportedMediaType);
     }
     tags.extend(match (method, path) {
         ("put", "/content/{token}") => UPLOAD_TAGS,

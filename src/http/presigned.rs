@@ -1,6 +1,7 @@
 //! Presigned content: `PUT` and `GET /content/{token}`, which need no other credential than the url itself.
 
 pub(super) mod export;
+mod follow;
 #[cfg(test)]
 mod fuzz;
 mod keep;
@@ -9,7 +10,10 @@ mod whole;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use actix_web::http::header::{self, EntityTag, Header, HeaderValue, IfNoneMatch, IfRange, Range};
+use actix_web::body::SizedStream;
+use actix_web::http::header::{
+    self, EntityTag, Header, HeaderValue, IfMatch, IfNoneMatch, IfRange, Range,
+};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
@@ -29,12 +33,13 @@ use super::{head, space};
 use crate::actors::admission::UploadPass;
 use crate::aside;
 use crate::content::check::size_mismatch;
-use crate::content::sign::{DownloadGrant, Purpose, Signer, UploadGrant};
+use crate::content::sign::{Disposition, DownloadGrant, Purpose, Signer, UploadGrant};
 use crate::content::{ContentError, ContentStore, Kept, ObjectName, Promise};
 use crate::domain::record::{Status, not_waited_for};
 use crate::domain::{ErrorTag, Rejection, Timestamp};
 use crate::meters::value;
 use crate::projections::{RecordName, holds, records};
+use follow::follow;
 use whole::Whole;
 
 /// Bytes read from a file at a time.
@@ -104,6 +109,7 @@ impl Presigned {
 /// Adds the presigned routes to an actix application.
 pub fn configure(presigned: Presigned) -> impl FnOnce(&mut web::ServiceConfig) {
     move |service| {
+        let prefixes = presigned.door.prefixes().clone();
         let exporting = presigned.clone();
         let route = web::to(
             move |request: HttpRequest, payload: Payload, token: web::Path<String>| {
@@ -116,9 +122,11 @@ pub fn configure(presigned: Presigned) -> impl FnOnce(&mut web::ServiceConfig) {
             let presigned = exporting.clone();
             async move { presigned.serve_export(&request, &token).await }
         });
+        let exports = prefixes.before("/content/export/{token}");
+        let content = prefixes.before("/content/{token}");
         service
-            .service(web::resource("/content/export/{token}").default_service(exported))
-            .service(web::resource("/content/{token}").default_service(route));
+            .service(web::resource(exports).default_service(exported))
+            .service(web::resource(content).default_service(route));
     }
 }
 
@@ -150,7 +158,7 @@ pub(super) fn get() {}
 
 impl Presigned {
     async fn serve(&self, request: &HttpRequest, payload: Payload, token: &str) -> HttpResponse {
-        let mut measured = self.door.http_meters().begin();
+        let mut measured = self.door.http_meters().begin_shared();
         measured.at(content_place(request.method(), Place::Download));
         let mut trace = self.door.trace(request);
         trace.service = "content";
@@ -159,6 +167,13 @@ impl Presigned {
         trace.runs(self.door.running(), request.method() == Method::PUT);
         if let Err(rejection) = check_seat(request) {
             return hang_up(respond(&trace, Err(rejection.into())));
+        }
+        if let Some(mut response) = self.door.origins().preflight(request, &trace) {
+            if let Err(rejection) = self.door.rate_limits().stranger(request) {
+                response = respond(&trace, Err(rejection.into()));
+            }
+            self.door.origins().allow(request, &mut response);
+            return response;
         }
         let answer = match *request.method() {
             Method::PUT => self.upload(request, payload, token, &trace).await,
@@ -170,13 +185,13 @@ impl Presigned {
             .with_detail("allow", "PUT, GET, HEAD")
             .into()),
         };
-        let response = self.respond(request, &trace, answer);
-        measured.answered(response.status());
-        response
+        let mut response = self.respond(request, &trace, answer);
+        self.door.origins().allow(request, &mut response);
+        follow(response, trace, measured)
     }
 
     async fn serve_export(&self, request: &HttpRequest, token: &str) -> HttpResponse {
-        let mut measured = self.door.http_meters().begin();
+        let mut measured = self.door.http_meters().begin_shared();
         measured.at(content_place(request.method(), Place::Export));
         let mut trace = self.door.trace(request);
         trace.service = "content";
@@ -186,10 +201,17 @@ impl Presigned {
         if let Err(rejection) = check_seat(request) {
             return hang_up(respond(&trace, Err(rejection.into())));
         }
+        if let Some(mut response) = self.door.origins().preflight(request, &trace) {
+            if let Err(rejection) = self.door.rate_limits().stranger(request) {
+                response = respond(&trace, Err(rejection.into()));
+            }
+            self.door.origins().allow(request, &mut response);
+            return response;
+        }
         let answer = self.export(request, token, &trace).await;
-        let response = self.respond(request, &trace, answer);
-        measured.answered(response.status());
-        response
+        let mut response = self.respond(request, &trace, answer);
+        self.door.origins().allow(request, &mut response);
+        follow(response, trace, measured)
     }
 
     fn respond(
@@ -262,16 +284,17 @@ impl Presigned {
         trace: &Trace,
     ) -> Result<HttpResponse, Refusal> {
         head::check(request.headers())?;
-        let grant = self.signer.open_download(token).ok_or_else(altered)?;
+        let (grant, disposition) = self.signer.open_download(token).ok_or_else(altered)?;
         self.check_age(grant.expires_at)?;
         let object = ObjectName {
             org: grant.org.clone(),
             object_id: grant.object_id,
         };
-        let part = Part::of(request, &grant.md5.to_string(), grant.size);
+        let part = Part::of(request, &grant.md5.to_string(), grant.size)?;
         let mut response = HttpResponse::build(part.status());
         with_headers(&mut response, trace);
         describe(&mut response, &grant);
+        present(&mut response, &disposition);
         let Some((from, bytes)) = part.open(&mut response, grant.size) else {
             return Ok(response.finish());
         };
@@ -284,8 +307,7 @@ impl Presigned {
         let reader = reader.map_err(|error| Refusal::Failed(error.to_string()))?;
         let reader = reader.ok_or_else(Rejection::not_found)?;
         if request.method() == Method::HEAD {
-            response.insert_header((header::CONTENT_LENGTH, bytes));
-            return Ok(response.finish());
+            return Ok(head_alone(&mut response, bytes));
         }
         response.no_chunking(bytes);
         let check = (bytes == grant.size).then(|| Whole::new(object, &grant));
@@ -466,8 +488,35 @@ fn describe(response: &mut HttpResponseBuilder, grant: &DownloadGrant) {
         .insert_header((header::CONTENT_TYPE, content_type))
         .insert_header((header::CONTENT_ENCODING, "gzip"))
         .insert_header((header::ETAG, format!("\"{}\"", grant.md5)))
-        .insert_header((header::ACCEPT_RANGES, "bytes"))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+        .insert_header((header::ACCEPT_RANGES, "bytes"));
+}
+
+/// Says how a browser is to present content, which is anybody's: it saves it, unless it was asked to show it when the url
+/// was made, and what it shows is of no origin and runs nothing (RFC 6266; Content Security Policy Level 3, section 6.3.2).
+fn present(response: &mut HttpResponseBuilder, disposition: &Disposition) {
+    let kind = if disposition.inline {
+        "inline"
+    } else {
+        "attachment"
+    };
+    let safe = |c: char| match c {
+        '0'..='9' | 'A'..='Z' | 'a'..='z' | '.' | '_' | '-' => c,
+        _ => '_',
+    };
+    let name: String = disposition.name.chars().map(safe).collect();
+    let value = match name.is_empty() {
+        true => kind.to_owned(),
+        false => format!("{kind}; filename=\"{name}\""),
+    };
+    response
+        .insert_header((header::CONTENT_DISPOSITION, value))
+        .insert_header((header::CONTENT_SECURITY_POLICY, "sandbox"));
+}
+
+/// The answer to a `HEAD`: with the length that a `GET` would have, and no bytes.
+fn head_alone(response: &mut HttpResponseBuilder, bytes: u64) -> HttpResponse {
+    let nothing = stream::empty::<Result<Bytes, io::Error>>();
+    response.body(SizedStream::new(bytes, nothing))
 }
 
 /// Which part of an object is asked for.
@@ -481,18 +530,44 @@ enum Part {
 }
 
 impl Part {
-    fn of(request: &HttpRequest, etag: &str, size: u64) -> Self {
+    /// What the conditions and the range of a request come to, in the order of RFC 9110, section 13.2.2.
+    ///
+    /// # Errors
+    /// `precondition-failed` (412).
+    fn of(request: &HttpRequest, etag: &str, size: u64) -> Result<Self, Rejection> {
         let etag = EntityTag::new_strong(etag.to_owned());
+        if request.headers().contains_key(header::IF_MATCH) {
+            let matches = match IfMatch::parse(request) {
+                Ok(IfMatch::Any) => true,
+                Ok(IfMatch::Items(tags)) => tags.iter().any(|tag| tag.strong_eq(&etag)),
+                Err(_) => false,
+            };
+            if !matches {
+                return Err(Rejection::new(
+                    ErrorTag::PreconditionFailed,
+                    "The content is not the one that If-Match names; nothing is sent.",
+                )
+                .with_detail("etag", etag.to_string()));
+            }
+        }
+        Ok(Self::unless_known(request, &etag, size))
+    }
+
+    fn unless_known(request: &HttpRequest, etag: &EntityTag, size: u64) -> Self {
         let known = match IfNoneMatch::parse(request) {
             Ok(IfNoneMatch::Any) => request.headers().contains_key(header::IF_NONE_MATCH),
-            Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|tag| tag.weak_eq(&etag)),
+            Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|tag| tag.weak_eq(etag)),
             Err(_) => false,
         };
         if known {
             return Self::NotModified;
         }
+        // Ranges are of GET alone (RFC 9110, section 14.2).
+        if request.method() != Method::GET {
+            return Self::Whole;
+        }
         if request.headers().contains_key(header::IF_RANGE)
-            && !matches!(IfRange::parse(request), Ok(IfRange::EntityTag(tag)) if tag.strong_eq(&etag))
+            && !matches!(IfRange::parse(request), Ok(IfRange::EntityTag(tag)) if tag.strong_eq(etag))
         {
             return Self::Whole;
         }

@@ -485,8 +485,48 @@ pub static ROUTES: &[Route] = &[
     ),
 ];
 
-/// Finds the routes of a path: the path itself, without a leading stage, or with the service that alone has it.
-pub fn of_path(path: &str, stage: &str) -> Option<(&'static str, Vec<&'static Route>)> {
+/// Paths ahead of every route that are trimmed: the stage, and what the public url has behind its host.
+#[derive(Clone, Debug, Default)]
+pub struct Prefixes(Vec<String>);
+
+impl Prefixes {
+    /// Of a stage such as `prod`, and a public url such as `https://records.example/records`.
+    pub fn new(stage: &str, public_url: &str) -> Self {
+        let behind_host = public_url
+            .split_once("://")
+            .and_then(|(_, rest)| rest.split_once('/'))
+            .map_or("", |(_, path)| path);
+        let trimmed = [stage, behind_host].map(|path| path.trim_matches('/'));
+        let mut prefixes: Vec<_> = trimmed
+            .into_iter()
+            .filter(|path| !path.is_empty())
+            .map(|path| format!("/{path}"))
+            .collect();
+        prefixes.dedup();
+        Self(prefixes)
+    }
+
+    /// A path without each prefix that it has, itself first.
+    pub fn trimmed<'a>(&self, path: &'a str) -> impl Iterator<Item = &'a str> {
+        let without = |prefix: &String| {
+            let rest = path.strip_prefix(prefix.as_str());
+            rest.filter(|rest| rest.starts_with('/'))
+        };
+        let rests: Vec<_> = self.0.iter().filter_map(without).collect();
+        std::iter::once(path).chain(rests)
+    }
+
+    /// A path below the root, and below each prefix.
+    pub fn before(&self, path: &str) -> Vec<String> {
+        // Braces would be read as the name of a part.
+        let plain = self.0.iter().filter(|prefix| !prefix.contains(['{', '}']));
+        let prefixed = plain.map(|prefix| format!("{prefix}{path}"));
+        std::iter::once(path.to_owned()).chain(prefixed).collect()
+    }
+}
+
+/// Finds the routes of a path: the path itself, without a prefix, or with the service that alone has it.
+pub fn of_path(path: &str, prefixes: &Prefixes) -> Option<(&'static str, Vec<&'static Route>)> {
     let exact = |path: &str| -> Vec<&'static Route> {
         ROUTES.iter().filter(|route| route.path == path).collect()
     };
@@ -500,11 +540,8 @@ pub fn of_path(path: &str, stage: &str) -> Option<(&'static str, Vec<&'static Ro
             .map(|first| first.path)
             .map(|path| (path, routes))
     };
-    let trimmed = path
-        .strip_prefix('/')
-        .and_then(|path| path.strip_prefix(stage))
-        .filter(|rest| !stage.is_empty() && rest.starts_with('/'));
-    found(path).or_else(|| found(trimmed?))
+    // Nearly every path is a route as it is.
+    found(path).or_else(|| prefixes.trimmed(path).skip(1).find_map(found))
 }
 
 #[cfg(test)]
@@ -524,8 +561,15 @@ mod tests {
             ("/record/", None),
             ("/", None),
             ("/mrs/mrs/record", None),
+            ("/a/b/mrs/record", Some("/mrs/record")),
+            ("/a/b/health", Some("/health")),
+            ("/a/mrs/record", None),
         ] {
-            assert_eq!(of_path(path, "prod").map(|(path, _)| path), found, "{path}");
+            let prefixes = Prefixes::new("prod", "https://records.example/a/b/");
+            let of_path = of_path(path, &prefixes).map(|(path, _)| path);
+            assert_eq!(of_path, found, "{path}");
         }
+        let prefixes = Prefixes::new("", "https://records.example");
+        assert_eq!(prefixes.before("/content/x"), ["/content/x"]);
     }
 }

@@ -14,6 +14,7 @@ use super::bodies::{Bodies, Body};
 use super::call::{self, Call, Trace};
 use super::callers::Callers;
 use super::conceal::Concealment;
+use super::cors::Origins;
 use super::document::Document;
 use super::envelope::{Build, Refusal, Reply, respond, unavailable};
 use super::head::HostNames;
@@ -23,11 +24,11 @@ use super::meters::{HttpMeters, Measured};
 use super::mrs::history::Histories;
 use super::operator::OperatorAccess;
 use super::places::InFlight;
-use super::routes::{self, Handler, Route};
+use super::routes::{self, Handler, Prefixes, Route};
 use super::shares::Shares;
 use super::transfers::Transfers;
 use super::turns::{Turn, Turns};
-use super::{gate, head, listener, space, transfers};
+use super::{gate, head, idempotency, listener, space, transfers};
 use crate::actors::AddressBook;
 use crate::actors::identity::Directory;
 use crate::actors::jobs::Jobs;
@@ -154,8 +155,10 @@ pub struct DoorLimits {
     pub bodies_bytes_max: u64,
     /// How often callers may call.
     pub rates: Rates,
-    /// A first path segment that is trimmed.
-    pub stage: String,
+    /// What is trimmed from paths.
+    pub prefixes: Prefixes,
+    /// Pages of other origins that may call.
+    pub origins: Origins,
     /// Names by which operators may call, and others where callers are whom headers say.
     pub host_names: HostNames,
 }
@@ -204,7 +207,7 @@ impl Door {
     }
 
     /// What the doors count.
-    pub fn http_meters(&self) -> &HttpMeters {
+    pub fn http_meters(&self) -> &Arc<HttpMeters> {
         &self.http_meters
     }
 
@@ -253,6 +256,16 @@ impl Door {
         &self.running
     }
 
+    /// What is trimmed from paths.
+    pub fn prefixes(&self) -> &Prefixes {
+        &self.limits.prefixes
+    }
+
+    /// Pages of other origins that may call.
+    pub(super) fn origins(&self) -> &Origins {
+        &self.limits.origins
+    }
+
     /// The names by which operators may call.
     pub fn host_names(&self) -> &HostNames {
         &self.limits.host_names
@@ -278,10 +291,12 @@ pub fn configure(door: Arc<Door>) -> impl FnOnce(&mut web::ServiceConfig) {
         service.default_service(web::to(move |request: HttpRequest, payload: Payload| {
             let door = door.clone();
             let turn = Turn::new(&turns);
+            let asked = request.clone();
             async move {
                 let mut measured = door.http_meters().begin();
                 let serving = serve(&door, request, payload, (&mut measured, &turn));
-                let response = turn.work(serving).await;
+                let mut response = turn.work(serving).await;
+                door.origins().allow(&asked, &mut response);
                 measured.answered(response.status());
                 if !response.status().is_success() {
                     // A body that came with its head is still to be stepped over; actix-http does that while it waits
@@ -298,13 +313,17 @@ async fn serve(
     door: &Door,
     request: HttpRequest,
     payload: Payload,
-    (measured, turn): (&mut Measured<'_>, &Turn),
+    (measured, turn): (&mut Measured<&HttpMeters>, &Turn),
 ) -> HttpResponse {
     let mut trace = door.trace(&request);
     if let Some(fault) = listener::fault(&request) {
         trace.call = call::name_of(request.method(), "");
         let rejection = door.rate_limits.stranger(&request).err().unwrap_or(fault);
         return hang_up(respond(&trace, Err(rejection.into())));
+    }
+    if let Some(response) = door.limits.origins.preflight(&request, &trace) {
+        let refusal = door.rate_limits.stranger(&request).err();
+        return refusal.map_or(response, |refusal| respond(&trace, Err(refusal.into())));
     }
     let found = find_route(door, &request, &mut trace);
     let route = match found {
@@ -353,6 +372,9 @@ async fn serve(
         }
     };
     trace.runs_for_caller(request.method() == Method::POST);
+    if let Err(rejection) = idempotency::check_route(route.path, request.headers()) {
+        return respond(&trace, Err(rejection.into()));
+    }
     let owner = match &principal {
         Some(principal) => principal.owner(),
         None => Owner::Address(request.peer_addr().map(|peer| network(peer.ip()))),
@@ -476,7 +498,7 @@ fn find_route(
     trace: &mut Trace,
 ) -> Result<&'static Route, Refusal> {
     let path = request.path();
-    let Some((path, routes)) = routes::of_path(path, &door.limits.stage) else {
+    let Some((path, routes)) = routes::of_path(path, &door.limits.prefixes) else {
         trace.call = call::name_of(request.method(), path);
         return Err(Rejection::new(
             ErrorTag::NotFound,

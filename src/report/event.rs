@@ -103,9 +103,9 @@ events! {
         route: Word,
         /// The status it was answered with; absent when it was not answered.
         status: Option<u16>,
-        /// `ok`, the error's tag, `hung-up` when the caller went away before the answer, or `panicked`.
+        /// `ok`, the error's tag, `hung-up` when the caller went away before the answer, `cut-off` when an answer that is streamed was not taken to its end, or `panicked`.
         tag: Word,
-        /// From its head to its answer, in microseconds.
+        /// From its head to its answer, of content to the last bytes of it, in microseconds.
         latency_us: u64,
         /// Bytes of its body, as far as it was read.
         bytes_in: u64,

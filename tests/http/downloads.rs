@@ -3,11 +3,13 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::presigned::{complete, get, gzip, md5, presign, store, url};
 use crate::support::Server;
+use crate::support::wire::Wire;
 
 #[test]
 fn the_old_content_stays_readable_until_the_new_is_complete() {
@@ -183,4 +185,91 @@ fn content_damaged_on_disk_is_never_given_out_whole() {
             "byte {at}: the end is held back"
         );
     }
+}
+
+/// The value of a sample of the operators' metrics.
+fn sample(server: &Server, name: &str) -> u64 {
+    let bearer = format!("Bearer {}", server.operator_token);
+    let url = format!("{}/metrics", server.operator_url);
+    let text = server.get_url(&url, &[("authorization", &bearer)]).bytes;
+    let text = String::from_utf8(text).expect("text");
+    let mut lines = text.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.unwrap_or_else(|| panic!("no {name}"))
+}
+
+#[test]
+fn a_download_is_counted_when_its_last_byte_was_taken() {
+    let server = Server::start();
+    let mut dice = crate::support::dice::Dice::new(7);
+    let content: Vec<u8> = (0..3 << 20)
+        .flat_map(|_| dice.below(u64::MAX).to_le_bytes())
+        .collect();
+    let gz = gzip(&content);
+    store(&server, "big", &gz, None);
+    let read = get(&server, "big", &[]).data();
+    let url = read["download"]["url"].as_str().expect("a url");
+    let path = url.strip_prefix(&server.base_url).expect("the gateway's");
+    let count = "http_server_request_duration_seconds_count{http_request_method=\"GET\",http_route=\"/content/{token}\"} ";
+    let mut wire = Wire::connect(&server.base_url);
+    wire.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes());
+    assert!(wire.head().starts_with("HTTP/1.1 200 "));
+    // More than the buffers between the two ends hold is still to come.
+    assert_eq!(sample(&server, count), 0);
+    assert_eq!(wire.bytes(gz.len()), gz);
+    crate::support::eventually("it is counted", || sample(&server, count) == 1);
+    // One that is cut off is counted as well.
+    let mut wire = Wire::connect(&server.base_url);
+    wire.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes());
+    wire.head();
+    drop(wire);
+    crate::support::eventually("it is counted", || sample(&server, count) == 2);
+}
+
+/// The median of 200 exchanges over one connection: a request, a head, and so many bytes.
+fn median(url: &str, request: &str, size: usize) -> Duration {
+    let mut wire = Wire::connect(url);
+    let mut took: Vec<Duration> = (0..200)
+        .map(|_| {
+            let since = std::time::Instant::now();
+            wire.send(request.as_bytes());
+            wire.head();
+            wire.bytes(size);
+            since.elapsed()
+        })
+        .collect();
+    took.sort_unstable();
+    took[100]
+}
+
+#[test]
+fn no_download_waits_for_a_delayed_acknowledgement() {
+    let server = Server::start();
+    let gz = gzip(b"small");
+    store(&server, "small", &gz, None);
+    let read = get(&server, "small", &[]).data();
+    let url = read["download"]["url"].as_str().expect("a url");
+    let path = url.strip_prefix(&server.base_url).expect("the gateway's");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+    // The same bytes, without a server's work, and in one write.
+    let bare = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let at = format!("http://{}", bare.local_addr().expect("its address"));
+    let answer = [b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), &gz].concat();
+    let length = request.len();
+    let answering = std::thread::spawn(move || {
+        let (mut stream, _) = bare.accept().expect("a connection");
+        let mut asked = vec![0; length];
+        while stream.read_exact(&mut asked).is_ok() {
+            stream.write_all(&answer).expect("sent");
+        }
+    });
+    let bare = median(&at, &request, gz.len());
+    answering.join().expect("no panic");
+    let served = median(&server.base_url, &request, gz.len());
+    // Nagle's algorithm and a delayed acknowledgement, of 40 ms on Linux, took that from most.
+    assert!(
+        served < Duration::from_millis(30) + 10 * bare,
+        "{served:?}, and bare {bare:?}"
+    );
+    eprintln!("a small download: median {served:?}, a bare exchange {bare:?}");
 }

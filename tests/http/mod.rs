@@ -1,5 +1,7 @@
 //! The routes over HTTP, as callers see them; one file a subject.
 
+mod browser_runs;
+mod browsers;
 mod downloads;
 mod envelope;
 mod errors;
@@ -10,10 +12,13 @@ mod lists;
 mod openapi;
 mod overload;
 mod overload_raw;
+mod prefix;
 mod presigned;
 mod records;
+mod rfc9110;
 mod socket;
 mod strangers;
 mod ttl;
 mod upkeep;
 pub(crate) mod versions;
+mod words;

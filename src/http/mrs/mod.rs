@@ -21,7 +21,7 @@ use super::envelope::{Refusal, Reply};
 use super::input;
 use super::server::House;
 use crate::actors::Carry;
-use crate::content::sign::{DownloadGrant, Purpose, UploadGrant};
+use crate::content::sign::{Disposition, DownloadGrant, Purpose, UploadGrant};
 use crate::domain::record::{Content, ContentPlace, Record, RecordCommand, RecordKey};
 use crate::domain::{CcCode, ContainerName, ErrorTag, Md5, OrgCode, RecordId, Rejection};
 use crate::journal::{Remarks, Source};
@@ -82,8 +82,8 @@ impl Download {
     fn of(
         house: &House,
         (org, by): (&OrgCode, &str),
-        content: &Content,
-        object_id: uuid::Uuid,
+        (content, object_id): (&Content, uuid::Uuid),
+        disposition: Disposition,
     ) -> Self {
         let seconds = house.mrs.download_url_seconds;
         let grant = DownloadGrant {
@@ -95,7 +95,9 @@ impl Download {
             sha256: content.sha256.map(|sha256| sha256.to_bytes()),
             expires_at: house.clock.now().plus_millis(millis(seconds)),
         };
-        let token = house.signer.seal_by(Purpose::DownloadUrl, &grant, by);
+        let named = (grant, disposition);
+        let token = house.signer.seal_by(Purpose::NamedDownloadUrl, &named, by);
+        let (grant, _) = named;
         Self {
             url: format!("{}/content/{token}", house.public_url),
             method: "GET",

@@ -95,7 +95,10 @@ pub struct PutAnswer<'a> {
 #[utoipa::path(post, path = "/mrs/record", tag = "mrs", request_body = PutRequest,
     responses((status = 200, description = "The record.", body = crate::http::openapi::Good<PutAnswer<'static>>)))]
 pub async fn put(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let request: PutRequest = input::json(&call.body)?;
+    let mut request: PutRequest = input::json(&call.body)?;
+    let headers = call.request.headers();
+    request.idempotency_key =
+        crate::http::idempotency::key(headers, request.idempotency_key.take())?;
     let subject = Subject {
         orgcode: request.orgcode.as_deref(),
         cccode: request.cccode.as_deref(),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Download, Subject, add_member, record_reply, versions};
+use crate::content::sign::Disposition;
 use crate::domain::record::{ContentPlace, Record, RecordKey, RecordView, Status};
 use crate::domain::{ErrorTag, Rejection, Revision, Timestamp};
 use crate::http::call::Call;
@@ -35,6 +36,10 @@ pub(super) struct RecordQuery {
     /// The record as it was at a time.
     #[param(format = DateTime)]
     as_of: Option<String>,
+    /// `inline` for a download url whose content a browser may show; `attachment` for one whose content it saves, also
+    /// when absent.
+    #[param(pattern = "^(attachment|inline)$")]
+    disposition: Option<String>,
 }
 
 /// Which record, in which state.
@@ -130,6 +135,10 @@ pub async fn record(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
     let key = subject.admit(house, call)?.key()?;
     let include_doomed = input::flag(query.include_doomed.as_deref(), "include_doomed")?;
     let as_of = as_of(house, query.as_of.as_deref())?;
+    let disposition = Disposition {
+        name: key.record_id.as_str().to_owned(),
+        inline: is_inline(query.disposition.as_deref())?,
+    };
     let record = find_at(house, &key, as_of).await?;
     let version = query.version.as_deref().map(version).transpose()?;
     match record.status {
@@ -160,13 +169,25 @@ pub async fn record(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
         false => versions::kept(house, &key, wanted).await?,
     };
     let shown = Record { content, ..record };
-    with_content(house, (&key, &call.caller()?.user_id), &shown)
+    with_content(house, (&key, &call.caller()?.user_id), &shown, disposition)
+}
+
+fn is_inline(disposition: Option<&str>) -> Result<bool, Rejection> {
+    match disposition {
+        None | Some("attachment") => Ok(false),
+        Some("inline") => Ok(true),
+        Some(_) => Err(Rejection::field(
+            "disposition",
+            "disposition must be attachment or inline.",
+        )),
+    }
 }
 
 fn with_content(
     house: &House,
     (key, by): (&RecordKey, &str),
     record: &Record,
+    disposition: Disposition,
 ) -> Result<Reply, Refusal> {
     let mut reply = record_reply(key, record)?;
     match record.content.place {
@@ -182,7 +203,12 @@ fn with_content(
             if lost::is_lost(&house.store, name, version)? {
                 return Err(content_lost(version).into());
             }
-            let download = Download::of(house, (&key.org, by), &record.content, object_id);
+            let download = Download::of(
+                house,
+                (&key.org, by),
+                (&record.content, object_id),
+                disposition,
+            );
             add_member(&mut reply.data, "download", &Reply::of(&download)?.data);
         }
     }

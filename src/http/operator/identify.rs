@@ -4,7 +4,6 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::HttpRequest;
-use actix_web::http::header::AUTHORIZATION;
 use subtle::ConstantTimeEq;
 
 use super::OPERATOR;
@@ -13,6 +12,7 @@ use crate::content::sign::Signer;
 use crate::domain::operator_token::TokenScope;
 use crate::domain::{ErrorTag, Rejection};
 use crate::http::envelope::Refusal;
+use crate::http::identity::Authorization;
 use crate::http::server::Door;
 use crate::projections::ops;
 
@@ -61,10 +61,12 @@ impl OperatorAccess {
         door: &Door,
         request: &HttpRequest,
     ) -> Result<Option<Operator>, Refusal> {
-        let header = request.headers().get(AUTHORIZATION);
-        let given = header.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-        let Some(given) = given.filter(|given| given.len() <= TOKEN_BYTES_MAX) else {
-            return Ok(None);
+        let given = match Authorization::of(request.headers()) {
+            Authorization::Bearer(given) if given.len() <= TOKEN_BYTES_MAX => given,
+            Authorization::Bearer(_)
+            | Authorization::None
+            | Authorization::Twice
+            | Authorization::Other => return Ok(None),
         };
         let first = self.first();
         if bool::from(given.as_bytes().ct_eq(first.as_bytes())) {

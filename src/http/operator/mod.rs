@@ -34,11 +34,11 @@ use super::bodies::Body;
 use super::call::{self, Call, Trace};
 use super::envelope::{OK, Refusal, Reply, respond, throttled, unavailable};
 use super::identity::Owner;
-use super::meters::{Measured, Place};
+use super::meters::{HttpMeters, Measured, Place};
 use super::routes::Answering;
 use super::server::{Door, House, hang_up};
 use super::slow::UploadPace;
-use super::{head, input, limits, listener, space};
+use super::{head, idempotency, input, limits, listener, space};
 use crate::actors::act::OperatorAct;
 use crate::actors::ops::Caller;
 use crate::domain::operator_token::TokenScope;
@@ -225,7 +225,7 @@ async fn serve(
     listener: &Listener,
     request: HttpRequest,
     payload: Payload,
-    measured: &mut Measured<'_>,
+    measured: &mut Measured<&HttpMeters>,
 ) -> HttpResponse {
     let door = &*listener.door;
     let mut trace = door.trace(&request);
@@ -369,6 +369,9 @@ fn admit(
         ));
     };
     permit(operator, known.1)?;
+    if known.1 != TokenScope::Read {
+        idempotency::check_absent(request.headers())?;
+    }
     if request.method() != Method::POST {
         let rejection = Rejection::new(ErrorTag::MethodNotAllowed, "Operator functions take POST.");
         return Err(rejection.with_detail("allow", "POST"));

@@ -3,8 +3,8 @@
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{Part, Presigned, Sending, altered, chunks};
-use crate::content::sign::{ExportGrant, Purpose, Signer};
+use super::{Part, Presigned, Sending, altered, chunks, head_alone, present};
+use crate::content::sign::{Disposition, ExportGrant, Purpose, Signer};
 use crate::domain::{ErrorTag, Rejection};
 use crate::http::call::Trace;
 use crate::http::envelope::{Refusal, unavailable, with_headers};
@@ -44,14 +44,19 @@ impl Presigned {
         let house = house.ok_or_else(|| unavailable().with_minor("starting"))?;
         // A finished file never changes, so that its name is as good as a hash.
         let etag = format!("{}-{}", grant.export_id, grant.name.replace('/', "-"));
-        let part = Part::of(request, &etag, grant.size);
+        let part = Part::of(request, &etag, grant.size)?;
         let mut response = HttpResponse::build(part.status());
         with_headers(&mut response, trace);
         response
             .insert_header((header::CONTENT_TYPE, "application/octet-stream"))
             .insert_header((header::ETAG, format!("\"{etag}\"")))
-            .insert_header((header::ACCEPT_RANGES, "bytes"))
-            .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+            .insert_header((header::ACCEPT_RANGES, "bytes"));
+        let file = grant.name.rsplit('/').next().unwrap_or_default();
+        let disposition = Disposition {
+            name: file.to_owned(),
+            inline: false,
+        };
+        present(&mut response, &disposition);
         let Some((from, bytes)) = part.open(&mut response, grant.size) else {
             return Ok(response.finish());
         };
@@ -67,8 +72,7 @@ impl Presigned {
         let reader = reader.map_err(Refusal::Failed)?;
         let reader = reader.ok_or_else(Rejection::not_found)?;
         if request.method() == Method::HEAD {
-            response.insert_header((header::CONTENT_LENGTH, bytes));
-            return Ok(response.finish());
+            return Ok(head_alone(&mut response, bytes));
         }
         response.no_chunking(bytes);
         let sending = Sending {

@@ -1,0 +1,92 @@
+//! An answer that is streamed, followed to its last byte: that is when its caller has it, and when it is counted.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use actix_web::HttpResponse;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::http::StatusCode;
+use bytes::Bytes;
+
+use crate::http::call::Trace;
+use crate::http::meters::{HttpMeters, Measured};
+
+/// Counts an answer and ends its trace once its last bytes were handed to the connection; at once when it has no stream.
+pub(super) fn follow(
+    response: HttpResponse,
+    trace: Trace,
+    measured: Measured<Arc<HttpMeters>>,
+) -> HttpResponse {
+    let status = response.status();
+    if response.body().size() != BodySize::Stream {
+        measured.answered(status);
+        return response;
+    }
+    let ending = Ending {
+        trace,
+        measured,
+        status,
+        sent: 0,
+    };
+    response.map_body(|_, body| {
+        BoxBody::new(Followed {
+            body,
+            ending: Some(ending),
+        })
+    })
+}
+
+/// What is told of an answer when it ends.
+struct Ending {
+    trace: Trace,
+    measured: Measured<Arc<HttpMeters>>,
+    status: StatusCode,
+    sent: u64,
+}
+
+/// A body that is followed.
+struct Followed {
+    body: BoxBody,
+    /// Until it has ended.
+    ending: Option<Ending>,
+}
+
+impl MessageBody for Followed {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let next = Pin::new(&mut self.body).poll_next(context);
+        match &next {
+            Poll::Ready(Some(Ok(bytes))) => {
+                if let Some(ending) = &mut self.ending {
+                    ending.sent += bytes.len() as u64;
+                }
+            }
+            Poll::Ready(None) => {
+                if let Some(ending) = self.ending.take() {
+                    ending.measured.answered(ending.status);
+                }
+            }
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+        }
+        next
+    }
+}
+
+impl Drop for Followed {
+    /// An answer that was not sent to its end is counted too; the log says that it was cut off.
+    fn drop(&mut self) {
+        if let Some(ending) = self.ending.take() {
+            ending.trace.note_cut_off(ending.sent);
+            ending.measured.answered(ending.status);
+        }
+    }
+}
