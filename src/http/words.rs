@@ -48,6 +48,7 @@ pub(super) fn no_json(body: &[u8], error: &serde_json::Error) -> String {
         Category::Syntax | Category::Data | Category::Io => {
             let text = error.to_string();
             let what = text.split(" at line ").next().unwrap_or_default();
+            let what = what.replace('`', "\"");
             format!("The body is not JSON: {what} at {place}.")
         }
     }

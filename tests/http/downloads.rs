@@ -211,7 +211,7 @@ fn a_download_is_counted_when_its_last_byte_was_taken() {
     let url = read["download"]["url"].as_str().expect("a url");
     let path = url.strip_prefix(&server.base_url).expect("the gateway's");
     let count = "http_server_request_duration_seconds_count{http_request_method=\"GET\",http_route=\"/content/{token}\"} ";
-    let mut wire = Wire::connect(&server.base_url);
+    let mut wire = Wire::connect_narrow(&server.base_url, 65_536);
     wire.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes());
     assert!(wire.head().starts_with("HTTP/1.1 200 "));
     // More than the buffers between the two ends hold is still to come.

@@ -19,6 +19,23 @@ impl Wire {
         Self(TcpStream::connect(address).expect("the server listens"))
     }
 
+    /// Connects with a receive buffer of so many bytes, so that the other end soon has to wait.
+    pub(crate) fn connect_narrow(base_url: &str, bytes: u32) -> Self {
+        let to = base_url.strip_prefix("http://").expect("an address");
+        let to = to.parse().expect("an address with a port");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build();
+        let stream = runtime.expect("a runtime").block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4()?;
+            socket.set_recv_buffer_size(bytes)?;
+            socket.connect(to).await?.into_std()
+        });
+        let stream = stream.expect("the server listens");
+        stream.set_nonblocking(false).expect("it can wait");
+        Self(stream)
+    }
+
     /// Connects from another address of this machine, such as 127.0.0.2.
     pub(crate) fn connect_from(address: &str, base_url: &str) -> Self {
         let to = base_url.strip_prefix("http://").expect("an address");
