@@ -12,14 +12,16 @@ use bytes::Bytes;
 use crate::http::call::Trace;
 use crate::http::meters::{HttpMeters, Measured};
 
-/// Counts an answer and ends its trace once its last bytes were handed to the connection; at once when it has no stream.
+/// Counts an answer and ends its trace once its last bytes were handed to the connection; at once when it has no content.
 pub(super) fn follow(
     response: HttpResponse,
     trace: Trace,
     measured: Measured<Arc<HttpMeters>>,
 ) -> HttpResponse {
     let status = response.status();
-    if response.body().size() != BodySize::Stream {
+    // A refusal is small, and whole already.
+    if !status.is_success() || matches!(response.body().size(), BodySize::None | BodySize::Sized(0))
+    {
         measured.answered(status);
         return response;
     }
