@@ -13,7 +13,7 @@ use crate::domain::container::ContainerEvent;
 use crate::domain::record::{Record, RecordKey, Status};
 use crate::domain::{CcCode, ContainerName, Event, OrgCode, RecordId, Tag, Timestamp};
 
-const LIST: u8 = b'l';
+pub(super) const LIST: u8 = b'l';
 pub(super) const TAGS: u8 = b't';
 /// Rows a page may look at without showing them, before it ends early with a token to go on.
 const SKIPPED_ROWS_MAX: usize = 1_024;
@@ -132,19 +132,20 @@ fn apply_facets(
     }
     let mut rows_after = Facets::new();
     facets_of(after, &mut rows_after);
+    // Those that come are written ahead of those that go: at every moment, and after a crash, a record that stays has one.
     let same_status = before.is_some_and(|before| before.status == after.status);
-    for (prefix, facet) in &rows_before {
-        let status = before.map_or(after.status, |before| before.status);
-        if !(same_status && rows_after.contains(&(*prefix, facet.clone()))) {
-            writes.push((row_key(*prefix, facet, status, name), None));
-        }
-    }
     for (prefix, facet) in &rows_after {
         if !(same_status && rows_before.contains(&(*prefix, facet.clone()))) {
             writes.push((
                 row_key(*prefix, facet, after.status, name),
                 Some(Vec::new()),
             ));
+        }
+    }
+    for (prefix, facet) in &rows_before {
+        let status = before.map_or(after.status, |before| before.status);
+        if !(same_status && rows_after.contains(&(*prefix, facet.clone()))) {
+            writes.push((row_key(*prefix, facet, status, name), None));
         }
     }
 }

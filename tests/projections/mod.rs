@@ -1,5 +1,6 @@
 //! Projections over random histories: rebuilt is live, in one go and in pieces, and lists agree with records.
 
+mod rows;
 mod upkeep;
 mod usage;
 
