@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Weak;
 
 use super::earlier::{before_in_journal, evolve_entry, record_until};
-use super::usage::{self, Tally};
+use super::usage::{self, Present, Tally};
 use super::{
     Change, Projection, RecordChange, RecordName, Store, StoreError, Write, all, contents,
     identity, offboarding, ops, records, restore,
@@ -28,6 +28,7 @@ pub struct Runner {
     store: Store,
     projections: Vec<Box<dyn Projection>>,
     writes: Vec<Write>,
+    present: Present,
     /// Where a repair reads what a record's rows must be.
     journal: Option<Weak<dyn Journal>>,
     /// The positions of inline contents that ended with the group shown last.
@@ -43,11 +44,11 @@ struct RecordGroup<'a> {
 }
 
 impl RecordGroup<'_> {
-    fn new(store: &Store) -> Self {
+    fn new(store: &Store, present: &Present) -> Self {
         Self {
             changes: Vec::new(),
             last: HashMap::new(),
-            tally: Tally::new(store),
+            tally: Tally::new(store, present),
         }
     }
 }
@@ -84,6 +85,7 @@ impl Runner {
             store,
             projections: all(),
             writes: Vec::new(),
+            present: Present::default(),
             journal: None,
             ended: Vec::new(),
         }
@@ -140,7 +142,7 @@ impl Runner {
         group: &[Entry],
         journal: Option<&dyn Journal>,
     ) -> Result<(), StoreError> {
-        let mut records = RecordGroup::new(&self.store);
+        let mut records = RecordGroup::new(&self.store, &self.present);
         for entry in group {
             let Some(body) = &entry.body else { continue };
             if RecordName::of_stream(body.stream.as_str()).is_some() {
@@ -217,8 +219,8 @@ impl Runner {
         if group.changes.is_empty() {
             return Ok(());
         }
-        let taken = std::mem::replace(group, RecordGroup::new(&self.store));
-        let (mut counters, shown) = taken.tally.finish();
+        let taken = std::mem::replace(group, RecordGroup::new(&self.store, &self.present));
+        let (mut counters, shown) = taken.tally.finish()?;
         self.store.write(&mut counters)?;
         for Taken {
             entry,
@@ -263,7 +265,7 @@ impl Runner {
             passage: offboarding::after(&self.store, entry, body)?,
             given_up: contents::given_up(&self.store, body)?,
         };
-        let mut tally = Tally::new(&self.store);
+        let mut tally = Tally::new(&self.store, &self.present);
         let mut rows = Vec::new();
         contents::Contents.apply(&change, &mut rows);
         tally.other(&change, &rows)?;
@@ -272,7 +274,7 @@ impl Runner {
         for org in &recounted {
             counters.extend(tally.recount(org, entry.header.position)?);
         }
-        let (moved, shown) = tally.finish();
+        let (moved, shown) = tally.finish()?;
         counters.extend(moved);
         counters.extend(usage::restamped(&self.store, &change)?);
         self.store.write(&mut counters)?;

@@ -1,10 +1,11 @@
 //! Counting an org anew, once a vacuum has removed rows that were counted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use super::tally::OrgTally;
 use super::{
-    Named, OrgTally, PREFIX, Row, Tally, current_bytes, encoded, is_live, name_key,
-    names as usage_names, org_key,
+    Named, PREFIX, Row, Tally, current_bytes, encoded, is_live, name_key, names as usage_names,
+    org_key,
 };
 use crate::domain::Event;
 use crate::domain::quota::{Counts, Quota};
@@ -118,31 +119,22 @@ impl Tally {
             count: counts,
         };
         writes.push((org_key(org), (!counts.is_empty()).then(|| encoded(&row))));
-        let gone = usage_names(&self.store, org)?.into_keys();
-        let gone = gone.filter(|name| !names.contains_key(name));
-        writes.extend(gone.map(|(named, name)| (name_key(org, named, &name), None)));
-        for ((named, name), count) in names {
-            let row = Row { position, count };
-            writes.push((name_key(org, named, &name), Some(encoded(&row))));
+        let had = usage_names(&self.store, org)?;
+        for (named, name) in had.symmetric_difference(&names) {
+            let is_there = names.contains(&(*named, name.clone()));
+            let value = is_there.then(Vec::new);
+            writes.push((name_key(org, *named, name), value));
         }
-        let tally = OrgTally {
-            row,
-            moved: false,
-            names: BTreeMap::new(),
-            sizes: Default::default(),
-            settles: Vec::new(),
-            own_limits: Some(identity::own_limits(&self.store, org)?),
-            recounted: true,
-        };
+        let tally = OrgTally::recounted(row, identity::own_limits(&self.store, org)?);
         self.orgs.insert(org.to_owned(), tally);
         Ok(writes)
     }
 }
 
-/// Records by the names that are counted.
-pub type Names = BTreeMap<(Named, String), u64>;
+/// Names that are counted.
+pub type Names = BTreeSet<(Named, String)>;
 
-/// What an org has by the rows of what is counted, and its records by container and tag. Walks all of them.
+/// What an org has by the rows of what is counted, with its containers and tags. Walks all of them.
 ///
 /// # Errors
 /// A failed or unreadable row.
@@ -155,13 +147,11 @@ pub fn count(store: &Store, org: &str) -> Result<(Counts, Names), StoreError> {
             continue;
         }
         counts.add(Quota::Records, 1);
-        *names.entry((Named::Container, container)).or_default() += 1;
-        for tag in &record.tags {
-            let name = tag.as_str().to_owned();
-            *names.entry((Named::Tag, name)).or_default() += 1;
-        }
+        names.insert((Named::Container, container));
+        let tags = record.tags.iter().map(|tag| tag.as_str().to_owned());
+        names.extend(tags.map(|name| (Named::Tag, name)));
     }
-    for (named, _) in names.keys() {
+    for (named, _) in &names {
         counts.add(named.quota(), 1);
     }
     let bytes = contents::bytes_of_org(store, org)?;

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use foldhash::fast::RandomState;
 
 use super::at_once::OwnAtOnce;
-use super::{Named, Shown, counts, records_named};
+use super::{Named, Shown, counts, is_named};
 use crate::domain::quota::{COUNTED, Counts, Exceeded, Limits, Quota};
 use crate::domain::{ContainerName, OrgCode, Tag};
 use crate::projections::{Store, StoreError, identity};
@@ -94,7 +94,7 @@ struct Known {
     names: [HashMap<Box<str>, Name, RandomState>; 2],
     /// Of each kind of name, how many of those on their way the counts do not count.
     new_names: [u64; 2],
-    /// How often rows of names moved.
+    /// How often names came and went.
     changes: u64,
 }
 
@@ -118,7 +118,7 @@ struct Name {
 #[derive(Default)]
 struct Looked {
     changes: Option<u64>,
-    names: HashMap<(Named, Box<str>), u64>,
+    names: HashMap<(Named, Box<str>), bool>,
 }
 
 enum Attempt {
@@ -237,8 +237,8 @@ impl Reservations {
                         names: HashMap::with_capacity(names.len()),
                     };
                     for (named, name) in names {
-                        let count = records_named(store, org.as_str(), named, &name)?;
-                        looked.names.insert((named, name), count);
+                        let is_there = is_named(store, org.as_str(), named, &name)?;
+                        looked.names.insert((named, name), is_there);
                     }
                 }
             }
@@ -280,9 +280,9 @@ impl Reservations {
         if shown.recounted {
             known.forget_names();
         }
-        for (named, name, count) in shown.names {
+        for (named, name, is_there) in shown.names {
             known.changes += 1;
-            known.note(named, &name, count);
+            known.note(named, &name, is_there);
         }
         for key in shown.settles {
             known.settle(key);
@@ -354,13 +354,15 @@ impl Known {
         }
         let fresh = looked.changes == Some(self.changes);
         if fresh {
-            for ((named, name), count) in &looked.names {
-                self.note(*named, name, *count);
+            for ((named, name), is_there) in &looked.names {
+                self.note(*named, name, *is_there);
             }
         }
-        let count = |named: Named, name: &str| {
-            let count = looked.names.get(&(named, Box::from(name)));
-            count.filter(|_| fresh).copied()
+        let is_there = |named: Named, name: &str| {
+            if !fresh {
+                return None;
+            }
+            looked.names.get(&(named, Box::from(name))).copied()
         };
         for named in Named::ALL {
             let names = &self.names[named as usize];
@@ -369,7 +371,7 @@ impl Known {
                 .filter(|name| !names.contains_key(*name));
             let new = match fresh {
                 true => new
-                    .filter(|name| count(named, name).unwrap_or_default() == 0)
+                    .filter(|name| !is_there(named, name).unwrap_or_default())
                     .count() as u64,
                 false => new.count() as u64,
             };
@@ -380,11 +382,11 @@ impl Known {
                 };
             }
         }
-        self.take(key, wanted, count);
+        self.take(key, wanted, is_there);
         Attempt::Done
     }
 
-    fn take(&mut self, key: u64, wanted: &Wanted, count: impl Fn(Named, &str) -> Option<u64>) {
+    fn take(&mut self, key: u64, wanted: &Wanted, is_there: impl Fn(Named, &str) -> Option<bool>) {
         // What an attempt before left behind.
         self.settle(key);
         for named in Named::ALL {
@@ -394,13 +396,13 @@ impl Known {
                     known.times += 1;
                     continue;
                 }
-                let count = count(named, name);
-                let new = count.unwrap_or_default() == 0;
+                let looked = is_there(named, name);
+                let new = !looked.unwrap_or_default();
                 self.new_names[named as usize] += u64::from(new);
                 let known = Name {
                     times: 1,
                     new,
-                    known: count.is_some(),
+                    known: looked.is_some(),
                 };
                 names.insert(name.into(), known);
             }
@@ -437,10 +439,10 @@ impl Known {
         }
     }
 
-    /// Takes in how many records have a name.
-    fn note(&mut self, named: Named, name: &str, count: u64) {
+    /// Takes in whether a record has a name.
+    fn note(&mut self, named: Named, name: &str, is_there: bool) {
         if let Some(known) = self.names[named as usize].get_mut(name) {
-            let new = count == 0;
+            let new = !is_there;
             let all = &mut self.new_names[named as usize];
             *all = *all + u64::from(new) - u64::from(known.new);
             (known.new, known.known) = (new, true);
