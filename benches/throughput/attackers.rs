@@ -18,17 +18,31 @@ use crate::load;
 /// Hostile orgs.
 pub(crate) const ORGS: usize = 10;
 /// What the connections of each org do, and how many do it: a hundred.
-const WORST: [(Worst, usize); 9] = [
-    (Worst::Get, 20),
-    (Worst::List, 20),
-    (Worst::Create, 20),
+const WORST: [(Worst, usize); 15] = [
+    (Worst::Get, 15),
+    (Worst::List, 15),
+    (Worst::Create, 15),
     (Worst::LongCreate, 5),
-    (Worst::SlowBody, 10),
-    (Worst::IdleUpload, 10),
+    (Worst::DeepCreate, 5),
+    (Worst::PipelinedHeads, 5),
+    (Worst::SlowBody, 5),
+    (Worst::OneByte, 5),
+    (Worst::IdleUpload, 8),
+    (Worst::UnreadDownload, 5),
     (Worst::NoReader, 5),
-    (Worst::Guess, 5),
-    (Worst::Idle, 5),
+    (Worst::Guess, 4),
+    (Worst::SignIn, 4),
+    (Worst::Connect, 2),
+    (Worst::Idle, 2),
 ];
+/// Levels of arrays in a deep body: with it the body is just below its limit.
+const LEVELS: usize = 500_000;
+/// HEADs that are sent at once.
+const HEADS: usize = 500;
+/// How long an answer is left lying.
+const UNREAD: Duration = Duration::from_secs(20);
+/// How often a byte of a slow body comes.
+const BYTE_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Worst {
@@ -40,14 +54,26 @@ enum Worst {
     Create,
     /// The same with 400 KB each.
     LongCreate,
-    /// Sends one byte of a body.
+    /// The same with arrays within arrays.
+    DeepCreate,
+    /// Asks for the longest public answer's head, many times at once.
+    PipelinedHeads,
+    /// Sends the head of a request and nothing of its body.
     SlowBody,
+    /// Sends a body one byte at a time.
+    OneByte,
     /// Begins an upload and sends nothing.
     IdleUpload,
+    /// Asks for content and takes none of it.
+    UnreadDownload,
     /// Asks for long answers and takes none.
     NoReader,
     /// Shows wrong credentials as fast as it is refused.
     Guess,
+    /// Tries wrong passcodes.
+    SignIn,
+    /// Connects and hangs up.
+    Connect,
     /// Holds connections, of operators too, with parts of heads.
     Idle,
 }
@@ -146,7 +172,13 @@ impl Attacker {
         stream.set_nodelay(true)?;
         let mut number = 0_u64;
         match worst {
-            Worst::Get | Worst::List | Worst::Create | Worst::LongCreate | Worst::Guess => loop {
+            Worst::Get
+            | Worst::List
+            | Worst::Create
+            | Worst::LongCreate
+            | Worst::DeepCreate
+            | Worst::SignIn
+            | Worst::Guess => loop {
                 number += 1;
                 stream.write_all(&self.request(worst, number)).await?;
                 let status = answer(&mut stream).await?;
@@ -157,11 +189,60 @@ impl Attacker {
                     .write_all(self.head("/mrs/record", 5_000).as_bytes())
                     .await?
             }
+            Worst::Connect => {
+                self.note(worst, 0);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                return Ok(());
+            }
+            Worst::PipelinedHeads => {
+                let head = "HEAD /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n";
+                stream.write_all(head.repeat(HEADS).as_bytes()).await?;
+                let mut bytes = vec![0; 65_536];
+                let mut ends = 0;
+                while ends < HEADS {
+                    let read = stream.read(&mut bytes).await?;
+                    if read == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                    // One that is cut by the buffer's end is not counted: the rest is given up.
+                    ends += bytes[..read]
+                        .windows(4)
+                        .filter(|it| it == b"\r\n\r\n")
+                        .count();
+                    if ends + 8 >= HEADS {
+                        break;
+                    }
+                }
+                self.note(worst, 200);
+                return Ok(());
+            }
+            Worst::OneByte => {
+                stream
+                    .write_all(self.head("/mrs/record", 5_000).as_bytes())
+                    .await?;
+                loop {
+                    stream.write_all(b" ").await?;
+                    tokio::time::sleep(BYTE_EVERY).await;
+                }
+            }
+            Worst::UnreadDownload => {
+                let path = format!(
+                    "/mrs/record?orgcode={}&container=blobs&record_id=large",
+                    self.org
+                );
+                stream.write_all(&self.get(&path)).await?;
+                let answer = text(&mut stream).await?;
+                let path = content_path(&answer);
+                let request = format!("GET /content/{path} HTTP/1.1\r\nhost: x\r\n\r\n");
+                stream.write_all(request.as_bytes()).await?;
+                tokio::time::sleep(UNREAD).await;
+                return Ok(());
+            }
             Worst::Idle => stream.write_all(b"GET /mrs/stat HT").await?,
             Worst::NoReader => {
                 let request = self.request(Worst::List, 0);
                 stream.write_all(&request.repeat(50)).await?;
-                tokio::time::sleep(Duration::from_secs(20)).await;
+                tokio::time::sleep(UNREAD).await;
                 return Ok(());
             }
             Worst::IdleUpload => {
@@ -173,11 +254,7 @@ impl Attacker {
                     .write_all(format!("{request}{body}").as_bytes())
                     .await?;
                 let answer = text(&mut stream).await?;
-                let path = answer
-                    .split("/content/")
-                    .nth(1)
-                    .and_then(|rest| rest.split('"').next());
-                let path = path.unwrap_or("none");
+                let path = content_path(&answer);
                 let head = format!(
                     "PUT /content/{path} HTTP/1.1\r\nhost: x\r\ncontent-encoding: gzip\r\ncontent-length: 1000000\r\n\r\n"
                 );
@@ -197,12 +274,13 @@ impl Attacker {
         )
     }
 
+    fn get(&self, path: &str) -> Vec<u8> {
+        let session = &self.session;
+        format!("GET {path} HTTP/1.1\r\nhost: x\r\nx-session-guid: {session}\r\n\r\n").into_bytes()
+    }
+
     fn request(&self, worst: Worst, number: u64) -> Vec<u8> {
-        let (org, session) = (&self.org, &self.session);
-        let get = |session: &str, path: &str| {
-            format!("GET {path} HTTP/1.1\r\nhost: x\r\nx-session-guid: {session}\r\n\r\n")
-                .into_bytes()
-        };
+        let org = &self.org;
         let create = |text: String| {
             let body = json!({"orgcode": org, "container": "spam", "record_id": format!("r-{}-{number}", self.number),
                 "content_type": "application/json", "tags": ["ALL"], "payload": text});
@@ -211,17 +289,44 @@ impl Attacker {
         };
         match worst {
             Worst::List | Worst::NoReader => {
-                get(session, &format!("/mrs/list?orgcode={org}&limit=256"))
+                self.get(&format!("/mrs/list?orgcode={org}&limit=256"))
             }
             Worst::Create => create("lorem ipsum ".repeat(22)),
             Worst::LongCreate => create("x".repeat(400_000)),
-            Worst::Guess => get("00000000-0000-4000-8000-000000000000", "/mrs/stat"),
-            Worst::Get | Worst::SlowBody | Worst::IdleUpload | Worst::Idle => get(
-                session,
-                &format!("/mrs/record?orgcode={org}&container=spam&record_id=r-40-1"),
-            ),
+            Worst::DeepCreate => {
+                let deep = ["[".repeat(LEVELS), "]".repeat(LEVELS)].concat();
+                let body = format!(
+                    r#"{{"orgcode":"{org}","container":"spam","content_type":"application/json","idempotency_key":"k{number}","payload":{deep}}}"#
+                );
+                format!("{}{body}", self.head("/mrs/record", body.len())).into_bytes()
+            }
+            Worst::SignIn => {
+                let body = json!({"email": format!("{org}@example.com"), "passcode": format!("wrong passcode {number}")});
+                let body = body.to_string();
+                format!("{}{body}", self.head("/usm/session/create", body.len())).into_bytes()
+            }
+            Worst::Guess => b"GET /mrs/stat HTTP/1.1\r\nhost: x\r\n\
+                x-session-guid: 00000000-0000-4000-8000-000000000000\r\n\r\n"
+                .to_vec(),
+            Worst::Get
+            | Worst::PipelinedHeads
+            | Worst::SlowBody
+            | Worst::OneByte
+            | Worst::IdleUpload
+            | Worst::UnreadDownload
+            | Worst::Connect
+            | Worst::Idle => self.get(&format!(
+                "/mrs/record?orgcode={org}&container=spam&record_id=r-30-1"
+            )),
         }
     }
+}
+
+/// The signed part of the first content url in an answer.
+fn content_path(answer: &str) -> &str {
+    let rest = answer.split("/content/").nth(1);
+    rest.and_then(|rest| rest.split('"').next())
+        .unwrap_or("none")
 }
 
 /// Reads one answer and leaves nothing of it.

@@ -1,14 +1,20 @@
 //! Ten hostile orgs on a thousand connections do their worst, while one honest org goes on with its work: what it keeps of
 //! its throughput and its times, and how soon operators are answered.
 //!
-//! The attackers are another process (`attackers.rs`). Each hostile org has an address of its own, 127.0.0.2 and on.
+//! The attackers are another process (`attackers.rs`). Each hostile org has an address of its own, 127.0.0.2 and on; the
+//! honest one is at 127.0.0.1.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use metarecord::client::{Client, Credential};
 use metarecord::clock::Stopwatch;
+use metarecord::domain::Md5;
 use serde_json::{Value, json};
 
 use crate::attackers::ORGS;
@@ -25,6 +31,10 @@ const RECORDS: u64 = 5_000;
 const LEAD_SECONDS: f64 = 5.0;
 /// How often operators call.
 const OPERATORS_EVERY: Duration = Duration::from_millis(200);
+/// Records that a hostile org may have: it comes to its end within the attack.
+const HOSTILE_RECORDS: u64 = 5_000;
+/// Bytes of the content that hostile orgs ask for and do not take.
+const LARGE_BYTES: usize = 8 << 20;
 const PASSCODE: &str = "correct horse battery";
 
 /// The limits as they are by default; the server of a bench has others.
@@ -89,11 +99,65 @@ fn prepare(server: &Server) -> Value {
             .expect("a guid")
             .to_owned()
     };
+    let large = large();
     let hostile: Vec<_> = (0..ORGS)
-        .map(|number| org(&format!("HOSTILE{number}")))
+        .map(|number| {
+            let code = format!("HOSTILE{number}");
+            let session = org(&code);
+            let limits = json!({"records": HOSTILE_RECORDS});
+            invoke("ofm_quota_set", &json!({"orgcode": code, "limits": limits}));
+            upload(server, &session, &code, &large);
+            session
+        })
         .collect();
     json!({"address": server.address, "operators": server.operator_address(), "sessions": hostile,
         "honest": org("HONEST")})
+}
+
+/// Gzip of bytes that cannot be made shorter.
+fn large() -> Vec<u8> {
+    let mut state = 7_u64;
+    let bytes: Vec<u8> = std::iter::repeat_with(|| {
+        // Knuth's constants for a linear congruential generator of 64 bits.
+        state = state.wrapping_mul(6_364_136_223_846_793_005);
+        state = state.wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    })
+    .take(LARGE_BYTES)
+    .collect();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
+    encoder.write_all(&bytes).expect("in memory");
+    encoder.finish().expect("in memory")
+}
+
+/// Has an org have content to download, under the record id `large`.
+fn upload(server: &Server, session: &str, org: &str, gz: &[u8]) {
+    let credential = Credential::SessionGuid(session.to_owned());
+    let client = Client::new(&format!("http://{}", server.address), credential);
+    let post = |path: &str, body: &Value| {
+        let reply = client.call("POST", path, &[], Some(body));
+        let reply = reply.expect("an answer");
+        assert!(reply.is_success(), "{path}");
+        reply.data().clone()
+    };
+    let md5 = Md5::of(gz).to_string();
+    let promise = json!({"orgcode": org, "container": "blobs", "record_id": "large",
+        "content_type": "text/plain", "size": gz.len(), "content_md5": md5});
+    let promised = post("/mrs/record", &promise);
+    let url = promised["upload"]["url"].as_str().expect("a url");
+    let path = url.split_once("/content/").expect("a path").1;
+    let status = load::once(&server.address, &|_, request| {
+        let length = gz.len();
+        let head = format!(
+            "PUT /content/{path} HTTP/1.1\r\nhost: x\r\ncontent-encoding: gzip\r\ncontent-length: {length}\r\n\r\n"
+        );
+        request.extend_from_slice(head.as_bytes());
+        request.extend_from_slice(gz);
+    });
+    assert_eq!(status, 200, "the upload");
+    let complete = json!({"orgcode": org, "container": "blobs", "record_id": "large",
+        "content_token": promised["content_token"], "size": gz.len(), "content_md5": md5});
+    post("/mrs/record/complete", &complete);
 }
 
 fn fill(server: &Server, session: &str) {
