@@ -449,12 +449,12 @@ fn answers_that_nobody_takes_are_limited_for_all_connections_together() {
         "limits.address_per_second=0",
     ];
     let server = Server::start_with(&sets);
-    // About 460 KB, of which each connection leaves what the system's buffers do not take.
+    // About 180 KB each, of which a connection leaves what the buffers of the system do not take: some megabytes.
     let request = "GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n";
     let mut stuck: Vec<_> = (0..24)
         .map(|_| {
             let mut wire = Wire::connect_from(ELSEWHERE, &server.base_url);
-            let _: std::io::Result<()> = wire.0.write_all(request.repeat(40).as_bytes());
+            let _: std::io::Result<()> = wire.0.write_all(request.repeat(200).as_bytes());
             wire
         })
         .collect();
