@@ -18,4 +18,4 @@ export G3N_CONFIG=$prefix/data/profiles.toml G3N_PROFILE=dev
 g3n=$prefix/current/bin/g3n
 "$g3n" whoami --output json >/dev/null || { echo "deploy: it does not know its own development session" >&2; exit 1; }
 "$g3n" journal verify --data-dir "$prefix/data" --output json >/dev/null || { echo "deploy: its history is not whole" >&2; exit 1; }
-echo "well: ready, it knows its session, its history is whole. For this shell: export G3N_CONFIG=$G3N_CONFIG G3N_PROFILE=dev"
+printf "well: ready, it knows its session, its history is whole. For this shell: export G3N_CONFIG=%q G3N_PROFILE=dev\n" "$G3N_CONFIG"

@@ -2,12 +2,14 @@
 
 mod again;
 mod error;
+mod hangup;
 mod listen;
 mod options;
 mod places;
 mod running;
 mod spare;
 mod stop;
+mod tls;
 mod warnings;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use std::time::Duration;
 
 use actix_web::web::ServiceConfig;
 use rustix::fs::Mode;
+use tokio::sync::Notify;
 
 use crate::actors::admission::Admission;
 use crate::actors::audit::AuditFile;
@@ -43,12 +46,14 @@ use crate::domain::OrgCode;
 use crate::domain::quota::Quota;
 use crate::http::callers::Callers;
 use crate::http::conceal::Concealment;
+use crate::http::limits::Handshakes;
 use crate::http::listener::{self, ConnectionLimits, Listener, Listening};
 use crate::http::mrs::history::Histories;
 use crate::http::operator::{KeepToken, OperatorAccess};
 use crate::http::org_limits::OrgLimits;
 use crate::http::presigned::Presigned;
 use crate::http::seats::RESERVE_MAX;
+use crate::http::secure::Security;
 use crate::http::server::{Door, House};
 use crate::http::{meters, openapi, operator, presigned, server};
 use crate::journal::schema::SCHEMAS;
@@ -61,17 +66,21 @@ use crate::os_error::OsError;
 use crate::projections::{Store, generation};
 use crate::report::{Event, Log, Text};
 use crate::reserve::Reserve;
+use crate::tls::Tls;
 use crate::token::Verifier;
 use crate::{directory, open_files, os_error, report, reserve};
 
 use self::listen::{Operators, listen, listen_for_operators};
 use self::spare::Spare;
 use self::stop::{SHUTDOWN_SECONDS, Times};
+use self::tls::Secured;
 
 pub use self::again::{Addresses, StartAgain};
 pub use self::error::BootError;
 pub use self::listen::{can_listen, can_listen_for_operators};
 pub use self::options::Options;
+pub(crate) use self::tls::ENDING_DAYS;
+pub use self::tls::{days_left, plain_addresses, tls_files};
 
 /// How much longer than for requests is waited for the threads that serve them.
 const STOPPING: Duration = Duration::from_secs(1);
@@ -116,6 +125,7 @@ pub fn serve(
     })?;
     report::install(Some(log.clone()));
     report::hear_libraries();
+    let hangup = hangup::take()?;
     let tell_ready = |now: &Ready| {
         report::tell(now.event());
         ready(now);
@@ -124,7 +134,7 @@ pub fn serve(
         options,
         clock,
         tell_ready,
-        (stop_signal(), Some(start_again)),
+        (stop_signal(), Some(start_again), hangup),
     );
     let served = actix::System::new().block_on(serving);
     let outcome = match &served {
@@ -158,7 +168,8 @@ pub fn serve_until(
     stop: impl Future<Output = std::io::Result<()>>,
 ) -> Result<(), BootError> {
     // The process is not this server's alone, and is not ended with it.
-    let served = actix::System::new().block_on(run(options, clock, ready, (stop, None)));
+    let served =
+        actix::System::new().block_on(run(options, clock, ready, (stop, None, Arc::default())));
     served.map(drop)
 }
 
@@ -192,15 +203,17 @@ async fn run(
     clock: Clock,
     ready: impl FnOnce(&Ready),
     // The second is there when the process is the server's alone: it may be ended with it.
-    (stop, start_again): (
+    (stop, start_again, hangup): (
         impl Future<Output = std::io::Result<()>>,
         Option<StartAgain>,
+        Arc<Notify>,
     ),
 ) -> Result<Ended, BootError> {
     let since = Stopwatch::start();
     // Wrong settings stop the server before it touches anything.
     check(options)?;
     clock.limit(options.trust);
+    let secured = Secured::open(options)?;
     // Its thread lives as long as it does.
     let tokens = Verifier::open(&options.tokens, clock.clone())?;
     let directory = directory::open(&options.data_dir, options.development, SCHEMAS)?;
@@ -216,8 +229,9 @@ async fn run(
     places::check(&written, &directory.content())?;
     let reserve = Reserve::open(&options.data_dir, options.reserve, written)?;
     let gateway = listen(&options.listen, options.development)?;
-    let base_url = format!("http://{}", gateway.local_addr()?);
-    let (operators, operator_url) = listen_for_operators(options).await?;
+    let base_url = format!("{}://{}", scheme(&secured.gateway), gateway.local_addr()?);
+    let (operators, operator_url) =
+        listen_for_operators(options, scheme(&secured.operators)).await?;
     development::withdraw(&options.data_dir)?;
     let signer = Arc::new(Signer::open_or_create(&directory.keys(), clock.clone())?);
     let token = directory::operator_token(&directory.keys())?;
@@ -231,6 +245,13 @@ async fn run(
     machine::add(door.meters(), &clock, &options.data_dir, &parts);
     reserve.measure(door.meters());
     running.measure(door.meters());
+    secured.measure(door.meters(), &clock);
+    let secure = |name, tls: &Option<Arc<Tls>>| {
+        let tls = tls.clone()?;
+        let handshakes = Handshakes::new(options.door.rates.handshake, &clock);
+        let counted = (handshakes, door.http_meters());
+        Some(Security::new(name, tls, options.hsts_seconds, counted))
+    };
     let (operator_server, socket_file) = {
         let (door, access) = (door.clone(), operator_access.clone());
         let pace = options.presigned.pace;
@@ -249,7 +270,8 @@ async fn run(
             address_max: 0,
             ..options.connections
         };
-        let server = listener::run(listening, limits, None, move || {
+        let security = secure("operators", &secured.operators);
+        let server = listener::run(listening, limits, (None, security), move || {
             operator::configure(door.clone(), access.clone(), pace)
         })?;
         (server, file)
@@ -276,7 +298,7 @@ async fn run(
         listener::run(
             listening,
             connection_limits(options),
-            Some(open),
+            (Some(open), secure("gateway", &secured.gateway)),
             move || {
                 let (routes, door) = (routes.clone(), door.clone());
                 move |service: &mut ServiceConfig| {
@@ -290,6 +312,8 @@ async fn run(
     let handles = [gateway_server.handle(), operator_server.handle()];
     let servers =
         actix::spawn(async move { tokio::try_join!(gateway_server, operator_server).map(|_| ()) });
+
+    let watching = actix::spawn(secured.watch(clock.clone(), hangup));
 
     let opening = {
         let (options, clock, directory) = (options.clone(), clock.clone(), directory.clone());
@@ -438,6 +462,7 @@ async fn run(
         let again = again.clone().map(|addresses| (start_again, addresses));
         stop::end_after(times.end, again, running.of.clone());
     }
+    watching.abort();
     // While it still listens.
     drop(socket_file);
     // A backup that is being taken finds its lease gone; what waits for it must not hold up the end.
@@ -522,6 +547,14 @@ pub fn check(options: &Options) -> Result<(), BootError> {
         return Err(BootError::HeaderIdentity);
     }
     Ok(())
+}
+
+/// What urls of an address begin with.
+fn scheme(tls: &Option<Arc<Tls>>) -> &'static str {
+    match tls {
+        Some(_) => "https",
+        None => "http",
+    }
 }
 
 /// Knows operators by their tokens, and may replace the one of the first start unless development mode has told it.

@@ -268,6 +268,13 @@ settings! {
         listen: String = "127.0.0.1:8000".to_owned(), Text, "The gateway's address; port 0 picks a free one.";
         operator_listen: String = "127.0.0.1:8001".to_owned(), Text, "The operators' address; port 0 picks a free one. Or a Unix socket: unix:PATH.";
         public_url: String = String::new(), Text, "Where callers reach the gateway; empty for the address it listens on.";
+        tls_cert_file: String = String::new(), Text, "A file with the certificate chain (PEM) that both addresses are served with, the server's own first; with the next. Empty to serve plain HTTP. Read again when it changes, and on SIGHUP.";
+        tls_key_file: String = String::new(), Text, "A file with its private key (PEM), for its owner only.";
+        operator_tls_cert_file: String = String::new(), Text, "A certificate chain of the operators' address, where it is not http.tls_cert_file; with the next.";
+        operator_tls_key_file: String = String::new(), Text, "A file with its private key (PEM), for its owner only.";
+        operator_client_ca_file: String = String::new(), Text, "A file of authorities (PEM): who connects to the operators' address must show a certificate of one of them, besides the token. Empty to ask for none.";
+        operator_client_crl_file: String = String::new(), Text, "A file of lists of revoked client certificates (PEM), one for each of those authorities.";
+        hsts_seconds: u64 = 31_536_000, 0..=315_360_000, "Seconds for which browsers are told to come by https alone (Strict-Transport-Security), where TLS is served; 0 to tell them nothing.";
         host_names: String = String::new(), Text, "Names besides localhost and addresses by which operators may call, separated by commas, such as a name in a cluster; also for the gateway where identity is by header.";
         stage: String = "prod".to_owned(), Text, "A path ahead of every route that is trimmed, such as prod or apis/records; that of public_url is trimmed too.";
         cors_origins: String = String::new(), Text, "Origins of web pages that may call the gateway from a browser, separated by commas, such as https://app.example; empty for none. They get no operators' route.";
@@ -302,6 +309,8 @@ settings! {
         url_transfers_max: u64 = 2, 1..=65_536, "Uploads, or downloads, by one url at once; past it callers get 429.";
         upload_bytes_per_second_min: u64 = 16_384, 0..=16_777_216, "Bytes a second below which an upload is given up; 0 for no such limit.";
         upload_window_seconds: u64 = 10, 1..=600, "Over how long an upload's speed is averaged; the first time it has twice as long.";
+        upload_decoded_bytes_max: u64 = GIB, 0..=1_024 * GIB, "Bytes that an upload's gzip may decode to, which it does here and at each reader; past it callers get 400 too-large. 0 for no such limit.";
+        upload_decoded_ratio_max: u64 = 200, 0..=1_100, "Times as much as its gzip that an upload may decode to, though always 16 MiB; text is packed 3 to 30 times, and gzip packs at most 1,032 times. 0 for no such limit.";
         downloads_max: usize = 1_024, 1..=65_536, "Downloads at once; past it one of the org with most gives way to one of an org with fewer, or callers get 429.";
         history_reads_max: usize = 2, 1..=64, "Reads of records' histories at once (as_of, versions), as many as a small machine has processors; others wait, and those of one org for each other.";
         sweep_seconds: u64 = 60, 1..=86_400, "How long the sweep of due records sleeps at most; it wakes at each due time anyway.";
@@ -368,6 +377,8 @@ settings! {
         address_burst: u64 = 4_000, 1..=10_000_000, "Requests without a valid credential from one address at once, after a pause.";
         sign_in_per_second: u64 = 2, 0..=10_000_000, "Passcodes a second that one address may try, right or wrong; past it callers get 429. 0 for no such limit.";
         sign_in_burst: u64 = 30, 1..=10_000_000, "Passcodes that one address may try at once, after a pause; fewer than may wait to be looked at (64).";
+        handshakes_per_second: u64 = 100, 0..=10_000_000, "TLS handshakes a second of one address; past it connections are closed. 0 for no such limit. A handshake takes about a millisecond: 100 are a tenth of a processor.";
+        handshakes_burst: u64 = 1_024, 1..=10_000_000, "TLS handshakes of one address at once, after a pause: as many as it may have connections.";
     }
     quotas (QuotaLimits, "What each org may have; operators set other limits for one org. 0 for no such limit.") {
         records: u64 = 2_000_000, 0..=LIMIT_MAX, "Records that are not doomed; at 2.7 KB of disk each, about 5.5 GB.";

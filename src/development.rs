@@ -191,7 +191,8 @@ pub(crate) fn publish(
         "session_guid": seeded.session_guid,
         "operator_token": operator_token,
         "secret_code": seeded.secret_code,
-        "config_file": profiles,
+        // A name that is no text cannot be told in JSON; what is shown to be pasted has it whole.
+        "config_file": profiles.to_string_lossy(),
     });
     let text = serde_json::to_vec_pretty(&facts).map_err(std::io::Error::from)?;
     Ok(write_private(&data_dir.join("dev.json"), &text)?)

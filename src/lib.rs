@@ -55,4 +55,5 @@ pub mod report;
 pub mod reserve;
 pub mod running;
 mod socket;
+pub mod tls;
 pub mod token;

@@ -6,6 +6,7 @@ use crate::directory;
 use crate::journal::JournalError;
 use crate::os_error::OsError;
 use crate::projections::StoreError;
+use crate::tls::TlsError;
 use crate::token::TokenError;
 
 /// Why a server did not start, or did not end well.
@@ -29,6 +30,9 @@ pub enum BootError {
     /// Tokens of an identity provider cannot be checked.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// TLS cannot be served.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
@@ -129,6 +133,7 @@ impl BootError {
             | Self::Content(_)
             | Self::Key(_)
             | Self::Token(_)
+            | Self::Tls(_)
             | Self::Listen { .. }
             | Self::NotLoopback(_)
             | Self::SocketPath(_)

@@ -62,11 +62,12 @@ pub(super) enum Operators {
 /// Listens for operators, and tells where.
 pub(super) async fn listen_for_operators(
     options: &Options,
+    scheme: &str,
 ) -> Result<(Operators, String), BootError> {
     let address = &options.operator_listen;
     let Some(path) = address.strip_prefix(SOCKET) else {
         let listener = listen(address, options.development)?;
-        let url = format!("http://{}", listener.local_addr()?);
+        let url = format!("{scheme}://{}", listener.local_addr()?);
         return Ok((Operators::Address(listener), url));
     };
     let path = socket::absolute(path).ok_or_else(|| BootError::SocketPath(address.clone()))?;

@@ -9,7 +9,9 @@ use crate::actors::offboarding::OffboardingSettings;
 use crate::actors::ops::OpsSettings;
 use crate::actors::upkeep::UpkeepSettings;
 use crate::clock::TrustLimits;
-use crate::config::{CallLimits, Identity, LogRequests, LogSection, Mrs, QuotaLimits, Settings};
+use crate::config::{
+    CallLimits, Http, Identity, LogRequests, LogSection, Mrs, QuotaLimits, Settings,
+};
 use crate::domain::quota::{Limits, Quota};
 use crate::domain::record::{Patience, Retention};
 use crate::http::cors::Origins;
@@ -18,7 +20,7 @@ use crate::http::head::HostNames;
 use crate::http::limits::{Rate, Rates};
 use crate::http::listener::ConnectionLimits;
 use crate::http::org_limits::OrgLimits;
-use crate::http::presigned::PresignedLimits;
+use crate::http::presigned::{DecodedLimit, PresignedLimits};
 use crate::http::routes::Prefixes;
 use crate::http::server::{DoorLimits, MrsSettings};
 use crate::http::slow::UploadPace;
@@ -26,6 +28,7 @@ use crate::http::transfers::TransferLimits;
 use crate::meters::Target;
 use crate::report::LogOptions;
 use crate::reserve::ReserveSettings;
+use crate::tls::TlsSettings;
 use crate::token::TokenSettings;
 
 /// From the start on nothing is removed for so long: a machine's clock is corrected by NTP within seconds of its network.
@@ -44,6 +47,10 @@ pub struct Options {
     pub operator_listen: String,
     /// Where callers reach the gateway; empty for the address it listens on.
     pub public_url: String,
+    /// Files of certificates.
+    pub tls: TlsSettings,
+    /// Seconds for which browsers are told to come by https alone; 0 to tell them nothing.
+    pub hsts_seconds: u64,
     /// Threads that serve requests.
     pub workers: usize,
     /// Limits of both listeners.
@@ -105,6 +112,8 @@ impl Options {
             listen: settings.http.listen.clone(),
             operator_listen: settings.http.operator_listen.clone(),
             public_url: settings.http.public_url.clone(),
+            tls: tls(&settings.http),
+            hsts_seconds: settings.http.hsts_seconds,
             workers: settings.http.workers,
             door: DoorLimits {
                 requests_in_flight_max: settings.http.requests_in_flight_max,
@@ -149,6 +158,10 @@ impl Options {
                 pace: UploadPace {
                     bytes_per_second_min: settings.mrs.upload_bytes_per_second_min,
                     window_seconds: settings.mrs.upload_window_seconds,
+                },
+                decoded: DecodedLimit {
+                    bytes_max: settings.mrs.upload_decoded_bytes_max,
+                    ratio_max: settings.mrs.upload_decoded_ratio_max,
                 },
             },
             sweep_seconds: settings.mrs.sweep_seconds,
@@ -222,6 +235,17 @@ fn key_overlap_ms(settings: &Settings) -> i64 {
     millis(longest.max(settings.ops.key_overlap_seconds))
 }
 
+fn tls(settings: &Http) -> TlsSettings {
+    TlsSettings {
+        cert: settings.tls_cert_file.clone(),
+        key: settings.tls_key_file.clone(),
+        operator_cert: settings.operator_tls_cert_file.clone(),
+        operator_key: settings.operator_tls_key_file.clone(),
+        client_ca: settings.operator_client_ca_file.clone(),
+        client_crl: settings.operator_client_crl_file.clone(),
+    }
+}
+
 fn upkeep(settings: &Mrs) -> UpkeepSettings {
     let hours = |hours: u64| millis(hours.saturating_mul(3_600));
     let completable = settings
@@ -290,6 +314,7 @@ fn rates(settings: &CallLimits) -> Rates {
         org: rate(settings.org_per_second, settings.org_burst),
         address: rate(settings.address_per_second, settings.address_burst),
         sign_in: rate(settings.sign_in_per_second, settings.sign_in_burst),
+        handshake: rate(settings.handshakes_per_second, settings.handshakes_burst),
         principal_in_flight_max: count(settings.principal_in_flight_max),
         address_in_flight_max: count(settings.address_in_flight_max),
         org_at_once: OrgLimits {

@@ -6,6 +6,7 @@ mod network;
 mod place;
 mod settings;
 mod sockets;
+mod tls;
 mod toolchain;
 
 use std::path::Path;
@@ -97,6 +98,7 @@ fn examine(arguments: &DoctorArgs, connection: &Connection) -> Vec<Finding> {
         settings::profiles(connection),
         settings::settings(&loaded),
         settings::identity(&patient),
+        tls::look(&patient, began),
         place::directories(&patient),
         place::free_space(&patient, arguments.free_bytes_min),
         keys::look(&patient),

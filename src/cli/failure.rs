@@ -79,6 +79,7 @@ impl Failure {
             Self::Usage(_) | Self::Transport(TransportError::Malformed(_)) => "usage",
             Self::Refused(reply) => reply.tag().unwrap_or("refused"),
             Self::Transport(TransportError::Unreachable { .. }) => "unreachable",
+            Self::Transport(TransportError::Insecure { .. }) => "insecure",
             Self::Transport(TransportError::NotAnEnvelope { .. }) => "not-the-service",
             Self::File { .. } | Self::Transport(TransportError::Local(_)) => "file",
             Self::Content { tag, .. } | Self::InTheWay { tag, .. } => tag,
@@ -94,7 +95,9 @@ impl Failure {
             Self::Refused(reply) => Exit::of(reply),
             Self::Usage(_) | Self::File { .. } => Exit::Usage,
             Self::Transport(TransportError::Malformed(_) | TransportError::Local(_)) => Exit::Usage,
-            Self::Transport(TransportError::Unreachable { .. }) => Exit::Unreachable,
+            Self::Transport(
+                TransportError::Unreachable { .. } | TransportError::Insecure { .. },
+            ) => Exit::Unreachable,
             Self::Transport(TransportError::NotAnEnvelope { .. }) => Exit::Unreachable,
             Self::Content { .. } | Self::Declined => Exit::Refused,
             Self::InTheWay { .. } => Exit::Conflict,

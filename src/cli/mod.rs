@@ -21,6 +21,7 @@ mod passcode;
 pub mod profile;
 mod profile_file;
 pub mod put;
+mod quoted;
 mod remarks;
 mod secret;
 pub mod serve;
@@ -40,7 +41,6 @@ use std::io::Write;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
-use crate::client::{Client, Credential};
 use crate::private;
 use failure::Failure;
 use output::{Exit, Output, Printer};
@@ -128,6 +128,9 @@ pub struct HealthArgs {
     /// Ask whether it can serve.
     #[arg(long)]
     ready: bool,
+    /// Take any certificate, such as one that does not name this machine's own address. Nothing secret is sent.
+    #[arg(long, conflicts_with_all = ["ca_file"])]
+    any_certificate: bool,
 }
 
 /// The command line's own configuration.
@@ -216,13 +219,17 @@ impl Command {
             Self::Utl(arguments) => utl::run(arguments, &load()?, printer),
             Self::Whoami => {
                 let profile = load()?;
-                let client = Client::new(&profile.base_url.value, profile.credential());
+                let client = profile.gateway();
                 Ok(printer.reply(&client.whoami(&[])?))
             }
             Self::Ops(arguments) => ops::run(arguments, &load()?, printer),
             Self::Jobs(arguments) => jobs::run(arguments, &load()?, printer),
             Self::Health(arguments) => {
-                let client = Client::new(&load()?.base_url.value, Credential::None);
+                let profile = load()?;
+                let client = match arguments.any_certificate {
+                    true => profile.anyone_at_any(),
+                    false => profile.anyone(),
+                };
                 let reply = match arguments.ready {
                     true => client.ready()?,
                     false => client.health()?,

@@ -223,7 +223,7 @@ pub(super) fn run(
     profile: &Profile,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
-    let client = Client::new(&profile.base_url.value, profile.credential());
+    let client = profile.gateway();
     let reply = match &arguments.verb {
         Verb::Get(arguments) => return get::run(arguments, &client, orgcode(profile)?, printer),
         Verb::Put(arguments) => put::run(arguments, &client, orgcode(profile)?)?,

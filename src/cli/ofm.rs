@@ -13,7 +13,7 @@ use super::profile::Profile;
 use super::remarks::RemarkArgs;
 use super::surroundings::Surroundings;
 use super::usm::{PageArgs, about};
-use crate::client::{Client, Reply};
+use crate::client::Reply;
 use crate::domain::quota::{LIMIT_MAX, Quota};
 
 /// What an org can be.
@@ -242,7 +242,7 @@ pub(super) fn run(
     profile: &Profile,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
-    let client = Client::new(&profile.base_url.value, profile.credential());
+    let client = profile.gateway();
     let org = || profile.org("which org?").map(about);
     let reply = match &arguments.verb {
         Verb::OrgGet => client.org_get(&Value::Object(org()?))?,

@@ -11,7 +11,7 @@ use super::failure::{Failure, granted};
 use super::mrs::{insert, orgcode};
 use super::profile::Profile;
 use super::remarks::RemarkArgs;
-use crate::client::{Client, Reply};
+use crate::client::Reply;
 
 /// Most items of one call (contract, section 10): what a walk through all pages asks for.
 const ITEMS_MAX: u64 = 1_000;
@@ -182,7 +182,7 @@ pub(super) fn invoke(
     function: &str,
     body: Map<String, Value>,
 ) -> Result<Reply, Failure> {
-    let client = Client::new(&profile.operator_url.value, profile.operator());
+    let client = profile.operators();
     Ok(client.invoke(function, &Value::Object(body))?)
 }
 

@@ -6,11 +6,11 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 
-use super::failure::Failure;
+use super::failure::{Failure, with_causes};
 use super::output::Output;
 use super::profile_file::{find_file, read_entry, read_token};
 use super::secret::Secret;
-use crate::client::Credential;
+use crate::client::{Client, Credential, Trust};
 
 /// Where a server on this machine serves tenants.
 const BASE_URL: &str = "http://127.0.0.1:8000";
@@ -42,6 +42,15 @@ pub struct Connection {
     /// File with a token (JWT) of an identity provider to call with; a session or a key given in the same place beats it [env: G3N_JWT_FILE, or the token itself in G3N_JWT]
     #[arg(long, global = true, value_name = "FILE")]
     pub jwt_file: Option<PathBuf>,
+    /// File of certificates (PEM) of the authorities to trust at https addresses, instead of the public ones [env: G3N_CA_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// File with the certificate (PEM) to show where the server asks for one [env: G3N_CLIENT_CERT_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub client_cert_file: Option<PathBuf>,
+    /// File with the key (PEM) of that certificate [env: G3N_CLIENT_KEY_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub client_key_file: Option<PathBuf>,
     /// Which org [env: G3N_ORGCODE]
     #[arg(long, global = true, value_name = "ORG", value_parser = NonEmptyStringValueParser::new())]
     pub orgcode: Option<String>,
@@ -101,6 +110,10 @@ pub struct Profile {
     /// There only when it is called with.
     jwt: Option<Sourced>,
     operator_token: Option<Sourced>,
+    ca_file: Option<Sourced>,
+    client_cert_file: Option<Sourced>,
+    client_key_file: Option<Sourced>,
+    trust: Trust,
 }
 
 impl Profile {
@@ -136,11 +149,26 @@ impl Profile {
         let api_key = pick(&flags.api_key, "G3N_API_KEY", entry.api_key);
         let others = [&session_guid, &api_key].into_iter().flatten();
         let beaten_by = others.map(|other| other.origin).min();
-        let jwt_file = flags
-            .jwt_file
-            .as_ref()
-            .map(|path| path.display().to_string());
-        let jwt_file = pick(&jwt_file, "G3N_JWT_FILE", entry.jwt_file);
+        let path = |flag: &Option<PathBuf>| flag.as_ref().map(|path| path.display().to_string());
+        let jwt_file = pick(&path(&flags.jwt_file), "G3N_JWT_FILE", entry.jwt_file);
+        let ca_file = pick(&path(&flags.ca_file), "G3N_CA_FILE", entry.ca_file);
+        let client_cert_file = pick(
+            &path(&flags.client_cert_file),
+            "G3N_CLIENT_CERT_FILE",
+            entry.client_cert_file,
+        );
+        let client_key_file = pick(
+            &path(&flags.client_key_file),
+            "G3N_CLIENT_KEY_FILE",
+            entry.client_key_file,
+        );
+        let file =
+            |found: &Option<Sourced>| found.as_ref().map(|found| PathBuf::from(&found.value));
+        let trust = Trust::of_files(
+            file(&ca_file).as_deref(),
+            file(&client_cert_file).as_deref(),
+            file(&client_key_file).as_deref(),
+        );
         let jwt = find_token(pick(&None, "G3N_JWT", None), jwt_file, beaten_by)?;
         Ok(Self {
             base_url: check_url("base url", or_default(base_url, BASE_URL))?,
@@ -150,6 +178,10 @@ impl Profile {
             api_key,
             jwt,
             operator_token: pick(&None, "G3N_OPERATOR_TOKEN", entry.operator_token),
+            trust: trust.map_err(|error| Failure::Usage(with_causes(&error)))?,
+            ca_file,
+            client_cert_file,
+            client_key_file,
             name,
             config,
         })
@@ -168,6 +200,36 @@ impl Profile {
             (None, Some(key)) => Credential::ApiKey(key.value.clone()),
             (None, None) => Credential::None,
         }
+    }
+
+    /// A client of the gateway with the credential there is.
+    pub(super) fn gateway(&self) -> Client {
+        Client::trusting(&self.base_url.value, self.credential(), &self.trust)
+    }
+
+    /// A client of the gateway without a credential.
+    pub(super) fn anyone(&self) -> Client {
+        Client::trusting(&self.base_url.value, Credential::None, &self.trust)
+    }
+
+    /// The same, of whoever answers there.
+    pub(super) fn anyone_at_any(&self) -> Client {
+        Client::trusting(&self.base_url.value, Credential::None, &Trust::anybody())
+    }
+
+    /// A client of the operators' address.
+    pub(super) fn operators(&self) -> Client {
+        self.operators_with(self.operator())
+    }
+
+    /// The same with a given credential.
+    pub(super) fn operators_with(&self, credential: Credential) -> Client {
+        Client::trusting(&self.operator_url.value, credential, &self.trust)
+    }
+
+    /// Whom its clients trust.
+    pub(super) fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// Who calls the operators' address.
@@ -225,7 +287,9 @@ impl Profile {
             None => json!({"value": null, "from": "nowhere"}),
         };
         let config = match &self.config {
-            Some((path, origin)) => json!({"value": path, "from": origin.as_str()}),
+            Some((path, origin)) => {
+                json!({"value": path.to_string_lossy(), "from": origin.as_str()})
+            }
             None => json!({"value": null, "from": "nowhere"}),
         };
         json!({
@@ -238,6 +302,9 @@ impl Profile {
             "api_key": secret(&self.api_key),
             "jwt": secret(&self.jwt),
             "operator_token": secret(&self.operator_token),
+            "ca_file": open(&self.ca_file),
+            "client_cert_file": open(&self.client_cert_file),
+            "client_key_file": open(&self.client_key_file),
         })
     }
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::failure::Failure;
 use super::output::{Exit, Printer};
+use super::quoted::quoted;
 use crate::boot::{self, BootError, Options, Ready};
 use crate::config::{Settings, SettingsError};
 use crate::os_error::OsError;
@@ -113,6 +114,7 @@ pub fn run(arguments: &ServeArgs) -> Exit {
             | BootError::GatewaySocket(_)
             | BootError::Log { .. }
             | BootError::OpenFiles { .. }
+            | BootError::Tls(_)
             | BootError::Token(_)),
         ) => {
             tell(&error);
@@ -190,10 +192,10 @@ fn greet(options: &Options, ready: &Ready) {
             std::fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
         text.push_str(&format!(
             "\nDevelopment mode. For another shell:\n\n\
-             export G3N_CONFIG='{}' G3N_PROFILE=dev\n\
+             export G3N_CONFIG={} G3N_PROFILE=dev\n\
              export SESSION={} ORG={} BASE={} G3N_SECRET_CODE={}\n\n\
              curl -sS \"$BASE/mrs/record\" -H \"x-session-guid: $SESSION\" -d '{{\"orgcode\":\"'$ORG'\",\"container\":\"demo\",\"record_id\":\"hello-1\",\"content_type\":\"application/json\",\"payload\":{{\"hello\":\"world\"}}}}'\n",
-            dir.join("profiles.toml").display(),
+            quoted(&dir.join("profiles.toml")),
             seeded.session_guid,
             seeded.orgcode,
             ready.base_url,

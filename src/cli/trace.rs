@@ -12,7 +12,6 @@ use super::logs::source::{Source, SourceArgs};
 use super::output::{Exit, Output, Printer, print_line};
 use super::profile::Profile;
 use super::table::clean;
-use crate::client::Client;
 use crate::domain::Event;
 use crate::journal::replay::{self, replay};
 use crate::journal::{JournalError, state};
@@ -121,7 +120,7 @@ fn lines_of(source: &Source, id: &str) -> Result<Vec<Map<String, Value>>, Failur
 }
 
 fn from_server(profile: &Profile, id: &str, entries: u64) -> Result<Journaled, Failure> {
-    let client = Client::new(&profile.operator_url.value, profile.operator());
+    let client = profile.operators();
     let (mut found, mut until, mut last, mut shown_to) = (Vec::new(), None, None, None);
     loop {
         let body = json!({"request_id": id, "until": until});

@@ -14,7 +14,7 @@ use super::passcode::{NewPasscodeArgs, PasscodeArgs};
 use super::profile::Profile;
 use super::remarks::RemarkArgs;
 use super::surroundings::Surroundings;
-use crate::client::{Client, Credential, Reply};
+use crate::client::Reply;
 
 /// People who sign in.
 #[derive(Args, Debug)]
@@ -170,7 +170,7 @@ pub(super) fn run(
     match &arguments.verb {
         Verb::Stat(arguments) => {
             let body = arguments.body(&mut surroundings)?;
-            let client = Client::new(&profile.base_url.value, Credential::None);
+            let client = profile.anyone();
             Ok(printer.reply(&client.uas_stat(&body)?))
         }
         Verb::UserErase(arguments) => arguments.run(profile, printer),
@@ -180,7 +180,7 @@ pub(super) fn run(
         }
         Verb::PasscodeChange(arguments) => {
             let body = arguments.body(&mut surroundings)?;
-            let client = Client::new(&profile.base_url.value, profile.credential());
+            let client = profile.gateway();
             Ok(printer.reply(&client.passcode_change(&body)?))
         }
         Verb::UserGet(user) => show(printer, invoke(profile, "uas_user_get", user.body())?),

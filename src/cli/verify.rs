@@ -194,9 +194,10 @@ impl VerifyArgs {
         let reserve = (limit / part).min(most);
         let times = (limit - reserve, limit);
         let other = self.other_orgcode.clone();
+        let (url, trust) = (profile.base_url.value.clone(), profile.trust().clone());
         Ok(Run {
             other_orgcode: other.unwrap_or_else(|| unique[..16].to_ascii_uppercase()),
-            caller: Caller::start(profile.base_url.value, credential, id.clone(), times),
+            caller: Caller::start(url, credential, trust, id.clone(), times),
             orgcode,
             container: self.container.clone(),
             id,

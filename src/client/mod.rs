@@ -8,6 +8,7 @@ mod ops;
 mod raw;
 mod reply;
 mod transfer;
+mod trust;
 mod uas;
 mod unix;
 mod usm;
@@ -17,12 +18,14 @@ use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio_rustls::rustls;
 use ureq::http::{Request, Response};
 use ureq::{Agent, AsSendBody, Body};
 
 pub use raw::{Ask, Raw};
 pub use reply::Reply;
 pub use transfer::{Transfer, TransferProgress};
+pub use trust::{Trust, TrustError};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -101,6 +104,16 @@ pub enum TransportError {
         /// What the network said.
         reason: String,
     },
+    /// No connection within TLS: one side does not take the other's certificate, or there is no TLS.
+    #[error(
+        "no secure connection to {address}: {reason}; name the authority of the server's certificate with --ca-file, and where the server asks for one, your own with --client-cert-file and --client-key-file"
+    )]
+    Insecure {
+        /// Scheme, host and port.
+        address: String,
+        /// What TLS said.
+        reason: String,
+    },
     /// Something answers there, but not this service.
     #[error("the answer with status {status} is not one of this service")]
     NotAnEnvelope {
@@ -125,15 +138,20 @@ pub struct Client {
 impl Client {
     /// A client of an address such as `http://127.0.0.1:8000`, or of a socket such as `unix:/run/operators.sock`.
     pub fn new(address: &str, credential: Credential) -> Self {
-        Self::build(address, credential, None)
+        Self::build(address, credential, None, &Trust::default())
+    }
+
+    /// The same, trusting whom it is told to where the address is an `https` one.
+    pub fn trusting(address: &str, credential: Credential, trust: &Trust) -> Self {
+        Self::build(address, credential, None, trust)
     }
 
     /// The same, whose calls are each given up after a time, however slowly the answer comes.
-    pub fn bounded(address: &str, credential: Credential, time: Duration) -> Self {
-        Self::build(address, credential, Some(time))
+    pub fn bounded(address: &str, credential: Credential, time: Duration, trust: &Trust) -> Self {
+        Self::build(address, credential, Some(time), trust)
     }
 
-    fn build(address: &str, credential: Credential, time: Option<Duration>) -> Self {
+    fn build(address: &str, credential: Credential, time: Option<Duration>, trust: &Trust) -> Self {
         let socket = address.strip_prefix(unix::SCHEME);
         let base_url = socket.map_or(address.trim_end_matches('/'), |_| unix::BASE_URL);
         let config = Agent::config_builder()
@@ -145,6 +163,7 @@ impl Client {
             .timeout_per_read(Some(SILENCE_TIMEOUT))
             .timeout_per_write(Some(SILENCE_TIMEOUT))
             .max_idle_age(IDLE_MAX)
+            .tls_config(trust.config())
             .user_agent(concat!("g3n/", env!("CARGO_PKG_VERSION")));
         // A credential meant for this machine goes through no proxy.
         let config = match is_loopback(base_url) {
@@ -222,10 +241,25 @@ fn no_answer(url: &str, error: ureq::Error) -> TransportError {
     match error {
         ureq::Error::Http(error) => malformed(error),
         ureq::Error::BadUri(text) => TransportError::Malformed(text),
+        ureq::Error::Rustls(error) => insecure(url, &error),
+        ureq::Error::Io(error) => match error.get_ref().and_then(|error| error.downcast_ref()) {
+            Some(error) => insecure(url, error),
+            None => TransportError::Unreachable {
+                address: address(url).to_owned(),
+                reason: format!("io: {error}"),
+            },
+        },
         error => TransportError::Unreachable {
             address: address(url).to_owned(),
             reason: error.to_string(),
         },
+    }
+}
+
+fn insecure(url: &str, error: &rustls::Error) -> TransportError {
+    TransportError::Insecure {
+        address: address(url).to_owned(),
+        reason: error.to_string(),
     }
 }
 

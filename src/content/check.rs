@@ -15,14 +15,22 @@ pub struct Check {
     bytes: u64,
     md5: Md5Hasher,
     sha256: Sha256,
-    decoder: MultiGzDecoder<Discard>,
+    decoder: MultiGzDecoder<Counted>,
 }
 
-/// Forgets what was decoded: a gzip bomb costs time and no memory.
-struct Discard;
+/// Forgets what was decoded, and counts it: a gzip bomb costs no memory, and little time.
+struct Counted {
+    left: Option<u64>,
+    is_over: bool,
+}
 
-impl Write for Discard {
+impl Write for Counted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(left) = self.left {
+            let left = left.checked_sub(bytes.len() as u64);
+            self.is_over |= left.is_none();
+            self.left = Some(left.ok_or(io::ErrorKind::QuotaExceeded)?);
+        }
         Ok(bytes.len())
     }
 
@@ -39,14 +47,18 @@ impl Check {
             bytes: 0,
             md5: Md5Hasher::new(),
             sha256: Sha256::new(),
-            decoder: MultiGzDecoder::new(Discard),
+            decoder: MultiGzDecoder::new(Counted {
+                left: promise.decoded_bytes_max,
+                is_over: false,
+            }),
         }
     }
 
     /// Takes the next bytes.
     ///
     /// # Errors
-    /// `size-mismatch` as soon as there are too many, `gzip-required` as soon as they are not gzip.
+    /// `size-mismatch` as soon as there are too many, `gzip-required` as soon as they are not gzip, `too-large` as soon as they
+    /// decode to too much.
     pub fn take(&mut self, bytes: &[u8]) -> Result<(), Rejection> {
         self.bytes += bytes.len() as u64;
         if self.bytes > self.promise.size {
@@ -54,9 +66,8 @@ impl Check {
         }
         self.md5.update(bytes);
         self.sha256.update(bytes);
-        self.decoder
-            .write_all(bytes)
-            .map_err(|error| not_gzip(&error))
+        let written = self.decoder.write_all(bytes);
+        written.map_err(|error| self.refused(&error))
     }
 
     /// Ends: all bytes were taken. Returns the SHA-256 of what was received.
@@ -68,9 +79,8 @@ impl Check {
         if self.bytes != self.promise.size {
             return Err(self.size_mismatch());
         }
-        self.decoder
-            .try_finish()
-            .map_err(|error| not_gzip(&error))?;
+        let finished = self.decoder.try_finish();
+        finished.map_err(|error| self.refused(&error))?;
         let md5 = Md5::from_bytes(self.md5.finalize().into());
         if md5 != self.promise.md5 {
             return Err(Rejection::new(
@@ -94,6 +104,16 @@ impl Check {
     fn size_mismatch(&self) -> Rejection {
         size_mismatch(self.promise.size)
     }
+
+    fn refused(&self, error: &io::Error) -> Rejection {
+        match (
+            self.decoder.get_ref().is_over,
+            self.promise.decoded_bytes_max,
+        ) {
+            (true, Some(most)) => decodes_to_too_much(most),
+            (false, _) | (true, None) => not_gzip(error),
+        }
+    }
 }
 
 /// The refusal of an upload that is longer or shorter than promised.
@@ -103,6 +123,15 @@ pub fn size_mismatch(promised: u64) -> Rejection {
         "The upload is not as long as promised; upload the right bytes or put the record again.",
     )
     .with_detail("promised_size", promised)
+}
+
+fn decodes_to_too_much(most: u64) -> Rejection {
+    let message = format!(
+        "The upload decodes to more than {most} bytes, which is the most for one of its size; split the content."
+    );
+    Rejection::new(ErrorTag::TooLarge, message)
+        .with_minor("decoded")
+        .with_detail("decoded_bytes_max", most)
 }
 
 fn not_gzip(error: &io::Error) -> Rejection {

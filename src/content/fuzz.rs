@@ -116,6 +116,7 @@ fn is_taken(bytes: &[u8], chunk: usize) -> bool {
         size: bytes.len() as u64,
         md5: Md5::of(bytes),
         sha256: None,
+        decoded_bytes_max: None,
     };
     let mut check = Check::new(promise);
     let taken = bytes.chunks(chunk).try_for_each(|chunk| check.take(chunk));

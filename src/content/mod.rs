@@ -78,6 +78,8 @@ pub struct Promise {
     pub md5: Md5,
     /// SHA-256 of the gzip, when the one who promises knows it.
     pub sha256: Option<Sha256Digest>,
+    /// Most bytes that the gzip may decode to; `None` for any number.
+    pub decoded_bytes_max: Option<u64>,
 }
 
 /// Why content was not taken or cannot be given.

@@ -60,6 +60,8 @@ pub struct Rates {
     pub address: Rate,
     /// Passcodes that one address tries, right or wrong: each takes a processor for a while.
     pub sign_in: Rate,
+    /// TLS handshakes of one address: each takes a processor for a while.
+    pub handshake: Rate,
     /// Calls of one principal at once, so that nobody's slow ones take all the places there are; 0 for no limit.
     pub principal_in_flight_max: u32,
     /// The same of one address, without a credential.
@@ -205,6 +207,24 @@ impl RateLimits {
             }
             Refusal::Rejected { .. } | Refusal::Failed(_) => refusal,
         }
+    }
+}
+
+/// Counts TLS handshakes of one listener by address, and says which are too many.
+pub struct Handshakes(Option<Limiter<IpAddr>>);
+
+impl Handshakes {
+    /// With nobody counted yet.
+    pub fn new(rate: Rate, clock: &Clock) -> Self {
+        Self(Limiter::new("handshake", rate, clock))
+    }
+
+    /// Counts one; whether there may be one more now. Connections without an address are not counted.
+    pub(super) fn take(&self, peer: Option<IpAddr>) -> bool {
+        let (Some(limiter), Some(peer)) = (&self.0, peer) else {
+            return true;
+        };
+        limiter.take(&network(peer)).is_ok()
     }
 }
 

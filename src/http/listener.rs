@@ -17,9 +17,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix_http::HttpService;
+use actix_http::error::DispatchError;
 use actix_server::{Server, ServerBuilder};
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::dev::{AppConfig, Service};
+use actix_web::http::header::STRICT_TRANSPORT_SECURITY;
 use actix_web::{App, HttpRequest, web};
 use prometheus::IntGauge;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -29,12 +31,13 @@ use tokio::time::Sleep;
 use super::framing::{Fault, HeadLimits};
 use super::inbound::{Arrived, End, Inbound};
 use super::seats::{Seat, Seats};
+use super::secure::{Connection, Held, Security, Stream};
 use super::shares::{Share, Signal};
 use crate::clock::Stopwatch;
 use crate::domain::Rejection;
 
 /// How long a connection that is being closed may go on sending; what it sends is thrown away.
-const LINGER: Duration = Duration::from_secs(1);
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 /// Bytes read at a time of what is thrown away.
 const LINGER_BYTES: usize = 4 * 1024;
 /// The interim answer that asks for a body.
@@ -65,6 +68,11 @@ impl ConnectionLimits {
         Duration::from_secs(self.keep_alive_seconds.saturating_add(self.head_seconds))
     }
 
+    /// Of TLS, ahead of the first head.
+    fn handshake(&self) -> Duration {
+        Duration::from_secs(self.head_seconds)
+    }
+
     fn write(&self) -> Duration {
         Duration::from_secs(self.write_seconds)
     }
@@ -76,13 +84,17 @@ impl ConnectionLimits {
 
 /// A factory of services for one kind of stream; a macro because its type cannot be written down.
 macro_rules! service {
-    ($stream:ty, ($limits:expr, $seats:expr, $open:expr, $ending:expr, $address:expr), $configure:expr) => {{
+    ($stream:ty, ($limits:expr, $seats:expr, $open:expr, $ending:expr, $address:expr), $security:expr, $configure:expr) => {{
         let (limits, seats, open, ending, address) = ($limits, $seats, $open, $ending, $address);
+        let security: Option<Arc<Security>> = $security;
         let configure = $configure;
         move || {
             let ending = ending.clone();
+            let ended = ending.clone();
+            let hsts = security.as_ref().and_then(|security| security.hsts());
             let app = App::new()
-                .wrap_fn(|request, service| {
+                .wrap_fn(move |request, service| {
+                    let hsts = hsts.clone();
                     let watch = request.conn_data::<Rc<Watch>>().cloned();
                     let is_next = watch.as_ref().is_some_and(|watch| watch.is_next());
                     let serving = watch.map(Serving::new);
@@ -91,8 +103,11 @@ macro_rules! service {
                         if is_next {
                             let_others().await;
                         }
-                        let answer = answer.await;
+                        let mut answer = answer.await;
                         drop(serving);
+                        if let (Some(hsts), Ok(answer)) = (hsts, &mut answer) {
+                            answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts);
+                        }
                         answer
                     }
                 })
@@ -108,7 +123,7 @@ macro_rules! service {
                 // It would answer without an envelope; `Watched` has the same limit.
                 .client_request_timeout(Duration::ZERO)
                 .client_disconnect_timeout(LINGER)
-                .on_connect_ext(|stream: &Watched<$stream>, data| {
+                .on_connect_ext(|stream: &Watched<Connection<$stream>>, data| {
                     data.insert(stream.watch.clone());
                 });
             let service = match address {
@@ -116,13 +131,27 @@ macro_rules! service {
                 None => service,
             };
             let service = service.h1(map_config(app, |()| AppConfig::default()));
-            let (open, seats) = (open.clone(), seats.clone());
+            let (open, seats, security) = (open.clone(), seats.clone(), security.clone());
             fn_service(move |stream: $stream| {
                 stream.send_at_once();
                 let peer = stream.origin();
                 let seat = seats.take(peer.map(|peer| peer.ip()));
                 let open = Open::count(&open);
-                async move { Ok((Watched::new(stream, limits, (seat, open)), peer)) }
+                let (security, ended) = (security.clone(), ended.clone());
+                let signal = seat.signal().clone();
+                async move {
+                    let gone = async move {
+                        tokio::select! {
+                            () = signal.raised() => {}
+                            () = ended.notified() => {}
+                        }
+                    };
+                    let connection = Stream::connection(stream, security, limits.handshake(), gone);
+                    match connection.await {
+                        Ok(stream) => Ok((Watched::new(stream, limits, (seat, open)), peer)),
+                        Err(error) => Err(DispatchError::Io(error)),
+                    }
+                }
             })
             .and_then(service)
         }
@@ -149,14 +178,14 @@ pub struct Listening {
     pub shutdown_seconds: u64,
 }
 
-/// Serves an application on a listener, and counts its connections where that is wanted.
+/// Serves an application on a listener, with TLS if that is given, and counts its connections where that is wanted.
 ///
 /// # Errors
 /// When the listener cannot be used.
 pub fn run<C>(
     listening: Listening,
     limits: ConnectionLimits,
-    open: Option<IntGauge>,
+    (open, security): (Option<IntGauge>, Option<Arc<Security>>),
     configure: impl Fn() -> C + Send + Clone + 'static,
 ) -> io::Result<Server>
 where
@@ -179,6 +208,7 @@ where
             let service = service!(
                 TcpStream,
                 (limits, seats, open, ending, Some(address)),
+                security,
                 configure
             );
             server.listen(name, listener, service)?
@@ -187,42 +217,13 @@ where
             let service = service!(
                 UnixStream,
                 (limits, seats, open, ending, None::<SocketAddr>),
+                None,
                 configure
             );
             server.listen_uds(name, listener, service)?
         }
     };
     Ok(server.run())
-}
-
-/// Where a connection comes from.
-trait Origin {
-    /// The address at the other end; none of a Unix socket.
-    fn origin(&self) -> Option<SocketAddr>;
-
-    /// Has every write leave at once. The head and the body of an answer are two, and the second would wait until the
-    /// other end has acknowledged the first, which it puts off for some 40 ms (RFC 9293, section 3.7.4; RFC 1122, section
-    /// 4.2.3.2).
-    fn send_at_once(&self);
-}
-
-impl Origin for TcpStream {
-    fn origin(&self) -> Option<SocketAddr> {
-        self.peer_addr().ok()
-    }
-
-    fn send_at_once(&self) {
-        // It fails on a connection that is gone, and nothing more is written to one.
-        let _: io::Result<()> = self.set_nodelay(true);
-    }
-}
-
-impl Origin for UnixStream {
-    fn origin(&self) -> Option<SocketAddr> {
-        None
-    }
-
-    fn send_at_once(&self) {}
 }
 
 /// What a connection and the requests on it know of each other.
@@ -616,7 +617,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Held + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -624,7 +625,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     ) -> Poll<io::Result<usize>> {
         std::task::ready!(self.end_interim(context))?;
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.wrote(context, (bytes.len(), written))
+        let waiting = bytes.len() + self.stream.held_bytes();
+        self.wrote(context, (waiting, written))
     }
 
     fn poll_write_vectored(
@@ -634,8 +636,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     ) -> Poll<io::Result<usize>> {
         std::task::ready!(self.end_interim(context))?;
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
-        let bytes = bytes.iter().map(|part| part.len()).sum();
-        self.wrote(context, (bytes, written))
+        let bytes: usize = bytes.iter().map(|part| part.len()).sum();
+        let waiting = bytes + self.stream.held_bytes();
+        self.wrote(context, (waiting, written))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -645,7 +648,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Everything before it has been written.
         std::task::ready!(self.write_interim(context))?;
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if flushed.is_pending() {
+            // What TLS has taken, and the other end has not.
+            let waiting = self.stream.held_bytes();
+            return self.wrote(context, (waiting, Poll::Pending)).map_ok(drop);
+        }
+        if self.watch.stuck.get().is_some() || self.unread.is_some() {
+            std::task::ready!(self.wrote(context, (0, Poll::Ready(Ok(0)))))?;
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -104,6 +104,7 @@ pub struct HttpMeters {
     /// In the order of [`LIMITS`].
     throttled: Vec<IntCounter>,
     denied: IntCounterVec,
+    handshakes: IntCounterVec,
 }
 
 impl std::fmt::Debug for HttpMeters {
@@ -165,6 +166,13 @@ impl HttpMeters {
             all_refusals,
             throttled: throttled(meters),
             denied: denied(meters),
+            handshakes: meters.counters(
+                (
+                    "metarecord_tls_handshakes_total",
+                    "Handshakes of TLS, by how they ended.",
+                ),
+                &["listener", "outcome"],
+            ),
             responses,
         }
     }
@@ -182,6 +190,11 @@ impl HttpMeters {
     /// Connections of the gateway.
     pub fn connections(&self) -> &IntGauge {
         &self.connections
+    }
+
+    /// Handshakes of TLS, by listener and how they ended.
+    pub(super) fn handshakes(&self) -> &IntCounterVec {
+        &self.handshakes
     }
 
     /// A request was refused.

@@ -31,6 +31,7 @@ pub mod places;
 pub mod presigned;
 pub mod routes;
 pub mod seats;
+pub mod secure;
 pub mod server;
 pub mod shares;
 pub mod slow;

@@ -169,6 +169,7 @@ const UPLOAD_TAGS: &[ErrorTag] = &[
     ErrorTag::InvalidState,
     ErrorTag::SizeMismatch,
     ErrorTag::Md5Mismatch,
+    ErrorTag::TooLarge,
 ];
 const DOWNLOAD_TAGS: &[ErrorTag] = &[
     ErrorTag::NotAuthorized,

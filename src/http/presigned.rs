@@ -47,6 +47,8 @@ const CHUNK_BYTES: u64 = 64 * 1024;
 /// Buffers that go round between an upload's connection and its disk. The same few, because memory that one thread
 /// takes and another gives back is slow to become free.
 const BUFFERS: usize = 8;
+/// What an upload may decode to however small it is: harmless, and so more than any honest ratio needs.
+const DECODED_FREE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// What the presigned routes work with. Cheap to clone.
 #[derive(Clone)]
@@ -56,6 +58,7 @@ pub struct Presigned {
     signer: Arc<Signer>,
     transfers: Arc<Transfers>,
     pace: UploadPace,
+    decoded: DecodedLimit,
 }
 
 /// Limits of the presigned routes.
@@ -65,6 +68,31 @@ pub struct PresignedLimits {
     pub transfers: TransferLimits,
     /// How fast an upload must come.
     pub pace: UploadPace,
+    /// To how much an upload may decode.
+    pub decoded: DecodedLimit,
+}
+
+/// To how much an upload may decode.
+#[derive(Clone, Copy, Debug)]
+pub struct DecodedLimit {
+    /// Bytes; 0 for no such limit.
+    pub bytes_max: u64,
+    /// Times as much as its gzip has, from 16 MiB on; 0 for no such limit.
+    pub ratio_max: u64,
+}
+
+impl DecodedLimit {
+    /// Of a gzip of so many bytes; `None` for no limit.
+    fn bytes_max_of(self, gzip_bytes: u64) -> Option<u64> {
+        let by_ratio = gzip_bytes
+            .saturating_mul(self.ratio_max)
+            .max(DECODED_FREE_BYTES);
+        let limits = [
+            (self.bytes_max > 0).then_some(self.bytes_max),
+            (self.ratio_max > 0).then_some(by_ratio),
+        ];
+        limits.into_iter().flatten().min()
+    }
 }
 
 impl Presigned {
@@ -97,6 +125,7 @@ impl Presigned {
             signer,
             transfers,
             pace: limits.pace,
+            decoded: limits.decoded,
         }
     }
 
@@ -263,6 +292,7 @@ impl Presigned {
             size: grant.size,
             md5: grant.md5,
             sha256: None,
+            decoded_bytes_max: self.decoded.bytes_max_of(grant.size),
         };
         let upload = (object, promise);
         let ends = pass.has_to_end();

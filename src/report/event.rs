@@ -241,6 +241,26 @@ events! {
         /// What it means.
         hint: Option<Word>,
     }
+    /// An address that others can listen in on: plain HTTP beyond this machine.
+    PlainHttp = "plain_http" {
+        /// The address that is listened on.
+        address: Text,
+        /// What it means, and what to do.
+        hint: Word,
+    }
+    /// Certificates of TLS were read again, cannot be, or end soon.
+    Tls = "tls" {
+        /// `gateway` or `operators`.
+        listener: Word,
+        /// `read-again`, `kept` when the files cannot be served and what was read before is, `ending`, or `ended`.
+        outcome: Word,
+        /// Days until the certificate that is served ends, when they are few; negative once it has.
+        days_left: Option<Text>,
+        /// Why the files cannot be served.
+        error: Option<Text>,
+        /// What it means, and what to do.
+        hint: Option<Word>,
+    }
     /// A panic: its place, and nothing of what it says.
     Panic = "panic" {
         /// File, line and column.
@@ -337,12 +357,19 @@ impl Event {
             | Self::Ready { .. } => Level::Info,
             Self::Stopped { outcome } if [IN_ORDER, AGAIN].contains(outcome) => Level::Info,
             Self::TokenKeys { error: None, .. }
+            | Self::Tls {
+                outcome: "read-again",
+                ..
+            }
             | Self::DiskSpace {
                 space: "enough", ..
             } => Level::Info,
             Self::Library { severity, .. } if *severity == Level::Warn.as_str() => Level::Warn,
-            Self::DiskSpace { space: "low", .. }
+            Self::Tls { outcome, .. } if *outcome == ENDED => Level::Error,
+            Self::Tls { .. }
+            | Self::DiskSpace { space: "low", .. }
             | Self::JobFailed { .. }
+            | Self::PlainHttp { .. }
             | Self::TokenKeys { .. }
             | Self::LinesDropped { .. }
             | Self::RefusalsLeftOut { .. }
@@ -374,6 +401,8 @@ impl Event {
     }
 }
 
+/// A certificate that has ended.
+pub const ENDED: Word = "ended";
 /// A server that ended as it was told to.
 pub const IN_ORDER: Word = "in-order";
 /// A server that begins anew in the same process, because a disk that was full has room again.

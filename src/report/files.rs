@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::clock::Clock;
@@ -77,7 +77,7 @@ impl Daily {
         bytes_max: u64,
         clock: Clock,
     ) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        make_directory(dir)?;
         list(dir)?;
         Ok(Self {
             dir: dir.to_owned(),
@@ -131,6 +131,31 @@ impl Daily {
         Ok(self.bytes.saturating_add(bytes) <= most)
     }
 
+    /// The next lines open their file again.
+    pub(super) fn close(&mut self) {
+        self.open = None;
+    }
+
+    /// The same if the open file is not the one that has its name any more, because somebody renamed or removed it. Returns
+    /// whether that is so.
+    pub(super) fn close_if_lost(&mut self) -> bool {
+        let Some((day, file)) = &self.open else {
+            return false;
+        };
+        let place = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let named = fs::metadata(self.dir.join(file_name(*day))).map(place);
+        // What cannot be looked at is written on.
+        let lost = match (named, file.metadata().map(place)) {
+            (Ok(named), Ok(open)) => named != open,
+            (Err(error), Ok(_)) => error.kind() == io::ErrorKind::NotFound,
+            (_, Err(_)) => false,
+        };
+        if lost {
+            self.open = None;
+        }
+        lost
+    }
+
     /// Bytes of the file that is open.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
@@ -146,6 +171,7 @@ impl Daily {
     }
 
     fn begin(&mut self, day: Day) -> io::Result<File> {
+        make_directory(&self.dir)?;
         let mut file = OpenOptions::new()
             .read(true)
             .append(true)
@@ -187,6 +213,10 @@ impl Daily {
         }
         Ok(())
     }
+}
+
+fn make_directory(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 /// A file that a crash or a full disk has left within a line does not.
@@ -265,6 +295,30 @@ mod tests {
         clock.confirm();
         daily.write(500, b"c\n").unwrap();
         assert_eq!(list(scratch.path()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_file_that_was_renamed_or_removed_is_begun_again() {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = scratch.path().join("logs");
+        let path = dir.join(file_name(7));
+        let mut daily = Daily::open(&dir, 7, u64::MAX, Clock::system()).unwrap();
+        daily.write(7, b"a\n").unwrap();
+        assert!(!daily.close_if_lost());
+        fs::rename(&path, dir.join("kept")).unwrap();
+        assert!(daily.close_if_lost());
+        daily.write(7, b"b\n").unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "another's\n").unwrap();
+        assert!(daily.close_if_lost());
+        daily.write(7, b"c\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"another's\nc\n");
+        fs::remove_dir_all(&dir).unwrap();
+        assert!(daily.close_if_lost());
+        daily.write(7, b"d\n").unwrap();
+        daily.close();
+        daily.write(7, b"e\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"d\ne\n");
     }
 
     #[test]

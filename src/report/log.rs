@@ -94,6 +94,8 @@ struct Queue {
     dropped: u64,
     /// To be told when the files are removed.
     forget: Vec<Sender<io::Result<()>>>,
+    /// The file is to be opened again.
+    reopen: bool,
     closing: bool,
 }
 
@@ -228,6 +230,11 @@ impl Log {
         self.files.as_ref()
     }
 
+    /// Has the next lines open their file again, by its name.
+    pub fn reopen(&self) {
+        self.shared.queue().reopen = true;
+    }
+
     /// Removes all files there are; what is told from now on begins a new one. Blocks until it is done.
     ///
     /// # Errors
@@ -337,6 +344,9 @@ impl Writer {
                 // Whoever asked may have given up.
                 let _: Result<(), _> = done.send(removed);
             }
+            if let Some(daily) = self.daily.as_mut().filter(|_| batch.reopen) {
+                daily.close();
+            }
             let ended = batch.closing && batch.events.is_empty();
             self.write(&mut batch);
             if ended {
@@ -410,8 +420,9 @@ impl Writer {
             let lines = self.missing_in_files;
             self.add_dropped(FILES, lines, &mut head);
         }
-        // The day whose file was full is over: the next one tells how many lines it lacks.
-        if let Some((_, lines)) = self.full.take_if(|(day, _)| *day != chunk.day) {
+        // The day whose file was full is over, or its file was renamed or removed: the next one tells how many lines it lacks.
+        let begins = daily.close_if_lost();
+        if let Some((_, lines)) = self.full.take_if(|(day, _)| begins || *day != chunk.day) {
             self.add_dropped(FULL_FILE, lines, &mut head);
         }
         match self.write_some(&mut daily, chunk, head) {

@@ -20,5 +20,6 @@ mod serve;
 mod share;
 mod snapshot;
 mod time;
+mod tls;
 pub(crate) mod user_erasure;
 mod wire;

@@ -8,6 +8,7 @@ mod journal;
 mod local;
 mod ops;
 mod parsing;
+mod paste;
 mod playbooks;
 mod quota;
 mod refusals;

@@ -4,6 +4,7 @@ mod directory;
 mod history;
 mod settings;
 mod surroundings;
+mod tls;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -190,6 +191,7 @@ fn a_directory_that_is_well_has_no_row_with_a_fix() {
             "profiles",
             "settings",
             "identity",
+            "tls",
             "directories",
             "free-space",
             "keys",

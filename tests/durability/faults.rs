@@ -246,6 +246,7 @@ fn whatever_the_disk_refuses_of_an_upload_it_is_not_there_and_can_be_sent_again(
         size: gz.len() as u64,
         md5: Md5::of(&gz),
         sha256: None,
+        decoded_bytes_max: None,
     };
     let (full, broken) = (ErrorKind::StorageFull, ErrorKind::Other);
     let mut faults = vec![Fault::Write(1, full), Fault::ShortWrite(2, full)];

@@ -95,6 +95,7 @@ fn record(root: &Path, disk: &RecordingDisk) -> Vec<Fact> {
                     size: gz.len() as u64,
                     md5: Md5::of(&gz),
                     sha256: None,
+                    decoded_bytes_max: None,
                 };
                 let mut upload = store.receive(&object(number), promise).expect("begun");
                 for part in gz.chunks(5000) {

@@ -181,7 +181,7 @@ fn content_is_uploaded_completed_and_downloaded_as_it_was() {
 
 #[test]
 fn a_bad_upload_gets_its_tag_and_leaves_nothing() {
-    let server = Server::start();
+    let server = Server::start_with(&["--set", "mrs.upload_decoded_ratio_max=0"]);
     let good = gzip(b"some content that is long enough to be cut somewhere");
     let bomb = pipe(
         "sh",
@@ -265,6 +265,37 @@ fn a_bad_upload_gets_its_tag_and_leaves_nothing() {
     );
     let members = [gzip(b"one"), gzip(b"two")].concat();
     store(&server, "members", &members, None);
+}
+
+#[test]
+fn an_upload_that_decodes_to_too_much_is_refused_and_leaves_nothing() {
+    let zeros = |bytes: u64| {
+        let line = format!("head -c {bytes} /dev/zero | gzip -9 -c");
+        pipe("sh", &["-c", &line], b"")
+    };
+    let refused = |server: &Server, id: &str, gz: &[u8], most: u64| {
+        let put = presign(server, id, gz.len() as u64, &md5(gz), None);
+        let got = server.put_url(url(&put), &[], gz);
+        let told = (400, "too-large".to_owned(), "decoded".to_owned());
+        assert_eq!(got.refusal(), told, "{id}");
+        assert_eq!(got.json()["error"]["details"]["decoded_bytes_max"], most);
+        assert_eq!(server.content_files(), [], "{id} left something");
+    };
+    // 1 MiB that is 1 GiB, by the ratio.
+    let server = Server::start();
+    let large = zeros(1 << 30);
+    refused(&server, "ratio", &large, 200 * large.len() as u64);
+    // What is small anyway is taken whatever its ratio is; what is over by one byte is not, in several members either.
+    let free = zeros(16 << 20);
+    let server = Server::start();
+    refused(&server, "one-more", &zeros((16 << 20) + 1), 16 << 20);
+    let members = [&free[..], &gzip(b"x")].concat();
+    refused(&server, "members", &members, 16 << 20);
+    store(&server, "free", &free, None);
+    let settings = ["--set", "mrs.upload_decoded_bytes_max=1000"];
+    let server = Server::start_with(&settings);
+    refused(&server, "bytes", &gzip(&[b'x'; 1_001]), 1_000);
+    store(&server, "just", &gzip(&[b'x'; 1_000]), None);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The log: what is in it, what has no way into it, where it goes, and how it is read.
 
 mod command;
+mod hangup;
 mod outputs;
 mod page;
 mod processes;

@@ -79,7 +79,7 @@ fn every_alert_says_what_it_is_how_bad_and_what_to_do_and_has_a_test_of_its_word
     let rules = read(RULES);
     let tests = read("deploy/prometheus/alerts_test.yml");
     let alerts: Vec<_> = rules.split("- alert: ").skip(1).collect();
-    assert_eq!(alerts.len(), 18);
+    assert_eq!(alerts.len(), 20);
     for alert in alerts {
         let name = alert.lines().next().expect("a name").trim();
         let mut kebab = String::new();
@@ -100,7 +100,7 @@ fn every_alert_says_what_it_is_how_bad_and_what_to_do_and_has_a_test_of_its_word
 
 #[test]
 fn alerts_and_dashboard_ask_for_metrics_that_there_are() {
-    let server = Server::start();
+    let server = Server::start_secured();
     server
         .invoke("jobs_run", &json!({"job": "projection-check"}))
         .data();

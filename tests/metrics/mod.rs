@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::support::{Got, Server, agent, got};
+use crate::support::Server;
 
 /// A file of this repository.
 fn file(path: &str) -> PathBuf {
@@ -42,15 +42,9 @@ fn satisfied(command: &mut Command) -> Output {
     output
 }
 
-fn ask(server: &Server) -> Got {
-    let request = agent().get(format!("{}/metrics", server.operator_url));
-    let token = format!("Bearer {}", server.operator_token);
-    got(request.header("authorization", token).call())
-}
-
 /// What a server tells at `/metrics`.
 pub(crate) fn scrape(server: &Server) -> String {
-    let answer = ask(server);
+    let answer = server.metrics();
     assert_eq!(answer.status, 200);
     String::from_utf8(answer.bytes).expect("text")
 }

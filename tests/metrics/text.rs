@@ -13,9 +13,9 @@ use crate::support::{Server, agent, eventually, got};
 const SERIES_MAX: usize = 2_000;
 const BYTES_MAX: usize = 256 * 1_024;
 
-/// A server one of whose jobs has run, so that no family is without a value.
+/// A server with TLS, one of whose jobs has run, so that no family is without a value.
 fn start() -> Server {
-    let server = Server::start();
+    let server = Server::start_secured();
     server
         .invoke("jobs_run", &json!({"job": "projection-check"}))
         .data();

@@ -145,6 +145,7 @@ pub(super) fn upload(world: &World, key: &RecordKey, bytes: usize, done: bool) {
                 size,
                 md5,
                 sha256: None,
+                decoded_bytes_max: None,
             },
         )
         .expect("begun");

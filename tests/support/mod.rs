@@ -1,5 +1,6 @@
 //! What tests share: a real server in a process of its own, and a small way to talk to it.
 
+pub(crate) mod certificates;
 pub(crate) mod dice;
 pub(crate) mod forge;
 pub(crate) mod inside;
@@ -187,6 +188,40 @@ impl Server {
             temporary: None,
             agent: agent(),
         }
+    }
+
+    /// Starts with a certificate of an authority of its own, on an empty directory that goes away with the server.
+    pub(crate) fn start_secured() -> Self {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let authority = certificates::Authority::new(temporary.path(), "authority");
+        let settings = authority.server("served", 90).settings();
+        let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+        let dir = temporary.path().join("data");
+        let mut server = Self::start_in(&dir, &settings).trusting(&authority.ca);
+        server.temporary = Some(temporary);
+        server
+    }
+
+    /// What it answers at `/metrics`.
+    pub(crate) fn metrics(&self) -> Got {
+        let request = self.agent.get(format!("{}/metrics", self.operator_url));
+        let token = format!("Bearer {}", self.operator_token);
+        got(request.header("authorization", token).call())
+    }
+
+    /// The same server, called by https with trust in one authority.
+    pub(crate) fn trusting(mut self, ca: &Path) -> Self {
+        let pem = std::fs::read(ca).expect("it is there");
+        let root = ureq::tls::Certificate::from_pem(&pem).expect("a certificate");
+        let roots = ureq::tls::RootCerts::new_with_certs(&[root]);
+        let tls = ureq::tls::TlsConfig::builder().root_certs(roots).build();
+        self.agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .tls_config(tls)
+            .build()
+            .into();
+        self
     }
 
     /// Calls an operator function, as it is given.

@@ -15,7 +15,7 @@ pub(crate) struct Wire(pub(crate) TcpStream);
 impl Wire {
     /// Connects to the server of a base url.
     pub(crate) fn connect(base_url: &str) -> Self {
-        let address = base_url.strip_prefix("http://").expect("an address");
+        let address = address_of(base_url);
         Self(TcpStream::connect(address).expect("the server listens"))
     }
 
@@ -38,7 +38,7 @@ impl Wire {
 
     /// Connects from another address of this machine, such as 127.0.0.2.
     pub(crate) fn connect_from(address: &str, base_url: &str) -> Self {
-        let to = base_url.strip_prefix("http://").expect("an address");
+        let to = address_of(base_url);
         let to = to.parse().expect("an address with a port");
         let from = format!("{address}:0").parse().expect("an address");
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -147,4 +147,10 @@ impl Wire {
     fn timeout(&self, timeout: Duration) {
         self.0.set_read_timeout(Some(timeout)).expect("a timeout");
     }
+}
+
+/// Host and port of a base url.
+fn address_of(base_url: &str) -> &str {
+    let (_, address) = base_url.split_once("://").expect("a url");
+    address
 }

@@ -307,6 +307,7 @@ impl Making<'_> {
                     size,
                     md5,
                     sha256: told.get(&object_id).copied(),
+                    decoded_bytes_max: None,
                 };
                 match self.copy(object_id, promise)? {
                     Some(file) => {

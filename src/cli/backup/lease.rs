@@ -41,7 +41,7 @@ impl Lease {
             }
             credential => credential,
         };
-        let client = Client::new(&profile.operator_url.value, credential);
+        let client = profile.operators_with(credential);
         let begun = granted(client.invoke("ops_backup_begin", &json!({}))?)?;
         let text = |name: &str| begun.data()[name].as_str().unwrap_or_default().to_owned();
         let (stop, stopped) = mpsc::channel();

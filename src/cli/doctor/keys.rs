@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::super::finding::Finding;
+use super::super::quoted::quoted;
 use super::{Patient, fix_of};
 use crate::content::keyring::{self, KeyFacts};
 
@@ -100,11 +101,10 @@ fn gone(path: &Path) -> Finding {
 }
 
 fn open_to_others(path: &Path, mode: u32) -> Finding {
-    let path = path.display();
     Finding::fail(
         NAME,
-        format!("{path} can be read or changed by others"),
-        format!("chmod {mode} {path}"),
+        format!("{} can be read or changed by others", path.display()),
+        format!("chmod {mode} {}", quoted(path)),
     )
 }
 

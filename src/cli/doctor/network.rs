@@ -11,7 +11,7 @@ use super::super::finding::Finding;
 use super::place::Holder;
 use super::{ACCESS, Patient, sockets, without_settings};
 use crate::boot::{self, BootError};
-use crate::client::{Client, Credential, Reply};
+use crate::client::{Client, Credential, Reply, Trust};
 use crate::open_files;
 
 /// How long the running server has to answer a question.
@@ -157,7 +157,7 @@ pub(super) fn server(patient: &Patient<'_>) -> Finding {
             ),
         };
     };
-    let client = Client::bounded(&url, Credential::None, PATIENCE);
+    let client = Client::bounded(&url, Credential::None, PATIENCE, &Trust::anybody());
     let version = health.data()["version"].as_str().unwrap_or("unknown");
     if version != OWN {
         return Finding::warn(
@@ -194,7 +194,7 @@ pub(super) fn clock_jump(patient: &Patient<'_>) -> Finding {
     };
     let urls = addresses(patient, holder);
     let ready = first_healthy(&urls).and_then(|(url, _)| {
-        let client = Client::bounded(&url, Credential::None, PATIENCE);
+        let client = Client::bounded(&url, Credential::None, PATIENCE, &Trust::anybody());
         client.ready().ok().filter(Reply::is_success)
     });
     match ready
@@ -214,7 +214,7 @@ pub(super) fn clock_jump(patient: &Patient<'_>) -> Finding {
 /// The first address at which the server says that it lives.
 fn first_healthy(urls: &[String]) -> Option<(String, Reply)> {
     urls.iter().find_map(|url| {
-        let client = Client::bounded(url, Credential::None, PATIENCE);
+        let client = Client::bounded(url, Credential::None, PATIENCE, &Trust::anybody());
         let reply = client.health().ok().filter(Reply::is_success)?;
         Some((url.clone(), reply))
     })
@@ -247,12 +247,27 @@ fn addresses(patient: &Patient<'_>, holder: &Holder) -> Vec<String> {
     }
     let found = holder.process.map(sockets::addresses).unwrap_or_default();
     if !found.is_empty() {
-        return found
+        let urls = found
             .iter()
-            .map(|address| format!("http://{address}"))
-            .collect();
+            .flat_map(|address| schemes(patient).map(|scheme| format!("{scheme}://{address}")));
+        return urls.collect();
     }
-    configured(patient).into_iter().collect()
+    let address = configured(patient);
+    let urls = schemes(patient)
+        .into_iter()
+        .filter_map(|scheme| Some(format!("{scheme}://{}", address.as_ref()?)));
+    urls.collect()
+}
+
+/// What urls of the gateway begin with: first what these settings say, which need not be those of the server that runs.
+fn schemes(patient: &Patient<'_>) -> [&'static str; 2] {
+    let files = patient
+        .options
+        .and_then(|options| boot::tls_files(options).ok());
+    match files.is_some_and(|files| files.gateway.is_some()) {
+        true => ["https", "http"],
+        false => ["http", "https"],
+    }
 }
 
 fn configured(patient: &Patient<'_>) -> Option<String> {
@@ -262,5 +277,5 @@ fn configured(patient: &Patient<'_>) -> Option<String> {
         "[::]" => "[::1]",
         host => host,
     };
-    (port != "0").then(|| format!("http://{host}:{port}"))
+    (port != "0").then(|| format!("{host}:{port}"))
 }

@@ -7,6 +7,7 @@ use rustix::fs::{Access, access, major, minor, statvfs};
 
 use super::super::failure::with_causes;
 use super::super::finding::Finding;
+use super::super::quoted::quoted;
 use super::{Patient, without_settings};
 use crate::directory::{self, DirectoryError, Found};
 use crate::journal::schema::SCHEMAS;
@@ -97,7 +98,7 @@ pub(super) fn directories(patient: &Patient<'_>) -> Finding {
             }
             if found != Found::Nothing && directory::is_open_to_others(root) {
                 let what = format!("others can look into {shown}; a start sets its mode to 0700");
-                return Finding::warn(NAME, what, format!("chmod 700 {shown}"));
+                return Finding::warn(NAME, what, format!("chmod 700 {}", quoted(root)));
             }
             Finding::ok(
                 NAME,

@@ -6,6 +6,7 @@ use super::super::failure::with_causes;
 use super::super::finding::Finding;
 use super::super::profile::{Connection, Profile};
 use super::super::profile_file::find_file;
+use super::super::quoted::quoted;
 use super::{Patient, without_settings};
 use crate::boot;
 use crate::config::{Origin, Settings, SettingsError};
@@ -33,7 +34,7 @@ pub(super) fn profiles(connection: &Connection) -> Finding {
                 "{} may hold credentials, and others can read it",
                 path.display()
             ),
-            format!("chmod 600 {}", path.display()),
+            format!("chmod 600 {}", quoted(&path)),
         ),
         Some((_, path)) => Finding::ok(NAME, format!("{} can be read", path.display())),
     }

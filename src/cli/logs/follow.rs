@@ -1,8 +1,10 @@
 //! Lines as they come: what the daily files have, then what is added to them, from one day to the next.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::source::list;
 use crate::cli::failure::Failure;
@@ -20,6 +22,8 @@ struct Place {
     day: Day,
     path: PathBuf,
     offset: u64,
+    /// Which file it was.
+    file: Option<FileId>,
     /// The beginning of a line that has no end yet, at most as long as a line can be.
     begun: Vec<u8>,
 }
@@ -51,6 +55,7 @@ pub(super) fn follow(
                     day,
                     path,
                     offset: 0,
+                    file: None,
                     begun: Vec::new(),
                 });
             }
@@ -59,15 +64,25 @@ pub(super) fn follow(
     }
 }
 
+/// Device, inode, and when it was made where that is known: a removed file's inode may soon be another's.
+type FileId = (u64, u64, Option<SystemTime>);
+
+fn file_id(metadata: &Metadata) -> FileId {
+    (metadata.dev(), metadata.ino(), metadata.created().ok())
+}
+
 impl Place {
-    /// Hands on what was added, a part at a time; false when there was nothing. A file that became shorter is another one.
+    /// Hands on what was added, a part at a time; false when there was nothing. A file that became shorter is another one, as
+    /// is one that took the place of a file that was renamed or removed.
     fn read(&mut self, take: &mut dyn FnMut(&str) -> Result<(), Failure>) -> Result<bool, Failure> {
         let Ok(mut file) = File::open(&self.path) else {
             // Removed: by its age, or with everything else.
             return Ok(false);
         };
         let failed = |error| Failure::file(&self.path, error);
-        if file.metadata().map_err(failed)?.len() < self.offset {
+        let metadata = file.metadata().map_err(failed)?;
+        let id = file_id(&metadata);
+        if metadata.len() < self.offset || self.file.replace(id).is_some_and(|file| file != id) {
             self.offset = 0;
             self.begun.clear();
         }
@@ -104,6 +119,32 @@ fn hand_on(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_in_the_place_of_one_that_was_renamed_is_read_from_its_beginning() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("log");
+        let mut place = Place {
+            day: 7,
+            path: path.clone(),
+            offset: 0,
+            file: None,
+            begun: Vec::new(),
+        };
+        let mut lines = Vec::new();
+        let mut read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let taken = place.read(&mut |line| {
+                lines.push(line.to_owned());
+                Ok(())
+            });
+            assert!(taken.is_ok_and(|some| some));
+            std::fs::rename(&path, scratch.path().join("moved")).unwrap();
+        };
+        read("a\n");
+        read("longer than before\n");
+        assert_eq!(lines, ["a", "longer than before"]);
+    }
 
     #[test]
     fn lines_are_handed_on_as_they_end_and_never_longer_than_one_can_be() {

@@ -20,7 +20,7 @@ use crate::cli::profile::Profile;
 use crate::cli::remarks::RemarkArgs;
 use crate::cli::secret::Secret;
 use crate::cli::surroundings::Surroundings;
-use crate::client::{Client, Credential, Reply};
+use crate::client::{Client, Reply};
 use code::CodeArgs;
 
 /// Maintenance windows and vacuum, for whoever runs the server.
@@ -186,8 +186,8 @@ pub(super) fn run(
     profile: &Profile,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
-    let anyone = || Client::new(&profile.base_url.value, Credential::None);
-    let caller = || Client::new(&profile.base_url.value, profile.credential());
+    let anyone = || profile.anyone();
+    let caller = || profile.gateway();
     let operator = Operator::of(profile);
     let reply = match &arguments.verb {
         Verb::Ping => anyone().ops_ping(&[])?,
@@ -238,7 +238,7 @@ pub(super) struct Operator {
 impl Operator {
     pub(super) fn of(profile: &Profile) -> Self {
         let address = profile.operator_url.value.clone();
-        let client = Client::new(&address, profile.operator());
+        let client = profile.operators();
         Self { client, address }
     }
 

@@ -18,7 +18,6 @@ use super::remarks::RemarkArgs;
 use super::secret::{Places, Secret, secret};
 use super::surroundings::Surroundings;
 use super::uas::UserArgs;
-use crate::client::{Client, Credential};
 
 /// Sessions of people, service accounts of programs, and their keys.
 #[derive(Args, Debug)]
@@ -121,9 +120,9 @@ pub(super) fn run(
     profile: &Profile,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
-    let client = Client::new(&profile.base_url.value, profile.credential());
+    let client = profile.gateway();
     // Where the secret in the body is all there is to show, no other is sent along.
-    let anyone = Client::new(&profile.base_url.value, Credential::None);
+    let anyone = profile.anyone();
     let org = || profile.org("whose service accounts?");
     let reply = match &arguments.verb {
         Verb::SessionCreate(arguments) => return arguments.run(&anyone, printer),

@@ -98,7 +98,7 @@ impl ExportArgs {
     pub(super) fn run(&self, profile: &Profile, printer: &Printer) -> Result<Exit, Failure> {
         let asker = Asker {
             profile,
-            client: Client::new(&profile.base_url.value, profile.credential()),
+            client: profile.gateway(),
             org: profile.org("which org?")?,
             operator: self.by.operator,
         };
@@ -131,7 +131,7 @@ impl ExportArgs {
         }
         bar.finish_and_clear();
         self.check(&export)?;
-        let told = json!({"export_id": id, "out": self.out, "files": fetched + kept,
+        let told = json!({"export_id": id, "out": self.out.to_string_lossy(), "files": fetched + kept,
             "fetched": fetched, "bytes": bytes, "manifest_sha256": export["manifest_sha256"]});
         let told = printer.facts(&told);
         Ok(told.map_or(Exit::Refused, |()| Exit::Success))

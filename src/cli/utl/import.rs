@@ -65,7 +65,7 @@ impl ImportArgs {
         insert(&mut begin, "export_id", Some(&manifest.export_id));
         insert(&mut begin, "entries", Some(manifest.counts.entries));
         let importing = Importing {
-            client: Client::new(&profile.operator_url.value, profile.operator()),
+            client: profile.operators(),
             directory,
         };
         importing.invoke("utl_import_begin", begin)?;

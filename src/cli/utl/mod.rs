@@ -16,7 +16,7 @@ use super::profile::Profile;
 use super::remarks::RemarkArgs;
 use super::surroundings::Surroundings;
 use super::usm::about;
-use crate::client::{Client, Reply};
+use crate::client::Reply;
 
 /// What an offboarding can be.
 const STATUSES: [&str; 5] = ["requested", "approved", "purging", "purged", "cancelled"];
@@ -133,7 +133,7 @@ pub(super) fn run(
     profile: &Profile,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
-    let client = Client::new(&profile.base_url.value, profile.credential());
+    let client = profile.gateway();
     let org = || profile.org("which org?").map(about);
     let reply = match &arguments.verb {
         Verb::OffboardingRequest(arguments) => {

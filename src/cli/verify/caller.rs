@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::super::failure::with_causes;
 use super::super::finding::Finding;
-use crate::client::{Ask, Client, Credential, Raw, TransportError};
+use crate::client::{Ask, Client, Credential, Raw, TransportError, Trust};
 use crate::clock::Stopwatch;
 use crate::http::envelope::API_VERSION;
 
@@ -78,6 +78,7 @@ impl Laws {
 pub(super) struct Caller {
     url: String,
     credential: Credential,
+    trust: Trust,
     id: String,
     since: Stopwatch,
     /// When checks end, and when all does.
@@ -97,6 +98,7 @@ impl Caller {
     pub(super) fn start(
         url: String,
         credential: Credential,
+        trust: Trust,
         id: String,
         times: (Duration, Duration),
     ) -> Self {
@@ -105,6 +107,7 @@ impl Caller {
         Self {
             url,
             credential,
+            trust,
             id,
             since: Stopwatch::start(),
             times,
@@ -177,7 +180,12 @@ impl Caller {
             self.late.set(true);
             return Err(Broken::TooLate);
         }
-        Ok(Client::bounded(&self.url, credential.clone(), left))
+        Ok(Client::bounded(
+            &self.url,
+            credential.clone(),
+            left,
+            &self.trust,
+        ))
     }
 
     /// Asks with the run's credential.

@@ -299,6 +299,7 @@ mod tests {
             size: gz.len() as u64,
             md5: Md5::of(gz),
             sha256: None,
+            decoded_bytes_max: None,
         };
         let mut receiving = store.receive(object, promise)?;
         receiving.take(gz)?;

@@ -224,6 +224,8 @@ fn object(request: &HttpRequest) -> Result<(ObjectName, Promise), Rejection> {
         size: query.size,
         md5: Md5::parse(&query.md5)?,
         sha256,
+        // It was taken once, whatever the limit was there.
+        decoded_bytes_max: None,
     };
     Ok((object, promise))
 }

@@ -101,6 +101,7 @@ impl House {
             size: gz.len() as u64,
             md5: Md5::of(&gz),
             sha256: None,
+            decoded_bytes_max: None,
         };
         let mut receiving = content.receive(&object, promise).expect("begun");
         receiving.take(&gz).expect("taken");

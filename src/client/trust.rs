@@ -1,0 +1,127 @@
+//! Whom a client of `https` addresses trusts, and the certificate it shows.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+
+/// Whom a client trusts: the public authorities that are built in, unless it is told others.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    roots: Option<RootCerts>,
+    shown: Option<ClientCert>,
+    anybody: bool,
+}
+
+/// Why the files of a client's certificates cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// A file cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It holds nothing of what it is for.
+    #[error("{} holds no {what} in PEM", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+        /// What it is to hold.
+        what: &'static str,
+    },
+    /// Others may read the key.
+    #[error("other users of this machine can read the key in {}; chmod 600 it", path.display())]
+    OpenToOthers {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A certificate to show needs its key, and the other way round.
+    #[error("a client certificate and its key belong together; give both, or neither")]
+    HalfShown,
+}
+
+impl Trust {
+    /// Trusts the authorities in a file instead of the public ones, and shows a certificate with the key in another.
+    ///
+    /// # Errors
+    /// See [`TrustError`].
+    pub fn of_files(
+        authorities: Option<&Path>,
+        certificate: Option<&Path>,
+        key: Option<&Path>,
+    ) -> Result<Self, TrustError> {
+        let roots = authorities.map(certificates).transpose()?;
+        let shown = match (certificate, key) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => {
+                let chain = certificates(certificate)?;
+                Some(ClientCert::new_with_certs(&chain, private_key(key)?))
+            }
+            (Some(_), None) | (None, Some(_)) => return Err(TrustError::HalfShown),
+        };
+        Ok(Self {
+            roots: roots.map(|roots| RootCerts::new_with_certs(&roots)),
+            shown,
+            anybody: false,
+        })
+    }
+
+    /// Trusts whoever answers. For a look at a process of this machine, without any credential.
+    pub fn anybody() -> Self {
+        Self {
+            anybody: true,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn config(&self) -> TlsConfig {
+        let config = TlsConfig::builder()
+            .client_cert(self.shown.clone())
+            .disable_verification(self.anybody);
+        match &self.roots {
+            Some(roots) => config.root_certs(roots.clone()).build(),
+            None => config.build(),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
+    std::fs::read(path).map_err(|source| TrustError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, TrustError> {
+    let text = read(path)?;
+    let found = parse_pem(&text).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        Ok(_) | Err(_) => None,
+    });
+    let found: Vec<_> = found.collect();
+    match found.is_empty() {
+        true => Err(TrustError::Empty {
+            path: path.to_owned(),
+            what: "certificate",
+        }),
+        false => Ok(found),
+    }
+}
+
+fn private_key(path: &Path) -> Result<PrivateKey<'static>, TrustError> {
+    let text = read(path)?;
+    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.mode());
+    if mode & 0o077 != 0 {
+        return Err(TrustError::OpenToOthers {
+            path: path.to_owned(),
+        });
+    }
+    PrivateKey::from_pem(&text).map_err(|_| TrustError::Empty {
+        path: path.to_owned(),
+        what: "private key",
+    })
+}
