@@ -101,7 +101,7 @@ fn every_operators_act_is_a_row_of_the_audit_with_who() {
     };
     tokens_and_the_code(&mut night, &code);
     windows_and_vacuums(&mut night, &code);
-    let user_id = users(&mut night);
+    let user_id = users(&mut night, &code);
     orgs(&mut night, &code, &user_id);
     upkeep(&mut night);
     let erase = code(json!({"user_id": user_id, "dry_run": true}));
@@ -191,7 +191,7 @@ fn windows_and_vacuums(night: &mut Night<'_>, code: &dyn Fn(Value) -> Value) {
     }
 }
 
-fn users(night: &mut Night<'_>) -> String {
+fn users(night: &mut Night<'_>, code: &dyn Fn(Value) -> Value) -> String {
     let ann =
         json!({"email": "ann@example.com", "passcode": "correct horse battery", "verified": false});
     let (made, row) = night.call("uas_user_create", ann);
@@ -209,6 +209,17 @@ fn users(night: &mut Night<'_>) -> String {
     ] {
         night.act(function, body.clone(), &user_id);
     }
+    let eve = json!({"email": "eve@example.com", "passcode": "correct horse battery"});
+    let server = night.server;
+    server.operator("uas_user_create", &eve).data();
+    let erase = code(json!({"email": "eve@example.com"}));
+    let (erased, row) = night.call("uas_user_erase", erase);
+    assert_eq!(row["event"], "vacuum.requested");
+    let about = json!({"vacuum_id": erased.data()["vacuum_id"]});
+    eventually("the user is erased", || {
+        let status = server.operator("ops_vacuum_status", &about).data();
+        status["status"] == "completed"
+    });
     user_id
 }
 
