@@ -186,8 +186,16 @@ fn tail(dir: &Path, lines: usize, follow: bool, printer: &Printer) -> Result<Exi
         .max(1);
     let mut newest = VecDeque::new();
     let mut next = start;
-    for entry in replay::replay(dir)?.from(start) {
-        let entry = entry?;
+    let mut damage = None;
+    for entry in replay::replay(dir)?.from(start).judged() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            // What was read is shown, and then why no more is.
+            Err(error) => {
+                damage = Some(error);
+                break;
+            }
+        };
         next = entry.header.position + 1;
         newest.push_back(entry);
         if newest.len() > lines {
@@ -197,6 +205,10 @@ fn tail(dir: &Path, lines: usize, follow: bool, printer: &Printer) -> Result<Exi
     let mut out = io::stdout().lock();
     for entry in &newest {
         write_line(&mut out, entry, printer)?;
+    }
+    if let Some(damage) = damage {
+        out.flush()?;
+        return Err(damage.into());
     }
     if !follow {
         return Ok(Exit::Success);
@@ -220,7 +232,8 @@ fn show(dir: &Path, name: &str, printer: &Printer) -> Result<Exit, Trouble> {
     })?;
     let mut out = io::stdout().lock();
     let mut found = false;
-    for entry in replay::replay(dir)?.stream(StreamId::record(&key)) {
+    let stream = StreamId::record(&key);
+    for entry in replay::replay(dir)?.stream(stream).judged() {
         write_line(&mut out, &entry?, printer)?;
         found = true;
     }

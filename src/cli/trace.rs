@@ -55,6 +55,8 @@ struct Journaled {
     looked_at: (u64, u64),
     /// The last position that reads show, when it is known.
     shown_to: Option<u64>,
+    /// Entries among those looked at that are erased without an order, in words.
+    damage: Vec<Value>,
 }
 
 /// Joins what there is.
@@ -96,8 +98,10 @@ pub(super) fn run(
             .as_array()
             .is_some_and(|found| !found.is_empty())
     });
+    let damaged = journaled.is_some_and(|journaled| !journaled.damage.is_empty());
     Ok(match (told, found) {
         (Err(_), _) => Exit::Refused,
+        (Ok(()), _) if damaged => Exit::Refused,
         (Ok(()), true) => Exit::Success,
         (Ok(()), false) => Exit::NotFound,
     })
@@ -122,6 +126,7 @@ fn lines_of(source: &Source, id: &str) -> Result<Vec<Map<String, Value>>, Failur
 fn from_server(profile: &Profile, id: &str, entries: u64) -> Result<Journaled, Failure> {
     let client = profile.operators();
     let (mut found, mut until, mut last, mut shown_to) = (Vec::new(), None, None, None);
+    let mut damage = Vec::new();
     loop {
         let body = json!({"request_id": id, "until": until});
         let reply = granted(client.invoke("ops_trace", &body)?)?;
@@ -132,6 +137,7 @@ fn from_server(profile: &Profile, id: &str, entries: u64) -> Result<Journaled, F
         // What is shown is never taken back, so the first answer's is good for all.
         shown_to = shown_to.or_else(|| number("shown_to"));
         found.extend(data["items"].as_array().cloned().unwrap_or_default());
+        damage.extend(data["damage"].as_array().cloned().unwrap_or_default());
         until = number("next_until").filter(|_| end.saturating_sub(first) + 1 < entries);
         if until.is_none() {
             found.reverse();
@@ -140,6 +146,7 @@ fn from_server(profile: &Profile, id: &str, entries: u64) -> Result<Journaled, F
                 entries: found,
                 looked_at: (first, end),
                 shown_to,
+                damage,
             });
         }
     }
@@ -153,9 +160,19 @@ fn from_disk(data_dir: &Path, id: &str, entries: u64) -> Result<Journaled, Journ
     let closed = state.filter(|state| state.clean);
     let shown_to = closed.and_then(|state| state.head.map(|head| head.position));
     let first = head.saturating_sub(entries - 1).max(1);
-    let mut found = Vec::new();
-    for entry in replay(&dir)?.from(first).until(head) {
-        let entry = entry?;
+    let (mut found, mut damage) = (Vec::new(), Vec::new());
+    for entry in replay(&dir)?.from(first).judged() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error @ JournalError::Damaged { .. }) => {
+                damage.push(json!(error.to_string()));
+                break;
+            }
+            Err(error) => return Err(error),
+        };
+        if entry.header.position > head {
+            continue;
+        }
         let Some(body) = entry.body.as_ref() else {
             continue;
         };
@@ -178,6 +195,7 @@ fn from_disk(data_dir: &Path, id: &str, entries: u64) -> Result<Journaled, Journ
         entries: found,
         looked_at: (first, head),
         shown_to,
+        damage,
     })
 }
 
@@ -225,6 +243,7 @@ fn join(
         "entries": entries,
         "projections": {"shown": shown, "shown_to": journaled.and_then(|journaled| journaled.shown_to)},
         "lines": lines,
+        "damage": journaled.map_or(&[][..], |journaled| journaled.damage.as_slice()),
         "journal": match journaled {
             Some(journaled) => json!({
                 "asked": journaled.place, "from": journaled.looked_at.0, "until": journaled.looked_at.1,
@@ -290,6 +309,9 @@ fn story(joined: &Value) -> String {
             text(place)
         ),
     });
+    for what in list("damage") {
+        told.push(format!("damage       {}", text(&what)));
+    }
     let projections = &joined["projections"];
     told.push(format!(
         "projections  shown: {}; all up to {}",
@@ -328,6 +350,7 @@ mod tests {
             entries: vec![json!({"position": 7, "events": ["record.created"], "shown": true})],
             looked_at: (1, 9),
             shown_to: Some(9),
+            damage: Vec::new(),
         };
         let joined = join("r", lines.clone(), Some(&journaled), None);
         assert_eq!(joined["outcomes"][0]["status"], 200);

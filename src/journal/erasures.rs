@@ -3,6 +3,7 @@
 //! The chain covers headers, so it says nothing about a body that is gone. The events that order erasures are chained and
 //! never erased, and state exactly which positions they erase ([`crate::domain::erasure`]).
 
+mod judge;
 mod positions;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ use crate::domain::erasure::{
     Coverage, ErasedSpan, ORDERING_STREAMS, SPAN_POSITIONS_MAX, Said, digest, said,
 };
 use crate::domain::vacuum::Erased;
+
+pub use judge::Judge;
 
 /// Positions that one problem lists.
 const LISTED_MAX: usize = 10;
@@ -399,10 +402,16 @@ impl Findings {
     pub fn into_result(self) -> Result<(), JournalError> {
         match self.problems.into_iter().next() {
             None => Ok(()),
-            Some(problem) => Err(JournalError::Damaged {
-                place: format!("position {}", problem.position),
-                what: problem.what,
-            }),
+            Some(problem) => Err(problem.into()),
+        }
+    }
+}
+
+impl From<Problem> for JournalError {
+    fn from(problem: Problem) -> Self {
+        Self::Damaged {
+            place: format!("position {}", problem.position),
+            what: problem.what,
         }
     }
 }

@@ -27,8 +27,8 @@ pub struct End {
     pub torn: Vec<String>,
 }
 
-/// Walks the newest segment and the one ahead of it with the checks of a start: lines, digests, positions, the chain, and
-/// the end that the journal was closed with. `None` when there is no journal yet.
+/// Walks the newest segment and the one ahead of it with the checks of a start: lines, digests, positions, the chain,
+/// the end that the journal was closed with, and that what is erased there was ordered. `None` when there is no journal yet.
 ///
 /// # Errors
 /// Why the journal would not open.
@@ -63,6 +63,7 @@ pub fn end(dir: &Path) -> Result<Option<End>, JournalError> {
         first = ahead.first;
     }
     check_head(state.as_ref(), tail.end)?;
+    replay::judge(dir, first)?;
     let position = tail.end.position;
     Ok(Some(End {
         head: Head {

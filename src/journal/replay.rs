@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::entry::{Hash, NO_HASH};
+use super::erasures::Erasures;
 use super::log::Chain;
 use super::scan::{Scanner, Step};
 use super::segment::{Listed, Segment, damaged, list};
@@ -32,8 +33,13 @@ pub struct Replay {
     until: Position,
     as_of: Option<Timestamp>,
     stream: Option<StreamId>,
+    /// What is erased and what was ordered, when that is asked for.
+    erasures: Option<Erasures>,
     ended: bool,
 }
+
+/// How often a directory is read again because something in it was erased meanwhile.
+const WALKS_MAX: usize = 3;
 
 /// An entry as it stands in the log.
 #[derive(Debug)]
@@ -63,6 +69,7 @@ pub fn replay(dir: &Path) -> Result<Replay, JournalError> {
         until: Position::MAX,
         as_of: None,
         stream: None,
+        erasures: None,
         ended: false,
     })
 }
@@ -96,6 +103,14 @@ impl Replay {
         self
     }
 
+    /// Holds what is erased against the events that ordered it. What does not fit is an error behind the last entry. The
+    /// orders stand behind what they erased, so this is for reading up to the journal's end.
+    #[must_use]
+    pub fn judged(mut self) -> Self {
+        self.erasures = Some(Erasures::from(self.from));
+        self
+    }
+
     /// The same entries with their bytes.
     pub fn written(mut self) -> impl Iterator<Item = Result<Written, JournalError>> {
         self.keeps_bytes = true;
@@ -106,9 +121,20 @@ impl Replay {
         if self.ended {
             return None;
         }
-        let next = self.advance().transpose();
+        let next = match self.advance() {
+            Ok(None) => self.judge().err().map(Err),
+            Ok(Some(written)) => Some(Ok(written)),
+            Err(error) => Some(Err(error)),
+        };
         self.ended = !matches!(next, Some(Ok(_)));
         next
+    }
+
+    fn judge(&mut self) -> Result<(), JournalError> {
+        match self.erasures.take().map(Erasures::finish) {
+            Some(findings) if !findings.problems.is_empty() => judge(&self.dir, self.from),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The next entry that was asked for.
@@ -127,6 +153,11 @@ impl Replay {
                 Step::Found(found) => {
                     if let Err(what) = self.chain.follow(&found) {
                         return Err(damaged(&segment.name, found.offset, position, what));
+                    }
+                    if let Some(erasures) = &mut self.erasures
+                        && position >= self.from
+                    {
+                        erasures.take_found(&found, &segment.name)?;
                     }
                     let confirmed = self.held.take();
                     let header = &found.line.header;
@@ -238,6 +269,28 @@ impl Iterator for Replay {
     fn next(&mut self) -> Option<Self::Item> {
         let next = self.next_written()?;
         Some(next.map(|written| written.entry))
+    }
+}
+
+/// Holds what is erased from a position on against the events that ordered it.
+///
+/// # Errors
+/// As the iterator's; [`JournalError::Damaged`] with the first position that no event accounts for.
+pub fn judge(dir: &Path, from: Position) -> Result<(), JournalError> {
+    let mut walks = 1;
+    loop {
+        let mut entries = replay(dir)?.from(from).judged();
+        while let Some(entry) = entries.advance()? {
+            drop(entry);
+        }
+        let end = entries.chain.next - 1;
+        let erasures = entries.erasures.take();
+        let judged = erasures.map_or(Ok(()), |erasures| erasures.finish().into_result());
+        // An order that came, or was completed, meanwhile explains what was found.
+        if judged.is_ok() || walks == WALKS_MAX || head(dir)?.position == end {
+            return judged;
+        }
+        walks += 1;
     }
 }
 

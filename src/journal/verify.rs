@@ -1,5 +1,6 @@
 //! Walking a whole journal and saying where it breaks.
 
+mod behind;
 mod copied;
 mod database;
 
@@ -18,6 +19,7 @@ use super::state;
 use super::{Head, JournalError, Position, Version, exported, replay};
 use crate::domain::StreamId;
 use crate::os_error;
+use behind::Behind;
 use copied::DatabaseCopy;
 use database::{compare, compare_ends};
 
@@ -139,7 +141,8 @@ fn walk_directory(dir: &Path, check: &mut Check<'_>) -> Result<(Report, bool), J
         if walk.report.problems.len() >= PROBLEMS_MAX {
             break;
         }
-        walk.segment(dir, *segment, index + 1 == listed.len())?;
+        let next = listed.get(index + 1).map(|next| next.first);
+        walk.segment(dir, *segment, next)?;
     }
     let end = walk.end();
     if let Some(head) = state.and_then(|state| state.head)
@@ -173,7 +176,7 @@ pub fn verify_file(
     walk.is_export = true;
     walk.report.bytes = segment.len()?;
     let mut scanner = Scanner::new(Arc::clone(&segment), offset);
-    walk.scan(&name, from, &mut scanner, false)?;
+    walk.scan((&name, from), &mut scanner, false, None)?;
     let told = exported::end(&segment, scanner.offset());
     let end = walk.end();
     match told {
@@ -194,6 +197,16 @@ pub fn verify_file(
     }
     walk.hold_erasures();
     Ok(walk.finish())
+}
+
+/// The first position of a segment, and the hash that it names as the one ahead, when that can be read.
+fn begins(dir: &Path, first: Position) -> Option<(Position, String)> {
+    let segment = Arc::new(Segment::open(dir, first).ok()?);
+    let mut scanner = Scanner::new(segment, 0);
+    match scanner.step().ok()? {
+        Step::Found(found) => Some((first, found.line.header.prev)),
+        Step::End | Step::Unfinished { .. } | Step::Wrong { .. } => None,
+    }
 }
 
 struct Walk<'a> {
@@ -323,7 +336,13 @@ impl<'a> Walk<'a> {
         self.chain.prev = None;
     }
 
-    fn segment(&mut self, dir: &Path, listed: Listed, last: bool) -> Result<(), JournalError> {
+    /// Reads a segment; `next` is the first position of the one behind it.
+    fn segment(
+        &mut self,
+        dir: &Path,
+        listed: Listed,
+        next: Option<Position>,
+    ) -> Result<(), JournalError> {
         let segment = match Segment::open(dir, listed.first) {
             Ok(segment) => Arc::new(segment),
             Err((name, fault)) => {
@@ -341,16 +360,18 @@ impl<'a> Walk<'a> {
         }
         self.report.segments += 1;
         self.report.bytes += segment.len()?;
-        self.scan(&name, listed.first, &mut Scanner::new(segment, 0), last)
+        let mut scanner = Scanner::new(segment, 0);
+        let next = next.map(|first| (dir, first));
+        self.scan((&name, listed.first), &mut scanner, next.is_none(), next)
     }
 
     /// Takes one entry after the other up to the end, or to what is no entry.
     fn scan(
         &mut self,
-        name: &str,
-        first: Position,
+        (name, first): (&str, Position),
         scanner: &mut Scanner,
         last: bool,
+        next: Option<(&Path, Position)>,
     ) -> Result<(), JournalError> {
         while self.report.problems.len() < PROBLEMS_MAX {
             let segment = Arc::clone(scanner.segment());
@@ -386,7 +407,15 @@ impl<'a> Walk<'a> {
                 }) => {
                     self.problem(name, offset, what);
                     let past = self.chain.next.saturating_sub(1);
-                    match scanner.find_entry(after.saturating_sub(1), past, false) {
+                    let is_export = self.is_export;
+                    let ends = |segment: &Segment, offset| {
+                        is_export && exported::end(segment, offset).is_some()
+                    };
+                    let behind = Behind {
+                        next: next.and_then(|(dir, first)| begins(dir, first)),
+                        ends: &ends,
+                    };
+                    match behind::find(scanner, after.saturating_sub(1), past, &behind) {
                         Err(fault) => return self.fault(name, fault),
                         Ok(None) => {
                             self.lose_chain(self.chain.next);

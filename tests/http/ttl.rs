@@ -75,6 +75,8 @@ fn a_due_time_can_be_moved_and_cleared_before_it_comes() {
         "2030-01-01T00:00:00.000Z"
     );
     assert!(set(Value::Null, 3).data().get("doom_at").is_none());
+    // What is so already changes nothing.
+    assert_eq!(set(Value::Null, 4).data()["revision"], 4);
     for bad in [json!("2001-01-01T00:00:00Z"), json!("tomorrow"), json!("")] {
         assert_eq!(set(bad, 4).refusal().1, "invalid-doom-at");
     }

@@ -30,6 +30,14 @@ pub(crate) fn segments(data_dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 /// Turns an entry's line into an erased one that names a position as what erased it. No hash changes by it, and no length
 /// does. The databases beside the log, which may be deleted, are deleted.
 pub(crate) fn erase(data_dir: &Path, position: u64, by: u64) {
+    erase_beside_databases(data_dir, position, by);
+    for database in ["journal/sled", "projections"] {
+        let _: Result<_, _> = fs::remove_dir_all(data_dir.join(database));
+    }
+}
+
+/// The same, and the databases stay as they are.
+pub(crate) fn erase_beside_databases(data_dir: &Path, position: u64, by: u64) {
     let start = format!("{{\"header\":{{\"position\":{position},");
     let (path, content) = segments(data_dir)
         .into_iter()
@@ -41,9 +49,6 @@ pub(crate) fn erase(data_dir: &Path, position: u64, by: u64) {
     }
     let plain = path.to_string_lossy().replace(".jsonl.gz", ".jsonl");
     fs::write(plain, content).expect("written");
-    for database in ["journal/sled", "projections"] {
-        let _: Result<_, _> = fs::remove_dir_all(data_dir.join(database));
-    }
 }
 
 fn line_at(content: &[u8], start: &str) -> Option<usize> {

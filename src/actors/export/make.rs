@@ -27,7 +27,8 @@ use crate::export::{
     CONTENT, CONTENT_DIRECTORY, EVENTS, FILES, FORMAT_VERSION, FileEntry, MANIFEST, Manifest,
     RECORDS, content_name,
 };
-use crate::journal::Body;
+use crate::journal::erasures::Judge;
+use crate::journal::{Body, JournalError};
 use crate::projections::{RecordName, earlier, holds, records};
 
 /// Entries of the journal read at a time.
@@ -167,6 +168,7 @@ impl Making<'_> {
             return Ok(true);
         }
         let (mut file, mut pace) = (self.open(EVENTS, progress.length)?, Pace::start());
+        let mut judge = Judge::default();
         while progress.next <= self.order.position {
             if !(self.go_on)() {
                 return Ok(false);
@@ -176,6 +178,11 @@ impl Making<'_> {
             let entries = self.exports.journal.read(progress.next, limit)?;
             if entries.is_empty() {
                 break;
+            }
+            let journal = &*self.exports.journal;
+            if let Some(problem) = judge.hold(journal, &entries)?.into_iter().next() {
+                // What is missing may have been the org's.
+                return Err(JournalError::from(problem).into());
             }
             let mut member = GzEncoder::new(Vec::new(), Compression::default());
             let mut bytes = 0;

@@ -1,11 +1,12 @@
 //! The job that compares the records' rows with the journal: it tells what differs, and repairs nothing.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Heed, Job, Place, Step, counted};
 use crate::actors::Desk;
 use crate::domain::record::RecordKey;
+use crate::journal::erasures::Judge;
 use crate::journal::{Body, Entry, Position};
 use crate::projections::{RecordName, StoreError, earlier, ops, records};
 use crate::report;
@@ -22,6 +23,7 @@ pub struct ProjectionCheck {
     last: AtomicU64,
     /// Rows that differ, in this run.
     differing: AtomicU64,
+    judge: Mutex<Judge>,
 }
 
 impl ProjectionCheck {
@@ -31,6 +33,7 @@ impl ProjectionCheck {
             desk: desk.clone(),
             last: AtomicU64::new(0),
             differing: AtomicU64::new(0),
+            judge: Mutex::default(),
         }
     }
 
@@ -53,6 +56,7 @@ impl ProjectionCheck {
         let last = self.last(from)?;
         let from = from.unwrap_or(1);
         let entries = self.desk.journal.read(from, STEP_ENTRIES)?;
+        let damaged = self.hold_erased(&entries)?;
         let (mut checked, mut differing, mut next) = (0, 0, from);
         for entry in entries.iter().filter(|entry| entry.header.position <= last) {
             next = entry.header.position + 1;
@@ -66,7 +70,11 @@ impl ProjectionCheck {
         }
         heed.tell(next - 1, last);
         let all = self.differing.fetch_add(differing, Ordering::Relaxed) + differing;
-        let counts = counted([("records", checked), ("differing", differing)]);
+        let counts = counted([
+            ("records", checked),
+            ("differing", differing),
+            ("damaged", damaged),
+        ]);
         if next <= last && next > from {
             let at = Some(Place::Kept(next));
             return Ok(Step::More { at, counts });
@@ -76,6 +84,20 @@ impl ProjectionCheck {
         }
         let noted = all > 0;
         Ok(Step::Done { counts, noted })
+    }
+
+    /// Tells of erased entries that no event accounts for. Returns how many problems that is.
+    fn hold_erased(&self, entries: &[Entry]) -> Result<u64, StoreError> {
+        let mut judge = self.judge.lock().unwrap_or_else(PoisonError::into_inner);
+        let problems = judge.hold(&*self.desk.journal, entries)?;
+        for problem in &problems {
+            report::notice(&format!(
+                "the journal is damaged: {}; stop the server, see all of it with g3n journal verify, and restore journal/ \
+                 from a backup",
+                problem.what
+            ));
+        }
+        Ok(problems.len() as u64)
     }
 
     /// Whether a record's row is not what its stream says.

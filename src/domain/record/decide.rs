@@ -77,7 +77,10 @@ impl Decider for RecordDecider {
             RecordCommand::SetTtl { doom_at, expected } => {
                 current.expect(*expected)?;
                 check_doom_at(*doom_at, context.now)?;
-                Ok(vec![RecordEvent::TtlSet { doom_at: *doom_at }])
+                Ok(match record.doom_at == *doom_at {
+                    true => Vec::new(),
+                    false => vec![RecordEvent::TtlSet { doom_at: *doom_at }],
+                })
             }
             RecordCommand::Doom { reason, expected } => {
                 current.expect(*expected)?;

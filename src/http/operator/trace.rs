@@ -9,6 +9,7 @@ use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
 use crate::http::server::House;
+use crate::journal::erasures::{Judge, Problem};
 use crate::journal::{Body, Entry, Journal, JournalError, Position};
 use crate::report::field::is_request_id;
 
@@ -26,7 +27,7 @@ struct TraceRequest {
     until: Option<u64>,
 }
 
-/// Finds the entries of a request among the newest, newest first. Each is read and checked, since no index leads to
+/// Finds the entries of a request among the newest, newest first, and names erased ones that nothing ordered. Each is read and checked, since no index leads to
 /// them; `next_until` is where the next call goes on.
 pub(super) async fn find(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TraceRequest = input::json(&call.body)?;
@@ -45,9 +46,10 @@ pub(super) async fn find(house: &House, call: &mut Call<'_>) -> Result<Reply, Re
     let journal = house.journal.clone();
     let wanted = id.clone();
     let found = aside::blocking(move || entries_of(&*journal, &wanted, (from, until)));
-    let found = found
+    let (found, damage) = found
         .await
         .map_err(|broke| Refusal::Failed(broke.to_string()))??;
+    let damage: Vec<_> = damage.into_iter().map(|problem| problem.what).collect();
     let items: Vec<_> = found
         .iter()
         .filter_map(|entry| Some(view(entry, entry.body.as_ref()?, shown_to)))
@@ -59,6 +61,7 @@ pub(super) async fn find(house: &House, call: &mut Call<'_>) -> Result<Reply, Re
         "until": until,
         "head": head,
         "shown_to": shown_to,
+        "damage": damage,
     });
     if from > 1 {
         answer["next_until"] = json!(from - 1);
@@ -70,19 +73,21 @@ fn entries_of(
     journal: &dyn Journal,
     id: &str,
     (from, until): (Position, Position),
-) -> Result<Vec<Entry>, JournalError> {
+) -> Result<(Vec<Entry>, Vec<Problem>), JournalError> {
     let (mut found, mut last) = (Vec::new(), until);
+    let (mut judge, mut damage) = (Judge::default(), Vec::new());
     while last >= from {
         let first = last.saturating_sub(READ_ENTRIES - 1).max(from);
         let limit = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
-        let entries = journal.read(first, limit)?.into_iter().rev();
-        found.extend(entries.filter(|entry| {
+        let entries = journal.read(first, limit)?;
+        damage.extend(judge.hold(journal, &entries)?);
+        found.extend(entries.into_iter().rev().filter(|entry| {
             let body = entry.body.as_ref();
             body.is_some_and(|body| body.origin.request_id == id)
         }));
         last = first - 1;
     }
-    Ok(found)
+    Ok((found, damage))
 }
 
 fn view(entry: &Entry, body: &Body, shown_to: Position) -> Value {
