@@ -328,6 +328,7 @@ fn a_server_killed_while_keys_are_rotated_starts_with_keys_that_work() {
                 acknowledged
             });
             while answered.load(Ordering::SeqCst) <= round % 3 {
+                assert!(!rotating.is_finished(), "the server is gone");
                 std::thread::yield_now();
             }
             server.end("KILL");
@@ -342,6 +343,15 @@ fn a_server_killed_while_keys_are_rotated_starts_with_keys_that_work() {
     assert_eq!(server.end("TERM"), Some(0));
 }
 
+/// Tells that its thread has ended, well or not.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn no_url_fails_while_keys_are_rotated_under_load() {
     let server = Server::start();
@@ -350,6 +360,8 @@ fn no_url_fails_while_keys_are_rotated_under_load() {
         for caller in 0..4 {
             let (server, stop, done) = (&server, &stop, &done);
             scope.spawn(move || {
+                // Whoever fails ends the others too, which would wait for it.
+                let _ended = Stops(stop);
                 for number in 0.. {
                     if stop.load(Ordering::SeqCst) {
                         return;
@@ -365,6 +377,7 @@ fn no_url_fails_while_keys_are_rotated_under_load() {
         let rotating = scope.spawn(|| {
             for rotation in 1..=8 {
                 while done.load(Ordering::SeqCst) < rotation * 4 {
+                    assert!(!stop.load(Ordering::SeqCst), "a caller has failed");
                     std::thread::yield_now();
                 }
                 server.invoke("ops_signing_key_rotate", &json!({})).data();
