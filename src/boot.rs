@@ -249,7 +249,7 @@ async fn run(
     let secure = |name, tls: &Option<Arc<Tls>>| {
         let tls = tls.clone()?;
         let handshakes = Handshakes::new(options.door.rates.handshake, &clock);
-        let counted = (handshakes, door.http_meters());
+        let counted = (handshakes, door.http_meters().as_ref());
         Some(Security::new(name, tls, options.hsts_seconds, counted))
     };
     let (operator_server, socket_file) = {

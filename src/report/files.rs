@@ -302,7 +302,8 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let dir = scratch.path().join("logs");
         let path = dir.join(file_name(7));
-        let mut daily = Daily::open(&dir, 7, u64::MAX, Clock::system()).unwrap();
+        let clock = Clock::manual(Timestamp::from_millis(7 * DAY_MS));
+        let mut daily = Daily::open(&dir, 7, u64::MAX, clock).unwrap();
         daily.write(7, b"a\n").unwrap();
         assert!(!daily.close_if_lost());
         fs::rename(&path, dir.join("kept")).unwrap();
