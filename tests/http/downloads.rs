@@ -231,7 +231,7 @@ fn median(url: &str, request: &str, size: usize) -> Duration {
     let mut wire = Wire::connect(url);
     let mut took: Vec<Duration> = (0..200)
         .map(|_| {
-            let since = std::time::Instant::now();
+            let since = metarecord::clock::Stopwatch::start();
             wire.send(request.as_bytes());
             wire.head();
             wire.bytes(size);

@@ -52,6 +52,9 @@ fn content(server: &Server, disposition: &str) -> (String, String, usize) {
     (path.to_owned(), format!("\"{md5}\""), gz.len())
 }
 
+/// Section, rule, request, status, and a header of the answer with its value: none when it must be absent.
+type Rule<'a> = (&'a str, &'a str, String, u16, (&'a str, Option<&'a str>));
+
 #[test]
 fn each_rule_is_kept() {
     let server = Server::start();
@@ -69,8 +72,7 @@ fn each_rule_is_kept() {
         )
     };
     let content = |method: &str, headers: &str| format!("{method} {path} {host}{headers}\r\n");
-    // Section, rule, request, status, and a header of the answer with its value: none when it must be absent.
-    let rows: Vec<(&str, &str, String, u16, (&str, Option<&str>))> = vec![
+    let rows: Vec<Rule<'_>> = vec![
         (
             "8.6",
             "a GET has its length",
