@@ -100,7 +100,7 @@ impl Daily {
             Some((open, file)) if open == day => file,
             Some(_) | None => self.begin(day)?,
         };
-        self.remove_old()?;
+        self.remove_old(day)?;
         (&file).write_all(lines)?;
         self.bytes += lines.len() as u64;
         self.open = Some((day, file));
@@ -188,7 +188,7 @@ impl Daily {
 
     /// Removes the files of days that are not kept any more, once since a file was begun, and as soon as the clock is
     /// believed: one that is set a year ahead must not take all of them.
-    fn remove_old(&mut self) -> io::Result<()> {
+    fn remove_old(&mut self, today: Day) -> io::Result<()> {
         if !self.begun {
             return Ok(());
         }
@@ -197,8 +197,8 @@ impl Daily {
         };
         self.begun = false;
         let keep_days = i64::try_from(self.keep_days).unwrap_or(i64::MAX);
-        // Today is one of those that are kept.
-        let oldest = day_of(now).saturating_sub(keep_days - 1);
+        // Today, which is the day of the lines that are written, is one of those that are kept.
+        let oldest = day_of(now).min(today).saturating_sub(keep_days - 1);
         self.remove(|day| day < oldest)
     }
 

@@ -351,11 +351,30 @@ fn operators(twice: &mut Twice<'_>) {
         &json!({"email": "dora@example.com", "passcode": "staple battery horse"}),
     );
     twice.operator("uas_lock_lift", Done, &dora);
+    twice.operator("uas_user_verify", Done, &dora);
+    twice.coded("ops_secret_lock_lift", Done, json!({}));
+    let eve = json!({"email": "eve@example.com", "passcode": PASSCODE});
+    twice.town.server.operator("uas_user_create", &eve).data();
+    let code = &twice.town.server.secret_code;
+    let erase = json!({"email": "eve@example.com", "secret_code": code});
+    let [first, second] = [(); 2].map(|()| twice.town.server.operator("uas_user_erase", &erase));
+    // Refused while the first goes on, and when the user is not there any more.
+    assert!(
+        first.status == 200 && [404, 409].contains(&second.status),
+        "{}",
+        second.json()
+    );
+    twice.sent.insert("uas_user_erase".to_owned());
     twice.operator("usm_sessions_close", Done, &dora);
     twice.operator(
         "ofm_org_create",
         Already,
         &json!({"orgcode": "TWO", "owner_email": "dora@example.com"}),
+    );
+    twice.operator(
+        "ofm_owner_add",
+        Done,
+        &json!({"orgcode": "ONE", "email": "dora@example.com"}),
     );
     twice.operator(
         "ofm_org_status_set",

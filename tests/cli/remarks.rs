@@ -35,6 +35,7 @@ const READ: &[&str] = &[
     "ops maintenance-get",
     "ops vacuum-status",
     "ops audit",
+    "ops clock-status",
     "ops hold-list",
     "ops token-list",
     "ops jwt-list",
@@ -107,10 +108,12 @@ fn what_was_said_of_a_change_is_in_the_journal() {
         told.run(&format!("g3n mrs {verb} {place} {rest}"));
     }
     let code = "--secret-code $CODE";
-    let plan = format!(
-        "g3n ops maintenance-schedule {code} --description d --duration 60 --start 2199-01-01T00:00:00Z"
-    );
-    let (one, two) = (told.run(&plan), told.run(&plan));
+    let plan = |description: &str| {
+        format!(
+            "g3n ops maintenance-schedule {code} --description {description} --duration 60 --start 2199-01-01T00:00:00Z"
+        )
+    };
+    let (one, two) = (told.run(&plan("first")), told.run(&plan("second")));
     let named =
         |window: &Value| format!("{code} --maintenance-id {}", text(window, "maintenance_id"));
     told.run(&format!("g3n ops maintenance-start {}", named(&one)));

@@ -116,8 +116,8 @@ fn a_paused_sweep_leaves_due_records_reading_as_doomed_and_catches_up() {
         let counts = show(&server, "ttl-sweep")["last_counts"].clone();
         counts == json!({"doomed": 1})
     });
-    // The resuming, and the end of the record: a sweep leaves no event of its own.
-    assert_eq!(position(&server), before + 2);
+    // The operator's act, the resuming, and the end of the record: a sweep leaves no event of its own.
+    assert_eq!(position(&server), before + 3);
     assert_eq!(server.get(&meta).data(), read, "it reads as before");
     server.stop();
 }

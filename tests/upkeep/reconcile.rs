@@ -165,14 +165,14 @@ fn every_damage_is_named_once_and_mended_once() {
     assert_eq!(get("p-first", "&include_doomed=true").refusal().1, "doomed");
     server.stop();
     // Nothing else has changed: the rows are those from before the damage, but for what is known to be lost, the two
-    // uploads that were given up, and the counters that count those.
+    // uploads that were given up, the counters that count those, and the operators' acts.
     let after = all_rows(scratch.path());
     let changed = before.iter().filter(|row| after.get(row.0) != Some(row.1));
     let new = after.iter().filter(|row| !before.contains_key(row.0));
     for (key, _) in changed.chain(new) {
         let text = String::from_utf8_lossy(key);
         let given_up = text.contains("p-first") || text.contains("p-over");
-        let is_other = matches!(key.first(), Some(b'u' | b'q'));
+        let is_other = matches!(key.first(), Some(b'u' | b'q' | b'o'));
         assert!(
             key.first() == Some(&b'x') || given_up || is_other,
             "{text:?}"

@@ -92,8 +92,6 @@ pub(super) struct OrgTally {
     row: Row<Counts>,
     /// The position of the row as it was read.
     base: Position,
-    /// The last entry that touched a name.
-    last: Position,
     moved: bool,
     names: [HashMap<Box<str>, Touched, RandomState>; 2],
     /// Sizes of rows of content that the group has written, by key; `None` for one that it removed.
@@ -270,8 +268,6 @@ impl Tally {
                 self.present.forget();
             }
             if tally.moved {
-                // Of names it counts what all entries of the group did.
-                tally.row.position = tally.row.position.max(tally.last);
                 writes.push((org_key(&org), Some(encoded(&tally.row))));
             }
             writes.append(&mut of_names);
@@ -416,7 +412,11 @@ impl OrgTally {
         };
         let counted = position <= self.base;
         touched.again |= counted;
-        self.last = self.last.max(position);
+        if !counted {
+            // Also when the count stays: which entries go with which in a group must not be seen in the row.
+            self.row.position = self.row.position.max(position);
+            self.moved = true;
+        }
         let first = if counted { gets } else { !gets };
         let has = touched.records.entry(record).or_insert((first, gets));
         if counted {

@@ -102,23 +102,29 @@ fn signed(url: &str) -> &str {
     url.rsplit('/').next().expect("a token")
 }
 
+/// The id of its key, its payload, and its signature.
+fn parts(token: &str) -> [&str; 3] {
+    let parts: Vec<_> = token.split('.').collect();
+    parts.try_into().expect("three parts")
+}
+
 /// A token whose payload says something else, with the signature it had.
 fn reworded(token: &str, from: &str, to: &str) -> String {
-    let (payload, mac) = token.split_once('.').expect("a payload and a signature");
+    let [id, payload, mac] = parts(token);
     let mut payload = URL_SAFE_NO_PAD.decode(payload).expect("base64");
     let at = payload
         .windows(from.len())
         .position(|window| window == from.as_bytes());
     let at = at.expect("a token names its org");
     payload.splice(at..at + from.len(), to.bytes());
-    format!("{}.{mac}", URL_SAFE_NO_PAD.encode(payload))
+    format!("{id}.{}.{mac}", URL_SAFE_NO_PAD.encode(payload))
 }
 
 /// The payload of one with the signature of another.
 fn crossed(one: &str, other: &str) -> String {
-    let payload = one.split('.').next().expect("a payload");
-    let mac = other.split('.').nth(1).expect("a signature");
-    format!("{payload}.{mac}")
+    let [id, payload, _] = parts(one);
+    let [_, _, mac] = parts(other);
+    format!("{id}.{payload}.{mac}")
 }
 
 impl World<'_> {
