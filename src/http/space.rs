@@ -97,8 +97,8 @@ pub fn content_failed(what: &str, error: &ContentError) -> Rejection {
     }
 }
 
-const WAITS_FOR_ROOM: &str = "The server's disk was full, and a write failed: no changes are taken until there is room and the      server has opened its journal again, which it does by itself. Reads go on. Try again later with the same idempotency_key.";
-const WAITS_FOR_OPERATOR: &str = "A write of the server failed: no changes are taken until its operator has looked at the disk      and started it again. Reads go on. Try again later with the same idempotency_key.";
+const WAITS_FOR_ROOM: &str = "The server's disk was full, and a write failed: no changes are taken until there is room and the server has opened its journal again, which it does by itself. Reads go on. Try again later with the same idempotency_key.";
+const WAITS_FOR_OPERATOR: &str = "A write of the server failed: no changes are taken until its operator has looked at the disk and started it again. Reads go on. Try again later with the same idempotency_key.";
 const CANNOT_WRITE: &str = "The server cannot write where it keeps content: nothing is taken until its operator has mended that.      Reads go on. Try again later with the same idempotency_key.";
 
 /// 503: nothing is written after a failure; to come back in a second would not help.

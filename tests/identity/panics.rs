@@ -71,9 +71,14 @@ fn a_server_that_panics_with_secrets_in_its_hands_tells_none_of_them() {
     let mut command = Command::new("strace");
     command.args(["-f", "-o", "/dev/null", "-e", "trace=getrandom", "-e"]);
     command.arg(format!("inject=getrandom:error=EIO:when={RANDOM_CALLS}+"));
-    let mut server = Server::start_by(command, &dir, &["--set", "http.workers=1"]);
+    let sets = ["http.workers=1", "limits.sign_in_per_second=0"];
+    let sets = sets.map(|set| ["--set", set]).concat();
+    let mut server = Server::start_by(command, &dir, &sets);
     let user = |name: &str| json!({"email": format!("{name}@example.com"), "passcode": CANARY});
     server.invoke("uas_user_create", &user("ann")).data();
+    let signed_in = server.post("/usm/session/create", &user("ann")).data();
+    let session = signed_in["session_guid"].as_str().expect("a guid");
+    let session = session.to_owned();
     // Each request without an id of its caller's takes random bytes for one, until one ends without an answer.
     let health = format!("{}/health", server.base_url);
     let answered = (0..=RANDOM_CALLS).take_while(|_| agent().get(&health).call().is_ok());
@@ -90,17 +95,28 @@ fn a_server_that_panics_with_secrets_in_its_hands_tells_none_of_them() {
     let answer = Wire::connect(&server.base_url).exchange(request.as_bytes());
     assert_eq!(answer, "", "it ended without an answer");
     // A salt is made on a thread of its own, whose end is told to who waits for it.
-    let create = |number: usize| {
-        let request = agent().post(format!("{}/invoke/uas_user_create", server.operator_url));
+    let passcodes = [CANARY.to_owned(), format!("{CANARY}-2")];
+    let change = |number: usize| {
+        let request = agent().post(format!("{}/uas/passcode/change", server.base_url));
         let request = request
-            .header("authorization", format!("Bearer {}", server.operator_token))
-            .header("x-request-id", format!("user-{number}"));
-        let body = user(&format!("u-{number}")).to_string();
-        got(request.content_type("application/json").send(body))
+            .header("x-session-guid", &session)
+            .header("x-request-id", format!("change-{number}"));
+        let body =
+            json!({"passcode": passcodes[number % 2], "new_passcode": passcodes[(number + 1) % 2]});
+        got(request
+            .content_type("application/json")
+            .send(body.to_string()))
     };
-    // More than one such thread may take turns.
-    let mut answers = (0..4 * RANDOM_CALLS).map(create);
-    let failed = answers.find(|got| got.status == 500).expect("one failed");
+    // More than one such thread may take turns, and the journal's own may come first: it takes no changes then.
+    let mut changed = 0;
+    let answers = (0..4 * RANDOM_CALLS).map(|_| {
+        let got = change(changed);
+        changed += usize::from(got.status == 200);
+        got
+    });
+    let mut failed = answers.skip_while(|got| [200, 503].contains(&got.status));
+    let failed = failed.next().expect("one failed");
+    assert_eq!(failed.status, 500, "{}", failed.json());
     check("the answer", &failed.bytes, &[CANARY]);
     server.end_below("KILL");
     let log = server.told();
@@ -109,6 +125,7 @@ fn a_server_that_panics_with_secrets_in_its_hands_tells_none_of_them() {
         &server.operator_token,
         &server.secret_code,
         &server.session_guid,
+        &session,
     ];
     check("the log", log.as_bytes(), &secrets);
     let told = panics(&log);
