@@ -352,6 +352,43 @@ fn what_forbids_an_erasure_is_said_and_nothing_is_done() {
 }
 
 #[test]
+fn operators_acts_about_a_user_do_not_name_the_user_by_address() {
+    let server = Server::start();
+    let zoe = arrive(&server);
+    let said = format!("{} asked by telephone", EMAIL.to_uppercase());
+    for (function, body) in [
+        (
+            "uas_user_create",
+            json!({"email": EMAIL, "passcode": PASSCODE}),
+        ),
+        ("uas_user_disable", json!({"user_id": zoe.user_id})),
+        ("uas_user_enable", json!({"email": EMAIL})),
+        ("uas_user_verify", json!({"email": EMAIL})),
+        ("uas_lock_lift", json!({"email": EMAIL})),
+        ("usm_sessions_close", json!({"email": EMAIL})),
+        (
+            "uas_passcode_reset",
+            json!({"email": EMAIL, "passcode": "another long passcode"}),
+        ),
+        (
+            "ofm_org_create",
+            json!({"orgcode": "HERS", "owner_email": EMAIL}),
+        ),
+        (
+            "ofm_owner_add",
+            json!({"orgcode": server.orgcode, "email": EMAIL}),
+        ),
+    ] {
+        let mut body = body;
+        body["reason"] = json!(said);
+        let refusal = server.invoke(function, &body).refusal();
+        let wanted = (400, "invalid-input".to_owned(), "reason".to_owned());
+        assert_eq!(refusal, wanted, "{function}");
+    }
+    assert_eq!(sign_in(&server, "").status, 200, "nothing was done");
+}
+
+#[test]
 fn only_a_token_that_may_destroy_erases_a_user() {
     let server = Server::start();
     arrive(&server);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::dice::Dice;
 use crate::support::wire::Wire;
-use crate::support::{Got, Server, eventually};
+use crate::support::{Got, Server, agent, eventually, got};
 
 /// Short times, so that the tests are; nothing depends on how short.
 const IMPATIENT: &[&str] = &[
@@ -317,9 +317,14 @@ fn a_server_that_may_open_few_files_keeps_some_for_its_journal() {
     for round in 0..3 {
         let idle: Vec<_> = (0..300).map(|_| Wire::connect(&server.base_url)).collect();
         assert!(sockets(server.pid()) < 150);
-        let id = format!("r{round}");
-        server.put_inline("blobs", &id, &json!(round), &[]);
+        // On a connection of its own: one that idles may have to give way to those at any time.
+        let body = json!({"orgcode": server.orgcode, "container": "blobs", "record_id": format!("r{round}"),
+            "content_type": "application/json", "payload": round});
+        let put = agent().post(format!("{}/mrs/record", server.base_url));
+        let put = put.header("x-session-guid", &server.session_guid);
+        got(put.content_type("application/json").send(body.to_string())).data();
         drop(idle);
     }
-    assert_eq!(server.get("/ready", &[]).status, 200);
+    let ready = agent().get(format!("{}/ready", server.base_url)).call();
+    assert_eq!(got(ready).status, 200);
 }

@@ -1,7 +1,7 @@
 //! `uas_user_erase`: what there is of a user is erased for good.
 
 use super::vacuum::reply;
-use super::{Code, check_code, operator_request, text};
+use super::{Code, check_code, keep_out, operator_request, text};
 use crate::clock::ordered_uuid;
 use crate::domain::user::email;
 use crate::domain::vacuum::{Scope, VacuumCommand};
@@ -10,7 +10,6 @@ use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
 use crate::http::server::House;
-use crate::journal::Remarks;
 use crate::projections::{identity, ops};
 
 /// Longest reason, in characters.
@@ -71,27 +70,4 @@ pub(super) async fn erase(house: &House, call: &mut Call<'_>) -> Result<Reply, R
         override_holds: request.override_holds,
     };
     reply(house, &operations.vacuum(command, caller).await?)
-}
-
-/// Refuses remarks that name the user by address: they are journaled with the order, which nothing erases.
-fn keep_out(address: &str, remarks: &Remarks) -> Result<(), Rejection> {
-    let all = [
-        ("actor", &remarks.actor),
-        ("reason", &remarks.reason),
-        ("reason_code", &remarks.reason_code),
-        ("correlation_id", &remarks.correlation_id),
-    ];
-    let names = |text: &String| !address.is_empty() && text.to_lowercase().contains(address);
-    match all
-        .into_iter()
-        .find(|(_, text)| text.as_ref().is_some_and(names))
-    {
-        None => Ok(()),
-        Some((field, _)) => Err(Rejection::field(
-            field,
-            format!(
-                "{field} must not hold the user's e-mail address: it is kept for ever, in the audit."
-            ),
-        )),
-    }
 }

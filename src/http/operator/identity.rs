@@ -1,6 +1,6 @@
 //! `uas_user_create`, `ofm_org_create`, `ofm_org_status_set` and `ofm_owner_add`.
 
-use super::{ask, operator_request, people};
+use super::{ask, keep_out, operator_request, people};
 use crate::domain::org::{MemberRole, OrgCommand, OrgStatus};
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
@@ -47,6 +47,7 @@ pub(super) async fn create_user(house: &House, call: &mut Call<'_>) -> Result<Re
     let passcode = required(passcode, "passcode")?;
     let verified = request.verified.unwrap_or(true);
     let user_id = house.directory.user_id_of(email)?;
+    keep_out(&email.trim().to_lowercase(), &caller.remarks)?;
     ask(house, call, &caller, (&user_id, &[])).await?;
     let user = house
         .directory

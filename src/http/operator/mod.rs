@@ -44,6 +44,7 @@ use crate::actors::ops::Caller;
 use crate::domain::operator_token::TokenScope;
 use crate::domain::{ErrorTag, Rejection};
 use crate::journal::{Remarks, Source};
+use crate::projections::identity as users;
 use crate::report;
 
 pub use identify::{KeepToken, Operator, OperatorAccess};
@@ -395,13 +396,19 @@ fn caller(call: &mut Call<'_>, remarks: Remarks) -> Result<Caller, Rejection> {
 }
 
 /// Journals that an operator asks for a change, which must be carried out only after it: so the audit has every one.
-/// Calls whose own events are the operators' need none.
+/// Calls whose own events are the operators' need none. Remarks must not name by address a user that it is about: the
+/// erasure of that user does not reach them.
 async fn ask(
     house: &House,
     call: &mut Call<'_>,
     caller: &Caller,
     (subject, facts): (&str, &[(&str, &str)]),
 ) -> Result<(), Refusal> {
+    for about in facts.iter().map(|(_, value)| *value).chain([subject]) {
+        // None of what is no user.
+        let address = users::user(&house.store, about)?.email;
+        keep_out(&address, &caller.remarks)?;
+    }
     let facts = facts.iter();
     let facts = facts.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let act = OperatorAct {
@@ -411,6 +418,29 @@ async fn ask(
     };
     call.act = Some(Box::new(house.operations.ask_act(act, caller).await?));
     Ok(())
+}
+
+/// Refuses remarks that name the user by address: they are journaled with the operator's act or order, which nothing erases.
+fn keep_out(address: &str, remarks: &Remarks) -> Result<(), Rejection> {
+    let all = [
+        ("actor", &remarks.actor),
+        ("reason", &remarks.reason),
+        ("reason_code", &remarks.reason_code),
+        ("correlation_id", &remarks.correlation_id),
+    ];
+    let names = |text: &String| !address.is_empty() && text.to_lowercase().contains(address);
+    match all
+        .into_iter()
+        .find(|(_, text)| text.as_ref().is_some_and(names))
+    {
+        None => Ok(()),
+        Some((field, _)) => Err(Rejection::field(
+            field,
+            format!(
+                "{field} must not hold the user's e-mail address: it is kept for ever, in the audit."
+            ),
+        )),
+    }
 }
 
 /// Journals that what was asked for was not carried out. When even that cannot be, the answer says so.
