@@ -134,7 +134,7 @@ pub(crate) fn run(facts: &Path, seconds: f64) {
         }
     }
     let whole = Duration::from_secs_f64(seconds);
-    tasks.block_on(&runtime, tokio::time::sleep(whole));
+    tasks.block_on(&runtime, async move { tokio::time::sleep(whole).await });
     for ((worst, status), count) in target.done.borrow().iter() {
         eprintln!("attackers: {worst:?} {status}: {count}");
     }

@@ -197,7 +197,7 @@ fn call_as_operator(server: &Server, over: &AtomicBool) -> Vec<f64> {
     while !over.load(Ordering::Relaxed) {
         for (path, body) in [
             ("/invoke/jobs_list", json!({})),
-            ("/invoke/ops_vacuum_status", json!({})),
+            ("/invoke/ops_audit", json!({"limit": 8})),
         ] {
             let since = Stopwatch::start();
             let reply = server.operator().call("POST", path, &[], Some(&body));
