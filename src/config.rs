@@ -277,7 +277,7 @@ settings! {
         hsts_seconds: u64 = 31_536_000, 0..=315_360_000, "Seconds for which browsers are told to come by https alone (Strict-Transport-Security), where TLS is served; 0 to tell them nothing.";
         host_names: String = String::new(), Text, "Names besides localhost and addresses by which operators may call, separated by commas, such as a name in a cluster; also for the gateway where identity is by header.";
         stage: String = "prod".to_owned(), Text, "A path ahead of every route that is trimmed, such as prod or apis/records; that of public_url is trimmed too.";
-        cors_origins: String = String::new(), Text, "Origins of web pages that may call the gateway from a browser, separated by commas, such as https://app.example; empty for none. They get no operators' route.";
+        cors_origins: String = String::new(), Text, "Origins of web pages that may call the gateway from a browser, separated by commas, such as `https://app.example`; empty for none. They get no operators' route.";
         workers: usize = std::thread::available_parallelism().map_or(1, std::num::NonZero::get), 1..=256, "Threads that serve requests.";
         requests_in_flight_max: usize = 4_096, 1..=65_536, "Requests being worked on at once; past it callers get 429.";
         body_bytes_max: usize = 1_048_576, 524_288..=16_777_216, "Bytes of a request body, uploads aside; past it callers get 413.";

@@ -3,7 +3,7 @@
 //! actix-http answers what it cannot parse by itself, without the envelope and without a request id, takes lines that end
 //! in LF alone, and asks for a body before any handler has looked at the head. So each head is looked at here first
 //! (RFC 9112, sections 2 to 7). One that is refused is replaced by a request of this server's own, which the listener's
-//! handler answers with the [`Fault`]; nothing behind it is read.
+//! handler answers with the `Fault`; nothing behind it is read.
 
 mod chunks;
 #[cfg(test)]
