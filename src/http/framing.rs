@@ -288,7 +288,7 @@ fn empty_lines(bytes: &[u8]) -> usize {
     pairs.count() * 2
 }
 
-/// Whether the beginning of a head is longer than a whole one may be.
+/// Whether a head, or as much of it as has come, is longer than a whole one may be.
 fn too_long(bytes: &[u8], limits: HeadLimits) -> Option<Fault> {
     let line_max = limits.target_bytes_max + METHOD_BYTES_MAX;
     if bytes.len() > line_max && !bytes[..line_max].contains(&b'\n') {
@@ -315,8 +315,8 @@ struct Framed {
 
 /// Checks a head, and takes `Expect` out of it.
 fn take_head(bytes: &mut [u8], limits: HeadLimits) -> Result<Head, Fault> {
-    if bytes.len() > limits.head_bytes_max {
-        return Err(Fault::HeadTooLarge);
+    if let Some(fault) = too_long(bytes, limits) {
+        return Err(fault);
     }
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);

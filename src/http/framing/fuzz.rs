@@ -54,7 +54,12 @@ fn hold_against_actix(seeds: &[Vec<u8>]) {
         let (by_one, one_by_one, fault_by_one) = passed(bytes, 1);
         // Which fault it is may depend on how much has come; that there is one must not.
         let (is_refused, by_one_is) = (fault.is_some(), fault_by_one.is_some());
-        assert_eq!((framing.heads(), is_refused), (by_one.heads(), by_one_is));
+        assert_eq!(
+            (framing.heads(), is_refused),
+            (by_one.heads(), by_one_is),
+            "{} {fault_by_one:?}",
+            bytes.escape_ascii()
+        );
         assert_eq!(taken, one_by_one);
         let (mut codec, mut rest, mut heads) =
             (Codec::new((*config).clone()), BytesMut::from(&taken[..]), 0);

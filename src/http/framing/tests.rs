@@ -100,17 +100,21 @@ fn what_no_request_is_has_its_fault() {
 #[test]
 fn long_heads_are_refused_before_they_have_come() {
     let target = format!("GET /{}", "a".repeat(2_000));
+    let method = format!("{} / HTTP/1.1\r\nhost: x\r\n\r\n", "M".repeat(2_000));
     let many = "a: b\r\n".repeat(HEADERS_MAX);
     let head = |headers: &str| format!("GET / HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
     for (text, fault) in [
         (target, Fault::TargetTooLong),
+        (method, Fault::TargetTooLong),
         (head(&many), Fault::HeadTooLarge),
         (
             head(&format!("a: {}", "b".repeat(5_000))),
             Fault::HeadTooLarge,
         ),
     ] {
-        assert_eq!(found(text.as_bytes(), 100), (0, Some(fault)));
+        for piece in [1, 100, text.len()] {
+            assert_eq!(found(text.as_bytes(), piece), (0, Some(fault)), "{fault:?}");
+        }
     }
 }
 
