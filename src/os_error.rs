@@ -10,13 +10,13 @@ use rustix::process::{Resource, getrlimit};
 /// An error that comes from the machine's state and not from what is stored: the files are as they were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OsError {
-    /// `EROFS`.
+    /// The file system may only be read (`EROFS`).
     ReadOnlyFileSystem,
-    /// `EACCES`, `EPERM`.
+    /// The process lacks the right (`EACCES`, `EPERM`).
     Denied,
     /// `ENOSPC`: no bytes, or no inodes.
     Full,
-    /// `EDQUOT`.
+    /// The quota of the disk is used up (`EDQUOT`).
     Quota,
     /// `EMFILE`: the limit of the process.
     ProcessFiles,

@@ -38,11 +38,11 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 pub struct TlsSettings {
     /// The certificate chain, the server's own certificate first.
     pub cert: String,
-    /// Its private key.
+    /// Path of the private key of `cert`, in PEM.
     pub key: String,
     /// The chain for the operators' address, if it is another one.
     pub operator_cert: String,
-    /// Its private key.
+    /// Path of the private key of `operator_cert`, in PEM.
     pub operator_key: String,
     /// Authorities whose client certificates operators need.
     pub client_ca: String,
@@ -53,7 +53,7 @@ pub struct TlsSettings {
 /// The files of each address that is served with TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FilesOfAddresses {
-    /// Of the gateway.
+    /// Of the gateway; none for plain HTTP.
     pub gateway: Option<TlsFiles>,
     /// Of the operators' address.
     pub operators: Option<TlsFiles>,
@@ -145,16 +145,16 @@ pub enum TlsError {
     /// A file cannot be read.
     #[error("the TLS file {path} cannot be read")]
     Io {
-        /// The file.
+        /// Path of the file that was to be read.
         path: String,
-        /// Why.
+        /// The operating system's error.
         #[source]
         source: std::io::Error,
     },
     /// A file is not what is needed.
     #[error("the TLS file {path} {what}")]
     Unfit {
-        /// The file.
+        /// Path of the file that cannot be used.
         path: String,
         /// What is wrong, and what to do.
         what: &'static str,
@@ -164,16 +164,16 @@ pub enum TlsError {
     Refused {
         /// The certificate's file, or that of authorities.
         path: String,
-        /// Why.
+        /// What the TLS library finds wrong with it.
         #[source]
         source: AnyError,
     },
     /// The new certificate has ended, and the one that is served has not.
     #[error("the certificate in {path} ended at {ended_at}")]
     Ended {
-        /// The file.
+        /// Path of the file of certificates.
         path: String,
-        /// When.
+        /// When the first of its certificates ended.
         ended_at: Timestamp,
     },
 }

@@ -12,7 +12,7 @@ use crate::journal::{Append, Origin, Outcome};
 /// A change that an operator asks for.
 #[derive(Clone, Debug)]
 pub struct OperatorAct {
-    /// The operator function.
+    /// The name of the operator function, as in `/invoke/NAME`.
     pub function: &'static str,
     /// The org, the user (by id), the job or the token it is about.
     pub subject: Option<String>,

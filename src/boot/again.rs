@@ -20,7 +20,7 @@ const SERVES_AT_LEAST: Duration = Duration::from_secs(3);
 /// Where the server that begins anew listens: the addresses of the one before, whatever ports those were asked for by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses {
-    /// The gateway's.
+    /// Where the gateway listened, as `ADDRESS:PORT`.
     pub gateway: String,
     /// The operators'; `unix:` and an absolute path for a socket.
     pub operators: String,

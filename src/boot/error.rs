@@ -80,9 +80,9 @@ pub enum BootError {
     /// What callers send could not be kept.
     #[error("{} cannot be written, and the server has to write there", place.display())]
     Unwritable {
-        /// The directory.
+        /// The directory that cannot be written.
         place: std::path::PathBuf,
-        /// Why.
+        /// The operating system's error.
         #[source]
         source: std::io::Error,
     },
@@ -91,7 +91,7 @@ pub enum BootError {
         "the process may open {files} files at once, and a server needs at least {needed}: raise LimitNOFILE of its unit, or ulimit -Hn in its shell"
     )]
     OpenFiles {
-        /// Its limit.
+        /// Files and connections that the process may have open at once.
         files: u64,
         /// What a server needs without any connection.
         needed: u64,

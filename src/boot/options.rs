@@ -47,7 +47,7 @@ pub struct Options {
     pub operator_listen: String,
     /// Where callers reach the gateway; empty for the address it listens on.
     pub public_url: String,
-    /// Files of certificates.
+    /// Certificates and keys of both addresses, and how client certificates are checked.
     pub tls: TlsSettings,
     /// Seconds for which browsers are told to come by https alone; 0 to tell them nothing.
     pub hsts_seconds: u64,

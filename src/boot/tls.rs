@@ -199,7 +199,7 @@ impl Watched {
         self.tell_of_end(now);
     }
 
-    /// Once a day.
+    /// Logs once a day that a certificate is about to end or has ended.
     fn tell_of_end(&mut self, now: Timestamp) {
         let days = self.tls.ends_at().map(|ends_at| days_left(ends_at, now));
         let Some(days) = days.filter(|days| *days < ENDING_DAYS) else {

@@ -79,7 +79,6 @@ enum Verb {
     UserErase(erase::EraseArgs),
 }
 
-/// A user.
 #[derive(Args, Debug)]
 pub(super) struct UserArgs {
     #[command(flatten)]

@@ -111,7 +111,7 @@ pub enum TransportError {
     Insecure {
         /// Scheme, host and port.
         address: String,
-        /// What TLS said.
+        /// What failed in the handshake, in words of the TLS library.
         reason: String,
     },
     /// Something answers there, but not this service.

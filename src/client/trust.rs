@@ -19,16 +19,16 @@ pub enum TrustError {
     /// A file cannot be read.
     #[error("{} cannot be read", path.display())]
     Unreadable {
-        /// The file.
+        /// Path of the file that was given.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         #[source]
         source: std::io::Error,
     },
     /// It holds nothing of what it is for.
     #[error("{} holds no {what} in PEM", path.display())]
     Empty {
-        /// The file.
+        /// Path of the file that lacks it.
         path: PathBuf,
         /// What it is to hold.
         what: &'static str,
@@ -36,7 +36,7 @@ pub enum TrustError {
     /// Others may read the key.
     #[error("other users of this machine can read the key in {}; chmod 600 it", path.display())]
     OpenToOthers {
-        /// The file.
+        /// Path of the key file that others may read.
         path: PathBuf,
     },
     /// A certificate to show needs its key, and the other way round.

@@ -93,7 +93,6 @@ impl Ring {
         Self(vec![RingKey::new(facts, bytes)])
     }
 
-    /// One new key.
     pub(super) fn new_key(made_at: Timestamp) -> Self {
         Self(vec![RingKey::random(&new_id(), made_at)])
     }
@@ -205,7 +204,7 @@ pub(super) fn keyed(bytes: &[u8; KEY_BYTES]) -> Hmac<Sha256> {
     Hmac::<Sha256>::new_from_slice(bytes).expect("HMAC takes keys of every length")
 }
 
-/// The file.
+/// What `keys/signing-keys.json` holds.
 #[derive(Serialize, Deserialize)]
 struct RingFile {
     format: u32,

@@ -212,9 +212,9 @@ pub enum KeyError {
         "the key file {place} {what}; restore it from a backup, or remove it: urls and upload tokens that were given out then end"
     )]
     UnfitRing {
-        /// The file.
+        /// Path of the key file.
         place: String,
-        /// What is wrong.
+        /// What is wrong with it, as the end of a sentence.
         what: &'static str,
     },
 }

@@ -13,7 +13,7 @@ pub struct ClockJumps {
     pub open: Option<ClockJump>,
 }
 
-/// A jump.
+/// A jump of the clock that no operator has confirmed yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockJump {
     /// By how many milliseconds; negative for one backwards.

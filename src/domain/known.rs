@@ -12,7 +12,7 @@ const KNOWN_MS: i64 = 90 * 86_400_000;
 /// Right codes from one address are journaled at most this often: once a day.
 const NEWS_MS: i64 = 86_400_000;
 
-/// One address.
+/// An address from which a right code came, by a keyed hash of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownAddress {
     /// Keyed hash of account and address, in hex, so that the addresses of two accounts cannot be compared.

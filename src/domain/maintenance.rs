@@ -215,7 +215,7 @@ pub enum MaintenanceEvent {
     /// Its estimated end had passed before it could begin: it will not be.
     #[serde(rename = "maintenance.missed")]
     Missed {
-        /// Its name.
+        /// The id of the window.
         maintenance_id: String,
     },
     /// It will not be.

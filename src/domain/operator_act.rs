@@ -13,7 +13,7 @@ pub enum OperatorActEvent {
     /// An operator asked for a change; it was carried out unless `operator_act.refused` follows in the same stream.
     #[serde(rename = "operator_act.asked")]
     Asked {
-        /// The operator function.
+        /// The name of the operator function, as in `/invoke/NAME`.
         function: String,
         /// The org, the user (by id), the job or the token it is about.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -25,7 +25,7 @@ pub enum OperatorActEvent {
     /// It was not carried out.
     #[serde(rename = "operator_act.refused")]
     Refused {
-        /// The operator function.
+        /// The name of the operator function that was not carried out.
         function: String,
         /// The same as of the act that was asked for.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -266,7 +266,7 @@ pub enum OrgCommand {
     },
     /// Invite a user, as an owner.
     Invite {
-        /// To which org.
+        /// The org that the person is invited to.
         org: OrgCode,
         /// The new invitation's public id.
         invitation_id: String,
@@ -281,25 +281,25 @@ pub enum OrgCommand {
     },
     /// Take an invitation back, as an owner.
     WithdrawInvitation {
-        /// Of which org.
+        /// The org that the person joins.
         org: OrgCode,
-        /// The invitation.
+        /// The id of the invitation that is accepted.
         invitation_id: String,
     },
     /// Join the org, as the invited user.
     AcceptInvitation {
-        /// Which org.
+        /// The org that sent the invitation.
         org: OrgCode,
-        /// The invitation.
+        /// The id of the invitation that is declined.
         invitation_id: String,
         /// The user who asks.
         user_id: String,
     },
     /// Refuse to join the org, as the invited user.
     DeclineInvitation {
-        /// Which org.
+        /// The org that takes it back.
         org: OrgCode,
-        /// The invitation.
+        /// The id of the invitation that is withdrawn.
         invitation_id: String,
         /// The user who asks.
         user_id: String,

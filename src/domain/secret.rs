@@ -54,7 +54,7 @@ pub enum SecretEvent {
     LocksLifted {},
 }
 
-/// A wrong code.
+/// A wrong code that counts towards a lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The time it was given.

@@ -197,7 +197,7 @@ pub enum UserCommand {
     },
     /// Change the passcode; the old one was right.
     ChangePasscode {
-        /// Whose.
+        /// The user whose passcode is changed.
         user_id: String,
         /// scrypt of the new one in PHC form.
         passcode_hash: String,
@@ -208,29 +208,29 @@ pub enum UserCommand {
     },
     /// Set another passcode, as an operator.
     ResetPasscode {
-        /// Whose.
+        /// The user whose passcode is reset.
         user_id: String,
         /// scrypt of the new one in PHC form.
         passcode_hash: String,
     },
     /// Keep the user from signing in, as an operator.
     Disable {
-        /// Whom.
+        /// The user who may not sign in any more.
         user_id: String,
     },
-    /// Undo that.
+    /// Let a disabled user sign in again.
     Enable {
-        /// Whom.
+        /// The user who may sign in again.
         user_id: String,
     },
     /// Confirm the address, as an operator.
     Verify {
-        /// Whose.
+        /// The user whose sessions end.
         user_id: String,
     },
     /// Have the wrong passcodes forgotten, as an operator.
     LiftLocks {
-        /// Whose.
+        /// The user whose wrong passcodes are forgotten.
         user_id: String,
         /// Keyed hash of the user and an address that the user has a way in from, in hex.
         address_hash: Option<String>,

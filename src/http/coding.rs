@@ -21,7 +21,7 @@ const TAKEN: &[&str] = &[
 /// How a body is coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Coding {
-    /// As it is.
+    /// The body is not compressed.
     Plain,
     /// Gzip (RFC 9110, section 8.4.1.3).
     Gzip,

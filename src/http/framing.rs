@@ -163,7 +163,7 @@ enum State {
     Open,
 }
 
-/// What was found.
+/// How much of the bytes may be passed on, and the fault behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     /// So many of the bytes may be passed on.

@@ -5,7 +5,7 @@ use actix_web::http::header::HeaderMap;
 
 use crate::domain::{ErrorTag, Rejection};
 
-/// The header.
+/// draft-ietf-httpapi-idempotency-key-header-07.
 const NAME: &str = "idempotency-key";
 /// Routes that make something anew each time and keep no first answers.
 const NOT_KEPT: &[&str] = &["/usm/service_account/create", "/usm/api_key/create"];

@@ -177,9 +177,9 @@ pub fn principal(house: &House, request: &HttpRequest) -> Result<Principal, Refu
 /// What a request has in `Authorization`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Authorization<'a> {
-    /// Nothing.
+    /// The header is not there.
     None,
-    /// A token.
+    /// A Bearer token, without the scheme.
     Bearer(&'a str),
     /// More than one token.
     Twice,

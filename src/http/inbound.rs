@@ -34,12 +34,10 @@ pub(super) enum End {
 pub(super) struct Arrived {
     /// It asks to be told before it sends its body.
     pub(super) expecting: Vec<u64>,
-    /// It is refused.
     pub(super) fault: Option<(u64, Fault)>,
 }
 
 impl Inbound {
-    /// Nothing has come.
     pub(super) fn new(limits: HeadLimits) -> Self {
         Self {
             framing: Framing::new(limits),

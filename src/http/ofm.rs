@@ -93,7 +93,7 @@ pub struct NewMemberAnswer {
     user_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
-    /// `owner` or `member`.
+    /// What the member may do: `owner` or `member`.
     role: &'static str,
     /// `member`, or `invited`: the user belongs to the org once the invitation is accepted.
     status: &'static str,

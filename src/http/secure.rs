@@ -271,9 +271,9 @@ impl Stream for UnixStream {
 
 /// A connection as requests come on it.
 pub(super) enum Connection<S> {
-    /// As it is.
+    /// Plain HTTP, or a Unix socket.
     Plain(S),
-    /// Within TLS.
+    /// HTTP within TLS, after its handshake.
     Secured(Box<TlsStream<S>>),
 }
 

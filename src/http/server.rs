@@ -105,7 +105,7 @@ pub struct House {
     pub signer: Arc<Signer>,
     /// When the last backup ended.
     pub last_backup: LastBackup,
-    /// Rotates its keys.
+    /// Rotates the keys that sign urls and tokens.
     pub signing_keys: Arc<SigningKeys>,
     /// The time.
     pub clock: Clock,

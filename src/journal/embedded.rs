@@ -91,6 +91,32 @@ impl SledJournal {
         progress: Progress<'_>,
     ) -> Result<(Self, Vec<String>), JournalError> {
         fs::create_dir_all(dir).map_err(|error| failed("making the journal", dir, error))?;
+        Self::open_in((dir, dir), options, clock, None, progress)
+    }
+
+    /// Opens a journal whose disk has no room for reading alone: it takes no writes, for a reason that operators are told, and
+    /// leaves its directory as it is. Its database lies in another directory, which may have a copy of it.
+    ///
+    /// # Errors
+    /// As [`SledJournal::open`].
+    pub fn open_to_read(
+        dirs: (&Path, &Path),
+        options: Options,
+        clock: Clock,
+        reason: &str,
+        progress: Progress<'_>,
+    ) -> Result<(Self, Vec<String>), JournalError> {
+        Self::open_in(dirs, options, clock, Some(reason), progress)
+    }
+
+    /// Opens it for reading alone when there is a reason for that.
+    fn open_in(
+        (dir, database_dir): (&Path, &Path),
+        options: Options,
+        clock: Clock,
+        reason: Option<&str>,
+        progress: Progress<'_>,
+    ) -> Result<(Self, Vec<String>), JournalError> {
         let lock = lock(dir)?;
         let state = state::read(dir)?;
         let left = how_left(state.as_ref());
@@ -100,11 +126,14 @@ impl SledJournal {
             end,
             joint,
             mut notices,
-        } = CommitLog::open(Arc::clone(&disk), dir, options.segment_bytes, left)?;
+        } = match reason {
+            None => CommitLog::open(Arc::clone(&disk), dir, options.segment_bytes, left)?,
+            Some(_) => CommitLog::open_to_read(Arc::clone(&disk), dir, left)?,
+        };
         check_head(state.as_ref(), end)?;
         let segments = Segments::new(dir);
         let mut catch_up = CatchUp {
-            dir,
+            dir: database_dir,
             log: dir,
             cache_bytes: options.cache_bytes,
             now: clock.now(),
@@ -120,7 +149,9 @@ impl SledJournal {
             let doubt = state.as_ref().and_then(State::doubt);
             catch_up.distrust(doubt.unwrap_or(Doubt::MachineWentDown), &mut notices)?;
         }
-        state::write(&*disk, dir, &State::open(dir))?;
+        if reason.is_none() {
+            state::write(&*disk, dir, &State::open(dir))?;
+        }
         let database = catch_up.open(&mut notices)?;
         let opened = Parts {
             dir,
@@ -130,55 +161,7 @@ impl SledJournal {
             lock,
             queue_max: (options.queue_max, options.queue_bytes_max),
         };
-        Ok((opened.start((log, end), clock, None)?, notices))
-    }
-
-    /// Opens a journal whose disk has no room for reading alone: it takes no writes, for a reason that operators are told, and
-    /// leaves its directory as it is. Its database lies in another directory, which may have a copy of it.
-    ///
-    /// # Errors
-    /// As [`SledJournal::open`].
-    pub fn open_to_read(
-        (dir, database_dir): (&Path, &Path),
-        options: Options,
-        clock: Clock,
-        reason: &str,
-        progress: Progress<'_>,
-    ) -> Result<(Self, Vec<String>), JournalError> {
-        let lock = lock(dir)?;
-        let state = state::read(dir)?;
-        let left = how_left(state.as_ref());
-        let disk = options.disk;
-        let Opened {
-            log,
-            end,
-            joint,
-            mut notices,
-        } = CommitLog::open_to_read(Arc::clone(&disk), dir, left)?;
-        check_head(state.as_ref(), end)?;
-        let segments = Segments::new(dir);
-        let mut catch_up = CatchUp {
-            dir: database_dir,
-            log: dir,
-            cache_bytes: options.cache_bytes,
-            now: clock.now(),
-            segments: &segments,
-            end,
-            joint,
-            read_all: left != Left::Closed,
-            progress,
-            misled: false,
-        };
-        let database = catch_up.open(&mut notices)?;
-        let opened = Parts {
-            dir,
-            disk,
-            database,
-            segments,
-            lock,
-            queue_max: (options.queue_max, options.queue_bytes_max),
-        };
-        Ok((opened.start((log, end), clock, Some(reason))?, notices))
+        Ok((opened.start((log, end), clock, reason)?, notices))
     }
 
     /// Answers everything handed over so far, then stops taking writes and leaves the directory as closed in order.

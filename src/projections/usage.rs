@@ -136,7 +136,7 @@ pub fn counts(store: &Store, org: &str) -> Result<Counts, StoreError> {
 /// Whether an org has a record that is not doomed in a container or with a tag.
 ///
 /// # Errors
-/// A failed read.
+/// A failed read of the database.
 pub fn is_named(store: &Store, org: &str, named: Named, name: &str) -> Result<bool, StoreError> {
     Ok(store.get(&name_key(org, named, name))?.is_some())
 }
@@ -144,7 +144,7 @@ pub fn is_named(store: &Store, org: &str, named: Named, name: &str) -> Result<bo
 /// The containers and tags of an org, as the rows have them.
 ///
 /// # Errors
-/// A failed read.
+/// A failed read of the database.
 pub fn names(store: &Store, org: &str) -> Result<Names, StoreError> {
     let mut names = Names::new();
     for named in Named::ALL {

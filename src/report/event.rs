@@ -250,7 +250,7 @@ events! {
     }
     /// Certificates of TLS were read again, cannot be, or end soon.
     Tls = "tls" {
-        /// `gateway` or `operators`.
+        /// The address it is about: `gateway` or `operators`.
         listener: Word,
         /// `read-again`, `kept` when the files cannot be served and what was read before is, `ending`, or `ended`.
         outcome: Word,

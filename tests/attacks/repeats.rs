@@ -321,7 +321,7 @@ fn people(twice: &mut Twice<'_>, ann: &Person, bob: &Person) {
         &json!({"session_guid": session["session_guid"]}),
     );
     let changed = json!({"passcode": PASSCODE, "new_passcode": "battery staple horse"});
-    // Whoever had the passcode before is out; so is this session.
+    // Whoever knew the passcode before is signed out, the caller included.
     twice.by(bob, "/uas/passcode/change", Gone(401), &changed);
     let carl = twice.town.person("carl");
     twice.by(

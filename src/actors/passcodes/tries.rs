@@ -30,7 +30,7 @@ pub(in crate::actors) struct Attempt {
     pub(in crate::actors) known: bool,
 }
 
-/// What was tried.
+/// Wrong passcodes of late, by account and by address.
 pub(super) struct Tries {
     max: WrongMax,
     by_address: HashMap<(Name, Peer), Recent>,

@@ -7,7 +7,6 @@ use super::MemberArgs;
 use crate::cli::mrs::insert;
 use crate::cli::remarks::RemarkArgs;
 
-/// Whom to invite.
 #[derive(Args, Debug)]
 pub(super) struct CreateArgs {
     #[command(flatten)]
@@ -22,10 +21,9 @@ pub(super) struct CreateArgs {
     remarks: RemarkArgs,
 }
 
-/// An invitation.
 #[derive(Args, Debug)]
 pub(super) struct WhichArgs {
-    /// The invitation's id.
+    /// The id of the invitation, as `invitation-list` and `invitation-mine` show it.
     #[arg(long, value_name = "ID")]
     invitation_id: String,
     #[command(flatten)]

@@ -242,7 +242,6 @@ impl Operator {
         Self { client, address }
     }
 
-    /// Where it is.
     pub(super) fn address(&self) -> &str {
         &self.address
     }

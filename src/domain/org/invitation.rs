@@ -10,10 +10,10 @@ use crate::domain::{Context, ErrorTag, Rejection, Timestamp};
 /// Open invitations of one org; they are kept in one row, of at most some 64 KiB.
 pub const INVITATIONS_MAX: usize = 256;
 
-/// An open invitation.
+/// An invitation that was neither answered nor withdrawn.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invitation {
-    /// The public id.
+    /// Names it in requests; a UUID.
     pub invitation_id: String,
     /// The user who may accept it, whether or not there is such a user yet.
     pub user_id: String,

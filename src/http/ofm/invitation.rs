@@ -17,7 +17,6 @@ use crate::http::usm::{org_request, required};
 use crate::projections::identity;
 
 org_request! {
-    /// Whom to invite.
     pub(crate) struct NewInvitation {
         /// The user, by id; or give `email`.
         user_id: Option<String>,
@@ -37,9 +36,8 @@ org_request! {
 }
 
 org_request! {
-    /// An invitation.
     pub(crate) struct WhichInvitation {
-        /// The invitation's id.
+        /// The id of the invitation.
         #[schema(value_type = String, required = true)]
         invitation_id: Option<String>,
     }
@@ -62,7 +60,7 @@ pub struct InvitationView {
     invitation_id: String,
     /// The user who may accept it, whether or not there is such a user.
     user_id: String,
-    /// `owner` or `member`.
+    /// What the invited person will be: `owner` or `member`.
     role: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<String>,
@@ -85,7 +83,7 @@ pub struct InvitationsAnswer {
 pub struct OwnInvitationView {
     invitation_id: String,
     orgcode: String,
-    /// `owner` or `member`.
+    /// What the invited person will be: `owner` or `member`.
     role: &'static str,
     #[schema(format = DateTime)]
     invited_at: String,

@@ -21,7 +21,6 @@ operator_request! {
 }
 
 operator_request! {
-    /// The right code.
     pub(super) struct LockLift {
         secret_code: Option<Code>,
     }

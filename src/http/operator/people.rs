@@ -17,7 +17,6 @@ use crate::http::{input, ofm, uas};
 use crate::projections::identity;
 
 operator_request! {
-    /// A user.
     pub(super) struct WhichUser {
         email: Option<String>,
         user_id: Option<String>,

@@ -104,7 +104,7 @@ pub(super) struct OrgTally {
 
 /// What became of one org's counts with a group of entries.
 pub(in crate::projections) struct Shown {
-    /// Which.
+    /// The code of the org.
     pub(super) org: String,
     /// What it has now.
     pub(super) counts: Counts,
