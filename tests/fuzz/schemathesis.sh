@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 version=${SCHEMATHESIS_VERSION:-4.32.5}
 examples=${FUZZ_EXAMPLES:-60}
 seed=${FUZZ_SEED:-1}
-target=${CARGO_TARGET_DIR:-target}
+target=${CARGO_TARGET_DIR:-$PWD/target}
 
 venv=$target/fuzz-venv
 if ! "$venv/bin/schemathesis" --version 2>/dev/null | grep -qF "$version"; then
@@ -16,18 +16,8 @@ if ! "$venv/bin/schemathesis" --version 2>/dev/null | grep -qF "$version"; then
   "$venv/bin/pip" install --quiet "schemathesis==$version"
 fi
 
-cargo build --locked --bin g3n
-data=$(mktemp -d)
-"$target/debug/g3n" serve --dev --data-dir "$data/store" --listen 127.0.0.1:0 --operator-listen 127.0.0.1:0 \
-  >"$data/out" 2>"$data/log" &
-server=$!
-trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; rm -rf "$data"' EXIT
-for _ in $(seq 600); do
-  [ -s "$data/store/dev.json" ] && break
-  kill -0 "$server" 2>/dev/null || { cat "$data/log"; exit 1; }
-  sleep 0.1
-done
-fact() { python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$data/store/dev.json" "$1"; }
+# shellcheck source=tests/dev_server.sh
+. tests/dev_server.sh
 
 run() {
   SCHEMATHESIS_HOOKS=hooks PYTHONPATH=tests/fuzz PYTHONDONTWRITEBYTECODE=1 \
@@ -45,4 +35,4 @@ run --include-path "$last"
 # Whatever was sent, the history is whole.
 kill "$server"
 wait "$server"
-"$target/debug/g3n" journal verify --data-dir "$data/store"
+"$target/debug/g3n" journal verify --data-dir "$work/store"

@@ -38,18 +38,8 @@ grep -q 'Your API description is valid' "$tools/redocly.out" || { echo "redocly 
 "$bin/spectral" lint docs/openapi.json --ruleset "$here/spectral.yaml" --fail-severity hint
 
 # The clients, of what the server gives and not of the file.
-cargo build --locked --quiet --bin g3n
-work=$(mktemp -d)
-"$target/debug/g3n" serve --dev --data-dir "$work/store" --listen 127.0.0.1:0 --operator-listen 127.0.0.1:0 \
-  >"$work/out" 2>"$work/log" &
-server=$!
-trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; rm -rf "$work"' EXIT
-for _ in $(seq 600); do
-  [ -s "$work/store/dev.json" ] && break
-  kill -0 "$server" 2>/dev/null || { cat "$work/log"; exit 1; }
-  sleep 0.1
-done
-fact() { python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$work/store/dev.json" "$1"; }
+# shellcheck source=tests/dev_server.sh
+. tests/dev_server.sh
 BASE_URL=$(fact base_url) SESSION_GUID=$(fact session_guid)
 export BASE_URL SESSION_GUID
 "$tools/venv/bin/python" -c 'import sys,urllib.request; open(sys.argv[2],"wb").write(urllib.request.urlopen(sys.argv[1]).read())' \

@@ -39,11 +39,11 @@ const CALLS: [&str; 7] = [
     "rmdir",
     "pwrite64",
 ];
-const VACUUM: &str = "v-killed";
+pub(crate) const VACUUM: &str = "v-killed";
 
 type Seen = BTreeMap<String, (Record, Vec<u8>)>;
 
-fn files(dir: &Path) -> Arc<LocalStore> {
+pub(crate) fn files(dir: &Path) -> Arc<LocalStore> {
     let opened = LocalStore::open(Arc::new(RealDisk), &dir.join("content"));
     Arc::new(opened.expect("it opens"))
 }
@@ -113,25 +113,30 @@ fn prepare(dir: &Path) {
     within_directory(dir, files(dir), Clock::system(), move |world| {
         fill(world, &items);
         hold(world);
-        let requested = VacuumEvent::Requested {
-            vacuum_id: VACUUM.to_owned(),
-            scope: Scope::Org(org(0)),
-            dry_run: false,
-            reason: "r".to_owned(),
-            execute_at: Some(world.clock.now()),
-            plan_id: None,
-            override_holds: false,
-        };
-        world.append(StreamId::named(StreamId::VACUUM), Event::Vacuum(requested));
+        request(world, Scope::Org(org(0)));
     });
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Journals a vacuum that is due.
+pub(crate) fn request(world: &World, scope: Scope) {
+    let requested = VacuumEvent::Requested {
+        vacuum_id: VACUUM.to_owned(),
+        scope,
+        dry_run: false,
+        reason: "r".to_owned(),
+        execute_at: Some(world.clock.now()),
+        plan_id: None,
+        override_holds: false,
+    };
+    world.append(StreamId::named(StreamId::VACUUM), Event::Vacuum(requested));
+}
+
+pub(crate) fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
     assert!(copied.expect("cp runs").success());
 }
 
-fn status(server: &Server) -> Value {
+pub(crate) fn status(server: &Server) -> Value {
     server
         .invoke("ops_vacuum_status", &json!({"vacuum_id": VACUUM}))
         .data()

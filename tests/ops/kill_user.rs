@@ -2,23 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
-use std::sync::Arc;
 
 use metarecord::clock::Clock;
-use metarecord::content::local::LocalStore;
-use metarecord::disk::RealDisk;
-use metarecord::domain::vacuum::{Scope, VacuumEvent};
-use metarecord::domain::{Event, StreamId};
-use serde_json::{Value, json};
+use metarecord::domain::vacuum::Scope;
 
-use super::kill::{counts, killed_at, reached};
+use super::kill::{copy, counts, files, killed_at, reached, request, status};
 use super::world::within_directory;
 use crate::attacks::user_erasure::{arrive, sign_in, traces};
 use crate::durability::check_stopped;
 use crate::support::{Server, eventually};
 
-const VACUUM: &str = "v-killed";
 /// Kills tried of each system call, spread over how often one thread makes it.
 const KILLS_EACH: usize = 3;
 /// Places at which the process is killed, at least.
@@ -30,30 +23,9 @@ fn prepare(dir: &Path) {
     let user_id = arrive(&server).user_id;
     server.end("TERM");
     assert_eq!(traces(dir).len(), 3, "the search finds what is there");
-    let content = LocalStore::open(Arc::new(RealDisk), &dir.join("content"));
-    let content = Arc::new(content.expect("it opens"));
-    within_directory(dir, content, Clock::system(), move |world| {
-        let requested = VacuumEvent::Requested {
-            vacuum_id: VACUUM.to_owned(),
-            scope: Scope::User(user_id),
-            dry_run: false,
-            reason: "r".to_owned(),
-            execute_at: Some(world.clock.now()),
-            plan_id: None,
-            override_holds: false,
-        };
-        world.append(StreamId::named(StreamId::VACUUM), Event::Vacuum(requested));
+    within_directory(dir, files(dir), Clock::system(), move |world| {
+        request(world, Scope::User(user_id));
     });
-}
-
-fn copy(from: &Path, to: &Path) {
-    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
-    assert!(copied.expect("cp runs").success());
-}
-
-fn status(server: &Server) -> Value {
-    let about = json!({"vacuum_id": VACUUM});
-    server.invoke("ops_vacuum_status", &about).data()
 }
 
 /// Lets the erasure finish, and checks what is left.
