@@ -14,7 +14,7 @@ use super::coding::Coding;
 use super::identity::Owner;
 use super::server::DoorLimits;
 use super::shares::{Bound, Full, Share, Shares};
-use super::{listener, nesting, slow};
+use super::{nesting, slow, watched};
 use crate::domain::{ErrorTag, Rejection};
 
 /// What a body that has not arrived counts at least: the buffers of its connection.
@@ -93,7 +93,7 @@ impl Bodies {
                 Some(next) => next,
                 None => {
                     self.hold(&mut arriving, owner)?;
-                    listener::ask_for_body(request);
+                    watched::ask_for_body(request);
                     arriving.wait(&mut payload).await?
                 }
             };
@@ -139,7 +139,7 @@ impl Bodies {
 
 /// A body that is none, or not all of one.
 fn broken(request: &HttpRequest) -> Rejection {
-    listener::fault(request).unwrap_or_else(|| {
+    watched::fault(request).unwrap_or_else(|| {
         Rejection::new(
             ErrorTag::InvalidJson,
             "The body ended before its announced length.",

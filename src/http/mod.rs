@@ -43,6 +43,7 @@ pub mod uas;
 pub mod usage;
 pub mod usm;
 pub mod utl;
+mod watched;
 mod words;
 
 pub use server::{Door, House};

@@ -23,12 +23,12 @@ use tokio::sync::mpsc;
 
 use super::call::{self, Trace};
 use super::envelope::{OK, Refusal, respond, unavailable, with_headers};
-use super::listener::{self, check_seat, closing};
 use super::meters::{Place, content_place};
 use super::server::{Door, House, hang_up};
 use super::shares::Share;
 use super::slow::{Stopped, Taking, UploadPace, upload_had_to_end, upload_too_slow};
 use super::transfers::{TransferLimits, Transfers, gave_way};
+use super::watched::{self, check_seat, closing};
 use super::{head, space};
 use crate::actors::admission::UploadPass;
 use crate::aside;
@@ -404,9 +404,9 @@ pub(super) async fn receive(
     what: (ObjectName, Promise),
     (request, payload, ends): (&HttpRequest, Payload, impl Future<Output = ()>),
 ) -> Result<Kept, Refusal> {
-    listener::ask_for_body(request);
+    watched::ask_for_body(request);
     let received = stream_in(content, how, what, (payload, ends)).await;
-    received.map_err(|refusal| match listener::fault(request) {
+    received.map_err(|refusal| match watched::fault(request) {
         Some(fault) => fault.into(),
         None => refusal,
     })

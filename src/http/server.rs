@@ -28,7 +28,7 @@ use super::routes::{self, Handler, Prefixes, Route};
 use super::shares::Shares;
 use super::transfers::Transfers;
 use super::turns::{Turn, Turns};
-use super::{gate, head, idempotency, listener, space, transfers};
+use super::{gate, head, idempotency, space, transfers, watched};
 use crate::actors::AddressBook;
 use crate::actors::identity::Directory;
 use crate::actors::jobs::Jobs;
@@ -316,7 +316,7 @@ async fn serve(
     (measured, turn): (&mut Measured<&HttpMeters>, &Turn),
 ) -> HttpResponse {
     let mut trace = door.trace(&request);
-    if let Some(fault) = listener::fault(&request) {
+    if let Some(fault) = watched::fault(&request) {
         trace.call = call::name_of(request.method(), "");
         let rejection = door.rate_limits.stranger(&request).err().unwrap_or(fault);
         return hang_up(respond(&trace, Err(rejection.into())));
@@ -337,7 +337,7 @@ async fn serve(
     };
     measured.at_route(route);
     let always = ALWAYS_ANSWERED.contains(&route.path);
-    if !always && let Err(rejection) = listener::check_seat(&request) {
+    if !always && let Err(rejection) = watched::check_seat(&request) {
         return hang_up(respond(&trace, Err(rejection.into())));
     }
     if let Err(rejection) = check_head(door, &request) {

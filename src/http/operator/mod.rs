@@ -38,7 +38,7 @@ use super::meters::{HttpMeters, Measured, Place};
 use super::routes::Answering;
 use super::server::{Door, House, hang_up};
 use super::slow::UploadPace;
-use super::{head, idempotency, input, limits, listener, space};
+use super::{head, idempotency, input, limits, space, watched};
 use crate::actors::act::OperatorAct;
 use crate::actors::ops::Caller;
 use crate::domain::operator_token::TokenScope;
@@ -232,7 +232,7 @@ async fn serve(
     let mut trace = door.trace(&request);
     trace.service = "operator";
     let path = request.path();
-    let fault = listener::fault(&request);
+    let fault = watched::fault(&request);
     if let Err(rejection) = fault.map_or_else(|| check_head(door, &request), Err) {
         return hang_up(respond(&trace, Err(rejection.into())));
     }
@@ -242,7 +242,7 @@ async fn serve(
         Err(refusal) => return respond(&trace, Err(refusal)),
     };
     if operator.is_some() {
-        listener::trust(&request);
+        watched::trust(&request);
     }
     if path == metrics::PATH && request.method() == Method::GET && operator.is_some() {
         measured.at(Place::Metrics);

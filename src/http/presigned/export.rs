@@ -8,7 +8,7 @@ use crate::content::sign::{Disposition, ExportGrant, Purpose, Signer};
 use crate::domain::{ErrorTag, Rejection};
 use crate::http::call::Trace;
 use crate::http::envelope::{Refusal, unavailable, with_headers};
-use crate::http::listener::closing;
+use crate::http::watched::closing;
 
 /// Download a file of an export from a presigned url.
 #[utoipa::path(get, path = "/content/export/{token}", tag = "content",
