@@ -118,7 +118,8 @@ fn a_server_that_panics_with_secrets_in_its_hands_tells_none_of_them() {
     let failed = failed.next().expect("one failed");
     assert_eq!(failed.status, 500, "{}", failed.json());
     check("the answer", &failed.bytes, &[CANARY]);
-    server.end_below("KILL");
+    // In order: lines are written behind the answers that they tell of.
+    server.end_below("TERM");
     let log = server.told();
     let secrets = [
         CANARY,
