@@ -83,7 +83,8 @@ start() {
 # Ready is what tells so itself, lives, and answers at the address it tells.
 await_ready() {
   local told_before=$1 url
-  local until=$((SECONDS + ready_seconds))
+  # SECONDS counts whole ones: the first may be over at once.
+  local until=$((SECONDS + ready_seconds + 1))
   while [ "$SECONDS" -lt "$until" ]; do
     running >/dev/null || { say "it ended before it was ready; the end of $log:"; tell_log "$told_before"; return 1; }
     url=$(tail --bytes=+"$((told_before + 1))" "$log" | sed -n 's/^Ready after .* gateway \([^,]*\),.*/\1/p' | tail -n 1)
@@ -108,7 +109,8 @@ stop() {
   local pid
   if ! pid=$(running); then say "nothing runs"; rm -f "$pid_file" "$url_file"; return; fi
   kill -TERM "$pid"
-  local until=$((SECONDS + stop_seconds))
+  # SECONDS counts whole ones: the first may be over at once.
+  local until=$((SECONDS + stop_seconds + 1))
   while running >/dev/null; do
     if [ "$SECONDS" -ge "$until" ]; then
       [ "${1:-}" = by_force ] || fail "process $pid has not ended within $stop_seconds s; look at $log, then kill -KILL $pid, which loses nothing that was answered"

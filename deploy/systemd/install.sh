@@ -35,7 +35,8 @@ put_in_place() {
 becomes_ready() {
   put_in_place || return 1
   systemctl restart metarecord.service || return 1
-  local until=$((SECONDS + ready_seconds))
+  # SECONDS counts whole ones: the first may be over at once.
+  local until=$((SECONDS + ready_seconds + 1))
   while [ "$SECONDS" -lt "$until" ]; do
     # Whoever has this machine's address need not be named in the certificate.
     local any=()

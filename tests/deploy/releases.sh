@@ -96,7 +96,7 @@ refused "was rolled back; 1.0.0" deploy/release.sh deploy "$(archive 2.0.0)"
 said broken
 kept
 made_up 2.1.0 'trap "" TERM; while :; do sleep 1; done'
-refused "was not ready within 1 s" env READY_SECONDS=1 STOP_SECONDS=1 deploy/release.sh deploy "$(archive 2.1.0)"
+refused "was not ready within 1 s" env READY_SECONDS=1 STOP_SECONDS=5 deploy/release.sh deploy "$(archive 2.1.0)"
 pgrep -f "$PREFIX/releases/2.1.0" >"$work/out" && fail "the release that hung still runs"
 well deploy/release.sh start
 kept
