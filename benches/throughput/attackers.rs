@@ -96,8 +96,17 @@ struct Attacker {
     number: usize,
 }
 
-/// Attacks, and tells how often what was answered.
-pub(crate) fn run(facts: &Path, seconds: f64) {
+/// Attacks in all ways, or in those named with commas between, and prints how often what was answered.
+pub(crate) fn run(facts: &Path, seconds: f64, only: Option<&str>) {
+    let chosen = |worst: &Worst| {
+        let name = format!("{worst:?}");
+        only.is_none_or(|only| only.split(',').any(|only| only == name))
+    };
+    assert!(
+        WORST.iter().any(|(worst, _)| chosen(worst)),
+        "--only takes some of {:?}",
+        WORST.map(|(worst, _)| worst)
+    );
     let facts = std::fs::read(facts).expect("the facts");
     let facts: Value = serde_json::from_slice(&facts).expect("JSON");
     let address = |name: &str| {
@@ -120,6 +129,10 @@ pub(crate) fn run(facts: &Path, seconds: f64) {
         let session = facts["sessions"][number].as_str().expect("a session");
         let mut connection = 0;
         for (worst, count) in WORST {
+            if !chosen(&worst) {
+                connection += count;
+                continue;
+            }
             for _ in 0..count {
                 let attacker = Attacker {
                     target: target.clone(),

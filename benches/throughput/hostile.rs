@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::attackers::ORGS;
 use crate::load::{self, Paced};
-use crate::server::{Server, print_machine};
+use crate::server::{self, Server, print_machine};
 
 /// Calls a second that the honest org makes: of four, one create and three gets.
 const HONEST: f64 = 1_000.0;
@@ -47,9 +47,12 @@ const DEFAULT_LIMITS: &[&str] = &[
     "limits.org_per_second=40000",
     "--set",
     "limits.org_burst=40000",
+    "--log-dir",
+    "/tmp/h/logs",
 ];
 
-pub(crate) fn run(seconds: f64) {
+/// With some ways of attacking alone when they are named.
+pub(crate) fn run(seconds: f64, only: Option<&str>) {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let mut server = Server::start_with(&scratch.path().join("data"), DEFAULT_LIMITS);
     let facts = prepare(&server);
@@ -62,8 +65,14 @@ pub(crate) fn run(seconds: f64) {
     offer(&server, &honest, 1, quarter);
     let before = offer(&server, &honest, 2, quarter);
     eprintln!("attack, {seconds:.0} s");
-    let mut attackers = Attackers::start(&path, seconds + LEAD_SECONDS + 1.0);
+    let mut attackers = Attackers::start(&path, seconds + LEAD_SECONDS + 1.0, only);
     std::thread::sleep(Duration::from_secs_f64(LEAD_SECONDS));
+    let processes = [
+        ("server", server.pid()),
+        ("attackers", attackers.0.id()),
+        ("honest callers", std::process::id()),
+    ];
+    let used_before = processes.map(|(_, process)| server::cpu_seconds(process));
     let over = AtomicBool::new(false);
     let (under, operators) = std::thread::scope(|scope| {
         let calling = scope.spawn(|| call_as_operator(&server, &over));
@@ -71,6 +80,10 @@ pub(crate) fn run(seconds: f64) {
         over.store(true, Ordering::Relaxed);
         (under, calling.join().expect("no panic"))
     });
+    for ((name, process), before) in processes.into_iter().zip(used_before) {
+        let used = server::cpu_seconds(process) - before;
+        eprintln!("{name}: {:.2} processors", used / seconds);
+    }
     let memory = server.resident_mb();
     attackers.wait();
     let after = offer(&server, &honest, 4, quarter);
@@ -223,12 +236,14 @@ fn call_as_operator(server: &Server, over: &AtomicBool) -> Vec<f64> {
 struct Attackers(Child);
 
 impl Attackers {
-    fn start(facts: &Path, seconds: f64) -> Self {
+    fn start(facts: &Path, seconds: f64, only: Option<&str>) -> Self {
         let program = std::env::current_exe().expect("this program");
+        let only = only.map(|only| ["--only", only]);
         let child = Command::new(program)
             .arg("--attackers")
             .arg(facts)
             .args(["--seconds", &seconds.to_string()])
+            .args(only.iter().flatten())
             .stdin(Stdio::null())
             .spawn();
         Self(child.expect("it starts"))

@@ -4,7 +4,7 @@
 //! `--operators` (what maintenance and a vacuum cost the tenants) or `--reconcile`, all with a million records or
 //! `--records N`;
 //! `--overload` (ten times the permitted load), for a minute or `--seconds N`; `--hostile` (ten hostile orgs beside an
-//! honest one), likewise; `--strangers` (whether time tells what is
+//! honest one), likewise, and `--only NAME,..` some ways of attacking alone; `--strangers` (whether time tells what is
 //! there); `--people` (callers among many); or `--churn` (ten million operations, or `--operations N`, over 100,000 living
 //! records).
 
@@ -48,6 +48,12 @@ struct Row {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
+    let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    let text = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(at + 1).map(String::as_str)
+    };
+    let value = |name: &str| text(name)?.parse::<f64>().ok();
     if let Some(at) = arguments.iter().position(|argument| argument == "--floor") {
         return floors::serve(&arguments[at + 1], Path::new(&arguments[at + 2]));
     }
@@ -55,14 +61,9 @@ fn main() {
         .iter()
         .position(|argument| argument == "--attackers")
     {
-        let seconds = arguments.last().and_then(|text| text.parse().ok());
-        return attackers::run(Path::new(&arguments[at + 1]), seconds.unwrap_or(60.0));
+        let facts = Path::new(&arguments[at + 1]);
+        return attackers::run(facts, value("--seconds").unwrap_or(60.0), text("--only"));
     }
-    let has = |name: &str| arguments.iter().any(|argument| argument == name);
-    let value = |name: &str| {
-        let at = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(at + 1)?.parse::<f64>().ok()
-    };
     if has("--million") {
         return million::run(value("--records").unwrap_or(1e6) as u64);
     }
@@ -82,7 +83,7 @@ fn main() {
         return churn::run(value("--operations").unwrap_or(1e7) as u64);
     }
     if has("--hostile") {
-        return hostile::run(value("--seconds").unwrap_or(60.0));
+        return hostile::run(value("--seconds").unwrap_or(60.0), text("--only"));
     }
     if has("--overload") {
         return overload::run(value("--seconds").unwrap_or(60.0));

@@ -131,17 +131,9 @@ impl Server {
         self.child.id()
     }
 
-    /// Seconds of processor it has used (`utime` and `stime` of proc(5), in ticks of a hundredth).
+    /// Seconds of processor it has used.
     pub(crate) fn cpu_seconds(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
-        let stat = stat.unwrap_or_default();
-        // The name in brackets may hold spaces.
-        let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-        let ticks = rest.split(' ').skip(11).take(2);
-        ticks
-            .filter_map(|ticks| ticks.parse::<f64>().ok())
-            .sum::<f64>()
-            / 100.0
+        cpu_seconds(self.child.id())
     }
 
     /// Resident memory in MB.
@@ -175,6 +167,19 @@ impl Drop for Server {
         let _: Result<_, _> = self.child.kill();
         let _: Result<_, _> = self.child.wait();
     }
+}
+
+/// Seconds of processor that a process has used (`utime` and `stime` of proc(5), in ticks of a hundredth).
+pub(crate) fn cpu_seconds(process: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"));
+    let stat = stat.unwrap_or_default();
+    // The name in brackets may hold spaces.
+    let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let ticks = rest.split(' ').skip(11).take(2);
+    ticks
+        .filter_map(|ticks| ticks.parse::<f64>().ok())
+        .sum::<f64>()
+        / 100.0
 }
 
 /// Resident memory of a process in MB.
