@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::Method;
-use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
+use actix_web::http::header::{CONTENT_LENGTH, HeaderMap, HeaderName};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
 use super::access::{Access, Role};
 use super::envelope::{Build, Refusal, Stats};
+use super::header_names;
 use super::identity::{self, Principal};
 use super::limits::{Shown, network};
 use super::meters::HttpMeters;
@@ -26,7 +27,11 @@ use crate::report::{self, Event, Fingerprint, RequestId, Word};
 use crate::running::{Note, Running};
 
 /// Headers that hold a credential: an id that is part of one is not taken, because ids are logged and journaled.
-const CREDENTIALS: [&str; 3] = ["x-session-guid", "x-api-key", "authorization"];
+static CREDENTIALS: [&HeaderName; 3] = [
+    &header_names::X_SESSION_GUID,
+    &header_names::X_API_KEY,
+    &header_names::AUTHORIZATION,
+];
 /// What keys, operator tokens and tokens of identity providers begin with.
 const CREDENTIAL_PREFIXES: [&str; 3] = ["g3nk_", "op_", "eyJ"];
 /// Longest method that an answer repeats, in bytes: above the longest that is registered (UPDATEREDIRECTREF).
@@ -327,7 +332,7 @@ impl<'a> Call<'a> {
 
 impl Call<'_> {
     /// A header's text, when it is there and readable.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &HeaderName) -> Option<&str> {
         self.request.headers().get(name)?.to_str().ok()
     }
 
@@ -377,11 +382,11 @@ impl Call<'_> {
 }
 
 fn request_id(headers: &HeaderMap) -> String {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let good = |id: &&str| report::field::is_request_id(id) && !is_credential(headers, id);
-    let given = text("x-request-id").filter(good);
-    let given = given.or_else(|| text("x-trace-id").filter(good));
-    let given = given.or_else(|| text("traceparent").and_then(trace_id_of));
+    let given = text(&header_names::X_REQUEST_ID).filter(good);
+    let given = given.or_else(|| text(&header_names::X_TRACE_ID).filter(good));
+    let given = given.or_else(|| text(&header_names::TRACEPARENT).and_then(trace_id_of));
     given.map_or_else(|| random_uuid().to_string(), str::to_owned)
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::call::Trace;
+use super::header_names;
 use super::limits::{RATELIMIT, RATELIMIT_POLICY};
 use crate::domain::{ErrorTag, Rejection, Revision};
 
@@ -24,10 +25,6 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 /// Which credentials a 401 asks for (RFC 9110, section 11.6.1): the one scheme of HTTP's own that there is.
 const CHALLENGE: &str = "Bearer realm=\"metarecord\"";
 
-const X_API_VERSION: HeaderName = HeaderName::from_static("x-api-version");
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const X_TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
-const IDEMPOTENT_REPLAY: HeaderName = HeaderName::from_static("idempotent-replay");
 const ALLOW: HeaderName = actix_web::http::header::ALLOW;
 
 /// Which build answered.
@@ -252,7 +249,7 @@ fn succeed(trace: &Trace, reply: &Reply) -> HttpResponse {
     trace.finish(&mut body, reply.data.len());
     let mut response = HttpResponse::build(StatusCode::OK);
     if reply.replayed {
-        response.insert_header((IDEMPOTENT_REPLAY, "true"));
+        response.insert_header((&header_names::IDEMPOTENT_REPLAY, "true"));
     }
     with_headers(&mut response, trace).body(body)
 }
@@ -275,7 +272,7 @@ fn fail(trace: &Trace, rejection: &Rejection, replayed: bool) -> HttpResponse {
         response.insert_header((RETRY_AFTER, seconds.unwrap_or(RETRY_AFTER_SECONDS)));
     }
     if replayed {
-        response.insert_header((IDEMPOTENT_REPLAY, "true"));
+        response.insert_header((&header_names::IDEMPOTENT_REPLAY, "true"));
     }
     if rejection.status() == 401 {
         // It never says what was wrong with a credential (RFC 6750, section 3, has words for that).
@@ -320,9 +317,12 @@ pub fn with_headers<'a>(
             .insert_header((RATELIMIT, shown.left.clone()));
     }
     response
-        .insert_header((X_API_VERSION, HeaderValue::from_static(API_VERSION)))
-        .insert_header((X_REQUEST_ID, id.clone()))
-        .insert_header((X_TRACE_ID, id))
+        .insert_header((
+            &header_names::X_API_VERSION,
+            HeaderValue::from_static(API_VERSION),
+        ))
+        .insert_header((&header_names::X_REQUEST_ID, id.clone()))
+        .insert_header((&header_names::X_TRACE_ID, id))
         .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
         .insert_header((X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
         .content_type(HeaderValue::from_static("application/json"))

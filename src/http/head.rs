@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{HOST, HeaderMap};
+use actix_web::http::header::{HOST, HeaderMap, HeaderName};
 
+use super::header_names;
 use crate::domain::{ErrorTag, Rejection};
 
 /// Longest `Host` that is read: a domain name has at most 253 characters (RFC 1035, section 2.3.4), a port 5 digits.
@@ -13,9 +14,9 @@ const HOST_BYTES_MAX: usize = 260;
 const LOCALHOST: &str = "localhost";
 
 /// Headers of this interface that name one thing and so come once, and the tag when they come twice.
-const ONCE: &[(&str, ErrorTag)] = &[
-    ("x-orgcode", ErrorTag::InvalidOrgcode),
-    ("x-cccode", ErrorTag::InvalidCccode),
+static ONCE: [(&HeaderName, ErrorTag); 2] = [
+    (&header_names::X_ORGCODE, ErrorTag::InvalidOrgcode),
+    (&header_names::X_CCCODE, ErrorTag::InvalidCccode),
 ];
 
 /// The names by which a listener may be called where a browser must not be led to it by a name of somebody else's (DNS
@@ -70,7 +71,7 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Rejection> {
             "Host must be a name or an address with an optional port, such as records.example:8000.",
         ));
     }
-    for (name, tag) in ONCE {
+    for (name, tag) in &ONCE {
         let mut values = headers.get_all(*name);
         let readable = values.next().is_none_or(|value| value.to_str().is_ok());
         if !readable || values.next().is_some() {

@@ -1,12 +1,13 @@
 //! The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07), which is the field `idempotency_key` said in
 //! another place.
 
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, HeaderName};
 
+use super::header_names;
 use crate::domain::{ErrorTag, Rejection};
 
 /// draft-ietf-httpapi-idempotency-key-header-07.
-const NAME: &str = "idempotency-key";
+static NAME: &HeaderName = &header_names::IDEMPOTENCY_KEY;
 /// Routes that make something anew each time and keep no first answers.
 const NOT_KEPT: &[&str] = &["/usm/service_account/create", "/usm/api_key/create"];
 

@@ -5,12 +5,13 @@ use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use actix_web::http::header::{AUTHORIZATION, AsHeaderName, HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
 use super::access::{Right, Role};
 use super::callers::{Looked, Standings};
 use super::envelope::Refusal;
+use super::header_names;
 use super::server::House;
 use crate::actors::identity::{key_digest, session_digest};
 use crate::content::sign::Signer;
@@ -145,8 +146,8 @@ impl Who {
 /// `invalid-session`, or a failed read.
 pub fn principal(house: &House, request: &HttpRequest) -> Result<Principal, Refusal> {
     let headers = request.headers();
-    let session = credential(headers, "x-session-guid")?;
-    let api_key = credential(headers, "x-api-key")?;
+    let session = credential(headers, &header_names::X_SESSION_GUID)?;
+    let api_key = credential(headers, &header_names::X_API_KEY)?;
     let authorization = Authorization::of(headers);
     let other = session.is_some() || api_key.is_some();
     let token = match authorization {
@@ -247,7 +248,7 @@ fn told(house: &House, request: &HttpRequest) -> Result<Principal, Refusal> {
     if passed_on || !local {
         return Err(invalid(Denial::HeadersForwarded).into());
     }
-    let named = |name| credential(headers, name);
+    let named = |name: &str| credential(headers, name);
     let (Some(user), Some(tenant), Some(role)) =
         (named("x-user")?, named("x-tenant")?, named("x-role")?)
     else {
@@ -344,7 +345,7 @@ fn check_address(principal: &Principal, request: &HttpRequest) -> Result<(), Rej
 }
 
 /// A credential's header: at most one, and readable.
-fn credential<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Rejection> {
+fn credential(headers: &HeaderMap, name: impl AsHeaderName) -> Result<Option<&str>, Rejection> {
     let mut values = headers.get_all(name);
     let Some(value) = values.next() else {
         return Ok(None);

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, Type};
 
 use super::call::Call;
+use super::header_names;
 use super::server::House;
 use super::words;
 use crate::content::sign::{Cursor, Purpose};
@@ -241,7 +242,10 @@ pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 /// `invalid-orgcode`, or `invalid-input` with the minor `context-mismatch`.
 pub fn org(call: &Call<'_>, field: Option<&str>) -> Result<OrgCode, Rejection> {
     let field = field.map(OrgCode::parse).transpose()?;
-    let header = call.header("x-orgcode").map(OrgCode::parse).transpose()?;
+    let header = call
+        .header(&header_names::X_ORGCODE)
+        .map(OrgCode::parse)
+        .transpose()?;
     match (field, header) {
         (Some(field), Some(header)) if field != header => Err(Rejection::field(
             "context-mismatch",
@@ -261,7 +265,10 @@ pub fn org(call: &Call<'_>, field: Option<&str>) -> Result<OrgCode, Rejection> {
 /// `invalid-cccode`.
 pub fn cccode(call: &Call<'_>, field: Option<&str>) -> Result<Option<CcCode>, Rejection> {
     let field = field.map(CcCode::parse).transpose()?;
-    let header = call.header("x-cccode").map(CcCode::parse).transpose()?;
+    let header = call
+        .header(&header_names::X_CCCODE)
+        .map(CcCode::parse)
+        .transpose()?;
     match (field, header) {
         (Some(field), Some(header)) if field != header => Err(Rejection::new(
             ErrorTag::InvalidCccode,

@@ -13,6 +13,7 @@ mod fingerprint;
 pub mod framing;
 pub mod gate;
 pub mod head;
+mod header_names;
 mod idempotency;
 pub mod identity;
 mod inbound;

@@ -11,6 +11,11 @@ pub const PAYLOAD_DEPTH_MAX: usize = BODY_DEPTH_MAX - 1;
 /// Whether a text has at most so many levels of arrays and objects around each other. Brackets within strings do not
 /// count. What is no JSON has the depth of its brackets.
 pub fn is_within(json: &[u8], depth_max: usize) -> bool {
+    // Most texts have fewer brackets than that in all, and counting them takes a fraction of the time.
+    let opening = |byte: &&u8| matches!(byte, b'[' | b'{');
+    if json.iter().filter(opening).count() <= depth_max {
+        return true;
+    }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json {
         if in_string {

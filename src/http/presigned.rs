@@ -138,24 +138,30 @@ impl Presigned {
 /// Adds the presigned routes to an actix application.
 pub fn configure(presigned: Presigned) -> impl FnOnce(&mut web::ServiceConfig) {
     move |service| {
-        let prefixes = presigned.door.prefixes().clone();
-        let exporting = presigned.clone();
-        let route = web::to(
-            move |request: HttpRequest, payload: Payload, token: web::Path<String>| {
+        let route = || {
+            let presigned = presigned.clone();
+            web::to(
+                move |request: HttpRequest, payload: Payload, token: web::Path<String>| {
+                    let presigned = presigned.clone();
+                    async move { presigned.serve(&request, payload, &token).await }
+                },
+            )
+        };
+        let exported = || {
+            let presigned = presigned.clone();
+            web::to(move |request: HttpRequest, token: web::Path<String>| {
                 let presigned = presigned.clone();
-                async move { presigned.serve(&request, payload, &token).await }
-            },
-        );
-        let exporting = exporting.clone();
-        let exported = web::to(move |request: HttpRequest, token: web::Path<String>| {
-            let presigned = exporting.clone();
-            async move { presigned.serve_export(&request, &token).await }
-        });
-        let exports = prefixes.before("/content/export/{token}");
-        let content = prefixes.before("/content/{token}");
-        service
-            .service(web::resource(exports).default_service(exported))
-            .service(web::resource(content).default_service(route));
+                async move { presigned.serve_export(&request, &token).await }
+            })
+        };
+        // A scope has a fixed beginning, so that requests for other paths are matched with no pattern.
+        for scope in presigned.door.prefixes().before("/content") {
+            service.service(
+                web::scope(&scope)
+                    .service(web::resource("/export/{token}").default_service(exported()))
+                    .service(web::resource("/{token}").default_service(route())),
+            );
+        }
     }
 }
 

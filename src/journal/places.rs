@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use flate2::Crc;
+use crc32fast::Hasher;
 
 use super::entry::Hash;
 use super::log::Location;
@@ -210,10 +210,10 @@ fn decode(position: Position, row: &[u8; ROW_BYTES]) -> Option<Place> {
 
 /// Over the position too: a row in another's place is as wrong as a damaged one.
 fn checksum(position: Position, bytes: &[u8]) -> u32 {
-    let mut sum = Crc::new();
+    let mut sum = Hasher::new();
     sum.update(&position.to_be_bytes());
     sum.update(bytes);
-    sum.sum()
+    sum.finalize()
 }
 
 fn odd(what: &str) -> JournalError {

@@ -40,22 +40,60 @@ const CREDENTIALS: &[&[u8]] = &[
     b"signature",
     b"credential",
 ];
-/// The bytes that these begin with.
-const BEGINS_A_NAME: [bool; 256] = {
+/// Whether a prefix of a key or token begins with a byte.
+const BEGINS_A_PREFIX: [bool; 256] = {
     let mut bytes = [false; 256];
     let mut at = 0;
-    while at < CREDENTIALS.len() {
-        let first = CREDENTIALS[at][0];
-        bytes[first as usize] = true;
-        bytes[first.to_ascii_uppercase() as usize] = true;
+    while at < PREFIXES.len() {
+        bytes[PREFIXES[at].0[0] as usize] = true;
         at += 1;
     }
     bytes
 };
+/// Whether the name of a credential begins with a byte.
+const BEGINS_A_NAME: [bool; 256] = bytes_at(0);
+/// Whether the name of a credential has a byte in its second place.
+const CONTINUES_A_NAME: [bool; 256] = bytes_at(1);
 /// Names behind which one stands after a space too.
 const SCHEMES: &[&[u8]] = &[b"bearer", b"basic"];
 /// The one field that holds what a caller chose; its form is checked.
 const REQUEST_ID: &[u8] = b"request_id";
+
+/// What a byte of a line is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// Part of a run: a letter, a digit, `_`, `-` or `+`.
+    Run,
+    /// What may begin something that is replaced or skipped.
+    Special,
+    Other,
+}
+
+const CLASSES: [Class; 256] = {
+    let mut classes = [Class::Other; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'+' => Class::Run,
+            b'\\' | b'%' | b':' | b'\n' | b'\r' => Class::Special,
+            _ => Class::Other,
+        };
+        byte += 1;
+    }
+    classes
+};
+
+const fn bytes_at(place: usize) -> [bool; 256] {
+    let mut bytes = [false; 256];
+    let mut at = 0;
+    while at < CREDENTIALS.len() {
+        let byte = CREDENTIALS[at][place];
+        bytes[byte as usize] = true;
+        bytes[byte.to_ascii_uppercase() as usize] = true;
+        at += 1;
+    }
+    bytes
+}
 
 /// Adds a line to `out` without what looks like a secret, and without line breaks.
 pub fn scrub(line: &[u8], out: &mut Vec<u8>) {
@@ -64,10 +102,10 @@ pub fn scrub(line: &[u8], out: &mut Vec<u8>) {
     let mut kept = 0;
     let mut before = Before::default();
     while let Some(&byte) = line.get(at) {
-        let rest = &line[at..];
-        let (taken, instead): (usize, Option<&[u8]>) = match byte {
-            _ if is_run_byte(byte) => {
-                let run = run(rest);
+        let (taken, instead): (usize, Option<&[u8]>) = match CLASSES[usize::from(byte)] {
+            Class::Other => (1, None),
+            Class::Run => {
+                let run = run(&line[at..]);
                 let gap = line.get(before.end..at).unwrap_or_default();
                 let scrubbed = before.calls_for(gap, run);
                 before = Before {
@@ -77,19 +115,14 @@ pub fn scrub(line: &[u8], out: &mut Vec<u8>) {
                 };
                 (run.len(), scrubbed.then_some(SCRUBBED.as_bytes()))
             }
-            b'\\' => (escape(rest), None),
-            b'%' if percents(rest) >= PERCENT_MIN => {
-                (3 * percents(rest), Some(SCRUBBED.as_bytes()))
-            }
-            b':' if rest.starts_with(b"://") => {
+            Class::Special if byte == b':' && line[at..].starts_with(b"://") => {
                 out.extend_from_slice(&line[kept..at + 3]);
                 at += 3;
                 kept = at;
                 let user = user_info(&line[at..]);
                 (user.unwrap_or(0), user.map(|_| SCRUBBED.as_bytes()))
             }
-            b'\n' | b'\r' => (1, Some(b" ")),
-            _ => (1, None),
+            Class::Special => special(&line[at..]),
         };
         if let Some(instead) = instead {
             out.extend_from_slice(&line[kept..at]);
@@ -99,6 +132,19 @@ pub fn scrub(line: &[u8], out: &mut Vec<u8>) {
         at += taken;
     }
     out.extend_from_slice(line.get(kept..).unwrap_or_default());
+}
+
+/// How many bytes go together behind an escape, a percent sign, a colon or a line break, and what replaces them.
+fn special(rest: &[u8]) -> (usize, Option<&'static [u8]>) {
+    match rest[0] {
+        b'\\' => (escape(rest), None),
+        b'%' => match percents(rest) {
+            encoded @ PERCENT_MIN.. => (3 * encoded, Some(SCRUBBED.as_bytes())),
+            _ => (1, None),
+        },
+        b'\n' | b'\r' => (1, Some(b" ")),
+        _ => (1, None),
+    }
 }
 
 /// The run ahead of another.
@@ -112,9 +158,10 @@ struct Before<'a> {
 impl Before<'_> {
     /// Whether a run that comes behind it, with a gap between, is a secret.
     fn calls_for(&self, gap: &[u8], run: &[u8]) -> bool {
-        let prefixed = PREFIXES
-            .iter()
-            .any(|(prefix, min)| run.len() >= *min && run.starts_with(prefix));
+        let prefixed = BEGINS_A_PREFIX[usize::from(run[0])]
+            && PREFIXES
+                .iter()
+                .any(|(prefix, min)| run.len() >= *min && run.starts_with(prefix));
         if prefixed {
             return true;
         }
@@ -146,24 +193,22 @@ impl Before<'_> {
 
 /// Whether a run has the name of a credential in it.
 fn names_one(run: &[u8]) -> bool {
-    (0..run.len()).any(|at| {
-        let rest = &run[at..];
+    run.windows(2).enumerate().any(|(at, two)| {
         let begins = |name: &&[u8]| {
-            let start = rest.get(..name.len());
+            let start = run.get(at..at + name.len());
             start.is_some_and(|start| start.eq_ignore_ascii_case(name))
         };
-        // Nearly every place is passed by with one look.
-        BEGINS_A_NAME[usize::from(rest[0])] && CREDENTIALS.iter().any(begins)
+        // Nearly every place is passed by with a look at two bytes.
+        BEGINS_A_NAME[usize::from(two[0])]
+            && CONTINUES_A_NAME[usize::from(two[1])]
+            && CREDENTIALS.iter().any(begins)
     })
-}
-
-fn is_run_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'+')
 }
 
 /// The letters and digits at the beginning.
 fn run(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().position(|byte| !is_run_byte(*byte));
+    let is_over = |byte: &u8| CLASSES[usize::from(*byte)] != Class::Run;
+    let end = bytes.iter().position(is_over);
     &bytes[..end.unwrap_or(bytes.len())]
 }
 
