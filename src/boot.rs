@@ -474,7 +474,9 @@ async fn run(
     };
     let stopped = async {
         tokio::join!(jobs.close(times.requests), stopping);
-        servers.await.map_err(|_| std::io::Error::other(BrokeOff))?
+        servers
+            .await
+            .map_err(|_| std::io::Error::other(BrokeOff::Panicked))?
     };
     // Who does not hear of the end by then does when the process ends.
     if let Ok(stopped) = tokio::time::timeout(times.requests + STOPPING, stopped).await {

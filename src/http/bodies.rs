@@ -14,11 +14,14 @@ use super::coding::Coding;
 use super::identity::Owner;
 use super::server::DoorLimits;
 use super::shares::{Bound, Full, Share, Shares};
+use super::turns::Turn;
 use super::{nesting, slow, watched};
 use crate::domain::{ErrorTag, Rejection};
 
 /// What a body that has not arrived counts at least: the buffers of its connection.
 const BYTES_MIN: u64 = 4 * 1024;
+/// Bytes of a body that are taken in before its owner waits for another turn.
+const BYTES_A_TURN: usize = 64 * 1024;
 /// A body that makes no progress for so long gives way to anybody's.
 const IDLE_MS: u64 = 1_000;
 
@@ -51,7 +54,7 @@ impl Bodies {
         }
     }
 
-    /// Reads a body; a GET's is left unread.
+    /// Reads a body as its owner has turns; a GET's is left unread. Behind it the owner has the turn.
     ///
     /// # Errors
     /// `unsupported-media-type`, `too-large`, also when it is that once unpacked, `invalid-json` for one that is nested too deeply, ends early or comes too slowly, `throttled` when there is no memory for
@@ -61,17 +64,20 @@ impl Bodies {
         request: &HttpRequest,
         payload: Payload,
         owner: Owner<'_>,
+        turn: Option<&Turn>,
     ) -> Result<Body, Rejection> {
         if request.method() != Method::POST {
+            wait(turn, owner).await;
             return Ok(Body {
                 bytes: Bytes::new(),
                 share: None,
             });
         }
         let coding = Coding::of(request.headers())?;
-        let reading = self.read_whole(request, payload, owner);
+        let reading = self.read_whole(request, payload, owner, turn);
         let body = tokio::time::timeout(self.within, reading).await;
         let mut body = body.unwrap_or_else(|_| Err(slow::body_too_slow()))?;
+        wait(turn, owner).await;
         body.bytes = coding.decode(body.bytes, self.bytes_max)?;
         nesting::check(&body.bytes, self.depth_max)?;
         Ok(body)
@@ -82,12 +88,14 @@ impl Bodies {
         request: &HttpRequest,
         mut payload: Payload,
         owner: Owner<'_>,
+        turn: Option<&Turn>,
     ) -> Result<Body, Rejection> {
         let declared = declared(request);
         if declared.is_some_and(|declared| declared > self.bytes_max) {
             return Err(Rejection::body_too_large(self.bytes_max));
         }
         let mut arriving = Arriving::default();
+        let mut turn_ends = BYTES_A_TURN;
         loop {
             let next = match payload.next().now_or_never() {
                 Some(next) => next,
@@ -102,6 +110,11 @@ impl Bodies {
             };
             let chunk = chunk.map_err(|_| broken(request))?;
             let length = arriving.add(chunk);
+            if length > turn_ends {
+                turn_ends = length + BYTES_A_TURN;
+                self.hold(&mut arriving, owner)?;
+                wait(turn, owner).await;
+            }
             if length > self.bytes_max {
                 return Err(Rejection::body_too_large(self.bytes_max));
             }
@@ -134,6 +147,13 @@ impl Bodies {
                 Ok(())
             }
         }
+    }
+}
+
+/// Waits until it is the owner's turn. A thread of operators has none.
+async fn wait(turn: Option<&Turn>, owner: Owner<'_>) {
+    if let Some(turn) = turn {
+        turn.wait(owner).await;
     }
 }
 

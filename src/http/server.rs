@@ -57,9 +57,6 @@ const SHORT_QUERY_BYTES: usize = 512;
 /// Operator functions being worked on at once. They share no place with the gateway's requests.
 pub const OPERATOR_REQUESTS_MAX: usize = 64;
 
-/// Whoever shows no valid credential has as much of a thread as one org, all together.
-const STRANGERS: &str = "strangers";
-
 /// What the record routes need to know of the settings.
 #[derive(Clone, Copy, Debug)]
 pub struct MrsSettings {
@@ -318,10 +315,12 @@ async fn serve(
     let mut trace = door.trace(&request);
     if let Some(fault) = watched::fault(&request) {
         trace.call = call::name_of(request.method(), "");
+        turn.wait_as_stranger().await;
         let rejection = door.rate_limits.stranger(&request).err().unwrap_or(fault);
         return hang_up(respond(&trace, Err(rejection.into())));
     }
     if let Some(response) = door.limits.origins.preflight(&request, &trace) {
+        turn.wait_as_stranger().await;
         let refusal = door.rate_limits.stranger(&request).err();
         return refusal.map_or(response, |refusal| respond(&trace, Err(refusal.into())));
     }
@@ -329,7 +328,7 @@ async fn serve(
     let route = match found {
         Ok(route) => route,
         Err(refusal) => {
-            turn.wait(STRANGERS).await;
+            turn.wait_as_stranger().await;
             let too_many = door.rate_limits.stranger(&request).err();
             let refusal = too_many.map_or(refusal, Refusal::from);
             return respond(&trace, Err(refusal));
@@ -341,6 +340,7 @@ async fn serve(
         return hang_up(respond(&trace, Err(rejection.into())));
     }
     if let Err(rejection) = check_head(door, &request) {
+        turn.wait_as_stranger().await;
         let refusal = door.rate_limits.stranger(&request).err();
         return hang_up(respond(&trace, Err(refusal.unwrap_or(rejection).into())));
     }
@@ -354,10 +354,16 @@ async fn serve(
             if !always && let Err(rejection) = door.rate_limits.stranger(&request) {
                 return respond(&trace, Err(rejection.into()));
             }
+            if !always {
+                turn.wait_as_stranger().await;
+            }
             let answer = handler(door).map(|reply| with_request_id(reply, &trace));
             return respond(&trace, answer);
         }
-        Handler::Document(document) => return serve_document(door, document, &request, &trace),
+        Handler::Document(document) => {
+            turn.wait_as_stranger().await;
+            return serve_document(door, document, &request, &trace);
+        }
         Handler::Inside(handler) => handler,
     };
     let Some(house) = door.house() else {
@@ -367,7 +373,7 @@ async fn serve(
     let (principal, in_flight) = match enter(house, route, &request, &mut trace) {
         Ok(entered) => entered,
         Err(refusal) => {
-            turn.wait(STRANGERS).await;
+            turn.wait_as_stranger().await;
             return respond(&trace, Err(refusal));
         }
     };
@@ -382,15 +388,11 @@ async fn serve(
     let Body {
         bytes,
         share: _share,
-    } = match door.bodies.read(&request, payload, owner).await {
+    } = match door.bodies.read(&request, payload, owner, Some(turn)).await {
         Ok(body) => body,
         Err(rejection) => return hang_up(respond(&trace, Err(rejection.into()))),
     };
     trace.bytes_in = bytes.len();
-    match owner {
-        Owner::Address(_) => turn.wait(STRANGERS).await,
-        Owner::Org(_) | Owner::Principal(_) | Owner::Operators => turn.wait(owner).await,
-    }
     // Only now: what has not arrived may never do so.
     let working = match house.rate_limits.work(&in_flight) {
         Ok(working) => working,

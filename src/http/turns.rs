@@ -2,9 +2,10 @@
 //! other that wants it.
 //!
 //! An owner is an org, a principal of no known org, or all strangers together. What an owner used of the thread a moment
-//! ago is known. A request of one that used no more than its part goes on at once; others wait, and one of them goes on each
-//! time that everything else which is ready has had its turn, of the waiting owner that used least. So an owner that
-//! asks for little is answered as if nobody else asked for more, and nothing of the thread's time is lost.
+//! ago is known. A request of one that used no more than its part goes on at once; others wait, and go on in the order of
+//! what their owners used, least first. After each half millisecond of that, everything else which is ready has its turn.
+//! Long bodies are taken in by turns too. So an owner that asks for little is answered as if nobody else asked for more, and
+//! nothing of the thread's time is lost.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -12,16 +13,23 @@ use std::future::poll_fn;
 use std::hash::{BuildHasher, Hash};
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use foldhash::fast::RandomState;
 use tokio::sync::oneshot;
 
+use super::identity::Owner;
 use crate::clock::Stopwatch;
 
+/// Whoever shows no valid credential has as much of a thread as one org, all together.
+const STRANGERS: &str = "strangers";
 /// After so long what was used counts half.
 const HALF_LIFE_MS: u64 = 100;
 /// Time of a thread, in nanoseconds, too little to count.
 const NOTHING_NS: u64 = 10_000;
+/// Nanoseconds of work on requests that waited between two looks at the sockets: what a request that may go on at once
+/// waits for at most, beside the longest single step of another. Far above what a look costs (some microseconds).
+const ROUND_NS: u64 = 500_000;
 
 /// What one thread did for whom, and who waits for it.
 #[derive(Debug, Default)]
@@ -35,6 +43,8 @@ pub struct Turns {
 struct State {
     used_ns: HashMap<u64, u64, RandomState>,
     total_ns: u64,
+    /// Everything that was ever charged.
+    charged_ns: u64,
     halved_at_ms: u64,
     waiting: HashMap<u64, VecDeque<oneshot::Sender<()>>, RandomState>,
     is_letting_on: bool,
@@ -61,14 +71,24 @@ impl Turns {
         self.since.map_or(0, |since| since.millis())
     }
 
-    /// Lets waiting requests on, one each time that all others which are ready have had their turn.
+    /// Lets waiting requests on, one after the other; after each round's time all tasks that are ready and all sockets
+    /// have their turn.
     async fn let_on(self: Rc<Self>) {
         loop {
             tokio::task::yield_now().await;
-            let mut state = self.state.borrow_mut();
-            if !state.let_one_on() {
-                state.is_letting_on = false;
-                return;
+            let round_over = self.state.borrow().charged_ns + ROUND_NS;
+            loop {
+                {
+                    let mut state = self.state.borrow_mut();
+                    if !state.let_one_on() {
+                        state.is_letting_on = false;
+                        return;
+                    }
+                }
+                behind_what_is_ready().await;
+                if self.state.borrow().charged_ns >= round_over {
+                    break;
+                }
             }
         }
     }
@@ -98,6 +118,7 @@ impl State {
     fn charge(&mut self, owner: u64, ns: u64) {
         *self.used_ns.entry(owner).or_default() += ns;
         self.total_ns += ns;
+        self.charged_ns += ns;
     }
 
     fn let_one_on(&mut self) -> bool {
@@ -140,8 +161,20 @@ impl Turn {
         .await
     }
 
-    /// Counts the request to its owner, and waits until it is its turn.
-    pub async fn wait(&self, owner: impl Hash) {
+    /// Counts the request to its owner, and waits until it is its turn. All who show no credential are one owner.
+    pub(super) async fn wait(&self, owner: Owner<'_>) {
+        match owner {
+            Owner::Address(_) => self.wait_as(STRANGERS).await,
+            Owner::Org(_) | Owner::Principal(_) | Owner::Operators => self.wait_as(owner).await,
+        }
+    }
+
+    /// The same for a request of somebody who shows no valid credential.
+    pub(super) async fn wait_as_stranger(&self) {
+        self.wait_as(STRANGERS).await;
+    }
+
+    async fn wait_as(&self, owner: impl Hash) {
         let owner = self.turns.hasher.hash_one(owner);
         self.owner.set(Some(owner));
         self.spent(0);
@@ -171,6 +204,19 @@ impl Turn {
         state.halve(self.turns.now_ms());
         state.charge(owner, spent);
     }
+}
+
+/// Goes to the end of the thread's queue, without a look at the sockets: whoever was woken before works now.
+async fn behind_what_is_ready() {
+    let mut went = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut went, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 #[cfg(test)]

@@ -187,7 +187,7 @@ impl Place {
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refused> {
-        let done = aside::blocking(move || {
+        let done = aside::computing(move || {
             let _place = self;
             work()
         });

@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 
-use crate::aside::{self, BrokeOff};
+use crate::aside;
 use crate::http::server::Door;
 use crate::report;
 
@@ -25,6 +25,6 @@ pub(super) async fn answer(door: &Door) -> HttpResponse {
             HttpResponse::InternalServerError().finish()
         }
         // Where it broke off is in the log.
-        Err(BrokeOff) => HttpResponse::InternalServerError().finish(),
+        Err(_) => HttpResponse::InternalServerError().finish(),
     }
 }

@@ -321,7 +321,7 @@ async fn answer(
         return (trace, Err(unavailable().with_minor("starting").into()));
     };
     trace.runs(door.running(), true);
-    let body = door.bodies().read(request, payload, Owner::Operators);
+    let body = door.bodies().read(request, payload, Owner::Operators, None);
     let Body { bytes, share: _ } = match body.await {
         Ok(body) => body,
         Err(rejection) => return (trace, Err(rejection.into())),
