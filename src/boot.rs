@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 
 use crate::actors::admission::Admission;
 use crate::actors::audit::AuditFile;
+use crate::actors::first_answers::FirstAnswers;
 use crate::actors::identity::Directory;
 use crate::actors::jobs::check::ProjectionCheck;
 use crate::actors::jobs::compaction::{Compaction, SLACK_BYTES};
@@ -388,6 +389,7 @@ async fn run(
         book: book.clone(),
         directory: people,
         callers: Callers::default(),
+        first_answers: FirstAnswers::new(book.desk().clone()),
         tokens: tokens.map(Arc::new),
         header_identity: options.header_identity,
         operations: operations.clone(),

@@ -376,7 +376,7 @@ async fn attempt<S: Carried>(
             guards: Vec::new(),
             events: events.iter().cloned().map(S::event).collect(),
             payload: None,
-            idempotency: None,
+            idempotency: caller.idempotency.clone(),
             origin: Origin {
                 at: context.now,
                 by: caller.by.clone(),

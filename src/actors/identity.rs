@@ -167,10 +167,7 @@ impl Directory {
         check_passcode(passcode, &address)?;
         if let Some(user_id) = identity::user_by_email(self.store(), &address).map_err(failed)? {
             let user = identity::user(self.store(), &user_id).map_err(failed)?;
-            let hash = user.passcode_hash;
-            let passcode = passcode.to_owned();
-            let same = aside::blocking(move || passcode::verify(&passcode, &hash)).await;
-            let same = matches!(same, Ok(true)) && user.verified == verified;
+            let same = user.verified == verified && self.is_passcode_of(&user, passcode).await?;
             return Err(email_taken().already_there_if(same).into());
         }
         let passcode_hash = self.passcodes.hash(passcode, peer).await?;
@@ -181,6 +178,16 @@ impl Directory {
             verified,
         };
         self.user(create, caller).await
+    }
+
+    /// Whether a user has, or had at a time, a passcode. For operators: wrong ones are not counted.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn is_passcode_of(&self, user: &User, passcode: &str) -> Result<bool, Refused> {
+        let (passcode, hash) = (passcode.to_owned(), user.passcode_hash.clone());
+        let same = aside::blocking(move || passcode::verify(&passcode, &hash)).await;
+        same.map_err(|error| Refused::Failed(error.to_string()))
     }
 
     /// Opens a session.

@@ -9,6 +9,7 @@ pub mod audit;
 mod carry;
 pub mod container;
 pub mod export;
+pub mod first_answers;
 pub mod identity;
 pub mod jobs;
 pub mod maintenance;

@@ -19,6 +19,7 @@ use crate::aside;
 use crate::clock::random_uuid;
 use crate::content::ContentStore;
 use crate::domain::clock_jump::{ClockCommand, ClockDecider, ClockJump};
+use crate::domain::container::Idempotency;
 use crate::domain::maintenance::{MaintenanceCommand, MaintenanceDecider, Window, WindowStatus};
 use crate::domain::operator_token::{OperatorTokenCommand, OperatorTokenDecider, OperatorTokens};
 use crate::domain::revoked_jwt::{JwtDecider, RevokeJwt};
@@ -45,6 +46,9 @@ pub struct Caller {
     pub source: Source,
     /// The caller's own remarks.
     pub remarks: Remarks,
+    /// Names the request, when it came with an idempotency key. It is written beside the first events that are carried out
+    /// for this caller, so it is set for the one command that makes what was asked for.
+    pub idempotency: Option<Idempotency>,
 }
 
 impl Caller {
@@ -55,6 +59,7 @@ impl Caller {
             request_id: format!("job-{}", random_uuid()),
             source: Source::Job,
             remarks: Remarks::default(),
+            idempotency: None,
         }
     }
 }

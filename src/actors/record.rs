@@ -230,13 +230,17 @@ pub(super) fn first_answer(
         return Ok(None);
     }
     if first.fingerprint != request.fingerprint {
-        let rejection = Rejection::new(
-            ErrorTag::IdempotencyConflict,
-            "This idempotency_key was used within the last 24 hours for another request; choose a new one.",
-        );
-        return Ok(Some(Err(rejection.into())));
+        return Ok(Some(Err(other_request().into())));
     }
     replay(desk, key, &first).map(Some)
+}
+
+/// The answer when a key was used for something else.
+pub fn other_request() -> Rejection {
+    Rejection::new(
+        ErrorTag::IdempotencyConflict,
+        "This idempotency_key was used within the last 24 hours for another request; choose a new one.",
+    )
 }
 
 fn replay(desk: &Desk, key: &RecordKey, first: &FirstAnswer) -> Result<Answer, Refused> {

@@ -10,7 +10,7 @@ use super::mrs::insert;
 use super::operator::invoke;
 use super::output::{Exit, Printer};
 use super::profile::Profile;
-use super::remarks::RemarkArgs;
+use super::remarks::{MakeArgs, RemarkArgs};
 use super::surroundings::Surroundings;
 use super::usm::{PageArgs, about};
 use crate::client::Reply;
@@ -184,7 +184,7 @@ struct AddArgs {
     #[arg(long, value_parser = ["owner", "member"])]
     role: Option<String>,
     #[command(flatten)]
-    remarks: RemarkArgs,
+    remarks: MakeArgs,
 }
 
 /// A member to leave, or a user to become an owner.
@@ -217,7 +217,7 @@ struct CreateArgs {
     #[arg(long, value_parser = STATUSES)]
     status: Option<String>,
     #[command(flatten)]
-    remarks: RemarkArgs,
+    remarks: MakeArgs,
 }
 
 /// An org's new status.

@@ -29,6 +29,39 @@ pub(super) struct RemarkArgs {
     reason: Option<String>,
 }
 
+/// A key under which the same request makes nothing twice.
+#[derive(Args, Debug)]
+pub(super) struct KeyArgs {
+    /// Makes repeating the same request harmless for 24 hours: it makes nothing twice.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+}
+
+/// What a verb that makes something takes: remarks, and a key.
+#[derive(Args, Debug)]
+pub(super) struct MakeArgs {
+    #[command(flatten)]
+    remarks: RemarkArgs,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+impl KeyArgs {
+    /// A body with the key added to it.
+    pub(super) fn add(&self, mut body: Map<String, Value>) -> Map<String, Value> {
+        let key = self.idempotency_key.as_deref();
+        insert(&mut body, "idempotency_key", key);
+        body
+    }
+}
+
+impl MakeArgs {
+    /// A body with what was said and the key added to it.
+    pub(super) fn sign(&self, body: Map<String, Value>) -> Map<String, Value> {
+        self.remarks.sign(self.key.add(body))
+    }
+}
+
 impl ContextArgs {
     /// A body with what was said added to it.
     pub(super) fn sign(&self, mut body: Map<String, Value>) -> Map<String, Value> {

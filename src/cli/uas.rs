@@ -12,7 +12,7 @@ use super::operator::invoke;
 use super::output::{Exit, Printer};
 use super::passcode::{NewPasscodeArgs, PasscodeArgs};
 use super::profile::Profile;
-use super::remarks::RemarkArgs;
+use super::remarks::{MakeArgs, RemarkArgs};
 use super::surroundings::Surroundings;
 use crate::client::Reply;
 
@@ -151,7 +151,7 @@ struct CreateArgs {
     #[arg(long)]
     unverified: bool,
     #[command(flatten)]
-    remarks: RemarkArgs,
+    remarks: MakeArgs,
     #[command(flatten)]
     bare: BareArgs,
 }

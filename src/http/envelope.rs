@@ -121,6 +121,12 @@ impl Reply {
         })
     }
 
+    /// The same, told again to a request that came again.
+    pub fn again(mut self) -> Self {
+        self.replayed = true;
+        self
+    }
+
     /// The same with a revision.
     pub fn at(mut self, revision: Revision) -> Self {
         self.revision = Some(revision);

@@ -1,15 +1,92 @@
 //! The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07), which is the field `idempotency_key` said in
-//! another place.
+//! another place, and first answers to requests that make something other than a record.
+
+use std::collections::BTreeMap;
 
 use actix_web::http::header::{HeaderMap, HeaderName};
+use serde_json::value::RawValue;
 
+use super::call::Call;
+use super::envelope::Refusal;
+use super::fingerprint::fingerprint;
 use super::header_names;
-use crate::domain::{ErrorTag, Rejection};
+use super::server::House;
+use crate::actors::first_answers::{Made, Turn};
+use crate::actors::ops::Caller;
+use crate::domain::container::Idempotency;
+use crate::domain::{ErrorTag, OrgCode, Rejection};
 
 /// draft-ietf-httpapi-idempotency-key-header-07.
 static NAME: &HeaderName = &header_names::IDEMPOTENCY_KEY;
-/// Routes that make something anew each time and keep no first answers.
-const NOT_KEPT: &[&str] = &["/usm/service_account/create", "/usm/api_key/create"];
+/// Longest key (MRS overview: "ASCII <= 128").
+const CHARS_MAX: usize = 128;
+/// Purposes of the keyed hashes by which a request is known again. Without the server's key nobody can try out which address
+/// or name was in one.
+const SCOPE_HASH: &str = "idempotency-scope";
+const REQUEST_HASH: &str = "idempotency-request";
+
+/// Routes of the gateway that give the first answer to a key again.
+const KEPT: &[&str] = &[
+    "/mrs/record",
+    "/mrs/record/complete",
+    "/mrs/tag/add",
+    "/mrs/tag/remove",
+    "/mrs/ttl/set",
+    "/mrs/doom",
+    "/mrs/hold/set",
+    "/mrs/hold/release",
+    "/usm/service_account/create",
+    "/usm/api_key/create",
+    "/ofm/member/add",
+    "/ofm/invitation/create",
+    "/ofm/invitation/accept",
+    "/utl/offboarding/request",
+];
+/// Routes of the gateway that take POST and change nothing, so that a key has nothing to do.
+const READS: &[&str] = &[
+    "/ops/maintenance/get",
+    "/ops/maintenance/list",
+    "/usm/session/validate",
+    "/usm/session/list",
+    "/usm/service_account/list",
+    "/usm/api_key/list",
+    "/usm/api_key/validate",
+    "/ofm/org/get",
+    "/ofm/member/list",
+    "/ofm/member/resolve",
+    "/ofm/invitation/list",
+    "/ofm/invitation/mine",
+    "/uas/stat",
+    "/utl/offboarding/status",
+];
+/// Operator functions that give the first answer to a key again.
+const KEPT_FUNCTIONS: &[&str] = &[
+    "ops_token_create",
+    "ops_token_rotate",
+    "ops_signing_key_rotate",
+    "ops_maintenance_schedule",
+    "ops_vacuum_all",
+    "ops_vacuum_org",
+    "uas_user_create",
+    "uas_user_erase",
+    "ofm_org_create",
+    "ofm_owner_add",
+    "utl_export",
+    "utl_import_begin",
+];
+/// Operator functions for readers that change something all the same.
+const CHANGES_OF_READERS: &[&str] = &["ops_backup_begin", "ops_backup_renew", "ops_backup_end"];
+/// Fields that do not make another request: who asks and why, what names the request and where it counts, and secrets, which
+/// are compared by those who check them.
+const NOT_COMPARED: &[&str] = &[
+    "actor",
+    "reason",
+    "reason_code",
+    "correlation_id",
+    "idempotency_key",
+    "secret_code",
+    "passcode",
+];
 
 /// The key of a request: that of the field or of the header, which must be the same.
 ///
@@ -33,14 +110,165 @@ pub(super) fn key(headers: &HeaderMap, field: Option<String>) -> Result<Option<S
     }
 }
 
-/// Refuses a key on a route that would make something twice all the same.
+/// A key that can be one.
+///
+/// # Errors
+/// `invalid-idempotency-key`.
+pub(super) fn check_key(key: &str) -> Result<&str, Rejection> {
+    let good = (1..=CHARS_MAX).contains(&key.len())
+        && key.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    match good {
+        true => Ok(key),
+        false => Err(invalid(
+            "idempotency_key must be 1 to 128 printable ASCII characters.",
+        )),
+    }
+}
+
+/// A request that makes something, with its key when it has one.
+pub(super) struct Keyed(Option<Turn>);
+
+/// Waits until no other request with the key is being carried out, and looks up what the first one made. To be asked once the
+/// caller is let in, and ahead of every rule: what was made is told again whatever became of it.
+///
+/// # Errors
+/// `invalid-idempotency-key`; `idempotency-conflict` when the key was used for another request.
+pub(super) async fn enter(
+    house: &House,
+    call: &Call<'_>,
+    field: Option<&str>,
+    org: Option<&OrgCode>,
+) -> Result<Keyed, Refusal> {
+    let key = key(call.request.headers(), field.map(str::to_owned))?;
+    let Some(key) = key.as_deref().map(check_key).transpose()? else {
+        return Ok(Keyed(None));
+    };
+    let request = Idempotency {
+        scope: scope(house, call, org, key)?,
+        fingerprint: request_of(house, call, &[])?,
+    };
+    Ok(Keyed(Some(house.first_answers.enter(request).await?)))
+}
+
+impl Keyed {
+    /// What the request made when it came first.
+    pub(super) fn made(&self) -> Option<&Made> {
+        self.0.as_ref().and_then(|turn| turn.made.as_ref())
+    }
+
+    /// The caller for the one command that makes what was asked for.
+    pub(super) fn sign(&self, mut caller: Caller) -> Caller {
+        caller.idempotency = self.0.as_ref().map(|turn| turn.request.clone());
+        caller
+    }
+}
+
+/// Where a key counts: with one caller, and there within one org or beside all.
+fn scope(
+    house: &House,
+    call: &Call<'_>,
+    org: Option<&OrgCode>,
+    key: &str,
+) -> Result<String, Refusal> {
+    let (kind, by) = match &call.operator {
+        Some(operator) => ("operator", operator.by.as_str()),
+        None => ("principal", call.caller()?.user_id.as_str()),
+    };
+    let mut scope = Vec::new();
+    for part in [kind, by, org.map_or("", OrgCode::as_str), key] {
+        scope.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        scope.extend_from_slice(part.as_bytes());
+    }
+    Ok(hex::encode(house.signer.keyed_hash(SCOPE_HASH, &scope)))
+}
+
+/// What tells a request from others, in hex: its route and what it asks for, however it is spelled. Of the fields in
+/// `elsewhere` the scope tells.
+pub(super) fn request_of(
+    house: &House,
+    call: &Call<'_>,
+    elsewhere: &[&str],
+) -> Result<String, Refusal> {
+    let no_json = || Rejection::new(ErrorTag::InvalidJson, "The body is not one JSON value.");
+    let body: BTreeMap<String, &RawValue> =
+        serde_json::from_slice(&call.body).map_err(|_| no_json())?;
+    let compared = |name: &str| !NOT_COMPARED.contains(&name) && !elsewhere.contains(&name);
+    let mut parts = vec![(call.trace.route, "null".to_owned())];
+    for (name, value) in &body {
+        // A field that is null is one that is not there; the org may have come as a header.
+        match (name.as_str(), value.get()) {
+            (name, text) if !compared(name) || text == "null" || name == "orgcode" => {}
+            (name, text) => parts.push((name, text.to_owned())),
+        }
+    }
+    let org = call.trace.orgcode.as_ref().map(|org| format!("\"{org}\""));
+    parts.extend(org.map(|org| ("orgcode", org)));
+    let parts: Vec<_> = parts.iter().map(|(name, text)| (*name, &**text)).collect();
+    let request = fingerprint(&parts).map_err(|_| no_json())?;
+    Ok(hex::encode(
+        house.signer.keyed_hash(REQUEST_HASH, request.as_bytes()),
+    ))
+}
+
+/// The answer to a request that came again when the first answer had a secret in it: that is not kept.
+pub(super) fn shown_once(message: String, (name, id): (&str, &str)) -> Refusal {
+    let rejection = Rejection::new(ErrorTag::IdempotencyConflict, message)
+        .with_minor("shown-once")
+        .with_detail(name, id)
+        .already_there();
+    Refusal::Rejected {
+        rejection,
+        replayed: true,
+    }
+}
+
+/// The failure of a first answer that does not tell what was made.
+pub(super) fn lost() -> Refusal {
+    Refusal::Failed("a first answer is not in the journal".to_owned())
+}
+
+/// What a POST does with a key.
+pub(super) enum Rule {
+    /// The first answer is given again.
+    Kept,
+    /// Nothing is made or changed, so that a key has nothing to do.
+    Reads,
+    /// It is refused, for a reason in the caller's words.
+    Refused(&'static str),
+}
+
+/// What a route of the gateway does with a key.
+pub(super) fn rule(path: &str) -> Rule {
+    match path {
+        path if KEPT.contains(&path) => Rule::Kept,
+        path if READS.contains(&path) => Rule::Reads,
+        path => Rule::Refused(why_not(path)),
+    }
+}
+
+/// Refuses a key on a route that would make or change something again all the same.
 ///
 /// # Errors
 /// `invalid-idempotency-key` with the minor `not-kept`.
 pub(super) fn check_route(path: &str, headers: &HeaderMap) -> Result<(), Rejection> {
-    match NOT_KEPT.contains(&path) {
-        true => check_absent(headers),
-        false => Ok(()),
+    match rule(path) {
+        Rule::Kept | Rule::Reads => Ok(()),
+        Rule::Refused(why) => check_absent(headers, why),
+    }
+}
+
+/// The same of an operator function; those that only read take a key.
+///
+/// # Errors
+/// As [`check_route`].
+pub(super) fn check_function(
+    (name, reads): (&str, bool),
+    headers: &HeaderMap,
+) -> Result<(), Rejection> {
+    let reads = reads && !CHANGES_OF_READERS.contains(&name);
+    match reads || KEPT_FUNCTIONS.contains(&name) {
+        true => Ok(()),
+        false => check_absent(headers, why_not(name)),
     }
 }
 
@@ -48,13 +276,36 @@ pub(super) fn check_route(path: &str, headers: &HeaderMap) -> Result<(), Rejecti
 ///
 /// # Errors
 /// `invalid-idempotency-key` with the minor `not-kept`.
-pub(super) fn check_absent(headers: &HeaderMap) -> Result<(), Rejection> {
+fn check_absent(headers: &HeaderMap, why: &str) -> Result<(), Rejection> {
     match headers.contains_key(NAME) {
-        true => Err(invalid(
-            "First answers are not kept here, so a repeated request would be carried out again; send it without Idempotency-Key.",
-        )
-        .with_minor("not-kept")),
+        true => Err(invalid(why).with_minor("not-kept")),
         false => Ok(()),
+    }
+}
+
+/// Refuses a key, as a header or as a field, for a reason in the caller's words.
+///
+/// # Errors
+/// As [`check_route`].
+pub(super) fn check_none(call: &Call<'_>, field: Option<&str>, why: &str) -> Result<(), Rejection> {
+    match field {
+        Some(_) => Err(invalid(why).with_minor("not-kept")),
+        None => check_absent(call.request.headers(), why),
+    }
+}
+
+/// Why a route or a function keeps no first answers, in the caller's words.
+fn why_not(name: &str) -> &'static str {
+    match name {
+        "/usm/session/create" => {
+            "A sign-in has no first answer that could be given again: the session is a secret and is not kept. Send it without Idempotency-Key; a session whose answer was lost ends by itself within an hour."
+        }
+        "ops_backup_begin" => {
+            "A lease ends by itself unless it is renewed, and is not kept over a restart; send it without Idempotency-Key."
+        }
+        _ => {
+            "First answers are not kept here, so a repeated request would be carried out again; send it without Idempotency-Key."
+        }
     }
 }
 

@@ -51,6 +51,9 @@ macro_rules! change_request {
             /// What ties it to the caller's other work.
             #[schema(max_length = 256)]
             correlation_id: Option<String>,
+            /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
+            #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
+            idempotency_key: Option<String>,
             $($fields)*
         }
 

@@ -6,15 +6,17 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use self::invitation::{Wanted, invite};
+use self::invitation::{Wanted, invite, invited_before};
 use super::call::Call;
 use super::envelope::{Refusal, Reply};
+use super::idempotency;
 use super::identity::Mode;
 use super::input::{self, LimitIn};
 use super::server::{House, not_a_person};
 use super::usm::{org_request, required};
-use crate::domain::org::{MemberRole, Org, OrgCommand};
-use crate::domain::{OrgCode, Rejection};
+use crate::actors::first_answers::Made;
+use crate::domain::org::{MemberRole, Org, OrgCommand, OrgEvent};
+use crate::domain::{Event, OrgCode, Rejection};
 use crate::projections::identity;
 
 /// Longest id of a user looked at, in characters.
@@ -34,6 +36,9 @@ org_request! {
         email: Option<String>,
         /// `owner` or `member`, which is the default.
         role: Option<String>,
+        /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
+        #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
+        idempotency_key: Option<String>,
     }
 }
 
@@ -167,6 +172,12 @@ pub async fn add(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewMember = input::json(&call.body)?;
     let org = request.org(house, call)?;
     let caller = request.caller(call)?;
+    let key = request.idempotency_key.as_deref();
+    let keyed = idempotency::enter(house, call, key, Some(&org)).await?;
+    if let Some(made) = keyed.made() {
+        return added_before(house, made, request.email.as_deref());
+    }
+    let caller = keyed.sign(caller);
     let user_id = member_id(house, request.user_id.as_deref(), request.email.as_deref())?;
     let role = role_of(request.role.as_deref())?;
     if identity::member(&house.store, org.as_str(), &user_id)?.is_none() {
@@ -184,6 +195,11 @@ pub async fn add(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
         role,
     };
     house.directory.org(add, &caller).await?;
+    added(house, user_id, role)
+}
+
+/// The answer about a member whose role was set.
+fn added(house: &House, user_id: String, role: MemberRole) -> Result<Reply, Refusal> {
     let member = member(house, user_id, role)?;
     Reply::of(&NewMemberAnswer {
         user_id: member.user_id,
@@ -193,6 +209,22 @@ pub async fn add(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
         invitation_id: None,
         expires_at: None,
     })
+}
+
+/// The first answer to a request that invited a user, or set the role of a member.
+fn added_before(house: &House, made: &Made, email: Option<&str>) -> Result<Reply, Refusal> {
+    let mut members = made.events.iter();
+    let member = members.find_map(|event| {
+        if let Event::Org(OrgEvent::MemberAdded { user_id, role }) = event {
+            Some((user_id.clone(), *role))
+        } else {
+            None
+        }
+    });
+    match member {
+        Some((user_id, role)) => Ok(added(house, user_id, role)?.again()),
+        None => invited_before(made, email),
+    }
 }
 
 /// Have a user leave an org.

@@ -1,6 +1,7 @@
 //! The OpenAPI document, made from the handlers.
 
 pub mod examples;
+mod keys;
 mod shape;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,8 +14,8 @@ use utoipa::{OpenApi, ToSchema};
 use super::access::{Access, Right, Role};
 use super::document::Document as Served;
 use super::envelope::{API_VERSION, Build, Refusal, Stats};
-use super::gate;
 use super::routes::{ROUTES, Route};
+use super::{gate, idempotency};
 use crate::domain::ErrorTag;
 use crate::domain::account::KeyRole;
 
@@ -38,7 +39,7 @@ pub struct Good<T> {
 #[openapi(
     info(
         title = "Metarecord",
-        description = "A self-hosted, event-sourced store of tenants' records. Beside the errors of its own, each request may be refused for what it is on the wire, in the same envelope: 400 `invalid-input`, 408 `request-timeout`, 414 `uri-too-long`, 431 `head-too-large`."
+        description = "A self-hosted, event-sourced store of tenants' records. Beside the errors of its own, each request may be refused for what it is on the wire, in the same envelope: 400 `invalid-input`, 408 `request-timeout`, 414 `uri-too-long`, 431 `head-too-large`.\n\nA request that makes something, or changes a record, may carry an idempotency key, as the header `Idempotency-Key` or as the field `idempotency_key`. Sent again with the same key within 24 hours it does nothing twice and gets its first answer again, with `Idempotent-Replay: true`; another request with that key is 409 `idempotency-conflict`. A key counts with its caller and org; of a record with the record, or with the container where the request names none. For records refusals are remembered too; elsewhere what was refused has made nothing, and is carried out when it is sent again. Where an answer had a secret in it, which is shown once and not kept, the request sent again is `idempotency-conflict` with the minor `shown-once`, and `details` name what was made. Every other POST refuses the header, unless it only reads."
     ),
     paths(
         super::mrs::put::put,
@@ -120,7 +121,6 @@ const CHANGE_TAGS: &[ErrorTag] = &[
 const PUT_TAGS: &[ErrorTag] = &[
     ErrorTag::InvalidTag,
     ErrorTag::InvalidDoomAt,
-    ErrorTag::InvalidIdempotencyKey,
     ErrorTag::UnsupportedContentType,
     ErrorTag::InlineTooLarge,
     ErrorTag::TooLarge,
@@ -131,7 +131,6 @@ const PUT_TAGS: &[ErrorTag] = &[
     ErrorTag::SizeMismatch,
     ErrorTag::Md5Mismatch,
     ErrorTag::QuotaExceeded,
-    ErrorTag::IdempotencyConflict,
 ];
 const COMPLETE_TAGS: &[ErrorTag] = &[
     ErrorTag::InvalidContentToken,
@@ -209,6 +208,14 @@ fn tags_of(method: &str, path: &str) -> Vec<ErrorTag> {
     }
     if method == "post" {
         tags.push(ErrorTag::UnsupportedMediaType);
+        match idempotency::rule(path) {
+            idempotency::Rule::Kept => tags.extend([
+                ErrorTag::InvalidIdempotencyKey,
+                ErrorTag::IdempotencyConflict,
+            ]),
+            idempotency::Rule::Refused(_) => tags.push(ErrorTag::InvalidIdempotencyKey),
+            idempotency::Rule::Reads => {}
+        }
     }
     tags.extend(match (method, path) {
         ("put", "/content/{token}") => UPLOAD_TAGS,
@@ -333,6 +340,9 @@ pub fn document() -> Result<Value, serde_json::Error> {
             operation["security"] = security;
         }
         describe_headers(access, operation);
+        if method == "post" {
+            keys::describe(path, operation);
+        }
         operation["operationId"] = shape::operation_id(method, path, several.contains(path)).into();
         describe(path, access, operation);
     });
@@ -442,6 +452,7 @@ fn headers() -> Value {
         "X-Content-Type-Options": header(true, json!({"type": "string", "const": "nosniff"}), "Readers take the body for what Content-Type says."),
         "Retry-After": header(true, json!({"type": "integer", "minimum": 1}), "Seconds after which to try again."),
         "RateLimit-Policy": header(false, text.clone(), "The caller's limit: requests (q) in a time of seconds (w). Absent when there is none, and while the caller is not known."),
+        "Idempotent-Replay": header(false, json!({"type": "string", "const": "true"}), "This is what the first request with the idempotency key was answered. Absent from that answer itself."),
         "RateLimit": header(false, text, "What is left of it (r), to be used within so many seconds (t)."),
     })
 }

@@ -30,6 +30,7 @@ use super::transfers::Transfers;
 use super::turns::{Turn, Turns};
 use super::{gate, head, idempotency, space, transfers, watched};
 use crate::actors::AddressBook;
+use crate::actors::first_answers::FirstAnswers;
 use crate::actors::identity::Directory;
 use crate::actors::jobs::Jobs;
 use crate::actors::offboarding::Offboardings;
@@ -82,6 +83,8 @@ pub struct House {
     pub tokens: Option<Arc<Verifier>>,
     /// Callers are whom they say, on a developer's own machine.
     pub header_identity: bool,
+    /// What was made by requests with idempotency keys, other than records.
+    pub first_answers: Arc<FirstAnswers>,
     /// What operators do.
     pub operations: Arc<Operations>,
     /// What upkeep lets go of, and how long it is kept.
@@ -378,7 +381,9 @@ async fn serve(
         }
     };
     trace.runs_for_caller(request.method() == Method::POST);
-    if let Err(rejection) = idempotency::check_route(route.path, request.headers()) {
+    if request.method() == Method::POST
+        && let Err(rejection) = idempotency::check_route(route.path, request.headers())
+    {
         return respond(&trace, Err(rejection.into()));
     }
     let owner = match &principal {

@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::call::Call;
 use super::envelope::{Refusal, Reply};
+use super::idempotency;
 use super::input;
 use super::server::House;
 use super::usm::org_request;
@@ -18,8 +19,17 @@ use crate::domain::{OrgCode, Rejection, Timestamp};
 const REASON_CHARS_MAX: usize = 256;
 
 org_request! {
-    /// Which org; an offboarding is asked for with a `reason`.
+    /// Which org.
     pub(crate) struct Leaving {}
+}
+
+org_request! {
+    /// An org to be offboarded; `reason` says why.
+    pub(crate) struct NewOffboarding {
+        /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
+        #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
+        idempotency_key: Option<String>,
+    }
 }
 
 /// Which org.
@@ -169,12 +179,18 @@ pub(super) fn show(org: &OrgCode, passage: &Passage) -> Result<Reply, Refusal> {
 }
 
 /// Ask for the org to be offboarded: an operator approves it, its data can be taken away for a while, and then goes.
-#[utoipa::path(post, path = "/utl/offboarding/request", tag = "utl", request_body = Leaving,
+#[utoipa::path(post, path = "/utl/offboarding/request", tag = "utl", request_body = NewOffboarding,
     responses((status = 200, description = "The offboarding.", body = crate::http::openapi::Good<OffboardingView>)))]
 pub async fn request(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let request: Leaving = input::json(&call.body)?;
+    let request: NewOffboarding = input::json(&call.body)?;
     let org = request.org(house, call)?;
     let caller = request.caller(call)?;
+    let key = request.idempotency_key.as_deref();
+    let keyed = idempotency::enter(house, call, key, Some(&org)).await?;
+    if let Some(made) = keyed.made() {
+        return Ok(show(&org, &house.first_answers.passage(made)?)?.again());
+    }
+    let caller = keyed.sign(caller);
     let reason = reason(request.reason.as_deref())?;
     let after = house.offboardings.request(&org, reason, &caller).await?;
     show(&org, &after)

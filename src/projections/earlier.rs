@@ -5,7 +5,7 @@ use crate::domain::hold::LegalHolds;
 use crate::domain::org::{Org, OrgDecider};
 use crate::domain::record::{Record, RecordDecider, RecordKey, Slot};
 use crate::domain::{Decider, Event, Occurrence, OrgCode, StreamId, Timestamp};
-use crate::journal::{Body, Entry, Journal, Position};
+use crate::journal::{Body, Entry, Journal, Position, Version};
 
 /// Entries of a stream read at a time.
 const STREAM_ENTRIES: usize = 1_000;
@@ -138,6 +138,42 @@ fn fold_entries(
             }
         }
     }
+}
+
+/// The state of a stream as of a version, by the rules of its kind; `own` picks their events out. Entries that were erased
+/// count as if they had never been.
+///
+/// # Errors
+/// A failed read.
+pub fn state_at<D: Decider<State: Default>>(
+    journal: &dyn Journal,
+    (stream, version): (&StreamId, Version),
+    own: impl Fn(&Event) -> Option<&D::Event>,
+) -> Result<D::State, StoreError> {
+    let (mut state, mut from) = (D::State::default(), 1);
+    while from <= version {
+        let entries = journal.stream(stream, from, STREAM_ENTRIES)?;
+        if entries.is_empty() {
+            break;
+        }
+        from += entries.len() as u64;
+        for entry in &entries {
+            let Some(body) = &entry.body else { continue };
+            if body.version > version {
+                return Ok(state);
+            }
+            let occurrence = Occurrence {
+                at: body.origin.at,
+                by: &body.origin.by,
+                actor: body.origin.remarks.actor.as_deref(),
+                position: entry.header.position,
+                version: body.version,
+            };
+            let events = body.events.iter().filter_map(&own);
+            state = events.fold(state, |state, event| D::evolve(state, event, occurrence));
+        }
+    }
+    Ok(state)
 }
 
 /// The legal holds on an org as of a time, from its stream.

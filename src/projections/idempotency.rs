@@ -1,6 +1,7 @@
 //! First answers: which request caused which entry, so that the same request gets the same answer.
 //!
-//! A row's key is `org 0 container 0 scope`, so that old answers of one container can be found and forgotten.
+//! A row's key is `org 0 container 0 scope`, so that old answers of one container can be found and forgotten. What is no
+//! record's or container's has neither an org nor a container there ([`ANYWHERE`]), and goes with its stream.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,9 @@ const PREFIX: u8 = b'i';
 /// Most entries that are folded to give an answer again, some milliseconds' worth. Of a record with a longer history the
 /// answer itself is kept, so that repeating a request costs the same however often the record was changed.
 pub const FOLDED_MAX: Version = 256;
+
+/// The place of first answers that are about no container: to requests that made an account, a user, a window and the like.
+pub const ANYWHERE: (&str, &str) = ("", "");
 
 /// Keeps where the first answer of each idempotent request can be found.
 pub struct Answers;
@@ -40,7 +44,7 @@ impl Projection for Answers {
     }
 
     fn version(&self) -> u32 {
-        4
+        5
     }
 
     fn prefix(&self) -> u8 {
@@ -51,9 +55,7 @@ impl Projection for Answers {
         let stream = &change.body.stream;
         let record = RecordName::of_stream(stream.as_str());
         let place = record.map(|name| (name.org, name.container));
-        let Some(place) = place.or_else(|| container_of(stream)) else {
-            return;
-        };
+        let place = place.or_else(|| container_of(stream)).unwrap_or(ANYWHERE);
         for event in &change.body.events {
             if let Event::Container(ContainerEvent::AnswersForgotten { scopes }) = event {
                 writes.extend(scopes.iter().map(|scope| (key(place, scope), None)));

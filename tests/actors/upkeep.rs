@@ -39,6 +39,7 @@ fn caller() -> Caller {
         request_id: "r".to_owned(),
         source: Source::Job,
         remarks: Remarks::default(),
+        idempotency: None,
     }
 }
 

@@ -19,7 +19,8 @@ enum Second {
     Already,
     /// What was to end has ended, and is told as for everybody else: by this status.
     Gone(u16),
-    /// Another of its kind, which is in a list and can be ended; it has no name by which it could be known again.
+    /// Another of its kind, which is in a list and can be ended: without an idempotency key it has no name by which it could be
+    /// known again.
     Another,
 }
 use Second::{Already, Another, Done, Gone, Same};
@@ -114,6 +115,16 @@ fn second_of(first: &Got, second: &Got) -> Second {
     }
 }
 
+/// The request with a key, where it would make another thing without one. A sign-in takes none.
+fn keyed(name: &str, wanted: Second, body: &Value) -> Option<Value> {
+    let takes = wanted == Another && name != "/usm/session/create";
+    takes.then(|| {
+        let mut body = body.clone();
+        body["idempotency_key"] = json!(format!("{name} again"));
+        body
+    })
+}
+
 /// Sends everything twice, and keeps what was not as it should be.
 struct Twice<'a> {
     town: &'a Town,
@@ -142,11 +153,29 @@ impl Twice<'_> {
 
     fn by(&mut self, person: &Person, path: &str, wanted: Second, body: &Value) -> Value {
         let town = self.town;
+        if let Some(body) = keyed(path, wanted, body) {
+            self.look_keyed(path, || town.by(person, path, &body));
+        }
         self.look(path, wanted, || town.by(person, path, body))
+    }
+
+    /// With a key there is no other of its kind: it is the first answer again, or a refusal that names what was made when that
+    /// was a secret.
+    fn look_keyed(&mut self, name: &str, send: impl Fn() -> Got) {
+        let (first, second) = (send(), send());
+        let got = second_of(&first, &second);
+        if first.status != 200 || ![Same, Already].contains(&got) {
+            let answers = format!("{} {}", first.json(), second.json());
+            self.wrong
+                .push(format!("{name} with a key: {got:?} {answers}"));
+        }
     }
 
     fn operator(&mut self, function: &str, wanted: Second, body: &Value) -> Value {
         let server = &self.town.server;
+        if let Some(body) = keyed(function, wanted, body) {
+            self.look_keyed(function, || server.operator(function, &body));
+        }
         self.look(function, wanted, || server.operator(function, body))
     }
 

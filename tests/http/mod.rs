@@ -7,6 +7,8 @@ mod envelope;
 mod errors;
 mod holds;
 mod idempotency;
+mod idempotency_made;
+mod idempotency_races;
 mod limits;
 mod lists;
 mod openapi;

@@ -401,12 +401,16 @@ fn every_answer_is_described_with_its_headers() {
                 wanted.insert(0, "Retry-After");
             }
             assert_eq!(must, wanted, "{method} {path} {status}");
-            let limits = if known {
-                &["RateLimit", "RateLimit-Policy"][..]
-            } else {
-                &[]
-            };
-            assert_eq!(may, limits, "{method} {path} {status}");
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let mut names = parameters.map(|parameter| &resolved(&document, parameter)["name"]);
+            let mut optional = Vec::new();
+            if names.any(|name| name == "Idempotency-Key") && [200, 409].contains(&status) {
+                optional.push("Idempotent-Replay");
+            }
+            if known {
+                optional.extend(["RateLimit", "RateLimit-Policy"]);
+            }
+            assert_eq!(may, optional, "{method} {path} {status}");
         }
     }
 }

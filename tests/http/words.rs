@@ -242,13 +242,4 @@ fn an_idempotency_key_counts_as_a_header_as_it_does_as_a_field() {
             "{bad}"
         );
     }
-    // Where first answers are not kept it is refused, so that nobody relies on it.
-    let body = json!({"orgcode": "DEMO", "label": "l"}).to_string();
-    let account = post(
-        &server,
-        "/usm/service_account/create",
-        &[("idempotency-key", "k")],
-        body.as_bytes(),
-    );
-    assert_eq!(account.refusal(), (400, tag, "not-kept".to_owned()));
 }

@@ -142,6 +142,7 @@ pub(crate) async fn order(jobs: &Jobs, order: Order) -> Result<Status, Refused> 
         request_id: "r".to_owned(),
         source: Source::Operator,
         remarks: Remarks::default(),
+        idempotency: None,
     };
     jobs.order(jobs.list()[0].name, order, caller).await
 }

@@ -77,6 +77,7 @@ pub(crate) fn caller() -> Caller {
         request_id: "r".to_owned(),
         source: Source::Operator,
         remarks: Remarks::default(),
+        idempotency: None,
     }
 }
 

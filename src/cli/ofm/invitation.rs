@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::MemberArgs;
 use crate::cli::mrs::insert;
-use crate::cli::remarks::RemarkArgs;
+use crate::cli::remarks::{MakeArgs, RemarkArgs};
 
 #[derive(Args, Debug)]
 pub(super) struct CreateArgs {
@@ -18,7 +18,7 @@ pub(super) struct CreateArgs {
     #[arg(long)]
     label: Option<String>,
     #[command(flatten)]
-    remarks: RemarkArgs,
+    remarks: MakeArgs,
 }
 
 #[derive(Args, Debug)]

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::{ChangeArgs, Operator};
 use crate::cli::failure::Failure;
 use crate::cli::mrs::{ask, insert};
+use crate::cli::remarks::KeyArgs;
 use crate::client::Reply;
 
 /// A window to plan.
@@ -22,6 +23,8 @@ pub(super) struct ScheduleArgs {
     /// When it starts by itself (RFC 3339).
     #[arg(long, value_name = "TIME")]
     start: String,
+    #[command(flatten)]
+    key: KeyArgs,
 }
 
 /// A planned window.
@@ -106,7 +109,7 @@ impl ScheduleArgs {
         insert(&mut body, "description", Some(self.description.as_str()));
         insert(&mut body, "duration", Some(self.duration));
         insert(&mut body, "start", Some(self.start.as_str()));
-        body
+        self.key.add(body)
     }
 }
 

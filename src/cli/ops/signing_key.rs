@@ -6,7 +6,7 @@ use serde_json::Map;
 use super::Operator;
 use crate::cli::failure::Failure;
 use crate::cli::mrs::insert;
-use crate::cli::remarks::RemarkArgs;
+use crate::cli::remarks::MakeArgs;
 use crate::client::Reply;
 
 /// How a signing key is replaced.
@@ -17,7 +17,7 @@ pub(super) struct RotateArgs {
     #[arg(long)]
     at_once: bool,
     #[command(flatten)]
-    remarks: RemarkArgs,
+    remarks: MakeArgs,
 }
 
 impl RotateArgs {

@@ -8,7 +8,7 @@ use crate::cli::bare::BareArgs;
 use crate::cli::failure::Failure;
 use crate::cli::mrs::insert;
 use crate::cli::output::{Exit, Printer};
-use crate::cli::remarks::RemarkArgs;
+use crate::cli::remarks::{MakeArgs, RemarkArgs};
 use crate::client::Reply;
 
 /// A token to make.
@@ -24,7 +24,7 @@ pub(super) struct CreateArgs {
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
     #[command(flatten)]
-    remarks: RemarkArgs,
+    remarks: MakeArgs,
     #[command(flatten)]
     bare: BareArgs,
 }
@@ -39,7 +39,7 @@ pub(super) struct RotateArgs {
     #[arg(long, value_name = "SECONDS")]
     overlap_seconds: Option<u64>,
     #[command(flatten)]
-    remarks: RemarkArgs,
+    remarks: MakeArgs,
     #[command(flatten)]
     bare: BareArgs,
 }

@@ -9,7 +9,7 @@ use super::{ChangeArgs, Operator, watch};
 use crate::cli::failure::Failure;
 use crate::cli::mrs::insert;
 use crate::cli::output::{Exit, Printer};
-use crate::cli::remarks::ContextArgs;
+use crate::cli::remarks::{ContextArgs, KeyArgs};
 use crate::cli::surroundings::Surroundings;
 use crate::client::Reply;
 
@@ -20,6 +20,8 @@ pub(in crate::cli) struct RemovalArgs {
     code: CodeArgs,
     #[command(flatten)]
     context: ContextArgs,
+    #[command(flatten)]
+    key: KeyArgs,
     /// Why, for the audit.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     reason: String,
@@ -102,7 +104,7 @@ impl RemovalArgs {
         insert(&mut body, "reason", Some(self.reason.as_str()));
         insert(&mut body, "dry_run", self.dry_run.then_some(true));
         insert(&mut body, "plan_id", self.plan_id.as_deref());
-        self.context.sign(body)
+        self.context.sign(self.key.add(body))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::cli::bare::BareArgs;
 use crate::cli::failure::Failure;
 use crate::cli::mrs::insert;
 use crate::cli::output::{Exit, Printer};
-use crate::cli::remarks::RemarkArgs;
+use crate::cli::remarks::{MakeArgs, RemarkArgs};
 use crate::client::Client;
 
 /// A service account to make.
@@ -18,7 +18,7 @@ pub(super) struct CreateArgs {
     #[arg(long)]
     label: Option<String>,
     #[command(flatten)]
-    remarks: RemarkArgs,
+    remarks: MakeArgs,
     #[command(flatten)]
     bare: BareArgs,
 }
@@ -86,6 +86,10 @@ mod tests {
                 "create --label importer --actor ann --reason new --reason-code R1 --correlation-id C1",
                 json!({"orgcode": "ACME", "label": "importer", "actor": "ann", "reason": "new",
                     "reason_code": "R1", "correlation_id": "C1"}),
+            ),
+            (
+                "create --idempotency-key k-1",
+                json!({"orgcode": "ACME", "idempotency_key": "k-1"}),
             ),
             (
                 "status --service-account-id A",

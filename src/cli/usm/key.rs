@@ -9,7 +9,7 @@ use crate::cli::failure::Failure;
 use crate::cli::mrs::insert;
 use crate::cli::output::{Exit, Printer};
 use crate::cli::profile::Profile;
-use crate::cli::remarks::RemarkArgs;
+use crate::cli::remarks::{MakeArgs, RemarkArgs};
 use crate::cli::surroundings::Surroundings;
 use crate::client::Client;
 
@@ -42,7 +42,7 @@ pub(super) struct CreateArgs {
     #[arg(long = "allowed-address", value_name = "CIDR")]
     allowed_addresses: Vec<String>,
     #[command(flatten)]
-    remarks: RemarkArgs,
+    remarks: MakeArgs,
     #[command(flatten)]
     bare: BareArgs,
 }

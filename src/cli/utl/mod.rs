@@ -13,7 +13,7 @@ use super::operator::invoke;
 use super::ops::code::CodeArgs;
 use super::output::{Exit, Printer};
 use super::profile::Profile;
-use super::remarks::RemarkArgs;
+use super::remarks::{KeyArgs, MakeArgs, RemarkArgs};
 use super::surroundings::Surroundings;
 use super::usm::about;
 use crate::client::Reply;
@@ -55,7 +55,7 @@ enum Verb {
     OffboardingApprove(ApproveArgs),
     /// Have an org exported beside any offboarding (operators).
     #[command(after_help = "Example:\n  g3n utl export-make --orgcode ACME")]
-    ExportMake(RemarkArgs),
+    ExportMake(MakeArgs),
     /// Download an org's export into a directory, and check every byte of it (owners; operators with --operator).
     ///
     /// Waits while it is being made. What is there already, whole and right, is not fetched again.
@@ -87,6 +87,8 @@ struct RequestArgs {
     /// Who is acting, for the history.
     #[arg(long)]
     actor: Option<String>,
+    #[command(flatten)]
+    key: KeyArgs,
 }
 
 /// An offboarding to call off.
@@ -140,7 +142,7 @@ pub(super) fn run(
             let mut body = about(profile.named_org("which org?")?);
             insert(&mut body, "reason", Some(arguments.reason.as_str()));
             insert(&mut body, "actor", arguments.actor.as_deref());
-            client.offboarding_request(&Value::Object(body))?
+            client.offboarding_request(&Value::Object(arguments.key.add(body)))?
         }
         Verb::OffboardingStatus(by) if by.operator => {
             invoke(profile, "utl_offboarding_status", org()?)?

@@ -1,6 +1,6 @@
 //! `POST /mrs/tag/add`, `/mrs/tag/remove`, `/mrs/ttl/set` and `/mrs/doom`: changes that bring no content.
 
-use super::{Subject, carry, record_reply};
+use super::{Subject, carried_reply, carry, keyed};
 use crate::domain::record::{RecordCommand, RecordView};
 use crate::domain::{ErrorTag, Rejection, Tag};
 use crate::http::call::Call;
@@ -62,25 +62,26 @@ macro_rules! run {
             record_id: $request.record_id.as_deref(),
         };
         let remarks = $request.remarks();
-        change($house, $call, subject, remarks, || $command).await
+        let key = $request.idempotency_key.as_deref();
+        change($house, $call, (subject, key), remarks, || $command).await
     }};
 }
 
 async fn change(
     house: &House,
     call: &mut Call<'_>,
-    subject: Subject<'_>,
+    (subject, given): (Subject<'_>, Option<&str>),
     remarks: Remarks,
     command: impl FnOnce() -> Result<RecordCommand, Rejection>,
 ) -> Result<Reply, Refusal> {
     let key = subject.admit(house, call)?.key()?;
     let remarks = input::remarks(remarks)?;
     call.note_remarks(&remarks);
-    let carried = house
-        .book
-        .carry(carry(call, key.clone(), command()?, remarks))
-        .await?;
-    record_reply(&key, &carried.record)
+    let idempotency = keyed(house, call, &key, given)?;
+    let mut carry = carry(call, key.clone(), command()?, remarks);
+    carry.idempotency = idempotency;
+    let carried = house.book.carry(carry).await?;
+    carried_reply(&key, &carried)
 }
 
 fn some_tags(texts: Option<&[String]>) -> Result<Vec<Tag>, Rejection> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Subject, carry, content_md5, record_reply};
+use super::{Subject, carried_reply, carry, content_md5, keyed};
 use crate::aside;
 use crate::content::ObjectName;
 use crate::content::sign::{ContentToken, Purpose};
@@ -57,6 +57,7 @@ pub async fn complete(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
     let key = subject.admit(house, call)?.key()?;
     let remarks = input::remarks(request.remarks())?;
     call.note_remarks(&remarks);
+    let idempotency = keyed(house, call, &key, request.idempotency_key.as_deref())?;
     let token = request.content_token.as_deref().unwrap_or_default();
     let token = house
         .signer
@@ -102,19 +103,14 @@ pub async fn complete(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
         expected: request.expected_revision.map(|revision| revision.0),
     };
     let sealed = seal(house, (&key, &object), &mut complete).await?;
-    let carried = house
-        .book
-        .carry(carry(
-            call,
-            key.clone(),
-            RecordCommand::Complete(complete),
-            remarks,
-        ))
-        .await?;
+    let command = RecordCommand::Complete(complete);
+    let mut carry = carry(call, key.clone(), command, remarks);
+    carry.idempotency = idempotency;
+    let carried = house.book.carry(carry).await?;
     if sealed {
         remove_uploads(house, object).await;
     }
-    record_reply(&key, &carried.record)
+    carried_reply(&key, &carried)
 }
 
 /// Makes the latest upload the object, for good, once the completion would be accepted: what is refused fixes nothing. Whether

@@ -1,6 +1,6 @@
 //! `POST /mrs/hold/set` and `/mrs/hold/release`: an owner's hold on a record, which nothing then removes.
 
-use super::{Subject, carry, record_reply};
+use super::{Subject, carry, keyed, record_reply};
 use crate::actors::{Carry, Refused};
 use crate::domain::hold;
 use crate::domain::record::{RecordCommand, RecordKey, RecordView, SWEEP};
@@ -63,18 +63,22 @@ async fn change(
     let key = subject.admit(house, call)?.key()?;
     let remarks = input::remarks(request.remarks())?;
     call.note_remarks(&remarks);
+    let idempotency = keyed(house, call, &key, request.idempotency_key.as_deref())?;
     let expected = request.expected_revision.map(|revision| revision.0);
     let command = command(&request, expected)?;
     // By a clock that is not believed nothing ends for good; the sweep does it later.
     if house.clock.may_destroy().is_ok() {
         sweep(house, call, &key).await?;
     }
-    let carried = house.book.carry(carry(call, key.clone(), command, remarks));
-    let carried = carried.await?;
+    let mut carry = carry(call, key.clone(), command, remarks);
+    carry.idempotency = idempotency;
+    let carried = house.book.carry(carry).await?;
     let now = house.clock.now();
     // A record released past its time has ended with that.
     let record = holds::reads(&house.store, RecordName::from(&key), carried.record, now)?;
-    record_reply(&key, &record)
+    let mut reply = record_reply(&key, &record)?;
+    reply.replayed = carried.replayed;
+    Ok(reply)
 }
 
 /// Has a record end first whose time has come: a hold is set on what callers see, and that is doomed already.

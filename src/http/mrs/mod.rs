@@ -18,10 +18,12 @@ use utoipa::ToSchema;
 
 use super::call::Call;
 use super::envelope::{Refusal, Reply};
+use super::idempotency;
 use super::input;
 use super::server::House;
-use crate::actors::Carry;
+use crate::actors::{Carried, Carry};
 use crate::content::sign::{Disposition, DownloadGrant, Purpose, UploadGrant};
+use crate::domain::container::Idempotency;
 use crate::domain::record::{Content, ContentPlace, Record, RecordCommand, RecordKey};
 use crate::domain::{CcCode, ContainerName, ErrorTag, Md5, OrgCode, RecordId, Rejection};
 use crate::journal::{Remarks, Source};
@@ -178,9 +180,35 @@ fn carry(call: &Call<'_>, key: RecordKey, command: RecordCommand, remarks: Remar
     }
 }
 
+/// What names a change of a record that came with an idempotency key. One key is for one request about the record: a put, or
+/// one change.
+fn keyed(
+    house: &House,
+    call: &Call<'_>,
+    key: &RecordKey,
+    field: Option<&str>,
+) -> Result<Option<Idempotency>, Refusal> {
+    let given = idempotency::key(call.request.headers(), field.map(str::to_owned))?;
+    let Some(given) = given.as_deref().map(idempotency::check_key).transpose()? else {
+        return Ok(None);
+    };
+    let place = (&key.org, &key.container);
+    Ok(Some(Idempotency {
+        scope: put::scope(place, Some(&key.record_id), given),
+        fingerprint: idempotency::request_of(house, call, &["cccode", "container", "record_id"])?,
+    }))
+}
+
 /// The answer that shows one record.
 fn record_reply(key: &RecordKey, record: &Record) -> Result<Reply, Refusal> {
     Ok(Reply::of(&record.view(key))?.at(record.revision))
+}
+
+/// The same of a record that was changed.
+fn carried_reply(key: &RecordKey, carried: &Carried) -> Result<Reply, Refusal> {
+    let mut reply = record_reply(key, &carried.record)?;
+    reply.replayed = carried.replayed;
+    Ok(reply)
 }
 
 /// Adds a member to a serialized object.

@@ -16,17 +16,16 @@ use crate::domain::record::{
     INLINE_BYTES_MAX, INLINE_CONTENT_TYPE, NewContent, OBJECT_BYTES_MAX, Put, Record,
     RecordCommand, RecordKey, RecordView,
 };
-use crate::domain::{ErrorTag, Md5, RecordId, Rejection};
+use crate::domain::{ContainerName, ErrorTag, Md5, OrgCode, RecordId, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::fingerprint::fingerprint;
+use crate::http::idempotency;
 use crate::http::input::{self, RevisionIn, change_request};
 use crate::http::server::House;
 
 /// Longest media type taken.
 const CONTENT_TYPE_CHARS_MAX: usize = 255;
-/// Longest idempotency key (MRS overview: "ASCII <= 128").
-const IDEMPOTENCY_KEY_CHARS_MAX: usize = 128;
 
 change_request! {
     /// A record to create, or content to put over one.
@@ -59,9 +58,6 @@ change_request! {
         /// When it dooms itself.
         #[schema(format = DateTime)]
         doom_at: Option<String>,
-        /// Makes repeating the request harmless for 24 hours.
-        #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
-        idempotency_key: Option<String>,
         /// The revision last read; needed over an existing record.
         #[schema(value_type = Option<u64>, minimum = 1)]
         expected_revision: Option<RevisionIn>,
@@ -97,8 +93,7 @@ pub struct PutAnswer<'a> {
 pub async fn put(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let mut request: PutRequest = input::json(&call.body)?;
     let headers = call.request.headers();
-    request.idempotency_key =
-        crate::http::idempotency::key(headers, request.idempotency_key.take())?;
+    request.idempotency_key = idempotency::key(headers, request.idempotency_key.take())?;
     let subject = Subject {
         orgcode: request.orgcode.as_deref(),
         cccode: request.cccode.as_deref(),
@@ -110,11 +105,15 @@ pub async fn put(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let idempotency_key = request
         .idempotency_key
         .as_deref()
-        .map(check_key)
+        .map(idempotency::check_key)
         .transpose()?;
     let idempotency = match idempotency_key {
         Some(key) => Some(Idempotency {
-            scope: scope(&admitted, container.as_str(), key),
+            scope: scope(
+                (&admitted.org, &container),
+                admitted.record_id.as_ref(),
+                key,
+            ),
             fingerprint: request.fingerprint(&admitted)?,
         }),
         None => None,
@@ -360,19 +359,6 @@ fn check_content_type(text: &str) -> Result<(), Rejection> {
     }
 }
 
-fn check_key(key: &str) -> Result<&str, Rejection> {
-    let good = (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len())
-        && key.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    if good {
-        Ok(key)
-    } else {
-        Err(Rejection::new(
-            ErrorTag::InvalidIdempotencyKey,
-            "idempotency_key must be 1 to 128 printable ASCII characters.",
-        ))
-    }
-}
-
 impl PutRequest {
     /// SHA-256 in hex of what is asked for, whoever asks and why, however it is spelled. What names the request and where
     /// it counts is in the scope.
@@ -434,19 +420,23 @@ fn no_json() -> Rejection {
     Rejection::new(ErrorTag::InvalidJson, "The body is not one JSON value.")
 }
 
-/// SHA-256 in hex of where a key counts.
-fn scope(admitted: &Admitted, container: &str, key: &str) -> String {
+/// SHA-256 in hex of where a key counts: with one record when the request names it, else within the container.
+pub(super) fn scope(
+    (org, container): (&OrgCode, &ContainerName),
+    record_id: Option<&RecordId>,
+    key: &str,
+) -> String {
     let mut scope = Sha256::new();
-    let parts = match &admitted.record_id {
+    let parts = match record_id {
         // The key itself stays in the scope: each is remembered by its own.
         Some(record_id) => [
             "record",
-            admitted.org.as_str(),
-            container,
+            org.as_str(),
+            container.as_str(),
             record_id.as_str(),
             key,
         ],
-        None => ["key", admitted.org.as_str(), container, key, ""],
+        None => ["key", org.as_str(), container.as_str(), key, ""],
     };
     for part in parts {
         scope.update((part.len() as u64).to_be_bytes());

@@ -5,15 +5,18 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::{NewMemberAnswer, member_id, role_of};
+use crate::actors::first_answers::Made;
 use crate::clock::random_uuid;
-use crate::domain::org::{Invitation, MemberRole, OrgCommand};
+use crate::domain::org::{Invitation, MemberRole, OrgCommand, OrgEvent};
 use crate::domain::user::label;
-use crate::domain::{OrgCode, Rejection};
+use crate::domain::{Event, OrgCode, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
+use crate::http::idempotency::{self, lost};
 use crate::http::input::{self, LimitIn};
 use crate::http::server::House;
-use crate::http::usm::{org_request, required};
+use crate::http::usm::{self, org_request, required};
+use crate::journal::Remarks;
 use crate::projections::identity;
 
 org_request! {
@@ -27,6 +30,9 @@ org_request! {
         /// What to call the invitation in the org's list.
         #[schema(max_length = 80)]
         label: Option<String>,
+        /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
+        #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
+        idempotency_key: Option<String>,
     }
 }
 
@@ -41,6 +47,33 @@ org_request! {
         #[schema(value_type = String, required = true)]
         invitation_id: Option<String>,
     }
+}
+
+/// An invitation to accept. Who accepts is not in the org yet, so that it lets nobody in to it.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AcceptedInvitation {
+    /// The org; also taken from the header `x-orgcode`.
+    #[schema(value_type = String, required = true, example = "DEMO")]
+    orgcode: Option<String>,
+    /// The id of the invitation.
+    #[schema(value_type = String, required = true)]
+    invitation_id: Option<String>,
+    /// Who is acting, in the caller's words.
+    #[schema(max_length = 256)]
+    actor: Option<String>,
+    /// Why, in the caller's words.
+    #[schema(max_length = 256)]
+    reason: Option<String>,
+    /// Why, as a code of the caller's.
+    #[schema(max_length = 256)]
+    reason_code: Option<String>,
+    /// What ties it to the caller's other work.
+    #[schema(max_length = 256)]
+    correlation_id: Option<String>,
+    /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
+    #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
+    idempotency_key: Option<String>,
 }
 
 /// A page of one's own invitations.
@@ -121,6 +154,12 @@ pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
     let request: NewInvitation = input::json(&call.body)?;
     let org = request.org(house, call)?;
     let caller = request.caller(call)?;
+    let key = request.idempotency_key.as_deref();
+    let keyed = idempotency::enter(house, call, key, Some(&org)).await?;
+    if let Some(made) = keyed.made() {
+        return invited_before(made, request.email.as_deref());
+    }
+    let caller = keyed.sign(caller);
     let wanted = Wanted {
         user_id: member_id(house, request.user_id.as_deref(), request.email.as_deref())?,
         role: role_of(request.role.as_deref())?,
@@ -163,6 +202,35 @@ pub(super) async fn invite(
         invitation_id: Some(invitation_id),
         expires_at: Some(expires_at.to_string()),
     })
+}
+
+/// The first answer to a request that invited a user.
+pub(super) fn invited_before(made: &Made, email: Option<&str>) -> Result<Reply, Refusal> {
+    let mut answers = made.events.iter();
+    let answer = answers.find_map(|event| {
+        if let Event::Org(OrgEvent::Invited {
+            invitation_id,
+            user_id,
+            role,
+            expires_at,
+            ..
+        }) = event
+        {
+            Some((invitation_id, user_id, role, expires_at))
+        } else {
+            None
+        }
+    });
+    let (invitation_id, user_id, role, expires_at) = answer.ok_or_else(lost)?;
+    let reply = Reply::of(&NewMemberAnswer {
+        user_id: user_id.clone(),
+        email: email.map(crate::domain::user::email).transpose()?,
+        role: role.as_str(),
+        status: "invited",
+        invitation_id: Some(invitation_id.clone()),
+        expires_at: Some(expires_at.to_string()),
+    })?;
+    Ok(reply.again())
 }
 
 /// List an org's open invitations.
@@ -237,21 +305,48 @@ pub async fn mine(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
 }
 
 /// Accept an invitation: you belong to the org from now on.
-#[utoipa::path(post, path = "/ofm/invitation/accept", tag = "ofm", request_body = WhichInvitation,
+#[utoipa::path(post, path = "/ofm/invitation/accept", tag = "ofm", request_body = AcceptedInvitation,
     responses((status = 200, description = "You belong to the org.", body = crate::http::openapi::Good<AnsweredInvitation>)))]
 pub async fn accept(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let request: WhichInvitation = input::json(&call.body)?;
-    let (org, own) = own(house, call, &request)?;
-    let caller = request.caller(call)?;
+    let request: AcceptedInvitation = input::json(&call.body)?;
+    let id = required(request.invitation_id.as_deref(), "invitation_id")?;
+    let org = input::org(call, request.orgcode.as_deref())?;
+    call.note_org(&org);
+    let caller = usm::caller(
+        call,
+        Remarks {
+            actor: request.actor,
+            reason: request.reason,
+            reason_code: request.reason_code,
+            correlation_id: request.correlation_id,
+        },
+    )?;
+    let key = request.idempotency_key.as_deref();
+    let keyed = idempotency::enter(house, call, key, Some(&org)).await?;
+    if keyed.made().is_some() {
+        let me = &call.caller()?.user_id;
+        return Ok(accepted(house, &org, (id, me))?.again());
+    }
+    let caller = keyed.sign(caller);
+    let own = own(house, call, (&org, id))?;
     let accept = OrgCommand::AcceptInvitation {
         org: org.clone(),
         invitation_id: own.invitation_id.clone(),
         user_id: own.user_id.clone(),
     };
     house.directory.org(accept, &caller).await?;
-    let role = identity::member(&house.store, org.as_str(), &own.user_id)?;
+    accepted(house, &org, (&own.invitation_id, &own.user_id))
+}
+
+/// The answer about an invitation that was accepted, with the role that the user has now.
+fn accepted(
+    house: &House,
+    org: &OrgCode,
+    (invitation_id, user_id): (&str, &str),
+) -> Result<Reply, Refusal> {
+    let role = identity::member(&house.store, org.as_str(), user_id)?;
     let role = role.map(MemberRole::as_str);
-    answered(&org, &own.invitation_id, ("accepted", role))
+    answered(org, invitation_id, ("accepted", role))
 }
 
 /// Decline an invitation.
@@ -259,7 +354,10 @@ pub async fn accept(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
     responses((status = 200, description = "It is over.", body = crate::http::openapi::Good<AnsweredInvitation>)))]
 pub async fn decline(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichInvitation = input::json(&call.body)?;
-    let (org, own) = own(house, call, &request)?;
+    let id = required(request.invitation_id.as_deref(), "invitation_id")?;
+    let org = input::org(call, request.orgcode.as_deref())?;
+    call.note_org(&org);
+    let own = own(house, call, (&org, id))?;
     let caller = request.caller(call)?;
     let decline = OrgCommand::DeclineInvitation {
         org: org.clone(),
@@ -271,18 +369,11 @@ pub async fn decline(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusa
 }
 
 /// The caller's own invitation that a request names. Whoever was not invited does not learn whether there is such an org.
-fn own(
-    house: &House,
-    call: &mut Call<'_>,
-    request: &WhichInvitation,
-) -> Result<(OrgCode, Invitation), Refusal> {
-    let id = required(request.invitation_id.as_deref(), "invitation_id")?;
-    let org = input::org(call, request.orgcode.as_deref())?;
-    call.note_org(&org);
+fn own(house: &House, call: &Call<'_>, (org, id): (&OrgCode, &str)) -> Result<Invitation, Refusal> {
     let me = &call.caller()?.user_id;
     let found = identity::invited(&house.store, me, org.as_str())?;
     let found = found.filter(|there| there.invitation_id == id);
-    Ok((org, found.ok_or_else(Rejection::not_found)?))
+    Ok(found.ok_or_else(Rejection::not_found)?)
 }
 
 fn answered(

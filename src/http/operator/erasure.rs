@@ -1,6 +1,6 @@
 //! `uas_user_erase`: what there is of a user is erased for good.
 
-use super::vacuum::reply;
+use super::vacuum::{again, reply};
 use super::{Code, check_code, keep_out, operator_request, text};
 use crate::clock::ordered_uuid;
 use crate::domain::user::email;
@@ -8,8 +8,8 @@ use crate::domain::vacuum::{Scope, VacuumCommand};
 use crate::domain::{Rejection, StreamId};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
-use crate::http::input;
 use crate::http::server::House;
+use crate::http::{idempotency, input};
 use crate::projections::{identity, ops};
 
 /// Longest reason, in characters.
@@ -28,6 +28,7 @@ operator_request! {
         plan_id: Option<String>,
         #[serde(default)]
         override_holds: bool,
+        idempotency_key: Option<String>,
     }
 }
 
@@ -47,6 +48,11 @@ pub(super) async fn erase(house: &House, call: &mut Call<'_>) -> Result<Reply, R
     let code = request.secret_code.as_ref();
     let operations = &house.operations;
     check_code((house, call), code, "uas_user_erase", &caller).await?;
+    let key = request.idempotency_key.as_deref();
+    let keyed = idempotency::enter(house, call, key, None).await?;
+    if let Some(made) = keyed.made() {
+        return again(house, made);
+    }
     let scope = Scope::User(user_id.clone());
     let open = ops::vacuums(&house.store)?.open;
     if let Some(open) = open.filter(|open| open.scope == scope && open.dry_run == request.dry_run) {
@@ -69,5 +75,6 @@ pub(super) async fn erase(house: &House, call: &mut Call<'_>) -> Result<Reply, R
         plan_id: request.plan_id,
         override_holds: request.override_holds,
     };
-    reply(house, &operations.vacuum(command, caller).await?)
+    let vacuum = operations.vacuum(command, keyed.sign(caller)).await?;
+    reply(house, &vacuum)
 }

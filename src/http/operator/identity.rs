@@ -1,6 +1,7 @@
 //! `uas_user_create`, `ofm_org_create`, `ofm_org_status_set` and `ofm_owner_add`.
 
 use super::{ask, keep_out, operator_request, people};
+use crate::actors::first_answers::other_request;
 use crate::domain::org::{MemberRole, OrgCommand, OrgStatus};
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
@@ -8,7 +9,7 @@ use crate::http::envelope::{Refusal, Reply};
 use crate::http::limits::peer;
 use crate::http::server::House;
 use crate::http::usm::required;
-use crate::http::{input, ofm, uas};
+use crate::http::{idempotency, input, ofm, uas};
 use crate::projections::identity;
 
 operator_request! {
@@ -17,6 +18,7 @@ operator_request! {
         email: Option<String>,
         passcode: Option<crate::http::operator::Code>,
         verified: Option<bool>,
+        idempotency_key: Option<String>,
     }
 }
 
@@ -27,6 +29,7 @@ operator_request! {
         owner_email: Option<String>,
         owner_user_id: Option<String>,
         status: Option<String>,
+        idempotency_key: Option<String>,
     }
 }
 
@@ -48,7 +51,18 @@ pub(super) async fn create_user(house: &House, call: &mut Call<'_>) -> Result<Re
     let verified = request.verified.unwrap_or(true);
     let user_id = house.directory.user_id_of(email)?;
     keep_out(&email.trim().to_lowercase(), &caller.remarks)?;
+    let key = request.idempotency_key.as_deref();
+    let keyed = idempotency::enter(house, call, key, None).await?;
+    if let Some(made) = keyed.made() {
+        let user = house.first_answers.user(made)?;
+        // The passcode is no part of what names the request: that would be kept, and could be guessed at.
+        return match house.directory.is_passcode_of(&user, passcode).await? {
+            true => Ok(uas::show(house, &user)?.again()),
+            false => Err(other_request().into()),
+        };
+    }
     ask(house, call, &caller, (&user_id, &[])).await?;
+    let caller = keyed.sign(caller);
     let user = house
         .directory
         .create_user(email, passcode, verified, (peer(call.request), &caller))
@@ -61,6 +75,11 @@ pub(super) async fn create_org(house: &House, call: &mut Call<'_>) -> Result<Rep
     let request: OrgCreate = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let org = org(call, request.orgcode.as_deref())?;
+    let key = request.idempotency_key.as_deref();
+    let keyed = idempotency::enter(house, call, key, None).await?;
+    if let Some(made) = keyed.made() {
+        return Ok(ofm::show(&org, &house.first_answers.org(made)?)?.again());
+    }
     let status = match request.status.as_deref() {
         None => OrgStatus::Verified,
         Some(text) => parse_status(text)?,
@@ -73,6 +92,7 @@ pub(super) async fn create_org(house: &House, call: &mut Call<'_>) -> Result<Rep
     )?;
     let facts = [("status", status.as_str()), ("owner", &*owner)];
     ask(house, call, &caller, (org.as_str(), &facts)).await?;
+    let caller = keyed.sign(caller);
     let create = OrgCommand::Create {
         org: org.clone(),
         status,
@@ -88,6 +108,7 @@ operator_request! {
         orgcode: Option<String>,
         email: Option<String>,
         user_id: Option<String>,
+        idempotency_key: Option<String>,
     }
 }
 
@@ -96,9 +117,16 @@ pub(super) async fn add_owner(house: &House, call: &mut Call<'_>) -> Result<Repl
     let request: OwnerAdd = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let org = org(call, request.orgcode.as_deref())?;
+    let key = request.idempotency_key.as_deref();
+    let keyed = idempotency::enter(house, call, key, None).await?;
+    if keyed.made().is_some() {
+        let org_now = identity::org(&house.store, org.as_str())?;
+        return Ok(ofm::show(&org, &org_now)?.again());
+    }
     let (user_id, email) = (request.user_id.as_deref(), request.email.as_deref());
     let owner = people::named(house, user_id, email)?;
     ask(house, call, &caller, (org.as_str(), &[("owner", &*owner)])).await?;
+    let caller = keyed.sign(caller);
     let add = OrgCommand::AddMember {
         org: org.clone(),
         user_id: owner,

@@ -12,6 +12,7 @@ use super::utl::org;
 use super::{ask, operator_request};
 use crate::aside;
 use crate::content::{Kept, ObjectName, Promise};
+use crate::domain::offboarding::Passage;
 use crate::domain::record::OBJECT_BYTES_MAX;
 use crate::domain::{ErrorTag, Md5, OrgCode, Rejection, Sha256Digest};
 use crate::export::line::EventLine;
@@ -20,7 +21,7 @@ use crate::http::envelope::{Refusal, Reply};
 use crate::http::server::House;
 use crate::http::shares::Shares;
 use crate::http::slow::UploadPace;
-use crate::http::{input, ofm, presigned, transfers};
+use crate::http::{idempotency, input, ofm, presigned, transfers};
 
 /// Where content is put, ahead of the org's code and the object's id.
 pub(super) const CONTENT: &str = "/import/";
@@ -38,6 +39,7 @@ operator_request! {
         manifest_sha256: Option<String>,
         export_id: Option<String>,
         entries: Option<u64>,
+        idempotency_key: Option<String>,
     }
 }
 
@@ -86,6 +88,8 @@ pub(super) async fn begin(house: &House, call: &mut Call<'_>) -> Result<Reply, R
     let request: Begin = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let org = org(call, request.orgcode.as_deref())?;
+    let key = request.idempotency_key.as_deref();
+    let keyed = idempotency::enter(house, call, key, None).await?;
     let is_hash = |text: &&String| {
         text.len() == SHA256_CHARS && text.bytes().all(|byte| byte.is_ascii_hexdigit())
     };
@@ -99,13 +103,21 @@ pub(super) async fn begin(house: &House, call: &mut Call<'_>) -> Result<Reply, R
     let export_id = super::text(request.export_id.as_deref(), "export_id", SHA256_CHARS)?;
     let entries = request.entries;
     let entries = entries.ok_or_else(|| Rejection::field("entries", "entries is missing."))?;
+    if let Some(made) = keyed.made() {
+        return Ok(begun(&org, entries, &house.first_answers.passage(made)?)?.again());
+    }
     let told = [("export_id", &*export_id)];
     ask(house, call, &caller, (org.as_str(), &told)).await?;
+    let caller = keyed.sign(caller);
     let facts = (sha256, export_id, entries);
     let passage = house
         .offboardings
         .begin_import(&org, facts, &caller)
         .await?;
+    begun(&org, entries, &passage)
+}
+
+fn begun(org: &OrgCode, entries: u64, passage: &Passage) -> Result<Reply, Refusal> {
     let open = passage.is_importing();
     Reply::of(&json!({"orgcode": org, "entries": entries, "importing": open}))
 }

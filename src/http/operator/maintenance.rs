@@ -7,9 +7,9 @@ use crate::domain::maintenance::{DURATION_SECONDS_MAX, MaintenanceCommand};
 use crate::domain::{Rejection, Timestamp};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
-use crate::http::input;
 use crate::http::ops::maintenance::reply;
 use crate::http::server::House;
+use crate::http::{idempotency, input};
 
 /// Longest text about a window, in characters.
 const TEXT_CHARS_MAX: usize = 1_000;
@@ -23,6 +23,7 @@ operator_request! {
         description: Option<String>,
         duration: Option<u64>,
         start: Option<String>,
+        idempotency_key: Option<String>,
     }
 }
 
@@ -69,14 +70,18 @@ pub(super) async fn schedule(house: &House, call: &mut Call<'_>) -> Result<Reply
         duration_seconds: duration(request.duration.ok_or_else(missing)?)?,
         start: start_time(request.start.as_deref())?,
     };
-    carry(
-        (house, call),
-        request.secret_code.as_ref(),
-        "ops_maintenance_schedule",
-        command,
-        caller,
-    )
-    .await
+    let code = request.secret_code.as_ref();
+    check_code((house, call), code, "ops_maintenance_schedule", &caller).await?;
+    let key = request.idempotency_key.as_deref();
+    let keyed = idempotency::enter(house, call, key, None).await?;
+    if let Some(made) = keyed.made() {
+        return Ok(reply(&house.first_answers.window(made)?)?.again());
+    }
+    let operations = &house.operations;
+    if let Some(window) = operations.scheduled_already(&command)? {
+        return reply(&window);
+    }
+    reply(&operations.maintain(command, keyed.sign(caller)).await?)
 }
 
 /// Starts a window by hand.
@@ -178,9 +183,6 @@ async fn carry(
 ) -> Result<Reply, Refusal> {
     let operations = &house.operations;
     check_code((house, call), code, function, &caller).await?;
-    if let Some(window) = operations.scheduled_already(&command)? {
-        return reply(&window);
-    }
     let window = operations.maintain(command, caller).await?;
     reply(&window)
 }

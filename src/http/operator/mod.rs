@@ -370,9 +370,8 @@ fn admit(
         ));
     };
     permit(operator, known.1)?;
-    if known.1 != TokenScope::Read {
-        idempotency::check_absent(request.headers())?;
-    }
+    let reads = known.1 == TokenScope::Read;
+    idempotency::check_function((known.0, reads), request.headers())?;
     if request.method() != Method::POST {
         let rejection = Rejection::new(ErrorTag::MethodNotAllowed, "Operator functions take POST.");
         return Err(rejection.with_detail("allow", "POST"));
@@ -392,6 +391,7 @@ fn caller(call: &mut Call<'_>, remarks: Remarks) -> Result<Caller, Rejection> {
         request_id: call.trace.request_id.clone(),
         source: Source::Operator,
         remarks,
+        idempotency: None,
     })
 }
 

@@ -8,13 +8,14 @@ use crate::content::keyring::KeyFacts;
 use crate::domain::Timestamp;
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
-use crate::http::input;
 use crate::http::server::House;
+use crate::http::{idempotency, input};
 
 operator_request! {
     /// A new signing key.
     pub(super) struct SigningKeyRotate {
         at_once: Option<bool>,
+        idempotency_key: Option<String>,
     }
 }
 
@@ -22,6 +23,12 @@ operator_request! {
 pub(super) async fn rotate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: SigningKeyRotate = input::json(&call.body)?;
     let caller = request.caller(call)?;
+    let key = request.idempotency_key.as_deref();
+    let keyed = idempotency::enter(house, call, key, None).await?;
+    if keyed.made().is_some() {
+        return Ok(all(house)?.again());
+    }
+    let caller = keyed.sign(caller);
     let at_once = request.at_once.unwrap_or(false);
     house.signing_keys.rotate(at_once, &caller).await?;
     all(house)

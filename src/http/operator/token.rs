@@ -14,8 +14,8 @@ use crate::domain::revoked_jwt::RevokeJwt;
 use crate::domain::{Rejection, Timestamp};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
-use crate::http::input;
 use crate::http::server::House;
+use crate::http::{idempotency, input};
 use crate::projections::ops;
 
 /// Longest `jti`, in characters: as long as a subject may be.
@@ -27,6 +27,7 @@ operator_request! {
         name: Option<String>,
         scopes: Option<Vec<String>>,
         expires_at: Option<String>,
+        idempotency_key: Option<String>,
     }
 }
 
@@ -35,6 +36,7 @@ operator_request! {
     pub(super) struct TokenRotate {
         name: Option<String>,
         overlap_seconds: Option<u64>,
+        idempotency_key: Option<String>,
     }
 }
 
@@ -63,6 +65,12 @@ pub(super) async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, 
     let request: TokenCreate = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let name = name(request.name.as_deref())?;
+    let key = request.idempotency_key.as_deref();
+    let keyed = idempotency::enter(house, call, key, None).await?;
+    if keyed.made().is_some() {
+        return Err(shown_already(&name));
+    }
+    let caller = keyed.sign(caller);
     if name == OPERATOR {
         let message = "This is the name of the token of the first start; choose another.";
         return Err(Rejection::field("name", message).into());
@@ -95,12 +103,20 @@ pub(super) async fn rotate(house: &House, call: &mut Call<'_>) -> Result<Reply, 
             let message = "The token of the first start ends at once when it is replaced; leave overlap_seconds out.";
             return Err(Rejection::field("overlap_seconds", message).into());
         }
+        let why = "The token of the first start ends at once when it is replaced, so this request cannot come again; send it without an idempotency key.";
+        idempotency::check_none(call, request.idempotency_key.as_deref(), why)?;
         ask(house, call, &caller, (OPERATOR, &[])).await?;
         let token = house.operator_access.rotate_first()?;
         return Reply::of(
             &json!({"name": name, "scopes": [TokenScope::All.as_str()], "operator_token": token}),
         );
     }
+    let key = request.idempotency_key.as_deref();
+    let keyed = idempotency::enter(house, call, key, None).await?;
+    if keyed.made().is_some() {
+        return Err(shown_already(&name));
+    }
+    let caller = keyed.sign(caller);
     let token = new_token();
     let command = OperatorTokenCommand::Rotate {
         name: name.clone(),
@@ -185,6 +201,14 @@ async fn show_once(
     let mut answer = view(name, made, house.clock.now());
     answer["operator_token"] = token.into();
     Reply::of(&answer)
+}
+
+/// The answer to whoever asks again for a token that was made and shown.
+fn shown_already(name: &str) -> Refusal {
+    let message = format!(
+        "The token {name} was made by the first request with this idempotency_key, and shown in its answer alone. If that was lost, rotate it with a new idempotency_key."
+    );
+    idempotency::shown_once(message, ("name", name))
 }
 
 fn view(name: &str, token: &OperatorToken, now: Timestamp) -> Value {

@@ -9,6 +9,7 @@ use crate::domain::offboarding::OffboardingStatus;
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
+use crate::http::idempotency;
 use crate::http::input::{self, LimitIn};
 use crate::http::server::House;
 use crate::http::utl::export::{FileQuery, FilesQuery, files, one_file};
@@ -24,9 +25,17 @@ operator_request! {
 }
 
 operator_request! {
-    /// An offboarding to cancel, or an export to make.
+    /// An offboarding to cancel.
     pub(super) struct WhichOrg {
         orgcode: Option<String>,
+    }
+}
+
+operator_request! {
+    /// An export to make.
+    pub(super) struct NewExport {
+        orgcode: Option<String>,
+        idempotency_key: Option<String>,
     }
 }
 
@@ -94,10 +103,16 @@ pub(super) async fn status(house: &House, call: &mut Call<'_>) -> Result<Reply, 
 
 /// Has an org exported beside any offboarding.
 pub(super) async fn export(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let request: WhichOrg = input::json(&call.body)?;
+    let request: NewExport = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let org = org(call, request.orgcode.as_deref())?;
+    let key = request.idempotency_key.as_deref();
+    let keyed = idempotency::enter(house, call, key, None).await?;
+    if let Some(made) = keyed.made() {
+        return Ok(show(&org, &house.first_answers.passage(made)?)?.again());
+    }
     ask(house, call, &caller, (org.as_str(), &[])).await?;
+    let caller = keyed.sign(caller);
     show(&org, &house.offboardings.export(&org, &caller).await?)
 }
 

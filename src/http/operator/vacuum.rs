@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::{Code, check_code, operator_request, text};
+use crate::actors::first_answers::Made;
 use crate::actors::ops::Caller;
 use crate::actors::vacuum::plan_id;
 use crate::clock::ordered_uuid;
@@ -12,9 +13,9 @@ use crate::domain::vacuum::{
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
-use crate::http::input;
 use crate::http::ops::view::{ProgressView, VacuumView};
 use crate::http::server::House;
+use crate::http::{idempotency, input};
 use crate::projections::{identity, ops};
 
 /// Longest reason, in characters.
@@ -32,6 +33,7 @@ operator_request! {
         plan_id: Option<String>,
         #[serde(default)]
         override_holds: bool,
+        idempotency_key: Option<String>,
     }
 }
 
@@ -43,6 +45,7 @@ operator_request! {
         #[serde(default)]
         dry_run: bool,
         plan_id: Option<String>,
+        idempotency_key: Option<String>,
     }
 }
 
@@ -80,14 +83,15 @@ pub(super) async fn all(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
         override_holds: request.override_holds,
     };
     let command = command(house, Scope::All, asked);
-    carry(
-        (house, call),
-        request.secret_code.as_ref(),
-        "ops_vacuum_all",
-        command,
-        caller,
-    )
-    .await
+    let code = request.secret_code.as_ref();
+    check_code((house, call), code, "ops_vacuum_all", &caller).await?;
+    let key = request.idempotency_key.as_deref();
+    let keyed = idempotency::enter(house, call, key, None).await?;
+    if let Some(made) = keyed.made() {
+        return again(house, made);
+    }
+    let vacuum = house.operations.vacuum(command, keyed.sign(caller)).await?;
+    reply(house, &vacuum)
 }
 
 /// Asks for an org to be erased.
@@ -114,6 +118,11 @@ pub(super) async fn org(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
     let function = "ops_vacuum_org";
     let code = request.secret_code.as_ref();
     check_code((house, call), code, function, &caller).await?;
+    let key = request.idempotency_key.as_deref();
+    let keyed = idempotency::enter(house, call, key, None).await?;
+    if let Some(made) = keyed.made() {
+        return again(house, made);
+    }
     if identity::org_status(&house.store, org.as_str())?.is_none() {
         // What is left of an org whose vacuum failed can be erased all the same.
         let survey = house.operations.survey(&scope).await?;
@@ -125,7 +134,8 @@ pub(super) async fn org(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
             return Err(Rejection::new(ErrorTag::NotFound, "There is no such org.").into());
         }
     }
-    reply(house, &house.operations.vacuum(command, caller).await?)
+    let vacuum = house.operations.vacuum(command, keyed.sign(caller)).await?;
+    reply(house, &vacuum)
 }
 
 /// Calls a pending vacuum off.
@@ -191,6 +201,11 @@ async fn carry(
     let operations = &house.operations;
     check_code((house, call), code, function, &caller).await?;
     reply(house, &operations.vacuum(command, caller).await?)
+}
+
+/// The first answer to a request that asked for a vacuum.
+pub(super) fn again(house: &House, made: &Made) -> Result<Reply, Refusal> {
+    Ok(reply(house, &house.first_answers.vacuum(made)?)?.again())
 }
 
 pub(super) fn reply(house: &House, vacuum: &Vacuum) -> Result<Reply, Refusal> {

@@ -10,6 +10,7 @@ use crate::domain::account::{Account, AccountAction, AccountName};
 use crate::domain::user::label;
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
+use crate::http::idempotency;
 use crate::http::input::{self, LimitIn};
 use crate::http::server::House;
 use crate::projections::identity;
@@ -20,6 +21,9 @@ org_request! {
         /// What to call it.
         #[schema(max_length = 80)]
         label: Option<String>,
+        /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
+        #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
+        idempotency_key: Option<String>,
     }
 }
 
@@ -90,6 +94,13 @@ pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
     let request: NewAccount = input::json(&call.body)?;
     let org = request.org(house, call)?;
     let caller = request.caller(call)?;
+    let key = request.idempotency_key.as_deref();
+    let keyed = idempotency::enter(house, call, key, Some(&org)).await?;
+    if let Some(made) = keyed.made() {
+        let account = house.first_answers.account(made)?;
+        return Ok(Reply::of(&AccountView::from(&account))?.again());
+    }
+    let caller = keyed.sign(caller);
     let label = label("label", request.label.as_deref())?;
     let account = house.directory.create_account(&org, label, &caller).await?;
     Reply::of(&AccountView::from(&account))

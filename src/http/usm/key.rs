@@ -8,13 +8,17 @@ use utoipa::ToSchema;
 
 use super::account::find;
 use super::{org_request, required};
+use crate::actors::first_answers::Made;
 use crate::actors::identity::WantedKey;
-use crate::domain::account::{ADDRESSES_MAX, AccountAction, AccountName, Key, KeyRole};
+use crate::domain::account::{
+    ADDRESSES_MAX, AccountAction, AccountEvent, AccountName, Key, KeyRole,
+};
 use crate::domain::rejection::Denial;
 use crate::domain::user::label;
-use crate::domain::{OrgCode, Rejection, Timestamp};
+use crate::domain::{Event, OrgCode, Rejection, Timestamp};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
+use crate::http::idempotency::{self, lost, shown_once};
 use crate::http::identity;
 use crate::http::input;
 use crate::http::server::House;
@@ -37,6 +41,10 @@ org_request! {
         /// Networks it may be used from, such as `10.0.0.0/8` or `2001:db8::7`; 16 at most. From everywhere when there are none.
         #[schema(max_items = 16)]
         allowed_addresses: Option<Vec<String>>,
+        /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`. The key itself is
+        /// shown in the first answer alone: repeated, the request is `idempotency-conflict` with the minor `shown-once`.
+        #[schema(min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
+        idempotency_key: Option<String>,
     }
 }
 
@@ -138,6 +146,12 @@ pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
     let request: NewKey = input::json(&call.body)?;
     let org = request.org(house, call)?;
     let caller = request.caller(call)?;
+    let key = request.idempotency_key.as_deref();
+    let keyed = idempotency::enter(house, call, key, Some(&org)).await?;
+    if let Some(made) = keyed.made() {
+        return Err(shown_already(made));
+    }
+    let caller = keyed.sign(caller);
     let name = name(org, request.service_account_id.as_deref())?;
     let role = match request.role.as_deref() {
         Some("mrs_reader") => KeyRole::Reader,
@@ -222,6 +236,23 @@ pub async fn validate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
         key_id: key.key_id,
         role: key.role.as_str(),
     })
+}
+
+/// The answer to whoever asks again for a key that was made and shown.
+fn shown_already(made: &Made) -> Refusal {
+    let mut ids = made.events.iter();
+    let id = ids.find_map(|event| {
+        if let Event::Account(AccountEvent::KeyCreated { key_id, .. }) = event {
+            Some(key_id)
+        } else {
+            None
+        }
+    });
+    let Some(id) = id else { return lost() };
+    let message = format!(
+        "The key {id} was made by the first request with this idempotency_key, and shown in its answer alone. If that was lost, revoke it and make another with a new idempotency_key."
+    );
+    shown_once(message, ("key_id", id))
 }
 
 fn expiry(text: &str) -> Result<Timestamp, Rejection> {

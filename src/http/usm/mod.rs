@@ -75,6 +75,7 @@ pub(crate) fn caller(call: &mut Call<'_>, remarks: Remarks) -> Result<Caller, Re
         request_id: call.trace.request_id.clone(),
         source: Source::Gateway,
         remarks,
+        idempotency: None,
     })
 }
 

@@ -56,6 +56,7 @@ macro_rules! own_request {
                     request_id: call.trace.request_id.clone(),
                     source: Source::Gateway,
                     remarks,
+                    idempotency: None,
                 })
             }
         }

@@ -1,0 +1,227 @@
+//! First answers to requests that make something other than a record and come with an idempotency key: found again for as
+//! long as those of records, and one request of a key at a time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::OwnedMutexGuard;
+
+use super::carry::failed;
+pub use super::record::other_request;
+use super::{Desk, Refused};
+use crate::domain::account::{Account, AccountDecider};
+use crate::domain::container::{Idempotency, is_given_again};
+use crate::domain::maintenance::{MaintenanceDecider, MaintenanceEvent, Window};
+use crate::domain::offboarding::{OffboardingDecider, Passage};
+use crate::domain::org::{Org, OrgDecider};
+use crate::domain::user::{User, UserDecider};
+use crate::domain::vacuum::{Vacuum, VacuumDecider, VacuumEvent};
+use crate::domain::{Decider, Event, StreamId};
+use crate::journal::Version;
+use crate::projections::earlier;
+use crate::projections::idempotency::{self, ANYWHERE};
+
+/// Held by whoever carries out a request with a key.
+type Lock = Arc<tokio::sync::Mutex<()>>;
+
+/// Knows what was made by which request.
+pub struct FirstAnswers {
+    desk: Arc<Desk>,
+    /// By the scope of the key: as many as requests with keys are being worked on.
+    locks: Mutex<HashMap<String, Lock>>,
+}
+
+/// What a request made.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// The stream that tells of it.
+    pub stream: StreamId,
+    /// The stream's version with it.
+    pub version: Version,
+    /// The events that made it, all of one entry.
+    pub events: Vec<Event>,
+}
+
+/// A request that no other with its key runs beside.
+pub struct Turn {
+    answers: Arc<FirstAnswers>,
+    /// Names the request.
+    pub request: Idempotency,
+    /// What it made when it came first; `None` for one that has made nothing yet.
+    pub made: Option<Made>,
+    held: Option<OwnedMutexGuard<()>>,
+}
+
+impl Made {
+    /// What its stream is called by, within those of its kind.
+    fn name(&self) -> String {
+        let name = self.stream.as_str().rsplit('/').next();
+        name.unwrap_or_default().to_owned()
+    }
+}
+
+/// The failure of an entry that does not tell what it should.
+fn lost() -> Refused {
+    Refused::Failed("a first answer is not in the journal".to_owned())
+}
+
+/// The event, when it is of a kind.
+macro_rules! match_of {
+    ($event:ident, $kind:ident) => {
+        if let Event::$kind(event) = $event {
+            Some(event)
+        } else {
+            None
+        }
+    };
+}
+
+impl FirstAnswers {
+    /// Over the desk that all actors share.
+    pub fn new(desk: Arc<Desk>) -> Arc<Self> {
+        Arc::new(Self {
+            desk,
+            locks: Mutex::default(),
+        })
+    }
+
+    /// Waits until no other request with the key is being carried out, and looks up what the first one made.
+    ///
+    /// # Errors
+    /// `idempotency-conflict` when it was another request; a failed read.
+    pub async fn enter(self: &Arc<Self>, request: Idempotency) -> Result<Turn, Refused> {
+        let lock = self
+            .locks()
+            .entry(request.scope.clone())
+            .or_default()
+            .clone();
+        let mut turn = Turn {
+            answers: self.clone(),
+            request,
+            made: None,
+            held: None,
+        };
+        turn.held = Some(lock.lock_owned().await);
+        turn.made = self.find(&turn.request)?;
+        Ok(turn)
+    }
+
+    fn find(&self, request: &Idempotency) -> Result<Option<Made>, Refused> {
+        let first =
+            idempotency::find(&self.desk.store, ANYWHERE, &request.scope).map_err(failed)?;
+        let first = first.filter(|first| is_given_again(first.at, self.desk.clock.trusted()));
+        let Some(first) = first else {
+            return Ok(None);
+        };
+        if first.fingerprint != request.fingerprint {
+            return Err(other_request().into());
+        }
+        let entries = self.desk.journal.stream(&first.stream, first.version, 1);
+        let entries = entries.map_err(|error| Refused::Failed(error.to_string()))?;
+        let body = entries.into_iter().next().and_then(|entry| entry.body);
+        // Of what was erased meanwhile nothing is known any more.
+        Ok(body.map(|body| Made {
+            stream: first.stream,
+            version: first.version,
+            events: body.events,
+        }))
+    }
+
+    /// The service account that was made, as it was then.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn account(&self, made: &Made) -> Result<Account, Refused> {
+        let account = self.state_of::<AccountDecider>(made, |event| match_of!(event, Account))?;
+        Ok(Account {
+            account_id: made.name(),
+            ..account
+        })
+    }
+
+    /// The user who was made, as that was then.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn user(&self, made: &Made) -> Result<User, Refused> {
+        let user = self.state_of::<UserDecider>(made, |event| match_of!(event, User))?;
+        Ok(User {
+            user_id: made.name(),
+            ..user
+        })
+    }
+
+    /// The org that was made, as it was then.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn org(&self, made: &Made) -> Result<Org, Refused> {
+        self.state_of::<OrgDecider>(made, |event| match_of!(event, Org))
+    }
+
+    /// An org's leaving and coming, as it was when an offboarding, an export or an import began.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn passage(&self, made: &Made) -> Result<Passage, Refused> {
+        self.state_of::<OffboardingDecider>(made, |event| match_of!(event, Offboarding))
+    }
+
+    /// The maintenance window that was scheduled, as it was then.
+    ///
+    /// # Errors
+    /// A failed read; a failure when no window was scheduled.
+    pub fn window(&self, made: &Made) -> Result<Window, Refused> {
+        let windows =
+            self.state_of::<MaintenanceDecider>(made, |event| match_of!(event, Maintenance))?;
+        let scheduled = |event: &Event| match match_of!(event, Maintenance) {
+            Some(MaintenanceEvent::Scheduled { maintenance_id, .. }) => {
+                windows.find(maintenance_id).cloned()
+            }
+            Some(_) | None => None,
+        };
+        made.events.iter().find_map(scheduled).ok_or_else(lost)
+    }
+
+    /// The vacuum that was asked for, as it was then.
+    ///
+    /// # Errors
+    /// A failed read; a failure when no vacuum was asked for.
+    pub fn vacuum(&self, made: &Made) -> Result<Vacuum, Refused> {
+        let vacuums = self.state_of::<VacuumDecider>(made, |event| match_of!(event, Vacuum))?;
+        let asked = |event: &Event| match match_of!(event, Vacuum) {
+            Some(VacuumEvent::Requested { vacuum_id, .. }) => vacuums.find(vacuum_id).cloned(),
+            Some(_) | None => None,
+        };
+        made.events.iter().find_map(asked).ok_or_else(lost)
+    }
+
+    fn state_of<D: Decider<State: Default>>(
+        &self,
+        made: &Made,
+        own: impl Fn(&Event) -> Option<&D::Event>,
+    ) -> Result<D::State, Refused> {
+        let at = (&made.stream, made.version);
+        earlier::state_at::<D>(&*self.desk.journal, at, own).map_err(failed)
+    }
+
+    fn locks(&self) -> MutexGuard<'_, HashMap<String, Lock>> {
+        // Each change is one step: a panic elsewhere leaves nothing half done.
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        drop(self.held.take());
+        let mut locks = self.answers.locks();
+        // The map's own, and that of nobody who waits.
+        let scope = &self.request.scope;
+        if locks
+            .get(scope)
+            .is_some_and(|lock| Arc::strong_count(lock) == 1)
+        {
+            locks.remove(scope);
+        }
+    }
+}
