@@ -1,6 +1,7 @@
 //! Who waits for a passcode to be looked at: a short line that each address has its turns in, whoever floods it.
 
 use std::collections::{HashMap, VecDeque};
+use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -9,15 +10,27 @@ use super::super::Refused;
 use super::Peer;
 use crate::aside;
 
-/// Passcodes looked at at once; each takes 32 MiB and a processor.
-pub(super) const AT_ONCE: usize = 2;
-/// Passcodes that may wait to be looked at: two seconds' worth. Past it callers get 429, the newest of the address with
+/// Passcodes that may wait to be looked at: some seconds' worth. Past it callers get 429, the newest of the address with
 /// the most of them first.
 pub(super) const PASSCODES_WAITING_MAX: usize = 64;
 
 /// The line. Known addresses and others take turns, and within each the addresses do.
-#[derive(Default)]
-pub(super) struct Line(Mutex<State>);
+pub(super) struct Line {
+    /// Passcodes looked at at once; each takes 32 MiB and a processor.
+    at_once: usize,
+    state: Mutex<State>,
+}
+
+impl Default for Line {
+    /// Passcodes may have half of the processors.
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self {
+            at_once: (processors / 2).max(1),
+            state: Mutex::default(),
+        }
+    }
+}
 
 #[derive(Default)]
 struct State {
@@ -52,7 +65,7 @@ impl Line {
     pub(super) async fn enter(self: &Arc<Self>, from: Peer, known: bool) -> Result<Place, Refused> {
         let told = {
             let mut state = self.state();
-            if state.looking < AT_ONCE {
+            if state.looking < self.at_once {
                 state.looking += 1;
                 return Ok(Place(Some(self.clone())));
             }
@@ -77,7 +90,7 @@ impl Line {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Each change is one step: a panic elsewhere leaves nothing half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -235,7 +248,7 @@ mod tests {
     /// A line whose places are taken.
     fn full() -> (Arc<Line>, Vec<Place>) {
         let line = Arc::new(Line::default());
-        let places = (0..AT_ONCE).map(|_| {
+        let places = (0..line.at_once).map(|_| {
             let line = line.clone();
             let mut entering: Entering = Box::pin(async move { line.enter(from(1), false).await });
             match poll(&mut entering) {
