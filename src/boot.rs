@@ -77,7 +77,7 @@ use self::stores::open_stores;
 use self::tls::Secured;
 
 pub use self::again::{Addresses, StartAgain};
-pub use self::error::BootError;
+pub use self::error::{BootError, Contradiction};
 pub use self::listen::{can_listen, can_listen_for_operators};
 pub use self::options::Options;
 pub(crate) use self::tls::ENDING_DAYS;
@@ -550,7 +550,34 @@ pub fn check(options: &Options) -> Result<(), BootError> {
     if asked.contains(&true) && (asked != [true; 2] || !options.development) {
         return Err(BootError::HeaderIdentity);
     }
-    Ok(())
+    contradiction(options).map_or(Ok(()), |found| Err(found.into()))
+}
+
+/// The first two settings that cannot both hold.
+fn contradiction(options: &Options) -> Option<Contradiction> {
+    let head = options.connections.head;
+    let one_port = |address: &str| !address.ends_with(":0") && !address.starts_with(SOCKET);
+    let all = [
+        (
+            one_port(&options.listen) && options.listen == options.operator_listen,
+            ["http.listen", "http.operator_listen"],
+            "tenants and operators need addresses of their own",
+        ),
+        (
+            options.queue_max < options.door.requests_in_flight_max,
+            ["journal.queue_max", "http.requests_in_flight_max"],
+            "each request in flight may wait for the journal, so the first must not be the smaller",
+        ),
+        (
+            head.target_bytes_max >= head.head_bytes_max,
+            ["http.target_bytes_max", "http.head_bytes_max"],
+            "a path is part of a head, so the first must be the smaller",
+        ),
+    ];
+    let mut found = all.into_iter().filter(|(contradicts, ..)| *contradicts);
+    found
+        .next()
+        .map(|(_, names, rule)| Contradiction { names, rule })
 }
 
 /// What urls of an address begin with.

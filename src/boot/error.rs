@@ -1,5 +1,6 @@
 //! Why a server did not start, or did not end well.
 
+use crate::config::Settings;
 use crate::content::ContentError;
 use crate::content::sign::KeyError;
 use crate::directory;
@@ -72,6 +73,9 @@ pub enum BootError {
         "header identity lets everybody be anybody: it needs both auth.header_identity and auth.anyone_may_be_anyone, and development mode; set none of them otherwise"
     )]
     HeaderIdentity,
+    /// Two settings that cannot both hold.
+    #[error(transparent)]
+    Contradiction(#[from] Contradiction),
     /// Nobody would send anything there.
     #[error(
         "otlp.endpoint is set, and this program cannot send metrics: build it with cargo build --release --features otlp, or leave the setting out"
@@ -113,6 +117,16 @@ pub enum BootError {
     Server(#[from] std::io::Error),
 }
 
+/// Two settings that cannot both hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{names} contradict each other: {rule}", names = self.names.join(" and "))]
+pub struct Contradiction {
+    /// Their names.
+    pub names: [&'static str; 2],
+    /// What must hold of them.
+    pub rule: &'static str,
+}
+
 /// What to do about projections that cannot be used, unless the machine is the cause and the projections may be whole.
 fn way_out(error: &StoreError) -> &'static str {
     match OsError::of(error).is_some_and(OsError::is_outside) {
@@ -122,6 +136,45 @@ fn way_out(error: &StoreError) -> &'static str {
 }
 
 impl BootError {
+    /// The settings that this is about, as they were set: `name = value (origin)`, by commas. `None` where it is about none.
+    pub fn told_of(&self, settings: &Settings) -> Option<String> {
+        const LISTEN: &[&str] = &["http.listen", "http.operator_listen"];
+        const HEADERS: &[&str] = &["auth.header_identity", "auth.anyone_may_be_anyone"];
+        let names: Vec<&str> = match self {
+            Self::Contradiction(contradiction) => contradiction.names.to_vec(),
+            Self::PendingTooShort => vec!["ops.vacuum_pending_seconds"],
+            Self::WindowTooShort => vec!["utl.export_window_hours"],
+            Self::WithoutOtlp => vec!["otlp.endpoint"],
+            Self::Log { .. } => vec!["log.dir"],
+            Self::HeaderIdentity => HEADERS.to_vec(),
+            Self::Listen { address, .. }
+            | Self::NotLoopback(address)
+            | Self::SocketPath(address)
+            | Self::GatewaySocket(address) => {
+                let rows = settings.rows().into_iter();
+                let those = rows.filter(|row| LISTEN.contains(&row.name) && row.value == *address);
+                those.map(|row| row.name).collect()
+            }
+            // Their texts have the names of settings in them.
+            Self::Tls(_) | Self::Token(_) => {
+                let text = self.to_string();
+                let rows = settings.rows().into_iter();
+                let those = rows.filter(|row| text.contains(row.name));
+                those.map(|row| row.name).collect()
+            }
+            Self::Directory(_)
+            | Self::Journal(_)
+            | Self::Projections(_)
+            | Self::Content(_)
+            | Self::Key(_)
+            | Self::Unwritable { .. }
+            | Self::OpenFiles { .. }
+            | Self::Development(_)
+            | Self::Server(_) => Vec::new(),
+        };
+        (!names.is_empty()).then(|| settings.told(&names))
+    }
+
     /// Whether the data directory needs a newer program.
     pub fn is_newer(&self) -> bool {
         match self {
@@ -142,6 +195,7 @@ impl BootError {
             | Self::WindowTooShort
             | Self::HeaderIdentity
             | Self::WithoutOtlp
+            | Self::Contradiction(_)
             | Self::Unwritable { .. }
             | Self::OpenFiles { .. }
             | Self::Log { .. }

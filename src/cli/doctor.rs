@@ -21,6 +21,7 @@ use super::profile::Connection;
 use super::serve::ServeArgs;
 use crate::boot::Options;
 use crate::clock::{Clock, Stopwatch};
+use crate::config::Settings;
 use crate::os_error::OsError;
 use place::Holder;
 
@@ -49,6 +50,8 @@ struct Patient<'a> {
     development: bool,
     /// What a server would start with; nothing when its settings make no sense.
     options: Option<&'a Options>,
+    /// These settings, and where each was set.
+    settings: Option<&'a Settings>,
     /// Who serves from the directory, as far as that can be told.
     holder: Option<&'a Holder>,
     /// Whether that cannot be told.
@@ -87,6 +90,7 @@ fn examine(arguments: &DoctorArgs, connection: &Connection) -> Vec<Finding> {
         data_dir,
         development: arguments.serve.dev,
         options: options.as_ref(),
+        settings: loaded.as_ref().ok(),
         holder: holder.as_ref().ok().and_then(Option::as_ref),
         lock_unreadable: holder.is_err(),
     };

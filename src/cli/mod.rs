@@ -41,6 +41,7 @@ use std::io::Write;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::OF_COMMAND_LINE;
 use crate::private;
 use failure::Failure;
 use output::{Exit, Output, Printer};
@@ -167,10 +168,28 @@ impl Cli {
             private::close_what_is_made();
         }
         let printer = Printer::new(Output::or_default(self.connection.output));
-        match self.command.run(&self.connection, &printer) {
+        let ran = check_variables().and_then(|()| self.command.run(&self.connection, &printer));
+        match ran {
             Ok(exit) => exit,
             Err(failure) => printer.failure(&failure),
         }
+    }
+}
+
+/// Refuses variables of the command line that are no text: taken for absent, another org or nobody would be meant. Paths
+/// need be none.
+fn check_variables() -> Result<(), Failure> {
+    const PATHS: &[&str] = &["G3N_CONFIG"];
+    let names = OF_COMMAND_LINE.iter().filter(|name| !PATHS.contains(name));
+    let mut wrong = names.filter(|name| {
+        let value = std::env::var_os(name);
+        value.is_some_and(|value| value.to_str().is_none())
+    });
+    match wrong.next() {
+        None => Ok(()),
+        Some(name) => Err(Failure::Usage(format!(
+            "the variable {name} is not UTF-8 text; set it again, or unset it"
+        ))),
     }
 }
 
@@ -203,7 +222,7 @@ impl Command {
     }
 
     fn run(&self, connection: &Connection, printer: &Printer) -> Result<Exit, Failure> {
-        let load = || Profile::load(connection, &|name| std::env::var(name).ok());
+        let load = || Profile::load(connection, &|name| std::env::var_os(name));
         match self {
             Self::Serve(arguments) => Ok(serve::run(arguments)),
             Self::Doctor(arguments) => doctor::run(arguments, connection, printer),

@@ -1,5 +1,6 @@
 //! Where the service is and who is calling: from flags, the environment, a profile and defaults, in this order.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -123,9 +124,11 @@ impl Profile {
     /// A usage failure: a profile that is not there, a file that cannot be understood, an address that is none.
     pub fn load(
         flags: &Connection,
-        environment: &dyn Fn(&str) -> Option<String>,
+        environment: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Self, Failure> {
-        let environment = |name: &str| environment(name).filter(|value| !value.is_empty());
+        let path = |name: &str| environment(name).filter(|value| !value.is_empty());
+        // What is no text was refused before.
+        let environment = |name: &str| path(name)?.into_string().ok();
         let pick = |flag: &Option<String>, variable: &str, entry: Option<String>| {
             let flag = flag.clone().map(|value| (value, Origin::Flag));
             let variable = || environment(variable).map(|value| (value, Origin::Environment));
@@ -135,7 +138,7 @@ impl Profile {
             Some(Sourced { value, origin })
         };
         let name = pick(&flags.profile, "G3N_PROFILE", None);
-        let config = find_file(flags, &environment);
+        let config = find_file(flags, &path);
         let entry = read_entry(name.as_ref(), config.as_ref())?;
         let or_default = |found: Option<Sourced>, value: &str| {
             found.unwrap_or_else(|| Sourced {
@@ -374,7 +377,7 @@ mod tests {
     fn load(flags: Connection, environment: &[(&str, &str)]) -> Result<Profile, Failure> {
         Profile::load(&flags, &|name| {
             let found = environment.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| (*value).to_owned())
+            found.map(|(_, value)| OsString::from(value))
         })
     }
 

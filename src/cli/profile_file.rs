@@ -1,6 +1,7 @@
 //! The file of profiles: where it is, and what one profile of it says.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ pub(super) struct Entry {
 /// The file to look in.
 pub(super) fn find_file(
     flags: &Connection,
-    environment: &dyn Fn(&str) -> Option<String>,
+    environment: &dyn Fn(&str) -> Option<OsString>,
 ) -> Option<(PathBuf, Origin)> {
     let variable = |name: &str| environment(name).map(PathBuf::from);
     if let Some(path) = &flags.config {
@@ -122,9 +123,12 @@ pub(super) fn read_entry(
         let path = path.display();
         Failure::Usage(format!("{path} is not a file of profiles: {what}"))
     };
-    let sections: toml::Table = text
-        .parse()
-        .map_err(|error: toml::de::Error| misfit(error.message()))?;
+    let sections: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        let start = error.span().map_or(0, |span| span.start);
+        let before = text.get(..start).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        misfit(&format!("line {line}: {}", error.message()))
+    })?;
     // An array would be taken by the order of the fields.
     if let Some((name, _)) = sections.iter().find(|(_, value)| !value.is_table()) {
         return Err(misfit(&format!("{name} is no section")));

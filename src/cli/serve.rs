@@ -58,15 +58,20 @@ impl ServeArgs {
     pub fn load_settings(&self) -> Result<Settings, SettingsError> {
         let mut flags = Vec::new();
         if let Some(listen) = &self.listen {
-            flags.push(("http.listen", listen.clone()));
+            flags.push(("http.listen", "--listen", listen.clone()));
         }
         if let Some(listen) = &self.operator_listen {
-            flags.push(("http.operator_listen", listen.clone()));
+            flags.push(("http.operator_listen", "--operator-listen", listen.clone()));
         }
         if let Some(dir) = &self.log_dir {
-            flags.push(("log.dir", dir.clone()));
+            flags.push(("log.dir", "--log-dir", dir.clone()));
         }
-        Settings::load(self.settings.as_deref(), environment(), &self.set, &flags)
+        Settings::load(
+            self.settings.as_deref(),
+            std::env::vars_os(),
+            &self.set,
+            &flags,
+        )
     }
 }
 
@@ -75,17 +80,6 @@ impl ServeArgs {
     pub(super) fn options(&self, settings: &Settings) -> Options {
         Options::new(&self.data_dir, self.dev, settings)
     }
-}
-
-/// The environment as text. What is no text in a value is marked, so that only a setting can be refused for it: other
-/// programs' variables may hold anything.
-fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| {
-        Some((
-            name.into_string().ok()?,
-            value.to_string_lossy().into_owned(),
-        ))
-    })
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -115,13 +109,16 @@ pub fn run(arguments: &ServeArgs) -> Exit {
             | BootError::Log { .. }
             | BootError::OpenFiles { .. }
             | BootError::Tls(_)
-            | BootError::Token(_)),
+            | BootError::Token(_)
+            | BootError::Contradiction(_)),
         ) => {
             tell(&error);
+            tell_settings(&error, &settings);
             Exit::Configuration
         }
         Err(error) => {
             tell(&error);
+            tell_settings(&error, &settings);
             match error.is_newer() {
                 true => Exit::Newer,
                 false => Exit::Refused,
@@ -139,7 +136,7 @@ pub fn show_settings(arguments: &ServeArgs, printer: &Printer) -> Result<Exit, F
         .load_settings()
         .map_err(|error| Failure::Usage(error.to_string()))?;
     let rows = settings.rows().into_iter().map(|row| {
-        let value = json!({"value": row.value, "from": row.origin.to_string(), "about": row.doc});
+        let value = json!({"value": row.shown(), "from": row.origin.to_string(), "about": row.doc});
         (row.name.to_owned(), value)
     });
     let told = printer.facts(&rows.collect::<serde_json::Map<_, _>>().into());
@@ -159,6 +156,14 @@ pub(super) fn tell(error: &(dyn std::error::Error + 'static)) {
     }
     // With standard error gone there is nobody left to tell.
     let _: std::io::Result<()> = writeln!(std::io::stderr(), "{text}");
+}
+
+/// The settings that an error is about, and where each was set, on standard error.
+fn tell_settings(error: &BootError, settings: &Settings) {
+    if let Some(told) = error.told_of(settings) {
+        // With standard error gone there is nobody left to tell.
+        let _: std::io::Result<()> = writeln!(std::io::stderr(), "  set: {told}");
+    }
 }
 
 /// What to do about an error of the operating system.

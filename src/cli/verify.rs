@@ -171,7 +171,7 @@ impl VerifyArgs {
             base_url: self.url.clone().or_else(|| connection.base_url.clone()),
             ..connection.clone()
         };
-        let profile = Profile::load(&connection, &|name| std::env::var(name).ok())?;
+        let profile = Profile::load(&connection, &|name| std::env::var_os(name))?;
         let orgcode = profile.org("In which org?")?.to_owned();
         let credential = match (&self.header_user, profile.credential()) {
             (Some(user), _) => Credential::Headers {

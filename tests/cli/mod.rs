@@ -14,5 +14,6 @@ mod quota;
 mod refusals;
 mod remarks;
 pub(crate) mod run;
+mod settings;
 mod terminal;
 mod upkeep;

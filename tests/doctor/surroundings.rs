@@ -96,7 +96,11 @@ fn an_address_that_cannot_be_listened_on_fails() {
         let told = house.ask(&format!("{flag} {taken}"));
         told.expect_alone(name, "fail", "in use by another process", flag);
         let told = house.ask(&format!("{flag} nonsense"));
-        told.expect_alone(name, "fail", "cannot listen on nonsense", flag);
+        let found = format!("(flag {flag}) does not fit");
+        told.expect_alone("settings", "fail", &found, "g3n config server");
+        // An address for documentation (RFC 5737): no machine has it.
+        let told = house.ask(&format!("{flag} 192.0.2.1:1"));
+        told.expect(name, "fail", "cannot listen on 192.0.2.1:1", flag);
         let told = house.ask(&format!("--dev {flag} 0.0.0.0:0"));
         told.expect_alone(name, "fail", "loopback", flag);
     }

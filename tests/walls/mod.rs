@@ -134,6 +134,11 @@ const WALLS: &[(&str, &[&str])] = &[
     // It checks an export with the code that knows what a whole one is.
     ("cli/utl/", &["client", "domain", "export", "private"]),
     ("cli/failure.rs", &["client", "export"]),
+    // It knows which variables are the command line's, which no server takes for misspelled settings.
+    (
+        "cli/mod.rs",
+        &["client", "clock", "config", "domain", "private"],
+    ),
     ("cli/", &["client", "clock", "domain", "private"]),
     (
         "development.rs",

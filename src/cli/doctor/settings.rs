@@ -15,7 +15,7 @@ use crate::token::{self, CheckError};
 /// Whether the command line's profiles can be read, and by nobody else.
 pub(super) fn profiles(connection: &Connection) -> Finding {
     const NAME: &str = "profiles";
-    let environment = |name: &str| std::env::var(name).ok();
+    let environment = |name: &str| std::env::var_os(name);
     if let Err(failure) = Profile::load(connection, &environment) {
         return Finding::fail(
             NAME,
@@ -65,7 +65,12 @@ pub(super) fn identity(patient: &Patient<'_>) -> Finding {
         return without_settings(NAME);
     };
     if let Err(error) = boot::check(options) {
-        return Finding::fail(NAME, with_causes(&error), FIX);
+        let told = patient
+            .settings
+            .and_then(|settings| error.told_of(settings));
+        let told = told.map(|told| format!("; set: {told}"));
+        let found = [with_causes(&error), told.unwrap_or_default()].concat();
+        return Finding::fail(NAME, found, FIX);
     }
     let tokens = match token::check(&options.tokens) {
         Ok(tokens) => tokens,
