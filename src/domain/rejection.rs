@@ -223,6 +223,12 @@ impl Rejection {
         self
     }
 
+    /// Says that what is wrong came in a header.
+    pub fn in_header(mut self, name: &str) -> Self {
+        self.message = format!("In the header {name}: {}", self.message);
+        self
+    }
+
     /// Says that what was asked for is so already, as after the same request whose answer was lost.
     pub fn already_there(self) -> Self {
         self.with_detail(ALREADY_THERE, true)

@@ -39,7 +39,7 @@ impl Coding {
             if !taken {
                 return Err(unsupported(
                     "content-type",
-                    "Send JSON in UTF-8, as application/json.",
+                    "Send JSON in UTF-8, with Content-Type: application/json.",
                 ));
             }
         }
@@ -48,7 +48,7 @@ impl Coding {
             None => return Ok(Self::Plain),
             Some(value) => value
                 .to_str()
-                .unwrap_or_default()
+                .map_err(|_| coded())?
                 .trim()
                 .to_ascii_lowercase(),
         };

@@ -120,7 +120,7 @@ pub(super) fn check_key(key: &str) -> Result<&str, Rejection> {
     match good {
         true => Ok(key),
         false => Err(invalid(
-            "idempotency_key must be 1 to 128 printable ASCII characters.",
+            "idempotency_key, which is also the header Idempotency-Key, must be 1 to 128 printable ASCII characters.",
         )),
     }
 }

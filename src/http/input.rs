@@ -248,7 +248,8 @@ pub fn org(call: &Call<'_>, field: Option<&str>) -> Result<OrgCode, Rejection> {
     let header = call
         .header(&header_names::X_ORGCODE)
         .map(OrgCode::parse)
-        .transpose()?;
+        .transpose();
+    let header = header.map_err(|rejection| rejection.in_header("x-orgcode"))?;
     match (field, header) {
         (Some(field), Some(header)) if field != header => Err(Rejection::field(
             "context-mismatch",
@@ -271,7 +272,8 @@ pub fn cccode(call: &Call<'_>, field: Option<&str>) -> Result<Option<CcCode>, Re
     let header = call
         .header(&header_names::X_CCCODE)
         .map(CcCode::parse)
-        .transpose()?;
+        .transpose();
+    let header = header.map_err(|rejection| rejection.in_header("x-cccode"))?;
     match (field, header) {
         (Some(field), Some(header)) if field != header => Err(Rejection::new(
             ErrorTag::InvalidCccode,

@@ -503,8 +503,10 @@ fn check_headers(request: &HttpRequest, grant: &UploadGrant) -> Result<(), Rejec
             .get(name)
             .map(|value: &HeaderValue| value.to_str().unwrap_or(""))
     };
-    if text(header::CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("gzip"))
-    {
+    let mut codings = request.headers().get_all(header::CONTENT_ENCODING);
+    let is_gzip = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"gzip");
+    // Twice would be gzip within gzip (RFC 9110, section 8.4).
+    if !codings.next().is_none_or(is_gzip) || codings.next().is_some() {
         return Err(Rejection::new(
             ErrorTag::GzipRequired,
             "Uploads are gzip; send Content-Encoding: gzip.",
@@ -575,8 +577,16 @@ impl Part {
         if request.headers().contains_key(header::IF_MATCH) {
             let matches = match IfMatch::parse(request) {
                 Ok(IfMatch::Any) => true,
-                Ok(IfMatch::Items(tags)) => tags.iter().any(|tag| tag.strong_eq(&etag)),
-                Err(_) => false,
+                Ok(IfMatch::Items(tags)) if !tags.is_empty() => {
+                    tags.iter().any(|tag| tag.strong_eq(&etag))
+                }
+                // What cannot be read is no condition that fails: the caller would take the content for another.
+                Ok(IfMatch::Items(_)) | Err(_) => {
+                    return Err(Rejection::field(
+                        "if-match",
+                        "If-Match must be * or ETags in double quotes, separated by commas; send the ETag of an earlier answer as it came.",
+                    ));
+                }
             };
             if !matches {
                 return Err(Rejection::new(
@@ -608,6 +618,8 @@ impl Part {
             return Self::Whole;
         }
         match Range::parse(request) {
+            // More than one header is a malformed one (RFC 9110, section 5.3).
+            _ if request.headers().get_all(header::RANGE).nth(1).is_some() => Self::Whole,
             Ok(Range::Bytes(ranges)) => match (ranges.as_slice(), ranges.first()) {
                 ([_], Some(range)) => match range.to_satisfiable_range(size) {
                     Some((from, to)) => Self::Range(from, to),

@@ -5,6 +5,7 @@ mod browsers;
 mod downloads;
 mod envelope;
 mod errors;
+mod headers;
 mod holds;
 mod idempotency;
 mod idempotency_made;

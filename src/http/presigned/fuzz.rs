@@ -39,7 +39,7 @@ fn fuzz_ranges() {
                         assert!(from <= to && to < size, "{from} {to} {size}")
                     }
                     Ok(Part::NotModified | Part::Whole | Part::Unsatisfiable) => {}
-                    Err(rejection) => assert_eq!(rejection.status(), 412),
+                    Err(rejection) => assert!([400, 412].contains(&rejection.status())),
                 }
             }
         }
