@@ -132,6 +132,22 @@ fn below_the_first_mark_uploads_and_puts_are_refused_and_nothing_else() {
 }
 
 #[test]
+fn below_the_marks_of_free_inodes_the_same_is_refused() {
+    for (mark, level) in [("uploads", "low"), ("changes", "critical")] {
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let dir = scratch.path().join("data");
+        let mut server = Server::start_in(&dir, &[]);
+        put(&server, "n-1").data();
+        assert!(server.ends());
+        let few = format!("disk.{mark}_min_free_files={NEVER}");
+        let server = Server::start_in(&dir, &["--set", &few]);
+        assert_eq!(put(&server, "n-2").refusal(), disk_low(), "{mark}");
+        assert_eq!(tag(&server, 1).status == 200, level == "low", "{mark}");
+        read(&server, "n-1").data();
+    }
+}
+
+#[test]
 fn below_the_second_mark_tenants_change_nothing_and_operators_what_they_must() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let dir = scratch.path().join("data");

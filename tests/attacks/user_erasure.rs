@@ -352,6 +352,29 @@ fn what_forbids_an_erasure_is_said_and_nothing_is_done() {
 }
 
 #[test]
+fn a_member_of_an_org_that_leaves_is_erased_only_once_that_is_over() {
+    let server = Server::start();
+    arrive(&server);
+    let leave = json!({"orgcode": server.orgcode, "reason": "it leaves"});
+    server.post("/utl/offboarding/request", &leave).data();
+    let approve = json!({"orgcode": server.orgcode, "secret_code": server.secret_code});
+    server.invoke("utl_offboarding_approve", &approve).data();
+    let refused = erase(&server, &json!({}));
+    let wanted = (409, "invalid-state".to_owned(), "offboarding".to_owned());
+    assert_eq!(refused.refusal(), wanted);
+    let told = text(&refused);
+    assert!(
+        told.contains("wait until that is over, or cancel it"),
+        "{told}"
+    );
+    assert_eq!(sign_in(&server, "").status, 200, "nothing was done");
+    let cancel = json!({"orgcode": server.orgcode});
+    server.invoke("utl_offboarding_cancel", &cancel).data();
+    let asked = erase(&server, &json!({})).data();
+    assert_eq!(over(&server, &asked)["status"], "completed");
+}
+
+#[test]
 fn operators_acts_about_a_user_do_not_name_the_user_by_address() {
     let server = Server::start();
     let zoe = arrive(&server);
@@ -386,6 +409,23 @@ fn operators_acts_about_a_user_do_not_name_the_user_by_address() {
         assert_eq!(refusal, wanted, "{function}");
     }
     assert_eq!(sign_in(&server, "").status, 200, "nothing was done");
+}
+
+#[test]
+fn who_makes_a_user_does_not_name_the_user_by_address_in_what_is_kept() {
+    let server = Server::start();
+    let address = "Not.There.Yet@example.com";
+    for field in ["actor", "reason", "reason_code", "correlation_id"] {
+        let mut body = json!({"email": address, "passcode": PASSCODE});
+        body[field] = json!(format!("for {}", address.to_lowercase()));
+        let refusal = server.invoke("uas_user_create", &body).refusal();
+        let wanted = (400, "invalid-input".to_owned(), field.to_owned());
+        assert_eq!(refusal, wanted);
+        let found = server.invoke("uas_user_get", &json!({"email": address}));
+        assert_eq!(found.status, 404, "{field}: nothing was made");
+    }
+    let audit = server.invoke("ops_audit", &json!({})).data().to_string();
+    assert!(!audit.to_lowercase().contains("not.there.yet"), "{audit}");
 }
 
 #[test]

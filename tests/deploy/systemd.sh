@@ -6,6 +6,9 @@ cd "$(dirname "$0")/../.."
 # Exposure in tenths, as `systemd-analyze security` gives it: 1.1 with systemd 252.
 exposure_max=15
 skip() { echo "SKIP systemd: $1"; [ "${STRICT:-0}" = 1 ] && exit 1; exit 0; }
+# Whatever ends the server again and again must not end the service for good: systemd gives up after five times by default.
+unlimited() { grep -qx 'StartLimitIntervalSec=0' "$1" && grep -qx 'Restart=on-failure' "$1"; }
+unlimited deploy/systemd/metarecord.service || { echo "FAIL systemd: the service has a limit of starts"; exit 1; }
 command -v systemd-analyze >/dev/null || skip "systemd-analyze is not here"
 
 work=$(mktemp -d)
