@@ -645,7 +645,7 @@ fn jobs(
         Arc::new(Cleanup(book.desk().clone(), upkeep.clone())),
         Arc::new(ProjectionCheck::new(book.desk())),
         Arc::new(Compaction::new(book.desk(), SLACK_BYTES)),
-        Arc::new(EndedKeys(signing_keys.clone())),
+        Arc::new(EndedKeys(book.desk().clone(), signing_keys.clone())),
     ]
 }
 

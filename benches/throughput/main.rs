@@ -5,12 +5,13 @@
 //! `--records N`;
 //! `--overload` (ten times the permitted load), for a minute or `--seconds N`; `--hostile` (ten hostile orgs beside an
 //! honest one), likewise, and `--only NAME,..` some ways of attacking alone; `--strangers` (whether time tells what is
-//! there); `--people` (callers among many); or `--churn` (ten million operations, or `--operations N`, over 100,000 living
-//! records).
+//! there); `--people` (callers among many); `--downloads` (a small download to its last byte, which the phases end with
+//! too); or `--churn` (ten million operations, or `--operations N`, over 100,000 living records).
 
 mod attackers;
 mod beside;
 mod churn;
+mod downloads;
 mod floors;
 mod hostile;
 mod load;
@@ -69,6 +70,9 @@ fn main() {
     }
     if has("--strangers") {
         return strangers::run();
+    }
+    if has("--downloads") {
+        return downloads::run();
     }
     if has("--people") {
         return people::run();
@@ -219,6 +223,7 @@ fn throughput(seconds: f64) {
         3_000.0,
         false,
     );
+    downloads::run();
 }
 
 fn scenario(

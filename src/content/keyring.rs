@@ -18,9 +18,12 @@ pub const RING_FILE: &str = "signing-keys.json";
 /// The id of `signing.key` where it signs, or signed, urls and tokens: those of directories from before there was a
 /// ring. Its tokens carry no id.
 pub const FIRST: &str = "first";
+/// Most keys in the file. A rotation is refused while 32 earlier ones verify by the wall clock; more are there only while
+/// that clock is not believed, and the earliest go first.
+const KEYS_MAX: usize = 128;
 /// The format of the file that this program writes and reads.
 const FORMAT: u32 = 1;
-/// Longest file looked at; 33 keys take less than 8 KiB.
+/// Longest file looked at; 128 keys take less than 32 KiB.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// Random bytes of an id; twice as many hex digits.
 const ID_BYTES: usize = 4;
@@ -134,7 +137,8 @@ impl Ring {
                 key
             }));
         }
-        Self(keys).without_ended(at)
+        keys.truncate(KEYS_MAX);
+        Self(keys)
     }
 
     /// Without the keys that verify nothing any more.

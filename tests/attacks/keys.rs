@@ -200,6 +200,46 @@ fn what_was_given_out_outlives_a_rotation_for_the_overlap_and_no_longer() {
 }
 
 #[test]
+fn a_clock_that_is_set_forward_removes_no_key_that_still_has_time() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let clock = Clock::manual(Timestamp::from_millis(START_MS));
+    let server = start(scratch.path(), &clock);
+    let given = give(&server, "a");
+    server.operator("ops_signing_key_rotate", &json!({})).data();
+    assert_eq!(on_disk(scratch.path()).len(), 2);
+    let runs = || {
+        let shown = server.operator("jobs_show", &json!({"job": "signing-keys"}));
+        shown.data()["last_run_at"].clone()
+    };
+    let run = || {
+        let before = runs();
+        let job = json!({"job": "signing-keys"});
+        server.operator("jobs_run", &job).data();
+        clock.advance(10);
+        eventually("it ran", || runs() != before);
+    };
+    // Less than a jump, and more than one: by the wall clock the key's time is over, and what it signed is refused.
+    clock.advance(OVERLAP_MS - 100_000);
+    for step in [200_000, 10 * OVERLAP_MS] {
+        clock.jump(step);
+        assert_eq!(fetch(&server, &given.download), 403);
+        run();
+        assert_eq!(on_disk(scratch.path()).len(), 2, "{step}");
+        clock.jump(-step);
+        assert_eq!(list(&server, &given), 200, "{step}");
+    }
+    // A rotation removes none either, while nobody has said that the time is right.
+    clock.jump(10 * OVERLAP_MS);
+    server.operator("ops_signing_key_rotate", &json!({})).data();
+    assert_eq!(on_disk(scratch.path()).len(), 3);
+    server.operator("ops_clock_confirm", &json!({})).data();
+    run();
+    eventually("the ended key is removed", || {
+        on_disk(scratch.path()).len() == 2
+    });
+}
+
+#[test]
 fn a_key_that_leaked_ends_at_once_with_all_before_it() {
     let scratch = tempfile::tempdir().expect("a directory");
     let clock = Clock::manual(Timestamp::from_millis(START_MS));

@@ -4,10 +4,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{Heed, Job, Place, Step, counted};
+use crate::actors::Desk;
 use crate::actors::signing_keys::SigningKeys;
 
+/// How often it is looked at whether the clock has caught up with the end of a key, or is believed again.
+const LOOK_EVERY_MS: i64 = 1_000;
+
 /// Removes ended keys. It wakes when the next one ends, or after a rotation.
-pub struct EndedKeys(pub Arc<SigningKeys>);
+pub struct EndedKeys(pub Arc<Desk>, pub Arc<SigningKeys>);
 
 impl Job for EndedKeys {
     fn name(&self) -> &'static str {
@@ -22,10 +26,16 @@ impl Job for EndedKeys {
         None
     }
 
+    // No `destroys`: keys that the disk had not taken are written whatever the clock says.
+
     fn step(&self, _: Option<&Place>, _: &Heed) -> Step {
-        let signer = self.0.signer();
+        let signer = self.1.signer();
         match signer.remove_ended() {
-            Ok(0) => Step::Idle(signer.next_end()),
+            Ok(0) => {
+                // By the wall clock it may be over already.
+                let look = self.0.clock.now().plus_millis(LOOK_EVERY_MS);
+                Step::Idle(signer.next_end().map(|end| end.max(look)))
+            }
             Ok(removed) => Step::Done {
                 counts: counted([("keys", removed as u64)]),
                 noted: true,
@@ -35,7 +45,7 @@ impl Job for EndedKeys {
     }
 
     fn woken(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let keys = self.0.clone();
+        let keys = self.1.clone();
         Box::pin(async move { keys.rotated.notified().await })
     }
 }
