@@ -196,6 +196,24 @@ pub enum OrgEvent {
     },
 }
 
+impl OrgEvent {
+    /// The user whom the event makes a member, or who may become one by it.
+    pub fn joining(&self) -> Option<&str> {
+        match self {
+            Self::MemberAdded { user_id, .. } | Self::Invited { user_id, .. } => Some(user_id),
+            Self::Created { .. }
+            | Self::StatusSet { .. }
+            | Self::MemberRemoved { .. }
+            | Self::HoldSet { .. }
+            | Self::HoldReleased { .. }
+            | Self::QuotasSet { .. }
+            | Self::InvitationAccepted { .. }
+            | Self::InvitationDeclined { .. }
+            | Self::InvitationWithdrawn { .. } => None,
+        }
+    }
+}
+
 /// What may be asked of an org.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrgCommand {

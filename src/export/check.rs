@@ -251,7 +251,9 @@ impl Directory {
         name: &'static str,
     ) -> Result<impl Iterator<Item = Result<Vec<u8>, ExportError>> + use<>, ExportError> {
         let file = self.open_file(name)?;
-        let reader: Box<dyn BufRead> = match name.ends_with(".gz") {
+        // An org without records, for instance: no lines are no gzip member either.
+        let empty = file.metadata().is_ok_and(|metadata| metadata.len() == 0);
+        let reader: Box<dyn BufRead> = match name.ends_with(".gz") && !empty {
             true => Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(file)))),
             false => Box::new(BufReader::new(file)),
         };

@@ -6,6 +6,7 @@ mod audit;
 mod bodies;
 mod content;
 mod disk;
+mod erased_import;
 mod erased_lines;
 pub(crate) mod erasures;
 mod framing;

@@ -13,7 +13,7 @@ use crate::cli::run::g3n;
 use crate::ops::store::is_anywhere;
 use crate::support::{Got, Server, agent, eventually, forge, got};
 
-const EMAIL: &str = "zoe.quimby-4711@example.com";
+pub(super) const EMAIL: &str = "zoe.quimby-4711@example.com";
 const PASSCODE: &str = "correct horse battery";
 /// What the user calls a session.
 const LABEL: &str = "zoes-own-laptop-4711";
@@ -33,7 +33,7 @@ pub(crate) fn sign_in(server: &Server, label: &str) -> Got {
         .send(body.to_string()))
 }
 
-fn call(server: &Server, session: &str, path: &str, body: &Value) -> Got {
+pub(super) fn call(server: &Server, session: &str, path: &str, body: &Value) -> Got {
     let url = format!("{}{path}", server.base_url);
     let request = agent().post(url).header("x-session-guid", session);
     got(request
@@ -57,7 +57,7 @@ pub(crate) fn arrive(server: &Server) -> Zoe {
     zoe
 }
 
-fn join(server: &Server, zoe: &Zoe, org: &str) {
+pub(super) fn join(server: &Server, zoe: &Zoe, org: &str) {
     let body = json!({"orgcode": org, "email": EMAIL, "role": "member"});
     let invited = server.post("/ofm/member/add", &body).data();
     let body = json!({"orgcode": org, "invitation_id": invited["invitation_id"]});
@@ -69,7 +69,7 @@ fn text(answer: &Got) -> String {
 }
 
 /// Orders the erasure.
-fn erase(server: &Server, more: &Value) -> Got {
+pub(super) fn erase(server: &Server, more: &Value) -> Got {
     let mut body =
         json!({"email": EMAIL, "reason": "request 12", "secret_code": server.secret_code});
     for (name, value) in more.as_object().expect("an object") {
@@ -79,7 +79,7 @@ fn erase(server: &Server, more: &Value) -> Got {
 }
 
 /// Waits until a vacuum is over.
-fn over(server: &Server, vacuum: &Value) -> Value {
+pub(super) fn over(server: &Server, vacuum: &Value) -> Value {
     let about = json!({"vacuum_id": vacuum["vacuum_id"]});
     let mut last = Value::Null;
     eventually("the erasure is over", || {

@@ -1,22 +1,22 @@
 //! Bringing an org's export in: entry by entry, each as it was, into streams that nobody else can write meanwhile.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
 
 use super::Offboardings;
 use crate::actors::Refused;
-use crate::actors::admission::Hold;
+use crate::actors::admission::{Hold, Pass};
 use crate::actors::carry::{carry, failed};
 use crate::actors::ops::Caller;
 use crate::actors::vacuum::blocking;
 use crate::content::ObjectName;
 use crate::domain::offboarding::{OffboardingAction, Passage};
 use crate::domain::org::{MemberRole, Org, OrgCommand, OrgDecider};
-use crate::domain::vacuum::Scope;
-use crate::domain::{ErrorTag, OrgCode, Rejection, StreamId};
+use crate::domain::vacuum::{Scope, VacuumEvent};
+use crate::domain::{ErrorTag, Event, OrgCode, Rejection, StreamId};
 use crate::export::line::{EventLine, leaves_with};
-use crate::journal::{Append, Body, Outcome, Source};
+use crate::journal::{Append, Body, Journal, JournalError, Outcome, Source};
 use crate::projections::{identity, records};
 
 /// Entries read from the journal at a time.
@@ -82,7 +82,7 @@ impl Offboardings {
     ///
     /// # Errors
     /// `invalid-state` when no import is on its way, `invalid-input` for a line that cannot be taken, `conflict` when
-    /// something else stands in its place.
+    /// something else stands in its place, `unavailable` while a user is being erased whom a line makes a member.
     pub async fn import_events(
         &self,
         org: &OrgCode,
@@ -96,6 +96,7 @@ impl Offboardings {
             })
         });
         let appends: Vec<Append> = appends.collect::<Result<_, _>>()?;
+        let _users = self.enter_joining(&appends)?;
         let mut versions = HashMap::new();
         let (mut page, mut new) = (ImportedPage::default(), Vec::new());
         for append in appends {
@@ -138,6 +139,24 @@ impl Offboardings {
             None => Ok(page),
             Some(refused) => Err(refused),
         }
+    }
+
+    /// Leave to make the users members whom entries name: none of them is being erased until it is dropped, and an erasure
+    /// that begins then finds the membership, and that the org is being imported.
+    fn enter_joining(&self, appends: &[Append]) -> Result<Vec<Pass>, Rejection> {
+        let events = appends.iter().flat_map(|append| &append.events);
+        let users: BTreeSet<_> = events
+            .filter_map(|event| {
+                let Event::Org(event) = event else {
+                    return None;
+                };
+                event.joining()
+            })
+            .collect();
+        let users = users.into_iter();
+        users
+            .map(|user_id| self.desk.admission.enter_user(user_id))
+            .collect()
     }
 
     /// What stands at an entry's place is that entry.
@@ -193,7 +212,7 @@ impl Offboardings {
     ///
     /// # Errors
     /// `invalid-state` when no import is on its way.
-    pub fn enter_import(&self, org: &OrgCode) -> Result<crate::actors::admission::Pass, Refused> {
+    pub fn enter_import(&self, org: &OrgCode) -> Result<Pass, Refused> {
         let pass = self.desk.admission.enter_held(org)?;
         match self.passage(org)?.is_importing() {
             true => Ok(pass),
@@ -208,7 +227,8 @@ impl Offboardings {
     /// Ends an import once all of it is there, with one more owner if that is wanted: the org is open from then on.
     ///
     /// # Errors
-    /// `invalid-state` when none is on its way or something is missing, `not-found` for an owner who is not there.
+    /// `invalid-state` when none is on its way, something is missing, or the only owner was erased here; `not-found` for an
+    /// owner who is not there, `unavailable` for one who is being erased.
     pub async fn finish_import(
         &self,
         org: &OrgCode,
@@ -219,6 +239,7 @@ impl Offboardings {
         let pass = self.enter_import(org)?;
         self.check_whole(org).await?;
         if let Some(user_id) = owner_user_id {
+            let _user = self.desk.admission.enter_user(&user_id)?;
             let user = identity::user(&self.desk.store, &user_id).map_err(failed)?;
             if user.version == 0 {
                 return Err(Rejection::new(ErrorTag::NotFound, "There is no such user.").into());
@@ -230,11 +251,66 @@ impl Offboardings {
             };
             carry::<OrgDecider>(&self.desk, &add, caller).await?;
         }
+        self.remove_erased(org, caller).await?;
         self.carry(org, OffboardingAction::FinishImport, caller)
             .await?;
         drop(pass);
         self.settle_hold(org).map_err(failed)?;
         identity::org(&self.desk.store, org.as_str()).map_err(failed)
+    }
+
+    /// Ends what the import brought back of users who were erased here and are not there again: memberships and invitations,
+    /// which the erasure had ended.
+    async fn remove_erased(&self, org: &OrgCode, caller: &Caller) -> Result<(), Refused> {
+        let store = &self.desk.store;
+        let journal = self.desk.journal.clone();
+        let erased = blocking(move || erased_users(&*journal).map_err(|error| error.to_string()));
+        for user_id in erased.await.map_err(Refused::Failed)? {
+            // Nobody becomes a user, and no erasure begins, until this is over.
+            let _user = self.desk.admission.enter_user(&user_id)?;
+            if identity::user(store, &user_id).map_err(failed)?.version > 0 {
+                continue;
+            }
+            let role = identity::member(store, org.as_str(), &user_id).map_err(failed)?;
+            let state = identity::org(store, org.as_str()).map_err(failed)?;
+            if role == Some(MemberRole::Owner) && state.owners == 1 {
+                return Err(only_owner_was_erased().into());
+            }
+            for invitation_id in self.invitations(org, &user_id)? {
+                let withdraw = OrgCommand::WithdrawInvitation {
+                    org: org.clone(),
+                    invitation_id,
+                };
+                match carry::<OrgDecider>(&self.desk, &withdraw, caller).await {
+                    // One that is over cannot be accepted either.
+                    Ok(_) | Err(Refused::Rejected { .. }) => {}
+                    Err(refused) => return Err(refused),
+                }
+            }
+            if role.is_some() {
+                let org = org.clone();
+                let remove = OrgCommand::RemoveMember { org, user_id };
+                carry::<OrgDecider>(&self.desk, &remove, caller).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The ids of a user's invitations to an org.
+    fn invitations(&self, org: &OrgCode, user_id: &str) -> Result<Vec<String>, Refused> {
+        let (mut ids, mut from) = (Vec::new(), None);
+        loop {
+            let store = &self.desk.store;
+            let page = identity::invitations_of(store, user_id, from.as_deref(), READ_ENTRIES);
+            let page = page.map_err(failed)?;
+            let mine = page.items.into_iter();
+            let mine = mine.filter(|(code, _)| code == org.as_str());
+            ids.extend(mine.map(|(_, invitation)| invitation.invitation_id));
+            from = page.next;
+            if from.is_none() {
+                return Ok(ids);
+            }
+        }
     }
 
     /// Every entry of the export is there, those of the org itself included.
@@ -285,4 +361,50 @@ impl Offboardings {
         self.settle_hold(org).map_err(failed)?;
         Ok(after)
     }
+}
+
+/// The users who were erased here, as the events of vacuums tell: those are never erased.
+fn erased_users(journal: &dyn Journal) -> Result<BTreeSet<String>, JournalError> {
+    let stream = StreamId::named(StreamId::VACUUM);
+    let (mut asked, mut erased) = (HashMap::new(), BTreeSet::new());
+    let mut next = 1;
+    loop {
+        let entries = journal.stream(&stream, next, READ_ENTRIES)?;
+        if entries.is_empty() {
+            return Ok(erased);
+        }
+        next += entries.len() as u64;
+        let bodies = entries.into_iter().filter_map(|entry| entry.body);
+        for event in bodies.flat_map(|body| body.events) {
+            let Event::Vacuum(event) = event else {
+                continue;
+            };
+            match event {
+                VacuumEvent::Requested {
+                    vacuum_id,
+                    scope: Scope::User(user_id),
+                    dry_run: false,
+                    ..
+                } => {
+                    asked.insert(vacuum_id, user_id);
+                }
+                VacuumEvent::Completed { vacuum_id, .. } => {
+                    erased.extend(asked.remove(&vacuum_id));
+                }
+                VacuumEvent::Requested { .. }
+                | VacuumEvent::Started { .. }
+                | VacuumEvent::StepDone { .. }
+                | VacuumEvent::Failed { .. }
+                | VacuumEvent::Cancelled { .. } => {}
+            }
+        }
+    }
+}
+
+fn only_owner_was_erased() -> Rejection {
+    Rejection::new(
+        ErrorTag::InvalidState,
+        "The only owner of the org was erased here; name another one with owner_user_id.",
+    )
+    .with_minor("last-owner")
 }
