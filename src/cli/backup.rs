@@ -6,12 +6,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressFinish};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use self::lease::Lease;
 use super::failure::Failure;
 use super::output::{Exit, Printer};
 use super::profile::Profile;
+use super::remarks::RemarkArgs;
 use super::surroundings::Surroundings;
 use crate::backup::create::{self, Made, Making, Tally};
 use crate::backup::restore::{self, Outcome, Restored};
@@ -70,6 +71,8 @@ struct CreateArgs {
     /// given out end with the old server.
     #[arg(long)]
     with_keys: bool,
+    #[command(flatten)]
+    remarks: RemarkArgs,
 }
 
 /// What to restore.
@@ -141,7 +144,8 @@ impl CreateArgs {
             }
             Err(DirectoryError::Held { .. }) => {
                 making.ahead(&mut progress)?;
-                let lease = Lease::begin(&profile()?, &self.data_dir)?;
+                let lease =
+                    Lease::begin(&profile()?, &self.data_dir, self.remarks.sign(Map::new()))?;
                 let ready =
                     making.up_to(lease.head(), clock.now(), &mut |tally| progress(tally))?;
                 lease.end()?;

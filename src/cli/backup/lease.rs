@@ -5,9 +5,10 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use crate::cli::failure::{Failure, granted};
+use crate::cli::mrs::insert;
 use crate::cli::profile::Profile;
 use crate::client::{Client, Credential, Reply};
 use crate::directory;
@@ -21,6 +22,8 @@ pub(super) struct Lease {
     client: Client,
     id: String,
     head: Head,
+    /// Who takes the backup and why, for the audit.
+    remarks: Map<String, Value>,
     /// Gone once it has ended.
     renewing: Option<(Sender<()>, JoinHandle<()>)>,
 }
@@ -31,7 +34,11 @@ impl Lease {
     ///
     /// # Errors
     /// The server's refusal, or that it does not answer.
-    pub(super) fn begin(profile: &Profile, data_dir: &Path) -> Result<Self, Failure> {
+    pub(super) fn begin(
+        profile: &Profile,
+        data_dir: &Path,
+        remarks: Map<String, Value>,
+    ) -> Result<Self, Failure> {
         let credential = match profile.operator() {
             Credential::None => {
                 let token = directory::existing_operator_token(&data_dir.join("keys"));
@@ -42,7 +49,7 @@ impl Lease {
             credential => credential,
         };
         let client = profile.operators_with(credential);
-        let begun = granted(client.invoke("ops_backup_begin", &json!({}))?)?;
+        let begun = granted(client.invoke("ops_backup_begin", &remarks.clone().into())?)?;
         let text = |name: &str| begun.data()[name].as_str().unwrap_or_default().to_owned();
         let (stop, stopped) = mpsc::channel();
         let id = text("lease_id");
@@ -51,7 +58,7 @@ impl Lease {
             move || {
                 while stopped.recv_timeout(RENEW_EVERY) == Err(RecvTimeoutError::Timeout) {
                     // Its end tells whether it was kept all the time.
-                    drop(ask(&client, "ops_backup_renew", &id));
+                    drop(ask(&client, "ops_backup_renew", &id, Map::new()));
                 }
             }
         };
@@ -62,6 +69,7 @@ impl Lease {
             },
             client,
             id,
+            remarks,
             renewing: Some((stop, std::thread::spawn(renew))),
         })
     }
@@ -77,7 +85,12 @@ impl Lease {
     /// The server's refusal, or that it does not answer.
     pub(super) fn end(mut self) -> Result<(), Failure> {
         self.stop();
-        granted(ask(&self.client, "ops_backup_end", &self.id)?).map(drop)
+        granted(self.ask_end()?).map(drop)
+    }
+
+    fn ask_end(&self) -> Result<Reply, Failure> {
+        let remarks = self.remarks.clone();
+        ask(&self.client, "ops_backup_end", &self.id, remarks)
     }
 
     fn stop(&mut self) -> bool {
@@ -95,12 +108,17 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if self.stop() {
             // The backup failed, and the server need not wait for the lease's end.
-            drop(ask(&self.client, "ops_backup_end", &self.id));
+            drop(self.ask_end());
         }
     }
 }
 
-fn ask(client: &Client, function: &str, id: &str) -> Result<Reply, Failure> {
-    let body: Value = json!({"lease_id": id});
-    Ok(client.invoke(function, &body)?)
+fn ask(
+    client: &Client,
+    function: &str,
+    id: &str,
+    mut body: Map<String, Value>,
+) -> Result<Reply, Failure> {
+    insert(&mut body, "lease_id", Some(id));
+    Ok(client.invoke(function, &body.into())?)
 }

@@ -1,9 +1,9 @@
 //! `ops_backup_begin`, `renew` and `end`: while a backup reads the data directory, nothing in it is removed or rewritten.
 
-use serde::Deserialize;
 use serde_json::json;
 
-use super::text;
+use super::{ask, operator_request, text};
+use crate::actors::ops::Caller;
 use crate::aside;
 use crate::clock::random_uuid;
 use crate::content::removals::{LEASE, LeaseError};
@@ -17,22 +17,24 @@ use crate::report;
 /// Longest id looked at, in characters.
 const ID_CHARS_MAX: usize = 64;
 
-/// Nothing but the call itself.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Begin {}
+operator_request! {
+    /// Nothing but the call itself.
+    pub(super) struct Begin {}
+}
 
-/// Which lease.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Which {
-    lease_id: Option<String>,
+operator_request! {
+    /// Which lease.
+    pub(super) struct Which {
+        lease_id: Option<String>,
+    }
 }
 
 /// Begins a lease, and tells the journal's end: all that it names is there until the lease ends.
 pub(super) async fn begin(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let Begin {} = input::json(&call.body)?;
+    let request: Begin = input::json(&call.body)?;
+    let caller = request.caller(call)?;
     let lease_id = format!("bk_{}", random_uuid().simple());
+    audit(house, call, &caller, &lease_id).await?;
     let (removals, id) = (house.content.removals(), lease_id.clone());
     let leased = aside::blocking(move || removals.lease(&id, LEASE)).await;
     leased
@@ -48,9 +50,9 @@ pub(super) async fn begin(house: &House, call: &mut Call<'_>) -> Result<Reply, R
     }))
 }
 
-/// Lets a lease last on.
+/// Lets a lease last on. Only its begin and its end are rows of the audit.
 pub(super) async fn renew(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let lease_id = which(call)?;
+    let (lease_id, _) = which(call)?;
     let renewed = house.content.removals().renew(&lease_id);
     renewed.map_err(refusal)?;
     Reply::of(&json!({"lease_id": lease_id, "lease_seconds": LEASE.as_secs()}))
@@ -58,7 +60,8 @@ pub(super) async fn renew(house: &House, call: &mut Call<'_>) -> Result<Reply, R
 
 /// Ends a lease; a good answer says that it was kept all the time.
 pub(super) async fn end(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let lease_id = which(call)?;
+    let (lease_id, caller) = which(call)?;
+    audit(house, call, &caller, &lease_id).await?;
     let ended = house.content.removals().end(&lease_id);
     ended.map_err(refusal)?;
     // The backup is good without it.
@@ -70,9 +73,25 @@ pub(super) async fn end(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
     Reply::of(&json!({"lease_id": lease_id, "kept": true}))
 }
 
-fn which(call: &Call<'_>) -> Result<String, Rejection> {
+fn which(call: &mut Call<'_>) -> Result<(String, Caller), Rejection> {
     let which: Which = input::json(&call.body)?;
-    text(which.lease_id.as_deref(), "lease_id", ID_CHARS_MAX)
+    let lease_id = text(which.lease_id.as_deref(), "lease_id", ID_CHARS_MAX)?;
+    Ok((lease_id, which.caller(call)?))
+}
+
+/// Journals who asks. A journal that accepts no entries keeps nobody from taking a backup; the log's line tells who it was.
+async fn audit(
+    house: &House,
+    call: &mut Call<'_>,
+    caller: &Caller,
+    lease_id: &str,
+) -> Result<(), Refusal> {
+    match ask(house, call, caller, (lease_id, &[])).await {
+        Err(Refusal::Rejected { rejection, .. }) if rejection.tag == ErrorTag::Unavailable => {
+            Ok(())
+        }
+        asked => asked,
+    }
 }
 
 fn refusal(error: LeaseError) -> Rejection {
