@@ -34,6 +34,7 @@ const OTHER_COLUMNS: &[(&str, &[&str])] = &[
             "why",
             "kept_until",
             "removed",
+            "lost",
         ],
     ),
     (
@@ -122,6 +123,7 @@ const PARTED: &[&str] = &["hold", "maintenance", "progress", "removed", "totals"
 /// Members that are tables of their own.
 const MANY: &[&str] = &[
     "checks",
+    "legal_holds",
     "services",
     "updates",
     "maintenance.updates",

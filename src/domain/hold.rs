@@ -133,6 +133,13 @@ impl LegalHolds {
         nearest.or_else(|| self.keeps_org())
     }
 
+    /// Every hold that covers a container, its own before its org's.
+    pub fn covering(&self, container: &ContainerName) -> impl Iterator<Item = Kept> {
+        let own = self.containers.get(container);
+        let own = own.map(|hold| Kept::by(Level::Container, hold));
+        own.into_iter().chain(self.keeps_org())
+    }
+
     /// What keeps everything of the org.
     pub fn keeps_org(&self) -> Option<Kept> {
         self.org.as_ref().map(|hold| Kept::by(Level::Org, hold))
@@ -207,7 +214,11 @@ mod tests {
             (Level::Container, "audit 7".to_owned(), 2_000)
         );
         assert_eq!(kept(&other), (Level::Org, "suit".to_owned(), 1_000));
+        let levels: Vec<_> = holds.covering(&notes).map(|kept| kept.level).collect();
+        assert_eq!(levels, [Level::Container, Level::Org]);
+        assert_eq!(holds.covering(&other).count(), 1);
         holds.release(None);
+        assert_eq!(holds.covering(&other).count(), 0);
         assert_eq!(holds.keeps(&other), None);
         holds.release(Some(&notes));
         assert!(holds.is_empty());

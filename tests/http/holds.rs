@@ -282,6 +282,70 @@ fn an_operators_hold_keeps_a_container_or_an_org_until_it_is_released() {
 }
 
 #[test]
+fn a_records_meta_tells_the_holds_on_its_container_and_org_now_or_as_of_a_time() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let server = start(scratch.path());
+    put(&server, "notes", "n", None);
+    put(&server, "other", "o", None);
+    assert_eq!(meta(&server, "notes", "n").get("legal_holds"), None);
+    let hold = |function: &str, body: Value| server.operator(function, &body).data();
+    let told =
+        |by: &str, reason: &str, at: i64| json!({"by": by, "reason": reason, "since": time(at)});
+    let (container, org) = (
+        told("container", "suit 12", 1_000),
+        told("org", "suit 13", 2_000),
+    );
+    server.clock.advance(1_000);
+    hold(
+        "mrs_hold_set",
+        json!({"orgcode": "demo", "container": "notes", "reason": "suit 12"}),
+    );
+    assert_eq!(
+        meta(&server, "notes", "n")["legal_holds"],
+        json!([container])
+    );
+    server.clock.advance(1_000);
+    hold(
+        "mrs_hold_set",
+        json!({"orgcode": "demo", "reason": "suit 13"}),
+    );
+    server.clock.advance(1_000);
+    change(&server, "/mrs/hold/set", "n", 1, Some("audit")).data();
+    assert_eq!(
+        meta(&server, "notes", "n")["legal_holds"],
+        json!([container, org])
+    );
+    assert_eq!(meta(&server, "other", "o")["legal_holds"], json!([org]));
+    let table = crate::cli::run::g3n(
+        "mrs meta --container notes --record-id n --output table",
+        scratch.path(),
+        &[
+            ("G3N_BASE_URL", server.base_url.as_str()),
+            ("G3N_SESSION_GUID", server.session_guid.as_str()),
+            ("G3N_ORGCODE", "demo"),
+        ],
+        b"",
+    );
+    for reason in ["audit", "suit 12", "suit 13"] {
+        assert!(table.text().contains(reason), "{table:?}");
+    }
+    server.clock.advance(1_000);
+    for body in [
+        json!({"orgcode": "demo", "container": "notes"}),
+        json!({"orgcode": "demo"}),
+    ] {
+        hold("mrs_hold_release", body);
+    }
+    change(&server, "/mrs/hold/release", "n", 2, None).data();
+    assert_eq!(meta(&server, "notes", "n").get("legal_holds"), None);
+    let path = "/mrs/record/meta?orgcode=demo&container=notes&record_id=n&as_of=";
+    let then = |at: i64| server.get(&format!("{path}{}", time(at))).data()["legal_holds"].clone();
+    assert_eq!(then(3_500), json!([container, org]));
+    assert_eq!(then(1_500), json!([container]));
+    assert_eq!(then(500), Value::Null);
+}
+
+#[test]
 fn what_is_due_comes_page_by_page_in_the_order_of_its_times() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = start(scratch.path());

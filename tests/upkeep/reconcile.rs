@@ -13,7 +13,7 @@ use crate::support::inside::{Inside, START_MS};
 const HOUR_MS: i64 = 60 * 60 * 1_000;
 
 /// Walks all pages; returns what does not fit.
-fn reconcile(server: &Inside, mode: &str, max_items: usize) -> Vec<Value> {
+pub(super) fn reconcile(server: &Inside, mode: &str, max_items: usize) -> Vec<Value> {
     let mut drift = Vec::new();
     let mut next: Option<String> = None;
     loop {
@@ -153,6 +153,50 @@ fn every_damage_is_named_once_and_mended_once() {
         assert_eq!(get(id, "").refusal(), lost(), "{id}");
     }
     assert_eq!(get("v-deleted", "&version=1").refusal(), lost());
+    // The listing of versions and the facts about a record tell it as well.
+    let listed = |id: &str| {
+        let path =
+            format!("/mrs/record/versions?orgcode=demo&container={CONTAINER}&record_id={id}");
+        let listed = server.get(&path).data();
+        let items = listed["items"].as_array().expect("versions").iter();
+        items
+            .map(|item| {
+                (
+                    item["version"].clone(),
+                    item["lost"] == true,
+                    item["kept_until"].is_string(),
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        listed("v-deleted"),
+        [(json!(2), false, false), (json!(1), true, false)]
+    );
+    assert_eq!(
+        listed("healthy"),
+        [(json!(2), false, false), (json!(1), false, true)]
+    );
+    assert_eq!(listed("f-altered"), [(json!(1), true, false)]);
+    let is_lost = |id: &str| {
+        let path = format!("/mrs/record/meta?orgcode=demo&container={CONTAINER}&record_id={id}");
+        server.get(&path).data()["content_lost"] == true
+    };
+    assert_eq!(
+        ["f-altered", "v-deleted", "healthy"].map(is_lost),
+        [true, false, false]
+    );
+    let table = crate::cli::run::g3n(
+        &format!("mrs versions --container {CONTAINER} --record-id v-deleted --output table"),
+        scratch.path(),
+        &[
+            ("G3N_BASE_URL", server.base_url.as_str()),
+            ("G3N_SESSION_GUID", server.session_guid.as_str()),
+            ("G3N_ORGCODE", "demo"),
+        ],
+        b"",
+    );
+    assert!(table.text().contains("lost"), "{table:?}");
     for (id, rest) in [
         ("v-deleted", ""),
         ("healthy", ""),

@@ -5,13 +5,14 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{Download, Subject, add_member, record_reply, versions};
 use crate::content::sign::Disposition;
+use crate::domain::hold::{Kept, LegalHolds, Level};
 use crate::domain::record::{ContentPlace, Record, RecordKey, RecordView, Status};
 use crate::domain::{ErrorTag, Rejection, Revision, Timestamp};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
 use crate::http::server::House;
-use crate::projections::{RecordName, earlier, holds, lost, records};
+use crate::projections::{RecordName, earlier, holds, identity, lost, records};
 
 /// Which record, in which state.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -97,6 +98,35 @@ pub struct RecordAnswer<'a> {
     content: Option<serde_json::Value>,
     /// How to download other content.
     download: Option<Download>,
+}
+
+/// A record without its content, and what bears on it from outside.
+#[derive(Serialize, ToSchema)]
+pub struct MetaAnswer<'a> {
+    #[schema(inline)]
+    #[serde(flatten)]
+    record: RecordView<'a>,
+    /// The operators' holds that keep the record, its container's before its org's; absent when there is none. `hold` is
+    /// the owners' own on the record.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(inline)]
+    legal_holds: Vec<LegalHoldView>,
+    /// `true` when the bytes of this content are known to be lost: reading it is refused with the minor `content-lost`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    content_lost: bool,
+}
+
+/// An operators' hold that keeps a record.
+#[derive(Serialize, ToSchema)]
+pub struct LegalHoldView {
+    /// What the hold is on: `container` or `org`.
+    #[schema(inline)]
+    by: Level,
+    /// Why, in the words of who set it.
+    reason: String,
+    /// Since when.
+    #[schema(format = DateTime)]
+    since: String,
 }
 
 /// What is to be known of a record at least.
@@ -199,9 +229,8 @@ fn with_content(
             add_member(&mut reply.data, "content", &payload);
         }
         ContentPlace::Object(object_id) => {
-            let (name, version) = (RecordName::from(key), record.content.version);
-            if lost::is_lost(&house.store, name, version)? {
-                return Err(content_lost(version).into());
+            if is_lost(house, key, record)? {
+                return Err(content_lost(record.content.version).into());
             }
             let download = Download::of(
                 house,
@@ -226,7 +255,7 @@ fn content_lost(version: u64) -> Rejection {
 
 /// Read what is known about a record, without its content.
 #[utoipa::path(get, path = "/mrs/record/meta", tag = "mrs", params(MetaQuery),
-    responses((status = 200, description = "The record.", body = crate::http::openapi::Good<RecordView<'static>>)))]
+    responses((status = 200, description = "The record.", body = crate::http::openapi::Good<MetaAnswer<'static>>)))]
 pub async fn meta(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: MetaQuery = input::query(call)?;
     let subject = Subject {
@@ -242,7 +271,47 @@ pub async fn meta(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     if record.status == Status::Doomed && !include_doomed {
         return Err(Rejection::not_found().into());
     }
-    record_reply(&key, &record)
+    let legal = legal_holds(house, &key, as_of).await?;
+    let answer = MetaAnswer {
+        legal_holds: legal.covering(&key.container).map(legal_hold).collect(),
+        content_lost: is_lost(house, &key, &record)?,
+        record: record.view(&key),
+    };
+    Ok(Reply::of(&answer)?.at(record.revision))
+}
+
+fn legal_hold(kept: Kept) -> LegalHoldView {
+    LegalHoldView {
+        by: kept.level,
+        reason: kept.reason,
+        since: kept.since.to_string(),
+    }
+}
+
+/// The legal holds of a record's org, now or as of a time.
+async fn legal_holds(
+    house: &House,
+    key: &RecordKey,
+    as_of: Option<Timestamp>,
+) -> Result<LegalHolds, Refusal> {
+    let Some(at) = as_of else {
+        return Ok(identity::holds(&house.store, key.org.as_str())?);
+    };
+    let (journal, org) = (house.journal.clone(), key.org.clone());
+    let read = move || earlier::holds_when(&*journal, &org, at);
+    house.histories.read(&key.org, read).await
+}
+
+/// Whether the bytes of a record's content are known to be lost.
+fn is_lost(house: &House, key: &RecordKey, record: &Record) -> Result<bool, Refusal> {
+    match record.content.place {
+        ContentPlace::Inline(_) => Ok(false),
+        ContentPlace::Object(_) => Ok(lost::is_lost(
+            &house.store,
+            RecordName::from(key),
+            record.content.version,
+        )?),
+    }
 }
 
 /// Ask whether a record is there.

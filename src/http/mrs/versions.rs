@@ -14,7 +14,7 @@ use crate::http::envelope::{Refusal, Reply};
 use crate::http::input::{self, LimitIn};
 use crate::http::server::House;
 use crate::projections::versions::{self, Version};
-use crate::projections::{RecordName, contents, holds};
+use crate::projections::{RecordName, contents, holds, lost};
 
 /// Which record, and how many of its versions at a time.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -83,13 +83,16 @@ pub struct VersionView<'a> {
     /// What ended it.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<EndedBy>,
-    /// Until when it can be read at least; absent while something holds it.
+    /// Until when it can be read at least; absent while something holds it, and when it is lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     kept_until: Option<String>,
     /// It was kept as long as it must, and cannot be read any more.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     removed: bool,
+    /// Its bytes are known to be lost, and it cannot be read; in time, as other versions, it is removed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    lost: bool,
 }
 
 /// List a record's content versions.
@@ -146,15 +149,19 @@ fn view<'a>(
         None => doom.map(|doom| (doom.at, EndedBy::Doomed)),
     };
     let removed = !is_kept(house, key, version)?;
+    let is_object = object_of(content).is_some();
+    let lost = !removed
+        && is_object
+        && lost::is_lost(&house.store, RecordName::from(key), content.version)?;
     let retention = house.upkeep.settings().retention;
     let kept_until = end.map(|(until, by)| retention.kept_until(by, until));
     Ok(VersionView {
         version: content.version,
         current: end.is_none(),
         content_type: &content.content_type,
-        content_kind: match object_of(content) {
-            Some(_) => ContentKind::Object,
-            None => ContentKind::Inline,
+        content_kind: match is_object {
+            true => ContentKind::Object,
+            false => ContentKind::Inline,
         },
         content_size: content.size,
         content_md5: content.md5.to_string(),
@@ -164,9 +171,10 @@ fn view<'a>(
         until: end.map(|(until, _)| until.to_string()),
         why: end.map(|(_, by)| by),
         kept_until: kept_until
-            .filter(|_| !removed && !held)
+            .filter(|_| !removed && !lost && !held)
             .map(|at| at.to_string()),
         removed,
+        lost,
     })
 }
 
