@@ -27,6 +27,7 @@ use crate::actors::first_answers::FirstAnswers;
 use crate::actors::identity::Directory;
 use crate::actors::jobs::check::ProjectionCheck;
 use crate::actors::jobs::compaction::{Compaction, SLACK_BYTES};
+use crate::actors::jobs::damaged::DamagedCopies;
 use crate::actors::jobs::keys::EndedKeys;
 use crate::actors::jobs::sweep::TtlSweep;
 use crate::actors::jobs::upkeep::{AbandonedUploads, Cleanup, TagScrub};
@@ -382,7 +383,7 @@ async fn run(
     // Only now is it known which orgs take no changes.
     let jobs = Jobs::start(
         book.desk(),
-        jobs(options, &book, &upkeep, &signing_keys),
+        jobs(options, &book, (content.clone(), &upkeep), &signing_keys),
         options.ops.sweep_ms,
     );
     let house = Arc::new(House {
@@ -634,7 +635,7 @@ fn limit_orgs(door: &Door, store: &Store) -> Result<(), BootError> {
 fn jobs(
     options: &Options,
     book: &Arc<AddressBook>,
-    upkeep: &Arc<Upkeep>,
+    (content, upkeep): (Arc<dyn ContentStore>, &Arc<Upkeep>),
     signing_keys: &Arc<SigningKeys>,
 ) -> Vec<Arc<dyn Job>> {
     let sweep_ms = options.sweep_seconds.saturating_mul(1_000);
@@ -643,6 +644,11 @@ fn jobs(
         Arc::new(AbandonedUploads(upkeep.clone())),
         Arc::new(TagScrub(book.desk().clone(), upkeep.clone())),
         Arc::new(Cleanup(book.desk().clone(), upkeep.clone())),
+        Arc::new(DamagedCopies {
+            content,
+            upkeep: upkeep.clone(),
+            keep_ms: options.damaged_retention_ms,
+        }),
         Arc::new(ProjectionCheck::new(book.desk())),
         Arc::new(Compaction::new(book.desk(), SLACK_BYTES)),
         Arc::new(EndedKeys(book.desk().clone(), signing_keys.clone())),

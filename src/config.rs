@@ -323,6 +323,7 @@ settings! {
         sweep_seconds: u64 = 60, 1..=86_400, "How long the sweep of due records sleeps at most; it wakes at each due time anyway.";
         version_retention_days: u64 = 365, 1..=36_500, "Days that earlier versions and the content of doomed records are kept.";
         cleanup_retention_days: u64 = 90, 1..=36_500, "Days that cleanup keeps what nobody ever read, such as uploads that were given up; also taken from MRS_CLEANUP_RETENTION_DAYS.";
+        damaged_retention_days: u64 = 30, 1..=36_500, "Days that a copy of content which a repair set aside as damaged is kept for an operator to look at; 30 is a month's on-call rota.";
         abandoned_upload_hours: u64 = 0, 0..=8_760, "Hours a promised upload is waited for at least; 0 for as long as it can be completed, which is upload_url_seconds and complete_grace_seconds together.";
     }
     disk (DiskSection, "The reserve of free disk of the data directory's file system.") {

@@ -75,6 +75,8 @@ pub struct Options {
     pub mrs: MrsSettings,
     /// How long content is kept and uploads are waited for.
     pub upkeep: UpkeepSettings,
+    /// Milliseconds that copies which repairs set aside as damaged are kept.
+    pub damaged_retention_ms: i64,
     /// How long a vacuum or an offboarding waits for uploads within what it covers.
     pub uploads_may_take: Duration,
     /// How much of the disk is kept free.
@@ -172,6 +174,12 @@ impl Options {
                 history_reads_max: settings.mrs.history_reads_max,
             },
             upkeep: upkeep(&settings.mrs),
+            damaged_retention_ms: millis(
+                settings
+                    .mrs
+                    .damaged_retention_days
+                    .saturating_mul(24 * 3_600),
+            ),
             uploads_may_take: Duration::from_secs(settings.ops.uploads_end_seconds),
             reserve: ReserveSettings {
                 uploads_min_free_bytes: settings.disk.uploads_min_free_bytes,

@@ -3,11 +3,16 @@
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
+use uuid::Uuid;
+
 use super::BootError;
 use crate::clock::random_uuid;
 use crate::directory::Directory;
 use crate::os_error::OsError;
 use crate::reserve::unwritable;
+
+/// What the name of a file ends with that is made to see whether it can be.
+const ATTEMPT: &str = ".tmp";
 
 /// Directories that a server writes to: those of its parts, and of what is unfinished in them.
 pub(super) fn written(root: &Path, directory: &Directory) -> Vec<PathBuf> {
@@ -47,8 +52,26 @@ pub(super) fn check(written: &[PathBuf], content: &Path) -> Result<(), BootError
     written.iter().try_for_each(|place| try_to_write(place))
 }
 
+/// Removes what a start that was killed in between left of its attempts: no other process has the directory.
+fn remove_attempts(place: &Path) {
+    let entries = fs::read_dir(place).into_iter().flatten().flatten();
+    let attempts = entries.filter(|entry| {
+        let name = entry.file_name();
+        let id = name.to_str().and_then(|name| name.strip_suffix(ATTEMPT));
+        let ours = id.is_some_and(|id| {
+            Uuid::try_parse(id).is_ok_and(|parsed| parsed.simple().to_string() == id)
+        });
+        ours && entry
+            .metadata()
+            .is_ok_and(|file| file.is_file() && file.len() == 0)
+    });
+    // One that cannot be removed is no reason not to start: a new one tells whether the place can be written.
+    attempts.for_each(|entry| drop(fs::remove_file(entry.path())));
+}
+
 fn try_to_write(place: &Path) -> Result<(), BootError> {
-    let file = place.join(format!("{}.tmp", random_uuid().simple()));
+    remove_attempts(place);
+    let file = place.join(format!("{}{ATTEMPT}", random_uuid().simple()));
     let made = OpenOptions::new().write(true).create_new(true).open(&file);
     match made.and_then(|_| fs::remove_file(&file)) {
         Err(source)

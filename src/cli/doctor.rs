@@ -2,6 +2,7 @@
 
 mod history;
 mod keys;
+mod leftovers;
 mod network;
 mod place;
 mod settings;
@@ -105,6 +106,7 @@ fn examine(arguments: &DoctorArgs, connection: &Connection) -> Vec<Finding> {
         tls::look(&patient, began),
         place::directories(&patient),
         place::free_space(&patient, arguments.free_bytes_min),
+        leftovers::look(&patient),
         keys::look(&patient),
         place::lock(&holder),
         history.journal(&patient),

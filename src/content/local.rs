@@ -3,6 +3,7 @@
 //! An upload is written to `content/tmp/`, synced, gets a name of its own among the uploads to its object
 //! (`uploads.rs`), and the directory is synced: a crash leaves at most a temporary file, which the next open removes.
 
+pub mod aside;
 mod uploads;
 
 use std::collections::HashMap;
@@ -16,18 +17,17 @@ use uuid::Uuid;
 
 use super::check::Check;
 use super::removals::Removals;
-use super::{ContentError, ContentStore, FoundFile, Kept, ObjectName, Promise, Receiving, Sealed};
+use super::{
+    ContentError, ContentStore, FoundFile, Kept, ObjectName, Promise, Receiving, Sealed, SetAside,
+};
 use crate::clock::random_uuid;
 use crate::disk::{Disk, DiskFile};
 use crate::domain::{OrgCode, Timestamp};
+use aside::AsideName;
 use uploads::UploadName;
 
 /// Lower-case, so that it can never be an org's directory.
 const TEMPORARY: &str = "tmp";
-/// What the name of a file ends with that was taken out of the way.
-const SET_ASIDE: &str = ".damaged";
-/// Most files that are set aside of one object; it was put back damaged as often.
-const SET_ASIDE_MAX: u32 = 100;
 
 /// Objects in the files of a directory.
 #[derive(Clone)]
@@ -65,6 +65,10 @@ impl LocalStore {
         let left =
             fs::read_dir(&temporary).map_err(|source| io_error("read", &temporary, source))?;
         for file in left.flatten() {
+            // What is no file is none of ours, and no reason not to start.
+            if file.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
             let removed = store.disk.remove(&file.path());
             removed.map_err(|source| io_error("remove", &file.path(), source))?;
         }
@@ -219,6 +223,7 @@ impl ContentStore for LocalStore {
         if self.remove_uploads_of(object, |_| true)? > 0 {
             self.sync(&self.upload_shelf(object))?;
         }
+        self.remove_copies(object)?;
         match self.disk.remove(&path) {
             Ok(()) => self.sync(&self.shelf(object)),
             Err(source) => absent_or::<()>("remove", &path, source).map(|_| ()),
@@ -294,7 +299,8 @@ impl ContentStore for LocalStore {
                 let Some(name) = name.to_str() else { continue };
                 let object = name.strip_suffix(".gz");
                 let object = object.and_then(|id| Uuid::try_parse(id).ok());
-                found.extend(object.or_else(|| UploadName::parse(name).map(UploadName::object_id)));
+                let object = object.or_else(|| UploadName::parse(name).map(UploadName::object_id));
+                found.extend(object.or_else(|| AsideName::parse(name).map(|name| name.object_id)));
             }
         }
         found.sort_unstable();
@@ -327,7 +333,7 @@ impl ContentStore for LocalStore {
             };
             let places = places
                 .into_iter()
-                .filter(|place| behind(&shelf, place) && !place.ends_with(SET_ASIDE));
+                .filter(|place| behind(&shelf, place) && AsideName::at(place).is_none());
             found.extend(places.map(|place| {
                 let upload = UploadName::at(&place);
                 let metadata = upload.and_then(|_| fs::metadata(directory.join(&place)).ok());
@@ -351,22 +357,21 @@ impl ContentStore for LocalStore {
     }
 
     fn set_aside(&self, object: &ObjectName) -> Result<(), ContentError> {
-        let path = self.path(object);
+        self.set_object_aside(object)
+    }
+
+    fn set_aside_until(
+        &self,
+        org: &OrgCode,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<SetAside>, ContentError> {
+        self.copies_until(org, until, limit)
+    }
+
+    fn remove_set_aside(&self, object: &ObjectName) -> Result<(u64, u64), ContentError> {
         let _pass = self.removals.pass();
-        for number in 0..SET_ASIDE_MAX {
-            match self.disk.link(&path, &aside_of(&path, number)) {
-                Ok(()) => {
-                    let removed = self.disk.remove(&path);
-                    removed.map_err(|source| io_error("remove", &path, source))?;
-                    return self.sync(&self.shelf(object));
-                }
-                // What was set aside before is evidence, too.
-                Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(source) => return absent_or::<()>("set aside", &path, source).map(|_| ()),
-            }
-        }
-        let source = io::Error::from(io::ErrorKind::AlreadyExists);
-        Err(io_error("set aside", &path, source))
+        self.remove_copies(object)
     }
 
     fn removals(&self) -> Removals {
@@ -384,7 +389,7 @@ impl LocalStore {
             // One that is gone meanwhile was kept or has ended.
             let metadata = file.metadata().ok()?;
             let stale = written_at(&metadata).is_some_and(|at| at <= since);
-            stale.then(|| (file.path(), metadata.len()))
+            (stale && !metadata.is_dir()).then(|| (file.path(), metadata.len()))
         });
         Ok(stale.collect())
     }
@@ -401,16 +406,6 @@ impl LocalStore {
             }
         }
     }
-}
-
-/// The name that a file is set aside by, each time another.
-fn aside_of(path: &Path, number: u32) -> PathBuf {
-    let mut name = path.to_owned().into_os_string();
-    if number > 0 {
-        name.push(format!(".{number}"));
-    }
-    name.push(SET_ASIDE);
-    name.into()
 }
 
 fn is_plain(part: Component<'_>) -> bool {

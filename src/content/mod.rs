@@ -48,6 +48,17 @@ pub struct FoundFile {
     pub uploaded_at: Option<Timestamp>,
 }
 
+/// Copies of one object that were set aside because they were damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// The object's id.
+    pub object_id: Uuid,
+    /// How many copies there are: it was damaged, and put back, as often.
+    pub files: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
+}
+
 /// An upload that is kept until one of those to the same object is the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
@@ -170,7 +181,7 @@ pub trait ContentStore: Send + Sync {
         bytes: u64,
     ) -> Result<Option<Box<dyn Read + Send>>, ContentError>;
 
-    /// Removes an object and all uploads to it; absent is fine.
+    /// Removes an object, all uploads to it, and copies of it that were set aside; absent is fine.
     ///
     /// # Errors
     /// When the disk does not read or write what is needed.
@@ -201,7 +212,7 @@ pub trait ContentStore: Send + Sync {
     /// When the disk does not read or write what is needed.
     fn forget(&self, org: &OrgCode) -> Result<(), ContentError>;
 
-    /// The ids of an org's objects, and of those that there are only uploads to, in no order.
+    /// The ids of an org's objects, and of those that there are only uploads to or copies set aside of, in no order.
     ///
     /// # Errors
     /// When the disk does not read or write what is needed.
@@ -231,6 +242,24 @@ pub trait ContentStore: Send + Sync {
     /// # Errors
     /// When the disk does not read or write what is needed.
     fn set_aside(&self, object: &ObjectName) -> Result<(), ContentError>;
+
+    /// The objects of an org whose copies were all set aside by a time, at most `limit`, in no order. The time of a copy is
+    /// when its file got its name or was written to, whichever was later.
+    ///
+    /// # Errors
+    /// When the disk does not read or write what is needed.
+    fn set_aside_until(
+        &self,
+        org: &OrgCode,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<SetAside>, ContentError>;
+
+    /// Removes the copies of an object that were set aside; absent is fine. Returns how many there were, and their bytes.
+    ///
+    /// # Errors
+    /// When the disk does not read or write what is needed.
+    fn remove_set_aside(&self, object: &ObjectName) -> Result<(u64, u64), ContentError>;
 
     /// What keeps removals waiting while a backup is taken. Every removal of an object here heeds it; whoever removes
     /// elsewhere what a backup reads takes a pass too. A store that no backup reads has one that nobody leases.

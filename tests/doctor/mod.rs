@@ -194,6 +194,7 @@ fn a_directory_that_is_well_has_no_row_with_a_fix() {
             "tls",
             "directories",
             "free-space",
+            "leftovers",
             "keys",
             "lock",
             "journal",

@@ -9,7 +9,7 @@ use metarecord::actors::Refused;
 use metarecord::clock::{Clock, random_uuid};
 use metarecord::content::local::LocalStore;
 use metarecord::content::{
-    ContentError, ContentStore, FoundFile, Kept, ObjectName, Promise, Receiving, Sealed,
+    ContentError, ContentStore, FoundFile, Kept, ObjectName, Promise, Receiving, Sealed, SetAside,
 };
 use metarecord::disk::RealDisk;
 use metarecord::domain::vacuum::{Scope, Step, Vacuum, VacuumCommand, VacuumStatus};
@@ -99,6 +99,19 @@ impl ContentStore for Stubborn {
 
     fn remove_stale(&self, since: Timestamp) -> Result<(u64, u64), ContentError> {
         self.inside.remove_stale(since)
+    }
+
+    fn set_aside_until(
+        &self,
+        org: &OrgCode,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<SetAside>, ContentError> {
+        self.inside.set_aside_until(org, until, limit)
+    }
+
+    fn remove_set_aside(&self, object: &ObjectName) -> Result<(u64, u64), ContentError> {
+        self.inside.remove_set_aside(object)
     }
 
     fn orgs(&self) -> Result<Vec<OrgCode>, ContentError> {

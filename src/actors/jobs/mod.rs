@@ -5,6 +5,7 @@
 mod actor;
 pub mod check;
 pub mod compaction;
+pub mod damaged;
 pub mod keys;
 mod status;
 pub mod sweep;

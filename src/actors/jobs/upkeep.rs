@@ -210,7 +210,7 @@ fn walk(
     Ok(((!over).then_some(lanes), counts))
 }
 
-fn after(next: Option<Vec<u8>>, counts: Counts) -> Step {
+pub(super) fn after(next: Option<Vec<u8>>, counts: Counts) -> Step {
     match next {
         Some(next) => Step::More {
             at: Some(Place::Passing(next)),
@@ -246,7 +246,7 @@ fn passing(place: &Place) -> Option<Vec<u8>> {
 }
 
 /// Waits for the desks on a thread that may block. `None` when the container takes no changes at the moment.
-fn wait<T>(work: impl Future<Output = Result<T, Refused>>) -> Result<Option<T>, String> {
+pub(super) fn wait<T>(work: impl Future<Output = Result<T, Refused>>) -> Result<Option<T>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     carried(runtime.map_err(|error| error.to_string())?.block_on(work))
 }

@@ -4,6 +4,7 @@
 
 mod abandoned;
 mod cleanup;
+mod damaged;
 pub mod reconcile;
 mod scrub;
 

@@ -355,8 +355,12 @@ mod tests {
         }
         let files = fs::read_dir(store.shelf(&object)).unwrap();
         assert_eq!(files.count(), 3);
+        assert_eq!(store.list(&object.org).unwrap(), [object.object_id]);
         store.remove(&object).unwrap();
         assert_eq!(store.size(&object).unwrap(), None);
+        let files = fs::read_dir(store.shelf(&object)).unwrap();
+        assert_eq!(files.count(), 0, "what was set aside goes with it");
+        assert!(store.list(&object.org).unwrap().is_empty());
     }
 
     #[test]

@@ -1,0 +1,72 @@
+//! The job that removes copies of damaged content, once an operator had time to look at them.
+
+use std::sync::Arc;
+
+use super::upkeep::{after, wait};
+use super::{Heed, Job, Place, Step, counted};
+use crate::actors::ops::Caller;
+use crate::actors::upkeep::Upkeep;
+use crate::content::ContentStore;
+use crate::domain::OrgCode;
+use crate::os_error::told;
+
+/// Between two runs, in milliseconds: a day, of which the copies are kept many.
+const EVERY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// Removes what repairs set aside, one org a step.
+pub struct DamagedCopies {
+    /// Where the copies are.
+    pub content: Arc<dyn ContentStore>,
+    /// Removes those of one org.
+    pub upkeep: Arc<Upkeep>,
+    /// Milliseconds that a copy is kept.
+    pub keep_ms: i64,
+}
+
+impl Job for DamagedCopies {
+    fn name(&self) -> &'static str {
+        "damaged-copies"
+    }
+
+    fn purpose(&self) -> &'static str {
+        "Removes copies of damaged content that repairs had set aside for an operator to look at."
+    }
+
+    fn every_ms(&self) -> Option<i64> {
+        Some(EVERY_MS)
+    }
+
+    fn destroys(&self) -> bool {
+        true
+    }
+
+    fn step(&self, from: Option<&Place>, _: &Heed) -> Step {
+        let behind = match from {
+            Some(Place::Passing(org)) => org.as_slice(),
+            Some(Place::Kept(_)) | None => &[],
+        };
+        let org = match self.next(behind) {
+            Ok(Some(org)) => org,
+            Ok(None) => return after(None, counted([])),
+            Err(error) => return Step::Failed(error),
+        };
+        let caller = Caller::job(self.name());
+        match wait(self.upkeep.remove_damaged(&org, self.keep_ms, &caller)) {
+            Ok(removed) => {
+                let (files, bytes) = removed.unwrap_or_default();
+                let counts = counted([("files", files), ("bytes", bytes)]);
+                after(Some(org.as_str().as_bytes().to_vec()), counts)
+            }
+            Err(error) => Step::Failed(error),
+        }
+    }
+}
+
+impl DamagedCopies {
+    fn next(&self, behind: &[u8]) -> Result<Option<OrgCode>, String> {
+        let orgs = self.content.orgs().map_err(|error| told(&error))?;
+        let later = orgs.into_iter();
+        let later = later.filter(|org| org.as_str().as_bytes() > behind);
+        Ok(later.min_by(|one, two| one.as_str().cmp(two.as_str())))
+    }
+}

@@ -1,0 +1,172 @@
+//! Copies of damaged content: removed once they were kept long enough, unless something holds the content.
+
+use std::collections::BTreeMap;
+
+use super::{Guard, Place, Upkeep, legal_hold};
+use crate::actors::container::{Tend, Tended};
+use crate::actors::ops::Caller;
+use crate::actors::vacuum::blocking;
+use crate::actors::{Desk, Refused};
+use crate::content::{ContentStore, ObjectName, SetAside};
+use crate::domain::container::ContainerCommand;
+use crate::domain::record::RecordKey;
+use crate::domain::repair::{DriftKind, Repair, RepairAction};
+use crate::domain::{ContainerName, OrgCode, RecordId, StreamId, Timestamp};
+use crate::os_error::told;
+use crate::projections::{RecordName, StoreError, contents, holds, identity, records};
+use crate::report;
+
+/// Objects of an org whose copies one run looks at.
+const OBJECTS_MAX: usize = 4_096;
+/// Objects of a container whose copies one run removes, by one event; the next run goes on.
+const REPAIRS_MAX: usize = 128;
+
+/// What a look at an org's copies found: those of records, by container, with what was looked at, and those of objects that
+/// no record names any more.
+#[derive(Default)]
+struct Found {
+    of_records: BTreeMap<ContainerName, (Vec<SetAside>, BTreeMap<StreamId, u64>)>,
+    of_nobody: Vec<SetAside>,
+}
+
+impl Upkeep {
+    /// Removes copies of an org's damaged content that were set aside `keep_ms` ago or earlier. Those of a record are journaled
+    /// first. What is held stays, and what a vacuum or an offboarding keeps others from is left to the next run. Returns how many
+    /// files there were, and their bytes.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn remove_damaged(
+        &self,
+        org: &OrgCode,
+        keep_ms: i64,
+        caller: &Caller,
+    ) -> Result<(u64, u64), Refused> {
+        let desk = self.book.desk().clone();
+        let until = desk.clock.may_destroy()?.plus_millis(-keep_ms);
+        let (content, of) = (self.content.clone(), org.clone());
+        let found = blocking({
+            let desk = desk.clone();
+            move || look(&desk, &*content, &of, until)
+        });
+        let found = found.await.map_err(Refused::Failed)?;
+        let (mut files, mut bytes) = (0, 0);
+        let mut add = |removed: (u64, u64)| {
+            files += removed.0;
+            bytes += removed.1;
+        };
+        for (container, (copies, guards)) in found.of_records {
+            let place = Place {
+                org: org.clone(),
+                container,
+            };
+            let repairs = copies.iter().map(|copy| {
+                let mut repair = Repair::new(DriftKind::OrphanObject, RepairAction::FileRemoved);
+                repair.object_id = Some(copy.object_id);
+                repair
+            });
+            let order = Tend {
+                command: ContainerCommand::Repair {
+                    repairs: repairs.collect(),
+                },
+                guards: guards.into_iter().collect(),
+                caller: caller.clone(),
+            };
+            match self.tend(&place, order).await {
+                Ok(Tended::Done(_)) => add(self.remove_copies(org, copies).await?),
+                // Something was changed meanwhile, as by a hold, or the container takes no changes now.
+                Ok(Tended::Moved) | Err(Refused::Rejected { .. }) => {}
+                Err(refused) => return Err(refused),
+            }
+        }
+        if !found.of_nobody.is_empty()
+            && let Ok(_pass) = desk.admission.enter_org(org)
+        {
+            add(self.remove_copies(org, found.of_nobody).await?);
+        }
+        if files > 0 {
+            report::notice(&format!(
+                "{files} copies of damaged content of {org}, {bytes} bytes, were kept long enough and are removed"
+            ));
+        }
+        Ok((files, bytes))
+    }
+
+    async fn remove_copies(
+        &self,
+        org: &OrgCode,
+        copies: Vec<SetAside>,
+    ) -> Result<(u64, u64), Refused> {
+        let (content, org) = (self.content.clone(), org.clone());
+        let removed = blocking(move || {
+            let (mut files, mut bytes) = (0, 0);
+            for copy in copies {
+                let object = ObjectName {
+                    org: org.clone(),
+                    object_id: copy.object_id,
+                };
+                let removed = content.remove_set_aside(&object);
+                let removed = removed.map_err(|error| told(&error))?;
+                files += removed.0;
+                bytes += removed.1;
+            }
+            Ok((files, bytes))
+        });
+        removed.await.map_err(Refused::Failed)
+    }
+}
+
+fn look(
+    desk: &Desk,
+    content: &dyn ContentStore,
+    org: &OrgCode,
+    until: Timestamp,
+) -> Result<Found, String> {
+    let mut found = Found::default();
+    let copies = content.set_aside_until(org, until, OBJECTS_MAX);
+    for copy in copies.map_err(|error| told(&error))? {
+        let kept = keep(desk, org, copy, &mut found);
+        kept.map_err(|error| error.to_string())?;
+    }
+    Ok(found)
+}
+
+/// Sorts a copy in, unless something holds it.
+fn keep(desk: &Desk, org: &OrgCode, copy: SetAside, found: &mut Found) -> Result<(), StoreError> {
+    let store = &desk.store;
+    let owner = contents::owner(store, org.as_str(), copy.object_id)?;
+    let named = owner.and_then(|owner| {
+        let container = ContainerName::parse(&owner.container).ok()?;
+        Some((container, RecordId::parse(&owner.record_id).ok()?))
+    });
+    let Some((container, record_id)) = named else {
+        // Which container it was of is not known any more: a hold on any may be meant.
+        if identity::holds(store, org.as_str())?.is_empty() {
+            found.of_nobody.push(copy);
+        }
+        return Ok(());
+    };
+    let place = Place {
+        org: org.clone(),
+        container: container.clone(),
+    };
+    let (held, guard): (bool, Guard) = legal_hold(desk, &place)?;
+    let key = RecordKey {
+        org: place.org,
+        container: place.container,
+        record_id,
+    };
+    let record = records::find(store, RecordName::from(&key))?;
+    let Some(record) = record.filter(|_| !held) else {
+        return Ok(());
+    };
+    if holds::held(store, RecordName::from(&key), &record)?.is_some() {
+        return Ok(());
+    }
+    let (copies, guards) = found.of_records.entry(container).or_default();
+    if copies.len() < REPAIRS_MAX {
+        copies.push(copy);
+        guards.extend([guard, (StreamId::record(&key), record.revision.0)]);
+    }
+    Ok(())
+}
