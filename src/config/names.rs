@@ -58,9 +58,8 @@ pub(super) fn name_of_variable(variable: &str) -> Result<Option<String>, Setting
 /// (`{SVCNAME}_SERVICE_HOST`, `{SVCNAME}_SERVICE_PORT..` and, as Docker did for links, `{SVCNAME}_PORT..`).
 fn is_of_orchestrator(rest: &str) -> bool {
     let (_, port) = rest.split_once("PORT").unwrap_or((rest, "-"));
-    let of_link = port.is_empty()
-        || port.starts_with(|c: char| c == '_')
-            && port[1..].starts_with(|c: char| c.is_ascii_digit());
+    let of_digit = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+    let of_link = port.is_empty() || port.strip_prefix('_').is_some_and(of_digit);
     rest.ends_with("SERVICE_HOST") || rest.contains("SERVICE_PORT") || of_link
 }
 

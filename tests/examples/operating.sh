@@ -48,6 +48,7 @@ head_of "$BASE/openapi.json" -H "if-none-match: $ETAG"; has '^http/1.1 304' "the
 echo "the document has each operationId once, servers, a contact and binary bodies, and an ETag"
 
 is "$(invoke mrs_hold_set '{"orgcode":"'"$ORG"'","container":"demo","reason":"a claim","actor":"ann"}')" 200 a\ claim "a hold"
+is "$(get /mrs/record/meta -d orgcode="$ORG" -d container=demo -d record_id=page)" 200 'a claim' "meta of what is held"
 is "$(invoke mrs_hold_list '{"orgcode":"'"$ORG"'"}')" 200 '"actor":"ann"' "who set it"
 is "$(invoke uas_user_create '{"email":"ben@example.com","passcode":"a passcode that is long","actor":"ann"}')" 200 user_id "a user"
 is "$(invoke ops_audit '{"limit":256}')" 200 uas_user_create "the audit"
@@ -57,7 +58,7 @@ is "$(invoke mrs_hold_release '{"orgcode":"'"$ORG"'","container":"demo","reason"
 for _ in 1 2; do
   is "$(post /mrs/ttl/set '{"orgcode":"'"$ORG"'","container":"demo","record_id":"r","doom_at":null,"expected_revision":1}')" 200 '"revision":1' "a ttl cleared"
 done
-echo "operators' acts are in the audit with who, and a ttl that is cleared twice adds no revision"
+echo "operators' acts are in the audit with who, meta shows a hold, and a ttl that is cleared twice adds no revision"
 
 is "$(invoke utl_export '{"orgcode":"'"$ORG"'"}')" 200 export_id "an export"
 made() { invoke utl_offboarding_status '{"orgcode":"'"$ORG"'"}' >status; grep -q '"status":"completed"' out; }
