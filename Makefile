@@ -12,7 +12,7 @@ G3N ?= target/release/g3n
 # As run-local serves.
 SERVE_ARGS ?= --dev
 
-.PHONY: help run test test-tools fmt lint unit doc deny demo openapi-check fuzz fuzz-bounded fuzz-coverage fuzz-requests bench otlp
+.PHONY: help run test test-tools fmt lint unit doc deny demo openapi-check fuzz fuzz-bounded fuzz-coverage fuzz-requests mutants bench otlp
 .PHONY: install build doctor run-local verify smoke-local smoke-remote smoke-cloud
 
 help: ## Show these targets.
@@ -67,6 +67,9 @@ openapi-check: need-cargo ## Hold the OpenAPI document to linters and to generat
 
 fuzz-requests: need-cargo
 	tests/fuzz/schemathesis.sh
+
+mutants: need-cargo ## Put faults into the code, MUTANTS (20) of each module or of MODULE, drawn by SEED (1), and see which the tests notice.
+	tests/mutants.sh
 
 bench: need-cargo ## Measure on this machine; BENCH_ARGS=--quick for a short run, --overload for ten times the load, --hostile for ten hostile orgs, --churn for a long churn.
 	$(CARGO) bench --locked --bench throughput -- $(BENCH_ARGS)
