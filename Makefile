@@ -68,7 +68,7 @@ openapi-check: need-cargo ## Hold the OpenAPI document to linters and to generat
 fuzz-requests: need-cargo
 	tests/fuzz/schemathesis.sh
 
-mutants: need-cargo ## Put faults into the code, MUTANTS (20) of each module or of MODULE, drawn by SEED (1), and see which the tests notice.
+mutants: need-cargo ## Put faults into the code, MUTANTS (14) of each module or of MODULE, drawn by SEED (1), and see which the tests notice.
 	tests/mutants.sh
 
 bench: need-cargo ## Measure on this machine; BENCH_ARGS=--quick for a short run, --overload for ten times the load, --hostile for ten hostile orgs, --churn for a long churn.

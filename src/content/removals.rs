@@ -175,6 +175,9 @@ mod tests {
 
     use super::*;
 
+    /// Long enough for a thread that does not wait to be noticed; one that waits is never too slow.
+    const EARLY: Duration = Duration::from_millis(300);
+
     #[test]
     fn a_step_waits_for_the_lease_and_a_lease_for_the_step() {
         let removals = Removals::default();
@@ -188,10 +191,12 @@ mod tests {
                 tell.send("passed").unwrap();
                 drop(pass);
             });
-            assert!(told.try_recv().is_err(), "a step is on its way");
+            let early = told.recv_timeout(EARLY);
+            assert!(early.is_err(), "a step is on its way: {early:?}");
             drop(pass);
             assert_eq!(told.recv(), Ok("leased"));
-            assert!(told.try_recv().is_err(), "the lease lasts");
+            let early = told.recv_timeout(EARLY);
+            assert!(early.is_err(), "the lease lasts: {early:?}");
             assert_eq!(removals.end("one"), Ok(()));
             assert_eq!(told.recv(), Ok("passed"));
         });

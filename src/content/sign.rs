@@ -597,4 +597,32 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert!(matches!(open(), Err(KeyError::Unfit { .. })));
     }
+
+    #[test]
+    fn a_key_that_ended_is_removed_and_counted_and_the_current_one_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(Timestamp::from_millis(1_000));
+        let signer = Signer::open_or_create(directory.path(), clock.clone()).unwrap();
+        assert!(signer.is_new());
+        let first = signer.current_key_id();
+        assert_eq!(signer.remove_ended().unwrap(), 0);
+        let until = clock.now().plus_millis(60_000);
+        signer.rotate("second", clock.now(), Some(until)).unwrap();
+        signer.rotate("third", clock.now(), Some(until)).unwrap();
+        let ids = |signer: &Signer| -> Vec<String> {
+            let facts = signer.key_facts().into_iter();
+            facts.map(|facts| facts.id).collect()
+        };
+        assert_eq!(ids(&signer), ["third", "second", first.as_str()]);
+        assert_eq!(signer.current_key_id(), "third");
+        assert_eq!(signer.next_end(), Some(until));
+        clock.advance(59_999);
+        assert_eq!(signer.remove_ended().unwrap(), 0);
+        clock.advance(1);
+        assert_eq!(signer.remove_ended().unwrap(), 2);
+        assert_eq!(ids(&signer), ["third"]);
+        let again = Signer::open_or_create(directory.path(), clock).unwrap();
+        assert!(!again.is_new());
+        assert_eq!(ids(&again), ["third"]);
+    }
 }

@@ -239,3 +239,21 @@ pub fn only_grew(earlier: &Path, now: &Path) -> Result<bool, JournalError> {
         at += left.len() as u64;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_is_copied_byte_for_byte_and_its_size_and_hash_are_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let bytes = b"{\"header\":{}}\n".repeat(CHUNK_BYTES / 8);
+        std::fs::write(directory.path().join(plain_name(1)), &bytes).unwrap();
+        let copy = directory.path().join("copy");
+        let written = open(directory.path(), 1).unwrap().copy(&copy).unwrap();
+        assert_eq!(std::fs::read(&copy).unwrap(), bytes);
+        assert_eq!(written.size, bytes.len() as u64);
+        assert_eq!(written.sha256, hex::encode(Sha256::digest(&bytes)));
+        assert!(open(directory.path(), 2).is_err(), "there is no second");
+    }
+}

@@ -83,6 +83,42 @@ fn a_stream_is_read_from_a_version_on_and_not_its_namesakes() {
 }
 
 #[test]
+fn names_of_streams_come_in_pages_of_any_size_in_the_order_of_their_bytes() {
+    each(|journal, _| {
+        let mut names = [
+            "mrs/A/b",
+            "mrs/A/b/c",
+            "mrs/A/b-",
+            "mrs/B/b",
+            "mrs/A/a",
+            "ofm/A",
+        ];
+        for name in names {
+            done(journal, append(name, 0));
+        }
+        done(journal, append("mrs/A/b", 1));
+        names.sort_unstable();
+        for prefix in ["", "mrs/", "mrs/A/b", "mrs/A/b/c", "uas/"] {
+            let its = names.iter().filter(|name| name.starts_with(prefix));
+            let wanted: Vec<_> = its.map(|name| stream(name)).collect();
+            for limit in 1..=names.len() + 1 {
+                let mut found = Vec::new();
+                loop {
+                    let after = found.last().map(metarecord::domain::StreamId::as_str);
+                    let page = journal.streams(prefix, after, limit).unwrap();
+                    assert!(page.len() <= limit && found.len() <= wanted.len());
+                    if page.is_empty() {
+                        break;
+                    }
+                    found.extend(page);
+                }
+                assert_eq!(found, wanted, "{prefix:?} by {limit}");
+            }
+        }
+    });
+}
+
+#[test]
 fn a_payload_lies_beside_its_entry_byte_by_byte() {
     each(|journal, _| {
         let long: Vec<u8> = (0..262_144_u32).map(|byte| (byte * 7) as u8).collect();

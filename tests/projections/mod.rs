@@ -1,5 +1,6 @@
 //! Projections over random histories: rebuilt is live, in one go and in pieces, and lists agree with records.
 
+mod audit;
 mod rows;
 mod upkeep;
 mod usage;
@@ -61,6 +62,7 @@ enum What {
     Scrub,
     Refusal,
     Identity,
+    Operators,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -82,6 +84,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(What::Scrub),
         1 => Just(What::Refusal),
         4 => Just(What::Identity),
+        2 => Just(What::Operators),
     ];
     let step = (0..18_usize, what, 0..60_i64, prop::bool::ANY).prop_map(
         |(record, what, advance_ms, remembered)| Step {
@@ -224,6 +227,10 @@ impl World {
                         idempotency,
                     );
                 }
+                What::Operators => {
+                    let (stream, event) = audit::event(number);
+                    self.append(StreamId::named(stream), event, None);
+                }
                 _ => {
                     self.identities += 1;
                     let (stream, event) = usage::identity(&slot.key.org, self.identities, now);
@@ -355,7 +362,8 @@ fn command(slot: &Slot, what: &What, now: Timestamp, number: usize) -> Option<Re
         | What::Forget
         | What::Scrub
         | What::Refusal
-        | What::Identity => return None,
+        | What::Identity
+        | What::Operators => return None,
     })
 }
 
@@ -466,7 +474,8 @@ impl Step {
             | What::Forget
             | What::Scrub
             | What::Refusal
-            | What::Identity => false,
+            | What::Identity
+            | What::Operators => false,
         }
     }
 }

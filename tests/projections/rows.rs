@@ -3,10 +3,12 @@
 //! Pages pass over rows that no longer fit, so a row that stays behind shows nowhere else. What the rows must be is said
 //! here a second time, by this file's own idea of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use metarecord::domain::StreamId;
 use metarecord::domain::record::{Record, RecordKey, Status};
-use metarecord::projections::Store;
+use metarecord::journal::Journal;
+use metarecord::projections::{Store, all};
 use proptest::prelude::{ProptestConfig, proptest};
 
 use super::{World, steps};
@@ -82,6 +84,26 @@ fn readable(row: &[u8]) -> String {
     row.escape_ascii().to_string()
 }
 
+/// Every row of every projection.
+fn every_row(store: &Store) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let projections = all().into_iter();
+    let rows = projections.flat_map(|its| store.scan(vec![its.prefix()], &[its.prefix()]));
+    rows.map(|row| row.expect("it can be read"))
+        .map(|(key, value)| (key.to_vec(), value.to_vec()))
+        .collect()
+}
+
+/// The counters of an org, which come from many streams.
+const USAGE: u8 = b'q';
+
+/// Whether the stream that a row names is the one of an entry that changed it: a container's own entries change rows of its
+/// records too, and all of the operators' streams, which are never erased, are named alike.
+fn is_erased_with(named: &str, stream: &str) -> bool {
+    let within = named.strip_prefix(stream);
+    within.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        || (named == StreamId::MAINTENANCE && stream.starts_with("ops/"))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -95,6 +117,38 @@ proptest! {
             let missing: Vec<_> = wanted.difference(&found).map(|row| readable(row)).collect();
             assert!(more.is_empty(), "rows of no record after {step:?}: {more:#?}");
             assert!(missing.is_empty(), "rows that are missing after {step:?}: {missing:#?}");
+        }
+    }
+
+    /// A vacuum erases a row together with the stream it names.
+    #[test]
+    fn every_row_that_an_entry_changes_names_the_stream_of_the_entry(steps in steps()) {
+        let mut world = World::new();
+        let mut before = every_row(&world.live);
+        for (number, step) in steps.iter().enumerate() {
+            let head = world.journal.head().position;
+            world.carry_out(number, step);
+            let entries = world.journal.read(head + 1, usize::MAX).expect("entries");
+            let streams: Vec<_> = entries
+                .iter()
+                .filter_map(|entry| entry.body.as_ref())
+                .map(|body| body.stream.as_str().to_owned())
+                .collect();
+            let after = every_row(&world.live);
+            for (key, value) in after.iter().filter(|(key, value)| before.get(*key) != Some(*value)) {
+                let projections = all().into_iter();
+                let its = projections
+                    .filter(|its| key.first() == Some(&its.prefix()))
+                    .find_map(|its| its.stream_of(key, value));
+                match its {
+                    Some(named) => assert!(
+                        streams.iter().any(|stream| is_erased_with(&named, stream)),
+                        "{} names {named}, and {streams:?} changed it", readable(key)
+                    ),
+                    None => assert_eq!(key.first(), Some(&USAGE), "{} names none", readable(key)),
+                }
+            }
+            before = after;
         }
     }
 }

@@ -284,9 +284,10 @@ mod tests {
     use flate2::write::GzEncoder;
 
     use super::*;
+    use crate::content::local::TEMPORARY;
     use crate::content::{ContentStore, Promise};
     use crate::disk::RealDisk;
-    use crate::domain::OrgCode;
+    use crate::domain::{OrgCode, Timestamp};
 
     fn gzip(text: &str) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -382,5 +383,28 @@ mod tests {
             assert_eq!(UploadName::parse(&other), None, "{other}");
         }
         assert_eq!(UploadName::at(&format!("01.uploads/{text}")), None);
+    }
+
+    #[test]
+    fn unfinished_uploads_are_found_and_removed_once_nobody_wrote_to_them_since_a_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(Arc::new(RealDisk), directory.path()).unwrap();
+        let written = [("one", 3_u64, 100_u64), ("two", 5, 200), ("three", 7, 300)];
+        for (name, size, seconds) in written {
+            let path = directory.path().join(TEMPORARY).join(name);
+            fs::write(&path, vec![b'x'; size as usize]).unwrap();
+            let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            let file = fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(at).unwrap();
+        }
+        let since = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
+        assert_eq!(store.stale(since(99)).unwrap(), Vec::<String>::new());
+        assert_eq!(store.remove_stale(since(99)).unwrap(), (0, 0));
+        let two = ["content/tmp/one", "content/tmp/two"];
+        assert_eq!(store.stale(since(200)).unwrap(), two);
+        assert_eq!(store.remove_stale(since(200)).unwrap(), (2, 8));
+        assert_eq!(store.stale(since(999)).unwrap(), ["content/tmp/three"]);
+        assert_eq!(store.remove_stale(since(999)).unwrap(), (1, 7));
+        assert_eq!(store.stale(since(999)).unwrap(), Vec::<String>::new());
     }
 }

@@ -180,3 +180,17 @@ fn what_is_protected_is_never_covered() {
     let refused = check_scope(&org("g3nmhsadmin-1")).map_err(|rejection| rejection.tag);
     assert_eq!(refused, Err(ErrorTag::InvalidOrgcode));
 }
+
+#[test]
+fn amounts_add_up_each_part_by_itself() {
+    let amount = |items, objects, bytes| Amount {
+        items,
+        objects,
+        bytes,
+    };
+    let mut sum = Amount::default();
+    for part in [amount(1, 20, 300), amount(4, 50, 600), amount(0, 0, 7)] {
+        sum += part;
+    }
+    assert_eq!(sum, amount(5, 70, 907));
+}
