@@ -74,7 +74,8 @@ tried() {
   nice -n 19 cargo mutants --dir "$tree" --in-place --no-shuffle --colors never --output "$folder" --caught --unviable \
     --timeout-multiplier 4 --minimum-test-timeout 180 --cargo-arg=--locked "${chosen[@]}" "$@" 9>&- || status=$?
   case $status in 0 | 2 | 3) ;; *) return "$status" ;; esac
-  cp "$folder/mutants.out/outcomes.json" "$folder/$outcomes"
+  # There are none when nothing was left to try.
+  [ ! -e "$folder/mutants.out/outcomes.json" ] || cp "$folder/mutants.out/outcomes.json" "$folder/$outcomes"
 }
 
 failed=0
