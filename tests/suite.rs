@@ -6,6 +6,7 @@ mod backup;
 mod cli;
 mod demo;
 mod deploy;
+mod docs;
 mod doctor;
 mod durability;
 mod http;

@@ -4,8 +4,10 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::{ChangeArgs, Operator};
+use crate::cli::bare::BareArgs;
 use crate::cli::failure::Failure;
 use crate::cli::mrs::{ask, insert};
+use crate::cli::output::{Exit, Printer};
 use crate::cli::remarks::KeyArgs;
 use crate::client::Reply;
 
@@ -25,6 +27,7 @@ pub(super) struct ScheduleArgs {
     start: String,
     #[command(flatten)]
     key: KeyArgs,
+    bare: BareArgs,
 }
 
 /// A planned window.
@@ -100,8 +103,9 @@ pub(super) struct GetArgs {
 }
 
 impl ScheduleArgs {
-    pub(super) fn run(&self, operator: &Operator) -> Result<Reply, Failure> {
-        operator.change("ops_maintenance_schedule", &self.change, self.body())
+    pub(super) fn run(&self, operator: &Operator, printer: &Printer) -> Result<Exit, Failure> {
+        let made = operator.change("ops_maintenance_schedule", &self.change, self.body());
+        self.bare.tell(printer, "maintenance_id", made)
     }
 
     fn body(&self) -> Map<String, Value> {

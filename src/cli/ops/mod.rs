@@ -89,7 +89,7 @@ enum Verb {
     #[command(
         after_help = "Examples:\n  g3n ops vacuum-org --secret-code-file code.txt --orgcode TESTORG --reason Cleanup --dry-run\n  g3n ops vacuum-org --secret-code-file code.txt --orgcode TESTORG --reason Cleanup"
     )]
-    VacuumOrg(vacuum::RemovalArgs),
+    VacuumOrg(vacuum::OrgArgs),
     /// Cancel a vacuum while it is pending.
     #[command(
         after_help = "Example:\n  g3n ops vacuum-cancel --secret-code-file code.txt --vacuum-id vac_1"
@@ -196,16 +196,17 @@ pub(super) fn run(
         Verb::SecretLockLift(change) => {
             operator.change("ops_secret_lock_lift", change, Map::new())?
         }
-        Verb::MaintenanceSchedule(arguments) => arguments.run(&operator)?,
+        Verb::MaintenanceSchedule(arguments) => return arguments.run(&operator, printer),
         Verb::MaintenanceStart(window) => window.run(&operator, "ops_maintenance_start")?,
         Verb::MaintenanceUpdate(arguments) => arguments.run(&operator)?,
         Verb::MaintenanceEnd(arguments) => arguments.run(&operator)?,
         Verb::MaintenanceCancel(window) => window.run(&operator, "ops_maintenance_cancel")?,
         Verb::MaintenanceList(arguments) => caller().maintenance_list(&arguments.query())?,
         Verb::MaintenanceGet(arguments) => caller().maintenance_get(&arguments.query())?,
-        Verb::VacuumAll(arguments) => arguments.run(&operator)?,
+        Verb::VacuumAll(arguments) => return arguments.run(&operator, printer),
         Verb::VacuumOrg(arguments) => {
-            arguments.run_org(&operator, profile.named_org("whose data?")?)?
+            let orgcode = profile.named_org("whose data?")?;
+            return arguments.run(&operator, orgcode, printer);
         }
         Verb::VacuumCancel(arguments) => arguments.run(&operator)?,
         Verb::VacuumStatus(arguments) => return arguments.run(&operator, printer),

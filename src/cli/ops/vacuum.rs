@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::code::CodeArgs;
 use super::{ChangeArgs, Operator, watch};
+use crate::cli::bare::BareArgs;
 use crate::cli::failure::Failure;
 use crate::cli::mrs::insert;
 use crate::cli::output::{Exit, Printer};
@@ -36,11 +37,22 @@ pub(in crate::cli) struct RemovalArgs {
     yes: bool,
 }
 
+/// The data of one org.
+#[derive(Args, Debug)]
+pub(super) struct OrgArgs {
+    #[command(flatten)]
+    removal: RemovalArgs,
+    #[command(flatten)]
+    bare: BareArgs,
+}
+
 /// All data.
 #[derive(Args, Debug)]
 pub(super) struct AllArgs {
     #[command(flatten)]
     removal: RemovalArgs,
+    #[command(flatten)]
+    bare: BareArgs,
     /// VACUUM ALL DATA PERMANENTLY, to show that it is meant.
     #[arg(long, value_name = "PHRASE")]
     confirmation_phrase: String,
@@ -70,12 +82,27 @@ pub(super) struct StatusArgs {
     watch: bool,
 }
 
-impl RemovalArgs {
-    pub(super) fn run_org(&self, operator: &Operator, orgcode: &str) -> Result<Reply, Failure> {
+impl OrgArgs {
+    pub(super) fn run(
+        &self,
+        operator: &Operator,
+        orgcode: &str,
+        printer: &Printer,
+    ) -> Result<Exit, Failure> {
         let what = format!("all data of the org {orgcode} at {}", operator.address);
-        self.remove(operator, "ops_vacuum_org", &what, self.org_body(orgcode))
+        let body = self.body(orgcode);
+        let made = self.removal.remove(operator, "ops_vacuum_org", &what, body);
+        self.bare.tell(printer, "vacuum_id", made)
     }
 
+    fn body(&self, orgcode: &str) -> Map<String, Value> {
+        let mut body = self.removal.body();
+        insert(&mut body, "orgcode", Some(orgcode));
+        body
+    }
+}
+
+impl RemovalArgs {
     /// Destroys something. The question comes last, so that a yes is not followed by another way to fail.
     pub(in crate::cli) fn remove(
         &self,
@@ -93,12 +120,6 @@ impl RemovalArgs {
         operator.invoke(function, body)
     }
 
-    fn org_body(&self, orgcode: &str) -> Map<String, Value> {
-        let mut body = self.body();
-        insert(&mut body, "orgcode", Some(orgcode));
-        body
-    }
-
     pub(in crate::cli) fn body(&self) -> Map<String, Value> {
         let mut body = Map::new();
         insert(&mut body, "reason", Some(self.reason.as_str()));
@@ -109,10 +130,11 @@ impl RemovalArgs {
 }
 
 impl AllArgs {
-    pub(super) fn run(&self, operator: &Operator) -> Result<Reply, Failure> {
+    pub(super) fn run(&self, operator: &Operator, printer: &Printer) -> Result<Exit, Failure> {
         let what = format!("all data of every org at {}", operator.address);
         let body = self.body();
-        self.removal.remove(operator, "ops_vacuum_all", &what, body)
+        let made = self.removal.remove(operator, "ops_vacuum_all", &what, body);
+        self.bare.tell(printer, "vacuum_id", made)
     }
 
     fn body(&self) -> Map<String, Value> {
@@ -173,7 +195,7 @@ mod tests {
     #[derive(Parser)]
     enum Line {
         All(AllArgs),
-        Org(RemovalArgs),
+        Org(OrgArgs),
     }
 
     #[test]
@@ -203,7 +225,7 @@ mod tests {
             let words = std::iter::once("ops").chain(line.split(' '));
             let body = match Line::try_parse_from(words).expect(line) {
                 Line::All(arguments) => arguments.body(),
-                Line::Org(arguments) => arguments.org_body("TESTORG"),
+                Line::Org(arguments) => arguments.body("TESTORG"),
             };
             assert_eq!(Value::Object(body), sent, "{line}");
         }

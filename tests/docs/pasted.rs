@@ -1,0 +1,150 @@
+//! The commands that README.md and docs/operating.md show, pasted into a shell at a terminal, a block at a time.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use super::page::{Page, root};
+use crate::support::{Server, eventually, measured};
+
+/// What is written behind the fence of a block that is typed.
+const TYPED: &str = "sh local";
+/// After each command, its number and the line; a line of its own keeps the two apart.
+const PROMPT: &str =
+    r#"printf '%s %s\n' "$?" "$(HISTTIMEFORMAT= history 1 | head -n 1)" >>"$CODES""#;
+
+/// What README's first block sets for everything behind it.
+const PATH_SET: &str = "export PATH=$PWD/target/release:$PATH\n";
+
+/// An interactive shell at a terminal.
+struct Shell {
+    child: Child,
+    screen: Option<std::thread::JoinHandle<String>>,
+}
+
+impl Shell {
+    fn open(directory: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut child = Command::new("script")
+            .args(["--quiet", "--return", "--flush", "--echo", "never"])
+            .args(["--command", "bash --norc --noprofile"])
+            .arg("/dev/null")
+            .current_dir(directory)
+            .env_clear()
+            .envs(measured())
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("TERM", "dumb")
+            .env("HOME", directory)
+            .env("PROMPT_COMMAND", PROMPT)
+            .env("CODES", directory.join("codes"))
+            .envs(variables.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script runs");
+        let mut output = child.stdout.take().expect("it has an output");
+        let screen = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            // At its end a terminal gives an error.
+            let _: Result<_, _> = output.read_to_end(&mut bytes);
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
+        Self {
+            child,
+            screen: Some(screen),
+        }
+    }
+
+    fn paste(&mut self, text: &str) {
+        let keys = self.child.stdin.as_mut().expect("it has an input");
+        keys.write_all(text.as_bytes()).expect("it takes keys");
+    }
+
+    /// Everything that was shown.
+    fn close(&mut self) -> String {
+        self.paste("exit\n");
+        let shown = self.screen.take().map(std::thread::JoinHandle::join);
+        shown.and_then(Result::ok).unwrap_or_default()
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        // Already ended is fine.
+        let _: Result<_, _> = self.child.kill();
+        let _: Result<_, _> = self.child.wait();
+    }
+}
+
+/// The number that a command must end with: what its comment says, such as `# exit 4`, or 0.
+fn wanted(line: &str) -> &str {
+    let said = line.split_once("# exit ").map(|(_, rest)| rest);
+    said.map_or("0", |rest| {
+        rest.split([':', ' ', ',', ';']).next().unwrap_or_default()
+    })
+}
+
+/// What a new clone holds of what the commands use.
+fn clone_at(directory: &Path) {
+    std::fs::create_dir_all(directory.join("target/release")).expect("made");
+    let program = directory.join("target/release/g3n");
+    symlink(env!("CARGO_BIN_EXE_g3n"), program).expect("linked");
+    for name in ["Cargo.lock", "examples"] {
+        symlink(root().join(name), directory.join(name)).expect("linked");
+    }
+}
+
+/// Pastes the blocks of a page, and sees that each command ends as the page says.
+fn works_as_pasted(path: &str, commands_min: usize) {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let directory = scratch.path();
+    clone_at(directory);
+    let server = Server::start_in(&directory.join("data"), &[]);
+    let mut shell = Shell::open(
+        directory,
+        &[
+            ("G3N_CONFIG", server.config_file.to_str().expect("plain")),
+            ("G3N_PROFILE", "dev"),
+            ("SESSION", &server.session_guid),
+            ("ORG", &server.orgcode),
+            ("BASE", &server.base_url),
+            ("G3N_SECRET_CODE", &server.secret_code),
+        ],
+    );
+    if path != "README.md" {
+        shell.paste(PATH_SET);
+    }
+    let page = Page::read(Path::new(path));
+    let blocks = page.blocks.iter().filter(|block| block.info == TYPED);
+    let codes = || std::fs::read_to_string(directory.join("codes")).unwrap_or_default();
+    for (number, block) in blocks.enumerate() {
+        let end = format!("true pasted {number}");
+        shell.paste(&format!("{}{end}\n", block.text));
+        eventually("the block has been carried out", || codes().contains(&end));
+    }
+    let shown = shell.close();
+    let codes = codes();
+    // The first prompt comes before any command.
+    let ended: Vec<_> = codes
+        .lines()
+        .filter_map(|line| {
+            let (code, command) = line.split_once(' ')?;
+            (!command.contains("true pasted")).then_some((code, command.trim()))
+        })
+        .skip(1)
+        .collect();
+    assert!(ended.len() >= commands_min, "{path}: {codes}{shown}");
+    for (code, command) in ended {
+        assert_eq!(code, wanted(command), "{path}: {command}\n{codes}\n{shown}");
+    }
+}
+
+#[test]
+fn the_commands_of_the_readme_work_as_they_are_pasted() {
+    works_as_pasted("README.md", 10);
+}
+
+#[test]
+fn the_commands_of_the_operating_page_work_as_they_are_pasted() {
+    works_as_pasted("docs/operating.md", 20);
+}
