@@ -62,7 +62,7 @@ fuzz-bounded: need-cargo ## The same parsers with a bounded number of random inp
 fuzz-coverage: need-cargo
 	tests/fuzz/coverage.sh
 
-openapi-check: need-cargo ## Hold the OpenAPI document to linters and to generated clients in Python and TypeScript; SKIP where they cannot be had.
+openapi-check: need-cargo ## Run linters and generated clients (Python, TypeScript) against the OpenAPI document; SKIP where they are not available.
 	tests/openapi/check.sh
 
 fuzz-requests: need-cargo
@@ -81,15 +81,15 @@ install: need-cargo ## Build g3n and install it; PREFIX=/usr/local puts it into 
 build: need-cargo
 	$(CARGO) build --release --locked
 
-doctor: build ## Look whether a server can start here, or how the one that runs is; SERVE_ARGS as of g3n serve.
+doctor: build ## Check whether a server can start here, or the health of the running one; SERVE_ARGS as of g3n serve.
 	$(G3N) doctor --output table $(SERVE_ARGS) --data-dir $(DATA_DIR)
 
 run-local: run ## The same as run.
 
-verify: build ## Hold the server of run-local, or the one at URL=, to what callers are promised.
+verify: build ## Check from outside whether the server of run-local, or the one at URL=, keeps its promises.
 	$(G3N) verify --output table $(if $(URL),--url $(URL),--config $(DATA_DIR)/profiles.toml --profile dev)
 
-smoke-local: build ## The same with a server of its own, which goes away, or the one at URL=.
+smoke-local: build ## The same with a temporary server, or the one at URL=.
 	@G3N=$(G3N) tests/smoke.sh local $(URL)
 
 smoke-remote: build ## The same with the server at SMOKE_URL and a token in SMOKE_JWT_FILE or SMOKE_JWT.
@@ -109,10 +109,10 @@ CLOUD = deploy/terraform/cloud.sh
 ci: ## What runs on every change: make test, and the bounded part of make fuzz.
 	.ci/run
 
-gate: need-cargo test-tools ## Everything that must hold, with coverage; STRICT=1 fails on what had to be skipped.
+gate: need-cargo test-tools ## All checks, with coverage; STRICT=1 fails on what had to be skipped.
 	@checks/gate.sh
 
-review: ## Look at what is staged for secrets, big files and format, and whether the gate passed for it.
+review: ## Check what is staged for secrets, big files and format, and whether the gate passed for it.
 	@checks/review.sh
 
 hooks: ## Have git run the review before each commit.
@@ -121,16 +121,16 @@ hooks: ## Have git run the review before each commit.
 pack: need-cargo ## Make dist/metarecord-VERSION-TARGET.tar.gz, the same bytes for the same commit, and SHA256SUMS.
 	@deploy/pack.sh
 
-deploy-dev: need-cargo ## Pack, deploy below DEPLOY_DIR in development mode, start it and look whether it is well.
+deploy-dev: need-cargo ## Pack, deploy below DEPLOY_DIR in development mode, start it and check that it is ready.
 	@PREFIX='$(DEPLOY_DIR)' deploy/dev.sh
 
-rollback: ## Go back to the release before the current one.
+rollback: ## Roll back to the previous release.
 	@$(RELEASE) rollback
 
-destroy-dev: ## Take down what deploy-dev made; its audit is archived first. Asks, or takes CONFIRM=yes.
+destroy-dev: ## Remove what deploy-dev created; its audit is archived first. Asks, or takes CONFIRM=yes.
 	@PREFIX='$(DEPLOY_DIR)' deploy/destroy.sh
 
-logs: ## Show what the deployed server tells; FOLLOW=1 goes on.
+logs: ## Show the deployed server's log; FOLLOW=1 keeps following it.
 	@$(RELEASE) logs $(if $(FOLLOW),--follow)
 
 deploy-check: ## Try the units, the container's command, releases, the review, emergencies and examples with the program that is built.
@@ -142,14 +142,14 @@ systemd-check: ## Boot systemd in namespaces of its own (root) and try the unit 
 runbook-check: ## Run the runbook's local steps in a copy of this working copy.
 	@tests/runbook.sh
 
-doctor-aws: ## Look whether this machine may deploy to AWS, and who it would be.
+doctor-aws: ## Check whether this machine may deploy to AWS, and as which identity.
 	@$(CLOUD) doctor
 
 deploy-cloud: need-cargo ## Pack, and deploy to one small instance with Terraform.
 	@$(CLOUD) deploy
 
-logs-cloud: ## Show the instance's logs in CloudWatch; FOLLOW=1 goes on.
+logs-cloud: ## Show the instance's logs in CloudWatch; FOLLOW=1 keeps following them.
 	@$(CLOUD) logs
 
-destroy-cloud: ## Take down what deploy-cloud made, in a development environment alone.
+destroy-cloud: ## Remove what deploy-cloud created, only in a development environment.
 	@$(CLOUD) destroy

@@ -11,10 +11,10 @@ const LOWER_BY: i32 = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BrokeOff {
     /// It panicked.
-    #[error("it broke off: it panicked, and the log tells where")]
+    #[error("a background task panicked; see the log")]
     Panicked,
     /// It was not begun, because the operating system gives no thread.
-    #[error("it could not begin: no thread can be started ({0})")]
+    #[error("a background task could not start: no thread available ({0})")]
     NoThread(io::ErrorKind),
 }
 

@@ -221,7 +221,7 @@ async fn run(
     let directory = directory::open(&options.data_dir, options.development, SCHEMAS)?;
     if directory.was_open_to_others() {
         report::notice(&format!(
-            "other users of this machine could look into {} or its keys; the mode is 0700 now",
+            "other users of this machine could read {} or its keys; its mode is now 0700",
             options.data_dir.display()
         ));
     }
@@ -455,7 +455,7 @@ async fn run(
         None => tokio::select! {
             stopped = stop => stopped.map(|()| None)?,
             () = again::wanted(&*journal, &reserve, start_again.is_some()) => {
-                report::notice("the disk has room again: the server begins anew to open the journal");
+                report::notice("the disk has space again: the server restarts to open the journal");
                 Some(Addresses::of(&told))
             }
         },

@@ -45,7 +45,7 @@ pub enum DirectoryError {
         source: std::io::Error,
     },
     /// Another process has it.
-    #[error("{place} is in use by another process ({holder}); stop that one first")]
+    #[error("{place} is in use by another process ({holder}); stop that process first")]
     Held {
         /// The directory.
         place: String,
@@ -54,7 +54,7 @@ pub enum DirectoryError {
     },
     /// Written by a newer program.
     #[error(
-        "{place} has format {found}, and this g3n reads up to {FORMAT_VERSION}: a newer one wrote it, and nothing was changed; install that one, or give another --data-dir"
+        "{place} has format {found}, and this g3n reads up to {FORMAT_VERSION}: a newer version wrote it. Nothing was changed; install that version, or use another --data-dir"
     )]
     Newer {
         /// The directory.
@@ -64,7 +64,7 @@ pub enum DirectoryError {
     },
     /// A newer program has served from it, and may have written what this one cannot read.
     #[error(
-        "{place} was served from by a newer g3n, whose event {kind} version {found} this one does not know; nothing was changed; install that one, or give another --data-dir"
+        "{place} was used by a newer g3n, and this one does not know its event {kind} version {found}. Nothing was changed; install the newer version, or use another --data-dir"
     )]
     NewerEvents {
         /// The directory.
@@ -82,7 +82,7 @@ pub enum DirectoryError {
     },
     /// Not a data directory.
     #[error(
-        "{place} is not empty and has no {MARKER}; give an empty directory or one that g3n has made"
+        "{place} is not empty and has no {MARKER}; use an empty directory or one that g3n created"
     )]
     Foreign {
         /// The directory.
@@ -90,7 +90,7 @@ pub enum DirectoryError {
     },
     /// Other users of the machine can read or change it, and its mode cannot be set.
     #[error(
-        "other users of this machine can read or change {place}, and its mode cannot be set; chmod 700 it as its owner, or give another --data-dir"
+        "other users of this machine can read or change {place}, and its mode cannot be set; chmod 700 it as its owner, or use another --data-dir"
     )]
     OpenToOthers {
         /// The directory.
@@ -101,7 +101,7 @@ pub enum DirectoryError {
     },
     /// The file of the operators' token can be read by others.
     #[error(
-        "other users of this machine can read the operators' token in {place}; chmod 600 it, and delete it first if somebody may have read it: the next start makes another"
+        "other users of this machine can read the operators' token in {place}; chmod 600 it, or delete it if somebody may have read it: the next start creates another"
     )]
     TokenOpenToOthers {
         /// The file.

@@ -96,20 +96,18 @@ impl OsError {
     pub fn advice(self) -> String {
         match self {
             Self::ReadOnlyFileSystem => {
-                "the file system is mounted read-only; see with dmesg whether its disk failed, and remount it with mount -o \
-                 remount,rw, or work on a copy"
+                "the file system is mounted read-only; check dmesg for disk errors, and remount it with mount -o remount,rw, or work on a copy"
             }
             Self::Denied => {
-                "this user may not do that; run it as the user that the file belongs to, or give this user access with chown and \
-                 chmod"
+                "permission denied; run it as the user that owns the file, or grant this user access with chown and chmod"
             }
             Self::Full => {
-                "the file system is full; make room or grow it: df shows its bytes, df -i its inodes"
+                "the file system is full; free space or grow it: df shows bytes, df -i inodes"
             }
-            Self::Quota => "the quota of this user is used up; make room, or raise it with setquota",
+            Self::Quota => "this user's disk quota is exhausted; free space, or raise it with setquota",
             Self::ProcessFiles => return process_files(),
             Self::MachineFiles => {
-                "the machine may open no more files; raise it with sysctl fs.file-max, or end what has them open"
+                "the system's limit of open files is reached; raise it with sysctl fs.file-max, or stop processes that hold many"
             }
             Self::MountPoint => {
                 "it is a mount point, or in use by one, and can be neither moved nor removed; unmount it first, or give a directory \
@@ -127,7 +125,7 @@ fn process_files() -> String {
     let limit = getrlimit(Resource::Nofile).current;
     let limit = limit.map_or_else(String::new, |files| format!(" {files} files"));
     format!(
-        "the process may open{limit} at once and has that many; raise LimitNOFILE of its unit, or ulimit -n in its shell"
+        "the process has reached its limit of open files{limit}; raise LimitNOFILE of its unit, or ulimit -n in its shell"
     )
 }
 

@@ -104,12 +104,12 @@ impl Level {
 
     fn hint(self) -> Word {
         match self {
-            Self::Enough => "Changes are taken again.",
+            Self::Enough => "Changes are accepted again.",
             Self::Low => {
-                "Uploads and puts are refused; make room or grow the volume (df shows bytes, df -i inodes; docs/emergency/disk-full.md)."
+                "Uploads and puts are refused; free space or grow the volume (df shows bytes, df -i inodes; docs/emergency/disk-full.md)."
             }
             Self::Critical => {
-                "Changes of tenants are refused; make room or grow the volume (df shows bytes, df -i inodes; docs/emergency/disk-full.md)."
+                "Changes of tenants are refused; free space or grow the volume (df shows bytes, df -i inodes; docs/emergency/disk-full.md)."
             }
         }
     }
@@ -334,7 +334,7 @@ impl Reserve {
             Ok(()) => self.blind.store(false, Ordering::Relaxed),
             Err(error) if !self.blind.swap(true, Ordering::Relaxed) => {
                 report::storage_failed(&format!(
-                    "the free disk cannot be looked at: {}",
+                    "the free disk space cannot be read: {}",
                     os_error::told(&error)
                 ));
             }

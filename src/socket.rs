@@ -87,7 +87,7 @@ pub(crate) fn could_listen(path: &Path) -> io::Result<()> {
 }
 
 fn no_socket() -> io::Error {
-    let text = "something that is not a socket is there; remove it, or give another path";
+    let text = "the path exists and is not a socket; remove it, or use another path";
     io::Error::new(ErrorKind::AlreadyExists, text)
 }
 

@@ -218,7 +218,7 @@ class Run:
             answer = self.client.ask("GET", "/mrs/list", {"orgcode": self.org}, credential=credential)
             self.client.refused(answer, "GET /mrs/list", 401, "invalid-session")
             told.append(answer.without_stats())
-        must(told[0] == told[1], "the answer tells a wrong credential from none")
+        must(told[0] == told[1], "the answer distinguishes a wrong credential from none")
         return "401 for none and for a wrong one"
 
     def inline(self, record_id, payload, md5):
@@ -318,13 +318,13 @@ class Run:
         bodies = [json.dumps(dict(body, expected_revision=1)) for body in bodies]
         answers = [self.client.ask("POST", "/mrs/doom", body=body) for body in bodies]
         self.compare("POST /mrs/doom", *answers)
-        return other + " answers as what is not there"
+        return other + " answers as if it did not exist"
 
     def compare(self, call, own, foreign):
         for answer in (own, foreign):
             self.client.refused(answer, call, 404, "not-found")
         same = own.without_stats() == foreign.without_stats() and own.header_names() == foreign.header_names()
-        must(same, call + ": the answers for another org and for what is not there differ")
+        must(same, call + ": the answers for another org and for a missing one differ")
 
     def bad_body(self):
         canary = "canary" + self.id.replace("-", "")
@@ -339,7 +339,7 @@ class Run:
             answer = self.client.ask("POST", "/mrs/record", body=body)
             must(not answer.mentions(canary), "POST /mrs/record: the answer repeats what was sent")
             self.client.refused(answer, "POST /mrs/record", 400, tag)
-        return "%d bad bodies, none told back" % len(bodies)
+        return "%d invalid bodies, none repeated in an answer" % len(bodies)
 
     def doom(self):
         if not self.made:
@@ -368,7 +368,7 @@ def look(run, name):
     except Broken as why:
         return "fail", str(why)
     except TimeIsUp:
-        return "fail", "the time was up"
+        return "fail", "time limit exceeded"
     except (OSError, http.client.HTTPException, ValueError) as error:
         return "fail", "no answer: %s: %s" % (type(error).__name__, error)
     except (KeyError, TypeError, AttributeError) as error:
@@ -388,12 +388,12 @@ def carry_out(run, seconds):
     def within(end, name):
         left = began + end - time.monotonic()
         if left <= 0:
-            return "fail", "the time was up"
+            return "fail", "time limit exceeded"
         try:
             signal.setitimer(signal.ITIMER_REAL, left)
             return look(run, name)
         except TimeIsUp:
-            return "fail", "the time was up"
+            return "fail", "time limit exceeded"
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
@@ -402,7 +402,7 @@ def carry_out(run, seconds):
             rows.append((name, "skipped", "the server does not answer"))
             continue
         rows.append((name,) + within(seconds - reserve, name))
-        late = late or rows[-1][2] == "the time was up"
+        late = late or rows[-1][2] == "time limit exceeded"
     rows.append(("doom",) + within(seconds, "doom"))
     for name, (kept, broken) in run.client.laws.items():
         if broken:

@@ -68,11 +68,11 @@ impl Hold {
     fn refusal(self) -> Rejection {
         let (message, minor) = match self {
             Self::Offboarding | Self::Purge => (
-                "The org is being offboarded and takes no changes; cancel that first.",
+                "The org is being offboarded and takes no changes; cancel the offboarding first.",
                 "offboarding",
             ),
             Self::Import => (
-                "The org is being imported and takes no changes until that is done.",
+                "The org is being imported and takes no changes until the import is finished.",
                 "import-running",
             ),
         };
@@ -212,12 +212,11 @@ impl Admission {
         if let Some((scope, vacuum_id)) = &state.closed
             && covers(scope)
         {
-            let message = "The data is being vacuumed and takes no changes; try again when the vacuum is over.";
+            let message = "A vacuum of this data is running, and it takes no changes; try again when the vacuum has finished.";
             return Err(place.blocked(message, "vacuum-running", vacuum_id));
         }
         if let Some(half) = state.half_erased.iter().find(|half| covers(&half.scope)) {
-            let message = "A vacuum of the data gave up half way; it takes no changes until an operator vacuums it \
-                again.";
+            let message = "A vacuum of this data failed before it finished; the data takes no changes until an operator vacuums it again.";
             return Err(place.blocked(message, "vacuum-failed", &half.vacuum_id));
         }
         *state.within.entry(place.clone()).or_default() += 1;

@@ -136,7 +136,7 @@ impl Offboardings {
         if is_protected(org.as_str()) {
             return Err(Rejection::new(
                 ErrorTag::InvalidOrgcode,
-                format!("Orgs whose name begins with {PROTECTED_PREFIX} are never erased, and so never leave."),
+                format!("Orgs whose name begins with {PROTECTED_PREFIX} are never erased and cannot be offboarded."),
             )
             .into());
         }
@@ -295,7 +295,7 @@ impl Offboardings {
         let before = self.resting().insert(org.clone(), (until, why.to_owned()));
         if before.is_none_or(|(_, before)| before != why) {
             report::notice(&format!(
-                "the offboarding or export of {org} does not go on: {why}"
+                "the offboarding or export of {org} cannot continue: {why}"
             ));
         }
     }

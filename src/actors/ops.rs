@@ -281,7 +281,7 @@ impl Operations {
             true => Err(Rejection::field(
                 "start",
                 format!(
-                    "start is past by {} seconds, and may be by at most {}; it is {now} now.",
+                    "start is {} seconds in the past; at most {} are accepted. The server's time is {now}.",
                     past_ms / 1_000,
                     self.settings.schedule_past_ms_max / 1_000
                 ),
@@ -314,7 +314,7 @@ impl Operations {
             let note = ClockCommand::NoteJump { by_ms };
             carry::<ClockDecider>(&self.desk, &note, &Caller::job(CLOCK_WATCH)).await?;
             report::notice(&format!(
-                "the machine's clock jumped by {} seconds; nothing is removed until an operator says that the time is right (g3n ops clock-confirm)",
+                "the machine's clock jumped by {} seconds; nothing is removed until an operator confirms the time (g3n ops clock-confirm)",
                 by_ms / 1_000
             ));
             self.tell_changed();
@@ -356,7 +356,7 @@ impl Operations {
             if *plan != now {
                 return Err(Rejection::new(
                     ErrorTag::Conflict,
-                    "The numbers have moved since that plan was made; make a new dry run and look at it.",
+                    "The plan is stale: the counts have changed since the dry run. Make a new dry run and review it.",
                 )
                 .with_minor("plan_id")
                 .with_detail("plan_id", now)
@@ -456,7 +456,7 @@ impl Operations {
         caller: &Caller,
     ) -> Result<(), Refused> {
         let Some(code) = code else {
-            let missing = "The secret code is needed; give it as secret_code.";
+            let missing = "The secret code is required; give it as secret_code.";
             return Err(mismatch(missing).with_minor("secret_code").into());
         };
         let turn = match is_way_out(function) {
@@ -490,7 +490,7 @@ impl Operations {
                 };
                 carry::<SecretDecider>(&self.desk, &note, caller).await?;
                 self.tell_changed();
-                Err(mismatch("The secret code is not the right one.").into())
+                Err(mismatch("The secret code is wrong.").into())
             }
             Err(error) => Err(Refused::Failed(error.to_string())),
         }

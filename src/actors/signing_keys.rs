@@ -103,7 +103,7 @@ impl SigningKeys {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
                 report::notice(&format!(
-                    "the signing keys are rotated in memory alone: {error}; the job signing-keys tries again"
+                    "the rotated signing keys are only in memory: {error}; the job signing-keys retries"
                 ));
                 Err(Refused::Unavailable)
             }

@@ -168,7 +168,7 @@ async fn erase(operations: &Operations, mut vacuum: Vacuum) -> Result<(), Stoppe
         let moved = |plan: &String| *plan != plan_id(&vacuum.scope, &services);
         if vacuum.plan_id.as_ref().is_some_and(moved) {
             return Err(Stopped::Failed(
-                "the numbers have moved since the dry run that was the plan".to_owned(),
+                "the plan is stale: the counts have changed since the dry run".to_owned(),
             ));
         }
         let start = VacuumCommand::Start {

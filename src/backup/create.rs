@@ -272,7 +272,7 @@ impl Making {
             true => Ok(findings.into_result()?),
             false => Err(BackupError::Changed {
                 what: format!(
-                    "entries were erased by position {by}, behind {}",
+                    "entries were erased by position {by}, after {}",
                     head.position
                 ),
             }),

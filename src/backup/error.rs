@@ -30,7 +30,7 @@ pub enum BackupError {
     Directory(#[from] DirectoryError),
     /// A newer program wrote the backup.
     #[error(
-        "the backup has format {found}; this program reads up to {FORMAT_VERSION}; use the g3n that made it, or a newer one"
+        "the backup has format {found}; this program reads up to {FORMAT_VERSION}; use the g3n that created it, or a newer one"
     )]
     Newer {
         /// Its format.
@@ -46,7 +46,7 @@ pub enum BackupError {
     },
     /// The directory is something else.
     #[error(
-        "{place} is not empty and has no {MANIFEST}; give an empty directory or one that g3n backup create has made"
+        "{place} is not empty and has no {MANIFEST}; use an empty directory or one that g3n backup create created"
     )]
     Foreign {
         /// The directory.
@@ -59,14 +59,14 @@ pub enum BackupError {
         place: String,
     },
     /// Another process works on it.
-    #[error("another g3n works on the backup in {place}; try again when it has ended")]
+    #[error("another g3n is using the backup in {place}; try again when it has finished")]
     InUse {
         /// The directory.
         place: String,
     },
     /// It belongs to another journal, or to a later state of this one.
     #[error(
-        "{place} holds a backup of another journal, or of a later state of this one (position {position}); give another directory, so that it is not lost"
+        "{place} holds a backup of another journal, or of a later state of this one (position {position}); use another directory, so that it is not lost"
     )]
     OtherJournal {
         /// The directory.
@@ -85,14 +85,14 @@ pub enum BackupError {
         position: Position,
     },
     /// Something was removed or rewritten although nothing should have been.
-    #[error("the data directory changed while it was copied ({what}); run the same line again")]
+    #[error("the data directory changed while it was copied ({what}); run the same command again")]
     Changed {
         /// What was seen.
         what: String,
     },
     /// There is data where it was to be restored to.
     #[error(
-        "{place} is not empty, and nothing is restored over data; give another --data-dir, or --replace to have it set aside first"
+        "{place} is not empty, and nothing is restored over data; use another --data-dir, or --replace to rename it first"
     )]
     NotEmpty {
         /// The directory.

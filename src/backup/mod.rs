@@ -144,7 +144,7 @@ impl Manifest {
         let sealed: Sealed<'_> = serde_json::from_str(text).map_err(unreadable)?;
         let inner = sealed.manifest.get();
         if hex::encode(Sha256::digest(inner)) != sealed.sha256 {
-            let what = "it does not have the SHA-256 that it tells of itself";
+            let what = "it does not have the SHA-256 that it states";
             return Err(BackupError::damaged(MANIFEST, what));
         }
         let format: Format = serde_json::from_str(inner).map_err(unreadable)?;

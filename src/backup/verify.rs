@@ -120,7 +120,7 @@ impl Check<'_> {
                 self.problem(name, what);
             }
             Some(found) if found.sha256 != sha256 => {
-                self.problem(name, "it has another SHA-256 than the backup tells");
+                self.problem(name, "its SHA-256 differs from that of the backup");
             }
             Some(_) => {}
         }
@@ -159,7 +159,7 @@ impl Check<'_> {
             Ok(marker)
                 if (marker.format_version, &marker.environment)
                     == (manifest.data_format, &manifest.environment) => {}
-            Ok(_) => self.problem(&name, "it says something else than the manifest"),
+            Ok(_) => self.problem(&name, "it differs from the manifest"),
             Err(error) if error.is_newer() => return Err(error.into()),
             Err(error) => self.problem(&name, error.to_string()),
         }
@@ -194,7 +194,7 @@ impl Check<'_> {
         let ends = end == (manifest.position, manifest.hash.as_str());
         if !ends {
             let what = format!(
-                "it ends at position {} with hash {}, and the manifest tells position {} with hash {}",
+                "it ends at position {} with hash {}, and the manifest states position {} with hash {}",
                 walked.head.position, walked.head.hash, manifest.position, manifest.hash
             );
             self.problem(&name, what);
@@ -219,7 +219,7 @@ impl Check<'_> {
             self.problem(&name, "it does not name the content that the journal names");
         }
         if catalogue.counts() != manifest.objects {
-            let what = "it tells other numbers of content than the list has";
+            let what = "its content counts differ from the list";
             self.problem(MANIFEST, what);
         }
         Ok(named)
@@ -245,14 +245,14 @@ impl Check<'_> {
                     self.problem(&file, what);
                 }
                 Some(found) if !found.is(object) || found.sha256 != *sha256 => {
-                    self.problem(&file, "it has another MD5 or SHA-256 than was told");
+                    self.problem(&file, "its MD5 or SHA-256 differs from the recorded one");
                 }
                 Some(found)
                     if named
                         .told(&name)
                         .is_some_and(|told| told.to_string() != found.sha256) =>
                 {
-                    self.problem(&file, "it has another SHA-256 than the journal tells");
+                    self.problem(&file, "its SHA-256 differs from that of the journal");
                 }
                 Some(_) => {}
             }

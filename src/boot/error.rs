@@ -45,32 +45,32 @@ pub enum BootError {
     },
     /// Development mode is for this machine alone.
     #[error(
-        "development mode listens on loopback only, and {0} is not; give --listen 127.0.0.1:8000 or leave --dev out"
+        "development mode listens on loopback only, and {0} is not; use --listen 127.0.0.1:8000, or omit --dev"
     )]
     NotLoopback(String),
     /// No Unix socket can have this path.
     #[error(
-        "{0} cannot be listened on: unix: is followed by a path, which is text of at most 107 bytes when absolute; give a shorter one"
+        "cannot listen on {0}: unix: must be followed by a path of at most 107 bytes when absolute; use a shorter one"
     )]
     SocketPath(String),
     /// Tenants are served at addresses alone.
     #[error(
-        "the gateway listens at an address such as 127.0.0.1:8000, and not at {0}: only --operator-listen (http.operator_listen) takes a socket"
+        "the gateway cannot listen on {0}, only on an address such as 127.0.0.1:8000; --operator-listen (http.operator_listen) accepts a socket"
     )]
     GatewaySocket(String),
     /// Outside of development nobody could cancel a vacuum in time.
     #[error(
-        "ops.vacuum_pending_seconds is under 60, which only development mode takes; set 60 or more"
+        "ops.vacuum_pending_seconds is under 60, which only development mode allows; set 60 or more"
     )]
     PendingTooShort,
     /// Outside of development nobody could take the data away in time.
     #[error(
-        "utl.export_window_hours is under 24, which only development mode takes; set 24 or more"
+        "utl.export_window_hours is under 24, which only development mode allows; set 24 or more"
     )]
     WindowTooShort,
     /// Callers would be whom they say where that is not safe, or not meant.
     #[error(
-        "header identity lets everybody be anybody: it needs both auth.header_identity and auth.anyone_may_be_anyone, and development mode; set none of them otherwise"
+        "header identity lets every caller claim any identity: it needs both auth.header_identity and auth.anyone_may_be_anyone, and development mode; set neither otherwise"
     )]
     HeaderIdentity,
     /// Two settings that cannot both hold.
@@ -78,7 +78,7 @@ pub enum BootError {
     Contradiction(#[from] Contradiction),
     /// Nobody would send anything there.
     #[error(
-        "otlp.endpoint is set, and this program cannot send metrics: build it with cargo build --release --features otlp, or leave the setting out"
+        "otlp.endpoint is set, and this program cannot send metrics: build it with cargo build --release --features otlp, or unset it"
     )]
     WithoutOtlp,
     /// What callers send could not be kept.
@@ -101,7 +101,7 @@ pub enum BootError {
         needed: u64,
     },
     /// The log's directory cannot be used.
-    #[error("the log cannot be kept in {}; give another --log-dir (log.dir)", dir.display())]
+    #[error("the log cannot be written in {}; use another --log-dir (log.dir)", dir.display())]
     Log {
         /// The directory.
         dir: std::path::PathBuf,
@@ -110,7 +110,7 @@ pub enum BootError {
         source: std::io::Error,
     },
     /// The development identities could not be made.
-    #[error("the development identities could not be made: {0}")]
+    #[error("the development identities could not be created: {0}")]
     Development(String),
     /// The server's own threads failed.
     #[error("the server failed")]

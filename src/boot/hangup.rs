@@ -22,7 +22,7 @@ pub(super) fn take() -> std::io::Result<Arc<Notify>> {
             if let Some(log) = report::log() {
                 log.reopen();
             }
-            report::notice("SIGHUP: the log's file is opened again, and those of TLS are read");
+            report::notice("SIGHUP: the log file is reopened, and the TLS files are reloaded");
             told.notify_one();
         }
     })?;

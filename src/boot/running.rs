@@ -28,7 +28,7 @@ pub(super) fn open(directory: &Directory, clock: &Clock) -> Noted {
     let opened = Running::open(&directory.running(), &state::boot_id(), clock.clone());
     let (running, before) = opened.unwrap_or_else(|error| {
         report::notice(&format!(
-            "which requests run is not noted, and would not be known after a crash: {}",
+            "the list of running requests cannot be written, and will be missing after a crash: {}",
             told(&error)
         ));
         (Running::nowhere(clock.clone()), Before::default())
@@ -68,7 +68,7 @@ impl Noted {
         meters.look_up(
             (
                 "metarecord_crashes_total",
-                "Ends of a process with this data directory that nobody asked for.",
+                "Unexpected ends of a process with this data directory.",
             ),
             &[],
             move || one(Some(value(crashes))),
@@ -76,7 +76,7 @@ impl Noted {
         meters.look_up(
             (
                 "metarecord_crashed_while_requests_total",
-                "Requests that were being worked on then.",
+                "Requests that were in progress at a crash.",
             ),
             &[],
             move || one(Some(value(requests))),
@@ -84,7 +84,7 @@ impl Noted {
         meters.look_up(
             (
                 "metarecord_log_lines_missing_total",
-                "Lines that the log lacks, by what did not take them, and requests that have none.",
+                "Log lines that were dropped, by sink, and requests without a line.",
             ),
             &["output"],
             || {

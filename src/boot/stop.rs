@@ -86,13 +86,15 @@ pub(super) fn end_after(
             // It is meant, and no crash.
             running.close();
             let error = start_again(&addresses);
-            report::notice(&format!("the process cannot begin anew: {error}"));
+            report::notice(&format!("the process cannot restart: {error}"));
         }
         std::process::exit(BROKEN_OFF);
     };
     let thread = std::thread::Builder::new().name("stop".to_owned());
     // Without it whoever stopped the process has to be less patient.
     if let Err(error) = thread.spawn(end) {
-        report::notice(&format!("the end of the process is not watched: {error}"));
+        report::notice(&format!(
+            "signals that end the process cannot be handled: {error}"
+        ));
     }
 }

@@ -34,10 +34,7 @@ pub(super) fn open_stores(
     }
     if let Some(doubt) = doubt {
         // What the machine had not written down may be there in part; replay is the only way to be sure.
-        report::notice(&format!(
-            "building the projections anew: {}",
-            doubt.as_str()
-        ));
+        report::notice(&format!("rebuilding the projections: {}", doubt.as_str()));
         directory::empty(&directory.projections())?;
     }
     let opened = SledJournal::open(
@@ -59,7 +56,7 @@ fn open_to_read(
 ) -> Result<Stores, BootError> {
     let full = std::io::Error::from(rustix::io::Errno::NOSPC);
     let reason = format!(
-        "the disk has no room to open the databases, and reads are served from copies in {}: {}",
+        "the disk is too full to open the databases; reads are served from copies in {}: {}",
         spare.root().display(),
         os_error::told(&full)
     );

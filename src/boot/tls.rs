@@ -81,7 +81,7 @@ impl Secured {
         for address in plain_addresses(options) {
             report::tell(Event::PlainHttp {
                 address: Text::of(address),
-                hint: "credentials can be read on the way; set http.tls_cert_file and http.tls_key_file, or listen on loopback behind a proxy that has TLS",
+                hint: "credentials are sent unencrypted; set http.tls_cert_file and http.tls_key_file, or listen on loopback behind a proxy that has TLS",
             });
         }
         Ok(Self {
@@ -101,7 +101,7 @@ impl Secured {
         meters.look(
             (
                 "metarecord_tls_certificate_remaining_seconds",
-                "Until the certificate that is served ends; negative once it has.",
+                "Time until the served certificate expires; negative afterwards.",
             ),
             &["listener"],
             move || {
@@ -118,7 +118,7 @@ impl Secured {
         meters.look(
             (
                 "metarecord_tls_files_refused",
-                "1 while the files of the certificate hold something that cannot be served, so that what was read before still is.",
+                "1 while the certificate files are invalid, so that the previous certificate is still served.",
             ),
             &["listener"],
             move || -> Samples {
@@ -190,7 +190,7 @@ impl Watched {
                     self.tell(
                         "kept",
                         Some(&error),
-                        Some("what was read before is served on; correct the files, they are looked at each second"),
+                        Some("the previous certificate is still served; correct the files, they are checked every second"),
                     );
                     self.told = true;
                 }
@@ -211,11 +211,8 @@ impl Watched {
         }
         self.told_days = Some(days);
         let (outcome, hint) = match days < 0 {
-            true => (
-                report::event::ENDED,
-                "clients refuse it; put a new one in its place",
-            ),
-            false => ("ending", "put a new one in its place; it is read by itself"),
+            true => (report::event::ENDED, "clients refuse it; replace it"),
+            false => ("ending", "replace it; it is reloaded automatically"),
         };
         self.tell(outcome, None, Some(hint));
     }

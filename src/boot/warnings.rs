@@ -25,7 +25,7 @@ pub(super) fn find(
     let keys = keys_are_new.then_some(Event::StartWarning {
         cause: "keys-are-new",
         behind_ms: None,
-        hint: "all sessions, API keys and named operator tokens of this journal have ended; if keys/ was lost, stop and put it back from a backup (docs/emergency/lost-keys.md)",
+        hint: "all sessions, API keys and named operator tokens of this journal are invalid; if keys/ was lost, stop the server and restore it from a backup (docs/emergency/lost-keys.md)",
     });
     let clock = recorded_at.and_then(|at| clock_behind(at, now));
     Ok(keys.into_iter().chain(clock).collect())
@@ -36,7 +36,7 @@ fn clock_behind(recorded_at: Timestamp, now: Timestamp) -> Option<Event> {
     (behind_ms > BEHIND_MS_MAX).then_some(Event::StartWarning {
         cause: "clock-behind",
         behind_ms: Some(behind_ms.unsigned_abs()),
-        hint: "the clock is behind the last entry of the journal: nothing that is due by time happens until it has caught up; set it (docs/emergency/wrong-clock.md)",
+        hint: "the clock is behind the last entry of the journal: nothing becomes due until it has caught up; set it (docs/emergency/wrong-clock.md)",
     })
 }
 

@@ -23,7 +23,7 @@ use crate::directory::{self, DirectoryError};
 use crate::journal::replay;
 use crate::os_error::told;
 
-/// Make, check and restore backups.
+/// Create, verify and restore backups.
 #[derive(Args, Debug)]
 pub struct BackupArgs {
     #[command(subcommand)]
@@ -32,26 +32,27 @@ pub struct BackupArgs {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// Back a server up into a directory, while it runs or while it is stopped.
+    /// Back up a running or a stopped server into a directory.
     ///
-    /// The directory then holds the journal up to a position and the content it names there. The same line again copies
-    /// only what is new or has changed, and removes what the server has let go of or erased. Run it on the server's
-    /// machine, as the user the server runs as.
+    /// The directory then holds the journal up to a position and the content it names there. Running it again copies
+    /// only what is new or has changed, and removes what the server has removed or erased. Run it on the server's
+    /// machine, as the user that the server runs as.
     #[command(
         after_help = "Examples:\n  g3n backup create /backup/metarecord --data-dir /var/lib/metarecord\n  g3n backup create /backup/metarecord --data-dir /var/lib/metarecord --with-keys\n  g3n backup create copy --data-dir data --operator-url unix:/run/metarecord/operators.sock"
     )]
     Create(CreateArgs),
-    /// Check a backup: every byte, the journal's chain, each content it names. Exit 1 when something is wrong.
+    /// Verify a backup: every byte, the journal's chain, all content that it names. Exits with 1 when something is
+    /// wrong.
     #[command(after_help = "Example:\n  g3n backup verify /backup/metarecord")]
     Verify {
         /// The backup.
         #[arg(value_name = "DIR")]
         backup: PathBuf,
     },
-    /// Check a backup and make a data directory of it.
+    /// Verify a backup and create a data directory from it.
     ///
-    /// Nothing is restored over data: a directory that is not empty is refused, unless told to set it aside. No server
-    /// may run on it. The server's first start then makes the databases anew.
+    /// Nothing is restored over data: a directory that is not empty is refused, unless --replace renames it first. No
+    /// server may run on it. The server's first start then rebuilds the databases.
     #[command(
         after_help = "Examples:\n  g3n backup restore /backup/metarecord --data-dir /var/lib/metarecord\n  g3n backup restore /backup/metarecord --data-dir /var/lib/metarecord --replace"
     )]
@@ -61,14 +62,14 @@ enum Verb {
 /// What to back up.
 #[derive(Args, Debug)]
 struct CreateArgs {
-    /// The directory to write to; made when it is not there.
+    /// The directory to write to; created if missing.
     #[arg(value_name = "DIR")]
     backup: PathBuf,
     /// The server's data directory.
     #[arg(long, value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
-    /// Back the keys up too. Whoever has them can make sessions, urls and operator calls; without them those that are
-    /// given out end with the old server.
+    /// Back up the keys, too. Whoever has them can forge sessions, URLs and operator calls; without them, existing
+    /// sessions, keys and URLs become invalid.
     #[arg(long)]
     with_keys: bool,
     #[command(flatten)]
@@ -81,10 +82,10 @@ struct RestoreArgs {
     /// The backup.
     #[arg(value_name = "DIR")]
     backup: PathBuf,
-    /// The data directory to make.
+    /// The data directory to create.
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
-    /// When there is data, set it aside, under a name beside it, and take its place.
+    /// If there is data, rename that directory first.
     #[arg(long)]
     replace: bool,
 }
@@ -118,9 +119,8 @@ impl CreateArgs {
     ) -> Result<(Value, Exit), Failure> {
         let (since, clock) = (Stopwatch::start(), Clock::system());
         if self.with_keys {
-            Surroundings::of_process().note(
-                "The keys go along: keep the backup as safe as the server, and give it to nobody.",
-            );
+            Surroundings::of_process()
+                .note("The backup includes the keys: protect it as well as the server.");
         }
         let order = create::Order {
             data_dir: self.data_dir.clone(),
@@ -157,7 +157,7 @@ impl CreateArgs {
         let absent = made.manifest.objects.absent;
         if absent > 0 {
             Surroundings::of_process().note(
-                "Content is missing or damaged at the server; g3n mrs reconcile says which, and with --mode repair notes it as lost.",
+                "Content is missing or damaged on the server; g3n mrs reconcile lists it, and with --mode repair records it as lost.",
             );
         }
         let exit = match absent {
@@ -212,7 +212,7 @@ impl RestoreArgs {
         facts["set_aside"] = json!(restored.set_aside);
         if !restored.manifest.with_keys {
             Surroundings::of_process().note(
-                "The backup has no keys: sessions, API keys and urls that were given out do not work any more, and the operator token is a new one.",
+                "The backup has no keys: existing sessions, API keys and URLs are invalid, and there is a new operator token.",
             );
         }
         facts

@@ -11,7 +11,7 @@ use crate::client::{Reply, TransportError};
 /// How much is printed of what was made.
 #[derive(Args, Debug)]
 pub(super) struct BareArgs {
-    /// Print its guid, key or id and nothing else, for a shell's $(...); errors go to standard error.
+    /// Print only its guid, key, token or id, for a shell's $(...); errors go to standard error.
     #[arg(long)]
     bare: bool,
 }
@@ -51,7 +51,7 @@ impl BareArgs {
         let exit = self.tell(printer, name, made)?;
         if exit == Exit::Success && !self.bare {
             let name = name.replace('_', " ");
-            let text = format!("The {name} is shown this once: keep it now.");
+            let text = format!("The {name} is shown only this once: store it now.");
             Surroundings::of_process().note(&text);
         }
         Ok(exit)

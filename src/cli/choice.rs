@@ -42,7 +42,7 @@ impl Look<'_> {
             Some(Mode::Inline) if !self.whole => Err(Failure::Content {
                 tag: "inline-too-large",
                 message: format!(
-                    "the content is over {INLINE_BYTES_MAX} bytes; use --file to upload it"
+                    "the content is larger than {INLINE_BYTES_MAX} bytes; use --file to upload it"
                 ),
             }),
             Some(Mode::Inline) => match serde_json::from_slice::<&RawValue>(self.head) {

@@ -34,13 +34,13 @@ const FREE_BYTES: u64 = 1_073_741_824;
 pub struct DoctorArgs {
     #[command(flatten)]
     serve: ServeArgs,
-    /// Let warnings fail too.
+    /// Exit with 1 for warnings, too.
     #[arg(long)]
     strict: bool,
     /// The same as --output json.
     #[arg(long, conflicts_with = "output")]
     json: bool,
-    /// Warn when less is free where the data is.
+    /// Warn when less disk than this is free for the data.
     #[arg(long, value_name = "BYTES", default_value_t = FREE_BYTES)]
     free_bytes_min: u64,
 }

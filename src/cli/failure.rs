@@ -48,7 +48,7 @@ pub enum Failure {
         message: String,
     },
     /// A person who was asked did not say yes.
-    #[error("nothing was done: it was not confirmed")]
+    #[error("not confirmed; nothing was done")]
     Declined,
     /// Whoever read standard output went away: enough was seen.
     #[error("standard output is closed")]

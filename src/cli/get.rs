@@ -21,16 +21,16 @@ use crate::clock::random_uuid;
 pub struct GetArgs {
     #[command(flatten)]
     place: Place,
-    /// Tell a doomed record (exit 6) from one that never was (exit 5).
+    /// Distinguish a doomed record (exit 6) from one that never existed (exit 5).
     #[arg(long)]
     include_doomed: bool,
     /// An earlier content version.
     #[arg(long, value_name = "NUMBER")]
     version: Option<u64>,
-    /// The record as it was at a time.
+    /// The record as of this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     as_of: Option<String>,
-    /// File to write, replaced only when all of the content is there and right; - is standard output.
+    /// File to write, replaced only when the whole content has arrived and is correct; - is standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -232,7 +232,7 @@ impl<'a> Checked<'a> {
             && !sha256.eq_ignore_ascii_case(told)
         {
             return Err(wrong(&format!(
-                "other content arrived, made to have the same MD5: it has SHA-256 {sha256} instead of {told}"
+                "other content with the same MD5 arrived: its SHA-256 is {sha256} instead of {told}"
             )));
         }
         let ended = self

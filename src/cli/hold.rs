@@ -22,16 +22,16 @@ pub struct RecordHoldArgs {
 /// Which due records.
 #[derive(Args, Debug)]
 pub struct DueArgs {
-    /// Only of this container.
+    /// Only records of this container.
     #[arg(long)]
     container: Option<String>,
-    /// Only those due ahead of this time (RFC 3339).
+    /// Only records due before this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     before: Option<String>,
-    /// Records a page: 8 by default, 1 to 256.
+    /// Records per page: 8 by default, 1 to 256.
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     limit: Option<String>,
-    /// Where the page before ended.
+    /// The next_token of the page before.
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     next_token: Option<String>,
 }
@@ -42,7 +42,7 @@ pub struct LegalHoldArgs {
     /// Only this container; the whole org without it.
     #[arg(long)]
     container: Option<String>,
-    /// Why; tenants see it.
+    /// The reason; tenants see it.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     reason: String,
     #[command(flatten)]
@@ -52,7 +52,7 @@ pub struct LegalHoldArgs {
 /// A legal hold to release.
 #[derive(Args, Debug)]
 pub struct ReleaseArgs {
-    /// Only this container's; the whole org's without it.
+    /// Only that of this container; without it that of the whole org.
     #[arg(long)]
     container: Option<String>,
     #[command(flatten)]
@@ -62,7 +62,7 @@ pub struct ReleaseArgs {
 /// Whose legal holds.
 #[derive(Args, Debug)]
 pub struct LegalHoldsArgs {
-    /// Only those that cover this container.
+    /// Only holds that cover this container.
     #[arg(long)]
     container: Option<String>,
 }

@@ -20,7 +20,7 @@ use crate::client::Reply;
 /// How often a job is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// The upkeep that the server does by itself (operators).
+/// Background jobs of the server (operators).
 #[derive(Args, Debug)]
 pub struct JobsArgs {
     #[command(subcommand)]
@@ -29,23 +29,23 @@ pub struct JobsArgs {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// List all jobs, and how each is.
+    /// List all jobs and their state.
     #[command(after_help = "Example:\n  g3n jobs list")]
     List,
-    /// Show a job: what it is for, its last run and its next, and its last error.
+    /// Show a job: its purpose, its last and next run, and its last error.
     #[command(
         after_help = "Examples:\n  g3n jobs show projection-check\n  g3n jobs show projection-check --watch"
     )]
     Show(ShowArgs),
-    /// Have a job run now.
+    /// Run a job now.
     #[command(
         after_help = "Examples:\n  g3n jobs run projection-check\n  g3n jobs run projection-check --watch"
     )]
     Run(RunArgs),
-    /// Pause a job: it ends the step it is at, and does nothing until it is resumed, also after a restart.
+    /// Pause a job: it finishes its current step, and does nothing until it is resumed, also after a restart.
     #[command(after_help = "Example:\n  g3n jobs pause projection-check --reason \"slow disk\"")]
     Pause(OrderArgs),
-    /// Let a paused job go on where it was.
+    /// Resume a paused job where it stopped.
     #[command(after_help = "Example:\n  g3n jobs resume projection-check")]
     Resume(OrderArgs),
 }

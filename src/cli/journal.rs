@@ -42,15 +42,16 @@ pub struct JournalArgs {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// Walk the hash chain, of a data directory or of an exported file, and say where it breaks; exit 1 when it does.
+    /// Verify the hash chain of a data directory or of an exported file, and report where it breaks; exits with 1
+    /// when it does.
     ///
-    /// What is erased must have been ordered, and each head that is expected must stand at its position. With the server
-    /// stopped the journal's database is compared too.
+    /// Every erased entry must be listed by a vacuum, and each expected head must be at its position. If the server
+    /// is stopped, the journal's database is compared, too.
     #[command(
         after_help = "Examples:\n  g3n journal verify --data-dir data\n  g3n journal verify --data-dir data --expect-file heads.txt\n  g3n journal verify history.log"
     )]
     Verify(verify::VerifyArgs),
-    /// Show the last position and its hash; kept elsewhere, they tell whether the history was changed since.
+    /// Show the last position and its hash. Kept elsewhere, they show later whether the history was changed.
     #[command(after_help = "Example:\n  g3n journal head --data-dir data")]
     Head,
     /// Show the newest entries.
@@ -59,23 +60,23 @@ enum Verb {
         /// How many.
         #[arg(long, default_value_t = 10)]
         lines: usize,
-        /// Go on as entries come.
+        /// Keep waiting for new entries.
         #[arg(long)]
         follow: bool,
     },
-    /// Write every entry, as g3n journal verify FILE checks it, or to be read.
+    /// Export entries, as g3n journal verify FILE checks them or as plain JSON lines.
     #[command(
         after_help = "Examples:\n  g3n journal export --out history.log\n  g3n journal export --format jsonl --as-of 2027-01-31T12:00:00Z --out history.jsonl"
     )]
     Export(export::ExportArgs),
-    /// Show what happened to one record.
+    /// Show the entries of one record.
     #[command(after_help = "Example:\n  g3n journal show --record DEMO/demo/hello-1")]
     Show {
         /// ORG/container/record_id.
         #[arg(long, value_name = "ORG/CONTAINER/ID")]
         record: String,
     },
-    /// Build the projections anew and compare them with those in use (server stopped).
+    /// Rebuild the projections and compare them with those in use (server stopped).
     #[command(after_help = "Example:\n  g3n journal rebuild --data-dir data")]
     Rebuild,
 }
@@ -85,7 +86,7 @@ enum Verb {
 enum Trouble {
     #[error("{0}")]
     Usage(String),
-    #[error("there is no journal in {}; give the server's --data-dir", .0.display())]
+    #[error("there is no journal in {}; use the server's --data-dir", .0.display())]
     Absent(PathBuf),
     #[error("the journal cannot be read")]
     Journal(#[from] JournalError),

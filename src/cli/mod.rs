@@ -69,56 +69,57 @@ pub struct Cli {
 pub enum Command {
     /// Run the server.
     Serve(serve::ServeArgs),
-    /// Look whether a server can start here, or how the one that runs is. Changes nothing; exit 1 when something is wrong.
+    /// Check whether a server can start here, or the health of the running one. Changes nothing; exits with 1 when
+    /// something is wrong.
     #[command(
         after_help = "Examples:\n  g3n doctor --dev\n  g3n doctor --data-dir /var/lib/metarecord --settings metarecord.toml --strict\n  g3n doctor --json"
     )]
     Doctor(Box<doctor::DoctorArgs>),
     /// Work with records.
     Mrs(Box<mrs::MrsArgs>),
-    /// Sign in, and make keys for programs.
+    /// Sign in, and manage service accounts and API keys.
     Usm(Box<usm::UsmArgs>),
-    /// Orgs, and who belongs to them.
+    /// Orgs and their members.
     Ofm(Box<ofm::OfmArgs>),
     /// Users.
     Uas(Box<uas::UasArgs>),
-    /// Have an org leave, take its data away, and bring it in elsewhere.
+    /// Offboard, export and import an org.
     Utl(Box<utl::UtlArgs>),
-    /// Ask who you are to the service.
+    /// Show who the service takes you for.
     #[command(after_help = "Examples:\n  g3n whoami\n  g3n whoami --api-key g3nk_1")]
     Whoami,
-    /// Maintenance windows and vacuum (operators).
+    /// Maintenance windows, vacuum, tokens and audit (operators).
     Ops(Box<ops::OpsArgs>),
-    /// The upkeep that the server does by itself (operators).
+    /// Background jobs of the server (operators).
     Jobs(jobs::JobsArgs),
-    /// Read the history, beside a running server or without one.
+    /// Read and verify the history of a running or a stopped server.
     Journal(journal::JournalArgs),
-    /// Make, check and restore backups.
+    /// Create, verify and restore backups.
     Backup(backup::BackupArgs),
-    /// Show a server's log, or hold it against its schema.
+    /// Show a server's log, or check it against its schema.
     Logs(logs::LogsArgs),
-    /// Join all that is known of a request: its log lines, its entries in the journal, and whether reads show them.
+    /// Show everything known about a request: its log lines, its journal entries, and whether reads show them.
     Trace(Box<trace::TraceArgs>),
-    /// Make tokens and keys for trying out an external identity.
+    /// Create tokens and keys to try out an identity provider.
     Token(token::TokenArgs),
-    /// Ask whether the server lives, or with --ready whether it can serve.
+    /// Check whether the server is alive, or with --ready whether it can serve.
     #[command(after_help = "Example:\n  g3n health --ready")]
     Health(HealthArgs),
-    /// Hold a server to what callers are promised, within 90 seconds; exit 1 when it does not keep it.
+    /// Check from outside, within 90 seconds, whether a server keeps its promises; exits with 1 when it does not.
     ///
-    /// Records are made under ids that begin with g3n-verify, and doomed at the end.
+    /// Creates records with ids that begin with g3n-verify, and dooms them at the end.
     #[command(
         after_help = "Examples:\n  g3n verify --profile dev\n  g3n verify --url https://records.example --orgcode ACME --jwt-file token\n  g3n verify --url http://127.0.0.1:8000 --orgcode ACME --api-key KEY --json"
     )]
     Verify(Box<verify::VerifyArgs>),
-    /// See what the command line was told.
+    /// Show the configuration of the command line or of a server.
     Config(ConfigArgs),
     /// Write a shell's completions to standard output.
     #[command(
         after_help = "Example:\n  g3n completions bash > ~/.local/share/bash-completion/completions/g3n"
     )]
     Completions(shell::CompletionsArgs),
-    /// Write the manual: one page to standard output, or a page a verb into a directory.
+    /// Write the manual: one page to standard output, or one page per verb into a directory.
     #[command(after_help = "Example:\n  g3n man --dir ~/.local/share/man/man1")]
     Man(shell::ManArgs),
 }
@@ -126,10 +127,10 @@ pub enum Command {
 /// Which question to ask.
 #[derive(Args, Debug)]
 pub struct HealthArgs {
-    /// Ask whether it can serve.
+    /// Check whether it can serve.
     #[arg(long)]
     ready: bool,
-    /// Take any certificate, such as one that does not name this machine's own address. Nothing secret is sent.
+    /// Accept any certificate, such as one that does not name this machine's address. Nothing secret is sent.
     #[arg(long, conflicts_with_all = ["ca_file"])]
     any_certificate: bool,
 }

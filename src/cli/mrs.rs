@@ -19,7 +19,7 @@ pub struct MrsArgs {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// Create a record, or put other content over it.
+    /// Create a record, or replace its content.
     ///
     /// Small JSON goes inline; everything else is gzipped, uploaded and completed.
     #[command(
@@ -36,12 +36,12 @@ enum Verb {
         after_help = "Examples:\n  g3n mrs versions --container demo --record-id note-1\n  g3n mrs get --container demo --record-id note-1 --version 1"
     )]
     Versions(VersionsArgs),
-    /// Show what is known about a record.
+    /// Show a record's metadata.
     #[command(
         after_help = "Example:\n  g3n mrs meta --container demo --record-id note-1 --include-doomed"
     )]
     Meta(MetaArgs),
-    /// Ask whether a record is there; exit 5 when it is not.
+    /// Check whether a record exists; exits with 5 when it does not.
     #[command(after_help = "Example:\n  g3n mrs head --container demo --record-id note-1")]
     Head(Place),
     /// List records, one page at a time.
@@ -57,7 +57,7 @@ enum Verb {
         after_help = "Example:\n  g3n mrs tag-remove --container demo --record-id note-1 --tag RED"
     )]
     TagRemove(TagArgs),
-    /// Set or clear when a record dooms itself.
+    /// Set or clear a record's due time.
     #[command(
         after_help = "Examples:\n  g3n mrs ttl-set --container demo --record-id note-1 --doom-at 2030-01-31T12:00:00Z\n  g3n mrs ttl-set --container demo --record-id note-1 --clear"
     )]
@@ -72,28 +72,28 @@ enum Verb {
         after_help = "Example:\n  g3n mrs hold-set --container demo --record-id note-1 --reason \"audit of 2030\""
     )]
     HoldSet(hold::RecordHoldArgs),
-    /// Release a record from its hold; if it was due meanwhile, it is doomed at once (owners).
+    /// Release a record from its hold; if it came due in the meantime, it is doomed at once (owners).
     #[command(after_help = "Example:\n  g3n mrs hold-release --container demo --record-id note-1")]
     HoldRelease(hold::RecordHoldArgs),
-    /// List what will be doomed and when, and what a hold keeps, one page at a time.
+    /// List records that have a due time, and whether a hold keeps them, one page at a time.
     #[command(
         after_help = "Example:\n  g3n mrs due --container demo --before 2030-01-31T12:00:00Z"
     )]
     Due(hold::DueArgs),
-    /// Ask how the records' service is.
+    /// Show the status of the record service.
     #[command(after_help = "Example:\n  g3n mrs stat")]
     Stat,
-    /// Compare records with their stored content (operators).
+    /// Compare records, indexes and stored content, and repair differences if told to (operators).
     #[command(
         after_help = "Example:\n  g3n mrs reconcile --profile dev --container demo --mode report-only --max-items 10\n  g3n mrs reconcile --profile dev --container demo --mode repair --all"
     )]
     Reconcile(operator::ReconcileArgs),
-    /// Remove tag entries of records that are gone (operators).
+    /// Remove tag index entries of doomed or missing records (operators).
     #[command(
         after_help = "Examples:\n  g3n mrs tag-scrub --profile dev --container demo --max-items 10\n  g3n mrs tag-scrub --profile dev --container demo --all"
     )]
     TagScrub(operator::WalkArgs),
-    /// Remove leftovers that are past keeping (operators).
+    /// Remove content whose retention has passed (operators).
     #[command(
         after_help = "Examples:\n  g3n mrs cleanup --profile dev --container demo --retention-days 90\n  g3n mrs cleanup --profile dev --container demo --all"
     )]
@@ -119,10 +119,10 @@ pub struct Place {
 struct MetaArgs {
     #[command(flatten)]
     place: Place,
-    /// Show a doomed record too.
+    /// Show a doomed record, too.
     #[arg(long)]
     include_doomed: bool,
-    /// The record as it was at a time.
+    /// The record as of this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     as_of: Option<String>,
 }
@@ -132,13 +132,13 @@ struct MetaArgs {
 struct VersionsArgs {
     #[command(flatten)]
     place: Place,
-    /// Those of a doomed record too.
+    /// Also of a doomed record.
     #[arg(long)]
     include_doomed: bool,
-    /// Versions a page: 8 by default, 1 to 256.
+    /// Versions per page: 8 by default, 1 to 256.
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     limit: Option<String>,
-    /// Where the page before ended.
+    /// The next_token of the page before.
     #[arg(long, value_name = "TOKEN")]
     next_token: Option<String>,
 }
@@ -146,28 +146,28 @@ struct VersionsArgs {
 /// Which records.
 #[derive(Args, Debug)]
 struct ListArgs {
-    /// Only of this container.
+    /// Only records of this container.
     #[arg(long)]
     container: Option<String>,
-    /// Only of this cost centre.
+    /// Only records of this cost centre.
     #[arg(long)]
     cccode: Option<String>,
-    /// Only with this tag.
+    /// Only records with this tag.
     #[arg(long)]
     tag: Option<String>,
     /// active (the default), pending_upload, doomed or all.
     #[arg(long)]
     status: Option<String>,
-    /// Only ids that begin with this.
+    /// Only records whose id begins with this.
     #[arg(long)]
     prefix: Option<String>,
-    /// Show doomed records beside the active; --status beats it.
+    /// Show doomed records, too; --status takes precedence.
     #[arg(long)]
     include_doomed: bool,
-    /// Records a page: 8 by default, 1 to 256.
+    /// Records per page: 8 by default, 1 to 256.
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     limit: Option<String>,
-    /// Where the page before ended.
+    /// The next_token of the page before.
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     next_token: Option<String>,
 }
@@ -177,7 +177,7 @@ struct ListArgs {
 pub struct ChangeArgs {
     #[command(flatten)]
     place: Place,
-    /// The revision last read; without it the present one is read first.
+    /// The revision that you last read; without it the current one is read first.
     #[arg(long, value_name = "NUMBER")]
     expected_revision: Option<u64>,
     #[command(flatten)]
@@ -199,7 +199,7 @@ struct TagArgs {
 struct TtlArgs {
     #[command(flatten)]
     change: ChangeArgs,
-    /// When the record dooms itself (RFC 3339).
+    /// The due time, from which the record is doomed (RFC 3339).
     #[arg(long, value_name = "TIME", required_unless_present = "clear")]
     doom_at: Option<String>,
     /// Never.
@@ -348,7 +348,7 @@ pub(super) fn present_revision(
 /// # Errors
 /// A usage failure when nobody said.
 pub(super) fn orgcode(profile: &Profile) -> Result<&str, Failure> {
-    profile.org("whose records?")
+    profile.org("which org?")
 }
 
 /// Adds a member to a body, if there is a value.

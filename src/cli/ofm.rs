@@ -28,7 +28,7 @@ const STATUSES: [&str; 6] = [
 /// The status that an org does not leave again.
 const FOR_GOOD: &str = "doomed";
 
-/// Orgs, and who belongs to them.
+/// Orgs and their members.
 #[derive(Args, Debug)]
 pub struct OfmArgs {
     #[command(subcommand)]
@@ -40,28 +40,28 @@ enum Verb {
     /// Show an org.
     #[command(after_help = "Example:\n  g3n ofm org-get --orgcode ACME")]
     OrgGet,
-    /// Set an org aside: it is read, and takes no changes (owners).
+    /// Park an org: it can be read and takes no changes (owners).
     #[command(after_help = "Example:\n  g3n ofm org-park --orgcode ACME --reason holidays")]
     OrgPark(RemarkArgs),
-    /// Take a parked org up again (owners).
+    /// Unpark an org (owners).
     #[command(after_help = "Example:\n  g3n ofm org-unpark --orgcode ACME")]
     OrgUnpark(RemarkArgs),
     /// Invite a user to an org, or give a member another role (owners).
     ///
-    /// Whoever is invited belongs to the org after `g3n ofm invitation-accept`.
+    /// The user becomes a member with `g3n ofm invitation-accept`.
     #[command(
         after_help = "Examples:\n  g3n ofm member-add --orgcode ACME --email bob@example.com\n  g3n ofm member-add --orgcode ACME --email bob@example.com --role owner"
     )]
     MemberAdd(AddArgs),
-    /// Have a user leave an org (owners).
+    /// Remove a user from an org (owners).
     #[command(
         after_help = "Example:\n  g3n ofm member-remove --orgcode ACME --email bob@example.com"
     )]
     MemberRemove(RemoveArgs),
-    /// Leave an org yourself; its last owner cannot.
+    /// Leave an org; its last owner cannot.
     #[command(after_help = "Example:\n  g3n ofm member-leave --orgcode ACME")]
     MemberLeave(RemarkArgs),
-    /// Invite a user to an org (owners). The answer is the same whether or not anybody has the address.
+    /// Invite a user to an org (owners). The answer is the same whether or not such a user exists.
     #[command(
         after_help = "Examples:\n  g3n ofm invitation-create --orgcode ACME --email bob@example.com\n  g3n ofm invitation-create --orgcode ACME --email bob@example.com --role owner --label \"Bob of sales\""
     )]
@@ -69,7 +69,7 @@ enum Verb {
     /// List an org's open invitations (owners).
     #[command(after_help = "Example:\n  g3n ofm invitation-list --orgcode ACME")]
     InvitationList,
-    /// Take an invitation back (owners).
+    /// Withdraw an invitation (owners).
     #[command(
         after_help = "Example:\n  g3n ofm invitation-withdraw --orgcode ACME --invitation-id ID"
     )]
@@ -77,7 +77,7 @@ enum Verb {
     /// List the invitations that you can accept, one page at a time.
     #[command(after_help = "Example:\n  g3n ofm invitation-mine")]
     InvitationMine(invitation::MineArgs),
-    /// Accept an invitation: you belong to the org from now on.
+    /// Accept an invitation and become a member of the org.
     #[command(
         after_help = "Example:\n  g3n ofm invitation-accept --orgcode ACME --invitation-id ID"
     )]
@@ -90,36 +90,36 @@ enum Verb {
     /// List an org's owners and members, one page at a time.
     #[command(after_help = "Example:\n  g3n ofm member-list --orgcode ACME --limit 5")]
     MemberList(PageArgs),
-    /// Find a member by e-mail address or id; exit 5 when there is none.
+    /// Find a member by e-mail address or id; exits with 5 when there is none.
     #[command(
         after_help = "Example:\n  g3n ofm member-resolve --orgcode ACME --email bob@example.com"
     )]
     MemberResolve(MemberArgs),
-    /// Make an org with its first owner (operators).
+    /// Create an org with its first owner (operators).
     #[command(
         after_help = "Example:\n  g3n ofm org-create --orgcode ACME --owner-email ann@example.com"
     )]
     OrgCreate(CreateArgs),
-    /// Give an org another status (operators).
+    /// Set an org's status (operators).
     ///
-    /// Only a verified org takes changes; a frozen one is not read either; a doomed one stays doomed.
+    /// Only a verified org takes changes; a frozen one cannot be read either; doomed is final.
     #[command(
         after_help = "Example:\n  g3n ofm org-status-set --orgcode ACME --status frozen --reason \"unpaid\""
     )]
     OrgStatusSet(StatusArgs),
     /// Make a user an owner of an org (operators).
     ///
-    /// As for an org that was imported, whose owners of the other instance are not known here.
+    /// For example of an imported org, whose owners at the other server are not users of this one.
     #[command(after_help = "Example:\n  g3n ofm owner-add --orgcode ACME --email ann@example.com")]
     OwnerAdd(RemoveArgs),
-    /// Show what an org has beside what it may have (owners; operators with --operator).
+    /// Show an org's usage and quotas (owners; operators with --operator).
     #[command(
         after_help = "Examples:\n  g3n ofm usage --orgcode ACME\n  g3n ofm usage --orgcode ACME --operator --output table"
     )]
     Usage(UsageArgs),
-    /// Set what an org may have (operators).
+    /// Set an org's quotas (operators).
     ///
-    /// It holds from the next command on; what there is stays, also when it is more.
+    /// Takes effect from the next command on. Nothing is removed when the org already has more.
     #[command(
         after_help = "Examples:\n  g3n ofm quota-set --orgcode ACME records=50000 content_bytes=1000000000\n  g3n ofm quota-set --orgcode ACME tags=none sessions=default --reason \"ticket 12\""
     )]
@@ -129,7 +129,7 @@ enum Verb {
 /// Whose eyes to look with.
 #[derive(Args, Debug)]
 struct UsageArgs {
-    /// Ask at the operators' address.
+    /// Call the operators' address.
     #[arg(long)]
     operator: bool,
 }
@@ -167,10 +167,10 @@ fn limit(text: &str) -> Result<(Quota, Option<u64>), String> {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 struct MemberArgs {
-    /// The user, by id.
+    /// The user's id.
     #[arg(long, value_name = "ID")]
     user_id: Option<String>,
-    /// The user, by e-mail address.
+    /// The user's e-mail address.
     #[arg(long)]
     email: Option<String>,
 }
@@ -180,7 +180,7 @@ struct MemberArgs {
 struct AddArgs {
     #[command(flatten)]
     member: MemberArgs,
-    /// What the user may do; member by default.
+    /// The user's role; member by default.
     #[arg(long, value_parser = ["owner", "member"])]
     role: Option<String>,
     #[command(flatten)]
@@ -200,10 +200,10 @@ struct RemoveArgs {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 struct OwnerArgs {
-    /// Its first owner, by e-mail address.
+    /// The first owner's e-mail address.
     #[arg(long, value_name = "EMAIL")]
     owner_email: Option<String>,
-    /// Its first owner, by id.
+    /// The first owner's user id.
     #[arg(long, value_name = "ID")]
     owner_user_id: Option<String>,
 }
@@ -228,7 +228,7 @@ struct StatusArgs {
     status: String,
     #[command(flatten)]
     remarks: RemarkArgs,
-    /// Ask nothing, not even on a terminal.
+    /// Do not ask for confirmation.
     #[arg(long)]
     yes: bool,
 }

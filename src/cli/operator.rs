@@ -22,10 +22,10 @@ pub struct PageArgs {
     /// The container.
     #[arg(long)]
     container: String,
-    /// Most items of one call, 1 to 1000.
+    /// Maximum number of items per call, 1 to 1000.
     #[arg(long, value_name = "NUMBER")]
     max_items: Option<u64>,
-    /// Where the call before ended.
+    /// The next_token of the call before.
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     next_token: Option<String>,
     #[command(flatten)]
@@ -37,7 +37,7 @@ pub struct PageArgs {
 pub struct ReconcileArgs {
     #[command(flatten)]
     walk: WalkArgs,
-    /// Only tell, or put right too.
+    /// Only report differences, or also repair them.
     #[arg(long, value_enum, default_value_t = ReconcileMode::ReportOnly)]
     mode: ReconcileMode,
 }
@@ -47,7 +47,7 @@ pub struct ReconcileArgs {
 pub struct WalkArgs {
     #[command(flatten)]
     page: PageArgs,
-    /// Go on from page to page to the end; the numbers are those of all pages.
+    /// Process all pages; the counts are those of all pages together.
     #[arg(long, conflicts_with = "next_token")]
     all: bool,
 }
@@ -57,7 +57,7 @@ pub struct WalkArgs {
 pub struct CleanupArgs {
     #[command(flatten)]
     walk: WalkArgs,
-    /// Days that leftovers are kept.
+    /// Retention in days.
     #[arg(long, value_name = "DAYS")]
     retention_days: Option<u64>,
 }
@@ -127,8 +127,8 @@ impl WalkArgs {
 fn told(bar: &ProgressBar, sum: &Value) {
     let found = sum["drift"].as_array().map_or(0, Vec::len);
     let what = match found {
-        0 => format!("{} looked at so far", sum["scanned"]),
-        _ => format!("{} looked at so far, {found} do not fit", sum["scanned"]),
+        0 => format!("{} checked so far", sum["scanned"]),
+        _ => format!("{} checked so far, {found} differences", sum["scanned"]),
     };
     match bar.is_hidden() {
         false => {

@@ -19,10 +19,10 @@ const HOW_NEW: &str = "this needs the new passcode: give --new-passcode-file FIL
 /// Where the passcode is.
 #[derive(Args, Debug)]
 pub(super) struct PasscodeArgs {
-    /// The passcode itself, which other users of the machine can see in its list of processes [env: G3N_PASSCODE]
+    /// The passcode itself. Other users of the machine can see it in the process list [env: G3N_PASSCODE]
     #[arg(long, value_name = "PASSCODE", help_heading = HEADING, value_parser = secret())]
     passcode: Option<Secret>,
-    /// A file that holds it; - is standard input. Without any of them a terminal is asked.
+    /// A file that holds it; - is standard input. Without any of them it is asked for at a terminal.
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     passcode_file: Option<PathBuf>,
 }
@@ -30,7 +30,8 @@ pub(super) struct PasscodeArgs {
 /// Where a passcode is that is to take the place of another.
 #[derive(Args, Debug)]
 pub(super) struct NewPasscodeArgs {
-    /// A file that holds the new passcode. Without it, and without G3N_NEW_PASSCODE, a terminal is asked twice.
+    /// A file that holds the new passcode. Without it, and without G3N_NEW_PASSCODE, it is asked for twice at a
+    /// terminal.
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     new_passcode_file: Option<PathBuf>,
 }

@@ -37,22 +37,23 @@ pub struct Connection {
     /// Session to call with [env: G3N_SESSION_GUID]
     #[arg(long, global = true, value_name = "GUID", value_parser = NonEmptyStringValueParser::new())]
     pub session_guid: Option<String>,
-    /// Service account's key to call with; a session given in the same place beats it [env: G3N_API_KEY]
+    /// Service account's key to call with; a session given in the same way takes precedence [env: G3N_API_KEY]
     #[arg(long, global = true, value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]
     pub api_key: Option<String>,
-    /// File with a token (JWT) of an identity provider to call with; a session or a key given in the same place beats it [env: G3N_JWT_FILE, or the token itself in G3N_JWT]
+    /// File with a token (JWT) of an identity provider to call with; a session or a key given in the same way takes
+    /// precedence [env: G3N_JWT_FILE, or the token itself in G3N_JWT]
     #[arg(long, global = true, value_name = "FILE")]
     pub jwt_file: Option<PathBuf>,
-    /// File of certificates (PEM) of the authorities to trust at https addresses, instead of the public ones [env: G3N_CA_FILE]
+    /// File of CA certificates (PEM) to trust for https addresses, instead of the public ones [env: G3N_CA_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
-    /// File with the certificate (PEM) to show where the server asks for one [env: G3N_CLIENT_CERT_FILE]
+    /// File with the client certificate (PEM), for servers that require one [env: G3N_CLIENT_CERT_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     pub client_cert_file: Option<PathBuf>,
     /// File with the key (PEM) of that certificate [env: G3N_CLIENT_KEY_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     pub client_key_file: Option<PathBuf>,
-    /// Which org [env: G3N_ORGCODE]
+    /// The org's code [env: G3N_ORGCODE]
     #[arg(long, global = true, value_name = "ORG", value_parser = NonEmptyStringValueParser::new())]
     pub orgcode: Option<String>,
     /// How to print [default: table on a terminal, json otherwise]

@@ -27,7 +27,7 @@ pub struct PutArgs {
     /// The container.
     #[arg(long)]
     container: String,
-    /// The record's id; without it the service makes one.
+    /// The record's id; without it the service creates one.
     #[arg(long)]
     record_id: Option<String>,
     /// The cost centre.
@@ -47,19 +47,19 @@ pub struct PutArgs {
     /// The content's media type [default: application/json with --inline-payload-file, else application/octet-stream]
     #[arg(long, value_name = "TYPE")]
     content_type: Option<String>,
-    /// Do not choose by content.
+    /// inline or presign, instead of choosing by size.
     #[arg(long, value_enum)]
     mode: Option<Mode>,
     /// A tag; may be repeated.
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
-    /// When the record dooms itself (RFC 3339).
+    /// The due time, from which the record is doomed (RFC 3339).
     #[arg(long, value_name = "TIME")]
     doom_at: Option<String>,
     /// Makes repeating the same put harmless for 24 hours; over an existing record it needs --expected-revision.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// The revision last read; without it and without a key, over an existing record, the present one is read.
+    /// The revision that you last read; without it and without a key, the current one of an existing record is read.
     #[arg(long, value_name = "NUMBER")]
     expected_revision: Option<u64>,
     #[command(flatten)]

@@ -8,13 +8,13 @@ use super::mrs::insert;
 /// Who changes something, and what it belongs to.
 #[derive(Args, Debug)]
 pub(super) struct ContextArgs {
-    /// Who is acting, for the history.
+    /// Who is acting; stored in the history.
     #[arg(long)]
     actor: Option<String>,
-    /// Why, as a code of your own.
+    /// A reason code of your own.
     #[arg(long, value_name = "CODE")]
     reason_code: Option<String>,
-    /// What ties it to your other work.
+    /// A correlation id of your own.
     #[arg(long, value_name = "ID")]
     correlation_id: Option<String>,
 }
@@ -24,7 +24,7 @@ pub(super) struct ContextArgs {
 pub(super) struct RemarkArgs {
     #[command(flatten)]
     context: ContextArgs,
-    /// Why, for the history.
+    /// The reason; stored in the history.
     #[arg(long)]
     reason: Option<String>,
 }

@@ -77,12 +77,12 @@ impl Places<'_> {
         };
         let none = |why: &str| {
             let path = path.display();
-            Failure::Usage(format!("{path} holds no {}{why}", self.what))
+            Failure::Usage(format!("{path} contains no {}{why}", self.what))
         };
         if read.map_err(failed)? as u64 > FILE_BYTES_MAX {
             return Err(none(": it is too large"));
         }
-        let text = String::from_utf8(bytes).map_err(|_| none(": it is no text"))?;
+        let text = String::from_utf8(bytes).map_err(|_| none(": it is not text"))?;
         let line = text.strip_suffix("\r\n").or(text.strip_suffix('\n'));
         Secret::parse(line.unwrap_or(&text)).ok_or_else(|| none(": it is empty"))
     }

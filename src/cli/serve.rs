@@ -26,10 +26,10 @@ use crate::os_error::OsError;
     after_help = "Examples:\n  g3n serve --dev\n  g3n serve --data-dir /var/lib/metarecord --settings metarecord.toml\n  g3n serve --data-dir /var/lib/metarecord --operator-listen unix:/run/metarecord/operators.sock\n  g3n serve --data-dir /var/lib/metarecord --log-dir /var/log/metarecord\n  g3n serve --dev --listen 127.0.0.1:0 --set mrs.upload_url_seconds=60"
 )]
 pub struct ServeArgs {
-    /// Development mode: loopback only, with made-up identities.
+    /// Development mode: loopback only, with an org, a user and a token created for you.
     #[arg(long)]
     pub(super) dev: bool,
-    /// Where everything is kept.
+    /// The data directory.
     #[arg(long, value_name = "DIR", default_value = "data")]
     pub(super) data_dir: PathBuf,
     /// The gateway's address; port 0 picks a free one.
@@ -42,7 +42,7 @@ pub struct ServeArgs {
     /// A TOML file of settings.
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// Write the log to daily files here too, kept for log.keep_days.
+    /// Also write the log to daily files in this directory, kept for log.keep_days.
     #[arg(long, value_name = "DIR")]
     log_dir: Option<String>,
     /// One setting, such as mrs.sweep_seconds=10; may be repeated.

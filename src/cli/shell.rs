@@ -21,7 +21,7 @@ pub struct CompletionsArgs {
 /// Where to.
 #[derive(Args, Debug)]
 pub struct ManArgs {
-    /// Directory for one page a verb.
+    /// Directory for one page per verb.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }

@@ -58,12 +58,12 @@ impl Surroundings {
         }
         match (self.hidden)(question) {
             Ok(text) => {
-                let nothing = || Failure::Usage("nothing was typed".to_owned());
+                let nothing = || Failure::Usage("nothing was entered".to_owned());
                 Secret::parse(&text).ok_or_else(nothing)
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(Failure::Declined),
             Err(error) => Err(Failure::Usage(format!(
-                "the terminal cannot be asked: {error}; {how_else}"
+                "cannot ask at the terminal: {error}; {how_else}"
             ))),
         }
     }
@@ -74,7 +74,7 @@ impl Surroundings {
     /// As [`Surroundings::ask`]; a usage failure when the two differ.
     pub(super) fn ask_twice(&mut self, question: &str, how_else: &str) -> Result<Secret, Failure> {
         let first = self.ask(question, how_else)?;
-        let again = self.ask("The same again: ", how_else)?;
+        let again = self.ask("Repeat it: ", how_else)?;
         match first == again {
             true => Ok(first),
             false => Err(Failure::Usage("the two are not the same".to_owned())),
@@ -99,13 +99,13 @@ impl Surroundings {
         }
         let Some(screen) = &mut self.screen else {
             return Err(Failure::Usage(
-                "the question whether to go on would not be seen: give --yes".to_owned(),
+                "the confirmation cannot be shown: use --yes".to_owned(),
             ));
         };
         let unheard = |error: io::Error| {
-            Failure::Usage(format!("the terminal cannot be asked: {error}; give --yes"))
+            Failure::Usage(format!("cannot ask at the terminal: {error}; use --yes"))
         };
-        let question = format!("This destroys {what}, for good.\nType yes to go on: ");
+        let question = format!("This destroys {what} permanently.\nType yes to continue: ");
         screen.write_all(question.as_bytes()).map_err(unheard)?;
         screen.flush().map_err(unheard)?;
         let answer = line(&mut self.input).map_err(unheard)?;

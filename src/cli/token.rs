@@ -28,12 +28,12 @@ pub struct TokenArgs {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// Make a token, and print it alone; with --output json an object that tells when it ends.
+    /// Create a token and print it; with --output json an object with its expiry.
     #[command(
         after_help = "Examples:\n  g3n token mint --private-key-file keys/private.pem --issuer https://id.example --audience metarecord --subject u-1 --org ACME --role mrs_writer\n  g3n token mint --hmac-file secret --issuer https://id.example --audience metarecord --subject u-1 --org ACME --role mrs_reader --expires-in 60 --output json"
     )]
     Mint(MintArgs),
-    /// Make a pair of keys for ES256: DIR/private.pem, for --private-key-file, and DIR/jwks.json, for the setting
+    /// Create a key pair for ES256: DIR/private.pem, for --private-key-file, and DIR/jwks.json, for the setting
     /// auth.jwt_jwks_file.
     #[command(after_help = "Example:\n  g3n token keys --out keys")]
     Keys(KeysArgs),
@@ -48,13 +48,13 @@ struct MintArgs {
     // One made by `token keys` begins with a hyphen now and then.
     #[arg(long, allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
     kid: Option<String>,
-    /// The iss claim: what the server has as auth.jwt_issuer.
+    /// The iss claim: the server's auth.jwt_issuer.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     issuer: String,
-    /// The aud claim: what the server has as auth.jwt_audience.
+    /// The aud claim: the server's auth.jwt_audience.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     audience: String,
-    /// The sub claim: who is calling.
+    /// The sub claim: the caller.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     subject: String,
     /// The org claim.
@@ -63,10 +63,10 @@ struct MintArgs {
     /// The role claim.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     role: String,
-    /// For how long, from now. A server takes no longer than its auth.jwt_life_seconds_max, a day by default.
+    /// Seconds until it expires. A server accepts at most its auth.jwt_life_seconds_max, by default one day.
     #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u32).range(1..=SECONDS_MAX))]
     expires_in: u32,
-    /// The jti claim, by which g3n ops jwt-revoke ends it; a new UUID if it is not given.
+    /// The jti claim, by which g3n ops jwt-revoke revokes it; by default a new UUID.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     jti: Option<String>,
 }
@@ -86,7 +86,7 @@ struct KeyArgs {
 /// Where to.
 #[derive(Args, Debug)]
 struct KeysArgs {
-    /// A directory; it is made if it is not there.
+    /// A directory; created if missing.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -171,7 +171,7 @@ impl KeysArgs {
         for path in [&private, &public] {
             if path.exists() {
                 return Err(Failure::Usage(format!(
-                    "{} is there already, and keys are not written over; give another --out",
+                    "{} exists, and keys are not overwritten; use another --out",
                     path.display()
                 )));
             }

@@ -37,10 +37,10 @@ pub struct TraceArgs {
     request_id: String,
     #[command(flatten)]
     source: SourceArgs,
-    /// Read the journal of this data directory instead of asking the operators' address.
+    /// Read the journal of this data directory instead of calling the operators' address.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// How many of the journal's newest entries to look at.
+    /// How many of the journal's newest entries to search.
     #[arg(long, value_name = "NUMBER", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     entries: u64,
 }
@@ -303,7 +303,7 @@ fn story(joined: &Value) -> String {
     told.push(match &journal["asked"] {
         Value::Null => format!("journal      not read: {}", text(&journal["why_not"])),
         place => format!(
-            "journal      positions {} to {} looked at {}",
+            "journal      positions {} to {} searched {}",
             text(&journal["from"]),
             text(&journal["until"]),
             text(place)

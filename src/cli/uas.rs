@@ -25,19 +25,19 @@ pub struct UasArgs {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// Show what there is of yourself: your orgs, your roles, and how many sessions are open.
+    /// Show your own user: orgs, roles, and the number of open sessions.
     #[command(after_help = "Example:\n  g3n uas stat --email ann@example.com")]
     Stat(StatArgs),
-    /// Make a user (operators).
+    /// Create a user (operators).
     ///
-    /// A terminal is asked for the new passcode twice: 12 to 128 characters.
+    /// At a terminal it asks twice for the new passcode: 12 to 128 characters.
     #[command(
         after_help = "Examples:\n  g3n uas user-create --email ann@example.com\n  g3n uas user-create --email ann@example.com --passcode-file passcode.txt --unverified"
     )]
     UserCreate(CreateArgs),
     /// Change your passcode; your other sessions end.
     ///
-    /// A terminal is asked for the old one, and twice for the new one: 12 to 128 characters.
+    /// At a terminal it asks for the old one, and twice for the new one: 12 to 128 characters.
     #[command(
         after_help = "Examples:\n  g3n uas passcode-change\n  g3n uas passcode-change --passcode-file old.txt --new-passcode-file new.txt"
     )]
@@ -45,34 +45,34 @@ enum Verb {
     /// Show a user (operators).
     #[command(after_help = "Example:\n  g3n uas user-get --email ann@example.com")]
     UserGet(UserArgs),
-    /// Keep a user from signing in, and end the user's sessions (operators).
+    /// Disable a user, and end the user's sessions (operators).
     #[command(
         after_help = "Example:\n  g3n uas user-disable --email ann@example.com --reason \"left the company\""
     )]
     UserDisable(UserArgs),
-    /// Let a user sign in again (operators).
+    /// Enable a disabled user (operators).
     #[command(after_help = "Example:\n  g3n uas user-enable --email ann@example.com")]
     UserEnable(UserArgs),
-    /// Say that a user's address is known to be the user's, who can sign in from then on (operators).
+    /// Mark a user's e-mail address as verified, so that the user can sign in (operators).
     #[command(after_help = "Example:\n  g3n uas user-verify --email ann@example.com")]
     UserVerify(UserArgs),
-    /// Give a user another passcode, and end the user's sessions (operators).
+    /// Set a new passcode for a user, and end the user's sessions (operators).
     ///
-    /// A terminal is asked for the new passcode twice: 12 to 128 characters.
+    /// At a terminal it asks twice for the new passcode: 12 to 128 characters.
     #[command(
         after_help = "Examples:\n  g3n uas passcode-reset --email ann@example.com\n  g3n uas passcode-reset --email ann@example.com --passcode-file passcode.txt"
     )]
     PasscodeReset(ResetArgs),
-    /// Have the wrong passcodes for a user forgotten, so that the user can sign in again at once (operators).
+    /// Reset the count of wrong passcodes for a user, so that the user can sign in again at once (operators).
     ///
-    /// With --address, wrong passcodes from elsewhere do not keep the user out there from now on.
+    /// With --address, wrong passcodes from other addresses no longer lock the user out at this one.
     #[command(
         after_help = "Examples:\n  g3n uas lock-lift --email ann@example.com\n  g3n uas lock-lift --email ann@example.com --address 203.0.113.7"
     )]
     LockLift(LiftArgs),
-    /// Erase what there is of a user for good: the address, the passcode's hash, the sessions (operators).
+    /// Erase a user for good: the e-mail address, the passcode's hash, the sessions (operators).
     ///
-    /// The user leaves every org first. What the user did in an org stays there, under the user id.
+    /// The user is removed from every org first. Events of what the user did in an org stay, under the user id.
     #[command(
         after_help = "Examples:\n  g3n uas user-erase --secret-code-file code.txt --email ann@example.com --reason \"request 12\" --dry-run\n  g3n uas user-erase --secret-code-file code.txt --email ann@example.com --reason \"request 12\" --watch"
     )]
@@ -91,10 +91,10 @@ pub(super) struct UserArgs {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 struct NamedArgs {
-    /// The user, by e-mail address.
+    /// The user's e-mail address.
     #[arg(long)]
     email: Option<String>,
-    /// The user, by id.
+    /// The user's id.
     #[arg(long, value_name = "ID")]
     user_id: Option<String>,
 }
@@ -113,7 +113,7 @@ struct ResetArgs {
 struct LiftArgs {
     #[command(flatten)]
     user: UserArgs,
-    /// The address that the user signs in from.
+    /// The IP address that the user signs in from.
     #[arg(long, value_name = "IP")]
     address: Option<String>,
 }
@@ -129,7 +129,7 @@ struct ChangeArgs {
     remarks: RemarkArgs,
 }
 
-/// Who asks about themselves.
+/// The caller's own credentials.
 #[derive(Args, Debug)]
 struct StatArgs {
     /// The e-mail address.
@@ -147,7 +147,7 @@ struct CreateArgs {
     email: String,
     #[command(flatten)]
     passcode: PasscodeArgs,
-    /// The address is not known to be the user's yet: signing in is refused until it is.
+    /// Create the user with an unverified e-mail address: signing in is refused until g3n uas user-verify.
     #[arg(long)]
     unverified: bool,
     #[command(flatten)]

@@ -34,13 +34,13 @@ pub struct VerifyArgs {
     /// The gateway; the same as --base-url.
     #[arg(long, value_name = "URL", conflicts_with = "base_url", value_parser = NonEmptyStringValueParser::new())]
     url: Option<String>,
-    /// The container in which records are made, and doomed at the end.
+    /// The container in which records are created, and doomed at the end.
     #[arg(long, default_value = MARK)]
     container: String,
-    /// An org that is there and is not the caller's; without it one that is not there.
+    /// An existing org that the caller does not belong to; without it, one that does not exist.
     #[arg(long, value_name = "ORG")]
     other_orgcode: Option<String>,
-    /// Call as this user by headers, which only a server with auth.header_identity takes.
+    /// Authenticate as this user by headers, which only a server with auth.header_identity accepts.
     #[arg(long, value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
     header_user: Option<String>,
     /// After how many seconds to give up.
@@ -78,53 +78,53 @@ const CHECKS: &[Check] = &[
     (
         "health",
         basics::health,
-        "give the gateway's address; look at the server's log",
+        "check the gateway's address and the server's log",
     ),
     (
         "ready",
         basics::ready,
-        "look at the server's log, and at g3n doctor",
+        "check the server's log, and run g3n doctor",
     ),
     (
         "identity",
         basics::identity,
-        "give a credential that counts, for the org that is named",
+        "use a valid credential for the named org",
     ),
     (
         "no-credential",
         basics::no_credential,
-        "do not let callers in before they have shown who they are",
+        "callers without a valid credential must be refused",
     ),
     (
         "put",
         records::put,
-        "give a credential that may write, and an org that takes changes",
+        "use a credential that may write, and an org that takes changes",
     ),
     (
         "wrong-md5",
         records::wrong_md5,
-        "the content's MD5 must be checked before it is taken",
+        "the content's MD5 must be checked before it is accepted",
     ),
     ("get", records::get, "content must come back byte for byte"),
     (
         "upload",
         records::upload,
-        "see that http.public_url is where callers reach the gateway, and that what is between passes content on as it is",
+        "check that http.public_url is the gateway's address for callers, and that proxies pass content unchanged",
     ),
     (
         "tags",
         records::tags,
-        "see whether g3n journal rebuild mends the lists",
+        "check whether g3n journal rebuild repairs the lists",
     ),
     (
         "list",
         records::list,
-        "see whether g3n journal rebuild mends the lists",
+        "check whether g3n journal rebuild repairs the lists",
     ),
     (
         "strangers",
         strangers::strangers,
-        "another org's records must answer as what is not there",
+        "another org's records must answer as if they did not exist",
     ),
     (
         "bad-body",

@@ -106,7 +106,7 @@ pub enum TransportError {
     },
     /// No connection within TLS: one side does not take the other's certificate, or there is no TLS.
     #[error(
-        "no secure connection to {address}: {reason}; name the authority of the server's certificate with --ca-file, and where the server asks for one, your own with --client-cert-file and --client-key-file"
+        "no secure connection to {address}: {reason}; give the CA of the server's certificate with --ca-file, and if the server requires a client certificate, --client-cert-file and --client-key-file"
     )]
     Insecure {
         /// Scheme, host and port.
@@ -115,13 +115,13 @@ pub enum TransportError {
         reason: String,
     },
     /// Something answers there, but not this service.
-    #[error("the answer with status {status} is not one of this service")]
+    #[error("the answer with status {status} is not from this service")]
     NotAnEnvelope {
         /// The HTTP status.
         status: u16,
     },
     /// The bytes to send could not be read here, or those received not be written.
-    #[error("the content cannot be passed on")]
+    #[error("the content cannot be written")]
     Local(#[source] std::io::Error),
 }
 

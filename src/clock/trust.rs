@@ -37,13 +37,13 @@ impl Default for TrustLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Untrusted {
     /// The process has not run for long enough.
-    #[error("the server has started only now; nothing is removed for another {} seconds", (left_ms + 999) / 1_000)]
+    #[error("the server has just started; nothing is removed for another {} seconds", (left_ms + 999) / 1_000)]
     Starting {
         /// Milliseconds until it has.
         left_ms: i64,
     },
     /// The clock jumped, and no operator has said that the time is right.
-    #[error("the machine's clock jumped by {} seconds; nothing is removed until an operator says that the time is right", by_ms / 1_000)]
+    #[error("the machine's clock jumped by {} seconds; nothing is removed until an operator confirms the time", by_ms / 1_000)]
     Jumped {
         /// Milliseconds, negative for one backwards.
         by_ms: i64,

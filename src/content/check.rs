@@ -85,7 +85,7 @@ impl Check {
         if md5 != self.promise.md5 {
             return Err(Rejection::new(
                 ErrorTag::Md5Mismatch,
-                "The uploaded bytes do not have the promised content_md5; upload the right ones or put the record again.",
+                "The uploaded bytes do not have the announced content_md5; upload the right ones or put the record again.",
             )
             .with_detail("uploaded_md5", md5.to_string()));
         }
@@ -94,7 +94,7 @@ impl Check {
             true => Ok(sha256),
             false => Err(Rejection::new(
                 ErrorTag::Md5Mismatch,
-                "The uploaded bytes have the promised MD5 and another SHA-256; upload the right ones.",
+                "The uploaded bytes have the announced MD5 and another SHA-256; upload the right ones.",
             )
             .with_minor("sha256")
             .with_detail("uploaded_sha256", sha256.to_string())),
@@ -120,14 +120,14 @@ impl Check {
 pub fn size_mismatch(promised: u64) -> Rejection {
     Rejection::new(
         ErrorTag::SizeMismatch,
-        "The upload is not as long as promised; upload the right bytes or put the record again.",
+        "The upload does not have the announced size; upload the right bytes or put the record again.",
     )
     .with_detail("promised_size", promised)
 }
 
 fn decodes_to_too_much(most: u64) -> Rejection {
     let message = format!(
-        "The upload decodes to more than {most} bytes, which is the most for one of its size; split the content."
+        "The upload decodes to more than {most} bytes, the maximum for its size; split the content."
     );
     Rejection::new(ErrorTag::TooLarge, message)
         .with_minor("decoded")

@@ -56,13 +56,13 @@ impl Lease {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LeaseError {
     /// There are as many as there may be.
-    #[error("as many backups are being taken as there may be; try again when one is over")]
+    #[error("the maximum number of backups is running; try again when one has finished")]
     TooMany,
     /// A step did not end in time.
-    #[error("something is being removed right now and takes long; try again")]
+    #[error("a removal is still running; try again")]
     Removing,
     /// It has ended, or never was.
-    #[error("there is no such lease, or it is over")]
+    #[error("there is no such lease, or it has ended")]
     Gone,
 }
 

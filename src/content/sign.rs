@@ -199,7 +199,7 @@ pub enum KeyError {
     },
     /// The file is there, and is not a key of ours.
     #[error(
-        "the key file {place} {what}; restore it from a backup, or remove it to have a new one made, which ends all sessions, API keys and named operator tokens"
+        "the key file {place} {what}; restore it from a backup, or remove it to have a new one created, which invalidates all sessions, API keys and named operator tokens"
     )]
     Unfit {
         /// The file.
@@ -209,7 +209,7 @@ pub enum KeyError {
     },
     /// The file of the keys that sign urls is there, and does not hold such keys.
     #[error(
-        "the key file {place} {what}; restore it from a backup, or remove it: urls and upload tokens that were given out then end"
+        "the key file {place} {what}; restore it from a backup, or remove it: existing URLs and upload tokens then become invalid"
     )]
     UnfitRing {
         /// Path of the key file.

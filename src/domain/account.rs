@@ -225,7 +225,7 @@ impl Decider for AccountDecider {
             AccountAction::Create { .. } if there => {
                 return Err(Rejection::new(
                     ErrorTag::Conflict,
-                    "There is such an account already.",
+                    "The service account already exists.",
                 ));
             }
             AccountAction::Create { label } => vec![AccountEvent::Created {
@@ -253,7 +253,7 @@ impl Decider for AccountDecider {
                 if expires_at.is_some_and(|at| at <= context.now) {
                     return Err(Rejection::field(
                         "expires_at",
-                        "expires_at is past; give a time to come, or leave it out.",
+                        "expires_at is in the past; give a future time, or omit it.",
                     ));
                 }
                 let counting = state.live_keys().filter(|(_, key)| key.counts(context.now));

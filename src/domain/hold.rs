@@ -18,7 +18,7 @@ pub const CONTAINERS_MAX: usize = 1_000;
 /// A hold as it was set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
-    /// Why, in the words of who set it. Tenants see it.
+    /// The reason, as given by who set it. Tenants see it.
     pub reason: String,
     /// Since when it holds; another reason does not change that.
     pub since: Timestamp,
@@ -40,7 +40,7 @@ impl Hold {
     }
 }
 
-/// What a hold is on.
+/// The scope of a hold.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
 )]
@@ -70,7 +70,7 @@ impl Level {
 pub struct Kept {
     /// What the hold is on.
     pub level: Level,
-    /// Why, in the words of who set it.
+    /// The reason, as given by who set it.
     pub reason: String,
     /// Since when.
     pub since: Timestamp,
@@ -174,7 +174,7 @@ impl LegalHolds {
 /// `invalid-input` naming `reason`.
 pub fn reason(text: Option<&str>) -> Result<String, Rejection> {
     let text = text.map(str::trim).filter(|text| !text.is_empty());
-    let missing = || Rejection::field("reason", "reason is missing; say why it is to be kept.");
+    let missing = || Rejection::field("reason", "reason is missing: why it is held.");
     let text = text.ok_or_else(missing)?;
     if text.chars().count() > REASON_CHARS_MAX {
         let message = format!("reason may have at most {REASON_CHARS_MAX} characters.");

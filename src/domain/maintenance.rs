@@ -83,7 +83,7 @@ pub struct ProgressNote {
 pub struct Window {
     /// Its name.
     pub maintenance_id: String,
-    /// Where it is in its life.
+    /// Its status.
     pub status: WindowStatus,
     /// What is done.
     pub description: String,
@@ -101,7 +101,7 @@ pub struct Window {
     pub end_message: Option<String>,
     /// When it was cancelled.
     pub cancelled_at: Option<Timestamp>,
-    /// What was told on its way, oldest first.
+    /// Status messages, oldest first.
     pub updates: Vec<ProgressNote>,
     /// How often it changed.
     pub revision: Revision,

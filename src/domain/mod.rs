@@ -52,7 +52,7 @@ pub struct Occurrence<'a> {
     pub at: Timestamp,
     /// The principal that caused it.
     pub by: &'a str,
-    /// Who the caller said is acting.
+    /// The `actor` that the caller gave.
     pub actor: Option<&'a str>,
     /// The entry's position; 0 while the entry is still on its way to the journal.
     pub position: u64,

@@ -81,7 +81,7 @@ pub struct Offboarding {
     pub offboarding_id: String,
     /// Why, in the owner's words.
     pub reason: String,
-    /// Where it is in its life.
+    /// Its status.
     pub status: OffboardingStatus,
     /// When it was asked for.
     pub requested_at: Timestamp,
@@ -91,7 +91,7 @@ pub struct Offboarding {
     pub approval: Option<Approval>,
     /// The vacuum that erases the data.
     pub vacuum_id: Option<String>,
-    /// Why it does not go on.
+    /// Why it cannot continue.
     pub blocked: Option<String>,
     /// When it changed last.
     pub updated_at: Timestamp,
@@ -101,7 +101,7 @@ pub struct Offboarding {
     pub revision: u64,
 }
 
-/// How much an export holds.
+/// The size of an export.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
@@ -111,7 +111,7 @@ pub struct Counts {
     pub entries: u64,
     /// Content files.
     pub objects: u64,
-    /// Content that the history names and that was not there: never uploaded, or cleaned up.
+    /// Content that the history names and that is missing: never uploaded, or cleaned up.
     pub objects_absent: u64,
     /// Bytes of content files and of inline content.
     pub bytes: u64,

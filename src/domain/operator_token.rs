@@ -218,7 +218,7 @@ impl Decider for OperatorTokenDecider {
             )),
             Some(token) if !token.works(context.now) => Err(Rejection::new(
                 ErrorTag::InvalidState,
-                "This operator token works no longer; create one with another name.",
+                "This operator token has expired or was revoked; create one with another name.",
             )),
             Some(token) => Ok(token),
         };
@@ -325,7 +325,7 @@ fn check_new(
     if state.tokens.contains_key(name) {
         return Err(Rejection::new(
             ErrorTag::Conflict,
-            "There is an operator token of this name already, or was; rotate it, or choose another name: the audit names tokens.",
+            "An operator token of this name exists or existed; rotate it, or choose another name: the audit refers to tokens by name.",
         )
         .with_minor("name"));
     }
@@ -337,7 +337,7 @@ fn check_new(
     if expires_at.is_some_and(|at| at <= now) {
         return Err(Rejection::field(
             "expires_at",
-            "expires_at is past; give a time to come, or leave it out.",
+            "expires_at is in the past; give a future time, or omit it.",
         ));
     }
     Ok(())

@@ -381,7 +381,7 @@ impl Decider for OrgDecider {
             if state.status.is_some() {
                 return Err(Rejection::new(
                     ErrorTag::Conflict,
-                    "There is an org with this code already.",
+                    "An org with this code already exists.",
                 )
                 .with_minor("orgcode")
                 .already_there_if(
@@ -517,7 +517,7 @@ impl Org {
             false => Ok(()),
             true => Err(Rejection::new(
                 ErrorTag::InvalidState,
-                "This is the org's last owner; have another owner join first.",
+                "This is the org's last owner; add another owner first.",
             )
             .with_minor("last-owner")),
         }

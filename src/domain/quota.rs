@@ -42,20 +42,20 @@ quotas! {
     Records = "records", "records that are not doomed",
         "Doom records that are no longer needed";
     Containers = "containers", "containers with a record that is not doomed",
-        "Use a container that there is, or doom all records of one";
-    ContentBytes = "content_bytes", "bytes of content, earlier versions and promised uploads included",
+        "Use an existing container, or doom all records of one";
+    ContentBytes = "content_bytes", "bytes of content, including earlier versions and pending uploads",
         "Put smaller content, or wait until earlier versions and content of doomed records are cleaned up";
-    PendingUploadBytes = "pending_upload_bytes", "bytes promised by uploads that are not completed",
-        "Complete or doom what is pending, or wait until it is given up";
+    PendingUploadBytes = "pending_upload_bytes", "announced bytes of uploads that are not completed",
+        "Complete or doom pending uploads, or wait until they expire";
     Tags = "tags", "different tags on records that are not doomed",
-        "Use tags that there are, or remove one from all its records";
+        "Use existing tags, or remove one from all its records";
     ServiceAccounts = "service_accounts", "enabled service accounts",
         "Disable one that is no longer needed";
     ApiKeys = "api_keys", "keys of enabled service accounts that are not revoked",
         "Revoke one that is no longer needed";
     Sessions = "sessions", "open sessions of owners and members",
         "Close sessions that are no longer needed";
-    RequestsInFlight = "requests_in_flight", "requests being worked on at once",
+    RequestsInFlight = "requests_in_flight", "requests in progress at once",
         "Wait for answers before sending more";
     UploadsAtOnce = "uploads_at_once", "uploads at once",
         "Wait until an upload has ended";

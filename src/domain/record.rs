@@ -39,7 +39,7 @@ pub struct RecordKey {
     pub record_id: RecordId,
 }
 
-/// Where a record is in its life.
+/// The status of a record.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
 )]
@@ -156,7 +156,7 @@ impl Slot {
 pub struct Record {
     /// The cost centre it was put under.
     pub cccode: Option<CcCode>,
-    /// Where it is in its life.
+    /// Its status.
     pub status: Status,
     /// How often it changed; equals its stream's version.
     pub revision: Revision,

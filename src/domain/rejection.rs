@@ -210,7 +210,7 @@ impl Rejection {
         let mut rejection = Self::new(
             Tag::TooLarge,
             format!(
-                "The request body is over {limit_bytes} bytes; send large content with mode \"presign\"."
+                "The request body is larger than {limit_bytes} bytes; send large content with mode \"presign\"."
             ),
         );
         rejection.status = Some(413);

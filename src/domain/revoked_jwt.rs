@@ -63,7 +63,7 @@ impl Decider for JwtDecider {
         let live = state.until.values().filter(|until| **until > context.now);
         if kept.is_none() && live.count() >= REVOCATIONS_MAX {
             let message = format!(
-                "There are {REVOCATIONS_MAX} revoked tokens that have not ended; have the issuer replace its key instead."
+                "There are already {REVOCATIONS_MAX} revoked tokens that have not expired; have the issuer replace its key instead."
             );
             return Err(Rejection::new(ErrorTag::InvalidState, message));
         }

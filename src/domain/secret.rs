@@ -113,7 +113,7 @@ impl SecretCode {
         Err(Rejection::new(
             ErrorTag::Throttled,
             format!(
-                "Too many wrong secret codes within 15 minutes: none is looked at for {seconds} seconds, except to end or cancel something, and by ops_secret_lock_lift, which takes the right code and forgets the wrong ones."
+                "Too many wrong secret codes within 15 minutes: none is accepted for {seconds} seconds, except to end or cancel something, and by ops_secret_lock_lift, which resets the count with the right code."
             ),
         )
         .with_minor("secret-code-locked")
@@ -175,10 +175,10 @@ impl Decider for SecretDecider {
     ) -> Result<Vec<SecretEvent>, Rejection> {
         Ok(vec![match command {
             SecretCommand::Set { proven: false, .. } if state.code_hash.is_some() => {
-                return Err(
-                    mismatch("The secret code is set; give the old one to change it.")
-                        .with_minor("old_secret_code"),
-                );
+                return Err(mismatch(
+                    "The secret code is already set; give the old one to change it.",
+                )
+                .with_minor("old_secret_code"));
             }
             SecretCommand::Set { code_hash, .. } => SecretEvent::Set {
                 code_hash: code_hash.clone(),

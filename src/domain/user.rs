@@ -63,7 +63,7 @@ pub struct User {
     pub created_at: Option<Timestamp>,
     /// Open sessions by the keyed hash of their guid, in hex; some may be past their end.
     pub sessions: BTreeMap<String, Session>,
-    /// An operator keeps the user from signing in.
+    /// An operator has disabled the user.
     pub disabled: bool,
     /// Addresses from which the user signed in.
     pub known: KnownAddresses,
@@ -137,7 +137,7 @@ pub enum UserEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         kept_session: Option<String>,
     },
-    /// An operator keeps the user from signing in. All sessions ended.
+    /// An operator has disabled the user. All sessions ended.
     #[serde(rename = "user.disabled")]
     Disabled {},
     /// An operator lets the user sign in again.
@@ -469,7 +469,7 @@ impl User {
             true => Ok(()),
             false => Err(Rejection::new(
                 ErrorTag::UserNotVerified,
-                "The e-mail address is not confirmed yet; ask the operator.",
+                "The e-mail address is not verified yet; ask the operator.",
             )),
         }
     }
@@ -492,7 +492,7 @@ impl User {
 pub fn email_taken() -> Rejection {
     Rejection::new(
         ErrorTag::Conflict,
-        "There is a user with this e-mail address already.",
+        "A user with this e-mail address already exists.",
     )
     .with_minor("email")
 }
@@ -533,7 +533,7 @@ pub fn check_passcode(passcode: &str, email: &str) -> Result<(), Rejection> {
     let mut all = passcode.chars();
     let first = all.next();
     if all.all(|c| Some(c) == first) {
-        return wrong("passcode must not be one character again and again.".to_owned());
+        return wrong("passcode must not repeat a single character.".to_owned());
     }
     if passcode.trim().to_lowercase() == email {
         return wrong("passcode must not be the e-mail address.".to_owned());

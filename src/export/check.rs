@@ -134,7 +134,7 @@ impl Directory {
             if found.records > self.manifest.counts.records {
                 return Err(damaged(
                     RECORDS,
-                    "it has more records than the manifest tells",
+                    "it has more records than the manifest states",
                 ));
             }
         }
@@ -160,7 +160,7 @@ impl Directory {
             return Err(damaged(
                 MANIFEST,
                 format!(
-                    "it tells {:?}, and there is {found:?}",
+                    "it states {:?}, and {found:?} was found",
                     self.manifest.counts
                 ),
             ));
@@ -191,7 +191,7 @@ impl Directory {
                     |file: &Result<FileEntry, _>| file.as_ref().map_or(true, |f| f.name == name);
                 match files.next_if(its).transpose()? {
                     Some(file) if file.size != size => {
-                        return Err(damaged(&name, "it does not have the promised size").into());
+                        return Err(damaged(&name, "it does not have the announced size").into());
                     }
                     Some(file) => {
                         listed.insert(object_id, Sha256Digest::parse(&file.sha256));
@@ -203,9 +203,7 @@ impl Directory {
             for (object_id, told) in told_of(&append.events) {
                 if listed.get(&object_id).is_some_and(|its| *its != Some(told)) {
                     let name = content_name(object_id);
-                    return Err(
-                        damaged(&name, "it has another SHA-256 than its event tells").into(),
-                    );
+                    return Err(damaged(&name, "its SHA-256 differs from that of its event").into());
                 }
             }
         }
@@ -279,7 +277,7 @@ impl Directory {
             // All that are listed are there, and no two are the same: a count is enough.
             for entry in read_dir(&directory, CONTENT_DIRECTORY)? {
                 let name = format!("{CONTENT_DIRECTORY}/{}", entry?);
-                let more = || damaged(&name, "there are more content files than the export tells");
+                let more = || damaged(&name, "there are more content files than the export states");
                 left = left.checked_sub(1).ok_or_else(more)?;
             }
         }
@@ -312,15 +310,12 @@ fn check_file(root: &Path, file: &FileEntry, md5: Option<Md5>) -> Result<(), Exp
         return Err(damaged(name, what));
     }
     if hex::encode(sha256.finalize()) != file.sha256 {
-        return Err(damaged(
-            name,
-            "it has another SHA-256 than the export tells",
-        ));
+        return Err(damaged(name, "its SHA-256 differs from that of the export"));
     }
     let its_md5 = Md5::from_bytes(its_md5.finalize().into());
     match md5.is_none_or(|md5| md5 == its_md5) {
         true => Ok(()),
-        false => Err(damaged(name, "it has another MD5 than its event tells")),
+        false => Err(damaged(name, "its MD5 differs from that of its event")),
     }
 }
 

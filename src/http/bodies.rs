@@ -175,7 +175,7 @@ fn declared(request: &HttpRequest) -> Option<usize> {
 
 /// 429 to a body for which there is no memory, or whose memory another needs that holds less.
 fn no_memory(_: Full) -> Rejection {
-    let message = "Too many large bodies are on their way; nothing was done, and the connection is closed. Send fewer at once.";
+    let message = "Too many large bodies are being received; the request was not processed, and the connection is closed. Send fewer at once.";
     Rejection::new(ErrorTag::Throttled, message).with_minor("bodies-limit")
 }
 

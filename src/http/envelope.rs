@@ -58,7 +58,7 @@ pub struct Stats<'a> {
     pub service: &'a str,
     /// Equal to the header `X-Request-Id`.
     pub request_id: &'a str,
-    /// When the answer was made.
+    /// Time of the answer.
     #[schema(format = DateTime)]
     pub timestamp_utc: String,
     /// From the request's head to the answer.
@@ -73,7 +73,7 @@ pub struct Stats<'a> {
     /// The cost centre, when known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cccode: Option<&'a str>,
-    /// Who the caller said is acting.
+    /// The `actor` that the caller gave.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<&'a str>,
     /// Names the session without revealing it.
@@ -191,7 +191,7 @@ impl From<crate::actors::Refused> for Refusal {
 pub fn throttled() -> Rejection {
     Rejection::new(
         ErrorTag::Throttled,
-        "Too many requests are waiting; nothing was done. Try again after the time in Retry-After.",
+        "Too many requests are waiting; the request was not processed. Try again after the seconds in Retry-After.",
     )
 }
 
@@ -199,7 +199,7 @@ pub fn throttled() -> Rejection {
 pub fn unavailable() -> Rejection {
     Rejection::new(
         ErrorTag::Unavailable,
-        "Changes cannot be taken right now; try again later with the same idempotency_key.",
+        "Changes cannot be accepted right now; try again later with the same idempotency_key.",
     )
 }
 
@@ -227,7 +227,7 @@ fn envelop(trace: &Trace, answer: Result<Reply, Refusal>) -> HttpResponse {
             let rejection = Rejection::new(
                 ErrorTag::InternalError,
                 format!(
-                    "Something went wrong here; tell the operator the request id {}.",
+                    "Internal error; report the request id {} to the operator.",
                     trace.request_id
                 ),
             );

@@ -66,16 +66,16 @@ impl Fault {
             ),
             Self::LineEnd => Rejection::field(
                 "head",
-                "Each line of a request's head ends with CR LF, and neither stands alone.",
+                "Each line of a request's head must end with CR LF; neither may occur alone.",
             ),
             Self::Host => Rejection::field("host", "Send the header Host exactly once."),
             Self::Length => Rejection::field(
                 "content-length",
-                "Send the length of the body once, as one number in Content-Length, and not beside Transfer-Encoding.",
+                "Send the length of the body once, as one number in Content-Length, and not together with Transfer-Encoding.",
             ),
             Self::Coding => Rejection::field(
                 "transfer-encoding",
-                "Transfer-Encoding may be chunked alone, once, in HTTP/1.1.",
+                "Transfer-Encoding may only be chunked, once, in HTTP/1.1.",
             ),
             Self::TargetTooLong => Rejection::new(
                 ErrorTag::UriTooLong,
@@ -93,11 +93,11 @@ impl Fault {
             ),
             Self::Slow => Rejection::new(
                 ErrorTag::RequestTimeout,
-                "The request's head did not come in time; the connection is closed.",
+                "The request's head did not arrive in time; the connection is closed.",
             ),
             Self::Chunk => Rejection::field(
                 "chunk",
-                "The body's chunks are not of the form that Transfer-Encoding: chunked has; nothing was done, and the connection is closed.",
+                "The body is not valid chunked encoding; the request was not processed, and the connection is closed.",
             ),
         }
     }

@@ -43,7 +43,7 @@ fn maintenance_mode(window: &Window, now: Timestamp) -> Rejection {
     let latest = window.updates.last().map(|note| note.text.as_str());
     Rejection::new(
         ErrorTag::MaintenanceMode,
-        "The service is under maintenance; come back after the time in Retry-After.",
+        "The service is under maintenance; try again after the seconds in Retry-After.",
     )
     .with_detail("maintenance_id", window.maintenance_id.as_str())
     .with_detail("description", window.description.as_str())

@@ -52,7 +52,7 @@ impl HostNames {
             true => Ok(()),
             false => Err(Rejection::field(
                 "host",
-                "This listener does not answer to the name in Host; call it by its address, or add the name to the setting http.host_names.",
+                "The name in Host is not allowed at this address; use the IP address, or add the name to the setting http.host_names.",
             )),
         }
     }

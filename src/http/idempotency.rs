@@ -304,7 +304,7 @@ fn why_not(name: &str) -> &'static str {
             "A lease ends by itself unless it is renewed, and is not kept over a restart; send it without Idempotency-Key."
         }
         _ => {
-            "First answers are not kept here, so a repeated request would be carried out again; send it without Idempotency-Key."
+            "This route does not support idempotency; a repeated request would be executed again. Send it without Idempotency-Key."
         }
     }
 }

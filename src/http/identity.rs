@@ -409,7 +409,7 @@ pub fn admit(
     if right == Right::Write && !status.writable() {
         return Err(Rejection::new(
             ErrorTag::OrgWriteBlocked,
-            "The org takes no changes in its present status; ask its owner.",
+            "The org's status does not allow changes; ask its owner.",
         )
         .denied(Denial::OrgNotVerified)
         .into());
@@ -419,14 +419,13 @@ pub fn admit(
 
 fn forbidden(right: Right) -> Rejection {
     match right {
-        Right::Manage | Right::Leave => Rejection::new(
-            ErrorTag::NotOwner,
-            "Only an owner of the org may do this; ask one.",
-        )
-        .denied(Denial::RoleNotOwner),
+        Right::Manage | Right::Leave => {
+            Rejection::new(ErrorTag::NotOwner, "Only an owner of the org may do this.")
+                .denied(Denial::RoleNotOwner)
+        }
         Right::Read | Right::Write | Right::See => Rejection::new(
             ErrorTag::NotAuthorized,
-            "Your role does not let you do this; ask an owner of the org for another.",
+            "Your role does not allow this; ask an owner of the org for another role.",
         )
         .denied(Denial::RoleTooSmall),
     }
@@ -440,7 +439,7 @@ fn stranger(denial: Denial) -> Rejection {
 pub fn invalid(denial: Denial) -> Rejection {
     Rejection::new(
         ErrorTag::InvalidSession,
-        "A valid credential is needed: a session in x-session-guid, a key in x-api-key, or a token as Authorization: Bearer.",
+        "A valid credential is required: sign in and send the session in x-session-guid, an API key in x-api-key, or a token as Authorization: Bearer.",
     )
     .denied(denial)
 }

@@ -39,7 +39,7 @@ macro_rules! change_request {
             /// The container.
             #[schema(value_type = String, required = true, pattern = "^[A-Za-z][A-Za-z0-9_-]{1,79}$")]
             container: Option<String>,
-            /// Who is acting, in the caller's words.
+            /// Who is acting, as given by the caller.
             #[schema(max_length = 256)]
             actor: Option<String>,
             /// Why, in the caller's words.
@@ -48,7 +48,7 @@ macro_rules! change_request {
             /// Why, as a code of the caller's.
             #[schema(max_length = 256)]
             reason_code: Option<String>,
-            /// What ties it to the caller's other work.
+            /// The caller's correlation id.
             #[schema(max_length = 256)]
             correlation_id: Option<String>,
             /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
@@ -258,7 +258,7 @@ pub fn org(call: &Call<'_>, field: Option<&str>) -> Result<OrgCode, Rejection> {
         (Some(org), _) | (None, Some(org)) => Ok(org),
         (None, None) => Err(Rejection::new(
             ErrorTag::InvalidOrgcode,
-            "orgcode is missing; say whose records you mean.",
+            "orgcode is missing.",
         )),
     }
 }

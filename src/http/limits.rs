@@ -92,7 +92,7 @@ pub struct RateLimits {
 }
 
 impl RateLimits {
-    /// With nobody counted yet, and at most so many requests being worked on at once.
+    /// With nobody counted yet, and at most so many requests in progress at once.
     pub fn new(rates: &Rates, requests_in_flight_max: usize, clock: &Clock) -> Self {
         Self {
             principals: Limiter::new("principal", rates.principal, clock),
@@ -157,7 +157,7 @@ impl RateLimits {
                 self.orgs_at_once.refuse(quota, limit, used)
             }
             OrgFull::All => {
-                let message = "Too many requests to this org are being worked on, beside those of others; nothing was done. Try again after the time in Retry-After.";
+                let message = "Too many concurrent requests to this org; the request was not processed. Try again after the seconds in Retry-After.";
                 Rejection::new(ErrorTag::Throttled, message).with_minor("org-in-flight-limit")
             }
         })
@@ -284,7 +284,7 @@ struct TooMany {
 
 impl TooMany {
     fn rejection(self) -> Rejection {
-        let message = "These are too many requests in this time; nothing was done. Try again after the time in Retry-After.";
+        let message = "Rate limit exceeded; the request was not processed. Try again after the seconds in Retry-After.";
         Rejection::new(ErrorTag::Throttled, message)
             .with_minor(&format!("{}-limit", self.limit))
             .with_retry_after(self.wait_seconds)

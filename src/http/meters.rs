@@ -119,7 +119,7 @@ impl HttpMeters {
         let responses = meters.counters(
             (
                 "metarecord_http_responses_total",
-                "Answers by route and status.",
+                "Responses by route and status.",
             ),
             &[
                 "http_request_method",
@@ -130,7 +130,7 @@ impl HttpMeters {
         let seconds = meters.histograms(
             (
                 "http_server_request_duration_seconds",
-                "How long answers took, from a request's head to the answer's head.",
+                "Time from a request's head to the response's head.",
             ),
             &["http_request_method", "http_route"],
             SECONDS_BUCKETS,
@@ -138,7 +138,7 @@ impl HttpMeters {
         let all_refusals = meters.counters(
             (
                 "metarecord_refusals_total",
-                "Requests that were refused, by the answer's tag.",
+                "Refused requests, by error tag.",
             ),
             &["tag", "http_response_status_code"],
         );
@@ -157,10 +157,12 @@ impl HttpMeters {
             counted: counted.collect(),
             active: meters.gauge((
                 "http_server_active_requests",
-                "Requests being worked on, until their answer's head is there.",
+                "Requests in progress, until their response's head is ready.",
             )),
-            connections: meters
-                .gauge(("metarecord_http_connections", "Connections of the gateway.")),
+            connections: meters.gauge((
+                "metarecord_http_connections",
+                "Open connections of the gateway.",
+            )),
             refusals: refusals(&all_refusals),
             starting: all_refusals.with_label_values(&[STARTING, "503"]),
             all_refusals,
@@ -169,7 +171,7 @@ impl HttpMeters {
             handshakes: meters.counters(
                 (
                     "metarecord_tls_handshakes_total",
-                    "Handshakes of TLS, by how they ended.",
+                    "TLS handshakes, by result.",
                 ),
                 &["listener", "outcome"],
             ),
@@ -187,7 +189,7 @@ impl HttpMeters {
         Measured::begin(self.clone())
     }
 
-    /// Connections of the gateway.
+    /// Open connections of the gateway.
     pub fn connections(&self) -> &IntGauge {
         &self.connections
     }
@@ -221,7 +223,7 @@ impl HttpMeters {
         }
     }
 
-    /// Somebody was not let in.
+    /// A request was denied.
     pub fn denied(&self, (stage, reason): (&'static str, &'static str)) {
         self.denied.with_label_values(&[stage, reason]).inc();
     }
@@ -259,7 +261,7 @@ fn throttled(meters: &Meters) -> Vec<IntCounter> {
     let throttled = meters.counters(
         (
             "metarecord_throttled_total",
-            "Requests that came too often or found everything full, by what kept them out.",
+            "Requests refused by a limit, by limit.",
         ),
         &["limit"],
     );
@@ -273,7 +275,7 @@ fn denied(meters: &Meters) -> IntCounterVec {
     let denied = meters.counters(
         (
             "metarecord_access_denied_total",
-            "Callers who were not let in.",
+            "Denied requests, by stage.",
         ),
         &["stage", "reason"],
     );

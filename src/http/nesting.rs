@@ -52,7 +52,7 @@ pub(super) fn check(body: &[u8], depth_max: usize) -> Result<(), Rejection> {
         false => Err(Rejection::new(
             ErrorTag::InvalidJson,
             format!(
-                "The body has more than {depth_max} arrays and objects within each other. Send fewer levels; content that needs more can be uploaded with mode \"presign\"."
+                "The body has more than {depth_max} levels of nested arrays and objects. Send fewer levels; deeper content can be uploaded with mode \"presign\"."
             ),
         )
         .with_minor("too-deep")

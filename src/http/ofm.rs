@@ -32,7 +32,7 @@ org_request! {
     pub(crate) struct NewMember {
         /// The user, by id; or give `email`.
         user_id: Option<String>,
-        /// The user, by e-mail address.
+        /// The user's e-mail address.
         email: Option<String>,
         /// `owner` or `member`, which is the default.
         role: Option<String>,
@@ -43,11 +43,11 @@ org_request! {
 }
 
 org_request! {
-    /// A user who belongs to the org.
+    /// A member of the org.
     pub(crate) struct WhichMember {
         /// The user, by id; or give `email`.
         user_id: Option<String>,
-        /// The user, by e-mail address.
+        /// The user's e-mail address.
         email: Option<String>,
     }
 }
@@ -58,7 +58,7 @@ org_request! {
         /// Members a page: 8 by default, 1 to 256.
         #[schema(value_type = Option<u64>)]
         limit: Option<LimitIn>,
-        /// Where the page before ended.
+        /// The next_token of the page before.
         next_token: Option<String>,
     }
 }
@@ -91,14 +91,14 @@ pub struct MemberView {
     role: &'static str,
 }
 
-/// A member, or somebody who was invited.
+/// A member or an invited user.
 #[derive(Serialize, ToSchema)]
 pub struct NewMemberAnswer {
-    /// The user's id; of an e-mail address the one that whoever signs in with it has.
+    /// The user's id; for an e-mail address, the id of the user who signs in with it.
     user_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
-    /// What the member may do: `owner` or `member`.
+    /// The member's role: `owner` or `member`.
     role: &'static str,
     /// `member`, or `invited`: the user belongs to the org once the invitation is accepted.
     status: &'static str,
@@ -111,7 +111,7 @@ pub struct NewMemberAnswer {
     expires_at: Option<String>,
 }
 
-/// An org that was left.
+/// An org that the user has left.
 #[derive(Serialize, ToSchema)]
 pub struct LeftAnswer {
     orgcode: String,
@@ -124,7 +124,7 @@ pub struct MembersAnswer {
     items: Vec<MemberView>,
     /// Members a page.
     limit: usize,
-    /// Goes on where this page ended; absent at the end.
+    /// Token for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_token: Option<String>,
 }
@@ -139,7 +139,7 @@ pub async fn get(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     show(&org, &identity::org(&house.store, org.as_str())?)
 }
 
-/// Set an org aside: it is read, and takes no changes.
+/// Park an org: it can be read and takes no changes.
 #[utoipa::path(post, path = "/ofm/org/park", tag = "ofm", request_body = WhichOrg,
     responses((status = 200, description = "The org.", body = crate::http::openapi::Good<OrgView>)))]
 pub async fn park(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
@@ -165,7 +165,7 @@ async fn set_aside(
     show(&org, &after)
 }
 
-/// Invite a user to an org, or change the role of one who belongs to it.
+/// Invite a user to an org, or change a member's role.
 #[utoipa::path(post, path = "/ofm/member/add", tag = "ofm", request_body = NewMember,
     responses((status = 200, description = "The member, or the invitation that the user can accept; the same whether or not there is such a user.", body = crate::http::openapi::Good<NewMemberAnswer>)))]
 pub async fn add(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {

@@ -39,7 +39,7 @@ pub struct Good<T> {
 #[openapi(
     info(
         title = "Metarecord",
-        description = "A self-hosted, event-sourced store of tenants' records. Beside the errors of its own, each request may be refused for what it is on the wire, in the same envelope: 400 `invalid-input`, 408 `request-timeout`, 414 `uri-too-long`, 431 `head-too-large`.\n\nA request that makes something, or changes a record, may carry an idempotency key, as the header `Idempotency-Key` or as the field `idempotency_key`. Sent again with the same key within 24 hours it does nothing twice and gets its first answer again, with `Idempotent-Replay: true`; another request with that key is 409 `idempotency-conflict`. A key counts with its caller and org; of a record with the record, or with the container where the request names none. For records refusals are remembered too; elsewhere what was refused has made nothing, and is carried out when it is sent again. Where an answer had a secret in it, which is shown once and not kept, the request sent again is `idempotency-conflict` with the minor `shown-once`, and `details` name what was made. Every other POST refuses the header, unless it only reads."
+        description = "A self-hosted, event-sourced store of tenants' records. In addition to its own errors, each request may be refused as malformed HTTP, in the same envelope: 400 `invalid-input`, 408 `request-timeout`, 414 `uri-too-long`, 431 `head-too-large`.\n\nA request that makes something, or changes a record, may carry an idempotency key, as the header `Idempotency-Key` or as the field `idempotency_key`. Sent again with the same key within 24 hours it does nothing twice and gets its first answer again, with `Idempotent-Replay: true`; another request with that key is 409 `idempotency-conflict`. A key counts with its caller and org; of a record with the record, or with the container where the request names none. For records refusals are remembered too; elsewhere what was refused has made nothing, and is carried out when it is sent again. Where an answer had a secret in it, which is shown once and not kept, the request sent again is `idempotency-conflict` with the minor `shown-once`, and `details` name what was made. Every other POST refuses the header, unless it only reads."
     ),
     paths(
         super::mrs::put::put,
@@ -328,7 +328,7 @@ pub fn document() -> Result<Value, serde_json::Error> {
     document["components"]["securitySchemes"] = json!({
         "session": {"type": "apiKey", "in": "header", "name": "x-session-guid", "description": "A person's session."},
         "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "A service account's key."},
-        "jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A token of the identity provider, where one is set up; never beside one of the others."},
+        "jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A token of the identity provider, where one is configured; never together with one of the others."},
     });
     document["security"] = security(Access::Known);
     let usual = document["security"].clone();
@@ -449,11 +449,11 @@ fn headers() -> Value {
         "X-API-Version": header(true, json!({"type": "string", "const": API_VERSION}), "The version of the interface."),
         "X-Request-Id": header(true, id.clone(), "The caller's X-Request-Id, X-Trace-Id or trace-id, or else a new one."),
         "X-Trace-Id": header(true, id, "Equal to X-Request-Id."),
-        "X-Content-Type-Options": header(true, json!({"type": "string", "const": "nosniff"}), "Readers take the body for what Content-Type says."),
+        "X-Content-Type-Options": header(true, json!({"type": "string", "const": "nosniff"}), "The body is what Content-Type says."),
         "Retry-After": header(true, json!({"type": "integer", "minimum": 1}), "Seconds after which to try again."),
-        "RateLimit-Policy": header(false, text.clone(), "The caller's limit: requests (q) in a time of seconds (w). Absent when there is none, and while the caller is not known."),
+        "RateLimit-Policy": header(false, text.clone(), "The caller's limit: requests (q) in a time of seconds (w). Absent when there is none, and for unauthenticated callers."),
         "Idempotent-Replay": header(false, json!({"type": "string", "const": "true"}), "This is what the first request with the idempotency key was answered. Absent from that answer itself."),
-        "RateLimit": header(false, text, "What is left of it (r), to be used within so many seconds (t)."),
+        "RateLimit": header(false, text, "The remaining requests (r), until the limit resets in t seconds."),
     })
 }
 

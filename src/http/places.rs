@@ -62,7 +62,7 @@ impl Places {
             return Ok(InFlight::uncounted());
         }
         self.count(key, max).map_err(|_| {
-            let message = "Too many of your requests are being worked on; nothing was done. Wait for one of them to be answered.";
+            let message = "Too many of your requests are in progress; this one was not processed. Wait until one of them has been answered.";
             Rejection::new(ErrorTag::Throttled, message).with_minor("in-flight-limit")
         })
     }

@@ -108,7 +108,7 @@ impl Presigned {
         door.meters().look(
             (
                 "metarecord_transfers_active",
-                "Uploads and downloads of content on their way.",
+                "Uploads and downloads in progress.",
             ),
             &["direction"],
             move || {
@@ -169,7 +169,7 @@ pub fn configure(presigned: Presigned) -> impl FnOnce(&mut web::ServiceConfig) {
 #[utoipa::path(put, path = "/content/{token}", tag = "content",
     params(("token" = String, Path, description = "The signed part of the url.")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The gzip bytes."),
-    responses((status = 200, description = "It is kept; `ETag` is its MD5.")))]
+    responses((status = 200, description = "The upload is stored; `ETag` is its MD5.")))]
 #[expect(
     dead_code,
     reason = "carries the description; every method of the path is served in one place"
@@ -360,7 +360,7 @@ impl Presigned {
         if expires_at <= self.door.now() {
             Err(Rejection::new(
                 ErrorTag::ExpiredUrl,
-                "This url has expired; ask for a new one.",
+                "This URL has expired; request a new one.",
             ))
         } else {
             Ok(())
@@ -389,7 +389,7 @@ impl Presigned {
         let record = holds::reads(&house.store, name, record, self.door.now())?;
         if record.status == Status::Doomed {
             return Err(
-                Rejection::new(ErrorTag::Doomed, "The record was doomed meanwhile.").into(),
+                Rejection::new(ErrorTag::Doomed, "The record was doomed in the meantime.").into(),
             );
         }
         match record.waits_for(grant.object_id) {
@@ -492,7 +492,7 @@ async fn stream_in(
 fn altered() -> Rejection {
     Rejection::new(
         ErrorTag::NotAuthorized,
-        "This url is not one that was given out for this.",
+        "This URL is not valid for this request.",
     )
 }
 
@@ -591,7 +591,7 @@ impl Part {
             if !matches {
                 return Err(Rejection::new(
                     ErrorTag::PreconditionFailed,
-                    "The content is not the one that If-Match names; nothing is sent.",
+                    "The content does not match If-Match; nothing is sent.",
                 )
                 .with_detail("etag", etag.to_string()));
             }

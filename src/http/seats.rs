@@ -132,6 +132,6 @@ impl Seat {
 
 /// 429 to a request on a connection past the limit of its address; the connection is closed.
 pub(super) fn too_many() -> Rejection {
-    let message = "Your address has too many connections, and all are at work; nothing was done. Use fewer, or wait for one to end.";
+    let message = "Your address has too many busy connections; the request was not processed. Use fewer, or wait until one ends.";
     Rejection::new(ErrorTag::Throttled, message).with_minor("connections-limit")
 }

@@ -29,11 +29,11 @@ const TLS_BYTES_MAX: usize = 80 * 1024;
 /// What a plain request is answered with: who sends it cannot read anything else.
 const PLAIN_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     content-type: text/plain; charset=utf-8\r\n\
-    content-length: 57\r\n\
+    content-length: 40\r\n\
     x-content-type-options: nosniff\r\n\
     cache-control: no-store\r\n\
     connection: close\r\n\r\n\
-    This address is served with TLS alone: call it by https.\n";
+    This address requires TLS: use https://\n";
 
 /// How a handshake ended, as the metrics name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

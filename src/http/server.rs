@@ -61,11 +61,11 @@ pub const OPERATOR_REQUESTS_MAX: usize = 64;
 /// What the record routes need to know of the settings.
 #[derive(Clone, Copy, Debug)]
 pub struct MrsSettings {
-    /// How long an upload url works.
+    /// How long an upload URL is valid.
     pub upload_url_seconds: u64,
     /// How long after its upload url a content token still completes.
     pub complete_grace_seconds: u64,
-    /// How long a download url works.
+    /// How long a download URL is valid.
     pub download_url_seconds: u64,
     /// Reads of history at once.
     pub history_reads_max: usize,
@@ -143,7 +143,7 @@ impl House {
 /// Limits of the listener.
 #[derive(Clone, Debug)]
 pub struct DoorLimits {
-    /// Requests being worked on at once; past it callers get 429.
+    /// Requests in progress at once; past it callers get 429.
     pub requests_in_flight_max: usize,
     /// Bytes of a request body, uploads aside.
     pub body_bytes_max: usize,
@@ -494,7 +494,7 @@ fn known(
 pub(super) fn not_a_person() -> Rejection {
     Rejection::new(
         ErrorTag::NotAuthorized,
-        "This is for people: send a session in the x-session-guid header.",
+        "This route requires a user's session in the x-session-guid header.",
     )
     .denied(Denial::NotAPerson)
 }
@@ -535,12 +535,11 @@ fn find_route(
                 .iter()
                 .flat_map(|route| std::iter::once(route.method.as_str()).chain(head(route.method)))
                 .collect();
-            Err(Rejection::new(
-                ErrorTag::MethodNotAllowed,
-                "This route takes other methods; see Allow.",
+            Err(
+                Rejection::new(ErrorTag::MethodNotAllowed, "Method not allowed; see Allow.")
+                    .with_detail("allow", methods.join(", "))
+                    .into(),
             )
-            .with_detail("allow", methods.join(", "))
-            .into())
         }
     }
 }

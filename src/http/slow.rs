@@ -86,7 +86,7 @@ impl Taking {
 pub fn body_too_slow() -> Rejection {
     Rejection::new(
         ErrorTag::InvalidJson,
-        "The body did not come in time; the connection is closed.",
+        "The body did not arrive in time; the connection is closed.",
     )
     .with_minor("too-slow")
 }
@@ -95,7 +95,7 @@ pub fn body_too_slow() -> Rejection {
 pub fn upload_too_slow() -> Rejection {
     Rejection::new(
         ErrorTag::SizeMismatch,
-        "The upload came too slowly and was given up; nothing of it is kept. Put it to the same url again.",
+        "The upload was too slow and was cancelled; nothing of it is kept. Upload it to the same URL again.",
     )
     .with_minor("too-slow")
 }
@@ -105,7 +105,7 @@ pub fn upload_too_slow() -> Rejection {
 pub fn upload_had_to_end() -> Rejection {
     Rejection::new(
         ErrorTag::OrgWriteBlocked,
-        "The org takes no changes any more, and the upload was still on its way: it was ended, and nothing of it is kept.",
+        "The org stopped accepting changes during the upload; it was cancelled, and nothing of it is kept.",
     )
     .with_minor("upload-ended")
 }

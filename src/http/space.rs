@@ -97,9 +97,9 @@ pub fn content_failed(what: &str, error: &ContentError) -> Rejection {
     }
 }
 
-const WAITS_FOR_ROOM: &str = "The server's disk was full, and a write failed: no changes are taken until there is room and the server has opened its journal again, which it does by itself. Reads go on. Try again later with the same idempotency_key.";
-const WAITS_FOR_OPERATOR: &str = "A write of the server failed: no changes are taken until its operator has looked at the disk and started it again. Reads go on. Try again later with the same idempotency_key.";
-const CANNOT_WRITE: &str = "The server cannot write where it keeps content: nothing is taken until its operator has mended that.      Reads go on. Try again later with the same idempotency_key.";
+const WAITS_FOR_ROOM: &str = "The server's disk was full and a write failed: changes are refused until there is space and the server has reopened its journal, which it does automatically. Reads work. Try again later with the same idempotency_key.";
+const WAITS_FOR_OPERATOR: &str = "A write of the server failed: changes are refused until its operator has checked the disk and restarted it. Reads work. Try again later with the same idempotency_key.";
+const CANNOT_WRITE: &str = "The server cannot write its content directory: uploads are refused until its operator has fixed that. Reads work. Try again later with the same idempotency_key.";
 
 /// 503: nothing is written after a failure; to come back in a second would not help.
 fn read_only(text: &str) -> Rejection {
@@ -112,12 +112,10 @@ fn read_only(text: &str) -> Rejection {
 fn disk_low(level: Level) -> Rejection {
     let text = match level {
         Level::Enough | Level::Low => {
-            "The server's disk has little room left: uploads and puts are not taken until its operator has made room. \
-             Try again later with the same idempotency_key."
+            "The server's disk is nearly full: uploads and puts are refused until its operator has freed space. Try again later with the same idempotency_key."
         }
         Level::Critical => {
-            "The server's disk has no room left: no changes are taken until its operator has made room. Reads go on. Try \
-             again later with the same idempotency_key."
+            "The server's disk is full: changes are refused until its operator has freed space. Reads work. Try again later with the same idempotency_key."
         }
     };
     Rejection::new(ErrorTag::Unavailable, text)

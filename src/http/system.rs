@@ -15,7 +15,7 @@ use crate::projections::identity;
 pub struct HealthAnswer {
     ok: bool,
     version: &'static str,
-    /// How callers are known.
+    /// The kinds of authentication.
     auth_mode: &'static str,
     /// Whether a maintenance window is active.
     maintenance: bool,
@@ -36,20 +36,20 @@ pub struct ReadyAnswer {
 pub struct WhoamiAnswer {
     /// The public id of the user or the service account.
     user_id: String,
-    /// The only org of the caller; absent for one who belongs to several or to none.
+    /// The caller's only org; absent when there are several or none.
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant_id: Option<String>,
-    /// The role in that org: `owner`, `member`, `mrs_writer` or `mrs_reader`; absent when the credential names another,
-    /// which lets do nothing there.
+    /// The role in that org: `owner`, `member`, `mrs_writer` or `mrs_reader`; absent when the credential names
+    /// another role, which has no rights.
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<String>,
-    /// How the caller is known.
+    /// The kind of authentication.
     auth_mode: &'static str,
 }
 
-/// Ask who you are.
+/// Show the caller's identity.
 #[utoipa::path(get, path = "/whoami", tag = "system",
-    responses((status = 200, description = "You. The fields of `data` and `request_id` stand beside it too.",
+    responses((status = 200, description = "You. The fields of `data` and `request_id` are also at the top level.",
         body = super::openapi::Good<WhoamiAnswer>)))]
 pub async fn whoami(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let principal = call.caller()?;
@@ -81,7 +81,7 @@ pub async fn whoami(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
 
 /// Ask whether the process lives.
 #[utoipa::path(get, path = "/health", tag = "system",
-    responses((status = 200, description = "It does. The fields of `data` and `request_id` stand beside it too.",
+    responses((status = 200, description = "It does. The fields of `data` and `request_id` are also at the top level.",
         body = super::openapi::Good<HealthAnswer>)))]
 pub fn health(door: &Door) -> Result<Reply, Refusal> {
     let mut reply = Reply::of(&HealthAnswer {
@@ -96,7 +96,7 @@ pub fn health(door: &Door) -> Result<Reply, Refusal> {
     Ok(reply)
 }
 
-/// Ask whether it can serve.
+/// Check whether it can serve.
 #[utoipa::path(get, path = "/ready", tag = "system",
     responses((status = 200, description = "It can.", body = super::openapi::Good<ReadyAnswer>)))]
 pub fn ready(door: &Door) -> Result<Reply, Refusal> {

@@ -142,16 +142,16 @@ fn too_many(what: &str, Full(limit): Full) -> Rejection {
     let whose = match limit {
         "url" => "by this url",
         "principal" => "by urls that you asked for",
-        _ => "on their way",
+        _ => "in progress",
     };
     let message = format!(
-        "There are too many {what} {whose}; nothing was done. Wait for one to end, and try again."
+        "There are too many {what} {whose}; the request was not processed. Wait until one ends, and try again."
     );
     Rejection::new(ErrorTag::Throttled, message).with_minor(&format!("{limit}-{what}-limit"))
 }
 
 /// 429 to an upload of which nothing came while another waited; nothing of it is kept, and the connection is closed.
 pub fn gave_way() -> Rejection {
-    let message = "Too little of the upload came while others waited, and it was given up; nothing of it is kept. Put it to the same url again.";
+    let message = "The upload was too slow while others waited, and was cancelled; nothing of it is kept. Upload it to the same URL again.";
     Rejection::new(ErrorTag::Throttled, message).with_minor("gave-way")
 }

@@ -16,7 +16,7 @@ use crate::projections::identity;
 /// Orgs shown of one user.
 const ORGS_MAX: usize = 256;
 
-/// Who asks about themselves.
+/// The caller's own credentials.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Myself {
@@ -38,7 +38,7 @@ pub(crate) struct PasscodeChange {
     /// The new one: 12 to 128 characters.
     #[schema(value_type = String, required = true)]
     new_passcode: Option<String>,
-    /// Who is acting, in the caller's words.
+    /// Who is acting, as given by the caller.
     #[schema(max_length = 256)]
     actor: Option<String>,
     /// Why, in the caller's words.
@@ -47,7 +47,7 @@ pub(crate) struct PasscodeChange {
     /// Why, as a code of the caller's.
     #[schema(max_length = 256)]
     reason_code: Option<String>,
-    /// What ties it to the caller's other work.
+    /// The caller's correlation id.
     #[schema(max_length = 256)]
     correlation_id: Option<String>,
 }
@@ -63,7 +63,7 @@ impl PasscodeChange {
     }
 }
 
-/// What a change of the passcode did.
+/// The result of changing the passcode.
 #[derive(Serialize, ToSchema)]
 pub struct PasscodeAnswer {
     changed: bool,
@@ -86,7 +86,7 @@ pub struct UserView {
     email: String,
     /// The e-mail address was confirmed.
     verified: bool,
-    /// An operator keeps the user from signing in.
+    /// An operator has disabled the user.
     disabled: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
@@ -97,7 +97,7 @@ pub struct UserView {
     orgs: Vec<OrgOfUser>,
 }
 
-/// See what there is of yourself.
+/// Show your own user.
 #[utoipa::path(post, path = "/uas/stat", tag = "uas", request_body = Myself,
     responses((status = 200, description = "The user.", body = crate::http::openapi::Good<UserView>)))]
 pub async fn stat(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {

@@ -28,7 +28,7 @@ pub struct QuotaView {
     quota: &'static str,
     /// How much there is.
     used: u64,
-    /// The most there may be; absent when there is no limit.
+    /// The limit; absent when there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<u64>,
     /// `org` when an operator has set the limit for this org, else `settings`.
@@ -37,7 +37,7 @@ pub struct QuotaView {
     counts: &'static str,
 }
 
-/// What an org has beside what it may have.
+/// An org's usage and quotas.
 #[derive(Serialize, ToSchema)]
 pub struct UsageView {
     orgcode: String,
@@ -45,7 +45,7 @@ pub struct UsageView {
     items: Vec<QuotaView>,
 }
 
-/// See what an org has beside what it may have.
+/// Show an org's usage and quotas.
 #[utoipa::path(get, path = "/ofm/usage", tag = "ofm", params(WhichUsage),
     responses((status = 200, description = "Use and limit of each quota.", body = crate::http::openapi::Good<UsageView>)))]
 pub async fn get(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {

@@ -42,7 +42,7 @@ pub(crate) struct WhichOffboarding {
     orgcode: Option<String>,
 }
 
-/// How much an export holds.
+/// The size of an export.
 #[derive(Serialize, ToSchema)]
 pub struct CountsView {
     records: u64,
@@ -50,7 +50,7 @@ pub struct CountsView {
     entries: u64,
     /// Content files.
     objects: u64,
-    /// Content that the history names and that was not there: never uploaded, or cleaned up.
+    /// Content that the history names and that is missing: never uploaded, or cleaned up.
     objects_absent: u64,
     /// Bytes of content files and of inline content.
     bytes: u64,
@@ -81,7 +81,7 @@ pub struct ExportView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     completed_at: Option<String>,
-    /// SHA-256 in hex of `manifest.json`, which names every other file in the same way.
+    /// SHA-256 in hex of `manifest.json`, which lists the SHA-256 of every other file.
     #[serde(skip_serializing_if = "Option::is_none")]
     manifest_sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,7 +128,7 @@ pub struct OffboardingView {
     window_ends_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     vacuum_id: Option<String>,
-    /// Why it does not go on.
+    /// Why it cannot continue.
     #[serde(skip_serializing_if = "Option::is_none")]
     blocked: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,7 +139,7 @@ pub struct OffboardingView {
     updated_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
-    /// Exports that are there or being made, oldest first.
+    /// Exports that exist or are being created, oldest first.
     #[schema(inline)]
     exports: Vec<ExportView>,
 }
@@ -178,7 +178,8 @@ pub(super) fn show(org: &OrgCode, passage: &Passage) -> Result<Reply, Refusal> {
     ))
 }
 
-/// Ask for the org to be offboarded: an operator approves it, its data can be taken away for a while, and then goes.
+/// Request the org's offboarding: once an operator approves, its data can be downloaded for a limited time, and is
+/// then erased.
 #[utoipa::path(post, path = "/utl/offboarding/request", tag = "utl", request_body = NewOffboarding,
     responses((status = 200, description = "The offboarding.", body = crate::http::openapi::Good<OffboardingView>)))]
 pub async fn request(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
@@ -196,7 +197,7 @@ pub async fn request(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusa
     show(&org, &after)
 }
 
-/// See how far the org's offboarding is.
+/// Show the state of the org's offboarding.
 #[utoipa::path(get, path = "/utl/offboarding/status", tag = "utl", params(WhichOffboarding),
     responses((status = 200, description = "The offboarding.", body = crate::http::openapi::Good<OffboardingView>)))]
 pub async fn status(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
@@ -215,7 +216,7 @@ pub async fn status(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
     show(&org, &house.offboardings.passage(&org)?)
 }
 
-/// See how far the org's offboarding is.
+/// Show the state of the org's offboarding.
 #[utoipa::path(post, path = "/utl/offboarding/status", tag = "utl", request_body = Leaving,
     responses((status = 200, description = "The offboarding.", body = crate::http::openapi::Good<OffboardingView>)))]
 pub async fn status_by_post(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
@@ -242,7 +243,7 @@ fn admit(house: &House, call: &mut Call<'_>, orgcode: Option<&str>) -> Result<Or
 
 fn reason(text: Option<&str>) -> Result<String, Rejection> {
     let text = text.map(str::trim).filter(|text| !text.is_empty());
-    let text = text.ok_or_else(|| Rejection::field("reason", "reason is missing; say why."))?;
+    let text = text.ok_or_else(|| Rejection::field("reason", "reason is missing."))?;
     match text.chars().count() <= REASON_CHARS_MAX {
         true => Ok(text.to_owned()),
         false => Err(Rejection::field(

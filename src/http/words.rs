@@ -78,7 +78,7 @@ pub(super) fn misfit(field: &str, error: &str, of: &str) -> String {
         return unknown(&field, error, of);
     }
     if error.starts_with("duplicate field") {
-        return format!("{field} is there more than once; send it once.");
+        return format!("{field} occurs more than once; send it once.");
     }
     if error.starts_with("missing field") {
         return format!("{field} is missing.");
@@ -92,7 +92,7 @@ pub(super) fn misfit(field: &str, error: &str, of: &str) -> String {
             | "number too small to fit in target type" => {
                 format!("{field} must be a whole number.")
             }
-            own => format!("{field} does not fit: {}.", own.replace('`', "")),
+            own => format!("{field} is invalid: {}.", own.replace('`', "")),
         };
     };
     if given.starts_with("unknown variant") {
@@ -111,8 +111,8 @@ fn unknown(field: &str, error: &str, of: &str) -> String {
         .map(|(_, known)| names(known));
     let known = known.filter(|known| known.chars().count() <= MESSAGE_CHARS_MAX);
     match known {
-        Some(known) => format!("{of} has no {field} here; it may have {known}."),
-        None => format!("{of} has no {field} here; see /openapi.json."),
+        Some(known) => format!("{of} has no field {field} here; known fields: {known}."),
+        None => format!("{of} has no field {field} here; see /openapi.json."),
     }
 }
 
@@ -176,15 +176,15 @@ mod tests {
             ),
             (
                 "unknown field `size`, expected `a` or `b`",
-                "The body has no size here; it may have a or b.",
+                "The body has no field size here; known fields: a or b.",
             ),
             (
                 "unknown field `size`, expected one of `a`, `b`, `c`",
-                "The body has no size here; it may have a, b, c.",
+                "The body has no field size here; known fields: a, b, c.",
             ),
             (
                 "duplicate field `size`",
-                "size is there more than once; send it once.",
+                "size occurs more than once; send it once.",
             ),
             (
                 "unknown variant `secret`, expected `a` or `b`",
@@ -192,7 +192,7 @@ mod tests {
             ),
             (
                 "a revision is a whole number from 1",
-                "size does not fit: a revision is a whole number from 1.",
+                "size is invalid: a revision is a whole number from 1.",
             ),
             (
                 "invalid digit found in string",

@@ -120,7 +120,7 @@ impl CatchUp<'_> {
         if let Some(aside) = set_aside(self.dir, self.now)? {
             let name = aside.file_name().unwrap_or_default().display();
             notices.push(format!(
-                "the journal's database was set aside as {name} and made again from the log: {why}"
+                "the journal's database was renamed to {name} and rebuilt from the log: {why}"
             ));
         }
         Ok(())

@@ -201,7 +201,7 @@ impl SledJournal {
         meters.look_at(
             (
                 "metarecord_journal_queue_bytes",
-                "Bytes of the changes that wait for the writing thread, about.",
+                "Approximate bytes of the appends that wait for the writer thread.",
             ),
             move || Some(value(shared.queued_bytes())),
         );
@@ -209,7 +209,7 @@ impl SledJournal {
         meters.look_at(
             (
                 "metarecord_journal_writable",
-                "1 while the journal takes changes; 0 from a failure until it is opened again.",
+                "1 while the journal accepts appends; 0 after a failure, until it is reopened.",
             ),
             move || Some(f64::from(u8::from(shared.health() == Health::Open))),
         );
@@ -383,8 +383,7 @@ pub(super) fn check_head(state: Option<&State>, end: End) -> Result<(), JournalE
     Err(JournalError::Damaged {
         place: format!("the end of the log, position {}", end.position),
         what: format!(
-            "the journal was closed in order at position {} with another end; restore the last segments, or remove \
-             {} to go on with what is there",
+            "the journal was closed in order at position {} with another end; restore the last segments, or remove {} to continue with what is there",
             head.position,
             state::FILE
         ),
@@ -394,7 +393,13 @@ pub(super) fn check_head(state: Option<&State>, end: End) -> Result<(), JournalE
 /// Takes the journal's lock, waiting a moment for the reason that [`super::sled::open_patiently`] tells.
 fn lock(dir: &Path) -> Result<File, JournalError> {
     let path = dir.join(LOCK);
-    let io = |error| failed("locking the journal (is it open elsewhere?)", &path, error);
+    let io = |error| {
+        failed(
+            "locking the journal (is another process using it?)",
+            &path,
+            error,
+        )
+    };
     let file = File::options()
         .create(true)
         .truncate(false)

@@ -44,7 +44,7 @@ impl Erasure {
             let pad = pad.strip_suffix(END)?.len();
             (erasure.text(pad)?.as_bytes() == rest).then_some(erasure)
         };
-        read().ok_or_else(|| "what stands for the erased body is not as written".to_owned())
+        read().ok_or_else(|| "the placeholder of the erased body is invalid".to_owned())
     }
 
     /// A line without its line feed, as it is once erased: as long as before.
@@ -62,7 +62,7 @@ impl Erasure {
         let fixed = self.text(0).map_or(0, |text| text.len());
         let pad = line.len().checked_sub(erased.len() + fixed);
         let text = pad.and_then(|pad| self.text(pad));
-        let text = text.ok_or("a body is shorter than what stands for it once erased")?;
+        let text = text.ok_or("a body is shorter than the placeholder of an erased one")?;
         erased.extend_from_slice(text.as_bytes());
         Ok(erased)
     }

@@ -118,7 +118,10 @@ impl CommitLog {
             }
         };
         if tail.base.is_none() && first != tail.end.position + 1 {
-            let what = format!("the segment ahead ends at position {}", tail.end.position);
+            let what = format!(
+                "the previous segment ends at position {}",
+                tail.end.position
+            );
             return Err(damaged(&plain_name(first), 0, first, what));
         }
         disk.sync_dir(dir).map_err(io)?;
@@ -172,7 +175,10 @@ impl CommitLog {
         }
         let first = last.unwrap_or(tail.end.position + 1);
         if tail.base.is_none() && first != tail.end.position + 1 {
-            let what = format!("the segment ahead ends at position {}", tail.end.position);
+            let what = format!(
+                "the previous segment ends at position {}",
+                tail.end.position
+            );
             return Err(damaged(&plain_name(first), 0, first, what));
         }
         Ok(Opened {
@@ -452,15 +458,17 @@ impl Chain {
         let header = &found.line.header;
         if header.position != self.next {
             return Err(format!(
-                "position {} stands where {} belongs",
+                "found position {} where {} was expected",
                 header.position, self.next
             ));
         }
         if self.prev.is_some_and(|prev| prev != found.line.prev) {
-            return Err("prev is not the hash of the entry ahead: the chain is broken".to_owned());
+            return Err(
+                "prev is not the hash of the previous entry: the chain is broken".to_owned(),
+            );
         }
         if header.recorded_at < self.recorded_at {
-            return Err("recorded before the entry ahead".to_owned());
+            return Err("recorded before the previous entry".to_owned());
         }
         self.take(found);
         Ok(())

@@ -54,7 +54,7 @@ pub fn end(dir: &Path) -> Result<Option<End>, JournalError> {
         let end = whole_segment(&segments, *ahead)?;
         let follows = written.is_none_or(|written| written == end.position + 1);
         if !follows || tail.base.is_some_and(|base| base != end.hash) {
-            let what = format!("the segment ahead ends at position {}", end.position);
+            let what = format!("the previous segment ends at position {}", end.position);
             return Err(damaged(&plain_name(first), 0, first, what));
         }
         if tail.base.is_none() {

@@ -62,7 +62,7 @@ impl JournalMeters {
         let failures = meters::counters(
             (
                 "metarecord_journal_failures_total",
-                "Writes, syncs and new segments of the commit log that failed; the journal takes no changes after one.",
+                "Failed writes, syncs and segment creations of the commit log; after one the journal is read-only.",
             ),
             &["operation"],
         );
@@ -72,25 +72,22 @@ impl JournalMeters {
         Arc::new(Self {
             queue: meters::gauge((
                 "metarecord_journal_queue_appends",
-                "Changes that wait for the writing thread.",
+                "Appends that wait for the writer thread.",
             )),
             sync_seconds: meters::histogram(
                 (
                     "metarecord_journal_sync_duration_seconds",
-                    "How long the sync of a group took.",
+                    "Duration of the sync of a group of appends.",
                 ),
                 SYNC_BUCKETS,
             ),
             group_entries: meters::histogram(
-                (
-                    "metarecord_journal_group_entries",
-                    "Entries that one sync made durable.",
-                ),
+                ("metarecord_journal_group_entries", "Entries per sync."),
                 GROUP_BUCKETS,
             ),
             entries: meters::counter((
                 "metarecord_journal_entries_total",
-                "Entries that were made durable since the start.",
+                "Entries made durable since the start.",
             )),
             failures,
             durable: AtomicU64::new(end),
@@ -116,7 +113,7 @@ impl JournalMeters {
         meters.look_at(
             (
                 "metarecord_projection_lag_seconds",
-                "How long durable entries wait to be shown; 0 when none does.",
+                "Time that the oldest durable entry has waited for the projections; 0 when none waits.",
             ),
             move || Some(itself.lag_seconds()),
         );

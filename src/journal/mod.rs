@@ -76,7 +76,7 @@ pub struct Remarks {
     /// Why, as a code of the caller's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason_code: Option<String>,
-    /// What ties it to the caller's other work.
+    /// The caller's correlation id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
 }

@@ -75,7 +75,7 @@ impl Places {
         let mut header = [0; ROW_BYTES];
         match places.read_at(&mut header, 0)? {
             true if header.starts_with(HEADER) => Ok(places),
-            true | false => Err(odd("its places begin with other words")),
+            true | false => Err(odd("its offsets have an unknown header")),
         }
     }
 
@@ -97,7 +97,7 @@ impl Places {
                 return Ok(Some(place));
             }
         }
-        Err(odd(&format!("the place of {position} is damaged")))
+        Err(odd(&format!("the offset of {position} is damaged")))
     }
 
     /// Writes the rows of entries that follow each other.
@@ -119,7 +119,7 @@ impl Places {
     ) -> Result<(), JournalError> {
         for (done, position) in (1..).zip(positions) {
             let place = self.get(*position)?;
-            let place = place.ok_or_else(|| odd(&format!("{position} has no place")))?;
+            let place = place.ok_or_else(|| odd(&format!("{position} has no offset")))?;
             let erased = Place {
                 erased: true,
                 payload: false,
@@ -141,13 +141,13 @@ impl Places {
             let rows = (last - position + 1).min(ROWS_AT_ONCE as u64);
             let mut bytes = vec![0; rows as usize * ROW_BYTES];
             if !self.read_at(&mut bytes, position)? {
-                return Err(odd("its places end too early"));
+                return Err(odd("its offsets end too early"));
             }
             for (row, position) in bytes.chunks_exact(ROW_BYTES).zip(position..) {
                 let place = row.try_into().ok();
                 let place = place.and_then(|row| decode(position, row));
                 let place =
-                    place.ok_or_else(|| odd(&format!("the place of {position} is damaged")))?;
+                    place.ok_or_else(|| odd(&format!("the offset of {position} is damaged")))?;
                 erased += u64::from(place.erased);
             }
             position += rows;

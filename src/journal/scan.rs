@@ -234,7 +234,7 @@ impl Scanner {
             return Extent::Wrong("no line feed for 16 MiB".to_owned());
         }
         match Line::parse(line) {
-            Ok(_) => Extent::Wrong("another byte where a line feed belongs".to_owned()),
+            Ok(_) => Extent::Wrong("a line feed was expected".to_owned()),
             Err(_) => Extent::Unfinished,
         }
     }
@@ -329,13 +329,13 @@ fn read_whole(bytes: &[u8], line: usize) -> Result<Whole<'_>, (String, bool)> {
         return match (parsed.payload(), filler) {
             (None, None) => Ok((parsed, None)),
             (Some(_), _) | (_, Some(_)) => {
-                Err(("the payload is not where it belongs".to_owned(), false))
+                Err(("the payload is not at its offset".to_owned(), false))
             }
         };
     };
     parsed.check_payload(payload).map_err(|what| (what, true))?;
     if *end != b'\n' {
-        return Err(("no line feed behind the payload".to_owned(), true));
+        return Err(("no line feed after the payload".to_owned(), true));
     }
     let payload = parsed.erased.is_none().then_some(payload);
     Ok((parsed, payload))

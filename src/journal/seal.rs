@@ -135,7 +135,7 @@ impl Work {
             false => Ok(true),
         };
         if let Err(error) = &sealed {
-            let text = format!("{} stays plain: {}", plain_name(first), told(error));
+            let text = format!("{} stays uncompressed: {}", plain_name(first), told(error));
             *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
         }
         sealed.is_ok()

@@ -67,7 +67,7 @@ impl Shower {
         {
             // The thread is gone, which only a panic outside the projections can do.
             self.shared
-                .read_only("the journal's showing thread is gone");
+                .read_only("the journal's apply thread has ended");
             show(refused.into_inner(), &self.shared);
         }
     }

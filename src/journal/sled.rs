@@ -195,7 +195,7 @@ impl Database {
             return Ok(None);
         }
         let known = self.known(position)?;
-        let known = known.ok_or_else(|| odd("its places end too early"))?;
+        let known = known.ok_or_else(|| odd("its offsets end too early"))?;
         Ok(Some((position, known)))
     }
 

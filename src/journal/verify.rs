@@ -495,8 +495,7 @@ impl<'a> Walk<'a> {
         for (stream, version, position) in std::mem::take(&mut self.begins_late) {
             if !erasures.may_lack_its_start(stream.as_str(), position) {
                 let what = format!(
-                    "{stream} begins here with version {version}: what stood ahead of it was erased, and no erasure leaves \
-                     a part of a stream"
+                    "{stream} begins here with version {version}: its earlier entries were erased, and no erasure leaves part of a stream"
                 );
                 self.of_log(position, what);
             }

@@ -110,9 +110,9 @@ impl Shared {
     pub(crate) fn show(&self, entries: &[Entry]) -> Result<(), String> {
         let mut sink = self.sink.lock().map_err(|_| "a projection panicked")?;
         match &mut *sink {
-            Some(sink) if !entries.is_empty() => sink
-                .apply(entries)
-                .map_err(|reason| format!("a durable group could not be shown: {reason}")),
+            Some(sink) if !entries.is_empty() => sink.apply(entries).map_err(|reason| {
+                format!("a durable group could not be applied to the projections: {reason}")
+            }),
             Some(_) | None => Ok(()),
         }
     }

@@ -64,7 +64,7 @@ pub fn add(meters: &Meters, clock: &Clock, data_dir: &Path, parts: &[(&'static s
     meters.look(
         (
             "metarecord_data_bytes",
-            "Bytes that a part of the data takes on the disk, looked at every 30 seconds at most; content is not in it.",
+            "Bytes that a part of the data uses on disk, read at most every 30 seconds; content is not included.",
         ),
         &["part"],
         move || {
@@ -89,7 +89,7 @@ fn add_process(meters: &Meters, clock: &Clock) {
     meters.look_at(
         (
             "process_start_time_seconds",
-            "When the server began, in seconds since 1970.",
+            "Start time of the server, in seconds since 1970.",
         ),
         move || Some(started),
     );
@@ -104,26 +104,28 @@ fn add_process(meters: &Meters, clock: &Clock) {
     meters.look_at(
         (
             "process_resident_memory_bytes",
-            "Memory of the process that is in use.",
+            "Resident memory of the process.",
         ),
         || status_field("VmRSS:").map(|kib| value(kib) * 1_024.0),
     );
     meters.look_at(("process_threads", "Threads of the process."), || {
         status_field("Threads:").map(value)
     });
-    meters.look_at(
-        ("process_open_fds", "Files and connections that are open."),
-        || Some(value(fs::read_dir("/proc/self/fd").ok()?.count())),
-    );
+    meters.look_at(("process_open_fds", "Open file descriptors."), || {
+        Some(value(fs::read_dir("/proc/self/fd").ok()?.count()))
+    });
     meters.look_at(
         (
             "process_max_fds",
-            "Files and connections that may be open; absent when there is no limit.",
+            "Limit of open file descriptors; absent when there is none.",
         ),
         || getrlimit(Resource::Nofile).current.map(value),
     );
     meters.look(
-        ("metarecord_build_info", "Always 1: which build runs."),
+        (
+            "metarecord_build_info",
+            "Always 1; the labels identify the build.",
+        ),
         &["version", "build_seconds"],
         || {
             let build = [env!("CARGO_PKG_VERSION"), env!("METARECORD_BUILD_SECONDS")];

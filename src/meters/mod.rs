@@ -28,7 +28,7 @@ pub type Named = (&'static str, &'static str);
 pub struct Target {
     /// The whole url, such as `http://127.0.0.1:4318/v1/metrics`; empty for nowhere.
     pub endpoint: String,
-    /// Seconds between two times.
+    /// Seconds between two transmissions.
     pub interval_seconds: u64,
 }
 

@@ -113,7 +113,7 @@ impl Sending {
         if failed && !self.failing {
             // The address may be secret in part.
             report::notice(
-                "metrics could not be sent to otlp.endpoint; it is tried again and not told again",
+                "metrics could not be sent to otlp.endpoint; further failures are retried and not logged",
             );
         }
         self.failing = failed;

@@ -205,7 +205,7 @@ pub fn due_of_org(
 pub struct DueFilter {
     /// Whose.
     pub org: OrgCode,
-    /// Only of this container.
+    /// Only records of this container.
     pub container: Option<ContainerName>,
     /// Only due ahead of this time.
     pub before: Option<Timestamp>,

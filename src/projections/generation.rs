@@ -60,7 +60,7 @@ pub fn open(
         }
         Ok((store, found, checkpoint)) => {
             notices.push(format!(
-                "the projections were built as {found:?} up to position {checkpoint}; building them anew"
+                "the projections were built as {found:?} up to position {checkpoint}; rebuilding them"
             ));
             drop(store);
             rebuild(directory, cache_bytes, journal, progress)?;
@@ -72,7 +72,7 @@ pub fn open(
         // What the machine refuses says nothing of what is stored, and would be refused again.
         Err(error) if OsError::of(&error).is_some_and(OsError::is_outside) => Err(error),
         Err(error) => {
-            notices.push(format!("{error}; building the projections anew"));
+            notices.push(format!("{error}; rebuilding the projections"));
             rebuild(directory, cache_bytes, journal, progress)?;
             Ok(Runner::new(Store::open(
                 &directories.current(),

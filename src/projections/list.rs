@@ -207,7 +207,7 @@ pub struct Filter {
     pub container: Option<ContainerName>,
     /// Only this cost centre.
     pub cccode: Option<CcCode>,
-    /// Only with this tag.
+    /// Only records with this tag.
     pub tag: Option<Tag>,
     /// Only in one of these states.
     pub statuses: Vec<Status>,

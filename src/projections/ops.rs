@@ -76,7 +76,7 @@ pub struct AuditRow {
     pub source: Source,
     /// The request.
     pub request_id: String,
-    /// Who the caller said is acting.
+    /// The `actor` that the caller gave.
     pub actor: Option<String>,
     /// Why, in the caller's words.
     pub reason: Option<String>,

@@ -7,7 +7,7 @@ use crate::domain::Timestamp;
 use crate::domain::record::{Content, Ended, EndedBy, Record, RecordKey, Status};
 use crate::journal::Journal;
 
-/// What a record had, or has, as its content.
+/// An earlier or the current content of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
     /// The content.

@@ -109,11 +109,11 @@ events! {
         latency_us: u64,
         /// Bytes of its body, as far as it was read.
         bytes_in: u64,
-        /// Bytes of the answer's body, as its head tells them.
+        /// Bytes of the answer's body, as announced in its head.
         bytes_out: Option<u64>,
         /// Who called, when known.
         principal: Option<Fingerprint>,
-        /// The org, when the caller was let in to it.
+        /// The org, when the caller was authorised for it.
         orgcode: Option<OrgCode>,
     }
     /// What was decided on a request for a change.
@@ -129,11 +129,11 @@ events! {
         /// The version of its stream with it.
         version: Option<u64>,
     }
-    /// Somebody was not let in.
+    /// A request was denied.
     AccessDenied = "access_denied" {
         /// The request.
         request_id: RequestId,
-        /// What was being looked at: `credential`, `org` or `role`.
+        /// What was checked: `credential`, `org` or `role`.
         stage: Word,
         /// What was wrong with it.
         reason: Word,
@@ -178,14 +178,14 @@ events! {
         /// From the start until now, in milliseconds.
         start_ms: u64,
     }
-    /// The process before ended without being told to: it was killed, or broke off.
+    /// The previous process ended unexpectedly: it was killed, or crashed.
     Crashed = "crashed" {
         /// Requests it was working on; each has a line `crashed_while`.
         requests: u64,
         /// How often that has happened with this data directory.
         times: u64,
     }
-    /// A request that the process before was working on when it ended without being told to.
+    /// A request that was in progress when the previous process ended unexpectedly.
     CrashedWhile = "crashed_while" {
         /// The request.
         request_id: RequestId,
@@ -202,7 +202,7 @@ events! {
     }
     /// The server ended.
     Stopped = "stopped" {
-        /// `in-order`, `again` when the process begins anew because a disk that was full has room, `broken-off` when something did not end in time, or `failed`, which standard error explains.
+        /// `in-order`, `again` when the process restarts because a full disk has space again, `broken-off` when something did not end in time, or `failed`, which standard error explains.
         outcome: Word,
     }
     /// What is known of maintenance cannot be read: tenants are let through.
@@ -334,7 +334,7 @@ events! {
     }
     /// A line was longer than a line may be, and is left out.
     LineTooLong = "line_too_long" {
-        /// The event it was to tell of.
+        /// The event that could not be logged.
         of: Word,
         /// Its bytes.
         bytes: u64,

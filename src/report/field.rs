@@ -74,7 +74,7 @@ impl Kind {
             Self::Fingerprint => {
                 "two letters, `_` and 16 hex digits: a keyed hash that reveals nothing".to_owned()
             }
-            Self::Org => "the code of an org that the caller was let in to".to_owned(),
+            Self::Org => "the code of an org that the caller is authorised for".to_owned(),
             Self::Text => format!(
                 "a text that the program made, at most {TEXT_CHARS_MAX} characters; what looks like a secret is `{}`",
                 super::scrub::SCRUBBED

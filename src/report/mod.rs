@@ -144,7 +144,7 @@ pub fn maintenance_unknown(error: &str) {
     tell(Event::MaintenanceUnknown {
         outcome: "failed_open",
         error: Text::of(error),
-        hint: "if it stays so, stop the server and run: g3n journal rebuild",
+        hint: "if this persists, stop the server and run: g3n journal rebuild",
     });
 }
 
@@ -164,7 +164,7 @@ pub fn job_failed(job: &str, error: &str) {
     tell(Event::JobFailed {
         job: Text::of(job),
         error: Text::of(error),
-        hint: "it is tried again; see: g3n jobs show",
+        hint: "it is retried; see: g3n jobs show",
     });
 }
 
@@ -196,7 +196,7 @@ pub fn token_keys_good(setting: &str) {
     });
 }
 
-/// Somebody was not let in. Only fixed words and an id: nothing of what the caller sent.
+/// A request was denied. Only fixed words and an id: nothing of what the caller sent.
 pub fn access_denied(
     stage: &'static str,
     reason: &'static str,

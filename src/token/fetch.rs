@@ -215,18 +215,18 @@ fn check(url: &str) -> Result<Uri, TokenError> {
     let uri: Uri = url
         .trim()
         .parse()
-        .map_err(|_| TokenError::Url("is no address"))?;
+        .map_err(|_| TokenError::Url("is not a valid URL"))?;
     if uri
         .authority()
         .is_some_and(|authority| authority.as_str().contains('@'))
     {
-        return Err(TokenError::Url("has a user's name in it"));
+        return Err(TokenError::Url("contains a user name"));
     }
     match (uri.scheme_str(), uri.host()) {
         (Some("https"), Some(host)) if !host.is_empty() => Ok(uri),
         (Some("http"), Some(host)) if is_loopback(host) => Ok(uri),
         (Some("http"), Some(_)) => Err(TokenError::Url("is not https")),
-        (_, _) => Err(TokenError::Url("is no address of the web")),
+        (_, _) => Err(TokenError::Url("is not a web address")),
     }
 }
 

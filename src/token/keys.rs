@@ -18,19 +18,19 @@ const TRIED_MAX: usize = 4;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
     /// Something else.
-    #[error("it is not a set of keys: a JSON object whose member keys is a list of objects")]
+    #[error("it is not a key set: a JSON object whose member keys is a list of objects")]
     NotASet,
     /// Too large to be searched for every token.
     #[error("it has over {KEYS_MAX} keys")]
     TooMany,
     /// Whoever can read the set could forge tokens.
     #[error(
-        "it has a secret in it (a key of type oct), which whoever reads the set could sign with; give the secret by auth.jwt_hmac_file, and only public keys in a set"
+        "it has a secret in it (a key of type oct), with which anybody who reads the set could sign; give the secret by auth.jwt_hmac_file, and only public keys in a set"
     )]
     Secret,
     /// Whoever can read the set could forge tokens.
     #[error(
-        "it has a private key in it (a key with a member d), which whoever reads the set could sign with; make new keys, and publish only their public part"
+        "it has a private key in it (a key with a member d), with which anybody who reads the set could sign; create new keys, and publish only their public part"
     )]
     Private,
     /// It is not clear which key is meant.
@@ -38,7 +38,7 @@ pub enum KeysError {
     Twice(String),
     /// There is nothing to check tokens with.
     #[error(
-        "none of its {0} keys is fit to check tokens: RSA of 2048 bits or more for RS256, or P-256 for ES256, not meant for encryption"
+        "none of its {0} keys can check tokens: RSA of 2048 bits or more for RS256, or P-256 for ES256, not meant for encryption"
     )]
     NoneFit(usize),
 }

@@ -105,7 +105,7 @@ impl SigningKey {
         key.map(Self).ok_or_else(|| {
             KeyFileError::unfit(
                 path,
-                "holds no private key that is taken: PEM without a password, of P-256 or of RSA with 2048 bits or more",
+                "holds no usable private key: PEM without a password, of P-256 or of RSA with 2048 bits or more",
             )
         })
     }

@@ -56,11 +56,11 @@ impl Default for TokenSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// Keys of two places are never mixed: one could forge what the other signs.
-    #[error("{0} are set, and keys come from one place only; leave one of them out")]
+    #[error("{0} are set, but keys come from one place only; unset one of them")]
     SeveralSources(String),
     /// Something is said of tokens, but not where their keys are.
     #[error(
-        "{0} is set, and there are no keys to check tokens with; set one of auth.jwt_jwks_url, auth.jwt_jwks_file and auth.jwt_hmac_file, or leave it out"
+        "{0} is set, and there are no keys to check tokens with; set one of auth.jwt_jwks_url, auth.jwt_jwks_file and auth.jwt_hmac_file, or omit it"
     )]
     NoSource(&'static str),
     /// There are keys, and something without which they are no use is missing.
@@ -82,7 +82,7 @@ pub enum TokenError {
     #[error(transparent)]
     File(#[from] KeyFileError),
     /// There is no thread to get keys with.
-    #[error("the thread that gets the keys of tokens does not start")]
+    #[error("the thread that fetches the keys of tokens cannot start")]
     Thread(#[source] std::io::Error),
 }
 
@@ -208,7 +208,7 @@ mod tests {
         let two = with(whole("file"), |s| s.hmac_file = "secret".to_owned());
         assert!(two.starts_with("auth.jwt_jwks_file and auth.jwt_hmac_file are set"));
         let two = with(whole("url"), |s| s.jwks_file = "jwks.json".to_owned());
-        assert!(two.ends_with("leave one of them out"), "{two}");
+        assert!(two.ends_with("unset one of them"), "{two}");
         for source in ["file", "url", "hmac"] {
             for (name, change) in [
                 (

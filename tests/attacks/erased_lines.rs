@@ -93,7 +93,7 @@ fn a_server_names_an_erased_line_that_nothing_ordered_in_traces_exports_and_its_
         let texts = files.map(|file| std::fs::read_to_string(file.expect("one").path()));
         texts.map(Result::unwrap_or_default).collect::<String>()
     };
-    let is_of_export = |line: &str| line.contains("export of DEMO does not go on");
+    let is_of_export = |line: &str| line.contains("export of DEMO cannot continue");
     let names = |line: &&str| line.contains(&named);
     eventually("the export is refused, and why", || {
         told().lines().filter(names).any(is_of_export)

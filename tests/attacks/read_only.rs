@@ -220,7 +220,7 @@ fn a_sound_journal_is_read_compared_and_backed_up_by_a_user_who_may_only_read() 
     );
     let refused = stopped.as_reader(&format!("serve --dev {ports}"));
     assert!(
-        refused.stderr.contains("what to do: this user may not"),
+        refused.stderr.contains("what to do: permission denied"),
         "{refused:?}"
     );
     set_modes(&stopped.data(), 0o755, 0o644);

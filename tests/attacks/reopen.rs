@@ -77,7 +77,7 @@ fn a_journal_that_a_full_disk_has_closed_is_opened_again_by_itself_once_there_is
     ] {
         assert_eq!(refused.refusal(), read_only());
         assert_eq!(refused.header("retry-after"), Some("60"));
-        assert!(message(&refused).contains("by itself"), "{refused:?}");
+        assert!(message(&refused).contains("automatically"), "{refused:?}");
     }
     assert_eq!(read(&server, "w-7"), payload);
     disk.clear();
@@ -122,7 +122,7 @@ fn a_journal_that_a_broken_disk_has_closed_waits_for_its_operator_and_says_so() 
     assert_eq!(refused.refusal(), read_only());
     assert_eq!(refused.header("retry-after"), Some("60"));
     assert!(
-        message(&refused).contains("its operator has looked at the disk"),
+        message(&refused).contains("its operator has checked the disk"),
         "{refused:?}"
     );
     if number > 1 {
@@ -344,7 +344,7 @@ fn a_start_on_a_disk_without_any_room_serves_reads_and_takes_changes_once_there_
             (refused.refusal(), call("/ready").refusal()),
             (read_only(), read_only())
         );
-        assert!(message(&refused).contains("by itself"), "{refused:?}");
+        assert!(message(&refused).contains("automatically"), "{refused:?}");
         disk.clear();
         eventually("a change is taken", || {
             put(&format!("n-{round}")).is_some_and(|answer| answer.status() == 200)

@@ -411,7 +411,7 @@ fn what_is_no_handshake_is_refused_and_holds_nothing_up() {
     let url = &secured.server.base_url;
     let answer = Wire::connect(url).exchange(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
-    assert!(answer.contains("with TLS alone"), "{answer}");
+    assert!(answer.contains("requires TLS"), "{answer}");
     let long = [
         b"POST /mrs/record HTTP/1.1\r\ncontent-length: 1000000\r\n\r\n",
         &[b'x'; 60_000][..],

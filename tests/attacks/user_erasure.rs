@@ -331,7 +331,7 @@ fn what_forbids_an_erasure_is_said_and_nothing_is_done() {
     );
     let told = text(&erase(&server, &json!({})));
     assert!(
-        told.contains("last owner of OWNED; have another owner join first"),
+        told.contains("last owner of OWNED; add another owner first"),
         "{told}"
     );
     // An org that is gone for good needs no owner.

@@ -124,7 +124,7 @@ fn a_second_backup_copies_nothing_that_the_first_has() {
         });
         sizes.iter().sum::<u64>()
     };
-    // The same again: only the small files that tell of it are written.
+    // Repeat it: only the small files that tell of it are written.
     let second = good(&super::create_of(&data, &backup));
     assert_eq!(
         (copied(&second, "segments"), copied(&second, "objects")),

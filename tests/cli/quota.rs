@@ -30,7 +30,7 @@ fn an_operator_sets_a_quota_and_the_owner_sees_it_and_meets_it() {
     );
     // The owner's own question is a request that is being worked on.
     assert_eq!(of(&seen, "requests_in_flight")["used"], json!(1));
-    let own = r#""requests being worked on at once","limit":2048,"limit_from":"settings","quota":"requests_in_flight","used":1"#;
+    let own = r#""requests in progress at once","limit":2048,"limit_from":"settings","quota":"requests_in_flight","used":1"#;
     let by_operator = town.run(&format!("{usage} --operator"), &[]).data();
     assert_eq!(
         by_operator.to_string(),

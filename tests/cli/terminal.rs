@@ -10,7 +10,7 @@ use crate::support::eventually;
 
 const ALL: &str =
     "g3n ops vacuum-all --reason r --confirmation-phrase 'VACUUM ALL DATA PERMANENTLY'";
-const QUESTION: &str = "Type yes to go on: ";
+const QUESTION: &str = "Type yes to continue: ";
 /// What Ctrl-C types.
 const CONTROL_C: &str = "\u{3}";
 
@@ -219,7 +219,7 @@ fn a_new_passcode_is_typed_twice_and_a_session_is_said_to_be_shown_once() {
         screen
     };
     let create = "g3n uas user-create --email ann@example.com";
-    let screen = ask(create, &["New passcode: ", "The same again: "]);
+    let screen = ask(create, &["New passcode: ", "Repeat it: "]);
     assert!(screen.contains("ann@example.com"), "{screen}");
     let sign_in = "g3n usm session-create --email ann@example.com";
     let screen = ask(sign_in, &["Passcode: "]);

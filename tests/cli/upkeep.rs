@@ -54,7 +54,7 @@ fn the_lines_of_upkeep_work_as_written_and_go_on_with_their_tokens() {
     let scrubbed = house.run(&format!("{TAG_SCRUB} --all"), DEMO);
     assert_eq!(scrubbed.data(), json!({"scanned": 5, "removed": 1}));
     let told: Vec<_> = scrubbed.stderr.lines().collect();
-    assert_eq!(told, ["2 looked at so far", "4 looked at so far"]);
+    assert_eq!(told, ["2 checked so far", "4 checked so far"]);
     assert_eq!(
         house.run(&format!("{TAG_SCRUB} --all"), DEMO).data(),
         json!({"scanned": 4, "removed": 0})
@@ -134,7 +134,7 @@ fn a_reconcile_walks_all_pages_tells_how_far_it_is_and_mends() {
     let data = found.data();
     assert_eq!(data["drift"][0]["kind"], "orphan-object", "{data}");
     assert!(
-        found.stderr.contains("4 looked at so far"),
+        found.stderr.contains("4 checked so far"),
         "{}",
         found.stderr
     );

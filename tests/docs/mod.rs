@@ -3,6 +3,7 @@
 mod names;
 mod page;
 mod pasted;
+mod words;
 
 use std::path::Path;
 

@@ -19,7 +19,7 @@ fn a_directory_that_is_not_one_to_serve_from_is_told_apart() {
         "directories",
         "fail",
         "is not empty",
-        "give an empty directory",
+        "use an empty directory",
     );
 
     let house = House::served("TERM");
@@ -137,8 +137,8 @@ fn who_may_not_look_is_told_so_and_nothing_worse() {
     told.expect(
         "gateway-port",
         "warn",
-        "whose it is cannot be told",
+        "in use by an unknown process",
         "run this as the user",
     );
-    told.expect("server", "skipped", "cannot be told", "");
+    told.expect("server", "skipped", "unknown whether", "");
 }

@@ -125,7 +125,7 @@ fn the_segment_ahead_is_held_against_the_newest() {
     let foreign = others.iter().find(same_name).expect("both are alike");
     fs::copy(foreign, ahead).expect("copied");
     let told = house.ask("");
-    let found = "the segment ahead ends at position";
+    let found = "the previous segment ends at position";
     told.expect("tail", "fail", found, "restore");
     fs::write(ahead, good).expect("written");
     house.ask("").expect("tail", "ok", "hold together", "");

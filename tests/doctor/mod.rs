@@ -249,7 +249,7 @@ fn a_warning_fails_only_when_it_is_strict() {
     let house = House::served("TERM");
     set_mode(&house.data(), 0o755);
     let told = house.ask("--dev");
-    told.expect_alone("directories", "warn", "others can look", "chmod 700");
+    told.expect_alone("directories", "warn", "others can read", "chmod 700");
     assert_eq!(told.answer["good"], Value::Bool(true));
     let told = house.ask("--dev --strict");
     assert_eq!((told.code, &told.answer["good"]), (1, &Value::Bool(false)));

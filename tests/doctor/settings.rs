@@ -55,7 +55,7 @@ fn settings_of_identity_that_contradict_each_other_fail() {
         ),
         (
             "--set auth.jwt_issuer=i --set auth.jwt_audience=a --set auth.jwt_jwks_file=secret",
-            "not a set of keys",
+            "not a key set",
         ),
         (
             "--set ops.vacuum_pending_seconds=1",
@@ -83,7 +83,7 @@ fn ways_to_call_are_named_and_those_to_know_of_warn() {
     assert!(!told.answer.to_string().contains("hidden"), "{told:?}");
     let headers = "--dev --set auth.header_identity=true --set auth.anyone_may_be_anyone=true";
     let told = house.ask(headers);
-    told.expect_alone("identity", "warn", "whoever they say", "unset");
+    told.expect_alone("identity", "warn", "any identity", "unset");
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn a_toolchain_is_wanted_where_the_sources_are() {
     program(&house, "cargo", "cargo 1.60.0 (abc 2022-01-01)");
     ask().expect_alone("toolchain", "fail", "cargo 1.60.0", "or newer");
     program(&house, "cargo", "nonsense");
-    ask().expect_alone("toolchain", "fail", "does not tell its version", "rustup");
+    ask().expect_alone("toolchain", "fail", "does not print its version", "rustup");
     program(&house, "cargo", "cargo 1.1000.0");
     ask().expect_alone("toolchain", "fail", "no C compiler", "gcc");
     program(&house, "cc", "cc");
@@ -143,13 +143,13 @@ fn a_running_server_is_named_with_its_ports_and_its_version() {
     told.expect(
         "gateway-port",
         "ok",
-        &format!("our own server's, {process}"),
+        &format!("used by this directory's server, {process}"),
         "",
     );
     told.expect(
         "operator-port",
         "ok",
-        &format!("our own server's, {process}"),
+        &format!("used by this directory's server, {process}"),
         "",
     );
     told.expect("journal", "ok", "open in the server", "");

@@ -18,7 +18,7 @@ fn a_certificate_is_told_of_by_how_long_it_lasts() {
     let house = House::empty();
     let authority = Authority::new(house.path(), "authority");
     let told = house.ask("");
-    told.expect("tls", "ok", "none is needed", "");
+    told.expect("tls", "ok", "not needed", "");
     let good = authority.server("good", 90);
     let told = house.ask(&both(&good));
     told.expect("tls", "ok", "gateway: ", "");
@@ -31,9 +31,9 @@ fn a_certificate_is_told_of_by_how_long_it_lasts() {
     let told = house.ask(&line);
     assert!(!told.text("tls", "found").contains("operators"), "{told:?}");
     let told = house.ask(&both(&authority.server("soon", 5)));
-    told.expect_alone("tls", "warn", "4 days left", "put a new certificate");
+    told.expect_alone("tls", "warn", "4 days left", "replace the certificate");
     let told = house.ask(&both(&authority.server("ended", -1)));
-    told.expect_alone("tls", "fail", "ended at", "put a new certificate");
+    told.expect_alone("tls", "fail", "ended at", "replace the certificate");
 }
 
 #[test]

@@ -35,7 +35,7 @@ const CACHE_BYTES: u64 = 1 << 20;
 const SWEEP_MS: u64 = 3_600_000;
 
 const HOUR_MS: i64 = 60 * 60 * 1_000;
-/// How long an upload url works.
+/// How long an upload URL is valid.
 pub(crate) const URL_MS: i64 = 60_000;
 /// How long what is kept: short, so that a test's steps pass it.
 pub(crate) const UPKEEP: UpkeepSettings = UpkeepSettings {

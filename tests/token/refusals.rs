@@ -325,7 +325,7 @@ fn keys_for_encryption_check_nothing() {
     let both = verifier(&settings_of(&[sealed.clone(), other.public("p")]), &clock());
     assert_eq!(both.verify(&key.token("r")), Err(Denied::KeyUnknown));
     let told = refused(&settings_of(&[sealed]));
-    assert!(told.contains("none of its 1 keys is fit"), "{told}");
+    assert!(told.contains("none of its 1 keys can check"), "{told}");
 }
 
 #[test]
@@ -344,9 +344,9 @@ fn sets_of_keys_that_cannot_be_used_are_refused_with_what_is_wrong() {
             set(&[key.public("p"), Key::p256().public("p")]),
             "give each its own kid",
         ),
-        (set(&[short]), "none of its 1 keys is fit"),
-        (set(&[]), "none of its 0 keys is fit"),
-        ("not JSON".to_owned(), "not a set of keys"),
+        (set(&[short]), "none of its 1 keys can check"),
+        (set(&[]), "none of its 0 keys can check"),
+        ("not JSON".to_owned(), "not a key set"),
         (" ".repeat(1_048_577), "over 1 MiB"),
     ] {
         let error = refused(&settings_of_file(directory.path(), &text));

@@ -194,7 +194,7 @@ fn a_server_that_takes_for_ever_is_given_up_in_time() {
                 assert!(failed.contains(&check), "{program}: {found:?}");
             }
             assert!(
-                found.text.contains("the time was up"),
+                found.text.contains("time limit exceeded"),
                 "{program}: {found:?}"
             );
         }

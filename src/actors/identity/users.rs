@@ -73,7 +73,7 @@ impl Directory {
         let user = identity::user(self.store(), &caller.by).map_err(failed)?;
         check_new(new, &user.email)?;
         if old == new {
-            let same = "new_passcode must be another one than the old.";
+            let same = "new_passcode must differ from the old passcode.";
             return Err(Rejection::field("new_passcode", same).into());
         }
         let user = self.prove(&user.email, old, peer).await?;
@@ -148,6 +148,6 @@ fn check_new(new: &str, email: &str) -> Result<(), Rejection> {
 pub(super) fn wrong_passcode() -> Rejection {
     Rejection::new(
         ErrorTag::InvalidPasscode,
-        "The e-mail address and the passcode do not belong together.",
+        "The e-mail address or the passcode is wrong.",
     )
 }

@@ -176,8 +176,7 @@ impl JobActor {
             let step = aside::blocking(move || job.step(from.as_ref(), &heed)).await;
             drop(permit);
             // What a panic says may quote anything; where it was is told already.
-            let panicked =
-                |_| Step::Failed("a step panicked; a line of the log tells where".into());
+            let panicked = |_| Step::Failed("a step panicked; see the log".into());
             (step.unwrap_or_else(panicked), since.elapsed())
         };
         context.spawn(step.into_actor(self).then(|(step, took), actor, _| {
@@ -434,7 +433,7 @@ impl Handler<Close> for JobActor {
         };
         context.wait(kept.into_actor(self).map(|kept, actor, _| {
             if let Err(error) = kept {
-                actor.fail(format!("where it stands could not be journaled: {error}"));
+                actor.fail(format!("its progress could not be journaled: {error}"));
             }
             actor.tell_closed();
         }));

@@ -139,7 +139,7 @@ impl Job for ProjectionCheck {
     }
 
     fn purpose(&self) -> &'static str {
-        "Compares the records' rows with the journal, and tells what differs."
+        "Compares the records' rows with the journal, and reports differences."
     }
 
     fn every_ms(&self) -> Option<i64> {

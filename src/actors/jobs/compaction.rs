@@ -67,7 +67,7 @@ impl Compaction {
             }
             if sizes.free < sizes.now.saturating_add(SPARE_BYTES) {
                 return Ok(Step::Failed(format!(
-                    "the {} have {} bytes and could have fewer, and {} are free, which may not be enough to make them anew",
+                    "the {} have {} bytes and could be compacted, but only {} are free, which may not be enough",
                     base.name(),
                     sizes.now,
                     sizes.free
@@ -152,7 +152,7 @@ impl Job for Compaction {
     }
 
     fn purpose(&self) -> &'static str {
-        "Makes the projections' or the journal's database anew when its files have grown far beyond what is in it."
+        "Compacts the projections' or the journal's database when its files have grown far beyond their content."
     }
 
     fn every_ms(&self) -> Option<i64> {

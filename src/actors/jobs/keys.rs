@@ -19,7 +19,7 @@ impl Job for EndedKeys {
     }
 
     fn purpose(&self) -> &'static str {
-        "Removes keys for urls and tokens that were rotated out and verify nothing any more."
+        "Removes signing keys that were rotated out and no longer verify anything."
     }
 
     fn every_ms(&self) -> Option<i64> {

@@ -99,7 +99,7 @@ impl TtlSweep {
     fn doom(&self, streams: &[String]) -> Doomed {
         let mut doomed = Doomed::default();
         let (Some(book), Ok(runtime)) = (self.book.upgrade(), waiting()) else {
-            doomed.failed = Some("the desks are closed".to_owned());
+            doomed.failed = Some("the server is shutting down".to_owned());
             return doomed;
         };
         let carries = streams.iter().filter_map(|stream| carry(stream));
@@ -123,7 +123,7 @@ impl Job for TtlSweep {
     }
 
     fn purpose(&self) -> &'static str {
-        "Journals the end of records whose time has come."
+        "Dooms records whose due time has passed."
     }
 
     fn every_ms(&self) -> Option<i64> {

@@ -40,7 +40,7 @@ impl Job for AbandonedUploads {
     }
 
     fn purpose(&self) -> &'static str {
-        "Gives up uploads that were promised and never came, and removes what is left of those that broke off."
+        "Dooms records whose upload never arrived, and removes remains of interrupted uploads."
     }
 
     fn every_ms(&self) -> Option<i64> {
@@ -82,7 +82,7 @@ impl Job for TagScrub {
     }
 
     fn purpose(&self) -> &'static str {
-        "Removes records long doomed from the tags' lists."
+        "Removes tag index entries of records doomed long ago."
     }
 
     fn every_ms(&self) -> Option<i64> {
@@ -109,7 +109,7 @@ impl Job for Cleanup {
     }
 
     fn purpose(&self) -> &'static str {
-        "Lets go of earlier content, leftovers and first answers that were kept as long as they must."
+        "Removes earlier content, remains of uploads and remembered first answers whose retention has passed."
     }
 
     fn every_ms(&self) -> Option<i64> {

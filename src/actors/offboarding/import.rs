@@ -91,9 +91,7 @@ impl Offboardings {
         let _pass = self.enter_import(org)?;
         let appends = lines.iter().map(|line| {
             let append = line.append(org);
-            append.map_err(|what| {
-                Rejection::field("lines", format!("A line cannot be taken: {what}."))
-            })
+            append.map_err(|what| Rejection::field("lines", format!("A line is invalid: {what}.")))
         });
         let appends: Vec<Append> = appends.collect::<Result<_, _>>()?;
         let _users = self.enter_joining(&appends)?;
@@ -172,7 +170,7 @@ impl Offboardings {
             true => Ok(()),
             false => Err(Rejection::new(
                 ErrorTag::Conflict,
-                "Something else stands where the import belongs; cancel it, vacuum the org, and begin again.",
+                "The org already has other data; cancel the import, vacuum the org, and start again.",
             )
             .with_detail("stream", append.stream.as_str())
             .with_detail("version", version)
@@ -218,7 +216,7 @@ impl Offboardings {
             true => Ok(pass),
             false => Err(Rejection::new(
                 ErrorTag::InvalidState,
-                "No import of the org is on its way; begin one.",
+                "No import of the org is in progress; start one.",
             )
             .into()),
         }
@@ -342,7 +340,7 @@ impl Offboardings {
             true => Ok(()),
             false => Err(Rejection::new(
                 ErrorTag::InvalidState,
-                format!("{there} of {wanted} entries are there; bring the others first."),
+                format!("Only {there} of {wanted} entries have arrived; send the others first."),
             )
             .with_detail("entries", there)
             .into()),

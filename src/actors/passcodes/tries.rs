@@ -135,7 +135,7 @@ impl Recent {
 fn too_many(left_ms: i64) -> Rejection {
     Rejection::new(
         ErrorTag::Throttled,
-        "Too many wrong passcodes for this e-mail address; come back after the time in Retry-After, or from where you signed in before.",
+        "Too many wrong passcodes for this e-mail address; try again after the seconds in Retry-After, or from an address where you signed in before.",
     )
     .with_minor("passcode-limit")
     .with_retry_after(left_ms.unsigned_abs().div_ceil(1_000))

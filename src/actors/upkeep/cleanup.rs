@@ -141,7 +141,7 @@ impl Upkeep {
                 match size.and_then(|size| content.remove(object).map(|()| size)) {
                     Ok(size) => bytes += size.unwrap_or(0),
                     Err(error) => {
-                        report::notice(&format!("an object is left over: {}", told(&error)))
+                        report::notice(&format!("an object could not be removed: {}", told(&error)))
                     }
                 }
             }

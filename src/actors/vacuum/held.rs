@@ -61,7 +61,7 @@ pub(in crate::actors) fn check(store: &Store, overridden: bool) -> Result<(), Re
         .collect();
     Err(Rejection::new(
         ErrorTag::InvalidState,
-        "Something is held. Release the holds, or say override_holds, with the reason, to erase what is held too.",
+        "There are holds. Release them, or set override_holds, with a reason, to erase what is held, too.",
     )
     .with_minor("held")
     .with_detail("held", orgs)

@@ -31,14 +31,14 @@ pub(in crate::actors) fn check(
     }
     if !owned.is_empty() {
         let message = format!(
-            "The user is the last owner of {}; have another owner join first, or vacuum the org.",
+            "The user is the last owner of {}; add another owner first, or vacuum the org.",
             listed(&owned)
         );
         return Err(refusal(message, "last-owner", owned).into());
     }
     if !leaving.is_empty() {
         let message = format!(
-            "The user belongs to {}, which is being offboarded or imported; wait until that is over, or cancel it.",
+            "The user belongs to {}, which is being offboarded or imported; wait until that has finished, or cancel it.",
             listed(&leaving)
         );
         return Err(refusal(message, "offboarding", leaving).into());
@@ -51,7 +51,7 @@ pub(in crate::actors) fn check(
         return Ok(());
     }
     let message = format!(
-        "The user belongs or belonged to {}, where a legal hold is set; release the hold, or say override_holds, with the reason.",
+        "The user belongs or belonged to {}, where a legal hold is set; release the hold, or set override_holds, with a reason.",
         listed(&held)
     );
     Err(refusal(message, "held", held).into())

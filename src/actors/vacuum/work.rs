@@ -109,8 +109,8 @@ impl Work {
         };
         let (only_users, cross) = match scope {
             Scope::All => (None, None),
-            Scope::Org(_) => (None, Some("user accounts belong to no one org")),
-            Scope::User(_) => (Some("what an org has stays, as the org's"), None),
+            Scope::Org(_) => (None, Some("user accounts do not belong to a single org")),
+            Scope::User(_) => (Some("data of orgs stays with the orgs"), None),
         };
         let services = vec![
             service("mrs", records, only_users),
@@ -276,7 +276,7 @@ impl Work {
         });
         plan.ok_or_else(|| {
             let position = vacuum.started_position;
-            format!("position {position} does not say that the vacuum began")
+            format!("position {position} is not the start of a vacuum")
         })
     }
 
@@ -300,8 +300,8 @@ impl Work {
 fn log_files(scope: &Scope) -> Result<ServiceAmount, String> {
     let why = match scope {
         Scope::All => None,
-        Scope::Org(_) => Some("log lines name orgs, and hold nothing of theirs"),
-        Scope::User(_) => Some("log lines name users by keyed hashes alone"),
+        Scope::Org(_) => Some("log lines name orgs and contain none of their data"),
+        Scope::User(_) => Some("log lines name users only by keyed hashes"),
     };
     if why.is_some() {
         return Ok(service("logs", Amount::default(), why));
@@ -338,7 +338,7 @@ fn retried<T>(mut work: impl FnMut() -> Result<T, String>) -> Result<T, String> 
         match work() {
             Ok(done) => return Ok(done),
             Err(error) => report::notice(&format!(
-                "a vacuum's deletion failed, trying again: {error}"
+                "a deletion of a vacuum failed and is retried: {error}"
             )),
         }
         std::thread::sleep(pause);

@@ -63,7 +63,7 @@ impl History {
                     Doubt::MachineWentDown => "the machine went down while it was open",
                     Doubt::Copied => doubt.as_str(),
                 },
-                "start the server: it makes its databases anew from the log, which takes a while",
+                "start the server: it rebuilds its databases from the log, which takes a while",
             ),
             None => Finding::warn(
                 NAME,
@@ -114,7 +114,7 @@ impl History {
             ),
             Ok(false) => Finding::warn(
                 NAME,
-                "not set: no maintenance window and no vacuum can be asked for",
+                "not set: maintenance windows and vacuums cannot be requested",
                 match patient.holder {
                     Some(_) => "g3n ops secret-set",
                     None => "start the server, then g3n ops secret-set",
@@ -134,7 +134,7 @@ fn wrong(name: &'static str, error: &JournalError) -> Finding {
             return Finding::fail(name, with_causes(error), fix_of(error));
         }
         JournalError::Io { .. } => {
-            "look at the disk and the system's log; restore journal/ from a backup when it cannot be read"
+            "check the disk and the system log; restore journal/ from a backup if it cannot be read"
         }
         JournalError::Damaged { .. } | JournalError::Database(_) => DAMAGED,
     };

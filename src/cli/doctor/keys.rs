@@ -27,12 +27,12 @@ pub(super) fn look(patient: &Patient<'_>) -> Finding {
     match fs::metadata(&keys) {
         Ok(_) => {}
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            let what = format!("{} cannot be looked at: {error}", keys.display());
+            let what = format!("{} cannot be read: {error}", keys.display());
             return Finding::fail(NAME, what, fix_of(&error));
         }
         Err(_) if served => return gone(&keys),
         Err(_) => {
-            return Finding::skipped(NAME, "there are none yet; the first start makes them");
+            return Finding::skipped(NAME, "there are none yet; the first start creates them");
         }
     }
     if mode(&keys) & 0o077 != 0 {
@@ -92,12 +92,12 @@ fn told(facts: &[KeyFacts]) -> String {
     }
 }
 
-const RESTORE_RING: &str = "restore it from a backup, or remove it while the server is stopped; urls and upload tokens that were given out end then";
+const RESTORE_RING: &str = "restore it from a backup, or remove it while the server is stopped; existing URLs and upload tokens then become invalid";
 
-const RESTORE: &str = "restore it from a backup; a new one ends all sessions, service accounts' keys and urls, or the operators' token";
+const RESTORE: &str = "restore it from a backup; a new one invalidates all sessions, API keys and URLs, or the operator token";
 
 fn gone(path: &Path) -> Finding {
-    Finding::fail(NAME, format!("{} is gone", path.display()), RESTORE)
+    Finding::fail(NAME, format!("{} is missing", path.display()), RESTORE)
 }
 
 fn open_to_others(path: &Path, mode: u32) -> Finding {

@@ -95,17 +95,20 @@ fn port(
         Err(error) => error,
     };
     if !in_use(&error) {
-        let fix = format!("give another address with {flag}");
+        let fix = format!("use another address with {flag}");
         return Finding::fail(name, with_causes(&error), fix);
     }
-    let fix = format!("stop who listens there, or give another address with {flag}");
+    let fix = format!("stop the process that listens there, or use another address with {flag}");
     let ours = patient
         .holder
         .map(|holder| (holder, listens(holder, address)));
     match ours {
         Some((holder, Some(true))) => Finding::ok(
             name,
-            format!("{address} is our own server's, {}", holder.name()),
+            format!(
+                "{address} is used by this directory's server, {}",
+                holder.name()
+            ),
         ),
         Some((_, None)) => unknown(name, address),
         None if patient.lock_unreadable => unknown(name, address),
@@ -116,7 +119,7 @@ fn port(
 }
 
 fn unknown(name: &'static str, address: &str) -> Finding {
-    let what = format!("{address} is in use, and whose it is cannot be told");
+    let what = format!("{address} is in use by an unknown process");
     Finding::warn(name, what, ACCESS)
 }
 
@@ -142,7 +145,7 @@ pub(super) fn server(patient: &Patient<'_>) -> Finding {
         return Finding::skipped(
             NAME,
             match patient.lock_unreadable {
-                true => "whether one runs cannot be told",
+                true => "unknown whether a server runs",
                 false => "none runs on this directory",
             },
         );
@@ -153,7 +156,7 @@ pub(super) fn server(patient: &Patient<'_>) -> Finding {
             Some(url) => silent(url, holder),
             None => Finding::skipped(
                 NAME,
-                "it runs at an address that these settings do not tell; give the --listen it has",
+                "it runs at an address that is not in these settings; give its --listen",
             ),
         };
     };
@@ -179,8 +182,8 @@ pub(super) fn server(patient: &Patient<'_>) -> Finding {
         }
         Ok(reply) => Finding::fail(
             NAME,
-            format!("it lives at {url} and cannot serve: {}", refused(&reply)),
-            "see its log; when it says read-only, make room on the disk and restart it",
+            format!("it is alive at {url} and cannot serve: {}", refused(&reply)),
+            "check its log; if it says read-only, free disk space and restart it",
         ),
         Err(_) => silent(&url, holder),
     }
@@ -204,10 +207,10 @@ pub(super) fn clock_jump(patient: &Patient<'_>) -> Finding {
         Some("jumped") => Finding::warn(
             NAME,
             "the machine's clock jumped while the server ran: nothing is removed",
-            "see that the time is right (date -u), then g3n ops clock-confirm",
+            "check the time (date -u), then run g3n ops clock-confirm",
         ),
-        Some(_) => Finding::ok(NAME, "the server believes the machine's clock"),
-        None => Finding::skipped(NAME, "the server does not tell"),
+        Some(_) => Finding::ok(NAME, "the server trusts the machine's clock"),
+        None => Finding::skipped(NAME, "the server does not say"),
     }
 }
 
@@ -224,10 +227,10 @@ fn silent(url: &str, holder: &Holder) -> Finding {
     Finding::fail(
         "server",
         format!(
-            "{} has the directory, and does not answer at {url}",
+            "{} uses the directory, and does not answer at {url}",
             holder.name()
         ),
-        "see its log; give the --listen it was started with, or end it with SIGTERM and start it again",
+        "check its log; give the --listen it was started with, or stop it with SIGTERM and start it again",
     )
 }
 

@@ -16,7 +16,7 @@ use crate::journal::schema::SCHEMAS;
 const SEGMENTS: u64 = 2;
 /// Files that can still be made, below which the doctor warns.
 const FILES: u64 = 20_000;
-const FILES_FIX: &str = "remove files (df -i shows how many there may be), or move the data directory to a file system with room for more";
+const FILES_FIX: &str = "remove files (df -i shows how many there may be), or move the data directory to a file system with more";
 
 /// The process that serves from a directory.
 pub(super) struct Holder {
@@ -28,7 +28,7 @@ impl Holder {
     /// What a reader may call it.
     pub(super) fn name(&self) -> String {
         let Some(process) = self.process else {
-            return "a process that cannot be told from here".to_owned();
+            return "an unknown process".to_owned();
         };
         let name = std::fs::read_to_string(format!("/proc/{process}/comm"));
         match name.as_deref().map(str::trim) {
@@ -97,15 +97,15 @@ pub(super) fn directories(patient: &Patient<'_>) -> Finding {
                 return Finding::fail(NAME, what, fix);
             }
             if found != Found::Nothing && directory::is_open_to_others(root) {
-                let what = format!("others can look into {shown}; a start sets its mode to 0700");
+                let what = format!("others can read {shown}; a start sets its mode to 0700");
                 return Finding::warn(NAME, what, format!("chmod 700 {}", quoted(root)));
             }
             Finding::ok(
                 NAME,
                 match found {
-                    Found::Nothing => format!("{shown} is not there; the first start makes it"),
+                    Found::Nothing => format!("{shown} does not exist; the first start creates it"),
                     Found::Empty => format!("{shown} is empty"),
-                    Found::Made => format!("{shown} is whole, and can be written"),
+                    Found::Made => format!("{shown} is complete and writable"),
                 },
             )
         }
@@ -116,10 +116,10 @@ fn fix_of(error: &DirectoryError) -> String {
     let fix = match error {
         DirectoryError::Io { .. } => return super::fix_of(error),
         DirectoryError::Foreign { .. } | DirectoryError::Absent { .. } => {
-            "give an empty directory, or one that g3n has made, as --data-dir"
+            "use an empty directory, or one that g3n created, as --data-dir"
         }
         DirectoryError::Environment { .. } => {
-            "give --dev for a directory of development mode and leave it out for another, or give another --data-dir"
+            "use --dev for a directory of development mode and omit it for others, or use another --data-dir"
         }
         DirectoryError::Newer { .. } | DirectoryError::NewerEvents { .. } => {
             "use the newer g3n that wrote it"
@@ -127,7 +127,7 @@ fn fix_of(error: &DirectoryError) -> String {
         DirectoryError::Held { .. } => "stop the other server first",
         DirectoryError::OpenToOthers { .. } => "chmod 700 it as its owner",
         DirectoryError::TokenOpenToOthers { .. } => {
-            "chmod 600 it, and delete it first if somebody may have read it"
+            "chmod 600 it, or delete it if somebody may have read it"
         }
     };
     fix.to_owned()
@@ -145,8 +145,8 @@ fn incomplete(root: &Path) -> Option<(String, String)> {
     };
     if let Some(name) = gone {
         return Some((
-            format!("{} is gone", root.join(name).display()),
-            "restore it from a backup; a start would make an empty one".to_owned(),
+            format!("{} is missing", root.join(name).display()),
+            "restore it from a backup; a start would create an empty one".to_owned(),
         ));
     }
     let parts = [
@@ -182,7 +182,7 @@ fn nearest(directory: &Path) -> &Path {
 /// The room where the data is.
 pub(super) fn free_space(patient: &Patient<'_>, free_bytes_min: u64) -> Finding {
     const NAME: &str = "free-space";
-    const FIX: &str = "make room, or move the data directory to a larger disk";
+    const FIX: &str = "free space, or move the data directory to a larger disk";
     let Some(options) = patient.options else {
         return without_settings(NAME);
     };

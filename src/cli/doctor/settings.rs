@@ -20,7 +20,7 @@ pub(super) fn profiles(connection: &Connection) -> Finding {
         return Finding::fail(
             NAME,
             failure.text(),
-            "see what is asked for with g3n config show; correct --config, --profile, or their variables",
+            "check g3n config show; correct --config, --profile, or their variables",
         );
     }
     let set = |name: &str| environment(name).filter(|value| !value.is_empty());
@@ -76,7 +76,7 @@ pub(super) fn identity(patient: &Patient<'_>) -> Finding {
         Ok(tokens) => tokens,
         Err(error @ CheckError::NoKeys(_)) => {
             let fix =
-                "until they can be got, tokens are refused; look at the address and the network";
+                "until they can be fetched, tokens are refused; check the address and the network";
             return Finding::warn(NAME, with_causes(&error), fix);
         }
         Err(error) => return Finding::fail(NAME, with_causes(&error), FIX),
@@ -88,8 +88,8 @@ pub(super) fn identity(patient: &Patient<'_>) -> Finding {
     match options.header_identity {
         true => Finding::warn(
             NAME,
-            format!("{found}, and headers: whoever calls from this machine is whoever they say"),
-            "unset auth.header_identity and auth.anyone_may_be_anyone, unless you are trying things out",
+            format!("{found}, and headers: callers on this machine can claim any identity"),
+            "unset auth.header_identity and auth.anyone_may_be_anyone, except for development",
         ),
         false => Finding::ok(NAME, found),
     }

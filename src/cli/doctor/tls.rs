@@ -50,20 +50,18 @@ fn examine(
         ending = ending.or(days.filter(|days| *days < boot::ENDING_DAYS).map(|_| path));
     }
     if let Some(path) = ending {
-        let fix = format!(
-            "put a new certificate in the place of {path}; a server that runs reads it by itself"
-        );
+        let fix = format!("replace the certificate {path}; a running server reloads it");
         return Err(Finding::warn(NAME, told.join("; "), fix));
     }
     if let Some(address) = boot::plain_addresses(options).first() {
         return Err(Finding::warn(
             NAME,
-            format!("{address} is served with plain HTTP, and others can read what passes"),
+            format!("{address} uses plain HTTP, and others can read the traffic"),
             "set http.tls_cert_file and http.tls_key_file, or listen on loopback behind a proxy that has TLS",
         ));
     }
     Ok(match told.is_empty() {
-        true => Finding::ok(NAME, "none, and none is needed on this machine alone"),
+        true => Finding::ok(NAME, "none; not needed on loopback"),
         false => Finding::ok(NAME, told.join("; ")),
     })
 }
@@ -71,7 +69,7 @@ fn examine(
 fn days_left(files: &TlsFiles, now: Timestamp) -> Result<Option<i64>, Finding> {
     let ends_at = files.check().map_err(|error| {
         let fix =
-            "correct the file; a server that runs goes on with what it read before, and none starts";
+            "correct the file; a running server continues with the previous one, and a start fails";
         Finding::fail(NAME, with_causes(&error), fix)
     })?;
     let days = ends_at.map(|ends_at| boot::days_left(ends_at, now));
@@ -82,7 +80,7 @@ fn days_left(files: &TlsFiles, now: Timestamp) -> Result<Option<i64>, Finding> {
                 "the certificate in {} ended at {ends_at}",
                 files.cert.display()
             ),
-            "put a new certificate in its place; a server that runs reads it by itself",
+            "replace the certificate; a running server reloads it",
         )),
         (days, _) => Ok(days),
     }

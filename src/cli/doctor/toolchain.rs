@@ -23,7 +23,7 @@ pub(super) fn look(directory: &Path, path: Option<&OsStr>) -> Finding {
     let found = version(&cargo);
     let told = match &found {
         Some((text, _)) => text.clone(),
-        None => format!("{} does not tell its version", cargo.display()),
+        None => format!("{} does not print its version", cargo.display()),
     };
     if found.is_none_or(|(_, version)| Some(version) < numbers(RUST)) {
         return match checkout {

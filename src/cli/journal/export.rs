@@ -24,10 +24,10 @@ pub(super) struct ExportArgs {
     /// The last position.
     #[arg(long)]
     until: Option<u64>,
-    /// Only what was recorded by this time (RFC 3339).
+    /// Only entries recorded up to this time (RFC 3339).
     #[arg(long)]
     as_of: Option<String>,
-    /// A file, which only its owner may read, instead of standard output.
+    /// A file, readable only by its owner, instead of standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -35,10 +35,9 @@ pub(super) struct ExportArgs {
 /// How entries are exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// Each with the bytes it has in the log: g3n journal verify FILE checks them.
+    /// The bytes of the log, which g3n journal verify FILE checks.
     Log,
-    /// One JSON object a line, to be read: without salts, and with events as this program knows them. Nothing of it can be
-    /// held against a digest.
+    /// One JSON object per line, without salts and with upcast events. It cannot be verified against digests.
     Jsonl,
 }
 
@@ -72,7 +71,7 @@ impl ExportArgs {
                 if let Some(by) = exported.erased_by_later {
                     Surroundings::of_process().note(&format!(
                         "Entries of this export were erased by position {by}, which is behind its end: export up to \
-                         there, or g3n journal verify will not take them for erased in order."
+                         there, or g3n journal verify will report them as damage."
                     ));
                 }
             }

@@ -25,11 +25,11 @@ pub(super) struct VerifyArgs {
     /// A file that g3n journal export wrote, instead of the data directory.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// A head that was kept elsewhere; may be given more than once.
+    /// A head that was kept elsewhere; may be repeated.
     #[arg(long, value_name = "POSITION:HASH")]
     expect: Vec<String>,
-    /// A file of heads that were kept elsewhere, one a line: POSITION:HASH, or what g3n journal head writes. What stands
-    /// behind # is left out.
+    /// A file of heads that were kept elsewhere, one a line: POSITION:HASH, or what g3n journal head writes. Text
+    /// after # is ignored.
     #[arg(long, value_name = "FILE")]
     expect_file: Option<PathBuf>,
 }
@@ -144,11 +144,11 @@ fn why_not(dir: &Path) -> Result<Option<String>, Trouble> {
         (false, _) => Some("not compared: a server is running"),
         // A directory that was just restored has none, and an operator may have removed it.
         (true, _) if !dir.join(DIRECTORY).exists() => {
-            Some("not compared: there is none; the next start makes it from the log")
+            Some("not compared: there is none; the next start rebuilds it from the log")
         }
         // Until the next start it is only as far as it had come.
         (true, Some(state)) if !state.clean => {
-            Some("not compared: the server did not end in order")
+            Some("not compared: the server did not shut down cleanly")
         }
         (true, _) => None,
     };

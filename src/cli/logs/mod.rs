@@ -31,10 +31,10 @@ pub struct LogsArgs {
     source: SourceArgs,
     #[command(flatten)]
     pick: pick::PickArgs,
-    /// Go on as lines come, over midnight too.
+    /// Keep waiting for new lines, also past midnight.
     #[arg(long, conflicts_with_all = ["lint", "files"])]
     follow: bool,
-    /// Hold every line against the schema, show which do not fit, and exit 1 when there is one.
+    /// Check every line against the schema, show those that do not match, and exit with 1 when there is one.
     #[arg(long)]
     lint: bool,
 }

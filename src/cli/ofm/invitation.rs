@@ -14,7 +14,7 @@ pub(super) struct CreateArgs {
     /// What the user may do once the invitation is accepted; member by default.
     #[arg(long, value_parser = ["owner", "member"])]
     role: Option<String>,
-    /// What to call the invitation in the org's list.
+    /// The invitation's label in the org's list.
     #[arg(long)]
     label: Option<String>,
     #[command(flatten)]
@@ -36,7 +36,7 @@ pub(super) struct MineArgs {
     /// Invitations a page: 8 by default, 1 to 256.
     #[arg(long, value_name = "NUMBER")]
     limit: Option<u64>,
-    /// Where the page before ended.
+    /// The next_token of the page before.
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     next_token: Option<String>,
 }

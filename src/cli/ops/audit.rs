@@ -8,22 +8,22 @@ use crate::cli::mrs::insert;
 /// Which entries.
 #[derive(Args, Debug)]
 pub(super) struct AuditArgs {
-    /// Only of this window.
+    /// Only entries of this window.
     #[arg(long, value_name = "ID", conflicts_with_all = ["vacuum_id", "subject"])]
     maintenance_id: Option<String>,
-    /// Only of this vacuum.
+    /// Only entries of this vacuum.
     #[arg(long, value_name = "ID", conflicts_with = "subject")]
     vacuum_id: Option<String>,
-    /// Only about this org, user (by id), job or operator token.
+    /// Only entries about this org, user (by id), job or operator token.
     #[arg(long, value_name = "NAME")]
     subject: Option<String>,
-    /// Only from this time on (RFC 3339).
+    /// Only entries from this time on (RFC 3339).
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Entries a page.
+    /// Entries per page.
     #[arg(long, value_name = "NUMBER")]
     limit: Option<u64>,
-    /// Where the page before ended.
+    /// The next_token of the page before.
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     next_token: Option<String>,
 }

@@ -16,10 +16,10 @@ use crate::client::Reply;
 pub(super) struct ScheduleArgs {
     #[command(flatten)]
     change: ChangeArgs,
-    /// What tenants are told it is for.
+    /// The reason that tenants are shown.
     #[arg(long)]
     description: String,
-    /// How long it is expected to take; nothing ends it by itself.
+    /// Expected duration; the window stays active until it is ended.
     #[arg(long, value_name = "SECONDS")]
     duration: u64,
     /// When it starts by itself (RFC 3339).
@@ -56,13 +56,13 @@ pub(super) struct UpdateArgs {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = true)]
 struct News {
-    /// How it goes; shown to tenants.
+    /// A status message, shown to tenants.
     #[arg(long)]
     text: Option<String>,
-    /// What it is for, corrected.
+    /// A new description.
     #[arg(long)]
     description: Option<String>,
-    /// How long it is expected to take, corrected.
+    /// A new expected duration.
     #[arg(long, value_name = "SECONDS")]
     duration: Option<u64>,
 }
@@ -72,7 +72,7 @@ struct News {
 pub(super) struct EndArgs {
     #[command(flatten)]
     change: ChangeArgs,
-    /// How it went.
+    /// A closing message.
     #[arg(long, value_name = "TEXT")]
     end_message: Option<String>,
     /// The window's id; without it the active one.
@@ -86,10 +86,10 @@ pub(super) struct ListArgs {
     /// Only these: scheduled, active, ended or cancelled.
     #[arg(long)]
     status: Option<String>,
-    /// Windows a page.
+    /// Windows per page.
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     limit: Option<String>,
-    /// Where the page before ended.
+    /// The next_token of the page before.
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     next_token: Option<String>,
 }

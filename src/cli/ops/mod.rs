@@ -23,7 +23,7 @@ use crate::cli::surroundings::Surroundings;
 use crate::client::{Client, Reply};
 use code::CodeArgs;
 
-/// Maintenance windows and vacuum, for whoever runs the server.
+/// Maintenance windows, vacuum, holds, tokens, clock and audit.
 #[derive(Args, Debug)]
 pub struct OpsArgs {
     #[command(subcommand)]
@@ -32,36 +32,36 @@ pub struct OpsArgs {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// Ask whether the service is there, and whether a maintenance window is active.
+    /// Check whether the service answers, and whether a maintenance window is active.
     #[command(after_help = "Example:\n  g3n ops ping")]
     Ping,
-    /// Ask how the operators' service is.
+    /// Show the status of the operators' service.
     #[command(after_help = "Example:\n  g3n ops stat")]
     Stat,
     /// Set the secret code that maintenance and vacuum need, or replace it.
     ///
-    /// The first code is given, or asked for, like that of every other verb. To replace it, give the one there is and
-    /// the new one.
+    /// The first code is given, or asked for, as for every other verb. To replace it, give the current one and the
+    /// new one.
     #[command(
         after_help = "Examples:\n  g3n ops secret-set --secret-code-file code.txt\n  g3n ops secret-set --secret-code-file code.txt --new-secret-code-file new.txt\n  g3n ops secret-set --rotate"
     )]
     SecretSet(secret_set::SecretSetArgs),
-    /// Have all wrong secret codes forgotten, by giving the right one: nobody is kept out by them any more.
+    /// Reset the count of wrong secret codes, by giving the right one: nobody is locked out any more.
     #[command(after_help = "Example:\n  g3n ops secret-lock-lift --secret-code-file code.txt")]
     SecretLockLift(ChangeArgs),
-    /// Plan a maintenance window.
+    /// Schedule a maintenance window.
     #[command(
         after_help = "Example:\n  g3n ops maintenance-schedule --secret-code-file code.txt --description \"move to a larger disk\" --duration 3600 --start 2030-03-01T02:00:00Z"
     )]
     MaintenanceSchedule(maintenance::ScheduleArgs),
-    /// Start a planned window now: tenants are answered 503 until it is ended.
+    /// Start a scheduled window now: tenants get 503 until it is ended.
     #[command(
-        after_help = "Example:\n  g3n ops maintenance-start --secret-code-file code.txt --maintenance-id mw_1"
+        after_help = "Example:\n  g3n ops maintenance-start --secret-code-file code.txt --maintenance-id ID"
     )]
     MaintenanceStart(maintenance::WindowArgs),
-    /// Tell how a window goes, or correct its description or length.
+    /// Post a status message to a window, or change its description or duration.
     #[command(
-        after_help = "Examples:\n  g3n ops maintenance-update --secret-code-file code.txt --text \"Phase 1 complete\"\n  g3n ops maintenance-update --secret-code-file code.txt --maintenance-id mw_1 --duration 7200"
+        after_help = "Examples:\n  g3n ops maintenance-update --secret-code-file code.txt --text \"Phase 1 complete\"\n  g3n ops maintenance-update --secret-code-file code.txt --maintenance-id ID --duration 7200"
     )]
     MaintenanceUpdate(maintenance::UpdateArgs),
     /// End the active window: tenants are served again.
@@ -69,35 +69,35 @@ enum Verb {
         after_help = "Example:\n  g3n ops maintenance-end --secret-code-file code.txt --end-message \"Complete\""
     )]
     MaintenanceEnd(maintenance::EndArgs),
-    /// Cancel a planned window that has not started.
+    /// Cancel a scheduled window that has not started.
     #[command(
-        after_help = "Example:\n  g3n ops maintenance-cancel --secret-code-file code.txt --maintenance-id mw_1"
+        after_help = "Example:\n  g3n ops maintenance-cancel --secret-code-file code.txt --maintenance-id ID"
     )]
     MaintenanceCancel(maintenance::WindowArgs),
     /// List maintenance windows, one page at a time.
     #[command(after_help = "Example:\n  g3n ops maintenance-list --status scheduled --limit 5")]
     MaintenanceList(maintenance::ListArgs),
     /// Show a maintenance window.
-    #[command(after_help = "Example:\n  g3n ops maintenance-get --maintenance-id mw_1")]
+    #[command(after_help = "Example:\n  g3n ops maintenance-get --maintenance-id ID")]
     MaintenanceGet(maintenance::GetArgs),
-    /// Destroy all data of the server, after a pending time in which it can be cancelled.
+    /// Erase all data of the server, after a pending time in which it can be cancelled.
     #[command(
         after_help = "Examples:\n  g3n ops vacuum-all --secret-code-file code.txt --reason Reset --confirmation-phrase \"VACUUM ALL DATA PERMANENTLY\" --dry-run\n  g3n ops vacuum-all --secret-code-file code.txt --reason Reset --confirmation-phrase \"VACUUM ALL DATA PERMANENTLY\""
     )]
     VacuumAll(vacuum::AllArgs),
-    /// Destroy all data of one org, after a pending time in which it can be cancelled.
+    /// Erase all data of one org, after a pending time in which it can be cancelled.
     #[command(
         after_help = "Examples:\n  g3n ops vacuum-org --secret-code-file code.txt --orgcode TESTORG --reason Cleanup --dry-run\n  g3n ops vacuum-org --secret-code-file code.txt --orgcode TESTORG --reason Cleanup"
     )]
     VacuumOrg(vacuum::OrgArgs),
     /// Cancel a vacuum while it is pending.
     #[command(
-        after_help = "Example:\n  g3n ops vacuum-cancel --secret-code-file code.txt --vacuum-id vac_1"
+        after_help = "Example:\n  g3n ops vacuum-cancel --secret-code-file code.txt --vacuum-id ID"
     )]
     VacuumCancel(vacuum::CancelArgs),
     /// Show a vacuum: what it removed, or would remove.
     #[command(
-        after_help = "Examples:\n  g3n ops vacuum-status\n  g3n ops vacuum-status --vacuum-id vac_1 --watch"
+        after_help = "Examples:\n  g3n ops vacuum-status\n  g3n ops vacuum-status --vacuum-id ID --watch"
     )]
     VacuumStatus(vacuum::StatusArgs),
     /// Put a legal hold on an org or one of its containers: nothing of it is removed.
@@ -105,58 +105,60 @@ enum Verb {
         after_help = "Examples:\n  g3n ops hold-set --orgcode ACME --reason \"suit 12\"\n  g3n ops hold-set --orgcode ACME --container notes --reason \"suit 12\""
     )]
     HoldSet(hold::LegalHoldArgs),
-    /// Release a legal hold; what was due meanwhile is doomed at once.
+    /// Release a legal hold; records that came due in the meantime are doomed at once.
     #[command(after_help = "Example:\n  g3n ops hold-release --orgcode ACME --container notes")]
     HoldRelease(hold::ReleaseArgs),
     /// List the legal holds of an org, and how many of its records have a hold of their own.
     #[command(after_help = "Example:\n  g3n ops hold-list --orgcode ACME")]
     HoldList(hold::LegalHoldsArgs),
-    /// Make an operator token with a name and scopes, for Prometheus or a colleague. It is shown once.
+    /// Create an operator token with a name and scopes, for example for Prometheus or a colleague. It is shown only
+    /// once.
     #[command(
         after_help = "Examples:\n  g3n ops token-create --name ann --scope read --scope tenants\n  g3n ops token-create --name prometheus --scope metrics --bare > metarecord-operator.token"
     )]
     TokenCreate(token::CreateArgs),
-    /// List the operator tokens: their names, scopes and whether they work.
+    /// List the operator tokens: names, scopes and whether they are valid.
     #[command(after_help = "Example:\n  g3n ops token-list --output table")]
     TokenList,
-    /// Replace an operator token by a new one of the same name and scopes. It is shown once.
+    /// Replace an operator token by a new one with the same name and scopes. It is shown only once.
     #[command(
         after_help = "Examples:\n  g3n ops token-rotate --name prometheus --overlap-seconds 3600\n  g3n ops token-rotate --name operator"
     )]
     TokenRotate(token::RotateArgs),
-    /// End an operator token at once.
+    /// Revoke an operator token at once.
     #[command(
         after_help = "Example:\n  g3n ops token-revoke --name ann --reason \"left the team\""
     )]
     TokenRevoke(token::RevokeArgs),
-    /// Have a token of an identity provider count no longer, by its jti.
+    /// Revoke a token of an identity provider, by its jti.
     #[command(
         after_help = "Example:\n  g3n ops jwt-revoke --jti 3f6c1c1e --reason \"laptop was stolen\""
     )]
     JwtRevoke(token::RevokeJwtArgs),
-    /// List the tokens of an identity provider that were revoked and have not ended yet.
+    /// List the revoked tokens of an identity provider that have not expired yet.
     #[command(after_help = "Example:\n  g3n ops jwt-list")]
     JwtList,
-    /// Have a new key sign urls, upload tokens and cursors; the one before still verifies for ops.key_overlap_seconds.
+    /// Start signing URLs, upload tokens and cursors with a new key; the old one still verifies for
+    /// ops.key_overlap_seconds.
     #[command(
         after_help = "Examples:\n  g3n ops signing-key-rotate\n  g3n ops signing-key-rotate --at-once --reason \"a backup with keys was lost\""
     )]
     SigningKeyRotate(signing_key::RotateArgs),
-    /// List the keys that sign and verify urls, upload tokens and cursors: their ids and times.
+    /// List the keys that sign and verify URLs, upload tokens and cursors: their ids and times.
     #[command(after_help = "Example:\n  g3n ops signing-key-list")]
     SigningKeyList,
-    /// Show whether the machine's clock is believed: after a jump nothing is removed.
+    /// Show whether the server trusts the machine's clock: after a jump nothing is removed.
     #[command(after_help = "Example:\n  g3n ops clock-status")]
     ClockStatus,
-    /// Say that the machine's time is right after its clock jumped: removals go on by it.
+    /// Confirm the machine's time after its clock jumped: removals by time resume.
     #[command(
         after_help = "Examples:\n  g3n ops clock-confirm --reason \"the machine was suspended\"\n  date -u && g3n ops clock-confirm"
     )]
     ClockConfirm(ClockConfirmArgs),
-    /// List what operators had done, with who and why, and what became of windows and vacuums (the log
+    /// List operators' actions, with who and why, and what happened to windows and vacuums (the log
     /// /g3nretailstack/ops/maintenance-audit).
     #[command(
-        after_help = "Examples:\n  g3n ops audit --maintenance-id mw_1\n  g3n ops audit --subject ACME\n  g3n ops audit --since 2030-03-01T00:00:00Z --limit 50"
+        after_help = "Examples:\n  g3n ops audit --maintenance-id ID\n  g3n ops audit --subject ACME\n  g3n ops audit --since 2030-03-01T00:00:00Z --limit 50"
     )]
     Audit(audit::AuditArgs),
 }
@@ -205,7 +207,7 @@ pub(super) fn run(
         Verb::MaintenanceGet(arguments) => caller().maintenance_get(&arguments.query())?,
         Verb::VacuumAll(arguments) => return arguments.run(&operator, printer),
         Verb::VacuumOrg(arguments) => {
-            let orgcode = profile.named_org("whose data?")?;
+            let orgcode = profile.named_org("which org?")?;
             return arguments.run(&operator, orgcode, printer);
         }
         Verb::VacuumCancel(arguments) => arguments.run(&operator)?,

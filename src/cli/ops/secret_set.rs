@@ -20,13 +20,13 @@ const HOW_NEW: &str = "this needs the new secret code: give --new-secret-code-fi
 /// Where the new secret code is.
 #[derive(Args, Debug)]
 struct NewCodeArgs {
-    /// The code that replaces it [env: G3N_NEW_SECRET_CODE]
+    /// The new code [env: G3N_NEW_SECRET_CODE]
     #[arg(long, value_name = "CODE", help_heading = HEADING, value_parser = secret())]
     new_secret_code: Option<Secret>,
     /// A file that holds the new code; - is standard input.
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     new_secret_code_file: Option<PathBuf>,
-    /// Replace the code there is, also when a terminal is to be asked for the new one.
+    /// Replace the current code, also when the new one is asked for at a terminal.
     #[arg(long, help_heading = HEADING)]
     rotate: bool,
 }

@@ -12,8 +12,8 @@ use crate::client::Reply;
 /// How a signing key is replaced.
 #[derive(Args, Debug)]
 pub(super) struct RotateArgs {
-    /// End the key that signs now, and all before it, at once: for a key that somebody may have read. Every url, upload
-    /// token and cursor that was given out ends with them.
+    /// End the current key and all earlier ones at once, for a key that may have leaked. All URLs, upload tokens and
+    /// cursors signed by them become invalid.
     #[arg(long)]
     at_once: bool,
     #[command(flatten)]

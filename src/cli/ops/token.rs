@@ -14,13 +14,13 @@ use crate::client::Reply;
 /// A token to make.
 #[derive(Args, Debug)]
 pub(super) struct CreateArgs {
-    /// What to call it; the audit names it so.
+    /// The token's name, which the audit shows.
     #[arg(long)]
     name: String,
-    /// What it lets do; may be repeated. `all` is everything, other tokens and the secret code included.
+    /// A scope; may be repeated. `all` is everything, including other tokens and the secret code.
     #[arg(long = "scope", value_name = "SCOPE", required = true, value_parser = ["metrics", "read", "tenants", "destroy", "all"])]
     scopes: Vec<String>,
-    /// From when on it works no longer (RFC 3339).
+    /// When it expires (RFC 3339).
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
     #[command(flatten)]
@@ -32,10 +32,10 @@ pub(super) struct CreateArgs {
 /// A token that gets a successor.
 #[derive(Args, Debug)]
 pub(super) struct RotateArgs {
-    /// Which; `operator` is the token of the first start, whose file is written anew.
+    /// The token's name; `operator` is the token of the first start, whose file is rewritten.
     #[arg(long)]
     name: String,
-    /// Seconds for which the old token works beside the new one, at most 86400; 0 ends it at once.
+    /// Seconds for which the old token stays valid, at most 86400; 0 ends it at once.
     #[arg(long, value_name = "SECONDS")]
     overlap_seconds: Option<u64>,
     #[command(flatten)]
@@ -47,7 +47,7 @@ pub(super) struct RotateArgs {
 /// A token to end.
 #[derive(Args, Debug)]
 pub(super) struct RevokeArgs {
-    /// The name it was made with; token-list has them.
+    /// The token's name, as token-list shows it.
     #[arg(long)]
     name: String,
     #[command(flatten)]
@@ -57,10 +57,10 @@ pub(super) struct RevokeArgs {
 /// A token of an identity provider to end.
 #[derive(Args, Debug)]
 pub(super) struct RevokeJwtArgs {
-    /// The jti claim of the token, which its issuer or token mint tells.
+    /// The jti claim of the token, known from its issuer or from g3n token mint.
     #[arg(long)]
     jti: String,
-    /// When it ends anyway (RFC 3339), if that is known; the revocation is kept until then.
+    /// When the token expires anyway (RFC 3339), if known; the revocation is kept until then.
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
     #[command(flatten)]

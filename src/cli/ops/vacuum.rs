@@ -23,16 +23,16 @@ pub(in crate::cli) struct RemovalArgs {
     context: ContextArgs,
     #[command(flatten)]
     key: KeyArgs,
-    /// Why, for the audit.
+    /// The reason; stored in the audit.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     reason: String,
-    /// Only tell what would be destroyed.
+    /// Only count what would be erased.
     #[arg(long)]
     dry_run: bool,
-    /// The plan_id of the dry run that this carries out.
+    /// The plan_id of the dry run to carry out.
     #[arg(long, value_name = "ID")]
     plan_id: Option<String>,
-    /// Ask nothing, not even on a terminal.
+    /// Do not ask for confirmation.
     #[arg(long)]
     yes: bool,
 }
@@ -53,10 +53,10 @@ pub(super) struct AllArgs {
     removal: RemovalArgs,
     #[command(flatten)]
     bare: BareArgs,
-    /// VACUUM ALL DATA PERMANENTLY, to show that it is meant.
+    /// VACUUM ALL DATA PERMANENTLY, as confirmation.
     #[arg(long, value_name = "PHRASE")]
     confirmation_phrase: String,
-    /// Destroy what is held too, against its holds.
+    /// Erase even what is held.
     #[arg(long)]
     override_holds: bool,
 }

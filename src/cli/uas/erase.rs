@@ -29,10 +29,10 @@ pub(super) struct EraseArgs {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 struct NamedArgs {
-    /// The user, by e-mail address.
+    /// The user's e-mail address.
     #[arg(long)]
     email: Option<String>,
-    /// The user, by id.
+    /// The user's id.
     #[arg(long, value_name = "ID")]
     user_id: Option<String>,
 }
@@ -42,10 +42,7 @@ impl EraseArgs {
         let operator = Operator::of(profile);
         let named = self.user.email.as_ref().or(self.user.user_id.as_ref());
         let named = named.map_or("", String::as_str);
-        let what = format!(
-            "what there is of the user {named} at {}",
-            operator.address()
-        );
+        let what = format!("all data of the user {named} at {}", operator.address());
         let reply = self
             .removal
             .remove(&operator, "uas_user_erase", &what, self.body())?;

@@ -23,7 +23,7 @@ pub(super) struct CreateArgs {
     bare: BareArgs,
 }
 
-/// A service account to look at, or to enable or disable.
+/// A service account to show, enable or disable.
 #[derive(Args, Debug)]
 pub(super) struct StatusArgs {
     /// Which.

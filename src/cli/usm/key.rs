@@ -14,7 +14,7 @@ use crate::cli::surroundings::Surroundings;
 use crate::client::Client;
 
 /// How to name the key where nobody can be asked for it.
-const HOW: &str = "which key? Give --which-file FILE (- is standard input), set G3N_API_KEY, or use a profile that has an api_key";
+const HOW: &str = "which key? Give --which-file FILE (- is standard input), set G3N_API_KEY, or use a profile with an api_key";
 
 /// Whose keys.
 #[derive(Args, Debug)]
@@ -29,16 +29,17 @@ pub(super) struct AccountArgs {
 pub(super) struct CreateArgs {
     #[command(flatten)]
     account: AccountArgs,
-    /// What it lets do: read records, or change them too.
+    /// The key's role: mrs_reader reads records, mrs_writer changes them, too.
     #[arg(long, value_parser = ["mrs_reader", "mrs_writer"])]
     role: String,
     /// What to call it.
     #[arg(long)]
     label: Option<String>,
-    /// From when on it counts no longer (RFC 3339); without it, it counts until it is revoked.
+    /// When the key expires (RFC 3339); without it, it is valid until it is revoked.
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
-    /// A network it may be used from, such as 10.0.0.0/8; may be repeated, 16 at most. From everywhere without it.
+    /// A network that the key may be used from, such as 10.0.0.0/8; may be repeated, up to 16 times. Without it, from
+    /// everywhere.
     #[arg(long = "allowed-address", value_name = "CIDR")]
     allowed_addresses: Vec<String>,
     #[command(flatten)]
@@ -52,7 +53,7 @@ pub(super) struct CreateArgs {
 pub(super) struct RevokeArgs {
     #[command(flatten)]
     account: AccountArgs,
-    /// The key's id; the key itself is never needed again.
+    /// The key's id, not the key itself.
     #[arg(long, value_name = "ID")]
     key_id: String,
     #[command(flatten)]

@@ -19,7 +19,7 @@ use super::secret::{Places, Secret, secret};
 use super::surroundings::Surroundings;
 use super::uas::UserArgs;
 
-/// Sessions of people, service accounts of programs, and their keys.
+/// Sessions of users; service accounts of programs and their API keys.
 #[derive(Args, Debug)]
 pub struct UsmArgs {
     #[command(subcommand)]
@@ -28,17 +28,17 @@ pub struct UsmArgs {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// Sign in: the answer holds the session's guid, once.
+    /// Sign in. The session's guid is shown only once.
     #[command(
         after_help = "Examples:\n  g3n usm session-create --email ann@example.com\n  g3n usm session-create --email ann@example.com --passcode-file passcode.txt --label laptop\n\nInto a shell's variable:\n  export G3N_SESSION_GUID=$(g3n usm session-create --email ann@example.com --bare)"
     )]
     SessionCreate(session::CreateArgs),
-    /// Ask whether a session is open, by default the one there is to call with; exit 4 when it is not.
+    /// Check whether a session is open, by default your own; exits with 4 when it is not.
     #[command(
         after_help = "Examples:\n  g3n usm session-validate\n  g3n usm session-validate --which-file session.txt"
     )]
     SessionValidate(session::WhichArgs),
-    /// End a session, by default the one there is to call with.
+    /// End a session, by default your own.
     #[command(
         after_help = "Examples:\n  g3n usm session-close\n  g3n usm session-close --which-file session.txt"
     )]
@@ -46,7 +46,7 @@ enum Verb {
     /// List your open sessions.
     #[command(after_help = "Example:\n  g3n usm session-list")]
     SessionList,
-    /// End all your sessions, the one you call with too.
+    /// End all your sessions, including this one.
     #[command(after_help = "Example:\n  g3n usm logout-everywhere --reason \"lost laptop\"")]
     LogoutEverywhere(RemarkArgs),
     /// End all sessions of a user (operators).
@@ -54,7 +54,7 @@ enum Verb {
         after_help = "Example:\n  g3n usm sessions-close --email ann@example.com --reason \"lost laptop\""
     )]
     SessionsClose(UserArgs),
-    /// Make a service account, for a program that is to call (owners).
+    /// Create a service account for a program (owners).
     #[command(
         after_help = "Example:\n  g3n usm service-account-create --orgcode ACME --label importer"
     )]
@@ -62,28 +62,28 @@ enum Verb {
     /// List an org's service accounts, one page at a time (owners).
     #[command(after_help = "Example:\n  g3n usm service-account-list --orgcode ACME --limit 5")]
     ServiceAccountList(PageArgs),
-    /// Show a service account, or enable or disable it with all its keys (owners).
+    /// Show a service account, or enable or disable it and all its keys (owners).
     #[command(
         after_help = "Examples:\n  g3n usm service-account-status --service-account-id ID\n  g3n usm service-account-status --service-account-id ID --status disabled"
     )]
     ServiceAccountStatus(account::StatusArgs),
-    /// Make a key for a service account: the answer holds it, once (owners).
+    /// Create an API key for a service account. It is shown only once (owners).
     #[command(
         after_help = "Examples:\n  g3n usm api-key-create --service-account-id ID --role mrs_writer\n  g3n usm api-key-create --service-account-id ID --role mrs_reader --label nightly\n  g3n usm api-key-create --service-account-id ID --role mrs_reader --expires-at 2030-01-01T00:00:00Z --allowed-address 10.0.0.0/8\n\nInto a shell's variable:\n  export G3N_API_KEY=$(g3n usm api-key-create --service-account-id ID --role mrs_reader --bare)"
     )]
     ApiKeyCreate(key::CreateArgs),
-    /// List a service account's keys, those revoked included (owners).
+    /// List a service account's keys, including revoked ones (owners).
     #[command(after_help = "Example:\n  g3n usm api-key-list --service-account-id ID")]
     ApiKeyList(key::AccountArgs),
-    /// End a key (owners).
+    /// Revoke a key (owners).
     #[command(
         after_help = "Example:\n  g3n usm api-key-revoke --service-account-id ID --key-id KEY_ID"
     )]
     ApiKeyRevoke(key::RevokeArgs),
-    /// End all keys of a service account (owners).
+    /// Revoke all keys of a service account (owners).
     #[command(after_help = "Example:\n  g3n usm api-key-revoke-all --service-account-id ID")]
     ApiKeyRevokeAll(key::RevokeAllArgs),
-    /// Ask whether a key counts, by default the one there is to call with; exit 4 when it does not.
+    /// Check whether a key is valid, by default your own; exits with 4 when it is not.
     #[command(
         after_help = "Examples:\n  g3n usm api-key-validate\n  g3n usm api-key-validate --which-file key.txt"
     )]
@@ -93,10 +93,10 @@ enum Verb {
 /// How much of a list.
 #[derive(Args, Debug)]
 pub(super) struct PageArgs {
-    /// Items a page: 8 by default, 1 to 256.
+    /// Items per page: 8 by default, 1 to 256.
     #[arg(long, value_name = "NUMBER")]
     limit: Option<u64>,
-    /// Where the page before ended.
+    /// The next_token of the page before.
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     next_token: Option<String>,
 }
@@ -123,7 +123,7 @@ pub(super) fn run(
     let client = profile.gateway();
     // Where the secret in the body is all there is to show, no other is sent along.
     let anyone = profile.anyone();
-    let org = || profile.org("whose service accounts?");
+    let org = || profile.org("which org?");
     let reply = match &arguments.verb {
         Verb::SessionCreate(arguments) => return arguments.run(&anyone, printer),
         Verb::SessionValidate(which) => {
@@ -161,10 +161,10 @@ pub(super) fn about(orgcode: &str) -> Map<String, Value> {
 /// A secret that is itself asked about.
 #[derive(Args, Debug)]
 struct SubjectArgs {
-    /// The one that is meant, which other users of the machine can see in its list of processes.
+    /// The session or key to check or end. Other users of the machine can see it in the process list.
     #[arg(long, value_name = "SECRET", value_parser = secret())]
     which: Option<Secret>,
-    /// A file that holds the one that is meant; - is standard input.
+    /// A file that holds the session or key; - is standard input.
     #[arg(long, value_name = "FILE")]
     which_file: Option<PathBuf>,
 }

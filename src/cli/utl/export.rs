@@ -30,10 +30,10 @@ const PAGE: &str = "256";
 /// Which export, and where to.
 #[derive(Args, Debug)]
 pub(super) struct ExportArgs {
-    /// The directory to write to; made when it is not there.
+    /// The directory to write to; created if missing.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The export; the latest when absent.
+    /// The export's id; without it the latest one.
     #[arg(long, value_name = "ID")]
     export_id: Option<String>,
     #[command(flatten)]
@@ -80,14 +80,14 @@ impl Asker<'_> {
             let its = |export: &&Value| export_id.is_none_or(|id| export["export_id"] == id);
             let Some(export) = exports.iter().rev().find(its) else {
                 return Err(Failure::Usage(
-                    "there is no such export: an owner asks for an offboarding and an operator approves it, or an operator has one made with g3n utl export-make".to_owned(),
+                    "there is no such export: an owner requests an offboarding and an operator approves it, or an operator creates one with g3n utl export-make".to_owned(),
                 ));
             };
             if export["status"] == "completed" {
                 return Ok(export.clone());
             }
             if !std::mem::replace(&mut told, true) {
-                Surroundings::of_process().note("The export is being made; waiting for it.");
+                Surroundings::of_process().note("The export is being created; waiting for it.");
             }
             std::thread::sleep(LOOK_EVERY);
         }
@@ -189,6 +189,6 @@ fn files(page: &Reply) -> Result<Vec<FileEntry>, Failure> {
 fn damaged(what: &str) -> Failure {
     Failure::Content {
         tag: "damaged-export",
-        message: format!("{what} arrived damaged; run the same line again"),
+        message: format!("{what} arrived damaged; run the same command again"),
     }
 }

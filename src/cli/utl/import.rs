@@ -35,8 +35,8 @@ pub(super) struct ImportArgs {
     /// The export's directory.
     #[arg(value_name = "DIR")]
     directory: PathBuf,
-    /// A user of this instance who becomes an owner: those of the other instance are not known here. Without it, give the
-    /// org one later with g3n ofm owner-add.
+    /// A user of this server who becomes an owner, since users are not imported. Without it, add one later with g3n
+    /// ofm owner-add.
     #[arg(long, value_name = "ID")]
     owner_user_id: Option<String>,
     #[command(flatten)]

@@ -21,7 +21,7 @@ use crate::client::Reply;
 /// What an offboarding can be.
 const STATUSES: [&str; 5] = ["requested", "approved", "purging", "purged", "cancelled"];
 
-/// Have an org leave, take its data away, and bring it in elsewhere.
+/// Offboard, export and import an org.
 #[derive(Args, Debug)]
 pub struct UtlArgs {
     #[command(subcommand)]
@@ -30,22 +30,22 @@ pub struct UtlArgs {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// Ask for an org to be offboarded (owners).
+    /// Request the offboarding of an org (owners).
     ///
-    /// Once an operator approves, the org is frozen, its data can be taken away for a while, and is then erased.
+    /// Once an operator approves, the org is frozen; its data can be downloaded for a limited time, and is then erased.
     #[command(
-        after_help = "Example:\n  g3n utl offboarding-request --orgcode ACME --reason \"moving house\""
+        after_help = "Example:\n  g3n utl offboarding-request --orgcode ACME --reason \"closing down\""
     )]
     OffboardingRequest(RequestArgs),
-    /// See how far an org's offboarding is (owners; operators with --operator).
+    /// Show the state of an org's offboarding (owners; operators with --operator).
     #[command(
         after_help = "Examples:\n  g3n utl offboarding-status --orgcode ACME\n  g3n utl offboarding-status --orgcode ACME --operator"
     )]
     OffboardingStatus(AsArgs),
-    /// Call an offboarding off, as long as nothing is erased (owners; operators with --operator).
+    /// Cancel an offboarding before anything is erased (owners; operators with --operator).
     #[command(after_help = "Example:\n  g3n utl offboarding-cancel --orgcode ACME --reason stays")]
     OffboardingCancel(CancelArgs),
-    /// List the orgs that leave or have left (operators).
+    /// List offboardings (operators).
     #[command(after_help = "Example:\n  g3n utl offboarding-list --status requested")]
     OffboardingList(ListArgs),
     /// Approve an offboarding: the org is frozen, exported, and erased when its window has ended (operators).
@@ -53,17 +53,17 @@ enum Verb {
         after_help = "Example:\n  g3n utl offboarding-approve --orgcode ACME --secret-code-file code.txt"
     )]
     OffboardingApprove(ApproveArgs),
-    /// Have an org exported beside any offboarding (operators).
+    /// Create an export of an org without offboarding it (operators).
     #[command(after_help = "Example:\n  g3n utl export-make --orgcode ACME")]
     ExportMake(MakeArgs),
     /// Download an org's export into a directory, and check every byte of it (owners; operators with --operator).
     ///
-    /// Waits while it is being made. What is there already, whole and right, is not fetched again.
+    /// Waits until the export is finished. Files that are already complete and correct are not downloaded again.
     #[command(after_help = "Example:\n  g3n utl export --orgcode ACME --out acme")]
     Export(export::ExportArgs),
-    /// Bring an export into the instance of the operator url (operators).
+    /// Import an export into the server at the operator URL (operators).
     ///
-    /// Every byte of it is checked first. Broken off, the same line goes on where it was.
+    /// Every byte of it is checked first. After an interruption, the same command continues where it stopped.
     #[command(
         after_help = "Examples:\n  g3n utl import acme\n  g3n utl import acme --owner-user-id ID"
     )]
@@ -84,7 +84,7 @@ struct RequestArgs {
     /// Why.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     reason: String,
-    /// Who is acting, for the history.
+    /// Who is acting; stored in the history.
     #[arg(long)]
     actor: Option<String>,
     #[command(flatten)]
@@ -106,10 +106,10 @@ struct ListArgs {
     /// Only of this status.
     #[arg(long, value_parser = STATUSES)]
     status: Option<String>,
-    /// Orgs a page: 8 by default, 1 to 256.
+    /// Orgs per page: 8 by default, 1 to 256.
     #[arg(long, value_name = "NUMBER")]
     limit: Option<u64>,
-    /// Where the page before ended.
+    /// The next_token of the page before.
     #[arg(long, value_name = "TOKEN")]
     next_token: Option<String>,
 }
@@ -121,7 +121,7 @@ struct ApproveArgs {
     code: CodeArgs,
     #[command(flatten)]
     remarks: RemarkArgs,
-    /// Ask nothing, not even on a terminal.
+    /// Do not ask for confirmation.
     #[arg(long)]
     yes: bool,
 }

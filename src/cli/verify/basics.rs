@@ -96,7 +96,7 @@ pub(super) fn no_credential(run: &mut Run) -> Checked {
     match bodies[0] == bodies[1] {
         true => Ok("401 for none and for a wrong one".to_owned()),
         false => Err(Broken::Wrong(
-            "the answer tells a wrong credential from none".to_owned(),
+            "the answer distinguishes a wrong credential from none".to_owned(),
         )),
     }
 }

@@ -30,7 +30,7 @@ impl Broken {
         match self {
             Self::Wrong(what) => what.clone(),
             Self::NoAnswer(error) => with_causes(error),
-            Self::TooLate => "the time was up".to_owned(),
+            Self::TooLate => "time limit exceeded".to_owned(),
             Self::Skipped(why) => (*why).to_owned(),
         }
     }
@@ -103,7 +103,7 @@ impl Caller {
         times: (Duration, Duration),
     ) -> Self {
         let intermediary =
-            "see what is between this program and the server: it must pass headers on";
+            "check the proxies between this program and the server: they must pass headers";
         Self {
             url,
             credential,
@@ -117,11 +117,11 @@ impl Caller {
             answers: Cell::new(0),
             version: Laws::new(
                 "version-header",
-                "use the g3n that belongs to the server's version; see that headers are passed on",
+                "use the g3n of the server's version; check that proxies pass headers",
             ),
             trace: Laws::new("trace-id", intermediary),
             no_store: Laws::new("no-store", intermediary),
-            secrets: Laws::new("secrets", "a credential must not be told back to anybody"),
+            secrets: Laws::new("secrets", "a credential must never be in an answer"),
         }
     }
 
@@ -213,7 +213,7 @@ impl Caller {
         Ok(answer)
     }
 
-    /// There is no answer; perhaps only because the time was up.
+    /// There is no answer; perhaps only because time limit exceeded.
     pub(super) fn no_answer(&self, error: TransportError) -> Broken {
         match self.left().is_zero() {
             true => {
@@ -248,7 +248,7 @@ impl Caller {
             Credential::None | Credential::Headers { .. } => None,
         };
         let told = secret.is_some_and(|secret| answer.mentions(secret));
-        let wrong = told.then(|| "the credential stands in the answer".to_owned());
+        let wrong = told.then(|| "the credential is in the answer".to_owned());
         self.secrets.hold(call, wrong);
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn strangers(run: &mut Run) -> Checked {
     };
     compare(run, ask(&own), ask(&other))?;
     Ok(format!(
-        "{} answers as what is not there",
+        "{} answers as if it did not exist",
         run.other_orgcode
     ))
 }
@@ -50,7 +50,7 @@ fn compare(run: &Run, own: Ask<'_>, other: Ask<'_>) -> Result<(), super::Broken>
     let same =
         without_stats(&own) == without_stats(&other) && header_names(&own) == header_names(&other);
     must(same, || {
-        format!("{call}: the answers for another org and for what is not there differ")
+        format!("{call}: the answers for another org and for a missing one differ")
     })
 }
 
@@ -86,5 +86,8 @@ pub(super) fn bad_body(run: &mut Run) -> Checked {
         })?;
         refused(&answer, "POST /mrs/record", (400, tag))?;
     }
-    Ok(format!("{} bad bodies, none told back", bodies.len()))
+    Ok(format!(
+        "{} invalid bodies, none repeated in an answer",
+        bodies.len()
+    ))
 }

@@ -30,7 +30,7 @@ impl Decider for MaintenanceDecider {
                     return Err(Rejection::new(
                         ErrorTag::InvalidState,
                         format!(
-                            "{OPEN_MAX} maintenance windows are open already; cancel one first."
+                            "There are already {OPEN_MAX} open maintenance windows; cancel one first."
                         ),
                     ));
                 }
@@ -164,7 +164,7 @@ impl Windows {
             None => self.active().ok_or_else(|| {
                 Rejection::new(
                     ErrorTag::InvalidState,
-                    "No maintenance window is active; name the one you mean with maintenance_id.",
+                    "No maintenance window is active; give a maintenance_id.",
                 )
             }),
         }

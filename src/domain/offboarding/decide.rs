@@ -223,7 +223,7 @@ fn check_room(state: &Passage) -> Result<(), Rejection> {
     if let Some(unfinished) = state.exports.iter().find(|export| export.made.is_none()) {
         return Err(Rejection::new(
             ErrorTag::InvalidState,
-            "An export of the org is being made; wait for it.",
+            "An export of the org is being created; wait for it.",
         )
         .already_there()
         .with_detail("export_id", unfinished.export_id.as_str()));
@@ -251,13 +251,13 @@ fn begin_import(state: &Passage, action: &OffboardingAction) -> Decided {
         Some(open) if open.manifest_sha256 == *manifest_sha256 => Ok(Vec::new()),
         Some(open) => Err(Rejection::new(
             ErrorTag::Conflict,
-            "Another import of the org is on its way; go on with that one, or cancel it and vacuum the org.",
+            "Another import of the org is in progress; continue that one, or cancel it and vacuum the org.",
         )
         .with_minor("import-running")
         .with_detail("export_id", open.export_id.as_str())),
         None if *taken => Err(Rejection::new(
             ErrorTag::Conflict,
-            "There is an org with this code, or something is left of one; an import takes no name that is taken.",
+            "An org with this code exists, or data of one remains; an import needs an unused code.",
         )
         .with_minor("orgcode")),
         None => one(OffboardingEvent::ImportBegun {
@@ -273,7 +273,7 @@ fn end_import(state: &Passage, event: OffboardingEvent) -> Decided {
         true => one(event),
         false => Err(Rejection::new(
             ErrorTag::InvalidState,
-            "No import of the org is on its way; begin one.",
+            "No import of the org is in progress; start one.",
         )
         .already_there_if(state.import.is_some())),
     }
@@ -348,7 +348,7 @@ fn require<'a>(
         Some(offboarding) => Err(wrong_state(offboarding, what)),
         None => Err(Rejection::new(
             ErrorTag::InvalidState,
-            "No offboarding of the org was asked for.",
+            "No offboarding of the org was requested.",
         )
         .with_detail("status", "none")),
     }

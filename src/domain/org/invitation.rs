@@ -114,7 +114,7 @@ pub(super) fn decide(
         } => {
             if state.subject.is_some() {
                 let message =
-                    "This user belongs to the org already; change the role with /ofm/member/add.";
+                    "This user is already a member; change the role with /ofm/member/add.";
                 return Err(Rejection::new(ErrorTag::Conflict, message).with_minor("member"));
             }
             let others = invitations
@@ -193,7 +193,7 @@ impl Org {
             false => Ok(()),
             true => Err(Rejection::new(
                 ErrorTag::InvalidState,
-                format!("The org has {MEMBERS_MAX} members, and takes no more."),
+                format!("The org already has {MEMBERS_MAX} members, the maximum."),
             )),
         }
     }

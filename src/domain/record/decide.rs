@@ -135,7 +135,7 @@ impl Current<'_> {
                 let view = serde_json::to_value(self.record.view(self.key)).unwrap_or(Value::Null);
                 let message = match self.is_as_asked() {
                     true => {
-                        "The record has changed since, and is what this request asks for; whoever repeated it is done."
+                        "The record has changed since, and is already what this request asks for: a repeated request has nothing left to do."
                     }
                     false => {
                         "The record has changed since; read it and try again with its current revision."
@@ -148,7 +148,7 @@ impl Current<'_> {
             None => {
                 let message = match self.is_as_asked() {
                     true => {
-                        "There is such a record, and it is what this request asks for; whoever repeated it is done."
+                        "The record exists, and is already what this request asks for: a repeated request has nothing left to do."
                     }
                     false => {
                         "Changing an existing record needs expected_revision, the revision you last read."
@@ -226,7 +226,7 @@ impl Current<'_> {
             }]),
             None => Err(Rejection::new(
                 ErrorTag::Md5Missing,
-                "The record was changed while its upload was looked at; complete it again.",
+                "The record was changed while its upload was checked; complete it again.",
             )),
         }
     }
@@ -270,7 +270,7 @@ impl Current<'_> {
         let Some(uploaded_size) = complete.uploaded_size else {
             return Err(Rejection::new(
                 ErrorTag::Md5Missing,
-                "Nothing has been uploaded to compare with; put the gzip bytes to the upload url first.",
+                "Nothing has been uploaded to compare with; upload the gzip bytes to the upload URL first.",
             ));
         };
         if complete.size != uploaded_size {
@@ -360,7 +360,7 @@ pub fn would_complete(key: &RecordKey, record: &Record, complete: &Complete) -> 
 pub fn not_waited_for() -> Rejection {
     Rejection::new(
         ErrorTag::InvalidState,
-        "The record does not wait for this upload any more: it was completed or replaced.",
+        "The record no longer waits for this upload: it was completed or replaced.",
     )
 }
 
@@ -368,7 +368,7 @@ fn create(put: &Put, context: &Context) -> Result<Vec<RecordEvent>, Rejection> {
     if put.expected.is_some() {
         let mut rejection = Rejection::new(
             ErrorTag::Conflict,
-            "expected_revision was given, but there is no such record; leave it out to create one.",
+            "expected_revision was given, but there is no such record; omit it to create one.",
         );
         rejection.details = Map::from_iter([
             ("current".to_owned(), Value::Null),

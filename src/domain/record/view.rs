@@ -67,7 +67,7 @@ pub struct RecordView<'a> {
     /// The cost centre it was put under.
     #[serde(skip_serializing_if = "Option::is_none")]
     cccode: Option<&'a str>,
-    /// Where it is in its life.
+    /// Its status.
     status: Status,
     /// 1 when created, one more with each change.
     #[schema(value_type = u64, minimum = 1)]
@@ -83,7 +83,7 @@ pub struct RecordView<'a> {
     content_size: u64,
     /// MD5 in hex of the bytes as stored.
     content_md5: String,
-    /// SHA-256 in hex of the bytes as received; of uploads that were completed since it is kept.
+    /// SHA-256 in hex of the received bytes; absent for uploads completed by versions that did not store it.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_sha256: Option<String>,
     /// The download's `ETag`.

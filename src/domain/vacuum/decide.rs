@@ -227,7 +227,7 @@ fn release(state: &Vacuums, now: Timestamp) -> Result<Vec<VacuumEvent>, Rejectio
     }
     Ok(vec![VacuumEvent::Failed {
         vacuum_id: open.vacuum_id.clone(),
-        error: "it was not over after 24 hours and had to make room".to_owned(),
+        error: "it was not finished after 24 hours and was given up for another".to_owned(),
     }])
 }
 

@@ -32,14 +32,14 @@ fn add_token_keys(meters: &Meters, house: &Arc<House>) {
     meters.look_at(
         (
             "metarecord_token_keys_age_seconds",
-            "How long ago the keys of the identity provider were last known to be good.",
+            "Time since the keys of the identity provider were last fetched successfully.",
         ),
         move || Some(value(known().0) / 1_000.0),
     );
     meters.look_at(
         (
             "metarecord_token_keys_usable",
-            "0 while every token is refused for lack of keys.",
+            "0 while all tokens are refused because there are no keys.",
         ),
         move || Some(f64::from(u8::from(state().1))),
     );
@@ -61,7 +61,7 @@ fn add_clock(meters: &Meters, house: &Arc<House>) {
     meters.look_at(
         (
             "metarecord_clock_jump_seconds",
-            "By how much the machine's clock jumped, until an operator confirms it; 0 when it did not.",
+            "Size of the machine's unconfirmed clock jump; 0 if there is none.",
         ),
         move || {
             let by_ms = clock.jumped().unwrap_or_default();
@@ -76,7 +76,7 @@ fn add_quotas(meters: &Meters, house: &Arc<House>) {
     meters.look(
         (
             "metarecord_quota_used",
-            "What all orgs have together of what has a quota.",
+            "Usage of all orgs together, by quota.",
         ),
         &["quota"],
         move || {
@@ -92,7 +92,7 @@ fn add_quotas(meters: &Meters, house: &Arc<House>) {
     meters.look_up(
         (
             "metarecord_quota_exceeded_total",
-            "Requests that were refused because an org had no room for them.",
+            "Requests refused because of an org's quota, by quota.",
         ),
         &["quota"],
         move || {
@@ -110,7 +110,7 @@ fn add_projections(meters: &Meters, house: &Arc<House>, journal: &Arc<JournalMet
     meters.look_at(
         (
             "metarecord_projection_position",
-            "The last position that the projections show.",
+            "The last position that the projections have applied.",
         ),
         move || store.checkpoint().ok().map(value),
     );
@@ -118,7 +118,7 @@ fn add_projections(meters: &Meters, house: &Arc<House>, journal: &Arc<JournalMet
     meters.look_at(
         (
             "metarecord_projection_lag_entries",
-            "Durable entries that the projections do not show yet.",
+            "Durable entries that the projections have not applied yet.",
         ),
         move || {
             // Read first: what becomes durable meanwhile may be shown already.
@@ -131,7 +131,7 @@ fn add_projections(meters: &Meters, house: &Arc<House>, journal: &Arc<JournalMet
 fn add_actors(meters: &Meters, house: &Arc<House>) {
     let awake = Arc::clone(house);
     meters.look(
-        ("metarecord_actors", "Actors that are awake."),
+        ("metarecord_actors", "Running actors."),
         &["kind"],
         move || {
             let (windows, vacuums) = awake.operations.awake();
@@ -149,7 +149,7 @@ fn add_actors(meters: &Meters, house: &Arc<House>) {
     meters.look_at(
         (
             "metarecord_actor_commands",
-            "Commands that the actors of containers have taken and not answered.",
+            "Commands that container actors have accepted and not answered yet.",
         ),
         move || Some(value(book.in_flight())),
     );
@@ -157,7 +157,7 @@ fn add_actors(meters: &Meters, house: &Arc<House>) {
     meters.look_at(
         (
             "metarecord_passcodes_waiting",
-            "Passcodes that are looked at or wait for it.",
+            "Passcode checks running or waiting.",
         ),
         move || Some(value(directory.passcodes_waiting())),
     );
@@ -168,7 +168,7 @@ fn add_maintenance(meters: &Meters, house: &Arc<House>) {
     meters.look_up(
         (
             "metarecord_maintenance_check_failures_total",
-            "Times what is known of maintenance could not be read.",
+            "Failed reads of the maintenance state.",
         ),
         &[],
         move || vec![(Vec::new(), value(watch.failures()))],
@@ -177,7 +177,7 @@ fn add_maintenance(meters: &Meters, house: &Arc<House>) {
     meters.look_at(
         (
             "metarecord_maintenance_check_age_seconds",
-            "How old what is known of maintenance is.",
+            "Age of the cached maintenance state.",
         ),
         move || Some(watch.age().as_secs_f64()),
     );
@@ -185,7 +185,7 @@ fn add_maintenance(meters: &Meters, house: &Arc<House>) {
     meters.look_at(
         (
             "metarecord_maintenance_check_age_max_seconds",
-            "The age past which tenants are let through, whatever was known.",
+            "Age of the cached maintenance state past which tenants are served regardless.",
         ),
         move || Some(watch.age_max().as_secs_f64()),
     );
@@ -193,7 +193,7 @@ fn add_maintenance(meters: &Meters, house: &Arc<House>) {
     meters.look_at(
         (
             "metarecord_maintenance_active",
-            "1 while a maintenance window keeps tenants out.",
+            "1 while a maintenance window is active.",
         ),
         move || Some(f64::from(u8::from(watch.is_active()))),
     );
@@ -209,19 +209,13 @@ fn add_jobs(meters: &Meters, jobs: &Arc<Jobs>) {
                 .collect()
         }
     };
-    let runs: Named = (
-        "metarecord_job_runs_total",
-        "Runs of a job that came to their end.",
-    );
+    let runs: Named = ("metarecord_job_runs_total", "Completed job runs.");
     meters.look_up(runs, &["job_name"], of(|job| Some(value(job.runs))));
-    let failures: Named = (
-        "metarecord_job_failures_total",
-        "Steps of a job that failed.",
-    );
+    let failures: Named = ("metarecord_job_failures_total", "Failed job steps.");
     meters.look_up(failures, &["job_name"], of(|job| Some(value(job.failures))));
     let failing: Named = (
         "metarecord_job_failing",
-        "Steps in a row that failed; 0 when all is well.",
+        "Consecutive failed steps; 0 after a success.",
     );
     meters.look(
         failing,

@@ -120,7 +120,7 @@ pub async fn tag_remove(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
     })
 }
 
-/// Set or clear when a record dooms itself.
+/// Set or clear a record's due time.
 #[utoipa::path(post, path = "/mrs/ttl/set", tag = "mrs", request_body = TtlRequest,
     responses((status = 200, description = "The record.", body = crate::http::openapi::Good<RecordView<'static>>)))]
 pub async fn ttl_set(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {

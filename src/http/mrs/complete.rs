@@ -23,7 +23,7 @@ change_request! {
         /// The record's id.
         #[schema(value_type = String, required = true, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
         record_id: Option<String>,
-        /// What the put gave.
+        /// The token that the put returned.
         #[schema(value_type = String, required = true)]
         content_token: Option<String>,
         /// Bytes uploaded.
@@ -129,13 +129,13 @@ async fn seal(
     let sealed = aside::blocking(move || content.seal(&object)).await;
     let sealed = sealed.map_err(|error| Refusal::Failed(error.to_string()))?;
     let sealed = sealed
-        .map_err(|error| space::content_failed("an upload could not be made content", &error))?;
+        .map_err(|error| space::content_failed("an upload could not be completed", &error))?;
     complete.uploaded_size = sealed.map(|sealed| sealed.size);
     complete.sha256 = sealed.map(|sealed| sealed.sha256);
     match sealed.and_then(|sealed| sealed.md5) {
         Some(md5) if md5 != complete.md5 => Err(Rejection::new(
             ErrorTag::Md5Mismatch,
-            "The uploaded bytes were damaged where they are kept; put the record again.",
+            "The uploaded bytes were damaged on the server's disk; put the record again.",
         )
         .with_detail("uploaded_md5", md5.to_string())
         .into()),
@@ -148,7 +148,7 @@ async fn remove_uploads(house: &House, object: ObjectName) {
     let content = Arc::clone(&house.content);
     let removed = aside::blocking(move || content.remove_uploads(&object)).await;
     if let Ok(Err(error)) = removed {
-        report::notice(&format!("uploads are left over: {}", told(&error)));
+        report::notice(&format!("uploads could not be removed: {}", told(&error)));
     }
 }
 

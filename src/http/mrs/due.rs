@@ -23,15 +23,15 @@ pub(super) struct DueQuery {
     orgcode: Option<String>,
     /// The cost centre of the call; it does not filter.
     cccode: Option<String>,
-    /// Only of this container.
+    /// Only records of this container.
     container: Option<String>,
     /// Only those due ahead of this time; all by default.
     #[param(format = DateTime)]
     before: Option<String>,
-    /// Records a page: 8 by default, 1 to 256.
+    /// Records per page: 8 by default, 1 to 256.
     #[param(value_type = Option<String>)]
     limit: Option<LimitIn>,
-    /// Where the page before ended.
+    /// The next_token of the page before.
     next_token: Option<String>,
 }
 
@@ -43,7 +43,7 @@ pub struct DueView<'a> {
     /// When it dooms itself.
     #[schema(format = DateTime)]
     doom_at: String,
-    /// What keeps it from that: it is doomed when the hold is released, if its time has passed.
+    /// The hold that prevents this; the record is doomed when it is released, if its time has passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(inline)]
     held: Option<HeldView<'a>>,
@@ -52,10 +52,10 @@ pub struct DueView<'a> {
 /// The nearest hold on a record.
 #[derive(Serialize, ToSchema)]
 pub struct HeldView<'a> {
-    /// What the hold is on: `record`, `container` or `org`.
+    /// The scope of the hold: `record`, `container` or `org`.
     #[schema(inline)]
     by: Level,
-    /// Why, in the words of who set it.
+    /// The reason, as given by who set it.
     reason: &'a str,
 }
 
@@ -67,12 +67,12 @@ pub struct DueAnswer<'a> {
     items: Vec<DueView<'a>>,
     /// Records a page.
     limit: usize,
-    /// Goes on where this page ended; absent at the end.
+    /// Token for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_token: Option<String>,
 }
 
-/// List what will be doomed and when, and what a hold keeps.
+/// List records that have a due time, and whether a hold keeps them.
 #[utoipa::path(get, path = "/mrs/due", tag = "mrs", params(DueQuery),
     responses((status = 200, description = "One page.", body = crate::http::openapi::Good<DueAnswer<'static>>)))]
 pub async fn due(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {

@@ -13,8 +13,7 @@ use crate::journal::{Remarks, Source};
 use crate::projections::{RecordName, holds};
 
 change_request! {
-    /// A record to hold, or to hold no longer. `reason` says why; a hold needs one, and everybody who sees the record
-    /// sees it.
+    /// A record to hold or to release. A hold needs a `reason`, which everybody who can read the record sees.
     pub(super) struct HoldRequest {
         /// The record's id.
         #[schema(value_type = String, required = true, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
@@ -38,7 +37,7 @@ pub async fn set(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     .await
 }
 
-/// Release a record from its hold. What was due meanwhile is doomed at once.
+/// Release a record from its hold. A record that came due in the meantime is doomed at once.
 #[utoipa::path(post, path = "/mrs/hold/release", tag = "mrs", request_body = HoldRequest,
     responses((status = 200, description = "The record.", body = crate::http::openapi::Good<RecordView<'static>>)))]
 pub async fn release(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {

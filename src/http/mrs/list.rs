@@ -21,22 +21,22 @@ pub(super) struct ListQuery {
     /// The tenant.
     #[param(value_type = String, required = true)]
     orgcode: Option<String>,
-    /// Only of this cost centre.
+    /// Only records of this cost centre.
     cccode: Option<String>,
-    /// Only of this container.
+    /// Only records of this container.
     container: Option<String>,
-    /// Only with this tag.
+    /// Only records with this tag.
     tag: Option<String>,
     /// `active` (the default), `pending_upload`, `doomed` or `all`.
     status: Option<String>,
-    /// Only ids that begin with this.
+    /// Only records whose id begins with this.
     prefix: Option<String>,
-    /// `true` shows doomed records beside the active; `status` beats it.
+    /// `true` shows doomed records, too; `status` takes precedence.
     include_doomed: Option<String>,
-    /// Records a page: 8 by default, 1 to 256.
+    /// Records per page: 8 by default, 1 to 256.
     #[param(value_type = Option<String>)]
     limit: Option<LimitIn>,
-    /// Where the page before ended.
+    /// The next_token of the page before.
     next_token: Option<String>,
 }
 
@@ -47,7 +47,7 @@ pub struct ListAnswer<'a> {
     items: Vec<RecordView<'a>>,
     /// Records a page.
     limit: usize,
-    /// Goes on where this page ended; absent at the end.
+    /// Token for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_token: Option<String>,
 }

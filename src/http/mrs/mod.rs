@@ -31,7 +31,7 @@ use crate::journal::{Remarks, Source};
 /// How to upload content.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Upload {
-    /// Where to put the gzip bytes; works without other credentials.
+    /// URL for uploading the gzip bytes; needs no other credential.
     url: String,
     /// Always `PUT`.
     method: &'static str,
@@ -40,14 +40,14 @@ pub struct Upload {
     /// Until when it works.
     #[schema(format = DateTime)]
     expires_at: String,
-    /// Seconds it works for, from when it was made.
+    /// Seconds for which it is valid, from its creation.
     expires_in: u64,
 }
 
 /// How to download content.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Download {
-    /// Where to get the gzip bytes; works without other credentials.
+    /// URL of the gzip bytes; needs no other credential.
     url: String,
     /// Always `GET`.
     method: &'static str,
@@ -60,7 +60,7 @@ pub struct Download {
     content_encoding: &'static str,
     /// MD5 in hex of the gzip bytes.
     content_md5: String,
-    /// SHA-256 in hex of the gzip bytes as they were received; of uploads that were completed since it is kept.
+    /// SHA-256 in hex of the received gzip bytes; absent for uploads completed by versions that did not store it.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_sha256: Option<String>,
     /// Bytes of gzip.

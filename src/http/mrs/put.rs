@@ -30,7 +30,7 @@ const CONTENT_TYPE_CHARS_MAX: usize = 255;
 change_request! {
     /// A record to create, or content to put over one.
     pub(super) struct PutRequest {
-        /// The record's id; one is made when it is absent.
+        /// The record's id; created when absent.
         #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
         record_id: Option<String>,
         /// The content's media type, before gzip.
@@ -71,7 +71,7 @@ fn raw<'de, D: serde::Deserializer<'de>>(
     serde::Deserialize::deserialize(deserializer).map(Some)
 }
 
-/// The record, and how to upload its content when that is still to come.
+/// The record, and with mode `presign` how to upload its content.
 #[derive(ToSchema)]
 #[expect(
     dead_code,
@@ -83,11 +83,11 @@ pub struct PutAnswer<'a> {
     record: RecordView<'a>,
     /// How to upload, with mode `presign`.
     upload: Option<Upload>,
-    /// What completes the upload, with mode `presign`.
+    /// The token that completes the upload, with mode `presign`.
     content_token: Option<String>,
 }
 
-/// Create a record, or put other content over it.
+/// Create a record, or replace its content.
 #[utoipa::path(post, path = "/mrs/record", tag = "mrs", request_body = PutRequest,
     responses((status = 200, description = "The record.", body = crate::http::openapi::Good<PutAnswer<'static>>)))]
 pub async fn put(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
@@ -264,7 +264,7 @@ fn inline_content(
     {
         return Err(Rejection::field(
             "content_encoding",
-            "An inline payload is plain JSON; leave content_encoding out.",
+            "An inline payload is plain JSON; omit content_encoding.",
         ));
     }
     let md5 = Md5::of(payload.as_bytes());
@@ -301,7 +301,7 @@ fn upload_content(
     {
         return Err(Rejection::new(
             ErrorTag::GzipRequired,
-            "Uploads are gzip; set content_encoding to gzip or leave it out.",
+            "Uploads are gzip; set content_encoding to gzip or omit it.",
         ));
     }
     let md5 = content_md5(request.content_md5.as_deref())?;

@@ -30,15 +30,15 @@ pub(super) struct RecordQuery {
     /// The record's id.
     #[param(value_type = String, required = true)]
     record_id: Option<String>,
-    /// `true` tells a doomed record (409 `doomed`) from one that never was (404), and with `version` reads its content.
+    /// `true` distinguishes a doomed record (409 `doomed`) from one that never existed (404), and with `version`
+    /// reads its content.
     include_doomed: Option<String>,
-    /// An earlier content version, as long as it is kept; of a doomed record too, with `include_doomed`.
+    /// An earlier content version, during its retention; with `include_doomed` also of a doomed record.
     version: Option<String>,
-    /// The record as it was at a time.
+    /// The record as of this time (RFC 3339).
     #[param(format = DateTime)]
     as_of: Option<String>,
-    /// `inline` for a download url whose content a browser may show; `attachment` for one whose content it saves, also
-    /// when absent.
+    /// `inline` for a download URL whose content a browser may show; `attachment`, the default, for one that it saves.
     #[param(pattern = "^(attachment|inline)$")]
     disposition: Option<String>,
 }
@@ -61,7 +61,7 @@ pub(super) struct MetaQuery {
     record_id: Option<String>,
     /// `true` shows a doomed record too.
     include_doomed: Option<String>,
-    /// The record as it was at a time.
+    /// The record as of this time (RFC 3339).
     #[param(format = DateTime)]
     as_of: Option<String>,
 }
@@ -122,14 +122,14 @@ pub struct LegalHoldView {
     /// What the hold is on: `container` or `org`.
     #[schema(inline)]
     by: Level,
-    /// Why, in the words of who set it.
+    /// The reason, as given by who set it.
     reason: String,
     /// Since when.
     #[schema(format = DateTime)]
     since: String,
 }
 
-/// What is to be known of a record at least.
+/// The fields that every record view has.
 #[derive(Serialize, ToSchema)]
 pub struct HeadAnswer<'a> {
     exists: bool,
@@ -247,13 +247,13 @@ fn with_content(
 fn content_lost(version: u64) -> Rejection {
     Rejection::new(
         ErrorTag::InvalidState,
-        "The bytes of this content were damaged and are lost; put the record anew, or read an earlier version.",
+        "The bytes of this content are damaged and lost; put the record again, or read an earlier version.",
     )
     .with_minor("content-lost")
     .with_detail("version", version)
 }
 
-/// Read what is known about a record, without its content.
+/// Read a record's metadata, without its content.
 #[utoipa::path(get, path = "/mrs/record/meta", tag = "mrs", params(MetaQuery),
     responses((status = 200, description = "The record.", body = crate::http::openapi::Good<MetaAnswer<'static>>)))]
 pub async fn meta(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
@@ -404,7 +404,7 @@ fn as_of(house: &House, text: Option<&str>) -> Result<Option<Timestamp>, Rejecti
     let Some(text) = text else { return Ok(None) };
     match Timestamp::parse(text) {
         Some(at) if at <= house.clock.now() => Ok(Some(at)),
-        Some(_) => Err(Rejection::field("as_of", "as_of lies in the future.")),
+        Some(_) => Err(Rejection::field("as_of", "as_of is in the future.")),
         None => Err(Rejection::field(
             "as_of",
             "as_of must be an RFC 3339 time such as 2027-01-31T12:00:00Z.",

@@ -34,10 +34,10 @@ pub(super) struct VersionsQuery {
     record_id: Option<String>,
     /// `true` shows those of a doomed record too.
     include_doomed: Option<String>,
-    /// Versions a page: 8 by default, 1 to 256.
+    /// Versions per page: 8 by default, 1 to 256.
     #[param(value_type = Option<String>)]
     limit: Option<LimitIn>,
-    /// Where the page before ended.
+    /// The next_token of the page before.
     next_token: Option<String>,
 }
 
@@ -48,17 +48,17 @@ pub struct VersionsAnswer<'a> {
     items: Vec<VersionView<'a>>,
     /// Versions a page.
     limit: usize,
-    /// Goes on where this page ended; absent at the end.
+    /// Token for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_token: Option<String>,
 }
 
-/// What a record had, or has, as its content.
+/// An earlier or the current content of a record.
 #[derive(Serialize, ToSchema)]
 pub struct VersionView<'a> {
     /// 1 for the first, one more with each put.
     version: u64,
-    /// Whether it is what the record gives now.
+    /// Whether it is the current version.
     current: bool,
     /// Its media type, before gzip.
     content_type: &'a str,
@@ -68,7 +68,7 @@ pub struct VersionView<'a> {
     content_size: u64,
     /// MD5 in hex of the bytes as stored.
     content_md5: String,
-    /// SHA-256 in hex of the bytes as received; of uploads that were completed since it is kept.
+    /// SHA-256 in hex of the received bytes; absent for uploads completed by versions that did not store it.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_sha256: Option<String>,
     /// From when on it was the content.
@@ -87,7 +87,7 @@ pub struct VersionView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     kept_until: Option<String>,
-    /// It was kept as long as it must, and cannot be read any more.
+    /// Its retention has passed, and it cannot be read any more.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     removed: bool,
     /// Its bytes are known to be lost, and it cannot be read; in time, as other versions, it is removed.

@@ -23,11 +23,11 @@ org_request! {
     pub(crate) struct NewInvitation {
         /// The user, by id; or give `email`.
         user_id: Option<String>,
-        /// The user, by e-mail address. Whether anybody has it is not told.
+        /// The user's e-mail address. Whether anybody has it is not told.
         email: Option<String>,
         /// `owner` or `member`, which is the default.
         role: Option<String>,
-        /// What to call the invitation in the org's list.
+        /// The invitation's label in the org's list.
         #[schema(max_length = 80)]
         label: Option<String>,
         /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
@@ -59,7 +59,7 @@ pub(crate) struct AcceptedInvitation {
     /// The id of the invitation.
     #[schema(value_type = String, required = true)]
     invitation_id: Option<String>,
-    /// Who is acting, in the caller's words.
+    /// Who is acting, as given by the caller.
     #[schema(max_length = 256)]
     actor: Option<String>,
     /// Why, in the caller's words.
@@ -68,7 +68,7 @@ pub(crate) struct AcceptedInvitation {
     /// Why, as a code of the caller's.
     #[schema(max_length = 256)]
     reason_code: Option<String>,
-    /// What ties it to the caller's other work.
+    /// The caller's correlation id.
     #[schema(max_length = 256)]
     correlation_id: Option<String>,
     /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
@@ -83,7 +83,7 @@ pub(crate) struct OwnInvitations {
     /// Invitations a page: 8 by default, 1 to 256.
     #[schema(value_type = Option<u64>)]
     limit: Option<LimitIn>,
-    /// Where the page before ended.
+    /// The next_token of the page before.
     next_token: Option<String>,
 }
 
@@ -91,9 +91,9 @@ pub(crate) struct OwnInvitations {
 #[derive(Serialize, ToSchema)]
 pub struct InvitationView {
     invitation_id: String,
-    /// The user who may accept it, whether or not there is such a user.
+    /// The id of the user who may accept it, even if no such user exists.
     user_id: String,
-    /// What the invited person will be: `owner` or `member`.
+    /// The role that the invited user gets: `owner` or `member`.
     role: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<String>,
@@ -116,7 +116,7 @@ pub struct InvitationsAnswer {
 pub struct OwnInvitationView {
     invitation_id: String,
     orgcode: String,
-    /// What the invited person will be: `owner` or `member`.
+    /// The role that the invited user gets: `owner` or `member`.
     role: &'static str,
     #[schema(format = DateTime)]
     invited_at: String,
@@ -130,7 +130,7 @@ pub struct OwnInvitationsAnswer {
     items: Vec<OwnInvitationView>,
     /// Invitations a page.
     limit: usize,
-    /// Goes on where this page ended; absent at the end.
+    /// Token for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_token: Option<String>,
 }
@@ -304,7 +304,7 @@ pub async fn mine(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     })
 }
 
-/// Accept an invitation: you belong to the org from now on.
+/// Accept an invitation and become a member of the org.
 #[utoipa::path(post, path = "/ofm/invitation/accept", tag = "ofm", request_body = AcceptedInvitation,
     responses((status = 200, description = "You belong to the org.", body = crate::http::openapi::Good<AnsweredInvitation>)))]
 pub async fn accept(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {

@@ -15,19 +15,16 @@ const TAGS: &[(&str, &str)] = &[
     ),
     (
         "content",
-        "Content by presigned urls, which need no other credential.",
+        "Content by presigned URLs, which need no other credential.",
     ),
-    (
-        "ops",
-        "Whether the service is there, and maintenance windows.",
-    ),
+    ("ops", "Service status and maintenance windows."),
     (
         "usm",
         "Sessions of people, service accounts and their API keys.",
     ),
-    ("ofm", "Orgs, who belongs to them, and what they use."),
+    ("ofm", "Orgs, their members, and their usage."),
     ("uas", "Users."),
-    ("utl", "Orgs that leave, and the exports they take along."),
+    ("utl", "Offboarding of orgs, and their exports."),
     (
         "system",
         "The server itself: health, callers, this document.",
@@ -116,10 +113,13 @@ pub(super) fn operation_id(method: &str, path: &str, shared: bool) -> String {
 pub(super) fn who_may(path: &str, access: Access) -> String {
     match access {
         Access::Public if path.starts_with("/content/") => {
-            "The url is the credential: it is for one object and one method, and works for a limited time.".to_owned()
+            "The URL is the credential: it is valid for one object, one method and a limited time."
+                .to_owned()
         }
         Access::Public => "Needs no credential.".to_owned(),
-        Access::Known => "Needs a session, an API key or a token of an identity provider.".to_owned(),
+        Access::Known => {
+            "Needs a session, an API key or a token of an identity provider.".to_owned()
+        }
         Access::Person => "Needs a session: a person's, and no program's.".to_owned(),
         Access::Org(right) => {
             let roles: Vec<_> = GRANTS
@@ -128,14 +128,14 @@ pub(super) fn who_may(path: &str, access: Access) -> String {
                 .map(|(role, _)| format!("`{}`", role.as_str()))
                 .collect();
             let what = match right {
-                Right::Read => "sees the org's records",
+                Right::Read => "reads the org's records",
                 Right::Write => "changes the org's records",
-                Right::See => "sees the org itself and who belongs to it",
+                Right::See => "sees the org and its members",
                 Right::Manage => "manages the org",
-                Right::Leave => "takes the org's data away",
+                Right::Leave => "downloads the org's exports",
             };
             format!(
-                "For roles in the org that the call names: {}. Whoever has one {what}; to others the org is not there.",
+                "For roles in the org that the call names: {}. A caller with such a role {what}; to others the org does not exist.",
                 roles.join(", ")
             )
         }

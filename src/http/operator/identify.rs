@@ -129,7 +129,7 @@ pub(super) fn identified(operator: Option<&Operator>) -> Result<&Operator, Rejec
     operator.ok_or_else(|| {
         Rejection::new(
             ErrorTag::NotAuthorized,
-            "The operator token is needed: Authorization: Bearer <token>.",
+            "An operator token is required: Authorization: Bearer <token>.",
         )
     })
 }

@@ -207,7 +207,7 @@ async fn seal(house: &House, object: ObjectName, kept: Kept) -> Result<(), Refus
         true => Ok(()),
         false => Err(Rejection::new(
             ErrorTag::Conflict,
-            "Other bytes came for the object at the same moment; send one file for each object.",
+            "Two files for the same object arrived at once; send one file for each object.",
         )
         .into()),
     }

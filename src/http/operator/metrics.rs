@@ -21,7 +21,7 @@ pub(super) async fn answer(door: &Door) -> HttpResponse {
             .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
             .body(text),
         Ok(Err(error)) => {
-            report::notice(&format!("the metrics cannot be told: {error}"));
+            report::notice(&format!("the metrics cannot be rendered: {error}"));
             HttpResponse::InternalServerError().finish()
         }
         // Where it broke off is in the log.

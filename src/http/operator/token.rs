@@ -72,7 +72,7 @@ pub(super) async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, 
     }
     let caller = keyed.sign(caller);
     if name == OPERATOR {
-        let message = "This is the name of the token of the first start; choose another.";
+        let message = "This name is reserved for the token of the first start; choose another.";
         return Err(Rejection::field("name", message).into());
     }
     let scopes = scopes(request.scopes.as_deref())?;
@@ -100,7 +100,7 @@ pub(super) async fn rotate(house: &House, call: &mut Call<'_>) -> Result<Reply, 
     }
     if name == OPERATOR {
         if overlap > 0 {
-            let message = "The token of the first start ends at once when it is replaced; leave overlap_seconds out.";
+            let message = "The token of the first start ends at once when it is replaced; omit overlap_seconds.";
             return Err(Rejection::field("overlap_seconds", message).into());
         }
         let why = "The token of the first start ends at once when it is replaced, so this request cannot come again; send it without an idempotency key.";
@@ -132,7 +132,7 @@ pub(super) async fn revoke(house: &House, call: &mut Call<'_>) -> Result<Reply, 
     let caller = request.caller(call)?;
     let name = name(request.name.as_deref())?;
     if name == OPERATOR {
-        let message = "The token of the first start cannot be revoked: without it nobody could make another. Rotate it.";
+        let message = "The token of the first start cannot be revoked: without it nobody could create another. Rotate it.";
         return Err(Rejection::field("name", message).into());
     }
     let command = OperatorTokenCommand::Revoke { name: name.clone() };

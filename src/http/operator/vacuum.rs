@@ -71,7 +71,7 @@ pub(super) async fn all(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
     if request.confirmation_phrase.as_deref() != Some(CONFIRMATION_PHRASE) {
         return Err(Rejection::new(
             ErrorTag::ConfirmationPhraseMismatch,
-            format!("confirmation_phrase must be {CONFIRMATION_PHRASE:?}, to the letter."),
+            format!("confirmation_phrase must be exactly {CONFIRMATION_PHRASE:?}."),
         )
         .into());
     }
@@ -98,12 +98,7 @@ pub(super) async fn all(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
 pub(super) async fn org(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: VacuumOrg = input::json(&call.body)?;
     let caller = request.caller(call)?;
-    let missing = || {
-        Rejection::new(
-            ErrorTag::InvalidOrgcode,
-            "orgcode is missing; say whose data you mean.",
-        )
-    };
+    let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");
     let org = OrgCode::parse(request.orgcode.as_deref().ok_or_else(missing)?)?;
     call.note_org(&org);
     let reason = text(request.reason.as_deref(), "reason", REASON_CHARS_MAX)?;

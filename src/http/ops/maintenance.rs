@@ -25,7 +25,7 @@ pub(crate) struct WindowQuery {
     maintenance_id: Option<String>,
 }
 
-/// Which windows, and how many at a time.
+/// A filter and page size for windows.
 #[derive(Debug, Deserialize, IntoParams, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -36,7 +36,7 @@ pub(crate) struct WindowsQuery {
     #[param(value_type = Option<u64>)]
     #[schema(value_type = Option<u64>)]
     limit: Option<LimitIn>,
-    /// Where the page before ended.
+    /// The next_token of the page before.
     next_token: Option<String>,
 }
 
@@ -45,9 +45,9 @@ pub(crate) struct WindowsQuery {
 pub struct WindowsAnswer {
     /// Newest first.
     items: Vec<WindowView>,
-    /// Windows a page.
+    /// Windows per page.
     limit: usize,
-    /// Goes on where this page ended; absent at the end.
+    /// Token for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_token: Option<String>,
 }

@@ -10,7 +10,7 @@ use super::envelope::{Refusal, Reply};
 use super::server::Door;
 use view::{Note, notes};
 
-/// How the operators' service is, and whether a maintenance window is active.
+/// The status of the operators' service, and whether a maintenance window is active.
 #[derive(Serialize, ToSchema)]
 pub struct PingAnswer {
     service: &'static str,
@@ -19,7 +19,7 @@ pub struct PingAnswer {
     maintenance: ActiveMaintenance,
 }
 
-/// The active window, if there is one.
+/// The active window, if any.
 #[derive(Serialize, ToSchema)]
 pub struct ActiveMaintenance {
     active: bool,
@@ -34,18 +34,18 @@ pub struct ActiveMaintenance {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     estimated_end_utc: Option<String>,
-    /// What was told on its way, oldest first.
+    /// Status messages, oldest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(inline)]
     updates: Option<Vec<Note>>,
 }
 
-/// How the operators' service is.
+/// The status of the operators' service.
 #[derive(Serialize, ToSchema)]
 pub struct OpsStatAnswer {
     service: &'static str,
     status: &'static str,
-    /// How often the maintenance check failed open since the start.
+    /// Number of times that the maintenance check failed open since the start.
     maintenance_check_failures: u64,
 }
 
@@ -79,7 +79,7 @@ pub fn ping(door: &Door) -> Result<Reply, Refusal> {
     })
 }
 
-/// Ask how the operators' service is.
+/// Show the status of the operators' service.
 #[utoipa::path(get, path = "/ops/stat", tag = "ops",
     responses((status = 200, description = "How it is.", body = super::openapi::Good<OpsStatAnswer>)))]
 pub fn stat(door: &Door) -> Result<Reply, Refusal> {

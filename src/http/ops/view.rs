@@ -7,7 +7,7 @@ use crate::domain::Timestamp;
 use crate::domain::maintenance::{ProgressNote, Window};
 use crate::domain::vacuum::{Amount, ServiceAmount, Step, Vacuum, VacuumStatus};
 
-/// What was told about a window on its way.
+/// A status message of a window.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Note {
     #[schema(format = DateTime)]

@@ -41,7 +41,7 @@ impl Presigned {
         });
         match settling.await {
             Ok(asked) => Ok(asked?),
-            Err(_) => Err(Refusal::Failed("an upload's end broke off".to_owned())),
+            Err(_) => Err(Refusal::Failed("finishing an upload failed".to_owned())),
         }
     }
 }
@@ -80,6 +80,6 @@ async fn tidy(house: &House, object: ObjectName, kept: Kept, wanted: bool) {
         }
     });
     if let Ok(Err(error)) = tidied.await {
-        report::notice(&format!("an upload is left over: {}", told(&error)));
+        report::notice(&format!("an upload could not be removed: {}", told(&error)));
     }
 }

@@ -33,13 +33,13 @@ org_request! {
         /// Accounts a page: 8 by default, 1 to 256.
         #[schema(value_type = Option<u64>)]
         limit: Option<LimitIn>,
-        /// Where the page before ended.
+        /// The next_token of the page before.
         next_token: Option<String>,
     }
 }
 
 org_request! {
-    /// A service account to look at, or to enable or disable.
+    /// A service account to show, enable or disable.
     pub(crate) struct AccountStatus {
         /// Its id.
         #[schema(value_type = String, required = true)]
@@ -82,7 +82,7 @@ pub struct AccountsAnswer {
     items: Vec<AccountView>,
     /// Accounts a page.
     limit: usize,
-    /// Goes on where this page ended; absent at the end.
+    /// Token for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_token: Option<String>,
 }

@@ -35,7 +35,7 @@ org_request! {
         /// What to call it.
         #[schema(max_length = 80)]
         label: Option<String>,
-        /// From when on it counts no longer (RFC 3339); without it, it counts until it is revoked.
+        /// When the key expires (RFC 3339); without it, it is valid until it is revoked.
         #[schema(format = DateTime)]
         expires_at: Option<String>,
         /// Networks it may be used from, such as `10.0.0.0/8` or `2001:db8::7`; 16 at most. From everywhere when there are none.
@@ -69,7 +69,7 @@ org_request! {
     }
 }
 
-/// A key to look at.
+/// A key to check.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ValidateKey {

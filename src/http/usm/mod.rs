@@ -21,7 +21,7 @@ macro_rules! org_request {
             /// The org; also taken from the header `x-orgcode`.
             #[schema(value_type = String, required = true, example = "DEMO")]
             orgcode: Option<String>,
-            /// Who is acting, in the caller's words.
+            /// Who is acting, as given by the caller.
             #[schema(max_length = 256)]
             actor: Option<String>,
             /// Why, in the caller's words.
@@ -30,7 +30,7 @@ macro_rules! org_request {
             /// Why, as a code of the caller's.
             #[schema(max_length = 256)]
             reason_code: Option<String>,
-            /// What ties it to the caller's other work.
+            /// The caller's correlation id.
             #[schema(max_length = 256)]
             correlation_id: Option<String>,
             $($fields)*

@@ -26,7 +26,7 @@ macro_rules! own_request {
         #[derive(Deserialize, ToSchema)]
         #[serde(deny_unknown_fields)]
         pub(crate) struct $name {
-            /// Who is acting, in the caller's words.
+            /// Who is acting, as given by the caller.
             #[schema(max_length = 256)]
             actor: Option<String>,
             /// Why, in the caller's words.
@@ -35,7 +35,7 @@ macro_rules! own_request {
             /// Why, as a code of the caller's.
             #[schema(max_length = 256)]
             reason_code: Option<String>,
-            /// What ties it to the caller's other work.
+            /// The caller's correlation id.
             #[schema(max_length = 256)]
             correlation_id: Option<String>,
             $($fields)*
@@ -132,7 +132,7 @@ pub struct ValidAnswer {
     expires_at: Option<String>,
 }
 
-/// How many sessions were ended.
+/// Number of sessions that were closed.
 #[derive(Serialize, ToSchema)]
 pub struct ClosedAnswer {
     /// How many.
@@ -152,7 +152,7 @@ pub struct SessionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     expires_at: Option<String>,
-    /// It is the one this call is made with.
+    /// Whether it is the session of this call.
     current: bool,
 }
 
@@ -201,7 +201,7 @@ pub(in crate::http) async fn concealed<T>(
     Ok(answer?)
 }
 
-/// Ask whether a session is open. Counts as use.
+/// Check whether a session is open. Counts as use.
 #[utoipa::path(post, path = "/usm/session/validate", tag = "usm", request_body = WhichSession,
     responses((status = 200, description = "It is.", body = crate::http::openapi::Good<ValidAnswer>)))]
 pub async fn validate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {

@@ -26,7 +26,7 @@ pub(crate) struct FilesQuery {
     /// Files a page: 8 by default, 1 to 256.
     #[param(value_type = Option<String>)]
     pub(crate) limit: Option<LimitIn>,
-    /// Where the page before ended.
+    /// The next_token of the page before.
     pub(crate) next_token: Option<String>,
 }
 
@@ -66,7 +66,7 @@ pub struct FilesAnswer {
     items: Vec<FileView>,
     /// Files a page.
     limit: usize,
-    /// Goes on where this page ended; absent at the end.
+    /// Token for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_token: Option<String>,
 }
@@ -78,7 +78,7 @@ pub struct FileAnswer {
     name: String,
     /// Bytes.
     size: u64,
-    /// Where to get it; works without other credentials, and for ranges.
+    /// URL of the file; needs no other credential, and supports ranges.
     url: String,
     /// Always `GET`.
     method: &'static str,
@@ -98,7 +98,7 @@ pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     files(house, &org, query).await
 }
 
-/// Get a url from which a file of the org's export can be downloaded.
+/// Get a URL for downloading a file of the org's export.
 #[utoipa::path(get, path = "/utl/export/file", tag = "utl", params(FileQuery),
     responses((status = 200, description = "Where it is.", body = crate::http::openapi::Good<FileAnswer>)))]
 pub async fn file(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
@@ -155,7 +155,7 @@ pub(crate) async fn one_file(
     (org, by): (&OrgCode, &str),
     query: &FileQuery,
 ) -> Result<Reply, Refusal> {
-    let missing = || Rejection::field("name", "name is missing; the list tells the files' names.");
+    let missing = || Rejection::field("name", "name is missing; the list has the files' names.");
     let name = query.name.clone().ok_or_else(missing)?;
     let passage = house.offboardings.passage(org)?;
     let found = finished(&passage, query.export_id.as_deref())?;

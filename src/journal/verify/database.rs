@@ -37,7 +37,7 @@ pub(super) fn compare(
     if let Some(ahead) = ahead
         && database.before(position)? != ahead
     {
-        return Ok(Some("its stream has another entry ahead of it"));
+        return Ok(Some("its stream has another previous entry"));
     }
     // Only these have a row of their own; of the others it follows from the stream's end.
     if body.version.is_multiple_of(MARK_EVERY)

@@ -8,7 +8,7 @@ use crate::ops::world::PENDING_MS;
 
 pub(super) const HOUR_MS: i64 = 60 * 60 * 1_000;
 
-/// What a hold is on.
+/// The scope of a hold.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum On {
     Record(usize),

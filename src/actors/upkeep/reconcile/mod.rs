@@ -223,7 +223,7 @@ impl Upkeep {
                 (_, _, None) => Ok(()),
             };
             if let Err(error) = &taken {
-                report::notice(&format!("a file could not be taken away: {}", told(error)));
+                report::notice(&format!("a file could not be removed: {}", told(error)));
             }
             Ok(taken.is_ok())
         });
