@@ -364,7 +364,7 @@ fn a_member_of_an_org_that_leaves_is_erased_only_once_that_is_over() {
     assert_eq!(refused.refusal(), wanted);
     let told = text(&refused);
     assert!(
-        told.contains("wait until that is over, or cancel it"),
+        told.contains("wait until that has finished, or cancel it"),
         "{told}"
     );
     assert_eq!(sign_in(&server, "").status, 200, "nothing was done");
