@@ -27,6 +27,7 @@ pub(super) struct ScheduleArgs {
     start: String,
     #[command(flatten)]
     key: KeyArgs,
+    #[command(flatten)]
     bare: BareArgs,
 }
 
