@@ -68,7 +68,7 @@ struct CreateArgs {
     /// The server's data directory.
     #[arg(long, value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
-    /// Back up the keys, too. Whoever has them can forge sessions, URLs and operator calls; without them, existing
+    /// Back up the keys, too. Anybody who has them can forge sessions, URLs and operator calls; without them, existing
     /// sessions, keys and URLs become invalid.
     #[arg(long)]
     with_keys: bool,
