@@ -1,4 +1,4 @@
-//! Builds the house: the only module that knows every other.
+//! Builds the server: the only module that knows every other.
 
 mod again;
 mod error;
@@ -33,11 +33,10 @@ use crate::actors::jobs::sweep::TtlSweep;
 use crate::actors::jobs::upkeep::{AbandonedUploads, Cleanup, TagScrub};
 use crate::actors::jobs::{Job, Jobs};
 use crate::actors::offboarding::Offboardings;
-use crate::actors::ops::{Operations, Renew};
+use crate::actors::ops::{AfterVacuum, Operations};
 use crate::actors::signing_keys::SigningKeys;
 use crate::actors::upkeep::Upkeep;
-use crate::actors::{AddressBook, Desk, Refused};
-use crate::aside::{self, BrokeOff};
+use crate::actors::{ActorDeps, ActorRegistry, Refused};
 use crate::clock::{Clock, Stopwatch};
 use crate::content::ContentStore;
 use crate::content::last_backup::LastBackup;
@@ -57,13 +56,14 @@ use crate::http::org_limits::OrgLimits;
 use crate::http::presigned::Presigned;
 use crate::http::seats::RESERVE_MAX;
 use crate::http::secure::Security;
-use crate::http::server::{Door, House};
+use crate::http::server::{AppState, Gateway};
 use crate::http::{meters, openapi, operator, presigned, server};
 use crate::journal::Journal;
 use crate::journal::schema::SCHEMAS;
 use crate::meters::machine;
 #[cfg(feature = "otlp")]
 use crate::meters::otlp::Exporter;
+use crate::offload::{self, TaskFailed};
 use crate::os_error::OsError;
 use crate::projections::Store;
 use crate::report::{Event, Log, Text};
@@ -109,7 +109,7 @@ pub fn serve(
     ready: impl FnOnce(&Ready),
     start_again: StartAgain,
 ) -> Result<(), BootError> {
-    report::tell_of_panics();
+    report::install_panic_hook();
     // Whatever file this process makes, the databases' included, is for its owner alone.
     rustix::process::umask(Mode::from_raw_mode(0o077));
     // Wrong settings stop the server before it touches anything.
@@ -126,10 +126,10 @@ pub fn serve(
         None => source.into(),
     })?;
     report::install(Some(log.clone()));
-    report::hear_libraries();
+    report::install_log_bridge();
     let hangup = hangup::take()?;
     let tell_ready = |now: &Ready| {
-        report::tell(now.event());
+        report::emit(now.event());
         ready(now);
     };
     let serving = run(
@@ -144,7 +144,7 @@ pub fn serve(
         Ok(Ended::ToStartAgain(_)) => report::event::AGAIN,
         Err(_) => report::event::FAILED,
     };
-    report::tell(Event::Stopped { outcome });
+    report::emit(Event::Stopped { outcome });
     report::install(None);
     log.close();
     match served? {
@@ -230,32 +230,32 @@ async fn run(
     let written = places::written(&options.data_dir, &directory);
     places::check(&written, &directory.content())?;
     let reserve = Reserve::open(&options.data_dir, options.reserve, written)?;
-    let gateway = listen(&options.listen, options.development)?;
-    let base_url = format!("{}://{}", scheme(&secured.gateway), gateway.local_addr()?);
+    let listening = listen(&options.listen, options.development)?;
+    let base_url = format!("{}://{}", scheme(&secured.gateway), listening.local_addr()?);
     let (operators, operator_url) =
         listen_for_operators(options, scheme(&secured.operators)).await?;
     development::withdraw(&options.data_dir)?;
     let signer = Arc::new(Signer::open_or_create(&directory.keys(), clock.clone())?);
     let token = directory::operator_token(&directory.keys())?;
     let operator_access = operator_access(options, &directory, &token, &signer);
-    let door = Door::new(clock.clone(), options.door.clone(), running.of.clone());
+    let gateway = Gateway::new(clock.clone(), options.gateway.clone(), running.of.clone());
     let parts = [
         ("journal", directory.journal()),
         ("projections", directory.projections()),
         ("exports", directory.exports()),
     ];
-    machine::add(door.meters(), &clock, &options.data_dir, &parts);
-    reserve.measure(door.meters());
-    running.measure(door.meters());
-    secured.measure(door.meters(), &clock);
+    machine::add(gateway.meters(), &clock, &options.data_dir, &parts);
+    reserve.measure(gateway.meters());
+    running.measure(gateway.meters());
+    secured.measure(gateway.meters(), &clock);
     let secure = |name, tls: &Option<Arc<Tls>>| {
         let tls = tls.clone()?;
-        let handshakes = Handshakes::new(options.door.rates.handshake, &clock);
-        let counted = (handshakes, door.http_meters().as_ref());
+        let handshakes = Handshakes::new(options.gateway.rates.handshake, &clock);
+        let counted = (handshakes, gateway.http_meters().as_ref());
         Some(Security::new(name, tls, options.hsts_seconds, counted))
     };
     let (operator_server, socket_file) = {
-        let (door, access) = (door.clone(), operator_access.clone());
+        let (gateway, access) = (gateway.clone(), operator_access.clone());
         let pace = options.presigned.pace;
         let (listener, file) = match operators {
             Operators::Address(listener) => (Listener::Address(listener), None),
@@ -274,7 +274,7 @@ async fn run(
         };
         let security = secure("operators", &secured.operators);
         let server = listener::run(listening, limits, (None, security), move || {
-            operator::configure(door.clone(), access.clone(), pace)
+            operator::configure(gateway.clone(), access.clone(), pace)
         })?;
         (server, file)
     };
@@ -285,28 +285,28 @@ async fn run(
     let content = Arc::new(LocalStore::open(Arc::new(RealDisk), &directory.content())?);
     let routes = {
         let (content, signer) = (content.clone(), signer.clone());
-        Presigned::new(door.clone(), content, signer, options.presigned)
+        Presigned::new(gateway.clone(), content, signer, options.presigned)
     };
     let transfers = routes.transfers().clone();
     let gateway_server = {
-        let door = door.clone();
+        let gateway = gateway.clone();
         let listening = Listening {
-            listener: Listener::Address(gateway),
+            listener: Listener::Address(listening),
             name: "gateway",
             workers: options.workers,
             shutdown_seconds: SHUTDOWN_SECONDS,
         };
-        let open = door.http_meters().connections().clone();
+        let open = gateway.http_meters().connections().clone();
         listener::run(
             listening,
             connection_limits(options),
             (Some(open), secure("gateway", &secured.gateway)),
             move || {
-                let (routes, door) = (routes.clone(), door.clone());
+                let (routes, gateway) = (routes.clone(), gateway.clone());
                 move |service: &mut ServiceConfig| {
                     service
                         .configure(presigned::configure(routes))
-                        .configure(server::configure(door));
+                        .configure(server::configure(gateway));
                 }
             },
         )?
@@ -319,20 +319,20 @@ async fn run(
 
     let opening = {
         let (options, clock, directory) = (options.clone(), clock.clone(), directory.clone());
-        aside::blocking(move || open_stores(&options, &directory, &clock))
+        offload::blocking(move || open_stores(&options, &directory, &clock))
     };
     // Made before anybody asks. Whoever does meanwhile waits for it, and hears why when it could not be made.
-    let _making = aside::blocking(|| drop(openapi::served()));
+    let _making = offload::blocking(|| drop(openapi::served()));
     // The place of the databases goes after them.
     let (_spare, journal, store) = opening.await.map_err(std::io::Error::other)??;
-    journal.measure(door.meters());
+    journal.measure(gateway.meters());
     for warning in warnings::find(&*journal, clock.now(), signer.is_new())? {
-        report::tell(warning);
+        report::emit(warning);
     }
     let shared: Arc<dyn Journal> = journal.clone();
     store.reservations().limit(options.quotas);
-    limit_orgs(&door, &store)?;
-    let desk = Arc::new(Desk {
+    limit_orgs(&gateway, &store)?;
+    let deps = Arc::new(ActorDeps {
         journal: shared.clone(),
         store: store.clone(),
         clock: clock.clone(),
@@ -340,7 +340,7 @@ async fn run(
         due_set: tokio::sync::Notify::new(),
         due_again: Default::default(),
     });
-    let book = AddressBook::open(desk, options.actors);
+    let registry = ActorRegistry::open(deps, options.actors);
     let seeded = match options.development {
         true => {
             Some(development::seed(&directory.keys(), &*shared, &store, &signer, &clock).await?)
@@ -359,19 +359,23 @@ async fn run(
             clock.clone(),
         )
     });
-    let desk = book.desk().clone();
-    let people = Directory::new(desk.clone(), signer.clone(), options.identity);
+    let deps = registry.deps().clone();
+    let people = Directory::new(deps.clone(), signer.clone(), options.identity);
     let operations = Operations::open(
-        desk.clone(),
+        deps.clone(),
         content.clone(),
         options.ops,
         audit.clone(),
         renew,
     );
     let overlap_ms = options.key_overlap_ms;
-    let signing_keys = SigningKeys::new(desk, operations.clone(), signer.clone(), overlap_ms);
+    let signing_keys = SigningKeys::new(deps, operations.clone(), signer.clone(), overlap_ms);
     complete_rotation(&signing_keys).await?;
-    let upkeep = Arc::new(Upkeep::new(book.clone(), content.clone(), options.upkeep));
+    let upkeep = Arc::new(Upkeep::new(
+        registry.clone(),
+        content.clone(),
+        options.upkeep,
+    ));
     let offboardings = Offboardings::open(
         operations.clone(),
         content.clone(),
@@ -382,15 +386,20 @@ async fn run(
     offboardings.start();
     // Only now is it known which orgs take no changes.
     let jobs = Jobs::start(
-        book.desk(),
-        jobs(options, &book, (content.clone(), &upkeep), &signing_keys),
+        registry.deps(),
+        jobs(
+            options,
+            &registry,
+            (content.clone(), &upkeep),
+            &signing_keys,
+        ),
         options.ops.sweep_ms,
     );
-    let house = Arc::new(House {
-        book: book.clone(),
+    let app = Arc::new(AppState {
+        registry: registry.clone(),
         directory: people,
         callers: Callers::default(),
-        first_answers: FirstAnswers::new(book.desk().clone()),
+        first_answers: FirstAnswers::new(registry.deps().clone()),
         tokens: tokens.map(Arc::new),
         header_identity: options.header_identity,
         operations: operations.clone(),
@@ -410,20 +419,20 @@ async fn run(
         concealment: Concealment::start()?,
         mrs: options.mrs,
         histories: Histories::new(options.mrs.history_reads_max),
-        rate_limits: door.rate_limits().clone(),
+        rate_limits: gateway.rate_limits().clone(),
         transfers,
         operator_access,
         jwt_life_ms_max: options.tokens.life_ms_max,
     });
-    meters::house::add(door.meters(), &house, journal.meters());
-    door.open(house);
+    meters::app::add(gateway.meters(), &app, journal.meters());
+    gateway.open(app);
     #[cfg(feature = "otlp")]
     let exporter = match options.otlp.endpoint.is_empty() {
         true => None,
         false => Some(Exporter::start(
             options.otlp.clone(),
-            door.meters().clone(),
-            door.clock().clone(),
+            gateway.meters().clone(),
+            gateway.clock().clone(),
         )?),
     };
     let mut stop = std::pin::pin!(stop);
@@ -479,7 +488,7 @@ async fn run(
         tokio::join!(jobs.close(times.requests), stopping);
         servers
             .await
-            .map_err(|_| std::io::Error::other(BrokeOff::Panicked))?
+            .map_err(|_| std::io::Error::other(TaskFailed::Panicked))?
     };
     // Who does not hear of the end by then does when the process ends.
     if let Ok(stopped) = tokio::time::timeout(times.requests + STOPPING, stopped).await {
@@ -487,14 +496,14 @@ async fn run(
     }
     #[cfg(feature = "otlp")]
     if let Some(exporter) = exporter {
-        aside::blocking(move || exporter.close())
+        offload::blocking(move || exporter.close())
             .await
             .map_err(std::io::Error::other)?;
     }
-    book.close();
+    registry.close();
     operations.close();
     offboardings.close();
-    let closing = aside::blocking(move || -> Result<(), BootError> {
+    let closing = offload::blocking(move || -> Result<(), BootError> {
         journal.close()?;
         // What it lacks is written at the next start.
         if let Err(error) = audit.close(&store) {
@@ -506,7 +515,7 @@ async fn run(
             jobs.join();
             operations.join();
             offboardings.join();
-            book.join();
+            registry.join();
         })?;
         Ok(())
     });
@@ -565,7 +574,7 @@ fn contradiction(options: &Options) -> Option<Contradiction> {
             "tenants and operators need addresses of their own",
         ),
         (
-            options.queue_max < options.door.requests_in_flight_max,
+            options.queue_max < options.gateway.requests_in_flight_max,
             ["journal.queue_max", "http.requests_in_flight_max"],
             "each request in flight may wait for the journal, so the first must not be the smaller",
         ),
@@ -612,7 +621,7 @@ async fn complete_rotation(signing_keys: &SigningKeys) -> std::io::Result<()> {
 }
 
 /// Has the limits that operators have set for single orgs hold at the doors.
-fn limit_orgs(door: &Door, store: &Store) -> Result<(), BootError> {
+fn limit_orgs(gateway: &Gateway, store: &Store) -> Result<(), BootError> {
     store.reservations().load(store)?;
     let store = store.clone();
     let find = move |org: &OrgCode| {
@@ -627,31 +636,31 @@ fn limit_orgs(door: &Door, store: &Store) -> Result<(), BootError> {
             downloads_max: limit(Quota::DownloadsAtOnce),
         })
     };
-    door.rate_limits().orgs_at_once().find_by(Box::new(find));
+    gateway.rate_limits().orgs_at_once().find_by(Box::new(find));
     Ok(())
 }
 
 /// All upkeep there is.
 fn jobs(
     options: &Options,
-    book: &Arc<AddressBook>,
+    registry: &Arc<ActorRegistry>,
     (content, upkeep): (Arc<dyn ContentStore>, &Arc<Upkeep>),
     signing_keys: &Arc<SigningKeys>,
 ) -> Vec<Arc<dyn Job>> {
     let sweep_ms = options.sweep_seconds.saturating_mul(1_000);
     vec![
-        Arc::new(TtlSweep::new(book, sweep_ms)),
+        Arc::new(TtlSweep::new(registry, sweep_ms)),
         Arc::new(AbandonedUploads(upkeep.clone())),
-        Arc::new(TagScrub(book.desk().clone(), upkeep.clone())),
-        Arc::new(Cleanup(book.desk().clone(), upkeep.clone())),
+        Arc::new(TagScrub(registry.deps().clone(), upkeep.clone())),
+        Arc::new(Cleanup(registry.deps().clone(), upkeep.clone())),
         Arc::new(DamagedCopies {
             content,
             upkeep: upkeep.clone(),
             keep_ms: options.damaged_retention_ms,
         }),
-        Arc::new(ProjectionCheck::new(book.desk())),
-        Arc::new(Compaction::new(book.desk(), SLACK_BYTES)),
-        Arc::new(EndedKeys(book.desk().clone(), signing_keys.clone())),
+        Arc::new(ProjectionCheck::new(registry.deps())),
+        Arc::new(Compaction::new(registry.deps(), SLACK_BYTES)),
+        Arc::new(EndedKeys(registry.deps().clone(), signing_keys.clone())),
     ]
 }
 
@@ -693,7 +702,7 @@ fn renew_development(
     store: Store,
     signer: Arc<Signer>,
     clock: Clock,
-) -> Renew {
+) -> AfterVacuum {
     let shared = Arc::new((keys, journal, store, signer, clock));
     Box::new(move || {
         let shared = shared.clone();

@@ -5,7 +5,7 @@
 //! The rules are pure and can be asked without any of that:
 //!
 //! ```
-//! use metarecord::domain::record::{RecordCommand, RecordDecider, RecordKey, Slot};
+//! use metarecord::domain::record::{RecordCommand, RecordDecider, RecordKey, RecordState};
 //! use metarecord::domain::{Context, Decider, ErrorTag, Timestamp};
 //! use metarecord::domain::{ContainerName, OrgCode, RecordId, Rejection};
 //!
@@ -15,7 +15,7 @@
 //!     container: ContainerName::parse("notes")?,
 //!     record_id: RecordId::parse("n-1")?,
 //! };
-//! let nothing = Slot { key, record: None, legal: None };
+//! let nothing = RecordState { key, record: None, legal: None };
 //! let doom = RecordCommand::Doom { reason: None, expected: None };
 //! let context = Context { now: Timestamp::from_millis(0), by: "somebody".to_owned() };
 //! let refused = RecordDecider::decide(&nothing, &doom, &context);
@@ -25,7 +25,6 @@
 //! ```
 
 pub mod actors;
-mod aside;
 mod background;
 pub mod backup;
 pub mod boot;
@@ -46,6 +45,7 @@ mod fuzz;
 pub mod http;
 pub mod journal;
 pub mod meters;
+mod offload;
 pub mod open_files;
 pub mod os_error;
 pub mod passcode;

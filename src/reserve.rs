@@ -311,14 +311,14 @@ impl Reserve {
             let reserve = Arc::downgrade(self);
             move || reserve.upgrade().map(|reserve| look(&reserve))
         };
-        meters.look_at(
+        meters.gauge_fn(
             (
                 "metarecord_disk_level",
                 "0 while there is enough free disk, 1 while uploads and puts are refused, 2 while all changes of tenants are.",
             ),
             of(|reserve| f64::from(reserve.level().number())),
         );
-        meters.look_at(
+        meters.gauge_fn(
             (
                 "metarecord_disk_reserve_bytes",
                 "Bytes of the file that is given up when the disk is full; 0 when there is none.",
@@ -383,7 +383,7 @@ impl Reserve {
         self.free_bytes.store(space.free_bytes, Ordering::Relaxed);
         self.level.store(level.number(), Ordering::Relaxed);
         if level != before || given_up {
-            report::tell(Event::DiskSpace {
+            report::emit(Event::DiskSpace {
                 space: level.as_str(),
                 free_bytes: space.free_bytes,
                 free_files: space.free_files,

@@ -1,6 +1,6 @@
 //! A long churn of the same number of living records: whether disk and memory level off.
 //!
-//! The desks, journal, projections and jobs are those of the server, in this process and without HTTP, which would only
+//! The actors, journal, projections and jobs are those of the server, in this process and without HTTP, which would only
 //! make it slower. The clock is moved so that a run takes eight years, however many operations it has: due times come, and
 //! content that was replaced is kept for a year and then let go. Jobs that are due more often than such days pass are left
 //! out: the tag scrub and the check of the projections.
@@ -15,13 +15,13 @@ use metarecord::actors::jobs::sweep::TtlSweep;
 use metarecord::actors::jobs::upkeep::Cleanup;
 use metarecord::actors::jobs::{Job, Jobs};
 use metarecord::actors::upkeep::{Upkeep, UpkeepSettings};
-use metarecord::actors::{AddressBook, Carry, Desk, Limits};
+use metarecord::actors::{ActorDeps, ActorRegistry, Limits, RecordRequest};
 use metarecord::clock::{Clock, Stopwatch};
 use metarecord::content::local::LocalStore;
 use metarecord::disk::RealDisk;
 use metarecord::domain::container::Idempotency;
 use metarecord::domain::record::{
-    NewContent, Patience, Put, RecordCommand, RecordKey, Retention, Status,
+    NewContent, Put, RecordCommand, RecordKey, Retention, Status, UploadTimeouts,
 };
 use metarecord::domain::{ContainerName, Md5, OrgCode, RecordId, Revision, Tag, Timestamp};
 use metarecord::journal::sled::{Options, SledJournal};
@@ -52,7 +52,7 @@ const LINES: u64 = 20;
 
 /// One place of the population, and the record that lives there.
 #[derive(Clone, Copy, Debug, Default)]
-struct Slot {
+struct RecordState {
     /// How many records have lived there before.
     lives: u32,
     /// 0 when there is none yet.
@@ -60,10 +60,10 @@ struct Slot {
     tagged: bool,
 }
 
-/// The house without a door.
+/// The server without HTTP.
 struct World {
-    desk: Arc<Desk>,
-    book: Arc<AddressBook>,
+    deps: Arc<ActorDeps>,
+    registry: Arc<ActorRegistry>,
     jobs: Arc<Jobs>,
     clock: Clock,
 }
@@ -93,7 +93,7 @@ pub(crate) fn run(operations: u64) {
                 job.name, job.runs, job.failures, job.last_counts
             );
         }
-        world.book.close();
+        world.registry.close();
     });
 }
 
@@ -120,7 +120,7 @@ impl World {
         .expect("the projections open");
         let store = runner.store();
         journal.attach(Box::new(runner));
-        let desk = Arc::new(Desk {
+        let deps = Arc::new(ActorDeps {
             journal: Arc::new(journal),
             store,
             clock: clock.clone(),
@@ -132,31 +132,31 @@ impl World {
             threads: 2,
             ..Limits::default()
         };
-        let book = AddressBook::open(desk.clone(), limits);
+        let registry = ActorRegistry::open(deps.clone(), limits);
         let content = LocalStore::open(Arc::new(RealDisk), &directory.join("content"));
         let upkeep = Arc::new(Upkeep::new(
-            book.clone(),
+            registry.clone(),
             Arc::new(content.expect("the content opens")),
             UpkeepSettings {
                 retention: Retention {
                     versions_ms: 365 * DAY_MS as i64,
                     leftovers_ms: 90 * DAY_MS as i64,
                 },
-                patience: Patience {
+                patience: UploadTimeouts {
                     upload_ms: DAY_MS as i64,
                     complete_ms: 3_600_000,
                 },
             },
         ));
         let jobs: Vec<Arc<dyn Job>> = vec![
-            Arc::new(TtlSweep::new(&book, 60_000)),
-            Arc::new(Cleanup(desk.clone(), upkeep)),
-            Arc::new(Compaction::new(&desk, SLACK_BYTES)),
+            Arc::new(TtlSweep::new(&registry, 60_000)),
+            Arc::new(Cleanup(deps.clone(), upkeep)),
+            Arc::new(Compaction::new(&deps, SLACK_BYTES)),
         ];
-        let jobs = Jobs::start(&desk, jobs, 1_000);
+        let jobs = Jobs::start(&deps, jobs, 1_000);
         Self {
-            desk,
-            book,
+            deps,
+            registry,
             jobs,
             clock,
         }
@@ -164,7 +164,7 @@ impl World {
 }
 
 async fn churn(world: &World, directory: &Path, operations: u64) {
-    let mut slots = vec![Slot::default(); RECORDS as usize];
+    let mut slots = vec![RecordState::default(); RECORDS as usize];
     let (mut done, mut dice) = (Done::default(), 0x9E37_79B9_7F4A_7C15_u64);
     let (mut since, mut before, mut line) = (Stopwatch::start(), 0, 1);
     while done.operations < operations {
@@ -188,7 +188,7 @@ async fn churn(world: &World, directory: &Path, operations: u64) {
 }
 
 /// So many different slots, one operation each, all on their way at once.
-async fn batch(world: &World, slots: &mut [Slot], done: &mut Done, dice: &mut u64) {
+async fn batch(world: &World, slots: &mut [RecordState], done: &mut Done, dice: &mut u64) {
     let first = roll(dice) % RECORDS;
     // A step without a common divisor with the number of slots: every slot of a batch is another.
     let places = (0..BATCH).map(|number| (first + number * 7_919) % RECORDS);
@@ -196,19 +196,19 @@ async fn batch(world: &World, slots: &mut [Slot], done: &mut Done, dice: &mut u6
     let carries = places.iter().map(|place| {
         let slot = &slots[*place as usize];
         world
-            .book
-            .carry(operation(*place, slot, roll(dice), world.clock.now()))
+            .registry
+            .execute(operation(*place, slot, roll(dice), world.clock.now()))
     });
     let answers = join_all(carries.collect::<Vec<_>>()).await;
     for (place, answer) in places.iter().zip(answers) {
         let slot = &mut slots[*place as usize];
         done.operations += 1;
         match answer {
-            Ok(carried) if carried.record.status == Status::Doomed => slot.end(),
-            Ok(carried) => {
+            Ok(executed) if executed.record.status == Status::Doomed => slot.end(),
+            Ok(executed) => {
                 done.created += u64::from(slot.revision == 0);
-                slot.revision = carried.record.revision.0;
-                slot.tagged = !carried.record.tags.is_empty();
+                slot.revision = executed.record.revision.0;
+                slot.tagged = !executed.record.tags.is_empty();
             }
             // Its time had come, or the sweep was there first.
             Err(_) => {
@@ -219,7 +219,7 @@ async fn batch(world: &World, slots: &mut [Slot], done: &mut Done, dice: &mut u6
     }
 }
 
-impl Slot {
+impl RecordState {
     fn end(&mut self) {
         *self = Self {
             lives: self.lives + 1,
@@ -229,7 +229,7 @@ impl Slot {
 }
 
 /// Half are puts, a third tags, an eighth due times, and one in fifty is an end.
-fn operation(place: u64, slot: &Slot, dice: u64, now: Timestamp) -> Carry {
+fn operation(place: u64, slot: &RecordState, dice: u64, now: Timestamp) -> RecordRequest {
     let key = RecordKey {
         org: OrgCode::parse("CHURN").expect("an org"),
         container: ContainerName::parse(&format!("c{:02}", place % CONTAINERS)).expect("a name"),
@@ -271,7 +271,7 @@ fn operation(place: u64, slot: &Slot, dice: u64, now: Timestamp) -> Carry {
         })
     };
     let keyed = command.is_none() && (dice >> 40).is_multiple_of(KEYED);
-    Carry {
+    RecordRequest {
         payload: command.is_none().then(|| payload.clone()),
         command: Ok(command.unwrap_or_else(put)),
         key: key.clone(),
@@ -311,7 +311,7 @@ fn tell(world: &World, directory: &Path, done: &Done, rate: f64) {
     let places = std::fs::metadata(journal.join("sled/places")).map_or(0, |found| found.len());
     let database = bytes_below(&journal.join("sled")) - places;
     let projections = bytes_below(&directory.join("projections"));
-    let rows = world.desk.store.rows().map(|row| row.expect("a row"));
+    let rows = world.deps.store.rows().map(|row| row.expect("a row"));
     let rows: u64 = rows
         .map(|(key, value)| (key.len() + value.len()) as u64)
         .sum();

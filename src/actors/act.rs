@@ -78,14 +78,14 @@ impl Operations {
             payload: None,
             idempotency: None,
             origin: Origin {
-                at: self.desk.clock.now(),
+                at: self.deps.clock.now(),
                 by: caller.by.clone(),
                 request_id: caller.request_id.clone(),
                 source: caller.source,
                 remarks: caller.remarks.clone(),
             },
         };
-        match self.desk.journal.append(append).await {
+        match self.deps.journal.append(append).await {
             Ok(Outcome::Appended { .. }) => {
                 self.tell_changed();
                 Ok(())

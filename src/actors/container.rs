@@ -4,7 +4,7 @@
 //! everything handed over is durable; a refusal or a command without effect waits until that state is durable, because
 //! it would tell of something a crash could still take back.
 
-mod tend;
+mod maintain;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -14,15 +14,17 @@ use actix::dev::{MessageResponse, OneshotSender};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
 
 use super::record::{self, Decision};
-use super::{AddressBook, Answer, Carried, Carry, ContainerKey, Desk, Refused};
+use super::{
+    ActorDeps, ActorRegistry, Answer, ContainerKey, RecordOutcome, RecordRequest, Refused,
+};
 use crate::clock::Stopwatch;
-use crate::domain::record::Slot;
+use crate::domain::record::RecordState;
 use crate::domain::{RecordId, Rejection, StreamId};
 use crate::journal::{Append, Outcome, Position, Version};
 use crate::projections::usage::reservations::Reservation;
 use crate::report::{self, Decided};
 
-pub(super) use tend::{Tend, Tended};
+pub(super) use maintain::{MaintainContainer, MaintenanceOutcome};
 
 /// How often a command is decided again because a stream had moved, before the caller is told to come back.
 const ATTEMPTS_MAX: u8 = 8;
@@ -32,11 +34,11 @@ const MAILBOX_MAX: usize = 65_536;
 /// The actor of one container.
 pub struct ContainerActor {
     container: ContainerKey,
-    desk: Arc<Desk>,
-    book: Weak<AddressBook>,
+    deps: Arc<ActorDeps>,
+    registry: Weak<ActorRegistry>,
     idle_ms: u64,
     last_used: Stopwatch,
-    flights: HashMap<RecordId, Flight>,
+    flights: HashMap<RecordId, PendingRecord>,
     /// Idempotent requests on their way, and the same requests that came meanwhile.
     scopes: HashMap<String, Vec<Job>>,
     /// The version its own stream will have once everything handed over is durable.
@@ -44,9 +46,9 @@ pub struct ContainerActor {
 }
 
 /// A record with commands on their way to the journal.
-struct Flight {
+struct PendingRecord {
     /// The record as it will be.
-    slot: Slot,
+    slot: RecordState,
     /// Appends handed over and not settled.
     pending: usize,
     /// An append did not come through: what was decided on top of it must be decided again.
@@ -57,7 +59,7 @@ struct Flight {
 
 /// A command with its caller.
 struct Job {
-    carry: Carry,
+    execute: RecordRequest,
     reply: Reply,
     attempts: u8,
     /// Its change's place in the journal, once it is durable.
@@ -71,14 +73,14 @@ struct Job {
 impl ContainerActor {
     pub(super) fn new(
         container: ContainerKey,
-        desk: Arc<Desk>,
-        book: Weak<AddressBook>,
+        deps: Arc<ActorDeps>,
+        registry: Weak<ActorRegistry>,
         idle_ms: u64,
     ) -> Self {
         Self {
             container,
-            desk,
-            book,
+            deps,
+            registry,
             idle_ms,
             last_used: Stopwatch::start(),
             flights: HashMap::new(),
@@ -89,24 +91,24 @@ impl ContainerActor {
 
     /// Answers a repeated request from its first answer, before any rule is asked; otherwise runs it.
     fn take(&mut self, mut job: Job, context: &mut Context<Self>) {
-        let Some(idempotency) = &job.carry.idempotency else {
+        let Some(idempotency) = &job.execute.idempotency else {
             return self.run(job, context);
         };
         if let Some(waiting) = self.scopes.get_mut(&idempotency.scope) {
             waiting.push(job);
             return;
         }
-        match record::first_answer(&self.desk, &job.carry.key, idempotency) {
+        match record::first_answer(&self.deps, &job.execute.key, idempotency) {
             Ok(Some(answer)) => {
-                report::decided(&job.carry.request_id, Decided::Repeated);
+                report::decided(&job.execute.request_id, Decided::Repeated);
                 job.reply.give(answer);
             }
             Ok(None) => {
                 self.scopes.insert(idempotency.scope.clone(), Vec::new());
-                let asked = job.carry.key.record_id.clone();
-                match record::give_fresh_id(&self.desk, &mut job.carry) {
+                let asked = job.execute.key.record_id.clone();
+                match record::give_fresh_id(&self.deps, &mut job.execute) {
                     Ok(()) => {
-                        job.fresh = job.carry.key.record_id != asked;
+                        job.fresh = job.execute.key.record_id != asked;
                         self.run(job, context);
                     }
                     Err(failure) => self.finish(job, Err(failure), context),
@@ -117,33 +119,33 @@ impl ContainerActor {
     }
 
     fn run(&mut self, mut job: Job, context: &mut Context<Self>) {
-        let record_id = &job.carry.key.record_id;
+        let record_id = &job.execute.key.record_id;
         if let Some(flight) = self.flights.get_mut(record_id)
             && (flight.stale || !flight.waiting.is_empty())
         {
             flight.waiting.push(job);
             return;
         }
-        let command = match &job.carry.command {
+        let command = match &job.execute.command {
             Ok(command) => command,
             Err(rejection) => {
                 let refusal = Refusal::of_itself(rejection.clone());
                 return self.refuse(job, refusal, context);
             }
         };
-        let now = self.desk.clock.now();
+        let now = self.deps.clock.now();
         let flight = self.flights.get_mut(record_id);
         let slot = match &flight {
             Some(flight) => Ok(flight.slot.clone()),
-            None => record::load(&self.desk, &job.carry.key),
+            None => record::load(&self.deps, &job.execute.key),
         };
         let looked = slot.and_then(|mut slot| {
-            let guards = record::look_at_holds(&self.desk, &mut slot, command, now)?;
+            let guards = record::look_at_holds(&self.deps, &mut slot, command, now)?;
             Ok((slot, guards))
         });
         let version = looked.as_ref().map_or(0, |(slot, _)| slot.version());
         let decision = match looked {
-            Ok(looked) => record::decide(looked, command, &job.carry, now),
+            Ok(looked) => record::decide(looked, command, &job.execute, now),
             Err(failure) => return self.finish(job, Err(failure), context),
         };
         match (decision, flight) {
@@ -155,7 +157,7 @@ impl ContainerActor {
                 },
                 flight,
             ) => {
-                match self.desk.reserve(&self.container.0, &append, &wanted) {
+                match self.deps.reserve(&self.container.0, &append, &wanted) {
                     Ok(reserved) => job.reserved = reserved,
                     // Of the moment, and never remembered: it waits for nothing.
                     Err(refused) => return self.finish(job, Err(refused), context),
@@ -166,7 +168,7 @@ impl ContainerActor {
                         flight.pending += 1;
                     }
                     None => {
-                        let flight = Flight {
+                        let flight = PendingRecord {
                             slot: slot.clone(),
                             pending: 1,
                             stale: false,
@@ -181,15 +183,15 @@ impl ContainerActor {
                 flight.waiting.push(job)
             }
             (Decision::Nothing(record), None) => {
-                let carried = Carried {
+                let executed = RecordOutcome {
                     record,
                     record_id: None,
                     replayed: false,
                 };
-                self.finish(job, Ok(carried), context);
+                self.finish(job, Ok(executed), context);
             }
             (Decision::Rejected(rejection), None) => {
-                let seen = (StreamId::record(&job.carry.key), version);
+                let seen = (StreamId::record(&job.execute.key), version);
                 let refusal = Refusal {
                     rejection,
                     seen: Some(seen),
@@ -203,16 +205,16 @@ impl ContainerActor {
     /// may have had its first answer meanwhile by another way than this actor: that one counts.
     fn refuse(&mut self, job: Job, refusal: Refusal, context: &mut Context<Self>) {
         let Refusal { rejection, seen } = refusal.clone();
-        let Some(idempotency) = &job.carry.idempotency else {
+        let Some(idempotency) = &job.execute.idempotency else {
             return self.finish(job, Err(rejection.into()), context);
         };
-        match record::first_answer(&self.desk, &job.carry.key, idempotency) {
+        match record::first_answer(&self.deps, &job.execute.key, idempotency) {
             Ok(None) => {}
             Ok(Some(answer)) => return self.finish(job, answer, context),
             Err(failure) => return self.finish(job, Err(failure), context),
         }
-        let now = self.desk.clock.now();
-        let events = match record::remember(&rejection, &job.carry, now) {
+        let now = self.deps.clock.now();
+        let events = match record::remember(&rejection, &job.execute, now) {
             Ok(events) if !events.is_empty() => events,
             Ok(_) => return self.finish(job, Err(rejection.into()), context),
             Err(rejection) => return self.finish(job, Err(rejection.into()), context),
@@ -221,7 +223,7 @@ impl ContainerActor {
         let stream = StreamId::container(org, container);
         let expected = match self.own_version {
             Some(version) => version,
-            None => match self.desk.journal.version(&stream) {
+            None => match self.deps.journal.version(&stream) {
                 Ok(version) => version,
                 Err(error) => {
                     return self.finish(job, Err(Refused::Failed(error.to_string())), context);
@@ -235,15 +237,15 @@ impl ContainerActor {
             guards: Vec::from_iter(seen),
             events,
             payload: None,
-            idempotency: job.carry.idempotency.clone(),
-            origin: record::origin(&job.carry, now),
+            idempotency: job.execute.idempotency.clone(),
+            origin: record::origin(&job.execute, now),
         };
         self.hand_over(job, append, Handed::Refusal(refusal), context);
     }
 
     /// Hands an append to the journal and comes back with its outcome, without holding the mailbox.
     fn hand_over(&mut self, job: Job, append: Append, handed: Handed, context: &mut Context<Self>) {
-        let pending = self.desk.journal.append(append);
+        let pending = self.deps.journal.append(append);
         let address = context.address();
         actix::spawn(async move {
             let outcome = pending.await.unwrap_or(Outcome::Unavailable);
@@ -258,7 +260,7 @@ impl ContainerActor {
     fn finish(&mut self, job: Job, answer: Answer, context: &mut Context<Self>) {
         tell(&job, &answer);
         job.reply.give(answer);
-        let scope = job.carry.idempotency.map(|idempotency| idempotency.scope);
+        let scope = job.execute.idempotency.map(|idempotency| idempotency.scope);
         for waiting in scope
             .and_then(|scope| self.scopes.remove(&scope))
             .unwrap_or_default()
@@ -270,11 +272,11 @@ impl ContainerActor {
     fn settle_change(
         &mut self,
         mut job: Job,
-        slot: Slot,
+        slot: RecordState,
         outcome: Outcome,
         context: &mut Context<Self>,
     ) {
-        let record_id = job.carry.key.record_id.clone();
+        let record_id = job.execute.key.record_id.clone();
         let Some(flight) = self.flights.get_mut(&record_id) else {
             return self.finish(job, Err(Refused::Unavailable), context);
         };
@@ -284,15 +286,15 @@ impl ContainerActor {
             Outcome::Appended { position, version } => {
                 job.place = Some((position, version));
                 let record = slot.record.as_ref();
-                let now = self.desk.clock.now();
+                let now = self.deps.clock.now();
                 if record.is_some_and(|record| record.is_due(now)) {
-                    self.desk.tell_due_again();
+                    self.deps.tell_due_again();
                 } else if record.is_some_and(|record| record.doom_at.is_some()) {
-                    self.desk.due_set.notify_one();
+                    self.deps.due_set.notify_one();
                 }
                 let fresh = job.fresh.then_some(record_id.clone());
                 slot.record
-                    .map(|record| Carried {
+                    .map(|record| RecordOutcome {
                         record,
                         record_id: fresh,
                         replayed: false,
@@ -376,7 +378,7 @@ fn tell(job: &Job, answer: &Answer) {
         (Ok(_), None) => Decided::Nothing,
         (Err(refused), _) => refused.decided(),
     };
-    report::decided(&job.carry.request_id, decided);
+    report::decided(&job.execute.request_id, decided);
 }
 
 impl Actor for ContainerActor {
@@ -390,9 +392,9 @@ impl Actor for ContainerActor {
                 let idle = actor.flights.is_empty() && actor.last_used.millis() >= actor.idle_ms;
                 let retired = || {
                     actor
-                        .book
+                        .registry
                         .upgrade()
-                        .is_none_or(|book| book.retire(&actor.container))
+                        .is_none_or(|registry| registry.retire(&actor.container))
                 };
                 if idle && retired() {
                     context.stop();
@@ -402,14 +404,14 @@ impl Actor for ContainerActor {
     }
 }
 
-impl Handler<Carry> for ContainerActor {
+impl Handler<RecordRequest> for ContainerActor {
     type Result = Reply;
 
-    fn handle(&mut self, carry: Carry, context: &mut Self::Context) -> Reply {
+    fn handle(&mut self, execute: RecordRequest, context: &mut Self::Context) -> Reply {
         self.last_used = Stopwatch::start();
         let reply = Reply::default();
         let job = Job {
-            carry,
+            execute,
             reply: reply.clone(),
             attempts: 0,
             place: None,
@@ -425,7 +427,7 @@ impl Handler<Carry> for ContainerActor {
 #[expect(clippy::large_enum_variant, reason = "nearly all are changes")]
 enum Handed {
     /// A change that leads to this state.
-    Change(Slot),
+    Change(RecordState),
     /// A refusal to remember.
     Refusal(Refusal),
 }
@@ -506,7 +508,7 @@ impl Reply {
     }
 }
 
-impl MessageResponse<ContainerActor, Carry> for Reply {
+impl MessageResponse<ContainerActor, RecordRequest> for Reply {
     fn handle(self, _: &mut Context<ContainerActor>, caller: Option<OneshotSender<Answer>>) {
         let Some(caller) = caller else { return };
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);

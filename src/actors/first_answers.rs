@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::carry::failed;
+use super::execute::failed;
 pub use super::record::other_request;
-use super::{Desk, Refused};
+use super::{ActorDeps, Refused};
 use crate::domain::account::{Account, AccountDecider};
 use crate::domain::container::{Idempotency, is_given_again};
 use crate::domain::maintenance::{MaintenanceDecider, MaintenanceEvent, Window};
-use crate::domain::offboarding::{OffboardingDecider, Passage};
+use crate::domain::offboarding::{OffboardingDecider, OrgTransfer};
 use crate::domain::org::{Org, OrgDecider};
 use crate::domain::user::{User, UserDecider};
 use crate::domain::vacuum::{Vacuum, VacuumDecider, VacuumEvent};
@@ -26,7 +26,7 @@ type Lock = Arc<tokio::sync::Mutex<()>>;
 
 /// Knows what was made by which request.
 pub struct FirstAnswers {
-    desk: Arc<Desk>,
+    deps: Arc<ActorDeps>,
     /// By the scope of the key: as many as requests with keys are being worked on.
     locks: Mutex<HashMap<String, Lock>>,
 }
@@ -77,10 +77,10 @@ macro_rules! match_of {
 }
 
 impl FirstAnswers {
-    /// Over the desk that all actors share.
-    pub fn new(desk: Arc<Desk>) -> Arc<Self> {
+    /// Over the dependencies that all actors share.
+    pub fn new(deps: Arc<ActorDeps>) -> Arc<Self> {
         Arc::new(Self {
-            desk,
+            deps,
             locks: Mutex::default(),
         })
     }
@@ -108,15 +108,15 @@ impl FirstAnswers {
 
     fn find(&self, request: &Idempotency) -> Result<Option<Made>, Refused> {
         let first =
-            idempotency::find(&self.desk.store, ANYWHERE, &request.scope).map_err(failed)?;
-        let first = first.filter(|first| is_given_again(first.at, self.desk.clock.trusted()));
+            idempotency::find(&self.deps.store, ANYWHERE, &request.scope).map_err(failed)?;
+        let first = first.filter(|first| is_given_again(first.at, self.deps.clock.trusted()));
         let Some(first) = first else {
             return Ok(None);
         };
         if first.fingerprint != request.fingerprint {
             return Err(other_request().into());
         }
-        let entries = self.desk.journal.stream(&first.stream, first.version, 1);
+        let entries = self.deps.journal.stream(&first.stream, first.version, 1);
         let entries = entries.map_err(|error| Refused::Failed(error.to_string()))?;
         let body = entries.into_iter().next().and_then(|entry| entry.body);
         // Of what was erased meanwhile nothing is known any more.
@@ -163,7 +163,7 @@ impl FirstAnswers {
     ///
     /// # Errors
     /// A failed read.
-    pub fn passage(&self, made: &Made) -> Result<Passage, Refused> {
+    pub fn passage(&self, made: &Made) -> Result<OrgTransfer, Refused> {
         self.state_of::<OffboardingDecider>(made, |event| match_of!(event, Offboarding))
     }
 
@@ -202,7 +202,7 @@ impl FirstAnswers {
         own: impl Fn(&Event) -> Option<&D::Event>,
     ) -> Result<D::State, Refused> {
         let at = (&made.stream, made.version);
-        earlier::state_at::<D>(&*self.desk.journal, at, own).map_err(failed)
+        earlier::state_at::<D>(&*self.deps.journal, at, own).map_err(failed)
     }
 
     fn locks(&self) -> MutexGuard<'_, HashMap<String, Lock>> {

@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 
-use super::carry::{carry, failed};
+use super::execute::{execute, failed};
 use super::ops::Caller;
 use super::passcodes::{Passcodes, make_room};
-use super::{Desk, Refused};
-use crate::aside;
+use super::{ActorDeps, Refused};
 use crate::clock::{random_bytes, random_uuid};
 use crate::content::sign::Signer;
 use crate::domain::account::{
@@ -23,6 +22,7 @@ use crate::domain::user::{
     email_taken,
 };
 use crate::domain::{ErrorTag, OrgCode, Timestamp};
+use crate::offload;
 use crate::passcode;
 use crate::projections::identity::{self, LiveKey};
 use crate::projections::{Store, StoreError};
@@ -114,7 +114,7 @@ impl Default for IdentitySettings {
 
 /// Who is who. Cheap to share.
 pub struct Directory {
-    desk: Arc<Desk>,
+    deps: Arc<ActorDeps>,
     signer: Arc<Signer>,
     passcodes: Passcodes,
     settings: IdentitySettings,
@@ -131,12 +131,12 @@ struct Used {
 }
 
 impl Directory {
-    /// Opens it over the desk that all actors share.
-    pub fn new(desk: Arc<Desk>, signer: Arc<Signer>, settings: IdentitySettings) -> Arc<Self> {
+    /// Opens it over the dependencies that all actors share.
+    pub fn new(deps: Arc<ActorDeps>, signer: Arc<Signer>, settings: IdentitySettings) -> Arc<Self> {
         Arc::new(Self {
-            passcodes: Passcodes::new(desk.clock.clone(), settings.wrong_passcodes),
+            passcodes: Passcodes::new(deps.clock.clone(), settings.wrong_passcodes),
             settings,
-            desk,
+            deps,
             signer,
             used: Mutex::default(),
             keys_noted: Mutex::default(),
@@ -149,7 +149,7 @@ impl Directory {
     }
 
     fn store(&self) -> &Store {
-        &self.desk.store
+        &self.deps.store
     }
 
     /// Makes a user.
@@ -186,7 +186,7 @@ impl Directory {
     /// See [`Refused`].
     pub async fn is_passcode_of(&self, user: &User, passcode: &str) -> Result<bool, Refused> {
         let (passcode, hash) = (passcode.to_owned(), user.passcode_hash.clone());
-        let same = aside::blocking(move || passcode::verify(&passcode, &hash)).await;
+        let same = offload::blocking(move || passcode::verify(&passcode, &hash)).await;
         same.map_err(|error| Refused::Failed(error.to_string()))
     }
 
@@ -258,7 +258,7 @@ impl Directory {
                 journals_use: false,
             }));
         };
-        let now = self.desk.clock.now();
+        let now = self.deps.clock.now();
         let mut used = self.used();
         let seen = used.get(&hash).copied();
         let last = seen.map_or(journaled, |used| used.at.plus_millis(SESSION_MS));
@@ -347,7 +347,7 @@ impl Directory {
     /// # Errors
     /// A failed read.
     pub fn key_of(&self, key_hash: &str) -> Result<Option<LiveKey>, StoreError> {
-        let now = self.desk.clock.now();
+        let now = self.deps.clock.now();
         let key = identity::live_key(self.store(), key_hash)?;
         Ok(key.filter(|key| key.expires_at.is_none_or(|at| at > now)))
     }
@@ -355,7 +355,7 @@ impl Directory {
     /// Journals that a key is in use, once an hour. The request that used it does not wait for it. Returns whether it is
     /// being journaled now.
     pub fn note_key_use(self: &Arc<Self>, key: &LiveKey) -> bool {
-        let now = self.desk.clock.now();
+        let now = self.deps.clock.now();
         let last = key.last_used_at;
         if last.is_some_and(|at| at.plus_millis(KEY_USE_EVERY_MS) > now) {
             return false;
@@ -394,8 +394,8 @@ impl Directory {
     /// # Errors
     /// See [`Refused`]; `unavailable` while the user is being erased.
     pub async fn user(&self, command: UserCommand, caller: &Caller) -> Result<User, Refused> {
-        let _pass = self.desk.admission.enter_user(command.user_id())?;
-        carry::<UserDecider>(&self.desk, &command, caller).await
+        let _pass = self.deps.admission.enter_user(command.user_id())?;
+        execute::<UserDecider>(&self.deps, &command, caller).await
     }
 
     /// Carries out what is asked of an org.
@@ -403,7 +403,7 @@ impl Directory {
     /// # Errors
     /// See [`Refused`]; `org-write-blocked` while it is vacuumed.
     pub async fn org(&self, command: OrgCommand, caller: &Caller) -> Result<Org, Refused> {
-        let admission = &self.desk.admission;
+        let admission = &self.deps.admission;
         let _pass = match &command {
             OrgCommand::SetHold { org, .. } | OrgCommand::ReleaseHold { org, .. } => {
                 admission.enter_legal_hold(org)?
@@ -438,9 +438,9 @@ impl Directory {
                 .map(|user_id| admission.enter_user(user_id))
                 .transpose()?,
         };
-        let after = carry::<OrgDecider>(&self.desk, &command, caller).await?;
+        let after = execute::<OrgDecider>(&self.deps, &command, caller).await?;
         if let OrgCommand::ReleaseHold { .. } = command {
-            self.desk.tell_due_again();
+            self.deps.tell_due_again();
         }
         Ok(after)
     }
@@ -473,9 +473,9 @@ impl Directory {
         action: AccountAction,
         caller: &Caller,
     ) -> Result<Account, Refused> {
-        let _pass = self.desk.admission.enter_org(&name.org)?;
+        let _pass = self.deps.admission.enter_org(&name.org)?;
         let command = AccountCommand { name, action };
-        carry::<AccountDecider>(&self.desk, &command, caller).await
+        execute::<AccountDecider>(&self.deps, &command, caller).await
     }
 
     /// Makes a key.

@@ -10,7 +10,7 @@ use actix::{
 };
 
 use super::Refused;
-use super::carry::carry;
+use super::execute::execute;
 use super::ops::{Caller, Operations};
 use crate::clock::Stopwatch;
 use crate::domain::maintenance::{
@@ -90,20 +90,20 @@ impl Handler<AskWindow> for WindowActor {
         let operations = self.operations.clone();
         let work = async move {
             let operations = operations.upgrade().ok_or(Refused::Unavailable)?;
-            let carried =
-                carry::<MaintenanceDecider>(&operations.desk, &ask.command, &ask.caller).await;
-            if carried.is_ok() {
+            let executed =
+                execute::<MaintenanceDecider>(&operations.deps, &ask.command, &ask.caller).await;
+            if executed.is_ok() {
                 operations.tell_changed();
             }
-            carried
+            executed
         };
         AtomicResponse::new(Box::pin(work.into_actor(self).map(
-            |carried, actor, context| {
-                match &carried {
+            |executed, actor, context| {
+                match &executed {
                     Ok(windows) => actor.settle(windows, context),
                     Err(_) => actor.sleep(context),
                 }
-                carried
+                executed
             },
         )))
     }
@@ -121,9 +121,9 @@ impl Handler<Look> for WindowActor {
         let Some(operations) = self.operations.upgrade() else {
             return context.stop();
         };
-        match ops::windows(&operations.desk.store) {
+        match ops::windows(&operations.deps.store) {
             Ok(windows) => {
-                let now = operations.desk.clock.now();
+                let now = operations.deps.clock.now();
                 let mine = windows.find(&self.maintenance_id);
                 let mine = mine.filter(|window| window.status == WindowStatus::Scheduled);
                 let due = mine.is_some_and(|window| window.scheduled_start <= now);

@@ -1,13 +1,13 @@
-//! The desks: one actor for each container, reached through an address book that starts and admits.
+//! Actors: one for each container, reached through a registry that starts them and admits their commands.
 //!
-//! This is the surface that HTTP and tests share: make a [`Carry`], hand it to [`AddressBook::carry`], get an
+//! This is the surface that HTTP and tests share: make a [`RecordRequest`], hand it to [`ActorRegistry::execute`], get an
 //! [`Answer`]. An `Ok` is durable and shown by every projection.
 
 pub mod act;
 pub mod admission;
 pub mod audit;
-mod carry;
 pub mod container;
+mod execute;
 pub mod export;
 pub mod first_answers;
 pub mod identity;
@@ -43,14 +43,14 @@ use crate::projections::usage::reservations::{Reservation, Wanted};
 use crate::report::Decided;
 
 use admission::Pass;
-use container::{Tend, Tended};
+use container::{MaintainContainer, MaintenanceOutcome};
 
 pub use admission::Admission;
 pub use container::ContainerActor;
 
 /// A command for one record, with everything that is journaled beside it.
 #[derive(Clone, Debug)]
-pub struct Carry {
+pub struct RecordRequest {
     /// The record.
     pub key: RecordKey,
     /// What to do; or why the request was refused already, which an idempotency key must remember too.
@@ -63,7 +63,7 @@ pub struct Carry {
     pub by: String,
     /// The request's id.
     pub request_id: String,
-    /// Which door it came through.
+    /// Which entry point it came through: gateway, operators or a job.
     pub source: Source,
     /// The caller's own remarks.
     pub remarks: Remarks,
@@ -71,7 +71,7 @@ pub struct Carry {
 
 /// What a command led to.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Carried {
+pub struct RecordOutcome {
     /// The record with it.
     pub record: Record,
     /// The record's id, where it is not that of the command: the one made of the idempotency key was taken.
@@ -134,15 +134,15 @@ impl From<Untrusted> for Refused {
     }
 }
 
-/// The answer to a [`Carry`].
-pub type Answer = Result<Carried, Refused>;
+/// The answer to a [`RecordRequest`].
+pub type Answer = Result<RecordOutcome, Refused>;
 
-impl actix::Message for Carry {
+impl actix::Message for RecordRequest {
     type Result = Answer;
 }
 
 /// What every actor works with.
-pub struct Desk {
+pub struct ActorDeps {
     /// The truth.
     pub journal: Arc<dyn Journal>,
     /// The answers.
@@ -157,7 +157,7 @@ pub struct Desk {
     pub due_again: AtomicU64,
 }
 
-impl Desk {
+impl ActorDeps {
     /// Takes what an entry adds of its org's quotas until it is settled; with the entry's rows it is counted by those.
     ///
     /// # Errors
@@ -218,23 +218,23 @@ struct Entry {
 }
 
 /// Finds or starts the actor of a container. Cheap to share.
-pub struct AddressBook {
-    desk: Arc<Desk>,
+pub struct ActorRegistry {
+    deps: Arc<ActorDeps>,
     limits: Limits,
     threads: Vec<ActorThread>,
     entries: Mutex<HashMap<ContainerKey, Entry>>,
-    itself: Weak<AddressBook>,
+    itself: Weak<ActorRegistry>,
 }
 
-impl AddressBook {
+impl ActorRegistry {
     /// Opens the book and starts its threads.
-    pub fn open(desk: Arc<Desk>, limits: Limits) -> Arc<Self> {
+    pub fn open(deps: Arc<ActorDeps>, limits: Limits) -> Arc<Self> {
         // One in any case, for callers on threads that are no arbiters.
         let threads = (0..limits.threads.max(1))
             .map(|_| ActorThread::start())
             .collect();
         Arc::new_cyclic(|itself| Self {
-            desk,
+            deps,
             limits,
             threads,
             entries: Mutex::new(HashMap::new()),
@@ -246,21 +246,21 @@ impl AddressBook {
     ///
     /// # Errors
     /// See [`Refused`].
-    pub async fn carry(&self, carry: Carry) -> Answer {
-        let container = (carry.key.org.clone(), carry.key.container.clone());
+    pub async fn execute(&self, execute: RecordRequest) -> Answer {
+        let container = (execute.key.org.clone(), execute.key.container.clone());
         let (address, _admitted) = self.enter(container)?;
         // When the actor died under it, what it had handed to the journal may still become durable.
-        let answer = address.send(carry).await;
+        let answer = address.send(execute).await;
         answer.unwrap_or_else(died)
     }
 
     /// Has the actor of a container carry out an order of upkeep.
-    async fn tend(
+    async fn maintain(
         &self,
         org: &OrgCode,
         container: &ContainerName,
-        order: Tend,
-    ) -> Result<Tended, Refused> {
+        order: MaintainContainer,
+    ) -> Result<MaintenanceOutcome, Refused> {
         let (address, _admitted) = self.enter((org.clone(), container.clone()))?;
         let answer = address.send(order).await;
         answer.unwrap_or_else(died)
@@ -271,7 +271,7 @@ impl AddressBook {
         &self,
         container: ContainerKey,
     ) -> Result<(Addr<ContainerActor>, (Pass, OwnedSemaphorePermit)), Refused> {
-        let pass = self.desk.admission.enter(&container.0, &container.1)?;
+        let pass = self.deps.admission.enter(&container.0, &container.1)?;
         let mut entries = self.entries();
         if entries
             .get(&container)
@@ -305,8 +305,8 @@ impl AddressBook {
     }
 
     /// What the actors work with.
-    pub fn desk(&self) -> &Arc<Desk> {
-        &self.desk
+    pub fn deps(&self) -> &Arc<ActorDeps> {
+        &self.deps
     }
 
     /// Ends the actors' threads. Commands on their way are answered [`Refused::Unavailable`].
@@ -316,7 +316,7 @@ impl AddressBook {
         }
     }
 
-    /// Waits for the end of the actors' own threads after [`AddressBook::close`].
+    /// Waits for the end of the actors' own threads after [`ActorRegistry::close`].
     pub fn join(&self) {
         for thread in &self.threads {
             thread.join();
@@ -347,7 +347,7 @@ impl AddressBook {
         });
         let actor = ContainerActor::new(
             container.clone(),
-            self.desk.clone(),
+            self.deps.clone(),
             self.itself.clone(),
             self.limits.idle_ms,
         );

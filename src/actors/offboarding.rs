@@ -11,15 +11,15 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use actix::{Actor, Addr};
 
 use super::admission::Hold;
-use super::carry::{carry, failed};
+use super::execute::{execute, failed};
 use super::export::Exports;
 use super::ops::{Caller, Operations};
 use super::thread::ActorThread;
-use super::{Desk, Refused};
+use super::{ActorDeps, Refused};
 use crate::clock::random_uuid;
 use crate::content::ContentStore;
 use crate::domain::offboarding::{
-    JOB, OffboardingAction, OffboardingCommand, OffboardingDecider, OffboardingStatus, Passage,
+    JOB, OffboardingAction, OffboardingCommand, OffboardingDecider, OffboardingStatus, OrgTransfer,
 };
 use crate::domain::org::{OrgCommand, OrgDecider, OrgStatus};
 use crate::domain::vacuum::{PROTECTED_PREFIX, Scope, is_protected};
@@ -41,9 +41,9 @@ pub struct OffboardingSettings {
     pub sweep_ms: u64,
 }
 
-/// The desk for orgs that leave and come. Cheap to share.
+/// The actor for orgs that leave and come. Cheap to share.
 pub struct Offboardings {
-    desk: Arc<Desk>,
+    deps: Arc<ActorDeps>,
     operations: Arc<Operations>,
     exports: Arc<Exports>,
     settings: OffboardingSettings,
@@ -61,7 +61,7 @@ pub struct Offboardings {
 }
 
 impl Offboardings {
-    /// Opens the desk, and lets no change in to orgs that leave or come; nothing else is done before
+    /// Opens the actor, and lets no change in to orgs that leave or come; nothing else is done before
     /// [`Offboardings::start`].
     ///
     /// # Errors
@@ -72,16 +72,16 @@ impl Offboardings {
         root: PathBuf,
         settings: OffboardingSettings,
     ) -> Result<Arc<Self>, crate::projections::StoreError> {
-        let desk = operations.desk.clone();
+        let deps = operations.deps.clone();
         let exports = Arc::new(Exports {
-            journal: desk.journal.clone(),
-            store: desk.store.clone(),
+            journal: deps.journal.clone(),
+            store: deps.store.clone(),
             content,
-            clock: desk.clock.clone(),
+            clock: deps.clock.clone(),
             root,
         });
         let opened = Arc::new_cyclic(|itself| Self {
-            desk,
+            deps,
             operations,
             exports,
             settings,
@@ -93,7 +93,7 @@ impl Offboardings {
             lifecycle: OnceLock::new(),
             itself: itself.clone(),
         });
-        for org in offboarding::with_work(&opened.desk.store)? {
+        for org in offboarding::with_work(&opened.deps.store)? {
             opened.settle_hold(&org)?;
         }
         Ok(opened)
@@ -132,7 +132,7 @@ impl Offboardings {
         org: &OrgCode,
         reason: String,
         caller: &Caller,
-    ) -> Result<Passage, Refused> {
+    ) -> Result<OrgTransfer, Refused> {
         if is_protected(org.as_str()) {
             return Err(Rejection::new(
                 ErrorTag::InvalidOrgcode,
@@ -144,20 +144,20 @@ impl Offboardings {
             offboarding_id: random_uuid().to_string(),
             reason,
         };
-        self.carry(org, action, caller).await
+        self.execute(org, action, caller).await
     }
 
     /// Approves an offboarding: from now on the org takes no changes, is frozen, and is exported.
     ///
     /// # Errors
     /// `invalid-state` when none was asked for.
-    pub async fn approve(&self, org: &OrgCode, caller: &Caller) -> Result<Passage, Refused> {
+    pub async fn approve(&self, org: &OrgCode, caller: &Caller) -> Result<OrgTransfer, Refused> {
         let alone = self.changing.lock().await;
-        let admission = &self.desk.admission;
+        let admission = &self.deps.admission;
         // First nothing changes any more, then it is written down what there is.
         admission.hold(org, Some(Hold::Offboarding));
         admission.drained(&Scope::Org(org.clone())).await;
-        let state = identity::org(&self.desk.store, org.as_str()).map_err(failed)?;
+        let state = identity::org(&self.deps.store, org.as_str()).map_err(failed)?;
         let approved = match state.status {
             None => Err(Rejection::new(ErrorTag::NotFound, "There is no such org.").into()),
             Some(org_status) => {
@@ -166,7 +166,7 @@ impl Offboardings {
                     org_status,
                     org_version: state.version,
                 };
-                self.carry(org, action, caller).await
+                self.execute(org, action, caller).await
             }
         };
         self.settle_hold(org).map_err(failed)?;
@@ -179,7 +179,7 @@ impl Offboardings {
     ///
     /// # Errors
     /// `invalid-state` when there is none that can be cancelled.
-    pub async fn cancel(&self, org: &OrgCode, caller: &Caller) -> Result<Passage, Refused> {
+    pub async fn cancel(&self, org: &OrgCode, caller: &Caller) -> Result<OrgTransfer, Refused> {
         let _alone = self.changing.lock().await;
         let before = self.passage(org)?;
         let open = before.open_offboarding();
@@ -188,7 +188,7 @@ impl Offboardings {
             // Ahead of the event, so that no crash leaves a cancelled org frozen: the other way round it is frozen again.
             self.set_status(org, approval.org_status).await?;
         }
-        let after = self.carry(org, OffboardingAction::Cancel, caller).await?;
+        let after = self.execute(org, OffboardingAction::Cancel, caller).await?;
         self.settle_hold(org).map_err(failed)?;
         Ok(after)
     }
@@ -197,8 +197,8 @@ impl Offboardings {
     ///
     /// # Errors
     /// `not-found` when there is no such org, `invalid-state` while another is made.
-    pub async fn export(&self, org: &OrgCode, caller: &Caller) -> Result<Passage, Refused> {
-        if identity::org_status(&self.desk.store, org.as_str())
+    pub async fn export(&self, org: &OrgCode, caller: &Caller) -> Result<OrgTransfer, Refused> {
+        if identity::org_status(&self.deps.store, org.as_str())
             .map_err(failed)?
             .is_none()
         {
@@ -206,21 +206,21 @@ impl Offboardings {
         }
         let action = OffboardingAction::Export {
             export_id: random_uuid().to_string(),
-            position: self.desk.journal.head().position,
+            position: self.deps.journal.head().position,
         };
-        self.carry(org, action, caller).await
+        self.execute(org, action, caller).await
     }
 
     /// What is known of an org's leaving and coming.
     ///
     /// # Errors
     /// A failed read.
-    pub fn passage(&self, org: &OrgCode) -> Result<Passage, Refused> {
-        offboarding::passage(&self.desk.store, org).map_err(failed)
+    pub fn passage(&self, org: &OrgCode) -> Result<OrgTransfer, Refused> {
+        offboarding::passage(&self.deps.store, org).map_err(failed)
     }
 
     /// Freezes an org whose offboarding is approved, and has it exported as it is then.
-    async fn keep_closed(&self, org: &OrgCode) -> Result<Passage, Refused> {
+    async fn keep_closed(&self, org: &OrgCode) -> Result<OrgTransfer, Refused> {
         let _alone = self.changing.lock().await;
         let passage = self.passage(org)?;
         let open = passage.open_offboarding();
@@ -232,45 +232,45 @@ impl Offboardings {
             return Ok(passage);
         }
         // What was on its way when the hold began is within by now.
-        self.desk.admission.drained(&Scope::Org(org.clone())).await;
+        self.deps.admission.drained(&Scope::Org(org.clone())).await;
         let action = OffboardingAction::Export {
             export_id: open.offboarding_id.clone(),
-            position: self.desk.journal.head().position,
+            position: self.deps.journal.head().position,
         };
-        self.carry(org, action, &Caller::job(JOB)).await
+        self.execute(org, action, &Caller::job(JOB)).await
     }
 
     /// Sets an org's status, unless it is gone for good.
     async fn set_status(&self, org: &OrgCode, status: OrgStatus) -> Result<(), Refused> {
-        let now = identity::org_status(&self.desk.store, org.as_str()).map_err(failed)?;
+        let now = identity::org_status(&self.deps.store, org.as_str()).map_err(failed)?;
         if now.is_none_or(|now| now == OrgStatus::Doomed || now == status) {
             return Ok(());
         }
-        let _pass = self.desk.admission.enter_held(org)?;
+        let _pass = self.deps.admission.enter_held(org)?;
         let set = OrgCommand::SetStatus {
             org: org.clone(),
             status,
         };
-        carry::<OrgDecider>(&self.desk, &set, &Caller::job(JOB)).await?;
+        execute::<OrgDecider>(&self.deps, &set, &Caller::job(JOB)).await?;
         Ok(())
     }
 
-    async fn carry(
+    async fn execute(
         &self,
         org: &OrgCode,
         action: OffboardingAction,
         caller: &Caller,
-    ) -> Result<Passage, Refused> {
+    ) -> Result<OrgTransfer, Refused> {
         let command = OffboardingCommand {
             org: org.clone(),
             action,
         };
-        carry::<OffboardingDecider>(&self.desk, &command, caller).await
+        execute::<OffboardingDecider>(&self.deps, &command, caller).await
     }
 
     /// Lets no change in to an org that leaves or comes, and lets them in again when it does not.
     fn settle_hold(&self, org: &OrgCode) -> Result<(), crate::projections::StoreError> {
-        let passage = offboarding::passage(&self.desk.store, org)?;
+        let passage = offboarding::passage(&self.deps.store, org)?;
         let leaving = passage.open_offboarding().map(|open| open.status);
         let hold = match leaving {
             Some(OffboardingStatus::Approved) => Some(Hold::Offboarding),
@@ -282,16 +282,16 @@ impl Offboardings {
             )
             | None => passage.is_importing().then_some(Hold::Import),
         };
-        self.desk.admission.hold(org, hold);
+        self.deps.admission.hold(org, hold);
         if hold.is_none() {
-            self.desk.tell_due_again();
+            self.deps.tell_due_again();
         }
         Ok(())
     }
 
     /// Notes that something failed for an org, which is then left alone for a while. Told once.
     fn rest(&self, org: &OrgCode, millis: i64, why: &str) {
-        let until = self.desk.clock.now().plus_millis(millis);
+        let until = self.deps.clock.now().plus_millis(millis);
         let before = self.resting().insert(org.clone(), (until, why.to_owned()));
         if before.is_none_or(|(_, before)| before != why) {
             report::notice(&format!(
@@ -301,7 +301,7 @@ impl Offboardings {
     }
 
     fn is_resting(&self, org: &OrgCode) -> bool {
-        let now = self.desk.clock.now();
+        let now = self.deps.clock.now();
         self.resting()
             .get(org)
             .is_some_and(|(until, _)| *until > now)

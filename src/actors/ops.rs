@@ -9,13 +9,12 @@ use actix::{Actor, Addr};
 use tokio::sync::Notify;
 
 use super::audit::AuditFile;
-use super::carry::{carry, failed};
+use super::execute::{execute, failed};
 use super::maintenance::{AskWindow, Watch, WindowActor};
 use super::pace::Pace;
 use super::thread::ActorThread;
 use super::vacuum::{self, AskVacuum, Progress, Survey, VacuumActor, Work, held, person};
-use super::{Desk, Refused};
-use crate::aside;
+use super::{ActorDeps, Refused};
 use crate::clock::random_uuid;
 use crate::content::ContentStore;
 use crate::domain::clock_jump::{ClockCommand, ClockDecider, ClockJump};
@@ -27,6 +26,7 @@ use crate::domain::secret::{SecretCommand, SecretDecider, is_way_out, mismatch};
 use crate::domain::vacuum::{Scope, Vacuum, VacuumCommand, VacuumDecider, VacuumStatus};
 use crate::domain::{ErrorTag, Rejection, Timestamp};
 use crate::journal::{Remarks, Source};
+use crate::offload;
 use crate::os_error::told;
 use crate::passcode;
 use crate::projections::ops;
@@ -42,7 +42,7 @@ pub struct Caller {
     pub by: String,
     /// The request's id.
     pub request_id: String,
-    /// Which door it came through.
+    /// Which entry point it came through: gateway, operators or a job.
     pub source: Source,
     /// The caller's own remarks.
     pub remarks: Remarks,
@@ -65,7 +65,7 @@ impl Caller {
 }
 
 /// Makes again what must always be there, after a vacuum.
-pub type Renew = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync>;
+pub type AfterVacuum = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync>;
 
 /// Settings of the operators' part.
 #[derive(Clone, Copy, Debug)]
@@ -91,9 +91,9 @@ impl Default for OpsSettings {
     }
 }
 
-/// The operators' part of the house: starts the actors of windows and vacuums, and checks the secret code.
+/// The operators' part of the server: starts the actors of windows and vacuums, and checks the secret code.
 pub struct Operations {
-    pub(super) desk: Arc<Desk>,
+    pub(super) deps: Arc<ActorDeps>,
     pub(super) settings: OpsSettings,
     watch: Arc<Watch>,
     audit: Arc<AuditFile>,
@@ -102,7 +102,7 @@ pub struct Operations {
     vacuums: Mutex<HashMap<String, Addr<VacuumActor>>>,
     work: Arc<Work>,
     /// What is to be made again when a vacuum is over.
-    renew: Option<Renew>,
+    renew: Option<AfterVacuum>,
     /// One code is looked at at a time, so that no more wrong ones are than the lock allows.
     looking: tokio::sync::Mutex<()>,
     /// The turns of those who would end or cancel something.
@@ -115,20 +115,20 @@ pub struct Operations {
 impl Operations {
     /// Opens it; nothing waits for its time before [`Operations::start`].
     pub fn open(
-        desk: Arc<Desk>,
+        deps: Arc<ActorDeps>,
         content: Arc<dyn ContentStore>,
         settings: OpsSettings,
         audit: Arc<AuditFile>,
-        renew: Option<Renew>,
+        renew: Option<AfterVacuum>,
     ) -> Arc<Self> {
         let work = Arc::new(Work {
-            journal: desk.journal.clone(),
-            store: desk.store.clone(),
+            journal: deps.journal.clone(),
+            store: deps.store.clone(),
             content,
             progress: Arc::default(),
         });
         Arc::new_cyclic(|itself| Self {
-            desk,
+            deps,
             settings,
             watch: Arc::new(Watch::new(settings.watch_age_ms_max)),
             audit,
@@ -164,25 +164,25 @@ impl Operations {
     /// Wakes what was open when the process ended, and keeps the watch and the audit's file up to date from now on.
     /// Nothing of it stops the tenants when it fails.
     pub fn start(&self) {
-        self.watch.refresh(&self.desk.store);
-        match ops::clock_jumps(&self.desk.store) {
+        self.watch.refresh(&self.deps.store);
+        match ops::clock_jumps(&self.deps.store) {
             Ok(jumps) => {
                 if let Some(jump) = jumps.open {
-                    self.desk.clock.distrust(jump.by_ms);
+                    self.deps.clock.distrust(jump.by_ms);
                 }
             }
             Err(error) => report::notice(&format!("jumps of the clock cannot be read: {error}")),
         }
-        match ops::windows(&self.desk.store) {
+        match ops::windows(&self.deps.store) {
             Ok(windows) => windows
                 .open
                 .keys()
                 .for_each(|id| drop(self.window_actor(id))),
             Err(error) => self.watch.count_failure(&error.to_string()),
         }
-        match ops::vacuums(&self.desk.store) {
+        match ops::vacuums(&self.deps.store) {
             Ok(vacuums) => {
-                self.desk.admission.keep_out_of(&vacuums.half_erased);
+                self.deps.admission.keep_out_of(&vacuums.half_erased);
                 vacuums.open.iter().for_each(|vacuum| self.resume(vacuum));
             }
             Err(error) => report::notice(&format!("the vacuums cannot be read: {error}")),
@@ -216,13 +216,13 @@ impl Operations {
         if let MaintenanceCommand::Schedule { start, .. } = &command {
             self.check_start(*start)?;
         }
-        let windows = ops::windows(&self.desk.store).map_err(failed)?;
+        let windows = ops::windows(&self.deps.store).map_err(failed)?;
         let new = matches!(command, MaintenanceCommand::Schedule { .. });
         let id = match command.maintenance_id() {
             Some(id) => Some(id.to_owned()),
             None => windows.active().map(|window| window.maintenance_id.clone()),
         };
-        let carried = match &id {
+        let executed = match &id {
             Some(id) if new || windows.open.contains_key(id) => {
                 let ask = AskWindow {
                     command: command.clone().about(id),
@@ -231,12 +231,12 @@ impl Operations {
                 match self.window_actor(id).send(ask).await {
                     Ok(answer) => answer,
                     // It was just over, and its actor with it.
-                    Err(_) => carry::<MaintenanceDecider>(&self.desk, &command, &caller).await,
+                    Err(_) => execute::<MaintenanceDecider>(&self.deps, &command, &caller).await,
                 }
             }
-            Some(_) | None => carry::<MaintenanceDecider>(&self.desk, &command, &caller).await,
+            Some(_) | None => execute::<MaintenanceDecider>(&self.deps, &command, &caller).await,
         }?;
-        let window = id.and_then(|id| carried.find(&id).cloned());
+        let window = id.and_then(|id| executed.find(&id).cloned());
         let window =
             window.ok_or_else(|| Refused::Failed("a command left no window".to_owned()))?;
         if window.status == WindowStatus::Scheduled {
@@ -263,7 +263,7 @@ impl Operations {
         else {
             return Ok(None);
         };
-        let windows = ops::windows(&self.desk.store).map_err(failed)?;
+        let windows = ops::windows(&self.deps.store).map_err(failed)?;
         let same = windows.scheduled().find(|window| {
             window.scheduled_start == *start
                 && window.duration_seconds == *duration_seconds
@@ -274,7 +274,7 @@ impl Operations {
 
     /// A start that is long past is a slip, such as in the year, and would keep all tenants out at once.
     fn check_start(&self, start: Timestamp) -> Result<(), Rejection> {
-        let now = self.desk.clock.now();
+        let now = self.deps.clock.now();
         let past_ms = now.millis().saturating_sub(start.millis());
         match past_ms > self.settings.schedule_past_ms_max {
             false => Ok(()),
@@ -297,22 +297,22 @@ impl Operations {
     pub async fn confirm_clock(&self, caller: &Caller) -> Result<Option<ClockJump>, Refused> {
         // One that was seen only now is written down first, so that the journal says what was confirmed.
         self.note_jump().await?;
-        let before = ops::clock_jumps(&self.desk.store).map_err(failed)?.open;
-        carry::<ClockDecider>(&self.desk, &ClockCommand::Confirm, caller).await?;
-        self.desk.clock.confirm();
+        let before = ops::clock_jumps(&self.deps.store).map_err(failed)?.open;
+        execute::<ClockDecider>(&self.deps, &ClockCommand::Confirm, caller).await?;
+        self.deps.clock.confirm();
         self.tell_changed();
         Ok(before)
     }
 
     /// Journals a jump of the clock that nobody has confirmed, once.
     async fn note_jump(&self) -> Result<(), Refused> {
-        let Some(by_ms) = self.desk.clock.jumped() else {
+        let Some(by_ms) = self.deps.clock.jumped() else {
             return Ok(());
         };
-        let known = ops::clock_jumps(&self.desk.store).map_err(failed)?.open;
+        let known = ops::clock_jumps(&self.deps.store).map_err(failed)?.open;
         if known.is_none() {
             let note = ClockCommand::NoteJump { by_ms };
-            carry::<ClockDecider>(&self.desk, &note, &Caller::job(CLOCK_WATCH)).await?;
+            execute::<ClockDecider>(&self.deps, &note, &Caller::job(CLOCK_WATCH)).await?;
             report::notice(&format!(
                 "the machine's clock jumped by {} seconds; nothing is removed until an operator confirms the time (g3n ops clock-confirm)",
                 by_ms / 1_000
@@ -335,7 +335,7 @@ impl Operations {
             ..
         } = &command
         {
-            held::check(&self.desk.store, *override_holds)?;
+            held::check(&self.deps.store, *override_holds)?;
         }
         if let VacuumCommand::Request {
             scope: Scope::User(user_id),
@@ -343,7 +343,7 @@ impl Operations {
             ..
         } = &command
         {
-            person::check(&self.desk, user_id, *override_holds)?;
+            person::check(&self.deps, user_id, *override_holds)?;
         }
         if let VacuumCommand::Request {
             scope,
@@ -364,7 +364,7 @@ impl Operations {
             }
         }
         let id = command.vacuum_id().to_owned();
-        let open = ops::vacuums(&self.desk.store).map_err(failed)?.open;
+        let open = ops::vacuums(&self.deps.store).map_err(failed)?.open;
         let named = open.is_some_and(|open| open.vacuum_id == id);
         let vacuums = if named {
             let ask = AskVacuum {
@@ -374,10 +374,10 @@ impl Operations {
             match self.vacuum_actor(&id, false).send(ask).await {
                 Ok(answer) => answer,
                 // It was just over, and its actor with it.
-                Err(_) => carry::<VacuumDecider>(&self.desk, &command, &caller).await,
+                Err(_) => execute::<VacuumDecider>(&self.deps, &command, &caller).await,
             }
         } else {
-            carry::<VacuumDecider>(&self.desk, &command, &caller).await
+            execute::<VacuumDecider>(&self.deps, &command, &caller).await
         }?;
         let vacuum = vacuums.find(&id).cloned();
         let vacuum =
@@ -409,7 +409,7 @@ impl Operations {
     /// Keeps changes out of what is being erased already, and goes on with it.
     fn resume(&self, vacuum: &Vacuum) {
         if vacuum.status == VacuumStatus::Running && !vacuum.dry_run {
-            self.desk.admission.close(&vacuum.scope, &vacuum.vacuum_id);
+            self.deps.admission.close(&vacuum.scope, &vacuum.vacuum_id);
         }
         drop(self.vacuum_actor(&vacuum.vacuum_id, true));
     }
@@ -433,7 +433,7 @@ impl Operations {
         {
             return address.clone();
         }
-        let timing = (self.settings.sweep_ms, self.desk.clock.steady());
+        let timing = (self.settings.sweep_ms, self.deps.clock.steady());
         let actor = VacuumActor::new(vacuum_id, self.itself.clone(), timing, resumed);
         let address = VacuumActor::start_in_arbiter(self.thread.handle(), move |_| actor);
         vacuums.insert(vacuum_id.to_owned(), address.clone());
@@ -464,20 +464,20 @@ impl Operations {
             false => None,
         };
         let _alone = self.looking.lock().await;
-        let secret = ops::secret(&self.desk.store).map_err(failed)?;
-        secret.check_lock(function, address_hash, self.desk.clock.now())?;
+        let secret = ops::secret(&self.deps.store).map_err(failed)?;
+        secret.check_lock(function, address_hash, self.deps.clock.now())?;
         let Some(hash) = secret.code_hash else {
             let unset = "No secret code is set yet; set one with ops_secret_set.";
             return Err(mismatch(unset).with_minor("not-set").into());
         };
         let code = code.to_owned();
-        let right = aside::blocking(move || passcode::verify(&code, &hash)).await;
+        let right = offload::blocking(move || passcode::verify(&code, &hash)).await;
         match right {
             Ok(true) => {
                 let note = SecretCommand::NoteAddress {
                     address_hash: address_hash.to_owned(),
                 };
-                carry::<SecretDecider>(&self.desk, &note, caller).await?;
+                execute::<SecretDecider>(&self.deps, &note, caller).await?;
                 Ok(())
             }
             Ok(false) => {
@@ -488,7 +488,7 @@ impl Operations {
                     function: function.to_owned(),
                     address_hash: address_hash.to_owned(),
                 };
-                carry::<SecretDecider>(&self.desk, &note, caller).await?;
+                execute::<SecretDecider>(&self.deps, &note, caller).await?;
                 self.tell_changed();
                 Err(mismatch("The secret code is wrong.").into())
             }
@@ -507,7 +507,7 @@ impl Operations {
         (function, address_hash): (&str, &str),
         caller: &Caller,
     ) -> Result<(), Refused> {
-        let there = ops::secret(&self.desk.store)
+        let there = ops::secret(&self.deps.store)
             .map_err(failed)?
             .code_hash
             .is_some();
@@ -519,7 +519,7 @@ impl Operations {
             return Ok(());
         }
         let new = new.to_owned();
-        let hash = aside::blocking(move || passcode::hash(&new)).await;
+        let hash = offload::blocking(move || passcode::hash(&new)).await;
         let code_hash = hash
             .map_err(|error| Refused::Failed(error.to_string()))?
             .map_err(|error| Refused::Failed(error.to_string()))?;
@@ -527,7 +527,7 @@ impl Operations {
             code_hash,
             proven: there,
         };
-        carry::<SecretDecider>(&self.desk, &set, caller).await?;
+        execute::<SecretDecider>(&self.deps, &set, caller).await?;
         self.tell_changed();
         Ok(())
     }
@@ -544,7 +544,7 @@ impl Operations {
         caller: &Caller,
     ) -> Result<(), Refused> {
         self.check_code(code, asked, caller).await?;
-        carry::<SecretDecider>(&self.desk, &SecretCommand::LiftLocks {}, caller).await?;
+        execute::<SecretDecider>(&self.deps, &SecretCommand::LiftLocks {}, caller).await?;
         self.tell_changed();
         Ok(())
     }
@@ -572,10 +572,10 @@ impl Operations {
             };
         }
         // The old one has been counted.
-        let secret = ops::secret(&self.desk.store).map_err(failed)?;
-        secret.check_lock(place.0, place.1, self.desk.clock.now())?;
+        let secret = ops::secret(&self.deps.store).map_err(failed)?;
+        secret.check_lock(place.0, place.1, self.deps.clock.now())?;
         let (new, hash) = (new.to_owned(), secret.code_hash.unwrap_or_default());
-        match aside::blocking(move || passcode::verify(&new, &hash)).await {
+        match offload::blocking(move || passcode::verify(&new, &hash)).await {
             Ok(true) => Ok(true),
             Ok(false) => Err(refused),
             Err(error) => Err(Refused::Failed(error.to_string())),
@@ -591,7 +591,7 @@ impl Operations {
         command: OperatorTokenCommand,
         caller: &Caller,
     ) -> Result<OperatorTokens, Refused> {
-        let tokens = carry::<OperatorTokenDecider>(&self.desk, &command, caller).await?;
+        let tokens = execute::<OperatorTokenDecider>(&self.deps, &command, caller).await?;
         self.tell_changed();
         Ok(tokens)
     }
@@ -601,14 +601,14 @@ impl Operations {
     /// # Errors
     /// See [`Refused`].
     pub async fn revoke_jwt(&self, command: RevokeJwt, caller: &Caller) -> Result<(), Refused> {
-        carry::<JwtDecider>(&self.desk, &command, caller).await?;
+        execute::<JwtDecider>(&self.deps, &command, caller).await?;
         self.tell_changed();
         Ok(())
     }
 
     /// Has the watch and the audit look at once.
     pub(super) fn tell_changed(&self) {
-        self.watch.refresh(&self.desk.store);
+        self.watch.refresh(&self.deps.store);
         self.changed.notify_one();
     }
 
@@ -639,7 +639,7 @@ impl Operations {
         let every = Duration::from_millis((self.settings.watch_age_ms_max / 4).clamp(1, 1_000));
         loop {
             tokio::time::sleep(every).await;
-            self.watch.refresh(&self.desk.store);
+            self.watch.refresh(&self.deps.store);
             if let Err(refused) = self.note_jump().await {
                 report::notice(&format!(
                     "a jump of the clock could not be journaled: {refused}"
@@ -650,8 +650,8 @@ impl Operations {
 
     async fn keep_audit(self: Arc<Self>) {
         loop {
-            let (audit, store) = (self.audit.clone(), self.desk.store.clone());
-            let written = aside::blocking(move || audit.catch_up(&store)).await;
+            let (audit, store) = (self.audit.clone(), self.deps.store.clone());
+            let written = offload::blocking(move || audit.catch_up(&store)).await;
             if let Ok(Err(error)) = written {
                 report::storage_failed(&format!("the audit's file is behind: {}", told(&error)));
             }

@@ -1,16 +1,16 @@
 //! Carrying out a record's commands: load, decide, make the append, find a first answer.
 
-use super::{Answer, Carried, Carry, Desk, Refused};
+use super::{ActorDeps, Answer, RecordOutcome, RecordRequest, Refused};
 use crate::clock::ordered_uuid;
 use crate::domain::container::{
     Container, ContainerCommand, ContainerDecider, ContainerEvent, Idempotency, is_given_again,
 };
 use crate::domain::quota::Quota;
 use crate::domain::record::{
-    NewContent, Record, RecordCommand, RecordDecider, RecordEvent, RecordKey, Slot,
+    NewContent, Record, RecordCommand, RecordDecider, RecordEvent, RecordKey, RecordState,
 };
 use crate::domain::{
-    Context, Decider, ErrorTag, Event, Occurrence, RecordId, Rejection, StreamId, Timestamp,
+    Context, Decider, ErrorTag, Event, EventMeta, RecordId, Rejection, StreamId, Timestamp,
 };
 use crate::journal::{Append, Origin, Version};
 use crate::projections::idempotency::FirstAnswer;
@@ -31,7 +31,7 @@ pub(super) enum Decision {
         /// The entry.
         append: Append,
         /// The state with it.
-        slot: Slot,
+        slot: RecordState,
         /// What it adds to what its org has.
         wanted: Wanted,
     },
@@ -42,9 +42,9 @@ pub(super) enum Decision {
 }
 
 /// The record as every projection shows it: one bounded read.
-pub(super) fn load(desk: &Desk, key: &RecordKey) -> Result<Slot, Refused> {
-    let record = records::find(&desk.store, RecordName::from(key)).map_err(failed)?;
-    Ok(Slot {
+pub(super) fn load(deps: &ActorDeps, key: &RecordKey) -> Result<RecordState, Refused> {
+    let record = records::find(&deps.store, RecordName::from(key)).map_err(failed)?;
+    Ok(RecordState {
         key: key.clone(),
         record,
         legal: None,
@@ -54,8 +54,8 @@ pub(super) fn load(desk: &Desk, key: &RecordKey) -> Result<Slot, Refused> {
 /// Gives a decision the legal hold that it has to know of. What removes is decided again when the org's stream has moved
 /// since; others look only because a held record takes changes past its time.
 pub(super) fn look_at_holds(
-    desk: &Desk,
-    slot: &mut Slot,
+    deps: &ActorDeps,
+    slot: &mut RecordState,
     command: &RecordCommand,
     now: Timestamp,
 ) -> Result<Guards, Refused> {
@@ -69,11 +69,11 @@ pub(super) fn look_at_holds(
     }
     let org = &slot.key.org;
     // Ahead of the holds, which may otherwise be of an earlier version.
-    let version = identity::org(&desk.store, org.as_str())
+    let version = identity::org(&deps.store, org.as_str())
         .map_err(failed)?
         .version;
     let container = slot.key.container.as_str();
-    slot.legal = holds::legal(&desk.store, org.as_str(), container).map_err(failed)?;
+    slot.legal = holds::legal(&deps.store, org.as_str(), container).map_err(failed)?;
     Ok(match command.removes() {
         true => vec![(StreamId::org(org), version)],
         false => Guards::new(),
@@ -81,14 +81,14 @@ pub(super) fn look_at_holds(
 }
 
 pub(super) fn decide(
-    (slot, guards): (Slot, Guards),
+    (slot, guards): (RecordState, Guards),
     command: &RecordCommand,
-    carry: &Carry,
+    execute: &RecordRequest,
     now: Timestamp,
 ) -> Decision {
     let context = Context {
         now,
-        by: carry.by.clone(),
+        by: execute.by.clone(),
     };
     let events = match RecordDecider::decide(&slot, command, &context) {
         Ok(events) => events,
@@ -102,10 +102,10 @@ pub(super) fn decide(
         };
     }
     let stream = StreamId::record(&slot.key);
-    let occurrence = Occurrence {
+    let occurrence = EventMeta {
         at: now,
         by: &context.by,
-        actor: carry.remarks.actor.as_deref(),
+        actor: execute.remarks.actor.as_deref(),
         position: 0,
         version: version + 1,
     };
@@ -118,9 +118,9 @@ pub(super) fn decide(
         expected: version,
         guards,
         events: events.into_iter().map(Event::Record).collect(),
-        payload: carry.payload.clone(),
-        idempotency: carry.idempotency.clone(),
-        origin: origin(carry, now),
+        payload: execute.payload.clone(),
+        idempotency: execute.idempotency.clone(),
+        origin: origin(execute, now),
     };
     Decision::Append {
         append,
@@ -130,7 +130,7 @@ pub(super) fn decide(
 }
 
 /// What events of a record add to what its org has. What they take away counts once it is durable.
-fn wanted(slot: &Slot, events: &[RecordEvent]) -> Wanted {
+fn wanted(slot: &RecordState, events: &[RecordEvent]) -> Wanted {
     let mut wanted = Wanted::default();
     for event in events {
         let content = match event {
@@ -172,7 +172,7 @@ fn wanted(slot: &Slot, events: &[RecordEvent]) -> Wanted {
 /// The events that remember a refusal; none when it is one of the moment.
 pub(super) fn remember(
     rejection: &Rejection,
-    carry: &Carry,
+    execute: &RecordRequest,
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
     let command = ContainerCommand::RememberRefusal {
@@ -180,59 +180,59 @@ pub(super) fn remember(
     };
     let context = Context {
         now,
-        by: carry.by.clone(),
+        by: execute.by.clone(),
     };
     let events = ContainerDecider::decide(&Container::default(), &command, &context)?;
     Ok(events.into_iter().map(Event::Container).collect())
 }
 
-pub(super) fn origin(carry: &Carry, at: Timestamp) -> Origin {
+pub(super) fn origin(execute: &RecordRequest, at: Timestamp) -> Origin {
     Origin {
         at,
-        by: carry.by.clone(),
-        request_id: carry.request_id.clone(),
-        source: carry.source,
-        remarks: carry.remarks.clone(),
+        by: execute.by.clone(),
+        request_id: execute.request_id.clone(),
+        source: execute.source,
+        remarks: execute.remarks.clone(),
     }
 }
 
 /// Gives a put whose id was made of its idempotency key another id when a record has that one: the key is past its time, and
 /// what it names now is a new request.
-pub(super) fn give_fresh_id(desk: &Desk, carry: &mut Carry) -> Result<(), Refused> {
-    let Some(idempotency) = &carry.idempotency else {
+pub(super) fn give_fresh_id(deps: &ActorDeps, execute: &mut RecordRequest) -> Result<(), Refused> {
+    let Some(idempotency) = &execute.idempotency else {
         return Ok(());
     };
-    let Ok(RecordCommand::Put(put)) = &mut carry.command else {
+    let Ok(RecordCommand::Put(put)) = &mut execute.command else {
         return Ok(());
     };
     let derived = idempotency.derived_id()?;
-    if carry.key.record_id != derived || load(desk, &carry.key)?.record.is_none() {
+    if execute.key.record_id != derived || load(deps, &execute.key)?.record.is_none() {
         return Ok(());
     }
-    let fresh = ordered_uuid(desk.clock.now()).to_string();
-    carry.key.record_id = RecordId::parse(&fresh)?;
-    put.key.record_id = carry.key.record_id.clone();
+    let fresh = ordered_uuid(deps.clock.now()).to_string();
+    execute.key.record_id = RecordId::parse(&fresh)?;
+    put.key.record_id = execute.key.record_id.clone();
     Ok(())
 }
 
 /// The answer a request with this key got before, within the window.
 pub(super) fn first_answer(
-    desk: &Desk,
+    deps: &ActorDeps,
     key: &RecordKey,
     request: &Idempotency,
 ) -> Result<Option<Answer>, Refused> {
     let place = (key.org.as_str(), key.container.as_str());
-    let first = idempotency::find(&desk.store, place, &request.scope).map_err(failed)?;
+    let first = idempotency::find(&deps.store, place, &request.scope).map_err(failed)?;
     let Some(first) = first else {
         return Ok(None);
     };
-    if !is_given_again(first.at, desk.clock.trusted()) {
+    if !is_given_again(first.at, deps.clock.trusted()) {
         return Ok(None);
     }
     if first.fingerprint != request.fingerprint {
         return Ok(Some(Err(other_request().into())));
     }
-    replay(desk, key, &first).map(Some)
+    replay(deps, key, &first).map(Some)
 }
 
 /// The answer when a key was used for something else.
@@ -243,21 +243,21 @@ pub fn other_request() -> Rejection {
     )
 }
 
-fn replay(desk: &Desk, key: &RecordKey, first: &FirstAnswer) -> Result<Answer, Refused> {
+fn replay(deps: &ActorDeps, key: &RecordKey, first: &FirstAnswer) -> Result<Answer, Refused> {
     if let Some(its) = first.stream.record_key() {
         let record = match &first.record {
             Some(record) => Some(Record::clone(record)),
-            None => earlier::record_at(&*desk.journal, &its, first.version).map_err(failed)?,
+            None => earlier::record_at(&*deps.journal, &its, first.version).map_err(failed)?,
         };
         let record = record
             .ok_or_else(|| Refused::Failed("a first answer is not in the journal".to_owned()))?;
-        return Ok(Ok(Carried {
+        return Ok(Ok(RecordOutcome {
             record,
             record_id: (its.record_id != key.record_id).then_some(its.record_id),
             replayed: true,
         }));
     }
-    let entries = desk
+    let entries = deps
         .journal
         .stream(&first.stream, first.version, 1)
         .map_err(|error| Refused::Failed(error.to_string()))?;

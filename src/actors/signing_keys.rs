@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, Notify};
 
-use super::carry::{carry, failed};
+use super::execute::{execute, failed};
 use super::ops::{Caller, Operations};
-use super::{Desk, Refused};
-use crate::aside;
+use super::{ActorDeps, Refused};
 use crate::content::keyring::new_id;
 use crate::content::sign::Signer;
 use crate::domain::signing_key::{RotateKey, SigningKeyDecider, SigningKeys as Rotations};
+use crate::offload;
 use crate::projections::ops;
 use crate::report;
 
-/// Carries rotations out, one at a time.
+/// Executes rotations, one at a time.
 pub struct SigningKeys {
-    desk: Arc<Desk>,
+    deps: Arc<ActorDeps>,
     operations: Arc<Operations>,
     signer: Arc<Signer>,
     overlap_ms: i64,
@@ -29,13 +29,13 @@ pub struct SigningKeys {
 impl SigningKeys {
     /// Of a signer whose retired keys verify for `overlap_ms` more: as long as what they signed works, or longer.
     pub fn new(
-        desk: Arc<Desk>,
+        deps: Arc<ActorDeps>,
         operations: Arc<Operations>,
         signer: Arc<Signer>,
         overlap_ms: i64,
     ) -> Arc<Self> {
         Arc::new(Self {
-            desk,
+            deps,
             operations,
             signer,
             overlap_ms,
@@ -68,7 +68,7 @@ impl SigningKeys {
             previous_id: self.signer.current_key_id(),
             overlap_ms: if at_once { 0 } else { self.overlap_ms },
         };
-        let state = carry::<SigningKeyDecider>(&self.desk, &command, caller).await?;
+        let state = execute::<SigningKeyDecider>(&self.deps, &command, caller).await?;
         self.operations.tell_changed();
         let followed = self.follow(state).await;
         self.rotated.notify_one();
@@ -85,7 +85,7 @@ impl SigningKeys {
     }
 
     async fn catch_up(&self) -> Result<(), Refused> {
-        let state = ops::signing_keys(&self.desk.store).map_err(failed)?;
+        let state = ops::signing_keys(&self.deps.store).map_err(failed)?;
         self.follow(state).await
     }
 
@@ -98,7 +98,7 @@ impl SigningKeys {
         }
         let signer = self.signer.clone();
         let until = state.previous_until;
-        let done = aside::blocking(move || signer.rotate(&id, at, until)).await;
+        let done = offload::blocking(move || signer.rotate(&id, at, until)).await;
         match done {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {

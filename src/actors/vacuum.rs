@@ -13,14 +13,14 @@ use actix::{
 };
 
 use super::Refused;
-use super::carry::carry;
+use super::execute::execute;
 use super::ops::{Caller, Operations};
-use crate::aside;
 use crate::clock::Clock;
 use crate::domain::vacuum::{
     JOB, Scope, Step, Vacuum, VacuumCommand, VacuumDecider, VacuumStatus, Vacuums,
 };
 use crate::journal::Position;
+use crate::offload;
 use crate::projections::ops;
 use crate::report;
 
@@ -32,7 +32,7 @@ pub use work::{Progress, Survey, plan_id};
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
-    match aside::blocking(work).await {
+    match offload::blocking(work).await {
         Ok(done) => done,
         Err(broke_off) => Err(broke_off.to_string()),
     }
@@ -63,8 +63,8 @@ impl From<String> for Stopped {
     }
 }
 
-/// Carries a vacuum out to its end, or as far as the journal takes it.
-async fn execute(operations: &Operations, vacuum: Vacuum) {
+/// Executes a vacuum to its end, or as far as the journal takes it.
+async fn run_vacuum(operations: &Operations, vacuum: Vacuum) {
     let id = vacuum.vacuum_id.clone();
     let done = match vacuum.dry_run {
         true => tell(operations, vacuum).await,
@@ -84,9 +84,9 @@ async fn execute(operations: &Operations, vacuum: Vacuum) {
             return;
         }
     }
-    match ops::vacuums(&operations.desk.store) {
+    match ops::vacuums(&operations.deps.store) {
         Ok(vacuums) => {
-            let admission = &operations.desk.admission;
+            let admission = &operations.deps.admission;
             admission.keep_out_of(&vacuums.half_erased);
             admission.open(&id);
         }
@@ -98,7 +98,7 @@ async fn execute(operations: &Operations, vacuum: Vacuum) {
 
 async fn ask(operations: &Operations, command: VacuumCommand) -> Result<Vacuum, Refused> {
     let id = command.vacuum_id().to_owned();
-    let vacuums = carry::<VacuumDecider>(&operations.desk, &command, &Caller::job(JOB)).await?;
+    let vacuums = execute::<VacuumDecider>(&operations.deps, &command, &Caller::job(JOB)).await?;
     operations.tell_changed();
     let vacuum = vacuums.find(&id).cloned();
     vacuum.ok_or_else(|| Refused::Failed("a command left no vacuum".to_owned()))
@@ -136,7 +136,7 @@ async fn prepare(operations: &Operations, vacuum: &Vacuum) -> Result<(), Stopped
         return Ok(());
     };
     let told = |refused: Refused| Stopped::Failed(refused.to_string());
-    let check = || person::check(&operations.desk, user_id, vacuum.override_holds);
+    let check = || person::check(&operations.deps, user_id, vacuum.override_holds);
     check().map_err(told)?;
     person::depart(operations, user_id).await.map_err(told)
 }
@@ -144,7 +144,7 @@ async fn prepare(operations: &Operations, vacuum: &Vacuum) -> Result<(), Stopped
 /// A real run: keeps changes out, counts, begins, and does one step after the other.
 async fn erase(operations: &Operations, mut vacuum: Vacuum) -> Result<(), Stopped> {
     let vacuum_id = vacuum.vacuum_id.clone();
-    let admission = &operations.desk.admission;
+    let admission = &operations.deps.admission;
     admission.close(&vacuum.scope, &vacuum_id);
     admission.drained(&vacuum.scope).await;
     if vacuum.status == VacuumStatus::Pending {
@@ -156,13 +156,13 @@ async fn erase(operations: &Operations, mut vacuum: Vacuum) -> Result<(), Stoppe
         } = survey(operations, &vacuum.scope).await?;
         if vacuum.scope == Scope::All {
             // It may have been held while the vacuum was pending.
-            let free = held::check(&operations.desk.store, vacuum.override_holds);
+            let free = held::check(&operations.deps.store, vacuum.override_holds);
             free.map_err(|refused| Stopped::Failed(refused.to_string()))?;
             held.clear();
         }
         if let Some(user_id) = vacuum.scope.user_id() {
             // So it may have been meanwhile.
-            let free = person::check(&operations.desk, user_id, vacuum.override_holds);
+            let free = person::check(&operations.deps, user_id, vacuum.override_holds);
             free.map_err(|refused| Stopped::Failed(refused.to_string()))?;
         }
         let moved = |plan: &String| *plan != plan_id(&vacuum.scope, &services);
@@ -270,11 +270,11 @@ impl VacuumActor {
         if self.working {
             return;
         }
-        if !self.may_begin(&vacuum, &operations.desk.clock) {
+        if !self.may_begin(&vacuum, &operations.deps.clock) {
             return self.sleep(context);
         }
         self.working = true;
-        let work = async move { execute(&operations, vacuum).await };
+        let work = async move { run_vacuum(&operations, vacuum).await };
         context.spawn(work.into_actor(self).map(|(), actor, context| {
             actor.working = false;
             actor.sleep(context);
@@ -329,16 +329,17 @@ impl Handler<AskVacuum> for VacuumActor {
         let operations = self.operations.clone();
         let work = async move {
             let operations = operations.upgrade().ok_or(Refused::Unavailable)?;
-            let carried = carry::<VacuumDecider>(&operations.desk, &ask.command, &ask.caller).await;
-            if carried.is_ok() {
+            let executed =
+                execute::<VacuumDecider>(&operations.deps, &ask.command, &ask.caller).await;
+            if executed.is_ok() {
                 operations.tell_changed();
             }
-            carried
+            executed
         };
         AtomicResponse::new(Box::pin(work.into_actor(self).map(
-            |carried, _, context| {
+            |executed, _, context| {
                 context.address().do_send(Look);
-                carried
+                executed
             },
         )))
     }
@@ -356,7 +357,7 @@ impl Handler<Look> for VacuumActor {
         let Some(operations) = self.operations.upgrade() else {
             return context.stop();
         };
-        match ops::vacuums(&operations.desk.store) {
+        match ops::vacuums(&operations.deps.store) {
             Ok(vacuums) => self.settle(&vacuums, context),
             Err(error) => {
                 report::notice(&format!(

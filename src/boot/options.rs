@@ -13,7 +13,7 @@ use crate::config::{
     CallLimits, Http, Identity, LogRequests, LogSection, Mrs, QuotaLimits, Settings,
 };
 use crate::domain::quota::{Limits, Quota};
-use crate::domain::record::{Patience, Retention};
+use crate::domain::record::{Retention, UploadTimeouts};
 use crate::http::cors::Origins;
 use crate::http::framing::HeadLimits;
 use crate::http::head::HostNames;
@@ -22,7 +22,7 @@ use crate::http::listener::ConnectionLimits;
 use crate::http::org_limits::OrgLimits;
 use crate::http::presigned::{DecodedLimit, PresignedLimits};
 use crate::http::routes::Prefixes;
-use crate::http::server::{DoorLimits, MrsSettings};
+use crate::http::server::{ListenerLimits, MrsSettings};
 use crate::http::slow::UploadPace;
 use crate::http::transfers::TransferLimits;
 use crate::meters::Target;
@@ -54,7 +54,7 @@ pub struct Options {
     /// Threads that serve requests.
     pub workers: usize,
     /// Limits of both listeners.
-    pub door: DoorLimits,
+    pub gateway: ListenerLimits,
     /// Limits of the gateway's connections.
     pub connections: ConnectionLimits,
     /// Limits of the actors.
@@ -117,7 +117,7 @@ impl Options {
             tls: tls(&settings.http),
             hsts_seconds: settings.http.hsts_seconds,
             workers: settings.http.workers,
-            door: DoorLimits {
+            gateway: ListenerLimits {
                 requests_in_flight_max: settings.http.requests_in_flight_max,
                 body_bytes_max: settings.http.body_bytes_max,
                 body_depth_max: settings.http.body_depth_max,
@@ -264,7 +264,7 @@ fn upkeep(settings: &Mrs) -> UpkeepSettings {
             versions_ms: hours(settings.version_retention_days.saturating_mul(24)),
             leftovers_ms: hours(settings.cleanup_retention_days.saturating_mul(24)),
         },
-        patience: Patience {
+        patience: UploadTimeouts {
             upload_ms: hours(settings.abandoned_upload_hours).max(millis(completable)),
             complete_ms: millis(settings.complete_grace_seconds),
         },

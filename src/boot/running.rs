@@ -45,12 +45,12 @@ fn tell(before: &Before) {
     let Some(requests) = &before.crashed_while else {
         return;
     };
-    report::tell(Event::Crashed {
+    report::emit(Event::Crashed {
         requests: requests.len() as u64,
         times: before.crashes,
     });
     for request in requests {
-        report::tell(Event::CrashedWhile {
+        report::emit(Event::CrashedWhile {
             request_id: RequestId::of(&request.request_id),
             began_at: Text::of(&request.began_at.to_string()),
             service: Text::of(&request.service),
@@ -65,7 +65,7 @@ impl Noted {
     /// Adds what the data directory has seen to what is counted, and lines that the log lacks.
     pub(super) fn measure(&self, meters: &Meters) {
         let (crashes, requests) = (self.crashes, self.requests);
-        meters.look_up(
+        meters.counters_fn(
             (
                 "metarecord_crashes_total",
                 "Unexpected ends of a process with this data directory.",
@@ -73,7 +73,7 @@ impl Noted {
             &[],
             move || one(Some(value(crashes))),
         );
-        meters.look_up(
+        meters.counters_fn(
             (
                 "metarecord_crashed_while_requests_total",
                 "Requests that were in progress at a crash.",
@@ -81,7 +81,7 @@ impl Noted {
             &[],
             move || one(Some(value(requests))),
         );
-        meters.look_up(
+        meters.counters_fn(
             (
                 "metarecord_log_lines_missing_total",
                 "Log lines that were dropped, by sink, and requests without a line.",

@@ -73,7 +73,7 @@ pub(super) fn end_after(
 ) {
     let end = move || {
         std::thread::sleep(within);
-        report::tell(Event::Stopped {
+        report::emit(Event::Stopped {
             outcome: match again {
                 Some(_) => report::event::AGAIN,
                 None => report::event::BROKEN_OFF,

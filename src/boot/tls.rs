@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::{BootError, Options, SOCKET};
-use crate::aside;
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::meters::{Meters, Samples, value};
+use crate::offload;
 use crate::report::{self, Event, Text};
 use crate::tls::{FilesOfAddresses, Tls, TlsError};
 
@@ -79,7 +79,7 @@ impl Secured {
     pub(super) fn open(options: &Options) -> Result<Self, BootError> {
         let files = tls_files(options)?;
         for address in plain_addresses(options) {
-            report::tell(Event::PlainHttp {
+            report::emit(Event::PlainHttp {
                 address: Text::of(address),
                 hint: "credentials are sent unencrypted; set http.tls_cert_file and http.tls_key_file, or listen on loopback behind a proxy that has TLS",
             });
@@ -98,7 +98,7 @@ impl Secured {
     /// Adds it to what a server measures. There are no such families without TLS.
     pub(super) fn measure(&self, meters: &Meters, clock: &Clock) {
         let (own, clock) = (self.clone(), clock.clone());
-        meters.look(
+        meters.gauges_fn(
             (
                 "metarecord_tls_certificate_remaining_seconds",
                 "Time until the served certificate expires; negative afterwards.",
@@ -115,7 +115,7 @@ impl Secured {
             },
         );
         let own = self.clone();
-        meters.look(
+        meters.gauges_fn(
             (
                 "metarecord_tls_files_refused",
                 "1 while the certificate files are invalid, so that the previous certificate is still served.",
@@ -146,7 +146,7 @@ impl Secured {
         let mut hung_up = true;
         loop {
             let clock = clock.clone();
-            let looking = aside::blocking(move || {
+            let looking = offload::blocking(move || {
                 for watched in &mut watched {
                     watched.look(clock.now(), hung_up);
                 }
@@ -223,7 +223,7 @@ impl Watched {
             Text::of(&format!("{error}{}", cause.unwrap_or_default()))
         });
         let days_left = self.told_days;
-        report::tell(Event::Tls {
+        report::emit(Event::Tls {
             listener: self.listener,
             outcome,
             days_left: days_left.map(|days| Text::of(&days.to_string())),

@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::output::{Exit, Printer};
 use super::profile::Profile;
 use super::remarks::RemarkArgs;
-use super::surroundings::Surroundings;
+use super::surroundings::CliEnv;
 use crate::backup::create::{self, Made, Making, Tally};
 use crate::backup::restore::{self, Outcome, Restored};
 use crate::backup::verify::{self, Report};
@@ -119,7 +119,7 @@ impl CreateArgs {
     ) -> Result<(Value, Exit), Failure> {
         let (since, clock) = (Stopwatch::start(), Clock::system());
         if self.with_keys {
-            Surroundings::of_process()
+            CliEnv::of_process()
                 .note("The backup includes the keys: protect it as well as the server.");
         }
         let order = create::Order {
@@ -156,7 +156,7 @@ impl CreateArgs {
         spinner.finish_and_clear();
         let absent = made.manifest.objects.absent;
         if absent > 0 {
-            Surroundings::of_process().note(
+            CliEnv::of_process().note(
                 "Content is missing or damaged on the server; g3n mrs reconcile lists it, and with --mode repair records it as lost.",
             );
         }
@@ -200,7 +200,7 @@ impl RestoreArgs {
         Ok(match outcome {
             Outcome::Restored(restored) => (self.facts(&restored), Exit::Success),
             Outcome::Damaged(report) => {
-                Surroundings::of_process().note("Nothing was restored: the backup is damaged.");
+                CliEnv::of_process().note("Nothing was restored: the backup is damaged.");
                 (report_facts(&report), Exit::Refused)
             }
         })
@@ -211,7 +211,7 @@ impl RestoreArgs {
         facts["data_dir"] = json!(self.data_dir);
         facts["set_aside"] = json!(restored.set_aside);
         if !restored.manifest.with_keys {
-            Surroundings::of_process().note(
+            CliEnv::of_process().note(
                 "The backup has no keys: existing sessions, API keys and URLs are invalid, and there is a new operator token.",
             );
         }

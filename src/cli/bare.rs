@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::output::{Exit, Output, Printer, print_line};
-use super::surroundings::Surroundings;
+use super::surroundings::CliEnv;
 use super::table;
 use crate::client::{Reply, TransportError};
 
@@ -52,7 +52,7 @@ impl BareArgs {
         if exit == Exit::Success && !self.bare {
             let name = name.replace('_', " ");
             let text = format!("The {name} is shown only this once: store it now.");
-            Surroundings::of_process().note(&text);
+            CliEnv::of_process().note(&text);
         }
         Ok(exit)
     }

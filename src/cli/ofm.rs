@@ -11,7 +11,7 @@ use super::operator::invoke;
 use super::output::{Exit, Printer};
 use super::profile::Profile;
 use super::remarks::{MakeArgs, RemarkArgs};
-use super::surroundings::Surroundings;
+use super::surroundings::CliEnv;
 use super::usm::{PageArgs, about};
 use crate::client::Reply;
 use crate::domain::quota::{LIMIT_MAX, Quota};
@@ -335,7 +335,7 @@ impl StatusArgs {
         if self.status == FOR_GOOD && !self.yes {
             let address = &profile.operator_url.value;
             let what = format!("the org {org} at {address}");
-            Surroundings::of_process().confirm(&what)?;
+            CliEnv::of_process().confirm(&what)?;
         }
         invoke(profile, "ofm_org_status_set", body)
     }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::secret::{Places, Secret, secret};
-use super::surroundings::Surroundings;
+use super::surroundings::CliEnv;
 
 /// Where help shows the flags.
 const HEADING: &str = "Passcode";
@@ -41,7 +41,7 @@ impl NewPasscodeArgs {
     ///
     /// # Errors
     /// As [`PasscodeArgs::find`].
-    pub(super) fn find(&self, surroundings: &mut Surroundings) -> Result<Secret, Failure> {
+    pub(super) fn find(&self, surroundings: &mut CliEnv) -> Result<Secret, Failure> {
         let places = Places {
             what: "new passcode",
             flag: None,
@@ -60,7 +60,7 @@ impl PasscodeArgs {
     ///
     /// # Errors
     /// When its place cannot be read, or there is none and nobody can be asked.
-    pub(super) fn find(&self, surroundings: &mut Surroundings) -> Result<Secret, Failure> {
+    pub(super) fn find(&self, surroundings: &mut CliEnv) -> Result<Secret, Failure> {
         match self.places().find(surroundings)? {
             Some(passcode) => Ok(passcode),
             None => surroundings.ask("Passcode: ", HOW),
@@ -71,7 +71,7 @@ impl PasscodeArgs {
     ///
     /// # Errors
     /// As [`PasscodeArgs::find`].
-    pub(super) fn find_new(&self, surroundings: &mut Surroundings) -> Result<Secret, Failure> {
+    pub(super) fn find_new(&self, surroundings: &mut CliEnv) -> Result<Secret, Failure> {
         match self.places().find(surroundings)? {
             Some(passcode) => Ok(passcode),
             None => surroundings.ask_twice("New passcode: ", HOW),
@@ -139,7 +139,7 @@ mod tests {
             ("--passcode-file -", &variable, "\n", &[], None, None),
         ] {
             let arguments = parse(line);
-            let around = || Surroundings::made_up(environment, input, typed);
+            let around = || CliEnv::made_up(environment, input, typed);
             let told =
                 |told: Result<Secret, Failure>| told.ok().map(|told| told.reveal().to_owned());
             assert_eq!(

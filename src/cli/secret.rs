@@ -8,7 +8,7 @@ use std::path::Path;
 use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
 
 use super::failure::Failure;
-use super::surroundings::Surroundings;
+use super::surroundings::CliEnv;
 
 /// Most bytes of a file that holds a secret: several times what the service takes.
 const FILE_BYTES_MAX: u64 = 4096;
@@ -52,7 +52,7 @@ impl Places<'_> {
     ///
     /// # Errors
     /// When that place cannot be read, or holds none.
-    pub(super) fn find(&self, surroundings: &mut Surroundings) -> Result<Option<Secret>, Failure> {
+    pub(super) fn find(&self, surroundings: &mut CliEnv) -> Result<Option<Secret>, Failure> {
         if let Some(secret) = self.flag {
             return Ok(Some(secret.clone()));
         }
@@ -64,7 +64,7 @@ impl Places<'_> {
     }
 
     /// What a file holds, without the line break at its end.
-    fn read(&self, path: &Path, surroundings: &mut Surroundings) -> Result<Secret, Failure> {
+    fn read(&self, path: &Path, surroundings: &mut CliEnv) -> Result<Secret, Failure> {
         let failed = |error| Failure::file(path, error);
         let mut bytes = Vec::new();
         let most = FILE_BYTES_MAX + 1;

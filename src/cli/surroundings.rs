@@ -19,7 +19,7 @@ pub(super) type Environment = Box<dyn Fn(&str) -> Option<String>>;
 pub(super) type HiddenQuestion = Box<dyn FnMut(&str) -> io::Result<String>>;
 
 /// What is around the process.
-pub(super) struct Surroundings {
+pub(super) struct CliEnv {
     /// The environment.
     pub(super) environment: Environment,
     /// Standard input.
@@ -32,7 +32,7 @@ pub(super) struct Surroundings {
     pub(super) hidden: HiddenQuestion,
 }
 
-impl Surroundings {
+impl CliEnv {
     /// Those of this process.
     pub(super) fn of_process() -> Self {
         let screen: Option<Box<dyn Write>> = match io::stderr().is_terminal() {
@@ -71,7 +71,7 @@ impl Surroundings {
     /// Asks for a new secret, twice, because nobody sees a slip.
     ///
     /// # Errors
-    /// As [`Surroundings::ask`]; a usage failure when the two differ.
+    /// As [`CliEnv::ask`]; a usage failure when the two differ.
     pub(super) fn ask_twice(&mut self, question: &str, how_else: &str) -> Result<Secret, Failure> {
         let first = self.ask(question, how_else)?;
         let again = self.ask("Repeat it: ", how_else)?;
@@ -144,7 +144,7 @@ fn line(input: &mut dyn BufRead) -> io::Result<String> {
 }
 
 #[cfg(test)]
-impl Surroundings {
+impl CliEnv {
     /// Surroundings with variables, standard input, and what a person types; no terminal when nothing is typed.
     pub(super) fn made_up(environment: &[(&str, &str)], input: &str, typed: &[&str]) -> Self {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -172,8 +172,8 @@ impl Surroundings {
 mod tests {
     use super::*;
 
-    fn around(typed: bool, screen: bool, input: &'static str) -> Surroundings {
-        Surroundings {
+    fn around(typed: bool, screen: bool, input: &'static str) -> CliEnv {
+        CliEnv {
             environment: Box::new(|_| None),
             input: Box::new(input.as_bytes()),
             typed,

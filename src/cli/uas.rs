@@ -13,7 +13,7 @@ use super::output::{Exit, Printer};
 use super::passcode::{NewPasscodeArgs, PasscodeArgs};
 use super::profile::Profile;
 use super::remarks::{MakeArgs, RemarkArgs};
-use super::surroundings::Surroundings;
+use super::surroundings::CliEnv;
 use crate::client::Reply;
 
 /// People who sign in.
@@ -165,7 +165,7 @@ pub(super) fn run(
     profile: &Profile,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
-    let mut surroundings = Surroundings::of_process();
+    let mut surroundings = CliEnv::of_process();
     match &arguments.verb {
         Verb::Stat(arguments) => {
             let body = arguments.body(&mut surroundings)?;
@@ -215,7 +215,7 @@ impl UserArgs {
 }
 
 impl ResetArgs {
-    fn body(&self, surroundings: &mut Surroundings) -> Result<Map<String, Value>, Failure> {
+    fn body(&self, surroundings: &mut CliEnv) -> Result<Map<String, Value>, Failure> {
         let mut body = self.user.body();
         let passcode = self.passcode.find_new(surroundings)?;
         insert(&mut body, "passcode", Some(passcode.reveal()));
@@ -232,7 +232,7 @@ impl LiftArgs {
 }
 
 impl ChangeArgs {
-    fn body(&self, surroundings: &mut Surroundings) -> Result<Value, Failure> {
+    fn body(&self, surroundings: &mut CliEnv) -> Result<Value, Failure> {
         let old = self.passcode.find(surroundings)?;
         let new = self.new.find(surroundings)?;
         let mut body = Map::new();
@@ -243,7 +243,7 @@ impl ChangeArgs {
 }
 
 impl StatArgs {
-    fn body(&self, surroundings: &mut Surroundings) -> Result<Value, Failure> {
+    fn body(&self, surroundings: &mut CliEnv) -> Result<Value, Failure> {
         let passcode = self.passcode.find(surroundings)?;
         let mut body = Map::new();
         insert(&mut body, "email", Some(self.email.as_str()));
@@ -253,11 +253,11 @@ impl StatArgs {
 }
 
 impl CreateArgs {
-    fn make(&self, profile: &Profile, surroundings: &mut Surroundings) -> Result<Reply, Failure> {
+    fn make(&self, profile: &Profile, surroundings: &mut CliEnv) -> Result<Reply, Failure> {
         invoke(profile, "uas_user_create", self.body(surroundings)?)
     }
 
-    fn body(&self, surroundings: &mut Surroundings) -> Result<Map<String, Value>, Failure> {
+    fn body(&self, surroundings: &mut CliEnv) -> Result<Map<String, Value>, Failure> {
         let passcode = self.passcode.find_new(surroundings)?;
         let mut body = Map::new();
         insert(&mut body, "email", Some(self.email.as_str()));
@@ -322,7 +322,7 @@ mod tests {
             ),
         ] {
             let words = std::iter::once("uas").chain(line.split(' '));
-            let mut around = Surroundings::made_up(&[], "", typed);
+            let mut around = CliEnv::made_up(&[], "", typed);
             let body = match Line::try_parse_from(words).expect(line) {
                 Line::Stat(arguments) => arguments.body(&mut around),
                 Line::Create(arguments) => arguments.body(&mut around).map(Value::Object),

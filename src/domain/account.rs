@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Decider, ErrorTag, Occurrence, OrgCode, Rejection, Timestamp};
+use super::{Context, Decider, ErrorTag, EventMeta, OrgCode, Rejection, Timestamp};
 
 /// Most keys of one account, revoked ones included; the one revoked first is forgotten for one more.
 pub const KEYS_MAX: usize = 32;
@@ -296,7 +296,7 @@ impl Decider for AccountDecider {
         })
     }
 
-    fn evolve(mut state: Account, event: &AccountEvent, occurrence: Occurrence<'_>) -> Account {
+    fn evolve(mut state: Account, event: &AccountEvent, occurrence: EventMeta<'_>) -> Account {
         state.version = occurrence.version;
         let at = occurrence.at;
         match event {
@@ -389,7 +389,7 @@ mod tests {
             };
             let events = AccountDecider::decide(&state, &command, &context);
             for event in events.map_err(|rejection| rejection.tag)? {
-                let occurrence = Occurrence {
+                let occurrence = EventMeta {
                     at,
                     by: "ann",
                     actor: None,
@@ -469,7 +469,7 @@ mod tests {
                 by: "job".to_owned(),
             };
             for event in AccountDecider::decide(&account, &note, &context).unwrap() {
-                let occurrence = Occurrence {
+                let occurrence = EventMeta {
                     at: at(minute),
                     by: "job",
                     actor: None,

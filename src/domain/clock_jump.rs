@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Decider, Occurrence, Rejection, Timestamp};
+use super::{Context, Decider, EventMeta, Rejection, Timestamp};
 
 /// The last jump that nobody has confirmed, as the events made it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +76,7 @@ impl Decider for ClockDecider {
         })
     }
 
-    fn evolve(mut state: ClockJumps, event: &ClockEvent, occurrence: Occurrence<'_>) -> ClockJumps {
+    fn evolve(mut state: ClockJumps, event: &ClockEvent, occurrence: EventMeta<'_>) -> ClockJumps {
         state.version = occurrence.version;
         state.open = match event {
             ClockEvent::Jumped { by_ms } => Some(ClockJump {

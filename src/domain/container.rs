@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::record::{ContentPlace, EndedBy, Retention, Status};
 use super::repair::Repair;
 use super::{
-    CcCode, Context, Decider, ErrorTag, Md5, Occurrence, RecordId, Rejection, Tag, Timestamp,
+    CcCode, Context, Decider, ErrorTag, EventMeta, Md5, RecordId, Rejection, Tag, Timestamp,
 };
 
 /// What can happen to a container.
@@ -268,7 +268,7 @@ impl Decider for ContainerDecider {
     fn evolve(
         mut state: Container,
         event: &ContainerEvent,
-        occurrence: Occurrence<'_>,
+        occurrence: EventMeta<'_>,
     ) -> Container {
         match event {
             ContainerEvent::RefusalRemembered { .. } => state.refusals += 1,
@@ -333,7 +333,7 @@ mod tests {
         let event = ContainerEvent::RefusalRemembered {
             rejection: Rejection::not_found(),
         };
-        let occurrence = Occurrence {
+        let occurrence = EventMeta {
             at: Timestamp::from_millis(7),
             by: "tester",
             actor: None,

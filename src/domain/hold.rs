@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{ContainerName, ErrorTag, Occurrence, Rejection, Timestamp};
+use super::{ContainerName, ErrorTag, EventMeta, Rejection, Timestamp};
 
 /// Longest reason of a hold, in characters (the contract's context fields).
 pub const REASON_CHARS_MAX: usize = 256;
@@ -30,7 +30,7 @@ pub struct Hold {
 
 impl Hold {
     /// The hold after it was set, over the one there was.
-    pub fn set(before: Option<&Self>, reason: &str, occurrence: Occurrence<'_>) -> Self {
+    pub fn set(before: Option<&Self>, reason: &str, occurrence: EventMeta<'_>) -> Self {
         Self {
             reason: reason.to_owned(),
             since: before.map_or(occurrence.at, |before| before.since),
@@ -150,7 +150,7 @@ impl LegalHolds {
         &mut self,
         container: Option<&ContainerName>,
         reason: &str,
-        occurrence: Occurrence<'_>,
+        occurrence: EventMeta<'_>,
     ) {
         let hold = Hold::set(self.find(container), reason, occurrence);
         match container {
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_nearest_hold_is_told_and_setting_it_again_keeps_since_when() {
-        let at = |seconds: i64| Occurrence {
+        let at = |seconds: i64| EventMeta {
             at: Timestamp::from_millis(seconds * 1_000),
             by: "operator",
             actor: None,

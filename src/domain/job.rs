@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Decider, Occurrence, Rejection, Timestamp};
+use super::{Context, Decider, EventMeta, Rejection, Timestamp};
 
 /// What a run did: how many of what, by a plain word such as `doomed`.
 pub type Counts = BTreeMap<String, u64>;
@@ -145,7 +145,7 @@ impl Decider for JobDecider {
         Ok(Vec::from_iter(event))
     }
 
-    fn evolve(mut state: Jobs, event: &JobEvent, occurrence: Occurrence<'_>) -> Jobs {
+    fn evolve(mut state: Jobs, event: &JobEvent, occurrence: EventMeta<'_>) -> Jobs {
         state.version = occurrence.version;
         let job = state.named.entry(event.job().to_owned()).or_default();
         match event {
@@ -173,7 +173,7 @@ mod tests {
         };
         let events = JobDecider::decide(state, command, &context).expect("no rule says no");
         events.iter().fold(state.clone(), |state, event| {
-            let occurrence = Occurrence {
+            let occurrence = EventMeta {
                 at: context.now,
                 by: "tester",
                 actor: None,

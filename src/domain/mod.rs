@@ -47,7 +47,7 @@ pub struct Context {
 
 /// Where and when an event stands in the journal, as far as state needs to know.
 #[derive(Clone, Copy, Debug)]
-pub struct Occurrence<'a> {
+pub struct EventMeta<'a> {
     /// The time of the decision that caused it.
     pub at: Timestamp,
     /// The principal that caused it.
@@ -80,7 +80,7 @@ pub trait Decider {
     ) -> Result<Vec<Self::Event>, Rejection>;
 
     /// The state after an event. Total: an event once written is always accepted.
-    fn evolve(state: Self::State, event: &Self::Event, occurrence: Occurrence<'_>) -> Self::State;
+    fn evolve(state: Self::State, event: &Self::Event, occurrence: EventMeta<'_>) -> Self::State;
 }
 
 /// Every event there is, whatever its stream.

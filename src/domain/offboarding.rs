@@ -158,7 +158,7 @@ pub struct Import {
 
 /// All that is known of an org's leaving and coming.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Passage {
+pub struct OrgTransfer {
     /// The version of the stream.
     pub version: u64,
     /// The offboarding that was asked for last.
@@ -169,7 +169,7 @@ pub struct Passage {
     pub import: Option<Import>,
 }
 
-impl Passage {
+impl OrgTransfer {
     /// The export of a name.
     pub fn export(&self, export_id: &str) -> Option<&Export> {
         let mut exports = self.exports.iter();

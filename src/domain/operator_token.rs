@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Decider, ErrorTag, Occurrence, Rejection, Timestamp};
+use super::{Context, Decider, ErrorTag, EventMeta, Rejection, Timestamp};
 
 /// Most predecessors of one token that work beside it.
 const PREVIOUS_MAX: usize = 4;
@@ -268,7 +268,7 @@ impl Decider for OperatorTokenDecider {
     fn evolve(
         mut state: OperatorTokens,
         event: &OperatorTokenEvent,
-        occurrence: Occurrence<'_>,
+        occurrence: EventMeta<'_>,
     ) -> OperatorTokens {
         state.version = occurrence.version;
         match event {
@@ -377,7 +377,7 @@ mod tests {
         let events = OperatorTokenDecider::decide(&state, command, &context)?;
         let version = state.version + 1;
         Ok(events.iter().fold(state, |state, event| {
-            let occurrence = Occurrence {
+            let occurrence = EventMeta {
                 at: at(seconds),
                 by: "operator",
                 actor: None,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hold::{self, LegalHolds};
 use super::quota::{OwnLimits, Quota};
-use super::{ContainerName, Context, Decider, ErrorTag, Occurrence, OrgCode, Rejection, Timestamp};
+use super::{ContainerName, Context, Decider, ErrorTag, EventMeta, OrgCode, Rejection, Timestamp};
 
 pub use invitation::{INVITATIONS_MAX, Invitation, Invitations};
 
@@ -449,7 +449,7 @@ impl Decider for OrgDecider {
         })
     }
 
-    fn evolve(mut state: Org, event: &OrgEvent, occurrence: Occurrence<'_>) -> Org {
+    fn evolve(mut state: Org, event: &OrgEvent, occurrence: EventMeta<'_>) -> Org {
         state.version = occurrence.version;
         match event {
             OrgEvent::Created { status } => {

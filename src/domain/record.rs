@@ -17,7 +17,7 @@ use super::{
 };
 
 pub use decide::{RecordDecider, not_waited_for, would_complete};
-pub use ended::{Class, Ended, EndedBy, Patience, Retention};
+pub use ended::{Class, Ended, EndedBy, Retention, UploadTimeouts};
 pub use evolve::SWEEP;
 pub use view::{ContentKind, RecordView};
 
@@ -135,7 +135,7 @@ pub enum ContentPlace {
 
 /// A name and the record that may be there: all that a decision about a record looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Slot {
+pub struct RecordState {
     /// The name.
     pub key: RecordKey,
     /// The record, once it was created.
@@ -144,7 +144,7 @@ pub struct Slot {
     pub legal: Option<Kept>,
 }
 
-impl Slot {
+impl RecordState {
     /// The version of the record's stream; 0 before it is created.
     pub fn version(&self) -> u64 {
         self.record.as_ref().map_or(0, |record| record.revision.0)
@@ -331,7 +331,7 @@ pub enum RecordCommand {
     /// End it if its time has come (the sweep; nothing happens otherwise).
     DoomIfDue,
     /// End it if the upload of its first content was given up (nothing happens otherwise).
-    DoomIfAbandoned(Patience),
+    DoomIfAbandoned(UploadTimeouts),
     /// Have nothing remove it or its content.
     SetHold {
         /// Why.

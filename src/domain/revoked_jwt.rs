@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Decider, ErrorTag, Occurrence, Rejection, Timestamp};
+use super::{Context, Decider, ErrorTag, EventMeta, Rejection, Timestamp};
 
 /// Most revocations kept. For one more, the one is forgotten whose token ended first.
 pub const REVOCATIONS_MAX: usize = 4_096;
@@ -73,7 +73,7 @@ impl Decider for JwtDecider {
         }])
     }
 
-    fn evolve(mut state: RevokedJwts, event: &JwtEvent, occurrence: Occurrence<'_>) -> RevokedJwts {
+    fn evolve(mut state: RevokedJwts, event: &JwtEvent, occurrence: EventMeta<'_>) -> RevokedJwts {
         state.version = occurrence.version;
         let JwtEvent::Revoked { jti, until } = event;
         state.until.insert(jti.clone(), *until);
@@ -111,7 +111,7 @@ mod tests {
         let step = |state: RevokedJwts, command: &RevokeJwt, now: i64| {
             let events = JwtDecider::decide(&state, command, &context(now)).unwrap();
             let version = state.version + 1;
-            let occurrence = Occurrence {
+            let occurrence = EventMeta {
                 at: at(now),
                 by: "operator",
                 actor: None,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::known::KnownAddresses;
-use super::{Context, Decider, ErrorTag, Occurrence, Rejection, Timestamp};
+use super::{Context, Decider, ErrorTag, EventMeta, Rejection, Timestamp};
 
 /// Wrong codes from one address within [`FAILURES_WINDOW_MS`] after which none from there is looked at.
 pub const FAILURES_MAX: usize = 5;
@@ -203,11 +203,7 @@ impl Decider for SecretDecider {
         }])
     }
 
-    fn evolve(
-        mut state: SecretCode,
-        event: &SecretEvent,
-        occurrence: Occurrence<'_>,
-    ) -> SecretCode {
+    fn evolve(mut state: SecretCode, event: &SecretEvent, occurrence: EventMeta<'_>) -> SecretCode {
         state.version = occurrence.version;
         match event {
             SecretEvent::Set { code_hash } => state.code_hash = Some(code_hash.clone()),
@@ -238,7 +234,7 @@ mod tests {
     use super::*;
 
     fn event(state: SecretCode, minute: i64, event: &SecretEvent) -> SecretCode {
-        let occurrence = Occurrence {
+        let occurrence = EventMeta {
             at: Timestamp::from_millis(minute * 60_000),
             by: "tester",
             actor: None,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Decider, ErrorTag, Occurrence, Rejection, Timestamp};
+use super::{Context, Decider, ErrorTag, EventMeta, Rejection, Timestamp};
 
 /// Most earlier keys that verify beside the one that signs: rotating once an hour with the default overlap of a day
 /// stays below it, and their file stays smaller than a page of the disk.
@@ -87,7 +87,7 @@ impl Decider for SigningKeyDecider {
     fn evolve(
         mut state: SigningKeys,
         event: &SigningKeyEvent,
-        occurrence: Occurrence<'_>,
+        occurrence: EventMeta<'_>,
     ) -> SigningKeys {
         let SigningKeyEvent::Rotated {
             key_id,
@@ -134,7 +134,7 @@ mod tests {
         };
         let events = SigningKeyDecider::decide(&state, &command, &context)?;
         let version = state.version + 1;
-        let occurrence = Occurrence {
+        let occurrence = EventMeta {
             at: at(now),
             by: "operator",
             actor: None,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::known::KnownAddresses;
-use super::{Context, Decider, ErrorTag, Occurrence, Rejection, Timestamp};
+use super::{Context, Decider, ErrorTag, EventMeta, Rejection, Timestamp};
 
 /// How long a session lives after it was used last (contract, section 7: "sliding 1 hour").
 pub const SESSION_MS: i64 = 60 * 60 * 1_000;
@@ -369,7 +369,7 @@ impl Decider for UserDecider {
         })
     }
 
-    fn evolve(mut state: User, event: &UserEvent, occurrence: Occurrence<'_>) -> User {
+    fn evolve(mut state: User, event: &UserEvent, occurrence: EventMeta<'_>) -> User {
         state.version = occurrence.version;
         match event {
             UserEvent::Created {

@@ -33,7 +33,7 @@ pub struct EventLine {
     pub by: String,
     /// The request.
     pub request_id: String,
-    /// Through which door.
+    /// The entry point: gateway, operators or a job.
     pub source: Source,
     /// The caller's own remarks.
     #[serde(default, skip_serializing_if = "Remarks::is_empty")]
@@ -104,7 +104,7 @@ impl EventLine {
     }
 
     /// What another journal is to write, so that the stream is there as it is here: the same times, callers and
-    /// remarks, but for the door, which is [`Source::Import`].
+    /// remarks, but for the entry point, which is [`Source::Import`].
     ///
     /// # Errors
     /// What is wrong with it: another org's stream, an event of another kind of stream, inline content that is not

@@ -9,9 +9,9 @@ pub enum Access {
     /// Nothing: no credential is looked at.
     Public,
     /// A good credential of any kind.
-    Known,
+    Authenticated,
     /// A session: a person, and no program.
-    Person,
+    UserSession,
     /// A right in the org that the call names. Who does not belong to it hears that it is not there.
     Org(Right),
 }
@@ -24,11 +24,11 @@ pub enum Right {
     /// Change its records.
     Write,
     /// See the org itself and who belongs to it.
-    See,
+    ViewOrg,
     /// Manage the org, its members, its service accounts and their keys.
     Manage,
     /// See and cancel its offboarding, and take its data away, also while it is frozen for that.
-    Leave,
+    Offboard,
 }
 
 /// How a caller belongs to an org.
@@ -51,12 +51,12 @@ pub const GRANTS: &[(Role, &[Right])] = &[
         &[
             Right::Read,
             Right::Write,
-            Right::See,
+            Right::ViewOrg,
             Right::Manage,
-            Right::Leave,
+            Right::Offboard,
         ],
     ),
-    (Role::Member, &[Right::Read, Right::Write, Right::See]),
+    (Role::Member, &[Right::Read, Right::Write, Right::ViewOrg]),
     (Role::Writer, &[Right::Read, Right::Write]),
     (Role::Reader, &[Right::Read]),
 ];

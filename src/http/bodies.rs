@@ -12,7 +12,7 @@ use futures_util::{FutureExt, StreamExt};
 
 use super::coding::Coding;
 use super::identity::Owner;
-use super::server::DoorLimits;
+use super::server::ListenerLimits;
 use super::shares::{Bound, Full, Share, Shares};
 use super::turns::Turn;
 use super::{nesting, slow, watched};
@@ -45,7 +45,7 @@ pub struct Body {
 
 impl Bodies {
     /// Nothing is on its way.
-    pub fn new(limits: &DoorLimits) -> Self {
+    pub fn new(limits: &ListenerLimits) -> Self {
         Self {
             bytes_max: limits.body_bytes_max,
             depth_max: limits.body_depth_max,

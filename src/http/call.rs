@@ -18,7 +18,7 @@ use super::limits::{Shown, network};
 use super::meters::HttpMeters;
 use super::operator::Operator;
 use super::places::InFlight;
-use super::server::House;
+use super::server::AppState;
 use crate::actors::act::AskedAct;
 use crate::clock::{Clock, Stopwatch, random_uuid};
 use crate::domain::{CcCode, ErrorTag, OrgCode, Rejection};
@@ -264,7 +264,7 @@ impl Drop for Trace {
             return;
         }
         let fingerprint = self.session_fingerprint.as_deref();
-        report::tell(Event::Request {
+        report::emit(Event::Request {
             request_id: RequestId::of(&self.request_id),
             service: self.service,
             method: self.method,
@@ -349,17 +349,17 @@ impl Call<'_> {
     ///
     /// # Errors
     /// See [`identity::admit`].
-    pub fn admit(&mut self, house: &House, org: &OrgCode) -> Result<Role, Refusal> {
+    pub fn admit(&mut self, app: &AppState, org: &OrgCode) -> Result<Role, Refusal> {
         match self.access {
             Access::Org(right) => {
-                let role = identity::admit(house, self.caller()?, org, right)?;
-                self.place = house.rate_limits.org(org)?;
+                let role = identity::admit(app, self.caller()?, org, right)?;
+                self.place = app.rate_limits.org(org)?;
                 self.caller()?.note_org(org);
                 self.admitted = true;
                 self.trace.let_in = true;
                 Ok(role)
             }
-            Access::Public | Access::Known | Access::Person => Err(Refusal::Failed(
+            Access::Public | Access::Authenticated | Access::UserSession => Err(Refusal::Failed(
                 "a route that asks for no right looks at an org".to_owned(),
             )),
         }

@@ -7,10 +7,10 @@ use foldhash::fast::RandomState;
 
 use super::envelope::Refusal;
 use super::identity::Principal;
-use super::server::House;
+use super::server::AppState;
 use crate::domain::{OrgCode, Timestamp};
 use crate::projections::identity::Standing;
-use crate::projections::kept::Stamp;
+use crate::projections::kept::RowVersion;
 use crate::projections::{Store, StoreError};
 
 /// Shards, so that threads seldom wait for each other.
@@ -31,27 +31,27 @@ type Digest = [u8; 32];
 /// The callers, by the keyed hash of what they showed. Who showed nothing valid is not kept.
 #[derive(Default)]
 pub struct Callers {
-    shards: [Mutex<HashMap<Digest, Known, RandomState>>; SHARDS],
+    shards: [Mutex<HashMap<Digest, CacheEntry, RandomState>>; SHARDS],
 }
 
 /// A caller who was looked up.
-pub(super) struct Looked {
+pub(super) struct Lookup {
     /// Who it is.
     pub principal: Principal,
     /// The credential's row as it stood before it was read.
-    pub row: Stamp,
+    pub row: RowVersion,
     /// Until when the credential is good, if it is not used.
     pub expires_at: Option<Timestamp>,
     /// The next look would do nothing that this one has not done.
     pub keep: bool,
 }
 
-struct Known {
-    looked: Looked,
+struct CacheEntry {
+    looked: Lookup,
     at: Timestamp,
 }
 
-impl Known {
+impl CacheEntry {
     /// Whether nothing can have changed that a look would tell.
     fn stands(&self, store: &Store, now: Timestamp) -> bool {
         let age_ms = now.millis() - self.at.millis();
@@ -70,13 +70,13 @@ impl Callers {
     /// As `look`.
     pub(super) fn get(
         &self,
-        house: &House,
+        app: &AppState,
         digest: Digest,
-        look: impl FnOnce() -> Result<Looked, Refusal>,
+        look: impl FnOnce() -> Result<Lookup, Refusal>,
     ) -> Result<Principal, Refusal> {
-        let (shard, now) = (self.shard(&digest), house.clock.now());
+        let (shard, now) = (self.shard(&digest), app.clock.now());
         if let Some(known) = lock(shard).get(&digest)
-            && known.stands(&house.store, now)
+            && known.stands(&app.store, now)
         {
             return Ok(known.looked.principal.clone());
         }
@@ -99,11 +99,11 @@ impl Callers {
             shard.clear();
         }
         let principal = looked.principal.clone();
-        shard.insert(digest, Known { looked, at: now });
+        shard.insert(digest, CacheEntry { looked, at: now });
         Ok(principal)
     }
 
-    fn shard(&self, digest: &Digest) -> &Mutex<HashMap<Digest, Known, RandomState>> {
+    fn shard(&self, digest: &Digest) -> &Mutex<HashMap<Digest, CacheEntry, RandomState>> {
         // Any byte of a keyed hash is as good as chance.
         &self.shards[usize::from(digest[0]) % SHARDS]
     }

@@ -1,7 +1,7 @@
 //! The gate: while a maintenance window is active, or the disk is short, tenants are told when to come back.
 
 use super::routes::Route;
-use super::server::House;
+use super::server::AppState;
 use super::space;
 use crate::clock::random_bytes;
 use crate::domain::maintenance::Window;
@@ -18,13 +18,13 @@ const JITTER_SECONDS: u8 = 16;
 ///
 /// # Errors
 /// `maintenance-mode`, or `unavailable` with the minor `disk-low`.
-pub fn check(house: &House, route: &Route) -> Result<(), Rejection> {
+pub fn check(app: &AppState, route: &Route) -> Result<(), Rejection> {
     if is_exempt(route) {
         return Ok(());
     }
-    match house.operations.watch().active() {
-        None => space::check(house, route),
-        Some(window) => Err(maintenance_mode(&window, house.clock.now())),
+    match app.operations.watch().active() {
+        None => space::check(app, route),
+        Some(window) => Err(maintenance_mode(&window, app.clock.now())),
     }
 }
 

@@ -10,7 +10,7 @@ use super::call::Call;
 use super::envelope::Refusal;
 use super::fingerprint::fingerprint;
 use super::header_names;
-use super::server::House;
+use super::server::AppState;
 use crate::actors::first_answers::{Made, Turn};
 use crate::actors::ops::Caller;
 use crate::domain::container::Idempotency;
@@ -134,7 +134,7 @@ pub(super) struct Keyed(Option<Turn>);
 /// # Errors
 /// `invalid-idempotency-key`; `idempotency-conflict` when the key was used for another request.
 pub(super) async fn enter(
-    house: &House,
+    app: &AppState,
     call: &Call<'_>,
     field: Option<&str>,
     org: Option<&OrgCode>,
@@ -144,10 +144,10 @@ pub(super) async fn enter(
         return Ok(Keyed(None));
     };
     let request = Idempotency {
-        scope: scope(house, call, org, key)?,
-        fingerprint: request_of(house, call, &[])?,
+        scope: scope(app, call, org, key)?,
+        fingerprint: request_of(app, call, &[])?,
     };
-    Ok(Keyed(Some(house.first_answers.enter(request).await?)))
+    Ok(Keyed(Some(app.first_answers.enter(request).await?)))
 }
 
 impl Keyed {
@@ -165,7 +165,7 @@ impl Keyed {
 
 /// Where a key counts: with one caller, and there within one org or beside all.
 fn scope(
-    house: &House,
+    app: &AppState,
     call: &Call<'_>,
     org: Option<&OrgCode>,
     key: &str,
@@ -179,13 +179,13 @@ fn scope(
         scope.extend_from_slice(&(part.len() as u64).to_be_bytes());
         scope.extend_from_slice(part.as_bytes());
     }
-    Ok(hex::encode(house.signer.keyed_hash(SCOPE_HASH, &scope)))
+    Ok(hex::encode(app.signer.keyed_hash(SCOPE_HASH, &scope)))
 }
 
 /// What tells a request from others, in hex: its route and what it asks for, however it is spelled. Of the fields in
 /// `elsewhere` the scope tells.
 pub(super) fn request_of(
-    house: &House,
+    app: &AppState,
     call: &Call<'_>,
     elsewhere: &[&str],
 ) -> Result<String, Refusal> {
@@ -206,7 +206,7 @@ pub(super) fn request_of(
     let parts: Vec<_> = parts.iter().map(|(name, text)| (*name, &**text)).collect();
     let request = fingerprint(&parts).map_err(|_| no_json())?;
     Ok(hex::encode(
-        house.signer.keyed_hash(REQUEST_HASH, request.as_bytes()),
+        app.signer.keyed_hash(REQUEST_HASH, request.as_bytes()),
     ))
 }
 

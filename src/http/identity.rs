@@ -9,10 +9,10 @@ use actix_web::http::header::{AUTHORIZATION, AsHeaderName, HeaderMap, HeaderValu
 use ipnet::IpNet;
 
 use super::access::{Right, Role};
-use super::callers::{Looked, Standings};
+use super::callers::{Lookup, Standings};
 use super::envelope::Refusal;
 use super::header_names;
-use super::server::House;
+use super::server::AppState;
 use crate::actors::identity::{key_digest, session_digest};
 use crate::content::sign::Signer;
 use crate::domain::rejection::Denial;
@@ -144,7 +144,7 @@ impl Who {
 ///
 /// # Errors
 /// `invalid-session`, or a failed read.
-pub fn principal(house: &House, request: &HttpRequest) -> Result<Principal, Refusal> {
+pub fn principal(app: &AppState, request: &HttpRequest) -> Result<Principal, Refusal> {
     let headers = request.headers();
     let session = credential(headers, &header_names::X_SESSION_GUID)?;
     let api_key = credential(headers, &header_names::X_API_KEY)?;
@@ -158,15 +158,15 @@ pub fn principal(house: &House, request: &HttpRequest) -> Result<Principal, Refu
     };
     match (session, api_key) {
         // A session beats a key (contract, section 7).
-        (Some(guid), _) => person(house, guid),
+        (Some(guid), _) => person(app, guid),
         (None, Some(api_key)) => {
-            let principal = account(house, api_key)?;
+            let principal = account(app, api_key)?;
             check_address(&principal, request)?;
             Ok(principal)
         }
         (None, None) => match token {
-            Some(token) => bearer_of(house, token),
-            None if house.header_identity => told(house, request),
+            Some(token) => bearer_of(app, token),
+            None if app.header_identity => told(app, request),
             None if authorization == Authorization::Other => {
                 Err(invalid(Denial::CredentialMalformed).into())
             }
@@ -212,19 +212,19 @@ fn bearer_token(value: &HeaderValue) -> Option<&str> {
         .then(|| token.trim_start_matches(' '))
 }
 
-fn bearer_of(house: &House, token: &str) -> Result<Principal, Refusal> {
-    let verifier = house.tokens.as_ref();
+fn bearer_of(app: &AppState, token: &str) -> Result<Principal, Refusal> {
+    let verifier = app.tokens.as_ref();
     let verifier = verifier.ok_or_else(|| invalid(Denial::TokenNotTaken))?;
     let bearer = verifier
         .verify(token)
         .map_err(|denied| invalid(denied.denial()))?;
     if let Some(jti) = &bearer.jti
-        && ops::is_jwt_revoked(&house.store, jti)?
+        && ops::is_jwt_revoked(&app.store, jti)?
     {
         return Err(invalid(Denial::TokenRevoked).into());
     }
     Ok(Principal(Arc::new(Who {
-        fingerprint: told_fingerprint(&house.signer, "tf", &bearer.subject),
+        fingerprint: told_fingerprint(&app.signer, "tf", &bearer.subject),
         user_id: [JWT_SUBJECT, &bearer.subject].concat(),
         mode: Mode::Jwt,
         bound: Some(Bound {
@@ -239,7 +239,7 @@ fn bearer_of(house: &House, token: &str) -> Result<Principal, Refusal> {
 }
 
 /// Whoever the headers say, when the request comes from this machine and was not passed on by another.
-fn told(house: &House, request: &HttpRequest) -> Result<Principal, Refusal> {
+fn told(app: &AppState, request: &HttpRequest) -> Result<Principal, Refusal> {
     let headers = request.headers();
     let passed_on = FORWARDING.iter().any(|name| headers.contains_key(*name));
     let local = request
@@ -257,7 +257,7 @@ fn told(house: &House, request: &HttpRequest) -> Result<Principal, Refusal> {
     let org = OrgCode::parse(tenant).map_err(|_| invalid(Denial::HeadersMalformed))?;
     Ok(Principal(Arc::new(Who {
         user_id: [HEADER_SUBJECT, user].concat(),
-        fingerprint: told_fingerprint(&house.signer, "hf", user),
+        fingerprint: told_fingerprint(&app.signer, "hf", user),
         mode: Mode::Header,
         bound: Some(Bound {
             org: org.as_str().to_owned(),
@@ -270,14 +270,14 @@ fn told(house: &House, request: &HttpRequest) -> Result<Principal, Refusal> {
     })))
 }
 
-fn person(house: &House, guid: &str) -> Result<Principal, Refusal> {
-    let digest = session_digest(&house.signer, guid);
-    house.callers.get(house, digest, || {
+fn person(app: &AppState, guid: &str) -> Result<Principal, Refusal> {
+    let digest = session_digest(&app.signer, guid);
+    app.callers.get(app, digest, || {
         let hash = hex::encode(digest);
-        let row = identity::session_stamp(&house.store, &hash);
-        let found = house.directory.open_session(hash)?;
+        let row = identity::session_stamp(&app.store, &hash);
+        let found = app.directory.open_session(hash)?;
         let found = found.ok_or_else(|| invalid(Denial::SessionUnknown))?;
-        if found.session.development && !house.development {
+        if found.session.development && !app.development {
             return Err(invalid(Denial::SessionOfDevelopment).into());
         }
         let principal = Principal(Arc::new(Who {
@@ -290,7 +290,7 @@ fn person(house: &House, guid: &str) -> Result<Principal, Refusal> {
             standings: Standings::default(),
             home: OnceLock::new(),
         }));
-        Ok(Looked {
+        Ok(Lookup {
             principal,
             row,
             expires_at: found.expires_at,
@@ -299,14 +299,14 @@ fn person(house: &House, guid: &str) -> Result<Principal, Refusal> {
     })
 }
 
-fn account(house: &House, api_key: &str) -> Result<Principal, Refusal> {
-    let digest = key_digest(&house.signer, api_key);
-    house.callers.get(house, digest, || {
+fn account(app: &AppState, api_key: &str) -> Result<Principal, Refusal> {
+    let digest = key_digest(&app.signer, api_key);
+    app.callers.get(app, digest, || {
         let hash = hex::encode(digest);
-        let row = identity::key_stamp(&house.store, &hash);
-        let key = house.directory.key_of(&hash)?;
+        let row = identity::key_stamp(&app.store, &hash);
+        let key = app.directory.key_of(&hash)?;
         let key = key.ok_or_else(|| invalid(Denial::KeyUnknown))?;
-        let noting = house.directory.note_key_use(&key);
+        let noting = app.directory.note_key_use(&key);
         // They were parsed when the key was made; one that is not readable any more lets nobody in by it.
         let parsed = key.allowed_addresses.iter().map(|text| text.parse());
         let allowed_addresses = parsed.collect::<Result<Vec<IpNet>, _>>();
@@ -324,7 +324,7 @@ fn account(house: &House, api_key: &str) -> Result<Principal, Refusal> {
             standings: Standings::default(),
             home: OnceLock::new(),
         }));
-        Ok(Looked {
+        Ok(Lookup {
             principal,
             row,
             expires_at: key.expires_at,
@@ -379,24 +379,24 @@ fn told_fingerprint(signer: &Signer, kind: &str, subject: &str) -> String {
 /// `not-found` for strangers, whether or not the org exists; then `org-read-blocked`, `not-authorized` or `not-owner`, and
 /// `org-write-blocked`.
 pub fn admit(
-    house: &House,
+    app: &AppState,
     principal: &Principal,
     org: &OrgCode,
     right: Right,
 ) -> Result<Role, Refusal> {
     let standings = &principal.standings;
-    let standing = standings.get(&house.store, org, &principal.user_id)?;
+    let standing = standings.get(&app.store, org, &principal.user_id)?;
     let (belongs, role) = match &principal.bound {
         None => (standing.member.is_some(), standing.member.map(Role::from)),
         Some(bound) => (bound.org == org.as_str(), bound.role),
     };
     let Some(status) = standing.status else {
-        return Err(stranger(Denial::OrgUnknown).into());
+        return Err(non_member(Denial::OrgUnknown).into());
     };
     if !belongs {
-        return Err(stranger(Denial::OrgOfOthers).into());
+        return Err(non_member(Denial::OrgOfOthers).into());
     }
-    if !status.readable() && right != Right::Leave {
+    if !status.readable() && right != Right::Offboard {
         return Err(Rejection::new(
             ErrorTag::OrgReadBlocked,
             "The org is frozen; ask its operator.",
@@ -419,11 +419,11 @@ pub fn admit(
 
 fn forbidden(right: Right) -> Rejection {
     match right {
-        Right::Manage | Right::Leave => {
+        Right::Manage | Right::Offboard => {
             Rejection::new(ErrorTag::NotOwner, "Only an owner of the org may do this.")
                 .denied(Denial::RoleNotOwner)
         }
-        Right::Read | Right::Write | Right::See => Rejection::new(
+        Right::Read | Right::Write | Right::ViewOrg => Rejection::new(
             ErrorTag::NotAuthorized,
             "Your role does not allow this; ask an owner of the org for another role.",
         )
@@ -431,7 +431,7 @@ fn forbidden(right: Right) -> Rejection {
     }
 }
 
-fn stranger(denial: Denial) -> Rejection {
+fn non_member(denial: Denial) -> Rejection {
     Rejection::not_found().denied(denial)
 }
 

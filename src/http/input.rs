@@ -8,7 +8,7 @@ use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, Type};
 
 use super::call::Call;
 use super::header_names;
-use super::server::House;
+use super::server::AppState;
 use super::words;
 use crate::content::sign::{Cursor, Purpose};
 use crate::domain::names::TAGS_MAX;
@@ -207,12 +207,12 @@ fn clamp(number: i64) -> usize {
 /// # Errors
 /// `invalid-next-token`.
 pub fn cursor(
-    house: &House,
+    app: &AppState,
     token: Option<&str>,
     filter: [u8; 32],
 ) -> Result<Option<Vec<u8>>, Rejection> {
     let Some(token) = token else { return Ok(None) };
-    let cursor = house.signer.open::<Cursor>(Purpose::ListCursor, token);
+    let cursor = app.signer.open::<Cursor>(Purpose::ListCursor, token);
     match cursor.filter(|cursor| cursor.filter == filter) {
         Some(cursor) => Ok(Some(cursor.place)),
         None => Err(Rejection::new(
@@ -223,9 +223,8 @@ pub fn cursor(
 }
 
 /// The token of a place in a list with these filters.
-pub fn next_token(house: &House, filter: [u8; 32], place: Vec<u8>) -> String {
-    house
-        .signer
+pub fn next_token(app: &AppState, filter: [u8; 32], place: Vec<u8>) -> String {
+    app.signer
         .seal(Purpose::ListCursor, &Cursor { filter, place })
 }
 

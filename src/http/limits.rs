@@ -123,8 +123,8 @@ impl RateLimits {
     ///
     /// # Errors
     /// `throttled`.
-    pub fn enter_stranger(&self, request: &HttpRequest) -> Result<InFlight, Rejection> {
-        self.stranger(request)?;
+    pub fn enter_anonymous(&self, request: &HttpRequest) -> Result<InFlight, Rejection> {
+        self.anonymous(request)?;
         match request.peer_addr() {
             Some(peer) => {
                 let key = network(peer.ip());
@@ -177,15 +177,15 @@ impl RateLimits {
     ///
     /// # Errors
     /// `throttled`.
-    pub fn stranger(&self, request: &HttpRequest) -> Result<(), Rejection> {
-        self.stranger_as(request, 1)
+    pub fn anonymous(&self, request: &HttpRequest) -> Result<(), Rejection> {
+        self.anonymous_as(request, 1)
     }
 
     /// The same for an answer that costs as much as so many requests.
     ///
     /// # Errors
     /// `throttled`.
-    pub fn stranger_as(&self, request: &HttpRequest, requests: u32) -> Result<(), Rejection> {
+    pub fn anonymous_as(&self, request: &HttpRequest, requests: u32) -> Result<(), Rejection> {
         take_by_address(self.addresses.as_ref(), request, requests)
     }
 
@@ -202,7 +202,7 @@ impl RateLimits {
     pub fn refuse(&self, request: &HttpRequest, refusal: Refusal, guessed: ErrorTag) -> Refusal {
         match &refusal {
             Refusal::Rejected { rejection, .. } if rejection.tag == guessed => {
-                let too_many = self.stranger(request).err();
+                let too_many = self.anonymous(request).err();
                 too_many.map_or(refusal, Refusal::from)
             }
             Refusal::Rejected { .. } | Refusal::Failed(_) => refusal,

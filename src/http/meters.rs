@@ -2,7 +2,7 @@
 //!
 //! A request finds its counters by the number of its route: no lock, no name and no allocation on its way.
 
-pub mod house;
+pub mod app;
 
 use std::ops::Deref;
 use std::sync::Arc;

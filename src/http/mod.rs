@@ -1,4 +1,4 @@
-//! The door: turns requests into calls, calls into answers, and knows no rule of its own.
+//! The HTTP gateway: turns requests into calls, calls into answers, and knows no rule of its own.
 
 pub mod access;
 pub mod bodies;
@@ -47,4 +47,4 @@ pub mod utl;
 mod watched;
 mod words;
 
-pub use server::{Door, House};
+pub use server::{AppState, Gateway};

@@ -12,7 +12,7 @@ use super::envelope::{Refusal, Reply};
 use super::idempotency;
 use super::identity::Mode;
 use super::input::{self, LimitIn};
-use super::server::{House, not_a_person};
+use super::server::{AppState, not_a_person};
 use super::usm::{org_request, required};
 use crate::actors::first_answers::Made;
 use crate::domain::org::{MemberRole, Org, OrgCommand, OrgEvent};
@@ -132,75 +132,75 @@ pub struct MembersAnswer {
 /// See an org.
 #[utoipa::path(post, path = "/ofm/org/get", tag = "ofm", request_body = WhichOrg,
     responses((status = 200, description = "The org.", body = crate::http::openapi::Good<OrgView>)))]
-pub async fn get(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichOrg = input::json(&call.body)?;
-    let org = request.org(house, call)?;
+    let org = request.org(app, call)?;
     request.caller(call)?;
-    show(&org, &identity::org(&house.store, org.as_str())?)
+    show(&org, &identity::org(&app.store, org.as_str())?)
 }
 
 /// Park an org: it can be read and takes no changes.
 #[utoipa::path(post, path = "/ofm/org/park", tag = "ofm", request_body = WhichOrg,
     responses((status = 200, description = "The org.", body = crate::http::openapi::Good<OrgView>)))]
-pub async fn park(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    set_aside(house, call, |org| OrgCommand::Park { org }).await
+pub async fn park(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    set_aside(app, call, |org| OrgCommand::Park { org }).await
 }
 
 /// Take a parked org up again.
 #[utoipa::path(post, path = "/ofm/org/unpark", tag = "ofm", request_body = WhichOrg,
     responses((status = 200, description = "The org.", body = crate::http::openapi::Good<OrgView>)))]
-pub async fn unpark(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    set_aside(house, call, |org| OrgCommand::Unpark { org }).await
+pub async fn unpark(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    set_aside(app, call, |org| OrgCommand::Unpark { org }).await
 }
 
 async fn set_aside(
-    house: &House,
+    app: &AppState,
     call: &mut Call<'_>,
     command: fn(OrgCode) -> OrgCommand,
 ) -> Result<Reply, Refusal> {
     let request: WhichOrg = input::json(&call.body)?;
-    let org = request.org(house, call)?;
+    let org = request.org(app, call)?;
     let caller = request.caller(call)?;
-    let after = house.directory.org(command(org.clone()), &caller).await?;
+    let after = app.directory.org(command(org.clone()), &caller).await?;
     show(&org, &after)
 }
 
 /// Invite a user to an org, or change a member's role.
 #[utoipa::path(post, path = "/ofm/member/add", tag = "ofm", request_body = NewMember,
     responses((status = 200, description = "The member, or the invitation that the user can accept; the same whether or not there is such a user.", body = crate::http::openapi::Good<NewMemberAnswer>)))]
-pub async fn add(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn add(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewMember = input::json(&call.body)?;
-    let org = request.org(house, call)?;
+    let org = request.org(app, call)?;
     let caller = request.caller(call)?;
     let key = request.idempotency_key.as_deref();
-    let keyed = idempotency::enter(house, call, key, Some(&org)).await?;
+    let keyed = idempotency::enter(app, call, key, Some(&org)).await?;
     if let Some(made) = keyed.made() {
-        return added_before(house, made, request.email.as_deref());
+        return added_before(app, made, request.email.as_deref());
     }
     let caller = keyed.sign(caller);
-    let user_id = member_id(house, request.user_id.as_deref(), request.email.as_deref())?;
+    let user_id = member_id(app, request.user_id.as_deref(), request.email.as_deref())?;
     let role = role_of(request.role.as_deref())?;
-    if identity::member(&house.store, org.as_str(), &user_id)?.is_none() {
+    if identity::member(&app.store, org.as_str(), &user_id)?.is_none() {
         let label = None;
         let wanted = Wanted {
             user_id,
             role,
             label,
         };
-        return invite(house, org, (wanted, request.email.as_deref()), &caller).await;
+        return invite(app, org, (wanted, request.email.as_deref()), &caller).await;
     }
     let add = OrgCommand::AddMember {
         org,
         user_id: user_id.clone(),
         role,
     };
-    house.directory.org(add, &caller).await?;
-    added(house, user_id, role)
+    app.directory.org(add, &caller).await?;
+    added(app, user_id, role)
 }
 
 /// The answer about a member whose role was set.
-fn added(house: &House, user_id: String, role: MemberRole) -> Result<Reply, Refusal> {
-    let member = member(house, user_id, role)?;
+fn added(app: &AppState, user_id: String, role: MemberRole) -> Result<Reply, Refusal> {
+    let member = member(app, user_id, role)?;
     Reply::of(&NewMemberAnswer {
         user_id: member.user_id,
         email: member.email,
@@ -212,7 +212,7 @@ fn added(house: &House, user_id: String, role: MemberRole) -> Result<Reply, Refu
 }
 
 /// The first answer to a request that invited a user, or set the role of a member.
-fn added_before(house: &House, made: &Made, email: Option<&str>) -> Result<Reply, Refusal> {
+fn added_before(app: &AppState, made: &Made, email: Option<&str>) -> Result<Reply, Refusal> {
     let mut members = made.events.iter();
     let member = members.find_map(|event| {
         if let Event::Org(OrgEvent::MemberAdded { user_id, role }) = event {
@@ -222,7 +222,7 @@ fn added_before(house: &House, made: &Made, email: Option<&str>) -> Result<Reply
         }
     });
     match member {
-        Some((user_id, role)) => Ok(added(house, user_id, role)?.again()),
+        Some((user_id, role)) => Ok(added(app, user_id, role)?.again()),
         None => invited_before(made, email),
     }
 }
@@ -230,25 +230,25 @@ fn added_before(house: &House, made: &Made, email: Option<&str>) -> Result<Reply
 /// Have a user leave an org.
 #[utoipa::path(post, path = "/ofm/member/remove", tag = "ofm", request_body = WhichMember,
     responses((status = 200, description = "The org.", body = crate::http::openapi::Good<OrgView>)))]
-pub async fn remove(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn remove(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichMember = input::json(&call.body)?;
-    let org = request.org(house, call)?;
+    let org = request.org(app, call)?;
     let caller = request.caller(call)?;
-    let user_id = member_id(house, request.user_id.as_deref(), request.email.as_deref())?;
+    let user_id = member_id(app, request.user_id.as_deref(), request.email.as_deref())?;
     let remove = OrgCommand::RemoveMember {
         org: org.clone(),
         user_id,
     };
-    let after = house.directory.org(remove, &caller).await?;
+    let after = app.directory.org(remove, &caller).await?;
     show(&org, &after)
 }
 
 /// Leave an org yourself. Its last owner cannot.
 #[utoipa::path(post, path = "/ofm/member/leave", tag = "ofm", request_body = WhichOrg,
     responses((status = 200, description = "You belong to it no more.", body = crate::http::openapi::Good<LeftAnswer>)))]
-pub async fn leave(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn leave(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichOrg = input::json(&call.body)?;
-    let org = request.org(house, call)?;
+    let org = request.org(app, call)?;
     let caller = request.caller(call)?;
     if call.caller()?.mode != Mode::Session {
         // Another issuer's subject may be spelled like one of our users.
@@ -258,7 +258,7 @@ pub async fn leave(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal>
         org: org.clone(),
         user_id: caller.by.clone(),
     };
-    house.directory.org(leave, &caller).await?;
+    app.directory.org(leave, &caller).await?;
     Reply::of(&LeftAnswer {
         orgcode: org.as_str().to_owned(),
         left: true,
@@ -268,35 +268,33 @@ pub async fn leave(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal>
 /// List the owners and members of an org.
 #[utoipa::path(post, path = "/ofm/member/list", tag = "ofm", request_body = Members,
     responses((status = 200, description = "One page.", body = crate::http::openapi::Good<MembersAnswer>)))]
-pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Members = input::json(&call.body)?;
-    let org = request.org(house, call)?;
+    let org = request.org(app, call)?;
     request.caller(call)?;
     let limit = request.limit.unwrap_or_default().0;
     let filter: [u8; 32] = Sha256::digest(format!("members {org}")).into();
-    let from = input::cursor(house, request.next_token.as_deref(), filter)?;
-    let page = identity::members(&house.store, &org, from.as_deref(), limit)?;
+    let from = input::cursor(app, request.next_token.as_deref(), filter)?;
+    let page = identity::members(&app.store, &org, from.as_deref(), limit)?;
     let items = page.items.into_iter();
-    let items = items.map(|(user_id, role)| member(house, user_id, role));
+    let items = items.map(|(user_id, role)| member(app, user_id, role));
     Reply::of(&MembersAnswer {
         items: items.collect::<Result<_, _>>()?,
         limit,
-        next_token: page
-            .next
-            .map(|place| input::next_token(house, filter, place)),
+        next_token: page.next.map(|place| input::next_token(app, filter, place)),
     })
 }
 
 /// Find a member by e-mail address or id.
 #[utoipa::path(post, path = "/ofm/member/resolve", tag = "ofm", request_body = WhichMember,
     responses((status = 200, description = "The member.", body = crate::http::openapi::Good<MemberView>)))]
-pub async fn resolve(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn resolve(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichMember = input::json(&call.body)?;
-    let org = request.org(house, call)?;
+    let org = request.org(app, call)?;
     request.caller(call)?;
-    let user_id = member_id(house, request.user_id.as_deref(), request.email.as_deref())?;
-    match identity::member(&house.store, org.as_str(), &user_id)? {
-        Some(role) => Reply::of(&member(house, user_id, role)?),
+    let user_id = member_id(app, request.user_id.as_deref(), request.email.as_deref())?;
+    match identity::member(&app.store, org.as_str(), &user_id)? {
+        Some(role) => Reply::of(&member(app, user_id, role)?),
         None => Err(Rejection::not_found().into()),
     }
 }
@@ -304,7 +302,7 @@ pub async fn resolve(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusa
 /// The id of the user that an owner names, by id or by address. Whether there is such a user is not looked at, so that
 /// neither the answer nor its time tells it.
 fn member_id(
-    house: &House,
+    app: &AppState,
     user_id: Option<&str>,
     email: Option<&str>,
 ) -> Result<String, Rejection> {
@@ -319,7 +317,7 @@ fn member_id(
             .filter(plain)
             .map(str::to_owned)
             .ok_or_else(|| Rejection::field("user_id", "user_id must be the id of a user.")),
-        (None, Some(email)) => house.directory.user_id_of(email),
+        (None, Some(email)) => app.directory.user_id_of(email),
         (Some(_), Some(_)) | (None, None) => {
             let message = "Name the user either by id or by e-mail address.";
             Err(Rejection::field("user_id", message))
@@ -337,19 +335,19 @@ fn role_of(text: Option<&str>) -> Result<MemberRole, Rejection> {
 
 /// The id of the user that an operator names, by id or by address.
 pub(super) fn user(
-    house: &House,
+    app: &AppState,
     user_id: Option<&str>,
     email: Option<&str>,
     field: &str,
 ) -> Result<String, Refusal> {
     let found = match (user_id, email) {
         (Some(user_id), None) => {
-            let user = identity::user(&house.store, required(Some(user_id), field)?)?;
+            let user = identity::user(&app.store, required(Some(user_id), field)?)?;
             (user.version > 0).then_some(user.user_id)
         }
         (None, Some(email)) => {
             let email = crate::domain::user::email(email)?;
-            identity::user_by_email(&house.store, &email)?
+            identity::user_by_email(&app.store, &email)?
         }
         (Some(_), Some(_)) | (None, None) => {
             let message = "Name the user either by id or by e-mail address.";
@@ -359,8 +357,8 @@ pub(super) fn user(
     found.ok_or_else(|| Rejection::not_found().into())
 }
 
-fn member(house: &House, user_id: String, role: MemberRole) -> Result<MemberView, Refusal> {
-    let user = identity::user(&house.store, &user_id)?;
+fn member(app: &AppState, user_id: String, role: MemberRole) -> Result<MemberView, Refusal> {
+    let user = identity::user(&app.store, &user_id)?;
     Ok(MemberView {
         email: (user.version > 0).then_some(user.email),
         user_id,

@@ -301,15 +301,15 @@ fn tags_of_access(access: Access) -> Vec<ErrorTag> {
             ErrorTag::InvalidOrgcode,
             ErrorTag::NotFound,
         ]);
-        if right != Right::Leave {
+        if right != Right::Offboard {
             tags.push(ErrorTag::OrgReadBlocked);
         }
         match right {
-            Right::Manage | Right::Leave => tags.push(ErrorTag::NotOwner),
-            Right::Read | Right::Write | Right::See => tags.push(ErrorTag::NotAuthorized),
+            Right::Manage | Right::Offboard => tags.push(ErrorTag::NotOwner),
+            Right::Read | Right::Write | Right::ViewOrg => tags.push(ErrorTag::NotAuthorized),
         }
     }
-    if access == Access::Person {
+    if access == Access::UserSession {
         tags.push(ErrorTag::NotAuthorized);
     }
     tags
@@ -330,7 +330,7 @@ pub fn document() -> Result<Value, serde_json::Error> {
         "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "A service account's key."},
         "jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A token of the identity provider, where one is configured; never together with one of the others."},
     });
-    document["security"] = security(Access::Known);
+    document["security"] = security(Access::Authenticated);
     let usual = document["security"].clone();
     shape::each_operation(&mut document, |method, path, operation| {
         describe_errors(method, path, operation);
@@ -434,9 +434,11 @@ fn security(access: Access) -> Value {
     };
     match access {
         Access::Public => json!([]),
-        Access::Person => json!([{"session": []}]),
+        Access::UserSession => json!([{"session": []}]),
         Access::Org(right) if !key_may(right) => json!([{"session": []}, {"jwt": []}]),
-        Access::Known | Access::Org(_) => json!([{"session": []}, {"apiKey": []}, {"jwt": []}]),
+        Access::Authenticated | Access::Org(_) => {
+            json!([{"session": []}, {"apiKey": []}, {"jwt": []}])
+        }
     }
 }
 

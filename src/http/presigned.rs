@@ -24,20 +24,20 @@ use tokio::sync::mpsc;
 use super::call::{self, Trace};
 use super::envelope::{OK, Refusal, respond, unavailable, with_headers};
 use super::meters::{Place, content_place};
-use super::server::{Door, House, hang_up};
+use super::server::{AppState, Gateway, hang_up};
 use super::shares::Share;
 use super::slow::{Stopped, Taking, UploadPace, upload_had_to_end, upload_too_slow};
 use super::transfers::{TransferLimits, Transfers, gave_way};
 use super::watched::{self, check_seat, closing};
 use super::{head, space};
 use crate::actors::admission::UploadPass;
-use crate::aside;
 use crate::content::check::size_mismatch;
 use crate::content::sign::{Disposition, DownloadGrant, Purpose, Signer, UploadGrant};
 use crate::content::{ContentError, ContentStore, Kept, ObjectName, Promise};
 use crate::domain::record::{Status, not_waited_for};
 use crate::domain::{ErrorTag, Rejection, Timestamp};
 use crate::meters::value;
+use crate::offload;
 use crate::projections::{RecordName, holds, records};
 use follow::follow;
 use whole::Whole;
@@ -53,7 +53,7 @@ const DECODED_FREE_BYTES: u64 = 16 * 1024 * 1024;
 /// What the presigned routes work with. Cheap to clone.
 #[derive(Clone)]
 pub struct Presigned {
-    door: Arc<Door>,
+    gateway: Arc<Gateway>,
     content: Arc<dyn ContentStore>,
     signer: Arc<Signer>,
     transfers: Arc<Transfers>,
@@ -98,14 +98,17 @@ impl DecodedLimit {
 impl Presigned {
     /// With nothing on its way.
     pub fn new(
-        door: Arc<Door>,
+        gateway: Arc<Gateway>,
         content: Arc<dyn ContentStore>,
         signer: Arc<Signer>,
         limits: PresignedLimits,
     ) -> Self {
-        let transfers = Arc::new(Transfers::new(limits.transfers, door.rate_limits().clone()));
+        let transfers = Arc::new(Transfers::new(
+            limits.transfers,
+            gateway.rate_limits().clone(),
+        ));
         let counted = transfers.clone();
-        door.meters().look(
+        gateway.meters().gauges_fn(
             (
                 "metarecord_transfers_active",
                 "Uploads and downloads in progress.",
@@ -120,7 +123,7 @@ impl Presigned {
             },
         );
         Self {
-            door,
+            gateway,
             content,
             signer,
             transfers,
@@ -155,7 +158,7 @@ pub fn configure(presigned: Presigned) -> impl FnOnce(&mut web::ServiceConfig) {
             })
         };
         // A scope has a fixed beginning, so that requests for other paths are matched with no pattern.
-        for scope in presigned.door.prefixes().before("/content") {
+        for scope in presigned.gateway.prefixes().before("/content") {
             service.service(
                 web::scope(&scope)
                     .service(web::resource("/export/{token}").default_service(exported()))
@@ -193,21 +196,21 @@ pub(super) fn get() {}
 
 impl Presigned {
     async fn serve(&self, request: &HttpRequest, payload: Payload, token: &str) -> HttpResponse {
-        let mut measured = self.door.http_meters().begin_shared();
+        let mut measured = self.gateway.http_meters().begin_shared();
         measured.at(content_place(request.method(), Place::Download));
-        let mut trace = self.door.trace(request);
+        let mut trace = self.gateway.trace(request);
         trace.service = "content";
         trace.route = "/content/{token}";
         trace.call = call::name_of(request.method(), "/content");
-        trace.runs(self.door.running(), request.method() == Method::PUT);
+        trace.runs(self.gateway.running(), request.method() == Method::PUT);
         if let Err(rejection) = check_seat(request) {
             return hang_up(respond(&trace, Err(rejection.into())));
         }
-        if let Some(mut response) = self.door.origins().preflight(request, &trace) {
-            if let Err(rejection) = self.door.rate_limits().stranger(request) {
+        if let Some(mut response) = self.gateway.origins().preflight(request, &trace) {
+            if let Err(rejection) = self.gateway.rate_limits().anonymous(request) {
                 response = respond(&trace, Err(rejection.into()));
             }
-            self.door.origins().allow(request, &mut response);
+            self.gateway.origins().allow(request, &mut response);
             return response;
         }
         let answer = match *request.method() {
@@ -221,31 +224,31 @@ impl Presigned {
             .into()),
         };
         let mut response = self.respond(request, &trace, answer);
-        self.door.origins().allow(request, &mut response);
+        self.gateway.origins().allow(request, &mut response);
         follow(response, trace, measured)
     }
 
     async fn serve_export(&self, request: &HttpRequest, token: &str) -> HttpResponse {
-        let mut measured = self.door.http_meters().begin_shared();
+        let mut measured = self.gateway.http_meters().begin_shared();
         measured.at(content_place(request.method(), Place::Export));
-        let mut trace = self.door.trace(request);
+        let mut trace = self.gateway.trace(request);
         trace.service = "content";
         trace.route = "/content/export/{token}";
         trace.call = call::name_of(request.method(), "/content/export");
-        trace.runs(self.door.running(), false);
+        trace.runs(self.gateway.running(), false);
         if let Err(rejection) = check_seat(request) {
             return hang_up(respond(&trace, Err(rejection.into())));
         }
-        if let Some(mut response) = self.door.origins().preflight(request, &trace) {
-            if let Err(rejection) = self.door.rate_limits().stranger(request) {
+        if let Some(mut response) = self.gateway.origins().preflight(request, &trace) {
+            if let Err(rejection) = self.gateway.rate_limits().anonymous(request) {
                 response = respond(&trace, Err(rejection.into()));
             }
-            self.door.origins().allow(request, &mut response);
+            self.gateway.origins().allow(request, &mut response);
             return response;
         }
         let answer = self.export(request, token, &trace).await;
         let mut response = self.respond(request, &trace, answer);
-        self.door.origins().allow(request, &mut response);
+        self.gateway.origins().allow(request, &mut response);
         follow(response, trace, measured)
     }
 
@@ -261,7 +264,7 @@ impl Presigned {
         answer.unwrap_or_else(|refusal| {
             // The url is the credential here.
             let guessed = ErrorTag::NotAuthorized;
-            let refusal = self.door.rate_limits().refuse(request, refusal, guessed);
+            let refusal = self.gateway.rate_limits().refuse(request, refusal, guessed);
             let response = respond(trace, Err(refusal));
             match *request.method() {
                 Method::PUT => hang_up(response),
@@ -288,8 +291,8 @@ impl Presigned {
         check_headers(request, &grant)?;
         let whose = (&grant.key.org, Signer::asked_by(token), token);
         let share = self.transfers.upload(whose)?;
-        let house = self.house()?;
-        let _room = space::promise(house, grant.size)?;
+        let app = self.app()?;
+        let _room = space::promise(app, grant.size)?;
         let object = ObjectName {
             org: grant.key.org.clone(),
             object_id: grant.object_id,
@@ -304,7 +307,7 @@ impl Presigned {
         let ends = pass.has_to_end();
         let how = (self.pace, &share);
         let received = receive(&self.content, how, upload, (request, payload, ends)).await;
-        let kept = space::explain(house, received)?;
+        let kept = space::explain(app, received)?;
         self.settle(&grant, kept, &trace.request_id).await?;
         trace.note_received(grant.size);
         let mut response = HttpResponse::build(StatusCode::OK);
@@ -357,7 +360,7 @@ impl Presigned {
     }
 
     fn check_age(&self, expires_at: Timestamp) -> Result<(), Rejection> {
-        if expires_at <= self.door.now() {
+        if expires_at <= self.gateway.now() {
             Err(Rejection::new(
                 ErrorTag::ExpiredUrl,
                 "This URL has expired; request a new one.",
@@ -367,26 +370,26 @@ impl Presigned {
         }
     }
 
-    fn house(&self) -> Result<&Arc<House>, Refusal> {
-        let house = self.door.house();
-        Ok(house.ok_or_else(|| unavailable().with_minor("starting"))?)
+    fn app(&self) -> Result<&Arc<AppState>, Refusal> {
+        let app = self.gateway.app();
+        Ok(app.ok_or_else(|| unavailable().with_minor("starting"))?)
     }
 
     /// Leave to add content, until the upload is kept or refused.
     fn enter(&self, grant: &UploadGrant) -> Result<UploadPass, Refusal> {
-        let house = self.house()?;
-        let admission = &house.book.desk().admission;
+        let app = self.app()?;
+        let admission = &app.registry.deps().admission;
         let pass = admission.enter(&grant.key.org, &grant.key.container)?;
         Ok(pass.for_upload())
     }
 
     /// An upload is wanted as long as its record waits for exactly it.
     fn check_wanted(&self, grant: &UploadGrant) -> Result<(), Refusal> {
-        let house = self.house()?;
+        let app = self.app()?;
         let name = RecordName::from(&grant.key);
-        let record = records::find(&house.store, name)?;
+        let record = records::find(&app.store, name)?;
         let record = record.ok_or_else(Rejection::not_found)?;
-        let record = holds::reads(&house.store, name, record, self.door.now())?;
+        let record = holds::effective_at(&app.store, name, record, self.gateway.now())?;
         if record.status == Status::Doomed {
             return Err(
                 Rejection::new(ErrorTag::Doomed, "The record was doomed in the meantime.").into(),
@@ -431,7 +434,7 @@ async fn stream_in(
         let _: Result<(), _> = give_back.try_send(Vec::new());
     }
     let content = content.clone();
-    let writing = aside::blocking(move || -> Result<Option<Kept>, ContentError> {
+    let writing = offload::blocking(move || -> Result<Option<Kept>, ContentError> {
         let mut receiving = content.receive(&object, promise)?;
         while let Some(chunk) = receiver.blocking_recv() {
             match chunk {

@@ -6,14 +6,14 @@ use std::pin::Pin;
 use actix_web::http::Method;
 
 use super::access::Access;
-use super::access::Right::{Leave, Manage, Read, See, Write};
+use super::access::Right::{Manage, Offboard, Read, ViewOrg, Write};
 use super::call::Call;
 use super::document::Document;
 use super::envelope::{Refusal, Reply};
 use super::mrs::{change, complete, due, hold, list, put, read, versions};
 use super::ofm::invitation;
 use super::ops::{self, maintenance};
-use super::server::{Door, House};
+use super::server::{AppState, Gateway};
 use super::usm::{account, key, session};
 use super::{ofm, openapi, system, uas, usage, utl};
 
@@ -23,12 +23,12 @@ pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + '
 /// How a route is carried out.
 #[derive(Clone, Copy)]
 pub enum Handler {
-    /// Reads memory alone, and works while the house is still being opened; for public routes.
-    Immediate(fn(&Door) -> Result<Reply, Refusal>),
+    /// Reads memory alone, and works while the server is still being opened; for public routes.
+    Immediate(fn(&Gateway) -> Result<Reply, Refusal>),
     /// A document that is the same for everybody.
     Document(fn() -> Result<&'static Document, Refusal>),
-    /// Works in the house.
-    Inside(for<'a> fn(&'a House, &'a mut Call<'_>) -> Answering<'a>),
+    /// Works in the server.
+    Inside(for<'a> fn(&'a AppState, &'a mut Call<'_>) -> Answering<'a>),
 }
 
 /// One method of one path.
@@ -49,7 +49,7 @@ pub struct Route {
 /// Boxes a handler's future.
 macro_rules! inside {
     ($handler:path) => {
-        Handler::Inside(|house, call| Box::pin($handler(house, call)))
+        Handler::Inside(|app, call| Box::pin($handler(app, call)))
     };
 }
 
@@ -166,7 +166,13 @@ pub static ROUTES: &[Route] = &[
         inside!(hold::release),
     ),
     route("mrs", GET, "/mrs/due", Access::Org(Read), inside!(due::due)),
-    route("mrs", GET, "/mrs/stat", Access::Known, inside!(read::stat)),
+    route(
+        "mrs",
+        GET,
+        "/mrs/stat",
+        Access::Authenticated,
+        inside!(read::stat),
+    ),
     route(
         "ops",
         GET,
@@ -185,28 +191,28 @@ pub static ROUTES: &[Route] = &[
         "ops",
         GET,
         "/ops/maintenance/get",
-        Access::Known,
+        Access::Authenticated,
         inside!(maintenance::get),
     ),
     route(
         "ops",
         POST,
         "/ops/maintenance/get",
-        Access::Known,
+        Access::Authenticated,
         inside!(maintenance::get_by_post),
     ),
     route(
         "ops",
         GET,
         "/ops/maintenance/list",
-        Access::Known,
+        Access::Authenticated,
         inside!(maintenance::list),
     ),
     route(
         "ops",
         POST,
         "/ops/maintenance/list",
-        Access::Known,
+        Access::Authenticated,
         inside!(maintenance::list_by_post),
     ),
     route(
@@ -234,14 +240,14 @@ pub static ROUTES: &[Route] = &[
         "usm",
         POST,
         "/usm/session/list",
-        Access::Person,
+        Access::UserSession,
         inside!(session::list),
     ),
     route(
         "usm",
         POST,
         "/usm/session/logout_everywhere",
-        Access::Person,
+        Access::UserSession,
         inside!(session::logout_everywhere),
     ),
     route(
@@ -304,7 +310,7 @@ pub static ROUTES: &[Route] = &[
         "ofm",
         POST,
         "/ofm/org/get",
-        Access::Org(See),
+        Access::Org(ViewOrg),
         inside!(ofm::get),
     ),
     route(
@@ -332,7 +338,7 @@ pub static ROUTES: &[Route] = &[
         "ofm",
         POST,
         "/ofm/member/leave",
-        Access::Org(See),
+        Access::Org(ViewOrg),
         inside!(ofm::leave),
     ),
     route(
@@ -360,28 +366,28 @@ pub static ROUTES: &[Route] = &[
         "ofm",
         POST,
         "/ofm/invitation/mine",
-        Access::Person,
+        Access::UserSession,
         inside!(invitation::mine),
     ),
     route(
         "ofm",
         POST,
         "/ofm/invitation/accept",
-        Access::Person,
+        Access::UserSession,
         inside!(invitation::accept),
     ),
     route(
         "ofm",
         POST,
         "/ofm/invitation/decline",
-        Access::Person,
+        Access::UserSession,
         inside!(invitation::decline),
     ),
     route(
         "uas",
         POST,
         "/uas/passcode/change",
-        Access::Person,
+        Access::UserSession,
         inside!(uas::change_passcode),
     ),
     route(
@@ -395,21 +401,21 @@ pub static ROUTES: &[Route] = &[
         "ofm",
         POST,
         "/ofm/member/list",
-        Access::Org(See),
+        Access::Org(ViewOrg),
         inside!(ofm::list),
     ),
     route(
         "ofm",
         POST,
         "/ofm/member/resolve",
-        Access::Org(See),
+        Access::Org(ViewOrg),
         inside!(ofm::resolve),
     ),
     route(
         "ofm",
         GET,
         "/ofm/usage",
-        Access::Org(Leave),
+        Access::Org(Offboard),
         inside!(usage::get),
     ),
     route("uas", POST, "/uas/stat", Access::Public, inside!(uas::stat)),
@@ -424,42 +430,42 @@ pub static ROUTES: &[Route] = &[
         "utl",
         GET,
         "/utl/offboarding/status",
-        Access::Org(Leave),
+        Access::Org(Offboard),
         inside!(utl::status),
     ),
     route(
         "utl",
         POST,
         "/utl/offboarding/status",
-        Access::Org(Leave),
+        Access::Org(Offboard),
         inside!(utl::status_by_post),
     ),
     route(
         "utl",
         POST,
         "/utl/offboarding/cancel",
-        Access::Org(Leave),
+        Access::Org(Offboard),
         inside!(utl::cancel),
     ),
     route(
         "utl",
         GET,
         "/utl/export/list",
-        Access::Org(Leave),
+        Access::Org(Offboard),
         inside!(utl::export::list),
     ),
     route(
         "utl",
         GET,
         "/utl/export/file",
-        Access::Org(Leave),
+        Access::Org(Offboard),
         inside!(utl::export::file),
     ),
     route(
         "system",
         GET,
         "/whoami",
-        Access::Known,
+        Access::Authenticated,
         inside!(system::whoami),
     ),
     route(

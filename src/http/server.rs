@@ -29,7 +29,7 @@ use super::shares::Shares;
 use super::transfers::Transfers;
 use super::turns::{Turn, Turns};
 use super::{gate, head, idempotency, space, transfers, watched};
-use crate::actors::AddressBook;
+use crate::actors::ActorRegistry;
 use crate::actors::first_answers::FirstAnswers;
 use crate::actors::identity::Directory;
 use crate::actors::jobs::Jobs;
@@ -72,9 +72,9 @@ pub struct MrsSettings {
 }
 
 /// Everything a handler works with, once it is open.
-pub struct House {
-    /// The desks.
-    pub book: Arc<AddressBook>,
+pub struct AppState {
+    /// The actors.
+    pub registry: Arc<ActorRegistry>,
     /// Who is who.
     pub directory: Arc<Directory>,
     /// Who called a moment ago.
@@ -129,7 +129,7 @@ pub struct House {
     pub jwt_life_ms_max: i64,
 }
 
-impl House {
+impl AppState {
     /// How callers are known, beside sessions and keys, which always count.
     pub fn auth_mode(&self) -> &'static str {
         match (self.header_identity, &self.tokens) {
@@ -142,7 +142,7 @@ impl House {
 
 /// Limits of the listener.
 #[derive(Clone, Debug)]
-pub struct DoorLimits {
+pub struct ListenerLimits {
     /// Requests in progress at once; past it callers get 429.
     pub requests_in_flight_max: usize,
     /// Bytes of a request body, uploads aside.
@@ -163,12 +163,12 @@ pub struct DoorLimits {
     pub host_names: HostNames,
 }
 
-/// The gateway: open from the start, with the house behind it once that is ready.
-pub struct Door {
-    house: OnceLock<Arc<House>>,
+/// The gateway: open from the start, with the application state behind it once that is ready.
+pub struct Gateway {
+    app: OnceLock<Arc<AppState>>,
     clock: Clock,
     build: Build,
-    limits: DoorLimits,
+    limits: ListenerLimits,
     bodies: Bodies,
     operator_permits: Semaphore,
     imports: Arc<Shares>,
@@ -178,12 +178,12 @@ pub struct Door {
     running: Arc<Running>,
 }
 
-impl Door {
-    /// A door with nothing behind it yet.
-    pub fn new(clock: Clock, limits: DoorLimits, running: Arc<Running>) -> Arc<Self> {
+impl Gateway {
+    /// A gateway without application state yet.
+    pub fn new(clock: Clock, limits: ListenerLimits, running: Arc<Running>) -> Arc<Self> {
         let meters = Meters::default();
         Arc::new(Self {
-            house: OnceLock::new(),
+            app: OnceLock::new(),
             rate_limits: Arc::new(RateLimits::new(
                 &limits.rates,
                 limits.requests_in_flight_max,
@@ -212,13 +212,13 @@ impl Door {
     }
 
     /// Lets callers in. Later calls change nothing.
-    pub fn open(&self, house: Arc<House>) {
-        let _: Result<(), _> = self.house.set(house);
+    pub fn open(&self, app: Arc<AppState>) {
+        let _: Result<(), _> = self.app.set(app);
     }
 
     /// What is behind it, once it is open.
-    pub fn house(&self) -> Option<&Arc<House>> {
-        self.house.get()
+    pub fn app(&self) -> Option<&Arc<AppState>> {
+        self.app.get()
     }
 
     /// What tells the time.
@@ -283,20 +283,20 @@ impl Door {
 }
 
 /// Adds the gateway's routes to an actix application.
-pub fn configure(door: Arc<Door>) -> impl FnOnce(&mut web::ServiceConfig) {
+pub fn configure(gateway: Arc<Gateway>) -> impl FnOnce(&mut web::ServiceConfig) {
     move |service| {
-        let door = Rc::new(door);
+        let gateway = Rc::new(gateway);
         // One for each thread, as this is called by each.
         let turns = Turns::new();
         service.default_service(web::to(move |request: HttpRequest, payload: Payload| {
-            let door = door.clone();
+            let gateway = gateway.clone();
             let turn = Turn::new(&turns);
             let asked = request.clone();
             async move {
-                let mut measured = door.http_meters().begin();
-                let serving = serve(&door, request, payload, (&mut measured, &turn));
+                let mut measured = gateway.http_meters().begin();
+                let serving = serve(&gateway, request, payload, (&mut measured, &turn));
                 let mut response = turn.work(serving).await;
-                door.origins().allow(&asked, &mut response);
+                gateway.origins().allow(&asked, &mut response);
                 measured.answered(response.status());
                 if !response.status().is_success() {
                     // A body that came with its head is still to be stepped over; actix-http does that while it waits
@@ -310,29 +310,33 @@ pub fn configure(door: Arc<Door>) -> impl FnOnce(&mut web::ServiceConfig) {
 }
 
 async fn serve(
-    door: &Door,
+    gateway: &Gateway,
     request: HttpRequest,
     payload: Payload,
     (measured, turn): (&mut Measured<&HttpMeters>, &Turn),
 ) -> HttpResponse {
-    let mut trace = door.trace(&request);
+    let mut trace = gateway.trace(&request);
     if let Some(fault) = watched::fault(&request) {
         trace.call = call::name_of(request.method(), "");
-        turn.wait_as_stranger().await;
-        let rejection = door.rate_limits.stranger(&request).err().unwrap_or(fault);
+        turn.wait_as_anonymous().await;
+        let rejection = gateway
+            .rate_limits
+            .anonymous(&request)
+            .err()
+            .unwrap_or(fault);
         return hang_up(respond(&trace, Err(rejection.into())));
     }
-    if let Some(response) = door.limits.origins.preflight(&request, &trace) {
-        turn.wait_as_stranger().await;
-        let refusal = door.rate_limits.stranger(&request).err();
+    if let Some(response) = gateway.limits.origins.preflight(&request, &trace) {
+        turn.wait_as_anonymous().await;
+        let refusal = gateway.rate_limits.anonymous(&request).err();
         return refusal.map_or(response, |refusal| respond(&trace, Err(refusal.into())));
     }
-    let found = find_route(door, &request, &mut trace);
+    let found = find_route(gateway, &request, &mut trace);
     let route = match found {
         Ok(route) => route,
         Err(refusal) => {
-            turn.wait_as_stranger().await;
-            let too_many = door.rate_limits.stranger(&request).err();
+            turn.wait_as_anonymous().await;
+            let too_many = gateway.rate_limits.anonymous(&request).err();
             let refusal = too_many.map_or(refusal, Refusal::from);
             return respond(&trace, Err(refusal));
         }
@@ -342,41 +346,41 @@ async fn serve(
     if !always && let Err(rejection) = watched::check_seat(&request) {
         return hang_up(respond(&trace, Err(rejection.into())));
     }
-    if let Err(rejection) = check_head(door, &request) {
-        turn.wait_as_stranger().await;
-        let refusal = door.rate_limits.stranger(&request).err();
+    if let Err(rejection) = check_head(gateway, &request) {
+        turn.wait_as_anonymous().await;
+        let refusal = gateway.rate_limits.anonymous(&request).err();
         return hang_up(respond(&trace, Err(refusal.unwrap_or(rejection).into())));
     }
-    if let Some(house) = door.house()
-        && let Err(rejection) = gate::check(house, route)
+    if let Some(app) = gateway.app()
+        && let Err(rejection) = gate::check(app, route)
     {
         return respond(&trace, Err(rejection.into()));
     }
     let handler = match route.handler {
         Handler::Immediate(handler) => {
-            if !always && let Err(rejection) = door.rate_limits.stranger(&request) {
+            if !always && let Err(rejection) = gateway.rate_limits.anonymous(&request) {
                 return respond(&trace, Err(rejection.into()));
             }
             if !always {
-                turn.wait_as_stranger().await;
+                turn.wait_as_anonymous().await;
             }
-            let answer = handler(door).map(|reply| with_request_id(reply, &trace));
+            let answer = handler(gateway).map(|reply| with_request_id(reply, &trace));
             return respond(&trace, answer);
         }
         Handler::Document(document) => {
-            turn.wait_as_stranger().await;
-            return serve_document(door, document, &request, &trace);
+            turn.wait_as_anonymous().await;
+            return serve_document(gateway, document, &request, &trace);
         }
         Handler::Inside(handler) => handler,
     };
-    let Some(house) = door.house() else {
+    let Some(app) = gateway.app() else {
         return respond(&trace, Err(unavailable().with_minor("starting").into()));
     };
-    trace.runs(&door.running, is_much_to_read(&request));
-    let (principal, in_flight) = match enter(house, route, &request, &mut trace) {
+    trace.runs(&gateway.running, is_much_to_read(&request));
+    let (principal, in_flight) = match enter(app, route, &request, &mut trace) {
         Ok(entered) => entered,
         Err(refusal) => {
-            turn.wait_as_stranger().await;
+            turn.wait_as_anonymous().await;
             return respond(&trace, Err(refusal));
         }
     };
@@ -393,18 +397,22 @@ async fn serve(
     let Body {
         bytes,
         share: _share,
-    } = match door.bodies.read(&request, payload, owner, Some(turn)).await {
+    } = match gateway
+        .bodies
+        .read(&request, payload, owner, Some(turn))
+        .await
+    {
         Ok(body) => body,
         Err(rejection) => return hang_up(respond(&trace, Err(rejection.into()))),
     };
     trace.bytes_in = bytes.len();
     // Only now: what has not arrived may never do so.
-    let working = match house.rate_limits.work(&in_flight) {
+    let working = match app.rate_limits.work(&in_flight) {
         Ok(working) => working,
         Err(rejection) => return respond(&trace, Err(rejection.into())),
     };
     let mut call = Call::new((trace, &request, bytes), principal, route.access);
-    let mut answer = handler(house, &mut call).await;
+    let mut answer = handler(app, &mut call).await;
     drop(working);
     if answer.is_ok() && matches!(route.access, Access::Org(_)) && !call.admitted {
         // Better no answer than one that nobody was asked about.
@@ -412,35 +420,37 @@ async fn serve(
             "a route answered without looking at the org".to_owned(),
         ));
     }
-    let answer = space::explain(house, answer);
+    let answer = space::explain(app, answer);
     let answer = answer.map(|reply| with_request_id(reply, &call.trace));
     let response = respond(&call.trace, answer);
     if response.status() == StatusCode::NOT_FOUND {
-        house.concealment.wait(call.trace.elapsed()).await;
+        app.concealment.wait(call.trace.elapsed()).await;
     }
     response
 }
 
 /// Refuses odd heads, and where callers are whom headers say also foreign names: a page in a developer's browser could
 /// call under one.
-fn check_head(door: &Door, request: &HttpRequest) -> Result<(), Rejection> {
+fn check_head(gateway: &Gateway, request: &HttpRequest) -> Result<(), Rejection> {
     head::check(request.headers())?;
-    match door.house() {
-        Some(house) if house.header_identity => door.limits.host_names.check(request),
+    match gateway.app() {
+        Some(app) if app.header_identity => gateway.limits.host_names.check(request),
         Some(_) | None => Ok(()),
     }
 }
 
 /// A document, charged to the caller's address by its length.
 fn serve_document(
-    door: &Door,
+    gateway: &Gateway,
     document: fn() -> Result<&'static Document, Refusal>,
     request: &HttpRequest,
     trace: &Trace,
 ) -> HttpResponse {
     let chosen = document().and_then(|document| {
         let chosen = document.chosen(request);
-        door.rate_limits.stranger_as(request, chosen.requests())?;
+        gateway
+            .rate_limits
+            .anonymous_as(request, chosen.requests())?;
         Ok(chosen)
     });
     match chosen {
@@ -457,15 +467,15 @@ fn is_much_to_read(request: &HttpRequest) -> bool {
 
 /// The caller, as far as the route wants to know, unless it calls too often or has too many calls here.
 fn enter(
-    house: &House,
+    app: &AppState,
     route: &Route,
     request: &HttpRequest,
     trace: &mut Trace,
 ) -> Result<(Option<Principal>, InFlight), Refusal> {
-    let limits = &house.rate_limits;
-    let principal = match known(house, route, request) {
+    let limits = &app.rate_limits;
+    let principal = match known(app, route, request) {
         Ok(Some(principal)) => principal,
-        Ok(None) => return Ok((None, limits.enter_stranger(request)?)),
+        Ok(None) => return Ok((None, limits.enter_anonymous(request)?)),
         Err(refusal) => return Err(limits.refuse(request, refusal, ErrorTag::InvalidSession)),
     };
     trace.session_fingerprint = Some(principal.fingerprint.clone());
@@ -476,15 +486,15 @@ fn enter(
 
 /// The caller, as far as the route wants to know.
 fn known(
-    house: &House,
+    app: &AppState,
     route: &Route,
     request: &HttpRequest,
 ) -> Result<Option<Principal>, Refusal> {
     if route.access == Access::Public {
         return Ok(None);
     }
-    let principal = identity::principal(house, request)?;
-    if route.access == Access::Person && principal.mode != Mode::Session {
+    let principal = identity::principal(app, request)?;
+    if route.access == Access::UserSession && principal.mode != Mode::Session {
         return Err(not_a_person().into());
     }
     Ok(Some(principal))
@@ -500,12 +510,12 @@ pub(super) fn not_a_person() -> Rejection {
 }
 
 fn find_route(
-    door: &Door,
+    gateway: &Gateway,
     request: &HttpRequest,
     trace: &mut Trace,
 ) -> Result<&'static Route, Refusal> {
     let path = request.path();
-    let Some((path, routes)) = routes::of_path(path, &door.limits.prefixes) else {
+    let Some((path, routes)) = routes::of_path(path, &gateway.limits.prefixes) else {
         trace.call = call::name_of(request.method(), path);
         return Err(Rejection::new(
             ErrorTag::NotFound,

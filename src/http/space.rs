@@ -5,7 +5,7 @@ use actix_web::http::Method;
 use super::access::Access;
 use super::envelope::{Refusal, unavailable};
 use super::routes::Route;
-use super::server::House;
+use super::server::AppState;
 use crate::content::ContentError;
 use crate::domain::{ErrorTag, Rejection};
 use crate::journal::Health;
@@ -31,10 +31,10 @@ const READS: &[&str] = &[
 ///
 /// # Errors
 /// `unavailable`, minor `disk-low`.
-pub fn check(house: &House, route: &Route) -> Result<(), Rejection> {
-    let level = house.reserve.level();
+pub fn check(app: &AppState, route: &Route) -> Result<(), Rejection> {
+    let level = app.reserve.level();
     match level > Level::Enough && stops_at(route).is_some_and(|stops| level >= stops) {
-        true => Err(why_nothing_is_taken(house).unwrap_or_else(|| disk_low(level))),
+        true => Err(why_nothing_is_taken(app).unwrap_or_else(|| disk_low(level))),
         false => Ok(()),
     }
 }
@@ -43,20 +43,20 @@ pub fn check(house: &House, route: &Route) -> Result<(), Rejection> {
 ///
 /// # Errors
 /// `unavailable`, minor `disk-low`, or `read-only` while no content can be written.
-pub fn promise(house: &House, bytes: u64) -> Result<Promised, Rejection> {
-    if !house.reserve.is_writable() {
+pub fn promise(app: &AppState, bytes: u64) -> Result<Promised, Rejection> {
+    if !app.reserve.is_writable() {
         return Err(read_only(CANNOT_WRITE));
     }
-    let promised = house.reserve.promise(bytes);
-    promised.ok_or_else(|| disk_low(house.reserve.level().max(Level::Low)))
+    let promised = app.reserve.promise(bytes);
+    promised.ok_or_else(|| disk_low(app.reserve.level().max(Level::Low)))
 }
 
 /// Whether changes are taken at all.
 ///
 /// # Errors
 /// `unavailable`: minor `read-only` while the journal takes none, `disk-low` while tenants' are not taken.
-pub fn check_changes(house: &House) -> Result<(), Rejection> {
-    match (why_nothing_is_taken(house), house.reserve.level()) {
+pub fn check_changes(app: &AppState) -> Result<(), Rejection> {
+    match (why_nothing_is_taken(app), app.reserve.level()) {
         (Some(refused), _) => Err(refused),
         (None, Level::Critical) => Err(disk_low(Level::Critical)),
         (None, Level::Enough | Level::Low) => Ok(()),
@@ -64,24 +64,24 @@ pub fn check_changes(house: &House) -> Result<(), Rejection> {
 }
 
 /// What is said while not even an operator's change can be written.
-fn why_nothing_is_taken(house: &House) -> Option<Rejection> {
-    let health = house.journal.health();
+fn why_nothing_is_taken(app: &AppState) -> Option<Rejection> {
+    let health = app.journal.health();
     let text = match &health {
         Health::ReadOnly(_) if health.waits_for_room() => WAITS_FOR_ROOM,
         Health::ReadOnly(_) => WAITS_FOR_OPERATOR,
-        Health::Open if !house.reserve.is_writable() => CANNOT_WRITE,
+        Health::Open if !app.reserve.is_writable() => CANNOT_WRITE,
         Health::Open => return None,
     };
     Some(read_only(text))
 }
 
 /// Says of a change that was not taken why not, where that is known: to come back in a second would not help.
-pub fn explain<T>(house: &House, answer: Result<T, Refusal>) -> Result<T, Refusal> {
+pub fn explain<T>(app: &AppState, answer: Result<T, Refusal>) -> Result<T, Refusal> {
     match answer {
         Err(Refusal::Rejected { rejection, .. })
             if rejection.tag == ErrorTag::Unavailable && rejection.minor.is_none() =>
         {
-            Err(check_changes(house).err().unwrap_or(rejection).into())
+            Err(check_changes(app).err().unwrap_or(rejection).into())
         }
         answer => answer,
     }
@@ -128,7 +128,7 @@ fn stops_at(route: &Route) -> Option<Level> {
     let changes = match route.access {
         Access::Org(_) => route.method == Method::POST,
         // Signing in and out.
-        Access::Public | Access::Known | Access::Person => false,
+        Access::Public | Access::Authenticated | Access::UserSession => false,
     };
     if !changes || READS.contains(&route.path) {
         None

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::call::Call;
 use super::envelope::{Refusal, Reply, unavailable};
 use super::identity::HEADER_SUBJECT;
-use super::server::{Door, House};
+use super::server::{AppState, Gateway};
 use super::space;
 use crate::projections::identity;
 
@@ -51,7 +51,7 @@ pub struct WhoamiAnswer {
 #[utoipa::path(get, path = "/whoami", tag = "system",
     responses((status = 200, description = "You. The fields of `data` and `request_id` are also at the top level.",
         body = super::openapi::Good<WhoamiAnswer>)))]
-pub async fn whoami(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn whoami(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let principal = call.caller()?;
     let bound = principal.bound.clone();
     let (tenant_id, role) = match bound {
@@ -60,7 +60,7 @@ pub async fn whoami(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
             (Some(bound.org), role)
         }
         None => {
-            let orgs = identity::orgs_of(&house.store, &principal.user_id, None, 2)?;
+            let orgs = identity::orgs_of(&app.store, &principal.user_id, None, 2)?;
             match &orgs.items[..] {
                 [(org, role)] => (Some(org.clone()), Some(role.as_str().to_owned())),
                 _ => (None, None),
@@ -83,14 +83,14 @@ pub async fn whoami(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
 #[utoipa::path(get, path = "/health", tag = "system",
     responses((status = 200, description = "It does. The fields of `data` and `request_id` are also at the top level.",
         body = super::openapi::Good<HealthAnswer>)))]
-pub fn health(door: &Door) -> Result<Reply, Refusal> {
+pub fn health(gateway: &Gateway) -> Result<Reply, Refusal> {
     let mut reply = Reply::of(&HealthAnswer {
         ok: true,
         version: env!("CARGO_PKG_VERSION"),
-        auth_mode: door.house().map_or("session", |house| house.auth_mode()),
-        maintenance: door
-            .house()
-            .is_some_and(|house| house.operations.watch().active().is_some()),
+        auth_mode: gateway.app().map_or("session", |app| app.auth_mode()),
+        maintenance: gateway
+            .app()
+            .is_some_and(|app| app.operations.watch().active().is_some()),
     })?;
     reply.flat = true;
     Ok(reply)
@@ -99,15 +99,15 @@ pub fn health(door: &Door) -> Result<Reply, Refusal> {
 /// Check whether it can serve.
 #[utoipa::path(get, path = "/ready", tag = "system",
     responses((status = 200, description = "It can.", body = super::openapi::Good<ReadyAnswer>)))]
-pub fn ready(door: &Door) -> Result<Reply, Refusal> {
-    let Some(house) = door.house() else {
+pub fn ready(gateway: &Gateway) -> Result<Reply, Refusal> {
+    let Some(app) = gateway.app() else {
         return Err(unavailable().with_minor("starting").into());
     };
-    space::check_changes(house)?;
+    space::check_changes(app)?;
     Reply::of(&ReadyAnswer {
         ready: true,
-        disk: house.reserve.level().as_str(),
-        clock: match house.clock.jumped() {
+        disk: app.reserve.level().as_str(),
+        clock: match app.clock.jumped() {
             Some(_) => "jumped",
             None => "believed",
         },

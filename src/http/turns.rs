@@ -22,7 +22,7 @@ use super::identity::Owner;
 use crate::clock::Stopwatch;
 
 /// Whoever shows no valid credential has as much of a thread as one org, all together.
-const STRANGERS: &str = "strangers";
+const ANONYMOUS: &str = "strangers";
 /// After so long what was used counts half.
 const HALF_LIFE_MS: u64 = 100;
 /// Time of a thread, in nanoseconds, too little to count.
@@ -164,14 +164,14 @@ impl Turn {
     /// Counts the request to its owner, and waits until it is its turn. All who show no credential are one owner.
     pub(super) async fn wait(&self, owner: Owner<'_>) {
         match owner {
-            Owner::Address(_) => self.wait_as(STRANGERS).await,
+            Owner::Address(_) => self.wait_as(ANONYMOUS).await,
             Owner::Org(_) | Owner::Principal(_) | Owner::Operators => self.wait_as(owner).await,
         }
     }
 
     /// The same for a request of somebody who shows no valid credential.
-    pub(super) async fn wait_as_stranger(&self) {
-        self.wait_as(STRANGERS).await;
+    pub(super) async fn wait_as_anonymous(&self) {
+        self.wait_as(ANONYMOUS).await;
     }
 
     async fn wait_as(&self, owner: impl Hash) {

@@ -7,7 +7,7 @@ use super::call::Call;
 use super::envelope::{Refusal, Reply};
 use super::input;
 use super::limits::peer;
-use super::server::{House, not_a_person};
+use super::server::{AppState, not_a_person};
 use super::usm::{self, required, session};
 use crate::domain::user::User;
 use crate::journal::Remarks;
@@ -100,36 +100,35 @@ pub struct UserView {
 /// Show your own user.
 #[utoipa::path(post, path = "/uas/stat", tag = "uas", request_body = Myself,
     responses((status = 200, description = "The user.", body = crate::http::openapi::Good<UserView>)))]
-pub async fn stat(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn stat(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Myself = input::json(&call.body)?;
     let email = required(request.email.as_deref(), "email")?;
     let passcode = required(request.passcode.as_deref(), "passcode")?;
-    house.rate_limits.sign_in(call.request)?;
-    let proven = house.directory.prove(email, passcode, peer(call.request));
-    let user = session::concealed(house, call, proven.await).await?;
+    app.rate_limits.sign_in(call.request)?;
+    let proven = app.directory.prove(email, passcode, peer(call.request));
+    let user = session::concealed(app, call, proven.await).await?;
     user.check_enabled()?;
-    show(house, &user)
+    show(app, &user)
 }
 
 /// Change your passcode; the old one is needed. Your other sessions end.
 #[utoipa::path(post, path = "/uas/passcode/change", tag = "uas", request_body = PasscodeChange,
     responses((status = 200, description = "It is changed.", body = crate::http::openapi::Good<PasscodeAnswer>)))]
-pub async fn change_passcode(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn change_passcode(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: PasscodeChange = input::json(&call.body)?;
     let old = required(request.passcode.as_deref(), "passcode")?;
     let new = required(request.new_passcode.as_deref(), "new_passcode")?;
     let caller = usm::caller(call, request.remarks())?;
     let session = call.caller()?.session_hash.clone();
     let session = session.ok_or_else(not_a_person)?;
-    house.rate_limits.sign_in(call.request)?;
-    let before = identity::user(&house.store, &caller.by)?;
-    let others = session::open_of(house, &before).filter(|(hash, _, _)| *hash != session);
+    app.rate_limits.sign_in(call.request)?;
+    let before = identity::user(&app.store, &caller.by)?;
+    let others = session::open_of(app, &before).filter(|(hash, _, _)| *hash != session);
     let closed = others.count();
-    let changed =
-        house
-            .directory
-            .change_passcode((old, new), &session, peer(call.request), &caller);
-    session::concealed(house, call, changed.await).await?;
+    let changed = app
+        .directory
+        .change_passcode((old, new), &session, peer(call.request), &caller);
+    session::concealed(app, call, changed.await).await?;
     Reply::of(&PasscodeAnswer {
         changed: true,
         closed,
@@ -137,8 +136,8 @@ pub async fn change_passcode(house: &House, call: &mut Call<'_>) -> Result<Reply
 }
 
 /// The answer that shows a user.
-pub(super) fn show(house: &House, user: &User) -> Result<Reply, Refusal> {
-    let orgs = identity::orgs_of(&house.store, &user.user_id, None, ORGS_MAX)?;
+pub(super) fn show(app: &AppState, user: &User) -> Result<Reply, Refusal> {
+    let orgs = identity::orgs_of(&app.store, &user.user_id, None, ORGS_MAX)?;
     let of_user = |(orgcode, role): (String, crate::domain::org::MemberRole)| OrgOfUser {
         orgcode,
         role: role.as_str(),
@@ -149,7 +148,7 @@ pub(super) fn show(house: &House, user: &User) -> Result<Reply, Refusal> {
         verified: user.verified,
         disabled: user.disabled,
         created_at: user.created_at.map(|at| at.to_string()),
-        sessions: session::open_of(house, user).count(),
+        sessions: session::open_of(app, user).count(),
         orgs: orgs.items.into_iter().map(of_user).collect(),
     })
 }

@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::call::Call;
 use super::envelope::{Refusal, Reply};
 use super::input;
-use super::server::House;
+use super::server::AppState;
 use crate::domain::quota::Quota;
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::projections::{identity, usage};
@@ -48,22 +48,22 @@ pub struct UsageView {
 /// Show an org's usage and quotas.
 #[utoipa::path(get, path = "/ofm/usage", tag = "ofm", params(WhichUsage),
     responses((status = 200, description = "Use and limit of each quota.", body = crate::http::openapi::Good<UsageView>)))]
-pub async fn get(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: WhichUsage = input::query(call)?;
     let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");
     let org = OrgCode::parse(query.orgcode.as_deref().ok_or_else(missing)?)?;
-    call.admit(house, &org)?;
-    show(house, &org)
+    call.admit(app, &org)?;
+    show(app, &org)
 }
 
 /// The answer that shows what an org has, as its rows count it now, and what it does at once.
-pub(super) fn show(house: &House, org: &OrgCode) -> Result<Reply, Refusal> {
-    let counts = usage::counts(&house.store, org.as_str())?;
-    let own = identity::own_limits(&house.store, org.as_str())?;
-    let limits = house.store.reservations().settings().with(&own);
-    let [uploads, downloads] = house.transfers.of_org(org);
+pub(super) fn show(app: &AppState, org: &OrgCode) -> Result<Reply, Refusal> {
+    let counts = usage::counts(&app.store, org.as_str())?;
+    let own = identity::own_limits(&app.store, org.as_str())?;
+    let limits = app.store.reservations().settings().with(&own);
+    let [uploads, downloads] = app.transfers.of_org(org);
     let used = |quota| match quota {
-        Quota::RequestsInFlight => house.rate_limits.org_in_flight(org),
+        Quota::RequestsInFlight => app.rate_limits.org_in_flight(org),
         Quota::UploadsAtOnce => uploads,
         Quota::DownloadsAtOnce => downloads,
         Quota::Records

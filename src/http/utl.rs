@@ -10,9 +10,9 @@ use super::call::Call;
 use super::envelope::{Refusal, Reply};
 use super::idempotency;
 use super::input;
-use super::server::House;
+use super::server::AppState;
 use super::usm::org_request;
-use crate::domain::offboarding::{Counts, Export, Offboarding, Passage};
+use crate::domain::offboarding::{Counts, Export, Offboarding, OrgTransfer};
 use crate::domain::{OrgCode, Rejection, Timestamp};
 
 /// Longest reason, in characters.
@@ -169,7 +169,7 @@ impl OffboardingView {
 }
 
 /// The answer that shows an org's leaving.
-pub(super) fn show(org: &OrgCode, passage: &Passage) -> Result<Reply, Refusal> {
+pub(super) fn show(org: &OrgCode, passage: &OrgTransfer) -> Result<Reply, Refusal> {
     let offboarding = passage.offboarding.as_ref();
     Reply::of(&OffboardingView::new(
         org.as_str(),
@@ -182,62 +182,62 @@ pub(super) fn show(org: &OrgCode, passage: &Passage) -> Result<Reply, Refusal> {
 /// then erased.
 #[utoipa::path(post, path = "/utl/offboarding/request", tag = "utl", request_body = NewOffboarding,
     responses((status = 200, description = "The offboarding.", body = crate::http::openapi::Good<OffboardingView>)))]
-pub async fn request(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn request(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewOffboarding = input::json(&call.body)?;
-    let org = request.org(house, call)?;
+    let org = request.org(app, call)?;
     let caller = request.caller(call)?;
     let key = request.idempotency_key.as_deref();
-    let keyed = idempotency::enter(house, call, key, Some(&org)).await?;
+    let keyed = idempotency::enter(app, call, key, Some(&org)).await?;
     if let Some(made) = keyed.made() {
-        return Ok(show(&org, &house.first_answers.passage(made)?)?.again());
+        return Ok(show(&org, &app.first_answers.passage(made)?)?.again());
     }
     let caller = keyed.sign(caller);
     let reason = reason(request.reason.as_deref())?;
-    let after = house.offboardings.request(&org, reason, &caller).await?;
+    let after = app.offboardings.request(&org, reason, &caller).await?;
     show(&org, &after)
 }
 
 /// Show the state of the org's offboarding.
 #[utoipa::path(get, path = "/utl/offboarding/status", tag = "utl", params(WhichOffboarding),
     responses((status = 200, description = "The offboarding.", body = crate::http::openapi::Good<OffboardingView>)))]
-pub async fn status(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let org = match *call.request.method() {
         Method::POST => {
             let request: Leaving = input::json(&call.body)?;
-            let org = request.org(house, call)?;
+            let org = request.org(app, call)?;
             request.caller(call)?;
             org
         }
         _ => {
             let query: WhichOffboarding = input::query(call)?;
-            admit(house, call, query.orgcode.as_deref())?
+            admit(app, call, query.orgcode.as_deref())?
         }
     };
-    show(&org, &house.offboardings.passage(&org)?)
+    show(&org, &app.offboardings.passage(&org)?)
 }
 
 /// Show the state of the org's offboarding.
 #[utoipa::path(post, path = "/utl/offboarding/status", tag = "utl", request_body = Leaving,
     responses((status = 200, description = "The offboarding.", body = crate::http::openapi::Good<OffboardingView>)))]
-pub async fn status_by_post(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    status(house, call).await
+pub async fn status_by_post(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    status(app, call).await
 }
 
 /// Call the offboarding off, as long as nothing is erased: the org is as it was.
 #[utoipa::path(post, path = "/utl/offboarding/cancel", tag = "utl", request_body = Leaving,
     responses((status = 200, description = "The offboarding.", body = crate::http::openapi::Good<OffboardingView>)))]
-pub async fn cancel(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Leaving = input::json(&call.body)?;
-    let org = request.org(house, call)?;
+    let org = request.org(app, call)?;
     let caller = request.caller(call)?;
-    show(&org, &house.offboardings.cancel(&org, &caller).await?)
+    show(&org, &app.offboardings.cancel(&org, &caller).await?)
 }
 
 /// Lets the caller through to the org of a query.
-fn admit(house: &House, call: &mut Call<'_>, orgcode: Option<&str>) -> Result<OrgCode, Refusal> {
+fn admit(app: &AppState, call: &mut Call<'_>, orgcode: Option<&str>) -> Result<OrgCode, Refusal> {
     let org = input::org(call, orgcode)?;
     call.note_org(&org);
-    call.admit(house, &org)?;
+    call.admit(app, &org)?;
     Ok(org)
 }
 

@@ -12,7 +12,7 @@ use crossbeam_channel::Sender;
 use super::catch_up::{CatchUp, Progress};
 use super::entry::Line;
 use super::erase::closed_segments;
-use super::log::{Chain, CommitLog, End, Left, Opened};
+use super::log::{Chain, CommitLog, End, LastShutdown, Opened};
 use super::scan::{Scanner, Step};
 use super::seal::Job;
 use super::segment::{Segment, Segments, damaged, failed, list};
@@ -140,11 +140,11 @@ impl SledJournal {
             segments: &segments,
             end,
             joint,
-            read_all: left != Left::Closed,
+            read_all: left != LastShutdown::Closed,
             progress,
             misled: false,
         };
-        if left == Left::PowerCut {
+        if left == LastShutdown::PowerCut {
             // Before the marker says that this run of the machine began with a database to trust.
             let doubt = state.as_ref().and_then(State::doubt);
             catch_up.distrust(doubt.unwrap_or(Doubt::MachineWentDown), &mut notices)?;
@@ -198,7 +198,7 @@ impl SledJournal {
     pub fn measure(&self, meters: &Meters) {
         self.shared.meters().add(meters);
         let shared = Arc::clone(&self.shared);
-        meters.look_at(
+        meters.gauge_fn(
             (
                 "metarecord_journal_queue_bytes",
                 "Approximate bytes of the appends that wait for the writer thread.",
@@ -206,7 +206,7 @@ impl SledJournal {
             move || Some(value(shared.queued_bytes())),
         );
         let shared = Arc::clone(&self.shared);
-        meters.look_at(
+        meters.gauge_fn(
             (
                 "metarecord_journal_writable",
                 "1 while the journal accepts appends; 0 after a failure, until it is reopened.",
@@ -363,12 +363,12 @@ impl Parts<'_> {
 }
 
 /// How the journal was left, by its marker.
-pub(super) fn how_left(state: Option<&State>) -> Left {
+pub(super) fn how_left(state: Option<&State>) -> LastShutdown {
     match state {
-        None => Left::PowerCut,
-        Some(state) if state.clean => Left::Closed,
-        Some(state) if state.doubt().is_some() => Left::PowerCut,
-        Some(_) => Left::Killed,
+        None => LastShutdown::PowerCut,
+        Some(state) if state.clean => LastShutdown::Closed,
+        Some(state) if state.doubt().is_some() => LastShutdown::PowerCut,
+        Some(_) => LastShutdown::Killed,
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) struct Location {
 
 /// How the journal was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Left {
+pub(crate) enum LastShutdown {
     /// Closed in order.
     Closed,
     /// The process ended; what it wrote is there up to some byte.
@@ -77,7 +77,7 @@ impl CommitLog {
         disk: Arc<dyn Disk>,
         dir: &Path,
         segment_bytes: u64,
-        left: Left,
+        left: LastShutdown,
     ) -> Result<Opened, JournalError> {
         let io = |error| failed("opening the journal", dir, error);
         remove_leftovers(&*disk, dir)?;
@@ -151,7 +151,7 @@ impl CommitLog {
     pub(crate) fn open_to_read(
         disk: Arc<dyn Disk>,
         dir: &Path,
-        left: Left,
+        left: LastShutdown,
     ) -> Result<Opened, JournalError> {
         let io = |error| failed("opening the journal to read it", dir, error);
         let segments = Arc::new(Segments::new(dir));
@@ -163,7 +163,7 @@ impl CommitLog {
         let mut tail = Tail::default();
         if let Some(first) = last {
             tail = read_tail(&segments, first, left, &mut Vec::new())?;
-            if left != Left::Closed {
+            if left != LastShutdown::Closed {
                 let mut file = disk.open(&dir.join(plain_name(first))).map_err(io)?;
                 make_durable(&mut *file, &segments, first, (left, false, &tail)).map_err(io)?;
             }
@@ -298,7 +298,7 @@ fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> Result<(), JournalError> {
 pub(super) fn read_tail(
     segments: &Segments,
     first: Position,
-    left: Left,
+    left: LastShutdown,
     notices: &mut Vec<String>,
 ) -> Result<Tail, JournalError> {
     let segment = segments.get(first)?;
@@ -339,13 +339,13 @@ pub(super) fn read_tail(
     }
     let last = chain.next.saturating_sub(1);
     let torn = match (left, &what) {
-        (Left::Closed, _) => false,
+        (LastShutdown::Closed, _) => false,
         // Nothing stands behind it: it reaches past the end.
-        (Left::PowerCut | Left::Killed, None) => true,
+        (LastShutdown::PowerCut | LastShutdown::Killed, None) => true,
         // A killed process leaves a beginning of what it wrote, and no wrong byte.
-        (Left::Killed, Some(_)) => false,
+        (LastShutdown::Killed, Some(_)) => false,
         // Any page of the last group may be missing. A later group proves that this one had been durable.
-        (Left::PowerCut, Some(_)) => scanner
+        (LastShutdown::PowerCut, Some(_)) => scanner
             .find_entry(after.saturating_sub(1), last, true)
             .map_err(|fault| fault.at(&name, chain.next))?
             .is_none(),
@@ -359,8 +359,8 @@ pub(super) fn read_tail(
         length - offset,
         chain.next,
         match left {
-            Left::PowerCut => "machine went down",
-            Left::Killed | Left::Closed => "process ended",
+            LastShutdown::PowerCut => "machine went down",
+            LastShutdown::Killed | LastShutdown::Closed => "process ended",
         },
     ));
     Ok(tail)
@@ -372,12 +372,12 @@ fn make_durable(
     file: &mut dyn DiskFile,
     segments: &Segments,
     first: Position,
-    (left, cut, tail): (Left, bool, &Tail),
+    (left, cut, tail): (LastShutdown, bool, &Tail),
 ) -> std::io::Result<()> {
     if cut {
         file.truncate(tail.length)?;
     }
-    if left != Left::Closed {
+    if left != LastShutdown::Closed {
         let segment = segments.get(first).map_err(std::io::Error::other)?;
         let (mut at, mut bytes) = (tail.group, Vec::new());
         while at < tail.length {
@@ -394,7 +394,7 @@ fn make_durable(
             at += bytes.len() as u64;
         }
     }
-    if cut || left != Left::Closed {
+    if cut || left != LastShutdown::Closed {
         file.sync()?;
     }
     Ok(())

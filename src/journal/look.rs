@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::embedded::{check_head, how_left};
-use super::log::{Left, Tail, read_tail, whole_segment};
+use super::log::{LastShutdown, Tail, read_tail, whole_segment};
 use super::segment::{Segments, damaged, list, plain_name};
 use super::state::Doubt;
 use super::{Head, JournalError, Position, replay, state};
@@ -72,7 +72,7 @@ pub fn end(dir: &Path) -> Result<Option<End>, JournalError> {
         },
         recorded_at: (position > 0).then_some(tail.end.recorded_at),
         first,
-        closed: left == Left::Closed,
+        closed: left == LastShutdown::Closed,
         doubt: state.and_then(|state| state.doubt()),
         torn,
     }))

@@ -105,12 +105,12 @@ impl JournalMeters {
         meters.add(self.entries.clone());
         meters.add(self.failures.clone());
         let itself = Arc::clone(self);
-        meters.look_at(
+        meters.gauge_fn(
             ("metarecord_journal_position", "The last durable position."),
             move || Some(value(itself.durable())),
         );
         let itself = Arc::clone(self);
-        meters.look_at(
+        meters.gauge_fn(
             (
                 "metarecord_projection_lag_seconds",
                 "Time that the oldest durable entry has waited for the projections; 0 when none waits.",

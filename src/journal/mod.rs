@@ -97,7 +97,7 @@ pub struct Origin {
     pub by: String,
     /// The request that asked for it.
     pub request_id: String,
-    /// Which door it came through.
+    /// Which entry point it came through: gateway, operators or a job.
     pub source: Source,
     /// The caller's own remarks.
     #[serde(default, skip_serializing_if = "Remarks::is_empty")]

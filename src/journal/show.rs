@@ -29,7 +29,7 @@ pub(crate) struct Durable {
 }
 
 /// The way to the showing thread.
-pub(crate) struct Shower {
+pub(crate) struct Applier {
     sender: Option<Sender<Durable>>,
     /// Groups handed over and not yet answered.
     waiting: Arc<AtomicUsize>,
@@ -37,7 +37,7 @@ pub(crate) struct Shower {
     thread: Option<JoinHandle<()>>,
 }
 
-impl Shower {
+impl Applier {
     pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<Self> {
         let (sender, receiver) = crossbeam_channel::bounded(GROUPS_WAITING_MAX);
         let waiting = Arc::new(AtomicUsize::new(0));

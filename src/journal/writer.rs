@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::entry::{self, Encoded, Hash, Place};
 use super::log::{CommitLog, End, Location};
 use super::meters::JournalMeters;
-use super::show::{Durable, Shower};
+use super::show::{Applier, Durable};
 use super::sled::Database;
 use super::sled::streams::Tip;
 use super::{Append, Entry, Head, Health, JournalError, Outcome, Position, Sink, Version};
@@ -238,7 +238,7 @@ pub(crate) struct Writer<I> {
     end: End,
     tips: Tips,
     shared: Arc<Shared>,
-    shower: Shower,
+    shower: Applier,
     buffer: Vec<u8>,
 }
 
@@ -274,7 +274,7 @@ impl<I: Index + 'static> Writer<I> {
             clock,
             end,
             tips: Tips::default(),
-            shower: Shower::start(Arc::clone(&shared))?,
+            shower: Applier::start(Arc::clone(&shared))?,
             shared,
             buffer: Vec::new(),
         };

@@ -22,7 +22,7 @@ const BEFORE_UTIME: usize = 11;
 pub fn add(meters: &Meters, clock: &Clock, data_dir: &Path, parts: &[(&'static str, PathBuf)]) {
     add_process(meters, clock);
     let dir = data_dir.to_owned();
-    meters.look_at(
+    meters.gauge_fn(
         (
             "metarecord_filesystem_free_bytes",
             "Bytes free for this process on the file system of the data directory.",
@@ -30,7 +30,7 @@ pub fn add(meters: &Meters, clock: &Clock, data_dir: &Path, parts: &[(&'static s
         move || disk::space(&dir).ok().map(|space| value(space.free_bytes)),
     );
     let dir = data_dir.to_owned();
-    meters.look_at(
+    meters.gauge_fn(
         (
             "metarecord_filesystem_size_bytes",
             "Bytes of the file system of the data directory.",
@@ -38,7 +38,7 @@ pub fn add(meters: &Meters, clock: &Clock, data_dir: &Path, parts: &[(&'static s
         move || disk::space(&dir).ok().map(|space| value(space.size_bytes)),
     );
     let dir = data_dir.to_owned();
-    meters.look_at(
+    meters.gauge_fn(
         (
             "metarecord_filesystem_free_files",
             "Inodes free for this process on the file system of the data directory; absent where they are not counted.",
@@ -49,7 +49,7 @@ pub fn add(meters: &Meters, clock: &Clock, data_dir: &Path, parts: &[(&'static s
         },
     );
     let dir = data_dir.to_owned();
-    meters.look_at(
+    meters.gauge_fn(
         (
             "metarecord_filesystem_files",
             "Inodes of the file system of the data directory; absent where they are not counted.",
@@ -61,7 +61,7 @@ pub fn add(meters: &Meters, clock: &Clock, data_dir: &Path, parts: &[(&'static s
     );
     let parts = parts.to_vec();
     let kept: Arc<Mutex<Option<(Stopwatch, Samples)>>> = Arc::default();
-    meters.look(
+    meters.gauges_fn(
         (
             "metarecord_data_bytes",
             "Bytes that a part of the data uses on disk, read at most every 30 seconds; content is not included.",
@@ -86,14 +86,14 @@ pub fn add(meters: &Meters, clock: &Clock, data_dir: &Path, parts: &[(&'static s
 
 fn add_process(meters: &Meters, clock: &Clock) {
     let started = value(clock.now().millis().max(0).unsigned_abs()) / 1_000.0;
-    meters.look_at(
+    meters.gauge_fn(
         (
             "process_start_time_seconds",
             "Start time of the server, in seconds since 1970.",
         ),
         move || Some(started),
     );
-    meters.look_up(
+    meters.counters_fn(
         (
             "process_cpu_seconds_total",
             "Processor time of the process.",
@@ -101,27 +101,27 @@ fn add_process(meters: &Meters, clock: &Clock) {
         &[],
         || one(cpu_seconds()),
     );
-    meters.look_at(
+    meters.gauge_fn(
         (
             "process_resident_memory_bytes",
             "Resident memory of the process.",
         ),
         || status_field("VmRSS:").map(|kib| value(kib) * 1_024.0),
     );
-    meters.look_at(("process_threads", "Threads of the process."), || {
+    meters.gauge_fn(("process_threads", "Threads of the process."), || {
         status_field("Threads:").map(value)
     });
-    meters.look_at(("process_open_fds", "Open file descriptors."), || {
+    meters.gauge_fn(("process_open_fds", "Open file descriptors."), || {
         Some(value(fs::read_dir("/proc/self/fd").ok()?.count()))
     });
-    meters.look_at(
+    meters.gauge_fn(
         (
             "process_max_fds",
             "Limit of open file descriptors; absent when there is none.",
         ),
         || getrlimit(Resource::Nofile).current.map(value),
     );
-    meters.look(
+    meters.gauges_fn(
         (
             "metarecord_build_info",
             "Always 1; the labels identify the build.",

@@ -95,34 +95,38 @@ impl Meters {
     ///
     /// # Panics
     /// When there is a family of that name.
-    pub fn look(
+    pub fn gauges_fn(
         &self,
         named: Named,
         labels: &[&'static str],
-        look: impl Fn() -> Samples + Send + Sync + 'static,
+        gauges_fn: impl Fn() -> Samples + Send + Sync + 'static,
     ) {
-        self.add(Looked::new(named, labels, MetricType::GAUGE, look));
+        self.add(Lookup::new(named, labels, MetricType::GAUGE, gauges_fn));
     }
 
     /// One gauge that is looked up when it is asked for; `None` for no value.
     ///
     /// # Panics
     /// When there is a family of that name.
-    pub fn look_at(&self, named: Named, look: impl Fn() -> Option<f64> + Send + Sync + 'static) {
-        self.look(named, &[], move || one(look()));
+    pub fn gauge_fn(
+        &self,
+        named: Named,
+        gauges_fn: impl Fn() -> Option<f64> + Send + Sync + 'static,
+    ) {
+        self.gauges_fn(named, &[], move || one(gauges_fn()));
     }
 
     /// Counters that somebody else keeps.
     ///
     /// # Panics
     /// When there is a family of that name.
-    pub fn look_up(
+    pub fn counters_fn(
         &self,
         named: Named,
         labels: &[&'static str],
-        look: impl Fn() -> Samples + Send + Sync + 'static,
+        gauges_fn: impl Fn() -> Samples + Send + Sync + 'static,
     ) {
-        self.add(Looked::new(named, labels, MetricType::COUNTER, look));
+        self.add(Lookup::new(named, labels, MetricType::COUNTER, gauges_fn));
     }
 
     /// Every family with its values now, in the order of their names.
@@ -189,25 +193,25 @@ pub fn value(count: impl TryInto<u64>) -> f64 {
 type Look = Box<dyn Fn() -> Samples + Send + Sync>;
 
 /// A family whose values are looked up when they are asked for.
-struct Looked {
+struct Lookup {
     description: Desc,
     kind: MetricType,
-    look: Look,
+    gauges_fn: Look,
 }
 
-impl Looked {
+impl Lookup {
     fn new(
         (name, help): Named,
         labels: &[&'static str],
         kind: MetricType,
-        look: impl Fn() -> Samples + Send + Sync + 'static,
+        gauges_fn: impl Fn() -> Samples + Send + Sync + 'static,
     ) -> Self {
         let labels = labels.iter().map(|&label| label.to_owned()).collect();
         let description = Desc::new(name.to_owned(), help.to_owned(), labels, HashMap::new());
         Self {
             description: description.expect(SOUND),
             kind,
-            look: Box::new(look),
+            gauges_fn: Box::new(gauges_fn),
         }
     }
 
@@ -233,7 +237,7 @@ impl Looked {
     }
 }
 
-impl Collector for Looked {
+impl Collector for Lookup {
     fn desc(&self) -> Vec<&Desc> {
         vec![&self.description]
     }
@@ -243,7 +247,7 @@ impl Collector for Looked {
         family.set_name(self.description.fq_name.clone());
         family.set_help(self.description.help.clone());
         family.set_field_type(self.kind);
-        let samples = (self.look)();
+        let samples = (self.gauges_fn)();
         family.set_metric(
             samples
                 .into_iter()
@@ -261,13 +265,13 @@ mod tests {
     #[test]
     fn what_is_counted_and_what_is_looked_up_stand_in_one_text_in_the_order_of_names() {
         let meters = Meters::default();
-        meters.look(("b", "Looked up."), &["kind"], || {
+        meters.gauges_fn(("b", "Looked up."), &["kind"], || {
             vec![(vec!["x".to_owned()], 2.5)]
         });
         let counted = meters.counters(("a_total", "Counted."), &["of"]);
         counted.with_label_values(&["y"]).inc_by(3);
-        meters.look_at(("c", "Not known."), || None);
-        meters.look_up(("d_total", "Kept elsewhere."), &[], || {
+        meters.gauge_fn(("c", "Not known."), || None);
+        meters.counters_fn(("d_total", "Kept elsewhere."), &[], || {
             one(Some(value(7_u64)))
         });
         assert_eq!(

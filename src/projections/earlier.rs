@@ -3,8 +3,8 @@
 use super::{StoreError, record_events};
 use crate::domain::hold::LegalHolds;
 use crate::domain::org::{Org, OrgDecider};
-use crate::domain::record::{Record, RecordDecider, RecordKey, Slot};
-use crate::domain::{Decider, Event, Occurrence, OrgCode, StreamId, Timestamp};
+use crate::domain::record::{Record, RecordDecider, RecordKey, RecordState};
+use crate::domain::{Decider, Event, EventMeta, OrgCode, StreamId, Timestamp};
 use crate::journal::{Body, Entry, Journal, Position, Version};
 
 /// Entries of a stream read at a time.
@@ -17,14 +17,14 @@ pub fn evolve_entry(
     entry: &Entry,
     body: &Body,
 ) -> Option<Record> {
-    let occurrence = Occurrence {
+    let occurrence = EventMeta {
         at: body.origin.at,
         by: &body.origin.by,
         actor: body.origin.remarks.actor.as_deref(),
         position: entry.header.position,
         version: body.version,
     };
-    let slot = Slot {
+    let slot = RecordState {
         key,
         record: before,
         legal: None,
@@ -162,7 +162,7 @@ pub fn state_at<D: Decider<State: Default>>(
             if body.version > version {
                 return Ok(state);
             }
-            let occurrence = Occurrence {
+            let occurrence = EventMeta {
                 at: body.origin.at,
                 by: &body.origin.by,
                 actor: body.origin.remarks.actor.as_deref(),
@@ -198,7 +198,7 @@ pub fn holds_when(
             if body.origin.at > at {
                 return Ok(state.holds);
             }
-            let occurrence = Occurrence {
+            let occurrence = EventMeta {
                 at: body.origin.at,
                 by: &body.origin.by,
                 actor: body.origin.remarks.actor.as_deref(),

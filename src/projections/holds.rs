@@ -84,7 +84,7 @@ pub fn legal(store: &Store, org: &str, container: &str) -> Result<Option<Kept>, 
 ///
 /// # Errors
 /// As [`held`].
-pub fn reads(
+pub fn effective_at(
     store: &Store,
     name: RecordName<'_>,
     record: Record,

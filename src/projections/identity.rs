@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::kept::Stamp;
+use super::kept::RowVersion;
 use super::ops::OpsPage;
 use super::{Change, Projection, Store, StoreError, Write};
 use crate::domain::account::{Account, AccountDecider, AccountName, Key, KeyRole};
@@ -17,7 +17,7 @@ use crate::domain::org::{
 };
 use crate::domain::quota::{Counts, OwnLimits, Quota};
 use crate::domain::user::{Session, User, UserDecider};
-use crate::domain::{Decider, Event, Occurrence, OrgCode, Timestamp};
+use crate::domain::{Decider, Event, EventMeta, OrgCode, Timestamp};
 use crate::journal::{Body, Entry, Source};
 
 /// The first byte of these rows' keys.
@@ -152,7 +152,7 @@ pub(crate) fn after(
     entry: &Entry,
     body: &Body,
 ) -> Result<Option<IdentityChange>, StoreError> {
-    let occurrence = Occurrence {
+    let occurrence = EventMeta {
         at: body.origin.at,
         by: &body.origin.by,
         actor: body.origin.remarks.actor.as_deref(),
@@ -545,12 +545,12 @@ pub fn member(store: &Store, org: &str, user_id: &str) -> Result<Option<MemberRo
 }
 
 /// The changes of a session's row until now. To be asked before the session is.
-pub fn session_stamp(store: &Store, session_hash: &str) -> Stamp {
+pub fn session_stamp(store: &Store, session_hash: &str) -> RowVersion {
     store.stamp(&key(Kind::Session, &[session_hash]))
 }
 
 /// The changes of a key's row until now. To be asked before the key is.
-pub fn key_stamp(store: &Store, key_hash: &str) -> Stamp {
+pub fn key_stamp(store: &Store, key_hash: &str) -> RowVersion {
     store.stamp(&key(Kind::Key, &[key_hash]))
 }
 
@@ -561,7 +561,7 @@ pub struct Standing {
     pub member: Option<MemberRole>,
     /// The org's status; `None` when there is no such org.
     pub status: Option<OrgStatus>,
-    stamps: [Stamp; 2],
+    stamps: [RowVersion; 2],
 }
 
 impl Standing {

@@ -18,7 +18,7 @@ const COUNTERS: usize = 1_024;
 
 /// The rows, by key. What is not there is kept too.
 #[derive(Debug)]
-pub(super) struct Kept<V> {
+pub(super) struct RowCache<V> {
     shards: [Mutex<Shard<V>>; SHARDS],
     /// Not the one within the shards: their rows would all begin alike.
     chooser: RandomState,
@@ -27,9 +27,9 @@ pub(super) struct Kept<V> {
 }
 
 /// How often a row, or one that shares its counter, had changed at some moment. What was read of the row after that moment
-/// still stands while `Kept::stands` says so.
+/// still stands while `RowCache::stands` says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct RowVersion {
     counter: u16,
     changes: u64,
 }
@@ -42,7 +42,7 @@ struct Shard<V> {
     changes: u64,
 }
 
-impl<V> Default for Kept<V> {
+impl<V> Default for RowCache<V> {
     fn default() -> Self {
         let shard = || {
             Mutex::new(Shard {
@@ -58,7 +58,7 @@ impl<V> Default for Kept<V> {
     }
 }
 
-impl<V: Clone> Kept<V> {
+impl<V: Clone> RowCache<V> {
     /// A row, read if it is not kept.
     pub(super) fn get(
         &self,
@@ -105,16 +105,16 @@ impl<V: Clone> Kept<V> {
     }
 
     /// The changes of a row until now. To be asked before the row is read.
-    pub(super) fn stamp(&self, key: &[u8]) -> Stamp {
+    pub(super) fn stamp(&self, key: &[u8]) -> RowVersion {
         let counter = self.counter(key);
-        Stamp {
+        RowVersion {
             counter,
             changes: self.changes(counter),
         }
     }
 
     /// Whether a row is as it was when its stamp was taken. It may say no although it is.
-    pub(super) fn stands(&self, stamp: Stamp) -> bool {
+    pub(super) fn stands(&self, stamp: RowVersion) -> bool {
         self.changes(stamp.counter) == stamp.changes
     }
 
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_row_is_read_once_until_it_changes() {
-        let kept = Kept::default();
+        let kept = RowCache::default();
         let never = || panic!("it is kept");
         assert_eq!(kept.get(b"k", || Ok(row(1))).unwrap(), row(1));
         assert_eq!(kept.get(b"k", never).unwrap(), row(1));
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn what_was_read_while_it_changed_is_not_kept() {
-        let kept = Kept::default();
+        let kept = RowCache::default();
         // The old value is read between the two calls around a write.
         kept.forget(b"k");
         let old = kept.get(b"k", || {
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_stamp_stands_until_its_row_is_forgotten() {
-        let kept = Kept::<Option<u8>>::default();
+        let kept = RowCache::<Option<u8>>::default();
         let stamp = kept.stamp(b"k");
         assert!(kept.stands(stamp));
         kept.forget(b"k");
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_bounded_number_is_kept() {
-        let kept = Kept::<Option<u8>>::default();
+        let kept = RowCache::<Option<u8>>::default();
         for number in 0..200_000_u32 {
             kept.get(&number.to_be_bytes(), || Ok(None)).unwrap();
         }

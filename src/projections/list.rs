@@ -286,7 +286,7 @@ impl Filter {
         let Some(record) = records::find(store, name)? else {
             return Ok(None);
         };
-        let record = holds::reads(store, name, record, now)?;
+        let record = holds::effective_at(store, name, record, now)?;
         Ok(self.shows(&record).then_some((key, record)))
     }
 

@@ -27,7 +27,7 @@ pub mod versions;
 use uuid::Uuid;
 
 use crate::domain::Event;
-use crate::domain::offboarding::Passage;
+use crate::domain::offboarding::OrgTransfer;
 use crate::domain::record::Record;
 use crate::journal::{Body, Entry};
 
@@ -48,7 +48,7 @@ pub struct Change<'a> {
     /// What it did to a user, an org or a service account; absent for other streams.
     pub identity: Option<identity::IdentityChange>,
     /// Its org's leaving and coming, with it; absent for other streams.
-    pub passage: Option<Passage>,
+    pub passage: Option<OrgTransfer>,
     /// The objects of the uploads that it gives up and whose records are there.
     pub given_up: Vec<Uuid>,
 }

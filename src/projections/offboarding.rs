@@ -2,8 +2,8 @@
 
 use super::ops::OpsPage;
 use super::{Change, Projection, Store, StoreError, Write};
-use crate::domain::offboarding::{Offboarding, OffboardingDecider, OffboardingStatus, Passage};
-use crate::domain::{Decider, Event, Occurrence, OrgCode};
+use crate::domain::offboarding::{Offboarding, OffboardingDecider, OffboardingStatus, OrgTransfer};
+use crate::domain::{Decider, Event, EventMeta, OrgCode};
 use crate::journal::{Body, Entry};
 
 const PREFIX: u8 = b'e';
@@ -60,12 +60,12 @@ pub(crate) fn after(
     store: &Store,
     entry: &Entry,
     body: &Body,
-) -> Result<Option<Passage>, StoreError> {
+) -> Result<Option<OrgTransfer>, StoreError> {
     let Some(org) = org_of(body.stream.as_str()) else {
         return Ok(None);
     };
     let before = find(store, org)?;
-    let occurrence = Occurrence {
+    let occurrence = EventMeta {
         at: body.origin.at,
         by: &body.origin.by,
         actor: body.origin.remarks.actor.as_deref(),
@@ -85,14 +85,14 @@ pub(crate) fn after(
 ///
 /// # Errors
 /// A failed or unreadable row.
-pub fn passage(store: &Store, org: &OrgCode) -> Result<Passage, StoreError> {
+pub fn passage(store: &Store, org: &OrgCode) -> Result<OrgTransfer, StoreError> {
     find(store, org.as_str())
 }
 
-fn find(store: &Store, org: &str) -> Result<Passage, StoreError> {
+fn find(store: &Store, org: &str) -> Result<OrgTransfer, StoreError> {
     match store.get(&[PASSAGE, org.as_bytes()].concat())? {
         Some(row) => Ok(postcard::from_bytes(&row)?),
-        None => Ok(Passage::default()),
+        None => Ok(OrgTransfer::default()),
     }
 }
 
@@ -127,7 +127,7 @@ pub fn list(
             let next = Some(key.to_vec());
             return Ok(OpsPage { items, next });
         }
-        let passage: Passage = postcard::from_bytes(&value)?;
+        let passage: OrgTransfer = postcard::from_bytes(&value)?;
         let shown = passage.offboarding;
         match shown.filter(|shown| status.is_none_or(|status| shown.status == status)) {
             Some(shown) => {

@@ -12,7 +12,7 @@ use crate::domain::revoked_jwt::{JwtDecider, JwtEvent, RevokedJwts};
 use crate::domain::secret::{SecretCode, SecretDecider, SecretEvent};
 use crate::domain::signing_key::{SigningKeyDecider, SigningKeyEvent, SigningKeys};
 use crate::domain::vacuum::{Vacuum, VacuumDecider, Vacuums};
-use crate::domain::{Decider, Event, Occurrence, StreamId, Timestamp};
+use crate::domain::{Decider, Event, EventMeta, StreamId, Timestamp};
 use crate::journal::{Body, Entry, Position, Remarks, Source};
 
 const PREFIX: u8 = b'o';
@@ -72,7 +72,7 @@ pub struct AuditRow {
     pub at: Timestamp,
     /// Who: the principal's public id.
     pub by: String,
-    /// Through which door.
+    /// The entry point: gateway, operators or a job.
     pub source: Source,
     /// The request.
     pub request_id: String,
@@ -244,7 +244,7 @@ pub(crate) fn after(
     entry: &Entry,
     body: &Body,
 ) -> Result<Option<OpsState>, StoreError> {
-    let occurrence = Occurrence {
+    let occurrence = EventMeta {
         at: body.origin.at,
         by: &body.origin.by,
         actor: body.origin.remarks.actor.as_deref(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::kept::{Kept, Stamp};
+use super::kept::{RowCache, RowVersion};
 use super::usage::Reservations;
 use super::{Write, identity};
 use crate::journal::sled::generation::{Keep, Kind, Live};
@@ -55,7 +55,7 @@ type KeptRow = Arc<dyn Any + Send + Sync>;
 #[derive(Clone)]
 pub struct Store {
     live: Arc<Live>,
-    kept: Arc<Kept<Option<KeptRow>>>,
+    kept: Arc<RowCache<Option<KeptRow>>>,
     reservations: Arc<Reservations>,
 }
 
@@ -214,12 +214,12 @@ impl Store {
     }
 
     /// The changes of a row of the identities until now. To be asked before the row is read.
-    pub(super) fn stamp(&self, key: &[u8]) -> Stamp {
+    pub(super) fn stamp(&self, key: &[u8]) -> RowVersion {
         self.kept.stamp(key)
     }
 
     /// Whether what was read of a row after its stamp was taken still stands. It may say no although it does.
-    pub fn stands(&self, stamp: Stamp) -> bool {
+    pub fn stands(&self, stamp: RowVersion) -> bool {
         self.kept.stands(stamp)
     }
 

@@ -6,12 +6,12 @@ use log::{LevelFilter, Log, Metadata, Record};
 
 use super::event::Level;
 use super::field::Text;
-use super::{Event, tell};
+use super::{Event, emit};
 
 /// Hears what libraries tell `log`.
-struct Ear;
+struct LogBridge;
 
-impl Log for Ear {
+impl Log for LogBridge {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.level() <= log::Level::Warn
     }
@@ -22,7 +22,7 @@ impl Log for Ear {
             log::Level::Warn => Level::Warn,
             log::Level::Info | log::Level::Debug | log::Level::Trace => return,
         };
-        tell(Event::Library {
+        emit(Event::Library {
             target: Text::of(record.target()),
             file: record.file().map(Text::of),
             line: record.line().map(u64::from),
@@ -34,8 +34,8 @@ impl Log for Ear {
 }
 
 /// From now on the log tells when libraries warn. Where another program hears them already, it goes on to.
-pub fn hear_libraries() {
-    if log::set_logger(&Ear).is_ok() {
+pub fn install_log_bridge() {
+    if log::set_logger(&LogBridge).is_ok() {
         log::set_max_level(LevelFilter::Warn);
     }
 }

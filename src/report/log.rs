@@ -55,7 +55,7 @@ pub struct LogOptions {
     pub day_bytes_max: u64,
 }
 
-/// A log that was started. Cheap to tell: see [`Log::tell`].
+/// A log that was started. Cheap to tell: see [`Log::emit`].
 pub struct Log {
     shared: Arc<Shared>,
     sampler: Arc<Sampler>,
@@ -181,7 +181,7 @@ impl Log {
     }
 
     /// Tells of an event. It never waits: when too much waits already it is counted, and the log says how many were.
-    pub fn tell(&self, event: Event) {
+    pub fn emit(&self, event: Event) {
         let at = self.clock.now();
         let mut queue = self.shared.queue();
         if queue.events.len() >= EVENTS_MAX {
@@ -350,7 +350,7 @@ impl Writer {
             let ended = batch.closing && batch.events.is_empty();
             self.write(&mut batch);
             if ended {
-                return self.last_words();
+                return self.flush();
             }
             spare = batch.events;
             if !batch.closing {
@@ -476,7 +476,7 @@ impl Writer {
     }
 
     /// How many lines are missing at the end, when nobody has heard yet.
-    fn last_words(&mut self) {
+    fn flush(&mut self) {
         if self.missing_in_output > 0 {
             let (lines, mut bytes) = (self.missing_in_output, Vec::new());
             self.add_dropped(STANDARD_OUTPUT, lines, &mut bytes);

@@ -21,7 +21,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 pub use self::event::Event;
 pub use self::field::{Fingerprint, RequestId, Text, Word};
-pub use self::library::hear_libraries;
+pub use self::library::install_log_bridge;
 pub use self::line::{LINE_BYTES_MAX, SCHEMA_VERSION};
 pub use self::log::{EVENTS_MAX, Log, LogOptions};
 
@@ -45,10 +45,10 @@ pub fn log() -> Option<Arc<Log>> {
 }
 
 /// Tells the log of an event.
-pub fn tell(event: Event) {
+pub fn emit(event: Event) {
     let log = LOG.read().unwrap_or_else(PoisonError::into_inner);
     if let Some(log) = &*log {
-        return log.tell(event);
+        return log.emit(event);
     }
     drop(log);
     if !event.is_of_traffic() {
@@ -108,7 +108,7 @@ pub fn decided(request_id: &str, decided: Decided) {
         Decided::Nothing => ("nothing", None, None),
         Decided::NotDone => ("not-done", None, None),
     };
-    tell(Event::Decision {
+    emit(Event::Decision {
         request_id: RequestId::of(request_id),
         outcome,
         tag,
@@ -119,7 +119,7 @@ pub fn decided(request_id: &str, decided: Decided) {
 
 /// A request that failed inside. The text never holds content, names of secrets, or what the caller sent.
 pub fn failure(request_id: &str, text: &str) {
-    tell(Event::InternalError {
+    emit(Event::InternalError {
         request_id: RequestId::of(request_id),
         error: Text::of(text),
     });
@@ -127,21 +127,21 @@ pub fn failure(request_id: &str, text: &str) {
 
 /// Something the operator should know.
 pub fn notice(text: &str) {
-    tell(Event::Notice {
+    emit(Event::Notice {
         text: Text::of(text),
     });
 }
 
 /// What the server keeps could not be written or read. The text says what to do.
 pub fn storage_failed(error: &str) {
-    tell(Event::StorageFailed {
+    emit(Event::StorageFailed {
         error: Text::of(error),
     });
 }
 
 /// What maintenance is active cannot be read: tenants are let through.
 pub fn maintenance_unknown(error: &str) {
-    tell(Event::MaintenanceUnknown {
+    emit(Event::MaintenanceUnknown {
         outcome: "failed_open",
         error: Text::of(error),
         hint: "if this persists, stop the server and run: g3n journal rebuild",
@@ -150,7 +150,7 @@ pub fn maintenance_unknown(error: &str) {
 
 /// One call of an operator function, and how it ended.
 pub fn operator_call(function: Word, request_id: &str, by: &str, status: u16, tag: Word) {
-    tell(Event::OperatorCall {
+    emit(Event::OperatorCall {
         request_id: RequestId::of(request_id),
         function,
         by: Text::of(by),
@@ -161,7 +161,7 @@ pub fn operator_call(function: Word, request_id: &str, by: &str, status: u16, ta
 
 /// A job's step that failed; it is tried again.
 pub fn job_failed(job: &str, error: &str) {
-    tell(Event::JobFailed {
+    emit(Event::JobFailed {
         job: Text::of(job),
         error: Text::of(error),
         hint: "it is retried; see: g3n jobs show",
@@ -170,7 +170,7 @@ pub fn job_failed(job: &str, error: &str) {
 
 /// Rows of the projections that are not what the journal says.
 pub fn projections_differ(differing: u64) {
-    tell(Event::ProjectionsDiffer {
+    emit(Event::ProjectionsDiffer {
         differing,
         hint: "stop the server and run: g3n journal rebuild",
     });
@@ -178,7 +178,7 @@ pub fn projections_differ(differing: u64) {
 
 /// The keys that tokens are checked with cannot be had. The text never holds an address, which may be secret in part.
 pub fn token_keys_failed(setting: &str, error: &str) {
-    tell(Event::TokenKeys {
+    emit(Event::TokenKeys {
         outcome: "failed",
         setting: Text::of(setting),
         error: Some(Text::of(error)),
@@ -188,7 +188,7 @@ pub fn token_keys_failed(setting: &str, error: &str) {
 
 /// The keys that tokens are checked with can be had again.
 pub fn token_keys_good(setting: &str) {
-    tell(Event::TokenKeys {
+    emit(Event::TokenKeys {
         outcome: "good_again",
         setting: Text::of(setting),
         error: None,
@@ -204,7 +204,7 @@ pub fn access_denied(
     route: &'static str,
     request_id: &str,
 ) {
-    tell(Event::AccessDenied {
+    emit(Event::AccessDenied {
         request_id: RequestId::of(request_id),
         stage,
         reason,
@@ -215,10 +215,10 @@ pub fn access_denied(
 
 /// From now on each panic of the process is told as one line: where it was, and nothing of what it says, which may quote
 /// anything.
-pub fn tell_of_panics() {
+pub fn install_panic_hook() {
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
-        tell(Event::Panic {
+        emit(Event::Panic {
             location: Text::of(location.as_deref().unwrap_or("unknown")),
         });
     }));

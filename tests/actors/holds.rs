@@ -1,9 +1,9 @@
-//! Legal holds as the desks meet them: one that is set at the same moment, and many in the sweep's way.
+//! Legal holds as the actors meet them: one that is set at the same moment, and many in the sweep's way.
 
 use std::sync::Arc;
 
 use metarecord::actors::jobs::sweep::TtlSweep;
-use metarecord::actors::jobs::{Heed, Job, Step};
+use metarecord::actors::jobs::{Job, Step, StepContext};
 use metarecord::actors::{Limits, Refused};
 use metarecord::domain::org::OrgEvent;
 use metarecord::domain::record::{RecordCommand, Status};
@@ -11,7 +11,7 @@ use metarecord::domain::{ContainerName, ErrorTag, Event, OrgCode, Revision, Stre
 use metarecord::journal::{Append, Journal, Origin, Remarks, Source};
 use metarecord::projections::{RecordName, due, records};
 
-use super::{START_MS, World, aside, carry, doom, key, put, within};
+use super::{START_MS, World, aside, doom, execute, key, put, within};
 
 /// Steps of the sweep that are more than enough.
 const STEPS_MAX: usize = 8;
@@ -38,7 +38,7 @@ impl World {
 
     fn status(&self, id: &str) -> Status {
         let key = key("notes", id);
-        let store = &self.book.desk().store;
+        let store = &self.registry.deps().store;
         let record = records::find(store, RecordName::from(&key)).expect("it can be read");
         record.expect("it is there").status
     }
@@ -55,16 +55,20 @@ fn hold() -> OrgEvent {
 #[test]
 fn a_hold_that_is_set_between_a_decision_and_its_append_wins() {
     within(Limits::default(), |world| async move {
-        world.book.carry(put("a", None)).await.expect("created");
+        world
+            .registry
+            .execute(put("a", None))
+            .await
+            .expect("created");
         let due = world.clock.now().plus_millis(1_000);
         world
-            .book
-            .carry(put("b", Some(due)))
+            .registry
+            .execute(put("b", Some(due)))
             .await
             .expect("created");
         let ahead = world.org_event(hold());
         *world.journal.ahead.lock().expect("no panic") = Some(ahead);
-        let refused = world.book.carry(doom("a", 1)).await;
+        let refused = world.registry.execute(doom("a", 1)).await;
         let Err(Refused::Rejected { rejection, .. }) = refused else {
             panic!("{refused:?}");
         };
@@ -79,8 +83,8 @@ fn a_hold_that_is_set_between_a_decision_and_its_append_wins() {
         world.clock.advance(2_000);
         let ahead = world.org_event(hold());
         *world.journal.ahead.lock().expect("no panic") = Some(ahead);
-        let end = carry(key("notes", "b"), RecordCommand::DoomIfDue);
-        world.book.carry(end).await.expect("nothing to do");
+        let end = execute(key("notes", "b"), RecordCommand::DoomIfDue);
+        world.registry.execute(end).await.expect("nothing to do");
         assert_eq!(
             (world.status("a"), world.status("b")),
             (Status::Active, Status::Active)
@@ -89,7 +93,11 @@ fn a_hold_that_is_set_between_a_decision_and_its_append_wins() {
         let ahead = world.org_event(OrgEvent::HoldReleased { container: None });
         *world.journal.ahead.lock().expect("no panic") = Some(ahead);
         let before = world.journal.head().position;
-        world.book.carry(put("c", None)).await.expect("created");
+        world
+            .registry
+            .execute(put("c", None))
+            .await
+            .expect("created");
         assert_eq!(world.journal.head().position, before + 2);
     });
 }
@@ -101,7 +109,7 @@ fn what_is_held_keeps_the_sweep_from_nothing_and_is_looked_at_again_when_release
         // More than one step of the sweep dooms.
         for number in 0..300 {
             let put = put(&format!("held-{number}"), Some(at));
-            world.book.carry(put).await.expect("created");
+            world.registry.execute(put).await.expect("created");
         }
         drop(world.journal.append(world.org_event(hold())));
         let later = world.clock.now().plus_millis(2_000);
@@ -110,9 +118,9 @@ fn what_is_held_keeps_the_sweep_from_nothing_and_is_looked_at_again_when_release
         if let Ok(RecordCommand::Put(put)) = &mut free.command {
             put.key = free.key.clone();
         }
-        world.book.carry(free).await.expect("created");
+        world.registry.execute(free).await.expect("created");
         world.clock.advance(5_000);
-        let store = &world.book.desk().store;
+        let store = &world.registry.deps().store;
         // In pieces, each of a bounded number of rows.
         let (mut from, mut due, mut walks) = (None, Vec::new(), 0);
         loop {
@@ -132,10 +140,10 @@ fn what_is_held_keeps_the_sweep_from_nothing_and_is_looked_at_again_when_release
             }
         }
         assert_eq!((due, walks), (vec!["mrs/DEMO/other/free".to_owned()], 4));
-        let sweep = Arc::new(TtlSweep::new(&world.book, 3_600_000));
+        let sweep = Arc::new(TtlSweep::new(&world.registry, 3_600_000));
         let wake = || async {
             let sweep = sweep.clone();
-            aside(move || sweep.step(None, &Heed::default())).await
+            aside(move || sweep.step(None, &StepContext::default())).await
         };
         let swept = || due::walk(store, None, world.clock.now(), (256, 10_000), |_| false);
         for _ in 0..STEPS_MAX {
@@ -148,8 +156,8 @@ fn what_is_held_keeps_the_sweep_from_nothing_and_is_looked_at_again_when_release
         };
         drop(world.journal.append(world.org_event(released)));
         world
-            .book
-            .desk()
+            .registry
+            .deps()
             .due_again
             .fetch_add(1, std::sync::atomic::Ordering::Release);
         for _ in 0..STEPS_MAX {
@@ -163,19 +171,31 @@ fn what_is_held_keeps_the_sweep_from_nothing_and_is_looked_at_again_when_release
 fn a_record_released_behind_the_sweeps_back_is_swept() {
     within(Limits::default(), |world| async move {
         let at = |seconds: i64| Some(Timestamp::from_millis(START_MS + seconds * 1_000));
-        world.book.carry(put("held", at(1))).await.expect("created");
-        world.book.carry(put("free", at(2))).await.expect("created");
-        let ask = |command| world.book.carry(carry(key("notes", "held"), command));
+        world
+            .registry
+            .execute(put("held", at(1)))
+            .await
+            .expect("created");
+        world
+            .registry
+            .execute(put("free", at(2)))
+            .await
+            .expect("created");
+        let ask = |command| {
+            world
+                .registry
+                .execute(execute(key("notes", "held"), command))
+        };
         let set = RecordCommand::SetHold {
             reason: "audit".to_owned(),
             expected: Some(Revision(1)),
         };
         ask(set).await.expect("held");
         world.clock.advance(5_000);
-        let sweep = Arc::new(TtlSweep::new(&world.book, 3_600_000));
+        let sweep = Arc::new(TtlSweep::new(&world.registry, 3_600_000));
         let wake = || async {
             let sweep = sweep.clone();
-            aside(move || sweep.step(None, &Heed::default())).await
+            aside(move || sweep.step(None, &StepContext::default())).await
         };
         // It passes the other's place.
         for _ in 0..STEPS_MAX {

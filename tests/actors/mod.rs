@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use metarecord::actors::jobs::sweep::TtlSweep;
-use metarecord::actors::jobs::{Heed, Job, Step};
-use metarecord::actors::{AddressBook, Answer, Carry, Desk, Limits, Refused};
+use metarecord::actors::jobs::{Job, Step, StepContext};
+use metarecord::actors::{ActorDeps, ActorRegistry, Answer, Limits, RecordRequest, Refused};
 use metarecord::clock::Clock;
 use metarecord::domain::container::Idempotency;
 use metarecord::domain::record::{
@@ -141,7 +141,7 @@ impl Journal for Slow {
 
 struct World {
     journal: Arc<Slow>,
-    book: Arc<AddressBook>,
+    registry: Arc<ActorRegistry>,
     clock: Clock,
     _scratch: tempfile::TempDir,
 }
@@ -167,7 +167,7 @@ fn within_by<F: Future<Output = ()>>(
         });
         let store = Store::open(scratch.path(), 1 << 20).expect("a store");
         journal.attach(sink(Runner::new(store.clone())));
-        let desk = Arc::new(Desk {
+        let deps = Arc::new(ActorDeps {
             journal: journal.clone(),
             store,
             clock: clock.clone(),
@@ -175,16 +175,16 @@ fn within_by<F: Future<Output = ()>>(
             due_set: tokio::sync::Notify::new(),
             due_again: Default::default(),
         });
-        let book = AddressBook::open(desk, limits);
+        let registry = ActorRegistry::open(deps, limits);
         test(World {
             journal,
-            book: book.clone(),
+            registry: registry.clone(),
             clock,
             _scratch: scratch,
         })
         .await;
-        book.close();
-        book.join();
+        registry.close();
+        registry.join();
     });
 }
 
@@ -196,8 +196,8 @@ fn key(container: &str, id: &str) -> RecordKey {
     }
 }
 
-fn carry(key: RecordKey, command: RecordCommand) -> Carry {
-    Carry {
+fn execute(key: RecordKey, command: RecordCommand) -> RecordRequest {
+    RecordRequest {
         key,
         command: Ok(command),
         payload: None,
@@ -209,7 +209,7 @@ fn carry(key: RecordKey, command: RecordCommand) -> Carry {
     }
 }
 
-fn put(id: &str, doom_at: Option<Timestamp>) -> Carry {
+fn put(id: &str, doom_at: Option<Timestamp>) -> RecordRequest {
     let key = key("notes", id);
     let put = Put {
         key: key.clone(),
@@ -222,15 +222,15 @@ fn put(id: &str, doom_at: Option<Timestamp>) -> Carry {
         },
         expected: None,
     };
-    Carry {
+    RecordRequest {
         payload: Some(Bytes::from_static(b"1")),
-        ..carry(key, RecordCommand::Put(put))
+        ..execute(key, RecordCommand::Put(put))
     }
 }
 
-fn tag(id: &str, text: &str, expected: u64) -> Carry {
+fn tag(id: &str, text: &str, expected: u64) -> RecordRequest {
     let tags = vec![Tag::parse(text).expect("a tag")];
-    carry(
+    execute(
         key("notes", id),
         RecordCommand::AddTags {
             tags,
@@ -239,8 +239,8 @@ fn tag(id: &str, text: &str, expected: u64) -> Carry {
     )
 }
 
-fn doom(id: &str, expected: u64) -> Carry {
-    carry(
+fn doom(id: &str, expected: u64) -> RecordRequest {
+    execute(
         key("notes", id),
         RecordCommand::Doom {
             reason: None,
@@ -270,8 +270,13 @@ async fn until(what: &str, so: impl Fn() -> bool) {
 #[test]
 fn of_many_changes_that_saw_the_same_revision_one_is_carried_out() {
     within(Limits::default(), |world| async move {
-        world.book.carry(put("n", None)).await.expect("created");
-        let changes = (0..64).map(|number| world.book.carry(tag("n", &format!("T{number}"), 1)));
+        world
+            .registry
+            .execute(put("n", None))
+            .await
+            .expect("created");
+        let changes =
+            (0..64).map(|number| world.registry.execute(tag("n", &format!("T{number}"), 1)));
         let answers = join_all(changes).await;
         let (done, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
         assert_eq!((done.len(), refused.len()), (1, 63));
@@ -287,12 +292,16 @@ fn of_many_changes_that_saw_the_same_revision_one_is_carried_out() {
 #[test]
 fn changes_that_follow_each_other_are_decided_without_waiting_for_the_disk() {
     within(Limits::default(), |world| async move {
-        world.book.carry(put("n", None)).await.expect("created");
+        world
+            .registry
+            .execute(put("n", None))
+            .await
+            .expect("created");
         world.journal.hold();
         let changes = join_all((1..=16).map(|revision| {
             world
-                .book
-                .carry(tag("n", &format!("T{revision}"), revision))
+                .registry
+                .execute(tag("n", &format!("T{revision}"), revision))
         }));
         let release = async {
             until("all are handed over", || world.journal.held() == 16).await;
@@ -310,16 +319,20 @@ fn changes_that_follow_each_other_are_decided_without_waiting_for_the_disk() {
 #[test]
 fn a_refusal_that_tells_of_what_is_not_durable_yet_waits_for_it() {
     within(Limits::default(), |world| async move {
-        world.book.carry(put("n", None)).await.expect("created");
+        world
+            .registry
+            .execute(put("n", None))
+            .await
+            .expect("created");
         world.journal.hold();
         let dooming = actix::spawn({
-            let book = world.book.clone();
-            async move { book.carry(doom("n", 1)).await }
+            let registry = world.registry.clone();
+            async move { registry.execute(doom("n", 1)).await }
         });
         until("the doom is handed over", || world.journal.held() == 1).await;
         let tagging = actix::spawn({
-            let book = world.book.clone();
-            async move { book.carry(tag("n", "T", 1)).await }
+            let registry = world.registry.clone();
+            async move { registry.execute(tag("n", "T", 1)).await }
         });
         for _ in 0..50 {
             tokio::task::yield_now().await;
@@ -342,11 +355,15 @@ fn a_refusal_that_tells_of_what_is_not_durable_yet_waits_for_it() {
 #[test]
 fn a_stream_that_moved_behind_the_actor_is_decided_again() {
     within(Limits::default(), |world| async move {
-        world.book.carry(put("n", None)).await.expect("created");
+        world
+            .registry
+            .execute(put("n", None))
+            .await
+            .expect("created");
         world.journal.hold();
         let first = actix::spawn({
-            let book = world.book.clone();
-            async move { book.carry(tag("n", "A", 1)).await }
+            let registry = world.registry.clone();
+            async move { registry.execute(tag("n", "A", 1)).await }
         });
         until("the first is handed over", || world.journal.held() == 1).await;
         // Somebody else, on another machine say, appends to the same stream.
@@ -370,8 +387,8 @@ fn a_stream_that_moved_behind_the_actor_is_decided_again() {
             Ok(Outcome::Appended { version: 3, .. })
         ));
         let second = actix::spawn({
-            let book = world.book.clone();
-            async move { book.carry(tag("n", "B", 2)).await }
+            let registry = world.registry.clone();
+            async move { registry.execute(tag("n", "B", 2)).await }
         });
         until("the second is handed over", || world.journal.held() == 2).await;
         world.journal.release();
@@ -392,8 +409,8 @@ fn a_stream_that_moved_behind_the_actor_is_decided_again() {
         );
         assert_eq!(
             world
-                .book
-                .carry(tag("n", "B", 3))
+                .registry
+                .execute(tag("n", "B", 3))
                 .await
                 .expect("done")
                 .record
@@ -414,19 +431,22 @@ fn a_container_takes_no_more_than_its_limit() {
         world.journal.hold();
         let waiting: Vec<_> = ["a", "b"]
             .map(|id| {
-                let book = world.book.clone();
-                actix::spawn(async move { book.carry(put(id, None)).await })
+                let registry = world.registry.clone();
+                actix::spawn(async move { registry.execute(put(id, None)).await })
             })
             .into();
         until("both are handed over", || world.journal.held() == 2).await;
-        assert_eq!(world.book.carry(put("c", None)).await, Err(Refused::Busy));
+        assert_eq!(
+            world.registry.execute(put("c", None)).await,
+            Err(Refused::Busy)
+        );
         world.journal.release();
         for answer in join_all(waiting).await {
             answer.expect("no panic").expect("created");
         }
         world
-            .book
-            .carry(put("c", None))
+            .registry
+            .execute(put("c", None))
             .await
             .expect("there is room again");
     });
@@ -435,18 +455,22 @@ fn a_container_takes_no_more_than_its_limit() {
 #[test]
 fn a_journal_that_takes_nothing_is_told_and_reads_go_on() {
     within(Limits::default(), |world| async move {
-        world.book.carry(put("a", None)).await.expect("created");
+        world
+            .registry
+            .execute(put("a", None))
+            .await
+            .expect("created");
         world.journal.inner.fail("a test");
         assert_eq!(
-            world.book.carry(put("b", None)).await,
+            world.registry.execute(put("b", None)).await,
             Err(Refused::Unavailable)
         );
         assert_eq!(
-            world.book.carry(doom("a", 1)).await,
+            world.registry.execute(doom("a", 1)).await,
             Err(Refused::Unavailable)
         );
         assert_eq!(
-            refusal(world.book.carry(doom("a", 7)).await),
+            refusal(world.registry.execute(doom("a", 7)).await),
             ErrorTag::Conflict
         );
     });
@@ -460,7 +484,7 @@ fn of_many_idempotent_firsts_one_is_carried_out() {
             fingerprint: "f".to_owned(),
         });
         let requests = (0..16).map(|_| {
-            world.book.carry(Carry {
+            world.registry.execute(RecordRequest {
                 idempotency: idempotency.clone(),
                 ..put("n", None)
             })
@@ -487,10 +511,14 @@ fn an_actor_without_work_goes_to_sleep_and_wakes_again() {
         ..Limits::default()
     };
     within(limits, |world| async move {
-        world.book.carry(put("a", None)).await.expect("created");
-        assert_eq!(world.book.awake(), 1);
-        until("it sleeps", || world.book.awake() == 0).await;
-        world.book.carry(doom("a", 1)).await.expect("doomed");
+        world
+            .registry
+            .execute(put("a", None))
+            .await
+            .expect("created");
+        assert_eq!(world.registry.awake(), 1);
+        until("it sleeps", || world.registry.awake() == 0).await;
+        world.registry.execute(doom("a", 1)).await.expect("doomed");
     });
 }
 
@@ -508,12 +536,16 @@ fn the_sweep_dooms_what_is_due_and_waking_it_twice_does_nothing_twice() {
     within(Limits::default(), |world| async move {
         for (id, seconds) in [("a", 10), ("b", 20), ("c", 3_000)] {
             let at = world.clock.now().plus_millis(seconds * 1_000);
-            world.book.carry(put(id, Some(at))).await.expect("created");
+            world
+                .registry
+                .execute(put(id, Some(at)))
+                .await
+                .expect("created");
         }
-        let sweep = Arc::new(TtlSweep::new(&world.book, 3_600_000));
+        let sweep = Arc::new(TtlSweep::new(&world.registry, 3_600_000));
         let step = async || {
             let sweep = sweep.clone();
-            aside(move || sweep.step(None, &Heed::default())).await
+            aside(move || sweep.step(None, &StepContext::default())).await
         };
         let in_seconds = |seconds: i64| Some(world.clock.now().plus_millis(seconds * 1_000));
         assert_eq!(step().await, Step::Idle(in_seconds(10)));

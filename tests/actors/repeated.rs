@@ -1,6 +1,6 @@
 //! A request that comes twice at once, by two ways: the answer that was first is the one that both get.
 
-use metarecord::actors::Carry;
+use metarecord::actors::RecordRequest;
 use metarecord::domain::container::{ContainerEvent, Idempotency};
 use metarecord::domain::record::{NewContent, RecordEvent};
 use metarecord::domain::{Event, Md5, Revision, StreamId};
@@ -15,19 +15,19 @@ fn idempotency() -> Idempotency {
     }
 }
 
-fn repeated(carry: Carry) -> Carry {
-    Carry {
+fn repeated(execute: RecordRequest) -> RecordRequest {
+    RecordRequest {
         idempotency: Some(idempotency()),
-        ..carry
+        ..execute
     }
 }
 
-fn over(expected: u64) -> Carry {
-    let mut carry = put("n", None);
-    if let Ok(metarecord::domain::record::RecordCommand::Put(put)) = &mut carry.command {
+fn over(expected: u64) -> RecordRequest {
+    let mut execute = put("n", None);
+    if let Ok(metarecord::domain::record::RecordCommand::Put(put)) = &mut execute.command {
         put.expected = Some(Revision(expected));
     }
-    carry
+    execute
 }
 
 /// What the same request leads to where another writer of the journal carries it out.
@@ -96,10 +96,10 @@ fn a_create_that_another_writer_was_first_with_gets_the_first_answer_and_no_refu
         let first = elsewhere(&world, 0, created());
         *world.journal.ahead.lock().expect("no panic") = Some(first);
         for _ in 0..2 {
-            let answer = world.book.carry(repeated(put("n", None))).await;
-            let carried = answer.expect("the first answer");
+            let answer = world.registry.execute(repeated(put("n", None))).await;
+            let executed = answer.expect("the first answer");
             assert_eq!(
-                (carried.record.revision, carried.replayed),
+                (executed.record.revision, executed.replayed),
                 (Revision(1), true)
             );
         }
@@ -110,14 +110,18 @@ fn a_create_that_another_writer_was_first_with_gets_the_first_answer_and_no_refu
 #[test]
 fn a_put_over_that_another_writer_was_first_with_gets_the_first_answer() {
     within(Limits::default(), |world| async move {
-        world.book.carry(put("n", None)).await.expect("created");
+        world
+            .registry
+            .execute(put("n", None))
+            .await
+            .expect("created");
         let first = elsewhere(&world, 1, replaced());
         *world.journal.ahead.lock().expect("no panic") = Some(first);
         for _ in 0..2 {
-            let answer = world.book.carry(repeated(over(1))).await;
-            let carried = answer.expect("the first answer");
+            let answer = world.registry.execute(repeated(over(1))).await;
+            let executed = answer.expect("the first answer");
             assert_eq!(
-                (carried.record.revision, carried.replayed),
+                (executed.record.revision, executed.replayed),
                 (Revision(2), true)
             );
         }
@@ -128,15 +132,19 @@ fn a_put_over_that_another_writer_was_first_with_gets_the_first_answer() {
 #[test]
 fn a_refusal_is_not_remembered_once_the_record_has_moved_under_it() {
     within(Limits::default(), |world| async move {
-        world.book.carry(put("n", None)).await.expect("created");
+        world
+            .registry
+            .execute(put("n", None))
+            .await
+            .expect("created");
         // It comes ahead of the refusal, which is what is appended next: the revision is not there yet.
         let first = elsewhere(&world, 1, replaced());
         *world.journal.ahead.lock().expect("no panic") = Some(first);
         for _ in 0..2 {
-            let answer = world.book.carry(repeated(over(9))).await;
-            let carried = answer.expect("the first answer");
+            let answer = world.registry.execute(repeated(over(9))).await;
+            let executed = answer.expect("the first answer");
             assert_eq!(
-                (carried.record.revision, carried.replayed),
+                (executed.record.revision, executed.replayed),
                 (Revision(2), true)
             );
         }

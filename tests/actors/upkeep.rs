@@ -8,7 +8,7 @@ use metarecord::actors::upkeep::{Page, Place, Upkeep, UpkeepSettings};
 use metarecord::content::local::LocalStore;
 use metarecord::disk::RealDisk;
 use metarecord::domain::org::OrgEvent;
-use metarecord::domain::record::{ContentPlace, Patience, Retention};
+use metarecord::domain::record::{ContentPlace, Retention, UploadTimeouts};
 use metarecord::projections::{RecordName, contents, records};
 use uuid::Uuid;
 
@@ -25,12 +25,12 @@ fn upkeep(world: &World) -> Upkeep {
             versions_ms: 365 * DAY_MS,
             leftovers_ms: 90 * DAY_MS,
         },
-        patience: Patience {
+        patience: UploadTimeouts {
             upload_ms: DAY_MS,
             complete_ms: HOUR_MS,
         },
     };
-    Upkeep::new(world.book.clone(), Arc::new(content), settings)
+    Upkeep::new(world.registry.clone(), Arc::new(content), settings)
 }
 
 fn caller() -> Caller {
@@ -58,7 +58,7 @@ fn page(items_max: usize) -> Page {
     }
 }
 
-fn put_over(id: &str, revision: u64) -> Carry {
+fn put_over(id: &str, revision: u64) -> RecordRequest {
     let mut over = put(id, None);
     if let Ok(RecordCommand::Put(put)) = &mut over.command {
         put.expected = Some(Revision(revision));
@@ -67,10 +67,10 @@ fn put_over(id: &str, revision: u64) -> Carry {
 }
 
 /// A put that promises an upload.
-fn promise(world: &World, id: &str, number: u128, expected: Option<u64>) -> Carry {
-    let mut carry = put(id, None);
-    carry.payload = None;
-    if let Ok(RecordCommand::Put(put)) = &mut carry.command {
+fn promise(world: &World, id: &str, number: u128, expected: Option<u64>) -> RecordRequest {
+    let mut execute = put(id, None);
+    execute.payload = None;
+    if let Ok(RecordCommand::Put(put)) = &mut execute.command {
         put.expected = expected.map(Revision);
         put.content = NewContent::Upload {
             content_type: "text/plain".to_owned(),
@@ -80,21 +80,23 @@ fn promise(world: &World, id: &str, number: u128, expected: Option<u64>) -> Carr
             expires_at: world.clock.now().plus_millis(900_000),
         };
     }
-    carry
+    execute
 }
 
 #[test]
 fn an_upload_that_never_came_dooms_its_record_and_leaves_active_ones_as_they_are() {
     within(Limits::default(), |world| async move {
         let upkeep = upkeep(&world);
-        let (book, store) = (&world.book, &world.book.desk().store);
+        let (registry, store) = (&world.registry, &world.registry.deps().store);
         for (id, number) in [("a", 1), ("b", 2)] {
-            book.carry(promise(&world, id, number, None))
+            registry
+                .execute(promise(&world, id, number, None))
                 .await
                 .expect("promised");
         }
-        book.carry(put("c", None)).await.expect("created");
-        book.carry(promise(&world, "c", 3, Some(1)))
+        registry.execute(put("c", None)).await.expect("created");
+        registry
+            .execute(promise(&world, "c", 3, Some(1)))
             .await
             .expect("promised");
         world.clock.advance(DAY_MS - 1);
@@ -144,10 +146,14 @@ fn an_upload_that_never_came_dooms_its_record_and_leaves_active_ones_as_they_are
 fn an_upload_given_up_and_completed_all_the_same_is_content_that_cleanup_does_not_touch() {
     within(Limits::default(), |world| async move {
         let upkeep = upkeep(&world);
-        world.book.carry(put("n", None)).await.expect("created");
         world
-            .book
-            .carry(promise(&world, "n", 7, Some(1)))
+            .registry
+            .execute(put("n", None))
+            .await
+            .expect("created");
+        world
+            .registry
+            .execute(promise(&world, "n", 7, Some(1)))
             .await
             .expect("promised");
         world.clock.advance(DAY_MS);
@@ -164,8 +170,8 @@ fn an_upload_given_up_and_completed_all_the_same_is_content_that_cleanup_does_no
             expected: None,
         });
         world
-            .book
-            .carry(carry(key("notes", "n"), complete))
+            .registry
+            .execute(execute(key("notes", "n"), complete))
             .await
             .expect("completed");
         world.clock.advance(90 * DAY_MS);
@@ -175,10 +181,10 @@ fn an_upload_given_up_and_completed_all_the_same_is_content_that_cleanup_does_no
             .expect("done");
         // What was promised and given up; the earlier version is kept for longer.
         assert_eq!((cleaned.scanned, cleaned.removed.uploads), (1, 0));
-        let owner = contents::owner(&world.book.desk().store, "DEMO", object_id);
+        let owner = contents::owner(&world.registry.deps().store, "DEMO", object_id);
         assert!(owner.expect("a row").is_some());
         let record = records::find(
-            &world.book.desk().store,
+            &world.registry.deps().store,
             RecordName::from(&key("notes", "n")),
         );
         let record = record.expect("a row").expect("a record");
@@ -186,12 +192,12 @@ fn an_upload_given_up_and_completed_all_the_same_is_content_that_cleanup_does_no
     });
 }
 
-fn remembered(mut carry: Carry) -> Carry {
-    carry.idempotency = Some(Idempotency {
+fn remembered(mut execute: RecordRequest) -> RecordRequest {
+    execute.idempotency = Some(Idempotency {
         scope: "scope".to_owned(),
         fingerprint: "f".to_owned(),
     });
-    carry
+    execute
 }
 
 /// Projections that lag behind the journal until they are let go on.
@@ -232,14 +238,14 @@ fn an_old_answer_whose_successor_is_on_its_way_is_not_forgotten() {
     within_by(Limits::default(), sink, |world| async move {
         let upkeep = upkeep(&world);
         let first = remembered(put("n", None));
-        world.book.carry(first).await.expect("created");
+        world.registry.execute(first).await.expect("created");
         world.clock.advance(DAY_MS);
         // The journal has the second answer already, and nobody can see it.
         lag.store(true, Ordering::SeqCst);
         world.journal.hold();
         let second = actix::spawn({
-            let book = world.book.clone();
-            async move { book.carry(remembered(tag("n", "T", 1))).await }
+            let registry = world.registry.clone();
+            async move { registry.execute(remembered(tag("n", "T", 1))).await }
         });
         until("the second is handed over", || world.journal.held() == 1).await;
         let cleaning =
@@ -254,9 +260,13 @@ fn an_old_answer_whose_successor_is_on_its_way_is_not_forgotten() {
         let cleaned = cleaning.await.expect("no panic").expect("done");
         assert_eq!((cleaned.scanned, cleaned.removed.idempotency), (1, 0));
         second.await.expect("no panic").expect("tagged");
-        world.book.carry(put("other", None)).await.expect("shown");
+        world
+            .registry
+            .execute(put("other", None))
+            .await
+            .expect("shown");
         let again = remembered(tag("n", "T", 1));
-        let replayed = world.book.carry(again).await.expect("tagged");
+        let replayed = world.registry.execute(again).await.expect("tagged");
         assert!(replayed.replayed, "the second answer is still given");
     });
 }
@@ -266,8 +276,16 @@ fn overtaken_by(change: impl FnOnce(&World) -> Append, removed: u64) {
     let (lag, sink) = lagging();
     within_by(Limits::default(), sink, |world| async move {
         let upkeep = upkeep(&world);
-        world.book.carry(put("n", None)).await.expect("created");
-        world.book.carry(put_over("n", 1)).await.expect("put over");
+        world
+            .registry
+            .execute(put("n", None))
+            .await
+            .expect("created");
+        world
+            .registry
+            .execute(put_over("n", 1))
+            .await
+            .expect("put over");
         world.clock.advance(365 * DAY_MS);
         lag.store(true, Ordering::SeqCst);
         let done = world.journal.append(change(&world)).await;
@@ -275,7 +293,11 @@ fn overtaken_by(change: impl FnOnce(&World) -> Append, removed: u64) {
         let clean = || async { upkeep.cleanup(&place(), &page(10), DAY_MS, &caller()).await };
         assert_eq!(clean().await.expect_err("it saw what was"), Refused::Busy);
         lag.store(false, Ordering::SeqCst);
-        world.book.carry(put("other", None)).await.expect("shown");
+        world
+            .registry
+            .execute(put("other", None))
+            .await
+            .expect("shown");
         assert_eq!(clean().await.expect("done").removed.versions, removed);
     });
 }
@@ -286,8 +308,16 @@ fn what_moved_at_the_end_of_a_page_does_not_keep_its_beginning() {
     within_by(Limits::default(), sink, |world| async move {
         let upkeep = upkeep(&world);
         for id in ["a", "b", "c", "d"] {
-            world.book.carry(put(id, None)).await.expect("created");
-            world.book.carry(put_over(id, 1)).await.expect("put over");
+            world
+                .registry
+                .execute(put(id, None))
+                .await
+                .expect("created");
+            world
+                .registry
+                .execute(put_over(id, 1))
+                .await
+                .expect("put over");
         }
         world.clock.advance(365 * DAY_MS);
         lag.store(true, Ordering::SeqCst);
@@ -304,7 +334,11 @@ fn what_moved_at_the_end_of_a_page_does_not_keep_its_beginning() {
         let half = clean(None).await.expect("half a page");
         assert_eq!((half.scanned, half.removed.versions), (2, 2));
         lag.store(false, Ordering::SeqCst);
-        world.book.carry(put("other", None)).await.expect("shown");
+        world
+            .registry
+            .execute(put("other", None))
+            .await
+            .expect("shown");
         let rest = clean(half.next).await.expect("the rest");
         assert_eq!((rest.removed.versions, rest.next), (2, None));
     });
@@ -361,7 +395,11 @@ fn uploads_of_what_is_held_are_waited_for() {
     within(Limits::default(), |world| async move {
         let upkeep = upkeep(&world);
         for id in ["a", "b"] {
-            world.book.carry(put(id, None)).await.expect("created");
+            world
+                .registry
+                .execute(put(id, None))
+                .await
+                .expect("created");
         }
         for (id, number, expected) in [
             ("a", 1, Some(1)),
@@ -370,7 +408,7 @@ fn uploads_of_what_is_held_are_waited_for() {
             ("d", 4, None),
         ] {
             let promised = promise(&world, id, number, expected);
-            world.book.carry(promised).await.expect("promised");
+            world.registry.execute(promised).await.expect("promised");
         }
         let reason = "audit".to_owned();
         for (id, revision) in [("a", 2), ("c", 1)] {
@@ -379,8 +417,8 @@ fn uploads_of_what_is_held_are_waited_for() {
                 expected: Some(Revision(revision)),
             };
             world
-                .book
-                .carry(carry(key("notes", id), hold))
+                .registry
+                .execute(execute(key("notes", id), hold))
                 .await
                 .expect("held");
         }
@@ -411,16 +449,24 @@ fn uploads_of_what_is_held_are_waited_for() {
 fn refusals_and_upkeep_write_to_a_containers_stream_one_after_the_other() {
     within(Limits::default(), |world| async move {
         let upkeep = upkeep(&world);
-        world.book.carry(put("n", None)).await.expect("created");
-        world.book.carry(put_over("n", 1)).await.expect("put over");
+        world
+            .registry
+            .execute(put("n", None))
+            .await
+            .expect("created");
+        world
+            .registry
+            .execute(put_over("n", 1))
+            .await
+            .expect("put over");
         let refused = |scope: &str| {
-            let mut carry = remembered(put("n", None));
-            if let Some(idempotency) = &mut carry.idempotency {
+            let mut execute = remembered(put("n", None));
+            if let Some(idempotency) = &mut execute.idempotency {
                 idempotency.scope = scope.to_owned();
             }
-            carry
+            execute
         };
-        let first = world.book.carry(refused("first")).await;
+        let first = world.registry.execute(refused("first")).await;
         assert_eq!(refusal(first), ErrorTag::ExpectedRevisionRequired);
         world.clock.advance(365 * DAY_MS);
         world.journal.hold();
@@ -430,8 +476,8 @@ fn refusals_and_upkeep_write_to_a_containers_stream_one_after_the_other() {
             );
         until("cleanup is handed over", || world.journal.held() == 1).await;
         let second = actix::spawn({
-            let (book, carry) = (world.book.clone(), refused("second"));
-            async move { book.carry(carry).await }
+            let (registry, execute) = (world.registry.clone(), refused("second"));
+            async move { registry.execute(execute).await }
         });
         until("the refusal is handed over", || world.journal.held() == 2).await;
         world.journal.release();

@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use super::ops::House;
+use super::ops::AppState;
 
 #[test]
 fn holds_are_set_seen_and_released_by_the_command_line() {
-    let house = House::open(&[]);
-    house.put("DEMO", "notes", "n-1");
+    let app = AppState::open(&[]);
+    app.put("DEMO", "notes", "n-1");
     let place = "--container notes --record-id n-1";
-    let run = |line: &str| house.run(line, &[]);
+    let run = |line: &str| app.run(line, &[]);
     run(&format!(
         "g3n mrs ttl-set {place} --doom-at 2990-01-31T12:00:00Z"
     ))

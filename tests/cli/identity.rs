@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::ops::{House, text};
+use super::ops::{AppState, text};
 use super::run::Ran;
 
 /// What the users of these tests sign in with.
@@ -19,7 +19,7 @@ pub(super) const LIST: &str = "g3n mrs list --orgcode ACME";
 
 /// A server whose operator has made two users and the org of the first. Whatever is printed is looked at for secrets.
 pub(super) struct Town {
-    pub(super) house: House,
+    pub(super) app: AppState,
     secrets: RefCell<Vec<String>>,
 }
 
@@ -45,15 +45,15 @@ impl Town {
 
     /// The same before anybody was made.
     fn empty() -> Self {
-        let house = House::open(&[]);
+        let app = AppState::open(&[]);
         let mut secrets = Vec::new();
         for (name, passcode) in PASSCODES {
-            let path = house.dir().join(format!("{name}.txt"));
+            let path = app.dir().join(format!("{name}.txt"));
             std::fs::write(path, format!("{passcode}\n")).expect("written");
             secrets.push(passcode.to_owned());
         }
         Self {
-            house,
+            app,
             secrets: RefCell::new(secrets),
         }
     }
@@ -70,7 +70,7 @@ impl Town {
 
     /// Runs a line with variables. No secret that is known is ever printed.
     pub(super) fn run(&self, line: &str, variables: &[(&str, &str)]) -> Ran {
-        let ran = self.house.run(line, variables);
+        let ran = self.app.run(line, variables);
         let shown = format!("{ran:?}");
         for secret in self.secrets.borrow().iter() {
             assert!(!shown.contains(secret), "{line}: {shown}");
@@ -201,12 +201,12 @@ fn newcomers_come_to_a_program_that_stores_records_and_nothing_keeps_their_secre
     assert_eq!(refused, (4, "invalid-session".to_owned()));
     assert_eq!(town.by(&ann, get).code, 0);
 
-    assert_eq!(town.house.server.end("TERM"), Some(0));
-    let told = town.house.server.told();
+    assert_eq!(town.app.server.end("TERM"), Some(0));
+    let told = town.app.server.told();
     for secret in town.secrets.borrow().iter() {
         assert!(!told.contains(secret), "{told}");
         let mut found = Vec::new();
-        files_with(&town.house.server.dir, secret, &mut found);
+        files_with(&town.app.server.dir, secret, &mut found);
         assert!(found.is_empty(), "{found:?}");
     }
 }
@@ -238,7 +238,7 @@ fn a_key_does_what_its_role_says_for_as_long_as_it_counts() {
         (&valid["valid"], &valid["role"], &valid["orgcode"]),
         (&json!(true), &json!("mrs_reader"), &json!("ACME"))
     );
-    std::fs::write(town.house.dir().join("key.txt"), format!("{writer}\n")).expect("written");
+    std::fs::write(town.app.dir().join("key.txt"), format!("{writer}\n")).expect("written");
     for line in [
         "g3n usm api-key-validate --which-file key.txt",
         "g3n usm api-key-validate --which-file - <key.txt",
@@ -289,7 +289,7 @@ fn sessions_are_seen_and_ended_one_by_one_or_all_at_once() {
     let valid = town.by(&first, "g3n usm session-validate").data();
     assert_eq!(valid["valid"], true);
     // One names another than one's own by a file, and its own is left alone.
-    std::fs::write(town.house.dir().join("second.txt"), &second).expect("written");
+    std::fs::write(town.app.dir().join("second.txt"), &second).expect("written");
     let close = "g3n usm session-close --which-file second.txt";
     assert_eq!(town.by(&first, close).data()["closed"], 1);
     for line in ["g3n usm session-validate", "g3n whoami", LIST] {

@@ -31,15 +31,15 @@ fn newest_segment(dir: &Path) -> PathBuf {
 
 #[test]
 fn beside_a_running_server_the_history_is_read_but_not_rebuilt() {
-    let house = tempfile::tempdir().expect("a directory");
-    let server = filled(house.path());
-    let verified = journal(house.path(), "verify");
+    let app = tempfile::tempdir().expect("a directory");
+    let server = filled(app.path());
+    let verified = journal(app.path(), "verify");
     let report = verified.json();
     assert_eq!((verified.code, &report["good"]), (0, &json!(true)));
-    let head = journal(house.path(), "head").json();
+    let head = journal(app.path(), "head").json();
     assert_eq!(head, report["head"]);
 
-    let tail = journal(house.path(), "tail --lines 2");
+    let tail = journal(app.path(), "tail --lines 2");
     let lines: Vec<serde_json::Value> = tail
         .text()
         .lines()
@@ -47,30 +47,27 @@ fn beside_a_running_server_the_history_is_read_but_not_rebuilt() {
         .collect();
     assert_eq!(lines.len(), 2, "{tail:?}");
     assert_eq!(lines[1]["position"], head["position"]);
-    let all = journal(house.path(), &format!("tail --lines {}", usize::MAX));
+    let all = journal(app.path(), &format!("tail --lines {}", usize::MAX));
     let count = all.text().lines().count();
     assert_eq!((all.code, json!(count)), (0, head["position"].clone()));
 
     let name = format!("{}/demo/r-2", server.orgcode);
-    let shown = journal(
-        house.path(),
-        &format!("show --record {name} --output table"),
-    );
+    let shown = journal(app.path(), &format!("show --record {name} --output table"));
     assert!(shown.text().contains("record.created"), "{shown:?}");
     let unknown = format!("show --record {}/demo/nobody", server.orgcode);
-    assert_eq!(journal(house.path(), &unknown).code, 5);
-    let refused = journal(house.path(), "show --record nobody");
+    assert_eq!(journal(app.path(), &unknown).code, 5);
+    let refused = journal(app.path(), "show --record nobody");
     assert_eq!(refused.refusal(), (2, "usage".to_owned()));
 
     let exported = journal(
-        house.path(),
+        app.path(),
         "export --format jsonl --from 2 --out history.jsonl",
     );
     assert_eq!((exported.code, exported.text().as_str()), (0, ""));
-    let text = std::fs::read_to_string(house.path().join("history.jsonl")).expect("written");
+    let text = std::fs::read_to_string(app.path().join("history.jsonl")).expect("written");
     assert_eq!(text.lines().count() + 1, count);
 
-    let rebuilt = journal(house.path(), "rebuild");
+    let rebuilt = journal(app.path(), "rebuild");
     assert_eq!(rebuilt.refusal(), (1, "journal".to_owned()));
 }
 
@@ -82,17 +79,17 @@ fn mode(path: &Path) -> u32 {
 
 #[test]
 fn an_export_is_checked_by_itself_and_every_byte_of_it_counts() {
-    let house = tempfile::tempdir().expect("a directory");
-    let server = filled(house.path());
-    std::fs::write(house.path().join("all.log"), "was there").expect("written");
-    let exported = journal(house.path(), "export --out all.log");
+    let app = tempfile::tempdir().expect("a directory");
+    let server = filled(app.path());
+    std::fs::write(app.path().join("all.log"), "was there").expect("written");
+    let exported = journal(app.path(), "export --out all.log");
     assert_eq!((exported.code, exported.text().as_str()), (0, ""));
-    assert_eq!(mode(&house.path().join("all.log")), 0o600);
+    assert_eq!(mode(&app.path().join("all.log")), 0o600);
     drop(server);
     // No data directory is needed.
     let elsewhere = tempfile::tempdir().expect("a directory");
     let file = elsewhere.path().join("all.log");
-    let whole = std::fs::read(house.path().join("all.log")).expect("readable");
+    let whole = std::fs::read(app.path().join("all.log")).expect("readable");
     let check = |bytes: &[u8], flags: &str| {
         std::fs::write(&file, bytes).expect("written");
         g3n(
@@ -131,21 +128,21 @@ fn an_export_is_checked_by_itself_and_every_byte_of_it_counts() {
 
 #[test]
 fn a_part_of_the_history_is_checked_from_where_it_begins() {
-    let house = tempfile::tempdir().expect("a directory");
-    let server = filled(house.path());
-    let exported = journal(house.path(), "export --from 3 --until 6 --out part.log");
+    let app = tempfile::tempdir().expect("a directory");
+    let server = filled(app.path());
+    let exported = journal(app.path(), "export --from 3 --until 6 --out part.log");
     assert_eq!(exported.code, 0, "{exported:?}");
-    let nothing = journal(house.path(), "export --from 900 --out nothing.log");
+    let nothing = journal(app.path(), "export --from 900 --out nothing.log");
     assert_eq!(nothing.refusal(), (2, "usage".to_owned()));
     drop(server);
-    let checked = g3n("journal verify part.log", house.path(), &[], b"").json();
+    let checked = g3n("journal verify part.log", app.path(), &[], b"").json();
     assert_eq!(
         (&checked["good"], &checked["entries"]),
         (&json!(true), &json!(4))
     );
     assert_eq!(checked["head"]["position"], 6);
     // What lies ahead is named by its first entry, and what lies before that is not known.
-    let entries = metarecord::journal::replay::replay(&house.path().join("data/journal"));
+    let entries = metarecord::journal::replay::replay(&app.path().join("data/journal"));
     let entries = entries
         .expect("readable")
         .map(|entry| entry.expect("sound"));
@@ -155,7 +152,7 @@ fn a_part_of_the_history_is_checked_from_where_it_begins() {
             "journal verify part.log --expect {position}:{}",
             prevs[position]
         );
-        g3n(&line, house.path(), &[], b"")
+        g3n(&line, app.path(), &[], b"")
     };
     assert_eq!((expect(2).code, expect(5).code), (0, 0));
     let early = expect(1);
@@ -166,9 +163,9 @@ fn a_part_of_the_history_is_checked_from_where_it_begins() {
 
 #[test]
 fn heads_that_were_kept_elsewhere_must_stand_where_they_stood() {
-    let house = tempfile::tempdir().expect("a directory");
-    let server = filled(house.path());
-    let head = journal(house.path(), "head");
+    let app = tempfile::tempdir().expect("a directory");
+    let server = filled(app.path());
+    let head = journal(app.path(), "head");
     let (position, hash) = (head.json()["position"].clone(), head.json()["hash"].clone());
     let (number, hash) = (
         position.as_u64().expect("a number"),
@@ -179,9 +176,9 @@ fn heads_that_were_kept_elsewhere_must_stand_where_they_stood() {
         head.text(),
         "0".repeat(64)
     );
-    std::fs::write(house.path().join("heads.txt"), kept).expect("written");
+    std::fs::write(app.path().join("heads.txt"), kept).expect("written");
     server.put_inline("demo", "later", &json!({}), &[]);
-    let good = journal(house.path(), "verify --expect-file heads.txt");
+    let good = journal(app.path(), "verify --expect-file heads.txt");
     assert_eq!(good.code, 0, "{good:?}");
     assert_eq!(good.json()["expected"], json!({"heads": 3, "confirmed": 3}));
 
@@ -190,7 +187,7 @@ fn heads_that_were_kept_elsewhere_must_stand_where_they_stood() {
         "verify --expect {number}:{wrong} --expect {}:{wrong} --expect 0:{wrong}",
         number + 9
     );
-    let refused = journal(house.path(), &line);
+    let refused = journal(app.path(), &line);
     assert_eq!(refused.code, 1);
     let problems = refused.json()["problems"].clone();
     let said = |index: usize| {
@@ -214,38 +211,38 @@ fn heads_that_were_kept_elsewhere_must_stand_where_they_stood() {
     );
 
     for flags in ["--expect 7", "--expect 7:short", "--expect-file absent"] {
-        let ran = journal(house.path(), &format!("verify {flags}"));
+        let ran = journal(app.path(), &format!("verify {flags}"));
         assert_eq!(ran.refusal(), (2, "usage".to_owned()), "{flags}");
     }
-    std::fs::write(house.path().join("heads.txt"), "1:what\n").expect("written");
-    let ran = journal(house.path(), "verify --expect-file heads.txt");
+    std::fs::write(app.path().join("heads.txt"), "1:what\n").expect("written");
+    let ran = journal(app.path(), "verify --expect-file heads.txt");
     assert!(ran.code == 2 && ran.text().contains("line 1"), "{ran:?}");
 }
 
 #[test]
 fn beside_a_stopped_server_it_is_compared_rebuilt_and_damage_is_found() {
-    let house = tempfile::tempdir().expect("a directory");
-    let mut server = filled(house.path());
+    let app = tempfile::tempdir().expect("a directory");
+    let mut server = filled(app.path());
     assert_eq!(server.end("TERM"), Some(0));
-    let before = journal(house.path(), "verify").json();
+    let before = journal(app.path(), "verify").json();
     assert_eq!(
         (&before["good"], &before["database"]),
         (&json!(true), &json!("compared"))
     );
-    let rebuilt = journal(house.path(), "rebuild").json();
+    let rebuilt = journal(app.path(), "rebuild").json();
     assert_eq!(rebuilt["entries"], before["entries"]);
     assert_eq!(rebuilt["differing_rows"], 0);
 
-    let path = newest_segment(house.path());
+    let path = newest_segment(app.path());
     let mut log = std::fs::read(&path).expect("is there");
     let at = log.len() / 2;
     log[at] ^= 1;
     std::fs::write(&path, log).expect("written");
-    let damaged = journal(house.path(), "verify");
+    let damaged = journal(app.path(), "verify");
     let report = damaged.json();
     assert_eq!((damaged.code, &report["good"]), (1, &json!(false)));
     assert!(report["problems"][0]["position"].is_u64(), "{report}");
-    let table = journal(house.path(), "verify --output table");
+    let table = journal(app.path(), "verify --output table");
     assert!(
         table.code == 1 && table.text().contains("problems"),
         "{table:?}"
@@ -254,7 +251,7 @@ fn beside_a_stopped_server_it_is_compared_rebuilt_and_damage_is_found() {
 
 #[test]
 fn a_directory_without_a_history_does_not_pass_for_a_sound_one() {
-    let house = tempfile::tempdir().expect("a directory");
+    let app = tempfile::tempdir().expect("a directory");
     for verb in [
         "verify",
         "head",
@@ -263,10 +260,10 @@ fn a_directory_without_a_history_does_not_pass_for_a_sound_one() {
         "rebuild",
         "show --record A1/demo/a",
     ] {
-        let ran = journal(house.path(), verb);
+        let ran = journal(app.path(), verb);
         assert_eq!(ran.refusal(), (2, "usage".to_owned()), "{verb}: {ran:?}");
-        assert!(!house.path().join("data").exists(), "{verb} made it");
+        assert!(!app.path().join("data").exists(), "{verb} made it");
     }
-    std::fs::create_dir_all(house.path().join("data/journal")).expect("made");
-    assert_eq!(journal(house.path(), "verify").code, 2);
+    std::fs::create_dir_all(app.path().join("data/journal")).expect("made");
+    assert_eq!(journal(app.path(), "verify").code, 2);
 }

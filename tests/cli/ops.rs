@@ -20,13 +20,13 @@ pub(super) const PENDING_SHORT: &str = "ops.vacuum_pending_seconds=2";
 pub(super) const SWEEP: &str = "ops.sweep_seconds=1";
 
 /// A server, and an operator's shell beside it.
-pub(super) struct House {
+pub(super) struct AppState {
     pub(super) server: Server,
     sets: Vec<String>,
     files: tempfile::TempDir,
 }
 
-impl House {
+impl AppState {
     /// A new server with settings such as `ops.sweep_seconds=1`.
     pub(super) fn open(sets: &[&str]) -> Self {
         Self::open_in(tempfile::tempdir().expect("a directory"), sets)
@@ -141,15 +141,15 @@ fn now() -> Timestamp {
 }
 
 /// What the first event of the audit that a filter lets through came to.
-fn first_told(house: &House, filter: &str) -> Value {
-    let page = house.run(&format!("g3n ops audit --limit 1 {filter}"), &[]);
+fn first_told(app: &AppState, filter: &str) -> Value {
+    let page = app.run(&format!("g3n ops audit --limit 1 {filter}"), &[]);
     page.data()["items"][0]["outcome"].clone()
 }
 
 /// What tenants ask, and what they are told. Whoever is turned away before the window's time was turned away wrongly.
-fn tenants_are_served_until(house: &House, start: Timestamp) {
+fn tenants_are_served_until(app: &AppState, start: Timestamp) {
     eventually("the sweep starts the window", || {
-        let ran = house.run("g3n mrs list", &[]);
+        let ran = app.run("g3n mrs list", &[]);
         let in_time = now() < start;
         assert!(ran.code == 0 || !in_time, "{ran:?}");
         ran.code != 0
@@ -160,10 +160,10 @@ fn tenants_are_served_until(house: &House, start: Timestamp) {
         "g3n mrs doom --container notes --record-id n-1",
         "echo 1 | g3n mrs put --container notes --inline-payload-file -",
     ] {
-        let refused = house.run(line, &[]).refusal();
+        let refused = app.run(line, &[]).refusal();
         assert_eq!(refused, (8, "maintenance-mode".to_owned()), "{line}");
     }
-    let told = house.run("g3n mrs list --output table", &[]);
+    let told = app.run("g3n mrs list --output table", &[]);
     assert!(
         told.code == 8 && told.stderr.contains("maintenance"),
         "{told:?}"
@@ -171,9 +171,9 @@ fn tenants_are_served_until(house: &House, start: Timestamp) {
 }
 
 /// The window is shown as planned, or as active when the machine is slow and its time has come.
-fn is_planned(house: &House, id: &str, start: Timestamp) {
-    let listed = house.run("g3n ops maintenance-list --limit 5", &[]).data();
-    let got = house.about("g3n ops maintenance-get --maintenance-id $ID", "ID", id);
+fn is_planned(app: &AppState, id: &str, start: Timestamp) {
+    let listed = app.run("g3n ops maintenance-list --limit 5", &[]).data();
+    let got = app.about("g3n ops maintenance-get --maintenance-id $ID", "ID", id);
     let early = now() < start;
     for window in [&listed["items"][0], &got] {
         assert_eq!(
@@ -185,15 +185,15 @@ fn is_planned(house: &House, id: &str, start: Timestamp) {
 }
 
 /// What operators do and see while tenants are kept out.
-fn news_is_told(house: &House, id: &str) {
+fn news_is_told(app: &AppState, id: &str) {
     let news = "g3n ops maintenance-update --secret-code $CODE --text half --duration 7200 --description 'more disks'";
-    let window = house.run(news, &[]).data();
+    let window = app.run(news, &[]).data();
     assert_eq!(
         (&window["maintenance_id"], &window["status"]),
         (&json!(id), &json!("active"))
     );
     assert_eq!(window["start_source"], "sweep");
-    let ping = house.run("g3n ops ping", &[]).data();
+    let ping = app.run("g3n ops ping", &[]).data();
     let told = &ping["maintenance"];
     assert_eq!(
         (
@@ -203,31 +203,31 @@ fn news_is_told(house: &House, id: &str) {
         ),
         (&json!(true), &json!("more disks"), &json!("half"))
     );
-    assert_eq!(house.run("g3n ops stat", &[]).data()["status"], "ok");
-    assert_eq!(house.run("g3n health", &[]).data()["maintenance"], true);
+    assert_eq!(app.run("g3n ops stat", &[]).data()["status"], "ok");
+    assert_eq!(app.run("g3n health", &[]).data()["maintenance"], true);
     let active = "g3n ops maintenance-list --status active";
-    let active = house.run(active, &[]).data();
+    let active = app.run(active, &[]).data();
     assert_eq!(active["items"].as_array().map(Vec::len), Some(1));
 }
 
 #[test]
 fn a_window_planned_ahead_is_started_by_the_sweep_and_ended_by_an_operator() {
-    let house = House::open(&[SWEEP]);
-    house.put("DEMO", "notes", "n-1");
+    let app = AppState::open(&[SWEEP]);
+    app.put("DEMO", "notes", "n-1");
     let start = now().plus_millis(AHEAD_MS);
     let plan = "g3n ops maintenance-schedule --secret-code $CODE --description 'new disks' --duration 3600 --start $START";
-    let window = house.run(plan, &[("START", &start.to_string())]).data();
+    let window = app.run(plan, &[("START", &start.to_string())]).data();
     let id = text(&window, "maintenance_id");
     assert_eq!(window["status"], "scheduled");
-    is_planned(&house, &id, start);
-    tenants_are_served_until(&house, start);
-    news_is_told(&house, &id);
+    is_planned(&app, &id, start);
+    tenants_are_served_until(&app, start);
+    news_is_told(&app, &id);
 
     let since = Stopwatch::start();
     let end = "g3n ops maintenance-end --secret-code $CODE --end-message done";
-    let ended = house.run(end, &[]).data();
+    let ended = app.run(end, &[]).data();
     eventually("tenants are served again", || {
-        house.run("g3n mrs list", &[]).code == 0
+        app.run("g3n mrs list", &[]).code == 0
     });
     let served = since.millis();
     println!("served {served} ms after the command to end was typed");
@@ -237,38 +237,38 @@ fn a_window_planned_ahead_is_started_by_the_sweep_and_ended_by_an_operator() {
         (&json!("ended"), &json!("done"))
     );
     assert_eq!(
-        house.run("g3n ops ping", &[]).data()["maintenance"]["active"],
+        app.run("g3n ops ping", &[]).data()["maintenance"]["active"],
         false
     );
 
     let events = ["scheduled", "started", "updated", "ended"];
     let events = events.map(|event| format!("maintenance.{event}"));
-    assert_eq!(house.audited(&format!("--maintenance-id {id}")), events);
+    assert_eq!(app.audited(&format!("--maintenance-id {id}")), events);
     let since = format!("--since {}", text(&ended, "ended_at"));
-    assert_eq!(house.audited(&since), events[3..]);
-    let told = first_told(&house, &format!("--maintenance-id {id}"));
+    assert_eq!(app.audited(&since), events[3..]);
+    let told = first_told(&app, &format!("--maintenance-id {id}"));
     assert_eq!(told["start"], start.to_string());
 }
 
 #[test]
 fn a_vacuum_cancelled_while_it_is_pending_erases_nothing() {
-    let house = House::open(&[PENDING, SWEEP]);
+    let app = AppState::open(&[PENDING, SWEEP]);
     for record_id in ["n-1", "n-2", "n-3"] {
-        house.put("DEMO", "notes", record_id);
+        app.put("DEMO", "notes", record_id);
     }
     let object = "head -c 5000 /dev/urandom | g3n mrs put --container notes --record-id o-1 --content-type text/plain --file -";
-    house.run(object, &[]).data();
+    app.run(object, &[]).data();
     let content = "g3n mrs get --container notes --record-id o-1";
-    let (before, kept) = (house.records(), house.run(content, &[]).stdout);
+    let (before, kept) = (app.records(), app.run(content, &[]).stdout);
 
     let vacuum = "g3n ops vacuum-org --secret-code $CODE --orgcode DEMO --reason Cleanup";
-    let vacuum = house.run(vacuum, &[]).data();
+    let vacuum = app.run(vacuum, &[]).data();
     let id = text(&vacuum, "vacuum_id");
     assert_eq!(vacuum["status"], "pending");
     let cancelled = std::thread::scope(|scope| {
-        let watching = scope.spawn(|| house.watched(&id));
+        let watching = scope.spawn(|| app.watched(&id));
         let cancel = "g3n ops vacuum-cancel --secret-code $CODE --vacuum-id $VID";
-        house.about(cancel, "VID", &id);
+        app.about(cancel, "VID", &id);
         watching.join().expect("it is watched")
     });
     assert_eq!(cancelled["status"], "cancelled");
@@ -277,15 +277,15 @@ fn a_vacuum_cancelled_while_it_is_pending_erases_nothing() {
     let due = due.plus_millis(2_000);
     eventually("its time has come and gone", || now() > due);
     let status = "g3n ops vacuum-status --vacuum-id $VID";
-    assert_eq!(house.about(status, "VID", &id)["status"], "cancelled");
-    assert_eq!(house.records(), before);
-    assert_eq!(house.run(content, &[]).stdout, kept);
-    house.put("DEMO", "notes", "later");
+    assert_eq!(app.about(status, "VID", &id)["status"], "cancelled");
+    assert_eq!(app.records(), before);
+    assert_eq!(app.run(content, &[]).stdout, kept);
+    app.put("DEMO", "notes", "later");
     assert_eq!(
-        house.audited(&format!("--vacuum-id {id}")),
+        app.audited(&format!("--vacuum-id {id}")),
         ["vacuum.requested", "vacuum.cancelled"]
     );
-    let told = first_told(&house, &format!("--vacuum-id {id}"));
+    let told = first_told(&app, &format!("--vacuum-id {id}"));
     assert_eq!(told["execute_at"], vacuum["execute_at"]);
 }
 
@@ -301,23 +301,23 @@ fn amounts(vacuum: &Value) -> Vec<Value> {
 
 #[test]
 fn a_full_vacuum_erases_what_its_dry_run_told_and_the_audit_stays() {
-    let mut house = House::open(&[PENDING_SHORT, SWEEP]);
+    let mut app = AppState::open(&[PENDING_SHORT, SWEEP]);
     for record_id in ["n-1", "n-2", "n-3"] {
-        house.put("DEMO", "notes", record_id);
+        app.put("DEMO", "notes", record_id);
     }
     let object = "head -c 5000 /dev/urandom | g3n mrs put --container notes --record-id o-1 --content-type text/plain --file -";
-    house.run(object, &[]).data();
-    house.put("DEMO", "g3nmhsadmin-notes", "kept");
-    let before = house.records();
+    app.run(object, &[]).data();
+    app.put("DEMO", "g3nmhsadmin-notes", "kept");
+    let before = app.records();
     let plan = "g3n ops maintenance-schedule --secret-code $CODE --description later --duration 60 --start 2999-01-01T00:00:00Z";
-    let window = text(&house.run(plan, &[]).data(), "maintenance_id");
+    let window = text(&app.run(plan, &[]).data(), "maintenance_id");
 
     let all = "g3n ops vacuum-all --secret-code $CODE --reason Reset --confirmation-phrase 'VACUUM ALL DATA PERMANENTLY'";
-    let dry = house.run(&format!("{all} --dry-run"), &[]).data();
+    let dry = app.run(&format!("{all} --dry-run"), &[]).data();
     let dry = text(&dry, "vacuum_id");
-    house.watched(&dry);
+    app.watched(&dry);
     let review = "g3n ops vacuum-status --vacuum-id $VID";
-    let review = house.about(review, "VID", &dry);
+    let review = app.about(review, "VID", &dry);
     assert_eq!(
         (&review["status"], &review["dry_run"]),
         (&json!("completed"), &json!(true))
@@ -327,12 +327,12 @@ fn a_full_vacuum_erases_what_its_dry_run_told_and_the_audit_stays() {
         (&mrs["service"], &mrs["items"], &mrs["objects"]),
         (&json!("mrs"), &json!(4), &json!(1))
     );
-    assert_eq!(house.records(), before);
+    assert_eq!(app.records(), before);
 
     let plan_id = text(&review, "plan_id");
-    let real = house.about(&format!("{all} --plan-id $PLAN"), "PLAN", &plan_id);
+    let real = app.about(&format!("{all} --plan-id $PLAN"), "PLAN", &plan_id);
     let real = text(&real, "vacuum_id");
-    let done = house.watched(&real);
+    let done = app.watched(&real);
     assert_eq!(done["status"], "completed");
     assert_eq!(
         (&done["totals"], amounts(&done)),
@@ -340,18 +340,18 @@ fn a_full_vacuum_erases_what_its_dry_run_told_and_the_audit_stays() {
     );
     // Development mode makes its org and owner again; what is protected was never touched.
     eventually("the development org is there again", || {
-        house.run("g3n mrs list", &[]).code == 0
+        app.run("g3n mrs list", &[]).code == 0
     });
-    let left = house.records();
+    let left = app.records();
     let kept = before.as_array().expect("records");
     let kept = kept
         .iter()
         .filter(|record| record["container"] == "g3nmhsadmin-notes");
     assert_eq!(left, json!(kept.collect::<Vec<_>>()));
-    let gone = house.run("g3n mrs get --container notes --record-id o-1", &[]);
+    let gone = app.run("g3n mrs get --container notes --record-id o-1", &[]);
     assert_eq!(gone.refusal(), (5, "not-found".to_owned()));
 
-    let told = house.audited(&format!("--vacuum-id {real}"));
+    let told = app.audited(&format!("--vacuum-id {real}"));
     assert_eq!(
         (
             told.first().map(String::as_str),
@@ -359,9 +359,9 @@ fn a_full_vacuum_erases_what_its_dry_run_told_and_the_audit_stays() {
         ),
         (Some("vacuum.requested"), Some("vacuum.completed"))
     );
-    let planned = house.audited(&format!("--maintenance-id {window}"));
+    let planned = app.audited(&format!("--maintenance-id {window}"));
     assert_eq!(planned, ["maintenance.scheduled"]);
-    let everything = house.audited("");
-    house.restart();
-    assert_eq!(house.audited(""), everything);
+    let everything = app.audited("");
+    app.restart();
+    assert_eq!(app.audited(""), everything);
 }

@@ -9,7 +9,7 @@ use metarecord::domain::org::{MemberRole, OrgEvent};
 use metarecord::domain::{Event, OrgCode, StreamId};
 use serde_json::{Value, json};
 
-use super::ops::{House, PENDING_SHORT, SWEEP, text};
+use super::ops::{AppState, PENDING_SHORT, SWEEP, text};
 use crate::ops::world::within_directory;
 use crate::support::{Server, eventually};
 
@@ -32,66 +32,66 @@ pub(super) const PLAYBOOKS: &[&str] = &[
 const GET: &str = "g3n ops maintenance-get --maintenance-id $ID";
 
 /// From the start of a window to its end. Returns it as it was when it was started.
-fn carried_through(house: &House, id: &str) -> Value {
-    let started = house.about(START, "ID", id);
+fn carried_through(app: &AppState, id: &str) -> Value {
+    let started = app.about(START, "ID", id);
     assert_eq!(started["status"], "active");
-    let kept_out = house.run("g3n mrs list", &[]);
+    let kept_out = app.run("g3n mrs list", &[]);
     assert_eq!(kept_out.refusal(), (8, "maintenance-mode".to_owned()));
-    let updated = house.run(UPDATE, &[]).data();
+    let updated = app.run(UPDATE, &[]).data();
     assert_eq!(updated["updates"][0]["text"], "Phase 1 complete");
-    let ping = house.run("g3n ops ping", &[]).data();
+    let ping = app.run("g3n ops ping", &[]).data();
     assert_eq!(ping["maintenance"]["updates"], updated["updates"]);
-    let ended = house.run(END, &[]).data();
+    let ended = app.run(END, &[]).data();
     assert_eq!(
         (&ended["status"], &ended["end_message"]),
         (&json!("ended"), &json!("Complete"))
     );
-    assert_eq!(house.about(GET, "ID", id), ended);
+    assert_eq!(app.about(GET, "ID", id), ended);
     eventually("tenants are served again", || {
-        house.run("g3n mrs list", &[]).code == 0
+        app.run("g3n mrs list", &[]).code == 0
     });
     started
 }
 
 /// The playbook's line for a window that begins now: the date in it has long passed, and would be refused as a slip.
-fn schedule(house: &House) -> Value {
-    let slip = house.run(SCHEDULE, &[]);
+fn schedule(app: &AppState) -> Value {
+    let slip = app.run(SCHEDULE, &[]);
     assert_eq!(slip.refusal(), (1, "invalid-input".to_owned()));
     let now = Clock::system().now().to_string();
     let line = SCHEDULE.replace("2026-03-01T02:00:00Z", &now);
-    house.run(&line, &[]).data()
+    app.run(&line, &[]).data()
 }
 
 /// The sweep starts the window as soon as it looks: before the line that starts it, or after.
 #[test]
 fn the_maintenance_playbook_works_as_written_whoever_starts_the_window() {
-    let house = House::open(&[SWEEP]);
-    let id = text(&schedule(&house), "maintenance_id");
-    carried_through(&house, &id);
+    let app = AppState::open(&[SWEEP]);
+    let id = text(&schedule(&app), "maintenance_id");
+    carried_through(&app, &id);
 
-    let id = text(&schedule(&house), "maintenance_id");
+    let id = text(&schedule(&app), "maintenance_id");
     eventually("the sweep starts the window", || {
-        house.about(GET, "ID", &id)["status"] == "active"
+        app.about(GET, "ID", &id)["status"] == "active"
     });
-    let swept = house.about(GET, "ID", &id);
+    let swept = app.about(GET, "ID", &id);
     assert_eq!(swept["start_source"], "sweep");
     assert_eq!(
-        carried_through(&house, &id),
+        carried_through(&app, &id),
         swept,
         "to start it again changes nothing"
     );
     let events = ["scheduled", "started", "updated", "ended"];
     assert_eq!(
-        house.audited(&format!("--maintenance-id {id}")),
+        app.audited(&format!("--maintenance-id {id}")),
         events.map(|event| format!("maintenance.{event}"))
     );
 }
 
 /// Looks again and again, as the playbook says, until a vacuum has come to its end.
-fn monitored(house: &House, vacuum_id: &str) -> Value {
+fn monitored(app: &AppState, vacuum_id: &str) -> Value {
     let mut vacuum = json!(null);
     eventually("the vacuum is over", || {
-        vacuum = house.about(STATUS, "VID", vacuum_id);
+        vacuum = app.about(STATUS, "VID", vacuum_id);
         vacuum["finished_at"].is_string()
     });
     assert_eq!(vacuum["status"], "completed", "{vacuum}");
@@ -100,42 +100,42 @@ fn monitored(house: &House, vacuum_id: &str) -> Value {
 
 #[test]
 fn the_playbook_for_all_data_works_as_written() {
-    let house = House::open(&[PENDING_SHORT, SWEEP]);
-    house.put("DEMO", "notes", "n-1");
-    let dry = text(&house.run(ALL_DRY, &[]).data(), "vacuum_id");
-    let dry = monitored(&house, &dry);
+    let app = AppState::open(&[PENDING_SHORT, SWEEP]);
+    app.put("DEMO", "notes", "n-1");
+    let dry = text(&app.run(ALL_DRY, &[]).data(), "vacuum_id");
+    let dry = monitored(&app, &dry);
     assert_eq!(dry["services"][0]["items"], 1);
-    assert_eq!(house.records().as_array().map(Vec::len), Some(1));
-    let real = text(&house.run(ALL, &[]).data(), "vacuum_id");
-    let real = monitored(&house, &real);
+    assert_eq!(app.records().as_array().map(Vec::len), Some(1));
+    let real = text(&app.run(ALL, &[]).data(), "vacuum_id");
+    let real = monitored(&app, &real);
     assert_eq!(real["totals"], dry["totals"]);
     eventually("the development org is there again", || {
-        house.run("g3n mrs list", &[]).code == 0
+        app.run("g3n mrs list", &[]).code == 0
     });
-    assert_eq!(house.records(), json!([]));
+    assert_eq!(app.records(), json!([]));
 }
 
 /// With the five minutes of the playbook.
 #[test]
 fn a_vacuum_keeps_others_out_until_it_is_cancelled_as_written() {
-    let house = House::open(&[SWEEP]);
-    let vacuum = house.run(ALL, &[]).data();
+    let app = AppState::open(&[SWEEP]);
+    let vacuum = app.run(ALL, &[]).data();
     let id = text(&vacuum, "vacuum_id");
-    assert_eq!(house.about(STATUS, "VID", &id)["status"], "pending");
+    assert_eq!(app.about(STATUS, "VID", &id)["status"], "pending");
     for line in [
         ALL,
         ALL_DRY,
         "g3n ops vacuum-org --secret-code $CODE --orgcode DEMO --reason r",
     ] {
-        let locked = house.run(line, &[]).refusal();
+        let locked = app.run(line, &[]).refusal();
         assert_eq!(locked, (6, "vacuum-mutex-locked".to_owned()), "{line}");
     }
-    let cancelled = house.about(CANCEL, "VID", &id);
+    let cancelled = app.about(CANCEL, "VID", &id);
     assert_eq!(cancelled["status"], "cancelled");
-    let again = house.run(CANCEL, &[("VID", &id)]);
+    let again = app.run(CANCEL, &[("VID", &id)]);
     assert_eq!(again.refusal(), (6, "invalid-state".to_owned()));
-    let dry = text(&house.run(ALL_DRY, &[]).data(), "vacuum_id");
-    monitored(&house, &dry);
+    let dry = text(&app.run(ALL_DRY, &[]).data(), "vacuum_id");
+    monitored(&app, &dry);
 }
 
 /// A stopped development server's directory, to which the org of the playbook was added, with the developer as its owner.
@@ -162,28 +162,28 @@ fn with_org(org: &str) -> tempfile::TempDir {
 
 #[test]
 fn the_playbook_for_an_org_works_as_written_and_leaves_the_others_alone() {
-    let house = House::open_in(with_org("TESTORG"), &[PENDING_SHORT, SWEEP]);
+    let app = AppState::open_in(with_org("TESTORG"), &[PENDING_SHORT, SWEEP]);
     let theirs = "g3n mrs list --orgcode TESTORG --status all";
-    house.put("TESTORG", "notes", "t-1");
-    house.put("TESTORG", "notes", "t-2");
-    house.put("DEMO", "notes", "n-1");
-    let others = house.records();
-    let dry = text(&house.run(ORG_DRY, &[]).data(), "vacuum_id");
-    let dry = monitored(&house, &dry);
+    app.put("TESTORG", "notes", "t-1");
+    app.put("TESTORG", "notes", "t-2");
+    app.put("DEMO", "notes", "n-1");
+    let others = app.records();
+    let dry = text(&app.run(ORG_DRY, &[]).data(), "vacuum_id");
+    let dry = monitored(&app, &dry);
     assert_eq!(
         (&dry["orgcode"], &dry["services"][0]["items"]),
         (&json!("TESTORG"), &json!(2))
     );
-    let there = house.run(theirs, &[]).data();
+    let there = app.run(theirs, &[]).data();
     assert_eq!(there["items"].as_array().map(Vec::len), Some(2));
 
     let line = ORG_DRY.replace(" --dry-run", "");
-    let real = text(&house.run(&line, &[]).data(), "vacuum_id");
-    let real = monitored(&house, &real);
+    let real = text(&app.run(&line, &[]).data(), "vacuum_id");
+    let real = monitored(&app, &real);
     assert_eq!(real["totals"], dry["totals"]);
     for line in [theirs, ORG_DRY] {
-        let gone = house.run(line, &[]).refusal();
+        let gone = app.run(line, &[]).refusal();
         assert_eq!(gone, (5, "not-found".to_owned()), "{line}");
     }
-    assert_eq!(house.records(), others);
+    assert_eq!(app.records(), others);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::ops::{House, SWEEP, text};
+use super::ops::{AppState, SWEEP, text};
 use super::run::shell;
 
 const SCHEDULE: &str =
@@ -12,28 +12,28 @@ const PHRASE: &str = "'VACUUM ALL DATA PERMANENTLY'";
 const ORG: &str = "g3n ops vacuum-org --secret-code $CODE --reason r --orgcode";
 
 /// Runs lines, each of which ends with a number and a tag.
-fn check(house: &House, lines: &[(&str, i32, &str)]) {
+fn check(app: &AppState, lines: &[(&str, i32, &str)]) {
     for (line, code, tag) in lines {
-        let refused = house.run(line, &[]).refusal();
+        let refused = app.run(line, &[]).refusal();
         assert_eq!(refused, (*code, (*tag).to_owned()), "{line}");
     }
 }
 
-fn scheduled(house: &House, description: &str) -> String {
+fn scheduled(app: &AppState, description: &str) -> String {
     let line = SCHEDULE.replace("--description d", &format!("--description {description}"));
     let line = format!("{line} --secret-code $CODE");
-    text(&house.run(&line, &[]).data(), "maintenance_id")
+    text(&app.run(&line, &[]).data(), "maintenance_id")
 }
 
 #[test]
 fn credentials_that_are_not_right_end_with_4() {
-    let house = House::open(&[]);
+    let app = AppState::open(&[]);
     let wrong = format!("{SCHEDULE} --secret-code 'canary of a wrong code'");
-    let told = house.run(&wrong, &[]);
+    let told = app.run(&wrong, &[]);
     assert_eq!(told.refusal(), (4, "secret-code-mismatch".to_owned()));
     assert!(!format!("{told:?}").contains("canary"), "{told:?}");
     check(
-        &house,
+        &app,
         &[
             (
                 "G3N_SESSION_GUID=nobody g3n ops maintenance-list",
@@ -48,19 +48,19 @@ fn credentials_that_are_not_right_end_with_4() {
             ),
         ],
     );
-    assert_eq!(house.audited(""), ["secret.set", "secret.mismatched"]);
+    assert_eq!(app.audited(""), ["secret.set", "secret.mismatched"]);
 }
 
 #[test]
 fn wrong_codes_lock_it_and_are_told_apart_from_the_lock() {
-    let house = House::open(&[]);
+    let app = AppState::open(&[]);
     let wrong = format!("{SCHEDULE} --secret-code not-the-right-one");
     for _ in 0..5 {
-        let told = house.run(&wrong, &[]).refusal();
+        let told = app.run(&wrong, &[]).refusal();
         assert_eq!(told, (4, "secret-code-mismatch".to_owned()));
     }
     let right = format!("{SCHEDULE} --secret-code $CODE");
-    let told = house.run(&right, &[]);
+    let told = app.run(&right, &[]);
     assert_eq!(told.refusal(), (1, "throttled".to_owned()));
     assert_eq!(
         told.json()["error"]["minor"]["tag"],
@@ -71,7 +71,7 @@ fn wrong_codes_lock_it_and_are_told_apart_from_the_lock() {
 
 #[test]
 fn what_is_unknown_ends_with_5() {
-    let house = House::open(&[]);
+    let app = AppState::open(&[]);
     let unknown = "--maintenance-id mw_unknown";
     for verb in [
         "maintenance-start --secret-code $CODE",
@@ -81,10 +81,10 @@ fn what_is_unknown_ends_with_5() {
         "maintenance-get",
     ] {
         let line = format!("g3n ops {verb} {unknown}");
-        check(&house, &[(&line, 5, "not-found")]);
+        check(&app, &[(&line, 5, "not-found")]);
     }
     check(
-        &house,
+        &app,
         &[
             ("g3n ops vacuum-status", 5, "not-found"),
             ("g3n ops vacuum-status --watch", 5, "not-found"),
@@ -98,20 +98,20 @@ fn what_is_unknown_ends_with_5() {
             (&format!("{ORG} TESTORG"), 5, "not-found"),
         ],
     );
-    let none = house.audited("--maintenance-id mw_unknown");
+    let none = app.audited("--maintenance-id mw_unknown");
     assert!(none.is_empty(), "{none:?}");
 }
 
 #[test]
 fn what_its_state_does_not_allow_ends_with_6() {
-    let house = House::open(&[SWEEP]);
-    let (first, second) = (scheduled(&house, "first"), scheduled(&house, "second"));
+    let app = AppState::open(&[SWEEP]);
+    let (first, second) = (scheduled(&app, "first"), scheduled(&app, "second"));
     let named = |verb: &str, id: &str| {
         format!("g3n ops maintenance-{verb} --secret-code $CODE --maintenance-id {id}")
     };
     let invalid = "invalid-state";
     check(
-        &house,
+        &app,
         &[
             ("g3n ops maintenance-end --secret-code $CODE", 6, invalid),
             (
@@ -122,31 +122,31 @@ fn what_its_state_does_not_allow_ends_with_6() {
             (&named("end", &first), 6, invalid),
         ],
     );
-    house.run(&named("start", &first), &[]).data();
+    app.run(&named("start", &first), &[]).data();
     check(
-        &house,
+        &app,
         &[
             (&named("start", &first), 6, invalid),
             (&named("cancel", &first), 6, invalid),
             (&named("start", &second), 6, "maintenance-already-active"),
         ],
     );
-    house.run(&named("end", &first), &[]).data();
-    house.run(&named("cancel", &second), &[]).data();
+    app.run(&named("end", &first), &[]).data();
+    app.run(&named("cancel", &second), &[]).data();
     for line in [named("start", &second), named("update --text t", &first)] {
-        check(&house, &[(&line, 6, invalid)]);
+        check(&app, &[(&line, 6, invalid)]);
     }
     let moved = format!("{ALL} {PHRASE} --plan-id nonsense");
-    check(&house, &[(&moved, 6, "conflict")]);
+    check(&app, &[(&moved, 6, "conflict")]);
 }
 
 #[test]
 fn what_is_not_understood_ends_with_1_when_the_service_says_so() {
-    let house = House::open(&[]);
+    let app = AppState::open(&[]);
     let code = "--secret-code $CODE";
     let plan = "g3n ops maintenance-schedule --secret-code $CODE --description d";
     check(
-        &house,
+        &app,
         &[
             (
                 &format!("{ALL} 'vacuum all data permanently'"),
@@ -180,12 +180,12 @@ fn what_is_not_understood_ends_with_1_when_the_service_says_so() {
         ],
     );
     // None of it has left anything.
-    assert_eq!(house.audited(""), ["secret.set"]);
+    assert_eq!(app.audited(""), ["secret.set"]);
 }
 
 #[test]
 fn flags_that_are_missing_or_make_no_sense_end_with_2() {
-    let house = House::open(&[]);
+    let app = AppState::open(&[]);
     for line in [
         "g3n ops",
         "g3n ops maintenance-schedule --secret-code $CODE --duration 60 --start 2999-01-01T00:00:00Z",
@@ -208,11 +208,11 @@ fn flags_that_are_missing_or_make_no_sense_end_with_2() {
         "g3n ops maintenance-end --secret-code-file - </dev/null",
         "g3n ops secret-set --rotate --secret-code $CODE",
     ] {
-        check(&house, &[(line, 2, "usage")]);
+        check(&app, &[(line, 2, "usage")]);
     }
     let nowhere = "g3n ops maintenance-end --secret-code-file nowhere";
-    check(&house, &[(nowhere, 2, "file")]);
-    assert_eq!(house.audited(""), ["secret.set"]);
+    check(&app, &[(nowhere, 2, "file")]);
+    assert_eq!(app.audited(""), ["secret.set"]);
 }
 
 #[test]
@@ -261,10 +261,10 @@ fn without_a_server_every_verb_ends_with_3() {
 
 #[test]
 fn the_code_comes_from_a_flag_a_file_standard_input_or_the_environment() {
-    let house = House::open(&[]);
-    let code = house.server.secret_code.clone();
-    std::fs::write(house.dir().join("code.txt"), format!("{code}\n")).expect("written");
-    std::fs::write(house.dir().join("wrong.txt"), "not the right one").expect("written");
+    let app = AppState::open(&[]);
+    let code = app.server.secret_code.clone();
+    std::fs::write(app.dir().join("code.txt"), format!("{code}\n")).expect("written");
+    std::fs::write(app.dir().join("wrong.txt"), "not the right one").expect("written");
     for line in [
         format!("{SCHEDULE} --secret-code $CODE"),
         format!("{SCHEDULE} --secret-code-file code.txt"),
@@ -274,45 +274,41 @@ fn the_code_comes_from_a_flag_a_file_standard_input_or_the_environment() {
         format!("G3N_SECRET_CODE=wrong {SCHEDULE} --secret-code-file code.txt"),
         format!("{SCHEDULE} --secret-code-file wrong.txt --secret-code $CODE"),
     ] {
-        assert_eq!(
-            house.run(&line, &[]).data()["status"],
-            "scheduled",
-            "{line}"
-        );
+        assert_eq!(app.run(&line, &[]).data()["status"], "scheduled", "{line}");
     }
     let wrong = format!("G3N_SECRET_CODE=$CODE {SCHEDULE} --secret-code-file wrong.txt");
-    check(&house, &[(&wrong, 4, "secret-code-mismatch")]);
+    check(&app, &[(&wrong, 4, "secret-code-mismatch")]);
 }
 
 #[test]
 fn a_code_is_replaced_and_the_old_one_is_worth_nothing() {
-    let house = House::open(&[]);
+    let app = AppState::open(&[]);
     let new = "canary of a new code";
-    std::fs::write(house.dir().join("new.txt"), new).expect("written");
+    std::fs::write(app.dir().join("new.txt"), new).expect("written");
     let first = "g3n ops secret-set --secret-code-file new.txt";
-    check(&house, &[(first, 4, "secret-code-mismatch")]);
+    check(&app, &[(first, 4, "secret-code-mismatch")]);
     let rotate = "g3n ops secret-set --secret-code $CODE --new-secret-code-file new.txt";
-    let set = house.run(rotate, &[]);
+    let set = app.run(rotate, &[]);
     assert!(!format!("{set:?}").contains(new), "{set:?}");
     assert_eq!(set.data(), json!({"set": true, "rotated": true}));
     let old = format!("{SCHEDULE} --secret-code $CODE");
-    check(&house, &[(&old, 4, "secret-code-mismatch")]);
+    check(&app, &[(&old, 4, "secret-code-mismatch")]);
     let line = format!("{SCHEDULE} --secret-code-file new.txt");
-    house.run(&line, &[]).data();
+    app.run(&line, &[]).data();
 }
 
 /// Nobody can be asked, so that the playbooks work as written; at a terminal somebody is.
 #[test]
 fn a_program_is_taken_at_its_word_with_and_without_yes() {
-    let house = House::open(&[]);
+    let app = AppState::open(&[]);
     for yes in ["", "--yes"] {
         for line in [format!("{ALL} {PHRASE} {yes}"), format!("{ORG} DEMO {yes}")] {
-            let ran = house.run_with(&line, &[], b"no\n");
+            let ran = app.run_with(&line, &[], b"no\n");
             assert_eq!(ran.stderr, "", "nothing is asked");
             let vacuum = ran.data();
             assert_eq!(vacuum["status"], "pending", "{line}");
             let cancel = "g3n ops vacuum-cancel --secret-code $CODE --vacuum-id $VID";
-            house.about(cancel, "VID", &text(&vacuum, "vacuum_id"));
+            app.about(cancel, "VID", &text(&vacuum, "vacuum_id"));
         }
     }
 }

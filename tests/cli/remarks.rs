@@ -4,7 +4,7 @@ use clap::CommandFactory;
 use metarecord::cli::Cli;
 use serde_json::{Value, json};
 
-use super::ops::{House, SWEEP, text};
+use super::ops::{AppState, SWEEP, text};
 
 /// What may be said of every change.
 const FLAGS: [&str; 4] = ["actor", "reason", "reason-code", "correlation-id"];
@@ -66,9 +66,9 @@ fn every_verb_that_changes_something_takes_who_and_why() {
     assert_eq!(read.len(), READ.len(), "{read:?}");
 }
 
-/// A house in which every line is run with remarks of its own, and what the journal has of them.
+/// A server on which every line is run with remarks of its own, and what the journal has of them.
 struct Remarked {
-    house: House,
+    app: AppState,
     said: Vec<Value>,
 }
 
@@ -82,19 +82,19 @@ impl Remarked {
             "--actor actor-{number} --reason reason-{number} --reason-code code-{number} --correlation-id correlation-{number}"
         );
         self.said.push(remarks);
-        self.house.run(&format!("{line} {flags}"), &[]).data()
+        self.app.run(&format!("{line} {flags}"), &[]).data()
     }
 }
 
 #[test]
 fn what_was_said_of_a_change_is_in_the_journal() {
     let mut told = Remarked {
-        house: House::open(&[SWEEP]),
+        app: AppState::open(&[SWEEP]),
         said: Vec::new(),
     };
     let place = "--container notes --record-id n-1";
-    std::fs::write(told.house.dir().join("n.json"), "1").expect("written");
-    std::fs::write(told.house.dir().join("n.txt"), "text").expect("written");
+    std::fs::write(told.app.dir().join("n.json"), "1").expect("written");
+    std::fs::write(told.app.dir().join("n.txt"), "text").expect("written");
     told.run(&format!("g3n mrs put {place} --inline-payload-file n.json"));
     // A promise and its completion, each with the same remarks.
     told.run("g3n mrs put --container notes --record-id o-1 --file n.txt");
@@ -135,7 +135,7 @@ fn what_was_said_of_a_change_is_in_the_journal() {
     ));
 
     let history = told
-        .house
+        .app
         .run("g3n journal export --data-dir data", &[])
         .text();
     for said in &told.said {

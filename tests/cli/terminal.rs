@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use super::ops::{House, text};
+use super::ops::{AppState, text};
 use super::run::search_path;
 use crate::support::eventually;
 
@@ -24,18 +24,18 @@ struct Terminal {
 
 impl Terminal {
     /// Runs a line. The first that is shown is the terminal's name.
-    fn run(house: &House, line: &str, variables: &[(&str, &str)]) -> Self {
+    fn run(app: &AppState, line: &str, variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new("script")
             .args(["--quiet", "--return", "--flush", "--command"])
             .arg(format!("tty; {line}"))
             .arg("/dev/null")
-            .current_dir(house.dir())
+            .current_dir(app.dir())
             .env_clear()
             .envs(crate::support::measured())
             .env("PATH", search_path())
             .env("SHELL", "/bin/sh")
             .env("TERM", "xterm")
-            .envs(house.environment())
+            .envs(app.environment())
             .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -109,43 +109,43 @@ impl Drop for Terminal {
     }
 }
 
-fn vacuums(house: &House) -> Vec<String> {
-    let mut events = house.audited("");
+fn vacuums(app: &AppState) -> Vec<String> {
+    let mut events = app.audited("");
     events.retain(|event| event.starts_with("vacuum."));
     events
 }
 
 #[test]
 fn a_person_who_does_not_type_yes_has_destroyed_nothing() {
-    let house = House::open(&[]);
+    let app = AppState::open(&[]);
     for answer in ["no\n", "y\n", "\n", "YES\n"] {
-        let mut terminal = Terminal::run(&house, &format!("{ALL} --secret-code $CODE"), &[]);
+        let mut terminal = Terminal::run(&app, &format!("{ALL} --secret-code $CODE"), &[]);
         terminal.shows(QUESTION);
         terminal.types(answer);
         let (code, screen) = terminal.end();
         assert_eq!(code, Some(1), "{answer:?}: {screen}");
         assert!(screen.contains("declined"), "{answer:?}: {screen}");
-        let whose = format!("all data of every org at {}", house.server.operator_url);
+        let whose = format!("all data of every org at {}", app.server.operator_url);
         assert!(screen.contains(&whose), "{screen}");
     }
     let org = "g3n ops vacuum-org --orgcode DEMO --reason r";
-    let mut terminal = Terminal::run(&house, org, &[]);
+    let mut terminal = Terminal::run(&app, org, &[]);
     terminal.shows("Secret code: ");
     terminal.hides();
-    terminal.types(&format!("{}\n", house.server.secret_code));
+    terminal.types(&format!("{}\n", app.server.secret_code));
     terminal.shows("all data of the org DEMO at ");
     terminal.shows(QUESTION);
     terminal.types(CONTROL_C);
     let (code, screen) = terminal.end();
     assert_eq!(code, Some(130), "{screen}");
-    assert_eq!(vacuums(&house), [""; 0]);
+    assert_eq!(vacuums(&app), [""; 0]);
 }
 
 #[test]
 fn a_person_types_the_code_unseen_and_then_yes() {
-    let house = House::open(&[]);
-    let code = house.server.secret_code.clone();
-    let mut terminal = Terminal::run(&house, &format!("{ALL} --output json"), &[]);
+    let app = AppState::open(&[]);
+    let code = app.server.secret_code.clone();
+    let mut terminal = Terminal::run(&app, &format!("{ALL} --output json"), &[]);
     terminal.shows("Secret code: ");
     terminal.hides();
     terminal.types(&format!("{code}\n"));
@@ -155,30 +155,30 @@ fn a_person_types_the_code_unseen_and_then_yes() {
     assert_eq!(ended, Some(0), "{screen}");
     assert!(!screen.contains(&code), "{screen}");
     assert!(screen.contains(r#""status":"pending""#), "{screen}");
-    assert_eq!(vacuums(&house), ["vacuum.requested"]);
+    assert_eq!(vacuums(&app), ["vacuum.requested"]);
 }
 
 #[test]
 fn a_person_is_not_asked_about_a_dry_run_or_after_saying_yes() {
-    let house = House::open(&[]);
+    let app = AppState::open(&[]);
     for more in ["--dry-run", "--yes"] {
         let line = format!("{ALL} --secret-code $CODE {more}");
-        let (code, screen) = Terminal::run(&house, &line, &[]).end();
+        let (code, screen) = Terminal::run(&app, &line, &[]).end();
         assert_eq!(code, Some(0), "{screen}");
         assert!(!screen.contains("Type yes"), "{screen}");
         // Until a dry run is over, the next has to wait.
-        let last = house.run("g3n ops vacuum-status", &[]).data();
+        let last = app.run("g3n ops vacuum-status", &[]).data();
         if more == "--dry-run" {
-            house.watched(&text(&last, "vacuum_id"));
+            app.watched(&text(&last, "vacuum_id"));
         }
     }
 }
 
 #[test]
 fn breaking_the_code_off_leaves_a_terminal_that_shows_what_is_typed() {
-    let house = House::open(&[]);
+    let app = AppState::open(&[]);
     let line = format!("{ALL}; echo \"ended with $?\"; stty -a");
-    let mut terminal = Terminal::run(&house, &line, &[]);
+    let mut terminal = Terminal::run(&app, &line, &[]);
     terminal.shows("Secret code: ");
     terminal.hides();
     terminal.types(CONTROL_C);
@@ -190,13 +190,13 @@ fn breaking_the_code_off_leaves_a_terminal_that_shows_what_is_typed() {
 
 #[test]
 fn a_person_who_watches_sees_how_long_it_can_be_cancelled() {
-    let house = House::open(&[]);
-    let vacuum = house.run(&format!("{ALL} --secret-code $CODE"), &[]).data();
+    let app = AppState::open(&[]);
+    let vacuum = app.run(&format!("{ALL} --secret-code $CODE"), &[]).data();
     let vacuum_id = text(&vacuum, "vacuum_id");
-    let terminal = Terminal::run(&house, "g3n ops vacuum-status --watch", &[]);
+    let terminal = Terminal::run(&app, "g3n ops vacuum-status --watch", &[]);
     terminal.shows("begins in ");
     let cancel = "g3n ops vacuum-cancel --secret-code $CODE --vacuum-id $VID";
-    house.about(cancel, "VID", &vacuum_id);
+    app.about(cancel, "VID", &vacuum_id);
     let (code, screen) = terminal.end();
     assert_eq!(code, Some(0), "{screen}");
     assert!(screen.contains("cancelled"), "{screen}");
@@ -204,10 +204,10 @@ fn a_person_who_watches_sees_how_long_it_can_be_cancelled() {
 
 #[test]
 fn a_new_passcode_is_typed_twice_and_a_session_is_said_to_be_shown_once() {
-    let house = House::open(&[]);
+    let app = AppState::open(&[]);
     let passcode = "canary of a passcode";
     let ask = |line: &str, questions: &[&str]| {
-        let mut terminal = Terminal::run(&house, line, &[]);
+        let mut terminal = Terminal::run(&app, line, &[]);
         for question in questions {
             terminal.shows(question);
             terminal.hides();
@@ -238,16 +238,16 @@ fn a_new_passcode_is_typed_twice_and_a_session_is_said_to_be_shown_once() {
 
 #[test]
 fn a_person_is_asked_before_an_org_is_gone_for_good() {
-    let house = House::open(&[]);
+    let app = AppState::open(&[]);
     let doom = "g3n ofm org-status-set --orgcode DEMO --status doomed";
-    let mut terminal = Terminal::run(&house, doom, &[]);
+    let mut terminal = Terminal::run(&app, doom, &[]);
     terminal.shows("the org DEMO at ");
     terminal.shows(QUESTION);
     terminal.types("no\n");
     let (code, screen) = terminal.end();
     assert!(code == Some(1) && screen.contains("declined"), "{screen}");
-    let org = house.run("g3n ofm org-get", &[]).data();
+    let org = app.run("g3n ofm org-get", &[]).data();
     assert_eq!(org["status"], "verified");
-    let (code, screen) = Terminal::run(&house, &format!("{doom} --yes"), &[]).end();
+    let (code, screen) = Terminal::run(&app, &format!("{doom} --yes"), &[]).end();
     assert!(code == Some(0) && !screen.contains("Type yes"), "{screen}");
 }

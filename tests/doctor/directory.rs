@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use super::{House, Told, on_free_ports, set_mode};
+use super::{AppState, Told, on_free_ports, set_mode};
 use crate::support::Server;
 
 /// A user who owns nothing here.
@@ -12,9 +12,9 @@ const NOBODY: u32 = 65_534;
 
 #[test]
 fn a_directory_that_is_not_one_to_serve_from_is_told_apart() {
-    let house = House::empty();
-    house.write("data/notes.txt", "mine", 0o600);
-    let told = house.ask("");
+    let app = AppState::empty();
+    app.write("data/notes.txt", "mine", 0o600);
+    let told = app.ask("");
     told.expect(
         "directories",
         "fail",
@@ -22,12 +22,12 @@ fn a_directory_that_is_not_one_to_serve_from_is_told_apart() {
         "use an empty directory",
     );
 
-    let house = House::served("TERM");
-    let told = house.ask("");
+    let app = AppState::served("TERM");
+    let told = app.ask("");
     told.expect_alone("directories", "fail", "made for development", "--dev");
     let marker = r#"{"format_version":9,"environment":"development"}"#;
-    house.write("data/metarecord.json", marker, 0o600);
-    let told = house.ask("--dev");
+    app.write("data/metarecord.json", marker, 0o600);
+    let told = app.ask("--dev");
     told.expect_alone("directories", "fail", "format 9", "the newer g3n");
 }
 
@@ -37,32 +37,32 @@ fn what_is_gone_of_a_directory_is_named() {
         ("journal", "data/journal is gone"),
         ("content", "data/content is gone"),
     ] {
-        let house = House::served("TERM");
-        fs::remove_dir_all(house.data().join(name)).expect("removed");
-        let told = house.ask("--dev");
+        let app = AppState::served("TERM");
+        fs::remove_dir_all(app.data().join(name)).expect("removed");
+        let told = app.ask("--dev");
         told.expect_alone("directories", "fail", found, "restore it from a backup");
     }
     // What may be deleted may be gone.
-    let house = House::served("TERM");
-    fs::remove_dir_all(house.data().join("projections")).expect("removed");
-    assert_eq!(house.ask("--dev --strict --free-bytes-min 0").code, 0);
+    let app = AppState::served("TERM");
+    fs::remove_dir_all(app.data().join("projections")).expect("removed");
+    assert_eq!(app.ask("--dev --strict --free-bytes-min 0").code, 0);
 }
 
 #[test]
 fn too_little_room_fails_or_warns() {
-    let house = House::empty();
-    let told = house.ask(&format!("--free-bytes-min {}", u64::MAX));
+    let app = AppState::empty();
+    let told = app.ask(&format!("--free-bytes-min {}", u64::MAX));
     told.expect_alone("free-space", "warn", "MiB free", "make room");
     // Nothing can be kept there.
-    let told = house.ask("--data-dir /proc/data");
+    let told = app.ask("--data-dir /proc/data");
     told.expect("free-space", "fail", "0 MiB free for /proc", "make room");
 }
 
 #[test]
 fn keys_that_others_can_read_or_that_are_gone_fail() {
-    let house = House::served("TERM");
-    let told = |found: &str, fix: &str| house.ask("--dev").expect_alone("keys", "fail", found, fix);
-    let at = |name: &str| house.data().join(name);
+    let app = AppState::served("TERM");
+    let told = |found: &str, fix: &str| app.ask("--dev").expect_alone("keys", "fail", found, fix);
+    let at = |name: &str| app.data().join(name);
     for (name, bad, good) in [
         ("keys", 0o750, 0o700),
         ("keys/signing.key", 0o640, 0o600),
@@ -91,34 +91,34 @@ fn keys_that_others_can_read_or_that_are_gone_fail() {
 
 #[test]
 fn a_lock_that_cannot_be_looked_at_fails() {
-    let house = House::served("TERM");
-    let lock = house.data().join("lock");
+    let app = AppState::served("TERM");
+    let lock = app.data().join("lock");
     fs::remove_file(&lock).expect("removed");
     // It leads to itself.
     std::os::unix::fs::symlink("lock", &lock).expect("made");
-    let told = house.ask("--dev");
+    let told = app.ask("--dev");
     told.expect_alone("lock", "fail", "cannot open", "chown and chmod");
 }
 
 /// The doctor, run by somebody who may not look into the directory. For a superuser no mode is one, so another runs it.
-fn ask_as_another(house: &House, line: &str) -> Told {
-    let program = house.path().join("g3n");
+fn ask_as_another(app: &AppState, line: &str) -> Told {
+    let program = app.path().join("g3n");
     fs::copy(env!("CARGO_BIN_EXE_g3n"), &program).expect("copied");
-    set_mode(house.path(), 0o755);
+    set_mode(app.path(), 0o755);
     let mut command = Command::new(&program);
     match rustix::process::geteuid().is_root() {
         true => drop(command.uid(NOBODY)),
-        false => set_mode(&house.data(), 0),
+        false => set_mode(&app.data(), 0),
     }
     let line = format!("doctor --json {}", on_free_ports(line));
     let output = command
         .args(line.split(' ').filter(|word| !word.is_empty()))
-        .current_dir(house.path())
+        .current_dir(app.path())
         .env_clear()
         .envs(crate::support::measured())
         .output()
         .expect("it runs");
-    set_mode(&house.data(), 0o700);
+    set_mode(&app.data(), 0o700);
     Told {
         code: output.status.code().unwrap_or(-1),
         answer: serde_json::from_slice(&output.stdout).expect("JSON"),
@@ -127,10 +127,10 @@ fn ask_as_another(house: &House, line: &str) -> Told {
 
 #[test]
 fn who_may_not_look_is_told_so_and_nothing_worse() {
-    let house = House::empty();
-    let server = Server::start_in(&house.data(), &[]);
+    let app = AppState::empty();
+    let server = Server::start_in(&app.data(), &[]);
     let port = server.base_url.strip_prefix("http://").expect("an address");
-    let told = ask_as_another(&house, &format!("--dev --listen {port}"));
+    let told = ask_as_another(&app, &format!("--dev --listen {port}"));
     for name in ["directories", "keys", "lock", "journal", "tail"] {
         told.expect(name, "fail", "ermission denied", "run this as the user");
     }

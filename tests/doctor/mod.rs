@@ -16,21 +16,21 @@ use crate::cli::run::{Ran, g3n};
 use crate::support::{ANY_DISK, Server};
 
 /// A place for a data directory named `data`.
-struct House(tempfile::TempDir);
+struct AppState(tempfile::TempDir);
 
 /// Name, bytes, mode, and when it was changed last, of a file or a directory.
 type Trace = (PathBuf, Vec<u8>, u32, (i64, i64));
 
-impl House {
+impl AppState {
     fn empty() -> Self {
         Self(tempfile::tempdir().expect("a directory"))
     }
 
     /// With a directory that a server in development mode has served from, ended by a signal.
     fn served(signal: &str) -> Self {
-        let house = Self::empty();
-        Server::start_in(&house.data(), &[]).end(signal);
-        house
+        let app = Self::empty();
+        Server::start_in(&app.data(), &[]).end(signal);
+        app
     }
 
     fn path(&self) -> &Path {
@@ -175,8 +175,8 @@ impl Told {
 
 #[test]
 fn a_directory_that_is_well_has_no_row_with_a_fix() {
-    let house = House::served("TERM");
-    let told = house.ask("--dev --strict --free-bytes-min 0");
+    let app = AppState::served("TERM");
+    let told = app.ask("--dev --strict --free-bytes-min 0");
     assert_eq!(
         (told.code, &told.answer["good"]),
         (0, &Value::Bool(true)),
@@ -222,44 +222,44 @@ fn a_directory_that_is_well_has_no_row_with_a_fix() {
     told.expect("server", "skipped", "none runs", "");
     // No secret is told.
     let text = told.answer.to_string();
-    let identities = fs::read(house.data().join("keys/development.json")).expect("there");
+    let identities = fs::read(app.data().join("keys/development.json")).expect("there");
     let identities: Value = serde_json::from_slice(&identities).expect("JSON");
     for name in ["session_guid", "secret_code", "passcode"] {
         let secret = identities[name].as_str().expect(name);
         assert!(!text.contains(secret), "{name}");
     }
-    let token = fs::read_to_string(house.data().join("keys/operator.token")).expect("there");
+    let token = fs::read_to_string(app.data().join("keys/operator.token")).expect("there");
     assert!(!text.contains(token.trim()));
 }
 
 #[test]
 fn where_nothing_is_yet_nothing_is_wrong_and_nothing_is_made() {
-    let house = House::empty();
-    let told = house.ask("--strict --free-bytes-min 0");
+    let app = AppState::empty();
+    let told = app.ask("--strict --free-bytes-min 0");
     assert_eq!(told.code, 0, "{told:?}");
     told.expect("directories", "ok", "the first start makes it", "");
     for name in ["keys", "journal", "tail", "secret-code", "server"] {
         assert_eq!(told.text(name, "state"), "skipped", "{told:?}");
     }
-    assert!(!house.data().exists());
+    assert!(!app.data().exists());
 }
 
 #[test]
 fn a_warning_fails_only_when_it_is_strict() {
-    let house = House::served("TERM");
-    set_mode(&house.data(), 0o755);
-    let told = house.ask("--dev");
+    let app = AppState::served("TERM");
+    set_mode(&app.data(), 0o755);
+    let told = app.ask("--dev");
     told.expect_alone("directories", "warn", "others can read", "chmod 700");
     assert_eq!(told.answer["good"], Value::Bool(true));
-    let told = house.ask("--dev --strict");
+    let told = app.ask("--dev --strict");
     assert_eq!((told.code, &told.answer["good"]), (1, &Value::Bool(false)));
 }
 
 #[test]
 fn people_get_a_table() {
-    let house = House::empty();
+    let app = AppState::empty();
     let line = format!("doctor --output table {}", on_free_ports(""));
-    let ran = g3n(&line, house.path(), &[], b"");
+    let ran = g3n(&line, app.path(), &[], b"");
     assert_eq!(ran.code, 0, "{ran:?}");
     for word in [
         "name",
@@ -271,6 +271,6 @@ fn people_get_a_table() {
     ] {
         assert!(ran.text().contains(word), "{word}: {ran:?}");
     }
-    let ran = g3n("doctor --json --output table", house.path(), &[], b"");
+    let ran = g3n("doctor --json --output table", app.path(), &[], b"");
     assert_eq!(ran.code, 2, "one or the other: {ran:?}");
 }

@@ -1,12 +1,12 @@
 //! The settings of the server and of the command line.
 
-use super::House;
+use super::AppState;
 use crate::cli::run::g3n;
 
 #[test]
 fn unknown_and_unfit_settings_fail_and_what_needs_them_is_skipped() {
-    let house = House::empty();
-    house.write("s.toml", "[http]\nlisen = \"a\"\n", 0o644);
+    let app = AppState::empty();
+    app.write("s.toml", "[http]\nlisen = \"a\"\n", 0o644);
     for (line, environment, found) in [
         ("--settings s.toml", vec![], "did you mean http.listen?"),
         (
@@ -21,7 +21,7 @@ fn unknown_and_unfit_settings_fail_and_what_needs_them_is_skipped() {
             "environment G3N_MRS_UPLOADS",
         ),
     ] {
-        let told = house.ask_with(line, &environment);
+        let told = app.ask_with(line, &environment);
         told.expect_alone("settings", "fail", found, "g3n config server");
         for name in [
             "identity",
@@ -37,8 +37,8 @@ fn unknown_and_unfit_settings_fail_and_what_needs_them_is_skipped() {
 
 #[test]
 fn settings_of_identity_that_contradict_each_other_fail() {
-    let house = House::empty();
-    house.write("secret", &"s".repeat(32), 0o644);
+    let app = AppState::empty();
+    app.write("secret", &"s".repeat(32), 0o644);
     for (line, found) in [
         ("--set auth.header_identity=true", "anyone_may_be_anyone"),
         (
@@ -62,43 +62,43 @@ fn settings_of_identity_that_contradict_each_other_fail() {
             "vacuum_pending_seconds",
         ),
     ] {
-        let told = house.ask(line);
+        let told = app.ask(line);
         told.expect_alone("identity", "fail", found, "g3n config server");
     }
 }
 
 #[test]
 fn ways_to_call_are_named_and_those_to_know_of_warn() {
-    let house = House::empty();
-    let made = g3n("token keys --out keys", house.path(), &[], b"");
+    let app = AppState::empty();
+    let made = g3n("token keys --out keys", app.path(), &[], b"");
     assert_eq!(made.code, 0, "{made:?}");
     let tokens = "--set auth.jwt_issuer=i --set auth.jwt_audience=a --set";
-    let told = house.ask(&format!("{tokens} auth.jwt_jwks_file=keys/jwks.json"));
+    let told = app.ask(&format!("{tokens} auth.jwt_jwks_file=keys/jwks.json"));
     told.expect("identity", "ok", "tokens by auth.jwt_jwks_file", "");
     // Nobody listens there.
-    let told = house.ask(&format!(
+    let told = app.ask(&format!(
         "{tokens} auth.jwt_jwks_url=http://127.0.0.1:1/hidden"
     ));
     told.expect_alone("identity", "warn", "gives no keys", "tokens are refused");
     assert!(!told.answer.to_string().contains("hidden"), "{told:?}");
     let headers = "--dev --set auth.header_identity=true --set auth.anyone_may_be_anyone=true";
-    let told = house.ask(headers);
+    let told = app.ask(headers);
     told.expect_alone("identity", "warn", "any identity", "unset");
 }
 
 #[test]
 fn profiles_that_cannot_be_read_or_can_be_by_others_fail() {
-    let house = House::empty();
+    let app = AppState::empty();
     let text = "[dev]\nsession_guid = \"hush\"\n";
-    house.write("p.toml", text, 0o600);
-    let told = house.ask("--config p.toml --profile dev");
+    app.write("p.toml", text, 0o600);
+    let told = app.ask("--config p.toml --profile dev");
     told.expect("profiles", "ok", "p.toml", "");
-    house.write("p.toml", text, 0o640);
-    let told = house.ask_with("", &[("G3N_CONFIG", "p.toml")]);
+    app.write("p.toml", text, 0o640);
+    let told = app.ask_with("", &[("G3N_CONFIG", "p.toml")]);
     told.expect_alone("profiles", "fail", "others can read it", "chmod 600 p.toml");
-    house.write("p.toml", "[dev]\nsession_guid = hush\n", 0o600);
+    app.write("p.toml", "[dev]\nsession_guid = hush\n", 0o600);
     for line in ["--config p.toml", "--config nowhere.toml", "--profile prod"] {
-        let told = house.ask(line);
+        let told = app.ask(line);
         told.expect_alone("profiles", "fail", "", "g3n config show");
         assert!(!told.answer.to_string().contains("hush"), "{told:?}");
     }

@@ -9,40 +9,40 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use super::{House, Told, on_free_ports};
+use super::{AppState, Told, on_free_ports};
 use crate::support::Server;
 
 /// A program that says something.
-fn program(house: &House, name: &str, says: &str) {
+fn program(app: &AppState, name: &str, says: &str) {
     let text = format!("#!/bin/sh\necho '{says}'\n");
-    house.write(&format!("bin/{name}"), &text, 0o755);
+    app.write(&format!("bin/{name}"), &text, 0o755);
 }
 
 #[test]
 fn a_toolchain_is_wanted_where_the_sources_are() {
-    let house = House::empty();
-    let bin = house.path().join("bin").display().to_string();
-    let ask = || house.ask_with("", &[("PATH", &bin)]);
+    let app = AppState::empty();
+    let bin = app.path().join("bin").display().to_string();
+    let ask = || app.ask_with("", &[("PATH", &bin)]);
     ask().expect("toolchain", "skipped", "no source checkout", "");
-    house.write("Cargo.toml", "[package]\nname = \"metarecord\"\n", 0o644);
+    app.write("Cargo.toml", "[package]\nname = \"metarecord\"\n", 0o644);
     ask().expect("toolchain", "fail", "no cargo", "rustup");
-    program(&house, "cargo", "cargo 1.60.0 (abc 2022-01-01)");
+    program(&app, "cargo", "cargo 1.60.0 (abc 2022-01-01)");
     ask().expect_alone("toolchain", "fail", "cargo 1.60.0", "or newer");
-    program(&house, "cargo", "nonsense");
+    program(&app, "cargo", "nonsense");
     ask().expect_alone("toolchain", "fail", "does not print its version", "rustup");
-    program(&house, "cargo", "cargo 1.1000.0");
+    program(&app, "cargo", "cargo 1.1000.0");
     ask().expect_alone("toolchain", "fail", "no C compiler", "gcc");
-    program(&house, "cc", "cc");
+    program(&app, "cc", "cc");
     ask().expect("toolchain", "ok", "cargo 1.1000.0", "");
     // Elsewhere an old one is only something to know.
-    house.write("Cargo.toml", "[package]\nname = \"another\"\n", 0o644);
-    program(&house, "cargo", "cargo 1.60.0 (abc 2022-01-01)");
+    app.write("Cargo.toml", "[package]\nname = \"another\"\n", 0o644);
+    program(&app, "cargo", "cargo 1.60.0 (abc 2022-01-01)");
     ask().expect_alone("toolchain", "warn", "cargo 1.60.0", "or newer");
 }
 
 #[test]
 fn too_few_open_files_fail_or_warn() {
-    let house = House::empty();
+    let app = AppState::empty();
     let ask = |limit: u32| {
         let (program, line) = (env!("CARGO_BIN_EXE_g3n"), on_free_ports(""));
         let output = Command::new("sh")
@@ -50,7 +50,7 @@ fn too_few_open_files_fail_or_warn() {
             .arg(format!(
                 "ulimit -n {limit}; exec {program} doctor --json {line}"
             ))
-            .current_dir(house.path())
+            .current_dir(app.path())
             .env_clear()
             .envs(crate::support::measured())
             .output()
@@ -71,11 +71,11 @@ fn too_few_open_files_fail_or_warn() {
 
 #[test]
 fn of_a_running_server_its_own_limit_counts() {
-    let house = House::empty();
+    let app = AppState::empty();
     let mut limited = Command::new("sh");
     limited.args(["-c", "ulimit -n 3000; exec \"$@\"", "sh"]);
-    let _server = Server::start_by(limited, &house.data(), &[]);
-    let told = house.ask_beside("--dev --data-dir data", &[]);
+    let _server = Server::start_by(limited, &app.data(), &[]);
+    let told = app.ask_beside("--dev --data-dir data", &[]);
     told.expect(
         "open-files",
         "warn",
@@ -86,35 +86,35 @@ fn of_a_running_server_its_own_limit_counts() {
 
 #[test]
 fn an_address_that_cannot_be_listened_on_fails() {
-    let house = House::empty();
+    let app = AppState::empty();
     let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = other.local_addr().expect("an address").to_string();
     for (flag, name) in [
         ("--listen", "gateway-port"),
         ("--operator-listen", "operator-port"),
     ] {
-        let told = house.ask(&format!("{flag} {taken}"));
+        let told = app.ask(&format!("{flag} {taken}"));
         told.expect_alone(name, "fail", "in use by another process", flag);
-        let told = house.ask(&format!("{flag} nonsense"));
+        let told = app.ask(&format!("{flag} nonsense"));
         let found = format!("(flag {flag}) does not fit");
         told.expect_alone("settings", "fail", &found, "g3n config server");
         // An address for documentation (RFC 5737): no machine has it.
-        let told = house.ask(&format!("{flag} 192.0.2.1:1"));
+        let told = app.ask(&format!("{flag} 192.0.2.1:1"));
         told.expect(name, "fail", "cannot listen on 192.0.2.1:1", flag);
-        let told = house.ask(&format!("--dev {flag} 0.0.0.0:0"));
+        let told = app.ask(&format!("--dev {flag} 0.0.0.0:0"));
         told.expect_alone(name, "fail", "loopback", flag);
     }
     drop(other);
-    let told = house.ask(&format!("--listen {taken}"));
+    let told = app.ask(&format!("--listen {taken}"));
     told.expect("gateway-port", "ok", "is free", "");
 }
 
 #[test]
 fn a_socket_that_cannot_be_made_fails_and_a_dead_one_stays() {
-    let house = House::empty();
-    house.write("file", "mine", 0o600);
-    let live = UnixListener::bind(house.path().join("live")).expect("a socket");
-    drop(UnixListener::bind(house.path().join("dead")).expect("a socket"));
+    let app = AppState::empty();
+    app.write("file", "mine", 0o600);
+    let live = UnixListener::bind(app.path().join("live")).expect("a socket");
+    drop(UnixListener::bind(app.path().join("dead")).expect("a socket"));
     for (path, state, found) in [
         ("file", "fail", "not a socket"),
         ("live", "fail", "in use by another process"),
@@ -122,22 +122,22 @@ fn a_socket_that_cannot_be_made_fails_and_a_dead_one_stays() {
         ("dead", "ok", "is free"),
         ("new", "ok", "is free"),
     ] {
-        let told = house.ask(&format!("--operator-listen unix:{path}"));
+        let told = app.ask(&format!("--operator-listen unix:{path}"));
         let fix = ["", "--operator-listen"][usize::from(state == "fail")];
         told.expect("operator-port", state, found, fix);
     }
-    assert!(house.path().join("dead").exists());
+    assert!(app.path().join("dead").exists());
     drop(live);
 }
 
 #[test]
 fn a_running_server_is_named_with_its_ports_and_its_version() {
-    let house = House::empty();
-    let socket = format!("unix:{}", house.path().join("s").display());
-    let mut server = Server::start_in(&house.data(), &["--operator-listen", &socket]);
+    let app = AppState::empty();
+    let socket = format!("unix:{}", app.path().join("s").display());
+    let mut server = Server::start_in(&app.data(), &["--operator-listen", &socket]);
     let port = server.base_url.strip_prefix("http://").expect("an address");
     let line = format!("--dev --listen {port} --operator-listen {socket} --free-bytes-min 0");
-    let told = house.ask_beside(&line, &[]);
+    let told = app.ask_beside(&line, &[]);
     let process = format!("process {} (g3n)", server.pid());
     told.expect("lock", "ok", &process, "");
     told.expect(
@@ -161,7 +161,7 @@ fn a_running_server_is_named_with_its_ports_and_its_version() {
     told.expect("server", "ok", &version, "");
     assert_eq!(told.code, 0, "{told:?}");
     // Another directory's server is not our own.
-    let other = House::empty();
+    let other = AppState::empty();
     let told = other.ask(&format!("--listen {port}"));
     told.expect_alone(
         "gateway-port",
@@ -173,7 +173,7 @@ fn a_running_server_is_named_with_its_ports_and_its_version() {
     let pid = server.pid().to_string();
     let signal = |name: &str| Command::new("kill").args(["-s", name, &pid]).status();
     assert!(signal("STOP").expect("kill runs").success());
-    let told = house.ask_beside(&line, &[]);
+    let told = app.ask_beside(&line, &[]);
     told.expect("server", "fail", "does not answer", "SIGTERM");
     assert!(signal("CONT").expect("kill runs").success());
     assert_eq!(server.end("TERM"), Some(0));
@@ -181,8 +181,8 @@ fn a_running_server_is_named_with_its_ports_and_its_version() {
 
 #[test]
 fn beside_a_server_that_writes_nothing_looks_damaged() {
-    let house = House::empty();
-    let server = Server::start_in(&house.data(), &["--set", "journal.segment_bytes=65536"]);
+    let app = AppState::empty();
+    let server = Server::start_in(&app.data(), &["--set", "journal.segment_bytes=65536"]);
     let line = on_free_ports("--dev --data-dir data");
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -195,7 +195,7 @@ fn beside_a_server_that_writes_nothing_looks_damaged() {
             }
             number
         });
-        let asked = || (0..12).all(|_| house.ask_beside(&line, &[]).code == 0);
+        let asked = || (0..12).all(|_| app.ask_beside(&line, &[]).code == 0);
         let good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(asked));
         over.store(true, Ordering::SeqCst);
         assert!(writing.join().expect("it wrote") > 0);
@@ -205,13 +205,13 @@ fn beside_a_server_that_writes_nothing_looks_damaged() {
 
 #[test]
 fn a_server_is_found_by_its_process_wherever_it_listens() {
-    let house = House::empty();
-    let server = Server::start_in(&house.data(), &[]);
+    let app = AppState::empty();
+    let server = Server::start_in(&app.data(), &[]);
     // As where development mode did not write it down.
-    std::fs::remove_file(house.data().join("dev.json")).expect("removed");
+    std::fs::remove_file(app.data().join("dev.json")).expect("removed");
     // These flags name other ports, and none.
     for line in ["--dev", "--dev --listen 127.0.0.1:1"] {
-        let told = house.ask_beside(line, &[]);
+        let told = app.ask_beside(line, &[]);
         let version = format!(
             "version {} at {}, ready",
             env!("CARGO_PKG_VERSION"),
@@ -222,13 +222,13 @@ fn a_server_is_found_by_its_process_wherever_it_listens() {
 }
 
 /// A directory that this process holds, and a server that answers as it is told.
-fn pretend(house: &House, answers: Vec<Value>) -> (File, std::thread::JoinHandle<()>) {
-    let lock = house.data().join("lock");
+fn pretend(app: &AppState, answers: Vec<Value>) -> (File, std::thread::JoinHandle<()>) {
+    let lock = app.data().join("lock");
     let file = File::options().write(true).open(lock).expect("there");
     file.try_lock().expect("nobody has it");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    house.write(
+    app.write(
         "data/dev.json",
         &json!({"base_url": url}).to_string(),
         0o600,
@@ -254,7 +254,7 @@ fn pretend(house: &House, answers: Vec<Value>) -> (File, std::thread::JoinHandle
 
 #[test]
 fn a_server_of_another_version_or_one_that_cannot_serve_is_seen() {
-    let house = House::served("TERM");
+    let app = AppState::served("TERM");
     let health = |version: &str| json!({"status": 200, "body": {"success": true, "data": {"ok": true, "version": version, "maintenance": true}}});
     let own = health(env!("CARGO_PKG_VERSION"));
     let ready = json!({"status": 200, "body": {"success": true, "data": {"ready": true}}});
@@ -281,8 +281,8 @@ fn a_server_of_another_version_or_one_that_cannot_serve_is_seen() {
         ),
         (vec![own, ready], "ok", "ready, under maintenance", ""),
     ] {
-        let (lock, serving) = pretend(&house, answers);
-        let told = house.ask("--dev");
+        let (lock, serving) = pretend(&app, answers);
+        let told = app.ask("--dev");
         told.expect("server", state, found, fix);
         told.expect("lock", "ok", &format!("process {}", std::process::id()), "");
         serving.join().expect("all was asked");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::House;
+use super::AppState;
 use crate::support::certificates::{Authority, Pair};
 
 fn set(name: &str, path: &Path) -> String {
@@ -15,31 +15,30 @@ fn both(pair: &Pair) -> String {
 
 #[test]
 fn a_certificate_is_told_of_by_how_long_it_lasts() {
-    let house = House::empty();
-    let authority = Authority::new(house.path(), "authority");
-    let told = house.ask("");
+    let app = AppState::empty();
+    let authority = Authority::new(app.path(), "authority");
+    let told = app.ask("");
     told.expect("tls", "ok", "not needed", "");
     let good = authority.server("good", 90);
-    let told = house.ask(&both(&good));
+    let told = app.ask(&both(&good));
     told.expect("tls", "ok", "gateway: ", "");
     told.expect("tls", "ok", "good.crt, 89 days left; operators: ", "");
     let line = both(&good) + &set("operator_client_ca_file", &authority.ca);
-    house
-        .ask(&line)
+    app.ask(&line)
         .expect("tls", "ok", "client certificates needed", "");
     let line = both(&good) + "--operator-listen unix:sock";
-    let told = house.ask(&line);
+    let told = app.ask(&line);
     assert!(!told.text("tls", "found").contains("operators"), "{told:?}");
-    let told = house.ask(&both(&authority.server("soon", 5)));
+    let told = app.ask(&both(&authority.server("soon", 5)));
     told.expect_alone("tls", "warn", "4 days left", "replace the certificate");
-    let told = house.ask(&both(&authority.server("ended", -1)));
+    let told = app.ask(&both(&authority.server("ended", -1)));
     told.expect_alone("tls", "fail", "ended at", "replace the certificate");
 }
 
 #[test]
 fn files_and_settings_that_a_start_would_refuse_fail() {
-    let house = House::empty();
-    let authority = Authority::new(house.path(), "authority");
+    let app = AppState::empty();
+    let authority = Authority::new(app.path(), "authority");
     let good = authority.server("good", 90);
     let open = authority.server("open", 90);
     super::set_mode(&open.key, 0o640);
@@ -56,19 +55,19 @@ fn files_and_settings_that_a_start_would_refuse_fail() {
             "correct the file",
         ),
     ] {
-        house.ask(&line).expect_alone("tls", "fail", found, fix);
+        app.ask(&line).expect_alone("tls", "fail", found, fix);
     }
 }
 
 #[test]
 fn plain_http_beyond_this_machine_is_warned_of() {
-    let house = House::empty();
-    let authority = Authority::new(house.path(), "authority");
+    let app = AppState::empty();
+    let authority = Authority::new(app.path(), "authority");
     let good = authority.server("good", 90);
     for line in ["--listen 0.0.0.0:0", "--operator-listen [::]:0"] {
-        let told = house.ask(line);
+        let told = app.ask(line);
         told.expect_alone("tls", "warn", "plain HTTP", "http.tls_cert_file");
         let line = both(&good) + line;
-        house.ask(&line).expect("tls", "ok", "good.crt", "");
+        app.ask(&line).expect("tls", "ok", "good.crt", "");
     }
 }

@@ -348,10 +348,10 @@ fn every_route_names_the_credentials_it_takes_and_public_ones_name_none() {
         let route = routes.find(|route| route.path == path && route.method.as_str() == method);
         let takes = match route.map_or(Access::Public, |route| route.access) {
             Access::Public => json!([]),
-            Access::Person => json!([{"session": []}]),
-            Access::Known | Access::Org(Right::Read | Right::Write) => all.clone(),
+            Access::UserSession => json!([{"session": []}]),
+            Access::Authenticated | Access::Org(Right::Read | Right::Write) => all.clone(),
             // No key has a role with these rights.
-            Access::Org(Right::See | Right::Manage | Right::Leave) => {
+            Access::Org(Right::ViewOrg | Right::Manage | Right::Offboard) => {
                 json!([{"session": []}, {"jwt": []}])
             }
         };

@@ -13,12 +13,12 @@ use crate::support::Got;
 fn wanted(access: Access) -> [&'static str; 7] {
     match access {
         Access::Public => ["in"; 7],
-        Access::Known => ["401", "in", "in", "in", "in", "in", "in"],
-        Access::Person => ["401", "in", "in", "in", "role", "role", "in"],
+        Access::Authenticated => ["401", "in", "in", "in", "in", "in", "in"],
+        Access::UserSession => ["401", "in", "in", "in", "role", "role", "in"],
         Access::Org(Right::Read) => ["401", "in", "in", "404", "in", "in", "in"],
         Access::Org(Right::Write) => ["401", "in", "in", "404", "role", "in", "in"],
-        Access::Org(Right::See) => ["401", "in", "in", "404", "role", "role", "in"],
-        Access::Org(Right::Manage | Right::Leave) => {
+        Access::Org(Right::ViewOrg) => ["401", "in", "in", "404", "role", "role", "in"],
+        Access::Org(Right::Manage | Right::Offboard) => {
             ["401", "in", "owner", "404", "owner", "owner", "in"]
         }
     }

@@ -51,7 +51,7 @@ enum Act {
     /// Goes on with the token that the other org's list gave.
     ForeignCursor,
     /// Something with presigned urls.
-    Carry(Carrying),
+    RecordRequest(Carrying),
     /// Names one org in the body and the other in the header.
     TwoOrgs,
 }
@@ -76,7 +76,7 @@ fn history() -> impl Strategy<Value = History> {
         3 => Just(Act::List),
         2 => record().prop_map(Act::PutOnce),
         1 => Just(Act::ForeignCursor),
-        9 => carrying().prop_map(Act::Carry),
+        9 => carrying().prop_map(Act::RecordRequest),
         1 => Just(Act::TwoOrgs),
     ];
     let call = (0..CALLERS, 0..ORGS, act);
@@ -290,7 +290,7 @@ impl<'a> World<'a> {
                     }
                 }
             }
-            Act::Carry(what) => self.carry((caller, org), what, &told),
+            Act::RecordRequest(what) => self.execute((caller, org), what, &told),
             Act::TwoOrgs => {
                 let path = format!("/mrs/list?orgcode={}", self.orgs[org]);
                 let (name, secret) = &self.credentials[caller];

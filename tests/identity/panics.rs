@@ -47,7 +47,7 @@ fn panics(log: &str) -> Vec<String> {
 #[test]
 fn a_panic_tells_its_place_and_nothing_of_what_it_says() {
     if std::env::var_os(CHILD).is_some() {
-        report::tell_of_panics();
+        report::install_panic_hook();
         for way in ways() {
             assert!(std::thread::spawn(way).join().is_err());
         }

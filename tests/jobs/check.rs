@@ -1,9 +1,9 @@
 //! The projection check: finds rows that are gone, altered or behind, and leaves good ones alone.
 
 use bytes::Bytes;
-use metarecord::actors::Carry;
+use metarecord::actors::RecordRequest;
 use metarecord::actors::jobs::check::ProjectionCheck;
-use metarecord::actors::jobs::{Heed, Job, Place, Step};
+use metarecord::actors::jobs::{Job, Place, Step, StepContext};
 use metarecord::domain::job::Counts;
 use metarecord::domain::record::{NewContent, Put, RecordCommand, RecordKey};
 use metarecord::domain::{ContainerName, Md5, OrgCode, RecordId, Revision, Tag};
@@ -23,8 +23,8 @@ fn row_key(id: &str) -> Vec<u8> {
     format!("rDEMO\0notes\0{id}").into_bytes()
 }
 
-pub(super) fn carry_of(key: RecordKey, command: RecordCommand) -> Carry {
-    Carry {
+pub(super) fn carry_of(key: RecordKey, command: RecordCommand) -> RecordRequest {
+    RecordRequest {
         key,
         command: Ok(command),
         payload: None,
@@ -51,25 +51,25 @@ pub(super) fn put_of(id: &str, payload: &[u8], expected: Option<Revision>) -> Re
 }
 
 pub(super) async fn put(world: &World, id: &str) {
-    let put = Carry {
+    let put = RecordRequest {
         payload: Some(Bytes::from_static(b"1")),
         ..carry_of(key(id), put_of(id, b"1", None))
     };
-    world.book.carry(put).await.expect("created");
+    world.registry.execute(put).await.expect("created");
 }
 
 async fn tag(world: &World, id: &str) {
     let tags = vec![Tag::parse("T").expect("a tag")];
     let expected = Some(Revision(1));
     let tag = carry_of(key(id), RecordCommand::AddTags { tags, expected });
-    world.book.carry(tag).await.expect("tagged");
+    world.registry.execute(tag).await.expect("tagged");
 }
 
 /// A whole run: what it counted, and whether it is worth an event.
 fn run(check: &ProjectionCheck) -> (Counts, bool) {
     let (mut all, mut from): (Counts, Option<Place>) = (Counts::new(), None);
     loop {
-        let (counts, ended) = match check.step(from.as_ref(), &Heed::default()) {
+        let (counts, ended) = match check.step(from.as_ref(), &StepContext::default()) {
             Step::More { at, counts } => {
                 from = at;
                 (counts, None)
@@ -93,8 +93,8 @@ fn rows_that_are_gone_altered_or_behind_are_found_and_nothing_is_repaired() {
         for number in 0..150 {
             put(&world, &format!("n-{number}")).await;
         }
-        let store = &world.desk.store;
-        let check = ProjectionCheck::new(&world.desk);
+        let store = &world.deps.store;
+        let check = ProjectionCheck::new(&world.deps);
         let all = |differing: u64| {
             let mut counts = Counts::from([("records".to_owned(), 150)]);
             if differing > 0 {
@@ -131,14 +131,14 @@ fn a_check_ends_where_the_projections_were_when_it_began() {
         for number in 0..100 {
             put(&world, &format!("n-{number}")).await;
         }
-        let check = ProjectionCheck::new(&world.desk);
-        let Step::More { at, .. } = check.step(None, &Heed::default()) else {
+        let check = ProjectionCheck::new(&world.deps);
+        let Step::More { at, .. } = check.step(None, &StepContext::default()) else {
             panic!("there is more");
         };
         for number in 100..300 {
             put(&world, &format!("n-{number}")).await;
         }
-        let Step::Done { counts, .. } = check.step(at.as_ref(), &Heed::default()) else {
+        let Step::Done { counts, .. } = check.step(at.as_ref(), &StepContext::default()) else {
             panic!("what came later is for the next run");
         };
         assert_eq!(counts["records"], 36);

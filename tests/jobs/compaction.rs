@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use metarecord::actors::jobs::compaction::Compaction;
-use metarecord::actors::jobs::{Heed, Job, Step};
-use metarecord::actors::{AddressBook, Carry, Desk, Limits};
+use metarecord::actors::jobs::{Job, Step, StepContext};
+use metarecord::actors::{ActorDeps, ActorRegistry, Limits, RecordRequest};
 use metarecord::clock::Clock;
 use metarecord::domain::Timestamp;
 use metarecord::domain::record::RecordCommand;
@@ -32,8 +32,8 @@ const OWN_ROWS_BYTES_MAX: u64 = 1_024;
 /// sled's files have so many bytes with next to nothing in them: three segments of 512 KiB.
 const EMPTY_BYTES_MAX: u64 = 3 * 512 * 1024;
 
-/// The desks over a journal and projections on the disk.
-pub(super) fn open(dir: &Path) -> (Arc<Desk>, Arc<AddressBook>) {
+/// The actors over a journal and projections on the disk.
+pub(super) fn open(dir: &Path) -> (Arc<ActorDeps>, Arc<ActorRegistry>) {
     let clock = Clock::manual(Timestamp::from_millis(1_800_000_000_000));
     let journal = SledJournal::open(
         &dir.join("journal"),
@@ -52,7 +52,7 @@ pub(super) fn open(dir: &Path) -> (Arc<Desk>, Arc<AddressBook>) {
     let runner = runner.expect("the projections open");
     let store = runner.store();
     journal.attach(Box::new(runner));
-    let desk = Arc::new(Desk {
+    let deps = Arc::new(ActorDeps {
         journal: Arc::new(journal),
         store,
         clock,
@@ -60,32 +60,32 @@ pub(super) fn open(dir: &Path) -> (Arc<Desk>, Arc<AddressBook>) {
         due_set: tokio::sync::Notify::new(),
         due_again: Default::default(),
     });
-    (desk.clone(), AddressBook::open(desk, Limits::default()))
+    (deps.clone(), ActorRegistry::open(deps, Limits::default()))
 }
 
 /// Changes each record three times.
-async fn churn(desk: &Desk, book: &AddressBook, round: u64) {
-    let due = desk.clock.now().plus_millis(60_000);
+async fn churn(deps: &ActorDeps, registry: &ActorRegistry, round: u64) {
+    let due = deps.clock.now().plus_millis(60_000);
     for change in 0..3 {
         let all = (0..RECORDS).map(|number| {
             let id = format!("n-{number:04}");
-            book.carry(step(&id, round * 3 + change, due))
+            registry.execute(step(&id, round * 3 + change, due))
         });
         for answer in join_all(all).await {
             answer.expect("carried out");
         }
     }
-    desk.clock.advance(1_000);
+    deps.clock.advance(1_000);
 }
 
 /// A put, and from then on another due time or another tag over the revision there is: a put over a record would leave a
 /// version that is kept for a year, which is no dead space.
-fn step(id: &str, revision: u64, due: Timestamp) -> Carry {
+fn step(id: &str, revision: u64, due: Timestamp) -> RecordRequest {
     let expected = (revision > 0).then_some(metarecord::domain::Revision(revision));
     match revision % 3 {
         0 if revision == 0 => {
             let payload = Bytes::from(format!("\"{}\"", "x".repeat(300)));
-            Carry {
+            RecordRequest {
                 payload: Some(payload.clone()),
                 ..carry_of(key(id), check::put_of(id, &payload, expected))
             }
@@ -117,12 +117,12 @@ pub(super) fn rows(store: &Store) -> Vec<(Vec<u8>, Vec<u8>)> {
 fn however_long_records_are_changed_the_files_level_off_and_no_row_is_lost() {
     let scratch = tempfile::tempdir().expect("a directory");
     actix::System::new().block_on(async {
-        let (desk, book) = open(scratch.path());
-        let store = &desk.store;
-        let compaction = Compaction::new(&desk, SLACK_BYTES);
+        let (deps, registry) = open(scratch.path());
+        let store = &deps.store;
+        let compaction = Compaction::new(&deps, SLACK_BYTES);
         let mut made_anew = 0;
         for round in 0..ROUNDS {
-            churn(&desk, &book, round).await;
+            churn(&deps, &registry, round).await;
             let (before, grown) = (rows(store), store.sizes().expect("sizes"));
             let size: usize = before.iter().map(|(key, row)| key.len() + row.len()).sum();
             let renewed_max = size as u64 * FACTOR_MAX + EMPTY_BYTES_MAX;
@@ -131,7 +131,7 @@ fn however_long_records_are_changed_the_files_level_off_and_no_row_is_lost() {
                 "round {round}: {grown:?} for {size} bytes"
             );
             let has_grown = grown.now > 2 * grown.renewed + SLACK_BYTES;
-            match compaction.step(None, &Heed::default()) {
+            match compaction.step(None, &StepContext::default()) {
                 // It was the journal's database.
                 Step::Done { .. } if !has_grown => assert_eq!(rows(store), before),
                 Step::Done { counts, noted } => {
@@ -150,8 +150,8 @@ fn however_long_records_are_changed_the_files_level_off_and_no_row_is_lost() {
             }
         }
         assert!(made_anew >= 3, "{made_anew} times in {ROUNDS} rounds");
-        book.close();
-        book.join();
+        registry.close();
+        registry.join();
     });
 }
 
@@ -159,9 +159,9 @@ fn however_long_records_are_changed_the_files_level_off_and_no_row_is_lost() {
 fn however_often_contents_are_replaced_the_journals_database_levels_off() {
     let scratch = tempfile::tempdir().expect("a directory");
     actix::System::new().block_on(async {
-        let (desk, book) = open(scratch.path());
-        let journal = &desk.journal;
-        let compaction = Compaction::new(&desk, SLACK_BYTES);
+        let (deps, registry) = open(scratch.path());
+        let journal = &deps.journal;
+        let compaction = Compaction::new(&deps, SLACK_BYTES);
         let payload = |number: u64, round: u64| {
             Bytes::from(format!("[{number},{round},\"{}\"]", "y".repeat(2_000)))
         };
@@ -171,9 +171,9 @@ fn however_often_contents_are_replaced_the_journals_database_levels_off() {
             let all = (0..RECORDS).map(|number| {
                 let (id, payload) = (format!("n-{number:04}"), payload(number, round));
                 let put = check::put_of(&id, &payload, expected);
-                let carry = carry_of(key(&id), put);
+                let execute = carry_of(key(&id), put);
                 let payload = Some(payload);
-                book.carry(Carry { payload, ..carry })
+                registry.execute(RecordRequest { payload, ..execute })
             });
             for answer in join_all(all).await {
                 answer.expect("carried out");
@@ -186,7 +186,7 @@ fn however_often_contents_are_replaced_the_journals_database_levels_off() {
                 sizes.now <= 2 * renewed_max + SLACK_BYTES + 4 * live_bytes,
                 "round {round}: {sizes:?}"
             );
-            if let Step::Done { .. } = compaction.step(None, &Heed::default()) {
+            if let Step::Done { .. } = compaction.step(None, &StepContext::default()) {
                 made_anew += 1;
             }
         }
@@ -203,8 +203,8 @@ fn however_often_contents_are_replaced_the_journals_database_levels_off() {
             let last = journal.payload(last).expect("a read").expect("a payload");
             assert_eq!(last.len(), payload(number, ROUNDS - 1).len());
         }
-        book.close();
-        book.join();
+        registry.close();
+        registry.join();
     });
 }
 

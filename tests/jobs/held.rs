@@ -1,11 +1,11 @@
-//! A job of the house that does no more steps than a test lets it.
+//! A job of the server that does no more steps than a test lets it.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use metarecord::actors::jobs::{Heed, Job, Place, Step};
+use metarecord::actors::jobs::{Job, Place, Step, StepContext};
 use metarecord::domain::job::Counts;
 
 /// A job that does no more steps than the test lets it, and remembers from where it did them.
@@ -43,7 +43,7 @@ impl Job for Held {
         self.job.every_ms()
     }
 
-    fn step(&self, from: Option<&Place>, heed: &Heed) -> Step {
+    fn step(&self, from: Option<&Place>, heed: &StepContext) -> Step {
         let take = |left: usize| left.checked_sub(1);
         let taken = self
             .left

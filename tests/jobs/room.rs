@@ -5,9 +5,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use metarecord::actors::Carry;
+use metarecord::actors::RecordRequest;
 use metarecord::actors::jobs::compaction::Compaction;
-use metarecord::actors::jobs::{Heed, Job, Step};
+use metarecord::actors::jobs::{Job, Step, StepContext};
 use metarecord::projections::Store;
 
 use super::check::{carry_of, key, put_of};
@@ -52,7 +52,7 @@ fn check(root: &Path, name: &str, compaction: &Compaction, store: &Store) {
     let free = store.sizes().expect("sizes").free;
     let more = fill(&generation(root), free);
     for _ in 0..2 {
-        let Step::Failed(told) = compaction.step(None, &Heed::default()) else {
+        let Step::Failed(told) = compaction.step(None, &StepContext::default()) else {
             panic!("there is no room for the {name}");
         };
         assert!(told.starts_with(&format!("the {name} have ")), "{told}");
@@ -62,7 +62,7 @@ fn check(root: &Path, name: &str, compaction: &Compaction, store: &Store) {
     for name in more {
         fs::remove_file(name).expect("removed");
     }
-    let Step::Done { counts, .. } = compaction.step(None, &Heed::default()) else {
+    let Step::Done { counts, .. } = compaction.step(None, &StepContext::default()) else {
         panic!("there is room for the {name}");
     };
     assert_eq!(counts["databases"], 1);
@@ -76,24 +76,27 @@ fn check(root: &Path, name: &str, compaction: &Compaction, store: &Store) {
 fn a_database_that_may_not_fit_twice_is_left_alone_and_its_job_says_so() {
     let scratch = tempfile::tempdir().expect("a directory");
     actix::System::new().block_on(async {
-        let (desk, book) = open(scratch.path());
+        let (deps, registry) = open(scratch.path());
         for id in ["n-1", "n-2"] {
             let payload = Bytes::from(format!("{id:?}"));
             let put = carry_of(key(id), put_of(id, &payload, None));
             let payload = Some(payload);
-            book.carry(Carry { payload, ..put }).await.expect("put");
+            registry
+                .execute(RecordRequest { payload, ..put })
+                .await
+                .expect("put");
         }
-        let compaction = Compaction::new(&desk, SLACK_BYTES);
+        let compaction = Compaction::new(&deps, SLACK_BYTES);
         let dir = scratch.path();
         for (root, name) in [
             ("projections/current", "projections"),
             ("journal/sled", "journal's database"),
         ] {
-            check(&dir.join(root), name, &compaction, &desk.store);
-            let payload = desk.journal.payload(2).expect("a read");
+            check(&dir.join(root), name, &compaction, &deps.store);
+            let payload = deps.journal.payload(2).expect("a read");
             assert_eq!(payload, Some(Bytes::from_static(b"\"n-2\"")));
         }
-        book.close();
-        book.join();
+        registry.close();
+        registry.join();
     });
 }

@@ -9,14 +9,14 @@ use bytes::Bytes;
 use metarecord::actors::jobs::upkeep::{AbandonedUploads, Cleanup, TagScrub};
 use metarecord::actors::jobs::{Job, Order};
 use metarecord::actors::upkeep::{Upkeep, UpkeepSettings};
-use metarecord::actors::{Carry, Desk};
+use metarecord::actors::{ActorDeps, RecordRequest};
 use metarecord::clock::random_uuid;
 use metarecord::content::local::LocalStore;
 use metarecord::disk::RealDisk;
 use metarecord::domain::container::ContainerEvent;
 use metarecord::domain::job::Counts;
 use metarecord::domain::record::{
-    DoomCause, NewContent, Patience, Put, RecordCommand, RecordEvent, RecordKey, Retention,
+    DoomCause, NewContent, Put, RecordCommand, RecordEvent, RecordKey, Retention, UploadTimeouts,
 };
 use metarecord::domain::vacuum::Scope;
 use metarecord::domain::{ContainerName, Event, Md5, OrgCode, RecordId, Revision, Tag};
@@ -54,12 +54,16 @@ fn upkeep(world: &World, dir: &std::path::Path) -> Arc<Upkeep> {
             versions_ms: 365 * DAY_MS,
             leftovers_ms: 90 * DAY_MS,
         },
-        patience: Patience {
+        patience: UploadTimeouts {
             upload_ms: DAY_MS,
             complete_ms: HOUR_MS,
         },
     };
-    Arc::new(Upkeep::new(world.book.clone(), Arc::new(content), settings))
+    Arc::new(Upkeep::new(
+        world.registry.clone(),
+        Arc::new(content),
+        settings,
+    ))
 }
 
 fn key(org: &str, container: &str, id: &str) -> RecordKey {
@@ -70,7 +74,7 @@ fn key(org: &str, container: &str, id: &str) -> RecordKey {
     }
 }
 
-fn put(key: &RecordKey, content: NewContent, expected: Option<u64>) -> Carry {
+fn put(key: &RecordKey, content: NewContent, expected: Option<u64>) -> RecordRequest {
     let put = Put {
         key: key.clone(),
         cccode: None,
@@ -82,12 +86,12 @@ fn put(key: &RecordKey, content: NewContent, expected: Option<u64>) -> Carry {
     carry_of(key.clone(), RecordCommand::Put(put))
 }
 
-fn inline(key: &RecordKey, expected: Option<u64>) -> Carry {
+fn inline(key: &RecordKey, expected: Option<u64>) -> RecordRequest {
     let content = NewContent::Inline {
         size: 1,
         md5: Md5::of(b"1"),
     };
-    Carry {
+    RecordRequest {
         payload: Some(Bytes::from_static(b"1")),
         ..put(key, content, expected)
     }
@@ -110,13 +114,13 @@ async fn fill(world: &World) {
                 expires_at: world.clock.now().plus_millis(60_000),
             };
             let upload = key(org, container, &format!("u-{number}"));
-            for carry in [
+            for execute in [
                 inline(&record, None),
                 inline(&record, Some(1)),
                 carry_of(record.clone(), doom),
                 put(&upload, promised, None),
             ] {
-                world.book.carry(carry).await.expect("carried out");
+                world.registry.execute(execute).await.expect("carried out");
             }
         }
     }
@@ -124,9 +128,9 @@ async fn fill(world: &World) {
 }
 
 /// Everything that was let go or given up, in its order.
-fn done(desk: &Desk) -> Vec<String> {
+fn done(deps: &ActorDeps) -> Vec<String> {
     let mut done = Vec::new();
-    let entries = desk.journal.read(1, usize::MAX).expect("entries");
+    let entries = deps.journal.read(1, usize::MAX).expect("entries");
     for body in entries.into_iter().filter_map(|entry| entry.body) {
         let of = body.stream.as_str();
         for event in &body.events {
@@ -147,8 +151,8 @@ fn done(desk: &Desk) -> Vec<String> {
 }
 
 /// Of each record the same number of things was done, none of them twice.
-fn check_once(desk: &Desk, each: usize) {
-    let done = done(desk);
+fn check_once(deps: &ActorDeps, each: usize) {
+    let done = done(deps);
     assert_eq!(done.len(), each * RECORDS);
     assert_eq!(
         done.iter().collect::<BTreeSet<_>>().len(),
@@ -160,8 +164,8 @@ fn check_once(desk: &Desk, each: usize) {
 /// The three jobs, each with how much it does of a record.
 fn jobs(world: &World, upkeep: &Arc<Upkeep>) -> [(Arc<dyn Job>, usize); 3] {
     [
-        (Arc::new(Cleanup(world.desk.clone(), upkeep.clone())), 2),
-        (Arc::new(TagScrub(world.desk.clone(), upkeep.clone())), 1),
+        (Arc::new(Cleanup(world.deps.clone(), upkeep.clone())), 2),
+        (Arc::new(TagScrub(world.deps.clone(), upkeep.clone())), 1),
         (Arc::new(AbandonedUploads(upkeep.clone())), 1),
     ]
 }
@@ -195,7 +199,7 @@ fn a_run_comes_to_every_container_and_the_next_finds_nothing_more() {
         let jobs = world.start(held.clone());
         world.clock.advance(FIRST_MS);
         until("it ran", || status(&jobs).runs == 1).await;
-        check_once(&world.desk, each);
+        check_once(&world.deps, each);
         assert_eq!(total(&status(&jobs).last_counts), (each * RECORDS) as u64);
         let steps = held.froms().len();
         // Over all containers at once, or over eight at a time.
@@ -204,7 +208,7 @@ fn a_run_comes_to_every_container_and_the_next_finds_nothing_more() {
             .clock
             .advance(job.every_ms().expect("it runs now and again"));
         until("it ran again", || status(&jobs).runs == 2).await;
-        check_once(&world.desk, each);
+        check_once(&world.deps, each);
         assert_eq!(total(&status(&jobs).last_counts), 0);
         jobs.close(PATIENCE).await;
     });
@@ -219,7 +223,7 @@ fn a_run_that_is_paused_goes_on_where_it_was_and_after_a_restart_does_nothing_tw
         let did = || status(&jobs).run.is_some_and(|run| total(&run.counts) > 0);
         until("it did a step", did).await;
         order(&jobs, Order::Pause).await.expect("paused");
-        let before = done(&world.desk).len();
+        let before = done(&world.deps).len();
         assert!(before > 0 && before < each * RECORDS, "in the middle of it");
         held.left.store(1, Ordering::SeqCst);
         order(&jobs, Order::Resume).await.expect("resumed");
@@ -228,13 +232,13 @@ fn a_run_that_is_paused_goes_on_where_it_was_and_after_a_restart_does_nothing_tw
         jobs.close(PATIENCE).await;
         // Its place could tell a name, and is not journaled: the run begins anew, and finds what is left.
         let held = Held::new(&job, usize::MAX);
-        let left = each * RECORDS - done(&world.desk).len();
+        let left = each * RECORDS - done(&world.deps).len();
         let jobs = world.start(held.clone());
         world.clock.advance(FIRST_MS);
         until("it ran", || status(&jobs).runs == 1).await;
         assert_eq!(held.froms()[0], None);
         assert_eq!(total(&status(&jobs).last_counts), left as u64);
-        check_once(&world.desk, each);
+        check_once(&world.deps, each);
         jobs.close(PATIENCE).await;
     });
 }
@@ -243,7 +247,7 @@ fn a_run_that_is_paused_goes_on_where_it_was_and_after_a_restart_does_nothing_tw
 fn what_is_being_vacuumed_is_left_to_the_next_run() {
     with_each(|world, job, each| async move {
         let (admission, org) = (
-            &world.desk.admission,
+            &world.deps.admission,
             OrgCode::parse("ONE").expect("a code"),
         );
         admission.close(&Scope::Org(org), "v-1");
@@ -251,7 +255,7 @@ fn what_is_being_vacuumed_is_left_to_the_next_run() {
         let jobs = world.start(held.clone());
         world.clock.advance(FIRST_MS);
         until("it ran", || status(&jobs).runs == 1).await;
-        let others = done(&world.desk);
+        let others = done(&world.deps);
         assert_eq!(others.len(), each * OTHERS, "{others:?}");
         assert!(others.iter().all(|done| done.starts_with("mrs/TWO/")));
         assert_eq!(status(&jobs).failures, 0);
@@ -260,7 +264,7 @@ fn what_is_being_vacuumed_is_left_to_the_next_run() {
             .clock
             .advance(job.every_ms().expect("it runs now and again"));
         until("it ran again", || status(&jobs).runs == 2).await;
-        check_once(&world.desk, each);
+        check_once(&world.deps, each);
         jobs.close(PATIENCE).await;
     });
 }
@@ -273,7 +277,7 @@ fn a_container_that_cannot_be_looked_at_does_not_hold_the_others_up() {
         if job.name() == "abandoned-uploads" {
             return;
         }
-        let store = &world.desk.store;
+        let store = &world.deps.store;
         let rows = store.rows().map(|row| row.expect("it can be read"));
         let of_one = rows.filter(|(key, _)| key.windows(6).any(|part| part == b"fourth"));
         let kept: Vec<_> = of_one
@@ -286,13 +290,13 @@ fn a_container_that_cannot_be_looked_at_does_not_hold_the_others_up() {
         let jobs = world.start(job.clone());
         world.clock.advance(FIRST_MS);
         until("it failed", || status(&jobs).failures > 0).await;
-        assert_eq!(done(&world.desk).len(), each * (RECORDS - 1));
+        assert_eq!(done(&world.deps).len(), each * (RECORDS - 1));
         let run = status(&jobs).run.expect("it is not over");
         assert_eq!(total(&run.counts), (each * (RECORDS - 1)) as u64);
         store.write(&mut kept.clone()).expect("written");
         world.clock.advance(HOUR_MS);
         until("it ran", || status(&jobs).runs == 1).await;
-        check_once(&world.desk, each);
+        check_once(&world.deps, each);
         assert_eq!(total(&status(&jobs).last_counts), (each * RECORDS) as u64);
         jobs.close(PATIENCE).await;
     });

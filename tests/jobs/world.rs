@@ -1,13 +1,13 @@
-//! Desks with jobs and without a door, over a journal in memory, by a clock that the test moves.
+//! Actors with jobs and without HTTP, over a journal in memory, by a clock that the test moves.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use metarecord::actors::jobs::{Heed, Job, Jobs, Order, Place, Status, Step};
+use metarecord::actors::jobs::{Job, Jobs, Order, Place, Status, Step, StepContext};
 use metarecord::actors::ops::Caller;
-use metarecord::actors::{AddressBook, Desk, Limits, Refused};
+use metarecord::actors::{ActorDeps, ActorRegistry, Limits, Refused};
 use metarecord::clock::Clock;
 use metarecord::domain::job::{Counts, JobEvent};
 use metarecord::domain::{Event, StreamId, Timestamp};
@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What a job of a test does in a step.
-type Does = dyn Fn(Option<&Place>, &Heed) -> Step + Send + Sync;
+type Does = dyn Fn(Option<&Place>, &StepContext) -> Step + Send + Sync;
 
 /// A job that does what the test says, and remembers from where.
 pub(crate) struct Scripted {
@@ -33,7 +33,7 @@ pub(crate) struct Scripted {
 impl Scripted {
     pub(crate) fn new(
         every_ms: Option<i64>,
-        does: impl Fn(Option<&Place>, &Heed) -> Step + Send + Sync + 'static,
+        does: impl Fn(Option<&Place>, &StepContext) -> Step + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
             every_ms,
@@ -66,7 +66,7 @@ impl Job for Scripted {
         self.every_ms
     }
 
-    fn step(&self, from: Option<&Place>, heed: &Heed) -> Step {
+    fn step(&self, from: Option<&Place>, heed: &StepContext) -> Step {
         self.froms.lock().expect("no panic").push(from.cloned());
         (self.does)(from, heed)
     }
@@ -77,23 +77,23 @@ impl Job for Scripted {
     }
 }
 
-/// Desks without a door.
+/// Actors without HTTP.
 pub(crate) struct World {
-    pub(crate) desk: Arc<Desk>,
-    pub(crate) book: Arc<AddressBook>,
+    pub(crate) deps: Arc<ActorDeps>,
+    pub(crate) registry: Arc<ActorRegistry>,
     pub(crate) clock: Clock,
 }
 
 impl World {
-    /// Starts one job, as the house does.
+    /// Starts one job, as the server does.
     pub(crate) fn start(&self, job: Arc<dyn Job>) -> Arc<Jobs> {
-        Jobs::start(&self.desk, vec![job], 1)
+        Jobs::start(&self.deps, vec![job], 1)
     }
 
     /// The events of all jobs, in order.
     pub(crate) fn events(&self) -> Vec<JobEvent> {
         let stream = StreamId::named(StreamId::JOBS);
-        let entries = self.desk.journal.stream(&stream, 1, 1_000);
+        let entries = self.deps.journal.stream(&stream, 1, 1_000);
         let bodies = entries
             .expect("entries")
             .into_iter()
@@ -116,7 +116,7 @@ pub(crate) fn within<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
         let journal = Arc::new(MemoryJournal::new(clock.clone()));
         let store = Store::open(scratch.path(), 1 << 20).expect("a store");
         journal.attach(Box::new(Runner::new(store.clone())));
-        let desk = Arc::new(Desk {
+        let deps = Arc::new(ActorDeps {
             journal,
             store,
             clock: clock.clone(),
@@ -124,15 +124,15 @@ pub(crate) fn within<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
             due_set: Notify::new(),
             due_again: Default::default(),
         });
-        let book = AddressBook::open(desk.clone(), Limits::default());
+        let registry = ActorRegistry::open(deps.clone(), Limits::default());
         test(World {
-            desk,
-            book: book.clone(),
+            deps,
+            registry: registry.clone(),
             clock,
         })
         .await;
-        book.close();
-        book.join();
+        registry.close();
+        registry.join();
     });
 }
 

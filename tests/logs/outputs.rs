@@ -76,8 +76,8 @@ fn each_day_of_the_house_clock_has_a_file_and_seven_are_kept() {
     let (dir, clock, kept) = (scratch.path().join("logs"), house_clock(), Kept::default());
     let log = start(Some(&dir), &clock, Box::new(kept.clone()));
     for day in 0..10 {
-        log.tell(notice(&format!("day {day}")));
-        log.tell(notice(&format!("day {day} again")));
+        log.emit(notice(&format!("day {day}")));
+        log.emit(notice(&format!("day {day} again")));
         clock.advance(DAY_MS);
     }
     log.close();
@@ -127,7 +127,7 @@ fn nobody_waits_for_a_reader_that_takes_nothing_and_what_it_misses_is_counted() 
     let mut all = 0;
     for _ in 0..30 {
         for _ in 0..1_000 {
-            log.tell(notice(&long));
+            log.emit(notice(&long));
         }
         all += 1_000;
         // The files take every line meanwhile, so that none is dropped ahead of them.
@@ -139,7 +139,7 @@ fn nobody_waits_for_a_reader_that_takes_nothing_and_what_it_misses_is_counted() 
         reader.read_to_string(&mut told).expect("it is text");
         told
     });
-    log.tell(notice("the last"));
+    log.emit(notice("the last"));
     log.close();
     drop(log);
     let told = linted(&reading.join().expect("it was read"));
@@ -160,7 +160,7 @@ fn every_line_is_in_the_files_or_counted_however_fast_they_are_told() {
     const TOLD: u64 = 200_000;
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let log = start(Some(scratch.path()), &house_clock(), Box::new(io::sink()));
-    (0..TOLD).for_each(|_| log.tell(notice("again")));
+    (0..TOLD).for_each(|_| log.emit(notice("again")));
     log.close();
     let path = scratch.path().join("g3n-2027-01-15.jsonl");
     // The end of the log waits for no longer than two seconds.
@@ -196,7 +196,7 @@ impl Write for Gone {
 fn files_go_on_when_nobody_has_standard_output() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let log = start(Some(scratch.path()), &house_clock(), Box::new(Gone));
-    (0..100).for_each(|number| log.tell(notice(&number.to_string())));
+    (0..100).for_each(|number| log.emit(notice(&number.to_string())));
     log.close();
     let path = scratch.path().join("g3n-2027-01-15.jsonl");
     assert_eq!(
@@ -213,7 +213,7 @@ fn a_full_disk_is_told_on_standard_output_and_what_is_missing_is_counted_when_th
     let path = dir.join("g3n-2027-01-15.jsonl");
     // Every write to it fails as on a full disk.
     std::os::unix::fs::symlink("/dev/full", &path).expect("linked");
-    log.tell(notice("lost"));
+    log.emit(notice("lost"));
     let told = |event: &str| {
         linted(&kept.text())
             .iter()
@@ -221,7 +221,7 @@ fn a_full_disk_is_told_on_standard_output_and_what_is_missing_is_counted_when_th
     };
     crate::support::eventually("it is told", || told("log_files_failed"));
     std::fs::remove_file(&path).expect("removed");
-    log.tell(notice("kept"));
+    log.emit(notice("kept"));
     log.close();
     let lines = linted(&std::fs::read_to_string(&path).expect("read"));
     let events: Vec<_> = lines.iter().map(|line| text(line, "event")).collect();
@@ -238,14 +238,14 @@ fn all_files_go_when_they_are_to_be_forgotten_and_lines_go_on() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let (clock, kept) = (house_clock(), Kept::default());
     let log = start(Some(scratch.path()), &clock, Box::new(kept.clone()));
-    log.tell(notice("before"));
+    log.emit(notice("before"));
     clock.advance(DAY_MS);
-    log.tell(notice("before too"));
+    log.emit(notice("before too"));
     let two = || files::list(scratch.path()).expect("listed").len() == 2;
     crate::support::eventually("two days have files", two);
     log.remove_files().expect("removed");
     assert_eq!(files::list(scratch.path()).expect("listed"), []);
-    log.tell(notice("after"));
+    log.emit(notice("after"));
     log.close();
     let path = scratch.path().join("g3n-2027-01-16.jsonl");
     let lines = linted(&std::fs::read_to_string(path).expect("read"));
@@ -277,15 +277,15 @@ fn a_full_file_takes_no_more_lines_of_requests_and_the_next_day_tells_how_many()
     // One batch after another, until one finds no room.
     let mut told = 0;
     while !in_file(0).contains("log_file_full") {
-        log.tell(decision(told));
+        log.emit(decision(told));
         told += 1;
         std::thread::yield_now();
     }
-    log.tell(decision(told));
-    log.tell(notice("what is not a caller's is told"));
+    log.emit(decision(told));
+    log.emit(notice("what is not a caller's is told"));
     eventually("it is written", || in_file(0).contains("is told"));
     clock.advance(DAY_MS);
-    log.tell(notice("another day"));
+    log.emit(notice("another day"));
     log.close();
     let (first, next) = (in_file(0), in_file(1));
     assert!(first.len() as u64 <= most + most / 8, "{}", first.len());

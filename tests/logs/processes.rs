@@ -29,8 +29,8 @@ fn misbehave() {
     let log =
         Log::start(&options, Clock::system(), Box::new(std::io::stderr())).expect("it starts");
     report::install(Some(log.clone()));
-    report::tell_of_panics();
-    report::hear_libraries();
+    report::install_panic_hook();
+    report::install_log_bridge();
     assert!(std::thread::spawn(|| panic!("{CANARY}")).join().is_err());
     log::warn!(target: "a::library", "{CANARY} is not liked");
     log::error!("{CANARY}");

@@ -7,13 +7,13 @@ use crate::cli::run::{Ran, g3n};
 use crate::support::{Server, agent, got};
 
 /// A server with a log, and where its files are.
-struct House {
+struct AppState {
     server: Server,
     /// Behind the server: it goes away last.
     scratch: tempfile::TempDir,
 }
 
-impl House {
+impl AppState {
     fn start() -> Self {
         let scratch = tempfile::tempdir().expect("a temporary directory");
         let logs = scratch.path().join("logs");
@@ -53,22 +53,21 @@ fn record(id: &str) -> Value {
 
 #[test]
 fn a_change_is_joined_from_its_decision_to_its_outcome_beside_a_server_and_without_one() {
-    let mut house = House::start();
-    assert_eq!(house.put("made-1", &record("n-1")), 200);
+    let mut app = AppState::start();
+    assert_eq!(app.put("made-1", &record("n-1")), 200);
     for number in 0..50 {
-        house
-            .server
+        app.server
             .put_inline("notes", &format!("other-{number}"), &json!({}), &[]);
     }
     // Without the log, and by the log when its lines have come.
-    let alone = house.trace("made-1").json();
+    let alone = app.trace("made-1").json();
     assert_eq!(
         (&alone["outcomes"], &alone["decision"]["known_from"]),
         (&json!([]), &json!("journal"))
     );
     let mut joined = Value::Null;
     crate::support::eventually("the files have its lines", || {
-        let ran = house.trace("made-1 --log-dir logs");
+        let ran = app.trace("made-1 --log-dir logs");
         joined = ran.json();
         ran.code == 0
             && joined["lines"]
@@ -99,19 +98,19 @@ fn a_change_is_joined_from_its_decision_to_its_outcome_beside_a_server_and_witho
         assert_eq!(joined["projections"]["shown"], *shown);
     };
     check(&joined, &json!(true));
-    let beside = house.trace("made-1 --log-dir logs --data-dir data").json();
+    let beside = app.trace("made-1 --log-dir logs --data-dir data").json();
     check(&beside, &Value::Null);
     assert_eq!(
-        house.trace("made-1 --data-dir data --entries 5").code,
+        app.trace("made-1 --data-dir data --entries 5").code,
         5,
         "it lies further back"
     );
-    house.server.end("TERM");
+    app.server.end("TERM");
     check(
-        &house.trace("made-1 --log-dir logs --data-dir data").json(),
+        &app.trace("made-1 --log-dir logs --data-dir data").json(),
         &json!(true),
     );
-    let table = house.trace("made-1 --log-dir logs --data-dir data --output table");
+    let table = app.trace("made-1 --log-dir logs --data-dir data --output table");
     for part in [
         "outcome      POST /mrs/record: 200 ok",
         "accepted, as the log has it",
@@ -121,24 +120,24 @@ fn a_change_is_joined_from_its_decision_to_its_outcome_beside_a_server_and_witho
         assert!(table.text().contains(part), "{part}: {table:?}");
     }
     // Nobody answers any more, and the log alone says what it knows.
-    let log_alone = house.trace("made-1 --log-dir logs");
+    let log_alone = app.trace("made-1 --log-dir logs");
     assert_eq!(
         (log_alone.code, log_alone.json()["journal"]["asked"].clone()),
         (0, Value::Null)
     );
-    assert_eq!(house.trace("made-1").code, 3);
+    assert_eq!(app.trace("made-1").code, 3);
 }
 
 #[test]
 fn what_was_refused_is_joined_with_why_and_what_never_came_is_not_found() {
-    let house = House::start();
-    assert_eq!(house.put("made-1", &record("n-1")), 200);
+    let app = AppState::start();
+    assert_eq!(app.put("made-1", &record("n-1")), 200);
     let mut wrong = record("n-1");
     wrong["expected_revision"] = json!(7);
-    assert_eq!(house.put("lost-1", &wrong), 409);
+    assert_eq!(app.put("lost-1", &wrong), 409);
     let mut joined = Value::Null;
     crate::support::eventually("the files have its lines", || {
-        joined = house.trace("lost-1 --log-dir logs").json();
+        joined = app.trace("lost-1 --log-dir logs").json();
         joined["outcomes"][0].is_object()
     });
     assert_eq!(
@@ -149,15 +148,15 @@ fn what_was_refused_is_joined_with_why_and_what_never_came_is_not_found() {
         (&joined["entries"], &joined["outcomes"][0]["tag"]),
         (&json!([]), &json!("conflict"))
     );
-    assert_eq!(house.trace("never-1 --log-dir logs").code, 5);
-    assert_eq!(house.trace("never%201").refusal(), (2, "usage".to_owned()));
+    assert_eq!(app.trace("never-1 --log-dir logs").code, 5);
+    assert_eq!(app.trace("never%201").refusal(), (2, "usage".to_owned()));
 }
 
 #[test]
 fn the_function_looks_at_so_many_entries_and_says_where_to_go_on() {
-    let mut house = House::start();
-    house.put("made-1", &record("n-1"));
-    let ask = |body: Value| house.server.invoke("ops_trace", &body);
+    let mut app = AppState::start();
+    app.put("made-1", &record("n-1"));
+    let ask = |body: Value| app.server.invoke("ops_trace", &body);
     let found = ask(json!({"request_id": "made-1"})).data();
     assert_eq!(found["items"].as_array().map(Vec::len), Some(1));
     let position = found["items"][0]["position"].as_u64().expect("a position");
@@ -173,8 +172,8 @@ fn the_function_looks_at_so_many_entries_and_says_where_to_go_on() {
     ] {
         assert_eq!(ask(wrong.clone()).status, 400, "{wrong}");
     }
-    house.server.end("TERM");
-    let lines = linted(&house.server.told());
+    app.server.end("TERM");
+    let lines = linted(&app.server.told());
     let calls = lines
         .iter()
         .filter(|line| text(line, "event") == "operator_call");

@@ -287,7 +287,7 @@ impl Caller<'_> {
     }
 }
 
-/// The ids of all entries that came through a door.
+/// The ids of all entries that came through an entry point.
 fn journaled(server: &Server) -> BTreeSet<String> {
     let exported = Command::new(env!("CARGO_BIN_EXE_g3n"))
         .args(["journal", "export", "--format", "jsonl", "--data-dir"])

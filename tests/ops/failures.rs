@@ -174,7 +174,7 @@ fn begin(world: &World) -> String {
 }
 
 fn look(world: &World, id: &str) -> Vacuum {
-    let vacuum = ops::vacuum(&world.desk.store, id).expect("it can be read");
+    let vacuum = ops::vacuum(&world.deps.store, id).expect("it can be read");
     vacuum.expect("it is there")
 }
 

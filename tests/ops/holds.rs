@@ -3,8 +3,8 @@
 //! goes.
 
 mod answers;
+mod app;
 mod content;
-mod house;
 mod model;
 mod record;
 mod removing;
@@ -16,53 +16,53 @@ use metarecord::projections::identity;
 use proptest::prelude::ProptestConfig;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 
-use self::house::{House, container, key, org};
+use self::app::{AppState, container, key, org};
 use self::model::{CONTAINERS, Model, ORGS, org_of};
 use self::steps::{HOUR_MS, How, On, Step};
 
 struct Holds;
 
 impl StateMachineTest for Holds {
-    type SystemUnderTest = House;
+    type SystemUnderTest = AppState;
     type Reference = Model;
 
-    fn init_test(_: &Model) -> House {
-        House::build()
+    fn init_test(_: &Model) -> AppState {
+        AppState::build()
     }
 
-    fn apply(mut house: House, model: &Model, step: Step) -> House {
-        let answer = house.take(model, step);
+    fn apply(mut app: AppState, model: &Model, step: Step) -> AppState {
+        let answer = app.take(model, step);
         assert_eq!(answer, model.answer, "{step:?}");
-        house.settle(model);
-        assert_eq!(house.clock.now().millis(), model.now, "{step:?}");
-        house
+        app.settle(model);
+        assert_eq!(app.clock.now().millis(), model.now, "{step:?}");
+        app
     }
 
-    fn check_invariants(house: &House, model: &Model) {
+    fn check_invariants(app: &AppState, model: &Model) {
         for (record, known) in model.records.iter().enumerate() {
-            let found = house.find(record);
+            let found = app.find(record);
             let key = key(record);
             let (Some(known), Some(found)) = (known, &found) else {
                 assert_eq!(known.is_some(), found.is_some(), "{key:?}");
-                let version = house.world().desk.journal.version(&StreamId::record(&key));
+                let version = app.world().deps.journal.version(&StreamId::record(&key));
                 assert_eq!(version.expect("it can be read"), 0, "{key:?}");
                 continue;
             };
             assert_eq!(found.status == Status::Doomed, known.doomed, "{key:?}");
             assert_eq!(found.hold.is_some(), known.held, "{key:?}");
-            house.check_versions(record, known);
+            app.check_versions(record, known);
         }
-        house.check_files(model);
+        app.check_files(model);
         for number in 0..ORGS {
-            let store = &house.world().desk.store;
-            assert_eq!(house.is_closed(&org(number)), model.is_closed(number));
+            let store = &app.world().deps.store;
+            assert_eq!(app.is_closed(&org(number)), model.is_closed(number));
             let holds = identity::holds(store, org(number).as_str()).expect("they can be read");
             assert_eq!(holds.org.is_some(), model.orgs[number]);
             let mine = (0..CONTAINERS).filter(|container| org_of(*container) == number);
             for of in mine {
                 let held = holds.containers.contains_key(&container(of));
                 assert_eq!(held, model.containers[of], "container {of}");
-                house.check_tags(model, of);
+                app.check_tags(model, of);
             }
         }
     }
@@ -71,12 +71,12 @@ impl StateMachineTest for Holds {
 /// Does these steps one after the other.
 fn walk(steps: &[Step]) {
     let mut model = Model::start();
-    let mut house = Holds::init_test(&model);
+    let mut app = Holds::init_test(&model);
     for step in steps {
         assert!(Model::preconditions(&model, step), "{step:?}");
         model = Model::apply(model, step);
-        house = Holds::apply(house, &model, *step);
-        Holds::check_invariants(&house, &model);
+        app = Holds::apply(app, &model, *step);
+        Holds::check_invariants(&app, &model);
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use metarecord::actors::Carry;
+use metarecord::actors::RecordRequest;
 use metarecord::clock::Clock;
 use metarecord::content::local::LocalStore;
 use metarecord::disk::RealDisk;
@@ -64,7 +64,7 @@ fn hold(world: &World) {
         reason: "audit".to_owned(),
         expected: Some(record.revision),
     };
-    let carry = Carry {
+    let execute = RecordRequest {
         key: held(),
         command: Ok(set),
         payload: None,
@@ -74,7 +74,7 @@ fn hold(world: &World) {
         source: Source::Gateway,
         remarks: Remarks::default(),
     };
-    wait(world.book.carry(carry)).expect("held");
+    wait(world.registry.execute(execute)).expect("held");
 }
 
 /// What is there besides what the vacuum covers, and what is held.
@@ -83,7 +83,7 @@ fn others(dir: &Path) -> Seen {
     within_directory(dir, files(dir), Clock::system(), move |world| {
         let mut others = seen(world, &Scope::Org(org(0)), false);
         let key = held();
-        let found = records::find(&world.desk.store, RecordName::from(&key));
+        let found = records::find(&world.deps.store, RecordName::from(&key));
         let record = found.expect("it can be read").expect("it is held");
         let bytes = content(world, &key.org, &record);
         others.insert("held".to_owned(), (record, bytes));

@@ -26,7 +26,7 @@ const DURATION_MS: i64 = HOUR_MS;
 /// Names that commands choose from; some are never scheduled or asked for.
 const NAMES: usize = 6;
 
-/// What is done to the house.
+/// What is done to the server.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     /// Schedule the next window, so many milliseconds from now.
@@ -77,7 +77,7 @@ impl Subject {
     }
 }
 
-/// What the house should be.
+/// What the server should be.
 #[derive(Clone, Debug)]
 pub(super) struct Model {
     now: i64,
@@ -247,8 +247,8 @@ impl ReferenceStateMachine for Model {
     }
 }
 
-/// The house itself, and the model before the step.
-struct House {
+/// The server itself, and the model before the step.
+struct AppState {
     standing: Option<Standing>,
     /// Behind what stands in it: it goes away last.
     scratch: tempfile::TempDir,
@@ -265,7 +265,7 @@ fn vacuum_id(which: usize) -> String {
     format!("vacuum-{which}")
 }
 
-impl House {
+impl AppState {
     fn stand(&mut self) {
         self.standing = None;
         let content = LocalStore::open(Arc::new(RealDisk), &self.scratch.path().join("content"));
@@ -350,12 +350,12 @@ impl House {
     }
 
     fn window(&self, which: usize) -> Window {
-        let window = ops::window(&self.standing().world.desk.store, &window_id(which));
+        let window = ops::window(&self.standing().world.deps.store, &window_id(which));
         window.expect("it can be read").expect("it is there")
     }
 
     fn vacuum_of(&self, which: usize) -> Vacuum {
-        let vacuum = ops::vacuum(&self.standing().world.desk.store, &vacuum_id(which));
+        let vacuum = ops::vacuum(&self.standing().world.deps.store, &vacuum_id(which));
         vacuum.expect("it can be read").expect("it is there")
     }
 
@@ -368,7 +368,7 @@ impl House {
 
     /// The audit's events by window and vacuum.
     fn audited(&self) -> BTreeMap<String, Vec<String>> {
-        let store = &self.standing().world.desk.store;
+        let store = &self.standing().world.deps.store;
         let page = ops::audit(store, &AuditFilter::default(), None, usize::MAX);
         let mut audited: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for row in page.expect("it can be read").items {
@@ -391,34 +391,34 @@ fn tag(refused: Refused) -> ErrorTag {
 struct Lifecycles;
 
 impl StateMachineTest for Lifecycles {
-    type SystemUnderTest = House;
+    type SystemUnderTest = AppState;
     type Reference = Model;
 
-    fn init_test(_: &Model) -> House {
-        let mut house = House {
+    fn init_test(_: &Model) -> AppState {
+        let mut app = AppState {
             scratch: tempfile::tempdir().expect("a temporary directory"),
             clock: Clock::manual(Timestamp::from_millis(START_MS)),
             standing: None,
             windows: 0,
             vacuums: 0,
         };
-        house.stand();
+        app.stand();
         let org = OrgCode::parse("demo").expect("an org code");
-        house.standing().world.make_org(&org);
-        house
+        app.standing().world.make_org(&org);
+        app
     }
 
-    fn apply(mut house: House, model: &Model, step: Step) -> House {
-        let answer = house.take(&step);
+    fn apply(mut app: AppState, model: &Model, step: Step) -> AppState {
+        let answer = app.take(&step);
         assert_eq!(answer, model.answer, "{step:?}");
         let both = model.windows.iter().chain(&model.vacuums);
         let wanted: Vec<_> = both.map(|subject| subject.status).collect();
-        eventually("all is as the model says", || house.statuses() == wanted);
-        house
+        eventually("all is as the model says", || app.statuses() == wanted);
+        app
     }
 
-    fn check_invariants(house: &House, model: &Model) {
-        let watch = house.standing().world.operations.watch();
+    fn check_invariants(app: &AppState, model: &Model) {
+        let watch = app.standing().world.operations.watch();
         let active = || watch.active().map(|window| window.maintenance_id.clone());
         let wanted = model.active().map(window_id);
         eventually("the gate knows", || active() == wanted);
@@ -432,9 +432,9 @@ impl StateMachineTest for Lifecycles {
             .map(|window| named(window, window_id))
             .chain(vacuums.map(|vacuum| named(vacuum, vacuum_id)))
             .collect();
-        assert_eq!(house.audited(), history);
+        assert_eq!(app.audited(), history);
         for (which, window) in model.windows.iter().enumerate() {
-            let revision = house.window(which).revision.0;
+            let revision = app.window(which).revision.0;
             assert_eq!(
                 revision,
                 window.events.len() as u64,

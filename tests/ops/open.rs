@@ -132,7 +132,7 @@ fn what_is_known_of_an_active_window_is_believed_for_a_while_and_no_longer() {
     let watch = world.operations.watch();
     eventually("the window is active", || watch.active().is_some());
     let since = Stopwatch::start();
-    spoil(&world.desk.store);
+    spoil(&world.deps.store);
     let before = watch.failures();
     eventually("reads fail", || watch.failures() > before);
     eventually("nobody is kept out any more", || watch.active().is_none());

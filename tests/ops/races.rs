@@ -98,7 +98,7 @@ fn of_two_starts_at_once_one_wins() {
             let mut tags = [tag(&first), tag(&other)];
             tags.sort_by_key(Option::is_some);
             assert_eq!(tags, [None, Some(loser)], "round {round}");
-            let windows = ops::windows(&world.desk.store).expect("they can be read");
+            let windows = ops::windows(&world.deps.store).expect("they can be read");
             let active = windows
                 .open
                 .values()
@@ -133,7 +133,7 @@ fn of_two_vacuums_at_once_one_has_the_mutex() {
                 "round {round}"
             );
             let winner = first.or(other).expect("one has won");
-            let open = ops::vacuums(&world.desk.store)
+            let open = ops::vacuums(&world.deps.store)
                 .expect("they can be read")
                 .open;
             assert_eq!(open.expect("it is pending").vacuum_id, winner.vacuum_id);
@@ -148,7 +148,7 @@ fn cancelling_and_executing_at_once_erases_all_or_nothing() {
         let org = OrgCode::parse("one").expect("an org");
         let mut cancelled = 0;
         for round in 0..ROUNDS {
-            if identity::org_status(&world.desk.store, "ONE")
+            if identity::org_status(&world.deps.store, "ONE")
                 .expect("it can be read")
                 .is_none()
             {
@@ -159,11 +159,11 @@ fn cancelling_and_executing_at_once_erases_all_or_nothing() {
                 .expect("requested")
                 .vacuum_id;
             let status = || {
-                let vacuum = ops::vacuum(&world.desk.store, &id).expect("it can be read");
+                let vacuum = ops::vacuum(&world.deps.store, &id).expect("it can be read");
                 vacuum.expect("it is there").status
             };
             let there = || {
-                identity::org_status(&world.desk.store, "ONE")
+                identity::org_status(&world.deps.store, "ONE")
                     .expect("it can be read")
                     .is_some()
             };
@@ -215,7 +215,7 @@ fn an_update_beside_the_end_is_told_or_refused_and_never_lost() {
             };
             let (ended, updated) = at_once(|| world.end(), update);
             assert_eq!(tag(&ended), None, "round {round}");
-            let window = ops::window(&world.desk.store, &id)
+            let window = ops::window(&world.deps.store, &id)
                 .expect("it can be read")
                 .expect("it is there");
             assert_eq!(window.status, WindowStatus::Ended);
@@ -235,7 +235,7 @@ fn an_update_beside_the_end_is_told_or_refused_and_never_lost() {
 fn a_closed_audit_has_every_event_and_is_not_written_again() {
     within(|world| {
         let ids: Vec<_> = (0..20).map(|_| world.schedule()).collect();
-        world.audit.close(&world.desk.store).expect("it is written");
+        world.audit.close(&world.deps.store).expect("it is written");
         let directory = world.dir.join("audit");
         let file = directory.join("maintenance-audit.jsonl");
         let lines = std::fs::read_to_string(file).expect("the audit's file");
@@ -248,7 +248,7 @@ fn a_closed_audit_has_every_event_and_is_not_written_again() {
         );
         std::fs::remove_dir_all(&directory).expect("removed");
         world.schedule();
-        let late = world.audit.catch_up(&world.desk.store);
+        let late = world.audit.catch_up(&world.deps.store);
         assert!(late.is_ok() && !directory.exists());
     });
 }

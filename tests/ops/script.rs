@@ -57,11 +57,11 @@ fn vacuumed(dir: &Path) -> u64 {
         world.vacuum(request).expect("requested");
         world.clock.advance(PENDING_MS);
         eventually("the vacuum is over", || {
-            let vacuums = ops::vacuums(&world.desk.store).expect("they can be read");
+            let vacuums = ops::vacuums(&world.deps.store).expect("they can be read");
             vacuums.open.is_none()
         });
     }
-    world.desk.journal.head().position
+    world.deps.journal.head().position
 }
 
 #[test]

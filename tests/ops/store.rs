@@ -8,7 +8,7 @@ use std::process::Command;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use metarecord::actors::{Carry, Refused};
+use metarecord::actors::{RecordRequest, Refused};
 use metarecord::clock::random_uuid;
 use metarecord::content::{ObjectName, Promise};
 use metarecord::domain::container::Idempotency;
@@ -66,14 +66,14 @@ pub(super) fn canary(org: &str, container: &str) -> String {
     format!("canary-{}-{container}", org.to_lowercase())
 }
 
-fn carry(
+fn execute(
     world: &World,
     key: &RecordKey,
     command: Result<RecordCommand, Rejection>,
     payload: Option<Bytes>,
 ) -> Option<Record> {
     let refused = command.is_err();
-    let carry = Carry {
+    let execute = RecordRequest {
         key: key.clone(),
         command,
         payload,
@@ -86,9 +86,9 @@ fn carry(
         source: Source::Gateway,
         remarks: Remarks::default(),
     };
-    let answer = wait(world.book.carry(carry));
+    let answer = wait(world.registry.execute(execute));
     assert_eq!(answer.is_err(), refused, "{answer:?}");
-    answer.ok().map(|carried| carried.record)
+    answer.ok().map(|executed| executed.record)
 }
 
 fn put(key: &RecordKey, content: NewContent, expected: Option<&Record>) -> RecordCommand {
@@ -114,7 +114,7 @@ pub(super) fn inline(
         size: payload.len() as u64,
         md5: Md5::of(&payload),
     };
-    carry(world, key, Ok(put(key, content, before)), Some(payload)).expect("a record")
+    execute(world, key, Ok(put(key, content, before)), Some(payload)).expect("a record")
 }
 
 pub(super) fn upload(world: &World, key: &RecordKey, bytes: usize, done: bool) {
@@ -132,7 +132,7 @@ pub(super) fn upload(world: &World, key: &RecordKey, bytes: usize, done: bool) {
         object_id,
         expires_at: world.clock.now().plus_millis(60_000),
     };
-    carry(world, key, Ok(put(key, content, None)), None);
+    execute(world, key, Ok(put(key, content, None)), None);
     let object = ObjectName {
         org: key.org.clone(),
         object_id,
@@ -162,7 +162,7 @@ pub(super) fn upload(world: &World, key: &RecordKey, bytes: usize, done: bool) {
             content_version: None,
             expected: None,
         });
-        carry(world, key, Ok(complete), None);
+        execute(world, key, Ok(complete), None);
     }
 }
 
@@ -194,14 +194,14 @@ pub(super) fn fill(world: &World, items: &[Item]) {
                     reason: Some(canary(ORGS[*of], CONTAINERS[*container])),
                     expected: Some(record.revision),
                 };
-                carry(world, &key, Ok(doom), None);
+                execute(world, &key, Ok(doom), None);
             }
             What::Refusal => {
                 let rejection = Rejection::new(
                     ErrorTag::InvalidTag,
                     canary(ORGS[*of], CONTAINERS[*container]),
                 );
-                carry(world, &key, Err(rejection), None);
+                execute(world, &key, Err(rejection), None);
             }
         }
     }
@@ -219,7 +219,7 @@ pub(super) fn try_put(world: &World, of: usize) -> Result<(), Refused> {
         size: payload.len() as u64,
         md5: Md5::of(&payload),
     };
-    let carry = Carry {
+    let execute = RecordRequest {
         command: Ok(put(&key, content, None)),
         key,
         payload: Some(payload),
@@ -229,7 +229,7 @@ pub(super) fn try_put(world: &World, of: usize) -> Result<(), Refused> {
         source: Source::Gateway,
         remarks: Remarks::default(),
     };
-    wait(world.book.carry(carry)).map(drop)
+    wait(world.registry.execute(execute)).map(drop)
 }
 
 /// Everything that can be read of what a scope does not cover, or of what it does.
@@ -240,7 +240,7 @@ pub(super) fn seen(
 ) -> BTreeMap<String, (Record, Vec<u8>)> {
     let mut seen = BTreeMap::new();
     for entry in world
-        .desk
+        .deps
         .journal
         .read(1, usize::MAX)
         .expect("it can be read")
@@ -252,7 +252,7 @@ pub(super) fn seen(
             continue;
         }
         let found =
-            records::find(&world.desk.store, RecordName::from(&key)).expect("it can be read");
+            records::find(&world.deps.store, RecordName::from(&key)).expect("it can be read");
         let Some(record) = found else { continue };
         let content = content(world, &key.org, &record);
         seen.insert(
@@ -267,7 +267,7 @@ pub(super) fn content(world: &World, org: &OrgCode, record: &Record) -> Vec<u8> 
     match record.content.place {
         ContentPlace::Inline(position) => {
             let payload = world
-                .desk
+                .deps
                 .journal
                 .payload(position)
                 .expect("it can be read");
@@ -311,7 +311,7 @@ fn run(world: &World, scope: &Scope, dry_run: bool, plan_id: Option<String>) -> 
     let id = world.vacuum(request).expect("requested").vacuum_id;
     world.clock.advance(PENDING_MS);
     let look = || {
-        ops::vacuum(&world.desk.store, &id)
+        ops::vacuum(&world.deps.store, &id)
             .expect("it can be read")
             .expect("it is there")
     };
@@ -386,7 +386,7 @@ fn check(world: &World, items: &[Item], scope: &Scope) {
             }
         }
     }
-    let journal = &world.desk.journal;
+    let journal = &world.deps.journal;
     for entry in journal.read(1, usize::MAX).expect("it can be read") {
         let payload = journal
             .payload(entry.header.position)
@@ -411,9 +411,9 @@ fn check(world: &World, items: &[Item], scope: &Scope) {
     let store = Store::open(rebuilt.path(), 1 << 20).expect("it opens");
     let mut again = Runner::new(store.clone());
     again
-        .catch_up(&*world.desk.journal, &mut |_, _| ())
+        .catch_up(&*world.deps.journal, &mut |_, _| ())
         .expect("it can be replayed");
-    let differing = generation::differing_rows(&world.desk.store, &store, &generation::prefixes());
+    let differing = generation::differing_rows(&world.deps.store, &store, &generation::prefixes());
     assert_eq!(differing.expect("they can be read"), 0, "rebuilt is live");
     let report = verify(&world.dir.join("journal"), false, &mut |_, _| ()).expect("it can be read");
     assert_eq!(report.problems, []);

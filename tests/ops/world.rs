@@ -1,4 +1,4 @@
-//! The operators' part and the desks alone, over a real journal, real projections and real content files.
+//! The operators' part and the actors alone, over a real journal, real projections and real content files.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -9,14 +9,14 @@ use metarecord::actors::jobs::sweep::TtlSweep;
 use metarecord::actors::offboarding::{OffboardingSettings, Offboardings};
 use metarecord::actors::ops::{Caller, Operations, OpsSettings};
 use metarecord::actors::upkeep::{Upkeep, UpkeepSettings};
-use metarecord::actors::{AddressBook, Admission, Desk, Limits, Refused};
+use metarecord::actors::{ActorDeps, ActorRegistry, Admission, Limits, Refused};
 use metarecord::clock::Clock;
 use metarecord::content::ContentStore;
 use metarecord::content::local::LocalStore;
 use metarecord::disk::RealDisk;
 use metarecord::domain::maintenance::{MaintenanceCommand, Window};
 use metarecord::domain::org::{OrgEvent, OrgStatus};
-use metarecord::domain::record::{Patience, Retention};
+use metarecord::domain::record::{Retention, UploadTimeouts};
 use metarecord::domain::vacuum::{Vacuum, VacuumCommand};
 use metarecord::domain::{Event, OrgCode, StreamId, Timestamp};
 use metarecord::journal::sled::{Options, SledJournal};
@@ -43,7 +43,7 @@ pub(crate) const UPKEEP: UpkeepSettings = UpkeepSettings {
         versions_ms: 3 * HOUR_MS,
         leftovers_ms: HOUR_MS,
     },
-    patience: Patience {
+    patience: UploadTimeouts {
         upload_ms: 2 * HOUR_MS,
         complete_ms: 60_000,
     },
@@ -55,18 +55,18 @@ pub(crate) const LEAVING: OffboardingSettings = OffboardingSettings {
     sweep_ms: 3,
 };
 
-/// A house without a door.
+/// A server without HTTP.
 pub(crate) struct World {
     pub(crate) dir: PathBuf,
     pub(crate) operations: Arc<Operations>,
     pub(crate) audit: Arc<AuditFile>,
-    pub(crate) book: Arc<AddressBook>,
+    pub(crate) registry: Arc<ActorRegistry>,
     /// Steps when it is told to.
     pub(crate) sweep: TtlSweep,
     pub(crate) upkeep: Upkeep,
     /// Rest until they are started.
     pub(crate) offboardings: Arc<Offboardings>,
-    pub(crate) desk: Arc<Desk>,
+    pub(crate) deps: Arc<ActorDeps>,
     pub(crate) content: Arc<dyn ContentStore>,
     pub(crate) clock: Clock,
 }
@@ -107,7 +107,7 @@ fn world(dir: &Path, content: Arc<dyn ContentStore>, clock: Clock) -> World {
     .expect("the projections open");
     let store = runner.store();
     journal.attach(Box::new(runner));
-    let desk = Arc::new(Desk {
+    let deps = Arc::new(ActorDeps {
         journal: Arc::new(journal),
         store,
         clock: clock.clone(),
@@ -122,20 +122,20 @@ fn world(dir: &Path, content: Arc<dyn ContentStore>, clock: Clock) -> World {
         schedule_past_ms_max: i64::MAX,
     };
     let audit = Arc::new(AuditFile::new(&dir.join("audit")));
-    let book = AddressBook::open(desk.clone(), Limits::default());
-    let sweep = TtlSweep::new(&book, SWEEP_MS);
-    let operations = Operations::open(desk.clone(), content.clone(), settings, audit.clone(), None);
+    let registry = ActorRegistry::open(deps.clone(), Limits::default());
+    let sweep = TtlSweep::new(&registry, SWEEP_MS);
+    let operations = Operations::open(deps.clone(), content.clone(), settings, audit.clone(), None);
     let exports = dir.join("exports");
     let offboardings = Offboardings::open(operations.clone(), content.clone(), exports, LEAVING);
     World {
         dir: dir.to_owned(),
         operations,
         audit,
-        upkeep: Upkeep::new(book.clone(), content.clone(), UPKEEP),
+        upkeep: Upkeep::new(registry.clone(), content.clone(), UPKEEP),
         offboardings: offboardings.expect("they can be read"),
-        book,
+        registry,
         sweep,
-        desk,
+        deps,
         content,
         clock,
     }
@@ -192,24 +192,24 @@ impl Standing {
         let thread = std::thread::spawn(move || {
             actix::System::new().block_on(async move {
                 let world = world(&dir, content, clock);
-                let (operations, book) = (world.operations.clone(), world.book.clone());
-                let (audit, store) = (world.audit.clone(), world.desk.store.clone());
+                let (operations, registry) = (world.operations.clone(), world.registry.clone());
+                let (audit, store) = (world.audit.clone(), world.deps.store.clone());
                 let offboardings = world.offboardings.clone();
                 tell.send(world).expect("the test waits");
                 let _: Result<(), _> = stopped.await;
                 operations.close();
                 offboardings.close();
-                book.close();
+                registry.close();
                 // A test may have spoiled what it is made of.
                 let _: Result<_, _> = audit.close(&store);
                 operations.join();
                 offboardings.join();
-                book.join();
+                registry.join();
             });
         });
         let world = told.recv().expect("the world stands");
         Self {
-            _closed: Closed(Arc::downgrade(&world.desk.journal)),
+            _closed: Closed(Arc::downgrade(&world.deps.journal)),
             world,
             stop: Some(stop),
             thread: Some(thread),
@@ -255,7 +255,7 @@ impl World {
     /// Appends an event that no actor hears of.
     pub(crate) fn append(&self, stream: StreamId, event: Event) {
         let append = Append {
-            expected: self.desk.journal.version(&stream).expect("a version"),
+            expected: self.deps.journal.version(&stream).expect("a version"),
             stream,
             guards: Vec::new(),
             events: vec![event],
@@ -269,7 +269,7 @@ impl World {
                 remarks: Remarks::default(),
             },
         };
-        let appended = self.desk.journal.append(append).blocking_recv();
+        let appended = self.deps.journal.append(append).blocking_recv();
         assert!(matches!(appended, Ok(Outcome::Appended { .. })));
     }
 }

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use metarecord::clock::Clock;
 use metarecord::domain::container::{ContainerEvent, Idempotency};
 use metarecord::domain::record::{
-    Complete, ContentPlace, Ended, NewContent, Patience, Put, RecordCommand, RecordDecider,
-    RecordKey, Slot, Status,
+    Complete, ContentPlace, Ended, NewContent, Put, RecordCommand, RecordDecider, RecordKey,
+    RecordState, Status, UploadTimeouts,
 };
 use metarecord::domain::repair::{DriftKind, Repair, RepairAction};
 use metarecord::domain::{
-    CcCode, ContainerName, Context, Decider, ErrorTag, Event, Md5, Occurrence, OrgCode, RecordId,
+    CcCode, ContainerName, Context, Decider, ErrorTag, Event, EventMeta, Md5, OrgCode, RecordId,
     Rejection, Revision, Sha256Digest, StreamId, Tag, Timestamp,
 };
 use metarecord::journal::memory::MemoryJournal;
@@ -117,7 +117,7 @@ struct World {
     journal: Arc<MemoryJournal>,
     live: Store,
     clock: Clock,
-    slots: Vec<Slot>,
+    slots: Vec<RecordState>,
     identities: u64,
     /// What has ended and was not let go.
     kept: Vec<(RecordKey, Ended)>,
@@ -136,7 +136,7 @@ impl World {
         let runner = Runner::new(live.clone()).reading(Arc::downgrade(&shared));
         journal.attach(Box::new(runner));
         let slots = (0..18)
-            .map(|record| Slot {
+            .map(|record| RecordState {
                 key: key(record),
                 record: None,
                 legal: None,
@@ -245,7 +245,7 @@ impl World {
         };
         for event in RecordDecider::decide(slot, &command, &context).unwrap_or_default() {
             let slot = self.slots[step.record].clone();
-            let occurrence = Occurrence {
+            let occurrence = EventMeta {
                 at: now,
                 by: "tester",
                 actor: None,
@@ -282,7 +282,12 @@ impl World {
     }
 }
 
-fn command(slot: &Slot, what: &What, now: Timestamp, number: usize) -> Option<RecordCommand> {
+fn command(
+    slot: &RecordState,
+    what: &What,
+    now: Timestamp,
+    number: usize,
+) -> Option<RecordCommand> {
     let expected = slot
         .record
         .as_ref()
@@ -352,7 +357,7 @@ fn command(slot: &Slot, what: &What, now: Timestamp, number: usize) -> Option<Re
             expected,
         },
         What::Sweep => RecordCommand::DoomIfDue,
-        What::Abandon => RecordCommand::DoomIfAbandoned(Patience {
+        What::Abandon => RecordCommand::DoomIfAbandoned(UploadTimeouts {
             upload_ms: 100,
             complete_ms: -900_000,
         }),
@@ -525,7 +530,7 @@ fn wanted(
     status: Status,
     now: Timestamp,
 ) -> Vec<RecordKey> {
-    let shows = |slot: &&Slot| {
+    let shows = |slot: &&RecordState| {
         let record = slot.record.clone().map(|record| record.as_of(now, None));
         let scrubbed = tag.is_some() && world.scrubbed.contains(&slot.key);
         !scrubbed

@@ -11,14 +11,14 @@ use super::issuer::{
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 /// An issuer with an RSA and a P-256 key in a file of keys, and a verifier of its tokens.
-struct House {
+struct AppState {
     rsa: Key,
     p256: Key,
     verifier: Verifier,
     _directory: tempfile::TempDir,
 }
 
-impl House {
+impl AppState {
     fn new() -> Self {
         let (rsa, p256) = (Key::rsa(), Key::p256());
         let directory = tempfile::tempdir().expect("a directory");
@@ -43,12 +43,12 @@ impl House {
 
 #[test]
 fn good_tokens_of_every_kind_of_key_name_their_bearer() {
-    let house = House::new();
+    let app = AppState::new();
     let directory = tempfile::tempdir().expect("a directory");
     let shared = verifier(&settings_of_secret(directory.path(), SECRET), &clock());
     for (verifier, token) in [
-        (&house.verifier, house.rsa.token("r")),
-        (&house.verifier, house.p256.token("p")),
+        (&app.verifier, app.rsa.token("r")),
+        (&app.verifier, app.p256.token("p")),
         (&shared, Key::secret(SECRET).token("any")),
     ] {
         let bearer = verifier.verify(&token).expect("taken");
@@ -88,79 +88,75 @@ fn the_org_and_the_role_are_in_the_claims_that_the_settings_name() {
 
 #[test]
 fn a_token_without_a_signature_is_refused() {
-    let house = House::new();
+    let app = AppState::new();
     let head = json!({"alg": "none", "kid": "p"});
     let message = format!(
         "{}.{}.",
         encode(head.to_string().as_bytes()),
         encode(claims().to_string().as_bytes())
     );
-    assert_eq!(house.verifier.verify(&message), Err(Denied::Algorithm));
-    let signed = house.p256.sign(&head, &claims());
-    assert_eq!(house.verifier.verify(&signed), Err(Denied::Algorithm));
-    let token = house.p256.token("p");
+    assert_eq!(app.verifier.verify(&message), Err(Denied::Algorithm));
+    let signed = app.p256.sign(&head, &claims());
+    assert_eq!(app.verifier.verify(&signed), Err(Denied::Algorithm));
+    let token = app.p256.token("p");
     let (message, _) = token.rsplit_once('.').expect("three parts");
     assert_eq!(
-        house.verifier.verify(&format!("{message}.")),
+        app.verifier.verify(&format!("{message}.")),
         Err(Denied::Signature)
     );
 }
 
 #[test]
 fn a_public_key_is_no_secret() {
-    let house = House::new();
-    let published = house.rsa.public("r");
+    let app = AppState::new();
+    let published = app.rsa.public("r");
     for secret in [
-        house.rsa.public_der(),
+        app.rsa.public_der(),
         published.to_string().into_bytes(),
         published["n"].as_str().expect("text").as_bytes().to_vec(),
         Vec::new(),
     ] {
         for kid in ["r", "p"] {
             let token = Key::secret(&secret).token(kid);
-            assert_eq!(
-                house.verifier.verify(&token),
-                Err(Denied::Algorithm),
-                "{kid}"
-            );
+            assert_eq!(app.verifier.verify(&token), Err(Denied::Algorithm), "{kid}");
         }
     }
 }
 
 #[test]
 fn a_key_is_for_its_own_algorithm_only() {
-    let house = House::new();
+    let app = AppState::new();
     for (key, kid, claimed) in [
-        (&house.rsa, "r", "ES256"),
-        (&house.rsa, "r", "PS256"),
-        (&house.rsa, "r", "RS384"),
-        (&house.p256, "p", "RS256"),
-        (&house.p256, "p", "ES384"),
-        (&house.p256, "p", "HS256"),
+        (&app.rsa, "r", "ES256"),
+        (&app.rsa, "r", "PS256"),
+        (&app.rsa, "r", "RS384"),
+        (&app.p256, "p", "RS256"),
+        (&app.p256, "p", "ES384"),
+        (&app.p256, "p", "HS256"),
     ] {
         let token = key.sign(&with(&key.header(kid), "alg", json!(claimed)), &claims());
         assert_eq!(
-            house.verifier.verify(&token),
+            app.verifier.verify(&token),
             Err(Denied::Algorithm),
             "{claimed}"
         );
     }
     // The other key's id: its algorithm is not that of the head.
     assert_eq!(
-        house.verifier.verify(&house.rsa.token("p")),
+        app.verifier.verify(&app.rsa.token("p")),
         Err(Denied::Algorithm)
     );
     let directory = tempfile::tempdir().expect("a directory");
     let shared = verifier(&settings_of_secret(directory.path(), SECRET), &clock());
-    assert_eq!(shared.verify(&house.rsa.token("r")), Err(Denied::Algorithm));
+    assert_eq!(shared.verify(&app.rsa.token("r")), Err(Denied::Algorithm));
 }
 
 #[test]
 fn only_the_issuers_keys_sign() {
-    let house = House::new();
+    let app = AppState::new();
     let stranger = Key::p256();
     assert_eq!(
-        house.verifier.verify(&stranger.token("p")),
+        app.verifier.verify(&stranger.token("p")),
         Err(Denied::Signature)
     );
     let directory = tempfile::tempdir().expect("a directory");
@@ -172,32 +168,32 @@ fn only_the_issuers_keys_sign() {
     head["jwk"] = stranger.public("p");
     head["jku"] = json!("https://stranger.example/jwks");
     let token = stranger.sign(&head, &claims());
-    assert_eq!(house.verifier.verify(&token), Err(Denied::Signature));
+    assert_eq!(app.verifier.verify(&token), Err(Denied::Signature));
     let token = stranger.sign(&with(&head, "kid", json!("s")), &claims());
-    assert_eq!(house.verifier.verify(&token), Err(Denied::KeyUnknown));
+    assert_eq!(app.verifier.verify(&token), Err(Denied::KeyUnknown));
 }
 
 #[test]
 fn a_token_changed_in_any_one_character_is_refused() {
-    let house = House::new();
-    let token = house.p256.token("p");
-    assert!(house.verifier.verify(&token).is_ok());
+    let app = AppState::new();
+    let token = app.p256.token("p");
+    assert!(app.verifier.verify(&token).is_ok());
     for at in 0..token.len() {
         for other in ['A', 'w', '_', '.', '='] {
             let mut changed = token.clone();
             changed.replace_range(at..=at, &other.to_string());
             if changed != token {
-                assert!(house.verifier.verify(&changed).is_err(), "{at} {other}");
+                assert!(app.verifier.verify(&changed).is_err(), "{at} {other}");
             }
         }
     }
-    assert!(house.verifier.verify(&format!("{token} ")).is_err());
+    assert!(app.verifier.verify(&format!("{token} ")).is_err());
 }
 
 #[test]
 fn a_head_that_asks_for_more_is_refused() {
-    let house = House::new();
-    let head = house.p256.header("p");
+    let app = AppState::new();
+    let head = app.p256.header("p");
     for (name, value, denied) in [
         ("crit", json!(["exp"]), Denied::Critical),
         ("crit", json!([]), Denied::Critical),
@@ -206,22 +202,22 @@ fn a_head_that_asks_for_more_is_refused() {
         ("kid", json!(""), Denied::KeyUnknown),
         ("kid", json!("k".repeat(300)), Denied::KeyUnknown),
     ] {
-        let token = house.p256.sign(&with(&head, name, value), &claims());
-        assert_eq!(house.verifier.verify(&token), Err(denied), "{name}");
+        let token = app.p256.sign(&with(&head, name, value), &claims());
+        assert_eq!(app.verifier.verify(&token), Err(denied), "{name}");
     }
     // Without a key id each key of its algorithm is tried (RFC 7515, section 4.1.4).
     let bare = with(&head, "kid", json!(null));
-    let bare = |key: &Key| house.verifier.verify(&key.sign(&bare, &claims()));
-    assert!(bare(&house.p256).is_ok());
+    let bare = |key: &Key| app.verifier.verify(&key.sign(&bare, &claims()));
+    assert!(bare(&app.p256).is_ok());
     assert_eq!(bare(&Key::p256()), Err(Denied::Signature));
     let twice = r#"{"alg":"RS256","alg":"ES256","kid":"p"}"#;
-    let token = house.p256.sign_text(twice, &claims().to_string());
-    assert_eq!(house.verifier.verify(&token), Err(Denied::Malformed));
+    let token = app.p256.sign_text(twice, &claims().to_string());
+    assert_eq!(app.verifier.verify(&token), Err(Denied::Malformed));
 }
 
 #[test]
 fn every_claim_is_required_and_held_against_the_settings() {
-    let house = House::new();
+    let app = AppState::new();
     let absent = json!(null);
     for (claim, value, denied) in [
         ("exp", absent.clone(), Denied::Expiry),
@@ -251,7 +247,7 @@ fn every_claim_is_required_and_held_against_the_settings() {
         ("role", json!(["mrs_writer"]), Denied::Role),
     ] {
         assert_eq!(
-            house.told(claim, value.clone()),
+            app.told(claim, value.clone()),
             Err(denied),
             "{claim} {value}"
         );
@@ -265,7 +261,7 @@ fn every_claim_is_required_and_held_against_the_settings() {
         ("iat", json!(null)),
         ("nbf", json!(null)),
     ] {
-        assert!(house.told(claim, value.clone()).is_ok(), "{claim} {value}");
+        assert!(app.told(claim, value.clone()).is_ok(), "{claim} {value}");
     }
 }
 
@@ -285,33 +281,33 @@ fn time_is_the_servers_own() {
 
 #[test]
 fn what_is_no_token_or_too_long_is_refused() {
-    let house = House::new();
-    let head = house.p256.header("p").to_string();
+    let app = AppState::new();
+    let head = app.p256.header("p").to_string();
     for claims in ["", "[]", "null", "\"text\"", "{", "{\"exp\":}"] {
-        let token = house.p256.sign_text(&head, claims);
+        let token = app.p256.sign_text(&head, claims);
         assert_eq!(
-            house.verifier.verify(&token),
+            app.verifier.verify(&token),
             Err(Denied::Malformed),
             "{claims}"
         );
     }
     for token in ["", ".", "..", "a.b.c", "e30.e30.e30", "\u{0}.\u{0}.\u{0}"] {
         assert_eq!(
-            house.verifier.verify(token),
+            app.verifier.verify(token),
             Err(Denied::Malformed),
             "{token:?}"
         );
     }
     let filled = |bytes: usize| {
         let filled = with(&claims(), "other", json!("x".repeat(bytes)));
-        house.p256.sign(&house.p256.header("p"), &filled)
+        app.p256.sign(&app.p256.header("p"), &filled)
     };
     let fits = filled(5_700);
     assert!((7_800..=8_192).contains(&fits.len()), "{}", fits.len());
-    assert!(house.verifier.verify(&fits).is_ok());
-    assert_eq!(house.verifier.verify(&filled(6_000)), Err(Denied::TooLong));
+    assert!(app.verifier.verify(&fits).is_ok());
+    assert_eq!(app.verifier.verify(&filled(6_000)), Err(Denied::TooLong));
     assert_eq!(
-        house.verifier.verify(&".".repeat(8_193)),
+        app.verifier.verify(&".".repeat(8_193)),
         Err(Denied::TooLong)
     );
 }
@@ -373,11 +369,8 @@ fn a_short_or_readable_secret_is_refused() {
 
 #[test]
 fn a_refusal_says_nothing_of_the_token() {
-    let house = House::new();
-    let denied = house.told("sub", json!("")).expect_err("refused");
+    let app = AppState::new();
+    let denied = app.told("sub", json!("")).expect_err("refused");
     assert_eq!(denied.to_string(), "token-subject");
-    assert_eq!(
-        format!("{denied:?} {:?}", house.verifier),
-        "Subject Verifier"
-    );
+    assert_eq!(format!("{denied:?} {:?}", app.verifier), "Subject Verifier");
 }

@@ -236,7 +236,7 @@ fn an_org_of_real_files_is_the_same_in_another_instance() {
         assert_eq!(told(&a), told(&b));
     }
 
-    // What is exported there again is what came: only positions, the journal's own times and the door differ.
+    // What is exported there again is what came: only positions, the journal's own times and the entry point differ.
     let back = scratch.path().join("back");
     export(&there, ORG, &back);
     let listed = |dir: &Path| std::fs::read(dir.join("content.jsonl")).expect("the list");

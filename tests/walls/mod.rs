@@ -16,7 +16,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("config.rs", &["domain"]),
     ("config/", &["domain"]),
     ("directory.rs", &["clock", "reserve"]),
-    ("aside.rs", &[]),
+    ("offload.rs", &[]),
     ("background.rs", &[]),
     ("disk.rs", &[]),
     ("reserve.rs", &["disk", "meters", "report"]),
@@ -53,7 +53,7 @@ const WALLS: &[(&str, &[&str])] = &[
     (
         "actors/",
         &[
-            "aside",
+            "offload",
             "clock",
             "content",
             "domain",
@@ -68,7 +68,7 @@ const WALLS: &[(&str, &[&str])] = &[
         "http/",
         &[
             "actors",
-            "aside",
+            "offload",
             "clock",
             "content",
             "domain",
@@ -158,7 +158,7 @@ const WALLS: &[(&str, &[&str])] = &[
         "boot.rs",
         &[
             "actors",
-            "aside",
+            "offload",
             "clock",
             "config",
             "content",
@@ -183,7 +183,7 @@ const WALLS: &[(&str, &[&str])] = &[
         "boot/",
         &[
             "actors",
-            "aside",
+            "offload",
             "clock",
             "config",
             "content",

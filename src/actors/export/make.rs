@@ -244,7 +244,8 @@ impl Making<'_> {
             for (key, _) in &names {
                 if let Some((record, content_versions)) = self.record(key)? {
                     let store = &self.exports.store;
-                    let record = holds::reads(store, RecordName::from(key), record, progress.at)?;
+                    let record =
+                        holds::effective_at(store, RecordName::from(key), record, progress.at)?;
                     let line = RecordLine {
                         record: record.view(key),
                         content_versions,

@@ -2,7 +2,7 @@
 
 use super::{Directory, USER_ID, user_id};
 use crate::actors::Refused;
-use crate::actors::carry::failed;
+use crate::actors::execute::failed;
 use crate::actors::ops::Caller;
 use crate::actors::passcodes::{Attempt, Peer};
 use crate::domain::user::{User, UserCommand, check_passcode};
@@ -32,7 +32,7 @@ impl Directory {
         let attempt = Attempt {
             name,
             peer,
-            known: user.known.knows(&hash, self.desk.clock.now()),
+            known: user.known.knows(&hash, self.deps.clock.now()),
         };
         let hash = (user.version > 0).then_some(user.passcode_hash.as_str());
         if self.passcodes.prove(attempt, passcode, hash).await? {

@@ -10,14 +10,14 @@ use actix::{
 use tokio::sync::{Semaphore, oneshot};
 
 use super::status::{Status, lock};
-use super::{Heed, Job, Place, Step};
-use crate::actors::carry::carry;
+use super::{Job, Place, Step, StepContext};
+use crate::actors::execute::execute;
 use crate::actors::ops::Caller;
-use crate::actors::{Desk, Refused};
-use crate::aside;
+use crate::actors::{ActorDeps, Refused};
 use crate::clock::Stopwatch;
 use crate::domain::job::{self, Counts, JobCommand, JobDecider};
 use crate::domain::{ErrorTag, Rejection, Timestamp};
+use crate::offload;
 use crate::projections::ops;
 use crate::report;
 
@@ -44,11 +44,11 @@ pub enum Order {
 /// The actor of one job.
 pub(super) struct JobActor {
     job: Arc<dyn Job>,
-    desk: Arc<Desk>,
+    deps: Arc<ActorDeps>,
     permits: Arc<Semaphore>,
     longest_sleep_ms: u64,
     status: Arc<Mutex<Status>>,
-    heed: Arc<Heed>,
+    heed: Arc<StepContext>,
     /// Where the next step goes on.
     at: Option<Place>,
     /// What of it is journaled, and since when.
@@ -70,12 +70,12 @@ pub(super) struct JobActor {
 impl JobActor {
     pub(super) fn new(
         job: Arc<dyn Job>,
-        desk: Arc<Desk>,
+        deps: Arc<ActorDeps>,
         permits: Arc<Semaphore>,
         longest_sleep_ms: u64,
     ) -> Self {
-        let now = desk.clock.now();
-        let kept = match ops::jobs(&desk.store) {
+        let now = deps.clock.now();
+        let kept = match ops::jobs(&deps.store) {
             Ok(jobs) => jobs.find(job.name()),
             Err(error) => {
                 report::job_failed(job.name(), &error.to_string());
@@ -85,7 +85,7 @@ impl JobActor {
         let status = Status::new(&*job, &kept, now);
         Self {
             job,
-            desk,
+            deps,
             permits,
             longest_sleep_ms: longest_sleep_ms.max(1),
             status: Arc::new(Mutex::new(status)),
@@ -111,7 +111,7 @@ impl JobActor {
         self.status.clone()
     }
 
-    pub(super) fn heed(&self) -> Arc<Heed> {
+    pub(super) fn heed(&self) -> Arc<StepContext> {
         self.heed.clone()
     }
 
@@ -120,7 +120,7 @@ impl JobActor {
         if self.working || self.resting || self.closed {
             return;
         }
-        let now = self.desk.clock.now();
+        let now = self.deps.clock.now();
         let waits = self.waits_for_clock();
         let next = {
             let mut status = lock(&self.status);
@@ -150,7 +150,7 @@ impl JobActor {
 
     /// Whether it would remove something by a clock that is not believed.
     fn waits_for_clock(&self) -> bool {
-        self.job.destroys() && self.desk.clock.may_destroy().is_err()
+        self.job.destroys() && self.deps.clock.may_destroy().is_err()
     }
 
     /// The timer only wakes; the clock decides.
@@ -173,7 +173,7 @@ impl JobActor {
             // Never closed: without one it would only not wait.
             let permit = permits.acquire().await;
             let since = Stopwatch::start();
-            let step = aside::blocking(move || job.step(from.as_ref(), &heed)).await;
+            let step = offload::blocking(move || job.step(from.as_ref(), &heed)).await;
             drop(permit);
             // What a panic says may quote anything; where it was is told already.
             let panicked = |_| Step::Failed("a step panicked; see the log".into());
@@ -181,10 +181,10 @@ impl JobActor {
         };
         context.spawn(step.into_actor(self).then(|(step, took), actor, _| {
             let note = actor.take_in(step);
-            let (desk, caller) = (actor.desk.clone(), actor.caller());
+            let (deps, caller) = (actor.deps.clone(), actor.caller());
             let noted = async move {
                 match note {
-                    Some(note) => carry::<JobDecider>(&desk, &note, &caller).await.map(drop),
+                    Some(note) => execute::<JobDecider>(&deps, &note, &caller).await.map(drop),
                     None => Ok(()),
                 }
             };
@@ -199,7 +199,7 @@ impl JobActor {
 
     /// What a step led to, and what of it is to be journaled.
     fn take_in(&mut self, step: Step) -> Option<JobCommand> {
-        let now = self.desk.clock.now();
+        let now = self.deps.clock.now();
         match step {
             Step::More { at, counts } => {
                 lock(&self.status).add(&counts);
@@ -239,7 +239,7 @@ impl JobActor {
 
     fn fail(&mut self, error: String) {
         report::job_failed(self.job.name(), &error);
-        lock(&self.status).fail(self.desk.clock.now(), error);
+        lock(&self.status).fail(self.deps.clock.now(), error);
     }
 
     /// Journals the end of a run: one that is noted or was ordered, and one of which a place is journaled.
@@ -284,7 +284,7 @@ impl JobActor {
 
     /// What an order leads to once it is journaled; and where it stands, when it is paused between two steps.
     fn obey(&mut self, order: Order) -> Option<JobCommand> {
-        let now = self.desk.clock.now();
+        let now = self.deps.clock.now();
         let mut status = lock(&self.status);
         match order {
             Order::Run => {
@@ -345,7 +345,7 @@ impl Handler<Ask> for JobActor {
         let order = ask.order;
         let paused = lock(&self.status).paused;
         let unbelieved = match order {
-            Order::Run if self.job.destroys() => self.desk.clock.may_destroy().err(),
+            Order::Run if self.job.destroys() => self.deps.clock.may_destroy().err(),
             Order::Run | Order::Pause | Order::Resume => None,
         };
         let command = match order {
@@ -357,19 +357,19 @@ impl Handler<Ask> for JobActor {
             Order::Pause => Ok(Some(JobCommand::Pause { job })),
             Order::Resume => Ok(Some(JobCommand::Resume { job })),
         };
-        let desk = self.desk.clone();
+        let deps = self.deps.clone();
         let journaled = async move {
             if let Some(command) = command? {
-                carry::<JobDecider>(&desk, &command, &ask.caller).await?;
+                execute::<JobDecider>(&deps, &command, &ask.caller).await?;
             }
             Ok(())
         };
         let done = journaled.into_actor(self).then(move |journaled, actor, _| {
             let note = journaled.is_ok().then(|| actor.obey(order)).flatten();
-            let (desk, caller) = (actor.desk.clone(), actor.caller());
+            let (deps, caller) = (actor.deps.clone(), actor.caller());
             let kept = async move {
                 if let Some(note) = note {
-                    carry::<JobDecider>(&desk, &note, &caller).await?;
+                    execute::<JobDecider>(&deps, &note, &caller).await?;
                 }
                 journaled
             };
@@ -399,7 +399,7 @@ impl Handler<Woken> for JobActor {
 
     fn handle(&mut self, _: Woken, context: &mut Self::Context) {
         self.woken = true;
-        let now = self.desk.clock.now();
+        let now = self.deps.clock.now();
         let mut status = lock(&self.status);
         if status.failing == 0 {
             status.next_run_at = Some(now);
@@ -423,11 +423,11 @@ impl Handler<Close> for JobActor {
         if self.working {
             return;
         }
-        let note = self.keep(self.desk.clock.now());
-        let (desk, caller) = (self.desk.clone(), self.caller());
+        let note = self.keep(self.deps.clock.now());
+        let (deps, caller) = (self.deps.clone(), self.caller());
         let kept = async move {
             match note {
-                Some(note) => carry::<JobDecider>(&desk, &note, &caller).await.map(drop),
+                Some(note) => execute::<JobDecider>(&deps, &note, &caller).await.map(drop),
                 None => Ok(()),
             }
         };

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Heed, Job, Place, Step, counted};
-use crate::actors::Desk;
+use super::{Job, Place, Step, StepContext, counted};
+use crate::actors::ActorDeps;
 use crate::domain::record::RecordKey;
 use crate::journal::erasures::Judge;
 use crate::journal::{Body, Entry, Position};
@@ -18,7 +18,7 @@ const STEP_ENTRIES: usize = 64;
 
 /// Goes through the journal, and holds the row of each record that it tells of against the record's own stream.
 pub struct ProjectionCheck {
-    desk: Arc<Desk>,
+    deps: Arc<ActorDeps>,
     /// The last position this run looks at; 0 before it is known.
     last: AtomicU64,
     /// Rows that differ, in this run.
@@ -27,10 +27,10 @@ pub struct ProjectionCheck {
 }
 
 impl ProjectionCheck {
-    /// A check of the projections of a desk.
-    pub fn new(desk: &Arc<Desk>) -> Self {
+    /// A check of the projections of the actors.
+    pub fn new(deps: &Arc<ActorDeps>) -> Self {
         Self {
-            desk: desk.clone(),
+            deps: deps.clone(),
             last: AtomicU64::new(0),
             differing: AtomicU64::new(0),
             judge: Mutex::default(),
@@ -42,7 +42,7 @@ impl ProjectionCheck {
         match (from, self.last.load(Ordering::Relaxed)) {
             (Some(_), known @ 1..) => Ok(known),
             (None, _) | (Some(_), 0) => {
-                let last = self.desk.store.checkpoint()?;
+                let last = self.deps.store.checkpoint()?;
                 self.last.store(last, Ordering::Relaxed);
                 if from.is_none() {
                     self.differing.store(0, Ordering::Relaxed);
@@ -52,10 +52,10 @@ impl ProjectionCheck {
         }
     }
 
-    fn check(&self, from: Option<Position>, heed: &Heed) -> Result<Step, StoreError> {
+    fn check(&self, from: Option<Position>, heed: &StepContext) -> Result<Step, StoreError> {
         let last = self.last(from)?;
         let from = from.unwrap_or(1);
-        let entries = self.desk.journal.read(from, STEP_ENTRIES)?;
+        let entries = self.deps.journal.read(from, STEP_ENTRIES)?;
         let damaged = self.hold_erased(&entries)?;
         let (mut checked, mut differing, mut next) = (0, 0, from);
         for entry in entries.iter().filter(|entry| entry.header.position <= last) {
@@ -89,7 +89,7 @@ impl ProjectionCheck {
     /// Tells of erased entries that no event accounts for. Returns how many problems that is.
     fn hold_erased(&self, entries: &[Entry]) -> Result<u64, StoreError> {
         let mut judge = self.judge.lock().unwrap_or_else(PoisonError::into_inner);
-        let problems = judge.hold(&*self.desk.journal, entries)?;
+        let problems = judge.hold(&*self.deps.journal, entries)?;
         for problem in &problems {
             report::notice(&format!(
                 "the journal is damaged: {}; stop the server, see all of it with g3n journal verify, and restore journal/ \
@@ -102,13 +102,13 @@ impl ProjectionCheck {
 
     /// Whether a record's row is not what its stream says.
     fn differs(&self, key: &RecordKey, body: &Body, last: Position) -> Result<bool, StoreError> {
-        let row = match records::find(&self.desk.store, RecordName::from(key)) {
+        let row = match records::find(&self.deps.store, RecordName::from(key)) {
             Ok(Some(row)) => row,
             // No row, or one that cannot be read.
             Ok(None) | Err(StoreError::Row(_)) => return Ok(true),
             Err(error) => return Err(error),
         };
-        let journal = &*self.desk.journal;
+        let journal = &*self.deps.journal;
         let told = earlier::record_at(journal, key, row.revision.0)?;
         if told.as_ref() != Some(&row) {
             return Ok(true);
@@ -122,9 +122,9 @@ impl ProjectionCheck {
 
     /// A vacuum came between reading the entry and comparing its row.
     fn was_erased(&self, entry: &Entry) -> Result<bool, StoreError> {
-        let now = self.desk.journal.read(entry.header.position, 1)?;
+        let now = self.deps.journal.read(entry.header.position, 1)?;
         let gone = now.iter().all(|entry| entry.body.is_none());
-        let vacuums = ops::vacuums(&self.desk.store)?;
+        let vacuums = ops::vacuums(&self.deps.store)?;
         let open = vacuums.open.iter().map(|vacuum| &vacuum.scope);
         let mut scopes = open.chain(vacuums.half_erased.iter().map(|half| &half.scope));
         let stream = entry.body.as_ref().map(|body| body.stream.as_str());
@@ -146,7 +146,7 @@ impl Job for ProjectionCheck {
         Some(EVERY_MS)
     }
 
-    fn step(&self, from: Option<&Place>, heed: &Heed) -> Step {
+    fn step(&self, from: Option<&Place>, heed: &StepContext) -> Step {
         let from = match from {
             Some(Place::Kept(position)) => Some(*position),
             Some(Place::Passing(_)) | None => None,

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use super::{Heed, Job, Place, Step, counted};
-use crate::actors::Desk;
+use super::{Job, Place, Step, StepContext, counted};
+use crate::actors::ActorDeps;
 use crate::clock::Pace;
 use crate::domain::vacuum::VacuumStatus;
 use crate::journal::Sizes;
@@ -27,7 +27,7 @@ const ENDED_ROWS: usize = 256;
 
 /// Makes databases anew while they are used.
 pub struct Compaction {
-    desk: Arc<Desk>,
+    deps: Arc<ActorDeps>,
     slack_bytes: u64,
 }
 
@@ -51,14 +51,14 @@ impl Base {
 
 impl Compaction {
     /// A compaction that lets each database have so many bytes beside twice its last size.
-    pub fn new(desk: &Arc<Desk>, slack_bytes: u64) -> Self {
+    pub fn new(deps: &Arc<ActorDeps>, slack_bytes: u64) -> Self {
         Self {
-            desk: desk.clone(),
+            deps: deps.clone(),
             slack_bytes,
         }
     }
 
-    fn look(&self, heed: &Heed) -> Result<Step, StoreError> {
+    fn look(&self, heed: &StepContext) -> Result<Step, StoreError> {
         for base in Base::ALL {
             let sizes = self.sizes(base)?;
             let has_grown = sizes.now > allowed(sizes).saturating_add(self.slack_bytes);
@@ -75,26 +75,26 @@ impl Compaction {
             }
             return self.renew(base, sizes, heed);
         }
-        let later = self.desk.clock.now().plus_millis(LOOK_EVERY_MS);
+        let later = self.deps.clock.now().plus_millis(LOOK_EVERY_MS);
         Ok(Step::Idle(Some(later)))
     }
 
     fn sizes(&self, base: Base) -> Result<Sizes, StoreError> {
         match base {
-            Base::Projections => self.desk.store.sizes(),
-            Base::Journal => Ok(self.desk.journal.sizes()?),
+            Base::Projections => self.deps.store.sizes(),
+            Base::Journal => Ok(self.deps.journal.sizes()?),
         }
     }
 
-    fn renew(&self, base: Base, before: Sizes, heed: &Heed) -> Result<Step, StoreError> {
+    fn renew(&self, base: Base, before: Sizes, heed: &StepContext) -> Result<Step, StoreError> {
         let mut go_on = |rows| {
             heed.tell(rows, 0);
             // A vacuum makes the database anew too, and does not wait.
             !heed.stop_asked() && !self.is_vacuuming()
         };
         let whole = match base {
-            Base::Projections => self.desk.store.compact(&mut go_on)?,
-            Base::Journal => self.let_go(&mut go_on)? && self.desk.journal.compact(&mut go_on)?,
+            Base::Projections => self.deps.store.compact(&mut go_on)?,
+            Base::Journal => self.let_go(&mut go_on)? && self.deps.journal.compact(&mut go_on)?,
         };
         if !whole {
             let (at, counts) = (None, counted([]));
@@ -113,8 +113,8 @@ impl Compaction {
         let (mut place, mut pace) = (None, Pace::start());
         loop {
             let (positions, next) =
-                contents::ended_positions(&self.desk.store, place.as_deref(), ENDED_ROWS)?;
-            self.desk.journal.let_go(&positions)?;
+                contents::ended_positions(&self.deps.store, place.as_deref(), ENDED_ROWS)?;
+            self.deps.journal.let_go(&positions)?;
             pace.rest();
             if !go_on(0) {
                 return Ok(false);
@@ -128,7 +128,7 @@ impl Compaction {
 
     /// What cannot be read is no reason to wait: the vacuum would not go on either.
     fn is_vacuuming(&self) -> bool {
-        let vacuums = ops::vacuums(&self.desk.store);
+        let vacuums = ops::vacuums(&self.deps.store);
         let open = vacuums.ok().and_then(|vacuums| vacuums.open);
         open.is_some_and(|vacuum| vacuum.status == VacuumStatus::Running)
     }
@@ -159,7 +159,7 @@ impl Job for Compaction {
         None
     }
 
-    fn step(&self, _: Option<&Place>, heed: &Heed) -> Step {
+    fn step(&self, _: Option<&Place>, heed: &StepContext) -> Step {
         self.look(heed).unwrap_or_else(|error| Step::failed(&error))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::upkeep::{after, wait};
-use super::{Heed, Job, Place, Step, counted};
+use super::{Job, Place, Step, StepContext, counted};
 use crate::actors::ops::Caller;
 use crate::actors::upkeep::Upkeep;
 use crate::content::ContentStore;
@@ -40,7 +40,7 @@ impl Job for DamagedCopies {
         true
     }
 
-    fn step(&self, from: Option<&Place>, _: &Heed) -> Step {
+    fn step(&self, from: Option<&Place>, _: &StepContext) -> Step {
         let behind = match from {
             Some(Place::Passing(org)) => org.as_slice(),
             Some(Place::Kept(_)) | None => &[],

@@ -3,15 +3,15 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::{Heed, Job, Place, Step, counted};
-use crate::actors::Desk;
+use super::{Job, Place, Step, StepContext, counted};
+use crate::actors::ActorDeps;
 use crate::actors::signing_keys::SigningKeys;
 
 /// How often it is looked at whether the clock has caught up with the end of a key, or is believed again.
 const LOOK_EVERY_MS: i64 = 1_000;
 
 /// Removes ended keys. It wakes when the next one ends, or after a rotation.
-pub struct EndedKeys(pub Arc<Desk>, pub Arc<SigningKeys>);
+pub struct EndedKeys(pub Arc<ActorDeps>, pub Arc<SigningKeys>);
 
 impl Job for EndedKeys {
     fn name(&self) -> &'static str {
@@ -28,7 +28,7 @@ impl Job for EndedKeys {
 
     // No `destroys`: keys that the disk had not taken are written whatever the clock says.
 
-    fn step(&self, _: Option<&Place>, _: &Heed) -> Step {
+    fn step(&self, _: Option<&Place>, _: &StepContext) -> Step {
         let signer = self.1.signer();
         match signer.remove_ended() {
             Ok(0) => {

@@ -1,6 +1,6 @@
 //! Jobs: upkeep in small steps, each with a status anybody can read, a place to go on at, a pause and a way back.
 //!
-//! To add one: a type that implements [`Job`], and a line where the house is built.
+//! To add one: a type that implements [`Job`], and a line where the server is built.
 
 mod actor;
 pub mod check;
@@ -22,7 +22,7 @@ use tokio::sync::{Semaphore, oneshot};
 use self::actor::{Ask, Close, JobActor};
 use super::ops::Caller;
 use super::thread::ActorThread;
-use super::{Desk, Refused};
+use super::{ActorDeps, Refused};
 use crate::domain::job::Counts;
 use crate::domain::{ErrorTag, Rejection, Timestamp};
 
@@ -48,7 +48,7 @@ pub trait Job: Send + Sync + 'static {
 
     /// Does a little, some milliseconds' worth, from where the step before ended; `None` begins a run. May block. What
     /// takes longer tells its progress, and ends soon when it is asked to stop.
-    fn step(&self, from: Option<&Place>, heed: &Heed) -> Step;
+    fn step(&self, from: Option<&Place>, heed: &StepContext) -> Step;
 
     /// Whether it removes something for good by the clock: then it does nothing while the clock is not believed.
     fn destroys(&self) -> bool {
@@ -112,13 +112,13 @@ pub fn counted<const N: usize>(counts: [(&str, u64); N]) -> Counts {
 
 /// What a step heeds, and tells on its way.
 #[derive(Debug, Default)]
-pub struct Heed {
+pub struct StepContext {
     stop: AtomicBool,
     done: AtomicU64,
     total: AtomicU64,
 }
 
-impl Heed {
+impl StepContext {
     /// The job is paused, or the process ends: a long step comes to an end now, and says [`Step::More`].
     pub fn stop_asked(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
@@ -149,18 +149,22 @@ pub struct Jobs {
 struct Entry {
     name: &'static str,
     status: Arc<Mutex<Status>>,
-    heed: Arc<Heed>,
+    heed: Arc<StepContext>,
     address: Addr<JobActor>,
 }
 
 impl Jobs {
     /// Starts jobs: each goes on where it stood. Whatever the clock was set to, it is looked at every
     /// `longest_sleep_ms`.
-    pub fn start(desk: &Arc<Desk>, jobs: Vec<Arc<dyn Job>>, longest_sleep_ms: u64) -> Arc<Self> {
+    pub fn start(
+        deps: &Arc<ActorDeps>,
+        jobs: Vec<Arc<dyn Job>>,
+        longest_sleep_ms: u64,
+    ) -> Arc<Self> {
         let thread = ActorThread::start();
         let permits = Arc::new(Semaphore::new(STEPS_AT_ONCE));
         let entries = jobs.into_iter().map(|job| {
-            let actor = JobActor::new(job, desk.clone(), permits.clone(), longest_sleep_ms);
+            let actor = JobActor::new(job, deps.clone(), permits.clone(), longest_sleep_ms);
             let (name, status, heed) = (actor.name(), actor.status(), actor.heed());
             Entry {
                 name,

@@ -9,7 +9,7 @@ use crate::domain::job::{self, Counts};
 const BACK_OFF_MS: i64 = 1_000;
 /// The longest pause after a failure.
 const BACK_OFF_MS_MAX: i64 = 300_000;
-/// When a job whose last run is not known has its first, at the latest: not while the house is opening.
+/// When a job whose last run is not known has its first, at the latest: not while the server is opening.
 const FIRST_RUN_MS_MAX: i64 = 600_000;
 
 /// What a job does at the moment.

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures_util::future::join_all;
 
-use super::{Heed, Job, Place, Step, counted};
-use crate::actors::{AddressBook, Carry, Desk, Refused};
+use super::{Job, Place, Step, StepContext, counted};
+use crate::actors::{ActorDeps, ActorRegistry, RecordRequest, Refused};
 use crate::domain::record::{RecordCommand, SWEEP};
 use crate::domain::{StreamId, Timestamp};
 use crate::journal::{Remarks, Source};
@@ -24,8 +24,8 @@ const REFUSED_MS: i64 = 60_000;
 
 /// Dooms what is due. It wakes when the next record is, or when a due time is set.
 pub struct TtlSweep {
-    desk: Arc<Desk>,
-    book: Weak<AddressBook>,
+    deps: Arc<ActorDeps>,
+    registry: Weak<ActorRegistry>,
     longest_sleep_ms: i64,
     pass: Mutex<Pass>,
 }
@@ -45,9 +45,9 @@ struct Pass {
 
 impl Pass {
     /// Forgets what does not count any more.
-    fn refresh(&mut self, desk: &Desk) {
-        let again = desk.due_again.load(Ordering::Acquire);
-        let set_back = self.at.is_some_and(|at| desk.clock.trusted() < at);
+    fn refresh(&mut self, deps: &ActorDeps) {
+        let again = deps.due_again.load(Ordering::Acquire);
+        let set_back = self.at.is_some_and(|at| deps.clock.trusted() < at);
         if again != self.again || set_back {
             *self = Self {
                 again,
@@ -69,10 +69,10 @@ struct Doomed {
 
 impl TtlSweep {
     /// One that looks at least every `longest_sleep_ms`, whatever it was told meanwhile.
-    pub fn new(book: &Arc<AddressBook>, longest_sleep_ms: u64) -> Self {
+    pub fn new(registry: &Arc<ActorRegistry>, longest_sleep_ms: u64) -> Self {
         Self {
-            desk: book.desk().clone(),
-            book: Arc::downgrade(book),
+            deps: registry.deps().clone(),
+            registry: Arc::downgrade(registry),
             longest_sleep_ms: i64::try_from(longest_sleep_ms).unwrap_or(i64::MAX),
             pass: Mutex::default(),
         }
@@ -85,7 +85,7 @@ impl TtlSweep {
             _ => self.longest_sleep_ms.min(REFUSED_MS),
         };
         let at_the_latest = now.plus_millis(longest);
-        match due::next_due(&self.desk.store, seen) {
+        match due::next_due(&self.deps.store, seen) {
             Ok(next) => Step::Idle(Some(next.unwrap_or(at_the_latest).min(at_the_latest))),
             Err(error) => Step::failed(&error),
         }
@@ -98,12 +98,12 @@ impl TtlSweep {
 
     fn doom(&self, streams: &[String]) -> Doomed {
         let mut doomed = Doomed::default();
-        let (Some(book), Ok(runtime)) = (self.book.upgrade(), waiting()) else {
+        let (Some(registry), Ok(runtime)) = (self.registry.upgrade(), waiting()) else {
             doomed.failed = Some("the server is shutting down".to_owned());
             return doomed;
         };
-        let carries = streams.iter().filter_map(|stream| carry(stream));
-        let answers = runtime.block_on(join_all(carries.map(|carry| book.carry(carry))));
+        let carries = streams.iter().filter_map(|stream| execute(stream));
+        let answers = runtime.block_on(join_all(carries.map(|execute| registry.execute(execute))));
         for answer in answers {
             match answer {
                 Ok(_) => doomed.doomed += 1,
@@ -134,11 +134,11 @@ impl Job for TtlSweep {
         true
     }
 
-    fn step(&self, from: Option<&Place>, _: &Heed) -> Step {
-        let now = self.desk.clock.trusted();
+    fn step(&self, from: Option<&Place>, _: &StepContext) -> Step {
+        let now = self.deps.clock.trusted();
         let passed = {
             let mut pass = self.pass();
-            pass.refresh(&self.desk);
+            pass.refresh(&self.deps);
             pass.passed.clone()
         };
         let from = match from {
@@ -147,8 +147,8 @@ impl Job for TtlSweep {
         };
         let limits = (STEP_RECORDS, STEP_ROWS);
         // An org that takes no changes is swept when it takes them again.
-        let skips = |stream: &str| self.desk.admission.is_held(stream);
-        let walk = match due::walk(&self.desk.store, from.as_deref(), now, limits, skips) {
+        let skips = |stream: &str| self.deps.admission.is_held(stream);
+        let walk = match due::walk(&self.deps.store, from.as_deref(), now, limits, skips) {
             Ok(walk) => walk,
             Err(error) => return Step::failed(&error),
         };
@@ -183,8 +183,8 @@ impl Job for TtlSweep {
     }
 
     fn woken(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let desk = self.desk.clone();
-        Box::pin(async move { desk.due_set.notified().await })
+        let deps = self.deps.clone();
+        Box::pin(async move { deps.due_set.notified().await })
     }
 }
 
@@ -193,8 +193,8 @@ fn waiting() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().build()
 }
 
-fn carry(stream: &str) -> Option<Carry> {
-    Some(Carry {
+fn execute(stream: &str) -> Option<RecordRequest> {
+    Some(RecordRequest {
         key: StreamId::named(stream).record_key()?,
         command: Ok(RecordCommand::DoomIfDue),
         payload: None,

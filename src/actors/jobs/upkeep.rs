@@ -7,10 +7,10 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
-use super::{Heed, Job, Place, Step, counted};
+use super::{Job, Place, Step, StepContext, counted};
 use crate::actors::ops::Caller;
 use crate::actors::upkeep::{Page, Place as Container, Upkeep};
-use crate::actors::{Desk, Refused};
+use crate::actors::{ActorDeps, Refused};
 use crate::domain::job::Counts;
 use crate::projections::records;
 
@@ -29,10 +29,10 @@ const LANES: usize = 8;
 pub struct AbandonedUploads(pub Arc<Upkeep>);
 
 /// Removes entries of records long doomed from the tags' lists.
-pub struct TagScrub(pub Arc<Desk>, pub Arc<Upkeep>);
+pub struct TagScrub(pub Arc<ActorDeps>, pub Arc<Upkeep>);
 
 /// Lets go of content and first answers that were kept as long as they must.
-pub struct Cleanup(pub Arc<Desk>, pub Arc<Upkeep>);
+pub struct Cleanup(pub Arc<ActorDeps>, pub Arc<Upkeep>);
 
 impl Job for AbandonedUploads {
     fn name(&self) -> &'static str {
@@ -51,7 +51,7 @@ impl Job for AbandonedUploads {
         true
     }
 
-    fn step(&self, from: Option<&Place>, _: &Heed) -> Step {
+    fn step(&self, from: Option<&Place>, _: &StepContext) -> Step {
         let page = page(from.and_then(passing));
         let done = match wait(self.0.abandoned(&page, &Caller::job(self.name()))) {
             Ok(done) => done.unwrap_or_default(),
@@ -93,7 +93,7 @@ impl Job for TagScrub {
         true
     }
 
-    fn step(&self, from: Option<&Place>, _: &Heed) -> Step {
+    fn step(&self, from: Option<&Place>, _: &StepContext) -> Step {
         let caller = &Caller::job(self.name());
         in_lanes(&self.0, from, async |container, page| {
             let done = self.1.scrub(&container, &page, caller).await?;
@@ -120,7 +120,7 @@ impl Job for Cleanup {
         true
     }
 
-    fn step(&self, from: Option<&Place>, _: &Heed) -> Step {
+    fn step(&self, from: Option<&Place>, _: &StepContext) -> Step {
         let caller = &Caller::job(self.name());
         let leftovers_ms = self.1.settings().retention.leftovers_ms;
         in_lanes(&self.0, from, async |container, page| {
@@ -151,13 +151,13 @@ struct Lanes {
 /// One that takes no changes at the moment, because it is vacuumed, is left to the next run. One that fails is tried again
 /// with the next step, and the step fails when that is all there is: the others need not wait for it.
 fn in_lanes(
-    desk: &Desk,
+    deps: &ActorDeps,
     from: Option<&Place>,
     work: impl AsyncFn(Container, Page) -> Result<(Option<Vec<u8>>, Counts), Refused>,
 ) -> Step {
     let lanes = from.and_then(passing);
     let lanes = lanes.and_then(|lanes| postcard::from_bytes(&lanes).ok());
-    match walk(desk, lanes.unwrap_or_default(), work) {
+    match walk(deps, lanes.unwrap_or_default(), work) {
         Ok((lanes, counts)) => {
             // Names and bytes only: always encodable.
             let next = lanes.map(|lanes| postcard::to_stdvec(&lanes).unwrap_or_default());
@@ -168,12 +168,12 @@ fn in_lanes(
 }
 
 fn walk(
-    desk: &Desk,
+    deps: &ActorDeps,
     mut lanes: Lanes,
     work: impl AsyncFn(Container, Page) -> Result<(Option<Vec<u8>>, Counts), Refused>,
 ) -> Result<(Option<Lanes>, Counts), String> {
     while lanes.open.len() < LANES
-        && let Some(next) = next_container(desk, lanes.last.as_ref())?
+        && let Some(next) = next_container(deps, lanes.last.as_ref())?
     {
         lanes.open.push((next.clone(), None));
         lanes.last = Some(next);
@@ -186,7 +186,7 @@ fn walk(
     let done = wait(async { Ok(join_all(pages).await) })?.unwrap_or_default();
     let (mut counts, mut open, mut errors) = (Counts::new(), Vec::new(), Vec::new());
     for ((container, from), done) in lanes.open.into_iter().zip(done) {
-        match carried(done) {
+        match executed(done) {
             Ok(Some((behind, counted))) => {
                 for (name, count) in counted {
                     *counts.entry(name).or_default() += count;
@@ -206,7 +206,7 @@ fn walk(
         return Err(error);
     }
     lanes = Lanes { open, ..lanes };
-    let over = lanes.open.is_empty() && next_container(desk, lanes.last.as_ref())?.is_none();
+    let over = lanes.open.is_empty() && next_container(deps, lanes.last.as_ref())?.is_none();
     Ok(((!over).then_some(lanes), counts))
 }
 
@@ -224,9 +224,12 @@ pub(super) fn after(next: Option<Vec<u8>>, counts: Counts) -> Step {
     }
 }
 
-fn next_container(desk: &Desk, after: Option<&Container>) -> Result<Option<Container>, String> {
+fn next_container(
+    deps: &ActorDeps,
+    after: Option<&Container>,
+) -> Result<Option<Container>, String> {
     let after = after.map(|after| (after.org.as_str(), after.container.as_str()));
-    let next = records::next_container(&desk.store, after);
+    let next = records::next_container(&deps.store, after);
     let next = next.map_err(|error| error.to_string())?;
     Ok(next.map(|(org, container)| Container { org, container }))
 }
@@ -245,14 +248,14 @@ fn passing(place: &Place) -> Option<Vec<u8>> {
     }
 }
 
-/// Waits for the desks on a thread that may block. `None` when the container takes no changes at the moment.
+/// Waits for the actors on a thread that may block. `None` when the container takes no changes at the moment.
 pub(super) fn wait<T>(work: impl Future<Output = Result<T, Refused>>) -> Result<Option<T>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
-    carried(runtime.map_err(|error| error.to_string())?.block_on(work))
+    executed(runtime.map_err(|error| error.to_string())?.block_on(work))
 }
 
 /// What was done; nothing when the container takes no changes at the moment.
-fn carried<T>(done: Result<T, Refused>) -> Result<Option<T>, String> {
+fn executed<T>(done: Result<T, Refused>) -> Result<Option<T>, String> {
     match done {
         Ok(done) => Ok(Some(done)),
         Err(Refused::Rejected { .. }) => Ok(None),

@@ -7,11 +7,11 @@ use uuid::Uuid;
 use super::Offboardings;
 use crate::actors::Refused;
 use crate::actors::admission::{Hold, Pass};
-use crate::actors::carry::{carry, failed};
+use crate::actors::execute::{execute, failed};
 use crate::actors::ops::Caller;
 use crate::actors::vacuum::blocking;
 use crate::content::ObjectName;
-use crate::domain::offboarding::{OffboardingAction, Passage};
+use crate::domain::offboarding::{OffboardingAction, OrgTransfer};
 use crate::domain::org::{MemberRole, Org, OrgCommand, OrgDecider};
 use crate::domain::vacuum::{Scope, VacuumEvent};
 use crate::domain::{ErrorTag, Event, OrgCode, Rejection, StreamId};
@@ -41,13 +41,13 @@ impl Offboardings {
         org: &OrgCode,
         (manifest_sha256, export_id, entries): (String, String, u64),
         caller: &Caller,
-    ) -> Result<Passage, Refused> {
+    ) -> Result<OrgTransfer, Refused> {
         let _alone = self.changing.lock().await;
         let passage = self.passage(org)?;
         let leaving = passage.open_offboarding().is_some();
         if !leaving {
-            self.desk.admission.hold(org, Some(Hold::Import));
-            self.desk.admission.drained(&Scope::Org(org.clone())).await;
+            self.deps.admission.hold(org, Some(Hold::Import));
+            self.deps.admission.drained(&Scope::Org(org.clone())).await;
         }
         let begun = match self.is_taken(org) {
             Ok(taken) => {
@@ -57,7 +57,7 @@ impl Offboardings {
                     entries,
                     taken: taken || leaving,
                 };
-                self.carry(org, action, caller).await
+                self.execute(org, action, caller).await
             }
             Err(refused) => Err(refused),
         };
@@ -67,8 +67,8 @@ impl Offboardings {
 
     /// Whether anything of an org is there.
     fn is_taken(&self, org: &OrgCode) -> Result<bool, Refused> {
-        let store = &self.desk.store;
-        let version = self.desk.journal.version(&StreamId::org(org));
+        let store = &self.deps.store;
+        let version = self.deps.journal.version(&StreamId::org(org));
         let version = version.map_err(|error| Refused::Failed(error.to_string()))?;
         let known = identity::org_status(store, org.as_str()).map_err(failed)?;
         let records = records::names_of_org(store, org, &[], 1).map_err(failed)?;
@@ -102,7 +102,7 @@ impl Offboardings {
             let version = match versions.get(&stream) {
                 Some(version) => *version,
                 None => {
-                    let version = self.desk.journal.version(&stream);
+                    let version = self.deps.journal.version(&stream);
                     version.map_err(|error| Refused::Failed(error.to_string()))?
                 }
             };
@@ -122,7 +122,7 @@ impl Offboardings {
         // Handed over in order without waiting for each: the journal writes them together.
         let pending: Vec<_> = new
             .into_iter()
-            .map(|append| self.desk.journal.append(append))
+            .map(|append| self.deps.journal.append(append))
             .collect();
         let mut refused = None;
         for outcome in pending {
@@ -153,14 +153,14 @@ impl Offboardings {
             .collect();
         let users = users.into_iter();
         users
-            .map(|user_id| self.desk.admission.enter_user(user_id))
+            .map(|user_id| self.deps.admission.enter_user(user_id))
             .collect()
     }
 
     /// What stands at an entry's place is that entry.
     fn check_there(&self, append: &Append) -> Result<(), Refused> {
         let version = append.expected + 1;
-        let there = self.desk.journal.stream(&append.stream, version, 1);
+        let there = self.deps.journal.stream(&append.stream, version, 1);
         let there = there.map_err(|error| Refused::Failed(error.to_string()))?;
         let body = there.into_iter().next().and_then(|entry| entry.body);
         let same = |body: &Body| {
@@ -211,7 +211,7 @@ impl Offboardings {
     /// # Errors
     /// `invalid-state` when no import is on its way.
     pub fn enter_import(&self, org: &OrgCode) -> Result<Pass, Refused> {
-        let pass = self.desk.admission.enter_held(org)?;
+        let pass = self.deps.admission.enter_held(org)?;
         match self.passage(org)?.is_importing() {
             true => Ok(pass),
             false => Err(Rejection::new(
@@ -237,8 +237,8 @@ impl Offboardings {
         let pass = self.enter_import(org)?;
         self.check_whole(org).await?;
         if let Some(user_id) = owner_user_id {
-            let _user = self.desk.admission.enter_user(&user_id)?;
-            let user = identity::user(&self.desk.store, &user_id).map_err(failed)?;
+            let _user = self.deps.admission.enter_user(&user_id)?;
+            let user = identity::user(&self.deps.store, &user_id).map_err(failed)?;
             if user.version == 0 {
                 return Err(Rejection::new(ErrorTag::NotFound, "There is no such user.").into());
             }
@@ -247,25 +247,25 @@ impl Offboardings {
                 user_id,
                 role: MemberRole::Owner,
             };
-            carry::<OrgDecider>(&self.desk, &add, caller).await?;
+            execute::<OrgDecider>(&self.deps, &add, caller).await?;
         }
         self.remove_erased(org, caller).await?;
-        self.carry(org, OffboardingAction::FinishImport, caller)
+        self.execute(org, OffboardingAction::FinishImport, caller)
             .await?;
         drop(pass);
         self.settle_hold(org).map_err(failed)?;
-        identity::org(&self.desk.store, org.as_str()).map_err(failed)
+        identity::org(&self.deps.store, org.as_str()).map_err(failed)
     }
 
     /// Ends what the import brought back of users who were erased here and are not there again: memberships and invitations,
     /// which the erasure had ended.
     async fn remove_erased(&self, org: &OrgCode, caller: &Caller) -> Result<(), Refused> {
-        let store = &self.desk.store;
-        let journal = self.desk.journal.clone();
+        let store = &self.deps.store;
+        let journal = self.deps.journal.clone();
         let erased = blocking(move || erased_users(&*journal).map_err(|error| error.to_string()));
         for user_id in erased.await.map_err(Refused::Failed)? {
             // Nobody becomes a user, and no erasure begins, until this is over.
-            let _user = self.desk.admission.enter_user(&user_id)?;
+            let _user = self.deps.admission.enter_user(&user_id)?;
             if identity::user(store, &user_id).map_err(failed)?.version > 0 {
                 continue;
             }
@@ -279,7 +279,7 @@ impl Offboardings {
                     org: org.clone(),
                     invitation_id,
                 };
-                match carry::<OrgDecider>(&self.desk, &withdraw, caller).await {
+                match execute::<OrgDecider>(&self.deps, &withdraw, caller).await {
                     // One that is over cannot be accepted either.
                     Ok(_) | Err(Refused::Rejected { .. }) => {}
                     Err(refused) => return Err(refused),
@@ -288,7 +288,7 @@ impl Offboardings {
             if role.is_some() {
                 let org = org.clone();
                 let remove = OrgCommand::RemoveMember { org, user_id };
-                carry::<OrgDecider>(&self.desk, &remove, caller).await?;
+                execute::<OrgDecider>(&self.deps, &remove, caller).await?;
             }
         }
         Ok(())
@@ -298,7 +298,7 @@ impl Offboardings {
     fn invitations(&self, org: &OrgCode, user_id: &str) -> Result<Vec<String>, Refused> {
         let (mut ids, mut from) = (Vec::new(), None);
         loop {
-            let store = &self.desk.store;
+            let store = &self.deps.store;
             let page = identity::invitations_of(store, user_id, from.as_deref(), READ_ENTRIES);
             let page = page.map_err(failed)?;
             let mine = page.items.into_iter();
@@ -317,7 +317,7 @@ impl Offboardings {
         let (wanted, from) = passage
             .import
             .map_or((0, 1), |import| (import.entries, import.position));
-        let (journal, its_org) = (self.desk.journal.clone(), org.clone());
+        let (journal, its_org) = (self.deps.journal.clone(), org.clone());
         let count = move || {
             let (mut there, mut next) = (0, from);
             loop {
@@ -335,7 +335,7 @@ impl Offboardings {
             }
         };
         let there = blocking(count).await.map_err(Refused::Failed)?;
-        let known = identity::org_status(&self.desk.store, org.as_str()).map_err(failed)?;
+        let known = identity::org_status(&self.deps.store, org.as_str()).map_err(failed)?;
         match there == wanted && known.is_some() {
             true => Ok(()),
             false => Err(Rejection::new(
@@ -351,10 +351,14 @@ impl Offboardings {
     ///
     /// # Errors
     /// `invalid-state` when none is on its way.
-    pub async fn cancel_import(&self, org: &OrgCode, caller: &Caller) -> Result<Passage, Refused> {
+    pub async fn cancel_import(
+        &self,
+        org: &OrgCode,
+        caller: &Caller,
+    ) -> Result<OrgTransfer, Refused> {
         let _alone = self.changing.lock().await;
         let after = self
-            .carry(org, OffboardingAction::CancelImport, caller)
+            .execute(org, OffboardingAction::CancelImport, caller)
             .await?;
         self.settle_hold(org).map_err(failed)?;
         Ok(after)

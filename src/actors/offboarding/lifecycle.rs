@@ -9,13 +9,13 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, WrapFu
 use super::Offboardings;
 use crate::actors::Refused;
 use crate::actors::admission::Hold;
-use crate::actors::carry::failed;
+use crate::actors::execute::failed;
 use crate::actors::export::Order;
 use crate::actors::ops::Caller;
 use crate::actors::vacuum::blocking;
 use crate::clock::ordered_uuid;
 use crate::domain::offboarding::{
-    Export, JOB, Offboarding, OffboardingAction, OffboardingStatus, Passage,
+    Export, JOB, Offboarding, OffboardingAction, OffboardingStatus, OrgTransfer,
 };
 use crate::domain::vacuum::{Scope, VacuumCommand, VacuumStatus};
 use crate::domain::{ErrorTag, OrgCode, Timestamp};
@@ -60,7 +60,7 @@ impl Handler<Look> for Lifecycle {
         let Some(offboardings) = self.offboardings.upgrade() else {
             return context.stop();
         };
-        match offboarding::with_work(&offboardings.desk.store) {
+        match offboarding::with_work(&offboardings.deps.store) {
             Ok(orgs) => {
                 for org in orgs {
                     if !offboardings.is_resting(&org) && offboardings.working().insert(org.clone())
@@ -115,12 +115,12 @@ impl Offboardings {
 
     /// Whether the time of something that is erased has come, by a clock that is believed.
     fn has_come(&self, at: Timestamp) -> bool {
-        self.desk.clock.may_destroy().is_ok_and(|now| now >= at)
+        self.deps.clock.may_destroy().is_ok_and(|now| now >= at)
     }
 
     /// From when on an export is not to be there any more: a finished one is kept for a while behind the last moment in
     /// which somebody waited for it, one that was called off is not.
-    fn removed_at(&self, passage: &Passage, export: &Export) -> Option<Timestamp> {
+    fn removed_at(&self, passage: &OrgTransfer, export: &Export) -> Option<Timestamp> {
         let made = export.made.as_ref().map(|made| made.at);
         let kept = |from: Timestamp| from.plus_millis(self.settings.export_kept_ms);
         let its = passage
@@ -144,7 +144,7 @@ impl Offboardings {
             .await
             .map_err(Refused::Failed)?;
         let action = OffboardingAction::RemoveExport { export_id };
-        self.carry(org, action, &Caller::job(JOB)).await?;
+        self.execute(org, action, &Caller::job(JOB)).await?;
         Ok(())
     }
 
@@ -152,7 +152,7 @@ impl Offboardings {
     async fn make(
         self: &Arc<Self>,
         org: &OrgCode,
-        passage: &Passage,
+        passage: &OrgTransfer,
         export: &Export,
     ) -> Result<(), Refused> {
         let mine = passage.offboarding.as_ref();
@@ -179,7 +179,7 @@ impl Offboardings {
                 manifest_sha256,
                 counts,
             };
-            self.carry(org, action, &Caller::job(JOB)).await?;
+            self.execute(org, action, &Caller::job(JOB)).await?;
         }
         Ok(())
     }
@@ -188,7 +188,7 @@ impl Offboardings {
     async fn purge_if_due(
         &self,
         org: &OrgCode,
-        passage: &Passage,
+        passage: &OrgTransfer,
         open: &Offboarding,
     ) -> Result<(), Refused> {
         let end = open
@@ -207,19 +207,19 @@ impl Offboardings {
     /// Asks for a vacuum of the org, unless another is on its way: then it is tried again.
     async fn purge(&self, org: &OrgCode) -> Result<(), Refused> {
         let _alone = self.changing.lock().await;
-        let vacuums = ops::vacuums(&self.desk.store).map_err(failed)?;
+        let vacuums = ops::vacuums(&self.deps.store).map_err(failed)?;
         if vacuums.open.is_some() {
             return Ok(());
         }
         // From here on no hold can be set; those that are being set are waited for.
-        self.desk.admission.hold(org, Some(Hold::Purge));
-        self.desk.admission.drained(&Scope::Org(org.clone())).await;
-        let vacuum_id = ordered_uuid(self.desk.clock.now()).to_string();
+        self.deps.admission.hold(org, Some(Hold::Purge));
+        self.deps.admission.drained(&Scope::Org(org.clone())).await;
+        let vacuum_id = ordered_uuid(self.deps.clock.now()).to_string();
         let action = OffboardingAction::StartPurge {
             vacuum_id: vacuum_id.clone(),
         };
         let started = match self.check_holds(org) {
-            Ok(()) => self.carry(org, action, &Caller::job(JOB)).await,
+            Ok(()) => self.execute(org, action, &Caller::job(JOB)).await,
             Err(kept) => Err(kept),
         };
         self.settle_hold(org).map_err(failed)?;
@@ -232,7 +232,7 @@ impl Offboardings {
 
     /// What is held is not erased, and the rest of its org not without it.
     fn check_holds(&self, org: &OrgCode) -> Result<(), Refused> {
-        let holds = holds::of_org(&self.desk.store, org).map_err(failed)?;
+        let holds = holds::of_org(&self.deps.store, org).map_err(failed)?;
         let reason = |hold: &crate::domain::hold::Hold| hold.reason.clone();
         let containers = holds.legal.containers.iter();
         let mut named = containers.map(|(name, hold)| format!("{name}: {}", hold.reason));
@@ -279,7 +279,7 @@ impl Offboardings {
     /// Looks how far the erasing is.
     async fn watch(&self, org: &OrgCode, open: &Offboarding) -> Result<(), Refused> {
         let vacuum_id = open.vacuum_id.clone().unwrap_or_default();
-        let vacuum = ops::vacuum(&self.desk.store, &vacuum_id).map_err(failed)?;
+        let vacuum = ops::vacuum(&self.deps.store, &vacuum_id).map_err(failed)?;
         let Some(vacuum) = vacuum else {
             // A crash came between the two events, or somebody else's vacuum.
             return self.ask_for_vacuum(org, open, vacuum_id).await;
@@ -289,7 +289,7 @@ impl Offboardings {
             VacuumStatus::Completed if vacuum.held.is_empty() => {
                 let _alone = self.changing.lock().await;
                 let finish = OffboardingAction::FinishPurge;
-                self.carry(org, finish, &Caller::job(JOB)).await?;
+                self.execute(org, finish, &Caller::job(JOB)).await?;
                 self.settle_hold(org).map_err(failed)
             }
             VacuumStatus::Completed | VacuumStatus::Failed | VacuumStatus::Cancelled
@@ -311,7 +311,7 @@ impl Offboardings {
     /// Has whoever looks at the offboarding see why it does not go on.
     async fn tell_blocked(&self, org: &OrgCode, why: String) {
         let block = OffboardingAction::Block { why };
-        match self.carry(org, block, &Caller::job(JOB)).await {
+        match self.execute(org, block, &Caller::job(JOB)).await {
             // An export beside any offboarding has nobody to tell but the operator, who was told.
             Ok(_) | Err(Refused::Rejected { .. }) => {}
             Err(refused) => report::notice(&format!("the offboarding of {org}: {refused}")),

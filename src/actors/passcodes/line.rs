@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::super::Refused;
 use super::Peer;
-use crate::aside;
+use crate::offload;
 
 /// Passcodes that may wait to be looked at: some seconds' worth. Past it callers get 429, the newest of the address with
 /// the most of them first.
@@ -200,7 +200,7 @@ impl Place {
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refused> {
-        let done = aside::computing(move || {
+        let done = offload::computing(move || {
             let _place = self;
             work()
         });

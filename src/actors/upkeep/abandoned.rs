@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::{Guard, Page, Place, Upkeep, legal_hold};
-use crate::actors::carry::failed;
-use crate::actors::container::{Tend, Tended};
+use crate::actors::container::{MaintainContainer, MaintenanceOutcome};
+use crate::actors::execute::failed;
 use crate::actors::ops::Caller;
 use crate::actors::vacuum::blocking;
-use crate::actors::{Carry, Desk, Refused};
+use crate::actors::{ActorDeps, RecordRequest, Refused};
 use crate::domain::container::{ContainerCommand, ContainerEvent, GivenUpUpload};
 use crate::domain::record::{
-    ContentPlace, Patience, PendingUpload, RecordCommand, RecordKey, Status,
+    ContentPlace, PendingUpload, RecordCommand, RecordKey, Status, UploadTimeouts,
 };
 use crate::domain::{ContainerName, OrgCode, StreamId};
 use crate::projections::contents::Waiting;
@@ -32,7 +32,7 @@ pub struct Abandoned {
 }
 
 /// An upload over an active record, with what was looked at: the record, and the holds of its org.
-type Looked = (GivenUpUpload, [Guard; 2]);
+type Lookup = (GivenUpUpload, [Guard; 2]);
 
 /// What a look at the uploads found.
 #[derive(Default)]
@@ -41,7 +41,7 @@ struct Found {
     /// Records whose first content it would be.
     pending: Vec<RecordKey>,
     /// Uploads over active records, by container.
-    over_active: BTreeMap<(OrgCode, ContainerName), Vec<Looked>>,
+    over_active: BTreeMap<(OrgCode, ContainerName), Vec<Lookup>>,
     next: Option<Vec<u8>>,
 }
 
@@ -51,10 +51,10 @@ impl Upkeep {
     /// # Errors
     /// See [`Refused`]; one that a rule refuses, as while its org is vacuumed, is passed over.
     pub async fn abandoned(&self, page: &Page, caller: &Caller) -> Result<Abandoned, Refused> {
-        let (desk, page) = (self.book.desk().clone(), page.clone());
-        desk.clock.may_destroy()?;
+        let (deps, page) = (self.registry.deps().clone(), page.clone());
+        deps.clock.may_destroy()?;
         let patience = self.settings.patience;
-        let look = move || look(&desk, &page, patience).map_err(|error| error.to_string());
+        let look = move || look(&deps, &page, patience).map_err(|error| error.to_string());
         let found = blocking(look).await.map_err(Refused::Failed)?;
         let mut done = Abandoned {
             scanned: found.scanned,
@@ -72,7 +72,7 @@ impl Upkeep {
     }
 
     async fn doom(&self, key: RecordKey, caller: &Caller) -> Result<bool, Refused> {
-        let carry = Carry {
+        let execute = RecordRequest {
             key,
             command: Ok(RecordCommand::DoomIfAbandoned(self.settings.patience)),
             payload: None,
@@ -82,8 +82,8 @@ impl Upkeep {
             source: caller.source,
             remarks: caller.remarks.clone(),
         };
-        match self.book.carry(carry).await {
-            Ok(carried) => Ok(carried.record.status == Status::Doomed),
+        match self.registry.execute(execute).await {
+            Ok(executed) => Ok(executed.record.status == Status::Doomed),
             Err(Refused::Rejected { .. }) => Ok(false),
             Err(refused) => Err(refused),
         }
@@ -91,7 +91,8 @@ impl Upkeep {
 
     /// Gives one record's upload up, if it is overdue. True when that was done.
     pub(super) async fn abandon(&self, key: RecordKey, caller: &Caller) -> Result<bool, Refused> {
-        let overdue = overdue(self.book.desk(), &key, self.settings.patience).map_err(failed)?;
+        let overdue =
+            overdue(self.registry.deps(), &key, self.settings.patience).map_err(failed)?;
         match overdue {
             Some((_, Overdue::First)) => self.doom(key, caller).await,
             Some((_, Overdue::OverActive(upload))) => {
@@ -109,21 +110,21 @@ impl Upkeep {
     async fn give_up(
         &self,
         place: &Place,
-        uploads: Vec<Looked>,
+        uploads: Vec<Lookup>,
         caller: &Caller,
     ) -> Result<usize, Refused> {
         let guards = uploads.iter().flat_map(|(_, guards)| guards.clone());
         let guards = guards.collect::<BTreeMap<_, _>>().into_iter();
-        let order = Tend {
+        let order = MaintainContainer {
             guards: guards.collect(),
             command: ContainerCommand::GiveUpUploads {
                 uploads: uploads.into_iter().map(|(upload, _)| upload).collect(),
             },
             caller: caller.clone(),
         };
-        let events = match self.tend(place, order).await {
-            Ok(Tended::Done(events)) => events,
-            Ok(Tended::Moved) | Err(Refused::Rejected { .. }) => return Ok(0),
+        let events = match self.maintain(place, order).await {
+            Ok(MaintenanceOutcome::Done(events)) => events,
+            Ok(MaintenanceOutcome::Moved) | Err(Refused::Rejected { .. }) => return Ok(0),
             Err(refused) => return Err(refused),
         };
         let given_up = events.iter().map(|event| match event {
@@ -138,10 +139,10 @@ impl Upkeep {
     }
 }
 
-fn look(desk: &Desk, page: &Page, patience: Patience) -> Result<Found, StoreError> {
-    let since = desk.clock.trusted().plus_millis(-patience.upload_ms);
+fn look(deps: &ActorDeps, page: &Page, patience: UploadTimeouts) -> Result<Found, StoreError> {
+    let since = deps.clock.trusted().plus_millis(-patience.upload_ms);
     let (mut found, mut last) = (Found::default(), None);
-    for row in contents::promised_by(&desk.store, page.from.as_deref(), since) {
+    for row in contents::promised_by(&deps.store, page.from.as_deref(), since) {
         let (at, waiting) = row?;
         if found.scanned == page.items_max {
             found.next = last;
@@ -150,7 +151,7 @@ fn look(desk: &Desk, page: &Page, patience: Patience) -> Result<Found, StoreErro
         found.scanned += 1;
         last = Some(at);
         let Waiting { key, object_id, .. } = waiting;
-        match overdue(desk, &key, patience)? {
+        match overdue(deps, &key, patience)? {
             Some((its, Overdue::First)) if its == object_id => found.pending.push(key),
             Some((its, Overdue::OverActive(upload))) if its == object_id => {
                 let uploads = found.over_active.entry((key.org, key.container));
@@ -167,23 +168,23 @@ pub(super) enum Overdue {
     /// It was to be a record's first content.
     First,
     /// It was to replace the content of an active record.
-    OverActive(Looked),
+    OverActive(Lookup),
 }
 
 /// The upload of a record, with its object, if it is overdue and nothing holds it.
 pub(super) fn overdue(
-    desk: &Desk,
+    deps: &ActorDeps,
     key: &RecordKey,
-    patience: Patience,
+    patience: UploadTimeouts,
 ) -> Result<Option<(Uuid, Overdue)>, StoreError> {
-    let now = desk.clock.trusted();
+    let now = deps.clock.trusted();
     // Ahead of the record, which may otherwise be of an earlier version.
     let place = Place {
         org: key.org.clone(),
         container: key.container.clone(),
     };
-    let (_, org) = legal_hold(desk, &place)?;
-    let Some(mut record) = records::find(&desk.store, RecordName::from(key))? else {
+    let (_, org) = legal_hold(deps, &place)?;
+    let Some(mut record) = records::find(&deps.store, RecordName::from(key))? else {
         return Ok(None);
     };
     let Some(upload) = record.upload.take() else {
@@ -192,7 +193,7 @@ pub(super) fn overdue(
     let ContentPlace::Object(object_id) = upload.content.place else {
         return Ok(None);
     };
-    let held = holds::held(&desk.store, RecordName::from(key), &record)?.is_some();
+    let held = holds::held(&deps.store, RecordName::from(key), &record)?.is_some();
     if record.is_due(now) || held || upload.given_up_at(patience) > now {
         return Ok(None);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Look, Page, Place, Upkeep, legal_hold};
 use crate::actors::ops::Caller;
 use crate::actors::vacuum::blocking;
-use crate::actors::{Desk, Refused};
+use crate::actors::{ActorDeps, Refused};
 use crate::content::ObjectName;
 use crate::domain::StreamId;
 use crate::domain::container::{ContainerCommand, ContainerEvent, RemovedContent, is_given_again};
@@ -58,7 +58,7 @@ impl Upkeep {
         leftovers_ms: i64,
         caller: &Caller,
     ) -> Result<Cleaned, Refused> {
-        self.book.desk().clock.may_destroy()?;
+        self.registry.deps().clock.may_destroy()?;
         let mut cleaned = Cleaned::default();
         if page.from.is_none() {
             self.remove_stale(&mut cleaned).await?;
@@ -107,9 +107,9 @@ impl Upkeep {
         retention: Retention,
         cleaned: &mut Cleaned,
     ) -> Result<Option<Vec<u8>>, Refused> {
-        let desk = self.book.desk().clone();
+        let deps = self.registry.deps().clone();
         let (of, behind) = (step.place.clone(), step.behind);
-        let look = move |items| look(&desk, &of, behind.as_deref(), items, retention);
+        let look = move |items| look(&deps, &of, behind.as_deref(), items, retention);
         let (seen, events) = self
             .step(step.place, step.caller, step.items_max, look)
             .await?;
@@ -164,7 +164,9 @@ impl Upkeep {
     /// When the disk does not read or write what is needed.
     pub async fn remove_leftovers(&self) -> Result<(u64, u64), Refused> {
         let content = self.content.clone();
-        let since = self.settings.stale_since(self.book.desk().clock.trusted());
+        let since = self
+            .settings
+            .stale_since(self.registry.deps().clock.trusted());
         let removed = blocking(move || {
             let removed = content.remove_stale(since);
             removed.map_err(|error| error.to_string())
@@ -177,10 +179,10 @@ impl Upkeep {
         step: Step<'_>,
         cleaned: &mut Cleaned,
     ) -> Result<Option<Vec<u8>>, Refused> {
-        let desk = self.book.desk().clone();
+        let deps = self.registry.deps().clone();
         let of = step.place.clone();
         let behind = step.behind.and_then(|scope| String::from_utf8(scope).ok());
-        let look = move |items| look_at_answers(&desk, &of, behind.as_deref(), items);
+        let look = move |items| look_at_answers(&deps, &of, behind.as_deref(), items);
         let (seen, events) = self
             .step(step.place, step.caller, step.items_max, look)
             .await?;
@@ -214,15 +216,15 @@ fn contents_of(event: ContainerEvent) -> Vec<RemovedContent> {
 }
 
 fn look(
-    desk: &Desk,
+    deps: &ActorDeps,
     place: &Place,
     behind: Option<&[u8]>,
     items_max: usize,
     retention: Retention,
 ) -> Result<Look, StoreError> {
-    let (store, now) = (&desk.store, desk.clock.trusted());
+    let (store, now) = (&deps.store, deps.clock.trusted());
     // Ahead of the records' own holds, which are looked at one by one.
-    let (_, guard) = legal_hold(desk, place)?;
+    let (_, guard) = legal_hold(deps, place)?;
     let (mut contents, mut guards) = (Vec::new(), BTreeMap::from([guard]));
     let (mut scanned, mut last, mut next) = (0, None, None);
     let until = |class| now.plus_millis(-retention.of(class));
@@ -272,13 +274,13 @@ fn look(
 }
 
 fn look_at_answers(
-    desk: &Desk,
+    deps: &ActorDeps,
     place: &Place,
     behind: Option<&str>,
     items_max: usize,
 ) -> Result<Look, StoreError> {
-    let (store, now) = (&desk.store, desk.clock.trusted());
-    let (held, guard) = legal_hold(desk, place)?;
+    let (store, now) = (&deps.store, deps.clock.trusted());
+    let (held, guard) = legal_hold(deps, place)?;
     let (mut answers, mut scanned, mut last, mut next) = (Vec::new(), 0, None, None);
     let names = (place.org.as_str(), place.container.as_str());
     for answer in idempotency::behind(store, names, behind) {

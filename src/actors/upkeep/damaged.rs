@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{Guard, Place, Upkeep, legal_hold};
-use crate::actors::container::{Tend, Tended};
+use crate::actors::container::{MaintainContainer, MaintenanceOutcome};
 use crate::actors::ops::Caller;
 use crate::actors::vacuum::blocking;
-use crate::actors::{Desk, Refused};
+use crate::actors::{ActorDeps, Refused};
 use crate::content::{ContentStore, ObjectName, SetAside};
 use crate::domain::container::ContainerCommand;
 use crate::domain::record::RecordKey;
@@ -42,12 +42,12 @@ impl Upkeep {
         keep_ms: i64,
         caller: &Caller,
     ) -> Result<(u64, u64), Refused> {
-        let desk = self.book.desk().clone();
-        let until = desk.clock.may_destroy()?.plus_millis(-keep_ms);
+        let deps = self.registry.deps().clone();
+        let until = deps.clock.may_destroy()?.plus_millis(-keep_ms);
         let (content, of) = (self.content.clone(), org.clone());
         let found = blocking({
-            let desk = desk.clone();
-            move || look(&desk, &*content, &of, until)
+            let deps = deps.clone();
+            move || look(&deps, &*content, &of, until)
         });
         let found = found.await.map_err(Refused::Failed)?;
         let (mut files, mut bytes) = (0, 0);
@@ -65,22 +65,22 @@ impl Upkeep {
                 repair.object_id = Some(copy.object_id);
                 repair
             });
-            let order = Tend {
+            let order = MaintainContainer {
                 command: ContainerCommand::Repair {
                     repairs: repairs.collect(),
                 },
                 guards: guards.into_iter().collect(),
                 caller: caller.clone(),
             };
-            match self.tend(&place, order).await {
-                Ok(Tended::Done(_)) => add(self.remove_copies(org, copies).await?),
+            match self.maintain(&place, order).await {
+                Ok(MaintenanceOutcome::Done(_)) => add(self.remove_copies(org, copies).await?),
                 // Something was changed meanwhile, as by a hold, or the container takes no changes now.
-                Ok(Tended::Moved) | Err(Refused::Rejected { .. }) => {}
+                Ok(MaintenanceOutcome::Moved) | Err(Refused::Rejected { .. }) => {}
                 Err(refused) => return Err(refused),
             }
         }
         if !found.of_nobody.is_empty()
-            && let Ok(_pass) = desk.admission.enter_org(org)
+            && let Ok(_pass) = deps.admission.enter_org(org)
         {
             add(self.remove_copies(org, found.of_nobody).await?);
         }
@@ -117,7 +117,7 @@ impl Upkeep {
 }
 
 fn look(
-    desk: &Desk,
+    deps: &ActorDeps,
     content: &dyn ContentStore,
     org: &OrgCode,
     until: Timestamp,
@@ -125,15 +125,20 @@ fn look(
     let mut found = Found::default();
     let copies = content.set_aside_until(org, until, OBJECTS_MAX);
     for copy in copies.map_err(|error| told(&error))? {
-        let kept = keep(desk, org, copy, &mut found);
+        let kept = keep(deps, org, copy, &mut found);
         kept.map_err(|error| error.to_string())?;
     }
     Ok(found)
 }
 
 /// Sorts a copy in, unless something holds it.
-fn keep(desk: &Desk, org: &OrgCode, copy: SetAside, found: &mut Found) -> Result<(), StoreError> {
-    let store = &desk.store;
+fn keep(
+    deps: &ActorDeps,
+    org: &OrgCode,
+    copy: SetAside,
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    let store = &deps.store;
     let owner = contents::owner(store, org.as_str(), copy.object_id)?;
     let named = owner.and_then(|owner| {
         let container = ContainerName::parse(&owner.container).ok()?;
@@ -150,7 +155,7 @@ fn keep(desk: &Desk, org: &OrgCode, copy: SetAside, found: &mut Found) -> Result
         org: org.clone(),
         container: container.clone(),
     };
-    let (held, guard): (bool, Guard) = legal_hold(desk, &place)?;
+    let (held, guard): (bool, Guard) = legal_hold(deps, &place)?;
     let key = RecordKey {
         org: place.org,
         container: place.container,

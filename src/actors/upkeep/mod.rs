@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::container::{Tend, Tended};
+use super::container::{MaintainContainer, MaintenanceOutcome};
 use super::ops::Caller;
 use super::vacuum::blocking;
-use super::{AddressBook, Desk, Refused};
+use super::{ActorDeps, ActorRegistry, Refused};
 use crate::content::ContentStore;
 use crate::domain::container::{ContainerCommand, ContainerEvent};
-use crate::domain::record::{Patience, Retention};
+use crate::domain::record::{Retention, UploadTimeouts};
 use crate::domain::{ContainerName, OrgCode, StreamId, Timestamp};
 use crate::journal::Version;
 use crate::projections::{StoreError, holds, identity};
@@ -40,7 +40,7 @@ pub struct UpkeepSettings {
     /// Content that has ended.
     pub retention: Retention,
     /// Uploads that were promised.
-    pub patience: Patience,
+    pub patience: UploadTimeouts,
 }
 
 impl UpkeepSettings {
@@ -68,22 +68,22 @@ pub struct Page {
     pub items_max: usize,
 }
 
-/// Carries upkeep out. Cheap to share.
+/// Executes upkeep. Cheap to share.
 pub struct Upkeep {
-    book: Arc<AddressBook>,
+    registry: Arc<ActorRegistry>,
     content: Arc<dyn ContentStore>,
     settings: UpkeepSettings,
 }
 
 impl Upkeep {
-    /// Upkeep through an address book, of what lies in a content store.
+    /// Upkeep through the actor registry, of what lies in a content store.
     pub fn new(
-        book: Arc<AddressBook>,
+        registry: Arc<ActorRegistry>,
         content: Arc<dyn ContentStore>,
         settings: UpkeepSettings,
     ) -> Self {
         Self {
-            book,
+            registry,
             content,
             settings,
         }
@@ -94,17 +94,23 @@ impl Upkeep {
         &self.settings
     }
 
-    async fn tend(&self, place: &Place, order: Tend) -> Result<Tended, Refused> {
-        self.book.tend(&place.org, &place.container, order).await
+    async fn maintain(
+        &self,
+        place: &Place,
+        order: MaintainContainer,
+    ) -> Result<MaintenanceOutcome, Refused> {
+        self.registry
+            .maintain(&place.org, &place.container, order)
+            .await
     }
 }
 
 /// Whether a legal hold is on a container, and the version of the stream that tells of it: what removes names it as a guard, so
 /// that a hold that was durable first wins.
-fn legal_hold(desk: &Desk, place: &Place) -> Result<(bool, Guard), StoreError> {
+fn legal_hold(deps: &ActorDeps, place: &Place) -> Result<(bool, Guard), StoreError> {
     // Ahead of the hold, which may otherwise be of an earlier version.
-    let version = identity::org(&desk.store, place.org.as_str())?.version;
-    let held = holds::legal(&desk.store, place.org.as_str(), place.container.as_str())?;
+    let version = identity::org(&deps.store, place.org.as_str())?.version;
+    let held = holds::legal(&deps.store, place.org.as_str(), place.container.as_str())?;
     Ok((held.is_some(), (StreamId::org(&place.org), version)))
 }
 
@@ -137,14 +143,14 @@ impl Upkeep {
             if seen.command.is_empty() {
                 return Ok((seen, Vec::new()));
             }
-            let order = Tend {
+            let order = MaintainContainer {
                 command: seen.command.clone(),
                 guards: seen.guards.clone(),
                 caller: caller.clone(),
             };
-            match self.tend(place, order).await? {
-                Tended::Done(events) => return Ok((seen, events)),
-                Tended::Moved => {}
+            match self.maintain(place, order).await? {
+                MaintenanceOutcome::Done(events) => return Ok((seen, events)),
+                MaintenanceOutcome::Moved => {}
             }
         }
         Err(Refused::Busy)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Look, Page, Place, Upkeep, legal_hold};
 use crate::actors::ops::Caller;
-use crate::actors::{Desk, Refused};
+use crate::actors::{ActorDeps, Refused};
 use crate::domain::container::{ContainerCommand, ContainerEvent, TagEntry};
 use crate::domain::record::{EndedBy, Record, RecordKey, Retention, Status};
 use crate::domain::{StreamId, Timestamp};
@@ -33,10 +33,10 @@ impl Upkeep {
         page: &Page,
         caller: &Caller,
     ) -> Result<Scrubbed, Refused> {
-        let desk = self.book.desk().clone();
-        desk.clock.may_destroy()?;
+        let deps = self.registry.deps().clone();
+        deps.clock.may_destroy()?;
         let (of, from, retention) = (place.clone(), page.from.clone(), self.settings.retention);
-        let look = move |items| look(&desk, &of, (from.as_deref(), items), retention);
+        let look = move |items| look(&deps, &of, (from.as_deref(), items), retention);
         let (seen, events) = self.step(place, caller, page.items_max, look).await?;
         let removed = events.iter().map(|event| match event {
             ContainerEvent::TagsScrubbed { entries } => entries.len(),
@@ -55,15 +55,15 @@ impl Upkeep {
 }
 
 fn look(
-    desk: &Arc<Desk>,
+    deps: &Arc<ActorDeps>,
     place: &Place,
     (from, items_max): (Option<&[u8]>, usize),
     retention: Retention,
 ) -> Result<Look, StoreError> {
     let names = (place.org.as_str(), place.container.as_str());
-    let found = tag_entries::entries(&desk.store, names, from, items_max)?;
-    let (scanned, now) = (found.items.len(), desk.clock.trusted());
-    let (legal, guard) = legal_hold(desk, place)?;
+    let found = tag_entries::entries(&deps.store, names, from, items_max)?;
+    let (scanned, now) = (found.items.len(), deps.clock.trusted());
+    let (legal, guard) = legal_hold(deps, place)?;
     let (mut entries, mut guards) = (Vec::new(), BTreeMap::from([guard]));
     for entry in found.items {
         let key = RecordKey {
@@ -73,10 +73,10 @@ fn look(
         };
         let stream = StreamId::record(&key);
         // Ahead of the record: what changes in between is seen.
-        let version = desk.journal.version(&stream)?;
-        let record = records::find(&desk.store, RecordName::from(&key))?;
+        let version = deps.journal.version(&stream)?;
+        let record = records::find(&deps.store, RecordName::from(&key))?;
         let held = match &record {
-            Some(record) => holds::held(&desk.store, RecordName::from(&key), record)?.is_some(),
+            Some(record) => holds::held(&deps.store, RecordName::from(&key), record)?.is_some(),
             None => legal,
         };
         if !held && shows_nothing(&entry, record.as_ref(), retention, now) {

@@ -1,8 +1,8 @@
 //! Erasing one user: what forbids it, and leaving the orgs before the user's entries go.
 
-use super::super::carry::{carry, failed};
+use super::super::execute::{execute, failed};
 use super::super::ops::{Caller, Operations};
-use super::super::{Desk, Refused};
+use super::super::{ActorDeps, Refused};
 use crate::domain::org::{MemberRole, OrgCommand, OrgDecider, OrgEvent, OrgStatus};
 use crate::domain::user::{UserCommand, UserDecider};
 use crate::domain::vacuum::JOB;
@@ -17,15 +17,15 @@ const READ_ENTRIES: usize = 1_000;
 /// Refuses to erase a user who has to hand an org over first, who belongs to an org that takes no changes, or, unless that
 /// is overridden, who belongs or belonged to an org with a legal hold.
 pub(in crate::actors) fn check(
-    desk: &Desk,
+    deps: &ActorDeps,
     user_id: &str,
     override_holds: bool,
 ) -> Result<(), Refused> {
     let (mut owned, mut leaving) = (Vec::new(), Vec::new());
-    for (code, org) in orgs_of(desk, user_id)? {
+    for (code, org) in orgs_of(deps, user_id)? {
         if org.owners == 1 && org.subject == Some(MemberRole::Owner) {
             owned.push(code.as_str().to_owned());
-        } else if desk.admission.is_held(StreamId::org(&code).as_str()) {
+        } else if deps.admission.is_held(StreamId::org(&code).as_str()) {
             leaving.push(code.as_str().to_owned());
         }
     }
@@ -46,7 +46,7 @@ pub(in crate::actors) fn check(
     if override_holds {
         return Ok(());
     }
-    let held = held_orgs(desk, user_id)?;
+    let held = held_orgs(deps, user_id)?;
     if held.is_empty() {
         return Ok(());
     }
@@ -59,23 +59,23 @@ pub(in crate::actors) fn check(
 
 /// Ends what binds a user: memberships of orgs, invitations to them, and sessions. Twice is once.
 pub(super) async fn depart(operations: &Operations, user_id: &str) -> Result<(), Refused> {
-    let (desk, caller) = (&operations.desk, Caller::job(JOB));
-    for (code, _) in orgs_of(desk, user_id)? {
-        let _pass = desk.admission.enter_org(&code)?;
+    let (deps, caller) = (&operations.deps, Caller::job(JOB));
+    for (code, _) in orgs_of(deps, user_id)? {
+        let _pass = deps.admission.enter_org(&code)?;
         let leave = OrgCommand::RemoveMember {
             org: code,
             user_id: user_id.to_owned(),
         };
-        done_or_gone(carry::<OrgDecider>(desk, &leave, &caller).await)?;
+        done_or_gone(execute::<OrgDecider>(deps, &leave, &caller).await)?;
     }
-    for (code, invitation_id) in invitations(desk, user_id)? {
+    for (code, invitation_id) in invitations(deps, user_id)? {
         let withdraw = OrgCommand::WithdrawInvitation {
             org: code.clone(),
             invitation_id,
         };
         // One that is over, or of an org that takes no changes, cannot be accepted either, and names nobody.
-        if let Ok(_pass) = desk.admission.enter_org(&code) {
-            match carry::<OrgDecider>(desk, &withdraw, &caller).await {
+        if let Ok(_pass) = deps.admission.enter_org(&code) {
+            match execute::<OrgDecider>(deps, &withdraw, &caller).await {
                 Ok(_) | Err(Refused::Rejected { .. }) => {}
                 Err(refused) => return Err(refused),
             }
@@ -84,14 +84,14 @@ pub(super) async fn depart(operations: &Operations, user_id: &str) -> Result<(),
     let close = UserCommand::CloseSessions {
         user_id: user_id.to_owned(),
     };
-    done_or_gone(carry::<UserDecider>(desk, &close, &caller).await)
+    done_or_gone(execute::<UserDecider>(deps, &close, &caller).await)
 }
 
 /// The invitations of a user: the org and the invitation's id.
-fn invitations(desk: &Desk, user_id: &str) -> Result<Vec<(OrgCode, String)>, Refused> {
+fn invitations(deps: &ActorDeps, user_id: &str) -> Result<Vec<(OrgCode, String)>, Refused> {
     let (mut all, mut from) = (Vec::new(), None);
     loop {
-        let page = identity::invitations_of(&desk.store, user_id, from.as_deref(), READ_ENTRIES);
+        let page = identity::invitations_of(&deps.store, user_id, from.as_deref(), READ_ENTRIES);
         let page = page.map_err(failed)?;
         for (code, invitation) in page.items {
             let code = OrgCode::parse(&code).ok();
@@ -105,8 +105,8 @@ fn invitations(desk: &Desk, user_id: &str) -> Result<Vec<(OrgCode, String)>, Ref
 }
 
 /// What is not there any more needs no end.
-fn done_or_gone<T>(carried: Result<T, Refused>) -> Result<(), Refused> {
-    match carried {
+fn done_or_gone<T>(executed: Result<T, Refused>) -> Result<(), Refused> {
+    match executed {
         Ok(_) => Ok(()),
         Err(Refused::Rejected { rejection, .. }) if rejection.tag == ErrorTag::NotFound => Ok(()),
         Err(refused) => Err(refused),
@@ -114,37 +114,40 @@ fn done_or_gone<T>(carried: Result<T, Refused>) -> Result<(), Refused> {
 }
 
 /// The orgs that a user belongs to, with the user's role in each; without doomed ones, which nobody can leave.
-fn orgs_of(desk: &Desk, user_id: &str) -> Result<Vec<(OrgCode, crate::domain::org::Org)>, Refused> {
+fn orgs_of(
+    deps: &ActorDeps,
+    user_id: &str,
+) -> Result<Vec<(OrgCode, crate::domain::org::Org)>, Refused> {
     let mut orgs = Vec::new();
-    for code in identity::all_orgs_of(&desk.store, user_id).map_err(failed)? {
+    for code in identity::all_orgs_of(&deps.store, user_id).map_err(failed)? {
         let Ok(code) = OrgCode::parse(&code) else {
             continue;
         };
-        let mut org = identity::org(&desk.store, code.as_str()).map_err(failed)?;
+        let mut org = identity::org(&deps.store, code.as_str()).map_err(failed)?;
         if org.status == Some(OrgStatus::Doomed) {
             continue;
         }
-        org.subject = identity::member(&desk.store, code.as_str(), user_id).map_err(failed)?;
+        org.subject = identity::member(&deps.store, code.as_str(), user_id).map_err(failed)?;
         orgs.push((code, org));
     }
     Ok(orgs)
 }
 
 /// The orgs with a legal hold that a user belongs to, or did once.
-fn held_orgs(desk: &Desk, user_id: &str) -> Result<Vec<String>, Refused> {
+fn held_orgs(deps: &ActorDeps, user_id: &str) -> Result<Vec<String>, Refused> {
     let mut held = Vec::new();
-    for org in identity::orgs_with_holds(&desk.store, usize::MAX).map_err(failed)? {
-        if belonged(desk, &org, user_id)? {
+    for org in identity::orgs_with_holds(&deps.store, usize::MAX).map_err(failed)? {
+        if belonged(deps, &org, user_id)? {
             held.push(org.as_str().to_owned());
         }
     }
     Ok(held)
 }
 
-fn belonged(desk: &Desk, org: &OrgCode, user_id: &str) -> Result<bool, Refused> {
+fn belonged(deps: &ActorDeps, org: &OrgCode, user_id: &str) -> Result<bool, Refused> {
     let (stream, mut next) = (StreamId::org(org), 1);
     loop {
-        let entries = desk.journal.stream(&stream, next, READ_ENTRIES);
+        let entries = deps.journal.stream(&stream, next, READ_ENTRIES);
         let entries = entries.map_err(|error| Refused::Failed(error.to_string()))?;
         let bodies = entries.iter().filter_map(|entry| entry.body.as_ref());
         let mut events = bodies.clone().flat_map(|body| &body.events);

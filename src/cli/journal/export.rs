@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::{Exit, Trouble, as_json};
-use crate::cli::surroundings::Surroundings;
+use crate::cli::surroundings::CliEnv;
 use crate::domain::Timestamp;
 use crate::journal::exported::{self, ExportError};
 use crate::journal::replay::{Replay, replay};
@@ -69,7 +69,7 @@ impl ExportArgs {
             Format::Log => {
                 let exported = exported::write(entries, &mut out).map_err(trouble)?;
                 if let Some(by) = exported.erased_by_later {
-                    Surroundings::of_process().note(&format!(
+                    CliEnv::of_process().note(&format!(
                         "Entries of this export were erased by position {by}, which is behind its end: export up to \
                          there, or g3n journal verify will report them as damage."
                     ));

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::cli::failure::Failure;
 use crate::cli::secret::{Places, Secret, secret};
-use crate::cli::surroundings::Surroundings;
+use crate::cli::surroundings::CliEnv;
 
 /// Where help shows the flags.
 pub(super) const HEADING: &str = "Secret code";
@@ -29,7 +29,7 @@ impl CodeArgs {
     ///
     /// # Errors
     /// When its place cannot be read, or there is none and nobody can be asked.
-    pub(in crate::cli) fn find(&self, surroundings: &mut Surroundings) -> Result<Secret, Failure> {
+    pub(in crate::cli) fn find(&self, surroundings: &mut CliEnv) -> Result<Secret, Failure> {
         match self.places().find(surroundings)? {
             Some(code) => Ok(code),
             None => surroundings.ask("Secret code: ", HOW),
@@ -89,7 +89,7 @@ mod tests {
             ("", &empty, "unread", "from-terminal", "from-terminal"),
         ] {
             let typed: &[&str] = if typed.is_empty() { &[] } else { &[typed] };
-            let code = parse(line).find(&mut Surroundings::made_up(environment, input, typed));
+            let code = parse(line).find(&mut CliEnv::made_up(environment, input, typed));
             assert_eq!(code.expect(line).reveal(), found, "{line}");
         }
     }
@@ -107,7 +107,7 @@ mod tests {
             ),
         ] {
             let failure = parse(line)
-                .find(&mut Surroundings::made_up(&[], input, &[]))
+                .find(&mut CliEnv::made_up(&[], input, &[]))
                 .err();
             let text = failure.as_ref().map(Failure::text).unwrap_or_default();
             assert!(matches!(failure, Some(Failure::Usage(_))), "{line}");

@@ -19,7 +19,7 @@ use crate::cli::output::{Exit, Printer};
 use crate::cli::profile::Profile;
 use crate::cli::remarks::RemarkArgs;
 use crate::cli::secret::Secret;
-use crate::cli::surroundings::Surroundings;
+use crate::cli::surroundings::CliEnv;
 use crate::client::{Client, Reply};
 use code::CodeArgs;
 
@@ -259,7 +259,7 @@ impl Operator {
         change: &ChangeArgs,
         body: Map<String, Value>,
     ) -> Result<Reply, Failure> {
-        let code = change.code.find(&mut Surroundings::of_process())?;
+        let code = change.code.find(&mut CliEnv::of_process())?;
         self.invoke(function, change.sign(&code, body))
     }
 }

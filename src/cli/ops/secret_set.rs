@@ -11,7 +11,7 @@ use crate::cli::failure::Failure;
 use crate::cli::mrs::insert;
 use crate::cli::remarks::RemarkArgs;
 use crate::cli::secret::{Places, Secret, secret};
-use crate::cli::surroundings::Surroundings;
+use crate::cli::surroundings::CliEnv;
 use crate::client::Reply;
 
 /// How to give the new code where nobody can be asked for it.
@@ -44,12 +44,12 @@ pub(super) struct SecretSetArgs {
 
 impl SecretSetArgs {
     pub(super) fn run(&self, operator: &Operator) -> Result<Reply, Failure> {
-        let body = self.body(&mut Surroundings::of_process())?;
+        let body = self.body(&mut CliEnv::of_process())?;
         operator.invoke("ops_secret_set", body)
     }
 
     /// A new code replaces the one there is; the code alone is the first one.
-    fn body(&self, surroundings: &mut Surroundings) -> Result<Map<String, Value>, Failure> {
+    fn body(&self, surroundings: &mut CliEnv) -> Result<Map<String, Value>, Failure> {
         if self.code.places().is_input() && self.new.places().is_input() {
             return Err(Failure::Usage(
                 "standard input cannot hold both codes".to_owned(),
@@ -153,7 +153,7 @@ mod tests {
             ),
         ] {
             let made = parse(line)
-                .body(&mut Surroundings::made_up(environment, input, typed))
+                .body(&mut CliEnv::made_up(environment, input, typed))
                 .ok();
             assert_eq!(made.map(Value::Object).as_ref(), body, "{line} {typed:?}");
         }

@@ -11,7 +11,7 @@ use crate::cli::failure::Failure;
 use crate::cli::mrs::insert;
 use crate::cli::output::{Exit, Printer};
 use crate::cli::remarks::{ContextArgs, KeyArgs};
-use crate::cli::surroundings::Surroundings;
+use crate::cli::surroundings::CliEnv;
 use crate::client::Reply;
 
 /// Who destroys something, why, and whether really.
@@ -111,7 +111,7 @@ impl RemovalArgs {
         what: &str,
         mut body: Map<String, Value>,
     ) -> Result<Reply, Failure> {
-        let mut surroundings = Surroundings::of_process();
+        let mut surroundings = CliEnv::of_process();
         let code = self.code.find(&mut surroundings)?;
         insert(&mut body, "secret_code", Some(code.reveal()));
         if !self.dry_run && !self.yes {

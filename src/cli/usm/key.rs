@@ -10,7 +10,7 @@ use crate::cli::mrs::insert;
 use crate::cli::output::{Exit, Printer};
 use crate::cli::profile::Profile;
 use crate::cli::remarks::{MakeArgs, RemarkArgs};
-use crate::cli::surroundings::Surroundings;
+use crate::cli::surroundings::CliEnv;
 use crate::client::Client;
 
 /// How to name the key where nobody can be asked for it.
@@ -125,7 +125,7 @@ impl RevokeAllArgs {
 impl WhichArgs {
     pub(super) fn body(&self, profile: &Profile) -> Result<Value, Failure> {
         let own = profile.key();
-        let mut surroundings = Surroundings::of_process();
+        let mut surroundings = CliEnv::of_process();
         let key = self.subject.find("key", own, HOW, &mut surroundings)?;
         Ok(json!({"api_key": key.reveal()}))
     }

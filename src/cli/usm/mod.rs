@@ -16,7 +16,7 @@ use super::output::{Exit, Printer};
 use super::profile::Profile;
 use super::remarks::RemarkArgs;
 use super::secret::{Places, Secret, secret};
-use super::surroundings::Surroundings;
+use super::surroundings::CliEnv;
 use super::uas::UserArgs;
 
 /// Sessions of users; service accounts of programs and their API keys.
@@ -176,7 +176,7 @@ impl SubjectArgs {
         what: &'static str,
         own: Option<Secret>,
         how: &str,
-        surroundings: &mut Surroundings,
+        surroundings: &mut CliEnv,
     ) -> Result<Secret, Failure> {
         let places = Places {
             what,

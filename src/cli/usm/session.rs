@@ -11,7 +11,7 @@ use crate::cli::output::{Exit, Printer};
 use crate::cli::passcode::PasscodeArgs;
 use crate::cli::profile::Profile;
 use crate::cli::remarks::RemarkArgs;
-use crate::cli::surroundings::Surroundings;
+use crate::cli::surroundings::CliEnv;
 use crate::client::{Client, Reply};
 
 /// How to name the session where nobody can be asked for it.
@@ -57,11 +57,11 @@ impl CreateArgs {
     }
 
     fn sign_in(&self, client: &Client) -> Result<Reply, Failure> {
-        let body = self.body(&mut Surroundings::of_process())?;
+        let body = self.body(&mut CliEnv::of_process())?;
         Ok(client.session_create(&body)?)
     }
 
-    fn body(&self, surroundings: &mut Surroundings) -> Result<Value, Failure> {
+    fn body(&self, surroundings: &mut CliEnv) -> Result<Value, Failure> {
         let passcode = self.passcode.find(surroundings)?;
         let mut body = Map::new();
         insert(&mut body, "email", Some(self.email.as_str()));
@@ -74,7 +74,7 @@ impl CreateArgs {
 impl WhichArgs {
     pub(super) fn body(&self, profile: &Profile) -> Result<Map<String, Value>, Failure> {
         let own = profile.session();
-        let mut surroundings = Surroundings::of_process();
+        let mut surroundings = CliEnv::of_process();
         let session = self.subject.find("session", own, HOW, &mut surroundings)?;
         let mut body = Map::new();
         insert(&mut body, "session_guid", Some(session.reveal()));
@@ -119,7 +119,7 @@ mod tests {
                 panic!("{line}");
             };
             let environment = [("G3N_PASSCODE", "P")];
-            let body = arguments.body(&mut Surroundings::made_up(&environment, "", &[]));
+            let body = arguments.body(&mut CliEnv::made_up(&environment, "", &[]));
             assert_eq!(body.expect(line), sent);
         }
     }
@@ -139,7 +139,7 @@ mod tests {
                 panic!("{line}");
             };
             assert!(!format!("{which:?}").contains("\"W\""));
-            let mut around = Surroundings::made_up(&[], input, typed);
+            let mut around = CliEnv::made_up(&[], input, typed);
             let own = own.and_then(Secret::parse);
             let told = which.subject.find("session", own, HOW, &mut around).ok();
             assert_eq!(told.as_ref().map(Secret::reveal), found, "{line}");

@@ -15,7 +15,7 @@ use crate::cli::operator::invoke;
 use crate::cli::output::{Exit, Printer};
 use crate::cli::profile::Profile;
 use crate::cli::put::bar;
-use crate::cli::surroundings::Surroundings;
+use crate::cli::surroundings::CliEnv;
 use crate::cli::usm::about;
 use crate::client::{Client, Reply, Transfer};
 use crate::export::check::Directory;
@@ -87,7 +87,7 @@ impl Asker<'_> {
                 return Ok(export.clone());
             }
             if !std::mem::replace(&mut told, true) {
-                Surroundings::of_process().note("The export is being created; waiting for it.");
+                CliEnv::of_process().note("The export is being created; waiting for it.");
             }
             std::thread::sleep(LOOK_EVERY);
         }

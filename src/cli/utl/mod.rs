@@ -14,7 +14,7 @@ use super::ops::code::CodeArgs;
 use super::output::{Exit, Printer};
 use super::profile::Profile;
 use super::remarks::{KeyArgs, MakeArgs, RemarkArgs};
-use super::surroundings::Surroundings;
+use super::surroundings::CliEnv;
 use super::usm::about;
 use crate::client::Reply;
 
@@ -180,7 +180,7 @@ impl ApproveArgs {
     /// Approves. Whoever does so at a terminal is asked first: when nobody cancels, the data goes.
     fn run(&self, profile: &Profile) -> Result<Reply, Failure> {
         let org = profile.named_org("which org?")?;
-        let mut surroundings = Surroundings::of_process();
+        let mut surroundings = CliEnv::of_process();
         let code = self.code.find(&mut surroundings)?;
         if !self.yes {
             let address = &profile.operator_url.value;

@@ -4,7 +4,7 @@ use super::{
     MaintenanceCommand, MaintenanceEvent, OPEN_MAX, ProgressNote, StartSource, UPDATES_MAX, Window,
     WindowStatus, Windows,
 };
-use crate::domain::{Context, Decider, ErrorTag, Occurrence, Rejection, Revision, Timestamp};
+use crate::domain::{Context, Decider, ErrorTag, EventMeta, Rejection, Revision, Timestamp};
 
 /// Decides for maintenance windows.
 pub struct MaintenanceDecider;
@@ -98,7 +98,7 @@ impl Decider for MaintenanceDecider {
         Ok(vec![event])
     }
 
-    fn evolve(mut state: Windows, event: &MaintenanceEvent, occurrence: Occurrence<'_>) -> Windows {
+    fn evolve(mut state: Windows, event: &MaintenanceEvent, occurrence: EventMeta<'_>) -> Windows {
         state.version = occurrence.version;
         let id = event.maintenance_id().to_owned();
         if let MaintenanceEvent::Scheduled {

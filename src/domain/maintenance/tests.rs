@@ -1,7 +1,7 @@
 //! Given, when, then: maintenance windows.
 
 use super::*;
-use crate::domain::{Context, Decider, ErrorTag, Occurrence};
+use crate::domain::{Context, Decider, ErrorTag, EventMeta};
 
 fn context(millis: i64) -> Context {
     Context {
@@ -23,14 +23,14 @@ fn named(id: &str) -> Option<String> {
     Some(id.to_owned())
 }
 
-/// Carries commands out one after the other, a second apart, and returns the state or the first refusal's tag.
+/// Executes commands one after the other, a second apart, and returns the state or the first refusal's tag.
 fn given(commands: &[MaintenanceCommand]) -> Result<Windows, ErrorTag> {
     let mut state = Windows::default();
     for (number, command) in commands.iter().enumerate() {
         let at = 1_000 * (number as i64 + 1);
         let events = MaintenanceDecider::decide(&state, command, &context(at));
         for event in events.map_err(|rejection| rejection.tag)? {
-            let occurrence = Occurrence {
+            let occurrence = EventMeta {
                 at: Timestamp::from_millis(at),
                 by: "tester",
                 actor: None,

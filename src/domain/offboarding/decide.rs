@@ -2,9 +2,9 @@
 
 use super::{
     Approval, EXPORTS_MAX, Export, Import, Made, Offboarding, OffboardingAction,
-    OffboardingCommand, OffboardingEvent, OffboardingStatus, Passage,
+    OffboardingCommand, OffboardingEvent, OffboardingStatus, OrgTransfer,
 };
-use crate::domain::{Context, Decider, ErrorTag, Occurrence, Rejection, Timestamp};
+use crate::domain::{Context, Decider, ErrorTag, EventMeta, Rejection, Timestamp};
 
 /// Decides for offboardings, exports and imports.
 pub struct OffboardingDecider;
@@ -13,10 +13,10 @@ type Decided = Result<Vec<OffboardingEvent>, Rejection>;
 
 impl Decider for OffboardingDecider {
     type Command = OffboardingCommand;
-    type State = Passage;
+    type State = OrgTransfer;
     type Event = OffboardingEvent;
 
-    fn decide(state: &Passage, command: &OffboardingCommand, context: &Context) -> Decided {
+    fn decide(state: &OrgTransfer, command: &OffboardingCommand, context: &Context) -> Decided {
         match &command.action {
             OffboardingAction::Request {
                 offboarding_id,
@@ -82,7 +82,11 @@ impl Decider for OffboardingDecider {
         }
     }
 
-    fn evolve(mut state: Passage, event: &OffboardingEvent, occurrence: Occurrence<'_>) -> Passage {
+    fn evolve(
+        mut state: OrgTransfer,
+        event: &OffboardingEvent,
+        occurrence: EventMeta<'_>,
+    ) -> OrgTransfer {
         state.version = occurrence.version;
         match event {
             OffboardingEvent::Requested {
@@ -151,7 +155,7 @@ impl Decider for OffboardingDecider {
     }
 }
 
-impl Passage {
+impl OrgTransfer {
     fn has(&self, status: OffboardingStatus) -> bool {
         self.offboarding
             .as_ref()
@@ -163,7 +167,7 @@ fn one(event: OffboardingEvent) -> Decided {
     Ok(vec![event])
 }
 
-fn approve(state: &Passage, action: &OffboardingAction, now: Timestamp) -> Decided {
+fn approve(state: &OrgTransfer, action: &OffboardingAction, now: Timestamp) -> Decided {
     let OffboardingAction::Approve {
         window_ms,
         org_status,
@@ -184,7 +188,7 @@ fn approve(state: &Passage, action: &OffboardingAction, now: Timestamp) -> Decid
     })
 }
 
-fn cancel(state: &Passage) -> Decided {
+fn cancel(state: &OrgTransfer) -> Decided {
     let open = [OffboardingStatus::Requested, OffboardingStatus::Approved];
     let cancelled = state.has(OffboardingStatus::Cancelled);
     require(state, &open, "it cannot be cancelled any more")
@@ -192,7 +196,7 @@ fn cancel(state: &Passage) -> Decided {
     one(OffboardingEvent::Cancelled {})
 }
 
-fn block(state: &Passage, why: &str) -> Decided {
+fn block(state: &OrgTransfer, why: &str) -> Decided {
     let on_its_way = [OffboardingStatus::Approved, OffboardingStatus::Purging];
     let offboarding = require(state, &on_its_way, "it cannot be blocked")?;
     match offboarding.blocked.as_deref() == Some(why) {
@@ -204,7 +208,7 @@ fn block(state: &Passage, why: &str) -> Decided {
 }
 
 /// Nothing is erased before its time, nor before it can be taken away.
-fn check_purge(state: &Passage, now: Timestamp) -> Result<(), Rejection> {
+fn check_purge(state: &OrgTransfer, now: Timestamp) -> Result<(), Rejection> {
     let on_its_way = [OffboardingStatus::Approved, OffboardingStatus::Purging];
     let offboarding = require(state, &on_its_way, "nothing can be purged")?;
     let approval = offboarding.approval.as_ref();
@@ -219,7 +223,7 @@ fn check_purge(state: &Passage, now: Timestamp) -> Result<(), Rejection> {
 }
 
 /// One export of an org is made at a time, and not too many are kept.
-fn check_room(state: &Passage) -> Result<(), Rejection> {
+fn check_room(state: &OrgTransfer) -> Result<(), Rejection> {
     if let Some(unfinished) = state.exports.iter().find(|export| export.made.is_none()) {
         return Err(Rejection::new(
             ErrorTag::InvalidState,
@@ -237,7 +241,7 @@ fn check_room(state: &Passage) -> Result<(), Rejection> {
     }
 }
 
-fn begin_import(state: &Passage, action: &OffboardingAction) -> Decided {
+fn begin_import(state: &OrgTransfer, action: &OffboardingAction) -> Decided {
     let OffboardingAction::BeginImport {
         manifest_sha256,
         export_id,
@@ -268,7 +272,7 @@ fn begin_import(state: &Passage, action: &OffboardingAction) -> Decided {
     }
 }
 
-fn end_import(state: &Passage, event: OffboardingEvent) -> Decided {
+fn end_import(state: &OrgTransfer, event: OffboardingEvent) -> Decided {
     match state.is_importing() {
         true => one(event),
         false => Err(Rejection::new(
@@ -279,7 +283,7 @@ fn end_import(state: &Passage, event: OffboardingEvent) -> Decided {
     }
 }
 
-fn requested(offboarding_id: &str, reason: &str, occurrence: Occurrence<'_>) -> Offboarding {
+fn requested(offboarding_id: &str, reason: &str, occurrence: EventMeta<'_>) -> Offboarding {
     Offboarding {
         offboarding_id: offboarding_id.to_owned(),
         reason: reason.to_owned(),
@@ -339,7 +343,7 @@ impl Offboarding {
 }
 
 fn require<'a>(
-    state: &'a Passage,
+    state: &'a OrgTransfer,
     statuses: &[OffboardingStatus],
     what: &str,
 ) -> Result<&'a Offboarding, Rejection> {

@@ -2,10 +2,10 @@
 
 use super::{
     Counts, OffboardingAction as Action, OffboardingCommand, OffboardingDecider,
-    OffboardingEvent as Event, OffboardingStatus as Status, Passage,
+    OffboardingEvent as Event, OffboardingStatus as Status, OrgTransfer,
 };
 use crate::domain::org::OrgStatus;
-use crate::domain::{Context, Decider, ErrorTag, Occurrence, OrgCode, Timestamp};
+use crate::domain::{Context, Decider, ErrorTag, EventMeta, OrgCode, Timestamp};
 
 /// How long the window is.
 const WINDOW_MS: i64 = 1_000;
@@ -46,10 +46,10 @@ fn started() -> Event {
     }
 }
 
-fn given(events: &[Event]) -> Passage {
-    let mut passage = Passage::default();
+fn given(events: &[Event]) -> OrgTransfer {
+    let mut passage = OrgTransfer::default();
     for (version, event) in (1..).zip(events) {
-        let occurrence = Occurrence {
+        let occurrence = EventMeta {
             at: Timestamp::from_millis(version),
             by: "ann",
             actor: None,

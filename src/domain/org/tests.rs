@@ -42,7 +42,7 @@ fn given(commands: &[OrgCommand]) -> Result<Org, ErrorTag> {
         };
         let events = OrgDecider::decide(&state, command, &context);
         for event in events.map_err(|rejection| rejection.tag)? {
-            let occurrence = Occurrence {
+            let occurrence = EventMeta {
                 at,
                 by: "t",
                 actor: None,

@@ -6,22 +6,22 @@ use super::ended::abandoned_event;
 use super::evolve::{due_event, evolve, sorted};
 use super::{
     Complete, ContentPlace, DoomCause, NewContent, Put, Record, RecordCommand, RecordEvent,
-    RecordKey, Slot, Status,
+    RecordKey, RecordState, Status,
 };
 use crate::domain::hold::Hold;
 use crate::domain::names::TAGS_MAX;
-use crate::domain::{Context, Decider, ErrorTag, Occurrence, Rejection, Revision, Tag, Timestamp};
+use crate::domain::{Context, Decider, ErrorTag, EventMeta, Rejection, Revision, Tag, Timestamp};
 
 /// Decides for records.
 pub struct RecordDecider;
 
 impl Decider for RecordDecider {
     type Command = RecordCommand;
-    type State = Slot;
+    type State = RecordState;
     type Event = RecordEvent;
 
     fn decide(
-        slot: &Slot,
+        slot: &RecordState,
         command: &RecordCommand,
         context: &Context,
     ) -> Result<Vec<RecordEvent>, Rejection> {
@@ -114,7 +114,7 @@ impl Decider for RecordDecider {
         }
     }
 
-    fn evolve(slot: Slot, event: &RecordEvent, occurrence: Occurrence<'_>) -> Slot {
+    fn evolve(slot: RecordState, event: &RecordEvent, occurrence: EventMeta<'_>) -> RecordState {
         evolve(slot, event, occurrence)
     }
 }

@@ -81,7 +81,7 @@ impl Retention {
 
 /// How long an upload is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct UploadTimeouts {
     /// From the promise on, in milliseconds.
     pub upload_ms: i64,
     /// How long after its upload url it can still be completed, in milliseconds.
@@ -90,7 +90,7 @@ pub struct Patience {
 
 impl PendingUpload {
     /// From when on it is given up: never while it could still be completed.
-    pub fn given_up_at(&self, patience: Patience) -> Timestamp {
+    pub fn given_up_at(&self, patience: UploadTimeouts) -> Timestamp {
         let waited = self.since.plus_millis(patience.upload_ms);
         waited.max(self.expires_at.plus_millis(patience.complete_ms))
     }
@@ -142,7 +142,7 @@ impl Record {
 pub(super) fn abandoned_event(
     record: &Record,
     legal: Option<&Held>,
-    patience: Patience,
+    patience: UploadTimeouts,
     now: Timestamp,
 ) -> Option<RecordEvent> {
     let held = record.kept(legal).is_some();

@@ -2,16 +2,20 @@
 
 use super::{
     Content, ContentPlace, Doom, DoomCause, INLINE_CONTENT_TYPE, NewContent, PendingUpload, Record,
-    RecordEvent, Slot, Status,
+    RecordEvent, RecordState, Status,
 };
 use crate::domain::hold::{Hold, Kept, Level};
-use crate::domain::{CcCode, Occurrence, Revision, Tag, Timestamp};
+use crate::domain::{CcCode, EventMeta, Revision, Tag, Timestamp};
 
 /// The name under which the sweep dooms records whose time has come.
 pub const SWEEP: &str = "job:ttl-sweep";
 
 /// The slot after an event. Total: an event once written is always accepted.
-pub(super) fn evolve(mut slot: Slot, event: &RecordEvent, occurrence: Occurrence<'_>) -> Slot {
+pub(super) fn evolve(
+    mut slot: RecordState,
+    event: &RecordEvent,
+    occurrence: EventMeta<'_>,
+) -> RecordState {
     let before = slot.record.take();
     slot.record = match (before, event) {
         (
@@ -41,7 +45,7 @@ impl Record {
         tags: &[Tag],
         doom_at: Option<Timestamp>,
         content: &NewContent,
-        occurrence: Occurrence<'_>,
+        occurrence: EventMeta<'_>,
     ) -> Self {
         let first = content.stored(1, occurrence.position);
         let mut record = Self {
@@ -64,7 +68,7 @@ impl Record {
     }
 
     /// Takes new content in: inline content counts at once, an upload when it is completed.
-    fn take(&mut self, content: &NewContent, version: u64, occurrence: Occurrence<'_>) {
+    fn take(&mut self, content: &NewContent, version: u64, occurrence: EventMeta<'_>) {
         let stored = content.stored(version, occurrence.position);
         match content {
             NewContent::Inline { .. } => {
@@ -85,7 +89,7 @@ impl Record {
         }
     }
 
-    fn change(&mut self, event: &RecordEvent, occurrence: Occurrence<'_>) {
+    fn change(&mut self, event: &RecordEvent, occurrence: EventMeta<'_>) {
         self.updated_at = occurrence.at;
         match event {
             RecordEvent::Created { content, .. } => {
@@ -168,7 +172,7 @@ impl Record {
         if let Some(event) = due_event(&self, legal, now) {
             self.revision = Revision(self.revision.0 + 1);
             SWEEP.clone_into(&mut self.updated_by);
-            let occurrence = Occurrence {
+            let occurrence = EventMeta {
                 at: now,
                 by: SWEEP,
                 actor: None,

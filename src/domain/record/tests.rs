@@ -6,7 +6,7 @@ mod holds;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{Context, Decider, ErrorTag, Occurrence, Sha256Digest};
+use crate::domain::{Context, Decider, ErrorTag, EventMeta, Sha256Digest};
 
 const START_MS: i64 = 1_800_000_000_000;
 
@@ -61,14 +61,14 @@ fn key() -> RecordKey {
 }
 
 /// The slot after events, one a second.
-fn given(events: &[RecordEvent]) -> Slot {
-    let mut slot = Slot {
+fn given(events: &[RecordEvent]) -> RecordState {
+    let mut slot = RecordState {
         key: key(),
         record: None,
         legal: None,
     };
     for (number, event) in (1..).zip(events) {
-        let occurrence = Occurrence {
+        let occurrence = EventMeta {
             at: at(number),
             by: "tester",
             actor: None,
@@ -80,7 +80,11 @@ fn given(events: &[RecordEvent]) -> Slot {
     slot
 }
 
-fn when(slot: &Slot, command: RecordCommand, seconds: i64) -> Result<Vec<RecordEvent>, ErrorTag> {
+fn when(
+    slot: &RecordState,
+    command: RecordCommand,
+    seconds: i64,
+) -> Result<Vec<RecordEvent>, ErrorTag> {
     let context = Context {
         now: at(seconds),
         by: "tester".to_owned(),
@@ -224,7 +228,7 @@ fn a_due_record_reads_as_it_will_once_the_sweep_was_there() {
         reason: None,
     };
     let slot = given(&[created(inline(), Some(at(5)))]);
-    let occurrence = Occurrence {
+    let occurrence = EventMeta {
         at: at(77),
         by: SWEEP,
         actor: None,

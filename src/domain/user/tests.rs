@@ -14,7 +14,7 @@ fn given(commands: &[(i64, UserCommand)]) -> Result<User, ErrorTag> {
         };
         let events = UserDecider::decide(&state, command, &context);
         for event in events.map_err(|rejection| rejection.tag)? {
-            let occurrence = Occurrence {
+            let occurrence = EventMeta {
                 at: context.now,
                 by: "ann",
                 actor: None,

@@ -4,7 +4,7 @@ use super::{
     HalfErased, MUTEX_MS, PROTECTED_PREFIX, Scope, Step, Vacuum, VacuumCommand, VacuumEvent,
     VacuumStatus, Vacuums, is_protected,
 };
-use crate::domain::{Context, Decider, ErrorTag, Occurrence, Rejection, Revision, Timestamp};
+use crate::domain::{Context, Decider, ErrorTag, EventMeta, Rejection, Revision, Timestamp};
 
 /// Decides for vacuums.
 pub struct VacuumDecider;
@@ -109,7 +109,7 @@ impl Decider for VacuumDecider {
         })
     }
 
-    fn evolve(mut state: Vacuums, event: &VacuumEvent, occurrence: Occurrence<'_>) -> Vacuums {
+    fn evolve(mut state: Vacuums, event: &VacuumEvent, occurrence: EventMeta<'_>) -> Vacuums {
         state.version = occurrence.version;
         if let VacuumEvent::Requested {
             vacuum_id,
@@ -168,7 +168,7 @@ impl Decider for VacuumDecider {
 }
 
 impl Vacuum {
-    fn change(&mut self, event: &VacuumEvent, occurrence: Occurrence<'_>) {
+    fn change(&mut self, event: &VacuumEvent, occurrence: EventMeta<'_>) {
         self.revision = Revision(self.revision.0 + 1);
         let finished = match event {
             VacuumEvent::Requested { .. } => None,

@@ -2,7 +2,7 @@
 
 use super::decide::check_scope;
 use super::*;
-use crate::domain::{Context, Decider, ErrorTag, Occurrence};
+use crate::domain::{Context, Decider, ErrorTag, EventMeta};
 
 fn request(id: &str, dry_run: bool) -> VacuumCommand {
     VacuumCommand::Request {
@@ -48,7 +48,7 @@ fn given(commands: &[(i64, VacuumCommand)]) -> Result<Vacuums, ErrorTag> {
         };
         let events = VacuumDecider::decide(&state, command, &context);
         for event in events.map_err(|rejection| rejection.tag)? {
-            let occurrence = Occurrence {
+            let occurrence = EventMeta {
                 at: context.now,
                 by: "tester",
                 actor: None,

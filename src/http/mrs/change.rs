@@ -1,12 +1,12 @@
 //! `POST /mrs/tag/add`, `/mrs/tag/remove`, `/mrs/ttl/set` and `/mrs/doom`: changes that bring no content.
 
-use super::{Subject, carried_reply, carry, keyed};
+use super::{Subject, execute, keyed, outcome_reply};
 use crate::domain::record::{RecordCommand, RecordView};
 use crate::domain::{ErrorTag, Rejection, Tag};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input::{self, RevisionIn, change_request};
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::journal::Remarks;
 
 change_request! {
@@ -54,7 +54,7 @@ change_request! {
 
 /// Runs a change: admits the caller, makes the command, carries it out.
 macro_rules! run {
-    ($house:ident, $call:ident, $request:ident, $command:expr) => {{
+    ($app:ident, $call:ident, $request:ident, $command:expr) => {{
         let subject = Subject {
             orgcode: $request.orgcode.as_deref(),
             cccode: $request.cccode.as_deref(),
@@ -63,25 +63,25 @@ macro_rules! run {
         };
         let remarks = $request.remarks();
         let key = $request.idempotency_key.as_deref();
-        change($house, $call, (subject, key), remarks, || $command).await
+        change($app, $call, (subject, key), remarks, || $command).await
     }};
 }
 
 async fn change(
-    house: &House,
+    app: &AppState,
     call: &mut Call<'_>,
     (subject, given): (Subject<'_>, Option<&str>),
     remarks: Remarks,
     command: impl FnOnce() -> Result<RecordCommand, Rejection>,
 ) -> Result<Reply, Refusal> {
-    let key = subject.admit(house, call)?.key()?;
+    let key = subject.admit(app, call)?.key()?;
     let remarks = input::remarks(remarks)?;
     call.note_remarks(&remarks);
-    let idempotency = keyed(house, call, &key, given)?;
-    let mut carry = carry(call, key.clone(), command()?, remarks);
-    carry.idempotency = idempotency;
-    let carried = house.book.carry(carry).await?;
-    carried_reply(&key, &carried)
+    let idempotency = keyed(app, call, &key, given)?;
+    let mut execute = execute(call, key.clone(), command()?, remarks);
+    execute.idempotency = idempotency;
+    let executed = app.registry.execute(execute).await?;
+    outcome_reply(&key, &executed)
 }
 
 fn some_tags(texts: Option<&[String]>) -> Result<Vec<Tag>, Rejection> {
@@ -97,9 +97,9 @@ fn some_tags(texts: Option<&[String]>) -> Result<Vec<Tag>, Rejection> {
 /// Add tags to a record.
 #[utoipa::path(post, path = "/mrs/tag/add", tag = "mrs", request_body = TagRequest,
     responses((status = 200, description = "The record.", body = crate::http::openapi::Good<RecordView<'static>>)))]
-pub async fn tag_add(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn tag_add(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TagRequest = input::json(&call.body)?;
-    run!(house, call, request, {
+    run!(app, call, request, {
         Ok(RecordCommand::AddTags {
             tags: some_tags(request.tags.as_deref())?,
             expected: request.expected_revision.map(|revision| revision.0),
@@ -110,9 +110,9 @@ pub async fn tag_add(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusa
 /// Remove tags from a record.
 #[utoipa::path(post, path = "/mrs/tag/remove", tag = "mrs", request_body = TagRequest,
     responses((status = 200, description = "The record.", body = crate::http::openapi::Good<RecordView<'static>>)))]
-pub async fn tag_remove(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn tag_remove(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TagRequest = input::json(&call.body)?;
-    run!(house, call, request, {
+    run!(app, call, request, {
         Ok(RecordCommand::RemoveTags {
             tags: some_tags(request.tags.as_deref())?,
             expected: request.expected_revision.map(|revision| revision.0),
@@ -123,9 +123,9 @@ pub async fn tag_remove(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
 /// Set or clear a record's due time.
 #[utoipa::path(post, path = "/mrs/ttl/set", tag = "mrs", request_body = TtlRequest,
     responses((status = 200, description = "The record.", body = crate::http::openapi::Good<RecordView<'static>>)))]
-pub async fn ttl_set(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn ttl_set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TtlRequest = input::json(&call.body)?;
-    run!(house, call, request, {
+    run!(app, call, request, {
         let doom_at = request.doom_at.as_ref().ok_or_else(|| {
             Rejection::new(
                 ErrorTag::InvalidDoomAt,
@@ -142,9 +142,9 @@ pub async fn ttl_set(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusa
 /// Doom a record, for good.
 #[utoipa::path(post, path = "/mrs/doom", tag = "mrs", request_body = DoomRequest,
     responses((status = 200, description = "The record, doomed.", body = crate::http::openapi::Good<RecordView<'static>>)))]
-pub async fn doom(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn doom(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: DoomRequest = input::json(&call.body)?;
-    run!(house, call, request, {
+    run!(app, call, request, {
         Ok(RecordCommand::Doom {
             reason: request.reason.clone(),
             expected: request.expected_revision.map(|revision| revision.0),

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Subject, carried_reply, carry, content_md5, keyed};
-use crate::aside;
+use super::{Subject, content_md5, execute, keyed, outcome_reply};
 use crate::content::ObjectName;
 use crate::content::sign::{ContentToken, Purpose};
 use crate::domain::record::{Complete, RecordCommand, RecordKey, RecordView, would_complete};
@@ -11,8 +10,9 @@ use crate::domain::{ErrorTag, Md5, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input::{self, RevisionIn, change_request};
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::http::space;
+use crate::offload;
 use crate::os_error::told;
 use crate::projections::{RecordName, records};
 use crate::report;
@@ -46,7 +46,7 @@ change_request! {
 /// Make an upload the record's content.
 #[utoipa::path(post, path = "/mrs/record/complete", tag = "mrs", request_body = CompleteRequest,
     responses((status = 200, description = "The record, now active.", body = crate::http::openapi::Good<RecordView<'static>>)))]
-pub async fn complete(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn complete(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: CompleteRequest = input::json(&call.body)?;
     let subject = Subject {
         orgcode: request.orgcode.as_deref(),
@@ -54,19 +54,19 @@ pub async fn complete(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
         container: request.container.as_deref(),
         record_id: request.record_id.as_deref(),
     };
-    let key = subject.admit(house, call)?.key()?;
+    let key = subject.admit(app, call)?.key()?;
     let remarks = input::remarks(request.remarks())?;
     call.note_remarks(&remarks);
-    let idempotency = keyed(house, call, &key, request.idempotency_key.as_deref())?;
+    let idempotency = keyed(app, call, &key, request.idempotency_key.as_deref())?;
     let token = request.content_token.as_deref().unwrap_or_default();
-    let token = house
+    let token = app
         .signer
         .open::<ContentToken>(Purpose::ContentToken, token);
     let token = token.filter(|token| token.key == key);
     let counts = match &token {
-        Some(token) if token.expires_at > house.clock.now() => true,
+        Some(token) if token.expires_at > app.clock.now() => true,
         // What was completed is told again, however late somebody asks.
-        Some(token) => records::find(&house.store, RecordName::from(&key))?
+        Some(token) => records::find(&app.store, RecordName::from(&key))?
             .is_some_and(|record| record.has_object(token.object_id)),
         None => false,
     };
@@ -89,7 +89,7 @@ pub async fn complete(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
         org: key.org.clone(),
         object_id: token.object_id,
     };
-    let uploaded_size = house
+    let uploaded_size = app
         .content
         .size(&object)
         .map_err(|error| Refusal::Failed(error.to_string()))?;
@@ -102,31 +102,31 @@ pub async fn complete(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
         content_version: request.version.map(|version| version.0.0),
         expected: request.expected_revision.map(|revision| revision.0),
     };
-    let sealed = seal(house, (&key, &object), &mut complete).await?;
+    let sealed = seal(app, (&key, &object), &mut complete).await?;
     let command = RecordCommand::Complete(complete);
-    let mut carry = carry(call, key.clone(), command, remarks);
-    carry.idempotency = idempotency;
-    let carried = house.book.carry(carry).await?;
+    let mut execute = execute(call, key.clone(), command, remarks);
+    execute.idempotency = idempotency;
+    let executed = app.registry.execute(execute).await?;
     if sealed {
-        remove_uploads(house, object).await;
+        remove_uploads(app, object).await;
     }
-    carried_reply(&key, &carried)
+    outcome_reply(&key, &executed)
 }
 
 /// Makes the latest upload the object, for good, once the completion would be accepted: what is refused fixes nothing. Whether
 /// it did.
 async fn seal(
-    house: &House,
+    app: &AppState,
     (key, object): (&RecordKey, &ObjectName),
     complete: &mut Complete,
 ) -> Result<bool, Refusal> {
-    let record = records::find(&house.store, RecordName::from(key))?;
+    let record = records::find(&app.store, RecordName::from(key))?;
     let record = record.ok_or_else(Rejection::not_found)?;
     if !would_complete(key, &record, complete) {
         return Ok(false);
     }
-    let (content, object) = (Arc::clone(&house.content), object.clone());
-    let sealed = aside::blocking(move || content.seal(&object)).await;
+    let (content, object) = (Arc::clone(&app.content), object.clone());
+    let sealed = offload::blocking(move || content.seal(&object)).await;
     let sealed = sealed.map_err(|error| Refusal::Failed(error.to_string()))?;
     let sealed = sealed
         .map_err(|error| space::content_failed("an upload could not be completed", &error))?;
@@ -144,9 +144,9 @@ async fn seal(
 }
 
 /// Removes the uploads of which one is the content now. What cannot be removed goes with the object.
-async fn remove_uploads(house: &House, object: ObjectName) {
-    let content = Arc::clone(&house.content);
-    let removed = aside::blocking(move || content.remove_uploads(&object)).await;
+async fn remove_uploads(app: &AppState, object: ObjectName) {
+    let content = Arc::clone(&app.content);
+    let removed = offload::blocking(move || content.remove_uploads(&object)).await;
     if let Ok(Err(error)) = removed {
         report::notice(&format!("uploads could not be removed: {}", told(&error)));
     }

@@ -1,14 +1,14 @@
 //! `POST /mrs/hold/set` and `/mrs/hold/release`: an owner's hold on a record, which nothing then removes.
 
-use super::{Subject, carry, keyed, record_reply};
-use crate::actors::{Carry, Refused};
+use super::{Subject, execute, keyed, record_reply};
+use crate::actors::{RecordRequest, Refused};
 use crate::domain::hold;
 use crate::domain::record::{RecordCommand, RecordKey, RecordView, SWEEP};
 use crate::domain::{Rejection, Revision};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input::{self, RevisionIn, change_request};
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::journal::{Remarks, Source};
 use crate::projections::{RecordName, holds};
 
@@ -27,8 +27,8 @@ change_request! {
 /// Hold a record: nothing removes it or its content.
 #[utoipa::path(post, path = "/mrs/hold/set", tag = "mrs", request_body = HoldRequest,
     responses((status = 200, description = "The record, held.", body = crate::http::openapi::Good<RecordView<'static>>)))]
-pub async fn set(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    change(house, call, |request, expected| {
+pub async fn set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    change(app, call, |request, expected| {
         Ok(RecordCommand::SetHold {
             reason: hold::reason(request.reason.as_deref())?,
             expected,
@@ -40,15 +40,15 @@ pub async fn set(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
 /// Release a record from its hold. A record that came due in the meantime is doomed at once.
 #[utoipa::path(post, path = "/mrs/hold/release", tag = "mrs", request_body = HoldRequest,
     responses((status = 200, description = "The record.", body = crate::http::openapi::Good<RecordView<'static>>)))]
-pub async fn release(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    change(house, call, |_, expected| {
+pub async fn release(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    change(app, call, |_, expected| {
         Ok(RecordCommand::ReleaseHold { expected })
     })
     .await
 }
 
 async fn change(
-    house: &House,
+    app: &AppState,
     call: &mut Call<'_>,
     command: impl FnOnce(&HoldRequest, Option<Revision>) -> Result<RecordCommand, Rejection>,
 ) -> Result<Reply, Refusal> {
@@ -59,38 +59,38 @@ async fn change(
         container: request.container.as_deref(),
         record_id: request.record_id.as_deref(),
     };
-    let key = subject.admit(house, call)?.key()?;
+    let key = subject.admit(app, call)?.key()?;
     let remarks = input::remarks(request.remarks())?;
     call.note_remarks(&remarks);
-    let idempotency = keyed(house, call, &key, request.idempotency_key.as_deref())?;
+    let idempotency = keyed(app, call, &key, request.idempotency_key.as_deref())?;
     let expected = request.expected_revision.map(|revision| revision.0);
     let command = command(&request, expected)?;
     // By a clock that is not believed nothing ends for good; the sweep does it later.
-    if house.clock.may_destroy().is_ok() {
-        sweep(house, call, &key).await?;
+    if app.clock.may_destroy().is_ok() {
+        sweep(app, call, &key).await?;
     }
-    let mut carry = carry(call, key.clone(), command, remarks);
-    carry.idempotency = idempotency;
-    let carried = house.book.carry(carry).await?;
-    let now = house.clock.now();
+    let mut execute = execute(call, key.clone(), command, remarks);
+    execute.idempotency = idempotency;
+    let executed = app.registry.execute(execute).await?;
+    let now = app.clock.now();
     // A record released past its time has ended with that.
-    let record = holds::reads(&house.store, RecordName::from(&key), carried.record, now)?;
+    let record = holds::effective_at(&app.store, RecordName::from(&key), executed.record, now)?;
     let mut reply = record_reply(&key, &record)?;
-    reply.replayed = carried.replayed;
+    reply.replayed = executed.replayed;
     Ok(reply)
 }
 
 /// Has a record end first whose time has come: a hold is set on what callers see, and that is doomed already.
-async fn sweep(house: &House, call: &Call<'_>, key: &RecordKey) -> Result<(), Refused> {
-    let end = Carry {
+async fn sweep(app: &AppState, call: &Call<'_>, key: &RecordKey) -> Result<(), Refused> {
+    let end = RecordRequest {
         by: SWEEP.to_owned(),
         source: Source::Job,
-        ..carry(
+        ..execute(
             call,
             key.clone(),
             RecordCommand::DoomIfDue,
             Remarks::default(),
         )
     };
-    house.book.carry(end).await.map(drop)
+    app.registry.execute(end).await.map(drop)
 }

@@ -10,7 +10,7 @@ use crate::domain::{ErrorTag, RecordId, Rejection, Tag};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input::{self, LimitIn};
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::projections::list::Filter;
 
 /// Which records, and how many at a time.
@@ -55,7 +55,7 @@ pub struct ListAnswer<'a> {
 /// List records.
 #[utoipa::path(get, path = "/mrs/list", tag = "mrs", params(ListQuery),
     responses((status = 200, description = "One page.", body = crate::http::openapi::Good<ListAnswer<'static>>)))]
-pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: ListQuery = input::query(call)?;
     let subject = Subject {
         orgcode: query.orgcode.as_deref(),
@@ -63,7 +63,7 @@ pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
         container: query.container.as_deref(),
         record_id: None,
     };
-    let admitted = subject.admit(house, call)?;
+    let admitted = subject.admit(app, call)?;
     let prefix = query.prefix.unwrap_or_default();
     RecordId::check_prefix(&prefix)?;
     let filter = Filter {
@@ -76,11 +76,9 @@ pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     };
     let limit = query.limit.unwrap_or_default().0;
     let digest = digest(&filter);
-    let from = input::cursor(house, query.next_token.as_deref(), digest)?;
-    let page = filter.page(&house.store, from.as_deref(), limit, house.clock.now())?;
-    let next_token = page
-        .next
-        .map(|place| input::next_token(house, digest, place));
+    let from = input::cursor(app, query.next_token.as_deref(), digest)?;
+    let page = filter.page(&app.store, from.as_deref(), limit, app.clock.now())?;
+    let next_token = page.next.map(|place| input::next_token(app, digest, place));
     Reply::of(&ListAnswer {
         items: page
             .items

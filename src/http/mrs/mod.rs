@@ -20,8 +20,8 @@ use super::call::Call;
 use super::envelope::{Refusal, Reply};
 use super::idempotency;
 use super::input;
-use super::server::House;
-use crate::actors::{Carried, Carry};
+use super::server::AppState;
+use crate::actors::{RecordOutcome, RecordRequest};
 use crate::content::sign::{Disposition, DownloadGrant, Purpose, UploadGrant};
 use crate::domain::container::Idempotency;
 use crate::domain::record::{Content, ContentPlace, Record, RecordCommand, RecordKey};
@@ -68,26 +68,26 @@ pub struct Download {
 }
 
 impl Upload {
-    fn of(house: &House, grant: &UploadGrant, by: &str) -> Self {
-        let token = house.signer.seal_by(Purpose::UploadUrl, grant, by);
+    fn of(app: &AppState, grant: &UploadGrant, by: &str) -> Self {
+        let token = app.signer.seal_by(Purpose::UploadUrl, grant, by);
         Self {
-            url: format!("{}/content/{token}", house.public_url),
+            url: format!("{}/content/{token}", app.public_url),
             method: "PUT",
             headers: json!({"Content-Type": grant.content_type, "Content-Encoding": "gzip"}),
             expires_at: grant.expires_at.to_string(),
-            expires_in: house.mrs.upload_url_seconds,
+            expires_in: app.mrs.upload_url_seconds,
         }
     }
 }
 
 impl Download {
     fn of(
-        house: &House,
+        app: &AppState,
         (org, by): (&OrgCode, &str),
         (content, object_id): (&Content, uuid::Uuid),
         disposition: Disposition,
     ) -> Self {
-        let seconds = house.mrs.download_url_seconds;
+        let seconds = app.mrs.download_url_seconds;
         let grant = DownloadGrant {
             org: org.clone(),
             object_id,
@@ -95,13 +95,13 @@ impl Download {
             size: content.size,
             md5: content.md5,
             sha256: content.sha256.map(|sha256| sha256.to_bytes()),
-            expires_at: house.clock.now().plus_millis(millis(seconds)),
+            expires_at: app.clock.now().plus_millis(millis(seconds)),
         };
         let named = (grant, disposition);
-        let token = house.signer.seal_by(Purpose::NamedDownloadUrl, &named, by);
+        let token = app.signer.seal_by(Purpose::NamedDownloadUrl, &named, by);
         let (grant, _) = named;
         Self {
-            url: format!("{}/content/{token}", house.public_url),
+            url: format!("{}/content/{token}", app.public_url),
             method: "GET",
             expires_at: grant.expires_at.to_string(),
             expires_in: seconds,
@@ -131,10 +131,10 @@ struct Admitted {
 
 impl Subject<'_> {
     /// The org first, then whether it is the caller's, and only then everything else.
-    fn admit(&self, house: &House, call: &mut Call<'_>) -> Result<Admitted, Refusal> {
+    fn admit(&self, app: &AppState, call: &mut Call<'_>) -> Result<Admitted, Refusal> {
         let org = input::org(call, self.orgcode)?;
         call.note_org(&org);
-        call.admit(house, &org)?;
+        call.admit(app, &org)?;
         let cccode = input::cccode(call, self.cccode)?;
         call.note_cccode(cccode.as_ref());
         Ok(Admitted {
@@ -164,8 +164,13 @@ impl Admitted {
 }
 
 /// A carry without content and idempotency, from this call.
-fn carry(call: &Call<'_>, key: RecordKey, command: RecordCommand, remarks: Remarks) -> Carry {
-    Carry {
+fn execute(
+    call: &Call<'_>,
+    key: RecordKey,
+    command: RecordCommand,
+    remarks: Remarks,
+) -> RecordRequest {
+    RecordRequest {
         key,
         command: Ok(command),
         payload: None,
@@ -183,7 +188,7 @@ fn carry(call: &Call<'_>, key: RecordKey, command: RecordCommand, remarks: Remar
 /// What names a change of a record that came with an idempotency key. One key is for one request about the record: a put, or
 /// one change.
 fn keyed(
-    house: &House,
+    app: &AppState,
     call: &Call<'_>,
     key: &RecordKey,
     field: Option<&str>,
@@ -195,7 +200,7 @@ fn keyed(
     let place = (&key.org, &key.container);
     Ok(Some(Idempotency {
         scope: put::scope(place, Some(&key.record_id), given),
-        fingerprint: idempotency::request_of(house, call, &["cccode", "container", "record_id"])?,
+        fingerprint: idempotency::request_of(app, call, &["cccode", "container", "record_id"])?,
     }))
 }
 
@@ -205,9 +210,9 @@ fn record_reply(key: &RecordKey, record: &Record) -> Result<Reply, Refusal> {
 }
 
 /// The same of a record that was changed.
-fn carried_reply(key: &RecordKey, carried: &Carried) -> Result<Reply, Refusal> {
-    let mut reply = record_reply(key, &carried.record)?;
-    reply.replayed = carried.replayed;
+fn outcome_reply(key: &RecordKey, executed: &RecordOutcome) -> Result<Reply, Refusal> {
+    let mut reply = record_reply(key, &executed.record)?;
+    reply.replayed = executed.replayed;
     Ok(reply)
 }
 

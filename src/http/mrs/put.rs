@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::{Admitted, Subject, Upload, add_member, carry, content_md5, millis};
+use super::{Admitted, Subject, Upload, add_member, content_md5, execute, millis};
 use crate::clock;
 use crate::content::sign::{ContentToken, Purpose, UploadGrant};
 use crate::domain::container::Idempotency;
@@ -22,7 +22,7 @@ use crate::http::envelope::{Refusal, Reply};
 use crate::http::fingerprint::fingerprint;
 use crate::http::idempotency;
 use crate::http::input::{self, RevisionIn, change_request};
-use crate::http::server::House;
+use crate::http::server::AppState;
 
 /// Longest media type taken.
 const CONTENT_TYPE_CHARS_MAX: usize = 255;
@@ -90,7 +90,7 @@ pub struct PutAnswer<'a> {
 /// Create a record, or replace its content.
 #[utoipa::path(post, path = "/mrs/record", tag = "mrs", request_body = PutRequest,
     responses((status = 200, description = "The record.", body = crate::http::openapi::Good<PutAnswer<'static>>)))]
-pub async fn put(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn put(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let mut request: PutRequest = input::json(&call.body)?;
     let headers = call.request.headers();
     request.idempotency_key = idempotency::key(headers, request.idempotency_key.take())?;
@@ -100,7 +100,7 @@ pub async fn put(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
         container: request.container.as_deref(),
         record_id: request.record_id.as_deref(),
     };
-    let admitted = subject.admit(house, call)?;
+    let admitted = subject.admit(app, call)?;
     let container = admitted.container()?;
     let idempotency_key = request
         .idempotency_key
@@ -121,7 +121,7 @@ pub async fn put(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let record_id = match (&admitted.record_id, &idempotency) {
         (Some(record_id), _) => record_id.clone(),
         (None, Some(idempotency)) => idempotency.derived_id()?,
-        (None, None) => RecordId::parse(&clock::ordered_uuid(house.clock.now()).to_string())?,
+        (None, None) => RecordId::parse(&clock::ordered_uuid(app.clock.now()).to_string())?,
     };
     let mut key = RecordKey {
         org: admitted.org.clone(),
@@ -131,37 +131,41 @@ pub async fn put(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let remarks = input::remarks(request.remarks());
     let put = remarks
         .clone()
-        .and_then(|_| command(house, &request, &admitted, &key));
+        .and_then(|_| command(app, &request, &admitted, &key));
     let remarks = remarks.unwrap_or_default();
     call.note_remarks(&remarks);
     let payload = request
         .payload
         .map(|payload| Bytes::from(Box::<str>::from(payload).into_boxed_bytes()));
-    let mut carry = carry(call, key.clone(), RecordCommand::DoomIfDue, remarks);
-    carry.command = put.map(RecordCommand::Put);
-    carry.payload = payload.filter(|_| carry.command.is_ok());
-    carry.idempotency = idempotency;
-    let again = carry.idempotency.is_some().then(|| carry.clone());
-    let carried = match (house.book.carry(carry).await, again) {
+    let mut execute = execute(call, key.clone(), RecordCommand::DoomIfDue, remarks);
+    execute.command = put.map(RecordCommand::Put);
+    execute.payload = payload.filter(|_| execute.command.is_ok());
+    execute.idempotency = idempotency;
+    let again = execute.idempotency.is_some().then(|| execute.clone());
+    let executed = match (app.registry.execute(execute).await, again) {
         (Err(refused), Some(mut again)) if refused.is(ErrorTag::IdempotencyConflict) => {
             // The first answer may have been remembered by an earlier program.
             if let Some(idempotency) = &mut again.idempotency {
                 idempotency.fingerprint = earlier_fingerprint(&admitted, &call.body)?;
             }
-            house.book.carry(again).await?
+            app.registry.execute(again).await?
         }
-        (carried, _) => carried?,
+        (executed, _) => executed?,
     };
-    if let Some(record_id) = carried.record_id {
+    if let Some(record_id) = executed.record_id {
         key.record_id = record_id;
     }
     let by = &call.caller()?.user_id;
-    let mut reply = answer(house, (&key, by), &carried.record)?;
-    reply.replayed = carried.replayed;
+    let mut reply = answer(app, (&key, by), &executed.record)?;
+    reply.replayed = executed.replayed;
     Ok(reply)
 }
 
-fn answer(house: &House, (key, by): (&RecordKey, &str), record: &Record) -> Result<Reply, Refusal> {
+fn answer(
+    app: &AppState,
+    (key, by): (&RecordKey, &str),
+    record: &Record,
+) -> Result<Reply, Refusal> {
     let mut reply = super::record_reply(key, record)?;
     if let Some(upload) = &record.upload
         && let Some(object_id) = super::object_of(&upload.content)
@@ -179,10 +183,10 @@ fn answer(house: &House, (key, by): (&RecordKey, &str), record: &Record) -> Resu
             object_id,
             expires_at: upload
                 .expires_at
-                .plus_millis(millis(house.mrs.complete_grace_seconds)),
+                .plus_millis(millis(app.mrs.complete_grace_seconds)),
         };
-        let token = house.signer.seal(Purpose::ContentToken, &token);
-        let upload = Reply::of(&Upload::of(house, &grant, by))?.data;
+        let token = app.signer.seal(Purpose::ContentToken, &token);
+        let upload = Reply::of(&Upload::of(app, &grant, by))?.data;
         add_member(&mut reply.data, "upload", &upload);
         add_member(&mut reply.data, "content_token", &Reply::of(&token)?.data);
     }
@@ -191,7 +195,7 @@ fn answer(house: &House, (key, by): (&RecordKey, &str), record: &Record) -> Resu
 
 /// Everything the request says, checked; what it says wrong is a refusal that an idempotency key remembers.
 fn command(
-    house: &House,
+    app: &AppState,
     request: &PutRequest,
     admitted: &Admitted,
     key: &RecordKey,
@@ -201,12 +205,12 @@ fn command(
         cccode: admitted.cccode.clone(),
         tags: request.tags.as_deref().map(input::tags).transpose()?,
         doom_at: request.doom_at.as_deref().map(input::doom_at).transpose()?,
-        content: content(house, request)?,
+        content: content(app, request)?,
         expected: request.expected_revision.map(|revision| revision.0),
     })
 }
 
-fn content(house: &House, request: &PutRequest) -> Result<NewContent, Rejection> {
+fn content(app: &AppState, request: &PutRequest) -> Result<NewContent, Rejection> {
     let content_type = input::required(
         request.content_type.as_deref(),
         ErrorTag::InvalidInput,
@@ -233,7 +237,7 @@ fn content(house: &House, request: &PutRequest) -> Result<NewContent, Rejection>
             "payload",
             "mode \"presign\" takes no payload; upload it instead.",
         )),
-        (None, false) => upload_content(house, request, content_type),
+        (None, false) => upload_content(app, request, content_type),
     }
 }
 
@@ -289,7 +293,7 @@ fn inline_content(
 }
 
 fn upload_content(
-    house: &House,
+    app: &AppState,
     request: &PutRequest,
     content_type: &str,
 ) -> Result<NewContent, Rejection> {
@@ -327,10 +331,10 @@ fn upload_content(
         size,
         md5,
         object_id: clock::random_uuid(),
-        expires_at: house
+        expires_at: app
             .clock
             .now()
-            .plus_millis(millis(house.mrs.upload_url_seconds)),
+            .plus_millis(millis(app.mrs.upload_url_seconds)),
     })
 }
 

@@ -11,7 +11,7 @@ use crate::domain::{ErrorTag, Rejection, Revision, Timestamp};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::projections::{RecordName, earlier, holds, identity, lost, records};
 
 /// Which record, in which state.
@@ -154,7 +154,7 @@ pub struct StatAnswer {
 /// Read a record with its content.
 #[utoipa::path(get, path = "/mrs/record", tag = "mrs", params(RecordQuery),
     responses((status = 200, description = "The record and its content.", body = crate::http::openapi::Good<RecordAnswer<'static>>)))]
-pub async fn record(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn record(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: RecordQuery = input::query(call)?;
     let subject = Subject {
         orgcode: query.orgcode.as_deref(),
@@ -162,14 +162,14 @@ pub async fn record(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
         container: query.container.as_deref(),
         record_id: query.record_id.as_deref(),
     };
-    let key = subject.admit(house, call)?.key()?;
+    let key = subject.admit(app, call)?.key()?;
     let include_doomed = input::flag(query.include_doomed.as_deref(), "include_doomed")?;
-    let as_of = as_of(house, query.as_of.as_deref())?;
+    let as_of = as_of(app, query.as_of.as_deref())?;
     let disposition = Disposition {
         name: key.record_id.as_str().to_owned(),
         inline: is_inline(query.disposition.as_deref())?,
     };
-    let record = find_at(house, &key, as_of).await?;
+    let record = find_at(app, &key, as_of).await?;
     let version = query.version.as_deref().map(version).transpose()?;
     match record.status {
         Status::Active => {}
@@ -196,10 +196,10 @@ pub async fn record(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
         true => record.content.clone(),
         // What came later than the state that is asked for is not part of it.
         false if wanted > record.content.version => return Err(Rejection::not_found().into()),
-        false => versions::kept(house, &key, wanted).await?,
+        false => versions::kept(app, &key, wanted).await?,
     };
     let shown = Record { content, ..record };
-    with_content(house, (&key, &call.caller()?.user_id), &shown, disposition)
+    with_content(app, (&key, &call.caller()?.user_id), &shown, disposition)
 }
 
 fn is_inline(disposition: Option<&str>) -> Result<bool, Rejection> {
@@ -214,7 +214,7 @@ fn is_inline(disposition: Option<&str>) -> Result<bool, Rejection> {
 }
 
 fn with_content(
-    house: &House,
+    app: &AppState,
     (key, by): (&RecordKey, &str),
     record: &Record,
     disposition: Disposition,
@@ -222,18 +222,18 @@ fn with_content(
     let mut reply = record_reply(key, record)?;
     match record.content.place {
         ContentPlace::Inline(position) => {
-            let payload = house.journal.payload(position)?;
+            let payload = app.journal.payload(position)?;
             let payload = payload.ok_or_else(|| {
                 Refusal::Failed(format!("the payload of position {position} is gone"))
             })?;
             add_member(&mut reply.data, "content", &payload);
         }
         ContentPlace::Object(object_id) => {
-            if is_lost(house, key, record)? {
+            if is_lost(app, key, record)? {
                 return Err(content_lost(record.content.version).into());
             }
             let download = Download::of(
-                house,
+                app,
                 (&key.org, by),
                 (&record.content, object_id),
                 disposition,
@@ -256,7 +256,7 @@ fn content_lost(version: u64) -> Rejection {
 /// Read a record's metadata, without its content.
 #[utoipa::path(get, path = "/mrs/record/meta", tag = "mrs", params(MetaQuery),
     responses((status = 200, description = "The record.", body = crate::http::openapi::Good<MetaAnswer<'static>>)))]
-pub async fn meta(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn meta(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: MetaQuery = input::query(call)?;
     let subject = Subject {
         orgcode: query.orgcode.as_deref(),
@@ -264,17 +264,17 @@ pub async fn meta(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
         container: query.container.as_deref(),
         record_id: query.record_id.as_deref(),
     };
-    let key = subject.admit(house, call)?.key()?;
+    let key = subject.admit(app, call)?.key()?;
     let include_doomed = input::flag(query.include_doomed.as_deref(), "include_doomed")?;
-    let as_of = as_of(house, query.as_of.as_deref())?;
-    let record = find_at(house, &key, as_of).await?;
+    let as_of = as_of(app, query.as_of.as_deref())?;
+    let record = find_at(app, &key, as_of).await?;
     if record.status == Status::Doomed && !include_doomed {
         return Err(Rejection::not_found().into());
     }
-    let legal = legal_holds(house, &key, as_of).await?;
+    let legal = legal_holds(app, &key, as_of).await?;
     let answer = MetaAnswer {
         legal_holds: legal.covering(&key.container).map(legal_hold).collect(),
-        content_lost: is_lost(house, &key, &record)?,
+        content_lost: is_lost(app, &key, &record)?,
         record: record.view(&key),
     };
     Ok(Reply::of(&answer)?.at(record.revision))
@@ -290,24 +290,24 @@ fn legal_hold(kept: Kept) -> LegalHoldView {
 
 /// The legal holds of a record's org, now or as of a time.
 async fn legal_holds(
-    house: &House,
+    app: &AppState,
     key: &RecordKey,
     as_of: Option<Timestamp>,
 ) -> Result<LegalHolds, Refusal> {
     let Some(at) = as_of else {
-        return Ok(identity::holds(&house.store, key.org.as_str())?);
+        return Ok(identity::holds(&app.store, key.org.as_str())?);
     };
-    let (journal, org) = (house.journal.clone(), key.org.clone());
+    let (journal, org) = (app.journal.clone(), key.org.clone());
     let read = move || earlier::holds_when(&*journal, &org, at);
-    house.histories.read(&key.org, read).await
+    app.histories.read(&key.org, read).await
 }
 
 /// Whether the bytes of a record's content are known to be lost.
-fn is_lost(house: &House, key: &RecordKey, record: &Record) -> Result<bool, Refusal> {
+fn is_lost(app: &AppState, key: &RecordKey, record: &Record) -> Result<bool, Refusal> {
     match record.content.place {
         ContentPlace::Inline(_) => Ok(false),
         ContentPlace::Object(_) => Ok(lost::is_lost(
-            &house.store,
+            &app.store,
             RecordName::from(key),
             record.content.version,
         )?),
@@ -317,7 +317,7 @@ fn is_lost(house: &House, key: &RecordKey, record: &Record) -> Result<bool, Refu
 /// Ask whether a record is there.
 #[utoipa::path(get, path = "/mrs/head", tag = "mrs", params(HeadQuery),
     responses((status = 200, description = "It is there.", body = crate::http::openapi::Good<HeadAnswer<'static>>)))]
-pub async fn head(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn head(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: HeadQuery = input::query(call)?;
     let subject = Subject {
         orgcode: query.orgcode.as_deref(),
@@ -325,8 +325,8 @@ pub async fn head(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
         container: query.container.as_deref(),
         record_id: query.record_id.as_deref(),
     };
-    let key = subject.admit(house, call)?.key()?;
-    let record = find(house, &key)?;
+    let key = subject.admit(app, call)?.key()?;
+    let record = find(app, &key)?;
     if record.status == Status::Doomed {
         return Err(Rejection::not_found().into());
     }
@@ -346,8 +346,8 @@ pub async fn head(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
 /// Ask whether the service works.
 #[utoipa::path(get, path = "/mrs/stat", tag = "mrs",
     responses((status = 200, description = "It does.", body = crate::http::openapi::Good<StatAnswer>)))]
-pub async fn stat(house: &House, _: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let status = match house.journal.health() {
+pub async fn stat(app: &AppState, _: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let status = match app.journal.health() {
         crate::journal::Health::Open => "ok",
         crate::journal::Health::ReadOnly(_) => "read-only",
     };
@@ -358,23 +358,28 @@ pub async fn stat(house: &House, _: &mut Call<'_>) -> Result<Reply, Refusal> {
 }
 
 /// A record as it reads now, or as it read at a time.
-pub(super) fn find(house: &House, key: &RecordKey) -> Result<Record, Refusal> {
+pub(super) fn find(app: &AppState, key: &RecordKey) -> Result<Record, Refusal> {
     let name = RecordName::from(key);
-    let record = records::find(&house.store, name)?;
+    let record = records::find(&app.store, name)?;
     let record = record.ok_or_else(Rejection::not_found)?;
-    Ok(holds::reads(&house.store, name, record, house.clock.now())?)
+    Ok(holds::effective_at(
+        &app.store,
+        name,
+        record,
+        app.clock.now(),
+    )?)
 }
 
 /// The same, or, as of a time, what its history says.
 async fn find_at(
-    house: &House,
+    app: &AppState,
     key: &RecordKey,
     as_of: Option<Timestamp>,
 ) -> Result<Record, Refusal> {
     let Some(at) = as_of else {
-        return find(house, key);
+        return find(app, key);
     };
-    let (journal, its) = (house.journal.clone(), key.clone());
+    let (journal, its) = (app.journal.clone(), key.clone());
     let read = move || {
         let record = earlier::record_when(&*journal, &its, |body| body.origin.at <= at)?;
         let Some(record) = record else {
@@ -387,7 +392,7 @@ async fn find_at(
         };
         Ok(Some(record.as_of(at, legal.as_ref())))
     };
-    let record = house.histories.read(&key.org, read).await?;
+    let record = app.histories.read(&key.org, read).await?;
     Ok(record.ok_or_else(Rejection::not_found)?)
 }
 
@@ -400,10 +405,10 @@ fn version(text: &str) -> Result<u64, Rejection> {
     })
 }
 
-fn as_of(house: &House, text: Option<&str>) -> Result<Option<Timestamp>, Rejection> {
+fn as_of(app: &AppState, text: Option<&str>) -> Result<Option<Timestamp>, Rejection> {
     let Some(text) = text else { return Ok(None) };
     match Timestamp::parse(text) {
-        Some(at) if at <= house.clock.now() => Ok(Some(at)),
+        Some(at) if at <= app.clock.now() => Ok(Some(at)),
         Some(_) => Err(Rejection::field("as_of", "as_of is in the future.")),
         None => Err(Rejection::field(
             "as_of",

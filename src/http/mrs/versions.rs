@@ -12,7 +12,7 @@ use crate::domain::record::{Content, ContentKind, Doom, EndedBy, RecordKey, Stat
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input::{self, LimitIn};
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::projections::versions::{self, Version};
 use crate::projections::{RecordName, contents, holds, lost};
 
@@ -98,7 +98,7 @@ pub struct VersionView<'a> {
 /// List a record's content versions.
 #[utoipa::path(get, path = "/mrs/record/versions", tag = "mrs", params(VersionsQuery),
     responses((status = 200, description = "One page.", body = crate::http::openapi::Good<VersionsAnswer<'static>>)))]
-pub async fn versions(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn versions(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: VersionsQuery = input::query(call)?;
     let subject = Subject {
         orgcode: query.orgcode.as_deref(),
@@ -106,29 +106,29 @@ pub async fn versions(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
         container: query.container.as_deref(),
         record_id: query.record_id.as_deref(),
     };
-    let key = subject.admit(house, call)?.key()?;
+    let key = subject.admit(app, call)?.key()?;
     let include_doomed = input::flag(query.include_doomed.as_deref(), "include_doomed")?;
-    let record = read::find(house, &key)?;
+    let record = read::find(app, &key)?;
     if record.status == Status::Doomed && !include_doomed {
         return Err(Rejection::not_found().into());
     }
     let limit = query.limit.unwrap_or_default().0;
     // Debug output of parsed names is unambiguous: every string in it is quoted.
     let digest: [u8; 32] = Sha256::digest(format!("versions {key:?} {include_doomed}")).into();
-    let place = input::cursor(house, query.next_token.as_deref(), digest)?;
+    let place = input::cursor(app, query.next_token.as_deref(), digest)?;
     let below = place.and_then(|place| <[u8; 8]>::try_from(place).ok());
     let below = below.map(u64::from_be_bytes);
-    let mut found = newest_below(house, &key, below, limit + 1).await?;
+    let mut found = newest_below(app, &key, below, limit + 1).await?;
     let mut next_token = None;
     if found.len() > limit {
         found.pop_front();
         let last = found.front().map(|last| last.content.version.to_be_bytes());
-        next_token = last.map(|last| input::next_token(house, digest, last.to_vec()));
+        next_token = last.map(|last| input::next_token(app, digest, last.to_vec()));
     }
     let items = found.iter().rev();
-    let held = holds::held(&house.store, RecordName::from(&key), &record)?.is_some();
+    let held = holds::held(&app.store, RecordName::from(&key), &record)?.is_some();
     let state = (record.doom.as_ref(), held);
-    let items = items.map(|version| view(house, &key, version, state));
+    let items = items.map(|version| view(app, &key, version, state));
     Reply::of(&VersionsAnswer {
         items: items.collect::<Result<_, _>>()?,
         limit,
@@ -137,7 +137,7 @@ pub async fn versions(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
 }
 
 fn view<'a>(
-    house: &House,
+    app: &AppState,
     key: &RecordKey,
     version: &'a Version,
     (doom, held): (Option<&Doom>, bool),
@@ -148,12 +148,11 @@ fn view<'a>(
         Some(ended) => Some((ended.until, ended.by)),
         None => doom.map(|doom| (doom.at, EndedBy::Doomed)),
     };
-    let removed = !is_kept(house, key, version)?;
+    let removed = !is_kept(app, key, version)?;
     let is_object = object_of(content).is_some();
-    let lost = !removed
-        && is_object
-        && lost::is_lost(&house.store, RecordName::from(key), content.version)?;
-    let retention = house.upkeep.settings().retention;
+    let lost =
+        !removed && is_object && lost::is_lost(&app.store, RecordName::from(key), content.version)?;
+    let retention = app.upkeep.settings().retention;
     let kept_until = end.map(|(until, by)| retention.kept_until(by, until));
     Ok(VersionView {
         version: content.version,
@@ -182,36 +181,36 @@ fn view<'a>(
 ///
 /// # Errors
 /// 404 when there was no such version, or it was let go.
-pub(super) async fn kept(house: &House, key: &RecordKey, version: u64) -> Result<Content, Refusal> {
+pub(super) async fn kept(
+    app: &AppState,
+    key: &RecordKey,
+    version: u64,
+) -> Result<Content, Refusal> {
     let below = version.saturating_add(1);
-    let found = newest_below(house, key, Some(below), 1).await?;
+    let found = newest_below(app, key, Some(below), 1).await?;
     let found = found.into_iter().next();
     let found = found.filter(|found| found.content.version == version);
     match found {
-        Some(found) if is_kept(house, key, &found)? => Ok(found.content),
+        Some(found) if is_kept(app, key, &found)? => Ok(found.content),
         Some(_) | None => Err(Rejection::not_found().into()),
     }
 }
 
-fn is_kept(house: &House, key: &RecordKey, version: &Version) -> Result<bool, Refusal> {
+fn is_kept(app: &AppState, key: &RecordKey, version: &Version) -> Result<bool, Refusal> {
     match &version.ended {
-        Some(ended) => Ok(contents::is_kept(
-            &house.store,
-            RecordName::from(key),
-            ended,
-        )?),
+        Some(ended) => Ok(contents::is_kept(&app.store, RecordName::from(key), ended)?),
         None => Ok(true),
     }
 }
 
 /// Reads a record's history on a thread that may block.
 async fn newest_below(
-    house: &House,
+    app: &AppState,
     key: &RecordKey,
     below: Option<u64>,
     count: usize,
 ) -> Result<VecDeque<Version>, Refusal> {
-    let (journal, its) = (house.journal.clone(), key.clone());
+    let (journal, its) = (app.journal.clone(), key.clone());
     let read = move || versions::newest_below(&*journal, &its, below, count);
-    house.histories.read(&key.org, read).await
+    app.histories.read(&key.org, read).await
 }

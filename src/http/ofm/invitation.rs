@@ -14,7 +14,7 @@ use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::idempotency::{self, lost};
 use crate::http::input::{self, LimitIn};
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::http::usm::{self, org_request, required};
 use crate::journal::Remarks;
 use crate::projections::identity;
@@ -150,22 +150,22 @@ pub struct AnsweredInvitation {
 /// Invite a user to an org; the user belongs to it once the invitation is accepted.
 #[utoipa::path(post, path = "/ofm/invitation/create", tag = "ofm", request_body = NewInvitation,
     responses((status = 200, description = "The invitation; the same whether or not there is such a user.", body = crate::http::openapi::Good<NewMemberAnswer>)))]
-pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewInvitation = input::json(&call.body)?;
-    let org = request.org(house, call)?;
+    let org = request.org(app, call)?;
     let caller = request.caller(call)?;
     let key = request.idempotency_key.as_deref();
-    let keyed = idempotency::enter(house, call, key, Some(&org)).await?;
+    let keyed = idempotency::enter(app, call, key, Some(&org)).await?;
     if let Some(made) = keyed.made() {
         return invited_before(made, request.email.as_deref());
     }
     let caller = keyed.sign(caller);
     let wanted = Wanted {
-        user_id: member_id(house, request.user_id.as_deref(), request.email.as_deref())?,
+        user_id: member_id(app, request.user_id.as_deref(), request.email.as_deref())?,
         role: role_of(request.role.as_deref())?,
         label: label("label", request.label.as_deref())?,
     };
-    invite(house, org, (wanted, request.email.as_deref()), &caller).await
+    invite(app, org, (wanted, request.email.as_deref()), &caller).await
 }
 
 /// Whom to invite as what.
@@ -177,14 +177,14 @@ pub(super) struct Wanted {
 
 /// Invites a user. Nothing of the answer or of its time depends on whether there is such a user.
 pub(super) async fn invite(
-    house: &House,
+    app: &AppState,
     org: OrgCode,
     (wanted, email): (Wanted, Option<&str>),
     caller: &crate::actors::ops::Caller,
 ) -> Result<Reply, Refusal> {
     let invitation_id = random_uuid().to_string();
-    let lives_ms = house.directory.settings().invitation_ms;
-    let expires_at = house.clock.now().plus_millis(lives_ms);
+    let lives_ms = app.directory.settings().invitation_ms;
+    let expires_at = app.clock.now().plus_millis(lives_ms);
     let invite = OrgCommand::Invite {
         org,
         invitation_id: invitation_id.clone(),
@@ -193,7 +193,7 @@ pub(super) async fn invite(
         label: wanted.label,
         expires_at,
     };
-    house.directory.org(invite, caller).await?;
+    app.directory.org(invite, caller).await?;
     Reply::of(&NewMemberAnswer {
         user_id: wanted.user_id,
         email: email.map(crate::domain::user::email).transpose()?,
@@ -236,12 +236,12 @@ pub(super) fn invited_before(made: &Made, email: Option<&str>) -> Result<Reply, 
 /// List an org's open invitations.
 #[utoipa::path(post, path = "/ofm/invitation/list", tag = "ofm", request_body = OpenInvitations,
     responses((status = 200, description = "All of them.", body = crate::http::openapi::Good<InvitationsAnswer>)))]
-pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: OpenInvitations = input::json(&call.body)?;
-    let org = request.org(house, call)?;
+    let org = request.org(app, call)?;
     request.caller(call)?;
-    let now = house.clock.now();
-    let all = identity::invitations(&house.store, org.as_str())?;
+    let now = app.clock.now();
+    let all = identity::invitations(&app.store, org.as_str())?;
     let open = all.0.into_values().filter(|there| there.is_open(now));
     let view = |there: Invitation| InvitationView {
         invitation_id: there.invitation_id,
@@ -260,30 +260,30 @@ pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
 /// Take an invitation back.
 #[utoipa::path(post, path = "/ofm/invitation/withdraw", tag = "ofm", request_body = WhichInvitation,
     responses((status = 200, description = "It is over.", body = crate::http::openapi::Good<AnsweredInvitation>)))]
-pub async fn withdraw(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn withdraw(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichInvitation = input::json(&call.body)?;
-    let org = request.org(house, call)?;
+    let org = request.org(app, call)?;
     let caller = request.caller(call)?;
     let id = required(request.invitation_id.as_deref(), "invitation_id")?;
     let withdraw = OrgCommand::WithdrawInvitation {
         org: org.clone(),
         invitation_id: id.to_owned(),
     };
-    house.directory.org(withdraw, &caller).await?;
+    app.directory.org(withdraw, &caller).await?;
     answered(&org, id, ("withdrawn", None))
 }
 
 /// List the invitations that you can accept.
 #[utoipa::path(post, path = "/ofm/invitation/mine", tag = "ofm", request_body = OwnInvitations,
     responses((status = 200, description = "One page.", body = crate::http::openapi::Good<OwnInvitationsAnswer>)))]
-pub async fn mine(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn mine(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: OwnInvitations = input::json(&call.body)?;
     let me = &call.caller()?.user_id;
     let limit = request.limit.unwrap_or_default().0;
     let filter: [u8; 32] = Sha256::digest(format!("invitations {me}")).into();
-    let from = input::cursor(house, request.next_token.as_deref(), filter)?;
-    let page = identity::invitations_of(&house.store, me, from.as_deref(), limit)?;
-    let now = house.clock.now();
+    let from = input::cursor(app, request.next_token.as_deref(), filter)?;
+    let page = identity::invitations_of(&app.store, me, from.as_deref(), limit)?;
+    let now = app.clock.now();
     let open = page
         .items
         .into_iter()
@@ -298,16 +298,14 @@ pub async fn mine(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     Reply::of(&OwnInvitationsAnswer {
         items: open.map(view).collect(),
         limit,
-        next_token: page
-            .next
-            .map(|place| input::next_token(house, filter, place)),
+        next_token: page.next.map(|place| input::next_token(app, filter, place)),
     })
 }
 
 /// Accept an invitation and become a member of the org.
 #[utoipa::path(post, path = "/ofm/invitation/accept", tag = "ofm", request_body = AcceptedInvitation,
     responses((status = 200, description = "You belong to the org.", body = crate::http::openapi::Good<AnsweredInvitation>)))]
-pub async fn accept(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn accept(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: AcceptedInvitation = input::json(&call.body)?;
     let id = required(request.invitation_id.as_deref(), "invitation_id")?;
     let org = input::org(call, request.orgcode.as_deref())?;
@@ -322,29 +320,29 @@ pub async fn accept(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
         },
     )?;
     let key = request.idempotency_key.as_deref();
-    let keyed = idempotency::enter(house, call, key, Some(&org)).await?;
+    let keyed = idempotency::enter(app, call, key, Some(&org)).await?;
     if keyed.made().is_some() {
         let me = &call.caller()?.user_id;
-        return Ok(accepted(house, &org, (id, me))?.again());
+        return Ok(accepted(app, &org, (id, me))?.again());
     }
     let caller = keyed.sign(caller);
-    let own = own(house, call, (&org, id))?;
+    let own = own(app, call, (&org, id))?;
     let accept = OrgCommand::AcceptInvitation {
         org: org.clone(),
         invitation_id: own.invitation_id.clone(),
         user_id: own.user_id.clone(),
     };
-    house.directory.org(accept, &caller).await?;
-    accepted(house, &org, (&own.invitation_id, &own.user_id))
+    app.directory.org(accept, &caller).await?;
+    accepted(app, &org, (&own.invitation_id, &own.user_id))
 }
 
 /// The answer about an invitation that was accepted, with the role that the user has now.
 fn accepted(
-    house: &House,
+    app: &AppState,
     org: &OrgCode,
     (invitation_id, user_id): (&str, &str),
 ) -> Result<Reply, Refusal> {
-    let role = identity::member(&house.store, org.as_str(), user_id)?;
+    let role = identity::member(&app.store, org.as_str(), user_id)?;
     let role = role.map(MemberRole::as_str);
     answered(org, invitation_id, ("accepted", role))
 }
@@ -352,26 +350,30 @@ fn accepted(
 /// Decline an invitation.
 #[utoipa::path(post, path = "/ofm/invitation/decline", tag = "ofm", request_body = WhichInvitation,
     responses((status = 200, description = "It is over.", body = crate::http::openapi::Good<AnsweredInvitation>)))]
-pub async fn decline(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn decline(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichInvitation = input::json(&call.body)?;
     let id = required(request.invitation_id.as_deref(), "invitation_id")?;
     let org = input::org(call, request.orgcode.as_deref())?;
     call.note_org(&org);
-    let own = own(house, call, (&org, id))?;
+    let own = own(app, call, (&org, id))?;
     let caller = request.caller(call)?;
     let decline = OrgCommand::DeclineInvitation {
         org: org.clone(),
         invitation_id: own.invitation_id.clone(),
         user_id: own.user_id,
     };
-    house.directory.org(decline, &caller).await?;
+    app.directory.org(decline, &caller).await?;
     answered(&org, &own.invitation_id, ("declined", None))
 }
 
 /// The caller's own invitation that a request names. Whoever was not invited does not learn whether there is such an org.
-fn own(house: &House, call: &Call<'_>, (org, id): (&OrgCode, &str)) -> Result<Invitation, Refusal> {
+fn own(
+    app: &AppState,
+    call: &Call<'_>,
+    (org, id): (&OrgCode, &str),
+) -> Result<Invitation, Refusal> {
     let me = &call.caller()?.user_id;
-    let found = identity::invited(&house.store, me, org.as_str())?;
+    let found = identity::invited(&app.store, me, org.as_str())?;
     let found = found.filter(|there| there.invitation_id == id);
     Ok(found.ok_or_else(Rejection::not_found)?)
 }

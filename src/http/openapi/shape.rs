@@ -117,10 +117,10 @@ pub(super) fn who_may(path: &str, access: Access) -> String {
                 .to_owned()
         }
         Access::Public => "Needs no credential.".to_owned(),
-        Access::Known => {
+        Access::Authenticated => {
             "Needs a session, an API key or a token of an identity provider.".to_owned()
         }
-        Access::Person => "Needs a session: a person's, and no program's.".to_owned(),
+        Access::UserSession => "Needs a session: a person's, and no program's.".to_owned(),
         Access::Org(right) => {
             let roles: Vec<_> = GRANTS
                 .iter()
@@ -130,9 +130,9 @@ pub(super) fn who_may(path: &str, access: Access) -> String {
             let what = match right {
                 Right::Read => "reads the org's records",
                 Right::Write => "changes the org's records",
-                Right::See => "sees the org and its members",
+                Right::ViewOrg => "sees the org and its members",
                 Right::Manage => "manages the org",
-                Right::Leave => "downloads the org's exports",
+                Right::Offboard => "downloads the org's exports",
             };
             format!(
                 "For roles in the org that the call names: {}. A caller with such a role {what}; to others the org does not exist.",

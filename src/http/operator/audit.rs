@@ -9,7 +9,7 @@ use crate::domain::{Rejection, Timestamp};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input::{self, LimitIn};
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::projections::ops::{self, AuditFilter};
 
 /// Which events.
@@ -25,7 +25,7 @@ struct AuditRequest {
 }
 
 /// Lists the audit, oldest first.
-pub(super) async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: AuditRequest = input::json(&call.body)?;
     let named = [
         &request.maintenance_id,
@@ -46,12 +46,12 @@ pub(super) async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Re
     let limit = request.limit.unwrap_or_default().0;
     // Debug output of parsed values is unambiguous: every string in it is quoted.
     let digest: [u8; 32] = Sha256::digest(format!("audit {filter:?}")).into();
-    let from = input::cursor(house, request.next_token.as_deref(), digest)?;
-    let page = ops::audit(&house.store, &filter, from.as_deref(), limit)?;
+    let from = input::cursor(app, request.next_token.as_deref(), digest)?;
+    let page = ops::audit(&app.store, &filter, from.as_deref(), limit)?;
     let items: Vec<_> = page.items.iter().map(audit::view).collect();
     let mut answer = json!({"audit": audit::NAME, "items": items, "limit": limit});
     if let Some(place) = page.next {
-        answer["next_token"] = input::next_token(house, digest, place).into();
+        answer["next_token"] = input::next_token(app, digest, place).into();
     }
     Reply::of(&answer)
 }

@@ -4,14 +4,14 @@ use serde_json::json;
 
 use super::{ask, operator_request, text};
 use crate::actors::ops::Caller;
-use crate::aside;
 use crate::clock::random_uuid;
 use crate::content::removals::{LEASE, LeaseError};
 use crate::domain::{ErrorTag, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
-use crate::http::server::House;
+use crate::http::server::AppState;
+use crate::offload;
 use crate::report;
 
 /// Longest id looked at, in characters.
@@ -30,18 +30,18 @@ operator_request! {
 }
 
 /// Begins a lease, and tells the journal's end: all that it names is there until the lease ends.
-pub(super) async fn begin(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn begin(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Begin = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let lease_id = format!("bk_{}", random_uuid().simple());
-    audit(house, call, &caller, &lease_id).await?;
-    let (removals, id) = (house.content.removals(), lease_id.clone());
-    let leased = aside::blocking(move || removals.lease(&id, LEASE)).await;
+    audit(app, call, &caller, &lease_id).await?;
+    let (removals, id) = (app.content.removals(), lease_id.clone());
+    let leased = offload::blocking(move || removals.lease(&id, LEASE)).await;
     leased
         .map_err(|error| Refusal::Failed(error.to_string()))?
         .map_err(refusal)?;
     // Behind every removal that was on its way: the events of those are in it.
-    let head = house.journal.head();
+    let head = app.journal.head();
     Reply::of(&json!({
         "lease_id": lease_id,
         "lease_seconds": LEASE.as_secs(),
@@ -51,21 +51,21 @@ pub(super) async fn begin(house: &House, call: &mut Call<'_>) -> Result<Reply, R
 }
 
 /// Lets a lease last on. Only its begin and its end are rows of the audit.
-pub(super) async fn renew(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn renew(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let (lease_id, _) = which(call)?;
-    let renewed = house.content.removals().renew(&lease_id);
+    let renewed = app.content.removals().renew(&lease_id);
     renewed.map_err(refusal)?;
     Reply::of(&json!({"lease_id": lease_id, "lease_seconds": LEASE.as_secs()}))
 }
 
 /// Ends a lease; a good answer says that it was kept all the time.
-pub(super) async fn end(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn end(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let (lease_id, caller) = which(call)?;
-    audit(house, call, &caller, &lease_id).await?;
-    let ended = house.content.removals().end(&lease_id);
+    audit(app, call, &caller, &lease_id).await?;
+    let ended = app.content.removals().end(&lease_id);
     ended.map_err(refusal)?;
     // The backup is good without it.
-    if let Err(error) = house.last_backup.ended(house.clock.now()) {
+    if let Err(error) = app.last_backup.ended(app.clock.now()) {
         report::notice(&format!(
             "the time of the last backup is known until the next start alone: {error}"
         ));
@@ -81,12 +81,12 @@ fn which(call: &mut Call<'_>) -> Result<(String, Caller), Rejection> {
 
 /// Journals who asks. A journal that accepts no entries keeps nobody from taking a backup; the log's line tells who it was.
 async fn audit(
-    house: &House,
+    app: &AppState,
     call: &mut Call<'_>,
     caller: &Caller,
     lease_id: &str,
 ) -> Result<(), Refusal> {
-    match ask(house, call, caller, (lease_id, &[])).await {
+    match ask(app, call, caller, (lease_id, &[])).await {
         Err(Refusal::Rejected { rejection, .. }) if rejection.tag == ErrorTag::Unavailable => {
             Ok(())
         }

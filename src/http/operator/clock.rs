@@ -9,7 +9,7 @@ use crate::domain::clock_jump::ClockJump;
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::projections::ops;
 
 /// Nothing but the call itself.
@@ -23,38 +23,38 @@ operator_request! {
 }
 
 /// Tells whether the clock is believed.
-pub(super) async fn status(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let Nothing {} = input::json(&call.body)?;
-    Reply::of(&view(house)?)
+    Reply::of(&view(app)?)
 }
 
 /// Has removals go on after a jump.
-pub(super) async fn confirm(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn confirm(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Confirm = input::json(&call.body)?;
     let caller = request.caller(call)?;
-    let confirmed = house.operations.confirm_clock(&caller).await?;
-    let mut view = view(house)?;
+    let confirmed = app.operations.confirm_clock(&caller).await?;
+    let mut view = view(app)?;
     if let Some(jump) = confirmed {
         view["confirmed"] = tell(&jump);
     }
     Reply::of(&view)
 }
 
-fn view(house: &House) -> Result<Value, Refusal> {
-    let state = match house.clock.may_destroy() {
+fn view(app: &AppState) -> Result<Value, Refusal> {
+    let state = match app.clock.may_destroy() {
         Ok(_) => "believed",
         Err(Untrusted::Starting { .. }) => "starting",
         Err(Untrusted::Jumped { .. }) => "jumped",
     };
     let mut view = json!({
         "state": state,
-        "time_utc": house.clock.now().to_string(),
-        "removals_by_utc": house.clock.trusted().to_string(),
+        "time_utc": app.clock.now().to_string(),
+        "removals_by_utc": app.clock.trusted().to_string(),
     });
-    if let Err(Untrusted::Starting { left_ms }) = house.clock.may_destroy() {
+    if let Err(Untrusted::Starting { left_ms }) = app.clock.may_destroy() {
         view["seconds_left"] = json!((left_ms + 999) / 1_000);
     }
-    if let Some(jump) = ops::clock_jumps(&house.store)?.open {
+    if let Some(jump) = ops::clock_jumps(&app.store)?.open {
         view["jump"] = tell(&jump);
     }
     Ok(view)

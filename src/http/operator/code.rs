@@ -7,7 +7,7 @@ use crate::domain::Rejection;
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
-use crate::http::server::House;
+use crate::http::server::AppState;
 
 /// Fewest and most characters of a secret code (contract, section 8).
 const CODE_CHARS: std::ops::RangeInclusive<usize> = 12..=128;
@@ -27,21 +27,18 @@ operator_request! {
 }
 
 /// Forgets all wrong codes.
-pub(super) async fn lift_locks(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn lift_locks(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: LockLift = input::json(&call.body)?;
     let caller = request.caller(call)?;
-    let address_hash = address_hash(house, call, &caller.by);
+    let address_hash = address_hash(app, call, &caller.by);
     let code = request.secret_code.as_ref().map(Code::text);
     let asked = ("ops_secret_lock_lift", &*address_hash);
-    house
-        .operations
-        .lift_code_locks(code, asked, &caller)
-        .await?;
+    app.operations.lift_code_locks(code, asked, &caller).await?;
     Reply::of(&json!({"lifted": true}))
 }
 
 /// Sets the secret code.
-pub(super) async fn set(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: SecretSet = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let new = request.secret_code.as_ref().map(Code::text);
@@ -52,10 +49,9 @@ pub(super) async fn set(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
         )
         .into());
     };
-    let address_hash = address_hash(house, call, &caller.by);
+    let address_hash = address_hash(app, call, &caller.by);
     let old = request.old_secret_code.as_ref().map(Code::text);
-    house
-        .operations
+    app.operations
         .set_code(new, old, ("ops_secret_set", &address_hash), &caller)
         .await?;
     Reply::of(&json!({"set": true, "rotated": old.is_some()}))

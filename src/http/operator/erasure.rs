@@ -8,7 +8,7 @@ use crate::domain::vacuum::{Scope, VacuumCommand};
 use crate::domain::{Rejection, StreamId};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::http::{idempotency, input};
 use crate::projections::{identity, ops};
 
@@ -33,41 +33,41 @@ operator_request! {
 }
 
 /// Asks for a user to be erased. A user who is being erased already is shown as that.
-pub(super) async fn erase(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn erase(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: UserErase = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let reason = text(request.reason.as_deref(), "reason", REASON_CHARS_MAX)?;
     let user_id = match (&request.user_id, &request.email) {
         (Some(user_id), None) => text(Some(user_id), "user_id", ID_CHARS_MAX)?,
-        (None, Some(address)) => house.directory.user_id_of(address)?,
+        (None, Some(address)) => app.directory.user_id_of(address)?,
         (Some(_), Some(_)) | (None, None) => {
             let message = "Name the user either by id or by e-mail address.";
             return Err(Rejection::field("user_id", message).into());
         }
     };
     let code = request.secret_code.as_ref();
-    let operations = &house.operations;
-    check_code((house, call), code, "uas_user_erase", &caller).await?;
+    let operations = &app.operations;
+    check_code((app, call), code, "uas_user_erase", &caller).await?;
     let key = request.idempotency_key.as_deref();
-    let keyed = idempotency::enter(house, call, key, None).await?;
+    let keyed = idempotency::enter(app, call, key, None).await?;
     if let Some(made) = keyed.made() {
-        return again(house, made);
+        return again(app, made);
     }
     let scope = Scope::User(user_id.clone());
-    let open = ops::vacuums(&house.store)?.open;
+    let open = ops::vacuums(&app.store)?.open;
     if let Some(open) = open.filter(|open| open.scope == scope && open.dry_run == request.dry_run) {
-        return reply(house, &open);
+        return reply(app, &open);
     }
-    let user = identity::user(&house.store, &user_id)?;
+    let user = identity::user(&app.store, &user_id)?;
     let stream = StreamId::user(&user_id);
     // What is left of a user whose erasure failed can be erased all the same.
-    if user.version == 0 && house.journal.version(&stream)? == 0 {
+    if user.version == 0 && app.journal.version(&stream)? == 0 {
         return Err(Rejection::not_found().into());
     }
     let address = request.email.as_deref().map_or(Ok(user.email), email)?;
     keep_out(&address, &caller.remarks)?;
     let command = VacuumCommand::Request {
-        vacuum_id: ordered_uuid(house.clock.now()).to_string(),
+        vacuum_id: ordered_uuid(app.clock.now()).to_string(),
         scope,
         dry_run: request.dry_run,
         reason,
@@ -76,5 +76,5 @@ pub(super) async fn erase(house: &House, call: &mut Call<'_>) -> Result<Reply, R
         override_holds: request.override_holds,
     };
     let vacuum = operations.vacuum(command, keyed.sign(caller)).await?;
-    reply(house, &vacuum)
+    reply(app, &vacuum)
 }

@@ -10,7 +10,7 @@ use crate::domain::{ContainerName, ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::projections::{holds, identity};
 
 operator_request! {
@@ -55,7 +55,7 @@ struct HoldsAnswer<'a> {
 }
 
 /// Sets a legal hold.
-pub(super) async fn set(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: HoldChange = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let (org, container) = subject(call, &request.orgcode, &request.container)?;
@@ -64,12 +64,12 @@ pub(super) async fn set(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
         container: container.clone(),
         reason: hold::reason(request.reason.as_deref())?,
     };
-    change((house, call), command, container.as_ref(), &caller).await?;
-    show(house, &org, container.as_ref())
+    change((app, call), command, container.as_ref(), &caller).await?;
+    show(app, &org, container.as_ref())
 }
 
 /// Releases a legal hold. What was due meanwhile is doomed at once.
-pub(super) async fn release(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn release(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: HoldChange = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let (org, container) = subject(call, &request.orgcode, &request.container)?;
@@ -77,18 +77,18 @@ pub(super) async fn release(house: &House, call: &mut Call<'_>) -> Result<Reply,
         org: org.clone(),
         container: container.clone(),
     };
-    change((house, call), command, container.as_ref(), &caller).await?;
-    show(house, &org, container.as_ref())
+    change((app, call), command, container.as_ref(), &caller).await?;
+    show(app, &org, container.as_ref())
 }
 
 /// Shows the legal holds of an org, or those that cover a container.
-pub(super) async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: HoldQuery = input::json(&call.body)?;
     let (org, container) = subject(call, &query.orgcode, &query.container)?;
-    if identity::org_status(&house.store, org.as_str())?.is_none() {
+    if identity::org_status(&app.store, org.as_str())?.is_none() {
         return Err(no_such_org().into());
     }
-    show(house, &org, container.as_ref())
+    show(app, &org, container.as_ref())
 }
 
 fn subject(
@@ -104,7 +104,7 @@ fn subject(
 }
 
 async fn change(
-    (house, call): (&House, &mut Call<'_>),
+    (app, call): (&AppState, &mut Call<'_>),
     command: OrgCommand,
     container: Option<&ContainerName>,
     caller: &Caller,
@@ -113,11 +113,11 @@ async fn change(
         .map(|name| ("container", name.as_str()))
         .into_iter()
         .collect();
-    ask(house, call, caller, (command.org().as_str(), &facts)).await?;
-    if identity::org_status(&house.store, command.org().as_str())?.is_none() {
+    ask(app, call, caller, (command.org().as_str(), &facts)).await?;
+    if identity::org_status(&app.store, command.org().as_str())?.is_none() {
         return Err(no_such_org().into());
     }
-    house.directory.org(command, caller).await?;
+    app.directory.org(command, caller).await?;
     Ok(())
 }
 
@@ -125,8 +125,12 @@ fn no_such_org() -> Rejection {
     Rejection::new(ErrorTag::NotFound, "There is no such org.")
 }
 
-fn show(house: &House, org: &OrgCode, container: Option<&ContainerName>) -> Result<Reply, Refusal> {
-    let found = holds::of_org(&house.store, org)?;
+fn show(
+    app: &AppState,
+    org: &OrgCode,
+    container: Option<&ContainerName>,
+) -> Result<Reply, Refusal> {
+    let found = holds::of_org(&app.store, org)?;
     let own = found.legal.org.iter().map(|hold| view(None, hold));
     let others = found.legal.containers.iter();
     let others = others.filter(|(name, _)| container.is_none_or(|only| only == *name));

@@ -13,7 +13,7 @@ use crate::domain::operator_token::TokenScope;
 use crate::domain::{ErrorTag, Rejection};
 use crate::http::envelope::Refusal;
 use crate::http::identity::Authorization;
-use crate::http::server::Door;
+use crate::http::server::Gateway;
 use crate::projections::ops;
 
 /// Purpose of the keyed hash under which an operator's token is kept.
@@ -58,7 +58,7 @@ impl OperatorAccess {
     /// A failed read.
     pub(super) fn identify(
         &self,
-        door: &Door,
+        gateway: &Gateway,
         request: &HttpRequest,
     ) -> Result<Option<Operator>, Refusal> {
         let given = match Authorization::of(request.headers()) {
@@ -75,11 +75,11 @@ impl OperatorAccess {
                 scopes: vec![TokenScope::All],
             }));
         }
-        let Some(house) = door.house() else {
+        let Some(app) = gateway.app() else {
             return Ok(None);
         };
-        let tokens = ops::operator_tokens(&house.store)?;
-        let found = tokens.find(&self.hash(given), door.now());
+        let tokens = ops::operator_tokens(&app.store)?;
+        let found = tokens.find(&self.hash(given), gateway.now());
         Ok(found.map(|(name, token)| Operator {
             by: format!("{OPERATOR}:{name}"),
             scopes: token.scopes.clone(),

@@ -7,7 +7,7 @@ use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::limits::peer;
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::http::usm::required;
 use crate::http::{idempotency, input, ofm, uas};
 use crate::projections::identity;
@@ -42,63 +42,63 @@ operator_request! {
 }
 
 /// Makes a user.
-pub(super) async fn create_user(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn create_user(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: UserCreate = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let email = required(request.email.as_deref(), "email")?;
     let passcode = request.passcode.as_ref().map(|code| code.text());
     let passcode = required(passcode, "passcode")?;
     let verified = request.verified.unwrap_or(true);
-    let user_id = house.directory.user_id_of(email)?;
+    let user_id = app.directory.user_id_of(email)?;
     keep_out(&email.trim().to_lowercase(), &caller.remarks)?;
     let key = request.idempotency_key.as_deref();
-    let keyed = idempotency::enter(house, call, key, None).await?;
+    let keyed = idempotency::enter(app, call, key, None).await?;
     if let Some(made) = keyed.made() {
-        let user = house.first_answers.user(made)?;
+        let user = app.first_answers.user(made)?;
         // The passcode is no part of what names the request: that would be kept, and could be guessed at.
-        return match house.directory.is_passcode_of(&user, passcode).await? {
-            true => Ok(uas::show(house, &user)?.again()),
+        return match app.directory.is_passcode_of(&user, passcode).await? {
+            true => Ok(uas::show(app, &user)?.again()),
             false => Err(other_request().into()),
         };
     }
-    ask(house, call, &caller, (&user_id, &[])).await?;
+    ask(app, call, &caller, (&user_id, &[])).await?;
     let caller = keyed.sign(caller);
-    let user = house
+    let user = app
         .directory
         .create_user(email, passcode, verified, (peer(call.request), &caller))
         .await?;
-    uas::show(house, &user)
+    uas::show(app, &user)
 }
 
 /// Makes an org with its first owner.
-pub(super) async fn create_org(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn create_org(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: OrgCreate = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let org = org(call, request.orgcode.as_deref())?;
     let key = request.idempotency_key.as_deref();
-    let keyed = idempotency::enter(house, call, key, None).await?;
+    let keyed = idempotency::enter(app, call, key, None).await?;
     if let Some(made) = keyed.made() {
-        return Ok(ofm::show(&org, &house.first_answers.org(made)?)?.again());
+        return Ok(ofm::show(&org, &app.first_answers.org(made)?)?.again());
     }
     let status = match request.status.as_deref() {
         None => OrgStatus::Verified,
         Some(text) => parse_status(text)?,
     };
     let owner = ofm::user(
-        house,
+        app,
         request.owner_user_id.as_deref(),
         request.owner_email.as_deref(),
         "owner_user_id",
     )?;
     let facts = [("status", status.as_str()), ("owner", &*owner)];
-    ask(house, call, &caller, (org.as_str(), &facts)).await?;
+    ask(app, call, &caller, (org.as_str(), &facts)).await?;
     let caller = keyed.sign(caller);
     let create = OrgCommand::Create {
         org: org.clone(),
         status,
         owner,
     };
-    let made = house.directory.org(create, &caller).await?;
+    let made = app.directory.org(create, &caller).await?;
     ofm::show(&org, &made)
 }
 
@@ -113,44 +113,44 @@ operator_request! {
 }
 
 /// Makes a user an owner of an org, as for one whose owners are all unknown here after an import.
-pub(super) async fn add_owner(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn add_owner(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: OwnerAdd = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let org = org(call, request.orgcode.as_deref())?;
     let key = request.idempotency_key.as_deref();
-    let keyed = idempotency::enter(house, call, key, None).await?;
+    let keyed = idempotency::enter(app, call, key, None).await?;
     if keyed.made().is_some() {
-        let org_now = identity::org(&house.store, org.as_str())?;
+        let org_now = identity::org(&app.store, org.as_str())?;
         return Ok(ofm::show(&org, &org_now)?.again());
     }
     let (user_id, email) = (request.user_id.as_deref(), request.email.as_deref());
-    let owner = people::named(house, user_id, email)?;
-    ask(house, call, &caller, (org.as_str(), &[("owner", &*owner)])).await?;
+    let owner = people::named(app, user_id, email)?;
+    ask(app, call, &caller, (org.as_str(), &[("owner", &*owner)])).await?;
     let caller = keyed.sign(caller);
     let add = OrgCommand::AddMember {
         org: org.clone(),
         user_id: owner,
         role: MemberRole::Owner,
     };
-    house.directory.org(add, &caller).await?;
-    ofm::show(&org, &identity::org(&house.store, org.as_str())?)
+    app.directory.org(add, &caller).await?;
+    ofm::show(&org, &identity::org(&app.store, org.as_str())?)
 }
 
 /// Sets an org's status.
-pub(super) async fn set_status(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn set_status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: OrgStatusSet = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let org = org(call, request.orgcode.as_deref())?;
     let missing = || Rejection::new(ErrorTag::InvalidStatus, STATUSES);
     let status = parse_status(request.status.as_deref().ok_or_else(missing)?)?;
     let facts = [("status", status.as_str())];
-    ask(house, call, &caller, (org.as_str(), &facts)).await?;
+    ask(app, call, &caller, (org.as_str(), &facts)).await?;
     let set = OrgCommand::SetStatus {
         org: org.clone(),
         status,
     };
-    house.directory.org(set, &caller).await?;
-    ofm::show(&org, &identity::org(&house.store, org.as_str())?)
+    app.directory.org(set, &caller).await?;
+    ofm::show(&org, &identity::org(&app.store, org.as_str())?)
 }
 
 fn org(call: &mut Call<'_>, text: Option<&str>) -> Result<OrgCode, Rejection> {

@@ -10,18 +10,18 @@ use uuid::Uuid;
 
 use super::utl::org;
 use super::{ask, operator_request};
-use crate::aside;
 use crate::content::{Kept, ObjectName, Promise};
-use crate::domain::offboarding::Passage;
+use crate::domain::offboarding::OrgTransfer;
 use crate::domain::record::OBJECT_BYTES_MAX;
 use crate::domain::{ErrorTag, Md5, OrgCode, Rejection, Sha256Digest};
 use crate::export::line::EventLine;
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::http::shares::Shares;
 use crate::http::slow::UploadPace;
 use crate::http::{idempotency, input, ofm, presigned, transfers};
+use crate::offload;
 
 /// Where content is put, ahead of the org's code and the object's id.
 pub(super) const CONTENT: &str = "/import/";
@@ -84,12 +84,12 @@ struct Promised {
 }
 
 /// Begins an import, or goes on with it.
-pub(super) async fn begin(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn begin(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Begin = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let org = org(call, request.orgcode.as_deref())?;
     let key = request.idempotency_key.as_deref();
-    let keyed = idempotency::enter(house, call, key, None).await?;
+    let keyed = idempotency::enter(app, call, key, None).await?;
     let is_hash = |text: &&String| {
         text.len() == SHA256_CHARS && text.bytes().all(|byte| byte.is_ascii_hexdigit())
     };
@@ -104,42 +104,36 @@ pub(super) async fn begin(house: &House, call: &mut Call<'_>) -> Result<Reply, R
     let entries = request.entries;
     let entries = entries.ok_or_else(|| Rejection::field("entries", "entries is missing."))?;
     if let Some(made) = keyed.made() {
-        return Ok(begun(&org, entries, &house.first_answers.passage(made)?)?.again());
+        return Ok(begun(&org, entries, &app.first_answers.passage(made)?)?.again());
     }
     let told = [("export_id", &*export_id)];
-    ask(house, call, &caller, (org.as_str(), &told)).await?;
+    ask(app, call, &caller, (org.as_str(), &told)).await?;
     let caller = keyed.sign(caller);
     let facts = (sha256, export_id, entries);
-    let passage = house
-        .offboardings
-        .begin_import(&org, facts, &caller)
-        .await?;
+    let passage = app.offboardings.begin_import(&org, facts, &caller).await?;
     begun(&org, entries, &passage)
 }
 
-fn begun(org: &OrgCode, entries: u64, passage: &Passage) -> Result<Reply, Refusal> {
+fn begun(org: &OrgCode, entries: u64, passage: &OrgTransfer) -> Result<Reply, Refusal> {
     let open = passage.is_importing();
     Reply::of(&json!({"orgcode": org, "entries": entries, "importing": open}))
 }
 
 /// Takes a page of the history.
-pub(super) async fn events(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn events(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Events = input::json(&call.body)?;
     let org = org(call, request.orgcode.as_deref())?;
     check_count("lines", request.lines.len(), LINES_MAX)?;
-    let page = house
-        .offboardings
-        .import_events(&org, &request.lines)
-        .await?;
+    let page = app.offboardings.import_events(&org, &request.lines).await?;
     Reply::of(&json!({"appended": page.appended, "there": page.there}))
 }
 
 /// Tells which objects are still to be put.
-pub(super) async fn objects(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn objects(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Objects = input::json(&call.body)?;
     let org = org(call, request.orgcode.as_deref())?;
     check_count("object_ids", request.object_ids.len(), OBJECTS_MAX)?;
-    let offboardings = &house.offboardings;
+    let offboardings = &app.offboardings;
     let missing = offboardings
         .missing_objects(&org, request.object_ids)
         .await?;
@@ -147,7 +141,7 @@ pub(super) async fn objects(house: &House, call: &mut Call<'_>) -> Result<Reply,
 }
 
 /// Ends an import: the org is open from then on.
-pub(super) async fn end(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn end(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: End = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let org = org(call, request.orgcode.as_deref())?;
@@ -157,46 +151,43 @@ pub(super) async fn end(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
         .map(|owner| ("owner", owner))
         .into_iter()
         .collect();
-    ask(house, call, &caller, (org.as_str(), &facts)).await?;
-    let after = house
-        .offboardings
-        .finish_import(&org, owner, &caller)
-        .await?;
+    ask(app, call, &caller, (org.as_str(), &facts)).await?;
+    let after = app.offboardings.finish_import(&org, owner, &caller).await?;
     ofm::show(&org, &after)
 }
 
 /// Gives an import up.
-pub(super) async fn cancel(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Cancel = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let org = org(call, request.orgcode.as_deref())?;
-    ask(house, call, &caller, (org.as_str(), &[])).await?;
-    house.offboardings.cancel_import(&org, &caller).await?;
+    ask(app, call, &caller, (org.as_str(), &[])).await?;
+    app.offboardings.cancel_import(&org, &caller).await?;
     Reply::of(&json!({"orgcode": org, "importing": false}))
 }
 
 /// Takes an object, streamed, and keeps it only when it is what is promised.
 pub(super) async fn put(
-    house: &House,
+    app: &AppState,
     request: &HttpRequest,
     payload: Payload,
     (pace, imports): (UploadPace, &Arc<Shares>),
 ) -> Result<Reply, Refusal> {
     let (object, promise) = object(request)?;
-    let pass = house.offboardings.enter_import(&object.org)?.for_upload();
+    let pass = app.offboardings.enter_import(&object.org)?.for_upload();
     let object_id = object.object_id;
     let share = transfers::import(imports, request.path())?;
     let upload = (request, payload, pass.has_to_end());
     let facts = (object.clone(), promise);
-    let kept = presigned::receive(&house.content, (pace, &share), facts, upload).await?;
-    seal(house, object, kept).await?;
+    let kept = presigned::receive(&app.content, (pace, &share), facts, upload).await?;
+    seal(app, object, kept).await?;
     Reply::of(&json!({"object_id": object_id, "size": promise.size}))
 }
 
 /// Makes an upload the object, for good, unless it is there with other bytes.
-async fn seal(house: &House, object: ObjectName, kept: Kept) -> Result<(), Refusal> {
-    let content = Arc::clone(&house.content);
-    let sealed = aside::blocking(move || {
+async fn seal(app: &AppState, object: ObjectName, kept: Kept) -> Result<(), Refusal> {
+    let content = Arc::clone(&app.content);
+    let sealed = offload::blocking(move || {
         let sealed = content.seal(&object)?;
         content.remove_uploads(&object).map(|()| sealed)
     });

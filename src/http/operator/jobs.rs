@@ -10,7 +10,7 @@ use crate::domain::job::Counts;
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
-use crate::http::server::House;
+use crate::http::server::AppState;
 
 /// Longest name looked at, in characters.
 const NAME_CHARS_MAX: usize = 64;
@@ -90,42 +90,42 @@ impl From<&Status> for JobView {
 }
 
 /// Shows every job.
-pub(super) async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let All {} = input::json(&call.body)?;
-    let jobs = house.jobs.list();
+    let jobs = app.jobs.list();
     let items: Vec<_> = jobs.iter().map(JobView::from).collect();
     Reply::of(&json!({ "items": items }))
 }
 
 /// Shows one job.
-pub(super) async fn show(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn show(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let which: Which = input::json(&call.body)?;
     let name = text(which.job.as_deref(), "job", NAME_CHARS_MAX)?;
-    reply(&house.jobs.show(&name)?)
+    reply(&app.jobs.show(&name)?)
 }
 
 /// Has a job run now.
-pub(super) async fn run(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    order(house, call, Order::Run).await
+pub(super) async fn run(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    order(app, call, Order::Run).await
 }
 
 /// Pauses a job.
-pub(super) async fn pause(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    order(house, call, Order::Pause).await
+pub(super) async fn pause(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    order(app, call, Order::Pause).await
 }
 
 /// Lets a paused job go on.
-pub(super) async fn resume(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    order(house, call, Order::Resume).await
+pub(super) async fn resume(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    order(app, call, Order::Resume).await
 }
 
-async fn order(house: &House, call: &mut Call<'_>, order: Order) -> Result<Reply, Refusal> {
+async fn order(app: &AppState, call: &mut Call<'_>, order: Order) -> Result<Reply, Refusal> {
     let request: Ordered = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let name = text(request.job.as_deref(), "job", NAME_CHARS_MAX)?;
-    house.jobs.show(&name)?;
-    ask(house, call, &caller, (&name, &[])).await?;
-    reply(&house.jobs.order(&name, order, caller).await?)
+    app.jobs.show(&name)?;
+    ask(app, call, &caller, (&name, &[])).await?;
+    reply(&app.jobs.order(&name, order, caller).await?)
 }
 
 fn reply(status: &Status) -> Result<Reply, Refusal> {

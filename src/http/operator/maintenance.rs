@@ -8,7 +8,7 @@ use crate::domain::{Rejection, Timestamp};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::ops::maintenance::reply;
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::http::{idempotency, input};
 
 /// Longest text about a window, in characters.
@@ -56,12 +56,12 @@ operator_request! {
 }
 
 /// Schedules a window.
-pub(super) async fn schedule(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn schedule(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Schedule = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let missing = || Rejection::field("duration", "duration is missing: whole seconds.");
     let command = MaintenanceCommand::Schedule {
-        maintenance_id: ordered_uuid(house.clock.now()).to_string(),
+        maintenance_id: ordered_uuid(app.clock.now()).to_string(),
         description: text(
             request.description.as_deref(),
             "description",
@@ -71,13 +71,13 @@ pub(super) async fn schedule(house: &House, call: &mut Call<'_>) -> Result<Reply
         start: start_time(request.start.as_deref())?,
     };
     let code = request.secret_code.as_ref();
-    check_code((house, call), code, "ops_maintenance_schedule", &caller).await?;
+    check_code((app, call), code, "ops_maintenance_schedule", &caller).await?;
     let key = request.idempotency_key.as_deref();
-    let keyed = idempotency::enter(house, call, key, None).await?;
+    let keyed = idempotency::enter(app, call, key, None).await?;
     if let Some(made) = keyed.made() {
-        return Ok(reply(&house.first_answers.window(made)?)?.again());
+        return Ok(reply(&app.first_answers.window(made)?)?.again());
     }
-    let operations = &house.operations;
+    let operations = &app.operations;
     if let Some(window) = operations.scheduled_already(&command)? {
         return reply(&window);
     }
@@ -85,14 +85,14 @@ pub(super) async fn schedule(house: &House, call: &mut Call<'_>) -> Result<Reply
 }
 
 /// Starts a window by hand.
-pub(super) async fn start(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn start(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Named = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let command = MaintenanceCommand::Start {
         maintenance_id: id(request.maintenance_id.as_deref())?,
     };
-    carry(
-        (house, call),
+    execute(
+        (app, call),
         request.secret_code.as_ref(),
         "ops_maintenance_start",
         command,
@@ -102,14 +102,14 @@ pub(super) async fn start(house: &House, call: &mut Call<'_>) -> Result<Reply, R
 }
 
 /// Cancels a window that has not started.
-pub(super) async fn cancel(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Named = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let command = MaintenanceCommand::Cancel {
         maintenance_id: id(request.maintenance_id.as_deref())?,
     };
-    carry(
-        (house, call),
+    execute(
+        (app, call),
         request.secret_code.as_ref(),
         "ops_maintenance_cancel",
         command,
@@ -119,7 +119,7 @@ pub(super) async fn cancel(house: &House, call: &mut Call<'_>) -> Result<Reply, 
 }
 
 /// Changes or tells something about a window.
-pub(super) async fn update(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn update(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Update = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let told = optional_text(request.text.as_deref(), "text", TEXT_CHARS_MAX)?;
@@ -141,8 +141,8 @@ pub(super) async fn update(house: &House, call: &mut Call<'_>) -> Result<Reply, 
         description,
         duration_seconds: request.duration.map(duration).transpose()?,
     };
-    carry(
-        (house, call),
+    execute(
+        (app, call),
         request.secret_code.as_ref(),
         "ops_maintenance_update",
         command,
@@ -152,7 +152,7 @@ pub(super) async fn update(house: &House, call: &mut Call<'_>) -> Result<Reply, 
 }
 
 /// Ends the active window.
-pub(super) async fn end(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn end(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: End = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let message = optional_text(
@@ -164,8 +164,8 @@ pub(super) async fn end(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
         maintenance_id: optional_id(request.maintenance_id.as_deref())?,
         message,
     };
-    carry(
-        (house, call),
+    execute(
+        (app, call),
         request.secret_code.as_ref(),
         "ops_maintenance_end",
         command,
@@ -174,15 +174,15 @@ pub(super) async fn end(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
     .await
 }
 
-async fn carry(
-    (house, call): (&House, &Call<'_>),
+async fn execute(
+    (app, call): (&AppState, &Call<'_>),
     code: Option<&Code>,
     function: &str,
     command: MaintenanceCommand,
     caller: Caller,
 ) -> Result<Reply, Refusal> {
-    let operations = &house.operations;
-    check_code((house, call), code, function, &caller).await?;
+    let operations = &app.operations;
+    check_code((app, call), code, function, &caller).await?;
     let window = operations.maintain(command, caller).await?;
     reply(&window)
 }

@@ -3,8 +3,8 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 
-use crate::aside;
-use crate::http::server::Door;
+use crate::http::server::Gateway;
+use crate::offload;
 use crate::report;
 
 /// Where they are.
@@ -13,9 +13,9 @@ pub(super) const PATH: &str = "/metrics";
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Everything that is counted, looked up away from the thread that serves: some of it is read from the disk.
-pub(super) async fn answer(door: &Door) -> HttpResponse {
-    let meters = door.meters().clone();
-    match aside::blocking(move || meters.text()).await {
+pub(super) async fn answer(gateway: &Gateway) -> HttpResponse {
+    let meters = gateway.meters().clone();
+    match offload::blocking(move || meters.text()).await {
         Ok(Ok(text)) => HttpResponse::Ok()
             .insert_header((CONTENT_TYPE, FORMAT))
             .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))

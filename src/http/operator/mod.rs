@@ -36,7 +36,7 @@ use super::envelope::{OK, Refusal, Reply, respond, throttled, unavailable};
 use super::identity::Owner;
 use super::meters::{HttpMeters, Measured, Place};
 use super::routes::Answering;
-use super::server::{Door, House, hang_up};
+use super::server::{AppState, Gateway, hang_up};
 use super::slow::UploadPace;
 use super::{head, idempotency, input, limits, space, watched};
 use crate::actors::act::OperatorAct;
@@ -60,13 +60,13 @@ const ADDRESS_HASH_BYTES: usize = 16;
 const INVOKE: &str = "/invoke/";
 
 /// An operator function.
-type Function = for<'a> fn(&'a House, &'a mut Call<'_>) -> Answering<'a>;
+type Function = for<'a> fn(&'a AppState, &'a mut Call<'_>) -> Answering<'a>;
 
 /// Boxes a function's future.
 macro_rules! function {
     ($name:literal, $scope:ident, $handler:path) => {
-        ($name, TokenScope::$scope, |house, call| {
-            Box::pin($handler(house, call))
+        ($name, TokenScope::$scope, |app, call| {
+            Box::pin($handler(app, call))
         })
     };
 }
@@ -197,23 +197,27 @@ impl<'de> Deserialize<'de> for Code {
 
 /// What the listener works with.
 struct Listener {
-    door: Arc<Door>,
+    gateway: Arc<Gateway>,
     access: Arc<OperatorAccess>,
     pace: UploadPace,
 }
 
 /// Adds the operators' routes to an actix application.
 pub fn configure(
-    door: Arc<Door>,
+    gateway: Arc<Gateway>,
     access: Arc<OperatorAccess>,
     pace: UploadPace,
 ) -> impl FnOnce(&mut web::ServiceConfig) {
     move |service| {
-        let shared = Rc::new(Listener { door, access, pace });
+        let shared = Rc::new(Listener {
+            gateway,
+            access,
+            pace,
+        });
         service.default_service(web::to(move |request: HttpRequest, payload: Payload| {
             let listener = shared.clone();
             async move {
-                let mut measured = listener.door.http_meters().begin();
+                let mut measured = listener.gateway.http_meters().begin();
                 let response = serve(&listener, request, payload, &mut measured).await;
                 measured.answered(response.status());
                 response
@@ -228,16 +232,16 @@ async fn serve(
     payload: Payload,
     measured: &mut Measured<&HttpMeters>,
 ) -> HttpResponse {
-    let door = &*listener.door;
-    let mut trace = door.trace(&request);
+    let gateway = &*listener.gateway;
+    let mut trace = gateway.trace(&request);
     trace.service = "operator";
     let path = request.path();
     let fault = watched::fault(&request);
-    if let Err(rejection) = fault.map_or_else(|| check_head(door, &request), Err) {
+    if let Err(rejection) = fault.map_or_else(|| check_head(gateway, &request), Err) {
         return hang_up(respond(&trace, Err(rejection.into())));
     }
     trace.call = call::name_of(request.method(), path);
-    let operator = match listener.access.identify(door, &request) {
+    let operator = match listener.access.identify(gateway, &request) {
         Ok(operator) => operator,
         Err(refusal) => return respond(&trace, Err(refusal)),
     };
@@ -250,14 +254,14 @@ async fn serve(
         if let Err(rejection) = permit(operator.as_ref(), TokenScope::Metrics) {
             return respond(&trace, Err(rejection.into()));
         }
-        let response = metrics::answer(door).await;
+        let response = metrics::answer(gateway).await;
         trace.note_answer(&response, OK);
         return response;
     }
     if path.starts_with(import::CONTENT) {
         trace.service = "utl";
         trace.route = "utl_import_content";
-        trace.runs(door.running(), true);
+        trace.runs(gateway.running(), true);
         measured.at(Place::Import);
         let answer = take_content(listener, operator.as_ref(), &request, payload).await;
         let failed = answer.is_err();
@@ -276,7 +280,7 @@ async fn serve(
         measured.at(Place::Invoke);
     }
     let by = operator.as_ref().map(|operator| operator.by.clone());
-    let (trace, answer) = answer(door, operator, &request, payload, (trace, known)).await;
+    let (trace, answer) = answer(gateway, operator, &request, payload, (trace, known)).await;
     let tag = match &answer {
         Ok(_) => OK,
         Err(Refusal::Rejected { rejection, .. }) => rejection.tag.as_str(),
@@ -293,16 +297,16 @@ async fn serve(
 }
 
 /// Refuses odd heads, and names that a page in an operator's browser could call by. A Unix socket is out of its reach.
-fn check_head(door: &Door, request: &HttpRequest) -> Result<(), Rejection> {
+fn check_head(gateway: &Gateway, request: &HttpRequest) -> Result<(), Rejection> {
     head::check(request.headers())?;
     match request.peer_addr() {
-        Some(_) => door.host_names().check(request),
+        Some(_) => gateway.host_names().check(request),
         None => Ok(()),
     }
 }
 
 async fn answer(
-    door: &Door,
+    gateway: &Gateway,
     operator: Option<Operator>,
     request: &HttpRequest,
     payload: Payload,
@@ -317,24 +321,26 @@ async fn answer(
     if let Some((service, _)) = name.split_once('_') {
         trace.service = service;
     }
-    let Some(house) = door.house() else {
+    let Some(app) = gateway.app() else {
         return (trace, Err(unavailable().with_minor("starting").into()));
     };
-    trace.runs(door.running(), true);
-    let body = door.bodies().read(request, payload, Owner::Operators, None);
+    trace.runs(gateway.running(), true);
+    let body = gateway
+        .bodies()
+        .read(request, payload, Owner::Operators, None);
     let Body { bytes, share: _ } = match body.await {
         Ok(body) => body,
         Err(rejection) => return (trace, Err(rejection.into())),
     };
     trace.bytes_in = bytes.len();
-    let Some(_permit) = door.operator_permit() else {
+    let Some(_permit) = gateway.operator_permit() else {
         return (trace, Err(throttled().into()));
     };
     let mut call = Call::new((trace, request, bytes), None, Access::Public);
     call.operator = operator;
-    let answer = function(house, &mut call).await;
-    let answer = note_refused(house, &call, answer).await;
-    (call.trace, space::explain(house, answer))
+    let answer = function(app, &mut call).await;
+    let answer = note_refused(app, &call, answer).await;
+    (call.trace, space::explain(app, answer))
 }
 
 /// Takes a file of an import.
@@ -349,10 +355,10 @@ async fn take_content(
         let rejection = Rejection::new(ErrorTag::MethodNotAllowed, "Content is put here.");
         return Err(rejection.with_detail("allow", "PUT").into());
     }
-    let house = listener.door.house();
-    let house = house.ok_or_else(|| unavailable().with_minor("starting"))?;
-    let imports = listener.door.imports();
-    import::put(house, request, payload, (listener.pace, imports)).await
+    let app = listener.gateway.app();
+    let app = app.ok_or_else(|| unavailable().with_minor("starting"))?;
+    let imports = listener.gateway.imports();
+    import::put(app, request, payload, (listener.pace, imports)).await
 }
 
 fn admit(
@@ -399,14 +405,14 @@ fn caller(call: &mut Call<'_>, remarks: Remarks) -> Result<Caller, Rejection> {
 /// Calls whose own events are the operators' need none. Remarks must not name by address a user that it is about: the
 /// erasure of that user does not reach them.
 async fn ask(
-    house: &House,
+    app: &AppState,
     call: &mut Call<'_>,
     caller: &Caller,
     (subject, facts): (&str, &[(&str, &str)]),
 ) -> Result<(), Refusal> {
     for about in facts.iter().map(|(_, value)| *value).chain([subject]) {
         // None of what is no user.
-        let address = users::user(&house.store, about)?.email;
+        let address = users::user(&app.store, about)?.email;
         keep_out(&address, &caller.remarks)?;
     }
     let facts = facts.iter();
@@ -416,7 +422,7 @@ async fn ask(
         subject: Some(subject.to_owned()),
         facts: facts.collect(),
     };
-    call.act = Some(Box::new(house.operations.ask_act(act, caller).await?));
+    call.act = Some(Box::new(app.operations.ask_act(act, caller).await?));
     Ok(())
 }
 
@@ -445,7 +451,7 @@ fn keep_out(address: &str, remarks: &Remarks) -> Result<(), Rejection> {
 
 /// Journals that what was asked for was not carried out. When even that cannot be, the answer says so.
 async fn note_refused(
-    house: &House,
+    app: &AppState,
     call: &Call<'_>,
     answer: Result<Reply, Refusal>,
 ) -> Result<Reply, Refusal> {
@@ -454,30 +460,30 @@ async fn note_refused(
             Refusal::Rejected { rejection, .. } => rejection.tag,
             Refusal::Failed(_) => ErrorTag::InternalError,
         };
-        house.operations.refuse_act(act, tag.as_str()).await?;
+        app.operations.refuse_act(act, tag.as_str()).await?;
     }
     answer
 }
 
 /// Checks the secret code of a call.
 async fn check_code(
-    (house, call): (&House, &Call<'_>),
+    (app, call): (&AppState, &Call<'_>),
     code: Option<&Code>,
     function: &str,
     caller: &Caller,
 ) -> Result<(), Refusal> {
-    let asked = (function, &*address_hash(house, call, &caller.by));
+    let asked = (function, &*address_hash(app, call, &caller.by));
     let code = code.map(Code::text);
-    Ok(house.operations.check_code(code, asked, caller).await?)
+    Ok(app.operations.check_code(code, asked, caller).await?)
 }
 
 /// The form in which it is kept which operator gave a right or wrong secret code, and from which address. All connections
 /// to a Unix socket are one.
-fn address_hash(house: &House, call: &Call<'_>, by: &str) -> String {
+fn address_hash(app: &AppState, call: &Call<'_>, by: &str) -> String {
     let address = limits::peer(call.request).0;
     let address = address.map(|address| address.to_string());
     let address = format!("{} {by}", address.unwrap_or_default());
-    let hash = house.signer.keyed_hash(ADDRESS_HASH, address.as_bytes());
+    let hash = app.signer.keyed_hash(ADDRESS_HASH, address.as_bytes());
     hex::encode(&hash[..ADDRESS_HASH_BYTES])
 }
 

@@ -11,7 +11,7 @@ use crate::domain::{ErrorTag, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::limits::{network, peer};
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::http::usm::{required, session};
 use crate::http::{input, ofm, uas};
 use crate::projections::identity;
@@ -42,91 +42,91 @@ operator_request! {
 }
 
 /// Shows a user.
-pub(super) async fn get(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichUser = input::json(&call.body)?;
     request.caller(call)?;
-    let user_id = request.user_id(house)?;
-    uas::show(house, &identity::user(&house.store, &user_id)?)
+    let user_id = request.user_id(app)?;
+    uas::show(app, &identity::user(&app.store, &user_id)?)
 }
 
 /// Keeps a user from signing in, and ends the user's sessions.
-pub(super) async fn disable(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    change(house, call, |user_id| UserCommand::Disable { user_id }).await
+pub(super) async fn disable(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    change(app, call, |user_id| UserCommand::Disable { user_id }).await
 }
 
 /// Lets a user sign in again.
-pub(super) async fn enable(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    change(house, call, |user_id| UserCommand::Enable { user_id }).await
+pub(super) async fn enable(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    change(app, call, |user_id| UserCommand::Enable { user_id }).await
 }
 
 /// Confirms a user's address, so that the user can sign in.
-pub(super) async fn verify(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    change(house, call, |user_id| UserCommand::Verify { user_id }).await
+pub(super) async fn verify(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    change(app, call, |user_id| UserCommand::Verify { user_id }).await
 }
 
 async fn change(
-    house: &House,
+    app: &AppState,
     call: &mut Call<'_>,
     command: fn(String) -> UserCommand,
 ) -> Result<Reply, Refusal> {
     let request: WhichUser = input::json(&call.body)?;
     let caller = request.caller(call)?;
-    let user_id = request.user_id(house)?;
-    ask(house, call, &caller, (&user_id, &[])).await?;
+    let user_id = request.user_id(app)?;
+    ask(app, call, &caller, (&user_id, &[])).await?;
     let command = command(user_id);
-    uas::show(house, &house.directory.user(command, &caller).await?)
+    uas::show(app, &app.directory.user(command, &caller).await?)
 }
 
 /// Sets a user's passcode, and ends the user's sessions.
-pub(super) async fn reset_passcode(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn reset_passcode(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: PasscodeReset = input::json(&call.body)?;
     let caller = request.caller(call)?;
-    let user_id = named(house, request.user_id.as_deref(), request.email.as_deref())?;
+    let user_id = named(app, request.user_id.as_deref(), request.email.as_deref())?;
     let passcode = request.passcode.as_ref().map(|code| code.text());
     let passcode = required(passcode, "passcode")?;
-    ask(house, call, &caller, (&user_id, &[])).await?;
+    ask(app, call, &caller, (&user_id, &[])).await?;
     let from = peer(call.request);
-    let directory = &house.directory;
+    let directory = &app.directory;
     let reset = directory.reset_passcode(&user_id, passcode, from, &caller);
-    uas::show(house, &reset.await?)
+    uas::show(app, &reset.await?)
 }
 
 /// Has the wrong passcodes for a user forgotten.
-pub(super) async fn lift_lock(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn lift_lock(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: LockLift = input::json(&call.body)?;
     let caller = request.caller(call)?;
-    let user_id = named(house, request.user_id.as_deref(), request.email.as_deref())?;
+    let user_id = named(app, request.user_id.as_deref(), request.email.as_deref())?;
     let address = request.address.as_deref().map(address).transpose()?;
-    ask(house, call, &caller, (&user_id, &[])).await?;
-    let lifted = house.directory.lift_locks(&user_id, address, &caller);
-    uas::show(house, &lifted.await?)
+    ask(app, call, &caller, (&user_id, &[])).await?;
+    let lifted = app.directory.lift_locks(&user_id, address, &caller);
+    uas::show(app, &lifted.await?)
 }
 
 /// Ends the sessions of a user.
-pub(super) async fn close_sessions(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn close_sessions(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichUser = input::json(&call.body)?;
     let caller: Caller = request.caller(call)?;
-    let user_id = request.user_id(house)?;
-    ask(house, call, &caller, (&user_id, &[])).await?;
-    let user = identity::user(&house.store, &user_id)?;
-    let closed = session::open_of(house, &user).count();
+    let user_id = request.user_id(app)?;
+    ask(app, call, &caller, (&user_id, &[])).await?;
+    let user = identity::user(&app.store, &user_id)?;
+    let closed = session::open_of(app, &user).count();
     let close = UserCommand::CloseSessions { user_id };
-    let user = house.directory.user(close, &caller).await?;
+    let user = app.directory.user(close, &caller).await?;
     Reply::of(&json!({"user_id": user.user_id, "closed": closed}))
 }
 
 impl WhichUser {
-    fn user_id(&self, house: &House) -> Result<String, Refusal> {
-        named(house, self.user_id.as_deref(), self.email.as_deref())
+    fn user_id(&self, app: &AppState) -> Result<String, Refusal> {
+        named(app, self.user_id.as_deref(), self.email.as_deref())
     }
 }
 
 pub(super) fn named(
-    house: &House,
+    app: &AppState,
     user_id: Option<&str>,
     email: Option<&str>,
 ) -> Result<String, Refusal> {
-    ofm::user(house, user_id, email, "user_id").map_err(|refusal| match refusal {
+    ofm::user(app, user_id, email, "user_id").map_err(|refusal| match refusal {
         Refusal::Rejected { rejection, .. } if rejection.tag == ErrorTag::NotFound => {
             Rejection::new(ErrorTag::NotFound, "There is no such user.").into()
         }

@@ -10,7 +10,7 @@ use crate::domain::quota::{LIMIT_MAX, Quota};
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::http::{input, usage};
 use crate::projections::identity;
 
@@ -31,17 +31,17 @@ operator_request! {
 }
 
 /// Shows what an org has beside what it may have.
-pub(super) async fn show(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn show(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: UsageQuery = input::json(&call.body)?;
-    let org = org(house, call, query.orgcode.as_deref())?;
-    usage::show(house, &org)
+    let org = org(app, call, query.orgcode.as_deref())?;
+    usage::show(app, &org)
 }
 
 /// Sets limits for an org, from the next command on. What there is stays, also when it is more.
-pub(super) async fn set(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: QuotaSet = input::json(&call.body)?;
     let caller = request.caller(call)?;
-    let org = org(house, call, request.orgcode.as_deref())?;
+    let org = org(app, call, request.orgcode.as_deref())?;
     let limits = limits(request.limits.unwrap_or_default())?;
     let told = limits.iter().map(|(quota, limit)| {
         let limit = limit.map_or("settings".to_owned(), |limit| limit.to_string());
@@ -49,20 +49,20 @@ pub(super) async fn set(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
     });
     let told: Vec<_> = told.collect();
     let facts: Vec<_> = told.iter().map(|(name, limit)| (*name, &**limit)).collect();
-    ask(house, call, &caller, (org.as_str(), &facts)).await?;
+    ask(app, call, &caller, (org.as_str(), &facts)).await?;
     let set = OrgCommand::SetQuotas {
         org: org.clone(),
         limits,
     };
-    house.directory.org(set, &caller).await?;
-    usage::show(house, &org)
+    app.directory.org(set, &caller).await?;
+    usage::show(app, &org)
 }
 
-fn org(house: &House, call: &mut Call<'_>, text: Option<&str>) -> Result<OrgCode, Refusal> {
+fn org(app: &AppState, call: &mut Call<'_>, text: Option<&str>) -> Result<OrgCode, Refusal> {
     let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");
     let org = OrgCode::parse(text.ok_or_else(missing)?)?;
     call.note_org(&org);
-    match identity::org_status(&house.store, org.as_str())? {
+    match identity::org_status(&app.store, org.as_str())? {
         Some(_) => Ok(org),
         None => Err(Rejection::new(ErrorTag::NotFound, "There is no such org.").into()),
     }

@@ -8,7 +8,7 @@ use crate::content::keyring::KeyFacts;
 use crate::domain::Timestamp;
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::http::{idempotency, input};
 
 operator_request! {
@@ -20,32 +20,32 @@ operator_request! {
 }
 
 /// Has a new key sign from now on. Returns all keys.
-pub(super) async fn rotate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn rotate(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: SigningKeyRotate = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let key = request.idempotency_key.as_deref();
-    let keyed = idempotency::enter(house, call, key, None).await?;
+    let keyed = idempotency::enter(app, call, key, None).await?;
     if keyed.made().is_some() {
-        return Ok(all(house)?.again());
+        return Ok(all(app)?.again());
     }
     let caller = keyed.sign(caller);
     let at_once = request.at_once.unwrap_or(false);
-    house.signing_keys.rotate(at_once, &caller).await?;
-    all(house)
+    app.signing_keys.rotate(at_once, &caller).await?;
+    all(app)
 }
 
 /// Lists the keys that verify, the one that signs first.
-pub(super) async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let Nothing {} = input::json(&call.body)?;
-    all(house)
+    all(app)
 }
 
-fn all(house: &House) -> Result<Reply, Refusal> {
-    let now = house.clock.now();
-    let facts = house.signer.key_facts();
+fn all(app: &AppState) -> Result<Reply, Refusal> {
+    let now = app.clock.now();
+    let facts = app.signer.key_facts();
     let works = |facts: &&KeyFacts| facts.works_until.is_none_or(|until| until > now);
     let items: Vec<_> = facts.iter().filter(works).map(view).collect();
-    let overlap_seconds = house.signing_keys.overlap_ms() / 1_000;
+    let overlap_seconds = app.signing_keys.overlap_ms() / 1_000;
     Reply::of(&json!({"items": items, "overlap_seconds": overlap_seconds}))
 }
 

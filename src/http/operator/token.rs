@@ -14,7 +14,7 @@ use crate::domain::revoked_jwt::RevokeJwt;
 use crate::domain::{Rejection, Timestamp};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::http::{idempotency, input};
 use crate::projections::ops;
 
@@ -61,12 +61,12 @@ operator_request! {
 pub(super) struct Nothing {}
 
 /// Makes a token. It is shown this once.
-pub(super) async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TokenCreate = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let name = name(request.name.as_deref())?;
     let key = request.idempotency_key.as_deref();
-    let keyed = idempotency::enter(house, call, key, None).await?;
+    let keyed = idempotency::enter(app, call, key, None).await?;
     if keyed.made().is_some() {
         return Err(shown_already(&name));
     }
@@ -80,15 +80,15 @@ pub(super) async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, 
     let token = new_token();
     let command = OperatorTokenCommand::Create {
         name: name.clone(),
-        token_hash: house.operator_access.hash(&token),
+        token_hash: app.operator_access.hash(&token),
         scopes,
         expires_at,
     };
-    show_once(house, (command, &caller), &name, token).await
+    show_once(app, (command, &caller), &name, token).await
 }
 
 /// Replaces a token by a new one of the same name and scopes, which is shown this once.
-pub(super) async fn rotate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn rotate(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TokenRotate = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let name = name(request.name.as_deref())?;
@@ -105,14 +105,14 @@ pub(super) async fn rotate(house: &House, call: &mut Call<'_>) -> Result<Reply, 
         }
         let why = "The token of the first start ends at once when it is replaced, so this request cannot come again; send it without an idempotency key.";
         idempotency::check_none(call, request.idempotency_key.as_deref(), why)?;
-        ask(house, call, &caller, (OPERATOR, &[])).await?;
-        let token = house.operator_access.rotate_first()?;
+        ask(app, call, &caller, (OPERATOR, &[])).await?;
+        let token = app.operator_access.rotate_first()?;
         return Reply::of(
             &json!({"name": name, "scopes": [TokenScope::All.as_str()], "operator_token": token}),
         );
     }
     let key = request.idempotency_key.as_deref();
-    let keyed = idempotency::enter(house, call, key, None).await?;
+    let keyed = idempotency::enter(app, call, key, None).await?;
     if keyed.made().is_some() {
         return Err(shown_already(&name));
     }
@@ -120,14 +120,14 @@ pub(super) async fn rotate(house: &House, call: &mut Call<'_>) -> Result<Reply, 
     let token = new_token();
     let command = OperatorTokenCommand::Rotate {
         name: name.clone(),
-        token_hash: house.operator_access.hash(&token),
+        token_hash: app.operator_access.hash(&token),
         overlap_ms: i64::try_from(overlap).unwrap_or(0) * 1_000,
     };
-    show_once(house, (command, &caller), &name, token).await
+    show_once(app, (command, &caller), &name, token).await
 }
 
 /// Ends a token at once.
-pub(super) async fn revoke(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn revoke(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TokenRevoke = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let name = name(request.name.as_deref())?;
@@ -136,8 +136,8 @@ pub(super) async fn revoke(house: &House, call: &mut Call<'_>) -> Result<Reply, 
         return Err(Rejection::field("name", message).into());
     }
     let command = OperatorTokenCommand::Revoke { name: name.clone() };
-    let tokens = house.operations.change_token(command, &caller).await?;
-    let now = house.clock.now();
+    let tokens = app.operations.change_token(command, &caller).await?;
+    let now = app.clock.now();
     Reply::of(
         &tokens
             .tokens
@@ -147,10 +147,10 @@ pub(super) async fn revoke(house: &House, call: &mut Call<'_>) -> Result<Reply, 
 }
 
 /// Lists all tokens by name, the one of the first start first.
-pub(super) async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let Nothing {} = input::json(&call.body)?;
-    let tokens = ops::operator_tokens(&house.store)?;
-    let now = house.clock.now();
+    let tokens = ops::operator_tokens(&app.store)?;
+    let now = app.clock.now();
     let first = json!({"name": OPERATOR, "status": "active", "scopes": [TokenScope::All.as_str()], "first_start": true});
     let made = tokens.tokens.iter();
     let made = made.map(|(name, token)| view(name, token, now));
@@ -159,11 +159,11 @@ pub(super) async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Re
 }
 
 /// Ends a token of an identity provider before its time.
-pub(super) async fn revoke_jwt(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn revoke_jwt(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: JwtRevoke = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let jti = text(request.jti.as_deref(), "jti", JTI_CHARS_MAX)?;
-    let longest = house.clock.now().plus_millis(house.jwt_life_ms_max);
+    let longest = app.clock.now().plus_millis(app.jwt_life_ms_max);
     let until = match request.expires_at.as_deref() {
         // No token is taken for longer.
         None => longest,
@@ -173,15 +173,15 @@ pub(super) async fn revoke_jwt(house: &House, call: &mut Call<'_>) -> Result<Rep
         jti: jti.clone(),
         until,
     };
-    house.operations.revoke_jwt(command, &caller).await?;
+    app.operations.revoke_jwt(command, &caller).await?;
     Reply::of(&json!({"jti": jti, "until": until.to_string()}))
 }
 
 /// Lists the tokens of an identity provider that were revoked and have not ended yet.
-pub(super) async fn list_jwts(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn list_jwts(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let Nothing {} = input::json(&call.body)?;
-    let revoked = ops::revoked_jwts(&house.store)?;
-    let now = house.clock.now();
+    let revoked = ops::revoked_jwts(&app.store)?;
+    let now = app.clock.now();
     let live = revoked.until.iter().filter(|(_, until)| **until > now);
     let items: Vec<_> = live
         .map(|(jti, until)| json!({"jti": jti, "until": until.to_string()}))
@@ -190,15 +190,15 @@ pub(super) async fn list_jwts(house: &House, call: &mut Call<'_>) -> Result<Repl
 }
 
 async fn show_once(
-    house: &House,
+    app: &AppState,
     (command, caller): (OperatorTokenCommand, &Caller),
     name: &str,
     token: String,
 ) -> Result<Reply, Refusal> {
-    let tokens = house.operations.change_token(command, caller).await?;
+    let tokens = app.operations.change_token(command, caller).await?;
     let made = tokens.tokens.get(name);
     let made = made.ok_or_else(|| Refusal::Failed("a command left no token".to_owned()))?;
-    let mut answer = view(name, made, house.clock.now());
+    let mut answer = view(name, made, app.clock.now());
     answer["operator_token"] = token.into();
     Reply::of(&answer)
 }

@@ -3,14 +3,14 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::aside;
 use crate::domain::{Event, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::journal::erasures::{Judge, Problem};
 use crate::journal::{Body, Entry, Journal, JournalError, Position};
+use crate::offload;
 use crate::report::field::is_request_id;
 
 /// Most entries that one call looks at.
@@ -29,7 +29,7 @@ struct TraceRequest {
 
 /// Finds the entries of a request among the newest, newest first, and names erased ones that nothing ordered. Each is read and checked, since no index leads to
 /// them; `next_until` is where the next call goes on.
-pub(super) async fn find(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn find(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TraceRequest = input::json(&call.body)?;
     let id = request.request_id.filter(|id| is_request_id(id));
     let id = id.ok_or_else(|| {
@@ -39,13 +39,13 @@ pub(super) async fn find(house: &House, call: &mut Call<'_>) -> Result<Reply, Re
         )
     })?;
     // Before what is in the journal: what is shown by now is durable.
-    let shown_to = house.store.checkpoint()?;
-    let head = house.journal.head().position;
+    let shown_to = app.store.checkpoint()?;
+    let head = app.journal.head().position;
     let until = request.until.unwrap_or(head).min(head);
     let from = until.saturating_sub(ENTRIES_MAX - 1).max(1);
-    let journal = house.journal.clone();
+    let journal = app.journal.clone();
     let wanted = id.clone();
-    let found = aside::blocking(move || entries_of(&*journal, &wanted, (from, until)));
+    let found = offload::blocking(move || entries_of(&*journal, &wanted, (from, until)));
     let (found, damage) = found
         .await
         .map_err(|broke| Refusal::Failed(broke.to_string()))??;

@@ -11,7 +11,7 @@ use crate::domain::{ContainerName, ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
-use crate::http::server::House;
+use crate::http::server::AppState;
 
 /// Items a page looks at when the caller does not say.
 const ITEMS_DEFAULT: usize = 100;
@@ -74,11 +74,11 @@ impl<'de> Deserialize<'de> for Count {
 }
 
 /// Compares records, their rows and their content; in mode `repair` mends what does not fit.
-pub(super) async fn reconcile(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn reconcile(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Reconcile = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let container = request.container.as_deref();
-    let place = place(house, call, request.orgcode.as_deref(), container)?;
+    let place = place(app, call, request.orgcode.as_deref(), container)?;
     let (mode, repair) = match request.mode.as_deref().unwrap_or(REPORT_ONLY) {
         REPORT_ONLY => (REPORT_ONLY, false),
         REPAIR => (REPAIR, true),
@@ -88,7 +88,7 @@ pub(super) async fn reconcile(house: &House, call: &mut Call<'_>) -> Result<Repl
         }
     };
     let paging = Paging::of(&format!("reconcile {mode}"), &place, request.max_items)?;
-    let page = paging.page(house, request.next_token.as_deref())?;
+    let page = paging.page(app, request.next_token.as_deref())?;
     let from = match &page.from {
         None => Cursor::default(),
         Some(from) => Cursor::from_bytes(from)
@@ -96,9 +96,9 @@ pub(super) async fn reconcile(house: &House, call: &mut Call<'_>) -> Result<Repl
     };
     if repair {
         let facts = [("container", place.container.as_str())];
-        ask(house, call, &caller, (place.org.as_str(), &facts)).await?;
+        ask(app, call, &caller, (place.org.as_str(), &facts)).await?;
     }
-    let upkeep = &house.upkeep;
+    let upkeep = &app.upkeep;
     let from = (from, page.items_max);
     let done = upkeep.reconcile(&place, from, repair, &caller).await?;
     let found = done.page.found.iter().zip(&done.mended);
@@ -110,7 +110,7 @@ pub(super) async fn reconcile(house: &House, call: &mut Call<'_>) -> Result<Repl
         "repaired": done.mended.iter().filter(|mended| **mended).count(),
     });
     let next = done.page.next.map(|next| next.to_bytes());
-    paging.answer(house, answer, next)
+    paging.answer(app, answer, next)
 }
 
 /// A finding as operators see it: `action` is what was done, `remedy` what a repair does.
@@ -130,28 +130,28 @@ fn drift(found: &Finding, mended: bool) -> Value {
 }
 
 /// Removes entries of doomed or missing records from the tags' lists.
-pub(super) async fn tag_scrub(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn tag_scrub(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TagScrub = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let container = request.container.as_deref();
-    let place = place(house, call, request.orgcode.as_deref(), container)?;
+    let place = place(app, call, request.orgcode.as_deref(), container)?;
     let paging = Paging::of("tag scrub", &place, request.max_items)?;
-    let page = paging.page(house, request.next_token.as_deref())?;
+    let page = paging.page(app, request.next_token.as_deref())?;
     let facts = [("container", place.container.as_str())];
-    ask(house, call, &caller, (place.org.as_str(), &facts)).await?;
-    let done = house.upkeep.scrub(&place, &page, &caller).await?;
+    ask(app, call, &caller, (place.org.as_str(), &facts)).await?;
+    let done = app.upkeep.scrub(&place, &page, &caller).await?;
     let answer = json!({"scanned": done.scanned, "removed": done.removed});
-    paging.answer(house, answer, done.next)
+    paging.answer(app, answer, done.next)
 }
 
 /// Lets go of what was kept as long as it must, and removes its bytes.
-pub(super) async fn cleanup(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn cleanup(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Cleanup = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let container = request.container.as_deref();
-    let place = place(house, call, request.orgcode.as_deref(), container)?;
+    let place = place(app, call, request.orgcode.as_deref(), container)?;
     let leftovers_ms = match request.retention_days {
-        None => house.upkeep.settings().retention.leftovers_ms,
+        None => app.upkeep.settings().retention.leftovers_ms,
         Some(days) => DAY_MS * within(days, "retention_days", RETENTION_DAYS_MAX)?,
     };
     let paging = Paging::of(
@@ -159,14 +159,14 @@ pub(super) async fn cleanup(house: &House, call: &mut Call<'_>) -> Result<Reply,
         &place,
         request.max_items,
     )?;
-    let page = paging.page(house, request.next_token.as_deref())?;
+    let page = paging.page(app, request.next_token.as_deref())?;
     let days = (leftovers_ms / DAY_MS).to_string();
     let facts = [
         ("container", place.container.as_str()),
         ("retention_days", &*days),
     ];
-    ask(house, call, &caller, (place.org.as_str(), &facts)).await?;
-    let upkeep = &house.upkeep;
+    ask(app, call, &caller, (place.org.as_str(), &facts)).await?;
+    let upkeep = &app.upkeep;
     let done = upkeep.cleanup(&place, &page, leftovers_ms, &caller).await?;
     let removed = json!({
         "versions": done.removed.versions,
@@ -175,12 +175,12 @@ pub(super) async fn cleanup(house: &House, call: &mut Call<'_>) -> Result<Reply,
         "idempotency": done.removed.idempotency,
     });
     let answer = json!({"scanned": done.scanned, "removed": removed, "bytes": done.bytes});
-    paging.answer(house, answer, done.next)
+    paging.answer(app, answer, done.next)
 }
 
 /// The container of a call, which must be there.
 fn place(
-    house: &House,
+    app: &AppState,
     call: &mut Call<'_>,
     orgcode: Option<&str>,
     container: Option<&str>,
@@ -193,7 +193,7 @@ fn place(
     let container = ContainerName::parse(container)?;
     // The journal is asked: rows may be what is to be mended.
     let records = format!("mrs/{org}/{container}/");
-    if house.journal.streams(&records, None, 1)?.is_empty() {
+    if app.journal.streams(&records, None, 1)?.is_empty() {
         return Err(Rejection::new(
             ErrorTag::NotFound,
             "There is no such container, or no such org; check orgcode and container.",
@@ -233,21 +233,21 @@ impl Paging {
         Ok(Self { digest, items_max })
     }
 
-    fn page(&self, house: &House, next_token: Option<&str>) -> Result<Page, Rejection> {
+    fn page(&self, app: &AppState, next_token: Option<&str>) -> Result<Page, Rejection> {
         Ok(Page {
-            from: input::cursor(house, next_token, self.digest)?,
+            from: input::cursor(app, next_token, self.digest)?,
             items_max: self.items_max,
         })
     }
 
     fn answer(
         &self,
-        house: &House,
+        app: &AppState,
         mut answer: serde_json::Value,
         next: Option<Vec<u8>>,
     ) -> Result<Reply, Refusal> {
         if let Some(place) = next {
-            answer["next_token"] = input::next_token(house, self.digest, place).into();
+            answer["next_token"] = input::next_token(app, self.digest, place).into();
         }
         Reply::of(&answer)
     }

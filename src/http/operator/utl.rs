@@ -11,7 +11,7 @@ use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::idempotency;
 use crate::http::input::{self, LimitIn};
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::http::utl::export::{FileQuery, FilesQuery, files, one_file};
 use crate::http::utl::{OffboardingView, show};
 use crate::projections::offboarding;
@@ -56,78 +56,78 @@ struct ListQuery {
 }
 
 /// Lists each org's last offboarding, in the order of the orgs' codes.
-pub(super) async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: ListQuery = input::json(&call.body)?;
     let status = query.status.as_deref().map(status_of).transpose()?;
     let limit = query.limit.unwrap_or_default().0;
     let filter: [u8; 32] = Sha256::digest(format!("offboardings {status:?}")).into();
-    let from = input::cursor(house, query.next_token.as_deref(), filter)?;
-    let page = offboarding::list(&house.store, status, from.as_deref(), limit)?;
+    let from = input::cursor(app, query.next_token.as_deref(), filter)?;
+    let page = offboarding::list(&app.store, status, from.as_deref(), limit)?;
     let mut items = Vec::with_capacity(page.items.len());
     for (org, one) in &page.items {
         items.push(OffboardingView::new(org, Some(one), &[]));
     }
     let mut answer = json!({"items": items, "limit": limit});
     if let Some(place) = page.next {
-        answer["next_token"] = input::next_token(house, filter, place).into();
+        answer["next_token"] = input::next_token(app, filter, place).into();
     }
     Reply::of(&answer)
 }
 
 /// Approves an offboarding.
-pub(super) async fn approve(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn approve(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Approve = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let org = org(call, request.orgcode.as_deref())?;
     let code = request.secret_code.as_ref();
-    check_code((house, call), code, "utl_offboarding_approve", &caller).await?;
-    ask(house, call, &caller, (org.as_str(), &[])).await?;
-    show(&org, &house.offboardings.approve(&org, &caller).await?)
+    check_code((app, call), code, "utl_offboarding_approve", &caller).await?;
+    ask(app, call, &caller, (org.as_str(), &[])).await?;
+    show(&org, &app.offboardings.approve(&org, &caller).await?)
 }
 
 /// Calls an offboarding off.
-pub(super) async fn cancel(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichOrg = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let org = org(call, request.orgcode.as_deref())?;
-    ask(house, call, &caller, (org.as_str(), &[])).await?;
-    show(&org, &house.offboardings.cancel(&org, &caller).await?)
+    ask(app, call, &caller, (org.as_str(), &[])).await?;
+    show(&org, &app.offboardings.cancel(&org, &caller).await?)
 }
 
 /// Shows an org's last offboarding, and its exports.
-pub(super) async fn status(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: StatusQuery = input::json(&call.body)?;
     let org = org(call, query.orgcode.as_deref())?;
-    show(&org, &house.offboardings.passage(&org)?)
+    show(&org, &app.offboardings.passage(&org)?)
 }
 
 /// Has an org exported beside any offboarding.
-pub(super) async fn export(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn export(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewExport = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let org = org(call, request.orgcode.as_deref())?;
     let key = request.idempotency_key.as_deref();
-    let keyed = idempotency::enter(house, call, key, None).await?;
+    let keyed = idempotency::enter(app, call, key, None).await?;
     if let Some(made) = keyed.made() {
-        return Ok(show(&org, &house.first_answers.passage(made)?)?.again());
+        return Ok(show(&org, &app.first_answers.passage(made)?)?.again());
     }
-    ask(house, call, &caller, (org.as_str(), &[])).await?;
+    ask(app, call, &caller, (org.as_str(), &[])).await?;
     let caller = keyed.sign(caller);
-    show(&org, &house.offboardings.export(&org, &caller).await?)
+    show(&org, &app.offboardings.export(&org, &caller).await?)
 }
 
 /// Lists the files of an export.
-pub(super) async fn export_list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn export_list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FilesQuery = input::json(&call.body)?;
     let org = org(call, query.orgcode.as_deref())?;
-    files(house, &org, query).await
+    files(app, &org, query).await
 }
 
 /// Tells where a file of an export is.
-pub(super) async fn export_file(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn export_file(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FileQuery = input::json(&call.body)?;
     let org = org(call, query.orgcode.as_deref())?;
-    one_file(house, (&org, super::OPERATOR), &query).await
+    one_file(app, (&org, super::OPERATOR), &query).await
 }
 
 /// The org a function is about.

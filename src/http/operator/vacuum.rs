@@ -14,7 +14,7 @@ use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::ops::view::{ProgressView, VacuumView};
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::http::{idempotency, input};
 use crate::projections::{identity, ops};
 
@@ -65,7 +65,7 @@ struct VacuumQuery {
 }
 
 /// Asks for everything to be erased.
-pub(super) async fn all(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn all(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: VacuumAll = input::json(&call.body)?;
     let caller = request.caller(call)?;
     if request.confirmation_phrase.as_deref() != Some(CONFIRMATION_PHRASE) {
@@ -82,20 +82,20 @@ pub(super) async fn all(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
         plan_id: request.plan_id,
         override_holds: request.override_holds,
     };
-    let command = command(house, Scope::All, asked);
+    let command = command(app, Scope::All, asked);
     let code = request.secret_code.as_ref();
-    check_code((house, call), code, "ops_vacuum_all", &caller).await?;
+    check_code((app, call), code, "ops_vacuum_all", &caller).await?;
     let key = request.idempotency_key.as_deref();
-    let keyed = idempotency::enter(house, call, key, None).await?;
+    let keyed = idempotency::enter(app, call, key, None).await?;
     if let Some(made) = keyed.made() {
-        return again(house, made);
+        return again(app, made);
     }
-    let vacuum = house.operations.vacuum(command, keyed.sign(caller)).await?;
-    reply(house, &vacuum)
+    let vacuum = app.operations.vacuum(command, keyed.sign(caller)).await?;
+    reply(app, &vacuum)
 }
 
 /// Asks for an org to be erased.
-pub(super) async fn org(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn org(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: VacuumOrg = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");
@@ -109,18 +109,18 @@ pub(super) async fn org(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
         plan_id: request.plan_id,
         override_holds: false,
     };
-    let command = command(house, scope.clone(), asked);
+    let command = command(app, scope.clone(), asked);
     let function = "ops_vacuum_org";
     let code = request.secret_code.as_ref();
-    check_code((house, call), code, function, &caller).await?;
+    check_code((app, call), code, function, &caller).await?;
     let key = request.idempotency_key.as_deref();
-    let keyed = idempotency::enter(house, call, key, None).await?;
+    let keyed = idempotency::enter(app, call, key, None).await?;
     if let Some(made) = keyed.made() {
-        return again(house, made);
+        return again(app, made);
     }
-    if identity::org_status(&house.store, org.as_str())?.is_none() {
+    if identity::org_status(&app.store, org.as_str())?.is_none() {
         // What is left of an org whose vacuum failed can be erased all the same.
-        let survey = house.operations.survey(&scope).await?;
+        let survey = app.operations.survey(&scope).await?;
         if survey
             .services
             .iter()
@@ -129,19 +129,19 @@ pub(super) async fn org(house: &House, call: &mut Call<'_>) -> Result<Reply, Ref
             return Err(Rejection::new(ErrorTag::NotFound, "There is no such org.").into());
         }
     }
-    let vacuum = house.operations.vacuum(command, keyed.sign(caller)).await?;
-    reply(house, &vacuum)
+    let vacuum = app.operations.vacuum(command, keyed.sign(caller)).await?;
+    reply(app, &vacuum)
 }
 
 /// Calls a pending vacuum off.
-pub(super) async fn cancel(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: VacuumCancel = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let command = VacuumCommand::Cancel {
         vacuum_id: text(request.vacuum_id.as_deref(), "vacuum_id", ID_CHARS_MAX)?,
     };
-    carry(
-        (house, call),
+    execute(
+        (app, call),
         request.secret_code.as_ref(),
         "ops_vacuum_cancel",
         command,
@@ -151,17 +151,17 @@ pub(super) async fn cancel(house: &House, call: &mut Call<'_>) -> Result<Reply, 
 }
 
 /// Shows a vacuum: the named one, else the one that is not over, else the last that was.
-pub(super) async fn status(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub(super) async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: VacuumQuery = input::json(&call.body)?;
     let vacuum = match &query.vacuum_id {
-        Some(id) => ops::vacuum(&house.store, id)?,
+        Some(id) => ops::vacuum(&app.store, id)?,
         None => {
-            let vacuums = ops::vacuums(&house.store)?;
+            let vacuums = ops::vacuums(&app.store)?;
             vacuums.open.or(vacuums.last)
         }
     };
     match vacuum {
-        Some(vacuum) => reply(house, &vacuum),
+        Some(vacuum) => reply(app, &vacuum),
         None => Err(Rejection::new(ErrorTag::NotFound, "There is no such vacuum.").into()),
     }
 }
@@ -174,43 +174,43 @@ struct Asked {
     override_holds: bool,
 }
 
-fn command(house: &House, scope: Scope, asked: Asked) -> VacuumCommand {
+fn command(app: &AppState, scope: Scope, asked: Asked) -> VacuumCommand {
     VacuumCommand::Request {
-        vacuum_id: ordered_uuid(house.clock.now()).to_string(),
+        vacuum_id: ordered_uuid(app.clock.now()).to_string(),
         scope,
         dry_run: asked.dry_run,
         reason: asked.reason,
-        pending_ms: house.operations.vacuum_pending_ms(),
+        pending_ms: app.operations.vacuum_pending_ms(),
         plan_id: asked.plan_id,
         override_holds: asked.override_holds,
     }
 }
 
-async fn carry(
-    (house, call): (&House, &Call<'_>),
+async fn execute(
+    (app, call): (&AppState, &Call<'_>),
     code: Option<&Code>,
     function: &str,
     command: VacuumCommand,
     caller: Caller,
 ) -> Result<Reply, Refusal> {
-    let operations = &house.operations;
-    check_code((house, call), code, function, &caller).await?;
-    reply(house, &operations.vacuum(command, caller).await?)
+    let operations = &app.operations;
+    check_code((app, call), code, function, &caller).await?;
+    reply(app, &operations.vacuum(command, caller).await?)
 }
 
 /// The first answer to a request that asked for a vacuum.
-pub(super) fn again(house: &House, made: &Made) -> Result<Reply, Refusal> {
-    Ok(reply(house, &house.first_answers.vacuum(made)?)?.again())
+pub(super) fn again(app: &AppState, made: &Made) -> Result<Reply, Refusal> {
+    Ok(reply(app, &app.first_answers.vacuum(made)?)?.again())
 }
 
-pub(super) fn reply(house: &House, vacuum: &Vacuum) -> Result<Reply, Refusal> {
+pub(super) fn reply(app: &AppState, vacuum: &Vacuum) -> Result<Reply, Refusal> {
     let counted = vacuum.dry_run && vacuum.status == VacuumStatus::Completed;
     let plan = match counted {
         true => Some(plan_id(&vacuum.scope, &vacuum.services)),
         false => vacuum.plan_id.clone(),
     };
     let running = vacuum.status == VacuumStatus::Running;
-    let progress = house.operations.progress().now().filter(|_| running);
+    let progress = app.operations.progress().now().filter(|_| running);
     let progress = progress.map(|(step, done, total)| ProgressView {
         step: step.as_str(),
         done,

@@ -11,7 +11,7 @@ use crate::domain::{ErrorTag, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input::{self, LimitIn};
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::projections::ops;
 
 /// Which window.
@@ -55,12 +55,12 @@ pub struct WindowsAnswer {
 /// See one maintenance window.
 #[utoipa::path(get, path = "/ops/maintenance/get", tag = "ops", params(WindowQuery),
     responses((status = 200, description = "The window.", body = crate::http::openapi::Good<WindowView>)))]
-pub async fn get(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: WindowQuery = read(call)?;
     let Some(id) = query.maintenance_id else {
         return Err(Rejection::field("maintenance_id", "maintenance_id is missing.").into());
     };
-    match ops::window(&house.store, &id)? {
+    match ops::window(&app.store, &id)? {
         Some(window) => reply(&window),
         None => Err(Rejection::not_found().into()),
     }
@@ -69,34 +69,32 @@ pub async fn get(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
 /// See one maintenance window.
 #[utoipa::path(post, path = "/ops/maintenance/get", tag = "ops", request_body = WindowQuery,
     responses((status = 200, description = "The window.", body = crate::http::openapi::Good<WindowView>)))]
-pub async fn get_by_post(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    get(house, call).await
+pub async fn get_by_post(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    get(app, call).await
 }
 
 /// List maintenance windows.
 #[utoipa::path(get, path = "/ops/maintenance/list", tag = "ops", params(WindowsQuery),
     responses((status = 200, description = "One page.", body = crate::http::openapi::Good<WindowsAnswer>)))]
-pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: WindowsQuery = read(call)?;
     let status = query.status.as_deref().map(window_status).transpose()?;
     let limit = query.limit.unwrap_or_default().0;
     let filter: [u8; 32] = Sha256::digest(format!("windows {status:?}")).into();
-    let from = input::cursor(house, query.next_token.as_deref(), filter)?;
-    let page = ops::list_windows(&house.store, status, from.as_deref(), limit)?;
+    let from = input::cursor(app, query.next_token.as_deref(), filter)?;
+    let page = ops::list_windows(&app.store, status, from.as_deref(), limit)?;
     Reply::of(&WindowsAnswer {
         items: page.items.iter().map(WindowView::from).collect(),
         limit,
-        next_token: page
-            .next
-            .map(|place| input::next_token(house, filter, place)),
+        next_token: page.next.map(|place| input::next_token(app, filter, place)),
     })
 }
 
 /// List maintenance windows.
 #[utoipa::path(post, path = "/ops/maintenance/list", tag = "ops", request_body = WindowsQuery,
     responses((status = 200, description = "One page.", body = crate::http::openapi::Good<WindowsAnswer>)))]
-pub async fn list_by_post(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    list(house, call).await
+pub async fn list_by_post(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    list(app, call).await
 }
 
 /// A GET's query, or a POST's body.

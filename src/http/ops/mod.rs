@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::envelope::{Refusal, Reply};
-use super::server::Door;
+use super::server::Gateway;
 use view::{Note, notes};
 
 /// The status of the operators' service, and whether a maintenance window is active.
@@ -49,8 +49,8 @@ pub struct OpsStatAnswer {
     maintenance_check_failures: u64,
 }
 
-fn status(door: &Door) -> &'static str {
-    match door.house() {
+fn status(gateway: &Gateway) -> &'static str {
+    match gateway.app() {
         Some(_) => "ok",
         None => "starting",
     }
@@ -59,14 +59,14 @@ fn status(door: &Door) -> &'static str {
 /// Ask whether maintenance is going on.
 #[utoipa::path(get, path = "/ops/ping", tag = "ops",
     responses((status = 200, description = "What is going on.", body = super::openapi::Good<PingAnswer>)))]
-pub fn ping(door: &Door) -> Result<Reply, Refusal> {
-    let window = door
-        .house()
-        .and_then(|house| house.operations.watch().active());
+pub fn ping(gateway: &Gateway) -> Result<Reply, Refusal> {
+    let window = gateway
+        .app()
+        .and_then(|app| app.operations.watch().active());
     let window = window.as_deref();
     Reply::of(&PingAnswer {
         service: "ops",
-        status: status(door),
+        status: status(gateway),
         maintenance: ActiveMaintenance {
             active: window.is_some(),
             maintenance_id: window.map(|window| window.maintenance_id.clone()),
@@ -82,12 +82,12 @@ pub fn ping(door: &Door) -> Result<Reply, Refusal> {
 /// Show the status of the operators' service.
 #[utoipa::path(get, path = "/ops/stat", tag = "ops",
     responses((status = 200, description = "How it is.", body = super::openapi::Good<OpsStatAnswer>)))]
-pub fn stat(door: &Door) -> Result<Reply, Refusal> {
+pub fn stat(gateway: &Gateway) -> Result<Reply, Refusal> {
     Reply::of(&OpsStatAnswer {
         service: "ops",
-        status: status(door),
-        maintenance_check_failures: door
-            .house()
-            .map_or(0, |house| house.operations.watch().failures()),
+        status: status(gateway),
+        maintenance_check_failures: gateway
+            .app()
+            .map_or(0, |app| app.operations.watch().failures()),
     })
 }

@@ -40,8 +40,8 @@ impl Presigned {
         let grant = self.signer.open::<ExportGrant>(Purpose::ExportUrl, token);
         let grant = grant.ok_or_else(altered)?;
         self.check_age(grant.expires_at)?;
-        let house = self.door.house();
-        let house = house.ok_or_else(|| unavailable().with_minor("starting"))?;
+        let app = self.gateway.app();
+        let app = app.ok_or_else(|| unavailable().with_minor("starting"))?;
         // A finished file never changes, so that its name is as good as a hash.
         let etag = format!("{}-{}", grant.export_id, grant.name.replace('/', "-"));
         let part = Part::of(request, &etag, grant.size)?;
@@ -62,7 +62,7 @@ impl Presigned {
         };
         let whose = (&grant.org, Signer::asked_by(token), token);
         let share = self.transfers.download(whose, closing(request))?;
-        let exports = house.offboardings.exports().clone();
+        let exports = app.offboardings.exports().clone();
         let read = move || {
             let file = (&grant.org, grant.export_id.as_str(), grant.name.as_str());
             exports.read(file, from, bytes)

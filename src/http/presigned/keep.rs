@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Presigned;
-use crate::actors::{Carry, Refused};
-use crate::aside;
+use crate::actors::{RecordRequest, Refused};
 use crate::content::sign::UploadGrant;
 use crate::content::{ContentError, Kept, ObjectName};
 use crate::domain::record::RecordCommand;
 use crate::http::envelope::Refusal;
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::journal::{Remarks, Source};
+use crate::offload;
 use crate::os_error::told;
 use crate::report;
 
@@ -28,15 +28,15 @@ impl Presigned {
         kept: Kept,
         request_id: &str,
     ) -> Result<(), Refusal> {
-        let house = Arc::clone(self.house()?);
+        let app = Arc::clone(self.app()?);
         let (grant, request_id) = (grant.clone(), request_id.to_owned());
         let settling = actix_web::rt::spawn(async move {
-            let asked = ask(&house, &grant, request_id).await;
+            let asked = ask(&app, &grant, request_id).await;
             let object = ObjectName {
                 org: grant.key.org.clone(),
                 object_id: grant.object_id,
             };
-            tidy(&house, object, kept, asked.is_ok()).await;
+            tidy(&app, object, kept, asked.is_ok()).await;
             asked
         });
         match settling.await {
@@ -47,8 +47,8 @@ impl Presigned {
 }
 
 /// Asks the record's actor, behind everything that it has handed to the journal.
-async fn ask(house: &House, grant: &UploadGrant, request_id: String) -> Result<(), Refused> {
-    let carry = Carry {
+async fn ask(app: &AppState, grant: &UploadGrant, request_id: String) -> Result<(), Refused> {
+    let execute = RecordRequest {
         key: grant.key.clone(),
         command: Ok(RecordCommand::KeepUpload {
             object_id: grant.object_id,
@@ -62,7 +62,7 @@ async fn ask(house: &House, grant: &UploadGrant, request_id: String) -> Result<(
     };
     let mut tries = 1;
     loop {
-        match house.book.carry(carry.clone()).await {
+        match app.registry.execute(execute.clone()).await {
             Err(Refused::Busy) if tries < TRIES_MAX => tries += 1,
             answer => return answer.map(drop),
         }
@@ -71,9 +71,9 @@ async fn ask(house: &House, grant: &UploadGrant, request_id: String) -> Result<(
 }
 
 /// Removes what an upload takes the place of, or the upload itself. What cannot be removed goes with its object.
-async fn tidy(house: &House, object: ObjectName, kept: Kept, wanted: bool) {
-    let content = Arc::clone(&house.content);
-    let tidied = aside::blocking(move || -> Result<(), ContentError> {
+async fn tidy(app: &AppState, object: ObjectName, kept: Kept, wanted: bool) {
+    let content = Arc::clone(&app.content);
+    let tidied = offload::blocking(move || -> Result<(), ContentError> {
         match wanted {
             true => content.settle(&object, kept),
             false => content.discard(&object, kept),

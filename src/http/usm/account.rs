@@ -12,7 +12,7 @@ use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::idempotency;
 use crate::http::input::{self, LimitIn};
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::projections::identity;
 
 org_request! {
@@ -90,33 +90,33 @@ pub struct AccountsAnswer {
 /// Make a service account.
 #[utoipa::path(post, path = "/usm/service_account/create", tag = "usm", request_body = NewAccount,
     responses((status = 200, description = "The account.", body = crate::http::openapi::Good<AccountView>)))]
-pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewAccount = input::json(&call.body)?;
-    let org = request.org(house, call)?;
+    let org = request.org(app, call)?;
     let caller = request.caller(call)?;
     let key = request.idempotency_key.as_deref();
-    let keyed = idempotency::enter(house, call, key, Some(&org)).await?;
+    let keyed = idempotency::enter(app, call, key, Some(&org)).await?;
     if let Some(made) = keyed.made() {
-        let account = house.first_answers.account(made)?;
+        let account = app.first_answers.account(made)?;
         return Ok(Reply::of(&AccountView::from(&account))?.again());
     }
     let caller = keyed.sign(caller);
     let label = label("label", request.label.as_deref())?;
-    let account = house.directory.create_account(&org, label, &caller).await?;
+    let account = app.directory.create_account(&org, label, &caller).await?;
     Reply::of(&AccountView::from(&account))
 }
 
 /// List an org's service accounts.
 #[utoipa::path(post, path = "/usm/service_account/list", tag = "usm", request_body = Accounts,
     responses((status = 200, description = "One page.", body = crate::http::openapi::Good<AccountsAnswer>)))]
-pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Accounts = input::json(&call.body)?;
-    let org = request.org(house, call)?;
+    let org = request.org(app, call)?;
     request.caller(call)?;
     let limit = request.limit.unwrap_or_default().0;
     let filter: [u8; 32] = Sha256::digest(format!("accounts {org}")).into();
-    let from = input::cursor(house, request.next_token.as_deref(), filter)?;
-    let page = identity::accounts(&house.store, &org, from.as_deref(), limit)?;
+    let from = input::cursor(app, request.next_token.as_deref(), filter)?;
+    let page = identity::accounts(&app.store, &org, from.as_deref(), limit)?;
     Reply::of(&AccountsAnswer {
         items: page
             .items
@@ -124,18 +124,16 @@ pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
             .map(|(_, account)| account.into())
             .collect(),
         limit,
-        next_token: page
-            .next
-            .map(|place| input::next_token(house, filter, place)),
+        next_token: page.next.map(|place| input::next_token(app, filter, place)),
     })
 }
 
 /// See a service account, or enable or disable it.
 #[utoipa::path(post, path = "/usm/service_account/status", tag = "usm", request_body = AccountStatus,
     responses((status = 200, description = "The account.", body = crate::http::openapi::Good<AccountView>)))]
-pub async fn status(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: AccountStatus = input::json(&call.body)?;
-    let org = request.org(house, call)?;
+    let org = request.org(app, call)?;
     let caller = request.caller(call)?;
     let account_id = required(request.service_account_id.as_deref(), "service_account_id")?;
     let name = AccountName {
@@ -143,7 +141,7 @@ pub async fn status(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
         account_id: account_id.to_owned(),
     };
     let active = match request.status.as_deref() {
-        None => return Reply::of(&AccountView::from(&find(house, &name)?)),
+        None => return Reply::of(&AccountView::from(&find(app, &name)?)),
         Some("active") => true,
         Some("disabled") => false,
         Some(_) => {
@@ -151,13 +149,13 @@ pub async fn status(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
         }
     };
     let set = AccountAction::SetStatus { active };
-    let account = house.directory.account(name, set, &caller).await?;
+    let account = app.directory.account(name, set, &caller).await?;
     Reply::of(&AccountView::from(&account))
 }
 
 /// An org's account.
-pub(super) fn find(house: &House, name: &AccountName) -> Result<Account, Refusal> {
-    let account = identity::account_named(&house.store, name)?;
+pub(super) fn find(app: &AppState, name: &AccountName) -> Result<Account, Refusal> {
+    let account = identity::account_named(&app.store, name)?;
     match account.version {
         0 => Err(Rejection::not_found().into()),
         _ => Ok(account),

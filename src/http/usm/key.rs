@@ -21,7 +21,7 @@ use crate::http::envelope::{Refusal, Reply};
 use crate::http::idempotency::{self, lost, shown_once};
 use crate::http::identity;
 use crate::http::input;
-use crate::http::server::House;
+use crate::http::server::AppState;
 
 org_request! {
     /// A key to make.
@@ -142,12 +142,12 @@ pub struct ValidKeyAnswer {
 /// Make a key.
 #[utoipa::path(post, path = "/usm/api_key/create", tag = "usm", request_body = NewKey,
     responses((status = 200, description = "The key.", body = crate::http::openapi::Good<NewKeyAnswer>)))]
-pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewKey = input::json(&call.body)?;
-    let org = request.org(house, call)?;
+    let org = request.org(app, call)?;
     let caller = request.caller(call)?;
     let key = request.idempotency_key.as_deref();
-    let keyed = idempotency::enter(house, call, key, Some(&org)).await?;
+    let keyed = idempotency::enter(app, call, key, Some(&org)).await?;
     if let Some(made) = keyed.made() {
         return Err(shown_already(made));
     }
@@ -168,7 +168,7 @@ pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
         expires_at: request.expires_at.as_deref().map(expiry).transpose()?,
         allowed_addresses: networks(request.allowed_addresses.as_deref().unwrap_or_default())?,
     };
-    let made = house
+    let made = app
         .directory
         .create_key(name, wanted.clone(), &caller)
         .await?;
@@ -185,48 +185,48 @@ pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
 /// List a service account's keys, those revoked included.
 #[utoipa::path(post, path = "/usm/api_key/list", tag = "usm", request_body = Keys,
     responses((status = 200, description = "All of them.", body = crate::http::openapi::Good<KeysAnswer>)))]
-pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Keys = input::json(&call.body)?;
-    let org = request.org(house, call)?;
+    let org = request.org(app, call)?;
     request.caller(call)?;
     let name = name(org, request.service_account_id.as_deref())?;
-    answer(house, find(house, &name)?.keys.iter())
+    answer(app, find(app, &name)?.keys.iter())
 }
 
 /// End a key.
 #[utoipa::path(post, path = "/usm/api_key/revoke", tag = "usm", request_body = WhichKey,
     responses((status = 200, description = "The account's keys.", body = crate::http::openapi::Good<KeysAnswer>)))]
-pub async fn revoke(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn revoke(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichKey = input::json(&call.body)?;
-    let org = request.org(house, call)?;
+    let org = request.org(app, call)?;
     let caller = request.caller(call)?;
     let name = name(org, request.service_account_id.as_deref())?;
     let key_id = required(request.key_id.as_deref(), "key_id")?.to_owned();
     let revoke = AccountAction::RevokeKey { key_id };
-    let account = house.directory.account(name, revoke, &caller).await?;
-    answer(house, account.keys.iter())
+    let account = app.directory.account(name, revoke, &caller).await?;
+    answer(app, account.keys.iter())
 }
 
 /// End all keys of a service account.
 #[utoipa::path(post, path = "/usm/api_key/revoke_all", tag = "usm", request_body = Keys,
     responses((status = 200, description = "The account's keys.", body = crate::http::openapi::Good<KeysAnswer>)))]
-pub async fn revoke_all(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn revoke_all(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Keys = input::json(&call.body)?;
-    let org = request.org(house, call)?;
+    let org = request.org(app, call)?;
     let caller = request.caller(call)?;
     let name = name(org, request.service_account_id.as_deref())?;
     let revoke = AccountAction::RevokeKeys;
-    let account = house.directory.account(name, revoke, &caller).await?;
-    answer(house, account.keys.iter())
+    let account = app.directory.account(name, revoke, &caller).await?;
+    answer(app, account.keys.iter())
 }
 
 /// Ask whether a key counts.
 #[utoipa::path(post, path = "/usm/api_key/validate", tag = "usm", request_body = ValidateKey,
     responses((status = 200, description = "It does.", body = crate::http::openapi::Good<ValidKeyAnswer>)))]
-pub async fn validate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn validate(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: ValidateKey = input::json(&call.body)?;
     let api_key = required(request.api_key.as_deref(), "api_key")?;
-    let Some(key) = house.directory.key(api_key)? else {
+    let Some(key) = app.directory.key(api_key)? else {
         return Err(identity::invalid(Denial::KeyUnknown).into());
     };
     Reply::of(&ValidKeyAnswer {
@@ -292,10 +292,10 @@ fn name(org: OrgCode, account_id: Option<&str>) -> Result<AccountName, Rejection
 }
 
 fn answer<'a>(
-    house: &House,
+    app: &AppState,
     keys: impl Iterator<Item = (&'a String, &'a Key)>,
 ) -> Result<Reply, Refusal> {
-    let now = house.clock.now();
+    let now = app.clock.now();
     let view = |(key_id, key): (&String, &Key)| KeyView {
         key_id: key_id.clone(),
         role: key.role.as_str(),

@@ -40,12 +40,12 @@ macro_rules! org_request {
             /// The org, once the caller was let through to it.
             fn org(
                 &self,
-                house: &crate::http::server::House,
+                app: &crate::http::server::AppState,
                 call: &mut crate::http::call::Call<'_>,
             ) -> Result<crate::domain::OrgCode, crate::http::envelope::Refusal> {
                 let org = crate::http::input::org(call, self.orgcode.as_deref())?;
                 call.note_org(&org);
-                call.admit(house, &org)?;
+                call.admit(app, &org)?;
                 Ok(org)
             }
 

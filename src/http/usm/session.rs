@@ -15,7 +15,7 @@ use crate::http::envelope::{Refusal, Reply};
 use crate::http::identity;
 use crate::http::input;
 use crate::http::limits::peer;
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::journal::{Remarks, Source};
 use crate::projections::identity as known;
 
@@ -165,20 +165,18 @@ pub struct SessionsAnswer {
 /// Sign in.
 #[utoipa::path(post, path = "/usm/session/create", tag = "usm", request_body = SignIn,
     responses((status = 200, description = "The session.", body = crate::http::openapi::Good<SessionAnswer>)))]
-pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: SignIn = input::json(&call.body)?;
     let email = required(request.email.as_deref(), "email")?;
     let passcode = required(request.passcode.as_deref(), "passcode")?;
     let session_label = label("session_label", request.session_label.as_deref())?;
     let caller = request.caller(call, "nobody")?;
-    house.rate_limits.sign_in(call.request)?;
+    app.rate_limits.sign_in(call.request)?;
     let from = (peer(call.request), &caller);
-    let signed_in = house
-        .directory
-        .sign_in(email, passcode, session_label, from);
-    let signed_in = concealed(house, call, signed_in.await).await?;
+    let signed_in = app.directory.sign_in(email, passcode, session_label, from);
+    let signed_in = concealed(app, call, signed_in.await).await?;
     let fingerprint =
-        identity::fingerprint("sf", &session_hash(&house.signer, &signed_in.session_guid));
+        identity::fingerprint("sf", &session_hash(&app.signer, &signed_in.session_guid));
     call.trace.session_fingerprint = Some(fingerprint);
     Reply::of(&SessionAnswer {
         session_guid: signed_in.session_guid,
@@ -191,12 +189,12 @@ pub async fn create(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal
 /// An answer about a passcode. A refusal is answered after a whole number of spans, so that its time does not tell
 /// whether there is such a user.
 pub(in crate::http) async fn concealed<T>(
-    house: &House,
+    app: &AppState,
     call: &Call<'_>,
     answer: Result<T, Refused>,
 ) -> Result<T, Refusal> {
     if answer.is_err() {
-        house.concealment.wait(call.trace.elapsed()).await;
+        app.concealment.wait(call.trace.elapsed()).await;
     }
     Ok(answer?)
 }
@@ -204,9 +202,9 @@ pub(in crate::http) async fn concealed<T>(
 /// Check whether a session is open. Counts as use.
 #[utoipa::path(post, path = "/usm/session/validate", tag = "usm", request_body = WhichSession,
     responses((status = 200, description = "It is.", body = crate::http::openapi::Good<ValidAnswer>)))]
-pub async fn validate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn validate(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichSession = input::json(&call.body)?;
-    let found = open(house, request.session_guid.as_deref())?;
+    let found = open(app, request.session_guid.as_deref())?;
     Reply::of(&ValidAnswer {
         valid: true,
         user_id: found.session.user_id.clone(),
@@ -217,26 +215,26 @@ pub async fn validate(house: &House, call: &mut Call<'_>) -> Result<Reply, Refus
 /// End a session.
 #[utoipa::path(post, path = "/usm/session/close", tag = "usm", request_body = EndedSession,
     responses((status = 200, description = "It is over.", body = crate::http::openapi::Good<ClosedAnswer>)))]
-pub async fn close(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn close(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: EndedSession = input::json(&call.body)?;
-    let found = open(house, request.session_guid.as_deref())?;
+    let found = open(app, request.session_guid.as_deref())?;
     let user_id = found.session.user_id.clone();
     let caller = request.caller(call, &user_id)?;
     let close = UserCommand::CloseSession {
         user_id,
         session_hash: found.hash,
     };
-    house.directory.user(close, &caller).await?;
+    app.directory.user(close, &caller).await?;
     Reply::of(&ClosedAnswer { closed: 1 })
 }
 
 /// List your open sessions.
 #[utoipa::path(post, path = "/usm/session/list", tag = "usm", request_body = Nothing,
     responses((status = 200, description = "All of them.", body = crate::http::openapi::Good<SessionsAnswer>)))]
-pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let Nothing {} = input::json(&call.body)?;
     let principal = call.caller()?;
-    let user = known::user(&house.store, &principal.user_id)?;
+    let user = known::user(&app.store, &principal.user_id)?;
     let view = |(hash, session, expires_at): OwnSession<'_>| SessionView {
         session: format!("sh_{}", &hash[..16.min(hash.len())]),
         session_label: session.label.clone(),
@@ -245,21 +243,21 @@ pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> 
         current: principal.session_hash.as_deref() == Some(hash),
     };
     Reply::of(&SessionsAnswer {
-        items: open_of(house, &user).map(view).collect(),
+        items: open_of(app, &user).map(view).collect(),
     })
 }
 
 /// End all your sessions, this one too.
 #[utoipa::path(post, path = "/usm/session/logout_everywhere", tag = "usm", request_body = AllSessions,
     responses((status = 200, description = "They are over.", body = crate::http::openapi::Good<ClosedAnswer>)))]
-pub async fn logout_everywhere(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn logout_everywhere(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: AllSessions = input::json(&call.body)?;
     let user_id = call.caller()?.user_id.clone();
     let caller = request.caller(call, &user_id)?;
-    let user = known::user(&house.store, &user_id)?;
-    let closed = open_of(house, &user).count();
+    let user = known::user(&app.store, &user_id)?;
+    let closed = open_of(app, &user).count();
     let close = UserCommand::CloseSessions { user_id };
-    house.directory.user(close, &caller).await?;
+    app.directory.user(close, &caller).await?;
     Reply::of(&ClosedAnswer { closed })
 }
 
@@ -268,26 +266,26 @@ pub(in crate::http) type OwnSession<'a> = (&'a str, &'a Session, Option<Timestam
 
 /// The sessions of a user that are open: those past their end are kept until the user's next one is opened.
 pub(in crate::http) fn open_of<'a>(
-    house: &House,
+    app: &AppState,
     user: &'a User,
 ) -> impl Iterator<Item = OwnSession<'a>> {
-    let now = house.clock.now();
-    let counts = |session: &Session| house.development || !session.development;
+    let now = app.clock.now();
+    let counts = |session: &Session| app.development || !session.development;
     let sessions = user
         .sessions
         .iter()
         .filter(move |(_, session)| counts(session));
     sessions.filter_map(move |(hash, session)| {
-        let end = house.directory.end_of(hash, session);
+        let end = app.directory.end_of(hash, session);
         let open = end.is_none_or(|end| end > now);
         open.then_some((hash.as_str(), session, end))
     })
 }
 
 /// The open session of a guid.
-fn open(house: &House, guid: Option<&str>) -> Result<OpenSession, Refusal> {
-    let found = house.directory.session(required(guid, "session_guid")?)?;
-    let found = found.filter(|found| !found.session.development || house.development);
+fn open(app: &AppState, guid: Option<&str>) -> Result<OpenSession, Refusal> {
+    let found = app.directory.session(required(guid, "session_guid")?)?;
+    let found = found.filter(|found| !found.session.development || app.development);
     found.ok_or_else(|| {
         Rejection::new(
             ErrorTag::InvalidSession,

@@ -6,12 +6,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::admit;
 use crate::content::sign::{ExportGrant, Purpose};
-use crate::domain::offboarding::{Made, Passage};
+use crate::domain::offboarding::{Made, OrgTransfer};
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
 use crate::http::envelope::{Refusal, Reply};
 use crate::http::input::{self, LimitIn};
-use crate::http::server::House;
+use crate::http::server::AppState;
 
 /// Which export's files, and how many at a time.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -92,30 +92,30 @@ pub struct FileAnswer {
 /// List the files of the org's export.
 #[utoipa::path(get, path = "/utl/export/list", tag = "utl", params(FilesQuery),
     responses((status = 200, description = "One page.", body = crate::http::openapi::Good<FilesAnswer>)))]
-pub async fn list(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FilesQuery = input::query(call)?;
-    let org = admit(house, call, query.orgcode.as_deref())?;
-    files(house, &org, query).await
+    let org = admit(app, call, query.orgcode.as_deref())?;
+    files(app, &org, query).await
 }
 
 /// Get a URL for downloading a file of the org's export.
 #[utoipa::path(get, path = "/utl/export/file", tag = "utl", params(FileQuery),
     responses((status = 200, description = "Where it is.", body = crate::http::openapi::Good<FileAnswer>)))]
-pub async fn file(house: &House, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+pub async fn file(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FileQuery = input::query(call)?;
-    let org = admit(house, call, query.orgcode.as_deref())?;
+    let org = admit(app, call, query.orgcode.as_deref())?;
     let by = call.caller()?.user_id.clone();
-    one_file(house, (&org, &by), &query).await
+    one_file(app, (&org, &by), &query).await
 }
 
 /// A page of an export's files.
 pub(crate) async fn files(
-    house: &House,
+    app: &AppState,
     org: &OrgCode,
     query: FilesQuery,
 ) -> Result<Reply, Refusal> {
     let limit = query.limit.unwrap_or_default().0;
-    let passage = house.offboardings.passage(org)?;
+    let passage = app.offboardings.passage(org)?;
     let Some((export_id, made)) = finished(&passage, query.export_id.as_deref())? else {
         return Reply::of(&FilesAnswer {
             export_id: None,
@@ -125,11 +125,11 @@ pub(crate) async fn files(
         });
     };
     let filter: [u8; 32] = Sha256::digest(format!("export {org} {export_id}")).into();
-    let place = input::cursor(house, query.next_token.as_deref(), filter)?;
+    let place = input::cursor(app, query.next_token.as_deref(), filter)?;
     let from = place
         .and_then(|place| place.try_into().ok())
         .map_or(0, u64::from_be_bytes);
-    let (exports, its_org) = (house.offboardings.exports().clone(), org.clone());
+    let (exports, its_org) = (app.offboardings.exports().clone(), org.clone());
     let (id, sha256) = (export_id.clone(), made.manifest_sha256.clone());
     let listed =
         actix_web::web::block(move || exports.list((&its_org, &id), &sha256, from, limit)).await;
@@ -144,26 +144,25 @@ pub(crate) async fn files(
         export_id: Some(export_id),
         items: items.collect(),
         limit,
-        next_token: next
-            .map(|place| input::next_token(house, filter, place.to_be_bytes().to_vec())),
+        next_token: next.map(|place| input::next_token(app, filter, place.to_be_bytes().to_vec())),
     })
 }
 
 /// Where one of an export's files is.
 pub(crate) async fn one_file(
-    house: &House,
+    app: &AppState,
     (org, by): (&OrgCode, &str),
     query: &FileQuery,
 ) -> Result<Reply, Refusal> {
     let missing = || Rejection::field("name", "name is missing; the list has the files' names.");
     let name = query.name.clone().ok_or_else(missing)?;
-    let passage = house.offboardings.passage(org)?;
+    let passage = app.offboardings.passage(org)?;
     let found = finished(&passage, query.export_id.as_deref())?;
     let (export_id, _) = found.ok_or_else(Rejection::not_found)?;
-    let size = house.offboardings.exports().size(org, &export_id, &name);
+    let size = app.offboardings.exports().size(org, &export_id, &name);
     let size = size.map_err(Refusal::Failed)?;
     let size = size.ok_or_else(Rejection::not_found)?;
-    let seconds = house.mrs.download_url_seconds;
+    let seconds = app.mrs.download_url_seconds;
     let millis = i64::try_from(seconds)
         .unwrap_or(i64::MAX)
         .saturating_mul(1_000);
@@ -172,14 +171,14 @@ pub(crate) async fn one_file(
         export_id: export_id.clone(),
         name: name.clone(),
         size,
-        expires_at: house.clock.now().plus_millis(millis),
+        expires_at: app.clock.now().plus_millis(millis),
     };
-    let token = house.signer.seal_by(Purpose::ExportUrl, &grant, by);
+    let token = app.signer.seal_by(Purpose::ExportUrl, &grant, by);
     Reply::of(&FileAnswer {
         export_id,
         name,
         size,
-        url: format!("{}/content/export/{token}", house.public_url),
+        url: format!("{}/content/export/{token}", app.public_url),
         method: "GET",
         expires_at: grant.expires_at.to_string(),
         expires_in: seconds,
@@ -187,7 +186,7 @@ pub(crate) async fn one_file(
 }
 
 /// A finished export: the named one, else the latest.
-fn finished(passage: &Passage, id: Option<&str>) -> Result<Option<(String, Made)>, Rejection> {
+fn finished(passage: &OrgTransfer, id: Option<&str>) -> Result<Option<(String, Made)>, Rejection> {
     let Some(id) = id else {
         let mut exports = passage.exports.iter().rev();
         return Ok(

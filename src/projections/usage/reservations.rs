@@ -116,7 +116,7 @@ struct Name {
 
 /// Rows of names that were looked at, and when.
 #[derive(Default)]
-struct Looked {
+struct Lookup {
     changes: Option<u64>,
     names: HashMap<(Named, Box<str>), bool>,
 }
@@ -216,7 +216,7 @@ impl Reservations {
             return Ok(Ok(None));
         }
         let key = self.key(stream, version);
-        let mut looked = Looked::default();
+        let mut looked = Lookup::default();
         let mut last = None;
         for _ in 0..LOOKS_MAX {
             match self.with(store, org.as_str(), |known| {
@@ -232,7 +232,7 @@ impl Reservations {
                 Attempt::Exceeded(exceeded) => return Ok(Err(self.refuse(exceeded))),
                 Attempt::Look(changes, names) => {
                     last = names.first().map(|(named, _)| *named);
-                    looked = Looked {
+                    looked = Lookup {
                         changes: Some(changes),
                         names: HashMap::with_capacity(names.len()),
                     };
@@ -340,7 +340,7 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 }
 
 impl Known {
-    fn reserve(&mut self, key: u64, wanted: &Wanted, looked: &Looked) -> Attempt {
+    fn reserve(&mut self, key: u64, wanted: &Wanted, looked: &Lookup) -> Attempt {
         for quota in AMOUNTS {
             let asked = wanted.amounts.get(quota);
             let mut used = self.used(quota);

@@ -128,7 +128,7 @@ fn crossed(one: &str, other: &str) -> String {
 }
 
 impl World<'_> {
-    pub(super) fn carry(&mut self, (caller, org): (usize, usize), what: Carrying, told: &str) {
+    pub(super) fn execute(&mut self, (caller, org): (usize, usize), what: Carrying, told: &str) {
         match what {
             Carrying::Promise(record) => {
                 self.promise(caller, org, record, told);

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use metarecord::actors::Carry;
+use metarecord::actors::RecordRequest;
 use metarecord::clock::random_uuid;
 use metarecord::content::{ObjectName, Promise};
 use metarecord::domain::record::{
@@ -17,7 +17,7 @@ use metarecord::projections::versions::{self, Version};
 use metarecord::projections::{RecordName, contents, tag_entries};
 use uuid::Uuid;
 
-use super::house::{House, carry, container, key, org, tag};
+use super::app::{AppState, container, execute, key, org, tag};
 use super::model::{Model, ORGS, RECORDS, container_of, org_of};
 use super::record::{Known, Piece};
 use super::steps::How;
@@ -41,7 +41,7 @@ fn gzip(serial: u32) -> Vec<u8> {
     encoder.finish().expect("in memory")
 }
 
-impl House {
+impl AppState {
     pub(super) fn put(&mut self, record: usize, how: How, serial: u32) -> Result<(), ErrorTag> {
         let (payload, content) = match how {
             How::Inline => {
@@ -74,11 +74,11 @@ impl House {
             content,
             expected: self.find(record).map(|found| found.revision),
         });
-        let carry = Carry {
+        let execute = RecordRequest {
             payload,
-            ..carry(record, put)
+            ..execute(record, put)
         };
-        wait(self.world().book.carry(carry)).map_err(tag)?;
+        wait(self.world().registry.execute(execute)).map_err(tag)?;
         match how {
             How::Inline | How::Promise(false) => Ok(()),
             How::Promise(true) => {
@@ -137,14 +137,14 @@ impl House {
             content_version: None,
             expected: None,
         });
-        let carried = wait(self.world().book.carry(carry(record, complete)));
-        carried.map(drop).map_err(tag)
+        let executed = wait(self.world().registry.execute(execute(record, complete)));
+        executed.map(drop).map_err(tag)
     }
 
     fn bytes(&self, record: usize, content: &Content) -> Vec<u8> {
         match content.place {
             ContentPlace::Inline(position) => {
-                let payload = self.world().desk.journal.payload(position);
+                let payload = self.world().deps.journal.payload(position);
                 let payload = payload.expect("it can be read");
                 payload.expect("the payload is there").to_vec()
             }
@@ -165,12 +165,12 @@ impl House {
     /// Every version of a record is as the model says: readable as it was put, or let go.
     pub(super) fn check_versions(&self, record: usize, known: &Known) {
         let (world, key) = (self.world(), key(record));
-        let found = versions::newest_below(&*world.desk.journal, &key, None, VERSIONS_MAX);
+        let found = versions::newest_below(&*world.deps.journal, &key, None, VERSIONS_MAX);
         let found = found.expect("they can be read");
         let (mut readable, mut let_go) = (Vec::new(), BTreeSet::new());
         for Version { content, ended, .. } in &found {
             let is_kept = ended.as_ref().is_none_or(|ended| {
-                let kept = contents::is_kept(&world.desk.store, RecordName::from(&key), ended);
+                let kept = contents::is_kept(&world.deps.store, RecordName::from(&key), ended);
                 kept.expect("it can be read")
             });
             match is_kept {
@@ -194,7 +194,7 @@ impl House {
     pub(super) fn check_tags(&self, model: &Model, number: usize) {
         let (org, container) = (org(org_of(number)), container(number));
         let names = (org.as_str(), container.as_str());
-        let found = tag_entries::entries(&self.world().desk.store, names, None, usize::MAX);
+        let found = tag_entries::entries(&self.world().deps.store, names, None, usize::MAX);
         let found = found.expect("they can be read").items.into_iter();
         let found: BTreeSet<RecordId> = found.map(|entry| entry.record_id).collect();
         let listed = |record: &usize| {

@@ -30,7 +30,7 @@ pub(super) enum Leaving {
     },
 }
 
-/// What the house should be.
+/// What the server should be.
 #[derive(Clone, Debug)]
 pub(super) struct Model {
     pub(super) now: i64,

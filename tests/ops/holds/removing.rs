@@ -1,4 +1,4 @@
-//! What removes, as the house does it: vacuums, cleanup, uploads that are given up, and orgs that leave.
+//! What removes, as the server does it: vacuums, cleanup, uploads that are given up, and orgs that leave.
 
 use metarecord::actors::Refused;
 use metarecord::actors::upkeep::{Page, Place, Upkeep};
@@ -8,7 +8,7 @@ use metarecord::domain::vacuum::{Amount, Scope, Vacuum, VacuumCommand, VacuumSta
 use metarecord::domain::{ErrorTag, OrgCode};
 use metarecord::projections::{offboarding, ops};
 
-use super::house::{House, container, org, tag};
+use super::app::{AppState, container, org, tag};
 use super::model::{CONTAINERS, ORGS, org_of};
 use super::steps::On;
 use crate::ops::world::{PENDING_MS, UPKEEP, caller, wait};
@@ -17,7 +17,7 @@ use crate::support::eventually;
 /// Items looked at in one step of upkeep: few, so that there is more than one.
 const STEP_ITEMS: usize = 2;
 
-impl House {
+impl AppState {
     fn request(
         &self,
         scope: &Scope,
@@ -39,7 +39,7 @@ impl House {
 
     fn end(&self, id: &str) -> Vacuum {
         let look = || {
-            let vacuum = ops::vacuum(&self.world().desk.store, id);
+            let vacuum = ops::vacuum(&self.world().deps.store, id);
             vacuum.expect("it can be read").expect("it is there")
         };
         eventually("the vacuum is over", || !look().status.is_open());
@@ -52,7 +52,7 @@ impl House {
 
     /// Whether no vacuum keeps changes out of an org.
     fn takes_changes(&self, number: usize) -> bool {
-        let admission = &self.world().desk.admission;
+        let admission = &self.world().deps.admission;
         let org = org(number);
         match self.is_closed(&org) {
             true => admission.enter_legal_hold(&org).is_ok(),
@@ -96,7 +96,7 @@ impl House {
     /// Every step of a cleanup of every container.
     pub(super) fn clean_up(&self) {
         let leftovers_ms = UPKEEP.retention.leftovers_ms;
-        self.tend(async |upkeep, place, page| {
+        self.maintain(async |upkeep, place, page| {
             let cleaned = upkeep.cleanup(place, page, leftovers_ms, &caller()).await?;
             Ok(cleaned.next)
         });
@@ -104,10 +104,15 @@ impl House {
 
     /// Every step of a tag scrub of every container.
     pub(super) fn scrub_tags(&self) {
-        self.tend(async |upkeep, place, page| Ok(upkeep.scrub(place, page, &caller()).await?.next));
+        self.maintain(async |upkeep, place, page| {
+            Ok(upkeep.scrub(place, page, &caller()).await?.next)
+        });
     }
 
-    fn tend(&self, step: impl AsyncFn(&Upkeep, &Place, &Page) -> Result<Option<Vec<u8>>, Refused>) {
+    fn maintain(
+        &self,
+        step: impl AsyncFn(&Upkeep, &Place, &Page) -> Result<Option<Vec<u8>>, Refused>,
+    ) {
         for number in 0..CONTAINERS {
             let place = Place {
                 org: org(org_of(number)),
@@ -146,7 +151,7 @@ impl House {
     }
 
     fn leaving(&self, org: &OrgCode) -> Option<Offboarding> {
-        let passage = offboarding::passage(&self.world().desk.store, org);
+        let passage = offboarding::passage(&self.world().deps.store, org);
         passage.expect("it can be read").offboarding
     }
 
@@ -169,7 +174,7 @@ impl House {
         let approved = wait(self.world().offboardings.approve(&org, &caller()));
         let leaving = approved.map_err(tag)?.offboarding.expect("it is approved");
         eventually("it is exported", || {
-            let passage = offboarding::passage(&self.world().desk.store, &org);
+            let passage = offboarding::passage(&self.world().deps.store, &org);
             let passage = passage.expect("it can be read");
             let export = passage.export(&leaving.offboarding_id);
             export.is_some_and(|export| export.made.is_some())

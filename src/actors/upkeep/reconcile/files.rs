@@ -72,7 +72,7 @@ impl Look {
             container: &owner.container,
             record_id: &owner.record_id,
         };
-        let record = records::find(&self.desk.store, name)?;
+        let record = records::find(&self.deps.store, name)?;
         let became = |record: &Record| {
             record.content.place == ContentPlace::Object(object_id) && !record.waits_for(object_id)
         };
@@ -83,7 +83,7 @@ impl Look {
         let Some(object_id) = file.object_id else {
             return Ok(true);
         };
-        let owner = contents::owner(&self.desk.store, self.place.org.as_str(), object_id)?;
+        let owner = contents::owner(&self.deps.store, self.place.org.as_str(), object_id)?;
         if let Some(owner) = owner {
             return match file.uploaded_at {
                 Some(at) => self.is_superfluous(at, object_id, &owner),

@@ -11,10 +11,10 @@ mod rows;
 use std::sync::Arc;
 
 use super::{Place, Upkeep, UpkeepSettings};
-use crate::actors::container::{Tend, Tended};
+use crate::actors::container::{MaintainContainer, MaintenanceOutcome};
 use crate::actors::ops::Caller;
 use crate::actors::vacuum::blocking;
-use crate::actors::{Desk, Refused};
+use crate::actors::{ActorDeps, Refused};
 use crate::clock::Pace;
 use crate::content::{ContentError, ContentStore, ObjectName};
 use crate::domain::container::ContainerCommand;
@@ -136,13 +136,13 @@ impl Upkeep {
         repair: bool,
         caller: &Caller,
     ) -> Result<Reconciled, Refused> {
-        let desk = self.book.desk().clone();
+        let deps = self.registry.deps().clone();
         if repair {
-            desk.clock.may_destroy()?;
+            deps.clock.may_destroy()?;
         }
         let look = Look {
-            now: desk.clock.trusted(),
-            desk,
+            now: deps.clock.trusted(),
+            deps,
             content: self.content.clone(),
             place: place.clone(),
             settings: self.settings,
@@ -168,16 +168,16 @@ impl Upkeep {
     ) -> Result<Vec<bool>, Refused> {
         let of_container = found.iter().map(|finding| finding.repair.clone());
         let of_container = of_container.filter(|repair| repair.action != RepairAction::GivenUp);
-        let order = Tend {
+        let order = MaintainContainer {
             command: ContainerCommand::Repair {
                 repairs: of_container.collect(),
             },
             guards: Vec::new(),
             caller: caller.clone(),
         };
-        match self.tend(place, order).await? {
-            Tended::Done(_) => {}
-            Tended::Moved => return Err(Refused::Busy),
+        match self.maintain(place, order).await? {
+            MaintenanceOutcome::Done(_) => {}
+            MaintenanceOutcome::Moved => return Err(Refused::Busy),
         }
         let mut mended = Vec::with_capacity(found.len());
         for finding in found {
@@ -208,7 +208,7 @@ impl Upkeep {
     /// A file that stays is found again.
     async fn take_away(&self, place: &Place, repair: &Repair) -> Result<bool, Refused> {
         let (content, org, repair) = (self.content.clone(), place.org.clone(), repair.clone());
-        let now = self.book.desk().clock.trusted();
+        let now = self.registry.deps().clock.trusted();
         let since = self.settings.stale_since(now);
         let taken = blocking(move || {
             let taken = match (repair.action, repair.object_id, &repair.file) {
@@ -233,7 +233,7 @@ impl Upkeep {
 
 /// Looks at one container. Blocks.
 pub(super) struct Look {
-    desk: Arc<Desk>,
+    deps: Arc<ActorDeps>,
     content: Arc<dyn ContentStore>,
     place: Place,
     now: Timestamp,

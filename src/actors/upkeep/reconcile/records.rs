@@ -34,7 +34,7 @@ impl Look {
     ) -> Result<Option<Cursor>, LookError> {
         let prefix = format!("mrs/{}/{}/", self.place.org, self.place.container);
         let after = Some(after).filter(|after| !after.is_empty());
-        let streams = self.desk.journal.streams(&prefix, after, room)?;
+        let streams = self.deps.journal.streams(&prefix, after, room)?;
         let next = match streams.last() {
             Some(last) if streams.len() == room => Cursor::Records(last.as_str().to_owned()),
             Some(_) | None => Cursor::Contents(Vec::new()),
@@ -54,7 +54,7 @@ impl Look {
         };
         let (others, absent): (Vec<_>, Vec<_>) = missing
             .iter()
-            .map(|(row, _)| Ok((row, self.desk.store.get(row)?.is_some())))
+            .map(|(row, _)| Ok((row, self.deps.store.get(row)?.is_some())))
             .collect::<Result<Vec<_>, LookError>>()?
             .into_iter()
             .partition(|(_, is_there)| *is_there);
@@ -95,13 +95,13 @@ impl Look {
         key: &RecordKey,
     ) -> Result<Option<(Record, Vec<Write>)>, LookError> {
         for _ in 0..LOOKS_MAX {
-            let Some(record) = earlier::record_when(&*self.desk.journal, key, |_| true)? else {
+            let Some(record) = earlier::record_when(&*self.deps.journal, key, |_| true)? else {
                 return Ok(None);
             };
             // Before its rows are read: what is shown by now is in them.
-            let head = self.desk.journal.head().position;
-            let missing = restore::missing(&self.desk.store, key, &record)?;
-            let same = self.desk.journal.version(stream)? == record.revision.0;
+            let head = self.deps.journal.head().position;
+            let missing = restore::missing(&self.deps.store, key, &record)?;
+            let same = self.deps.journal.version(stream)? == record.revision.0;
             if same && (missing.is_empty() || self.last_entry(stream, record.revision.0)? <= head) {
                 return Ok(Some((record, missing)));
             }
@@ -111,14 +111,14 @@ impl Look {
     }
 
     fn last_entry(&self, stream: &StreamId, version: u64) -> Result<Position, LookError> {
-        let entries = self.desk.journal.stream(stream, version, 1)?;
+        let entries = self.deps.journal.stream(stream, version, 1)?;
         Ok(entries.first().map_or(0, |entry| entry.header.position))
     }
 
     fn is_stale(&self, key: &RecordKey, upload: &PendingUpload) -> Result<bool, LookError> {
-        let (store, name) = (&self.desk.store, RecordName::from(key));
+        let (store, name) = (&self.deps.store, RecordName::from(key));
         Ok(contents::is_waited_for(store, name, upload)?
-            && overdue(&self.desk, key, self.settings.patience)?.is_some())
+            && overdue(&self.deps, key, self.settings.patience)?.is_some())
     }
 
     pub(super) fn contents(
@@ -134,7 +134,7 @@ impl Look {
             Class::Version => self.now,
             Class::Leftover => Timestamp::from_millis(0),
         };
-        let rows = contents::ended_by(&self.desk.store, scope, after, until);
+        let rows = contents::ended_by(&self.deps.store, scope, after, until);
         let rows: Vec<_> = rows.take(room).collect::<Result<_, _>>()?;
         page.scanned += rows.len();
         for (_, kept) in &rows {
@@ -146,7 +146,7 @@ impl Look {
             let found = page.found.len();
             self.content(&key, &kept.ended.content, page)?;
             let name = RecordName::from(&key);
-            if page.found.len() > found && !contents::is_kept(&self.desk.store, name, &kept.ended)?
+            if page.found.len() > found && !contents::is_kept(&self.deps.store, name, &kept.ended)?
             {
                 // It was let go of meanwhile.
                 page.found.truncate(found);
@@ -173,7 +173,7 @@ impl Look {
             object_id,
         };
         let fault = self.fault(&object, content)?;
-        let known = lost::is_lost(&self.desk.store, RecordName::from(key), content.version)?;
+        let known = lost::is_lost(&self.deps.store, RecordName::from(key), content.version)?;
         let (kind, action) = match (fault, known) {
             (None, false) | (Some(DriftKind::MissingObject), true) => return Ok(()),
             (None, true) => (DriftKind::StaleIndex, RepairAction::FoundAgain),

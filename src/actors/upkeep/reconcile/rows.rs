@@ -15,7 +15,7 @@ impl Look {
         page: &mut Page,
     ) -> Result<(Option<Cursor>, usize), LookError> {
         let scope = (self.place.org.as_str(), self.place.container.as_str());
-        let walked = restore::rows_in(&self.desk.store, scope, after, (room, PASSED_MAX))?;
+        let walked = restore::rows_in(&self.deps.store, scope, after, (room, PASSED_MAX))?;
         page.scanned += walked.rows.len();
         let mut last: Option<(RecordKey, Vec<Vec<u8>>)> = None;
         for (row, stream) in &walked.rows {
@@ -27,14 +27,14 @@ impl Look {
             };
             // Whether the row of a record is right was looked at with the record; here, whether there is one.
             if restore::is_record(row) {
-                if self.desk.journal.version(&stream)? == 0 && self.desk.store.get(row)?.is_some() {
+                if self.deps.journal.version(&stream)? == 0 && self.deps.store.get(row)?.is_some() {
                     page.found.push(too_many(row, Some(key)));
                 }
                 continue;
             }
             let known = last.as_ref().is_some_and(|(last, _)| *last == key);
             if !known {
-                let record = restore::row_record(&self.desk.store, &key)?;
+                let record = restore::row_record(&self.deps.store, &key)?;
                 let rows = record.map(|record| restore::rows_of(&key, &record));
                 let rows = rows.into_iter().flatten().map(|(row, _)| row).collect();
                 last = Some((key.clone(), rows));
@@ -64,9 +64,9 @@ impl Look {
                 rows.any(|(wanted, _)| wanted == row)
             }
             // A record that changes all the time is not judged; one that never was has no rows.
-            None => self.desk.journal.version(stream)? != 0,
+            None => self.deps.journal.version(stream)? != 0,
         };
-        Ok(!wanted && self.desk.store.get(row)?.is_some())
+        Ok(!wanted && self.deps.store.get(row)?.is_some())
     }
 }
 

@@ -103,7 +103,7 @@ fn every_change_tells_which_content_it_ended() {
 #[test]
 fn a_record_whose_first_upload_never_came_is_doomed_once_nobody_can_complete_it() {
     let patience = |upload_ms, complete_ms| {
-        RecordCommand::DoomIfAbandoned(Patience {
+        RecordCommand::DoomIfAbandoned(UploadTimeouts {
             upload_ms,
             complete_ms,
         })

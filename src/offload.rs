@@ -9,7 +9,7 @@ const LOWER_BY: i32 = 5;
 
 /// Work that did not come to its end. What it said, which may quote anything, is not kept; where it was is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BrokeOff {
+pub(crate) enum TaskFailed {
     /// It panicked.
     #[error("a background task panicked; see the log")]
     Panicked,
@@ -24,13 +24,13 @@ pub(crate) enum BrokeOff {
 /// When it panicked.
 pub(crate) fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
-) -> impl Future<Output = Result<T, BrokeOff>> {
+) -> impl Future<Output = Result<T, TaskFailed>> {
     #[expect(
         clippy::disallowed_methods,
         reason = "its error, which quotes the panic, ends here"
     )]
     let running = tokio::task::spawn_blocking(work);
-    async move { running.await.map_err(|_| BrokeOff::Panicked) }
+    async move { running.await.map_err(|_| TaskFailed::Panicked) }
 }
 
 /// Begins a long computation on a thread of low priority, and waits for it where the future is awaited: threads that
@@ -40,7 +40,7 @@ pub(crate) fn blocking<T: Send + 'static>(
 /// When it panicked, or there can be no more threads.
 pub(crate) fn computing<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
-) -> impl Future<Output = Result<T, BrokeOff>> {
+) -> impl Future<Output = Result<T, TaskFailed>> {
     let (sender, result) = tokio::sync::oneshot::channel();
     let thread = std::thread::Builder::new().name("computing".to_owned());
     let started = thread.spawn(move || {
@@ -49,8 +49,8 @@ pub(crate) fn computing<T: Send + 'static>(
         let _: Result<(), T> = sender.send(work());
     });
     async move {
-        started.map_err(|error| BrokeOff::NoThread(error.kind()))?;
-        result.await.map_err(|_| BrokeOff::Panicked)
+        started.map_err(|error| TaskFailed::NoThread(error.kind()))?;
+        result.await.map_err(|_| TaskFailed::Panicked)
     }
 }
 
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(blocking(|| 7).await, Ok(7));
         assert_eq!(computing(|| 7).await, Ok(7));
         let broke_off = computing(|| panic!("canary {}", 7)).await;
-        assert_eq!(broke_off, Err::<(), _>(BrokeOff::Panicked));
+        assert_eq!(broke_off, Err::<(), _>(TaskFailed::Panicked));
         let broke_off = blocking(|| panic!("canary {}", 7)).await.unwrap_err();
         assert!(!format!("{broke_off} {broke_off:?}").contains("canary"));
     }

@@ -1,11 +1,11 @@
-//! The house itself: its desks over real files, and each step as it asks for it.
+//! The server itself: its actors over real files, and each step as it asks for it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use metarecord::actors::identity::{Directory, IdentitySettings};
-use metarecord::actors::jobs::{Heed, Job};
-use metarecord::actors::{Carry, Refused};
+use metarecord::actors::jobs::{Job, StepContext};
+use metarecord::actors::{RecordRequest, Refused};
 use metarecord::clock::{Clock, random_uuid};
 use metarecord::content::local::LocalStore;
 use metarecord::content::sign::Signer;
@@ -30,7 +30,7 @@ use crate::support::eventually;
 /// How often projections are made anew, when something is written meanwhile.
 const REBUILDS_MAX: u32 = 20;
 
-pub(super) struct House {
+pub(super) struct AppState {
     standing: Option<Standing>,
     /// Behind what stands in it: it goes away last.
     pub(super) scratch: tempfile::TempDir,
@@ -64,8 +64,8 @@ pub(super) fn tag(refused: Refused) -> ErrorTag {
 }
 
 /// A change as a caller asks for it.
-pub(super) fn carry(record: usize, command: RecordCommand) -> Carry {
-    Carry {
+pub(super) fn execute(record: usize, command: RecordCommand) -> RecordRequest {
+    RecordRequest {
         key: key(record),
         command: Ok(command),
         payload: None,
@@ -80,25 +80,25 @@ pub(super) fn carry(record: usize, command: RecordCommand) -> Carry {
     }
 }
 
-impl House {
+impl AppState {
     pub(super) fn build() -> Self {
-        let mut house = Self {
+        let mut app = Self {
             scratch: tempfile::tempdir().expect("a temporary directory"),
             clock: Clock::manual(Timestamp::from_millis(START_MS)),
             standing: None,
             objects: BTreeMap::new(),
         };
-        house.stand();
-        (0..ORGS).for_each(|number| house.world().make_org(&org(number)));
-        house
+        app.stand();
+        (0..ORGS).for_each(|number| app.world().make_org(&org(number)));
+        app
     }
 
     fn stand(&mut self) {
         if let Some(before) = self.standing.take() {
-            let desk = Arc::downgrade(&before.world.desk);
+            let deps = Arc::downgrade(&before.world.deps);
             drop(before);
             // Who leaves is looked at by a thread of its own, which ends in its own time.
-            eventually("all of it is gone", || desk.upgrade().is_none());
+            eventually("all of it is gone", || deps.upgrade().is_none());
         }
         let content = LocalStore::open(Arc::new(RealDisk), &self.scratch.path().join("content"));
         let content = Arc::new(content.expect("it opens"));
@@ -114,7 +114,7 @@ impl House {
 
     pub(super) fn find(&self, record: usize) -> Option<Record> {
         let key = key(record);
-        let found = records::find(&self.world().desk.store, RecordName::from(&key));
+        let found = records::find(&self.world().deps.store, RecordName::from(&key));
         found.expect("it can be read")
     }
 
@@ -125,8 +125,12 @@ impl House {
         command: impl FnOnce(&Record) -> RecordCommand,
     ) -> Result<(), ErrorTag> {
         let found = self.find(record).ok_or(ErrorTag::NotFound)?;
-        let carried = wait(self.world().book.carry(carry(record, command(&found))));
-        carried.map(drop).map_err(tag)
+        let executed = wait(
+            self.world()
+                .registry
+                .execute(execute(record, command(&found))),
+        );
+        executed.map(drop).map_err(tag)
     }
 
     pub(super) fn hold(&self, on: On, held: bool) -> Result<(), ErrorTag> {
@@ -156,7 +160,7 @@ impl House {
             },
         };
         let directory = Directory::new(
-            self.world().desk.clone(),
+            self.world().deps.clone(),
             Arc::new(Signer::new([7; 32])),
             IdentitySettings::default(),
         );
@@ -179,7 +183,7 @@ impl House {
 
     /// What a replay of the journal makes is what there is, and the journal is good.
     pub(super) fn check_rebuilt(&self) {
-        let journal = &*self.world().desk.journal;
+        let journal = &*self.world().deps.journal;
         let mut differing = 1;
         for _ in 0..REBUILDS_MAX {
             let head = journal.head().position;
@@ -187,7 +191,7 @@ impl House {
             let store = Store::open(scratch.path(), 1 << 20).expect("it opens");
             let caught_up = Runner::new(store.clone()).catch_up(journal, &mut |_, _| ());
             caught_up.expect("it can be replayed");
-            let live = &self.world().desk.store;
+            let live = &self.world().deps.store;
             let rows = generation::differing_rows(live, &store, &generation::prefixes());
             differing = rows.expect("they can be read");
             // Why an org does not leave is noted in its own time.
@@ -204,7 +208,7 @@ impl House {
 
     /// The counters of every org are what its rows come to.
     fn check_counted(&self) {
-        let store = &self.world().desk.store;
+        let store = &self.world().deps.store;
         for number in 0..ORGS {
             let org = org(number);
             let (counts, names) = usage::count(store, org.as_str()).expect("they can be read");
@@ -221,10 +225,10 @@ impl House {
     /// Has the sweep look until it has nothing more to do.
     pub(super) fn sweep(&self) {
         let world = self.world();
-        let admission = &world.desk.admission;
+        let admission = &world.deps.admission;
         let walk = || {
             due::walk(
-                &world.desk.store,
+                &world.deps.store,
                 None,
                 self.clock.now(),
                 (1, usize::MAX),
@@ -232,14 +236,14 @@ impl House {
             )
         };
         while !walk().expect("it can be read").due.is_empty() {
-            drop(world.sweep.step(None, &Heed::default()));
+            drop(world.sweep.step(None, &StepContext::default()));
         }
     }
 
     /// Orgs that are gone and do not leave are made again.
     pub(super) fn make_orgs(&self) {
         for number in 0..ORGS {
-            let (store, org) = (&self.world().desk.store, org(number));
+            let (store, org) = (&self.world().deps.store, org(number));
             let status = identity::org_status(store, org.as_str()).expect("it can be read");
             if status.is_none() && !self.is_closed(&org) {
                 self.world().make_org(&org);

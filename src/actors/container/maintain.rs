@@ -16,8 +16,8 @@ use crate::projections::idempotency;
 
 /// An order of upkeep.
 #[derive(Clone, Message)]
-#[rtype(result = "Result<Tended, Refused>")]
-pub struct Tend {
+#[rtype(result = "Result<MaintenanceOutcome, Refused>")]
+pub struct MaintainContainer {
     /// What to do.
     pub command: ContainerCommand,
     /// The other streams that were looked at, with the versions seen.
@@ -28,46 +28,50 @@ pub struct Tend {
 
 /// What became of an order.
 #[derive(Debug)]
-pub enum Tended {
+pub enum MaintenanceOutcome {
     /// This happened, which may be nothing.
     Done(Vec<ContainerEvent>),
     /// Something that was looked at has changed meanwhile; nothing was done.
     Moved,
 }
 
-type Tending = ResponseActFuture<ContainerActor, Result<Tended, Refused>>;
+type Tending = ResponseActFuture<ContainerActor, Result<MaintenanceOutcome, Refused>>;
 
-impl Handler<Tend> for ContainerActor {
+impl Handler<MaintainContainer> for ContainerActor {
     type Result = Tending;
 
-    fn handle(&mut self, order: Tend, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, order: MaintainContainer, _: &mut Context<Self>) -> Self::Result {
         self.last_used = Stopwatch::start();
-        self.tend(order, 0)
+        self.maintain(order, 0)
     }
 }
 
 impl ContainerActor {
     /// Decides and hands over in one step: what comes after it is decided, and written, after it.
-    fn tend(&mut self, order: Tend, attempts: u8) -> Tending {
+    fn maintain(&mut self, order: MaintainContainer, attempts: u8) -> Tending {
         let (append, events) = match self.decide_on(&order) {
             Ok((append, events)) if !events.is_empty() => (append, events),
-            Ok((_, events)) => return Box::pin(ready(Ok(Tended::Done(events)))),
+            Ok((_, events)) => return Box::pin(ready(Ok(MaintenanceOutcome::Done(events)))),
             Err(refused) => return Box::pin(ready(Err(refused))),
         };
         let own = append.stream.clone();
         self.own_version = Some(append.expected + 1);
-        let pending = self.desk.journal.append(append).into_actor(self);
+        let pending = self.deps.journal.append(append).into_actor(self);
         Box::pin(pending.then(move |outcome, actor, _| {
             let outcome = outcome.unwrap_or(Outcome::Unavailable);
             if !matches!(outcome, Outcome::Appended { .. }) {
                 actor.own_version = None;
             }
             match outcome {
-                Outcome::Appended { .. } => Box::pin(ready(Ok(Tended::Done(events)))) as Tending,
-                Outcome::Moved { stream, .. } if stream != own => {
-                    Box::pin(ready(Ok(Tended::Moved)))
+                Outcome::Appended { .. } => {
+                    Box::pin(ready(Ok(MaintenanceOutcome::Done(events)))) as Tending
                 }
-                Outcome::Moved { .. } if attempts < ATTEMPTS_MAX => actor.tend(order, attempts + 1),
+                Outcome::Moved { stream, .. } if stream != own => {
+                    Box::pin(ready(Ok(MaintenanceOutcome::Moved)))
+                }
+                Outcome::Moved { .. } if attempts < ATTEMPTS_MAX => {
+                    actor.maintain(order, attempts + 1)
+                }
                 Outcome::Moved { .. } | Outcome::Busy => Box::pin(ready(Err(Refused::Busy))),
                 Outcome::Unavailable | Outcome::Unknown => {
                     Box::pin(ready(Err(Refused::Unavailable)))
@@ -76,8 +80,11 @@ impl ContainerActor {
         }))
     }
 
-    fn decide_on(&self, order: &Tend) -> Result<(Append, Vec<ContainerEvent>), Refused> {
-        let now = self.desk.clock.now();
+    fn decide_on(
+        &self,
+        order: &MaintainContainer,
+    ) -> Result<(Append, Vec<ContainerEvent>), Refused> {
+        let now = self.deps.clock.now();
         let facts = Facts {
             now,
             by: order.caller.by.clone(),
@@ -89,7 +96,7 @@ impl ContainerActor {
         let failed = |error: crate::journal::JournalError| Refused::Failed(error.to_string());
         let expected = match self.own_version {
             Some(version) => version,
-            None => self.desk.journal.version(&stream).map_err(failed)?,
+            None => self.deps.journal.version(&stream).map_err(failed)?,
         };
         let append = Append {
             stream,
@@ -118,7 +125,7 @@ impl ContainerActor {
         let place = (self.container.0.as_str(), self.container.1.as_str());
         let mut old = Vec::new();
         for OldAnswer { scope, .. } in answers {
-            let found = idempotency::find(&self.desk.store, place, scope);
+            let found = idempotency::find(&self.deps.store, place, scope);
             let found = found.map_err(|error| Refused::Failed(error.to_string()))?;
             if let Some(answer) = found.filter(|_| !self.scopes.contains_key(scope)) {
                 old.push(OldAnswer {

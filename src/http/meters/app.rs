@@ -1,42 +1,42 @@
-//! What the house keeps anyway and the metrics tell: actors, jobs, maintenance, and how far the answers are behind.
+//! What the server keeps anyway and the metrics tell: actors, jobs, maintenance, and how far the answers are behind.
 
 use std::sync::Arc;
 
 use crate::actors::jobs::{Jobs, Status};
 use crate::domain::quota::Quota;
-use crate::http::server::House;
+use crate::http::server::AppState;
 use crate::journal::JournalMeters;
 use crate::meters::{Meters, Named, Samples, value};
 use crate::projections::usage;
 
 /// Adds it to what a server counts. The journal's own families are added by the journal.
-pub fn add(meters: &Meters, house: &Arc<House>, journal: &Arc<JournalMeters>) {
-    add_projections(meters, house, journal);
-    add_actors(meters, house);
-    add_maintenance(meters, house);
-    add_jobs(meters, &house.jobs);
-    add_clock(meters, house);
-    add_quotas(meters, house);
-    add_token_keys(meters, house);
-    add_backup(meters, house);
+pub fn add(meters: &Meters, app: &Arc<AppState>, journal: &Arc<JournalMeters>) {
+    add_projections(meters, app, journal);
+    add_actors(meters, app);
+    add_maintenance(meters, app);
+    add_jobs(meters, &app.jobs);
+    add_clock(meters, app);
+    add_quotas(meters, app);
+    add_token_keys(meters, app);
+    add_backup(meters, app);
 }
 
 /// Both say that all is well where tokens are not taken.
-fn add_token_keys(meters: &Meters, house: &Arc<House>) {
-    let (tokens, clock) = (house.tokens.clone(), house.clock.clone());
+fn add_token_keys(meters: &Meters, app: &Arc<AppState>) {
+    let (tokens, clock) = (app.tokens.clone(), app.clock.clone());
     let state = move || {
         let tokens = tokens.as_ref();
         tokens.map_or((0, true), |tokens| tokens.keys_state(clock.now()))
     };
     let known = state.clone();
-    meters.look_at(
+    meters.gauge_fn(
         (
             "metarecord_token_keys_age_seconds",
             "Time since the keys of the identity provider were last fetched successfully.",
         ),
         move || Some(value(known().0) / 1_000.0),
     );
-    meters.look_at(
+    meters.gauge_fn(
         (
             "metarecord_token_keys_usable",
             "0 while all tokens are refused because there are no keys.",
@@ -45,9 +45,9 @@ fn add_token_keys(meters: &Meters, house: &Arc<House>) {
     );
 }
 
-fn add_backup(meters: &Meters, house: &Arc<House>) {
-    let kept = Arc::clone(house);
-    meters.look_at(
+fn add_backup(meters: &Meters, app: &Arc<AppState>) {
+    let kept = Arc::clone(app);
+    meters.gauge_fn(
         (
             "metarecord_backup_last_seconds",
             "When the last backup ended, in seconds since 1970; 0 before the first.",
@@ -56,9 +56,9 @@ fn add_backup(meters: &Meters, house: &Arc<House>) {
     );
 }
 
-fn add_clock(meters: &Meters, house: &Arc<House>) {
-    let clock = house.clock.clone();
-    meters.look_at(
+fn add_clock(meters: &Meters, app: &Arc<AppState>) {
+    let clock = app.clock.clone();
+    meters.gauge_fn(
         (
             "metarecord_clock_jump_seconds",
             "Size of the machine's unconfirmed clock jump; 0 if there is none.",
@@ -71,9 +71,9 @@ fn add_clock(meters: &Meters, house: &Arc<House>) {
     );
 }
 
-fn add_quotas(meters: &Meters, house: &Arc<House>) {
-    let store = house.store.clone();
-    meters.look(
+fn add_quotas(meters: &Meters, app: &Arc<AppState>) {
+    let store = app.store.clone();
+    meters.gauges_fn(
         (
             "metarecord_quota_used",
             "Usage of all orgs together, by quota.",
@@ -88,8 +88,8 @@ fn add_quotas(meters: &Meters, house: &Arc<House>) {
                 .collect()
         },
     );
-    let (store, limits) = (house.store.clone(), Arc::clone(&house.rate_limits));
-    meters.look_up(
+    let (store, limits) = (app.store.clone(), Arc::clone(&app.rate_limits));
+    meters.counters_fn(
         (
             "metarecord_quota_exceeded_total",
             "Requests refused because of an org's quota, by quota.",
@@ -105,17 +105,17 @@ fn add_quotas(meters: &Meters, house: &Arc<House>) {
     );
 }
 
-fn add_projections(meters: &Meters, house: &Arc<House>, journal: &Arc<JournalMeters>) {
-    let store = house.store.clone();
-    meters.look_at(
+fn add_projections(meters: &Meters, app: &Arc<AppState>, journal: &Arc<JournalMeters>) {
+    let store = app.store.clone();
+    meters.gauge_fn(
         (
             "metarecord_projection_position",
             "The last position that the projections have applied.",
         ),
         move || store.checkpoint().ok().map(value),
     );
-    let (store, journal) = (house.store.clone(), Arc::clone(journal));
-    meters.look_at(
+    let (store, journal) = (app.store.clone(), Arc::clone(journal));
+    meters.gauge_fn(
         (
             "metarecord_projection_lag_entries",
             "Durable entries that the projections have not applied yet.",
@@ -128,15 +128,15 @@ fn add_projections(meters: &Meters, house: &Arc<House>, journal: &Arc<JournalMet
     );
 }
 
-fn add_actors(meters: &Meters, house: &Arc<House>) {
-    let awake = Arc::clone(house);
-    meters.look(
+fn add_actors(meters: &Meters, app: &Arc<AppState>) {
+    let awake = Arc::clone(app);
+    meters.gauges_fn(
         ("metarecord_actors", "Running actors."),
         &["kind"],
         move || {
             let (windows, vacuums) = awake.operations.awake();
             [
-                ("container", awake.book.awake()),
+                ("container", awake.registry.awake()),
                 ("maintenance-window", windows),
                 ("vacuum", vacuums),
                 ("job", awake.jobs.list().len()),
@@ -145,16 +145,16 @@ fn add_actors(meters: &Meters, house: &Arc<House>) {
             .into()
         },
     );
-    let book = Arc::clone(&house.book);
-    meters.look_at(
+    let registry = Arc::clone(&app.registry);
+    meters.gauge_fn(
         (
             "metarecord_actor_commands",
             "Commands that container actors have accepted and not answered yet.",
         ),
-        move || Some(value(book.in_flight())),
+        move || Some(value(registry.in_flight())),
     );
-    let directory = Arc::clone(&house.directory);
-    meters.look_at(
+    let directory = Arc::clone(&app.directory);
+    meters.gauge_fn(
         (
             "metarecord_passcodes_waiting",
             "Passcode checks running or waiting.",
@@ -163,9 +163,9 @@ fn add_actors(meters: &Meters, house: &Arc<House>) {
     );
 }
 
-fn add_maintenance(meters: &Meters, house: &Arc<House>) {
-    let watch = Arc::clone(house.operations.watch());
-    meters.look_up(
+fn add_maintenance(meters: &Meters, app: &Arc<AppState>) {
+    let watch = Arc::clone(app.operations.watch());
+    meters.counters_fn(
         (
             "metarecord_maintenance_check_failures_total",
             "Failed reads of the maintenance state.",
@@ -173,24 +173,24 @@ fn add_maintenance(meters: &Meters, house: &Arc<House>) {
         &[],
         move || vec![(Vec::new(), value(watch.failures()))],
     );
-    let watch = Arc::clone(house.operations.watch());
-    meters.look_at(
+    let watch = Arc::clone(app.operations.watch());
+    meters.gauge_fn(
         (
             "metarecord_maintenance_check_age_seconds",
             "Age of the cached maintenance state.",
         ),
         move || Some(watch.age().as_secs_f64()),
     );
-    let watch = Arc::clone(house.operations.watch());
-    meters.look_at(
+    let watch = Arc::clone(app.operations.watch());
+    meters.gauge_fn(
         (
             "metarecord_maintenance_check_age_max_seconds",
             "Age of the cached maintenance state past which tenants are served regardless.",
         ),
         move || Some(watch.age_max().as_secs_f64()),
     );
-    let watch = Arc::clone(house.operations.watch());
-    meters.look_at(
+    let watch = Arc::clone(app.operations.watch());
+    meters.gauge_fn(
         (
             "metarecord_maintenance_active",
             "1 while a maintenance window is active.",
@@ -210,20 +210,20 @@ fn add_jobs(meters: &Meters, jobs: &Arc<Jobs>) {
         }
     };
     let runs: Named = ("metarecord_job_runs_total", "Completed job runs.");
-    meters.look_up(runs, &["job_name"], of(|job| Some(value(job.runs))));
+    meters.counters_fn(runs, &["job_name"], of(|job| Some(value(job.runs))));
     let failures: Named = ("metarecord_job_failures_total", "Failed job steps.");
-    meters.look_up(failures, &["job_name"], of(|job| Some(value(job.failures))));
+    meters.counters_fn(failures, &["job_name"], of(|job| Some(value(job.failures))));
     let failing: Named = (
         "metarecord_job_failing",
         "Consecutive failed steps; 0 after a success.",
     );
-    meters.look(
+    meters.gauges_fn(
         failing,
         &["job_name"],
         of(|job| Some(f64::from(job.failing))),
     );
     let paused: Named = ("metarecord_job_paused", "1 while a job is paused.");
-    meters.look(
+    meters.gauges_fn(
         paused,
         &["job_name"],
         of(|job| Some(f64::from(u8::from(job.paused)))),
@@ -232,7 +232,7 @@ fn add_jobs(meters: &Meters, jobs: &Arc<Jobs>) {
         "metarecord_job_last_success_seconds",
         "When the last run ended, in seconds since 1970; absent before the first.",
     );
-    meters.look(
+    meters.gauges_fn(
         last,
         &["job_name"],
         of(|job| {

@@ -2,7 +2,7 @@
 //! was decided on.
 
 use super::ops::Caller;
-use super::{Desk, Refused};
+use super::{ActorDeps, Refused};
 use crate::domain::account::{Account, AccountCommand, AccountDecider, AccountEvent};
 use crate::domain::clock_jump::{ClockCommand, ClockDecider, ClockEvent, ClockJumps};
 use crate::domain::job::{JobCommand, JobDecider, JobEvent, Jobs};
@@ -10,7 +10,7 @@ use crate::domain::maintenance::{
     MaintenanceCommand, MaintenanceDecider, MaintenanceEvent, Windows,
 };
 use crate::domain::offboarding::{
-    OffboardingCommand, OffboardingDecider, OffboardingEvent, Passage,
+    OffboardingCommand, OffboardingDecider, OffboardingEvent, OrgTransfer,
 };
 use crate::domain::operator_token::{
     OperatorTokenCommand, OperatorTokenDecider, OperatorTokenEvent, OperatorTokens,
@@ -22,7 +22,7 @@ use crate::domain::secret::{SecretCode, SecretCommand, SecretDecider, SecretEven
 use crate::domain::signing_key::{RotateKey, SigningKeyDecider, SigningKeyEvent, SigningKeys};
 use crate::domain::user::{User, UserCommand, UserDecider, UserEvent};
 use crate::domain::vacuum::{VacuumCommand, VacuumDecider, VacuumEvent, Vacuums};
-use crate::domain::{Context, Decider, Event, Occurrence, OrgCode, StreamId};
+use crate::domain::{Context, Decider, Event, EventMeta, OrgCode, StreamId};
 use crate::journal::{Append, Origin, Outcome, Position, Version};
 use crate::projections::usage::reservations::{Reservation, Wanted};
 use crate::projections::{Store, StoreError, identity, offboarding, ops, usage};
@@ -35,7 +35,7 @@ const ATTEMPTS_MAX: u32 = 64;
 const SIGN_INS_MAX: u64 = 64;
 
 /// A kind of stream whose commands are decided on what the projections show.
-pub(super) trait Carried: Decider<Event: Clone> {
+pub(super) trait Aggregate: Decider<Event: Clone> {
     /// The stream a command is about.
     fn stream(command: &Self::Command) -> StreamId;
 
@@ -47,17 +47,17 @@ pub(super) trait Carried: Decider<Event: Clone> {
 
     /// What events add to what orgs have. They come to be when one of these has room, or when there is none of them.
     fn wanted(
-        desk: &Desk,
+        deps: &ActorDeps,
         state: &Self::State,
         command: &Self::Command,
         events: &[Self::Event],
     ) -> Result<Vec<(OrgCode, Wanted)>, StoreError> {
-        let _ = (desk, state, command, events);
+        let _ = (deps, state, command, events);
         Ok(Vec::new())
     }
 }
 
-impl Carried for MaintenanceDecider {
+impl Aggregate for MaintenanceDecider {
     fn stream(_: &MaintenanceCommand) -> StreamId {
         StreamId::named(StreamId::MAINTENANCE)
     }
@@ -78,7 +78,7 @@ impl Carried for MaintenanceDecider {
     }
 }
 
-impl Carried for VacuumDecider {
+impl Aggregate for VacuumDecider {
     fn stream(_: &VacuumCommand) -> StreamId {
         StreamId::named(StreamId::VACUUM)
     }
@@ -98,7 +98,7 @@ impl Carried for VacuumDecider {
     }
 }
 
-impl Carried for SecretDecider {
+impl Aggregate for SecretDecider {
     fn stream(_: &SecretCommand) -> StreamId {
         StreamId::named(StreamId::SECRET_CODE)
     }
@@ -114,7 +114,7 @@ impl Carried for SecretDecider {
     }
 }
 
-impl Carried for OperatorTokenDecider {
+impl Aggregate for OperatorTokenDecider {
     fn stream(_: &OperatorTokenCommand) -> StreamId {
         StreamId::named(StreamId::OPERATOR_TOKENS)
     }
@@ -130,7 +130,7 @@ impl Carried for OperatorTokenDecider {
     }
 }
 
-impl Carried for JwtDecider {
+impl Aggregate for JwtDecider {
     fn stream(_: &RevokeJwt) -> StreamId {
         StreamId::named(StreamId::REVOKED_JWTS)
     }
@@ -146,7 +146,7 @@ impl Carried for JwtDecider {
     }
 }
 
-impl Carried for SigningKeyDecider {
+impl Aggregate for SigningKeyDecider {
     fn stream(_: &RotateKey) -> StreamId {
         StreamId::named(StreamId::SIGNING_KEYS)
     }
@@ -162,7 +162,7 @@ impl Carried for SigningKeyDecider {
     }
 }
 
-impl Carried for ClockDecider {
+impl Aggregate for ClockDecider {
     fn stream(_: &ClockCommand) -> StreamId {
         StreamId::named(StreamId::CLOCK)
     }
@@ -178,7 +178,7 @@ impl Carried for ClockDecider {
     }
 }
 
-impl Carried for JobDecider {
+impl Aggregate for JobDecider {
     fn stream(_: &JobCommand) -> StreamId {
         StreamId::named(StreamId::JOBS)
     }
@@ -194,7 +194,7 @@ impl Carried for JobDecider {
     }
 }
 
-impl Carried for UserDecider {
+impl Aggregate for UserDecider {
     fn stream(command: &UserCommand) -> StreamId {
         StreamId::user(command.user_id())
     }
@@ -212,7 +212,7 @@ impl Carried for UserDecider {
     /// A session counts in every org of its user, and needs room in one of them: an org that is full keeps nobody out
     /// of another.
     fn wanted(
-        desk: &Desk,
+        deps: &ActorDeps,
         state: &User,
         _: &UserCommand,
         events: &[UserEvent],
@@ -222,8 +222,8 @@ impl Carried for UserDecider {
         if !events.iter().any(opens) {
             return Ok(all);
         }
-        let now = desk.clock.now();
-        for org in identity::all_orgs_of(&desk.store, &state.user_id)? {
+        let now = deps.clock.now();
+        for org in identity::all_orgs_of(&deps.store, &state.user_id)? {
             let Ok(org) = OrgCode::parse(&org) else {
                 continue;
             };
@@ -231,14 +231,14 @@ impl Carried for UserDecider {
             wanted.amounts.add(Quota::Sessions, 1);
             // Those past their end are counted until their users sign in again. They are looked for only when it
             // matters, because an org may have many members.
-            let counts = usage::counts(&desk.store, org.as_str())?;
-            let limits = desk
+            let counts = usage::counts(&deps.store, org.as_str())?;
+            let limits = deps
                 .store
                 .reservations()
-                .limits_of(&desk.store, org.as_str())?;
+                .limits_of(&deps.store, org.as_str())?;
             let limit = limits.get(Quota::Sessions);
             if limit.is_some_and(|limit| counts.get(Quota::Sessions) + SIGN_INS_MAX >= limit) {
-                wanted.sessions_over = identity::sessions_over(&desk.store, org.as_str(), now)?;
+                wanted.sessions_over = identity::sessions_over(&deps.store, org.as_str(), now)?;
             }
             all.push((org, wanted));
         }
@@ -246,7 +246,7 @@ impl Carried for UserDecider {
     }
 }
 
-impl Carried for OrgDecider {
+impl Aggregate for OrgDecider {
     fn stream(command: &OrgCommand) -> StreamId {
         StreamId::org(command.org())
     }
@@ -277,7 +277,7 @@ impl Carried for OrgDecider {
     }
 }
 
-impl Carried for AccountDecider {
+impl Aggregate for AccountDecider {
     fn stream(command: &AccountCommand) -> StreamId {
         StreamId::account(&command.name.org, &command.name.account_id)
     }
@@ -293,7 +293,7 @@ impl Carried for AccountDecider {
     }
 
     fn wanted(
-        _: &Desk,
+        _: &ActorDeps,
         state: &Account,
         command: &AccountCommand,
         events: &[AccountEvent],
@@ -319,12 +319,12 @@ impl Carried for AccountDecider {
     }
 }
 
-impl Carried for OffboardingDecider {
+impl Aggregate for OffboardingDecider {
     fn stream(command: &OffboardingCommand) -> StreamId {
         StreamId::offboarding(&command.org)
     }
 
-    fn load(store: &Store, command: &OffboardingCommand) -> Result<(Passage, u64), StoreError> {
+    fn load(store: &Store, command: &OffboardingCommand) -> Result<(OrgTransfer, u64), StoreError> {
         let passage = offboarding::passage(store, &command.org)?;
         let version = passage.version;
         Ok((passage, version))
@@ -337,33 +337,33 @@ impl Carried for OffboardingDecider {
 
 /// Carries a command out: decides on what every projection shows, and again when the stream has moved meanwhile.
 /// Returns the state with it; it is durable and shown.
-pub(super) async fn carry<S: Carried>(
-    desk: &Desk,
+pub(super) async fn execute<S: Aggregate>(
+    deps: &ActorDeps,
     command: &S::Command,
     caller: &Caller,
 ) -> Result<S::State, Refused> {
-    let carried = attempt::<S>(desk, command, caller).await;
-    let decided = match &carried {
+    let executed = attempt::<S>(deps, command, caller).await;
+    let decided = match &executed {
         Ok((_, Some((position, version)))) => Decided::Accepted(*position, *version),
         Ok((_, None)) => Decided::Nothing,
         Err(refused) => refused.decided(),
     };
     report::decided(&caller.request_id, decided);
-    carried.map(|(state, _)| state)
+    executed.map(|(state, _)| state)
 }
 
 /// The state, and the place of the entry that led to it, when one did.
 type Attempted<S> = (<S as Decider>::State, Option<(Position, Version)>);
 
-async fn attempt<S: Carried>(
-    desk: &Desk,
+async fn attempt<S: Aggregate>(
+    deps: &ActorDeps,
     command: &S::Command,
     caller: &Caller,
 ) -> Result<Attempted<S>, Refused> {
     for _ in 0..ATTEMPTS_MAX {
-        let (state, version) = S::load(&desk.store, command).map_err(failed)?;
+        let (state, version) = S::load(&deps.store, command).map_err(failed)?;
         let context = Context {
-            now: desk.clock.now(),
+            now: deps.clock.now(),
             by: caller.by.clone(),
         };
         let events = S::decide(&state, command, &context)?;
@@ -385,11 +385,11 @@ async fn attempt<S: Carried>(
                 remarks: caller.remarks.clone(),
             },
         };
-        let wanted = S::wanted(desk, &state, command, &events).map_err(failed)?;
-        let _reserved = reserve(desk, &append, wanted)?;
-        match desk.journal.append(append).await {
+        let wanted = S::wanted(deps, &state, command, &events).map_err(failed)?;
+        let _reserved = reserve(deps, &append, wanted)?;
+        match deps.journal.append(append).await {
             Ok(Outcome::Appended { position, version }) => {
-                let occurrence = Occurrence {
+                let occurrence = EventMeta {
                     at: context.now,
                     by: &caller.by,
                     actor: caller.remarks.actor.as_deref(),
@@ -412,13 +412,13 @@ async fn attempt<S: Carried>(
 
 /// Takes places in all orgs that have room.
 fn reserve(
-    desk: &Desk,
+    deps: &ActorDeps,
     append: &Append,
     wanted: Vec<(OrgCode, Wanted)>,
 ) -> Result<Vec<Reservation>, Refused> {
     let (mut reserved, mut refused, mut room) = (Vec::new(), None, false);
     for (org, wanted) in wanted {
-        match desk.reserve(&org, append, &wanted) {
+        match deps.reserve(&org, append, &wanted) {
             Ok(reservation) => {
                 room = true;
                 reserved.extend(reservation);
