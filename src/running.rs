@@ -23,10 +23,10 @@ use crate::domain::Timestamp;
 const LINE_BYTES: usize = 192;
 /// Requests that have a slot; past it they are counted and not named. The file has 192 KiB.
 const SLOTS: usize = 1_024;
-/// How often the thread looks while requests come.
-const LOOK_EVERY_MS: u64 = 5;
+/// How often the thread looks while requests come: each look at a busy server costs some writes and a change of threads.
+const LOOK_EVERY_MS: u64 = 20;
 /// Looks at nothing after which it sleeps until the next request: a second.
-const IDLE_LOOKS: u32 = 200;
+const IDLE_LOOKS: u32 = 50;
 /// What the first line begins with: what the file is, and the version of its form.
 const FORMAT: &str = "metarecord-running 1";
 const OPEN: &str = "open";
