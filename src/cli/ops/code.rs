@@ -103,7 +103,7 @@ mod tests {
             (
                 "--secret-code-file -",
                 &"x".repeat(5000),
-                "holds no secret code",
+                "contains no secret code",
             ),
         ] {
             let failure = parse(line)
