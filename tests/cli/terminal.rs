@@ -223,7 +223,7 @@ fn a_new_passcode_is_typed_twice_and_a_session_is_said_to_be_shown_once() {
     assert!(screen.contains("ann@example.com"), "{screen}");
     let sign_in = "g3n usm session-create --email ann@example.com";
     let screen = ask(sign_in, &["Passcode: "]);
-    let once = "The session guid is shown this once";
+    let once = "The session guid is shown only this once";
     assert!(
         screen.contains("session_guid") && screen.contains(once),
         "{screen}"

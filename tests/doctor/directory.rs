@@ -34,8 +34,8 @@ fn a_directory_that_is_not_one_to_serve_from_is_told_apart() {
 #[test]
 fn what_is_gone_of_a_directory_is_named() {
     for (name, found) in [
-        ("journal", "data/journal is gone"),
-        ("content", "data/content is gone"),
+        ("journal", "data/journal is missing"),
+        ("content", "data/content is missing"),
     ] {
         let app = AppState::served("TERM");
         fs::remove_dir_all(app.data().join(name)).expect("removed");
@@ -52,10 +52,10 @@ fn what_is_gone_of_a_directory_is_named() {
 fn too_little_room_fails_or_warns() {
     let app = AppState::empty();
     let told = app.ask(&format!("--free-bytes-min {}", u64::MAX));
-    told.expect_alone("free-space", "warn", "MiB free", "make room");
+    told.expect_alone("free-space", "warn", "MiB free", "free space");
     // Nothing can be kept there.
     let told = app.ask("--data-dir /proc/data");
-    told.expect("free-space", "fail", "0 MiB free for /proc", "make room");
+    told.expect("free-space", "fail", "0 MiB free for /proc", "free space");
 }
 
 #[test]
@@ -84,9 +84,9 @@ fn keys_that_others_can_read_or_that_are_gone_fail() {
     told("signing-keys.json does not hold keys", "remove it while");
     fs::write(at("keys/signing-keys.json"), ring).expect("written");
     fs::remove_file(at("keys/operator.token")).expect("removed");
-    told("operator.token is gone", "restore it");
+    told("operator.token is missing", "restore it");
     fs::remove_dir_all(at("keys")).expect("removed");
-    told("data/keys is gone", "restore it");
+    told("data/keys is missing", "restore it");
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn a_machine_that_went_down_leaves_a_warning() {
     let state = r#"{"format_version":1,"boot_id":"another","clean":false}"#;
     app.write("data/journal/state.json", state, 0o600);
     let told = app.ask("--dev");
-    told.expect_alone("journal", "warn", "went down", "makes its databases anew");
+    told.expect_alone("journal", "warn", "went down", "rebuilds its databases");
 }
 
 #[test]

@@ -209,7 +209,7 @@ fn a_directory_that_is_well_has_no_row_with_a_fix() {
         ]
     );
     for (name, found) in [
-        ("directories", "is whole"),
+        ("directories", "is complete"),
         ("keys", "4 files"),
         ("lock", "free"),
         ("journal", "closed in order"),
@@ -237,7 +237,7 @@ fn where_nothing_is_yet_nothing_is_wrong_and_nothing_is_made() {
     let app = AppState::empty();
     let told = app.ask("--strict --free-bytes-min 0");
     assert_eq!(told.code, 0, "{told:?}");
-    told.expect("directories", "ok", "the first start makes it", "");
+    told.expect("directories", "ok", "the first start creates it", "");
     for name in ["keys", "journal", "tail", "secret-code", "server"] {
         assert_eq!(told.text(name, "state"), "skipped", "{told:?}");
     }

@@ -271,7 +271,7 @@ fn a_server_of_another_version_or_one_that_cannot_serve_is_seen() {
             vec![own.clone(), not_ready],
             "fail",
             "503 read-only",
-            "make room",
+            "free disk space",
         ),
         (
             vec![json!({"status": 200, "body": {}})],

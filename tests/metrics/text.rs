@@ -213,7 +213,7 @@ fn what_the_journal_does_is_measured() {
         ("metarecord_projection_lag_seconds", 0.0),
         ("metarecord_actor_commands", 0.0),
         ("metarecord_actors{kind=\"container\"}", 1.0),
-        ("metarecord_actors{kind=\"job\"}", 7.0),
+        ("metarecord_actors{kind=\"job\"}", 8.0),
     ] {
         assert_eq!(value(&after, name), now, "{name}");
     }
