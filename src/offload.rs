@@ -2,6 +2,11 @@
 
 use std::future::Future;
 use std::io;
+use std::num::NonZero;
+use std::panic::AssertUnwindSafe;
+use std::sync::LazyLock;
+
+use crossbeam_channel::Sender;
 
 /// By how much a thread that computes is nicer than others: with a third of their weight (sched(7)) it goes on also where
 /// all processors are busy.
@@ -33,23 +38,53 @@ pub(crate) fn blocking<T: Send + 'static>(
     async move { running.await.map_err(|_| TaskFailed::Panicked) }
 }
 
-/// Begins a long computation on a thread of low priority, and waits for it where the future is awaited: threads that
-/// serve requests go ahead of it, so that it slows nobody down on a machine with few processors.
+/// A computation that waits for a thread.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads that compute: half of the processors, so that requests have the other half, and at least one.
+pub(crate) fn computing_threads() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    (processors / 2).max(1)
+}
+
+/// The threads that compute, started by the first computation.
+static JOBS: LazyLock<Result<Sender<Job>, io::ErrorKind>> = LazyLock::new(|| {
+    let (sender, jobs) = crossbeam_channel::unbounded::<Job>();
+    for number in 0..computing_threads() {
+        let jobs = jobs.clone();
+        let thread = std::thread::Builder::new().name(format!("computing-{number}"));
+        let compute = move || {
+            lower_priority();
+            for job in jobs {
+                // It was reported by the panic hook, and whoever waits for it hears that there is no result.
+                drop(std::panic::catch_unwind(AssertUnwindSafe(job)));
+            }
+        };
+        thread.spawn(compute).map_err(|error| error.kind())?;
+    }
+    Ok(sender)
+});
+
+/// Begins a long computation on a thread of low priority, as soon as one of [`computing_threads`] is free, and waits for
+/// it where the future is awaited: threads that serve requests go ahead of it.
 ///
 /// # Errors
-/// When it panicked, or there can be no more threads.
+/// When it panicked, or the threads could not be started.
 pub(crate) fn computing<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> impl Future<Output = Result<T, TaskFailed>> {
     let (sender, result) = tokio::sync::oneshot::channel();
-    let thread = std::thread::Builder::new().name("computing".to_owned());
-    let started = thread.spawn(move || {
-        lower_priority();
+    let job = Box::new(move || {
         // Whoever waited may have hung up.
         let _: Result<(), T> = sender.send(work());
     });
+    let begun = match &*JOBS {
+        // The threads never end, so the channel is open.
+        Ok(jobs) => jobs.send(job).map_err(|_| TaskFailed::Panicked),
+        Err(error) => Err(TaskFailed::NoThread(*error)),
+    };
     async move {
-        started.map_err(|error| TaskFailed::NoThread(error.kind()))?;
+        begun?;
         result.await.map_err(|_| TaskFailed::Panicked)
     }
 }
@@ -57,10 +92,8 @@ pub(crate) fn computing<T: Send + 'static>(
 /// Lowers the calling thread's priority: Linux keeps one for each thread (setpriority(2), NOTES).
 fn lower_priority() {
     let lower = || {
-        rustix::process::setpriority_process(
-            None,
-            rustix::process::getpriority_process(None)? + LOWER_BY,
-        )
+        let own = rustix::process::getpriority_process(None)?;
+        rustix::process::setpriority_process(None, own + LOWER_BY)
     };
     // What is computed with another priority is right all the same.
     let _: rustix::io::Result<()> = lower();

@@ -143,5 +143,5 @@ fn a_server_that_panics_with_secrets_in_its_hands_tells_none_of_them() {
     let mut failures = failures.filter(|event| event["event"] == "internal_error");
     let failure = failures.next().expect("it is told");
     let text = failure["error"].as_str().expect("a text");
-    assert!(text.contains("it panicked"), "{text}");
+    assert!(text.contains("a background task panicked"), "{text}");
 }

@@ -186,14 +186,17 @@ fn places_that_are_missing_behind_or_of_another_journal_are_made_again() {
     ] {
         fs::write(&places, &bytes).unwrap();
         let (journal, notices) = open(dir.path());
-        assert!(notices[0].contains("set aside"), "{what}: {notices:?}");
+        assert!(
+            notices[0].contains("renamed to sled.broken-"),
+            "{what}: {notices:?}"
+        );
         assert_eq!(all(&journal), entries, "{what}");
         drop(journal);
         assert_eq!(problems(dir.path()), Vec::<String>::new(), "{what}");
     }
     // Only an audit reads all rows of a journal that was closed in order.
     fs::write(&places, &swapped).unwrap();
-    assert!(problems(dir.path())[0].contains("place of 1 is damaged"));
+    assert!(problems(dir.path())[0].contains("offset of 1 is damaged"));
     let (journal, notices) = open(dir.path());
     assert_eq!(notices, Vec::<String>::new());
     assert!(journal.read(1, 1).is_err());

@@ -1,7 +1,6 @@
 //! Who waits for a passcode to be looked at: a short line that each address has its turns in, whoever floods it.
 
 use std::collections::{HashMap, VecDeque};
-use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -22,11 +21,10 @@ pub(super) struct Line {
 }
 
 impl Default for Line {
-    /// Passcodes may have half of the processors.
+    /// As many at once as there are threads that compute.
     fn default() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         Self {
-            at_once: (processors / 2).max(1),
+            at_once: offload::computing_threads(),
             state: Mutex::default(),
         }
     }
