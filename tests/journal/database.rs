@@ -203,7 +203,7 @@ fn places_that_are_missing_behind_or_of_another_journal_are_made_again() {
     assert_eq!(journal.read(2, 1).unwrap(), entries[1..2]);
     drop(journal);
     let (journal, notices) = open(dir.path());
-    assert!(notices[0].contains("place of 1 is damaged"), "{notices:?}");
+    assert!(notices[0].contains("offset of 1 is damaged"), "{notices:?}");
     assert_eq!(all(&journal), entries);
 }
 
