@@ -47,8 +47,6 @@ const DEFAULT_LIMITS: &[&str] = &[
     "limits.org_per_second=40000",
     "--set",
     "limits.org_burst=40000",
-    "--log-dir",
-    "/tmp/h/logs",
 ];
 
 /// With some ways of attacking alone when they are named.
