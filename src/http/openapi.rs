@@ -235,7 +235,7 @@ fn tags_of(method: &str, path: &str) -> Vec<ErrorTag> {
         ("post", "/mrs/tag/remove") => &[ErrorTag::InvalidTag],
         ("post", "/mrs/ttl/set") => &[ErrorTag::InvalidDoomAt],
         ("post", "/mrs/doom") => &[ErrorTag::InvalidState],
-        ("get", "/mrs/due") => &[ErrorTag::InvalidNextToken],
+        ("get", "/mrs/due" | "/mrs/record/versions") => &[ErrorTag::InvalidNextToken],
         ("post", "/usm/session/create") => &[
             ErrorTag::InvalidPasscode,
             ErrorTag::UserNotVerified,

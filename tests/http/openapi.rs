@@ -139,6 +139,32 @@ fn every_tag_is_described_under_its_own_status() {
     assert!(described.contains(&("413".to_owned(), "too-large".to_owned())));
 }
 
+#[test]
+fn every_operation_that_goes_on_by_a_token_says_how_a_wrong_one_is_refused() {
+    let document = document();
+    let mut found = Vec::new();
+    for (method, path, operation) in operations(&document) {
+        let mut takes_one = false;
+        let mut see = |_: &str, value: &Value| {
+            let schema = resolved(&document, value);
+            takes_one |=
+                schema["name"] == "next_token" || !schema["properties"]["next_token"].is_null();
+        };
+        each(&operation["parameters"], "", &mut see);
+        each(&operation["requestBody"], "", &mut see);
+        if takes_one {
+            let tags = &resolved(&document, &operation["responses"]["400"])["x-error-tags"];
+            let tags = tags.as_array().expect("tags");
+            assert!(
+                tags.contains(&"invalid-next-token".into()),
+                "{method} {path}: {tags:?}"
+            );
+            found.push(path);
+        }
+    }
+    assert!(found.len() >= 8, "{found:?}");
+}
+
 /// What a reference in the document leads to, or what is there itself.
 fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     match value["$ref"].as_str() {
