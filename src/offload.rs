@@ -8,10 +8,6 @@ use std::sync::LazyLock;
 
 use crossbeam_channel::Sender;
 
-/// By how much a thread that computes is nicer than others: with a third of their weight (sched(7)) it goes on also where
-/// all processors are busy.
-const LOWER_BY: i32 = 5;
-
 /// Work that did not come to its end. What it said, which may quote anything, is not kept; where it was is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TaskFailed {
@@ -54,7 +50,6 @@ static JOBS: LazyLock<Result<Sender<Job>, io::ErrorKind>> = LazyLock::new(|| {
         let jobs = jobs.clone();
         let thread = std::thread::Builder::new().name(format!("computing-{number}"));
         let compute = move || {
-            lower_priority();
             for job in jobs {
                 // It was reported by the panic hook, and whoever waits for it hears that there is no result.
                 drop(std::panic::catch_unwind(AssertUnwindSafe(job)));
@@ -65,8 +60,9 @@ static JOBS: LazyLock<Result<Sender<Job>, io::ErrorKind>> = LazyLock::new(|| {
     Ok(sender)
 });
 
-/// Begins a long computation on a thread of low priority, as soon as one of [`computing_threads`] is free, and waits for
-/// it where the future is awaited: threads that serve requests go ahead of it.
+/// Begins a long computation as soon as one of [`computing_threads`] is free, and waits for it where the future is
+/// awaited. They are as likely to be given a processor as threads that serve requests: at a lower priority, a flood of
+/// requests would keep everybody from signing in.
 ///
 /// # Errors
 /// When it panicked, or the threads could not be started.
@@ -89,34 +85,9 @@ pub(crate) fn computing<T: Send + 'static>(
     }
 }
 
-/// Lowers the calling thread's priority: Linux keeps one for each thread (setpriority(2), NOTES).
-fn lower_priority() {
-    let lower = || {
-        let own = rustix::process::getpriority_process(None)?;
-        rustix::process::setpriority_process(None, own + LOWER_BY)
-    };
-    // What is computed with another priority is right all the same.
-    let _: rustix::io::Result<()> = lower();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The lowest priority that Linux has.
-    const NICENESS_MAX: i32 = 19;
-
-    #[tokio::test]
-    async fn computations_have_a_low_priority_and_other_work_keeps_its_own() {
-        let niceness = || rustix::process::getpriority_process(None).unwrap();
-        let own = niceness();
-        let lower = computing(niceness).await.unwrap();
-        assert!(
-            lower > own || own > NICENESS_MAX - LOWER_BY,
-            "{lower} and {own}"
-        );
-        assert_eq!(blocking(niceness).await, Ok(own));
-    }
 
     #[tokio::test]
     async fn what_a_panic_says_is_not_repeated() {
