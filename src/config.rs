@@ -57,7 +57,7 @@ pub enum SettingsError {
     Unknown {
         /// What was written.
         name: String,
-        /// Where.
+        /// Where it was set: a file with its line, a variable, `--set` or a flag.
         origin: String,
         /// The known name that is spelled most alike.
         nearest: &'static str,
@@ -65,7 +65,7 @@ pub enum SettingsError {
     /// A variable whose name begins like the program's own, and is none of them.
     #[error("the program knows no variable {name}; did you mean {nearest}? Unset it otherwise")]
     UnknownVariable {
-        /// The variable.
+        /// The name of the variable, as it was spelled.
         name: String,
         /// The known variable that is spelled most alike.
         nearest: String,
@@ -79,25 +79,25 @@ pub enum SettingsError {
     /// The value does not fit.
     #[error("{name} = {value} ({origin}) does not fit: it must be {wanted}")]
     Unfit {
-        /// The setting.
+        /// The name of the setting, such as `http.listen`.
         name: String,
         /// What was written, in quotes, unless it may hold a secret.
         value: String,
-        /// Where.
+        /// Where it was set: a file with its line, a variable, `--set` or a flag.
         origin: String,
-        /// What would fit.
+        /// What fits in its place, in words.
         wanted: String,
     },
     /// The settings file has a value of another type.
     #[error("{name} is {kind} ({origin}): it must be {wanted}")]
     WrongType {
-        /// The setting.
+        /// The name of the setting, such as `http.listen`.
         name: String,
         /// The type that it has.
         kind: &'static str,
-        /// Where.
+        /// Where it was set: a file with its line, a variable, `--set` or a flag.
         origin: String,
-        /// What would fit.
+        /// What fits in its place, in words.
         wanted: String,
     },
     /// The settings file has a value where a section begins.
@@ -105,9 +105,9 @@ pub enum SettingsError {
         "{section} ({origin}) is a section: write [{section}] on a line of its own, and name = value on lines below it"
     )]
     NotASection {
-        /// The section.
+        /// The name of the section, without brackets.
         section: &'static str,
-        /// Where.
+        /// Where it was set: a file with its line, a variable, `--set` or a flag.
         origin: String,
     },
     /// The settings file cannot be read.

@@ -11,7 +11,7 @@ use crossbeam_channel::Sender;
 /// Work that did not come to its end. What it said, which may quote anything, is not kept; where it was is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TaskFailed {
-    /// It panicked.
+    /// The work panicked; the panic hook has logged where.
     #[error("a background task panicked; see the log")]
     Panicked,
     /// It was not begun, because the operating system gives no thread.
@@ -22,7 +22,7 @@ pub(crate) enum TaskFailed {
 /// Begins work that blocks, and waits for it where the future is awaited.
 ///
 /// # Errors
-/// When it panicked.
+/// [`TaskFailed::Panicked`], and never another.
 pub(crate) fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> impl Future<Output = Result<T, TaskFailed>> {

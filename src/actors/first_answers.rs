@@ -45,7 +45,7 @@ pub struct Made {
 /// A request that no other with its key runs beside.
 pub struct Turn {
     answers: Arc<FirstAnswers>,
-    /// Names the request.
+    /// Its scope and fingerprint, to be journaled with what it makes.
     pub request: Idempotency,
     /// What it made when it came first; `None` for one that has made nothing yet.
     pub made: Option<Made>,
@@ -130,7 +130,7 @@ impl FirstAnswers {
     /// The service account that was made, as it was then.
     ///
     /// # Errors
-    /// A failed read.
+    /// The journal or the projections cannot be read.
     pub fn account(&self, made: &Made) -> Result<Account, Refused> {
         let account = self.state_of::<AccountDecider>(made, |event| match_of!(event, Account))?;
         Ok(Account {
@@ -142,7 +142,7 @@ impl FirstAnswers {
     /// The user who was made, as that was then.
     ///
     /// # Errors
-    /// A failed read.
+    /// The journal or the projections cannot be read.
     pub fn user(&self, made: &Made) -> Result<User, Refused> {
         let user = self.state_of::<UserDecider>(made, |event| match_of!(event, User))?;
         Ok(User {
@@ -154,7 +154,7 @@ impl FirstAnswers {
     /// The org that was made, as it was then.
     ///
     /// # Errors
-    /// A failed read.
+    /// The journal or the projections cannot be read.
     pub fn org(&self, made: &Made) -> Result<Org, Refused> {
         self.state_of::<OrgDecider>(made, |event| match_of!(event, Org))
     }
@@ -162,7 +162,7 @@ impl FirstAnswers {
     /// An org's leaving and coming, as it was when an offboarding, an export or an import began.
     ///
     /// # Errors
-    /// A failed read.
+    /// The journal or the projections cannot be read.
     pub fn passage(&self, made: &Made) -> Result<OrgTransfer, Refused> {
         self.state_of::<OffboardingDecider>(made, |event| match_of!(event, Offboarding))
     }

@@ -121,7 +121,7 @@ pub enum BootError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{names} contradict each other: {rule}", names = self.names.join(" and "))]
 pub struct Contradiction {
-    /// Their names.
+    /// The names of the two settings that contradict each other.
     pub names: [&'static str; 2],
     /// What must hold of them.
     pub rule: &'static str,

@@ -37,7 +37,7 @@ const DESTROY_WAIT_MS: i64 = 60_000;
 /// Everything a server is started with.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The data directory.
+    /// Directory that holds all data; created when absent.
     pub data_dir: PathBuf,
     /// Development mode.
     pub development: bool,

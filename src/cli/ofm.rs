@@ -167,7 +167,7 @@ fn limit(text: &str) -> Result<(Quota, Option<u64>), String> {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 struct MemberArgs {
-    /// The user's id.
+    /// The id of the user, instead of the address.
     #[arg(long, value_name = "ID")]
     user_id: Option<String>,
     /// The user's e-mail address.

@@ -29,7 +29,7 @@ pub struct ServeArgs {
     /// Development mode: loopback only, with an org, a user and a token created for you.
     #[arg(long)]
     pub(super) dev: bool,
-    /// The data directory.
+    /// Directory that holds all data; created when absent.
     #[arg(long, value_name = "DIR", default_value = "data")]
     pub(super) data_dir: PathBuf,
     /// The gateway's address; port 0 picks a free one.

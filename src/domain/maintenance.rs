@@ -83,7 +83,7 @@ pub struct ProgressNote {
 pub struct Window {
     /// Its name.
     pub maintenance_id: String,
-    /// Its status.
+    /// Whether it is scheduled, under way, or over.
     pub status: WindowStatus,
     /// What is done.
     pub description: String,

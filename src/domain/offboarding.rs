@@ -81,7 +81,7 @@ pub struct Offboarding {
     pub offboarding_id: String,
     /// Why, in the owner's words.
     pub reason: String,
-    /// Its status.
+    /// How far the request has come.
     pub status: OffboardingStatus,
     /// When it was asked for.
     pub requested_at: Timestamp,

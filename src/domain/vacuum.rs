@@ -234,7 +234,7 @@ pub struct Vacuum {
     pub reason: String,
     /// The numbers it was asked to keep to.
     pub plan_id: Option<String>,
-    /// Its status.
+    /// How far it has come, or how it ended.
     pub status: VacuumStatus,
     /// When it was asked for.
     pub requested_at: Timestamp,

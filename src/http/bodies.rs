@@ -227,3 +227,45 @@ impl Arriving {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::FromRequest as _;
+    use actix_web::error::PayloadError;
+    use actix_web::test::TestRequest;
+
+    use super::super::turns::Turns;
+    use super::*;
+
+    /// Begins to read a body of which so many bytes have come, for an owner that used more than its part; tells how many
+    /// owners wait for a turn then.
+    async fn waiting_after(bytes: usize) -> usize {
+        let bodies = Bodies {
+            bytes_max: 1 << 20,
+            depth_max: 128,
+            within: Duration::from_secs(60),
+            memory: Shares::new(1 << 24, IDLE_MS),
+        };
+        let turns = Turns::new();
+        let (greedy, modest) = (Owner::Org("GREEDY"), Owner::Org("MODEST"));
+        turns.charge(greedy, 50_000_000);
+        turns.charge(modest, 1_000_000);
+        let first: Result<Bytes, PayloadError> = Ok(vec![b' '; bytes].into());
+        let rest = futures_util::stream::iter([first]).chain(futures_util::stream::pending());
+        let stream: std::pin::Pin<Box<dyn futures_util::Stream<Item = _>>> = Box::pin(rest);
+        let request = TestRequest::post().to_http_request();
+        let mut payload = actix_web::dev::Payload::from(stream);
+        let payload = Payload::from_request(&request, &mut payload).await.unwrap();
+        let turn = Turn::new(&turns);
+        let reading = bodies.read(&request, payload, greedy, Some(&turn));
+        assert!(reading.now_or_never().is_none());
+        turns.waiting()
+    }
+
+    #[actix_web::test]
+    async fn an_owner_that_used_more_than_its_part_waits_for_a_turn_within_a_long_body() {
+        assert_eq!(waiting_after(BYTES_A_TURN + 1).await, 1);
+        // What is short waits once it is whole.
+        assert_eq!(waiting_after(BYTES_A_TURN).await, 0);
+    }
+}

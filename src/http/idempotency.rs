@@ -260,7 +260,7 @@ pub(super) fn check_route(path: &str, headers: &HeaderMap) -> Result<(), Rejecti
 /// The same of an operator function; those that only read take a key.
 ///
 /// # Errors
-/// As [`check_route`].
+/// `invalid-idempotency-key` with the minor `not-kept`, as of [`check_route`].
 pub(super) fn check_function(
     (name, reads): (&str, bool),
     headers: &HeaderMap,
@@ -286,7 +286,7 @@ fn check_absent(headers: &HeaderMap, why: &str) -> Result<(), Rejection> {
 /// Refuses a key, as a header or as a field, for a reason in the caller's words.
 ///
 /// # Errors
-/// As [`check_route`].
+/// `invalid-idempotency-key` with the minor `not-kept`, as of [`check_route`].
 pub(super) fn check_none(call: &Call<'_>, field: Option<&str>, why: &str) -> Result<(), Rejection> {
     match field {
         Some(_) => Err(invalid(why).with_minor("not-kept")),

@@ -206,6 +206,21 @@ impl Turn {
     }
 }
 
+#[cfg(test)]
+impl Turns {
+    /// Notes work of an owner as if it had just been done.
+    pub(super) fn charge(&self, owner: Owner<'_>, ns: u64) {
+        self.state
+            .borrow_mut()
+            .charge(self.hasher.hash_one(owner), ns);
+    }
+
+    /// Owners whose requests wait for a turn.
+    pub(super) fn waiting(&self) -> usize {
+        self.state.borrow().waiting.len()
+    }
+}
+
 /// Goes to the end of the thread's queue, without a look at the sockets: whoever was woken before works now.
 async fn behind_what_is_ready() {
     let mut went = false;

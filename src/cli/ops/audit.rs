@@ -20,7 +20,7 @@ pub(super) struct AuditArgs {
     /// Only entries from this time on (RFC 3339).
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Entries per page.
+    /// Most entries that one page shows.
     #[arg(long, value_name = "NUMBER")]
     limit: Option<u64>,
     /// The next_token of the page before.

@@ -60,7 +60,7 @@ struct News {
     /// A status message, shown to tenants.
     #[arg(long)]
     text: Option<String>,
-    /// A new description.
+    /// A description that replaces the present one.
     #[arg(long)]
     description: Option<String>,
     /// A new expected duration.
@@ -73,7 +73,7 @@ struct News {
 pub(super) struct EndArgs {
     #[command(flatten)]
     change: ChangeArgs,
-    /// A closing message.
+    /// What tenants are told of the end.
     #[arg(long, value_name = "TEXT")]
     end_message: Option<String>,
     /// The window's id; without it the active one.
@@ -87,7 +87,7 @@ pub(super) struct ListArgs {
     /// Only these: scheduled, active, ended or cancelled.
     #[arg(long)]
     status: Option<String>,
-    /// Windows per page.
+    /// Most windows that one page shows.
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     limit: Option<String>,
     /// The next_token of the page before.

@@ -32,7 +32,7 @@ struct NamedArgs {
     /// The user's e-mail address.
     #[arg(long)]
     email: Option<String>,
-    /// The user's id.
+    /// The id of the user, instead of the address.
     #[arg(long, value_name = "ID")]
     user_id: Option<String>,
 }

@@ -45,7 +45,7 @@ pub(crate) struct WindowsQuery {
 pub struct WindowsAnswer {
     /// Newest first.
     items: Vec<WindowView>,
-    /// Windows per page.
+    /// Most windows that one page has.
     limit: usize,
     /// Token for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
