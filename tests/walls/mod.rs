@@ -2,6 +2,7 @@
 
 mod circles;
 mod source;
+mod tidy;
 
 use std::collections::BTreeSet;
 
