@@ -4,12 +4,13 @@
 //! A thread looks at the disk once a second, and more often when it is short; whoever asks reads memory alone. The file
 //! ([`FILE`]) holds disk that tenants cannot take: removed, it leaves room for a start, a suspension and a vacuum.
 
+use parking_lot::Mutex;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
@@ -329,7 +330,7 @@ impl Reserve {
 
     /// Looks at the disk, and does and tells what follows.
     pub fn look(&self) {
-        let _alone = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.looking.lock();
         match self.take_stock() {
             Ok(()) => self.blind.store(false, Ordering::Relaxed),
             Err(error) if !self.blind.swap(true, Ordering::Relaxed) => {

@@ -7,13 +7,14 @@
 //! `LOOK_EVERY_MS`: so a request that was answered that shortly before the end may be named too, and a short read that
 //! began then may not. A mapping into memory would spare the call, and end the process when its disk goes.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle, Thread};
 
 use crate::clock::{Clock, pause};
@@ -361,7 +362,7 @@ fn request(line: &str) -> Option<Request> {
 
 /// What is behind a lock. Every change here is one step: whoever panicked left nothing half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 #[cfg(test)]

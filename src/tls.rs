@@ -1,11 +1,12 @@
 //! TLS of both addresses: the certificates, their keys, whose client certificates operators need, and reading them again
 //! when their files change.
 
+use parking_lot::RwLock;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
@@ -247,7 +248,7 @@ impl Tls {
         }
         let read = self.files.read().and_then(|read| self.check_end(read, at));
         self.stale.store(read.is_err(), Ordering::Relaxed);
-        *self.now.write().unwrap_or_else(PoisonError::into_inner) = read?;
+        *self.now.write() = read?;
         Ok(true)
     }
 
@@ -264,7 +265,7 @@ impl Tls {
     }
 
     fn read<T>(&self, look: impl FnOnce(&Now) -> T) -> T {
-        look(&self.now.read().unwrap_or_else(PoisonError::into_inner))
+        look(&self.now.read())
     }
 }
 

@@ -1,10 +1,10 @@
 //! The audit as a file for log shippers: one JSON line an operators' event, made again from the journal if it is lost.
 
+use parking_lot::Mutex;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 
@@ -55,7 +55,7 @@ impl AuditFile {
     /// # Errors
     /// The disk's, or the projections'.
     pub fn catch_up(&self, store: &Store) -> Result<(), AuditError> {
-        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed = self.closed.lock();
         match *closed {
             true => Ok(()),
             false => self.append(store),
@@ -67,7 +67,7 @@ impl AuditFile {
     /// # Errors
     /// The same; it is closed all the same.
     pub fn close(&self, store: &Store) -> Result<(), AuditError> {
-        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut closed = self.closed.lock();
         match std::mem::replace(&mut *closed, true) {
             true => Ok(()),
             false => self.append(store),

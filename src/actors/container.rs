@@ -6,8 +6,9 @@
 
 mod maintain;
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use actix::dev::{MessageResponse, OneshotSender};
@@ -498,7 +499,7 @@ enum ReplyState {
 
 impl Reply {
     fn give(&self, answer: Answer) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         match std::mem::replace(&mut *state, ReplyState::Done) {
             ReplyState::Open => *state = ReplyState::Answered(answer),
             // A caller that has gone away does not need its answer.
@@ -511,7 +512,7 @@ impl Reply {
 impl MessageResponse<ContainerActor, RecordRequest> for Reply {
     fn handle(self, _: &mut Context<ContainerActor>, caller: Option<OneshotSender<Answer>>) {
         let Some(caller) = caller else { return };
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         match std::mem::replace(&mut *state, ReplyState::Done) {
             ReplyState::Answered(answer) => drop(caller.send(answer)),
             ReplyState::Open | ReplyState::Awaited(_) | ReplyState::Done => {

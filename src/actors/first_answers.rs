@@ -1,8 +1,9 @@
 //! First answers to requests that make something other than a record and come with an idempotency key: found again for as
 //! long as those of records, and one request of a key at a time.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::OwnedMutexGuard;
 
@@ -207,7 +208,7 @@ impl FirstAnswers {
 
     fn locks(&self) -> MutexGuard<'_, HashMap<String, Lock>> {
         // Each change is one step: a panic elsewhere leaves nothing half done.
-        self.locks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.locks.lock()
     }
 }
 

@@ -2,8 +2,9 @@
 
 mod users;
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -385,8 +386,7 @@ impl Directory {
 
     /// The keys whose use is being journaled: no more than there are keys in use.
     fn keys_noted(&self) -> MutexGuard<'_, HashSet<String>> {
-        let noted = self.keys_noted.lock();
-        noted.unwrap_or_else(PoisonError::into_inner)
+        self.keys_noted.lock()
     }
 
     /// Carries out what is asked of a user.
@@ -508,7 +508,7 @@ impl Directory {
 
     fn used(&self) -> MutexGuard<'_, HashMap<String, Used, RandomState>> {
         // Each change is one step: a panic elsewhere leaves nothing half done.
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        self.used.lock()
     }
 }
 

@@ -1,7 +1,8 @@
 //! One maintenance window: takes its commands one after the other, and starts itself when its time has come.
 
+use parking_lot::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use actix::{
@@ -177,7 +178,7 @@ impl Watch {
 
     /// The active window. Reads memory alone.
     pub fn active(&self) -> Option<Arc<Window>> {
-        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.read();
         match seen.since {
             Some(since) if since.millis() <= self.age_ms_max => seen.active.clone(),
             Some(_) | None => {
@@ -189,7 +190,7 @@ impl Watch {
 
     /// How old what it knows is; since there is a watch, while it knows nothing.
     pub fn age(&self) -> Duration {
-        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.read();
         seen.since.unwrap_or(self.made).elapsed()
     }
 
@@ -200,7 +201,7 @@ impl Watch {
 
     /// Whether a window is known to be active. Unlike [`Watch::active`] it counts nothing, because nobody is let through.
     pub fn is_active(&self) -> bool {
-        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.read();
         let known = seen
             .since
             .is_some_and(|since| since.millis() <= self.age_ms_max);
@@ -217,7 +218,7 @@ impl Watch {
         match ops::windows(store) {
             Ok(windows) => {
                 let active = windows.active().cloned().map(Arc::new);
-                *self.seen.write().unwrap_or_else(PoisonError::into_inner) = Seen {
+                *self.seen.write() = Seen {
                     since: Some(Stopwatch::start()),
                     active,
                     failing: false,
@@ -230,7 +231,7 @@ impl Watch {
     /// Counts a failed read; the first of a row is told to the operator.
     pub(super) fn count_failure(&self, error: &str) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.write();
         if !std::mem::replace(&mut seen.failing, true) {
             report::maintenance_unknown(error);
         }

@@ -23,10 +23,11 @@ mod thread;
 pub mod upkeep;
 pub mod vacuum;
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use actix::{Actor, Addr, Arbiter, MailboxError};
 use bytes::Bytes;
@@ -358,7 +359,6 @@ impl ActorRegistry {
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<ContainerKey, Entry>> {
-        // Nothing in the book can be half done: a panic elsewhere does not spoil it.
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock()
     }
 }

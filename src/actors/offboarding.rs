@@ -3,10 +3,11 @@
 mod import;
 mod lifecycle;
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use actix::{Actor, Addr};
 
@@ -309,11 +310,11 @@ impl Offboardings {
 
     fn resting(&self) -> MutexGuard<'_, HashMap<OrgCode, (Timestamp, String)>> {
         // Each change is one step: a panic elsewhere leaves nothing half done.
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.resting.lock()
     }
 
     fn working(&self) -> MutexGuard<'_, HashSet<OrgCode>> {
         // As above.
-        self.working.lock().unwrap_or_else(PoisonError::into_inner)
+        self.working.lock()
     }
 }

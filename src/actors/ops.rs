@@ -1,8 +1,9 @@
 //! What operators ask: carried out on the operators' streams, each command on the version it was decided on.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use actix::{Actor, Addr};
@@ -156,8 +157,8 @@ impl Operations {
 
     /// How many windows and vacuums have an actor.
     pub fn awake(&self) -> (usize, usize) {
-        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let vacuums = self.vacuums.lock().unwrap_or_else(PoisonError::into_inner);
+        let windows = self.windows.lock();
+        let vacuums = self.vacuums.lock();
         (windows.len(), vacuums.len())
     }
 
@@ -441,7 +442,7 @@ impl Operations {
     }
 
     fn vacuums(&self) -> MutexGuard<'_, HashMap<String, Addr<VacuumActor>>> {
-        self.vacuums.lock().unwrap_or_else(PoisonError::into_inner)
+        self.vacuums.lock()
     }
 
     /// Checks the operators' secret code. A wrong one is journaled, without the code, before it is answered.
@@ -631,8 +632,7 @@ impl Operations {
     }
 
     fn windows(&self) -> MutexGuard<'_, HashMap<String, Addr<WindowActor>>> {
-        // Nothing in the book can be half done: a panic elsewhere does not spoil it.
-        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+        self.windows.lock()
     }
 
     async fn keep_watch(self: Arc<Self>) {

@@ -1,7 +1,8 @@
 //! How fast codes are looked at that no lock keeps from being looked at: after a wrong one an address waits.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
@@ -52,7 +53,7 @@ impl Pace {
 
     fn all(&self) -> MutexGuard<'_, HashMap<String, Arc<tokio::sync::Mutex<Last>>>> {
         // Each change is one step: a panic elsewhere leaves nothing half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -4,10 +4,11 @@
 mod line;
 mod tries;
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::Refused;
 use crate::clock::Clock;
@@ -97,7 +98,7 @@ impl Passcodes {
 
     fn tries(&self) -> MutexGuard<'_, Tries> {
         // Each change is one step: a panic elsewhere leaves nothing half done.
-        self.tries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tries.lock()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Threads that actors run on.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use actix::{Arbiter, ArbiterHandle};
 
@@ -33,11 +33,7 @@ impl ActorThread {
     /// Waits until it has ended, and so until all that its actors held is dropped. It must have been told to end.
     /// From a second call on it returns at once.
     pub(super) fn join(&self) {
-        let arbiter = self
-            .arbiter
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let arbiter = self.arbiter.lock().take();
         if let Some(arbiter) = arbiter {
             // A panic on it was told when it happened.
             let _: std::thread::Result<()> = arbiter.join();

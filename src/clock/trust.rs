@@ -5,7 +5,7 @@
 //! difference between the two is made good slowly, so that a clock that NTP slews is followed; one that is larger than a
 //! limit is a jump, and then nothing is destroyed before an operator has said that the time is right.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::domain::Timestamp;
@@ -133,7 +133,7 @@ impl Trust {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Each change is one step: a panic elsewhere leaves nothing half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

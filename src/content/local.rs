@@ -6,11 +6,12 @@
 pub mod aside;
 mod uploads;
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use uuid::Uuid;
@@ -140,7 +141,7 @@ impl LocalStore {
     }
 
     fn durable(&self) -> MutexGuard<'_, HashMap<OrgCode, Shelves>> {
-        self.durable.lock().unwrap_or_else(PoisonError::into_inner)
+        self.durable.lock()
     }
 }
 

@@ -3,7 +3,8 @@
 //! Whoever removes or rewrites what a backup reads takes a [`Pass`] for each small step. A lease waits for the passes
 //! that are out, and from then on no further one is given until it ends.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Stopwatch;
@@ -79,13 +80,12 @@ impl Drop for Pass {
 }
 
 fn lock(shared: &Shared) -> MutexGuard<'_, State> {
-    // A count and a list cannot be half done.
-    shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    shared.state.lock()
 }
 
-fn wait<'a>(shared: &'a Shared, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-    let waited = shared.changed.wait_timeout(state, LOOK_EVERY);
-    waited.unwrap_or_else(PoisonError::into_inner).0
+fn wait<'a>(shared: &'a Shared, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    shared.changed.wait_for(&mut state, LOOK_EVERY);
+    state
 }
 
 impl Removals {

@@ -5,11 +5,12 @@
 //! another. What is hashed rather than signed has a key of its own, which stays
 //! (docs/decisions/0037-keys-that-sign-rotate.md).
 
+use parking_lot::{Mutex, RwLock};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -354,7 +355,7 @@ impl Signer {
     /// Puts other keys into memory and file. They are written first, so that no token is signed with a key that a crash
     /// could take back; a disk that does not take them leaves them in memory.
     fn replace(&self, change: impl FnOnce(&Ring) -> Ring) -> Result<(), KeyError> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _writing = self.writing.lock();
         let next = Arc::new(change(&self.ring()));
         let written = match &self.directory {
             Some(directory) => next.write(directory).map_err(|source| KeyError::Io {
@@ -365,12 +366,12 @@ impl Signer {
             None => Ok(()),
         };
         self.saved.store(written.is_ok(), Ordering::SeqCst);
-        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = next;
+        *self.ring.write() = next;
         written
     }
 
     fn ring(&self) -> Arc<Ring> {
-        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        let ring = self.ring.read();
         ring.clone()
     }
 

@@ -4,9 +4,10 @@
 //! calls tell apart. Both are answered when a span is over that is many times as long. The runtime's own timer wakes so
 //! many milliseconds after the last work, and so would tell how long that took; a thread of its own wakes at a time.
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -105,8 +106,7 @@ impl Shared {
         while !waiting.closed {
             let now = self.epoch.elapsed();
             let Some(Reverse((end, number))) = waiting.queue.peek().copied() else {
-                let woken = self.changed.wait(waiting);
-                waiting = woken.unwrap_or_else(PoisonError::into_inner);
+                self.changed.wait(&mut waiting);
                 continue;
             };
             if end <= now {
@@ -117,15 +117,13 @@ impl Shared {
                 }
                 continue;
             }
-            let woken = self.changed.wait_timeout(waiting, end - now);
-            (waiting, _) = woken.unwrap_or_else(PoisonError::into_inner);
+            self.changed.wait_for(&mut waiting, end - now);
         }
         waiting.tell.clear();
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // Nothing in it can be half done: a panic elsewhere does not spoil it.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }
 

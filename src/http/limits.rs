@@ -4,12 +4,12 @@
 //! The rule is GCRA, a bucket that refills evenly, as the `governor` crate has it. What is kept of a key is one number,
 //! and only until its bucket is full again; the number of keys has an end too.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use actix_web::HttpRequest;

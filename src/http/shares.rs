@@ -4,11 +4,12 @@
 //! address) and may count against further bounds, such as that of one url. Nobody waits here: a newcomer gets a share at
 //! once, if need be that of another, or is refused.
 
+use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::future::poll_fn;
 use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use foldhash::fast::RandomState;

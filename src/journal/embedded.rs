@@ -1,9 +1,10 @@
 //! The journal of one machine: the log, the database beside it and the writing thread, put together.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -171,7 +172,7 @@ impl SledJournal {
     /// # Errors
     /// The disk's or the database's; the next open then goes by the log alone.
     pub fn close(&self) -> Result<(), JournalError> {
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut thread = self.thread.lock();
         let Some(handle) = thread.take() else {
             return Ok(());
         };
@@ -221,15 +222,12 @@ impl SledJournal {
     }
 
     fn jobs(&self) -> MutexGuard<'_, Option<Sender<Job>>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jobs.lock()
     }
 
     /// What the operator should know of although it stops nothing: why a full segment could not be sealed.
     pub fn trouble(&self) -> Option<String> {
-        self.seal_trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.seal_trouble.lock().clone()
     }
 
     fn closed(&self) -> JournalError {

@@ -3,9 +3,10 @@
 //! A mark, `{"group":position}`, stands ahead of every group but a segment's first. It proves that everything above it
 //! was durable when the group was written, which is how a group torn by a power cut is told from damage.
 
+use parking_lot::Mutex;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::entry::{Hash, NO_HASH};
 use super::meters::{Failing, JournalMeters};

@@ -1,10 +1,11 @@
 //! Sealing and erasing, one segment at a time in the background: full segments are gzipped, and the plain file goes when
 //! the gzip is durable.
 
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -136,7 +137,7 @@ impl Work {
         };
         if let Err(error) = &sealed {
             let text = format!("{} stays uncompressed: {}", plain_name(first), told(error));
-            *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+            *trouble.lock() = Some(text);
         }
         sealed.is_ok()
     }

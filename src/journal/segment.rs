@@ -1,11 +1,12 @@
 //! Reading segment files, plain or sealed, by byte range.
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::bgzf::{self, Broken, Member};
 use super::{JournalError, Position};
@@ -273,7 +274,7 @@ impl Segment {
     }
 
     fn member(&self, sealed: &Sealed, index: usize, member: Member) -> Result<Arc<Vec<u8>>, Fault> {
-        let last = || sealed.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = || sealed.last.lock();
         if let Some((kept, content)) = &*last()
             && *kept == index
         {
@@ -333,7 +334,7 @@ impl Segments {
         self.open().remove(&first);
     }
 
-    fn open(&self) -> std::sync::MutexGuard<'_, BTreeMap<Position, Arc<Segment>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn open(&self) -> parking_lot::MutexGuard<'_, BTreeMap<Position, Arc<Segment>>> {
+        self.open.lock()
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! No timer: while one sync runs, the next group gathers. A lone writer waits for one sync.
 
+use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
@@ -53,6 +54,7 @@ pub(crate) struct Row {
 pub(crate) struct Shared {
     head: RwLock<Head>,
     health: RwLock<Health>,
+    /// Poisoned by a projection that panicked, which is asked nothing after that.
     sink: Mutex<Option<Box<dyn Sink>>>,
     /// What lets go of contents that ended.
     database: Database,
@@ -83,17 +85,11 @@ impl Shared {
     }
 
     pub(crate) fn head(&self) -> Head {
-        self.head
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.head.read().clone()
     }
 
     pub(crate) fn health(&self) -> Health {
-        self.health
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.health.read().clone()
     }
 
     pub(crate) fn attach(&self, sink: Box<dyn Sink>) {
@@ -102,7 +98,7 @@ impl Shared {
 
     /// Notes the end of what is durable and shown.
     pub(crate) fn publish(&self, end: End) {
-        *self.head.write().unwrap_or_else(PoisonError::into_inner) = head(end);
+        *self.head.write() = head(end);
         self.meters.shown(end.position);
     }
 
@@ -131,7 +127,7 @@ impl Shared {
     }
 
     pub(crate) fn read_only(&self, reason: &str) {
-        let mut health = self.health.write().unwrap_or_else(PoisonError::into_inner);
+        let mut health = self.health.write();
         if *health == Health::Open {
             *health = Health::ReadOnly(reason.into());
         }

@@ -1,8 +1,9 @@
 //! The process and its disk, as Linux tells of them, looked up when the metrics are asked for.
 
+use parking_lot::Mutex;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
@@ -68,7 +69,7 @@ pub fn add(meters: &Meters, clock: &Clock, data_dir: &Path, parts: &[(&'static s
         ),
         &["part"],
         move || {
-            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut kept = kept.lock();
             match &*kept {
                 Some((since, sizes)) if since.elapsed() < SIZES_KEPT => sizes.clone(),
                 Some(_) | None => {

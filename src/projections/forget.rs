@@ -1,6 +1,7 @@
 //! What a vacuum covers among the projections' rows: how many there are, and making everything anew without them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 use super::holds::{self, OrgHolds};
 use super::identity::{self, Kind};
@@ -50,7 +51,7 @@ impl Reach {
         match self.kept(stream) {
             Ok(kept) => kept.is_none(),
             Err(error) => {
-                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                *self.failed.lock() = Some(error);
                 false
             }
         }
@@ -61,7 +62,7 @@ impl Reach {
     /// # Errors
     /// A failed read.
     pub fn check(&self) -> Result<(), StoreError> {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failed = self.failed.lock();
         failed.take().map_or(Ok(()), Err)
     }
 
@@ -104,7 +105,7 @@ impl Reach {
     }
 
     fn holds_of(&self, org: &OrgCode) -> Result<Arc<OrgHolds>, StoreError> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         if let Some((known, holds)) = &*last
             && known == org
         {

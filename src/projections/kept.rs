@@ -1,9 +1,9 @@
 //! Rows that nearly every request reads, kept in memory as they stand in the database: who calls, and where they belong.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 
@@ -136,7 +136,7 @@ impl<V: Clone> RowCache<V> {
 
 fn lock<V>(shard: &Mutex<Shard<V>>) -> MutexGuard<'_, Shard<V>> {
     // Each change is one step: a panic elsewhere leaves nothing half done.
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
+    shard.lock()
 }
 
 #[cfg(test)]

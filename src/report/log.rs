@@ -1,11 +1,12 @@
 //! The log of a server: events go through a bounded queue to one thread, which writes them together; nobody who tells of
 //! one waits for the disk or for whoever reads standard output.
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -101,7 +102,7 @@ struct Queue {
 
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 
     /// All there is, once there is something, or once it may be time to tell what was left out.
@@ -109,14 +110,10 @@ impl Shared {
         let mut queue = self.queue();
         while queue.events.is_empty() && queue.forget.is_empty() && !queue.closing {
             if sampler.is_pending() {
-                let waited = self.filled.wait_timeout(queue, TELL_EVERY);
-                (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+                self.filled.wait_for(&mut queue, TELL_EVERY);
                 break;
             }
-            queue = self
-                .filled
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.filled.wait(&mut queue);
         }
         let closing = queue.closing;
         let left = Queue {
@@ -254,11 +251,7 @@ impl Log {
 
     /// Writes what was told until now, and ends. It waits two seconds at most for an output that nobody reads.
     pub fn close(&self) {
-        let threads = self
-            .threads
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let threads = self.threads.lock().take();
         let Some(threads) = threads else { return };
         self.shared.queue().closing = true;
         self.shared.filled.notify_one();

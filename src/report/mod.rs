@@ -15,9 +15,10 @@ mod sample;
 pub mod schema;
 pub mod scrub;
 
+use parking_lot::RwLock;
 use std::io::Write;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 pub use self::event::Event;
 pub use self::field::{Fingerprint, RequestId, Text, Word};
@@ -36,17 +37,17 @@ static LOG: RwLock<Option<Arc<Log>>> = RwLock::new(None);
 
 /// From now on the process tells this log. Nothing until it is told of another.
 pub fn install(log: Option<Arc<Log>>) {
-    *LOG.write().unwrap_or_else(PoisonError::into_inner) = log;
+    *LOG.write() = log;
 }
 
 /// The log of this process, if one was started.
 pub fn log() -> Option<Arc<Log>> {
-    LOG.read().unwrap_or_else(PoisonError::into_inner).clone()
+    LOG.read().clone()
 }
 
 /// Tells the log of an event.
 pub fn emit(event: Event) {
-    let log = LOG.read().unwrap_or_else(PoisonError::into_inner);
+    let log = LOG.read();
     if let Some(log) = &*log {
         return log.emit(event);
     }
@@ -62,21 +63,21 @@ pub fn emit(event: Event) {
 /// Whether the log wants to hear of a request; of reads that went well it may not.
 pub fn wants_request(read: bool, status: Option<u16>) -> bool {
     let good_read = read && status.is_some_and(|status| status < 400);
-    let log = LOG.read().unwrap_or_else(PoisonError::into_inner);
+    let log = LOG.read();
     log.as_ref()
         .is_some_and(|log| log.takes_reads() || !good_read)
 }
 
 /// Whether a refused request has its lines: of one cause and address only some a second have.
 pub fn keeps_refusal(cause: Word, address: Option<IpAddr>) -> bool {
-    let log = LOG.read().unwrap_or_else(PoisonError::into_inner);
+    let log = LOG.read();
     log.as_ref()
         .is_none_or(|log| log.keeps_refusal(cause, address))
 }
 
 /// Lines that are missing since the start, by what they are missing in or why; nothing without a log.
 pub fn missing() -> Vec<(Word, u64)> {
-    let log = LOG.read().unwrap_or_else(PoisonError::into_inner);
+    let log = LOG.read();
     log.as_ref().map(|log| log.missing()).unwrap_or_default()
 }
 

@@ -1,10 +1,10 @@
 //! Which refusals have lines of their own: some a second of each cause from each address; the rest is counted, and the log
 //! tells how many there were.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::event::Event;
 use super::field::Word;
@@ -134,8 +134,7 @@ impl Sampler {
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
-        // Nothing in it can be half done: a panic elsewhere does not spoil it.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock()
     }
 }
 

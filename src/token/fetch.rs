@@ -1,7 +1,8 @@
 //! An address of keys: a thread of its own gets them, so that no caller ever waits for the network.
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::net::IpAddr;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::Agent;
@@ -87,10 +88,10 @@ impl KeyUrl {
             .name("token-keys".to_owned())
             .spawn(move || keeper.keep(&url))
             .map_err(TokenError::Thread)?;
-        let waiting = shared
+        let first = |state: &mut State| !state.tried;
+        shared
             .changed
-            .wait_timeout_while(shared.lock(), FIRST_WAIT, |state| !state.tried);
-        drop(waiting);
+            .wait_while_for(&mut shared.lock(), first, FIRST_WAIT);
         Ok(Self(shared))
     }
 
@@ -126,7 +127,7 @@ impl Drop for KeyUrl {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Gets the keys whenever it is time to, until nobody wants them any more.
@@ -160,8 +161,7 @@ impl Shared {
                 state.wanted = false;
                 return Some(now);
             }
-            let waited = self.changed.wait_timeout(state, LOOK_EVERY);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.changed.wait_for(&mut state, LOOK_EVERY);
         }
     }
 }

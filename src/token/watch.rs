@@ -1,7 +1,8 @@
 //! Keys that have an age, and a file of keys that is read again when it changes.
 
+use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::Denied;
 use super::files::{KeyFileError, Mark, read_keys};
@@ -114,7 +115,7 @@ impl KeyFile {
 
     /// Its keys. Whoever comes first in a second looks whether it has changed, while the others wait.
     pub(super) fn keys(&self, now: Timestamp) -> Result<Arc<KeySet>, Denied> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         if apart(seen.looked_at, now) >= LOOK_MS {
             seen.looked_at = now;
             let looked = seen.look(&self.path, now);
@@ -125,7 +126,7 @@ impl KeyFile {
 
     /// Milliseconds since its keys were last known to be good.
     pub(super) fn age_ms(&self, now: Timestamp) -> u64 {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.lock();
         seen.held.age_ms(now)
     }
 }

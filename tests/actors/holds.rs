@@ -67,7 +67,7 @@ fn a_hold_that_is_set_between_a_decision_and_its_append_wins() {
             .await
             .expect("created");
         let ahead = world.org_event(hold());
-        *world.journal.ahead.lock().expect("no panic") = Some(ahead);
+        *world.journal.ahead.lock() = Some(ahead);
         let refused = world.registry.execute(doom("a", 1)).await;
         let Err(Refused::Rejected { rejection, .. }) = refused else {
             panic!("{refused:?}");
@@ -82,7 +82,7 @@ fn a_hold_that_is_set_between_a_decision_and_its_append_wins() {
         drop(world.journal.append(world.org_event(released)));
         world.clock.advance(2_000);
         let ahead = world.org_event(hold());
-        *world.journal.ahead.lock().expect("no panic") = Some(ahead);
+        *world.journal.ahead.lock() = Some(ahead);
         let end = execute(key("notes", "b"), RecordCommand::DoomIfDue);
         world.registry.execute(end).await.expect("nothing to do");
         assert_eq!(
@@ -91,7 +91,7 @@ fn a_hold_that_is_set_between_a_decision_and_its_append_wins() {
         );
         // Other changes do not care for the org's stream.
         let ahead = world.org_event(OrgEvent::HoldReleased { container: None });
-        *world.journal.ahead.lock().expect("no panic") = Some(ahead);
+        *world.journal.ahead.lock() = Some(ahead);
         let before = world.journal.head().position;
         world
             .registry

@@ -4,8 +4,9 @@ mod holds;
 mod repeated;
 mod upkeep;
 
+use parking_lot::Mutex;
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -44,26 +45,16 @@ struct Slow {
 impl Slow {
     /// From now on answers wait.
     fn hold(&self) {
-        *self.held.lock().expect("no panic") = Some(Vec::new());
+        *self.held.lock() = Some(Vec::new());
     }
 
     fn held(&self) -> usize {
-        self.held
-            .lock()
-            .expect("no panic")
-            .as_ref()
-            .map_or(0, Vec::len)
+        self.held.lock().as_ref().map_or(0, Vec::len)
     }
 
     /// Gives every answer held back, and holds none any more.
     fn release(&self) {
-        for (mut pending, caller) in self
-            .held
-            .lock()
-            .expect("no panic")
-            .take()
-            .unwrap_or_default()
-        {
+        for (mut pending, caller) in self.held.lock().take().unwrap_or_default() {
             // A caller that has gone away does not need its answer.
             let _: Result<(), Outcome> = caller.send(
                 pending
@@ -76,11 +67,11 @@ impl Slow {
 
 impl Journal for Slow {
     fn append(&self, append: Append) -> Pending {
-        if let Some(ahead) = self.ahead.lock().expect("no panic").take() {
+        if let Some(ahead) = self.ahead.lock().take() {
             drop(self.inner.append(ahead));
         }
         let pending = self.inner.append(append);
-        match &mut *self.held.lock().expect("no panic") {
+        match &mut *self.held.lock() {
             Some(held) => {
                 let (caller, later) = oneshot::channel();
                 held.push((pending, caller));

@@ -1,8 +1,9 @@
 //! What a person at a terminal is asked before data is destroyed, what is shown of what they type, and what they are told.
 
+use parking_lot::Mutex;
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::ops::{AppState, text};
 use super::run::search_path;
@@ -48,7 +49,7 @@ impl Terminal {
             let mut bytes = [0; 4096];
             while let Ok(count @ 1..) = output.read(&mut bytes) {
                 let text = String::from_utf8_lossy(&bytes[..count]);
-                shown.lock().expect("no panic").push_str(&text);
+                shown.lock().push_str(&text);
             }
         });
         Self {
@@ -61,7 +62,7 @@ impl Terminal {
 
     /// What was shown so far.
     fn screen(&self) -> String {
-        self.screen.lock().expect("no panic").clone()
+        self.screen.lock().clone()
     }
 
     /// Waits until something is shown.

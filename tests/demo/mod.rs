@@ -3,9 +3,9 @@
 //! `make demo` runs it and shows what it prints: every `.crate` archive in Cargo's registry cache, and what
 //! `cargo metadata` says of this project, one record a package.
 
+use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -372,11 +372,11 @@ fn step(what: &str, items: &[Item], work: impl Fn(&Item) + Sync) {
             .collect();
         for worker in workers {
             if let Err(panic) = worker.join() {
-                *failed.lock().expect("nobody else has it") = Some(panic);
+                *failed.lock() = Some(panic);
             }
         }
     });
-    if let Some(panic) = failed.into_inner().expect("nobody has it any more") {
+    if let Some(panic) = failed.into_inner() {
         std::panic::resume_unwind(panic);
     }
     told(what, items.len(), since);

@@ -1,8 +1,8 @@
 //! `kill -9` in the middle of many writers.
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use metarecord::client::{Client, Credential};
@@ -52,17 +52,12 @@ fn write(server: &Server, next: &AtomicU64, stop: &AtomicBool, known: &Mutex<Kno
                     let revision = reply.revision().expect("a revision");
                     known
                         .lock()
-                        .expect("no panic")
                         .acknowledged
                         .insert(record_id.clone(), revision);
                 }
                 Ok(reply) => panic!("{path}: {}", reply.text),
                 Err(_) => {
-                    known
-                        .lock()
-                        .expect("no panic")
-                        .unanswered
-                        .push((path.to_owned(), body));
+                    known.lock().unanswered.push((path.to_owned(), body));
                     return;
                 }
             }
@@ -108,7 +103,7 @@ fn check(server: &Server, known: &mut Known) {
 fn round(dir: &Path, next: &AtomicU64, known: &Mutex<Known>, goal: u64) {
     let arguments = ["--set", "journal.segment_bytes=262144"];
     let mut server = Server::start_in(dir, &arguments);
-    check(&server, &mut known.lock().expect("no panic"));
+    check(&server, &mut known.lock());
     assert_eq!(server.end("TERM"), Some(0));
     check_stopped(dir);
     let mut server = Server::start_in(dir, &arguments);
@@ -145,7 +140,7 @@ fn no_acknowledged_write_is_missing_or_there_twice_after_kills_among_many_writer
         round(&dir, &next, &known, 200 + 97 * (number % 7));
     }
     let server = Server::start_in(&dir, &[]);
-    let mut known = known.into_inner().expect("no panic");
+    let mut known = known.into_inner();
     check(&server, &mut known);
     println!("{rounds} kills, {} records", known.acknowledged.len());
 }

@@ -1,9 +1,10 @@
 //! A job of the server that does no more steps than a test lets it.
 
+use parking_lot::Mutex;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use metarecord::actors::jobs::{Job, Place, Step, StepContext};
 use metarecord::domain::job::Counts;
@@ -26,7 +27,7 @@ impl Held {
     }
 
     pub(super) fn froms(&self) -> Vec<Option<Place>> {
-        self.froms.lock().expect("no panic").clone()
+        self.froms.lock().clone()
     }
 }
 
@@ -52,7 +53,7 @@ impl Job for Held {
             let (at, counts) = (from.cloned(), Counts::new());
             return Step::More { at, counts };
         }
-        self.froms.lock().expect("no panic").push(from.cloned());
+        self.froms.lock().push(from.cloned());
         self.job.step(from, heed)
     }
 

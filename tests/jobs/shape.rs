@@ -1,7 +1,8 @@
 //! What every job has in common: places, pausing, failing, and ending in order.
 
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use metarecord::actors::Refused;
@@ -255,7 +256,7 @@ fn who_ends_the_house_waits_for_a_step_that_heeds_it_and_not_for_ever_for_anothe
         let released = Mutex::new(released);
         let deaf = Scripted::new(None, move |_, _| {
             // Ends with the test.
-            let _: Result<_, _> = released.lock().expect("one step at a time").recv();
+            let _: Result<_, _> = released.lock().recv();
             more(Place::Kept(10))
         });
         let jobs = world.start(deaf.clone());
@@ -277,7 +278,7 @@ fn tenants_are_served_while_steps_work() {
         let released = Mutex::new(released);
         let job = Scripted::new(None, move |_, _| {
             // Ends with the test.
-            let _: Result<_, _> = released.lock().expect("one step at a time").recv();
+            let _: Result<_, _> = released.lock().recv();
             Step::Idle(None)
         });
         let jobs = world.start(job.clone());
@@ -299,7 +300,7 @@ fn who_is_woken_while_it_works_looks_again() {
         let steps = Mutex::new(steps);
         let job = Scripted::new(None, move |_, _| {
             // Without a test that waits there is nothing to wait for.
-            let _: Result<_, _> = steps.lock().expect("one step at a time").recv();
+            let _: Result<_, _> = steps.lock().recv();
             Step::Idle(None)
         });
         let jobs = world.start(job.clone());

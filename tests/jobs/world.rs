@@ -1,8 +1,9 @@
 //! Actors with jobs and without HTTP, over a journal in memory, by a clock that the test moves.
 
+use parking_lot::Mutex;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use metarecord::actors::jobs::{Job, Jobs, Order, Place, Status, Step, StepContext};
@@ -45,7 +46,7 @@ impl Scripted {
 
     /// From where its steps were done.
     pub(crate) fn froms(&self) -> Vec<Option<Place>> {
-        self.froms.lock().expect("no panic").clone()
+        self.froms.lock().clone()
     }
 
     pub(crate) fn wake(&self) {
@@ -67,7 +68,7 @@ impl Job for Scripted {
     }
 
     fn step(&self, from: Option<&Place>, heed: &StepContext) -> Step {
-        self.froms.lock().expect("no panic").push(from.cloned());
+        self.froms.lock().push(from.cloned());
         (self.does)(from, heed)
     }
 

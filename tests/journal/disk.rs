@@ -1,9 +1,10 @@
 //! Disks that fail when told to, under the real log and writer.
 
+use parking_lot::Mutex;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use metarecord::disk::{Disk, DiskFile, RealDisk};
 
@@ -24,16 +25,16 @@ pub(crate) struct FailingDisk(Arc<Mutex<Option<Fault>>>);
 
 impl FailingDisk {
     pub(crate) fn arm(&self, fault: Fault) {
-        *self.0.lock().unwrap() = Some(fault);
+        *self.0.lock() = Some(fault);
     }
 
     /// Whether the fault has happened.
     pub(crate) fn failed(&self) -> bool {
-        self.0.lock().unwrap().is_none()
+        self.0.lock().is_none()
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut fault = self.0.lock().unwrap();
+        let mut fault = self.0.lock();
         match *fault {
             Some(Fault::Sync(1, kind)) => {
                 *fault = None;
@@ -49,7 +50,7 @@ impl FailingDisk {
 
     /// How much of a write is done before it fails.
     fn write(&self, bytes: usize) -> Result<(), (usize, io::Error)> {
-        let mut fault = self.0.lock().unwrap();
+        let mut fault = self.0.lock();
         match *fault {
             Some(Fault::Write(1, kind)) => {
                 *fault = None;

@@ -1,7 +1,8 @@
 //! What every journal promises, in memory or on disk.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use metarecord::clock::Clock;
 use metarecord::journal::memory::MemoryJournal;
@@ -207,7 +208,7 @@ fn of_many_that_expect_the_same_version_one_wins() {
                             outcome(journal.append(append("one", round)))
                         {
                             assert_eq!(version, round + 1);
-                            *wins.lock().unwrap().entry(round).or_default() += 1;
+                            *wins.lock().entry(round).or_default() += 1;
                         }
                         // Nobody goes on before the round is decided.
                         while journal.version(&stream("one")).unwrap() <= round {
@@ -217,7 +218,7 @@ fn of_many_that_expect_the_same_version_one_wins() {
                 });
             }
         });
-        let wins = wins.into_inner().unwrap();
+        let wins = wins.into_inner();
         assert_eq!(wins.len() as u64, rounds);
         assert!(wins.values().all(|wins| *wins == 1), "{wins:?}");
     });
@@ -258,7 +259,7 @@ struct Keeper(Arc<Mutex<Vec<Entry>>>);
 
 impl Sink for Keeper {
     fn apply(&mut self, group: &[Entry]) -> Result<(), String> {
-        self.0.lock().unwrap().extend_from_slice(group);
+        self.0.lock().extend_from_slice(group);
         Ok(())
     }
 }
@@ -269,9 +270,9 @@ fn a_sink_is_shown_every_entry_with_its_payload_before_the_answer() {
         let shown = Arc::new(Mutex::new(Vec::new()));
         journal.attach(Box::new(Keeper(Arc::clone(&shown))));
         done(journal, with_payload("a", 0, b"content"));
-        assert_eq!(shown.lock().unwrap().len(), 1);
+        assert_eq!(shown.lock().len(), 1);
         done(journal, append("a", 1));
-        let mut shown = shown.lock().unwrap().clone();
+        let mut shown = shown.lock().clone();
         assert_eq!(shown[0].payload.take().unwrap(), "content");
         assert_eq!(shown, all(journal));
     });

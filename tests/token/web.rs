@@ -1,8 +1,9 @@
 //! A web server that gives keys, or does not.
 
+use parking_lot::Mutex;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// What it answers.
 #[derive(Clone)]
@@ -63,8 +64,8 @@ impl Web {
         self.lock().asked
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Shared> {
+        self.shared.lock()
     }
 }
 
@@ -74,7 +75,7 @@ fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) {
     while !head.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
         head.push(byte[0]);
     }
-    let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut shared = shared.lock();
     shared.asked += 1;
     let text = match &shared.answer {
         Answer::Body(body) => format!(

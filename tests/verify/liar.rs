@@ -1,8 +1,9 @@
 //! A server that passes everything on to an honest one, and changes what comes back.
 
+use parking_lot::Mutex;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::{Got, Server, agent, got};
@@ -78,7 +79,7 @@ impl Liar {
         std::thread::spawn(move || {
             let mut silent = Vec::new();
             for stream in listener.incoming().flatten() {
-                let lie = *told.lock().unwrap_or_else(PoisonError::into_inner);
+                let lie = *told.lock();
                 serve(stream, &target, lie, &mut silent);
             }
         });
@@ -87,7 +88,7 @@ impl Liar {
 
     /// What it does from now on.
     pub(super) fn tell(&self, lie: Lie) {
-        *self.lie.lock().unwrap_or_else(PoisonError::into_inner) = lie;
+        *self.lie.lock() = lie;
     }
 }
 

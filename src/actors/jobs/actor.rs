@@ -1,6 +1,7 @@
 //! One job's actor: wakes when its time has come, has one step done after the other, and keeps where it stands.
 
-use std::sync::{Arc, Mutex};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{

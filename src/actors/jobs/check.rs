@@ -1,7 +1,8 @@
 //! The job that compares the records' rows with the journal: it tells what differs, and repairs nothing.
 
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Job, Place, Step, StepContext, counted};
 use crate::actors::ActorDeps;
@@ -88,7 +89,7 @@ impl ProjectionCheck {
 
     /// Tells of erased entries that no event accounts for. Returns how many problems that is.
     fn hold_erased(&self, entries: &[Entry]) -> Result<u64, StoreError> {
-        let mut judge = self.judge.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut judge = self.judge.lock();
         let problems = judge.hold(&*self.deps.journal, entries)?;
         for problem in &problems {
             report::notice(&format!(

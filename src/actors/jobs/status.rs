@@ -1,6 +1,6 @@
 //! How a job is: what operators see of it, and when it runs next.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::domain::Timestamp;
 use crate::domain::job::{self, Counts};
@@ -174,6 +174,5 @@ impl Status {
 }
 
 pub(super) fn lock(status: &Mutex<Status>) -> MutexGuard<'_, Status> {
-    // Each change leaves it whole: a panic elsewhere does not spoil it.
-    status.lock().unwrap_or_else(PoisonError::into_inner)
+    status.lock()
 }

@@ -2,9 +2,10 @@
 //!
 //! What is under a legal hold stays in its way. It goes past that once, and looks at it again when a hold is released.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use futures_util::future::join_all;
 
@@ -93,7 +94,7 @@ impl TtlSweep {
 
     fn pass(&self) -> MutexGuard<'_, Pass> {
         // Each change is one step: a panic elsewhere leaves nothing half done.
-        self.pass.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pass.lock()
     }
 
     fn doom(&self, streams: &[String]) -> Doomed {

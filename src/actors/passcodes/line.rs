@@ -1,7 +1,8 @@
 //! Who waits for a passcode to be looked at: a short line that each address has its turns in, whoever floods it.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
@@ -88,7 +89,7 @@ impl Line {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Each change is one step: a panic elsewhere leaves nothing half done.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a vacuum erases and how: counting, removing rows, bodies and files, each step done as often as it takes.
 
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -48,11 +49,11 @@ pub struct Progress(Mutex<Option<(Step, u64, u64)>>);
 impl Progress {
     /// The step, what is done of it, and of how much (0 when that is not known).
     pub fn now(&self) -> Option<(Step, u64, u64)> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 
     pub(super) fn set(&self, progress: Option<(Step, u64, u64)>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+        *self.0.lock() = progress;
     }
 }
 

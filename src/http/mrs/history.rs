@@ -1,7 +1,8 @@
 //! Reads that walk a record's history: on threads that may block, a few at once, and one of each org at a time.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 

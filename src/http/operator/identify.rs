@@ -1,7 +1,8 @@
 //! Which operator calls: by the token of the first start, which lies in a file, or by one that was made with scopes.
 
+use parking_lot::Mutex;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use subtle::ConstantTimeEq;
@@ -104,14 +105,14 @@ impl OperatorAccess {
         })?;
         let token = new_token();
         // Held while it is written, so that of two at once the file and the memory keep the same.
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut first = self.first.lock();
         keep(&token).map_err(|error| Refusal::Failed(error.to_string()))?;
         *first = token.as_str().into();
         Ok(token)
     }
 
     fn first(&self) -> Arc<str> {
-        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = self.first.lock();
         first.clone()
     }
 }

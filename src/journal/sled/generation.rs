@@ -3,11 +3,12 @@
 //! sled never takes bytes out of its file at once: what was removed lies there until its place is needed. To be rid of
 //! rows for good, the others are copied into a new database, and the old one's files are removed.
 
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Pace;
@@ -107,7 +108,7 @@ impl Live {
 
     /// The generation in use. To be held no longer than a read takes.
     pub(crate) fn current(&self) -> Arc<Generation> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current.read();
         Arc::clone(&current)
     }
 
@@ -143,7 +144,7 @@ impl Live {
         keep: &mut KeepRule<'_>,
         go_on: GoOn<'_>,
     ) -> Result<bool, ::sled::Error> {
-        let _alone = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.making.lock();
         let old_number = in_use(&self.root)?.unwrap_or(0);
         let number = old_number + 1;
         remove_others(&self.root, old_number)?;
@@ -164,7 +165,7 @@ impl Live {
             let mut next = self.next();
             point(&self.root, number)?;
             *next = None;
-            let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+            let mut current = self.current.write();
             std::mem::replace(&mut *current, new)
         };
         close(old);
@@ -222,7 +223,7 @@ impl Live {
     }
 
     fn next(&self) -> MutexGuard<'_, Option<Arc<Generation>>> {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner)
+        self.next.lock()
     }
 }
 

@@ -1,8 +1,8 @@
 //! Limits set for single orgs on what they do at once, in memory: each request asks for those of its org.
 
+use parking_lot::{RwLock, RwLockReadGuard};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use foldhash::fast::RandomState;
 
@@ -21,7 +21,7 @@ impl OwnAtOnce {
     pub(super) fn set(&self, org: &str, own: &OwnLimits) {
         let own = own.iter().filter(|(quota, _)| quota.is_at_once());
         let own: OwnLimits = own.map(|(quota, limit)| (*quota, *limit)).collect();
-        let mut orgs = self.orgs.write().unwrap_or_else(PoisonError::into_inner);
+        let mut orgs = self.orgs.write();
         match own.is_empty() {
             true => orgs.remove(org),
             false => orgs.insert(org.into(), own),
@@ -46,6 +46,6 @@ impl OwnAtOnce {
 
     fn read(&self) -> RwLockReadGuard<'_, HashMap<Box<str>, OwnLimits, RandomState>> {
         // A change is one insert or remove: a panic elsewhere leaves it whole.
-        self.orgs.read().unwrap_or_else(PoisonError::into_inner)
+        self.orgs.read()
     }
 }

@@ -1,8 +1,9 @@
 //! What a group of entries moves of the counts of orgs, and the rows to write for it.
 
+use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -28,7 +29,7 @@ pub(in crate::projections) struct Present(Arc<Mutex<HashSet<Box<[u8]>, RandomSta
 impl Present {
     fn with<T>(&self, work: impl FnOnce(&mut HashSet<Box<[u8]>, RandomState>) -> T) -> T {
         // Whatever it lacks is read.
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.0.lock())
     }
 
     fn has(&self, key: &[u8]) -> bool {
