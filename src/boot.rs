@@ -46,18 +46,21 @@ use crate::development::{self, Seeded};
 use crate::disk::RealDisk;
 use crate::domain::OrgCode;
 use crate::domain::quota::Quota;
-use crate::http::callers::Callers;
-use crate::http::conceal::Concealment;
+use crate::http::auth::authenticator::Authenticator;
+use crate::http::auth::cache::Callers;
+use crate::http::auth::conceal::Concealment;
+use crate::http::auth::operator::{KeepToken, OperatorAccess};
+use crate::http::connection_limits::ConnectionLimits;
 use crate::http::limits::Handshakes;
-use crate::http::listener::{self, ConnectionLimits, Listener, Listening};
+use crate::http::listener::{self, Listener, Listening};
 use crate::http::mrs::history::Histories;
-use crate::http::operator::{KeepToken, OperatorAccess};
 use crate::http::org_limits::OrgLimits;
 use crate::http::presigned::Presigned;
 use crate::http::seats::RESERVE_MAX;
 use crate::http::secure::Security;
-use crate::http::server::{AppState, Gateway};
-use crate::http::{meters, openapi, operator, presigned, server};
+use crate::http::space::Space;
+use crate::http::state::{AppState, Gateway};
+use crate::http::{meters, openapi, operator, presigned, routes, server};
 use crate::journal::Journal;
 use crate::journal::schema::SCHEMAS;
 use crate::meters::machine;
@@ -238,7 +241,12 @@ async fn run(
     let signer = Arc::new(Signer::open_or_create(&directory.keys(), clock.clone())?);
     let token = directory::operator_token(&directory.keys())?;
     let operator_access = operator_access(options, &directory, &token, &signer);
-    let gateway = Gateway::new(clock.clone(), options.gateway.clone(), running.of.clone());
+    let gateway = Gateway::new(
+        clock.clone(),
+        options.gateway.clone(),
+        running.of.clone(),
+        routes::names(),
+    );
     let parts = [
         ("journal", directory.journal()),
         ("projections", directory.projections()),
@@ -322,7 +330,7 @@ async fn run(
         offload::blocking(move || open_stores(&options, &directory, &clock))
     };
     // Made before anybody asks. Whoever does meanwhile waits for it, and hears why when it could not be made.
-    let _making = offload::blocking(|| drop(openapi::served()));
+    let _making = offload::blocking(|| drop(openapi::served(routes::ROUTES)));
     // The place of the databases goes after them.
     let (_spare, journal, store) = opening.await.map_err(std::io::Error::other)??;
     journal.measure(gateway.meters());
@@ -397,16 +405,26 @@ async fn run(
     );
     let app = Arc::new(AppState {
         registry: registry.clone(),
+        authenticator: Authenticator {
+            cache: Callers::default(),
+            directory: people.clone(),
+            store: store.clone(),
+            signer: signer.clone(),
+            clock: clock.clone(),
+            tokens: tokens.map(Arc::new),
+            header_identity: options.header_identity,
+            development: options.development,
+        },
         directory: people,
-        callers: Callers::default(),
         first_answers: FirstAnswers::new(registry.deps().clone()),
-        tokens: tokens.map(Arc::new),
-        header_identity: options.header_identity,
         operations: operations.clone(),
         upkeep,
         jobs: jobs.clone(),
         offboardings: offboardings.clone(),
-        reserve: reserve.clone(),
+        space: Space {
+            reserve: reserve.clone(),
+            journal: shared.clone(),
+        },
         journal: shared,
         store: store.clone(),
         content,
@@ -415,7 +433,6 @@ async fn run(
         last_backup: LastBackup::open(&directory.last_backup()),
         clock,
         public_url,
-        development: options.development,
         concealment: Concealment::start()?,
         mrs: options.mrs,
         histories: Histories::new(options.mrs.history_reads_max),

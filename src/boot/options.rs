@@ -14,16 +14,17 @@ use crate::config::{
 };
 use crate::domain::quota::{Limits, Quota};
 use crate::domain::record::{Retention, UploadTimeouts};
+use crate::http::bodies::BodyLimits;
+use crate::http::connection_limits::ConnectionLimits;
 use crate::http::cors::Origins;
 use crate::http::framing::HeadLimits;
 use crate::http::head::HostNames;
 use crate::http::limits::{Rate, Rates};
-use crate::http::listener::ConnectionLimits;
 use crate::http::org_limits::OrgLimits;
+use crate::http::prefixes::Prefixes;
 use crate::http::presigned::{DecodedLimit, PresignedLimits};
-use crate::http::routes::Prefixes;
-use crate::http::server::{ListenerLimits, MrsSettings};
 use crate::http::slow::UploadPace;
+use crate::http::state::{ListenerLimits, MrsSettings};
 use crate::http::transfers::TransferLimits;
 use crate::meters::Target;
 use crate::report::LogOptions;
@@ -119,10 +120,12 @@ impl Options {
             workers: settings.http.workers,
             gateway: ListenerLimits {
                 requests_in_flight_max: settings.http.requests_in_flight_max,
-                body_bytes_max: settings.http.body_bytes_max,
-                body_depth_max: settings.http.body_depth_max,
-                body_seconds: settings.http.body_seconds,
-                bodies_bytes_max: settings.http.bodies_bytes_max,
+                bodies: BodyLimits {
+                    bytes_max: settings.http.body_bytes_max,
+                    depth_max: settings.http.body_depth_max,
+                    seconds: settings.http.body_seconds,
+                    total_bytes_max: settings.http.bodies_bytes_max,
+                },
                 rates: rates(&settings.limits),
                 prefixes: Prefixes::new(&settings.http.stage, &settings.http.public_url),
                 origins: Origins::new(&settings.http.cors_origins),

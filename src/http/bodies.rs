@@ -10,9 +10,8 @@ use actix_web::web::Payload;
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
 
+use super::auth::principal::Owner;
 use super::coding::Coding;
-use super::identity::Owner;
-use super::server::ListenerLimits;
 use super::shares::{Bound, Full, Share, Shares};
 use super::turns::Turn;
 use super::{nesting, slow, watched};
@@ -24,6 +23,19 @@ const BYTES_MIN: u64 = 4 * 1024;
 const BYTES_A_TURN: usize = 64 * 1024;
 /// A body that makes no progress for so long gives way to anybody's.
 const IDLE_MS: u64 = 1_000;
+
+/// What request bodies may take, except uploads.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// Bytes of one body.
+    pub bytes_max: usize,
+    /// Levels of arrays and objects in one body, itself included.
+    pub depth_max: usize,
+    /// How long one body may take to arrive, in seconds.
+    pub seconds: u64,
+    /// Bytes of all bodies that have not arrived yet or are being worked on.
+    pub total_bytes_max: u64,
+}
 
 /// Reads bodies.
 #[derive(Debug)]
@@ -45,12 +57,12 @@ pub struct Body {
 
 impl Bodies {
     /// Nothing is on its way.
-    pub fn new(limits: &ListenerLimits) -> Self {
+    pub fn new(limits: &BodyLimits) -> Self {
         Self {
-            bytes_max: limits.body_bytes_max,
-            depth_max: limits.body_depth_max,
-            within: Duration::from_secs(limits.body_seconds),
-            memory: Shares::new(limits.bodies_bytes_max, IDLE_MS),
+            bytes_max: limits.bytes_max,
+            depth_max: limits.depth_max,
+            within: Duration::from_secs(limits.seconds),
+            memory: Shares::new(limits.total_bytes_max, IDLE_MS),
         }
     }
 

@@ -9,8 +9,8 @@ use actix_web::http::header::{
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::call::Trace;
 use super::envelope::{OK, with_headers};
+use super::trace::Trace;
 
 /// Methods that routes and content take.
 const METHODS: &str = "GET, HEAD, POST, PUT";

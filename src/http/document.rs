@@ -13,8 +13,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
-use super::call::Trace;
 use super::envelope::{OK, with_headers};
+use super::trace::Trace;
 
 /// Bytes of an answer that take about as much of a processor as a small answer as a whole; an address is charged one
 /// request more for each. Measured: `docs/benchmarks.md`, "Answers without a credential".

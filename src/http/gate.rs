@@ -1,14 +1,31 @@
 //! The gate: while a maintenance window is active, or the disk is short, tenants are told when to come back.
 
-use super::routes::Route;
-use super::server::AppState;
-use super::space;
-use crate::clock::random_bytes;
+use std::sync::Arc;
+
+use actix_web::http::Method;
+
+use super::auth::access::Access;
+use super::route::Route;
+use super::space::Space;
+use crate::clock::{Clock, random_bytes};
+
 use crate::domain::maintenance::Window;
 use crate::domain::{ErrorTag, Rejection, Timestamp};
+use crate::reserve::Level;
 
 /// What is served during maintenance too, besides every `/ops/` route (contract, section 8).
 const EXEMPT: &[&str] = &["/health", "/ready", "/whoami"];
+/// Routes that take content: refused from the first mark on, as uploads are.
+const PUTS: &[&str] = &["/mrs/record"];
+/// Routes that are asked by POST and change nothing.
+const READS: &[&str] = &[
+    "/ofm/member/list",
+    "/ofm/member/resolve",
+    "/ofm/org/get",
+    "/usm/api_key/list",
+    "/usm/service_account/list",
+    "/utl/offboarding/status",
+];
 /// Shortest time callers are told to wait, in seconds.
 const WAIT_SECONDS_MIN: i64 = 20;
 /// Callers are spread over so many more seconds, so that they do not come back all at once.
@@ -18,13 +35,18 @@ const JITTER_SECONDS: u8 = 16;
 ///
 /// # Errors
 /// `maintenance-mode`, or `unavailable` with the minor `disk-low`.
-pub fn check(app: &AppState, route: &Route) -> Result<(), Rejection> {
+pub fn check(
+    active: impl FnOnce() -> Option<Arc<Window>>,
+    space: &Space,
+    clock: &Clock,
+    route: &Route,
+) -> Result<(), Rejection> {
     if is_exempt(route) {
         return Ok(());
     }
-    match app.operations.watch().active() {
-        None => space::check(app, route),
-        Some(window) => Err(maintenance_mode(&window, app.clock.now())),
+    match active() {
+        None => space.check(stops_at(route)),
+        Some(window) => Err(maintenance_mode(&window, clock.now())),
     }
 }
 
@@ -51,6 +73,22 @@ fn maintenance_mode(window: &Window, now: Timestamp) -> Rejection {
     .with_detail("estimated_end_utc", text(window.estimated_end()))
     .with_detail("latest_update", latest)
     .with_retry_after(wait.unsigned_abs())
+}
+
+/// The level at which a route is refused; what is not a tenant's change never is.
+fn stops_at(route: &Route) -> Option<Level> {
+    let changes = match route.access {
+        Access::Org(_) => route.method == Method::POST,
+        // Signing in and out.
+        Access::Public | Access::Authenticated | Access::UserSession => false,
+    };
+    if !changes || READS.contains(&route.path) {
+        None
+    } else if PUTS.contains(&route.path) {
+        Some(Level::Low)
+    } else {
+        Some(Level::Critical)
+    }
 }
 
 #[cfg(test)]

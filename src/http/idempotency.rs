@@ -7,10 +7,10 @@ use actix_web::http::header::{HeaderMap, HeaderName};
 use serde_json::value::RawValue;
 
 use super::call::Call;
-use super::envelope::Refusal;
 use super::fingerprint::fingerprint;
 use super::header_names;
-use super::server::AppState;
+use super::reply::Refusal;
+use super::state::AppState;
 use crate::actors::first_answers::{Made, Turn};
 use crate::actors::ops::Caller;
 use crate::domain::container::Idempotency;

@@ -8,9 +8,8 @@ use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, Type};
 
 use super::call::Call;
 use super::header_names;
-use super::server::AppState;
 use super::words;
-use crate::content::sign::{Cursor, Purpose};
+use crate::content::sign::{Cursor, Purpose, Signer};
 use crate::domain::names::TAGS_MAX;
 use crate::domain::{CcCode, ErrorTag, OrgCode, Rejection, Revision, Tag, Timestamp};
 use crate::journal::Remarks;
@@ -207,12 +206,12 @@ fn clamp(number: i64) -> usize {
 /// # Errors
 /// `invalid-next-token`.
 pub fn cursor(
-    app: &AppState,
+    signer: &Signer,
     token: Option<&str>,
     filter: [u8; 32],
 ) -> Result<Option<Vec<u8>>, Rejection> {
     let Some(token) = token else { return Ok(None) };
-    let cursor = app.signer.open::<Cursor>(Purpose::ListCursor, token);
+    let cursor = signer.open::<Cursor>(Purpose::ListCursor, token);
     match cursor.filter(|cursor| cursor.filter == filter) {
         Some(cursor) => Ok(Some(cursor.place)),
         None => Err(Rejection::new(
@@ -223,9 +222,8 @@ pub fn cursor(
 }
 
 /// The token of a place in a list with these filters.
-pub fn next_token(app: &AppState, filter: [u8; 32], place: Vec<u8>) -> String {
-    app.signer
-        .seal(Purpose::ListCursor, &Cursor { filter, place })
+pub fn next_token(signer: &Signer, filter: [u8; 32], place: Vec<u8>) -> String {
+    signer.seal(Purpose::ListCursor, &Cursor { filter, place })
 }
 
 /// A field that may be absent, null or there.

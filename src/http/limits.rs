@@ -21,10 +21,10 @@ use governor::state::StateStore;
 use governor::state::keyed::ShrinkableKeyedStateStore;
 use governor::{Quota as Allowed, RateLimiter};
 
-use super::envelope::Refusal;
-use super::identity::Principal;
+use super::auth::principal::Principal;
 use super::org_limits::{LimitsOfOrgs, OrgLimits};
 use super::places::{InFlight, OrgFull, Places, Working, lock};
+use super::reply::Refusal;
 use crate::actors::identity::Peer;
 use crate::clock::Clock;
 use crate::domain::quota::Quota;

@@ -23,49 +23,10 @@ use actix_web::{App, web};
 use prometheus::IntGauge;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::framing::HeadLimits;
+use super::connection_limits::{ConnectionLimits, LINGER};
 use super::seats::Seats;
 use super::secure::{Connection, Security, Stream};
-use super::watched::{LINGER, Open, Serving, Watch, Watched, let_others};
-
-/// Limits of an address's connections.
-#[derive(Clone, Copy, Debug)]
-pub struct ConnectionLimits {
-    /// Connections at once.
-    pub connections_max: usize,
-    /// Connections at once from one address; 0 for no such limit.
-    pub address_max: usize,
-    /// Bytes of answers that callers have not taken, of all connections together.
-    pub unread_bytes_max: u64,
-    /// How long a request's head may take.
-    pub head_seconds: u64,
-    /// How much of a head is read.
-    pub head: HeadLimits,
-    /// How long a connection waits for a next request.
-    pub keep_alive_seconds: u64,
-    /// How long a caller may take nothing of its answer.
-    pub write_seconds: u64,
-}
-
-impl ConnectionLimits {
-    /// Between the end of an answer and the end of the next head.
-    pub(super) fn between(&self) -> Duration {
-        Duration::from_secs(self.keep_alive_seconds.saturating_add(self.head_seconds))
-    }
-
-    /// Of TLS, ahead of the first head.
-    fn handshake(&self) -> Duration {
-        Duration::from_secs(self.head_seconds)
-    }
-
-    pub(super) fn write(&self) -> Duration {
-        Duration::from_secs(self.write_seconds)
-    }
-
-    pub(super) fn head(&self) -> Duration {
-        Duration::from_secs(self.head_seconds)
-    }
-}
+use super::watched::{Open, Serving, Watch, Watched, let_others};
 
 /// A factory of services for one kind of stream; a macro because its type cannot be written down.
 macro_rules! service {

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use actix_web::http::{Method, StatusCode};
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
-use super::routes::{Handler, ROUTES, Route};
 use crate::clock::Stopwatch;
 use crate::domain::rejection::Denial;
 use crate::domain::{ErrorTag, Rejection};
@@ -79,8 +78,21 @@ pub enum Place {
     Metrics,
 }
 
+/// What requests to a route are counted under.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteName {
+    /// The method.
+    pub method: &'static str,
+    /// The path with the service prefix.
+    pub path: &'static str,
+    /// Whether a caller may be told that it has the answer already.
+    pub is_document: bool,
+}
+
 /// Counters of one route.
 struct Counted {
+    method: &'static str,
+    path: &'static str,
     seconds: Histogram,
     /// In the order of [`STATUSES`]; `None` for those it is not answered with.
     statuses: [Option<IntCounter>; STATUSES.len()],
@@ -91,7 +103,7 @@ const STARTING: &str = "starting";
 
 /// What the doors of one server count.
 pub struct HttpMeters {
-    /// One for each of [`ROUTES`], then one for each of [`OTHERS`].
+    /// One for each route, then one for each of [`OTHERS`].
     counted: Vec<Counted>,
     responses: IntCounterVec,
     active: IntGauge,
@@ -115,7 +127,7 @@ impl std::fmt::Debug for HttpMeters {
 
 impl HttpMeters {
     /// Adds them to what a server counts, each at 0.
-    pub fn new(meters: &Meters) -> Self {
+    pub fn new(meters: &Meters, routes: Vec<RouteName>) -> Self {
         let responses = meters.counters(
             (
                 "metarecord_http_responses_total",
@@ -142,15 +154,19 @@ impl HttpMeters {
             ),
             &["tag", "http_response_status_code"],
         );
-        let routes = ROUTES
-            .iter()
-            .map(|route| (route.method.as_str(), route.path, is_document(route)));
-        let others = OTHERS.iter().map(|(method, path)| (*method, *path, true));
-        let counted = routes.chain(others).map(|(method, path, rare)| Counted {
-            seconds: seconds.with_label_values(&[method, path]),
+        let others = OTHERS.iter().map(|(method, path)| RouteName {
+            method,
+            path,
+            is_document: true,
+        });
+        let counted = routes.into_iter().chain(others).map(|route| Counted {
+            method: route.method,
+            path: route.path,
+            seconds: seconds.with_label_values(&[route.method, route.path]),
             statuses: STATUSES.map(|status| {
-                let answered = rare || !RARE.contains(&status);
-                answered.then(|| responses.with_label_values(&[method, path, &status.to_string()]))
+                let answered = route.is_document || !RARE.contains(&status);
+                let labels = [route.method, route.path, &status.to_string()];
+                answered.then(|| responses.with_label_values(&labels))
             }),
         });
         Self {
@@ -228,6 +244,20 @@ impl HttpMeters {
         self.denied.with_label_values(&[stage, reason]).inc();
     }
 
+    /// The number of what a request is counted under, behind the routes.
+    fn number(&self, place: Place) -> usize {
+        let other = match place {
+            Place::Unknown => 0,
+            Place::Download => 1,
+            Place::Upload => 2,
+            Place::Export => 3,
+            Place::Invoke => 4,
+            Place::Import => 5,
+            Place::Metrics => 6,
+        };
+        self.counted.len() - OTHERS.len() + other
+    }
+
     fn count(&self, number: usize, status: StatusCode) {
         let Some(counted) = self.counted.get(number) else {
             return;
@@ -236,18 +266,12 @@ impl HttpMeters {
         match at.and_then(|at| counted.statuses.get(at)?.as_ref()) {
             Some(counter) => counter.inc(),
             None => {
-                let (method, path) = name(number);
                 self.responses
-                    .with_label_values(&[method, path, status.as_str()])
+                    .with_label_values(&[counted.method, counted.path, status.as_str()])
                     .inc();
             }
         }
     }
-}
-
-/// Whether a caller may hear that it has the answer already.
-fn is_document(route: &Route) -> bool {
-    matches!(route.handler, Handler::Document(_))
 }
 
 fn refusals(all: &IntCounterVec) -> Vec<IntCounter> {
@@ -292,28 +316,6 @@ fn denied(meters: &Meters) -> IntCounterVec {
     denied
 }
 
-/// The number of what a request is counted under, behind the routes.
-fn number(place: Place) -> usize {
-    let other = match place {
-        Place::Unknown => 0,
-        Place::Download => 1,
-        Place::Upload => 2,
-        Place::Export => 3,
-        Place::Invoke => 4,
-        Place::Import => 5,
-        Place::Metrics => 6,
-    };
-    ROUTES.len() + other
-}
-
-/// Method and path of a number.
-fn name(number: usize) -> (&'static str, &'static str) {
-    let route = ROUTES
-        .get(number)
-        .map(|route| (route.method.as_str(), route.path));
-    route.unwrap_or_else(|| OTHERS[number.saturating_sub(ROUTES.len()).min(OTHERS.len() - 1)])
-}
-
 /// A request being worked on. Dropped without an answer, because its caller hung up, it counts as none.
 pub struct Measured<M: Deref<Target = HttpMeters>> {
     meters: M,
@@ -325,21 +327,20 @@ impl<M: Deref<Target = HttpMeters>> Measured<M> {
     fn begin(meters: M) -> Self {
         meters.active.inc();
         Self {
+            number: meters.number(Place::Unknown),
             meters,
-            number: number(Place::Unknown),
             since: Stopwatch::start(),
         }
     }
 
-    /// It is for a route.
-    pub fn at_route(&mut self, route: &'static Route) {
-        let number = ROUTES.iter().position(|known| std::ptr::eq(known, route));
-        self.number = number.unwrap_or_else(|| self::number(Place::Unknown));
+    /// It is for a route, by its place in the list.
+    pub fn at_route(&mut self, number: usize) {
+        self.number = number;
     }
 
     /// It is for something else.
     pub fn at(&mut self, place: Place) {
-        self.number = number(place);
+        self.number = self.meters.number(place);
     }
 
     /// It is answered.
@@ -369,12 +370,22 @@ pub fn content_place(method: &Method, reading: Place) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::routes;
+
+    const ROUTES: [(&str, &str); 2] = [("GET", "/mrs/list"), ("POST", "/mrs/doom")];
+
+    fn counted_in(meters: &Meters) -> HttpMeters {
+        let routes = ROUTES.iter().map(|(method, path)| RouteName {
+            method,
+            path,
+            is_document: false,
+        });
+        HttpMeters::new(meters, routes.collect())
+    }
 
     #[test]
     fn a_refusal_is_counted_by_its_tag_and_a_throttled_one_by_its_limit() {
         let meters = Meters::default();
-        let http = HttpMeters::new(&meters);
+        let http = counted_in(&meters);
         for tag in ErrorTag::ALL {
             http.refused(&Rejection::new(*tag, ""));
         }
@@ -406,11 +417,10 @@ mod tests {
     #[test]
     fn a_request_is_counted_under_its_route_and_one_that_was_not_answered_is_not() {
         let meters = Meters::default();
-        let http = HttpMeters::new(&meters);
+        let http = counted_in(&meters);
         let before = meters.text().unwrap().lines().count();
-        let (_, found) = routes::of_path("/mrs/doom", &routes::Prefixes::default()).unwrap();
         let mut measured = http.begin();
-        measured.at_route(found[0]);
+        measured.at_route(1);
         assert!(
             meters
                 .text()

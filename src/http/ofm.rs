@@ -7,12 +7,13 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use self::invitation::{Wanted, invite, invited_before};
+use super::auth::admit::not_a_person;
+use super::auth::principal::Mode;
 use super::call::Call;
-use super::envelope::{Refusal, Reply};
 use super::idempotency;
-use super::identity::Mode;
 use super::input::{self, LimitIn};
-use super::server::{AppState, not_a_person};
+use super::reply::{Refusal, Reply};
+use super::state::AppState;
 use super::usm::{org_request, required};
 use crate::actors::first_answers::Made;
 use crate::domain::org::{MemberRole, Org, OrgCommand, OrgEvent};
@@ -131,7 +132,7 @@ pub struct MembersAnswer {
 
 /// See an org.
 #[utoipa::path(post, path = "/ofm/org/get", tag = "ofm", request_body = WhichOrg,
-    responses((status = 200, description = "The org.", body = crate::http::openapi::Good<OrgView>)))]
+    responses((status = 200, description = "The org.", body = crate::http::reply::Good<OrgView>)))]
 pub async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichOrg = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -141,14 +142,14 @@ pub async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> 
 
 /// Park an org: it can be read and takes no changes.
 #[utoipa::path(post, path = "/ofm/org/park", tag = "ofm", request_body = WhichOrg,
-    responses((status = 200, description = "The org.", body = crate::http::openapi::Good<OrgView>)))]
+    responses((status = 200, description = "The org.", body = crate::http::reply::Good<OrgView>)))]
 pub async fn park(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     set_aside(app, call, |org| OrgCommand::Park { org }).await
 }
 
 /// Take a parked org up again.
 #[utoipa::path(post, path = "/ofm/org/unpark", tag = "ofm", request_body = WhichOrg,
-    responses((status = 200, description = "The org.", body = crate::http::openapi::Good<OrgView>)))]
+    responses((status = 200, description = "The org.", body = crate::http::reply::Good<OrgView>)))]
 pub async fn unpark(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     set_aside(app, call, |org| OrgCommand::Unpark { org }).await
 }
@@ -167,7 +168,7 @@ async fn set_aside(
 
 /// Invite a user to an org, or change a member's role.
 #[utoipa::path(post, path = "/ofm/member/add", tag = "ofm", request_body = NewMember,
-    responses((status = 200, description = "The member, or the invitation that the user can accept; the same whether or not there is such a user.", body = crate::http::openapi::Good<NewMemberAnswer>)))]
+    responses((status = 200, description = "The member, or the invitation that the user can accept; the same whether or not there is such a user.", body = crate::http::reply::Good<NewMemberAnswer>)))]
 pub async fn add(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewMember = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -229,7 +230,7 @@ fn added_before(app: &AppState, made: &Made, email: Option<&str>) -> Result<Repl
 
 /// Have a user leave an org.
 #[utoipa::path(post, path = "/ofm/member/remove", tag = "ofm", request_body = WhichMember,
-    responses((status = 200, description = "The org.", body = crate::http::openapi::Good<OrgView>)))]
+    responses((status = 200, description = "The org.", body = crate::http::reply::Good<OrgView>)))]
 pub async fn remove(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichMember = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -245,7 +246,7 @@ pub async fn remove(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
 
 /// Leave an org yourself. Its last owner cannot.
 #[utoipa::path(post, path = "/ofm/member/leave", tag = "ofm", request_body = WhichOrg,
-    responses((status = 200, description = "You belong to it no more.", body = crate::http::openapi::Good<LeftAnswer>)))]
+    responses((status = 200, description = "You belong to it no more.", body = crate::http::reply::Good<LeftAnswer>)))]
 pub async fn leave(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichOrg = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -267,27 +268,29 @@ pub async fn leave(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal
 
 /// List the owners and members of an org.
 #[utoipa::path(post, path = "/ofm/member/list", tag = "ofm", request_body = Members,
-    responses((status = 200, description = "One page.", body = crate::http::openapi::Good<MembersAnswer>)))]
+    responses((status = 200, description = "One page.", body = crate::http::reply::Good<MembersAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Members = input::json(&call.body)?;
     let org = request.org(app, call)?;
     request.caller(call)?;
     let limit = request.limit.unwrap_or_default().0;
     let filter: [u8; 32] = Sha256::digest(format!("members {org}")).into();
-    let from = input::cursor(app, request.next_token.as_deref(), filter)?;
+    let from = input::cursor(&app.signer, request.next_token.as_deref(), filter)?;
     let page = identity::members(&app.store, &org, from.as_deref(), limit)?;
     let items = page.items.into_iter();
     let items = items.map(|(user_id, role)| member(app, user_id, role));
     Reply::of(&MembersAnswer {
         items: items.collect::<Result<_, _>>()?,
         limit,
-        next_token: page.next.map(|place| input::next_token(app, filter, place)),
+        next_token: page
+            .next
+            .map(|place| input::next_token(&app.signer, filter, place)),
     })
 }
 
 /// Find a member by e-mail address or id.
 #[utoipa::path(post, path = "/ofm/member/resolve", tag = "ofm", request_body = WhichMember,
-    responses((status = 200, description = "The member.", body = crate::http::openapi::Good<MemberView>)))]
+    responses((status = 200, description = "The member.", body = crate::http::reply::Good<MemberView>)))]
 pub async fn resolve(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichMember = input::json(&call.body)?;
     let org = request.org(app, call)?;

@@ -5,35 +5,19 @@ mod keys;
 mod shape;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
-use serde::Serialize;
 use serde_json::{Value, json};
-use utoipa::{OpenApi, ToSchema};
+use utoipa::OpenApi;
 
-use super::access::{Access, Right, Role};
+use super::auth::access::{Access, Right, Role};
 use super::document::Document as Served;
-use super::envelope::{API_VERSION, Build, Refusal, Stats};
-use super::routes::{ROUTES, Route};
+use super::envelope::API_VERSION;
+use super::reply::Refusal;
+use super::route::Route;
 use super::{gate, idempotency};
 use crate::domain::ErrorTag;
 use crate::domain::account::KeyRole;
-
-/// The envelope of a good answer.
-#[derive(Serialize, ToSchema)]
-pub struct Good<T> {
-    /// Always `true`.
-    success: bool,
-    /// The answer itself.
-    data: T,
-    /// Revision of the one record in `data`; absent for lists.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revision: Option<u64>,
-    /// Which build answered.
-    build: Build,
-    /// Facts about the call.
-    stats: Stats<'static>,
-}
 
 #[derive(OpenApi)]
 #[openapi(
@@ -182,9 +166,9 @@ const EVERY_TAG: &[ErrorTag] = &[
     ErrorTag::Unavailable,
 ];
 
-fn tags_of(method: &str, path: &str) -> Vec<ErrorTag> {
+fn tags_of(routes: &[Route], method: &str, path: &str) -> Vec<ErrorTag> {
     let mut tags = EVERY_TAG.to_vec();
-    if let Some(route) = route(method, path) {
+    if let Some(route) = route(routes, method, path) {
         tags.push(ErrorTag::MethodNotAllowed);
         if !gate::is_exempt(route) {
             tags.push(ErrorTag::MaintenanceMode);
@@ -283,10 +267,10 @@ fn tags_of(method: &str, path: &str) -> Vec<ErrorTag> {
     tags
 }
 
-fn route(method: &str, path: &str) -> Option<&'static Route> {
+fn route<'a>(routes: &'a [Route], method: &str, path: &str) -> Option<&'a Route> {
     let same =
         |route: &&Route| route.path == path && route.method.as_str().eq_ignore_ascii_case(method);
-    ROUTES.iter().find(same)
+    routes.iter().find(same)
 }
 
 /// What may be answered before a handler looks at anything else.
@@ -319,7 +303,7 @@ fn tags_of_access(access: Access) -> Vec<ErrorTag> {
 ///
 /// # Errors
 /// When it cannot be serialized.
-pub fn document() -> Result<Value, serde_json::Error> {
+pub fn document(routes: &[Route]) -> Result<Value, serde_json::Error> {
     let mut document = serde_json::to_value(Document::openapi())?;
     let several = paths_of_several(&document);
     let schemas = &mut document["components"]["schemas"];
@@ -333,8 +317,8 @@ pub fn document() -> Result<Value, serde_json::Error> {
     document["security"] = security(Access::Authenticated);
     let usual = document["security"].clone();
     shape::each_operation(&mut document, |method, path, operation| {
-        describe_errors(method, path, operation);
-        let access = route(method, path).map_or(Access::Public, |route| route.access);
+        describe_errors(routes, method, path, operation);
+        let access = route(routes, method, path).map_or(Access::Public, |route| route.access);
         let security = security(access);
         if security != usual {
             operation["security"] = security;
@@ -401,7 +385,7 @@ fn show_examples(document: &mut Value) {
     }
 }
 
-fn describe_errors(method: &str, path: &str, operation: &mut Value) {
+fn describe_errors(routes: &[Route], method: &str, path: &str, operation: &mut Value) {
     let mut by_status = BTreeMap::<u16, Vec<&str>>::new();
     let mut add = |status: u16, tag: ErrorTag| {
         let tags = by_status.entry(status).or_default();
@@ -409,7 +393,7 @@ fn describe_errors(method: &str, path: &str, operation: &mut Value) {
             tags.push(tag.as_str());
         }
     };
-    for tag in tags_of(method, path) {
+    for tag in tags_of(routes, method, path) {
         add(tag.status(), tag);
     }
     if method == "post" {
@@ -514,13 +498,14 @@ fn error_schema() -> Value {
 ///
 /// # Errors
 /// [`Refusal::Failed`] when it cannot be made, then and ever after.
-pub fn served() -> Result<&'static Served, Refusal> {
-    static SERVED: LazyLock<Result<Served, String>> = LazyLock::new(|| {
-        let json = document().and_then(|document| serde_json::to_vec(&document));
+pub fn served(routes: &'static [Route]) -> Result<&'static Served, Refusal> {
+    static SERVED: OnceLock<Result<Served, String>> = OnceLock::new();
+    let served = SERVED.get_or_init(|| {
+        let json = document(routes).and_then(|document| serde_json::to_vec(&document));
         let json = json.map_err(|error| error.to_string())?;
         Served::new(json).map_err(|error| error.to_string())
     });
-    SERVED
+    served
         .as_ref()
         .map_err(|error| Refusal::Failed(error.clone()))
 }

@@ -105,7 +105,7 @@ impl Places {
         let free = self.free().saturating_add(1);
         let over = used > self.0.working_max;
         if over || free <= self.0.working_max / 2 && caller.count() > free {
-            return Err(super::envelope::throttled());
+            return Err(super::reply::throttled());
         }
         Ok(working)
     }

@@ -21,12 +21,14 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::mpsc;
 
-use super::call::{self, Trace};
-use super::envelope::{OK, Refusal, respond, unavailable, with_headers};
+use super::envelope::hang_up;
+use super::envelope::{OK, respond, with_headers};
 use super::meters::{Place, content_place};
-use super::server::{AppState, Gateway, hang_up};
+use super::reply::{Refusal, unavailable};
 use super::shares::Share;
 use super::slow::{Stopped, Taking, UploadPace, upload_had_to_end, upload_too_slow};
+use super::state::{AppState, Gateway};
+use super::trace::{self, Trace};
 use super::transfers::{TransferLimits, Transfers, gave_way};
 use super::watched::{self, check_seat, closing};
 use super::{head, space};
@@ -201,7 +203,7 @@ impl Presigned {
         let mut trace = self.gateway.trace(request);
         trace.service = "content";
         trace.route = "/content/{token}";
-        trace.call = call::name_of(request.method(), "/content");
+        trace.call = trace::name_of(request.method(), "/content");
         trace.runs(self.gateway.running(), request.method() == Method::PUT);
         if let Err(rejection) = check_seat(request) {
             return hang_up(respond(&trace, Err(rejection.into())));
@@ -234,7 +236,7 @@ impl Presigned {
         let mut trace = self.gateway.trace(request);
         trace.service = "content";
         trace.route = "/content/export/{token}";
-        trace.call = call::name_of(request.method(), "/content/export");
+        trace.call = trace::name_of(request.method(), "/content/export");
         trace.runs(self.gateway.running(), false);
         if let Err(rejection) = check_seat(request) {
             return hang_up(respond(&trace, Err(rejection.into())));
@@ -292,7 +294,7 @@ impl Presigned {
         let whose = (&grant.key.org, Signer::asked_by(token), token);
         let share = self.transfers.upload(whose)?;
         let app = self.app()?;
-        let _room = space::promise(app, grant.size)?;
+        let _room = app.space.promise(grant.size)?;
         let object = ObjectName {
             org: grant.key.org.clone(),
             object_id: grant.object_id,
@@ -307,7 +309,7 @@ impl Presigned {
         let ends = pass.has_to_end();
         let how = (self.pace, &share);
         let received = receive(&self.content, how, upload, (request, payload, ends)).await;
-        let kept = space::explain(app, received)?;
+        let kept = app.space.explain(received)?;
         self.settle(&grant, kept, &trace.request_id).await?;
         trace.note_received(grant.size);
         let mut response = HttpResponse::build(StatusCode::OK);

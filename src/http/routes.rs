@@ -1,50 +1,17 @@
 //! Every gateway route, in one list.
 
-use std::future::Future;
-use std::pin::Pin;
-
 use actix_web::http::Method;
 
-use super::access::Access;
-use super::access::Right::{Manage, Offboard, Read, ViewOrg, Write};
-use super::call::Call;
-use super::document::Document;
-use super::envelope::{Refusal, Reply};
+use super::auth::access::Access;
+use super::auth::access::Right::{Manage, Offboard, Read, ViewOrg, Write};
+use super::meters::RouteName;
 use super::mrs::{change, complete, due, hold, list, put, read, versions};
 use super::ofm::invitation;
 use super::ops::{self, maintenance};
-use super::server::{AppState, Gateway};
+use super::prefixes::Prefixes;
+use super::route::{Handler, Route};
 use super::usm::{account, key, session};
 use super::{ofm, openapi, system, uas, usage, utl};
-
-/// A handler's answer on its way.
-pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + 'a>>;
-
-/// How a route is carried out.
-#[derive(Clone, Copy)]
-pub enum Handler {
-    /// Reads memory alone, and works while the server is still being opened; for public routes.
-    Immediate(fn(&Gateway) -> Result<Reply, Refusal>),
-    /// A document that is the same for everybody.
-    Document(fn() -> Result<&'static Document, Refusal>),
-    /// Works in the server.
-    Inside(for<'a> fn(&'a AppState, &'a mut Call<'_>) -> Answering<'a>),
-}
-
-/// One method of one path.
-#[derive(Clone, Copy)]
-pub struct Route {
-    /// The service.
-    pub service: &'static str,
-    /// The method.
-    pub method: &'static Method,
-    /// The path with the service prefix.
-    pub path: &'static str,
-    /// What it asks of its caller.
-    pub access: Access,
-    /// What it does.
-    pub handler: Handler,
-}
 
 /// Boxes a handler's future.
 macro_rules! inside {
@@ -491,44 +458,20 @@ pub static ROUTES: &[Route] = &[
     ),
 ];
 
-/// Paths ahead of every route that are trimmed: the stage, and what the public url has behind its host.
-#[derive(Clone, Debug, Default)]
-pub struct Prefixes(Vec<String>);
+/// What requests to each route are counted under, in the order of the list.
+pub fn names() -> Vec<RouteName> {
+    let names = ROUTES.iter().map(|route| RouteName {
+        method: route.method.as_str(),
+        path: route.path,
+        is_document: matches!(route.handler, Handler::Document(_)),
+    });
+    names.collect()
+}
 
-impl Prefixes {
-    /// Of a stage such as `prod`, and a public url such as `https://records.example/records`.
-    pub fn new(stage: &str, public_url: &str) -> Self {
-        let behind_host = public_url
-            .split_once("://")
-            .and_then(|(_, rest)| rest.split_once('/'))
-            .map_or("", |(_, path)| path);
-        let trimmed = [stage, behind_host].map(|path| path.trim_matches('/'));
-        let mut prefixes: Vec<_> = trimmed
-            .into_iter()
-            .filter(|path| !path.is_empty())
-            .map(|path| format!("/{path}"))
-            .collect();
-        prefixes.dedup();
-        Self(prefixes)
-    }
-
-    /// A path without each prefix that it has, itself first.
-    pub fn trimmed<'a>(&self, path: &'a str) -> impl Iterator<Item = &'a str> {
-        let without = |prefix: &String| {
-            let rest = path.strip_prefix(prefix.as_str());
-            rest.filter(|rest| rest.starts_with('/'))
-        };
-        let rests: Vec<_> = self.0.iter().filter_map(without).collect();
-        std::iter::once(path).chain(rests)
-    }
-
-    /// A path below the root, and below each prefix.
-    pub fn before(&self, path: &str) -> Vec<String> {
-        // Braces would be read as the name of a part.
-        let plain = self.0.iter().filter(|prefix| !prefix.contains(['{', '}']));
-        let prefixed = plain.map(|prefix| format!("{prefix}{path}"));
-        std::iter::once(path.to_owned()).chain(prefixed).collect()
-    }
+/// The place of a route in the list.
+pub fn number(route: &'static Route) -> usize {
+    let number = ROUTES.iter().position(|known| std::ptr::eq(known, route));
+    number.unwrap_or(ROUTES.len())
 }
 
 /// Finds the routes of a path: the path itself, without a prefix, or with the service that alone has it.

@@ -7,8 +7,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::connection_limits::ConnectionLimits;
 use super::limits::network;
-use super::listener::ConnectionLimits;
 use super::shares::{Bound, Full, Key, Share, Shares, Signal};
 use crate::domain::{ErrorTag, Rejection};
 

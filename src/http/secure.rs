@@ -15,9 +15,9 @@ use tokio::time::timeout;
 use tokio_rustls::rustls;
 use tokio_rustls::server::TlsStream;
 
+use super::connection_limits::LINGER;
 use super::limits::Handshakes;
 use super::meters::HttpMeters;
-use super::watched::LINGER;
 use crate::tls::Tls;
 
 /// The first byte of a handshake: the content type of its record (RFC 8446, section 5.1).

@@ -3,11 +3,10 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::auth::authenticator::HEADER_SUBJECT;
 use super::call::Call;
-use super::envelope::{Refusal, Reply, unavailable};
-use super::identity::HEADER_SUBJECT;
-use super::server::{AppState, Gateway};
-use super::space;
+use super::reply::{Refusal, Reply, unavailable};
+use super::state::{AppState, Gateway};
 use crate::projections::identity;
 
 /// Whether the process lives.
@@ -50,7 +49,7 @@ pub struct WhoamiAnswer {
 /// Show the caller's identity.
 #[utoipa::path(get, path = "/whoami", tag = "system",
     responses((status = 200, description = "You. The fields of `data` and `request_id` are also at the top level.",
-        body = super::openapi::Good<WhoamiAnswer>)))]
+        body = super::reply::Good<WhoamiAnswer>)))]
 pub async fn whoami(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let principal = call.caller()?;
     let bound = principal.bound.clone();
@@ -82,12 +81,14 @@ pub async fn whoami(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
 /// Ask whether the process lives.
 #[utoipa::path(get, path = "/health", tag = "system",
     responses((status = 200, description = "It does. The fields of `data` and `request_id` are also at the top level.",
-        body = super::openapi::Good<HealthAnswer>)))]
+        body = super::reply::Good<HealthAnswer>)))]
 pub fn health(gateway: &Gateway) -> Result<Reply, Refusal> {
     let mut reply = Reply::of(&HealthAnswer {
         ok: true,
         version: env!("CARGO_PKG_VERSION"),
-        auth_mode: gateway.app().map_or("session", |app| app.auth_mode()),
+        auth_mode: gateway
+            .app()
+            .map_or("session", |app| app.authenticator.mode()),
         maintenance: gateway
             .app()
             .is_some_and(|app| app.operations.watch().active().is_some()),
@@ -98,15 +99,15 @@ pub fn health(gateway: &Gateway) -> Result<Reply, Refusal> {
 
 /// Check whether it can serve.
 #[utoipa::path(get, path = "/ready", tag = "system",
-    responses((status = 200, description = "It can.", body = super::openapi::Good<ReadyAnswer>)))]
+    responses((status = 200, description = "It can.", body = super::reply::Good<ReadyAnswer>)))]
 pub fn ready(gateway: &Gateway) -> Result<Reply, Refusal> {
     let Some(app) = gateway.app() else {
         return Err(unavailable().with_minor("starting").into());
     };
-    space::check_changes(app)?;
+    app.space.check_changes()?;
     Reply::of(&ReadyAnswer {
         ready: true,
-        disk: app.reserve.level().as_str(),
+        disk: app.space.reserve.level().as_str(),
         clock: match app.clock.jumped() {
             Some(_) => "jumped",
             None => "believed",

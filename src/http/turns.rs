@@ -18,7 +18,7 @@ use std::task::Poll;
 use foldhash::fast::RandomState;
 use tokio::sync::oneshot;
 
-use super::identity::Owner;
+use super::auth::principal::Owner;
 use crate::clock::Stopwatch;
 
 /// Whoever shows no valid credential has as much of a thread as one org, all together.

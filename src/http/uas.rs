@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::auth::admit::not_a_person;
 use super::call::Call;
-use super::envelope::{Refusal, Reply};
 use super::input;
 use super::limits::peer;
-use super::server::{AppState, not_a_person};
+use super::reply::{Refusal, Reply};
+use super::state::AppState;
 use super::usm::{self, required, session};
 use crate::domain::user::User;
 use crate::journal::Remarks;
@@ -99,7 +100,7 @@ pub struct UserView {
 
 /// Show your own user.
 #[utoipa::path(post, path = "/uas/stat", tag = "uas", request_body = Myself,
-    responses((status = 200, description = "The user.", body = crate::http::openapi::Good<UserView>)))]
+    responses((status = 200, description = "The user.", body = crate::http::reply::Good<UserView>)))]
 pub async fn stat(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Myself = input::json(&call.body)?;
     let email = required(request.email.as_deref(), "email")?;
@@ -113,7 +114,7 @@ pub async fn stat(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
 
 /// Change your passcode; the old one is needed. Your other sessions end.
 #[utoipa::path(post, path = "/uas/passcode/change", tag = "uas", request_body = PasscodeChange,
-    responses((status = 200, description = "It is changed.", body = crate::http::openapi::Good<PasscodeAnswer>)))]
+    responses((status = 200, description = "It is changed.", body = crate::http::reply::Good<PasscodeAnswer>)))]
 pub async fn change_passcode(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: PasscodeChange = input::json(&call.body)?;
     let old = required(request.passcode.as_deref(), "passcode")?;

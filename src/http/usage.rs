@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::call::Call;
-use super::envelope::{Refusal, Reply};
 use super::input;
-use super::server::AppState;
+use super::reply::{Refusal, Reply};
+use super::state::AppState;
 use crate::domain::quota::Quota;
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::projections::{identity, usage};
@@ -47,12 +47,12 @@ pub struct UsageView {
 
 /// Show an org's usage and quotas.
 #[utoipa::path(get, path = "/ofm/usage", tag = "ofm", params(WhichUsage),
-    responses((status = 200, description = "Use and limit of each quota.", body = crate::http::openapi::Good<UsageView>)))]
+    responses((status = 200, description = "Use and limit of each quota.", body = crate::http::reply::Good<UsageView>)))]
 pub async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: WhichUsage = input::query(call)?;
     let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");
     let org = OrgCode::parse(query.orgcode.as_deref().ok_or_else(missing)?)?;
-    call.admit(app, &org)?;
+    call.admit((&app.store, &app.rate_limits), &org)?;
     show(app, &org)
 }
 

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::call::Call;
-use super::envelope::{Refusal, Reply};
 use super::idempotency;
 use super::input;
-use super::server::AppState;
+use super::reply::{Refusal, Reply};
+use super::state::AppState;
 use super::usm::org_request;
 use crate::domain::offboarding::{Counts, Export, Offboarding, OrgTransfer};
 use crate::domain::{OrgCode, Rejection, Timestamp};
@@ -181,7 +181,7 @@ pub(super) fn show(org: &OrgCode, passage: &OrgTransfer) -> Result<Reply, Refusa
 /// Request the org's offboarding: once an operator approves, its data can be downloaded for a limited time, and is
 /// then erased.
 #[utoipa::path(post, path = "/utl/offboarding/request", tag = "utl", request_body = NewOffboarding,
-    responses((status = 200, description = "The offboarding.", body = crate::http::openapi::Good<OffboardingView>)))]
+    responses((status = 200, description = "The offboarding.", body = crate::http::reply::Good<OffboardingView>)))]
 pub async fn request(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewOffboarding = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -199,7 +199,7 @@ pub async fn request(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refus
 
 /// Show the state of the org's offboarding.
 #[utoipa::path(get, path = "/utl/offboarding/status", tag = "utl", params(WhichOffboarding),
-    responses((status = 200, description = "The offboarding.", body = crate::http::openapi::Good<OffboardingView>)))]
+    responses((status = 200, description = "The offboarding.", body = crate::http::reply::Good<OffboardingView>)))]
 pub async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let org = match *call.request.method() {
         Method::POST => {
@@ -218,14 +218,14 @@ pub async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
 
 /// Show the state of the org's offboarding.
 #[utoipa::path(post, path = "/utl/offboarding/status", tag = "utl", request_body = Leaving,
-    responses((status = 200, description = "The offboarding.", body = crate::http::openapi::Good<OffboardingView>)))]
+    responses((status = 200, description = "The offboarding.", body = crate::http::reply::Good<OffboardingView>)))]
 pub async fn status_by_post(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     status(app, call).await
 }
 
 /// Call the offboarding off, as long as nothing is erased: the org is as it was.
 #[utoipa::path(post, path = "/utl/offboarding/cancel", tag = "utl", request_body = Leaving,
-    responses((status = 200, description = "The offboarding.", body = crate::http::openapi::Good<OffboardingView>)))]
+    responses((status = 200, description = "The offboarding.", body = crate::http::reply::Good<OffboardingView>)))]
 pub async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Leaving = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -237,7 +237,7 @@ pub async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
 fn admit(app: &AppState, call: &mut Call<'_>, orgcode: Option<&str>) -> Result<OrgCode, Refusal> {
     let org = input::org(call, orgcode)?;
     call.note_org(&org);
-    call.admit(app, &org)?;
+    call.admit((&app.store, &app.rate_limits), &org)?;
     Ok(org)
 }
 

@@ -13,17 +13,15 @@ use prometheus::IntGauge;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::connection_limits::{ConnectionLimits, LINGER};
 use super::framing::{Fault, HeadLimits};
 use super::inbound::{Arrived, End, Inbound};
-use super::listener::ConnectionLimits;
 use super::seats::Seat;
 use super::secure::Held;
 use super::shares::{Share, Signal};
 use crate::clock::Stopwatch;
 use crate::domain::Rejection;
 
-/// How long a connection that is being closed may go on sending; what it sends is thrown away.
-pub(super) const LINGER: Duration = Duration::from_secs(1);
 /// Bytes read at a time of what is thrown away.
 const LINGER_BYTES: usize = 4 * 1024;
 /// The interim answer that asks for a body.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use metarecord::domain::ErrorTag;
-use metarecord::http::access::{Access, Right};
+use metarecord::http::auth::access::{Access, Right};
 use metarecord::http::openapi;
 use metarecord::http::routes::ROUTES;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ const ANY_REQUEST: &[ErrorTag] = &[
 const LINE_CHARS_MAX: usize = 100;
 
 fn document() -> Value {
-    openapi::document().expect("the document can be made")
+    openapi::document(ROUTES).expect("the document can be made")
 }
 
 /// JSON for people: a field of its own line each, but references and short lists on one.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use metarecord::http::access::{Access, Right};
+use metarecord::http::auth::access::{Access, Right};
 use metarecord::http::routes::ROUTES;
 use serde_json::json;
 

@@ -15,7 +15,7 @@ use metarecord::development::Seeded;
 use metarecord::domain::Timestamp;
 use metarecord::domain::secret::SecretCode;
 use metarecord::domain::user::User;
-use metarecord::http::envelope;
+use metarecord::http::reply;
 use metarecord::token::{Grant, NewKeys, SigningKey, TokenSettings, Verifier};
 use serde_json::json;
 
@@ -99,7 +99,7 @@ fn answers_that_show_a_secret_once_print_nothing_of_it() {
     shows_nothing("an answer", &reply());
     shows_nothing("a transfer", &Transfer::Refused(reply()));
     shows_nothing("a failure", &Failure::Refused(Box::new(reply())));
-    let made = envelope::Reply::of(&answer["data"]).expect("an answer");
+    let made = reply::Reply::of(&answer["data"]).expect("an answer");
     shows_nothing("an answer being made", &made);
 }
 

@@ -49,7 +49,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
             "domain/vacuum/decide.rs",
         ],
     ),
-    ("http", &["http/"]),
     (
         "journal",
         &[

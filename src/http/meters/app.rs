@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::actors::jobs::{Jobs, Status};
 use crate::domain::quota::Quota;
-use crate::http::server::AppState;
+use crate::http::state::AppState;
 use crate::journal::JournalMeters;
 use crate::meters::{Meters, Named, Samples, value};
 use crate::projections::usage;
@@ -23,7 +23,7 @@ pub fn add(meters: &Meters, app: &Arc<AppState>, journal: &Arc<JournalMeters>) {
 
 /// Both say that all is well where tokens are not taken.
 fn add_token_keys(meters: &Meters, app: &Arc<AppState>) {
-    let (tokens, clock) = (app.tokens.clone(), app.clock.clone());
+    let (tokens, clock) = (app.authenticator.tokens.clone(), app.clock.clone());
     let state = move || {
         let tokens = tokens.as_ref();
         tokens.map_or((0, true), |tokens| tokens.keys_state(clock.now()))

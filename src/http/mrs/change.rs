@@ -4,9 +4,9 @@ use super::{Subject, execute, keyed, outcome_reply};
 use crate::domain::record::{RecordCommand, RecordView};
 use crate::domain::{ErrorTag, Rejection, Tag};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::input::{self, RevisionIn, change_request};
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::journal::Remarks;
 
 change_request! {
@@ -96,7 +96,7 @@ fn some_tags(texts: Option<&[String]>) -> Result<Vec<Tag>, Rejection> {
 
 /// Add tags to a record.
 #[utoipa::path(post, path = "/mrs/tag/add", tag = "mrs", request_body = TagRequest,
-    responses((status = 200, description = "The record.", body = crate::http::openapi::Good<RecordView<'static>>)))]
+    responses((status = 200, description = "The record.", body = crate::http::reply::Good<RecordView<'static>>)))]
 pub async fn tag_add(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TagRequest = input::json(&call.body)?;
     run!(app, call, request, {
@@ -109,7 +109,7 @@ pub async fn tag_add(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refus
 
 /// Remove tags from a record.
 #[utoipa::path(post, path = "/mrs/tag/remove", tag = "mrs", request_body = TagRequest,
-    responses((status = 200, description = "The record.", body = crate::http::openapi::Good<RecordView<'static>>)))]
+    responses((status = 200, description = "The record.", body = crate::http::reply::Good<RecordView<'static>>)))]
 pub async fn tag_remove(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TagRequest = input::json(&call.body)?;
     run!(app, call, request, {
@@ -122,7 +122,7 @@ pub async fn tag_remove(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Re
 
 /// Set or clear a record's due time.
 #[utoipa::path(post, path = "/mrs/ttl/set", tag = "mrs", request_body = TtlRequest,
-    responses((status = 200, description = "The record.", body = crate::http::openapi::Good<RecordView<'static>>)))]
+    responses((status = 200, description = "The record.", body = crate::http::reply::Good<RecordView<'static>>)))]
 pub async fn ttl_set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TtlRequest = input::json(&call.body)?;
     run!(app, call, request, {
@@ -141,7 +141,7 @@ pub async fn ttl_set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refus
 
 /// Doom a record, for good.
 #[utoipa::path(post, path = "/mrs/doom", tag = "mrs", request_body = DoomRequest,
-    responses((status = 200, description = "The record, doomed.", body = crate::http::openapi::Good<RecordView<'static>>)))]
+    responses((status = 200, description = "The record, doomed.", body = crate::http::reply::Good<RecordView<'static>>)))]
 pub async fn doom(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: DoomRequest = input::json(&call.body)?;
     run!(app, call, request, {

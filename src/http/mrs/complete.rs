@@ -8,10 +8,10 @@ use crate::content::sign::{ContentToken, Purpose};
 use crate::domain::record::{Complete, RecordCommand, RecordKey, RecordView, would_complete};
 use crate::domain::{ErrorTag, Md5, Rejection};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::input::{self, RevisionIn, change_request};
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
 use crate::http::space;
+use crate::http::state::AppState;
 use crate::offload;
 use crate::os_error::told;
 use crate::projections::{RecordName, records};
@@ -45,7 +45,7 @@ change_request! {
 
 /// Make an upload the record's content.
 #[utoipa::path(post, path = "/mrs/record/complete", tag = "mrs", request_body = CompleteRequest,
-    responses((status = 200, description = "The record, now active.", body = crate::http::openapi::Good<RecordView<'static>>)))]
+    responses((status = 200, description = "The record, now active.", body = crate::http::reply::Good<RecordView<'static>>)))]
 pub async fn complete(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: CompleteRequest = input::json(&call.body)?;
     let subject = Subject {

@@ -8,9 +8,9 @@ use super::Subject;
 use crate::domain::hold::Level;
 use crate::domain::{Rejection, Timestamp};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::input::{self, LimitIn};
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::projections::due::{DueFilter, DueItem};
 
 /// Which records, and how many at a time.
@@ -74,7 +74,7 @@ pub struct DueAnswer<'a> {
 
 /// List records that have a due time, and whether a hold keeps them.
 #[utoipa::path(get, path = "/mrs/due", tag = "mrs", params(DueQuery),
-    responses((status = 200, description = "One page.", body = crate::http::openapi::Good<DueAnswer<'static>>)))]
+    responses((status = 200, description = "One page.", body = crate::http::reply::Good<DueAnswer<'static>>)))]
 pub async fn due(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: DueQuery = input::query(call)?;
     let subject = Subject {
@@ -92,13 +92,13 @@ pub async fn due(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     let limit = query.limit.unwrap_or_default().0;
     // Debug output of parsed names is unambiguous: every string in it is quoted.
     let digest: [u8; 32] = Sha256::digest(format!("due {filter:?}")).into();
-    let from = input::cursor(app, query.next_token.as_deref(), digest)?;
+    let from = input::cursor(&app.signer, query.next_token.as_deref(), digest)?;
     let page = filter.page(&app.store, from.as_deref(), limit, app.clock.now())?;
     let next = page.next;
     Reply::of(&DueAnswer {
         items: page.items.iter().map(view).collect(),
         limit,
-        next_token: next.map(|place| input::next_token(app, digest, place)),
+        next_token: next.map(|place| input::next_token(&app.signer, digest, place)),
     })
 }
 

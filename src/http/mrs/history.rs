@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::OrgCode;
-use crate::http::envelope::Refusal;
 use crate::http::places::{Places, lock};
+use crate::http::reply::Refusal;
 use crate::projections::StoreError;
 
 /// Reads of one org that may wait behind its own; past it its callers get 429.

@@ -6,9 +6,9 @@ use crate::domain::hold;
 use crate::domain::record::{RecordCommand, RecordKey, RecordView, SWEEP};
 use crate::domain::{Rejection, Revision};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::input::{self, RevisionIn, change_request};
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::journal::{Remarks, Source};
 use crate::projections::{RecordName, holds};
 
@@ -26,7 +26,7 @@ change_request! {
 
 /// Hold a record: nothing removes it or its content.
 #[utoipa::path(post, path = "/mrs/hold/set", tag = "mrs", request_body = HoldRequest,
-    responses((status = 200, description = "The record, held.", body = crate::http::openapi::Good<RecordView<'static>>)))]
+    responses((status = 200, description = "The record, held.", body = crate::http::reply::Good<RecordView<'static>>)))]
 pub async fn set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     change(app, call, |request, expected| {
         Ok(RecordCommand::SetHold {
@@ -39,7 +39,7 @@ pub async fn set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> 
 
 /// Release a record from its hold. A record that came due in the meantime is doomed at once.
 #[utoipa::path(post, path = "/mrs/hold/release", tag = "mrs", request_body = HoldRequest,
-    responses((status = 200, description = "The record.", body = crate::http::openapi::Good<RecordView<'static>>)))]
+    responses((status = 200, description = "The record.", body = crate::http::reply::Good<RecordView<'static>>)))]
 pub async fn release(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     change(app, call, |_, expected| {
         Ok(RecordCommand::ReleaseHold { expected })

@@ -8,9 +8,9 @@ use super::Subject;
 use crate::domain::record::{RecordView, Status};
 use crate::domain::{ErrorTag, RecordId, Rejection, Tag};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::input::{self, LimitIn};
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::projections::list::Filter;
 
 /// Which records, and how many at a time.
@@ -54,7 +54,7 @@ pub struct ListAnswer<'a> {
 
 /// List records.
 #[utoipa::path(get, path = "/mrs/list", tag = "mrs", params(ListQuery),
-    responses((status = 200, description = "One page.", body = crate::http::openapi::Good<ListAnswer<'static>>)))]
+    responses((status = 200, description = "One page.", body = crate::http::reply::Good<ListAnswer<'static>>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: ListQuery = input::query(call)?;
     let subject = Subject {
@@ -76,9 +76,11 @@ pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
     };
     let limit = query.limit.unwrap_or_default().0;
     let digest = digest(&filter);
-    let from = input::cursor(app, query.next_token.as_deref(), digest)?;
+    let from = input::cursor(&app.signer, query.next_token.as_deref(), digest)?;
     let page = filter.page(&app.store, from.as_deref(), limit, app.clock.now())?;
-    let next_token = page.next.map(|place| input::next_token(app, digest, place));
+    let next_token = page
+        .next
+        .map(|place| input::next_token(&app.signer, digest, place));
     Reply::of(&ListAnswer {
         items: page
             .items

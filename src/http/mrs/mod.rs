@@ -17,16 +17,17 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::call::Call;
-use super::envelope::{Refusal, Reply};
 use super::idempotency;
 use super::input;
-use super::server::AppState;
+use super::reply::{Refusal, Reply};
+use super::state::AppState;
 use crate::actors::{RecordOutcome, RecordRequest};
 use crate::content::sign::{Disposition, DownloadGrant, Purpose, UploadGrant};
 use crate::domain::container::Idempotency;
 use crate::domain::record::{Content, ContentPlace, Record, RecordCommand, RecordKey};
 use crate::domain::{CcCode, ContainerName, ErrorTag, Md5, OrgCode, RecordId, Rejection};
 use crate::journal::{Remarks, Source};
+use crate::projections::{RecordName, holds, records};
 
 /// How to upload content.
 #[derive(Debug, Serialize, ToSchema)]
@@ -134,7 +135,7 @@ impl Subject<'_> {
     fn admit(&self, app: &AppState, call: &mut Call<'_>) -> Result<Admitted, Refusal> {
         let org = input::org(call, self.orgcode)?;
         call.note_org(&org);
-        call.admit(app, &org)?;
+        call.admit((&app.store, &app.rate_limits), &org)?;
         let cccode = input::cccode(call, self.cccode)?;
         call.note_cccode(cccode.as_ref());
         Ok(Admitted {
@@ -250,4 +251,17 @@ fn object_of(content: &Content) -> Option<uuid::Uuid> {
         ContentPlace::Object(object_id) => Some(object_id),
         ContentPlace::Inline(_) => None,
     }
+}
+
+/// A record as it reads now: due ones are doomed already.
+fn find(app: &AppState, key: &RecordKey) -> Result<Record, Refusal> {
+    let name = RecordName::from(key);
+    let record = records::find(&app.store, name)?;
+    let record = record.ok_or_else(Rejection::not_found)?;
+    Ok(holds::effective_at(
+        &app.store,
+        name,
+        record,
+        app.clock.now(),
+    )?)
 }

@@ -18,11 +18,11 @@ use crate::domain::record::{
 };
 use crate::domain::{ContainerName, ErrorTag, Md5, OrgCode, RecordId, Rejection};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::fingerprint::fingerprint;
 use crate::http::idempotency;
 use crate::http::input::{self, RevisionIn, change_request};
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 
 /// Longest media type taken.
 const CONTENT_TYPE_CHARS_MAX: usize = 255;
@@ -89,7 +89,7 @@ pub struct PutAnswer<'a> {
 
 /// Create a record, or replace its content.
 #[utoipa::path(post, path = "/mrs/record", tag = "mrs", request_body = PutRequest,
-    responses((status = 200, description = "The record.", body = crate::http::openapi::Good<PutAnswer<'static>>)))]
+    responses((status = 200, description = "The record.", body = crate::http::reply::Good<PutAnswer<'static>>)))]
 pub async fn put(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let mut request: PutRequest = input::json(&call.body)?;
     let headers = call.request.headers();

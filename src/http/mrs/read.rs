@@ -3,16 +3,16 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Download, Subject, add_member, record_reply, versions};
+use super::{Download, Subject, add_member, find, record_reply, versions};
 use crate::content::sign::Disposition;
 use crate::domain::hold::{Kept, LegalHolds, Level};
 use crate::domain::record::{ContentPlace, Record, RecordKey, RecordView, Status};
 use crate::domain::{ErrorTag, Rejection, Revision, Timestamp};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
-use crate::http::server::AppState;
-use crate::projections::{RecordName, earlier, holds, identity, lost, records};
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
+use crate::projections::{RecordName, earlier, identity, lost};
 
 /// Which record, in which state.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -153,7 +153,7 @@ pub struct StatAnswer {
 
 /// Read a record with its content.
 #[utoipa::path(get, path = "/mrs/record", tag = "mrs", params(RecordQuery),
-    responses((status = 200, description = "The record and its content.", body = crate::http::openapi::Good<RecordAnswer<'static>>)))]
+    responses((status = 200, description = "The record and its content.", body = crate::http::reply::Good<RecordAnswer<'static>>)))]
 pub async fn record(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: RecordQuery = input::query(call)?;
     let subject = Subject {
@@ -255,7 +255,7 @@ fn content_lost(version: u64) -> Rejection {
 
 /// Read a record's metadata, without its content.
 #[utoipa::path(get, path = "/mrs/record/meta", tag = "mrs", params(MetaQuery),
-    responses((status = 200, description = "The record.", body = crate::http::openapi::Good<MetaAnswer<'static>>)))]
+    responses((status = 200, description = "The record.", body = crate::http::reply::Good<MetaAnswer<'static>>)))]
 pub async fn meta(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: MetaQuery = input::query(call)?;
     let subject = Subject {
@@ -316,7 +316,7 @@ fn is_lost(app: &AppState, key: &RecordKey, record: &Record) -> Result<bool, Ref
 
 /// Ask whether a record is there.
 #[utoipa::path(get, path = "/mrs/head", tag = "mrs", params(HeadQuery),
-    responses((status = 200, description = "It is there.", body = crate::http::openapi::Good<HeadAnswer<'static>>)))]
+    responses((status = 200, description = "It is there.", body = crate::http::reply::Good<HeadAnswer<'static>>)))]
 pub async fn head(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: HeadQuery = input::query(call)?;
     let subject = Subject {
@@ -345,7 +345,7 @@ pub async fn head(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
 
 /// Ask whether the service works.
 #[utoipa::path(get, path = "/mrs/stat", tag = "mrs",
-    responses((status = 200, description = "It does.", body = crate::http::openapi::Good<StatAnswer>)))]
+    responses((status = 200, description = "It does.", body = crate::http::reply::Good<StatAnswer>)))]
 pub async fn stat(app: &AppState, _: &mut Call<'_>) -> Result<Reply, Refusal> {
     let status = match app.journal.health() {
         crate::journal::Health::Open => "ok",
@@ -355,19 +355,6 @@ pub async fn stat(app: &AppState, _: &mut Call<'_>) -> Result<Reply, Refusal> {
         service: "mrs",
         status,
     })
-}
-
-/// A record as it reads now, or as it read at a time.
-pub(super) fn find(app: &AppState, key: &RecordKey) -> Result<Record, Refusal> {
-    let name = RecordName::from(key);
-    let record = records::find(&app.store, name)?;
-    let record = record.ok_or_else(Rejection::not_found)?;
-    Ok(holds::effective_at(
-        &app.store,
-        name,
-        record,
-        app.clock.now(),
-    )?)
 }
 
 /// The same, or, as of a time, what its history says.

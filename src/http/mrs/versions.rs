@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Subject, object_of, read};
+use super::{Subject, find, object_of};
 use crate::domain::Rejection;
 use crate::domain::record::{Content, ContentKind, Doom, EndedBy, RecordKey, Status};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::input::{self, LimitIn};
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::projections::versions::{self, Version};
 use crate::projections::{RecordName, contents, holds, lost};
 
@@ -97,7 +97,7 @@ pub struct VersionView<'a> {
 
 /// List a record's content versions.
 #[utoipa::path(get, path = "/mrs/record/versions", tag = "mrs", params(VersionsQuery),
-    responses((status = 200, description = "One page.", body = crate::http::openapi::Good<VersionsAnswer<'static>>)))]
+    responses((status = 200, description = "One page.", body = crate::http::reply::Good<VersionsAnswer<'static>>)))]
 pub async fn versions(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: VersionsQuery = input::query(call)?;
     let subject = Subject {
@@ -108,14 +108,14 @@ pub async fn versions(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refu
     };
     let key = subject.admit(app, call)?.key()?;
     let include_doomed = input::flag(query.include_doomed.as_deref(), "include_doomed")?;
-    let record = read::find(app, &key)?;
+    let record = find(app, &key)?;
     if record.status == Status::Doomed && !include_doomed {
         return Err(Rejection::not_found().into());
     }
     let limit = query.limit.unwrap_or_default().0;
     // Debug output of parsed names is unambiguous: every string in it is quoted.
     let digest: [u8; 32] = Sha256::digest(format!("versions {key:?} {include_doomed}")).into();
-    let place = input::cursor(app, query.next_token.as_deref(), digest)?;
+    let place = input::cursor(&app.signer, query.next_token.as_deref(), digest)?;
     let below = place.and_then(|place| <[u8; 8]>::try_from(place).ok());
     let below = below.map(u64::from_be_bytes);
     let mut found = newest_below(app, &key, below, limit + 1).await?;
@@ -123,7 +123,7 @@ pub async fn versions(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refu
     if found.len() > limit {
         found.pop_front();
         let last = found.front().map(|last| last.content.version.to_be_bytes());
-        next_token = last.map(|last| input::next_token(app, digest, last.to_vec()));
+        next_token = last.map(|last| input::next_token(&app.signer, digest, last.to_vec()));
     }
     let items = found.iter().rev();
     let held = holds::held(&app.store, RecordName::from(&key), &record)?.is_some();

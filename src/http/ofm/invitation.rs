@@ -11,10 +11,10 @@ use crate::domain::org::{Invitation, MemberRole, OrgCommand, OrgEvent};
 use crate::domain::user::label;
 use crate::domain::{Event, OrgCode, Rejection};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::idempotency::{self, lost};
 use crate::http::input::{self, LimitIn};
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::http::usm::{self, org_request, required};
 use crate::journal::Remarks;
 use crate::projections::identity;
@@ -149,7 +149,7 @@ pub struct AnsweredInvitation {
 
 /// Invite a user to an org; the user belongs to it once the invitation is accepted.
 #[utoipa::path(post, path = "/ofm/invitation/create", tag = "ofm", request_body = NewInvitation,
-    responses((status = 200, description = "The invitation; the same whether or not there is such a user.", body = crate::http::openapi::Good<NewMemberAnswer>)))]
+    responses((status = 200, description = "The invitation; the same whether or not there is such a user.", body = crate::http::reply::Good<NewMemberAnswer>)))]
 pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewInvitation = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -235,7 +235,7 @@ pub(super) fn invited_before(made: &Made, email: Option<&str>) -> Result<Reply, 
 
 /// List an org's open invitations.
 #[utoipa::path(post, path = "/ofm/invitation/list", tag = "ofm", request_body = OpenInvitations,
-    responses((status = 200, description = "All of them.", body = crate::http::openapi::Good<InvitationsAnswer>)))]
+    responses((status = 200, description = "All of them.", body = crate::http::reply::Good<InvitationsAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: OpenInvitations = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -259,7 +259,7 @@ pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
 
 /// Take an invitation back.
 #[utoipa::path(post, path = "/ofm/invitation/withdraw", tag = "ofm", request_body = WhichInvitation,
-    responses((status = 200, description = "It is over.", body = crate::http::openapi::Good<AnsweredInvitation>)))]
+    responses((status = 200, description = "It is over.", body = crate::http::reply::Good<AnsweredInvitation>)))]
 pub async fn withdraw(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichInvitation = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -275,13 +275,13 @@ pub async fn withdraw(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refu
 
 /// List the invitations that you can accept.
 #[utoipa::path(post, path = "/ofm/invitation/mine", tag = "ofm", request_body = OwnInvitations,
-    responses((status = 200, description = "One page.", body = crate::http::openapi::Good<OwnInvitationsAnswer>)))]
+    responses((status = 200, description = "One page.", body = crate::http::reply::Good<OwnInvitationsAnswer>)))]
 pub async fn mine(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: OwnInvitations = input::json(&call.body)?;
     let me = &call.caller()?.user_id;
     let limit = request.limit.unwrap_or_default().0;
     let filter: [u8; 32] = Sha256::digest(format!("invitations {me}")).into();
-    let from = input::cursor(app, request.next_token.as_deref(), filter)?;
+    let from = input::cursor(&app.signer, request.next_token.as_deref(), filter)?;
     let page = identity::invitations_of(&app.store, me, from.as_deref(), limit)?;
     let now = app.clock.now();
     let open = page
@@ -298,13 +298,15 @@ pub async fn mine(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
     Reply::of(&OwnInvitationsAnswer {
         items: open.map(view).collect(),
         limit,
-        next_token: page.next.map(|place| input::next_token(app, filter, place)),
+        next_token: page
+            .next
+            .map(|place| input::next_token(&app.signer, filter, place)),
     })
 }
 
 /// Accept an invitation and become a member of the org.
 #[utoipa::path(post, path = "/ofm/invitation/accept", tag = "ofm", request_body = AcceptedInvitation,
-    responses((status = 200, description = "You belong to the org.", body = crate::http::openapi::Good<AnsweredInvitation>)))]
+    responses((status = 200, description = "You belong to the org.", body = crate::http::reply::Good<AnsweredInvitation>)))]
 pub async fn accept(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: AcceptedInvitation = input::json(&call.body)?;
     let id = required(request.invitation_id.as_deref(), "invitation_id")?;
@@ -349,7 +351,7 @@ fn accepted(
 
 /// Decline an invitation.
 #[utoipa::path(post, path = "/ofm/invitation/decline", tag = "ofm", request_body = WhichInvitation,
-    responses((status = 200, description = "It is over.", body = crate::http::openapi::Good<AnsweredInvitation>)))]
+    responses((status = 200, description = "It is over.", body = crate::http::reply::Good<AnsweredInvitation>)))]
 pub async fn decline(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichInvitation = input::json(&call.body)?;
     let id = required(request.invitation_id.as_deref(), "invitation_id")?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::http::access::{Access, GRANTS, Right};
+use crate::http::auth::access::{Access, GRANTS, Right};
 
 /// What each tag groups.
 const TAGS: &[(&str, &str)] = &[

@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 use crate::actors::audit;
 use crate::domain::{Rejection, Timestamp};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::input::{self, LimitIn};
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::projections::ops::{self, AuditFilter};
 
 /// Which events.
@@ -46,12 +46,12 @@ pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
     let limit = request.limit.unwrap_or_default().0;
     // Debug output of parsed values is unambiguous: every string in it is quoted.
     let digest: [u8; 32] = Sha256::digest(format!("audit {filter:?}")).into();
-    let from = input::cursor(app, request.next_token.as_deref(), digest)?;
+    let from = input::cursor(&app.signer, request.next_token.as_deref(), digest)?;
     let page = ops::audit(&app.store, &filter, from.as_deref(), limit)?;
     let items: Vec<_> = page.items.iter().map(audit::view).collect();
     let mut answer = json!({"audit": audit::NAME, "items": items, "limit": limit});
     if let Some(place) = page.next {
-        answer["next_token"] = input::next_token(app, digest, place).into();
+        answer["next_token"] = input::next_token(&app.signer, digest, place).into();
     }
     Reply::of(&answer)
 }

@@ -8,9 +8,9 @@ use crate::clock::random_uuid;
 use crate::content::removals::{LEASE, LeaseError};
 use crate::domain::{ErrorTag, Rejection};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::offload;
 use crate::report;
 

@@ -7,9 +7,9 @@ use super::operator_request;
 use crate::clock::Untrusted;
 use crate::domain::clock_jump::ClockJump;
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::projections::ops;
 
 /// Nothing but the call itself.

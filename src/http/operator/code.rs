@@ -5,9 +5,9 @@ use serde_json::json;
 use super::{Code, address_hash, operator_request};
 use crate::domain::Rejection;
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 
 /// Fewest and most characters of a secret code (contract, section 8).
 const CODE_CHARS: std::ops::RangeInclusive<usize> = 12..=128;

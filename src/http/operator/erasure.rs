@@ -7,8 +7,8 @@ use crate::domain::user::email;
 use crate::domain::vacuum::{Scope, VacuumCommand};
 use crate::domain::{Rejection, StreamId};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::http::{idempotency, input};
 use crate::projections::{identity, ops};
 

@@ -8,9 +8,9 @@ use crate::domain::hold::{self, Hold, Level};
 use crate::domain::org::OrgCommand;
 use crate::domain::{ContainerName, ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::projections::{holds, identity};
 
 operator_request! {

@@ -16,10 +16,10 @@ use crate::domain::record::OBJECT_BYTES_MAX;
 use crate::domain::{ErrorTag, Md5, OrgCode, Rejection, Sha256Digest};
 use crate::export::line::EventLine;
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
 use crate::http::shares::Shares;
 use crate::http::slow::UploadPace;
+use crate::http::state::AppState;
 use crate::http::{idempotency, input, ofm, presigned, transfers};
 use crate::offload;
 

@@ -8,9 +8,9 @@ use crate::actors::jobs::{Order, Run, Status};
 use crate::domain::Timestamp;
 use crate::domain::job::Counts;
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 
 /// Longest name looked at, in characters.
 const NAME_CHARS_MAX: usize = 64;

@@ -6,9 +6,9 @@ use crate::clock::ordered_uuid;
 use crate::domain::maintenance::{DURATION_SECONDS_MAX, MaintenanceCommand};
 use crate::domain::{Rejection, Timestamp};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::ops::maintenance::reply;
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::http::{idempotency, input};
 
 /// Longest text about a window, in characters.

@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 
-use crate::http::server::Gateway;
+use crate::http::state::Gateway;
 use crate::offload;
 use crate::report;
 

@@ -6,7 +6,6 @@ mod clock;
 mod code;
 mod erasure;
 mod hold;
-mod identify;
 mod identity;
 mod import;
 mod jobs;
@@ -29,16 +28,20 @@ use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Deserializer};
 
-use super::access::Access;
+use super::auth::access::Access;
+use super::auth::operator::{OPERATOR, Operator, OperatorAccess, identified, permit};
+use super::auth::principal::Owner;
 use super::bodies::Body;
-use super::call::{self, Call, Trace};
-use super::envelope::{OK, Refusal, Reply, respond, throttled, unavailable};
-use super::identity::Owner;
+use super::call::Call;
+use super::envelope::hang_up;
+use super::envelope::{OK, respond};
 use super::meters::{HttpMeters, Measured, Place};
-use super::routes::Answering;
-use super::server::{AppState, Gateway, hang_up};
+use super::reply::{Refusal, Reply, throttled, unavailable};
+use super::route::Answering;
 use super::slow::UploadPace;
-use super::{head, idempotency, input, limits, space, watched};
+use super::state::{AppState, Gateway};
+use super::trace::{Trace, name_of};
+use super::{head, idempotency, input, limits, watched};
 use crate::actors::act::OperatorAct;
 use crate::actors::ops::Caller;
 use crate::domain::operator_token::TokenScope;
@@ -47,11 +50,6 @@ use crate::journal::{Remarks, Source};
 use crate::projections::identity as users;
 use crate::report;
 
-pub use identify::{KeepToken, Operator, OperatorAccess};
-use identify::{identified, permit};
-
-/// Who an operator with the token of the first start is in the journal and in the audit.
-pub(super) const OPERATOR: &str = "operator";
 /// Purpose of the keyed hash under which it is known who gave a secret code and where.
 const ADDRESS_HASH: &str = "operator-address";
 /// Bytes kept of that hash.
@@ -240,8 +238,9 @@ async fn serve(
     if let Err(rejection) = fault.map_or_else(|| check_head(gateway, &request), Err) {
         return hang_up(respond(&trace, Err(rejection.into())));
     }
-    trace.call = call::name_of(request.method(), path);
-    let operator = match listener.access.identify(gateway, &request) {
+    trace.call = name_of(request.method(), path);
+    let known = (gateway.app().map(|app| &app.store), gateway.now());
+    let operator = match listener.access.identify(known, &request) {
         Ok(operator) => operator,
         Err(refusal) => return respond(&trace, Err(refusal)),
     };
@@ -340,7 +339,7 @@ async fn answer(
     call.operator = operator;
     let answer = function(app, &mut call).await;
     let answer = note_refused(app, &call, answer).await;
-    (call.trace, space::explain(app, answer))
+    (call.trace, app.space.explain(answer))
 }
 
 /// Takes a file of an import.

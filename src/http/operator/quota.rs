@@ -9,8 +9,8 @@ use crate::domain::org::OrgCommand;
 use crate::domain::quota::{LIMIT_MAX, Quota};
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::http::{input, usage};
 use crate::projections::identity;
 

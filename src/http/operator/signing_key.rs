@@ -7,8 +7,8 @@ use super::token::Nothing;
 use crate::content::keyring::KeyFacts;
 use crate::domain::Timestamp;
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::http::{idempotency, input};
 
 operator_request! {

@@ -4,17 +4,17 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::identify::new_token;
-use super::{OPERATOR, ask, operator_request, text};
+use super::{ask, operator_request, text};
 use crate::actors::ops::Caller;
 use crate::domain::operator_token::{
     NAME_CHARS_MAX, OVERLAP_MS_MAX, OperatorToken, OperatorTokenCommand, TokenScope,
 };
 use crate::domain::revoked_jwt::RevokeJwt;
 use crate::domain::{Rejection, Timestamp};
+use crate::http::auth::operator::{OPERATOR, new_token};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::http::{idempotency, input};
 use crate::projections::ops;
 

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use crate::domain::{Event, Rejection};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::journal::erasures::{Judge, Problem};
 use crate::journal::{Body, Entry, Journal, JournalError, Position};
 use crate::offload;

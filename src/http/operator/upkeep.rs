@@ -9,9 +9,9 @@ use crate::actors::upkeep::reconcile::{Cursor, Finding};
 use crate::actors::upkeep::{Page, Place};
 use crate::domain::{ContainerName, ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::input;
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 
 /// Items a page looks at when the caller does not say.
 const ITEMS_DEFAULT: usize = 100;
@@ -235,7 +235,7 @@ impl Paging {
 
     fn page(&self, app: &AppState, next_token: Option<&str>) -> Result<Page, Rejection> {
         Ok(Page {
-            from: input::cursor(app, next_token, self.digest)?,
+            from: input::cursor(&app.signer, next_token, self.digest)?,
             items_max: self.items_max,
         })
     }
@@ -247,7 +247,7 @@ impl Paging {
         next: Option<Vec<u8>>,
     ) -> Result<Reply, Refusal> {
         if let Some(place) = next {
-            answer["next_token"] = input::next_token(app, self.digest, place).into();
+            answer["next_token"] = input::next_token(&app.signer, self.digest, place).into();
         }
         Reply::of(&answer)
     }

@@ -8,10 +8,10 @@ use super::{Code, ask, check_code, operator_request};
 use crate::domain::offboarding::OffboardingStatus;
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::idempotency;
 use crate::http::input::{self, LimitIn};
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::http::utl::export::{FileQuery, FilesQuery, files, one_file};
 use crate::http::utl::{OffboardingView, show};
 use crate::projections::offboarding;
@@ -61,7 +61,7 @@ pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
     let status = query.status.as_deref().map(status_of).transpose()?;
     let limit = query.limit.unwrap_or_default().0;
     let filter: [u8; 32] = Sha256::digest(format!("offboardings {status:?}")).into();
-    let from = input::cursor(app, query.next_token.as_deref(), filter)?;
+    let from = input::cursor(&app.signer, query.next_token.as_deref(), filter)?;
     let page = offboarding::list(&app.store, status, from.as_deref(), limit)?;
     let mut items = Vec::with_capacity(page.items.len());
     for (org, one) in &page.items {
@@ -69,7 +69,7 @@ pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
     }
     let mut answer = json!({"items": items, "limit": limit});
     if let Some(place) = page.next {
-        answer["next_token"] = input::next_token(app, filter, place).into();
+        answer["next_token"] = input::next_token(&app.signer, filter, place).into();
     }
     Reply::of(&answer)
 }

@@ -12,9 +12,9 @@ use crate::domain::vacuum::{
 };
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::ops::view::{ProgressView, VacuumView};
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::http::{idempotency, input};
 use crate::projections::{identity, ops};
 

@@ -9,9 +9,9 @@ use super::view::WindowView;
 use crate::domain::maintenance::{Window, WindowStatus};
 use crate::domain::{ErrorTag, Rejection};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::input::{self, LimitIn};
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::projections::ops;
 
 /// Which window.
@@ -54,7 +54,7 @@ pub struct WindowsAnswer {
 
 /// See one maintenance window.
 #[utoipa::path(get, path = "/ops/maintenance/get", tag = "ops", params(WindowQuery),
-    responses((status = 200, description = "The window.", body = crate::http::openapi::Good<WindowView>)))]
+    responses((status = 200, description = "The window.", body = crate::http::reply::Good<WindowView>)))]
 pub async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: WindowQuery = read(call)?;
     let Some(id) = query.maintenance_id else {
@@ -68,31 +68,33 @@ pub async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> 
 
 /// See one maintenance window.
 #[utoipa::path(post, path = "/ops/maintenance/get", tag = "ops", request_body = WindowQuery,
-    responses((status = 200, description = "The window.", body = crate::http::openapi::Good<WindowView>)))]
+    responses((status = 200, description = "The window.", body = crate::http::reply::Good<WindowView>)))]
 pub async fn get_by_post(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     get(app, call).await
 }
 
 /// List maintenance windows.
 #[utoipa::path(get, path = "/ops/maintenance/list", tag = "ops", params(WindowsQuery),
-    responses((status = 200, description = "One page.", body = crate::http::openapi::Good<WindowsAnswer>)))]
+    responses((status = 200, description = "One page.", body = crate::http::reply::Good<WindowsAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: WindowsQuery = read(call)?;
     let status = query.status.as_deref().map(window_status).transpose()?;
     let limit = query.limit.unwrap_or_default().0;
     let filter: [u8; 32] = Sha256::digest(format!("windows {status:?}")).into();
-    let from = input::cursor(app, query.next_token.as_deref(), filter)?;
+    let from = input::cursor(&app.signer, query.next_token.as_deref(), filter)?;
     let page = ops::list_windows(&app.store, status, from.as_deref(), limit)?;
     Reply::of(&WindowsAnswer {
         items: page.items.iter().map(WindowView::from).collect(),
         limit,
-        next_token: page.next.map(|place| input::next_token(app, filter, place)),
+        next_token: page
+            .next
+            .map(|place| input::next_token(&app.signer, filter, place)),
     })
 }
 
 /// List maintenance windows.
 #[utoipa::path(post, path = "/ops/maintenance/list", tag = "ops", request_body = WindowsQuery,
-    responses((status = 200, description = "One page.", body = crate::http::openapi::Good<WindowsAnswer>)))]
+    responses((status = 200, description = "One page.", body = crate::http::reply::Good<WindowsAnswer>)))]
 pub async fn list_by_post(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     list(app, call).await
 }

@@ -6,8 +6,8 @@ pub mod view;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::envelope::{Refusal, Reply};
-use super::server::Gateway;
+use super::reply::{Refusal, Reply};
+use super::state::Gateway;
 use view::{Note, notes};
 
 /// The status of the operators' service, and whether a maintenance window is active.
@@ -58,7 +58,7 @@ fn status(gateway: &Gateway) -> &'static str {
 
 /// Ask whether maintenance is going on.
 #[utoipa::path(get, path = "/ops/ping", tag = "ops",
-    responses((status = 200, description = "What is going on.", body = super::openapi::Good<PingAnswer>)))]
+    responses((status = 200, description = "What is going on.", body = super::reply::Good<PingAnswer>)))]
 pub fn ping(gateway: &Gateway) -> Result<Reply, Refusal> {
     let window = gateway
         .app()
@@ -81,7 +81,7 @@ pub fn ping(gateway: &Gateway) -> Result<Reply, Refusal> {
 
 /// Show the status of the operators' service.
 #[utoipa::path(get, path = "/ops/stat", tag = "ops",
-    responses((status = 200, description = "How it is.", body = super::openapi::Good<OpsStatAnswer>)))]
+    responses((status = 200, description = "How it is.", body = super::reply::Good<OpsStatAnswer>)))]
 pub fn stat(gateway: &Gateway) -> Result<Reply, Refusal> {
     Reply::of(&OpsStatAnswer {
         service: "ops",

@@ -6,8 +6,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::{Part, Presigned, Sending, altered, chunks, head_alone, present};
 use crate::content::sign::{Disposition, ExportGrant, Purpose, Signer};
 use crate::domain::{ErrorTag, Rejection};
-use crate::http::call::Trace;
-use crate::http::envelope::{Refusal, unavailable, with_headers};
+use crate::http::envelope::with_headers;
+use crate::http::reply::{Refusal, unavailable};
+use crate::http::trace::Trace;
 use crate::http::watched::closing;
 
 /// Download a file of an export from a presigned url.

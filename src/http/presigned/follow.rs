@@ -9,8 +9,8 @@ use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::http::StatusCode;
 use bytes::Bytes;
 
-use crate::http::call::Trace;
 use crate::http::meters::{HttpMeters, Measured};
+use crate::http::trace::Trace;
 
 /// Counts an answer and ends its trace once its last bytes were handed to the connection; at once when it has no content.
 pub(super) fn follow(

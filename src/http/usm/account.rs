@@ -9,10 +9,10 @@ use crate::domain::Rejection;
 use crate::domain::account::{Account, AccountAction, AccountName};
 use crate::domain::user::label;
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::idempotency;
 use crate::http::input::{self, LimitIn};
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::projections::identity;
 
 org_request! {
@@ -89,7 +89,7 @@ pub struct AccountsAnswer {
 
 /// Make a service account.
 #[utoipa::path(post, path = "/usm/service_account/create", tag = "usm", request_body = NewAccount,
-    responses((status = 200, description = "The account.", body = crate::http::openapi::Good<AccountView>)))]
+    responses((status = 200, description = "The account.", body = crate::http::reply::Good<AccountView>)))]
 pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewAccount = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -108,14 +108,14 @@ pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
 
 /// List an org's service accounts.
 #[utoipa::path(post, path = "/usm/service_account/list", tag = "usm", request_body = Accounts,
-    responses((status = 200, description = "One page.", body = crate::http::openapi::Good<AccountsAnswer>)))]
+    responses((status = 200, description = "One page.", body = crate::http::reply::Good<AccountsAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Accounts = input::json(&call.body)?;
     let org = request.org(app, call)?;
     request.caller(call)?;
     let limit = request.limit.unwrap_or_default().0;
     let filter: [u8; 32] = Sha256::digest(format!("accounts {org}")).into();
-    let from = input::cursor(app, request.next_token.as_deref(), filter)?;
+    let from = input::cursor(&app.signer, request.next_token.as_deref(), filter)?;
     let page = identity::accounts(&app.store, &org, from.as_deref(), limit)?;
     Reply::of(&AccountsAnswer {
         items: page
@@ -124,13 +124,15 @@ pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
             .map(|(_, account)| account.into())
             .collect(),
         limit,
-        next_token: page.next.map(|place| input::next_token(app, filter, place)),
+        next_token: page
+            .next
+            .map(|place| input::next_token(&app.signer, filter, place)),
     })
 }
 
 /// See a service account, or enable or disable it.
 #[utoipa::path(post, path = "/usm/service_account/status", tag = "usm", request_body = AccountStatus,
-    responses((status = 200, description = "The account.", body = crate::http::openapi::Good<AccountView>)))]
+    responses((status = 200, description = "The account.", body = crate::http::reply::Good<AccountView>)))]
 pub async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: AccountStatus = input::json(&call.body)?;
     let org = request.org(app, call)?;

@@ -16,12 +16,12 @@ use crate::domain::account::{
 use crate::domain::rejection::Denial;
 use crate::domain::user::label;
 use crate::domain::{Event, OrgCode, Rejection, Timestamp};
+use crate::http::auth::credential;
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::idempotency::{self, lost, shown_once};
-use crate::http::identity;
 use crate::http::input;
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 
 org_request! {
     /// A key to make.
@@ -141,7 +141,7 @@ pub struct ValidKeyAnswer {
 
 /// Make a key.
 #[utoipa::path(post, path = "/usm/api_key/create", tag = "usm", request_body = NewKey,
-    responses((status = 200, description = "The key.", body = crate::http::openapi::Good<NewKeyAnswer>)))]
+    responses((status = 200, description = "The key.", body = crate::http::reply::Good<NewKeyAnswer>)))]
 pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewKey = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -184,7 +184,7 @@ pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
 
 /// List a service account's keys, those revoked included.
 #[utoipa::path(post, path = "/usm/api_key/list", tag = "usm", request_body = Keys,
-    responses((status = 200, description = "All of them.", body = crate::http::openapi::Good<KeysAnswer>)))]
+    responses((status = 200, description = "All of them.", body = crate::http::reply::Good<KeysAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Keys = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -195,7 +195,7 @@ pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
 
 /// End a key.
 #[utoipa::path(post, path = "/usm/api_key/revoke", tag = "usm", request_body = WhichKey,
-    responses((status = 200, description = "The account's keys.", body = crate::http::openapi::Good<KeysAnswer>)))]
+    responses((status = 200, description = "The account's keys.", body = crate::http::reply::Good<KeysAnswer>)))]
 pub async fn revoke(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichKey = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -209,7 +209,7 @@ pub async fn revoke(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
 
 /// End all keys of a service account.
 #[utoipa::path(post, path = "/usm/api_key/revoke_all", tag = "usm", request_body = Keys,
-    responses((status = 200, description = "The account's keys.", body = crate::http::openapi::Good<KeysAnswer>)))]
+    responses((status = 200, description = "The account's keys.", body = crate::http::reply::Good<KeysAnswer>)))]
 pub async fn revoke_all(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Keys = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -222,12 +222,12 @@ pub async fn revoke_all(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Re
 
 /// Ask whether a key counts.
 #[utoipa::path(post, path = "/usm/api_key/validate", tag = "usm", request_body = ValidateKey,
-    responses((status = 200, description = "It does.", body = crate::http::openapi::Good<ValidKeyAnswer>)))]
+    responses((status = 200, description = "It does.", body = crate::http::reply::Good<ValidKeyAnswer>)))]
 pub async fn validate(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: ValidateKey = input::json(&call.body)?;
     let api_key = required(request.api_key.as_deref(), "api_key")?;
     let Some(key) = app.directory.key(api_key)? else {
-        return Err(identity::invalid(Denial::KeyUnknown).into());
+        return Err(credential::invalid(Denial::KeyUnknown).into());
     };
     Reply::of(&ValidKeyAnswer {
         valid: true,

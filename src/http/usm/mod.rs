@@ -5,8 +5,8 @@ pub mod key;
 pub mod session;
 
 use super::call::Call;
-use super::envelope::Refusal;
 use super::input;
+use super::reply::Refusal;
 use crate::actors::ops::Caller;
 use crate::domain::Rejection;
 use crate::journal::{Remarks, Source};
@@ -40,12 +40,12 @@ macro_rules! org_request {
             /// The org, once the caller was let through to it.
             fn org(
                 &self,
-                app: &crate::http::server::AppState,
+                app: &crate::http::state::AppState,
                 call: &mut crate::http::call::Call<'_>,
-            ) -> Result<crate::domain::OrgCode, crate::http::envelope::Refusal> {
+            ) -> Result<crate::domain::OrgCode, crate::http::reply::Refusal> {
                 let org = crate::http::input::org(call, self.orgcode.as_deref())?;
                 call.note_org(&org);
-                call.admit(app, &org)?;
+                call.admit((&app.store, &app.rate_limits), &org)?;
                 Ok(org)
             }
 
@@ -53,7 +53,7 @@ macro_rules! org_request {
             fn caller(
                 &self,
                 call: &mut crate::http::call::Call<'_>,
-            ) -> Result<crate::actors::ops::Caller, crate::http::envelope::Refusal> {
+            ) -> Result<crate::actors::ops::Caller, crate::http::reply::Refusal> {
                 crate::http::usm::caller(call, crate::journal::Remarks {
                     actor: self.actor.clone(),
                     reason: self.reason.clone(),

@@ -10,12 +10,12 @@ use crate::actors::ops::Caller;
 use crate::domain::rejection::Denial;
 use crate::domain::user::{Session, User, UserCommand, label};
 use crate::domain::{ErrorTag, Rejection, Timestamp};
+use crate::http::auth::credential;
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
-use crate::http::identity;
 use crate::http::input;
 use crate::http::limits::peer;
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 use crate::journal::{Remarks, Source};
 use crate::projections::identity as known;
 
@@ -164,7 +164,7 @@ pub struct SessionsAnswer {
 
 /// Sign in.
 #[utoipa::path(post, path = "/usm/session/create", tag = "usm", request_body = SignIn,
-    responses((status = 200, description = "The session.", body = crate::http::openapi::Good<SessionAnswer>)))]
+    responses((status = 200, description = "The session.", body = crate::http::reply::Good<SessionAnswer>)))]
 pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: SignIn = input::json(&call.body)?;
     let email = required(request.email.as_deref(), "email")?;
@@ -176,7 +176,7 @@ pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
     let signed_in = app.directory.sign_in(email, passcode, session_label, from);
     let signed_in = concealed(app, call, signed_in.await).await?;
     let fingerprint =
-        identity::fingerprint("sf", &session_hash(&app.signer, &signed_in.session_guid));
+        credential::fingerprint("sf", &session_hash(&app.signer, &signed_in.session_guid));
     call.trace.session_fingerprint = Some(fingerprint);
     Reply::of(&SessionAnswer {
         session_guid: signed_in.session_guid,
@@ -201,7 +201,7 @@ pub(in crate::http) async fn concealed<T>(
 
 /// Check whether a session is open. Counts as use.
 #[utoipa::path(post, path = "/usm/session/validate", tag = "usm", request_body = WhichSession,
-    responses((status = 200, description = "It is.", body = crate::http::openapi::Good<ValidAnswer>)))]
+    responses((status = 200, description = "It is.", body = crate::http::reply::Good<ValidAnswer>)))]
 pub async fn validate(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichSession = input::json(&call.body)?;
     let found = open(app, request.session_guid.as_deref())?;
@@ -214,7 +214,7 @@ pub async fn validate(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refu
 
 /// End a session.
 #[utoipa::path(post, path = "/usm/session/close", tag = "usm", request_body = EndedSession,
-    responses((status = 200, description = "It is over.", body = crate::http::openapi::Good<ClosedAnswer>)))]
+    responses((status = 200, description = "It is over.", body = crate::http::reply::Good<ClosedAnswer>)))]
 pub async fn close(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: EndedSession = input::json(&call.body)?;
     let found = open(app, request.session_guid.as_deref())?;
@@ -230,7 +230,7 @@ pub async fn close(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal
 
 /// List your open sessions.
 #[utoipa::path(post, path = "/usm/session/list", tag = "usm", request_body = Nothing,
-    responses((status = 200, description = "All of them.", body = crate::http::openapi::Good<SessionsAnswer>)))]
+    responses((status = 200, description = "All of them.", body = crate::http::reply::Good<SessionsAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let Nothing {} = input::json(&call.body)?;
     let principal = call.caller()?;
@@ -249,7 +249,7 @@ pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
 
 /// End all your sessions, this one too.
 #[utoipa::path(post, path = "/usm/session/logout_everywhere", tag = "usm", request_body = AllSessions,
-    responses((status = 200, description = "They are over.", body = crate::http::openapi::Good<ClosedAnswer>)))]
+    responses((status = 200, description = "They are over.", body = crate::http::reply::Good<ClosedAnswer>)))]
 pub async fn logout_everywhere(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: AllSessions = input::json(&call.body)?;
     let user_id = call.caller()?.user_id.clone();
@@ -270,7 +270,7 @@ pub(in crate::http) fn open_of<'a>(
     user: &'a User,
 ) -> impl Iterator<Item = OwnSession<'a>> {
     let now = app.clock.now();
-    let counts = |session: &Session| app.development || !session.development;
+    let counts = |session: &Session| app.authenticator.development || !session.development;
     let sessions = user
         .sessions
         .iter()
@@ -285,7 +285,7 @@ pub(in crate::http) fn open_of<'a>(
 /// The open session of a guid.
 fn open(app: &AppState, guid: Option<&str>) -> Result<OpenSession, Refusal> {
     let found = app.directory.session(required(guid, "session_guid")?)?;
-    let found = found.filter(|found| !found.session.development || app.development);
+    let found = found.filter(|found| !found.session.development || app.authenticator.development);
     found.ok_or_else(|| {
         Rejection::new(
             ErrorTag::InvalidSession,

@@ -9,9 +9,9 @@ use crate::content::sign::{ExportGrant, Purpose};
 use crate::domain::offboarding::{Made, OrgTransfer};
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
-use crate::http::envelope::{Refusal, Reply};
 use crate::http::input::{self, LimitIn};
-use crate::http::server::AppState;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
 
 /// Which export's files, and how many at a time.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -91,7 +91,7 @@ pub struct FileAnswer {
 
 /// List the files of the org's export.
 #[utoipa::path(get, path = "/utl/export/list", tag = "utl", params(FilesQuery),
-    responses((status = 200, description = "One page.", body = crate::http::openapi::Good<FilesAnswer>)))]
+    responses((status = 200, description = "One page.", body = crate::http::reply::Good<FilesAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FilesQuery = input::query(call)?;
     let org = admit(app, call, query.orgcode.as_deref())?;
@@ -100,7 +100,7 @@ pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
 
 /// Get a URL for downloading a file of the org's export.
 #[utoipa::path(get, path = "/utl/export/file", tag = "utl", params(FileQuery),
-    responses((status = 200, description = "Where it is.", body = crate::http::openapi::Good<FileAnswer>)))]
+    responses((status = 200, description = "Where it is.", body = crate::http::reply::Good<FileAnswer>)))]
 pub async fn file(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FileQuery = input::query(call)?;
     let org = admit(app, call, query.orgcode.as_deref())?;
@@ -125,7 +125,7 @@ pub(crate) async fn files(
         });
     };
     let filter: [u8; 32] = Sha256::digest(format!("export {org} {export_id}")).into();
-    let place = input::cursor(app, query.next_token.as_deref(), filter)?;
+    let place = input::cursor(&app.signer, query.next_token.as_deref(), filter)?;
     let from = place
         .and_then(|place| place.try_into().ok())
         .map_or(0, u64::from_be_bytes);
@@ -144,7 +144,8 @@ pub(crate) async fn files(
         export_id: Some(export_id),
         items: items.collect(),
         limit,
-        next_token: next.map(|place| input::next_token(app, filter, place.to_be_bytes().to_vec())),
+        next_token: next
+            .map(|place| input::next_token(&app.signer, filter, place.to_be_bytes().to_vec())),
     })
 }
 

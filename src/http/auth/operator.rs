@@ -7,16 +7,16 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 use subtle::ConstantTimeEq;
 
-use super::OPERATOR;
+use super::credential::Authorization;
 use crate::clock::random_bytes;
 use crate::content::sign::Signer;
 use crate::domain::operator_token::TokenScope;
-use crate::domain::{ErrorTag, Rejection};
-use crate::http::envelope::Refusal;
-use crate::http::identity::Authorization;
-use crate::http::server::Gateway;
-use crate::projections::ops;
+use crate::domain::{ErrorTag, Rejection, Timestamp};
+use crate::http::reply::Refusal;
+use crate::projections::{Store, ops};
 
+/// Who an operator with the token of the first start is in the journal and in the audit.
+pub(in crate::http) const OPERATOR: &str = "operator";
 /// Purpose of the keyed hash under which an operator's token is kept.
 const TOKEN: &str = "operator-token";
 /// What every operator's token begins with; the log's last look at its lines knows it.
@@ -57,9 +57,9 @@ impl OperatorAccess {
     ///
     /// # Errors
     /// A failed read.
-    pub(super) fn identify(
+    pub(in crate::http) fn identify(
         &self,
-        gateway: &Gateway,
+        (store, now): (Option<&Store>, Timestamp),
         request: &HttpRequest,
     ) -> Result<Option<Operator>, Refusal> {
         let given = match Authorization::of(request.headers()) {
@@ -76,11 +76,11 @@ impl OperatorAccess {
                 scopes: vec![TokenScope::All],
             }));
         }
-        let Some(app) = gateway.app() else {
+        let Some(store) = store else {
             return Ok(None);
         };
-        let tokens = ops::operator_tokens(&app.store)?;
-        let found = tokens.find(&self.hash(given), gateway.now());
+        let tokens = ops::operator_tokens(store)?;
+        let found = tokens.find(&self.hash(given), now);
         Ok(found.map(|(name, token)| Operator {
             by: format!("{OPERATOR}:{name}"),
             scopes: token.scopes.clone(),
@@ -88,7 +88,7 @@ impl OperatorAccess {
     }
 
     /// The keyed hash under which a token is kept, in hex.
-    pub(super) fn hash(&self, token: &str) -> String {
+    pub(in crate::http) fn hash(&self, token: &str) -> String {
         hex::encode(self.signer.keyed_hash(TOKEN, token.as_bytes()))
     }
 
@@ -96,7 +96,7 @@ impl OperatorAccess {
     ///
     /// # Errors
     /// `invalid-state` in development mode, which has told it to files and shells; or a failed write.
-    pub(super) fn rotate_first(&self) -> Result<String, Refusal> {
+    pub(in crate::http) fn rotate_first(&self) -> Result<String, Refusal> {
         let keep = self.keep.as_ref().ok_or_else(|| {
             Rejection::new(
                 ErrorTag::InvalidState,
@@ -118,7 +118,7 @@ impl OperatorAccess {
 }
 
 /// A new token of 256 random bits.
-pub(super) fn new_token() -> String {
+pub(in crate::http) fn new_token() -> String {
     format!("{TOKEN_PREFIX}{}", hex::encode(random_bytes::<32>()))
 }
 
@@ -126,7 +126,7 @@ pub(super) fn new_token() -> String {
 ///
 /// # Errors
 /// `not-authorized`.
-pub(super) fn identified(operator: Option<&Operator>) -> Result<&Operator, Rejection> {
+pub(in crate::http) fn identified(operator: Option<&Operator>) -> Result<&Operator, Rejection> {
     operator.ok_or_else(|| {
         Rejection::new(
             ErrorTag::NotAuthorized,
@@ -139,7 +139,10 @@ pub(super) fn identified(operator: Option<&Operator>) -> Result<&Operator, Rejec
 ///
 /// # Errors
 /// `not-authorized`, with the minor `scope` and the scope in the details when there is a token.
-pub(super) fn permit(operator: Option<&Operator>, scope: TokenScope) -> Result<(), Rejection> {
+pub(in crate::http) fn permit(
+    operator: Option<&Operator>,
+    scope: TokenScope,
+) -> Result<(), Rejection> {
     let operator = identified(operator)?;
     let scopes = &operator.scopes;
     if scopes.contains(&scope) || scopes.contains(&TokenScope::All) {

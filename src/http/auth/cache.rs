@@ -5,13 +5,11 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use super::envelope::Refusal;
-use super::identity::Principal;
-use super::server::AppState;
-use crate::domain::{OrgCode, Timestamp};
-use crate::projections::identity::Standing;
+use super::principal::Principal;
+use crate::domain::Timestamp;
+use crate::http::reply::Refusal;
+use crate::projections::Store;
 use crate::projections::kept::RowVersion;
-use crate::projections::{Store, StoreError};
 
 /// Shards, so that threads seldom wait for each other.
 const SHARDS: usize = 16;
@@ -20,10 +18,6 @@ const CALLERS_MAX: usize = 1_024;
 /// How long a caller is known without being looked up, in milliseconds: looking counts as use, and of an hour a second
 /// is nothing.
 const KNOWN_MS: i64 = 1_000;
-/// Orgs whose standing is kept for one caller.
-const STANDINGS_MAX: usize = 8;
-/// Longest code of an org (contract, section 4).
-const ORG_BYTES_MAX: usize = 32;
 
 /// Keyed hash of a credential.
 type Digest = [u8; 32];
@@ -70,13 +64,13 @@ impl Callers {
     /// As `look`.
     pub(super) fn get(
         &self,
-        app: &AppState,
+        (store, now): (&Store, Timestamp),
         digest: Digest,
         look: impl FnOnce() -> Result<Lookup, Refusal>,
     ) -> Result<Principal, Refusal> {
-        let (shard, now) = (self.shard(&digest), app.clock.now());
+        let shard = self.shard(&digest);
         if let Some(known) = lock(shard).get(&digest)
-            && known.stands(&app.store, now)
+            && known.stands(store, now)
         {
             return Ok(known.looked.principal.clone());
         }
@@ -107,52 +101,6 @@ impl Callers {
         // Any byte of a keyed hash is as good as chance.
         &self.shards[usize::from(digest[0]) % SHARDS]
     }
-}
-
-/// Where one caller stands in the orgs last asked for.
-#[derive(Debug, Default)]
-pub(super) struct Standings(Mutex<Vec<(Code, Standing)>>);
-
-/// The code of an org, filled up with zeros: compared without a look elsewhere.
-type Code = [u8; ORG_BYTES_MAX];
-
-impl Standings {
-    /// Where a user stands in an org, read if it is not known or may have changed.
-    ///
-    /// # Errors
-    /// A failed or unreadable row.
-    pub(super) fn get(
-        &self,
-        store: &Store,
-        org: &OrgCode,
-        user_id: &str,
-    ) -> Result<Standing, StoreError> {
-        let Some(code) = code(org) else {
-            return Standing::read(store, org.as_str(), user_id);
-        };
-        let kept = lock(&self.0)
-            .iter()
-            .find(|(kept, _)| *kept == code)
-            .map(|(_, standing)| *standing);
-        if let Some(standing) = kept.filter(|standing| standing.stands(store)) {
-            return Ok(standing);
-        }
-        let standing = Standing::read(store, org.as_str(), user_id)?;
-        let mut standings = lock(&self.0);
-        standings.retain(|(kept, _)| *kept != code);
-        if standings.len() >= STANDINGS_MAX {
-            standings.remove(0);
-        }
-        standings.push((code, standing));
-        Ok(standing)
-    }
-}
-
-fn code(org: &OrgCode) -> Option<Code> {
-    let text = org.as_str().as_bytes();
-    let mut code = [0; ORG_BYTES_MAX];
-    code.get_mut(..text.len())?.copy_from_slice(text);
-    Some(code)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

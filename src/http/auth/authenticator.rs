@@ -1,0 +1,246 @@
+//! Finds out who calls, by what a request has in its headers.
+
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+
+use actix_web::HttpRequest;
+use ipnet::IpNet;
+
+use super::access::Role;
+use super::cache::{Callers, Lookup};
+use super::credential::{Authorization, KEY_FINGERPRINT, credential, fingerprint, invalid};
+use super::principal::{Bound, Mode, Principal, Who};
+use super::standings::Standings;
+use crate::actors::identity::{Directory, key_digest, session_digest};
+use crate::clock::Clock;
+use crate::content::sign::Signer;
+use crate::domain::rejection::Denial;
+use crate::domain::{OrgCode, Rejection};
+use crate::http::header_names;
+use crate::http::reply::Refusal;
+use crate::projections::{Store, identity, ops};
+use crate::token::Verifier;
+
+/// Purpose of the keyed hash that names a subject in answers and logs.
+const FINGERPRINT: &str = "session-fingerprint";
+/// What begins the public id of somebody whom an identity provider names: its subjects can be any text, also that of
+/// another user's id, of an operator or of a job.
+const JWT_SUBJECT: &str = "jwt:";
+/// The same of somebody whom a header names.
+pub(in crate::http) const HEADER_SUBJECT: &str = "header:";
+
+/// Headers that proxies add. Who is behind one is not known by what the headers say.
+const FORWARDING: &[&str] = &[
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
+
+/// Knows callers by their sessions, keys, tokens, or headers where those count.
+pub struct Authenticator {
+    /// Who called a moment ago.
+    pub cache: Callers,
+    /// Sessions and keys.
+    pub directory: Arc<Directory>,
+    /// Rows of the projections.
+    pub store: Store,
+    /// Computes the keyed hashes of credentials.
+    pub signer: Arc<Signer>,
+    /// Tells when a credential ends.
+    pub clock: Clock,
+    /// Checks tokens of an identity provider; absent where none are taken.
+    pub tokens: Option<Arc<Verifier>>,
+    /// Callers are whom headers say, on a developer's own machine.
+    pub header_identity: bool,
+    /// Sessions of development mode count.
+    pub development: bool,
+}
+
+impl Authenticator {
+    /// How callers are known, other than by sessions and keys, which always count.
+    pub fn mode(&self) -> &'static str {
+        match &self.tokens {
+            _ if self.header_identity => "header",
+            Some(_) => "jwt",
+            None => "session",
+        }
+    }
+
+    /// The caller of a request, by its credential. The answer never says what is wrong with one.
+    ///
+    /// # Errors
+    /// `invalid-session`, or a failed read.
+    pub fn principal(&self, request: &HttpRequest) -> Result<Principal, Refusal> {
+        let headers = request.headers();
+        let session = credential(headers, &header_names::X_SESSION_GUID)?;
+        let api_key = credential(headers, &header_names::X_API_KEY)?;
+        let authorization = Authorization::of(headers);
+        let other = session.is_some() || api_key.is_some();
+        let token = match authorization {
+            Authorization::Twice => return Err(invalid(Denial::CredentialTwice).into()),
+            Authorization::Bearer(_) if other => {
+                return Err(invalid(Denial::CredentialsMixed).into());
+            }
+            Authorization::Bearer(token) => Some(token),
+            Authorization::None | Authorization::Other => None,
+        };
+        match (session, api_key) {
+            // A session beats a key (contract, section 7).
+            (Some(guid), _) => self.person(guid),
+            (None, Some(api_key)) => {
+                let principal = self.account(api_key)?;
+                check_address(&principal, request)?;
+                Ok(principal)
+            }
+            (None, None) => match token {
+                Some(token) => self.bearer_of(token),
+                None if self.header_identity => self.told(request),
+                None if authorization == Authorization::Other => {
+                    Err(invalid(Denial::CredentialMalformed).into())
+                }
+                None => Err(invalid(Denial::CredentialMissing).into()),
+            },
+        }
+    }
+
+    fn bearer_of(&self, token: &str) -> Result<Principal, Refusal> {
+        let verifier = self.tokens.as_ref();
+        let verifier = verifier.ok_or_else(|| invalid(Denial::TokenNotTaken))?;
+        let bearer = verifier
+            .verify(token)
+            .map_err(|denied| invalid(denied.denial()))?;
+        if let Some(jti) = &bearer.jti
+            && ops::is_jwt_revoked(&self.store, jti)?
+        {
+            return Err(invalid(Denial::TokenRevoked).into());
+        }
+        Ok(Principal(Arc::new(Who {
+            fingerprint: told_fingerprint(&self.signer, "tf", &bearer.subject),
+            user_id: [JWT_SUBJECT, &bearer.subject].concat(),
+            mode: Mode::Jwt,
+            bound: Some(Bound {
+                org: bearer.org.as_str().to_owned(),
+                role: Role::parse(&bearer.role),
+            }),
+            session_hash: None,
+            allowed_addresses: Vec::new(),
+            standings: Standings::default(),
+            home: OnceLock::new(),
+        })))
+    }
+
+    /// Whoever the headers say, when the request comes from this machine and was not passed on by another.
+    fn told(&self, request: &HttpRequest) -> Result<Principal, Refusal> {
+        let headers = request.headers();
+        let passed_on = FORWARDING.iter().any(|name| headers.contains_key(*name));
+        let local = request
+            .peer_addr()
+            .is_some_and(|peer| peer.ip().is_loopback());
+        if passed_on || !local {
+            return Err(invalid(Denial::HeadersForwarded).into());
+        }
+        let named = |name: &str| credential(headers, name);
+        let (Some(user), Some(tenant), Some(role)) =
+            (named("x-user")?, named("x-tenant")?, named("x-role")?)
+        else {
+            return Err(invalid(Denial::CredentialMissing).into());
+        };
+        let org = OrgCode::parse(tenant).map_err(|_| invalid(Denial::HeadersMalformed))?;
+        Ok(Principal(Arc::new(Who {
+            user_id: [HEADER_SUBJECT, user].concat(),
+            fingerprint: told_fingerprint(&self.signer, "hf", user),
+            mode: Mode::Header,
+            bound: Some(Bound {
+                org: org.as_str().to_owned(),
+                role: Role::parse(role),
+            }),
+            session_hash: None,
+            allowed_addresses: Vec::new(),
+            standings: Standings::default(),
+            home: OnceLock::new(),
+        })))
+    }
+
+    fn person(&self, guid: &str) -> Result<Principal, Refusal> {
+        let digest = session_digest(&self.signer, guid);
+        self.cache.get((&self.store, self.clock.now()), digest, || {
+            let hash = hex::encode(digest);
+            let row = identity::session_stamp(&self.store, &hash);
+            let found = self.directory.open_session(hash)?;
+            let found = found.ok_or_else(|| invalid(Denial::SessionUnknown))?;
+            if found.session.development && !self.development {
+                return Err(invalid(Denial::SessionOfDevelopment).into());
+            }
+            let principal = Principal(Arc::new(Who {
+                user_id: found.session.user_id.clone(),
+                fingerprint: fingerprint("sf", &found.hash),
+                mode: Mode::Session,
+                bound: None,
+                session_hash: Some(found.hash),
+                allowed_addresses: Vec::new(),
+                standings: Standings::default(),
+                home: OnceLock::new(),
+            }));
+            Ok(Lookup {
+                principal,
+                row,
+                expires_at: found.expires_at,
+                keep: !found.journals_use,
+            })
+        })
+    }
+
+    fn account(&self, api_key: &str) -> Result<Principal, Refusal> {
+        let digest = key_digest(&self.signer, api_key);
+        self.cache.get((&self.store, self.clock.now()), digest, || {
+            let hash = hex::encode(digest);
+            let row = identity::key_stamp(&self.store, &hash);
+            let key = self.directory.key_of(&hash)?;
+            let key = key.ok_or_else(|| invalid(Denial::KeyUnknown))?;
+            let noting = self.directory.note_key_use(&key);
+            // They were parsed when the key was made; one that is not readable any more lets nobody in by it.
+            let parsed = key.allowed_addresses.iter().map(|text| text.parse());
+            let allowed_addresses = parsed.collect::<Result<Vec<IpNet>, _>>();
+            let allowed_addresses = allowed_addresses.map_err(|_| invalid(Denial::KeyAddress))?;
+            let principal = Principal(Arc::new(Who {
+                user_id: key.account_id,
+                fingerprint: fingerprint(KEY_FINGERPRINT, &hash),
+                mode: Mode::ApiKey,
+                bound: Some(Bound {
+                    org: key.org,
+                    role: Some(key.role.into()),
+                }),
+                session_hash: None,
+                allowed_addresses,
+                standings: Standings::default(),
+                home: OnceLock::new(),
+            }));
+            Ok(Lookup {
+                principal,
+                row,
+                expires_at: key.expires_at,
+                keep: !noting,
+            })
+        })
+    }
+}
+
+/// Refuses a key that is used from elsewhere than it may be. The address is that of the connection.
+fn check_address(principal: &Principal, request: &HttpRequest) -> Result<(), Rejection> {
+    let allowed = &principal.allowed_addresses;
+    let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
+    let within = |peer: IpAddr| allowed.iter().any(|network| network.contains(&peer));
+    match allowed.is_empty() || peer.is_some_and(within) {
+        true => Ok(()),
+        false => Err(invalid(Denial::KeyAddress)),
+    }
+}
+
+/// Names who is only told of, by a token or a header.
+fn told_fingerprint(signer: &Signer, kind: &str, subject: &str) -> String {
+    let hash = signer.keyed_hash(FINGERPRINT, subject.as_bytes());
+    fingerprint(kind, &hex::encode(hash))
+}

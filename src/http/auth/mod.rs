@@ -1,0 +1,11 @@
+//! Who calls, what they may do, and answers that do not tell what is not theirs.
+
+pub mod access;
+pub mod admit;
+pub mod authenticator;
+pub mod cache;
+pub mod conceal;
+pub mod credential;
+pub mod operator;
+pub mod principal;
+pub mod standings;

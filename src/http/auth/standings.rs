@@ -1,0 +1,63 @@
+//! Where a caller stands in the orgs it last asked for: kept with the caller until one of the rows changes.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::domain::OrgCode;
+use crate::projections::identity::Standing;
+use crate::projections::{Store, StoreError};
+
+/// Orgs whose standing is kept for one caller.
+const STANDINGS_MAX: usize = 8;
+/// Longest code of an org (contract, section 4).
+const ORG_BYTES_MAX: usize = 32;
+
+/// Where one caller stands in the orgs last asked for.
+#[derive(Debug, Default)]
+pub(super) struct Standings(Mutex<Vec<(Code, Standing)>>);
+
+/// The code of an org, filled up with zeros: compared without a look elsewhere.
+type Code = [u8; ORG_BYTES_MAX];
+
+impl Standings {
+    /// Where a user stands in an org, read if it is not known or may have changed.
+    ///
+    /// # Errors
+    /// A failed or unreadable row.
+    pub(super) fn get(
+        &self,
+        store: &Store,
+        org: &OrgCode,
+        user_id: &str,
+    ) -> Result<Standing, StoreError> {
+        let Some(code) = code(org) else {
+            return Standing::read(store, org.as_str(), user_id);
+        };
+        let kept = lock(&self.0)
+            .iter()
+            .find(|(kept, _)| *kept == code)
+            .map(|(_, standing)| *standing);
+        if let Some(standing) = kept.filter(|standing| standing.stands(store)) {
+            return Ok(standing);
+        }
+        let standing = Standing::read(store, org.as_str(), user_id)?;
+        let mut standings = lock(&self.0);
+        standings.retain(|(kept, _)| *kept != code);
+        if standings.len() >= STANDINGS_MAX {
+            standings.remove(0);
+        }
+        standings.push((code, standing));
+        Ok(standing)
+    }
+}
+
+fn code(org: &OrgCode) -> Option<Code> {
+    let text = org.as_str().as_bytes();
+    let mut code = [0; ORG_BYTES_MAX];
+    code.get_mut(..text.len())?.copy_from_slice(text);
+    Some(code)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each change is one step: a panic elsewhere leaves nothing half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,104 @@
+//! The id of a request: the caller's, unless it is one that must not be logged, or a new one.
+
+use actix_web::http::header::{HeaderMap, HeaderName};
+
+use super::header_names;
+use crate::clock::random_uuid;
+use crate::report;
+
+/// Headers that hold a credential: an id that is part of one is not taken, because ids are logged and journaled.
+static CREDENTIALS: [&HeaderName; 3] = [
+    &header_names::X_SESSION_GUID,
+    &header_names::X_API_KEY,
+    &header_names::AUTHORIZATION,
+];
+/// What keys, operator tokens and tokens of identity providers begin with.
+const CREDENTIAL_PREFIXES: [&str; 3] = ["g3nk_", "op_", "eyJ"];
+/// Shortest part of a credential that tells of it.
+const CREDENTIAL_PART_MIN: usize = 6;
+
+/// The request id that headers ask for, or a new one.
+pub(super) fn request_id(headers: &HeaderMap) -> String {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let good = |id: &&str| report::field::is_request_id(id) && !is_credential(headers, id);
+    let given = text(&header_names::X_REQUEST_ID).filter(good);
+    let given = given.or_else(|| text(&header_names::X_TRACE_ID).filter(good));
+    let given = given.or_else(|| text(&header_names::TRACEPARENT).and_then(trace_id_of));
+    given.map_or_else(|| random_uuid().to_string(), str::to_owned)
+}
+
+/// Whether an id is a credential, or part of one that came with it.
+fn is_credential(headers: &HeaderMap, id: &str) -> bool {
+    let shown = CREDENTIALS.iter().flat_map(|name| headers.get_all(*name));
+    let mut shown = shown.map(|value| value.as_bytes());
+    let part = |shown: &[u8]| {
+        let mut windows = shown.windows(id.len().max(1));
+        windows.any(|window| window == id.as_bytes())
+    };
+    CREDENTIAL_PREFIXES
+        .iter()
+        .any(|prefix| id.starts_with(prefix))
+        || id.len() >= CREDENTIAL_PART_MIN && shown.any(part)
+}
+
+/// The trace-id of a valid `traceparent` (W3C Trace Context, version 00 and later).
+fn trace_id_of(traceparent: &str) -> Option<&str> {
+    let lower_hex = |text: &str| {
+        text.bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let mut parts = traceparent.split('-');
+    let (version, trace, parent, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let whole = version != "00" || parts.next().is_none();
+    let sized = version.len() == 2 && trace.len() == 32 && parent.len() == 16 && flags.len() == 2;
+    let hex = [version, trace, parent, flags]
+        .iter()
+        .all(|part| lower_hex(part));
+    let set = trace.bytes().any(|byte| byte != b'0') && parent.bytes().any(|byte| byte != b'0');
+    (whole && sized && hex && set && version != "ff").then_some(trace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_credential_is_taken_for_an_id() {
+        let with = |id: &str, name: &'static str, value: &str| {
+            use actix_web::http::header::{HeaderName, HeaderValue};
+            let mut headers = HeaderMap::new();
+            let header = |value: &str| HeaderValue::from_str(value).expect("a header");
+            headers.insert(HeaderName::from_static("x-request-id"), header(id));
+            headers.insert(HeaderName::from_static(name), header(value));
+            request_id(&headers)
+        };
+        let guid = "0192f0c1-7a3b-7c4d-8e5f-001122334455";
+        assert_eq!(with("r-1", "x-session-guid", guid), "r-1");
+        assert_eq!(with(guid, "x-tenant", "a"), guid);
+        for (id, name, value) in [
+            (guid, "x-session-guid", guid),
+            ("abcdef", "authorization", "Bearer x.abcdefg"),
+            ("g3nk_1", "x-tenant", "a"),
+        ] {
+            assert_ne!(with(id, name, value), id, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn a_trace_id_is_taken_only_from_a_valid_traceparent() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let good = format!("00-{trace}-00f067aa0ba902b7-01");
+        assert_eq!(trace_id_of(&good), Some(trace));
+        for bad in [
+            String::new(),
+            format!("ff-{trace}-00f067aa0ba902b7-01"),
+            format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+            format!("00-{trace}-0000000000000000-01"),
+            format!("00-{}-00f067aa0ba902b7-01", trace.to_uppercase()),
+            format!("{good}-extra"),
+        ] {
+            assert_eq!(trace_id_of(&bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Everything that handlers work with, and the limits of the listener. It holds the parts; no part knows it.
+
+use std::sync::{Arc, OnceLock};
+
+use actix_web::HttpRequest;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::auth::authenticator::Authenticator;
+use super::auth::conceal::Concealment;
+use super::auth::operator::OperatorAccess;
+use super::bodies::{Bodies, BodyLimits};
+use super::cors::Origins;
+use super::head::HostNames;
+use super::limits::{RateLimits, Rates};
+use super::meters::{HttpMeters, RouteName};
+use super::mrs::history::Histories;
+use super::prefixes::Prefixes;
+use super::reply::Build;
+use super::shares::Shares;
+use super::space::Space;
+use super::trace::Trace;
+use super::transfers::{self, Transfers};
+use crate::actors::ActorRegistry;
+use crate::actors::first_answers::FirstAnswers;
+use crate::actors::identity::Directory;
+use crate::actors::jobs::Jobs;
+use crate::actors::offboarding::Offboardings;
+use crate::actors::ops::Operations;
+use crate::actors::signing_keys::SigningKeys;
+use crate::actors::upkeep::Upkeep;
+use crate::clock::Clock;
+use crate::content::ContentStore;
+use crate::content::last_backup::LastBackup;
+use crate::content::sign::Signer;
+use crate::domain::Timestamp;
+use crate::journal::Journal;
+use crate::meters::Meters;
+use crate::projections::Store;
+use crate::running::Running;
+/// Operator functions being worked on at once. They share no place with the gateway's requests.
+pub const OPERATOR_REQUESTS_MAX: usize = 64;
+
+/// What the record routes need to know of the settings.
+#[derive(Clone, Copy, Debug)]
+pub struct MrsSettings {
+    /// How long an upload URL is valid.
+    pub upload_url_seconds: u64,
+    /// How long after its upload url a content token still completes.
+    pub complete_grace_seconds: u64,
+    /// How long a download URL is valid.
+    pub download_url_seconds: u64,
+    /// Reads of history at once.
+    pub history_reads_max: usize,
+}
+
+/// Everything a handler works with, once it is open.
+pub struct AppState {
+    /// The actors.
+    pub registry: Arc<ActorRegistry>,
+    /// Who is who.
+    pub directory: Arc<Directory>,
+    /// Finds out who calls.
+    pub authenticator: Authenticator,
+    /// What was made by requests with idempotency keys, other than records.
+    pub first_answers: Arc<FirstAnswers>,
+    /// What operators do.
+    pub operations: Arc<Operations>,
+    /// What upkeep lets go of, and how long it is kept.
+    pub upkeep: Arc<Upkeep>,
+    /// The upkeep.
+    pub jobs: Arc<Jobs>,
+    /// Orgs that leave and come.
+    pub offboardings: Arc<Offboardings>,
+    /// What is known of the room there is for changes.
+    pub space: Space,
+    /// The truth.
+    pub journal: Arc<dyn Journal>,
+    /// The answers.
+    pub store: Store,
+    /// The bytes.
+    pub content: Arc<dyn ContentStore>,
+    /// What signs urls and tokens.
+    pub signer: Arc<Signer>,
+    /// When the last backup ended.
+    pub last_backup: LastBackup,
+    /// Rotates the keys that sign urls and tokens.
+    pub signing_keys: Arc<SigningKeys>,
+    /// The time.
+    pub clock: Clock,
+    /// Where callers reach the gateway, without a slash at the end.
+    pub public_url: String,
+    /// Makes what is not there and what is not the caller's take equally long.
+    pub concealment: Concealment,
+    /// Settings of the record routes.
+    pub mrs: MrsSettings,
+    /// Who may read history now.
+    pub histories: Histories,
+    /// How often callers may call.
+    pub rate_limits: Arc<RateLimits>,
+    /// The uploads and downloads on their way.
+    pub transfers: Arc<Transfers>,
+    /// Knows operators by their tokens.
+    pub operator_access: Arc<OperatorAccess>,
+    /// Longest life of a token of an identity provider, in milliseconds.
+    pub jwt_life_ms_max: i64,
+}
+
+/// Limits of the listener.
+#[derive(Clone, Debug)]
+pub struct ListenerLimits {
+    /// Requests in progress at once; past it callers get 429.
+    pub requests_in_flight_max: usize,
+    /// What request bodies may take, except uploads.
+    pub bodies: BodyLimits,
+    /// How often callers may call.
+    pub rates: Rates,
+    /// What is trimmed from paths.
+    pub prefixes: Prefixes,
+    /// Pages of other origins that may call.
+    pub origins: Origins,
+    /// Names by which operators may call, and others where callers are whom headers say.
+    pub host_names: HostNames,
+}
+
+/// The gateway: open from the start, with the application state behind it once that is ready.
+pub struct Gateway {
+    app: OnceLock<Arc<AppState>>,
+    clock: Clock,
+    build: Build,
+    limits: ListenerLimits,
+    bodies: Bodies,
+    operator_permits: Semaphore,
+    imports: Arc<Shares>,
+    rate_limits: Arc<RateLimits>,
+    meters: Meters,
+    http_meters: Arc<HttpMeters>,
+    running: Arc<Running>,
+}
+
+impl Gateway {
+    /// A gateway without application state yet, which counts requests to these routes.
+    pub fn new(
+        clock: Clock,
+        limits: ListenerLimits,
+        running: Arc<Running>,
+        routes: Vec<RouteName>,
+    ) -> Arc<Self> {
+        let meters = Meters::default();
+        Arc::new(Self {
+            app: OnceLock::new(),
+            rate_limits: Arc::new(RateLimits::new(
+                &limits.rates,
+                limits.requests_in_flight_max,
+                &clock,
+            )),
+            clock,
+            build: Build::current(),
+            bodies: Bodies::new(&limits.bodies),
+            operator_permits: Semaphore::new(OPERATOR_REQUESTS_MAX),
+            imports: transfers::imports(),
+            limits,
+            http_meters: Arc::new(HttpMeters::new(&meters, routes)),
+            running,
+            meters,
+        })
+    }
+
+    /// Everything that this server counts.
+    pub fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
+    /// What the doors count.
+    pub fn http_meters(&self) -> &Arc<HttpMeters> {
+        &self.http_meters
+    }
+
+    /// Lets callers in. Later calls change nothing.
+    pub fn open(&self, app: Arc<AppState>) {
+        let _: Result<(), _> = self.app.set(app);
+    }
+
+    /// What is behind it, once it is open.
+    pub fn app(&self) -> Option<&Arc<AppState>> {
+        self.app.get()
+    }
+
+    /// What tells the time.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// What reads the bodies of requests.
+    pub(super) fn bodies(&self) -> &Bodies {
+        &self.bodies
+    }
+
+    /// Leave to work on one more function of an operator; `None` when too many are being worked on.
+    pub(super) fn operator_permit(&self) -> Option<SemaphorePermit<'_>> {
+        self.operator_permits.try_acquire().ok()
+    }
+
+    /// The places of imported files on their way.
+    pub(super) fn imports(&self) -> &Arc<Shares> {
+        &self.imports
+    }
+
+    /// How often callers may call.
+    pub fn rate_limits(&self) -> &Arc<RateLimits> {
+        &self.rate_limits
+    }
+
+    /// Where is noted which requests are being worked on.
+    pub fn running(&self) -> &Running {
+        &self.running
+    }
+
+    /// What is trimmed from paths.
+    pub fn prefixes(&self) -> &Prefixes {
+        &self.limits.prefixes
+    }
+
+    /// Pages of other origins that may call.
+    pub(super) fn origins(&self) -> &Origins {
+        &self.limits.origins
+    }
+
+    /// The names by which operators may call.
+    pub fn host_names(&self) -> &HostNames {
+        &self.limits.host_names
+    }
+
+    /// A trace for a request.
+    pub fn trace(&self, request: &HttpRequest) -> Trace {
+        Trace::start(
+            request,
+            self.clock.clone(),
+            self.build.clone(),
+            self.http_meters.clone(),
+        )
+    }
+}
