@@ -37,7 +37,7 @@ pub struct BodyLimits {
     pub total_bytes_max: u64,
 }
 
-/// Reads bodies.
+/// Reads request bodies within their limits.
 #[derive(Debug)]
 pub struct Bodies {
     bytes_max: usize,

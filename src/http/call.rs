@@ -19,9 +19,9 @@ use crate::projections::Store;
 
 /// A request with its caller known and its body read.
 pub struct Call<'a> {
-    /// Its facts.
+    /// The facts that answer and log report.
     pub trace: Trace,
-    /// Its head.
+    /// The request line and the headers.
     pub request: &'a HttpRequest,
     /// Its body; empty for GET.
     pub body: Bytes,

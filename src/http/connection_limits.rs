@@ -7,10 +7,10 @@ use super::framing::HeadLimits;
 /// How long a connection that is being closed may go on sending; what it sends is thrown away.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
-/// Limits of an address's connections.
+/// Limits of the connections of one listener.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// Connections at once.
+    /// Connections open at once.
     pub connections_max: usize,
     /// Connections at once from one address; 0 for no such limit.
     pub address_max: usize,

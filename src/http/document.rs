@@ -62,9 +62,10 @@ impl Document {
 
     /// What a caller is answered with: the form it takes, or that it has that form already.
     pub fn chosen(&self, request: &HttpRequest) -> Chosen<'_> {
-        let form = match takes_gzip(request) {
-            true => &self.gzip,
-            false => &self.plain,
+        let form = if takes_gzip(request) {
+            &self.gzip
+        } else {
+            &self.plain
         };
         Chosen {
             form,
@@ -85,31 +86,32 @@ pub struct Chosen<'a> {
 impl Chosen<'_> {
     /// How many requests it is charged as.
     pub fn requests(&self) -> u32 {
-        let bytes = match !self.known && self.with_body {
-            true => self.form.bytes.len(),
-            false => 0,
+        let bytes = if !self.known && self.with_body {
+            self.form.bytes.len()
+        } else {
+            0
         };
         u32::try_from(bytes / BYTES_PER_REQUEST + 1).unwrap_or(u32::MAX)
     }
 
     /// The answer. To HEAD it has the same head; actix leaves the body out.
     pub fn answer(&self, trace: &Trace) -> HttpResponse {
-        let status = match self.known {
-            true => StatusCode::NOT_MODIFIED,
-            false => StatusCode::OK,
+        let status = if self.known {
+            StatusCode::NOT_MODIFIED
+        } else {
+            StatusCode::OK
         };
         let mut response = HttpResponse::build(status);
         with_headers(&mut response, trace)
             .insert_header((ETAG, self.form.etag.to_string()))
             .insert_header((VARY, HeaderValue::from_name(ACCEPT_ENCODING)));
-        let response = match self.known {
-            true => response.finish(),
-            false => {
-                if self.form.gzipped {
-                    response.insert_header((CONTENT_ENCODING, HeaderValue::from_static("gzip")));
-                }
-                response.body(self.form.bytes.clone())
+        let response = if self.known {
+            response.finish()
+        } else {
+            if self.form.gzipped {
+                response.insert_header((CONTENT_ENCODING, HeaderValue::from_static("gzip")));
             }
+            response.body(self.form.bytes.clone())
         };
         trace.note_answer(&response, OK);
         response

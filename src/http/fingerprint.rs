@@ -229,9 +229,10 @@ impl<'a> Index<'a> {
     /// Hashes the string that begins here. Returns where it has ended.
     fn hash_string(&self, hash: &mut Sha256, kind: u8, at: usize) -> Result<usize, NotJson> {
         let string = self.string(at)?;
-        match string.escaped {
-            true => hash_text(hash, kind, &self.decoded(&string)),
-            false => hash_text(hash, kind, self.within(&string)),
+        if string.escaped {
+            hash_text(hash, kind, &self.decoded(&string))
+        } else {
+            hash_text(hash, kind, self.within(&string))
         }
         Ok(string.end + 1)
     }

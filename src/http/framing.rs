@@ -363,9 +363,10 @@ fn take_head(bytes: &mut [u8], limits: HeadLimits) -> Result<Head, Fault> {
 /// A head that is none for its ends of lines, or for something else.
 fn of_lines(bytes: &[u8]) -> Fault {
     let mut pairs = bytes.windows(2);
-    match pairs.any(|pair| pair[0] == b'\r' && pair[1] != b'\n') {
-        true => Fault::LineEnd,
-        false => Fault::Head,
+    if pairs.any(|pair| pair[0] == b'\r' && pair[1] != b'\n') {
+        Fault::LineEnd
+    } else {
+        Fault::Head
     }
 }
 

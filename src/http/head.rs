@@ -48,12 +48,13 @@ impl HostNames {
                 || name.eq_ignore_ascii_case(LOCALHOST)
                 || self.0.iter().any(|known| known.eq_ignore_ascii_case(name))
         });
-        match allowed {
-            true => Ok(()),
-            false => Err(Rejection::field(
+        if allowed {
+            Ok(())
+        } else {
+            Err(Rejection::field(
                 "host",
                 "The name in Host is not allowed at this address; use the IP address, or add the name to the setting http.host_names.",
-            )),
+            ))
         }
     }
 }
@@ -100,9 +101,10 @@ fn split_port(host: &str) -> Option<&str> {
         None => host.split_once(':').unwrap_or((host, "")),
     };
     let port_is_one = port.bytes().all(|byte| byte.is_ascii_digit()) && port.len() <= 5;
-    let name_is_one = match name.starts_with('[') {
-        true => is_address(name),
-        false => !name.is_empty() && name.bytes().all(is_name_byte),
+    let name_is_one = if name.starts_with('[') {
+        is_address(name)
+    } else {
+        !name.is_empty() && name.bytes().all(is_name_byte)
     };
     (port_is_one && name_is_one).then_some(name)
 }

@@ -117,11 +117,12 @@ pub(super) fn key(headers: &HeaderMap, field: Option<String>) -> Result<Option<S
 pub(super) fn check_key(key: &str) -> Result<&str, Rejection> {
     let good = (1..=CHARS_MAX).contains(&key.len())
         && key.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    match good {
-        true => Ok(key),
-        false => Err(invalid(
+    if good {
+        Ok(key)
+    } else {
+        Err(invalid(
             "idempotency_key, which is also the header Idempotency-Key, must be 1 to 128 printable ASCII characters.",
-        )),
+        ))
     }
 }
 
@@ -266,9 +267,10 @@ pub(super) fn check_function(
     headers: &HeaderMap,
 ) -> Result<(), Rejection> {
     let reads = reads && !CHANGES_OF_READERS.contains(&name);
-    match reads || KEPT_FUNCTIONS.contains(&name) {
-        true => Ok(()),
-        false => check_absent(headers, why_not(name)),
+    if reads || KEPT_FUNCTIONS.contains(&name) {
+        Ok(())
+    } else {
+        check_absent(headers, why_not(name))
     }
 }
 
@@ -277,9 +279,10 @@ pub(super) fn check_function(
 /// # Errors
 /// `invalid-idempotency-key` with the minor `not-kept`.
 fn check_absent(headers: &HeaderMap, why: &str) -> Result<(), Rejection> {
-    match headers.contains_key(NAME) {
-        true => Err(invalid(why).with_minor("not-kept")),
-        false => Ok(()),
+    if headers.contains_key(NAME) {
+        Err(invalid(why).with_minor("not-kept"))
+    } else {
+        Ok(())
     }
 }
 

@@ -191,9 +191,12 @@ impl<'de> Deserialize<'de> for LimitIn {
 fn limit(text: &str) -> Option<usize> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    whole.then(|| match text.starts_with('-') {
-        true => clamp(0),
-        false => clamp(text.parse().unwrap_or(i64::MAX)),
+    whole.then(|| {
+        if text.starts_with('-') {
+            clamp(0)
+        } else {
+            clamp(text.parse().unwrap_or(i64::MAX))
+        }
     })
 }
 

@@ -23,7 +23,7 @@ use governor::{Quota as Allowed, RateLimiter};
 
 use super::auth::principal::Principal;
 use super::org_limits::{LimitsOfOrgs, OrgLimits};
-use super::places::{InFlight, OrgFull, Places, Working, lock};
+use super::places::{InFlight, OrgFull, Places, Working};
 use super::reply::Refusal;
 use crate::actors::identity::Peer;
 use crate::clock::Clock;
@@ -40,7 +40,7 @@ const KEYS_MAX: usize = 65_536;
 /// How often at most keys whose buckets are full again are forgotten.
 const SWEEP_MS: u64 = 1_000;
 
-/// One limit.
+/// One limit: a rate with a burst.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
     /// Requests a second; 0 for no limit.
@@ -49,10 +49,10 @@ pub struct Rate {
     pub burst: u32,
 }
 
-/// All limits.
+/// All limits of requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Rates {
-    /// Of one principal.
+    /// Requests of one principal.
     pub principal: Rate,
     /// Of all that is asked of one org by those it is open to.
     pub org: Rate,
@@ -73,9 +73,9 @@ pub struct Rates {
 /// What an answer tells its caller of the principal's limit.
 #[derive(Clone, Debug)]
 pub struct Shown {
-    /// `RateLimit-Policy`.
+    /// The value of `RateLimit-Policy`.
     pub policy: HeaderValue,
-    /// `RateLimit`.
+    /// The value of `RateLimit`.
     pub left: HeaderValue,
 }
 
@@ -410,7 +410,7 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Held<K>> {
-        lock(&self.held)
+        self.held.lock()
     }
 }
 

@@ -106,9 +106,9 @@ macro_rules! service {
 
 /// What is listened on.
 pub enum Listener {
-    /// An address.
+    /// A TCP address and port.
     Address(TcpListener),
-    /// A Unix socket.
+    /// A Unix socket, for operators alone.
     Socket(UnixListener),
 }
 
@@ -118,7 +118,7 @@ pub struct Listening {
     pub listener: Listener,
     /// A name for the server's threads.
     pub name: &'static str,
-    /// Threads that serve.
+    /// The number of threads that serve.
     pub workers: usize,
     /// Seconds that requests have once the server is told to stop.
     pub shutdown_seconds: u64,

@@ -64,24 +64,24 @@ const OTHERS: [(&str, &str); 7] = [
 pub enum Place {
     /// No route, or none of that method.
     Unknown,
-    /// A download.
+    /// A download of content.
     Download,
-    /// An upload.
+    /// An upload of content.
     Upload,
     /// A download of an export.
     Export,
-    /// An operator function.
+    /// A call of an operator function.
     Invoke,
     /// A file of an import.
     Import,
-    /// The metrics.
+    /// A scrape of the metrics.
     Metrics,
 }
 
 /// What requests to a route are counted under.
 #[derive(Clone, Copy, Debug)]
 pub struct RouteName {
-    /// The method.
+    /// The method, in upper case.
     pub method: &'static str,
     /// The path with the service prefix.
     pub path: &'static str,
@@ -343,7 +343,7 @@ impl<M: Deref<Target = HttpMeters>> Measured<M> {
         self.number = self.meters.number(place);
     }
 
-    /// It is answered.
+    /// Counts the answer under its status.
     pub fn answered(self, status: StatusCode) {
         self.meters.count(self.number, status);
         if let Some(counted) = self.meters.counted.get(self.number) {

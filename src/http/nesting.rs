@@ -47,16 +47,17 @@ pub fn is_within(json: &[u8], depth_max: usize) -> bool {
 /// # Errors
 /// `invalid-json` with the minor `too-deep` and the limit in the details.
 pub(super) fn check(body: &[u8], depth_max: usize) -> Result<(), Rejection> {
-    match is_within(body, depth_max) {
-        true => Ok(()),
-        false => Err(Rejection::new(
+    if is_within(body, depth_max) {
+        Ok(())
+    } else {
+        Err(Rejection::new(
             ErrorTag::InvalidJson,
             format!(
                 "The body has more than {depth_max} levels of nested arrays and objects. Send fewer levels; deeper content can be uploaded with mode \"presign\"."
             ),
         )
         .with_minor("too-deep")
-        .with_detail("depth_max", depth_max)),
+        .with_detail("depth_max", depth_max))
     }
 }
 

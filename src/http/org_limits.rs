@@ -9,9 +9,9 @@ use crate::domain::{OrgCode, Rejection};
 /// What one org may have going on at once; 0 for no limit of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrgLimits {
-    /// Requests being worked on.
+    /// Requests that are being worked on.
     pub in_flight_max: u32,
-    /// Uploads.
+    /// Uploads in progress at once.
     pub uploads_max: u32,
     /// Downloads of content and of exports.
     pub downloads_max: u32,

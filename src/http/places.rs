@@ -1,6 +1,6 @@
 //! How many requests are worked on at once: of one caller, of one org, and in all.
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, Hash};
@@ -78,17 +78,19 @@ impl Places {
         // One is this request's own, and taken already.
         let free = self.free().saturating_add(1);
         let free = u32::try_from(free).unwrap_or(u32::MAX);
-        self.count(key, max.min(free))
-            .map_err(|used| match used >= max {
-                true => OrgFull::Own(u64::from(used)),
-                false => OrgFull::All,
-            })
+        self.count(key, max.min(free)).map_err(|used| {
+            if used >= max {
+                OrgFull::Own(u64::from(used))
+            } else {
+                OrgFull::All
+            }
+        })
     }
 
     /// How many places a caller or an org has.
     pub fn count_of(&self, key: impl Hash) -> u64 {
         let key = self.0.hasher.hash_one(key);
-        let held = lock(self.shard(key));
+        let held = self.shard(key).lock();
         held.get(&key).copied().map_or(0, u64::from)
     }
 
@@ -118,7 +120,7 @@ impl Places {
     /// Takes one of so many places of a key, or tells how many it has.
     fn count(&self, key: impl Hash, max: u32) -> Result<InFlight, u32> {
         let key = self.0.hasher.hash_one(key);
-        let mut held = lock(self.shard(key));
+        let mut held = self.shard(key).lock();
         let count = held.entry(key).or_default();
         if *count >= max {
             let used = *count;
@@ -145,7 +147,7 @@ impl InFlight {
     /// How many places its caller has.
     fn count(&self) -> usize {
         let count = self.0.as_ref().and_then(|(places, key)| {
-            let held = lock(places.shard(*key));
+            let held = places.shard(*key).lock();
             held.get(key).copied()
         });
         count.map_or(0, |count| count as usize)
@@ -157,7 +159,7 @@ impl Drop for InFlight {
         let Some((places, key)) = self.0.take() else {
             return;
         };
-        if let Entry::Occupied(mut count) = lock(places.shard(key)).entry(key) {
+        if let Entry::Occupied(mut count) = places.shard(key).lock().entry(key) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
@@ -172,17 +174,12 @@ impl Drop for Working {
     }
 }
 
-/// What is behind a lock. Every change here is one step: whoever panicked left nothing half done.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn is_empty(places: &Places) -> bool {
-        places.0.shards.iter().all(|shard| lock(shard).is_empty())
+        places.0.shards.iter().all(|shard| shard.lock().is_empty())
     }
 
     #[test]

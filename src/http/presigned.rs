@@ -397,12 +397,11 @@ impl Presigned {
                 Rejection::new(ErrorTag::Doomed, "The record was doomed in the meantime.").into(),
             );
         }
-        match record.waits_for(grant.object_id) {
-            true => Ok(()),
-            false => {
-                let there = record.has_object(grant.object_id);
-                Err(not_waited_for().already_there_if(there).into())
-            }
+        if record.waits_for(grant.object_id) {
+            Ok(())
+        } else {
+            let there = record.has_object(grant.object_id);
+            Err(not_waited_for().already_there_if(there).into())
         }
     }
 }
@@ -547,9 +546,10 @@ fn present(response: &mut HttpResponseBuilder, disposition: &Disposition) {
         _ => '_',
     };
     let name: String = disposition.name.chars().map(safe).collect();
-    let value = match name.is_empty() {
-        true => kind.to_owned(),
-        false => format!("{kind}; filename=\"{name}\""),
+    let value = if name.is_empty() {
+        kind.to_owned()
+    } else {
+        format!("{kind}; filename=\"{name}\"")
     };
     response
         .insert_header((header::CONTENT_DISPOSITION, value))

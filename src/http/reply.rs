@@ -15,13 +15,13 @@ pub struct Good<T> {
     /// Revision of the one record in `data`; absent for lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
-    /// Which build answered.
+    /// The build of the server that answered.
     build: Build,
     /// Facts about the call.
     stats: Stats<'static>,
 }
 
-/// Which build answered.
+/// The build of the server that answered.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Build {
     build_major: &'static str,
@@ -84,7 +84,7 @@ pub struct Stats<'a> {
 /// A good answer, before its envelope. It may hold a secret that is shown once, so its `Debug` shows its length.
 #[derive(Default)]
 pub struct Reply {
-    /// The serialized `data`.
+    /// The serialized member `data`.
     pub data: Vec<u8>,
     /// The revision of the one record in it.
     pub revision: Option<Revision>,
@@ -133,7 +133,7 @@ impl Reply {
 pub enum Refusal {
     /// A rule said no.
     Rejected {
-        /// Its words.
+        /// The tag, message and details.
         rejection: Rejection,
         /// It is the first answer to a request that came again.
         replayed: bool,

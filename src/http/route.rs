@@ -28,14 +28,14 @@ pub enum Handler {
 /// One method of one path.
 #[derive(Clone, Copy)]
 pub struct Route {
-    /// The service.
+    /// The service that it belongs to.
     pub service: &'static str,
-    /// The method.
+    /// The method, in upper case.
     pub method: &'static Method,
     /// The path with the service prefix.
     pub path: &'static str,
     /// What it asks of its caller.
     pub access: Access,
-    /// What it does.
+    /// The function that carries it out.
     pub handler: Handler,
 }

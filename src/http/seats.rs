@@ -31,7 +31,7 @@ pub struct Seats {
     address_max: u64,
 }
 
-/// One connection's place.
+/// The place of one connection.
 #[derive(Debug)]
 pub struct Seat {
     signal: Arc<Signal>,
@@ -42,7 +42,7 @@ pub struct Seat {
 }
 
 impl Seats {
-    /// With nobody there.
+    /// Seats of which none is taken.
     pub(super) fn new(limits: &ConnectionLimits) -> Self {
         Self {
             connections: Shares::new(limits.connections_max as u64, 0),
@@ -102,7 +102,7 @@ impl Seat {
         self.is_reserve
     }
 
-    /// A request came.
+    /// Notes that a request has come.
     pub(super) fn note_at_work(&self) {
         if let Some(share) = &self.share {
             share.note_at_work();

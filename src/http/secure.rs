@@ -287,10 +287,13 @@ impl<S> Held for Connection<S> {
     fn held_bytes(&self) -> usize {
         match self {
             Self::Plain(_) => 0,
-            Self::Secured(stream) => match stream.get_ref().1.wants_write() {
-                true => TLS_BYTES_MAX,
-                false => 0,
-            },
+            Self::Secured(stream) => {
+                if stream.get_ref().1.wants_write() {
+                    TLS_BYTES_MAX
+                } else {
+                    0
+                }
+            }
         }
     }
 }

@@ -15,7 +15,6 @@ use std::task::{Context, Poll};
 use foldhash::fast::RandomState;
 use futures_util::task::AtomicWaker;
 
-use super::places::lock;
 use crate::clock::Stopwatch;
 
 /// Names an owner or another bound: a keyed hash, so that no text is kept. Two that are equal by chance share a bound.
@@ -27,7 +26,7 @@ const AT_WORK: u64 = u64::MAX;
 /// Something that counts a share: the owner, first, then others.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
-    /// What is counted.
+    /// The owner that is counted.
     pub key: Key,
     /// Most that it may hold; 0 for no bound of its own.
     pub max: u64,
@@ -65,9 +64,10 @@ impl Signal {
         }
         self.waker.register(context.waker());
         // It may have been raised before the waker was there.
-        match self.is_raised() {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
+        if self.is_raised() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
         }
     }
 
@@ -138,14 +138,14 @@ impl Shares {
         self.hasher.hash_one(of)
     }
 
-    /// What is used.
+    /// The amount in use by all.
     pub fn used(&self) -> u64 {
-        lock(&self.held).used
+        self.held.lock().used
     }
 
     /// What counts against a bound.
     pub fn held_by(&self, key: Key) -> u64 {
-        lock(&self.held).amount_of(key)
+        self.held.lock().amount_of(key)
     }
 
     /// A share for the first bound's owner. Whose share has to give way hears its signal.
@@ -160,7 +160,7 @@ impl Shares {
     ) -> Result<Share, Full> {
         let now = self.since.millis();
         let moved = Arc::new(AtomicU64::new(now));
-        let mut held = lock(&self.held);
+        let mut held = self.held.lock();
         held.make_room((self.total_max, self.idle_ms, now), bounds, amount)?;
         let id = held.next_id;
         held.next_id += 1;
@@ -285,7 +285,7 @@ impl Share {
         let now = self.shares.since.millis();
         let limits = (self.shares.total_max, self.shares.idle_ms, now);
         self.note_progress();
-        let mut held = lock(&self.shares.held);
+        let mut held = self.shares.held.lock();
         let Some(entry) = held.entries.get(&self.id) else {
             return Err(Full("total"));
         };
@@ -316,7 +316,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        lock(&self.shares.held).remove(self.id);
+        self.shares.held.lock().remove(self.id);
     }
 }
 
@@ -355,7 +355,7 @@ mod tests {
         assert_eq!((lost(&first), lost(&second), lost(&others)), (7, 3, 0));
         assert_eq!(enter(&shares, 9, 1).unwrap_err(), Full("total"));
         drop((first, second, others));
-        let held = lock(&shares.held);
+        let held = shares.held.lock();
         assert_eq!(held.used, 0);
         assert!(held.entries.is_empty() && held.groups.is_empty() && held.owners.is_empty());
     }

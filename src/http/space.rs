@@ -28,11 +28,12 @@ impl Space {
     /// `unavailable`, minor `disk-low`.
     pub fn check(&self, stops: Option<Level>) -> Result<(), Rejection> {
         let level = self.reserve.level();
-        match level > Level::Enough && stops.is_some_and(|stops| level >= stops) {
-            true => Err(self
+        if level > Level::Enough && stops.is_some_and(|stops| level >= stops) {
+            Err(self
                 .why_nothing_is_taken()
-                .unwrap_or_else(|| disk_low(level))),
-            false => Ok(()),
+                .unwrap_or_else(|| disk_low(level)))
+        } else {
+            Ok(())
         }
     }
 

@@ -55,29 +55,29 @@ pub struct MrsSettings {
 
 /// Everything a handler works with, once it is open.
 pub struct AppState {
-    /// The actors.
+    /// Finds or starts the actor of a container.
     pub registry: Arc<ActorRegistry>,
-    /// Who is who.
+    /// Users, orgs, sessions and keys.
     pub directory: Arc<Directory>,
     /// Finds out who calls.
     pub authenticator: Authenticator,
     /// What was made by requests with idempotency keys, other than records.
     pub first_answers: Arc<FirstAnswers>,
-    /// What operators do.
+    /// Commands of operators: windows, vacuums, secret code.
     pub operations: Arc<Operations>,
     /// What upkeep lets go of, and how long it is kept.
     pub upkeep: Arc<Upkeep>,
-    /// The upkeep.
+    /// The background jobs of this server.
     pub jobs: Arc<Jobs>,
     /// Orgs that leave and come.
     pub offboardings: Arc<Offboardings>,
     /// What is known of the room there is for changes.
     pub space: Space,
-    /// The truth.
+    /// The log of all events.
     pub journal: Arc<dyn Journal>,
-    /// The answers.
+    /// The projections, which reads are answered from.
     pub store: Store,
-    /// The bytes.
+    /// The content of records, as files.
     pub content: Arc<dyn ContentStore>,
     /// What signs urls and tokens.
     pub signer: Arc<Signer>,
@@ -85,7 +85,7 @@ pub struct AppState {
     pub last_backup: LastBackup,
     /// Rotates the keys that sign urls and tokens.
     pub signing_keys: Arc<SigningKeys>,
-    /// The time.
+    /// Tells the present time.
     pub clock: Clock,
     /// Where callers reach the gateway, without a slash at the end.
     pub public_url: String,
@@ -190,7 +190,7 @@ impl Gateway {
         &self.clock
     }
 
-    /// The time.
+    /// Tells the present time.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }

@@ -45,7 +45,7 @@ pub struct Trace {
     pub request_id: String,
     /// Method and path without the service prefix.
     pub call: String,
-    /// The service.
+    /// The service of the route, such as `mrs`.
     pub service: &'static str,
     /// The route or the operator function; `unknown` when there is no such one.
     pub route: &'static str,
@@ -145,7 +145,7 @@ impl Trace {
         })
     }
 
-    /// Counts a refusal.
+    /// Counts a refusal by its tag.
     pub fn note_refusal(&self, rejection: &Rejection) {
         self.meters.refused(rejection);
     }

@@ -17,9 +17,9 @@ const TRIES_MAX: u64 = 2;
 /// Limits of transfers, orgs' own aside; 0 for no such limit.
 #[derive(Clone, Copy, Debug)]
 pub struct TransferLimits {
-    /// Uploads at once.
+    /// Uploads in progress at once.
     pub uploads_max: usize,
-    /// Downloads at once.
+    /// Downloads in progress at once.
     pub downloads_max: usize,
     /// Uploads, or downloads, by one url.
     pub url_max: u64,

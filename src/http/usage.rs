@@ -11,7 +11,7 @@ use crate::domain::quota::Quota;
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::projections::{identity, usage};
 
-/// Which org.
+/// The org that is asked for.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -79,9 +79,10 @@ pub(super) fn show(app: &AppState, org: &OrgCode) -> Result<Reply, Refusal> {
         quota: quota.as_str(),
         used: used(quota),
         limit: limits.get(quota),
-        limit_from: match own.contains_key(&quota) {
-            true => "org",
-            false => "settings",
+        limit_from: if own.contains_key(&quota) {
+            "org"
+        } else {
+            "settings"
         },
         counts: quota.counts(),
     });

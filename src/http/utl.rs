@@ -19,7 +19,7 @@ use crate::domain::{OrgCode, Rejection, Timestamp};
 const REASON_CHARS_MAX: usize = 256;
 
 org_request! {
-    /// Which org.
+    /// The org that is asked for.
     pub(crate) struct Leaving {}
 }
 
@@ -32,7 +32,7 @@ org_request! {
     }
 }
 
-/// Which org.
+/// The org that is asked for.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -244,11 +244,12 @@ fn admit(app: &AppState, call: &mut Call<'_>, orgcode: Option<&str>) -> Result<O
 fn reason(text: Option<&str>) -> Result<String, Rejection> {
     let text = text.map(str::trim).filter(|text| !text.is_empty());
     let text = text.ok_or_else(|| Rejection::field("reason", "reason is missing."))?;
-    match text.chars().count() <= REASON_CHARS_MAX {
-        true => Ok(text.to_owned()),
-        false => Err(Rejection::field(
+    if text.chars().count() <= REASON_CHARS_MAX {
+        Ok(text.to_owned())
+    } else {
+        Err(Rejection::field(
             "reason",
             format!("reason may have at most {REASON_CHARS_MAX} characters."),
-        )),
+        ))
     }
 }

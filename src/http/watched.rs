@@ -105,9 +105,10 @@ fn watch(request: &HttpRequest) -> Option<&Rc<Watch>> {
 /// # Errors
 /// `throttled`.
 pub(super) fn check_seat(request: &HttpRequest) -> Result<(), Rejection> {
-    match watch(request).is_some_and(|watch| watch.seat.is_reserve()) {
-        true => Err(super::seats::too_many()),
-        false => Ok(()),
+    if watch(request).is_some_and(|watch| watch.seat.is_reserve()) {
+        Err(super::seats::too_many())
+    } else {
+        Ok(())
     }
 }
 
@@ -336,9 +337,10 @@ impl<S> Watched<S> {
     where
         S: AsyncWrite + Unpin,
     {
-        match self.watch.interim.get().len() == CONTINUE.len() {
-            true => Poll::Ready(Ok(())),
-            false => self.write_interim(context),
+        if self.watch.interim.get().len() == CONTINUE.len() {
+            Poll::Ready(Ok(()))
+        } else {
+            self.write_interim(context)
         }
     }
 

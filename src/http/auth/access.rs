@@ -19,9 +19,9 @@ pub enum Access {
 /// What may be done in an org.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
-    /// See its records.
+    /// See the records of the org.
     Read,
-    /// Change its records.
+    /// Change the records of the org.
     Write,
     /// See the org itself and who belongs to it.
     ViewOrg,
@@ -34,9 +34,9 @@ pub enum Right {
 /// How a caller belongs to an org.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Manages it.
+    /// A person who manages the org.
     Owner,
-    /// Uses it.
+    /// A person who reads and changes records.
     Member,
     /// A program that reads and changes records.
     Writer,

@@ -43,7 +43,7 @@ const FORWARDING: &[&str] = &[
 pub struct Authenticator {
     /// Who called a moment ago.
     pub cache: Callers,
-    /// Sessions and keys.
+    /// Finds sessions and keys by their hashes.
     pub directory: Arc<Directory>,
     /// Rows of the projections.
     pub store: Store,
@@ -233,9 +233,10 @@ fn check_address(principal: &Principal, request: &HttpRequest) -> Result<(), Rej
     let allowed = &principal.allowed_addresses;
     let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
     let within = |peer: IpAddr| allowed.iter().any(|network| network.contains(&peer));
-    match allowed.is_empty() || peer.is_some_and(within) {
-        true => Ok(()),
-        false => Err(invalid(Denial::KeyAddress)),
+    if allowed.is_empty() || peer.is_some_and(within) {
+        Ok(())
+    } else {
+        Err(invalid(Denial::KeyAddress))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who called a moment ago, and where they stand: nearly every request comes from one of these.
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
@@ -30,7 +30,7 @@ pub struct Callers {
 
 /// A caller who was looked up.
 pub(super) struct Lookup {
-    /// Who it is.
+    /// The caller that was found.
     pub principal: Principal,
     /// The credential's row as it stood before it was read.
     pub row: RowVersion,
@@ -69,13 +69,13 @@ impl Callers {
         look: impl FnOnce() -> Result<Lookup, Refusal>,
     ) -> Result<Principal, Refusal> {
         let shard = self.shard(&digest);
-        if let Some(known) = lock(shard).get(&digest)
+        if let Some(known) = shard.lock().get(&digest)
             && known.stands(store, now)
         {
             return Ok(known.looked.principal.clone());
         }
         let looked = look();
-        let mut shard = lock(shard);
+        let mut shard = shard.lock();
         let mut looked = match looked {
             Ok(looked) => looked,
             Err(refusal) => {
@@ -101,9 +101,4 @@ impl Callers {
         // Any byte of a keyed hash is as good as chance.
         &self.shards[usize::from(digest[0]) % SHARDS]
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each change is one step: a panic elsewhere leaves nothing half done.
-    mutex.lock()
 }

@@ -38,7 +38,7 @@ impl Mode {
 /// The only org a credential is for, and what it lets do there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bound {
-    /// The org.
+    /// The code of the org.
     pub org: String,
     /// The role; `None` for one that lets do nothing.
     pub role: Option<Role>,
@@ -79,7 +79,7 @@ pub struct Who {
 /// Who answers for what is used: the org, as far as it is known, otherwise the principal, or the address of a stranger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Owner<'a> {
-    /// An org.
+    /// The org with this code.
     Org(&'a str),
     /// A principal of no known org.
     Principal(&'a str),

@@ -1,6 +1,6 @@
 //! Where a caller stands in the orgs it last asked for: kept with the caller until one of the rows changes.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::Mutex;
 
 use crate::domain::OrgCode;
 use crate::projections::identity::Standing;
@@ -32,7 +32,9 @@ impl Standings {
         let Some(code) = code(org) else {
             return Standing::read(store, org.as_str(), user_id);
         };
-        let kept = lock(&self.0)
+        let kept = self
+            .0
+            .lock()
             .iter()
             .find(|(kept, _)| *kept == code)
             .map(|(_, standing)| *standing);
@@ -40,7 +42,7 @@ impl Standings {
             return Ok(standing);
         }
         let standing = Standing::read(store, org.as_str(), user_id)?;
-        let mut standings = lock(&self.0);
+        let mut standings = self.0.lock();
         standings.retain(|(kept, _)| *kept != code);
         if standings.len() >= STANDINGS_MAX {
             standings.remove(0);
@@ -55,9 +57,4 @@ fn code(org: &OrgCode) -> Option<Code> {
     let mut code = [0; ORG_BYTES_MAX];
     code.get_mut(..text.len())?.copy_from_slice(text);
     Some(code)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each change is one step: a panic elsewhere leaves nothing half done.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

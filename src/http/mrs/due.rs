@@ -59,7 +59,7 @@ pub struct HeldView<'a> {
     reason: &'a str,
 }
 
-/// One page.
+/// One page of due records.
 #[derive(Serialize, ToSchema)]
 pub struct DueAnswer<'a> {
     /// Soonest first; then by container and record id.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::OrgCode;
-use crate::http::places::{Places, lock};
+use crate::http::places::Places;
 use crate::http::reply::Refusal;
 use crate::projections::StoreError;
 
@@ -44,7 +44,9 @@ impl Histories {
         read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let place = self.waiting.enter(org.as_str(), WAITING_MAX)?;
-        let own = lock(&self.orgs)
+        let own = self
+            .orgs
+            .lock()
             .entry(org.clone())
             .or_insert_with(one)
             .clone();
@@ -75,7 +77,7 @@ struct Leaving<'a>(&'a Histories, &'a OrgCode);
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
-        let mut orgs = lock(&self.0.orgs);
+        let mut orgs = self.0.orgs.lock();
         // A read that goes on without its caller holds a turn, and thus the line.
         if orgs
             .get(self.1)
@@ -130,6 +132,6 @@ mod tests {
         for waiting in many {
             assert_eq!(waiting.await.ok(), Some(3));
         }
-        assert!(lock(&histories.orgs).is_empty());
+        assert!(histories.orgs.lock().is_empty());
     }
 }

@@ -66,7 +66,7 @@ pub(super) struct MetaQuery {
     as_of: Option<String>,
 }
 
-/// Which record.
+/// The record that is asked for.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -144,7 +144,7 @@ pub struct HeadAnswer<'a> {
     updated_at: String,
 }
 
-/// The service's state.
+/// The state of the service.
 #[derive(Serialize, ToSchema)]
 pub struct StatAnswer {
     service: &'static str,
@@ -192,11 +192,14 @@ pub async fn record(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
     }
     let wanted = version.unwrap_or(record.content.version);
     let current = as_of.is_none() && record.status == Status::Active;
-    let content = match current && wanted == record.content.version {
-        true => record.content.clone(),
+    if wanted > record.content.version {
         // What came later than the state that is asked for is not part of it.
-        false if wanted > record.content.version => return Err(Rejection::not_found().into()),
-        false => versions::kept(app, &key, wanted).await?,
+        return Err(Rejection::not_found().into());
+    }
+    let content = if current && wanted == record.content.version {
+        record.content.clone()
+    } else {
+        versions::kept(app, &key, wanted).await?
     };
     let shown = Record { content, ..record };
     with_content(app, (&key, &call.caller()?.user_id), &shown, disposition)
@@ -373,9 +376,10 @@ async fn find_at(
             return Ok(None);
         };
         // The holds of then: a release must not change how the record read before it.
-        let legal = match record.is_due(at) {
-            true => earlier::holds_when(&*journal, &its.org, at)?.keeps(&its.container),
-            false => None,
+        let legal = if record.is_due(at) {
+            earlier::holds_when(&*journal, &its.org, at)?.keeps(&its.container)
+        } else {
+            None
         };
         Ok(Some(record.as_of(at, legal.as_ref())))
     };

@@ -158,9 +158,10 @@ fn view<'a>(
         version: content.version,
         current: end.is_none(),
         content_type: &content.content_type,
-        content_kind: match is_object {
-            true => ContentKind::Object,
-            false => ContentKind::Inline,
+        content_kind: if is_object {
+            ContentKind::Object
+        } else {
+            ContentKind::Inline
         },
         content_size: content.size,
         content_md5: content.md5.to_string(),

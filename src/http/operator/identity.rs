@@ -41,7 +41,7 @@ operator_request! {
     }
 }
 
-/// Makes a user.
+/// Makes a user with a passcode.
 pub(super) async fn create_user(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: UserCreate = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -56,9 +56,10 @@ pub(super) async fn create_user(app: &AppState, call: &mut Call<'_>) -> Result<R
     if let Some(made) = keyed.made() {
         let user = app.first_answers.user(made)?;
         // The passcode is no part of what names the request: that would be kept, and could be guessed at.
-        return match app.directory.is_passcode_of(&user, passcode).await? {
-            true => Ok(uas::show(app, &user)?.again()),
-            false => Err(other_request().into()),
+        return if app.directory.is_passcode_of(&user, passcode).await? {
+            Ok(uas::show(app, &user)?.again())
+        } else {
+            Err(other_request().into())
         };
     }
     ask(app, call, &caller, (&user_id, &[])).await?;

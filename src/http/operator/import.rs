@@ -194,13 +194,14 @@ async fn seal(app: &AppState, object: ObjectName, kept: Kept) -> Result<(), Refu
     let sealed = sealed.await;
     let sealed = sealed.map_err(|error| Refusal::Failed(error.to_string()))?;
     let sealed = sealed.map_err(|error| Refusal::Failed(error.to_string()))?;
-    match sealed.is_some_and(|sealed| sealed.sha256 == kept.sha256) {
-        true => Ok(()),
-        false => Err(Rejection::new(
+    if sealed.is_some_and(|sealed| sealed.sha256 == kept.sha256) {
+        Ok(())
+    } else {
+        Err(Rejection::new(
             ErrorTag::Conflict,
             "Two files for the same object arrived at once; send one file for each object.",
         )
-        .into()),
+        .into())
     }
 }
 
@@ -234,11 +235,12 @@ fn object(request: &HttpRequest) -> Result<(ObjectName, Promise), Rejection> {
 }
 
 fn check_count(name: &str, count: usize, most: usize) -> Result<(), Rejection> {
-    match (1..=most).contains(&count) {
-        true => Ok(()),
-        false => Err(Rejection::field(
+    if (1..=most).contains(&count) {
+        Ok(())
+    } else {
+        Err(Rejection::field(
             name,
             format!("{name} holds 1 to {most} items."),
-        )),
+        ))
     }
 }

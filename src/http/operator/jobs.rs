@@ -89,7 +89,7 @@ impl From<&Status> for JobView {
     }
 }
 
-/// Shows every job.
+/// Shows every job with its state.
 pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let All {} = input::json(&call.body)?;
     let jobs = app.jobs.list();
@@ -97,7 +97,7 @@ pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
     Reply::of(&json!({ "items": items }))
 }
 
-/// Shows one job.
+/// Shows one job with its state.
 pub(super) async fn show(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let which: Which = input::json(&call.body)?;
     let name = text(which.job.as_deref(), "job", NAME_CHARS_MAX)?;
@@ -109,7 +109,7 @@ pub(super) async fn run(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Re
     order(app, call, Order::Run).await
 }
 
-/// Pauses a job.
+/// Pauses a job until it is resumed.
 pub(super) async fn pause(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     order(app, call, Order::Pause).await
 }

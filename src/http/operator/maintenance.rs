@@ -55,7 +55,7 @@ operator_request! {
     }
 }
 
-/// Schedules a window.
+/// Schedules one maintenance window.
 pub(super) async fn schedule(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Schedule = input::json(&call.body)?;
     let caller = request.caller(call)?;

@@ -7,7 +7,7 @@ use crate::http::state::Gateway;
 use crate::offload;
 use crate::report;
 
-/// Where they are.
+/// The path that is scraped.
 pub(super) const PATH: &str = "/metrics";
 /// Text format 0.0.4 of Prometheus.
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -266,10 +266,7 @@ async fn serve(
         let failed = answer.is_err();
         let response = respond(&trace, answer);
         // What would come next on the connection is the rest of a body that was given up.
-        return match failed {
-            true => hang_up(response),
-            false => response,
-        };
+        return if failed { hang_up(response) } else { response };
     }
     let name = path.strip_prefix(INVOKE).unwrap_or(path).replace('-', "_");
     let known = FUNCTIONS.iter().find(|(known, ..)| *known == name);

@@ -41,7 +41,7 @@ operator_request! {
     }
 }
 
-/// Shows a user.
+/// Shows a user, by id or address.
 pub(super) async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichUser = input::json(&call.body)?;
     request.caller(call)?;

@@ -74,7 +74,7 @@ pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
     Reply::of(&answer)
 }
 
-/// Approves an offboarding.
+/// Approves the offboarding of an org.
 pub(super) async fn approve(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Approve = input::json(&call.body)?;
     let caller = request.caller(call)?;

@@ -205,9 +205,10 @@ pub(super) fn again(app: &AppState, made: &Made) -> Result<Reply, Refusal> {
 
 pub(super) fn reply(app: &AppState, vacuum: &Vacuum) -> Result<Reply, Refusal> {
     let counted = vacuum.dry_run && vacuum.status == VacuumStatus::Completed;
-    let plan = match counted {
-        true => Some(plan_id(&vacuum.scope, &vacuum.services)),
-        false => vacuum.plan_id.clone(),
+    let plan = if counted {
+        Some(plan_id(&vacuum.scope, &vacuum.services))
+    } else {
+        vacuum.plan_id.clone()
     };
     let running = vacuum.status == VacuumStatus::Running;
     let progress = app.operations.progress().now().filter(|_| running);

@@ -14,7 +14,7 @@ use crate::http::reply::{Refusal, Reply};
 use crate::http::state::AppState;
 use crate::projections::ops;
 
-/// Which window.
+/// The maintenance window that is asked for.
 #[derive(Debug, Deserialize, IntoParams, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]

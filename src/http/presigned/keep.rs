@@ -74,9 +74,10 @@ async fn ask(app: &AppState, grant: &UploadGrant, request_id: String) -> Result<
 async fn tidy(app: &AppState, object: ObjectName, kept: Kept, wanted: bool) {
     let content = Arc::clone(&app.content);
     let tidied = offload::blocking(move || -> Result<(), ContentError> {
-        match wanted {
-            true => content.settle(&object, kept),
-            false => content.discard(&object, kept),
+        if wanted {
+            content.settle(&object, kept)
+        } else {
+            content.discard(&object, kept)
         }
     });
     if let Ok(Err(error)) = tidied.await {

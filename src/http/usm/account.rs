@@ -155,7 +155,7 @@ pub async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
     Reply::of(&AccountView::from(&account))
 }
 
-/// An org's account.
+/// The service account with this name.
 pub(super) fn find(app: &AppState, name: &AccountName) -> Result<Account, Refusal> {
     let account = identity::account_named(&app.store, name)?;
     match account.version {

@@ -92,7 +92,7 @@ own_request! {
     pub(crate) struct AllSessions {}
 }
 
-/// Which session.
+/// The session that is asked for.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WhichSession {
@@ -101,7 +101,7 @@ pub(crate) struct WhichSession {
     session_guid: Option<String>,
 }
 
-/// Nothing.
+/// A request without any fields.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Nothing {}

@@ -18,7 +18,7 @@ use crate::http::state::AppState;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct FilesQuery {
-    /// The org.
+    /// The org that was exported.
     #[param(value_type = String, required = true)]
     pub(crate) orgcode: Option<String>,
     /// The export; the latest that is finished when absent.
@@ -30,12 +30,12 @@ pub(crate) struct FilesQuery {
     pub(crate) next_token: Option<String>,
 }
 
-/// Which file.
+/// The file of an export that is asked for.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct FileQuery {
-    /// The org.
+    /// The org that was exported.
     #[param(value_type = String, required = true)]
     pub(crate) orgcode: Option<String>,
     /// The export; the latest that is finished when absent.
