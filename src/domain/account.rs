@@ -17,7 +17,7 @@ pub const KEY_USE_EVERY_MS: i64 = 60 * 60 * 1_000;
 /// What a key lets do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeyRole {
-    /// Reads records.
+    /// May read records, and change nothing.
     #[serde(rename = "mrs_reader")]
     Reader,
     /// Reads and changes records.
@@ -74,11 +74,11 @@ impl Key {
 pub struct Account {
     /// The version of the stream; 0 when there is no such account.
     pub version: u64,
-    /// The public id.
+    /// Public id of the account.
     pub account_id: String,
     /// What it is called.
     pub label: Option<String>,
-    /// Its keys count.
+    /// Whether its keys are accepted.
     pub active: bool,
     /// When it was made.
     pub created_at: Option<Timestamp>,
@@ -108,7 +108,7 @@ pub enum AccountEvent {
     /// Its keys count from now on, or no longer.
     #[serde(rename = "account.status_set")]
     StatusSet {
-        /// They count.
+        /// Whether its keys are accepted.
         active: bool,
     },
     /// It has one more key.
@@ -150,26 +150,26 @@ pub enum AccountEvent {
 /// Which account, and whose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountName {
-    /// Whose.
+    /// Org that the account belongs to.
     pub org: OrgCode,
-    /// The public id.
+    /// Public id of the account.
     pub account_id: String,
 }
 
 /// What may be asked of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccountAction {
-    /// Make it.
+    /// Creates the service account.
     Create {
         /// What to call it.
         label: Option<String>,
     },
     /// Have its keys count, or not.
     SetStatus {
-        /// They count.
+        /// Whether its keys are accepted.
         active: bool,
     },
-    /// Make a key.
+    /// Creates a key of the account.
     CreateKey {
         /// The key's public id.
         key_id: String,
@@ -189,7 +189,7 @@ pub enum AccountAction {
         /// The key's public id.
         key_id: String,
     },
-    /// End one key.
+    /// Revokes one key for good.
     RevokeKey {
         /// The key's public id.
         key_id: String,
@@ -201,9 +201,9 @@ pub enum AccountAction {
 /// What is asked, and of which account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountCommand {
-    /// Which account.
+    /// Account that is to change.
     pub name: AccountName,
-    /// What.
+    /// Change that is asked for.
     pub action: AccountAction,
 }
 

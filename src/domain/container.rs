@@ -17,15 +17,15 @@ pub enum ContainerEvent {
     /// A request with an idempotency key was refused; repeating it gives the same refusal for 24 hours.
     #[serde(rename = "container.refusal_remembered")]
     RefusalRemembered {
-        /// The first answer.
+        /// Refusal that the first request got.
         rejection: Rejection,
     },
     /// Content that had ended was let go: from now on it cannot be read, and its bytes may go.
     #[serde(rename = "container.content_removed")]
     ContentRemoved {
-        /// What.
+        /// Contents whose bytes were removed.
         contents: Vec<RemovedContent>,
-        /// Why.
+        /// What asked for the removal.
         why: RemovalCause,
     },
     /// First answers were forgotten, because requests that old are not answered from them any more.
@@ -37,19 +37,19 @@ pub enum ContainerEvent {
     /// Entries of the tags' lists were removed.
     #[serde(rename = "container.tags_scrubbed")]
     TagsScrubbed {
-        /// Which.
+        /// Rows that were removed.
         entries: Vec<TagEntry>,
     },
     /// Uploads that were to replace the content of active records are not waited for any more.
     #[serde(rename = "container.uploads_given_up")]
     UploadsGivenUp {
-        /// Which.
+        /// Uploads that have expired.
         uploads: Vec<GivenUpUpload>,
     },
     /// What did not fit together was mended.
     #[serde(rename = "container.repaired")]
     Repaired {
-        /// Each of it.
+        /// One repair for each drift found.
         repairs: Vec<Repair>,
     },
 }
@@ -57,17 +57,17 @@ pub enum ContainerEvent {
 /// One content that was let go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemovedContent {
-    /// The record.
+    /// Id of the record concerned.
     pub record_id: RecordId,
     /// The content version it was, or was to become.
     pub version: u64,
     /// When it had ended.
     pub until: Timestamp,
-    /// By what.
+    /// What ended the content.
     pub ended: EndedBy,
     /// Bytes as stored, or as promised.
     pub size: u64,
-    /// Where it lay.
+    /// Where its bytes were stored.
     #[serde(flatten)]
     pub place: ContentPlace,
 }
@@ -83,9 +83,9 @@ pub enum RemovalCause {
 /// One entry of a tag's list: a record as it stands there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TagEntry {
-    /// The record.
+    /// Id of the record concerned.
     pub record_id: RecordId,
-    /// The tag.
+    /// Tag of the list row.
     pub tag: Tag,
     /// The cost centre, for the entry that stands in the list of tag and cost centre.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,11 +97,11 @@ pub struct TagEntry {
 /// One upload that is not waited for any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GivenUpUpload {
-    /// The record.
+    /// Id of the record concerned.
     pub record_id: RecordId,
     /// The content version it was to become.
     pub version: u64,
-    /// The object.
+    /// Id of the content file.
     pub object_id: Uuid,
     /// When it was promised.
     pub since: Timestamp,
@@ -151,7 +151,7 @@ impl Idempotency {
 pub enum ContainerCommand {
     /// Remember a refusal, so that it can be given again.
     RememberRefusal {
-        /// The first answer.
+        /// Refusal that the first request got.
         rejection: Rejection,
     },
     /// Let go of content that has been kept as long as it must.
@@ -163,22 +163,22 @@ pub enum ContainerCommand {
     },
     /// Forget first answers that are not given any more.
     ForgetAnswers {
-        /// Which.
+        /// Keys with the entries that used them.
         answers: Vec<OldAnswer>,
     },
     /// Remove entries of the tags' lists.
     ScrubTags {
-        /// Which.
+        /// Rows that were removed.
         entries: Vec<TagEntry>,
     },
     /// Wait for uploads no more.
     GiveUpUploads {
-        /// Which.
+        /// Uploads that have expired.
         uploads: Vec<GivenUpUpload>,
     },
     /// Mend what does not fit together.
     Repair {
-        /// Each of it.
+        /// One repair for each drift found.
         repairs: Vec<Repair>,
     },
 }
@@ -206,7 +206,7 @@ pub struct Container {
     pub last_at: Option<Timestamp>,
 }
 
-/// Decides for containers.
+/// Rules of a container's own stream.
 pub struct ContainerDecider;
 
 impl Decider for ContainerDecider {

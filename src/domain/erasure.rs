@@ -149,16 +149,16 @@ pub const ORDERING_STREAMS: &[&str] = &[StreamId::VACUUM];
 pub enum Said<'a> {
     /// A run was asked for, which begins with a [`Said::Ordered`] of the same name.
     Asked {
-        /// The run's name.
+        /// Id of the erasing run.
         run: &'a str,
-        /// What it covers.
+        /// Streams that the run may erase.
         covers: Coverage,
         /// Whether it erases; a dry run does not.
         erases: bool,
     },
     /// From here on entries ahead of this one are erased, and name the position of this event's entry.
     Ordered {
-        /// The run's name.
+        /// Id of the erasing run.
         run: &'a str,
         /// Exactly which; `None` of an event that was written before plans were stated (`vacuum.started` version 1).
         plan: Option<&'a [ErasedSpan]>,
@@ -167,7 +167,7 @@ pub enum Said<'a> {
     },
     /// All of it is erased.
     Done {
-        /// The run's name.
+        /// Id of the erasing run.
         run: &'a str,
         /// How many and which entries; `None` of a run that erased nothing.
         erased: Option<&'a Erased>,

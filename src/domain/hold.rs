@@ -46,11 +46,11 @@ impl Hold {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// One record.
+    /// A hold on one record.
     Record,
-    /// A container.
+    /// A hold on a whole container.
     Container,
-    /// A whole org.
+    /// A hold on a whole org.
     Org,
 }
 
@@ -72,7 +72,7 @@ pub struct Kept {
     pub level: Level,
     /// The reason, as given by who set it.
     pub reason: String,
-    /// Since when.
+    /// Time at which the hold was set.
     pub since: Timestamp,
 }
 
@@ -113,7 +113,7 @@ pub struct LegalHolds {
 }
 
 impl LegalHolds {
-    /// There is none.
+    /// Whether there is no hold at any level.
     pub fn is_empty(&self) -> bool {
         self.org.is_none() && self.containers.is_empty()
     }

@@ -18,19 +18,19 @@ pub enum JobEvent {
     /// An operator paused it.
     #[serde(rename = "job.paused")]
     Paused {
-        /// Its name.
+        /// Name of the job, such as `ttl_sweep`.
         job: String,
     },
     /// An operator let it go on.
     #[serde(rename = "job.resumed")]
     Resumed {
-        /// Its name.
+        /// Name of the job, such as `ttl_sweep`.
         job: String,
     },
     /// It got on, and goes on from here after a restart.
     #[serde(rename = "job.moved")]
     Moved {
-        /// Its name.
+        /// Name of the job, such as `ttl_sweep`.
         job: String,
         /// Where it stands. A number, because it stays when what it stands at is erased.
         position: u64,
@@ -38,9 +38,9 @@ pub enum JobEvent {
     /// A run came to its end.
     #[serde(rename = "job.finished")]
     Finished {
-        /// Its name.
+        /// Name of the job, such as `ttl_sweep`.
         job: String,
-        /// What it did.
+        /// Counts of what the run did.
         counts: Counts,
     },
 }
@@ -75,7 +75,7 @@ pub struct Job {
 pub struct Jobs {
     /// The version of their stream.
     pub version: u64,
-    /// By name.
+    /// Jobs by their names.
     pub named: BTreeMap<String, Job>,
 }
 
@@ -91,31 +91,31 @@ impl Jobs {
 pub enum JobCommand {
     /// Do nothing until it is resumed.
     Pause {
-        /// Its name.
+        /// Name of the job, such as `ttl_sweep`.
         job: String,
     },
-    /// Go on.
+    /// Resumes a paused job.
     Resume {
-        /// Its name.
+        /// Name of the job, such as `ttl_sweep`.
         job: String,
     },
     /// Remember where it stands.
     Move {
-        /// Its name.
+        /// Name of the job, such as `ttl_sweep`.
         job: String,
-        /// Where.
+        /// Journal position to continue from.
         position: u64,
     },
     /// Remember what a run did.
     Finish {
-        /// Its name.
+        /// Name of the job, such as `ttl_sweep`.
         job: String,
-        /// What it did.
+        /// Counts of what the run did.
         counts: Counts,
     },
 }
 
-/// Decides for jobs.
+/// Rules of the stream of jobs.
 pub struct JobDecider;
 
 impl Decider for JobDecider {

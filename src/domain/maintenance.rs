@@ -31,9 +31,9 @@ pub enum WindowStatus {
     Scheduled,
     /// Tenants are kept out.
     Active,
-    /// It is over.
+    /// Ended by an operator or by its planned end.
     Ended,
-    /// It never began.
+    /// Cancelled before it began.
     Cancelled,
 }
 
@@ -53,7 +53,7 @@ impl WindowStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StartSource {
-    /// An operator.
+    /// Started by an operator.
     Manual,
     /// The sweep, when its time had come.
     Sweep,
@@ -72,30 +72,30 @@ impl StartSource {
 /// What an operator told about a window on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgressNote {
-    /// When.
+    /// Time of the note.
     pub at: Timestamp,
-    /// What.
+    /// Text for those who wait.
     pub text: String,
 }
 
 /// One window as its events made it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
-    /// Its name.
+    /// Id of the window.
     pub maintenance_id: String,
     /// Whether it is scheduled, under way, or over.
     pub status: WindowStatus,
-    /// What is done.
+    /// Description that tenants are shown.
     pub description: String,
     /// How long it should take.
     pub duration_seconds: u64,
     /// When it should start.
     pub scheduled_start: Timestamp,
-    /// When it started.
+    /// Time of the start; `None` before it.
     pub started_at: Option<Timestamp>,
-    /// Who started it.
+    /// Whether an operator or the schedule started it.
     pub start_source: Option<StartSource>,
-    /// When it ended.
+    /// Time of the end; `None` before it.
     pub ended_at: Option<Timestamp>,
     /// What was said at its end.
     pub end_message: Option<String>,
@@ -105,9 +105,9 @@ pub struct Window {
     pub updates: Vec<ProgressNote>,
     /// How often it changed.
     pub revision: Revision,
-    /// First event.
+    /// Time of the first event.
     pub created_at: Timestamp,
-    /// Last event.
+    /// Time of the last event.
     pub updated_at: Timestamp,
 }
 
@@ -139,7 +139,7 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// The active one.
+    /// The active window, of which there is at most one.
     pub fn active(&self) -> Option<&Window> {
         let mut open = self.open.values();
         open.find(|window| window.status == WindowStatus::Active)
@@ -168,47 +168,47 @@ impl Windows {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
 pub enum MaintenanceEvent {
-    /// It was planned.
+    /// The window was scheduled.
     #[serde(rename = "maintenance.scheduled")]
     Scheduled {
-        /// Its name.
+        /// Id of the window.
         maintenance_id: String,
-        /// What is done.
+        /// Description that tenants are shown.
         description: String,
         /// How long it should take.
         duration_seconds: u64,
         /// When it should start.
         start: Timestamp,
     },
-    /// It began.
+    /// The window started; tenants get 503.
     #[serde(rename = "maintenance.started")]
     Started {
-        /// Its name.
+        /// Id of the window.
         maintenance_id: String,
-        /// Who began it.
+        /// Whether an operator or the schedule started it.
         source: StartSource,
     },
     /// Something about it is otherwise, or was told.
     #[serde(rename = "maintenance.updated")]
     Updated {
-        /// Its name.
+        /// Id of the window.
         maintenance_id: String,
-        /// What was told.
+        /// Text of the note, if one was added.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         text: Option<String>,
-        /// The new description.
+        /// New description, if it changed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         description: Option<String>,
-        /// The new duration.
+        /// New planned duration in seconds, if it changed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         duration_seconds: Option<u64>,
     },
-    /// It is over.
+    /// The window ended; tenants are served again.
     #[serde(rename = "maintenance.ended")]
     Ended {
-        /// Its name.
+        /// Id of the window.
         maintenance_id: String,
-        /// What was said.
+        /// Closing message, if there was one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
     },
@@ -221,7 +221,7 @@ pub enum MaintenanceEvent {
     /// It will not be.
     #[serde(rename = "maintenance.cancelled")]
     Cancelled {
-        /// Its name.
+        /// Id of the window.
         maintenance_id: String,
     },
 }
@@ -243,11 +243,11 @@ impl MaintenanceEvent {
 /// What an operator, or the sweep, may ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MaintenanceCommand {
-    /// Plan a window.
+    /// Schedules a new maintenance window.
     Schedule {
-        /// Its name, new.
+        /// Id of the new window, never used before.
         maintenance_id: String,
-        /// What is done.
+        /// Description that tenants are shown.
         description: String,
         /// How long it should take, at most [`DURATION_SECONDS_MAX`].
         duration_seconds: u64,
@@ -256,7 +256,7 @@ pub enum MaintenanceCommand {
     },
     /// Begin a scheduled window by hand.
     Start {
-        /// Which.
+        /// Id of the window.
         maintenance_id: String,
     },
     /// Begin the window that is due, if there is one and none is active, and cancel those that were missed (the sweep).
@@ -265,23 +265,23 @@ pub enum MaintenanceCommand {
     Update {
         /// Which; the active one when absent.
         maintenance_id: Option<String>,
-        /// What to tell.
+        /// Text of a note to add.
         text: Option<String>,
-        /// The new description.
+        /// New description, if it changed.
         description: Option<String>,
-        /// The new duration.
+        /// New planned duration in seconds, if it changed.
         duration_seconds: Option<u64>,
     },
     /// End the active window.
     End {
         /// Which; the active one when absent.
         maintenance_id: Option<String>,
-        /// What to say.
+        /// Closing message for tenants.
         message: Option<String>,
     },
     /// Call off a scheduled window.
     Cancel {
-        /// Which.
+        /// Id of the window.
         maintenance_id: String,
     },
 }

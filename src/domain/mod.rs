@@ -66,7 +66,7 @@ pub trait Decider {
     type Command;
     /// Everything a decision looks at.
     type State;
-    /// What can happen.
+    /// Events of the stream.
     type Event;
 
     /// The events that carry the command out; none when it changes nothing.
@@ -87,9 +87,9 @@ pub trait Decider {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Event {
-    /// About one record.
+    /// Events of one record.
     Record(record::RecordEvent),
-    /// About one container.
+    /// Events of one container.
     Container(container::ContainerEvent),
     /// About one org and its members.
     Org(org::OrgEvent),
@@ -99,15 +99,15 @@ pub enum Event {
     Account(account::AccountEvent),
     /// About the operators' secret code.
     Secret(secret::SecretEvent),
-    /// About maintenance windows.
+    /// Events of maintenance windows.
     Maintenance(maintenance::MaintenanceEvent),
-    /// About vacuums.
+    /// Events of all vacuums.
     Vacuum(vacuum::VacuumEvent),
-    /// About jobs.
+    /// Events of all jobs.
     Job(job::JobEvent),
     /// About an org's leaving and coming.
     Offboarding(offboarding::OffboardingEvent),
-    /// About operators' tokens.
+    /// Events of operators' tokens.
     OperatorToken(operator_token::OperatorTokenEvent),
     /// About tokens of an identity provider.
     Jwt(revoked_jwt::JwtEvent),

@@ -25,7 +25,7 @@ macro_rules! text_name {
         pub struct $name(Box<str>);
 
         impl $name {
-            /// The canonical text.
+            /// The text in its canonical form.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -306,7 +306,7 @@ impl Sha256Digest {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
-    /// The 32 bytes.
+    /// The digest as 32 bytes.
     pub fn to_bytes(self) -> [u8; 32] {
         self.0
     }

@@ -30,12 +30,12 @@ pub enum OffboardingStatus {
     Purging,
     /// Its data is gone.
     Purged,
-    /// Called off.
+    /// Cancelled before it was carried out.
     Cancelled,
 }
 
 impl OffboardingStatus {
-    /// Every one.
+    /// Every status, in the order of a lifecycle.
     pub const ALL: [Self; 5] = [
         Self::Requested,
         Self::Approved,
@@ -64,7 +64,7 @@ impl OffboardingStatus {
 /// What approving an offboarding settled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
-    /// When.
+    /// Time of the approval.
     pub at: Timestamp,
     /// Until when the data can be taken away.
     pub window_ends_at: Timestamp,
@@ -105,11 +105,11 @@ pub struct Offboarding {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
-    /// Records.
+    /// Records of every status.
     pub records: u64,
     /// Entries of the history.
     pub entries: u64,
-    /// Content files.
+    /// Content files, each counted once.
     pub objects: u64,
     /// Content that the history names and that is missing: never uploaded, or cleaned up.
     pub objects_absent: u64,
@@ -131,7 +131,7 @@ pub struct Made {
 /// One export as its events made it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Export {
-    /// Its name.
+    /// Id of the export.
     pub export_id: String,
     /// When it was asked for.
     pub requested_at: Timestamp,
@@ -200,9 +200,9 @@ pub enum OffboardingEvent {
     /// An owner asked for it.
     #[serde(rename = "offboarding.requested")]
     Requested {
-        /// Its name.
+        /// Id of the offboarding.
         offboarding_id: String,
-        /// Why.
+        /// Reason in the requester's words.
         reason: String,
     },
     /// An operator approved it.
@@ -221,13 +221,13 @@ pub enum OffboardingEvent {
     /// Its data cannot be erased for the time being.
     #[serde(rename = "offboarding.blocked")]
     Blocked {
-        /// Why.
+        /// Why it failed, for operators.
         why: String,
     },
     /// A vacuum of the org was asked for.
     #[serde(rename = "offboarding.purge_started")]
     PurgeStarted {
-        /// The vacuum.
+        /// Id of the vacuum that erases the org.
         vacuum_id: String,
     },
     /// The data is gone.
@@ -236,7 +236,7 @@ pub enum OffboardingEvent {
     /// An export was asked for.
     #[serde(rename = "export.requested")]
     ExportRequested {
-        /// Its name.
+        /// Id of the export.
         export_id: String,
         /// The last position it takes in.
         position: u64,
@@ -244,7 +244,7 @@ pub enum OffboardingEvent {
     /// An export is finished.
     #[serde(rename = "export.completed")]
     ExportCompleted {
-        /// Its name.
+        /// Id of the export.
         export_id: String,
         /// SHA-256 of its manifest, in hex.
         manifest_sha256: String,
@@ -254,7 +254,7 @@ pub enum OffboardingEvent {
     /// An export is to be there no longer.
     #[serde(rename = "export.removed")]
     ExportRemoved {
-        /// Its name.
+        /// Id of the export.
         export_id: String,
     },
     /// An import of the org began.
@@ -280,44 +280,44 @@ pub enum OffboardingEvent {
 pub enum OffboardingAction {
     /// Ask for an offboarding, as an owner.
     Request {
-        /// Its name, new.
+        /// Id of the new offboarding, never used before.
         offboarding_id: String,
-        /// Why.
+        /// Reason in the requester's words.
         reason: String,
     },
     /// Approve it, as an operator.
     Approve {
         /// How long the data can be taken away.
         window_ms: i64,
-        /// The org's status.
+        /// Status of the org when it was asked for.
         org_status: OrgStatus,
         /// The version of the org's stream.
         org_version: u64,
     },
-    /// Call it off.
+    /// Cancels the offboarding before it is carried out.
     Cancel,
     /// Note why it does not go on.
     Block {
-        /// Why.
+        /// Why it failed, for operators.
         why: String,
     },
     /// Note the vacuum that erases the data.
     StartPurge {
-        /// The vacuum, new.
+        /// Id of the vacuum to start, never used before.
         vacuum_id: String,
     },
     /// Note that the data is gone.
     FinishPurge,
     /// Ask for an export: that of the offboarding, by its name, or one beside it.
     Export {
-        /// Its name, new.
+        /// Id of the new export, never used before.
         export_id: String,
         /// The journal's position that it goes up to.
         position: u64,
     },
     /// Note that an export is finished.
     FinishExport {
-        /// Which.
+        /// Id of the export.
         export_id: String,
         /// SHA-256 of its manifest, in hex.
         manifest_sha256: String,
@@ -326,7 +326,7 @@ pub enum OffboardingAction {
     },
     /// Have an export removed.
     RemoveExport {
-        /// Which.
+        /// Id of the export.
         export_id: String,
     },
     /// Begin an import, or go on with it.
@@ -349,8 +349,8 @@ pub enum OffboardingAction {
 /// What may be asked, and of which org.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OffboardingCommand {
-    /// Which.
+    /// Org that is to change.
     pub org: OrgCode,
-    /// What.
+    /// Change that is asked for.
     pub action: OffboardingAction,
 }

@@ -20,7 +20,7 @@ pub const OVERLAP_MS_MAX: i64 = 24 * 60 * 60 * 1_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenScope {
-    /// Reads `/metrics`.
+    /// May read `/metrics` alone.
     Metrics,
     /// Reads everything operators see: audit, jobs, vacuums, holds, traces; takes backups.
     Read,

@@ -23,7 +23,7 @@ pub const MEMBERS_MAX: u64 = 10_000;
 pub enum OrgStatus {
     /// Created, not yet confirmed.
     Unverified,
-    /// In normal use.
+    /// In use: members read and write.
     Verified,
     /// Set aside by its owner.
     Parked,
@@ -31,7 +31,7 @@ pub enum OrgStatus {
     Suspended,
     /// Neither written nor read.
     Frozen,
-    /// Gone for good.
+    /// Ended for good; nothing of it is served.
     Doomed,
 }
 
@@ -48,12 +48,12 @@ impl OrgStatus {
         }
     }
 
-    /// Tenants may write.
+    /// Whether tenants may write in this status.
     pub fn writable(self) -> bool {
         self == Self::Verified
     }
 
-    /// Tenants may read.
+    /// Whether tenants may read in this status.
     pub fn readable(self) -> bool {
         self != Self::Frozen
     }
@@ -63,9 +63,9 @@ impl OrgStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MemberRole {
-    /// Manages the org.
+    /// Manages members, keys and the org itself.
     Owner,
-    /// Uses it.
+    /// Reads and writes its records.
     Member,
 }
 
@@ -115,42 +115,42 @@ pub enum OrgEvent {
     /// The org came to be.
     #[serde(rename = "org.created")]
     Created {
-        /// Its first status.
+        /// Status that it begins with.
         status: OrgStatus,
     },
-    /// The status changed.
+    /// The org got another status.
     #[serde(rename = "org.status_set")]
     StatusSet {
-        /// The new status.
+        /// Status from now on.
         status: OrgStatus,
     },
     /// A user joined, or the role of a member changed.
     #[serde(rename = "org.member_added")]
     MemberAdded {
-        /// The user.
+        /// Id of the user.
         user_id: String,
         /// The role from now on.
         role: MemberRole,
     },
-    /// A user left.
+    /// A user is no member any more.
     #[serde(rename = "org.member_removed")]
     MemberRemoved {
-        /// The user.
+        /// Id of the user.
         user_id: String,
     },
     /// Nothing may be removed of it, or of one of its containers; or that has another reason.
     #[serde(rename = "org.hold_set")]
     HoldSet {
-        /// Only this container.
+        /// Container to hold; `None` for the whole org.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         container: Option<ContainerName>,
-        /// Why.
+        /// Reason in the caller's words.
         reason: String,
     },
     /// That hold is over.
     #[serde(rename = "org.hold_released")]
     HoldReleased {
-        /// Only this container's.
+        /// Container whose hold is released; `None` for the org's own.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         container: Option<ContainerName>,
     },
@@ -219,65 +219,65 @@ impl OrgEvent {
 pub enum OrgCommand {
     /// Make it, with its first owner.
     Create {
-        /// Its code.
+        /// Code of the new org.
         org: OrgCode,
-        /// Its first status.
+        /// Status that it begins with.
         status: OrgStatus,
         /// The user who owns it.
         owner: String,
     },
     /// Set its status, as an operator.
     SetStatus {
-        /// Which.
+        /// Code of the org.
         org: OrgCode,
-        /// The new status.
+        /// Status from now on.
         status: OrgStatus,
     },
     /// Set it aside, as its owner.
     Park {
-        /// Which.
+        /// Code of the org.
         org: OrgCode,
     },
     /// Take it up again, as its owner.
     Unpark {
-        /// Which.
+        /// Code of the org.
         org: OrgCode,
     },
     /// Have a user join, or change the role of one who has.
     AddMember {
-        /// Which.
+        /// Code of the org.
         org: OrgCode,
-        /// The user.
+        /// Id of the user.
         user_id: String,
         /// The role from now on.
         role: MemberRole,
     },
     /// Have a user leave.
     RemoveMember {
-        /// Which.
+        /// Code of the org.
         org: OrgCode,
-        /// The user.
+        /// Id of the user.
         user_id: String,
     },
     /// Have nothing removed of it, as an operator.
     SetHold {
-        /// Which.
+        /// Code of the org.
         org: OrgCode,
-        /// Only this container.
+        /// Container to hold; `None` for the whole org.
         container: Option<ContainerName>,
-        /// Why.
+        /// Reason in the caller's words.
         reason: String,
     },
-    /// Undo that.
+    /// Releases a hold of the org or of a container.
     ReleaseHold {
-        /// Which.
+        /// Code of the org.
         org: OrgCode,
-        /// Only this container's.
+        /// Container whose hold is released; `None` for the org's own.
         container: Option<ContainerName>,
     },
     /// Have other limits hold for it, as an operator.
     SetQuotas {
-        /// Which.
+        /// Code of the org.
         org: OrgCode,
         /// By quota: the limit, 0 for none; `None` for that of the settings again.
         limits: BTreeMap<Quota, Option<u64>>,
@@ -364,7 +364,7 @@ impl OrgCommand {
     }
 }
 
-/// Decides for orgs.
+/// Rules of an org's stream.
 pub struct OrgDecider;
 
 impl Decider for OrgDecider {

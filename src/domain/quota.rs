@@ -130,7 +130,7 @@ impl Counts {
         self.0.get(quota as usize).copied().unwrap_or_default()
     }
 
-    /// Counts more.
+    /// Adds to one of the counts.
     pub fn add(&mut self, quota: Quota, more: u64) {
         if let Some(count) = self.0.get_mut(quota as usize) {
             *count = count.saturating_add(more);

@@ -28,12 +28,12 @@ pub const OBJECT_BYTES_MAX: u64 = 134_217_728;
 /// The only content type that may be inline.
 pub const INLINE_CONTENT_TYPE: &str = "application/json";
 
-/// Names one record.
+/// Identifies one record: org, container and record id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RecordKey {
-    /// The tenant.
+    /// Org that the record belongs to.
     pub org: OrgCode,
-    /// The container.
+    /// Container within the org.
     pub container: ContainerName,
     /// The id within the container.
     pub record_id: RecordId,
@@ -47,9 +47,9 @@ pub struct RecordKey {
 pub enum Status {
     /// Created; its content has not been completed yet.
     PendingUpload,
-    /// In use.
+    /// Readable, and open to changes.
     Active,
-    /// Retired for good.
+    /// Ended for good; only its history can be read.
     Doomed,
 }
 
@@ -74,7 +74,7 @@ pub enum DoomCause {
     Ttl,
     /// Its upload was never completed.
     Abandoned,
-    /// Its org left.
+    /// Ended because its org was offboarded.
     Offboarding,
 }
 
@@ -84,7 +84,7 @@ pub enum DoomCause {
 pub enum NewContent {
     /// JSON that lies beside the entry.
     Inline {
-        /// Bytes.
+        /// Size in bytes, as stored.
         size: u64,
         /// MD5 of the bytes.
         md5: Md5,
@@ -107,9 +107,9 @@ pub enum NewContent {
 /// Content as a record has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
-    /// The media type.
+    /// Media type that the caller gave (RFC 9110, 8.3.1).
     pub content_type: String,
-    /// Bytes as stored.
+    /// Size in bytes as stored, gzipped for uploads.
     pub size: u64,
     /// MD5 of the bytes as stored.
     pub md5: Md5,
@@ -122,7 +122,7 @@ pub struct Content {
     pub place: ContentPlace,
 }
 
-/// Where content lies.
+/// Where the bytes of a content are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ContentPlace {
     /// Beside the journal entry at this position (0 while that entry is on its way).
@@ -136,7 +136,7 @@ pub enum ContentPlace {
 /// A name and the record that may be there: all that a decision about a record looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordState {
-    /// The name.
+    /// Org, container and record id.
     pub key: RecordKey,
     /// The record, once it was created.
     pub record: Option<Record>,
@@ -156,7 +156,7 @@ impl RecordState {
 pub struct Record {
     /// The cost centre it was put under.
     pub cccode: Option<CcCode>,
-    /// Its status.
+    /// Whether it is in use, waits for an upload, or ended.
     pub status: Status,
     /// How often it changed; equals its stream's version.
     pub revision: Revision,
@@ -164,15 +164,15 @@ pub struct Record {
     pub content: Content,
     /// An upload that has been promised and not completed.
     pub upload: Option<PendingUpload>,
-    /// Sorted, without repeats.
+    /// Tags in ascending order, each once.
     pub tags: Vec<Tag>,
     /// When it dooms itself.
     pub doom_at: Option<Timestamp>,
-    /// First event.
+    /// Time of the first event.
     pub created_at: Timestamp,
-    /// Last event.
+    /// Time of the last event.
     pub updated_at: Timestamp,
-    /// Who created it.
+    /// Public id of the principal that created it.
     pub created_by: String,
     /// Who changed it last.
     pub updated_by: String,
@@ -185,11 +185,11 @@ pub struct Record {
 /// The end of a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doom {
-    /// When.
+    /// Time at which the record ended.
     pub at: Timestamp,
-    /// Why.
+    /// What ended it: a caller, its due time, or its org.
     pub cause: DoomCause,
-    /// The caller's words.
+    /// Reason in the caller's words, if given.
     pub reason: Option<String>,
 }
 
@@ -211,16 +211,16 @@ pub enum RecordEvent {
     /// The record came to be.
     #[serde(rename = "record.created")]
     Created {
-        /// The cost centre.
+        /// Cost centre, if the caller gave one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cccode: Option<CcCode>,
-        /// Its tags.
+        /// Tags in ascending order, each once.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         tags: Vec<Tag>,
         /// When it dooms itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         doom_at: Option<Timestamp>,
-        /// Its first content.
+        /// Content of version 1.
         content: NewContent,
     },
     /// Other content was put over it. Absent fields stay as they were.
@@ -235,28 +235,28 @@ pub enum RecordEvent {
         /// The new due time.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         doom_at: Option<Timestamp>,
-        /// The new content.
+        /// Content of the next version.
         content: NewContent,
     },
     /// The promised upload is there and became the content.
     #[serde(rename = "record.upload_completed")]
     UploadCompleted {
-        /// The object.
+        /// Id of the content file.
         object_id: Uuid,
         /// SHA-256 of its bytes as they were received; absent in events of schema version 1.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sha256: Option<Sha256Digest>,
     },
-    /// Tags were added.
+    /// Tags were added, each new to the record.
     #[serde(rename = "record.tags_added")]
     TagsAdded {
         /// Those it did not have.
         tags: Vec<Tag>,
     },
-    /// Tags were removed.
+    /// Tags were removed, each of which it had.
     #[serde(rename = "record.tags_removed")]
     TagsRemoved {
-        /// Those it had.
+        /// The removed tags, in ascending order.
         tags: Vec<Tag>,
     },
     /// The due time was set or cleared.
@@ -265,21 +265,21 @@ pub enum RecordEvent {
         /// The new due time; `None` for never.
         doom_at: Option<Timestamp>,
     },
-    /// The record ended.
+    /// The record ended for good.
     #[serde(rename = "record.doomed")]
     Doomed {
         /// From when on it counts as doomed.
         doomed_at: Timestamp,
-        /// Why.
+        /// What ended it: a caller, its due time, or its org.
         cause: DoomCause,
-        /// The caller's words.
+        /// Reason in the caller's words, if given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
     /// Nothing may remove it or its content from now on; or that has another reason.
     #[serde(rename = "record.hold_set")]
     HoldSet {
-        /// Why.
+        /// Why it is held, in the caller's words.
         reason: String,
     },
     /// It may be removed again.
@@ -300,16 +300,16 @@ pub enum RecordCommand {
         /// The object of the upload url.
         object_id: Uuid,
     },
-    /// Add tags.
+    /// Adds tags; those it has already change nothing.
     AddTags {
-        /// At least one.
+        /// At least one tag.
         tags: Vec<Tag>,
         /// The revision the caller saw.
         expected: Option<Revision>,
     },
-    /// Remove tags.
+    /// Removes tags; those it lacks change nothing.
     RemoveTags {
-        /// At least one.
+        /// At least one tag.
         tags: Vec<Tag>,
         /// The revision the caller saw.
         expected: Option<Revision>,
@@ -321,9 +321,9 @@ pub enum RecordCommand {
         /// The revision the caller saw.
         expected: Option<Revision>,
     },
-    /// End it.
+    /// Ends the record for good.
     Doom {
-        /// The caller's words.
+        /// Reason in the caller's words, if given.
         reason: Option<String>,
         /// The revision the caller saw.
         expected: Option<Revision>,
@@ -334,12 +334,12 @@ pub enum RecordCommand {
     DoomIfAbandoned(UploadTimeouts),
     /// Have nothing remove it or its content.
     SetHold {
-        /// Why.
+        /// Why it is held, in the caller's words.
         reason: String,
         /// The revision the caller saw.
         expected: Option<Revision>,
     },
-    /// Undo that.
+    /// Releases the record's own hold.
     ReleaseHold {
         /// The revision the caller saw.
         expected: Option<Revision>,
@@ -371,15 +371,15 @@ impl RecordCommand {
 /// A put, with every field checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Put {
-    /// The record.
+    /// Org, container and record id.
     pub key: RecordKey,
-    /// The cost centre.
+    /// Cost centre, if the caller gave one.
     pub cccode: Option<CcCode>,
     /// The set of tags; `None` leaves those of an existing record as they are.
     pub tags: Option<Vec<Tag>>,
     /// The due time; `None` leaves that of an existing record as it is.
     pub doom_at: Option<Timestamp>,
-    /// The content.
+    /// Content to store, inline or to be uploaded.
     pub content: NewContent,
     /// The revision the caller saw; needed over an existing record.
     pub expected: Option<Revision>,

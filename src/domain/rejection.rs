@@ -242,7 +242,7 @@ impl Rejection {
         }
     }
 
-    /// Adds one fact.
+    /// Adds one member to `details`.
     pub fn with_detail(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.details.insert(name.to_owned(), value.into());
         self

@@ -76,7 +76,7 @@ impl RepairAction {
 /// One thing that is wrong and its mending.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repair {
-    /// What is wrong.
+    /// Kind of drift that was found.
     pub kind: DriftKind,
     /// What is done about it.
     pub action: RepairAction,
@@ -86,7 +86,7 @@ pub struct Repair {
     /// The content's version, when content is concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
-    /// The content's object.
+    /// Id of the content file, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object_id: Option<Uuid>,
     /// The file's place below the org's, when no object has it.

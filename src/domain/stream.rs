@@ -77,7 +77,7 @@ impl StreamId {
         Self(format!("utl/{org}").into())
     }
 
-    /// The full name.
+    /// The full name, as it stands in the journal.
     pub fn as_str(&self) -> &str {
         &self.0
     }

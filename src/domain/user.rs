@@ -25,10 +25,10 @@ pub const EMAIL_CHARS_MAX: usize = 254;
 /// Longest label of a session, an account or a key.
 pub const LABEL_CHARS_MAX: usize = 80;
 
-/// An open session.
+/// A session that has not been closed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// Whose.
+    /// Id of the user.
     pub user_id: String,
     /// When it was opened.
     pub opened_at: Timestamp,
@@ -51,7 +51,7 @@ impl Session {
 pub struct User {
     /// The version of the stream; 0 when there is no such user.
     pub version: u64,
-    /// The public id.
+    /// Public id of the user.
     pub user_id: String,
     /// The address the user signs in with, lower-cased.
     pub email: String,
@@ -112,13 +112,13 @@ pub enum UserEvent {
         /// The new end of its life.
         expires_at: Timestamp,
     },
-    /// A session ended.
+    /// One session was closed.
     #[serde(rename = "user.session_closed")]
     SessionClosed {
         /// Keyed hash of the session guid, in hex.
         session_hash: String,
     },
-    /// All sessions ended.
+    /// All sessions of the user were closed.
     #[serde(rename = "user.sessions_closed")]
     SessionsClosed {},
     /// The user signed in from an address for the first time in a while, or an operator vouched for the address.
@@ -154,11 +154,11 @@ pub enum UserEvent {
 /// What may be asked of a user.
 #[derive(Clone, PartialEq, Eq)]
 pub enum UserCommand {
-    /// Make the user.
+    /// Creates the user, unverified or verified.
     Create {
         /// The public id, made of the address.
         user_id: String,
-        /// See [`email`].
+        /// Address in the form that [`email`] makes.
         email: String,
         /// scrypt in PHC form.
         passcode_hash: String,
@@ -167,7 +167,7 @@ pub enum UserCommand {
     },
     /// Open a session; the passcode was right.
     OpenSession {
-        /// Whose.
+        /// Id of the user.
         user_id: String,
         /// Keyed hash of the new guid, in hex.
         session_hash: String,
@@ -178,21 +178,21 @@ pub enum UserCommand {
     },
     /// Move the end of a session that is in use.
     RefreshSession {
-        /// Whose.
+        /// Id of the user.
         user_id: String,
-        /// Which.
+        /// Keyed hash of the session.
         session_hash: String,
     },
-    /// End one session.
+    /// Closes one session of the user.
     CloseSession {
-        /// Whose.
+        /// Id of the user.
         user_id: String,
-        /// Which.
+        /// Keyed hash of the session.
         session_hash: String,
     },
-    /// End them all.
+    /// Closes all sessions of the user.
     CloseSessions {
-        /// Whose.
+        /// Id of the user.
         user_id: String,
     },
     /// Change the passcode; the old one was right.
@@ -256,7 +256,7 @@ impl UserCommand {
     }
 }
 
-/// Decides for users.
+/// Rules of a user's stream.
 pub struct UserDecider;
 
 impl Decider for UserDecider {

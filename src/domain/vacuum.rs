@@ -22,7 +22,7 @@ pub const MUTEX_MS: i64 = 24 * 60 * 60 * 1_000;
 /// The name under which a vacuum works.
 pub const JOB: &str = "job:vacuum";
 
-/// What is erased.
+/// How far a vacuum reaches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
@@ -105,13 +105,13 @@ pub fn is_protected(name: &str) -> bool {
 pub enum VacuumStatus {
     /// Waits, and can be cancelled.
     Pending,
-    /// Erases.
+    /// Erases now; it cannot be cancelled any more.
     Running,
     /// Has erased, or told what it would erase.
     Completed,
-    /// Gave up.
+    /// Ended before all steps were done; `error` says why.
     Failed,
-    /// Was called off.
+    /// Cancelled by an operator while it was pending.
     Cancelled,
 }
 
@@ -138,7 +138,7 @@ impl VacuumStatus {
 pub struct Amount {
     /// Rows: records, orgs and members, users, sessions.
     pub items: u64,
-    /// Files.
+    /// Content files, each counted once.
     pub objects: u64,
     /// Bytes of files and of inline content.
     pub bytes: u64,
@@ -155,7 +155,7 @@ impl std::ops::AddAssign for Amount {
 /// What a vacuum erases of one service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceAmount {
-    /// Which.
+    /// Name of the service, such as `mrs`.
     pub service: String,
     /// How much; nothing when it is skipped.
     pub amount: Amount,
@@ -166,11 +166,11 @@ pub struct ServiceAmount {
 /// What a vacuum does not erase of one service, or may not without being told so, because it is held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldBack {
-    /// Which.
+    /// Name of the service, such as `mrs`.
     pub service: String,
-    /// How many rows.
+    /// Rows that are held: records, orgs, users.
     pub items: u64,
-    /// Why.
+    /// Why they are held, in words for operators.
     pub reason: String,
 }
 
@@ -191,9 +191,9 @@ pub enum Step {
     Projections,
     /// The bodies and payloads in the commit log.
     Log,
-    /// The journal's database.
+    /// The journal's database: first answers, payloads, offsets.
     Database,
-    /// The uploaded files.
+    /// The uploaded files that nothing names any more.
     Content,
     /// What earlier repairs had set aside, and log files.
     Leftovers,
@@ -224,11 +224,11 @@ impl Step {
 /// One vacuum as its events made it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vacuum {
-    /// Its name.
+    /// Id of the vacuum, unique among all vacuums.
     pub vacuum_id: String,
-    /// What it erases.
+    /// Scope of what it erases.
     pub scope: Scope,
-    /// It only tells.
+    /// A dry run: it counts and erases nothing.
     pub dry_run: bool,
     /// Why, in the operator's words.
     pub reason: String,
@@ -240,7 +240,7 @@ pub struct Vacuum {
     pub requested_at: Timestamp,
     /// Until when it can be cancelled.
     pub execute_at: Option<Timestamp>,
-    /// When it began.
+    /// Time at which erasing began; `None` while pending.
     pub started_at: Option<Timestamp>,
     /// The journal's position of its beginning; entries up to it are erased.
     pub started_position: u64,
@@ -261,7 +261,7 @@ pub struct Vacuum {
 }
 
 impl Vacuum {
-    /// All services together.
+    /// Sum of the amounts of all services.
     pub fn totals(&self) -> Amount {
         let mut totals = Amount::default();
         for service in &self.services {
@@ -276,7 +276,7 @@ impl Vacuum {
 pub struct HalfErased {
     /// What was to be erased.
     pub scope: Scope,
-    /// By which vacuum.
+    /// Id of the vacuum that failed half way.
     pub vacuum_id: String,
 }
 
@@ -309,14 +309,14 @@ pub enum VacuumEvent {
     /// It was asked for, and keeps others out from now on.
     #[serde(rename = "vacuum.requested")]
     Requested {
-        /// Its name.
+        /// Id of the vacuum, unique among all vacuums.
         vacuum_id: String,
-        /// What it erases.
+        /// Scope of what it erases.
         scope: Scope,
-        /// It only tells.
+        /// A dry run: it counts and erases nothing.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         dry_run: bool,
-        /// Why.
+        /// Why it was asked for, in the operator's words.
         reason: String,
         /// Until when it can be cancelled.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -331,11 +331,11 @@ pub enum VacuumEvent {
     /// It began: this is what it erases.
     #[serde(rename = "vacuum.started")]
     Started {
-        /// Its name.
+        /// Id of the vacuum, unique among all vacuums.
         vacuum_id: String,
-        /// How much.
+        /// Amounts to erase, by service.
         services: Vec<ServiceAmount>,
-        /// What is held.
+        /// Amounts kept by legal holds, by service.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         held: Vec<HeldBack>,
         /// Exactly which entries of the journal it erases; none of a dry run. Absent at schema version 1, which told only
@@ -346,32 +346,32 @@ pub enum VacuumEvent {
     /// A step is done.
     #[serde(rename = "vacuum.step_done")]
     StepDone {
-        /// Its name.
+        /// Id of the vacuum, unique among all vacuums.
         vacuum_id: String,
-        /// Which.
+        /// The step that is done.
         step: Step,
     },
-    /// All is done.
+    /// All steps are done.
     #[serde(rename = "vacuum.completed")]
     Completed {
-        /// Its name.
+        /// Id of the vacuum, unique among all vacuums.
         vacuum_id: String,
         /// What was erased in the log; absent of a dry run.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         erased: Option<Erased>,
     },
-    /// It gave up.
+    /// It ended before all steps were done.
     #[serde(rename = "vacuum.failed")]
     Failed {
-        /// Its name.
+        /// Id of the vacuum, unique among all vacuums.
         vacuum_id: String,
-        /// Why.
+        /// Why it failed, for operators.
         error: String,
     },
     /// It was called off.
     #[serde(rename = "vacuum.cancelled")]
     Cancelled {
-        /// Its name.
+        /// Id of the vacuum, unique among all vacuums.
         vacuum_id: String,
     },
 }
@@ -393,15 +393,15 @@ impl VacuumEvent {
 /// What an operator, or the vacuum itself, may ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VacuumCommand {
-    /// Ask for one.
+    /// Requests a vacuum or a dry run.
     Request {
-        /// Its name, new.
+        /// Id of the new vacuum, never used before.
         vacuum_id: String,
-        /// What to erase.
+        /// Scope of what is to be erased.
         scope: Scope,
-        /// Only tell.
+        /// A dry run: count and erase nothing.
         dry_run: bool,
-        /// Why.
+        /// Why it was asked for, in the operator's words.
         reason: String,
         /// How long it can be cancelled; a dry run has no such time.
         pending_ms: i64,
@@ -412,39 +412,39 @@ pub enum VacuumCommand {
     },
     /// Begin, if its time has come.
     Start {
-        /// Which.
+        /// Id of the vacuum.
         vacuum_id: String,
-        /// What it erases.
+        /// Amounts it erases, by service.
         services: Vec<ServiceAmount>,
-        /// What is held.
+        /// Amounts kept by legal holds, by service.
         held: Vec<HeldBack>,
         /// Which entries of the journal it erases.
         erases: Vec<ErasedSpan>,
     },
-    /// Note a step.
+    /// Notes that a step is done.
     NoteStep {
-        /// Which.
+        /// Id of the vacuum.
         vacuum_id: String,
-        /// The step.
+        /// The step that is done.
         step: Step,
     },
-    /// End well.
+    /// Ends the vacuum after its last step.
     Complete {
-        /// Which.
+        /// Id of the vacuum.
         vacuum_id: String,
         /// What was erased in the log.
         erased: Option<Erased>,
     },
-    /// Give up.
+    /// Ends the vacuum with an error.
     Fail {
-        /// Which.
+        /// Id of the vacuum.
         vacuum_id: String,
-        /// Why.
+        /// Why it failed, for operators.
         error: String,
     },
-    /// Call it off.
+    /// Cancels a vacuum that is still pending.
     Cancel {
-        /// Which.
+        /// Id of the vacuum.
         vacuum_id: String,
     },
 }

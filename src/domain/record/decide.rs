@@ -12,7 +12,7 @@ use crate::domain::hold::Hold;
 use crate::domain::names::TAGS_MAX;
 use crate::domain::{Context, Decider, ErrorTag, EventMeta, Rejection, Revision, Tag, Timestamp};
 
-/// Decides for records.
+/// Rules of a record's stream.
 pub struct RecordDecider;
 
 impl Decider for RecordDecider {

@@ -13,13 +13,13 @@ use crate::domain::hold::Kept as Held;
 pub struct Ended {
     /// The content; of an upload that was given up, the promised one.
     pub content: Content,
-    /// When it ended.
+    /// Time from which it is no current content.
     pub until: Timestamp,
-    /// By what.
+    /// What ended the content.
     pub by: EndedBy,
 }
 
-/// What ends content.
+/// Why a content is no longer current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedBy {
@@ -41,7 +41,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// Both.
+    /// Both classes, leftovers first.
     pub const ALL: [Self; 2] = [Self::Leftover, Self::Version];
 }
 

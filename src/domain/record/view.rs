@@ -49,7 +49,7 @@ impl Record {
 pub enum ContentKind {
     /// JSON in the answer.
     Inline,
-    /// Gzip to download.
+    /// Gzip in a file, to be downloaded by URL.
     Object,
 }
 
@@ -60,14 +60,14 @@ pub struct RecordView<'a> {
     /// Its id within the container.
     #[schema(max_length = 128)]
     record_id: &'a str,
-    /// Its container.
+    /// Name of the container.
     container: &'a str,
-    /// Its tenant.
+    /// Code of the org.
     orgcode: &'a str,
     /// The cost centre it was put under.
     #[serde(skip_serializing_if = "Option::is_none")]
     cccode: Option<&'a str>,
-    /// Its status.
+    /// Status as callers see it.
     status: Status,
     /// 1 when created, one more with each change.
     #[schema(value_type = u64, minimum = 1)]
@@ -76,22 +76,22 @@ pub struct RecordView<'a> {
     content_type: &'a str,
     /// Whether the content comes in the answer or as a download.
     content_kind: ContentKind,
-    /// `gzip` for downloads.
+    /// `gzip` for downloads; absent for inline content.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_encoding: Option<&'static str>,
-    /// Bytes as stored.
+    /// Size in bytes as stored.
     content_size: u64,
     /// MD5 in hex of the bytes as stored.
     content_md5: String,
     /// SHA-256 in hex of the received bytes; absent for uploads completed by versions that did not store it.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_sha256: Option<String>,
-    /// The download's `ETag`.
+    /// `ETag` of the download, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_etag: Option<String>,
     /// 1 for the first content, one more with each put.
     content_version: u64,
-    /// Sorted, upper case.
+    /// Tags in ascending order, in upper case.
     tags: Vec<&'a str>,
     /// When it dooms itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,7 +113,7 @@ pub struct RecordView<'a> {
     /// The caller's words on why.
     #[serde(skip_serializing_if = "Option::is_none")]
     doom_reason: Option<&'a str>,
-    /// Who created it.
+    /// Public id of the principal that created it.
     created_by: &'a str,
     /// Who changed it last.
     updated_by: &'a str,
@@ -126,9 +126,9 @@ pub struct RecordView<'a> {
 /// A hold as callers see it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct HoldView<'a> {
-    /// Why.
+    /// Why the record is held.
     reason: &'a str,
-    /// Since when.
+    /// Time since when it is held.
     #[schema(format = DateTime)]
     since: String,
     /// Who gave the reason.

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::domain::{Context, Decider, ErrorTag, EventMeta, Rejection, Revision, Timestamp};
 
-/// Decides for vacuums.
+/// Rules of the stream of vacuums: at most one is open at a time.
 pub struct VacuumDecider;
 
 impl Decider for VacuumDecider {
