@@ -15,6 +15,8 @@ talk_to data
 . "$root/tests/examples/operating.sh"
 stop server
 . "$root/tests/examples/places.sh"
+. "$root/tests/examples/tokens.sh"
+. "$root/tests/examples/rules.sh"
 
 [ -z "$faketime" ] || by=(env "LD_PRELOAD=$faketime" "FAKETIME_TIMESTAMP_FILE=$work/offset" FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1)
 serve server clocked --set ops.vacuum_pending_seconds=60 --set ops.clock_jump_seconds_max=60

@@ -45,6 +45,7 @@ const OTHER_COLUMNS: &[(&str, &[&str])] = &[
             "maintenance_id",
             "vacuum_id",
             "by",
+            "actor",
             "outcome",
             "request_id",
         ],
@@ -67,7 +68,10 @@ const OTHER_COLUMNS: &[(&str, &[&str])] = &[
         ],
     ),
     ("quota", &["quota", "used", "limit", "limit_from", "counts"]),
-    ("since", &["held", "container", "reason", "since", "by"]),
+    (
+        "since",
+        &["held", "container", "reason", "since", "by", "actor"],
+    ),
     ("text", &["at", "text"]),
     (
         "purpose",

@@ -27,12 +27,19 @@ fn holds_are_set_seen_and_released_by_the_command_line() {
     assert!(table.contains("record: audit"), "{table}");
     let freed = run(&format!("g3n mrs hold-release {place} --reason over")).data();
     assert!(freed.get("hold").is_none());
-    let set = run("g3n ops hold-set --orgcode DEMO --container notes --reason \"suit 12\"").data();
+    let set = run(
+        "g3n ops hold-set --orgcode DEMO --container notes --reason \"suit 12\" --actor ann-of-legal",
+    )
+    .data();
     assert_eq!(set["items"][0]["reason"], "suit 12");
     let refused = run(&format!("g3n mrs doom {place}"));
     assert_eq!(refused.refusal(), (6, "invalid-state".to_owned()));
     let listed = run("g3n ops hold-list --orgcode DEMO").data();
     assert_eq!(listed["items"], set["items"]);
+    for line in ["g3n ops hold-list --orgcode DEMO", "g3n ops audit"] {
+        let table = run(&format!("{line} --output table")).text();
+        assert!(table.contains("ann-of-legal"), "{line}: {table}");
+    }
     assert_eq!(run("g3n ops hold-list --orgcode NOBODY").refusal().0, 5);
     let left = run("g3n ops hold-release --orgcode DEMO --container notes").data();
     assert_eq!(left["items"], json!([]));

@@ -54,3 +54,36 @@ until_so "the second is missed" status_of "$SECOND_WINDOW" cancelled
 is "$(invoke ops_maintenance_end '{"secret_code":"'"$CODE"'"}')" 200 ended "the end of the first"
 is "$(invoke ops_audit '{"maintenance_id":"'"$SECOND_WINDOW"'"}')" 200 maintenance.missed "the audit"
 echo "of two windows that overlap the second is cancelled when its time has passed"
+
+until_so "the jump is seen" jumped
+confirm
+echo kept | gzip -n >kept.gz
+SIZE=$(stat -c %s kept.gz) MD5=$(md5sum kept.gz | cut -d' ' -f1)
+for revision in '' ',"expected_revision":2'; do
+  is "$(post /mrs/record '{"orgcode":"'$ORG'","container":"demo","record_id":"spoilt","mode":"presign","content_type":"text/plain","size":'"$SIZE"',"content_md5":"'"$MD5"'"'"$revision"'}')" 200 content_token "a promise"
+  CONTENT_TOKEN=$(field content_token)
+  curl -sS -o put -X PUT "$(field url)" -H 'content-type: text/plain' -H 'content-encoding: gzip' --data-binary @kept.gz
+  find clocked/content -name '*.gz' | sort >files.before
+  is "$(post /mrs/record/complete '{"orgcode":"'$ORG'","container":"demo","record_id":"spoilt","content_token":"'"$CONTENT_TOKEN"'","size":'"$SIZE"',"content_md5":"'"$MD5"'"}')" 200 active "completing"
+  find clocked/content -name '*.gz' | sort >files.after
+done
+mkdir -p clocked/content/a-stray
+printf x | dd of="$(comm -13 files.before files.after)" bs=1 seek=12 conv=notrunc status=none
+is "$(invoke mrs_reconcile '{"orgcode":"'$ORG'","container":"demo","mode":"repair"}')" 200 '"repaired":1' "a repair"
+is "$(get /mrs/record/versions -d orgcode="$ORG" -d container=demo -d record_id=spoilt)" 200 '"lost":true' "versions of what is lost"
+is "$(get /mrs/record/meta -d orgcode="$ORG" -d container=demo -d record_id=spoilt)" 200 '"content_lost":true' "meta of what is lost"
+ends 1 'copies of damaged content' "$g3n" doctor --dev --output json --data-dir clocked
+has 'a-stray' "the doctor on what lies in content/"
+clock +400d
+until_so "the jump is seen" jumped
+confirm
+is "$(invoke jobs_run '{"job":"damaged-copies"}')" 200 damaged-copies "the job for damaged copies"
+removed() { [ -z "$(find clocked/content -name '*.damaged')" ]; }
+until_so "the copies of damaged content are removed" removed
+echo "what is lost is marked, and copies of damaged content have an end"
+
+stop server
+clock +0
+serve server clocked --log-dir "$work/behind"
+grep -q '"cause":"clock-behind"' behind/*.jsonl || fail "a clock behind the journal is not told"
+echo "a clock behind the journal is told at the start"

@@ -47,7 +47,12 @@ ETAG=$(sed -n 's/^etag: //p' out)
 head_of "$BASE/openapi.json" -H "if-none-match: $ETAG"; has '^http/1.1 304' "the document again"
 echo "the document has each operationId once, servers, a contact and binary bodies, and an ETag"
 
-is "$(invoke mrs_hold_set '{"orgcode":"'"$ORG"'","container":"demo","reason":"a claim","actor":"ann"}')" 200 a\ claim "a hold"
+OPERATOR=("$g3n" --config data/profiles.toml --profile dev --orgcode "$ORG")
+ends 0 '"actor":"ann"' "${OPERATOR[@]}" ops hold-set --container demo --reason 'a claim' --actor ann
+ends 0 '"by":"operator"' "${OPERATOR[@]}" ops hold-list
+has '"actor":"ann"' "hold-list"
+ends 0 ' ann ' "${OPERATOR[@]}" ops hold-list --output table
+ends 0 ' ann ' "${OPERATOR[@]}" ops audit --output table
 is "$(get /mrs/record/meta -d orgcode="$ORG" -d container=demo -d record_id=page)" 200 'a claim' "meta of what is held"
 is "$(invoke mrs_hold_list '{"orgcode":"'"$ORG"'"}')" 200 '"actor":"ann"' "who set it"
 is "$(invoke uas_user_create '{"email":"ben@example.com","passcode":"a passcode that is long","actor":"ann"}')" 200 user_id "a user"
