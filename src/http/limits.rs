@@ -541,6 +541,25 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_shrinks_keeps_room_for_twice_its_keys() {
+        let buckets = Buckets::new(KEYS_MAX);
+        for key in 0..10_000_u64 {
+            let full_again_at = Nanos::from(10_000 - key);
+            let taken: Result<(), ()> =
+                buckets.measure_and_replace(&key, |_| Ok(((), full_again_at)));
+            taken.unwrap();
+        }
+        buckets.retain_recent(Nanos::from(9_901));
+        assert_eq!(buckets.len(), 100);
+        buckets.shrink_to_fit();
+        let room = buckets.lock().of.capacity();
+        assert!((200..400).contains(&room), "room for {room} keys");
+        // A table that is a quarter full stays as it is.
+        buckets.shrink_to_fit();
+        assert_eq!(buckets.lock().of.capacity(), room);
+    }
+
+    #[test]
     fn addresses_are_counted_by_subscriber() {
         let network = |text: &str| network(text.parse().unwrap()).to_string();
         assert_eq!(network("192.0.2.7"), "192.0.2.7");

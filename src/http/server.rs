@@ -306,3 +306,6 @@ fn with_request_id(mut reply: Reply, trace: &Trace) -> Reply {
     }
     reply
 }
+
+#[cfg(test)]
+mod tests;

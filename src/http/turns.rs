@@ -215,6 +215,13 @@ impl Turns {
             .charge(self.hasher.hash_one(owner), ns);
     }
 
+    /// The same of whoever shows no credential.
+    pub(super) fn charge_anonymous(&self, ns: u64) {
+        self.state
+            .borrow_mut()
+            .charge(self.hasher.hash_one(ANONYMOUS), ns);
+    }
+
     /// Owners whose requests wait for a turn.
     pub(super) fn waiting(&self) -> usize {
         self.state.borrow().waiting.len()
@@ -268,6 +275,57 @@ mod tests {
         }
         assert_eq!(order, [2, 3, 3]);
         assert!(state.waiting.is_empty());
+    }
+
+    #[actix_web::test]
+    async fn sockets_are_polled_after_each_half_millisecond_of_waiting_work() {
+        use std::io::Write as _;
+
+        use tokio::io::AsyncReadExt as _;
+
+        const WAITING: usize = 8;
+        let (mut far, near) = std::os::unix::net::UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let mut near = tokio::net::UnixStream::from_std(near).unwrap();
+        let turns = Turns::new();
+        let greedy = Owner::Org("GREEDY");
+        turns.charge(greedy, 1 << 60);
+        turns.charge(Owner::Org("MODEST"), 1 << 50);
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let socket = actix_web::rt::spawn({
+            let order = order.clone();
+            async move {
+                near.read_u8().await.unwrap();
+                order.borrow_mut().push("socket");
+            }
+        });
+        // It waits for its byte before anything else is let on.
+        tokio::task::yield_now().await;
+        let mut waiting = Vec::new();
+        for _ in 0..WAITING {
+            let (turns, order) = (turns.clone(), order.clone());
+            // The first of them has the byte sent.
+            let mut far = far.try_clone().unwrap();
+            waiting.push(actix_web::rt::spawn(async move {
+                Turn::new(&turns).wait(greedy).await;
+                let is_first = order.borrow().is_empty();
+                if is_first {
+                    far.write_all(b"x").unwrap();
+                }
+                // Each is two fifths of a round.
+                turns.charge(greedy, 200_000);
+                order.borrow_mut().push("request");
+            }));
+        }
+        for task in waiting {
+            task.await.unwrap();
+        }
+        far.flush().unwrap();
+        socket.await.unwrap();
+        let order = order.borrow();
+        assert_eq!(order[..3], ["request"; 3], "a round is half a millisecond");
+        assert_eq!(order[3], "socket", "{order:?}");
+        assert_eq!(order.len(), WAITING + 1);
     }
 
     #[test]

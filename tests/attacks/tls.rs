@@ -12,6 +12,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use md5::{Digest, Md5};
 use metarecord::client::{Client, Credential, TransportError, Trust};
+use metarecord::clock::Clock;
+use metarecord::tls::{Tls, TlsFiles};
 use serde_json::json;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
@@ -666,6 +668,44 @@ fn reload(secured: &Secured) {
         secured.metric("metarecord_tls_certificate_remaining_seconds{listener=\"gateway\"} ");
     let left: f64 = left.expect("measured").parse().expect("a number");
     assert!((4.0..6.0).contains(&(left / 86_400.0)), "{left}");
+}
+
+/// As a mount of secrets does it: the names stay, and the directory that a link names is exchanged.
+#[test]
+fn files_that_come_back_unchanged_are_no_longer_reported_as_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let authority = Authority::new(dir.path(), "authority");
+    let (good, bad, current) = (
+        dir.path().join("good"),
+        dir.path().join("bad"),
+        dir.path().join("current"),
+    );
+    let point_to = |target: &Path| {
+        let _: std::io::Result<()> = std::fs::remove_file(&current);
+        std::os::unix::fs::symlink(target, &current).expect("linked");
+    };
+    for directory in [&good, &bad] {
+        std::fs::create_dir(directory).expect("made");
+    }
+    let pair = authority.server("served", 90);
+    std::fs::rename(&pair.cert, good.join("cert")).expect("moved");
+    std::fs::rename(&pair.key, good.join("key")).expect("moved");
+    point_to(&good);
+    let files = TlsFiles {
+        cert: current.join("cert"),
+        key: current.join("key"),
+        client_ca: None,
+        client_crl: None,
+    };
+    let now = Clock::system().now();
+    let tls = Tls::open(files).expect("it can be served");
+    assert!(!tls.refresh(now).expect("as it was") && !tls.is_stale());
+    point_to(&bad);
+    tls.refresh(now).expect_err("there are no files");
+    assert!(tls.is_stale());
+    point_to(&good);
+    assert!(!tls.refresh(now).expect("as it was"), "nothing has changed");
+    assert!(!tls.is_stale(), "what is served is what the files hold");
 }
 
 #[test]

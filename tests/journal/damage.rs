@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use metarecord::domain::Timestamp;
+use metarecord::journal::entry::{NO_HASH, Place, encode};
 use metarecord::journal::replay::replay;
 use metarecord::journal::sled::SledJournal;
 use metarecord::journal::verify::{Report, verify};
@@ -58,6 +60,41 @@ fn a_whole_journal_has_no_problems() {
         .collect();
     assert_eq!(bare, entries);
     assert_eq!(replayed[1].payload.as_deref(), Some([0; 50].as_slice()));
+}
+
+/// Writes a log of one plain segment, whose chain and digests are sound, with entries of one stream of these versions.
+fn sound_chain(dir: &Path, versions: &[u64]) {
+    let (mut bytes, mut prev) = (Vec::new(), NO_HASH);
+    for (position, version) in (1..).zip(versions) {
+        let place = Place {
+            position,
+            version: *version,
+            recorded_at: Timestamp::from_millis(1_700_000_000_000),
+            prev,
+            salt: [7; 16],
+        };
+        prev = encode(&mut bytes, append("a", version - 1), place)
+            .unwrap()
+            .hash;
+    }
+    fs::write(dir.join("00000000000000000001.jsonl"), bytes).unwrap();
+}
+
+#[test]
+fn a_stream_whose_versions_are_not_dense_is_damage() {
+    for (versions, wrong) in [
+        (&[1, 2, 3][..], None),
+        (&[1, 2, 4], Some((3, "a has version 4 after 2"))),
+        (&[1, 2, 2], Some((3, "a has version 2 after 2"))),
+        (&[1, 3, 4], Some((2, "a has version 3 after 1"))),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        sound_chain(dir.path(), versions);
+        let report = report(dir.path(), false);
+        let found = report.problems.first();
+        let found = found.map(|problem| (problem.position, problem.what.as_str()));
+        assert_eq!(found, wrong, "{versions:?}");
+    }
 }
 
 #[test]

@@ -61,6 +61,29 @@ pub(super) fn event(number: usize) -> (&'static str, Event) {
 }
 
 #[test]
+fn an_update_of_a_window_counts_once_when_applied_again() {
+    let world = World::new();
+    world.append_all(StreamId::MAINTENANCE, vec![window(1)]);
+    let update = MaintenanceEvent::Updated {
+        maintenance_id: "window-1".to_owned(),
+        text: Some("half done".to_owned()),
+        description: None,
+        duration_seconds: None,
+    };
+    world.append_all(StreamId::MAINTENANCE, vec![Event::Maintenance(update)]);
+    let rebuilt = world.rebuilt();
+    for checkpoint in [1, 0] {
+        rebuilt.set_checkpoint(checkpoint).expect("set back");
+        assert_eq!(world.rebuilt_again(&rebuilt), 0, "from {checkpoint} on");
+        let window = ops::window(&rebuilt, "window-1").expect("a row");
+        let window = window.expect("it is there");
+        let texts: Vec<_> = window.updates.iter().map(|note| &note.text).collect();
+        assert_eq!(texts, ["half done"], "from {checkpoint} on");
+        assert_eq!(window.revision.0, 2);
+    }
+}
+
+#[test]
 fn pages_of_any_size_give_each_event_once_and_never_a_part_of_an_entry() {
     let world = World::new();
     // How many events each entry has.

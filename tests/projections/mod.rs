@@ -1,6 +1,8 @@
 //! Projections over random histories: rebuilt is live, in one go and in pieces, and lists agree with records.
 
 mod audit;
+mod due;
+mod rebuild;
 mod rows;
 mod upkeep;
 mod usage;

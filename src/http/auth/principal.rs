@@ -99,8 +99,8 @@ impl Who {
 
     /// Notes an org that let the caller in.
     pub fn note_org(&self, org: &OrgCode) {
-        if self.bound.is_none() && self.home.get().is_none() {
-            let _: Result<(), _> = self.home.set(org.clone());
+        if self.bound.is_none() {
+            self.home.get_or_init(|| org.clone());
         }
     }
 }
