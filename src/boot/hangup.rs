@@ -1,28 +1,36 @@
-//! What SIGHUP asks for: that files are opened again, and nothing ends.
+//! Signals on which files are opened again and nothing ends: SIGHUP, and those that other servers take for it.
 
 use std::sync::Arc;
 
-use signal_hook::consts::SIGHUP;
+use signal_hook::consts::{SIGHUP, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::signal_name;
 use tokio::sync::Notify;
 
 use crate::report;
 
-/// From now on SIGHUP has the log begin its file anew, and wakes whoever waits for what is returned.
+/// The signals. Nginx and Apache reopen their logs on SIGUSR1, others on SIGUSR2: unhandled, a rotation of logs that was written
+/// for one of them would end the process.
+const TAKEN: [i32; 3] = [SIGHUP, SIGUSR1, SIGUSR2];
+
+/// Has each of the signals reopen the log file and wake whoever waits for the returned notification.
 ///
 /// # Errors
 /// When the signal cannot be taken, or there can be no more threads.
 pub(super) fn take() -> std::io::Result<Arc<Notify>> {
-    let mut signals = Signals::new([SIGHUP])?;
+    let mut signals = Signals::new(TAKEN)?;
     let hangup = Arc::new(Notify::new());
     let told = hangup.clone();
     let thread = std::thread::Builder::new().name("hangup".to_owned());
     thread.spawn(move || {
-        for _ in signals.forever() {
+        for signal in signals.forever() {
             if let Some(log) = report::log() {
                 log.reopen();
             }
-            report::notice("SIGHUP: the log file is reopened, and the TLS files are reloaded");
+            let name = signal_name(signal).unwrap_or("a signal");
+            report::notice(&format!(
+                "{name}: the log file is reopened, and the TLS files are reloaded"
+            ));
             told.notify_one();
         }
     })?;

@@ -20,6 +20,41 @@ const COLUMNS: &[&str] = &[
 ];
 /// What a list of other things shows, by a member that only they have.
 const OTHER_COLUMNS: &[(&str, &[&str])] = &[
+    (
+        "invitation_id",
+        &[
+            "invitation_id",
+            "orgcode",
+            "user_id",
+            "role",
+            "label",
+            "invited_at",
+            "expires_at",
+        ],
+    ),
+    (
+        "scopes",
+        &[
+            "name",
+            "scopes",
+            "status",
+            "created_at",
+            "expires_at",
+            "revoked_at",
+        ],
+    ),
+    (
+        "offboarding_id",
+        &[
+            "orgcode",
+            "offboarding_id",
+            "status",
+            "reason",
+            "requested_at",
+            "window_ends_at",
+        ],
+    ),
+    ("jti", &["jti", "until"]),
     ("found", &["name", "state", "found", "fix"]),
     (
         "version",
@@ -113,7 +148,13 @@ const OTHER_COLUMNS: &[(&str, &[&str])] = &[
             "label",
             "status",
             "created_at",
+            "expires_at",
+            "allowed_addresses",
+            "last_used_at",
             "revoked_at",
+            "made_at",
+            "retired_at",
+            "works_until",
         ],
     ),
     ("user_id", &["user_id", "email", "role"]),

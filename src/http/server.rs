@@ -68,26 +68,22 @@ async fn serve(
     let mut trace = gateway.trace(&request);
     if let Some(fault) = watched::fault(&request) {
         trace.call = trace::name_of(request.method(), "");
-        turn.wait_as_anonymous().await;
-        let rejection = gateway
-            .rate_limits()
-            .anonymous(&request)
-            .err()
-            .unwrap_or(fault);
+        let rejection = enter_refused(gateway, turn, &request, fault).await;
         return hang_up(respond(&trace, Err(rejection.into())));
     }
     if let Some(response) = gateway.origins().preflight(&request, &trace) {
-        turn.wait_as_anonymous().await;
-        let refusal = gateway.rate_limits().anonymous(&request).err();
-        return refusal.map_or(response, |refusal| respond(&trace, Err(refusal.into())));
+        let entered = enter_anonymous(gateway, turn, &request).await;
+        let refused = entered
+            .err()
+            .map(|refusal| respond(&trace, Err(refusal.into())));
+        return refused.unwrap_or(response);
     }
     let found = find_route(gateway, &request, &mut trace);
     let route = match found {
         Ok(route) => route,
         Err(refusal) => {
-            turn.wait_as_anonymous().await;
-            let too_many = gateway.rate_limits().anonymous(&request).err();
-            let refusal = too_many.map_or(refusal, Refusal::from);
+            let entered = enter_anonymous(gateway, turn, &request).await;
+            let refusal = entered.err().map_or(refusal, Refusal::from);
             return respond(&trace, Err(refusal));
         }
     };
@@ -97,9 +93,8 @@ async fn serve(
         return hang_up(respond(&trace, Err(rejection.into())));
     }
     if let Err(rejection) = check_head(gateway, &request) {
-        turn.wait_as_anonymous().await;
-        let refusal = gateway.rate_limits().anonymous(&request).err();
-        return hang_up(respond(&trace, Err(refusal.unwrap_or(rejection).into())));
+        let rejection = enter_refused(gateway, turn, &request, rejection).await;
+        return hang_up(respond(&trace, Err(rejection.into())));
     }
     if let Some(app) = gateway.app() {
         let active = || app.operations.watch().active();
@@ -178,6 +173,30 @@ async fn serve(
         app.concealment.wait(call.trace.elapsed()).await;
     }
     response
+}
+
+/// Waits for the turn of a request that shows no valid credential, and counts it to its address.
+///
+/// # Errors
+/// `throttled`.
+async fn enter_anonymous(
+    gateway: &Gateway,
+    turn: &Turn,
+    request: &HttpRequest,
+) -> Result<(), Rejection> {
+    turn.wait_as_anonymous().await;
+    gateway.rate_limits().anonymous(request)
+}
+
+/// The same for a request that is refused. Returns the refusal, `throttled` when its address has too many.
+async fn enter_refused(
+    gateway: &Gateway,
+    turn: &Turn,
+    request: &HttpRequest,
+    refusal: Rejection,
+) -> Rejection {
+    let entered = enter_anonymous(gateway, turn, request).await;
+    entered.err().unwrap_or(refusal)
 }
 
 /// Refuses odd heads, and where callers are whom headers say also foreign names: a page in a developer's browser could

@@ -15,5 +15,6 @@ mod refusals;
 mod remarks;
 pub(crate) mod run;
 mod settings;
+mod tables;
 mod terminal;
 mod upkeep;

@@ -1,13 +1,13 @@
-//! SIGHUP, and files of the log that somebody renames or removes.
+//! Signals that reopen the log, and files of the log that somebody renames or removes.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::{Server, eventually};
 
-fn hang_up(server: &Server) {
+fn send(signal: &str, server: &Server) {
     let pid = server.pid().to_string();
-    let sent = Command::new("kill").args(["-s", "HUP", &pid]).status();
+    let sent = Command::new("kill").args(["-s", signal, &pid]).status();
     assert!(sent.expect("kill runs").success());
 }
 
@@ -28,19 +28,21 @@ fn has(dir: &Path, text: &str) -> bool {
 }
 
 #[test]
-fn a_hangup_begins_the_logs_file_again_and_ends_nothing() {
+fn signals_reopen_the_log_file_and_end_nothing() {
     let scratch = tempfile::tempdir().expect("a directory");
     let dir = scratch.path().join("logs");
     let mut server = Server::start_with(&["--log-dir", dir.to_str().expect("text")]);
-    for round in 0..3 {
-        hang_up(&server);
-        eventually("it is told", || has(&dir, "SIGHUP"));
-        let moved = dir.join(format!("moved-{round}"));
+    // Rotations of logs that were written for other servers send the last two.
+    for signal in ["HUP", "HUP", "USR1", "USR2"] {
+        let told = format!("SIG{signal}: the log file is reopened");
+        send(signal, &server);
+        eventually(&told, || has(&dir, &told));
+        let moved = dir.join(format!("moved-{signal}"));
         for path in files(&dir) {
             std::fs::rename(&path, &moved).expect("renamed");
         }
-        hang_up(&server);
-        eventually("a file is begun", || has(&dir, "SIGHUP"));
+        send(signal, &server);
+        eventually("a file is begun", || has(&dir, &told));
     }
     let url = format!("{}/health", server.base_url);
     assert_eq!(server.get_url(&url, &[]).status, 200);

@@ -4,12 +4,13 @@ use metarecord::domain::account::{AccountEvent, KeyRole};
 use metarecord::domain::org::{MemberRole, OrgEvent, OrgStatus};
 use metarecord::domain::quota::{OwnLimits, Quota};
 use metarecord::domain::user::UserEvent;
+use metarecord::domain::vacuum::{self, Scope, VacuumEvent};
 use metarecord::domain::{Event, OrgCode, StreamId, Timestamp};
 use metarecord::projections::usage;
 use metarecord::projections::{Store, identity};
 use proptest::prelude::{ProptestConfig, proptest};
 
-use super::{CACHE_BYTES, World, differing, steps};
+use super::{CACHE_BYTES, Step, What, World, differing, steps};
 
 /// How long a session of these histories lives.
 const SESSION_MS: i64 = 150;
@@ -134,6 +135,68 @@ proptest! {
         assert_eq!(world.rebuilt_again(&crashed), 0);
         check(&crashed);
     }
+}
+
+#[test]
+fn a_vacuum_of_everything_counts_every_org_again() {
+    let mut world = World::new();
+    for record in 0..18 {
+        let what = What::Put {
+            upload: false,
+            tags: vec![1],
+            ttl_ms: None,
+            cccode: false,
+        };
+        let step = Step {
+            record,
+            what,
+            advance_ms: 1,
+            remembered: false,
+        };
+        world.carry_out(record, &step);
+    }
+    check(&world.live);
+    let of = |org: &str| {
+        let counts = usage::counts(&world.live, org).expect("they can be read");
+        counts.get(Quota::Records)
+    };
+    assert_eq!(["ONE", "TWO"].map(of), [9, 9]);
+    let append = |event| {
+        world.append(
+            StreamId::named(StreamId::VACUUM),
+            Event::Vacuum(event),
+            None,
+        )
+    };
+    let vacuum_id = || "vacuum".to_owned();
+    append(VacuumEvent::Requested {
+        vacuum_id: vacuum_id(),
+        scope: Scope::All,
+        dry_run: false,
+        reason: "r".to_owned(),
+        execute_at: None,
+        plan_id: None,
+        override_holds: false,
+    });
+    append(VacuumEvent::Started {
+        vacuum_id: vacuum_id(),
+        services: Vec::new(),
+        held: Vec::new(),
+        erases: Some(Vec::new()),
+    });
+    // The vacuum removes rows of records itself; the counters follow with the entry that says so.
+    let rows = world.live.scan(b"r".to_vec(), b"r");
+    let mut removed: Vec<_> = rows
+        .map(|row| (row.expect("it can be read").0.to_vec(), None))
+        .collect();
+    world.live.write(&mut removed).expect("they are removed");
+    assert_eq!(["ONE", "TWO"].map(of), [9, 9]);
+    append(VacuumEvent::StepDone {
+        vacuum_id: vacuum_id(),
+        step: vacuum::Step::Projections,
+    });
+    assert_eq!(["ONE", "TWO"].map(of), [0, 0]);
+    check(&world.live);
 }
 
 #[test]

@@ -5,9 +5,16 @@ use actix_web::FromRequest as _;
 use actix_web::test::TestRequest;
 use futures_util::FutureExt as _;
 
-use super::super::limits::Rate;
+use super::super::bodies::BodyLimits;
+use super::super::cors::Origins;
+use super::super::head::HostNames;
+use super::super::limits::{Rate, Rates};
 use super::super::org_limits::OrgLimits;
+use super::super::prefixes::Prefixes;
+use super::super::state::ListenerLimits;
 use super::*;
+use crate::clock::Clock;
+use crate::running::Running;
 
 const ALLOWED_ORIGIN: &str = "https://app.example";
 /// Far more of a thread than is forgotten within a test, in nanoseconds.
@@ -22,10 +29,12 @@ fn gateway() -> Arc<Gateway> {
     };
     let limits = ListenerLimits {
         requests_in_flight_max: 8,
-        body_bytes_max: 1 << 10,
-        body_depth_max: 8,
-        body_seconds: 1,
-        bodies_bytes_max: 1 << 20,
+        bodies: BodyLimits {
+            bytes_max: 1 << 10,
+            depth_max: 8,
+            seconds: 1,
+            total_bytes_max: 1 << 20,
+        },
         rates: Rates {
             principal: unlimited,
             org: unlimited,
@@ -45,7 +54,7 @@ fn gateway() -> Arc<Gateway> {
         host_names: HostNames::new("", "http://127.0.0.1:1"),
     };
     let running = Arc::new(Running::nowhere(clock.clone()));
-    Gateway::new(clock, limits, running)
+    Gateway::new(clock, limits, running, routes::names())
 }
 
 /// The status of the answer to a request without a credential, when it comes at once; `None` when it waits for a turn.
