@@ -5,15 +5,17 @@ mod lease;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressFinish};
+use indicatif::ProgressBar;
 use serde_json::{Map, Value, json};
 
 use self::lease::Lease;
+use super::args::RemarkArgs;
+use super::cli_env::CliEnv;
+use super::exit::Exit;
 use super::failure::Failure;
-use super::output::{Exit, Printer};
+use super::output::Printer;
 use super::profile::Profile;
-use super::remarks::RemarkArgs;
-use super::surroundings::CliEnv;
+use super::progress;
 use crate::backup::create::{self, Made, Making, Tally};
 use crate::backup::restore::{self, Outcome, Restored};
 use crate::backup::verify::{self, Report};
@@ -127,7 +129,7 @@ impl CreateArgs {
             into: self.backup.clone(),
             with_keys: self.with_keys,
         };
-        let spinner = spinner();
+        let spinner = progress::line();
         let mut progress = |tally: &Tally| {
             spinner.set_message(format!(
                 "{} segments and {} content files copied, {} bytes",
@@ -261,7 +263,7 @@ struct Told(ProgressBar);
 
 impl Default for Told {
     fn default() -> Self {
-        Self(spinner())
+        Self(progress::line())
     }
 }
 
@@ -270,11 +272,6 @@ impl Told {
         self.0.set_message(format!("{bytes} bytes checked"));
         self.0.tick();
     }
-}
-
-/// A line for a terminal; hidden otherwise.
-fn spinner() -> ProgressBar {
-    ProgressBar::new_spinner().with_finish(ProgressFinish::AndClear)
 }
 
 fn in_the_way(tag: &'static str, message: String) -> Failure {

@@ -2,9 +2,10 @@
 
 use clap::Args;
 
+use super::cli_env::CliEnv;
+use super::exit::Exit;
 use super::failure::Failure;
-use super::output::{Exit, Output, Printer, print_line};
-use super::surroundings::CliEnv;
+use super::output::{Output, Printer, print_line};
 use super::table;
 use crate::client::{Reply, TransportError};
 

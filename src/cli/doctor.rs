@@ -15,9 +15,10 @@ use std::path::Path;
 use clap::Args;
 use serde_json::json;
 
+use super::exit::Exit;
 use super::failure::Failure;
 use super::finding::{self, Finding, is_good};
-use super::output::{Exit, Output, Printer};
+use super::output::{Output, Printer};
 use super::profile::Connection;
 use super::serve::ServeArgs;
 use crate::boot::Options;

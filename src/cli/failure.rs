@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::output::Exit;
+use super::exit::Exit;
 use crate::client::{Reply, TransportError};
 use crate::export::check::ExportError;
 use crate::os_error;

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::exit::Exit;
 use super::failure::Failure;
 use super::get::stdout_failed;
-use super::output::{Exit, Printer};
+use super::output::Printer;
 
 /// How something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

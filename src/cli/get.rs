@@ -9,10 +9,11 @@ use flate2::write::MultiGzDecoder;
 use md5::{Digest, Md5};
 use sha2::Sha256;
 
+use super::args::{Place, ask, flag};
+use super::exit::Exit;
 use super::failure::{Failure, granted};
-use super::mrs::{Place, ask, flag};
-use super::output::{Exit, Printer};
-use super::put::bar;
+use super::output::Printer;
+use super::progress;
 use crate::client::{Client, Reply, Transfer, TransportError};
 use crate::clock::random_uuid;
 
@@ -143,7 +144,7 @@ fn copy(
         sha256: download["content_sha256"].as_str(),
     };
     let mut sink = Checked::new(out);
-    let bar = bar(size);
+    let bar = progress::of_bytes(size);
     let transfer = client.download(url, &mut sink, &mut |bytes| bar.set_position(bytes));
     bar.finish_and_clear();
     match transfer {

@@ -4,19 +4,17 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Map, Value};
 
+use super::args::{ContextArgs, RemarkArgs, about, ask, insert};
+use super::call::{RecordChangeArgs, invoke, orgcode};
 use super::failure::Failure;
-use super::mrs::{ChangeArgs, ask, insert, orgcode};
-use super::operator::invoke;
 use super::profile::Profile;
-use super::remarks::{ContextArgs, RemarkArgs};
-use super::usm::about;
 use crate::client::{Client, Reply};
 
 /// A record to hold.
 #[derive(Args, Debug)]
 pub struct RecordHoldArgs {
     #[command(flatten)]
-    pub(super) change: ChangeArgs,
+    pub(super) change: RecordChangeArgs,
 }
 
 /// Which due records.

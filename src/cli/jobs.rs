@@ -1,19 +1,18 @@
 //! `g3n jobs`: the server's upkeep, at the operators' address.
 
 use std::cmp::Ordering;
-use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde_json::{Map, Value};
 
+use super::args::{RemarkArgs, insert};
+use super::call::invoke;
+use super::exit::Exit;
 use super::failure::{Failure, granted};
-use super::mrs::insert;
-use super::operator::invoke;
-use super::output::{Exit, Printer};
+use super::output::Printer;
 use super::profile::Profile;
-use super::remarks::RemarkArgs;
+use super::progress;
 use super::table::clean;
 use crate::client::Reply;
 
@@ -161,7 +160,7 @@ fn watch(
     printer: &Printer,
     ask: impl Fn() -> Result<Reply, Failure>,
 ) -> Result<Exit, Failure> {
-    let bar = bar();
+    let bar = progress::of_steps();
     loop {
         let job = reply.data();
         let Sight::Running = sight(job, since) else {
@@ -181,17 +180,6 @@ fn watch(
         (Exit::Success, Sight::Over(exit)) => exit,
         (told, _) => told,
     })
-}
-
-/// A bar on standard error, shown only to a terminal.
-fn bar() -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}");
-    let bar = ProgressBar::new(0).with_finish(ProgressFinish::AndClear);
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
 }
 
 #[cfg(test)]

@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::output::{Exit, Output, Printer};
+use super::exit::Exit;
+use super::output::{Output, Printer};
+use super::progress;
 use super::serve::tell;
 use crate::clock::Clock;
 use crate::directory::{self, DirectoryError};
@@ -251,7 +253,7 @@ fn parse_record(name: &str) -> Option<RecordKey> {
 }
 
 fn rebuild(data_dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {
-    let bar = bar("replaying");
+    let bar = progress::of_entries("replaying");
     let (journal, notices) = SledJournal::open(
         &data_dir.join("journal"),
         Options::default(),
@@ -340,15 +342,6 @@ fn as_json(entry: &Entry, with_payload: bool) -> Value {
         value["payload_text"] = json!(payload.get());
     }
     value
-}
-
-fn bar(what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    let style =
-        ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} entries, {per_sec}, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_message(what);
-    bar
 }
 
 fn move_bar(bar: &ProgressBar, done: u64, total: u64) {

@@ -1,9 +1,13 @@
 //! The command line: parses it, runs one verb, and says how it went.
 
+mod args;
 pub mod backup;
 mod bare;
+mod call;
 mod choice;
+mod cli_env;
 pub mod doctor;
+mod exit;
 pub mod failure;
 mod finding;
 pub mod get;
@@ -19,14 +23,13 @@ pub mod output;
 mod pack;
 mod passcode;
 pub mod profile;
-mod profile_file;
+mod progress;
 pub mod put;
 mod quoted;
-mod remarks;
 mod secret;
+mod secret_source;
 pub mod serve;
 pub mod shell;
-mod surroundings;
 mod table;
 pub mod token;
 pub mod trace;
@@ -43,8 +46,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::OF_COMMAND_LINE;
 use crate::private;
+use exit::Exit;
 use failure::Failure;
-use output::{Exit, Output, Printer};
+use output::{Output, Printer};
 use profile::{Connection, Profile};
 
 /// Store and read tenants' records, and run the server that keeps them.

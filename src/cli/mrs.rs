@@ -1,12 +1,14 @@
 //! `g3n mrs`: the records' verbs.
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::failure::{Failure, granted};
-use super::output::{Exit, Printer};
+use super::args::{Place, ask, flag, insert};
+use super::call::{RecordChangeArgs, orgcode};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::output::Printer;
 use super::profile::Profile;
-use super::remarks::RemarkArgs;
 use super::{get, hold, operator, put};
 use crate::client::{Client, Reply, TransportError};
 
@@ -100,20 +102,6 @@ enum Verb {
     Cleanup(operator::CleanupArgs),
 }
 
-/// Which record.
-#[derive(Args, Debug)]
-pub struct Place {
-    /// The container.
-    #[arg(long)]
-    pub(super) container: String,
-    /// The record's id.
-    #[arg(long)]
-    pub(super) record_id: String,
-    /// The cost centre.
-    #[arg(long)]
-    pub(super) cccode: Option<String>,
-}
-
 /// Which record, and in which state.
 #[derive(Args, Debug)]
 struct MetaArgs {
@@ -172,23 +160,11 @@ struct ListArgs {
     next_token: Option<String>,
 }
 
-/// Who changes a record, why, and from which revision.
-#[derive(Args, Debug)]
-pub struct ChangeArgs {
-    #[command(flatten)]
-    place: Place,
-    /// The revision that you last read; without it the current one is read first.
-    #[arg(long, value_name = "NUMBER")]
-    expected_revision: Option<u64>,
-    #[command(flatten)]
-    remarks: RemarkArgs,
-}
-
 /// Tags to add or remove.
 #[derive(Args, Debug)]
 struct TagArgs {
     #[command(flatten)]
-    change: ChangeArgs,
+    change: RecordChangeArgs,
     /// A tag; may be repeated.
     #[arg(long = "tag", value_name = "TAG", required = true)]
     tags: Vec<String>,
@@ -198,7 +174,7 @@ struct TagArgs {
 #[derive(Args, Debug)]
 struct TtlArgs {
     #[command(flatten)]
-    change: ChangeArgs,
+    change: RecordChangeArgs,
     /// The due time, from which the record is doomed (RFC 3339).
     #[arg(long, value_name = "TIME", required_unless_present = "clear")]
     doom_at: Option<String>,
@@ -211,7 +187,7 @@ struct TtlArgs {
 #[derive(Args, Debug)]
 struct DoomArgs {
     #[command(flatten)]
-    change: ChangeArgs,
+    change: RecordChangeArgs,
 }
 
 /// Runs one verb.
@@ -260,18 +236,6 @@ pub(super) fn run(
     Ok(printer.reply(&reply))
 }
 
-impl Place {
-    /// As parameters of a query.
-    pub(super) fn query(&self, orgcode: &str) -> Vec<(&'static str, String)> {
-        let mut query = Vec::new();
-        ask(&mut query, "orgcode", Some(orgcode));
-        ask(&mut query, "container", Some(&self.container));
-        ask(&mut query, "record_id", Some(&self.record_id));
-        ask(&mut query, "cccode", self.cccode.as_deref());
-        query
-    }
-}
-
 impl VersionsArgs {
     fn query(&self, orgcode: &str) -> Vec<(&'static str, String)> {
         let mut query = self.place.query(orgcode);
@@ -298,26 +262,6 @@ impl ListArgs {
     }
 }
 
-impl ChangeArgs {
-    pub(super) fn body(
-        &self,
-        client: &Client,
-        orgcode: &str,
-    ) -> Result<Map<String, Value>, Failure> {
-        let revision = match self.expected_revision {
-            Some(revision) => Some(revision),
-            None => present_revision(client, self.place.query(orgcode))?,
-        };
-        let mut body = Map::new();
-        insert(&mut body, "orgcode", Some(orgcode));
-        insert(&mut body, "container", Some(self.place.container.as_str()));
-        insert(&mut body, "record_id", Some(self.place.record_id.as_str()));
-        insert(&mut body, "cccode", self.place.cccode.as_deref());
-        insert(&mut body, "expected_revision", revision);
-        Ok(self.remarks.sign(body))
-    }
-}
-
 impl TagArgs {
     fn run(
         &self,
@@ -329,51 +273,4 @@ impl TagArgs {
         insert(&mut body, "tags", Some(self.tags.as_slice()));
         Ok(call(client, &Value::Object(body))?)
     }
-}
-
-/// The revision a record has. Doomed ones are read too, so that it is the change that is refused, with its reason.
-///
-/// # Errors
-/// When there is no such record, or it cannot be read.
-pub(super) fn present_revision(
-    client: &Client,
-    mut query: Vec<(&'static str, String)>,
-) -> Result<Option<u64>, Failure> {
-    ask(&mut query, "include_doomed", flag(true));
-    Ok(granted(client.meta(&query)?)?.revision())
-}
-
-/// Whose records are meant.
-///
-/// # Errors
-/// A usage failure when nobody said.
-pub(super) fn orgcode(profile: &Profile) -> Result<&str, Failure> {
-    profile.org("which org?")
-}
-
-/// Adds a member to a body, if there is a value.
-pub(super) fn insert(
-    body: &mut Map<String, Value>,
-    name: &str,
-    value: Option<impl serde::Serialize>,
-) {
-    if let Some(value) = value {
-        body.insert(name.to_owned(), json!(value));
-    }
-}
-
-/// Adds a parameter to a query, if there is a value.
-pub(super) fn ask(
-    query: &mut Vec<(&'static str, String)>,
-    name: &'static str,
-    value: Option<&str>,
-) {
-    if let Some(value) = value {
-        query.push((name, value.to_owned()));
-    }
-}
-
-/// How a query spells a flag.
-pub(super) fn flag(set: bool) -> Option<&'static str> {
-    set.then_some("true")
 }

@@ -5,14 +5,13 @@ mod invitation;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
+use super::args::{MakeArgs, PageArgs, RemarkArgs, about, insert};
+use super::call::invoke;
+use super::cli_env::CliEnv;
+use super::exit::Exit;
 use super::failure::Failure;
-use super::mrs::insert;
-use super::operator::invoke;
-use super::output::{Exit, Printer};
+use super::output::Printer;
 use super::profile::Profile;
-use super::remarks::{MakeArgs, RemarkArgs};
-use super::surroundings::CliEnv;
-use super::usm::{PageArgs, about};
 use crate::client::Reply;
 use crate::domain::quota::{LIMIT_MAX, Quota};
 

@@ -4,13 +4,14 @@
 use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressFinish};
+use indicatif::ProgressBar;
 use serde_json::{Map, Value};
 
+use super::args::{RemarkArgs, insert};
+use super::call::{invoke, orgcode};
 use super::failure::{Failure, granted};
-use super::mrs::{insert, orgcode};
 use super::profile::Profile;
-use super::remarks::RemarkArgs;
+use super::progress;
 use crate::client::Reply;
 
 /// Most items of one call (contract, section 10): what a walk through all pages asks for.
@@ -110,7 +111,7 @@ impl WalkArgs {
             return Ok(reply);
         }
         let mut sum = reply.data().clone();
-        let bar = bar();
+        let bar = progress::line();
         while let Some(token) = reply.data()["next_token"].as_str() {
             told(&bar, &sum);
             insert(&mut body, "next_token", Some(token));
@@ -138,11 +139,6 @@ fn told(bar: &ProgressBar, sum: &Value) {
         // With standard error gone there is nobody left to tell.
         true => drop(writeln!(io::stderr(), "{what}")),
     }
-}
-
-/// A line for a terminal; hidden otherwise.
-fn bar() -> ProgressBar {
-    ProgressBar::new_spinner().with_finish(ProgressFinish::AndClear)
 }
 
 /// Adds the numbers and lists of a page to those of the pages before it.
@@ -174,16 +170,6 @@ impl PageArgs {
         insert(&mut body, "next_token", self.next_token.as_deref());
         Ok(self.remarks.sign(body))
     }
-}
-
-/// Calls an operator function.
-pub(super) fn invoke(
-    profile: &Profile,
-    function: &str,
-    body: Map<String, Value>,
-) -> Result<Reply, Failure> {
-    let client = profile.operators();
-    Ok(client.invoke(function, &Value::Object(body))?)
 }
 
 #[cfg(test)]

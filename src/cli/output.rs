@@ -1,4 +1,4 @@
-//! What the command line prints, and the number it ends with.
+//! What the command line prints: answers of the service, facts of this machine, and failures.
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
@@ -6,66 +6,11 @@ use std::io::{self, IsTerminal, Write};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
+use super::exit::Exit;
 use super::failure::Failure;
 use super::table;
 use crate::client::Reply;
 use crate::os_error::told;
-
-/// What the program tells the shell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    /// Done.
-    Success = 0,
-    /// The service refused.
-    Refused = 1,
-    /// The command line, or a file it names, is wrong.
-    Usage = 2,
-    /// The service cannot be reached.
-    Unreachable = 3,
-    /// The credential is missing, unknown, or not enough.
-    Credentials = 4,
-    /// There is no such thing.
-    NotFound = 5,
-    /// Somebody changed it meanwhile, or its state does not allow this.
-    Conflict = 6,
-    /// A maintenance window is active.
-    Maintenance = 8,
-    /// The data was written by a newer program (`EX_DATAERR` of sysexits.h).
-    Newer = 65,
-    /// The server's configuration is not one to start with (`EX_CONFIG` of sysexits.h).
-    Configuration = 78,
-}
-
-impl Exit {
-    /// The number.
-    pub fn code(self) -> u8 {
-        self as u8
-    }
-
-    /// What an answer of the service means.
-    pub fn of(reply: &Reply) -> Self {
-        match (reply.status, reply.tag()) {
-            _ if reply.is_success() => Self::Success,
-            (401, _) => Self::Credentials,
-            // The other 403s are about the org or the url, whoever calls.
-            (
-                403,
-                Some("not-authorized" | "not-owner" | "user-not-verified" | "secret-code-mismatch"),
-            ) => Self::Credentials,
-            (404, _) => Self::NotFound,
-            (409 | 428, _) => Self::Conflict,
-            (503, Some("maintenance-mode")) => Self::Maintenance,
-            _ => Self::Refused,
-        }
-    }
-}
-
-impl From<Exit> for std::process::ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit.code())
-    }
-}
 
 /// For whom to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -195,44 +140,5 @@ fn quiet_when_closed(told: io::Result<()>) -> io::Result<()> {
     match told {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         told => told,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reply(status: u16, tag: &str) -> Reply {
-        let envelope = envelope(tag, "no");
-        Reply {
-            status,
-            headers: ureq::http::HeaderMap::new(),
-            text: envelope.to_string(),
-            envelope,
-        }
-    }
-
-    #[test]
-    fn an_answer_ends_the_program_with_the_number_of_its_kind() {
-        for (status, tag, code) in [
-            (400, "invalid-tag", 1),
-            (401, "invalid-session", 4),
-            (401, "invalid-passcode", 4),
-            (403, "not-authorized", 4),
-            (403, "not-owner", 4),
-            (403, "user-not-verified", 4),
-            (403, "secret-code-mismatch", 4),
-            (403, "org-write-blocked", 1),
-            (403, "org-read-blocked", 1),
-            (403, "expired-url", 1),
-            (404, "not-found", 5),
-            (409, "doomed", 6),
-            (428, "expected-revision-required", 6),
-            (429, "throttled", 1),
-            (503, "maintenance-mode", 8),
-            (503, "unavailable", 1),
-        ] {
-            assert_eq!(Exit::of(&reply(status, tag)).code(), code, "{status} {tag}");
-        }
     }
 }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::cli_env::CliEnv;
 use super::failure::Failure;
-use super::secret::{Places, Secret, secret};
-use super::surroundings::CliEnv;
+use super::secret::{Secret, secret};
+use super::secret_source::SecretSource;
 
 /// Where help shows the flags.
 const HEADING: &str = "Passcode";
@@ -41,16 +42,16 @@ impl NewPasscodeArgs {
     ///
     /// # Errors
     /// As [`PasscodeArgs::find`].
-    pub(super) fn find(&self, surroundings: &mut CliEnv) -> Result<Secret, Failure> {
-        let places = Places {
+    pub(super) fn find(&self, env: &mut CliEnv) -> Result<Secret, Failure> {
+        let places = SecretSource {
             what: "new passcode",
             flag: None,
             file: self.new_passcode_file.as_deref(),
             variable: Some("G3N_NEW_PASSCODE"),
         };
-        match places.find(surroundings)? {
+        match places.find(env)? {
             Some(passcode) => Ok(passcode),
-            None => surroundings.ask_twice("New passcode: ", HOW_NEW),
+            None => env.ask_twice("New passcode: ", HOW_NEW),
         }
     }
 }
@@ -60,10 +61,10 @@ impl PasscodeArgs {
     ///
     /// # Errors
     /// When its place cannot be read, or there is none and nobody can be asked.
-    pub(super) fn find(&self, surroundings: &mut CliEnv) -> Result<Secret, Failure> {
-        match self.places().find(surroundings)? {
+    pub(super) fn find(&self, env: &mut CliEnv) -> Result<Secret, Failure> {
+        match self.places().find(env)? {
             Some(passcode) => Ok(passcode),
-            None => surroundings.ask("Passcode: ", HOW),
+            None => env.ask("Passcode: ", HOW),
         }
     }
 
@@ -71,15 +72,15 @@ impl PasscodeArgs {
     ///
     /// # Errors
     /// As [`PasscodeArgs::find`].
-    pub(super) fn find_new(&self, surroundings: &mut CliEnv) -> Result<Secret, Failure> {
-        match self.places().find(surroundings)? {
+    pub(super) fn find_new(&self, env: &mut CliEnv) -> Result<Secret, Failure> {
+        match self.places().find(env)? {
             Some(passcode) => Ok(passcode),
-            None => surroundings.ask_twice("New passcode: ", HOW),
+            None => env.ask_twice("New passcode: ", HOW),
         }
     }
 
-    fn places(&self) -> Places<'_> {
-        Places {
+    fn places(&self) -> SecretSource<'_> {
+        SecretSource {
             what: "passcode",
             flag: self.passcode.as_ref(),
             file: self.passcode_file.as_deref(),

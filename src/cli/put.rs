@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
+use super::args::{RemarkArgs, ask, insert};
+use super::call::present_revision;
 use super::choice::{INLINE_SENT_MAX, Look, Mode, not_json};
 use super::failure::{Failure, granted};
-use super::mrs::{ask, insert, present_revision};
 use super::pack::{self, Packed};
-use super::remarks::RemarkArgs;
+use super::progress;
 use crate::client::{Client, Reply, Transfer, TransportError};
 use crate::domain::record::INLINE_CONTENT_TYPE;
 
@@ -194,7 +194,7 @@ impl PutArgs {
             .flatten()
             .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
             .collect();
-        let bar = bar(packed.size);
+        let bar = progress::of_bytes(packed.size);
         let transfer = client.upload(url, &headers, &mut packed.file, packed.size, &mut |bytes| {
             bar.set_position(bytes);
         });
@@ -280,19 +280,6 @@ fn request(body: &Map<String, Value>, payload: Option<&str>) -> Result<String, F
 fn hint(text: &str) {
     // With standard error gone there is nobody left to tell.
     let _: io::Result<()> = writeln!(io::stderr(), "hint: {text}");
-}
-
-/// A bar on standard error, shown only to a terminal.
-pub(super) fn bar(bytes: u64) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template(
-        "{wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left",
-    );
-    let bar = ProgressBar::new(bytes);
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ use clap::Args;
 
 use serde_json::json;
 
+use super::exit::Exit;
 use super::failure::Failure;
-use super::output::{Exit, Printer};
+use super::output::Printer;
 use super::quoted::quoted;
 use crate::boot::{self, BootError, Options, Ready};
 use crate::config::{Settings, SettingsError};

@@ -7,8 +7,8 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use super::Cli;
+use super::exit::Exit;
 use super::failure::Failure;
-use super::output::Exit;
 
 /// For which shell.
 #[derive(Args, Debug)]

@@ -9,8 +9,9 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::exit::Exit;
 use super::failure::Failure;
-use super::output::{Exit, Output, Printer, print_line};
+use super::output::{Output, Printer, print_line};
 use crate::clock::{Clock, random_uuid};
 use crate::domain::OrgCode;
 use crate::os_error::told;

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
+use super::exit::Exit;
 use super::failure::{Failure, granted};
 use super::logs::columns;
 use super::logs::source::{Source, SourceArgs};
-use super::output::{Exit, Output, Printer, print_line};
+use super::output::{Output, Printer, print_line};
 use super::profile::Profile;
 use super::table::clean;
 use crate::domain::Event;

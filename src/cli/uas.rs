@@ -5,15 +5,15 @@ mod erase;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
+use super::args::{MakeArgs, RemarkArgs, insert};
 use super::bare::BareArgs;
+use super::call::invoke;
+use super::cli_env::CliEnv;
+use super::exit::Exit;
 use super::failure::Failure;
-use super::mrs::insert;
-use super::operator::invoke;
-use super::output::{Exit, Printer};
+use super::output::Printer;
 use super::passcode::{NewPasscodeArgs, PasscodeArgs};
 use super::profile::Profile;
-use super::remarks::{MakeArgs, RemarkArgs};
-use super::surroundings::CliEnv;
 use crate::client::Reply;
 
 /// People who sign in.
@@ -165,20 +165,20 @@ pub(super) fn run(
     profile: &Profile,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
-    let mut surroundings = CliEnv::of_process();
+    let mut env = CliEnv::of_process();
     match &arguments.verb {
         Verb::Stat(arguments) => {
-            let body = arguments.body(&mut surroundings)?;
+            let body = arguments.body(&mut env)?;
             let client = profile.anyone();
             Ok(printer.reply(&client.uas_stat(&body)?))
         }
         Verb::UserErase(arguments) => arguments.run(profile, printer),
         Verb::UserCreate(arguments) => {
-            let made = arguments.make(profile, &mut surroundings);
+            let made = arguments.make(profile, &mut env);
             arguments.bare.tell(printer, "user_id", made)
         }
         Verb::PasscodeChange(arguments) => {
-            let body = arguments.body(&mut surroundings)?;
+            let body = arguments.body(&mut env)?;
             let client = profile.gateway();
             Ok(printer.reply(&client.passcode_change(&body)?))
         }
@@ -187,7 +187,7 @@ pub(super) fn run(
         Verb::UserVerify(user) => show(printer, invoke(profile, "uas_user_verify", user.body())?),
         Verb::UserEnable(user) => show(printer, invoke(profile, "uas_user_enable", user.body())?),
         Verb::PasscodeReset(arguments) => {
-            let body = arguments.body(&mut surroundings)?;
+            let body = arguments.body(&mut env)?;
             show(printer, invoke(profile, "uas_passcode_reset", body)?)
         }
         Verb::LockLift(arguments) => {
@@ -215,9 +215,9 @@ impl UserArgs {
 }
 
 impl ResetArgs {
-    fn body(&self, surroundings: &mut CliEnv) -> Result<Map<String, Value>, Failure> {
+    fn body(&self, env: &mut CliEnv) -> Result<Map<String, Value>, Failure> {
         let mut body = self.user.body();
-        let passcode = self.passcode.find_new(surroundings)?;
+        let passcode = self.passcode.find_new(env)?;
         insert(&mut body, "passcode", Some(passcode.reveal()));
         Ok(body)
     }
@@ -232,9 +232,9 @@ impl LiftArgs {
 }
 
 impl ChangeArgs {
-    fn body(&self, surroundings: &mut CliEnv) -> Result<Value, Failure> {
-        let old = self.passcode.find(surroundings)?;
-        let new = self.new.find(surroundings)?;
+    fn body(&self, env: &mut CliEnv) -> Result<Value, Failure> {
+        let old = self.passcode.find(env)?;
+        let new = self.new.find(env)?;
         let mut body = Map::new();
         insert(&mut body, "passcode", Some(old.reveal()));
         insert(&mut body, "new_passcode", Some(new.reveal()));
@@ -243,8 +243,8 @@ impl ChangeArgs {
 }
 
 impl StatArgs {
-    fn body(&self, surroundings: &mut CliEnv) -> Result<Value, Failure> {
-        let passcode = self.passcode.find(surroundings)?;
+    fn body(&self, env: &mut CliEnv) -> Result<Value, Failure> {
+        let passcode = self.passcode.find(env)?;
         let mut body = Map::new();
         insert(&mut body, "email", Some(self.email.as_str()));
         insert(&mut body, "passcode", Some(passcode.reveal()));
@@ -253,12 +253,12 @@ impl StatArgs {
 }
 
 impl CreateArgs {
-    fn make(&self, profile: &Profile, surroundings: &mut CliEnv) -> Result<Reply, Failure> {
-        invoke(profile, "uas_user_create", self.body(surroundings)?)
+    fn make(&self, profile: &Profile, env: &mut CliEnv) -> Result<Reply, Failure> {
+        invoke(profile, "uas_user_create", self.body(env)?)
     }
 
-    fn body(&self, surroundings: &mut CliEnv) -> Result<Map<String, Value>, Failure> {
-        let passcode = self.passcode.find_new(surroundings)?;
+    fn body(&self, env: &mut CliEnv) -> Result<Map<String, Value>, Failure> {
+        let passcode = self.passcode.find_new(env)?;
         let mut body = Map::new();
         insert(&mut body, "email", Some(self.email.as_str()));
         insert(&mut body, "passcode", Some(passcode.reveal()));

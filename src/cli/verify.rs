@@ -11,9 +11,10 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::json;
 
+use super::exit::Exit;
 use super::failure::Failure;
 use super::finding::{self, Finding, is_good};
-use super::output::{Exit, Output, Printer};
+use super::output::{Output, Printer};
 use super::profile::{Connection, Profile};
 use crate::client::Credential;
 use crate::clock::{Clock, ordered_uuid};

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::cli::args::insert;
 use crate::cli::failure::{Failure, granted};
-use crate::cli::mrs::insert;
 use crate::cli::profile::Profile;
 use crate::client::{Client, Credential, Reply};
 use crate::directory;

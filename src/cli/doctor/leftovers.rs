@@ -12,7 +12,7 @@ use crate::journal::sled::BROKEN_PREFIX;
 
 /// Names looked at in `content/`; beyond them the counts are at least that many.
 const NAMES_MAX: usize = 1_000_000;
-/// Places that are named; the others are counted.
+/// SecretSource that are named; the others are counted.
 const NAMED_MAX: usize = 5;
 /// What the names of files end with that are written and then renamed. A crash leaves them until they are written again.
 const UNFINISHED: [&str; 3] = ["new", "tmp", "part"];

@@ -4,8 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::super::failure::with_causes;
 use super::super::finding::Finding;
+use super::super::profile::find_file;
 use super::super::profile::{Connection, Profile};
-use super::super::profile_file::find_file;
 use super::super::quoted::quoted;
 use super::{Patient, without_settings};
 use crate::boot;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::{Exit, Trouble, as_json};
-use crate::cli::surroundings::CliEnv;
+use crate::cli::cli_env::CliEnv;
 use crate::domain::Timestamp;
 use crate::journal::exported::{self, ExportError};
 use crate::journal::replay::{Replay, replay};

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::{Exit, Trouble, bar, move_bar};
+use super::{Exit, Trouble, move_bar};
 use crate::cli::output::Printer;
+use crate::cli::progress;
 use crate::journal::sled::DIRECTORY;
 use crate::journal::verify::{Check, Report, verify_by, verify_file};
 use crate::journal::{Head, replay, state};
@@ -42,7 +43,7 @@ impl VerifyArgs {
 
     pub(super) fn run(&self, dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {
         let expected = self.expected()?;
-        let bar = bar("verifying");
+        let bar = progress::of_entries("verifying");
         let mut progress = |done, total| move_bar(&bar, done, total);
         let (report, database) = match &self.file {
             Some(file) => (verify_file(file, &expected, &mut progress)?, None),

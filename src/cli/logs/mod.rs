@@ -9,8 +9,9 @@ use std::io::{self, Write};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
+use super::exit::Exit;
 use super::failure::Failure;
-use super::output::{Exit, Output, Printer};
+use super::output::{Output, Printer};
 use super::table::clean;
 use crate::report::schema;
 use pick::Pick;

@@ -4,8 +4,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::MemberArgs;
-use crate::cli::mrs::insert;
-use crate::cli::remarks::{MakeArgs, RemarkArgs};
+use crate::cli::args::{MakeArgs, RemarkArgs, insert};
 
 #[derive(Args, Debug)]
 pub(super) struct CreateArgs {
@@ -76,7 +75,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cli::usm::about;
 
     #[derive(Parser)]
     enum Line {
@@ -99,7 +97,7 @@ mod tests {
             ("mine --limit 3", json!({"limit": 3})),
         ] {
             let words = std::iter::once("ofm").chain(line.split(' '));
-            let org = about("ACME");
+            let org = crate::cli::args::about("ACME");
             let body = match Line::try_parse_from(words).expect(line) {
                 Line::Create(arguments) => arguments.body(org),
                 Line::Which(arguments) => arguments.body(org),

@@ -1,9 +1,8 @@
 //! `g3n ops audit`: what operators had done, and what became of it.
 
+use crate::cli::args::insert;
 use clap::Args;
 use serde_json::{Map, Value};
-
-use crate::cli::mrs::insert;
 
 /// Which entries.
 #[derive(Args, Debug)]

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::cli::cli_env::CliEnv;
 use crate::cli::failure::Failure;
-use crate::cli::secret::{Places, Secret, secret};
-use crate::cli::surroundings::CliEnv;
+use crate::cli::secret::{Secret, secret};
+use crate::cli::secret_source::SecretSource;
 
 /// Where help shows the flags.
 pub(super) const HEADING: &str = "Secret code";
@@ -29,16 +30,16 @@ impl CodeArgs {
     ///
     /// # Errors
     /// When its place cannot be read, or there is none and nobody can be asked.
-    pub(in crate::cli) fn find(&self, surroundings: &mut CliEnv) -> Result<Secret, Failure> {
-        match self.places().find(surroundings)? {
+    pub(in crate::cli) fn find(&self, env: &mut CliEnv) -> Result<Secret, Failure> {
+        match self.places().find(env)? {
             Some(code) => Ok(code),
-            None => surroundings.ask("Secret code: ", HOW),
+            None => env.ask("Secret code: ", HOW),
         }
     }
 
     /// The places without a terminal.
-    pub(super) fn places(&self) -> Places<'_> {
-        Places {
+    pub(super) fn places(&self) -> SecretSource<'_> {
+        SecretSource {
             what: "secret code",
             flag: self.secret_code.as_ref(),
             file: self.secret_code_file.as_deref(),

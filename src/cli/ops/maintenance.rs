@@ -4,11 +4,11 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::{ChangeArgs, Operator};
+use crate::cli::args::{KeyArgs, ask, insert};
 use crate::cli::bare::BareArgs;
+use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::mrs::{ask, insert};
-use crate::cli::output::{Exit, Printer};
-use crate::cli::remarks::KeyArgs;
+use crate::cli::output::Printer;
 use crate::client::Reply;
 
 /// A window to plan.

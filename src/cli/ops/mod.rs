@@ -12,14 +12,14 @@ mod watch;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
+use crate::cli::args::{RemarkArgs, insert};
+use crate::cli::cli_env::CliEnv;
+use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::hold;
-use crate::cli::mrs::insert;
-use crate::cli::output::{Exit, Printer};
+use crate::cli::output::Printer;
 use crate::cli::profile::Profile;
-use crate::cli::remarks::RemarkArgs;
 use crate::cli::secret::Secret;
-use crate::cli::surroundings::CliEnv;
 use crate::client::{Client, Reply};
 use code::CodeArgs;
 

@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 
 use super::Operator;
 use super::code::{CodeArgs, HEADING, HOW};
+use crate::cli::args::{RemarkArgs, insert};
+use crate::cli::cli_env::CliEnv;
 use crate::cli::failure::Failure;
-use crate::cli::mrs::insert;
-use crate::cli::remarks::RemarkArgs;
-use crate::cli::secret::{Places, Secret, secret};
-use crate::cli::surroundings::CliEnv;
+use crate::cli::secret::{Secret, secret};
+use crate::cli::secret_source::SecretSource;
 use crate::client::Reply;
 
 /// How to give the new code where nobody can be asked for it.
@@ -49,22 +49,22 @@ impl SecretSetArgs {
     }
 
     /// A new code replaces the one there is; the code alone is the first one.
-    fn body(&self, surroundings: &mut CliEnv) -> Result<Map<String, Value>, Failure> {
+    fn body(&self, env: &mut CliEnv) -> Result<Map<String, Value>, Failure> {
         if self.code.places().is_input() && self.new.places().is_input() {
             return Err(Failure::Usage(
                 "standard input cannot hold both codes".to_owned(),
             ));
         }
-        let (code, old) = match (self.new.places().find(surroundings)?, self.new.rotate) {
-            (Some(new), _) => (new, Some(self.code.find(surroundings)?)),
+        let (code, old) = match (self.new.places().find(env)?, self.new.rotate) {
+            (Some(new), _) => (new, Some(self.code.find(env)?)),
             (None, true) => {
-                let old = self.code.find(surroundings)?;
-                let new = surroundings.ask_twice("New secret code: ", HOW_NEW)?;
+                let old = self.code.find(env)?;
+                let new = env.ask_twice("New secret code: ", HOW_NEW)?;
                 (new, Some(old))
             }
-            (None, false) => match self.code.places().find(surroundings)? {
+            (None, false) => match self.code.places().find(env)? {
                 Some(first) => (first, None),
-                None => (surroundings.ask_twice("First secret code: ", HOW)?, None),
+                None => (env.ask_twice("First secret code: ", HOW)?, None),
             },
         };
         let mut body = Map::new();
@@ -79,8 +79,8 @@ impl SecretSetArgs {
 }
 
 impl NewCodeArgs {
-    fn places(&self) -> Places<'_> {
-        Places {
+    fn places(&self) -> SecretSource<'_> {
+        SecretSource {
             what: "secret code",
             flag: self.new_secret_code.as_ref(),
             file: self.new_secret_code_file.as_deref(),

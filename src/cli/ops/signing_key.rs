@@ -4,9 +4,8 @@ use clap::Args;
 use serde_json::Map;
 
 use super::Operator;
+use crate::cli::args::{MakeArgs, insert};
 use crate::cli::failure::Failure;
-use crate::cli::mrs::insert;
-use crate::cli::remarks::MakeArgs;
 use crate::client::Reply;
 
 /// How a signing key is replaced.

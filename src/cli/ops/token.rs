@@ -4,11 +4,11 @@ use clap::Args;
 use serde_json::Map;
 
 use super::Operator;
+use crate::cli::args::{MakeArgs, RemarkArgs, insert};
 use crate::cli::bare::BareArgs;
+use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::mrs::insert;
-use crate::cli::output::{Exit, Printer};
-use crate::cli::remarks::{MakeArgs, RemarkArgs};
+use crate::cli::output::Printer;
 use crate::client::Reply;
 
 /// A token to make.

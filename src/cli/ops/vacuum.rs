@@ -6,12 +6,12 @@ use serde_json::{Map, Value};
 
 use super::code::CodeArgs;
 use super::{ChangeArgs, Operator, watch};
+use crate::cli::args::{ContextArgs, KeyArgs, insert};
 use crate::cli::bare::BareArgs;
+use crate::cli::cli_env::CliEnv;
+use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::mrs::insert;
-use crate::cli::output::{Exit, Printer};
-use crate::cli::remarks::{ContextArgs, KeyArgs};
-use crate::cli::surroundings::CliEnv;
+use crate::cli::output::Printer;
 use crate::client::Reply;
 
 /// Who destroys something, why, and whether really.
@@ -111,11 +111,11 @@ impl RemovalArgs {
         what: &str,
         mut body: Map<String, Value>,
     ) -> Result<Reply, Failure> {
-        let mut surroundings = CliEnv::of_process();
-        let code = self.code.find(&mut surroundings)?;
+        let mut env = CliEnv::of_process();
+        let code = self.code.find(&mut env)?;
         insert(&mut body, "secret_code", Some(code.reveal()));
         if !self.dry_run && !self.yes {
-            surroundings.confirm(what)?;
+            env.confirm(what)?;
         }
         operator.invoke(function, body)
     }

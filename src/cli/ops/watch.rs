@@ -1,13 +1,12 @@
 //! `g3n ops vacuum-status --watch`: a countdown, a bar, and how it ended.
 
-use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde_json::Value;
 
+use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, granted};
-use crate::cli::output::Exit;
+use crate::cli::progress;
 use crate::cli::table::clean;
 use crate::client::Reply;
 use crate::domain::Timestamp;
@@ -40,7 +39,7 @@ pub(super) fn until_ended(
     vacuum_id: Option<&str>,
     ask: impl Fn(Option<&str>) -> Result<Reply, Failure>,
 ) -> Result<Reply, Failure> {
-    let bar = bar();
+    let bar = progress::of_steps();
     let mut vacuum_id = vacuum_id.map(str::to_owned);
     loop {
         let reply = granted(ask(vacuum_id.as_deref())?)?;
@@ -123,17 +122,6 @@ fn countdown(reply: &Reply) -> Sight {
         done: total.saturating_sub(left),
         total,
     }
-}
-
-/// A bar on standard error, shown only to a terminal.
-fn bar() -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}");
-    let bar = ProgressBar::new(0).with_finish(ProgressFinish::AndClear);
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
 }
 
 #[cfg(test)]

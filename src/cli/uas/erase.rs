@@ -3,11 +3,12 @@
 use clap::Args;
 use serde_json::{Map, Value};
 
+use crate::cli::args::insert;
+use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::mrs::insert;
 use crate::cli::ops::Operator;
 use crate::cli::ops::vacuum::{RemovalArgs, watched};
-use crate::cli::output::{Exit, Printer};
+use crate::cli::output::Printer;
 use crate::cli::profile::Profile;
 
 /// A user to erase.

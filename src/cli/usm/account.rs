@@ -3,12 +3,12 @@
 use clap::Args;
 use serde_json::Value;
 
-use super::about;
+use crate::cli::args::about;
+use crate::cli::args::{MakeArgs, RemarkArgs, insert};
 use crate::cli::bare::BareArgs;
+use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::mrs::insert;
-use crate::cli::output::{Exit, Printer};
-use crate::cli::remarks::{MakeArgs, RemarkArgs};
+use crate::cli::output::Printer;
 use crate::client::Client;
 
 /// A service account to make.

@@ -3,14 +3,15 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::{SubjectArgs, about};
+use super::SubjectArgs;
+use crate::cli::args::about;
+use crate::cli::args::{MakeArgs, RemarkArgs, insert};
 use crate::cli::bare::BareArgs;
+use crate::cli::cli_env::CliEnv;
+use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::mrs::insert;
-use crate::cli::output::{Exit, Printer};
+use crate::cli::output::Printer;
 use crate::cli::profile::Profile;
-use crate::cli::remarks::{MakeArgs, RemarkArgs};
-use crate::cli::surroundings::CliEnv;
 use crate::client::Client;
 
 /// How to name the key where nobody can be asked for it.
@@ -125,8 +126,8 @@ impl RevokeAllArgs {
 impl WhichArgs {
     pub(super) fn body(&self, profile: &Profile) -> Result<Value, Failure> {
         let own = profile.key();
-        let mut surroundings = CliEnv::of_process();
-        let key = self.subject.find("key", own, HOW, &mut surroundings)?;
+        let mut env = CliEnv::of_process();
+        let key = self.subject.find("key", own, HOW, &mut env)?;
         Ok(json!({"api_key": key.reveal()}))
     }
 }

@@ -9,14 +9,15 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
+use super::args::{PageArgs, RemarkArgs};
+use super::call::invoke;
+use super::cli_env::CliEnv;
+use super::exit::Exit;
 use super::failure::Failure;
-use super::mrs::insert;
-use super::operator::invoke;
-use super::output::{Exit, Printer};
+use super::output::Printer;
 use super::profile::Profile;
-use super::remarks::RemarkArgs;
-use super::secret::{Places, Secret, secret};
-use super::surroundings::CliEnv;
+use super::secret::{Secret, secret};
+use super::secret_source::SecretSource;
 use super::uas::UserArgs;
 
 /// Sessions of users; service accounts of programs and their API keys.
@@ -90,27 +91,6 @@ enum Verb {
     ApiKeyValidate(key::WhichArgs),
 }
 
-/// How much of a list.
-#[derive(Args, Debug)]
-pub(super) struct PageArgs {
-    /// Items per page: 8 by default, 1 to 256.
-    #[arg(long, value_name = "NUMBER")]
-    limit: Option<u64>,
-    /// The next_token of the page before.
-    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
-    next_token: Option<String>,
-}
-
-impl PageArgs {
-    /// A body that asks for a page of an org's list.
-    pub(super) fn body(&self, orgcode: &str) -> Value {
-        let mut body = about(orgcode);
-        insert(&mut body, "limit", self.limit);
-        insert(&mut body, "next_token", self.next_token.as_deref());
-        Value::Object(body)
-    }
-}
-
 /// Runs one verb.
 ///
 /// # Errors
@@ -151,13 +131,6 @@ pub(super) fn run(
     Ok(printer.reply(&reply))
 }
 
-/// A body about an org.
-pub(super) fn about(orgcode: &str) -> Map<String, Value> {
-    let mut body = Map::new();
-    insert(&mut body, "orgcode", Some(orgcode));
-    body
-}
-
 /// A secret that is itself asked about.
 #[derive(Args, Debug)]
 struct SubjectArgs {
@@ -176,17 +149,17 @@ impl SubjectArgs {
         what: &'static str,
         own: Option<Secret>,
         how: &str,
-        surroundings: &mut CliEnv,
+        env: &mut CliEnv,
     ) -> Result<Secret, Failure> {
-        let places = Places {
+        let places = SecretSource {
             what,
             flag: self.which.as_ref(),
             file: self.which_file.as_deref(),
             variable: None,
         };
-        match places.find(surroundings)?.or(own) {
+        match places.find(env)?.or(own) {
             Some(found) => Ok(found),
-            None => surroundings.ask("Which one: ", how),
+            None => env.ask("Which one: ", how),
         }
     }
 }

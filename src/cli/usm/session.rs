@@ -4,14 +4,14 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::SubjectArgs;
+use crate::cli::args::{RemarkArgs, insert};
 use crate::cli::bare::BareArgs;
+use crate::cli::cli_env::CliEnv;
+use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::mrs::insert;
-use crate::cli::output::{Exit, Printer};
+use crate::cli::output::Printer;
 use crate::cli::passcode::PasscodeArgs;
 use crate::cli::profile::Profile;
-use crate::cli::remarks::RemarkArgs;
-use crate::cli::surroundings::CliEnv;
 use crate::client::{Client, Reply};
 
 /// How to name the session where nobody can be asked for it.
@@ -61,8 +61,8 @@ impl CreateArgs {
         Ok(client.session_create(&body)?)
     }
 
-    fn body(&self, surroundings: &mut CliEnv) -> Result<Value, Failure> {
-        let passcode = self.passcode.find(surroundings)?;
+    fn body(&self, env: &mut CliEnv) -> Result<Value, Failure> {
+        let passcode = self.passcode.find(env)?;
         let mut body = Map::new();
         insert(&mut body, "email", Some(self.email.as_str()));
         insert(&mut body, "passcode", Some(passcode.reveal()));
@@ -74,8 +74,8 @@ impl CreateArgs {
 impl WhichArgs {
     pub(super) fn body(&self, profile: &Profile) -> Result<Map<String, Value>, Failure> {
         let own = profile.session();
-        let mut surroundings = CliEnv::of_process();
-        let session = self.subject.find("session", own, HOW, &mut surroundings)?;
+        let mut env = CliEnv::of_process();
+        let session = self.subject.find("session", own, HOW, &mut env)?;
         let mut body = Map::new();
         insert(&mut body, "session_guid", Some(session.reveal()));
         Ok(body)

@@ -9,14 +9,14 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::AsArgs;
+use crate::cli::args::{about, ask, insert};
+use crate::cli::call::invoke;
+use crate::cli::cli_env::CliEnv;
+use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, granted};
-use crate::cli::mrs::{ask, insert};
-use crate::cli::operator::invoke;
-use crate::cli::output::{Exit, Printer};
+use crate::cli::output::Printer;
 use crate::cli::profile::Profile;
-use crate::cli::put::bar;
-use crate::cli::surroundings::CliEnv;
-use crate::cli::usm::about;
+use crate::cli::progress;
 use crate::client::{Client, Reply, Transfer};
 use crate::export::check::Directory;
 use crate::export::{CONTENT_DIRECTORY, FileEntry, is_file_name};
@@ -106,7 +106,7 @@ impl ExportArgs {
         let id = export["export_id"].as_str().unwrap_or_default().to_owned();
         let content = self.out.join(CONTENT_DIRECTORY);
         private::create_directory(&content).map_err(|error| Failure::file(&content, error))?;
-        let bar = bar(export["counts"]["bytes"].as_u64().unwrap_or_default());
+        let bar = progress::of_bytes(export["counts"]["bytes"].as_u64().unwrap_or_default());
         let (mut fetched, mut kept, mut bytes) = (0_u64, 0_u64, 0);
         let mut token: Option<String> = None;
         loop {
@@ -166,7 +166,9 @@ impl ExportArgs {
     /// All that was downloaded, taken together, is the export that was promised.
     fn check(&self, export: &Value) -> Result<(), Failure> {
         let directory = Directory::open(Path::new(&self.out))?;
-        let bar = bar(directory.bytes() + export["counts"]["bytes"].as_u64().unwrap_or_default());
+        let bar = progress::of_bytes(
+            directory.bytes() + export["counts"]["bytes"].as_u64().unwrap_or_default(),
+        );
         directory.check(&mut |bytes| bar.set_position(bytes))?;
         bar.finish_and_clear();
         match export["manifest_sha256"] == directory.manifest_sha256.as_str() {

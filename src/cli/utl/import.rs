@@ -6,12 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
+use crate::cli::args::{RemarkArgs, about, insert};
 use crate::cli::failure::{Failure, granted};
-use crate::cli::mrs::insert;
 use crate::cli::profile::Profile;
-use crate::cli::put::bar;
-use crate::cli::remarks::RemarkArgs;
-use crate::cli::usm::about;
+use crate::cli::progress;
 use crate::client::{Client, Reply};
 use crate::domain::Md5;
 use crate::export::FileEntry;
@@ -53,7 +51,7 @@ impl ImportArgs {
         let directory = Directory::open(&self.directory)?;
         let manifest = &directory.manifest;
         let org = manifest.orgcode.as_str().to_owned();
-        let checking = bar(directory.bytes() + manifest.counts.bytes);
+        let checking = progress::of_bytes(directory.bytes() + manifest.counts.bytes);
         directory.check(&mut |bytes| checking.set_position(bytes))?;
         checking.finish_and_clear();
         let mut begin = self.remarks.sign(about(&org));
@@ -90,7 +88,7 @@ impl Importing {
 
     /// Puts the content files that are not there yet.
     fn send_objects(&self) -> Result<(), Failure> {
-        let bar = bar(self.directory.manifest.counts.bytes);
+        let bar = progress::of_bytes(self.directory.manifest.counts.bytes);
         let mut waiting = Vec::new();
         self.directory.walk(&mut |part| {
             if let Part::Object(file, object_id, md5) = part {
@@ -147,7 +145,7 @@ impl Importing {
 
     /// Sends the entries of some streams, page by page.
     fn send_events(&self, wanted: &dyn Fn(&str) -> bool) -> Result<(), Failure> {
-        let bar = bar(self.directory.manifest.counts.entries);
+        let bar = progress::of_bytes(self.directory.manifest.counts.entries);
         let (mut lines, mut bytes) = (Vec::new(), 0);
         self.directory.walk(&mut |part| {
             let Part::Entry(line, _) = part else {

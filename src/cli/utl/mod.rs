@@ -7,15 +7,14 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
+use super::args::{KeyArgs, MakeArgs, RemarkArgs, about, insert};
+use super::call::invoke;
+use super::cli_env::CliEnv;
+use super::exit::Exit;
 use super::failure::Failure;
-use super::mrs::insert;
-use super::operator::invoke;
 use super::ops::code::CodeArgs;
-use super::output::{Exit, Printer};
+use super::output::Printer;
 use super::profile::Profile;
-use super::remarks::{KeyArgs, MakeArgs, RemarkArgs};
-use super::surroundings::CliEnv;
-use super::usm::about;
 use crate::client::Reply;
 
 /// What an offboarding can be.
@@ -180,12 +179,12 @@ impl ApproveArgs {
     /// Approves. Whoever does so at a terminal is asked first: when nobody cancels, the data goes.
     fn run(&self, profile: &Profile) -> Result<Reply, Failure> {
         let org = profile.named_org("which org?")?;
-        let mut surroundings = CliEnv::of_process();
-        let code = self.code.find(&mut surroundings)?;
+        let mut env = CliEnv::of_process();
+        let code = self.code.find(&mut env)?;
         if !self.yes {
             let address = &profile.operator_url.value;
             let what = format!("all data of the org {org} at {address} once its window has ended");
-            surroundings.confirm(&what)?;
+            env.confirm(&what)?;
         }
         let mut body = self.remarks.sign(about(org));
         insert(&mut body, "secret_code", Some(code.reveal()));

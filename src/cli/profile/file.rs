@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::failure::Failure;
-use super::profile::{Connection, Origin, Sourced};
+use super::connection::{Connection, Origin, Sourced};
+use crate::cli::failure::Failure;
 
 /// Most bytes of a file that holds a token: twice what a server looks at.
 const TOKEN_BYTES_MAX: u64 = 16_384;
@@ -33,7 +33,7 @@ pub(super) struct Entry {
 }
 
 /// The file to look in.
-pub(super) fn find_file(
+pub(in crate::cli) fn find_file(
     flags: &Connection,
     environment: &dyn Fn(&str) -> Option<OsString>,
 ) -> Option<(PathBuf, Origin)> {

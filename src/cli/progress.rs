@@ -1,0 +1,37 @@
+//! Progress on standard error; indicatif shows it to a terminal only.
+
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+
+/// A bar for bytes, with their rate and the time left.
+pub(super) fn of_bytes(bytes: u64) -> ProgressBar {
+    bar(
+        bytes,
+        "{wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left",
+    )
+}
+
+/// A bar for entries of a journal, with their rate and the time left.
+pub(super) fn of_entries(what: &'static str) -> ProgressBar {
+    bar(
+        0,
+        "{msg} {wide_bar} {pos}/{len} entries, {per_sec}, {eta} left",
+    )
+    .with_message(what)
+}
+
+/// A bar with a message for something whose length is learned on the way; cleared when dropped.
+pub(super) fn of_steps() -> ProgressBar {
+    bar(0, "{msg} {wide_bar} {pos}/{len}").with_finish(ProgressFinish::AndClear)
+}
+
+/// One line that changes, for something whose length nobody knows; cleared when dropped.
+pub(super) fn line() -> ProgressBar {
+    ProgressBar::new_spinner().with_finish(ProgressFinish::AndClear)
+}
+
+fn bar(length: u64, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template);
+    let bar = ProgressBar::new(length);
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
