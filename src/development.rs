@@ -1,4 +1,4 @@
-//! Development mode: one org, its owner, a session and a secret code, made once, and the files that tell of them.
+//! Development mode: one org, its owner, a session and a secret code, created once, and the files that name them.
 
 use std::path::Path;
 
@@ -6,18 +6,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::actors::identity::{session_hash, user_id};
-use crate::boot::{BootError, Ready, remove_file};
 use crate::clock::{Clock, random_bytes, random_uuid};
 use crate::content::sign::Signer;
-use crate::directory::write_private;
+use crate::directory::{remove_file, write_private};
 use crate::domain::org::{MemberRole, OrgEvent, OrgStatus};
 use crate::domain::secret::SecretEvent;
 use crate::domain::user::UserEvent;
 use crate::domain::vacuum::VacuumStatus;
 use crate::domain::{Event, OrgCode, StreamId};
-use crate::journal::{Append, Journal, Origin, Outcome, Remarks, Source};
+use crate::journal::{Append, Journal, JournalError, Origin, Outcome, Remarks, Source};
 use crate::passcode;
-use crate::projections::{Store, identity, ops};
+use crate::projections::{Store, StoreError, identity, ops};
 
 const ORG: &str = "DEMO";
 const EMAIL: &str = "demo@example.com";
@@ -39,6 +38,23 @@ pub struct Seeded {
     pub secret_code: String,
 }
 
+/// Why the identities of development mode could not be created.
+#[derive(Debug, thiserror::Error)]
+pub enum DevelopmentError {
+    /// A file of theirs cannot be read or written.
+    #[error("a file of development mode cannot be written")]
+    File(#[from] std::io::Error),
+    /// A projection cannot be read.
+    #[error("the projections cannot be used")]
+    Projections(#[from] StoreError),
+    /// The journal cannot be read.
+    #[error("the journal cannot be used")]
+    Journal(#[from] JournalError),
+    /// What else failed.
+    #[error("the development identities could not be created: {0}")]
+    Other(String),
+}
+
 impl std::fmt::Debug for Seeded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Seeded({} of {})", self.email, self.orgcode)
@@ -55,8 +71,8 @@ pub(crate) async fn seed(
     store: &Store,
     signer: &Signer,
     clock: &Clock,
-) -> Result<Seeded, BootError> {
-    let failed = |what: String| BootError::Development(what);
+) -> Result<Seeded, DevelopmentError> {
+    let failed = |what: String| DevelopmentError::Other(what);
     let code_hash = |code: &str| passcode::hash(code).map_err(|error| failed(error.to_string()));
     let path = keys.join("development.json");
     let seeded: Seeded = match std::fs::read(&path) {
@@ -135,7 +151,7 @@ async fn append(
     stream: StreamId,
     event: Event,
     clock: &Clock,
-) -> Result<(), BootError> {
+) -> Result<(), DevelopmentError> {
     let append = Append {
         expected: journal.version(&stream)?,
         stream,
@@ -153,37 +169,50 @@ async fn append(
     };
     match journal.append(append).await {
         Ok(Outcome::Appended { .. }) => Ok(()),
-        outcome => Err(BootError::Development(format!(
+        outcome => Err(DevelopmentError::Other(format!(
             "the journal answered {outcome:?}"
         ))),
     }
 }
 
-/// Tells where the server is: `dev.json` and `profiles.toml`, mode 0600, each whole or not at all.
+/// What the files of development mode say.
+pub(crate) struct Announced<'a> {
+    /// The gateway's URL.
+    pub(crate) base_url: &'a str,
+    /// The operators' URL; `unix:` and an absolute path for a socket.
+    pub(crate) operator_url: &'a str,
+    /// Whom to call as.
+    pub(crate) seeded: &'a Seeded,
+    /// The token of the first start.
+    pub(crate) operator_token: &'a str,
+}
+
+/// Writes where the server can be reached: `dev.json` and `profiles.toml`, mode 0600, each whole or not at all.
 ///
 /// # Errors
 /// When they cannot be written.
-pub(crate) fn publish(
-    data_dir: &Path,
-    ready: &Ready,
-    seeded: &Seeded,
-    operator_token: &str,
-) -> Result<(), BootError> {
+pub(crate) fn publish(data_dir: &Path, announced: &Announced<'_>) -> std::io::Result<()> {
+    let Announced {
+        base_url,
+        operator_url,
+        seeded,
+        operator_token,
+    } = announced;
     let data_dir = std::fs::canonicalize(data_dir)?;
     let profiles = data_dir.join("profiles.toml");
     // A socket's path may hold what has a meaning in TOML.
-    let operator_url = toml::Value::from(ready.operator_url.as_str());
+    let operator_url = toml::Value::from(*operator_url);
     let profile = |name: &str| {
         format!(
             "[{name}]\nbase_url = \"{}\"\noperator_url = {operator_url}\noperator_token = \"{operator_token}\"\nsession_guid = \"{}\"\norgcode = \"{}\"\n",
-            ready.base_url, seeded.session_guid, seeded.orgcode
+            base_url, seeded.session_guid, seeded.orgcode
         )
     };
     let text = format!("{}\n{}", profile("dev"), profile("g3nretailstack"));
     write_private(&profiles, text.as_bytes())?;
     let facts = json!({
-        "base_url": ready.base_url,
-        "operator_url": ready.operator_url,
+        "base_url": base_url,
+        "operator_url": operator_url,
         "orgcode": seeded.orgcode,
         "user_id": seeded.user_id,
         "email": seeded.email,
@@ -195,13 +224,13 @@ pub(crate) fn publish(
         "config_file": profiles.to_string_lossy(),
     });
     let text = serde_json::to_vec_pretty(&facts).map_err(std::io::Error::from)?;
-    Ok(write_private(&data_dir.join("dev.json"), &text)?)
+    write_private(&data_dir.join("dev.json"), &text)
 }
 
-/// Removes what tells that a server is ready.
+/// Removes the file that says that a server is ready.
 ///
 /// # Errors
 /// When it cannot be removed.
-pub(crate) fn withdraw(data_dir: &Path) -> Result<(), BootError> {
-    Ok(remove_file(&data_dir.join("dev.json"))?)
+pub(crate) fn withdraw(data_dir: &Path) -> std::io::Result<()> {
+    remove_file(&data_dir.join("dev.json"))
 }

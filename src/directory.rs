@@ -581,6 +581,14 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     }
 }
 
+/// Removes a path's file when it is there.
+pub(crate) fn remove_file(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// Removes all that is in a directory, which may be a mount point, when it is there.
 pub(crate) fn empty(path: &Path) -> Result<(), DirectoryError> {
     let entries = match std::fs::read_dir(path) {

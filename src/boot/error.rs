@@ -3,6 +3,7 @@
 use crate::config::Settings;
 use crate::content::ContentError;
 use crate::content::sign::KeyError;
+use crate::development::DevelopmentError;
 use crate::directory;
 use crate::journal::JournalError;
 use crate::os_error::OsError;
@@ -109,9 +110,9 @@ pub enum BootError {
         #[source]
         source: std::io::Error,
     },
-    /// The development identities could not be made.
-    #[error("the development identities could not be created: {0}")]
-    Development(String),
+    /// The development identities could not be created.
+    #[error(transparent)]
+    Development(#[from] DevelopmentError),
     /// The server's own threads failed.
     #[error("the server failed")]
     Server(#[from] std::io::Error),
@@ -129,9 +130,10 @@ pub struct Contradiction {
 
 /// What to do about projections that cannot be used, unless the machine is the cause and the projections may be whole.
 fn way_out(error: &StoreError) -> &'static str {
-    match OsError::of(error).is_some_and(OsError::is_outside) {
-        true => "",
-        false => "; they may be deleted while the server is stopped",
+    if OsError::of(error).is_some_and(OsError::is_outside) {
+        ""
+    } else {
+        "; they may be deleted while the server is stopped"
     }
 }
 

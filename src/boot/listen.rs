@@ -1,10 +1,13 @@
 //! Where a server listens: the gateway's address, and that of the operators or their socket.
 
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::net::UnixListener;
+use std::sync::Arc;
 
+use super::tls::Secured;
 use super::{BootError, Options, SOCKET};
+use crate::http::listener::Listener;
 use crate::socket::{self, SocketFile};
+use crate::tls::Tls;
 
 /// Connections that may wait to be accepted; the kernel may allow fewer (`net.core.somaxconn`).
 const WAITING_MAX: i32 = 4_096;
@@ -53,30 +56,57 @@ pub fn can_listen_for_operators(options: &Options) -> Result<(), BootError> {
     })
 }
 
-/// What operators connect to.
-pub(super) enum Operators {
-    Address(TcpListener),
-    Socket(UnixListener, SocketFile),
+/// Both addresses, listened on.
+pub(super) struct Sockets {
+    pub(super) gateway: TcpListener,
+    /// The operators', and the file of a Unix socket.
+    pub(super) operators: (Listener, Option<SocketFile>),
+    /// The URL of each, the gateway's first; `unix:` and an absolute path for a socket.
+    pub(super) urls: [String; 2],
 }
 
-/// Listens for operators, and tells where.
-pub(super) async fn listen_for_operators(
+impl Sockets {
+    /// Listens on both; of two servers on one address the second fails here.
+    ///
+    /// # Errors
+    /// [`BootError::Listen`], [`BootError::NotLoopback`] or [`BootError::SocketPath`].
+    pub(super) async fn listen(options: &Options, secured: &Secured) -> Result<Self, BootError> {
+        let gateway = listen(&options.listen, options.development)?;
+        let scheme = scheme(secured.gateway.as_ref());
+        let base_url = format!("{scheme}://{}", gateway.local_addr()?);
+        let (listener, file, operator_url) = listen_for_operators(options, secured).await?;
+        Ok(Self {
+            gateway,
+            operators: (listener, file),
+            urls: [base_url, operator_url],
+        })
+    }
+}
+
+/// Listens for operators; returns the file of a Unix socket, and the URL.
+async fn listen_for_operators(
     options: &Options,
-    scheme: &str,
-) -> Result<(Operators, String), BootError> {
+    secured: &Secured,
+) -> Result<(Listener, Option<SocketFile>, String), BootError> {
     let address = &options.operator_listen;
     let Some(path) = address.strip_prefix(SOCKET) else {
         let listener = listen(address, options.development)?;
+        let scheme = scheme(secured.operators.as_ref());
         let url = format!("{scheme}://{}", listener.local_addr()?);
-        return Ok((Operators::Address(listener), url));
+        return Ok((Listener::Address(listener), None, url));
     };
     let path = socket::absolute(path).ok_or_else(|| BootError::SocketPath(address.clone()))?;
     let url = format!("{SOCKET}{}", path.display());
     match socket::listen(&path).await {
-        Ok((listener, file)) => Ok((Operators::Socket(listener, file), url)),
+        Ok((listener, file)) => Ok((Listener::Socket(listener), Some(file), url)),
         Err(source) => Err(BootError::Listen {
             address: url,
             source,
         }),
     }
+}
+
+/// The scheme of an address's URLs.
+fn scheme(tls: Option<&Arc<Tls>>) -> &'static str {
+    if tls.is_some() { "https" } else { "http" }
 }

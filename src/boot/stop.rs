@@ -1,4 +1,4 @@
-//! How long a server that is told to stop may take.
+//! How long a server that is told to stop may take, and the end of a process that takes longer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,36 +32,16 @@ impl Times {
     /// By how the disk is: a database that could not write may wait for ever for what it wrote.
     pub(super) fn by(journal: &dyn Journal, reserve: &Reserve) -> Self {
         let need = journal.health() != Health::Open || reserve.level() == Level::Critical;
-        let (requests, end) = match need {
-            true => (SHUTDOWN_SECONDS_IN_NEED, END_SECONDS_IN_NEED),
-            false => (SHUTDOWN_SECONDS, END_SECONDS),
+        let (requests, end) = if need {
+            (SHUTDOWN_SECONDS_IN_NEED, END_SECONDS_IN_NEED)
+        } else {
+            (SHUTDOWN_SECONDS, END_SECONDS)
         };
         Self {
             requests: Duration::from_secs(requests),
             end: Duration::from_secs(end),
         }
     }
-}
-
-/// How long the end of threads is waited for whose work the server can end without.
-const THREADS_WAIT: Duration = Duration::from_secs(1);
-
-/// Waits for the end of threads, for a second at most: long work on them ends with the process.
-///
-/// # Errors
-/// When there can be no more threads.
-pub(super) fn wait_briefly(join: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-    let (tell, told) = std::sync::mpsc::channel();
-    std::thread::Builder::new()
-        .name("joiner".to_owned())
-        .spawn(move || {
-            join();
-            // Nobody hears it who has waited long enough.
-            let _: Result<(), _> = tell.send(());
-        })?;
-    // Not over by then is fine.
-    let _: Result<(), _> = told.recv_timeout(THREADS_WAIT);
-    Ok(())
 }
 
 /// Ends the process after a time, or makes it a new one, unless it ends before. The journal loses nothing by it: what was

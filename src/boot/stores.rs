@@ -13,8 +13,12 @@ use crate::journal::{Journal, state};
 use crate::projections::{Store, generation};
 use crate::{os_error, report, reserve};
 
-/// What a server reads and writes, and where its databases lie when that is not where they belong.
-pub(super) type Stores = (Option<Spare>, Arc<SledJournal>, Store);
+/// What a server reads and writes. The place of databases that are not where they belong is removed after them.
+pub(super) struct Stores {
+    pub(super) journal: Arc<SledJournal>,
+    pub(super) store: Store,
+    _spare: Option<Spare>,
+}
 
 /// Opens the journal, then brings the projections up to it. Without room for that, reads are served from elsewhere.
 ///
@@ -43,8 +47,7 @@ pub(super) fn open_stores(
         clock.clone(),
         &mut progress("journal database"),
     )?;
-    let (journal, store) = open_projections(options, &directory.projections(), opened)?;
-    Ok((None, journal, store))
+    open_projections(options, &directory.projections(), opened, None)
 }
 
 /// Opens the journal of a full disk for reading alone, with the databases in a place of their own.
@@ -68,15 +71,15 @@ fn open_to_read(
         &reason,
         &mut progress("journal database"),
     )?;
-    let (journal, store) = open_projections(options, &spare.projections(), opened)?;
-    Ok((Some(spare), journal, store))
+    open_projections(options, &spare.projections(), opened, Some(spare))
 }
 
 fn open_projections(
     options: &Options,
     place: &Path,
     (journal, mut notices): (SledJournal, Vec<String>),
-) -> Result<(Arc<SledJournal>, Store), BootError> {
+    spare: Option<Spare>,
+) -> Result<Stores, BootError> {
     let runner = generation::open(
         place,
         options.projections_cache_bytes,
@@ -91,7 +94,11 @@ fn open_projections(
     let journal = Arc::new(journal);
     let shared: Arc<dyn Journal> = journal.clone();
     journal.attach(Box::new(runner.reading(Arc::downgrade(&shared))));
-    Ok((journal, store))
+    Ok(Stores {
+        journal,
+        store,
+        _spare: spare,
+    })
 }
 
 fn journal_options(options: &Options) -> JournalOptions {

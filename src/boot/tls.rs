@@ -210,9 +210,10 @@ impl Watched {
             return;
         }
         self.told_days = Some(days);
-        let (outcome, hint) = match days < 0 {
-            true => (report::event::ENDED, "clients refuse it; replace it"),
-            false => ("ending", "replace it; it is reloaded automatically"),
+        let (outcome, hint) = if days < 0 {
+            (report::event::ENDED, "clients refuse it; replace it")
+        } else {
+            ("ending", "replace it; it is reloaded automatically")
         };
         self.tell(outcome, None, Some(hint));
     }

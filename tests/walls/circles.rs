@@ -7,7 +7,6 @@ use super::source::{Source, all};
 /// What is still part of a circle, by top module, as beginnings of paths; `""` is for the top modules among each other.
 /// A row goes with its last circle. A file and those in its own directory may know each other.
 const CIRCLES: &[(&str, &[&str])] = &[
-    ("", &["boot", "development"]),
     (
         "actors",
         &[

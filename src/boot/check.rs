@@ -1,0 +1,59 @@
+//! Checks of the settings that need nothing but the settings.
+
+use super::{BootError, Contradiction, Options, SOCKET};
+
+/// Shortest time for which a vacuum can be cancelled, outside of development (contract, section 12).
+const PENDING_MS_MIN: i64 = 60_000;
+/// Shortest time for which an org that leaves can take its data away, outside of development.
+const WINDOW_MS_MIN: i64 = 24 * 60 * 60 * 1_000;
+
+/// Checks the settings as far as possible without touching a file or an address.
+///
+/// # Errors
+/// Why the server would not start.
+pub fn check(options: &Options) -> Result<(), BootError> {
+    if options.listen.starts_with(SOCKET) {
+        return Err(BootError::GatewaySocket(options.listen.clone()));
+    }
+    if !options.development && options.ops.vacuum_pending_ms < PENDING_MS_MIN {
+        return Err(BootError::PendingTooShort);
+    }
+    if !options.development && options.utl.window_ms < WINDOW_MS_MIN {
+        return Err(BootError::WindowTooShort);
+    }
+    if !cfg!(feature = "otlp") && !options.otlp.endpoint.is_empty() {
+        return Err(BootError::WithoutOtlp);
+    }
+    let asked = [options.header_identity, options.anyone_may_be_anyone];
+    if asked.contains(&true) && (asked != [true; 2] || !options.development) {
+        return Err(BootError::HeaderIdentity);
+    }
+    contradiction(options).map_or(Ok(()), |found| Err(found.into()))
+}
+
+/// The first two settings that cannot both hold.
+fn contradiction(options: &Options) -> Option<Contradiction> {
+    let head = options.connections.head;
+    let one_port = |address: &str| !address.ends_with(":0") && !address.starts_with(SOCKET);
+    let all = [
+        (
+            one_port(&options.listen) && options.listen == options.operator_listen,
+            ["http.listen", "http.operator_listen"],
+            "tenants and operators need addresses of their own",
+        ),
+        (
+            options.queue_max < options.gateway.requests_in_flight_max,
+            ["journal.queue_max", "http.requests_in_flight_max"],
+            "each request in flight may wait for the journal, so the first must not be the smaller",
+        ),
+        (
+            head.target_bytes_max >= head.head_bytes_max,
+            ["http.target_bytes_max", "http.head_bytes_max"],
+            "a path is part of a head, so the first must be the smaller",
+        ),
+    ];
+    let mut found = all.into_iter().filter(|(contradicts, ..)| *contradicts);
+    found
+        .next()
+        .map(|(_, names, rule)| Contradiction { names, rule })
+}

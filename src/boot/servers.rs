@@ -1,0 +1,156 @@
+//! The two HTTP servers of a process: the gateway and the operators' address.
+
+use std::io;
+use std::sync::Arc;
+
+use actix_web::dev::ServerHandle;
+use actix_web::web::ServiceConfig;
+use tokio::task::JoinHandle;
+
+use super::base::Base;
+use super::connections::{OPERATOR_CONNECTIONS_MAX, connection_limits};
+use super::listen::Sockets;
+use super::stop::SHUTDOWN_SECONDS;
+use super::{BootError, Options};
+use crate::http::connection_limits::ConnectionLimits;
+use crate::http::limits::Handshakes;
+use crate::http::listener::{self, Listener, Listening};
+use crate::http::presigned::{self, Presigned};
+use crate::http::secure::Security;
+use crate::http::transfers::Transfers;
+use crate::http::{operator, server};
+use crate::offload::TaskFailed;
+use crate::socket::SocketFile;
+use crate::tls::Tls;
+
+/// Both servers. Requests that need a database wait until the gateway is opened.
+pub(super) struct Servers {
+    handles: [ServerHandle; 2],
+    ended: JoinHandle<io::Result<()>>,
+    /// Removed when dropped, which must be while the socket is still listened on.
+    socket_file: Option<SocketFile>,
+    transfers: Arc<Transfers>,
+}
+
+impl Servers {
+    /// Serves what was listened on.
+    ///
+    /// # Errors
+    /// When a listener cannot be used, or there can be no more threads.
+    pub(super) fn start(
+        options: &Options,
+        base: &Base,
+        sockets: Sockets,
+    ) -> Result<Self, BootError> {
+        let (listener, socket_file) = sockets.operators;
+        let routes = Presigned::new(
+            base.gateway.clone(),
+            base.content.clone(),
+            base.signer.clone(),
+            options.presigned,
+        );
+        let transfers = routes.transfers().clone();
+        let operators = serve_operators(options, base, listener)?;
+        let gateway = serve_gateway(options, base, Listener::Address(sockets.gateway), routes)?;
+        Ok(Self {
+            handles: [gateway.handle(), operators.handle()],
+            ended: actix::spawn(async move { tokio::try_join!(gateway, operators).map(|_| ()) }),
+            socket_file,
+            transfers,
+        })
+    }
+
+    /// The uploads and downloads in progress.
+    pub(super) fn transfers(&self) -> &Arc<Transfers> {
+        &self.transfers
+    }
+
+    /// Removes the operators' socket, while it is still listened on: no other server can have taken its place.
+    pub(super) fn remove_socket(&mut self) {
+        drop(self.socket_file.take());
+    }
+
+    /// Takes no new requests, and lets running ones end.
+    pub(super) async fn stop(&self) {
+        for handle in &self.handles {
+            handle.stop(true).await;
+        }
+    }
+
+    /// Waits for the end of the servers' threads after [`Servers::stop`].
+    ///
+    /// # Errors
+    /// That of a server, or a panic.
+    pub(super) async fn ended(self) -> io::Result<()> {
+        self.ended
+            .await
+            .map_err(|_| io::Error::other(TaskFailed::Panicked))?
+    }
+}
+
+fn serve_operators(
+    options: &Options,
+    base: &Base,
+    listener: Listener,
+) -> io::Result<actix_web::dev::Server> {
+    let (gateway, access) = (base.gateway.clone(), base.operator_access.clone());
+    let pace = options.presigned.pace;
+    let listening = Listening {
+        listener,
+        name: "operators",
+        workers: 1,
+        shutdown_seconds: SHUTDOWN_SECONDS,
+    };
+    let limits = ConnectionLimits {
+        connections_max: OPERATOR_CONNECTIONS_MAX,
+        address_max: 0,
+        ..options.connections
+    };
+    let security = security(options, base, "operators", base.secured.operators.as_ref());
+    listener::run(listening, limits, (None, security), move || {
+        operator::configure(gateway.clone(), access.clone(), pace)
+    })
+}
+
+fn serve_gateway(
+    options: &Options,
+    base: &Base,
+    listener: Listener,
+    routes: Presigned,
+) -> io::Result<actix_web::dev::Server> {
+    let gateway = base.gateway.clone();
+    let listening = Listening {
+        listener,
+        name: "gateway",
+        workers: options.workers,
+        shutdown_seconds: SHUTDOWN_SECONDS,
+    };
+    let open = gateway.http_meters().connections().clone();
+    let security = security(options, base, "gateway", base.secured.gateway.as_ref());
+    let limits = connection_limits(options);
+    listener::run(listening, limits, (Some(open), security), move || {
+        let (routes, gateway) = (routes.clone(), gateway.clone());
+        move |service: &mut ServiceConfig| {
+            service
+                .configure(presigned::configure(routes))
+                .configure(server::configure(gateway));
+        }
+    })
+}
+
+/// TLS of one listener, with its limit of handshakes; `None` for plain HTTP.
+fn security(
+    options: &Options,
+    base: &Base,
+    name: &'static str,
+    tls: Option<&Arc<Tls>>,
+) -> Option<Arc<Security>> {
+    let handshakes = Handshakes::new(options.gateway.rates.handshake, &base.clock);
+    let counted = (handshakes, base.gateway.http_meters().as_ref());
+    Some(Security::new(
+        name,
+        tls?.clone(),
+        options.hsts_seconds,
+        counted,
+    ))
+}
