@@ -252,9 +252,10 @@ fn report_facts(report: &Report) -> Value {
 }
 
 fn exit_of(report: &Report) -> Exit {
-    match report.problems.is_empty() {
-        true => Exit::Success,
-        false => Exit::Refused,
+    if report.problems.is_empty() {
+        Exit::Success
+    } else {
+        Exit::Refused
     }
 }
 

@@ -35,9 +35,10 @@ pub(super) struct CliEnv {
 impl CliEnv {
     /// Those of this process.
     pub(super) fn of_process() -> Self {
-        let screen: Option<Box<dyn Write>> = match io::stderr().is_terminal() {
-            true => Some(Box::new(io::stderr())),
-            false => None,
+        let screen: Option<Box<dyn Write>> = if io::stderr().is_terminal() {
+            Some(Box::new(io::stderr()))
+        } else {
+            None
         };
         Self {
             environment: Box::new(|name| std::env::var(name).ok()),
@@ -75,9 +76,10 @@ impl CliEnv {
     pub(super) fn ask_twice(&mut self, question: &str, how_else: &str) -> Result<Secret, Failure> {
         let first = self.ask(question, how_else)?;
         let again = self.ask("Repeat it: ", how_else)?;
-        match first == again {
-            true => Ok(first),
-            false => Err(Failure::Usage("the two are not the same".to_owned())),
+        if first == again {
+            Ok(first)
+        } else {
+            Err(Failure::Usage("the two are not the same".to_owned()))
         }
     }
 
@@ -109,9 +111,10 @@ impl CliEnv {
         screen.write_all(question.as_bytes()).map_err(unheard)?;
         screen.flush().map_err(unheard)?;
         let answer = line(&mut self.input).map_err(unheard)?;
-        match answer.trim() == "yes" {
-            true => Ok(()),
-            false => Err(Failure::Declined),
+        if answer.trim() == "yes" {
+            Ok(())
+        } else {
+            Err(Failure::Declined)
         }
     }
 }

@@ -70,9 +70,10 @@ pub(super) fn run(
     printer: &Printer,
 ) -> Result<Exit, Failure> {
     let findings = examine(arguments, connection);
-    let printer = match arguments.json {
-        true => Printer::new(Output::Json),
-        false => *printer,
+    let printer = if arguments.json {
+        Printer::new(Output::Json)
+    } else {
+        *printer
     };
     let data_dir = arguments.serve.data_dir.display().to_string();
     let facts = json!({"data_dir": data_dir, "strict": arguments.strict, "version": env!("CARGO_PKG_VERSION")});

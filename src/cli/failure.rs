@@ -128,8 +128,9 @@ pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
 /// # Errors
 /// [`Failure::Refused`] with the answer, if it is not.
 pub fn granted(reply: Reply) -> Result<Reply, Failure> {
-    match reply.is_success() {
-        true => Ok(reply),
-        false => Err(Failure::Refused(Box::new(reply))),
+    if reply.is_success() {
+        Ok(reply)
+    } else {
+        Err(Failure::Refused(Box::new(reply)))
     }
 }

@@ -109,10 +109,7 @@ pub(super) fn tell(
     facts["good"] = json!(good);
     facts["checks"] = findings.iter().map(Finding::json).collect();
     printer.facts(&facts).map_err(stdout_failed)?;
-    Ok(match good {
-        true => Exit::Success,
-        false => Exit::Refused,
-    })
+    Ok(if good { Exit::Success } else { Exit::Refused })
 }
 
 #[cfg(test)]

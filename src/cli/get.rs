@@ -244,9 +244,10 @@ impl<'a> Checked<'a> {
     }
 
     fn why(&self, error: io::Error, failed: &dyn Fn(io::Error) -> Failure) -> Failure {
-        match self.decoder.get_ref().failed {
-            true => failed(error),
-            false => wrong(&format!("the content is not whole gzip: {error}")),
+        if self.decoder.get_ref().failed {
+            failed(error)
+        } else {
+            wrong(&format!("the content is not whole gzip: {error}"))
         }
     }
 }

@@ -108,10 +108,7 @@ impl Trouble {
             Self::Directory(error) => error.is_newer(),
             Self::Usage(_) | Self::Absent(_) | Self::Projections(_) | Self::Output(_) => false,
         };
-        match newer {
-            true => Exit::Newer,
-            false => Exit::Refused,
-        }
+        if newer { Exit::Newer } else { Exit::Refused }
     }
 }
 
@@ -171,9 +168,10 @@ fn carry_out(data_dir: &Path, verb: &Verb, printer: &Printer) -> Result<Exit, Tr
 
 /// Nothing is a sound journal too, so a directory that holds none must not pass for one.
 fn must_be_there(dir: &Path) -> Result<(), Trouble> {
-    match state::read(dir)?.is_some() || replay::replay(dir)?.next().is_some() {
-        true => Ok(()),
-        false => Err(Trouble::Absent(dir.to_owned())),
+    if state::read(dir)?.is_some() || replay::replay(dir)?.next().is_some() {
+        Ok(())
+    } else {
+        Err(Trouble::Absent(dir.to_owned()))
     }
 }
 

@@ -250,13 +250,15 @@ impl Command {
             Self::Jobs(arguments) => jobs::run(arguments, &load()?, printer),
             Self::Health(arguments) => {
                 let profile = load()?;
-                let client = match arguments.any_certificate {
-                    true => profile.anyone_at_any(),
-                    false => profile.anyone(),
+                let client = if arguments.any_certificate {
+                    profile.anyone_at_any()
+                } else {
+                    profile.anyone()
                 };
-                let reply = match arguments.ready {
-                    true => client.ready()?,
-                    false => client.health()?,
+                let reply = if arguments.ready {
+                    client.ready()?
+                } else {
+                    client.health()?
                 };
                 Ok(printer.reply(&reply))
             }

@@ -131,13 +131,12 @@ fn told(bar: &ProgressBar, sum: &Value) {
         0 => format!("{} checked so far", sum["scanned"]),
         _ => format!("{} checked so far, {found} differences", sum["scanned"]),
     };
-    match bar.is_hidden() {
-        false => {
-            bar.set_message(what);
-            bar.tick();
-        }
+    if bar.is_hidden() {
         // With standard error gone there is nobody left to tell.
-        true => drop(writeln!(io::stderr(), "{what}")),
+        drop(writeln!(io::stderr(), "{what}"))
+    } else {
+        bar.set_message(what);
+        bar.tick();
     }
 }
 

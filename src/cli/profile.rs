@@ -260,9 +260,10 @@ fn find_token(
     if beaten_by.is_some_and(|origin| origin <= found.origin) {
         return Ok(None);
     }
-    let value = match is_file {
-        true => read_token(Path::new(&found.value))?,
-        false => found.value,
+    let value = if is_file {
+        read_token(Path::new(&found.value))?
+    } else {
+        found.value
     };
     Ok(Some(Sourced {
         value,

@@ -107,9 +107,10 @@ pub(super) fn run(arguments: &PutArgs, client: &Client, orgcode: &str) -> Result
 /// The beginning of the content, one byte more than is ever sent inline, and what comes after it.
 fn open(path: &Path) -> Result<(Vec<u8>, Box<dyn Read>), Failure> {
     let failed = |error| Failure::file(path, error);
-    let mut content: Box<dyn Read> = match path.as_os_str() == "-" {
-        true => Box::new(io::stdin()),
-        false => Box::new(File::open(path).map_err(failed)?),
+    let mut content: Box<dyn Read> = if path.as_os_str() == "-" {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(path).map_err(failed)?)
     };
     let mut head = Vec::new();
     let most = INLINE_SENT_MAX as u64 + 1;

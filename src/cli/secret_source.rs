@@ -44,12 +44,13 @@ impl SecretSource<'_> {
         let failed = |error| Failure::file(path, error);
         let mut bytes = Vec::new();
         let most = FILE_BYTES_MAX + 1;
-        let read = match is_standard_input(path) {
-            true => (&mut env.input).take(most).read_to_end(&mut bytes),
-            false => File::open(path)
+        let read = if is_standard_input(path) {
+            (&mut env.input).take(most).read_to_end(&mut bytes)
+        } else {
+            File::open(path)
                 .map_err(failed)?
                 .take(most)
-                .read_to_end(&mut bytes),
+                .read_to_end(&mut bytes)
         };
         let none = |why: &str| {
             let path = path.display();

@@ -120,9 +120,10 @@ pub fn run(arguments: &ServeArgs) -> Exit {
         Err(error) => {
             tell(&error);
             tell_settings(&error, &settings);
-            match error.is_newer() {
-                true => Exit::Newer,
-                false => Exit::Refused,
+            if error.is_newer() {
+                Exit::Newer
+            } else {
+                Exit::Refused
             }
         }
     }

@@ -260,9 +260,10 @@ fn draw(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     table.load_style(presets::UTF8_FULL_CONDENSED);
     // Only a terminal has a width to fit into, and not every one tells it; elsewhere lines stay whole.
     let fits = std::io::stdout().is_terminal() && table.width() != Some(0);
-    table.set_content_arrangement(match fits {
-        true => ContentArrangement::Dynamic,
-        false => ContentArrangement::Disabled,
+    table.set_content_arrangement(if fits {
+        ContentArrangement::Dynamic
+    } else {
+        ContentArrangement::Disabled
     });
     if !header.is_empty() {
         table.set_header(header.iter().copied());
@@ -302,9 +303,10 @@ fn cell(value: &Value) -> String {
 pub(super) fn clean(text: &str) -> String {
     text.chars()
         .flat_map(|character| {
-            let (plain, escaped) = match character.is_control() {
-                true => (None, Some(character.escape_default())),
-                false => (Some(character), None),
+            let (plain, escaped) = if character.is_control() {
+                (None, Some(character.escape_default()))
+            } else {
+                (Some(character), None)
             };
             plain.into_iter().chain(escaped.into_iter().flatten())
         })

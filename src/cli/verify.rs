@@ -151,9 +151,10 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let mut run = arguments.begin(connection)?;
     let findings = run.carry_out();
-    let printer = match arguments.json {
-        true => Printer::new(Output::Json),
-        false => *printer,
+    let printer = if arguments.json {
+        Printer::new(Output::Json)
+    } else {
+        *printer
     };
     let good = is_good(&findings, false);
     let facts = json!({
@@ -214,17 +215,19 @@ impl Run {
         let mut findings = Vec::new();
         let mut unreachable = false;
         for check in CHECKS {
-            findings.push(match unreachable {
-                true => Finding::skipped(check.0, "the server does not answer"),
-                false => self.look(check),
+            findings.push(if unreachable {
+                Finding::skipped(check.0, "the server does not answer")
+            } else {
+                self.look(check)
             });
             unreachable |= check.0 == "health" && self.caller.answers() == 0;
         }
         let in_time = !self.caller.is_late();
         self.caller.use_reserve();
-        findings.push(match self.made.is_empty() {
-            true => Finding::skipped(DOOM.0, "nothing was made"),
-            false => self.look(&DOOM),
+        findings.push(if self.made.is_empty() {
+            Finding::skipped(DOOM.0, "nothing was made")
+        } else {
+            self.look(&DOOM)
         });
         findings.extend(self.caller.laws().into_iter().map(Laws::finding));
         let told = format!(
@@ -232,13 +235,14 @@ impl Run {
             self.caller.seconds(),
             self.caller.limit().as_secs()
         );
-        findings.push(match in_time {
-            true => Finding::ok("time", told),
-            false => Finding::fail(
+        findings.push(if in_time {
+            Finding::ok("time", told)
+        } else {
+            Finding::fail(
                 "time",
                 told,
                 "find out what keeps the server or the network",
-            ),
+            )
         });
         findings
     }

@@ -166,9 +166,10 @@ impl Client {
             .tls_config(trust.config())
             .user_agent(concat!("g3n/", env!("CARGO_PKG_VERSION")));
         // A credential meant for this machine goes through no proxy.
-        let config = match is_loopback(base_url) {
-            true => config.proxy(None),
-            false => config,
+        let config = if is_loopback(base_url) {
+            config.proxy(None)
+        } else {
+            config
         };
         let config = config.build();
         Self {

@@ -103,12 +103,13 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, TrustError> {
         Ok(_) | Err(_) => None,
     });
     let found: Vec<_> = found.collect();
-    match found.is_empty() {
-        true => Err(TrustError::Empty {
+    if found.is_empty() {
+        Err(TrustError::Empty {
             path: path.to_owned(),
             what: "certificate",
-        }),
-        false => Ok(found),
+        })
+    } else {
+        Ok(found)
     }
 }
 

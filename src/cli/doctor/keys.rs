@@ -56,10 +56,7 @@ pub(super) fn look(patient: &Patient<'_>) -> Finding {
     for name in [SIGNING_KEY, OPERATOR_TOKEN] {
         let path = keys.join(name);
         let Ok(metadata) = fs::metadata(&path) else {
-            match served {
-                true => return gone(&path),
-                false => continue,
-            }
+            if served { return gone(&path) } else { continue }
         };
         let fits = match name {
             SIGNING_KEY => metadata.len() == SIGNING_KEY_BYTES,

@@ -64,9 +64,10 @@ pub(super) fn look(patient: &Patient<'_>) -> Finding {
             fixes.push(fix);
         }
     }
-    match told.is_empty() {
-        true => Finding::ok(NAME, "nothing is left over of repairs and crashes"),
-        false => Finding::warn(NAME, told.join("; "), fixes.join("; ")),
+    if told.is_empty() {
+        Finding::ok(NAME, "nothing is left over of repairs and crashes")
+    } else {
+        Finding::warn(NAME, told.join("; "), fixes.join("; "))
     }
 }
 

@@ -40,13 +40,14 @@ pub(super) fn open_files(patient: &Patient<'_>) -> Finding {
         return Finding::fail(NAME, what, fix);
     }
     let room = boot::connections_within(options, files) as u64;
-    match room < wanted {
-        true => Finding::warn(
+    if room < wanted {
+        Finding::warn(
             NAME,
             format!("{files}, which leaves room for {room} connections and not {wanted}"),
             format!("{fix}; or lower http.connections_max"),
-        ),
-        false => Finding::ok(NAME, format!("{files}, and {needed} are enough")),
+        )
+    } else {
+        Finding::ok(NAME, format!("{files}, and {needed} are enough"))
     }
 }
 
@@ -144,9 +145,10 @@ pub(super) fn server(patient: &Patient<'_>) -> Finding {
     let Some(holder) = patient.holder else {
         return Finding::skipped(
             NAME,
-            match patient.lock_unreadable {
-                true => "unknown whether a server runs",
-                false => "none runs on this directory",
+            if patient.lock_unreadable {
+                "unknown whether a server runs"
+            } else {
+                "none runs on this directory"
             },
         );
     };
@@ -171,9 +173,10 @@ pub(super) fn server(patient: &Patient<'_>) -> Finding {
     }
     match client.ready() {
         Ok(ready) if ready.is_success() => {
-            let maintenance = match health.data()["maintenance"] == Value::Bool(true) {
-                true => ", under maintenance",
-                false => "",
+            let maintenance = if health.data()["maintenance"] == Value::Bool(true) {
+                ", under maintenance"
+            } else {
+                ""
             };
             Finding::ok(
                 NAME,
@@ -267,9 +270,10 @@ fn schemes(patient: &Patient<'_>) -> [&'static str; 2] {
     let files = patient
         .options
         .and_then(|options| boot::tls_files(options).ok());
-    match files.is_some_and(|files| files.gateway.is_some()) {
-        true => ["https", "http"],
-        false => ["http", "https"],
+    if files.is_some_and(|files| files.gateway.is_some()) {
+        ["https", "http"]
+    } else {
+        ["http", "https"]
     }
 }
 

@@ -85,12 +85,13 @@ pub(super) fn identity(patient: &Patient<'_>) -> Finding {
     if let Some(setting) = tokens {
         found.push_str(&format!(", tokens by {setting}"));
     }
-    match options.header_identity {
-        true => Finding::warn(
+    if options.header_identity {
+        Finding::warn(
             NAME,
             format!("{found}, and headers: callers on this machine can claim any identity"),
             "unset auth.header_identity and auth.anyone_may_be_anyone, except for development",
-        ),
-        false => Finding::ok(NAME, found),
+        )
+    } else {
+        Finding::ok(NAME, found)
     }
 }

@@ -44,9 +44,10 @@ fn callable(address: SocketAddr) -> SocketAddr {
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
-    match address.ip().is_unspecified() {
-        true => SocketAddr::new(loopback, address.port()),
-        false => address,
+    if address.ip().is_unspecified() {
+        SocketAddr::new(loopback, address.port())
+    } else {
+        address
     }
 }
 

@@ -60,9 +60,10 @@ fn examine(
             "set http.tls_cert_file and http.tls_key_file, or listen on loopback behind a proxy that has TLS",
         ));
     }
-    Ok(match told.is_empty() {
-        true => Finding::ok(NAME, "none; not needed on loopback"),
-        false => Finding::ok(NAME, told.join("; ")),
+    Ok(if told.is_empty() {
+        Finding::ok(NAME, "none; not needed on loopback")
+    } else {
+        Finding::ok(NAME, told.join("; "))
     })
 }
 

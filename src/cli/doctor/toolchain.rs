@@ -15,9 +15,10 @@ pub(super) fn look(directory: &Path, path: Option<&OsStr>) -> Finding {
     let checkout = is_checkout(directory);
     let install = format!("install Rust {RUST} or newer with rustup (https://rustup.rs)");
     let Some(cargo) = find("cargo", path) else {
-        return match checkout {
-            true => Finding::fail(NAME, "a source checkout, and no cargo to build it", install),
-            false => Finding::skipped(NAME, "no source checkout here, and no cargo"),
+        return if checkout {
+            Finding::fail(NAME, "a source checkout, and no cargo to build it", install)
+        } else {
+            Finding::skipped(NAME, "no source checkout here, and no cargo")
         };
     };
     let found = version(&cargo);
@@ -26,18 +27,20 @@ pub(super) fn look(directory: &Path, path: Option<&OsStr>) -> Finding {
         None => format!("{} does not print its version", cargo.display()),
     };
     if found.is_none_or(|(_, version)| Some(version) < numbers(RUST)) {
-        return match checkout {
-            true => Finding::fail(NAME, told, install),
-            false => Finding::warn(NAME, told, install),
+        return if checkout {
+            Finding::fail(NAME, told, install)
+        } else {
+            Finding::warn(NAME, told, install)
         };
     }
-    match checkout && find("cc", path).is_none() {
-        true => Finding::fail(
+    if checkout && find("cc", path).is_none() {
+        Finding::fail(
             NAME,
             format!("{told}, and no C compiler named cc"),
             "install one with your package manager, such as gcc or clang",
-        ),
-        false => Finding::ok(NAME, told),
+        )
+    } else {
+        Finding::ok(NAME, told)
     }
 }
 

@@ -72,9 +72,10 @@ impl VerifyArgs {
             facts["expected"] = json!({"heads": expected.len(), "confirmed": report.confirmed});
         }
         printer.facts(&facts)?;
-        Ok(match report.problems.is_empty() {
-            true => Exit::Success,
-            false => Exit::Refused,
+        Ok(if report.problems.is_empty() {
+            Exit::Success
+        } else {
+            Exit::Refused
         })
     }
 
@@ -106,11 +107,12 @@ impl VerifyArgs {
                 );
             }
         }
-        match heads.len() > EXPECTED_MAX {
-            true => Err(Trouble::Usage(format!(
+        if heads.len() > EXPECTED_MAX {
+            Err(Trouble::Usage(format!(
                 "more than {EXPECTED_MAX} heads are expected; check some of them at a time"
-            ))),
-            false => Ok(heads),
+            )))
+        } else {
+            Ok(heads)
         }
     }
 }

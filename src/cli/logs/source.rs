@@ -89,15 +89,13 @@ impl Source {
                     .filter(|(day, _)| from.is_none_or(|from| *day >= from));
                 wanted.try_for_each(|(_, path)| each_of(path, take))
             }
-            Self::Files(paths) => {
-                paths
-                    .iter()
-                    .try_for_each(|path| match path.as_os_str() == STANDARD_INPUT {
-                        true => each_line(&mut io::stdin().lock(), take)
-                            .map_err(|failed| failed.at(path)),
-                        false => each_of(path, take),
-                    })
-            }
+            Self::Files(paths) => paths.iter().try_for_each(|path| {
+                if path.as_os_str() == STANDARD_INPUT {
+                    each_line(&mut io::stdin().lock(), take).map_err(|failed| failed.at(path))
+                } else {
+                    each_of(path, take)
+                }
+            }),
         }
     }
 }
@@ -149,9 +147,10 @@ pub(super) fn each_line(
     loop {
         let buffer = input.fill_buf().map_err(Failed::Reading)?;
         if buffer.is_empty() {
-            return match line.is_empty() {
-                true => Ok(()),
-                false => hand_on(&line, take),
+            return if line.is_empty() {
+                Ok(())
+            } else {
+                hand_on(&line, take)
             };
         }
         let end = buffer.iter().position(|byte| *byte == b'\n');

@@ -63,12 +63,13 @@ pub(super) fn read_token(path: &Path) -> Result<String, Failure> {
         .map_err(|error| Failure::file(path, error))?;
     let token = text.trim();
     let fits = !token.is_empty() && text.len() as u64 <= TOKEN_BYTES_MAX;
-    match fits && token.chars().all(|character| character.is_ascii_graphic()) {
-        true => Ok(token.to_owned()),
-        false => Err(Failure::Usage(format!(
+    if fits && token.chars().all(|character| character.is_ascii_graphic()) {
+        Ok(token.to_owned())
+    } else {
+        Err(Failure::Usage(format!(
             "{} does not hold one token and nothing else",
             path.display()
-        ))),
+        )))
     }
 }
 

@@ -47,12 +47,11 @@ impl EraseArgs {
         let reply = self
             .removal
             .remove(&operator, "uas_user_erase", &what, self.body())?;
-        match self.watch && reply.is_success() {
-            true => {
-                let vacuum_id = reply.data()["vacuum_id"].as_str();
-                watched(&operator, printer, vacuum_id)
-            }
-            false => Ok(printer.reply(&reply)),
+        if self.watch && reply.is_success() {
+            let vacuum_id = reply.data()["vacuum_id"].as_str();
+            watched(&operator, printer, vacuum_id)
+        } else {
+            Ok(printer.reply(&reply))
         }
     }
 

@@ -114,12 +114,11 @@ impl ExportArgs {
             ask(&mut query, "next_token", token.as_deref());
             let page = asker.ask("export_list", &query)?;
             for file in files(&page)? {
-                match Directory::holds(&self.out, &file) {
-                    true => kept += 1,
-                    false => {
-                        self.fetch(&asker, &id, &file)?;
-                        fetched += 1;
-                    }
+                if Directory::holds(&self.out, &file) {
+                    kept += 1
+                } else {
+                    self.fetch(&asker, &id, &file)?;
+                    fetched += 1;
                 }
                 bytes += file.size;
                 bar.set_position(bytes);
@@ -153,13 +152,12 @@ impl ExportArgs {
         into.flush().map_err(failed)?;
         into.get_ref().sync_all().map_err(failed)?;
         fs::rename(&part, &place).map_err(failed)?;
-        match Directory::holds(&self.out, file) {
-            true => Ok(()),
-            false => {
-                // Nobody is to take it for good.
-                drop(fs::remove_file(&place));
-                Err(damaged(&file.name))
-            }
+        if Directory::holds(&self.out, file) {
+            Ok(())
+        } else {
+            // Nobody is to take it for good.
+            drop(fs::remove_file(&place));
+            Err(damaged(&file.name))
         }
     }
 
@@ -171,9 +169,10 @@ impl ExportArgs {
         );
         directory.check(&mut |bytes| bar.set_position(bytes))?;
         bar.finish_and_clear();
-        match export["manifest_sha256"] == directory.manifest_sha256.as_str() {
-            true => Ok(()),
-            false => Err(damaged("manifest.json")),
+        if export["manifest_sha256"] == directory.manifest_sha256.as_str() {
+            Ok(())
+        } else {
+            Err(damaged("manifest.json"))
         }
     }
 }
@@ -182,9 +181,10 @@ impl ExportArgs {
 fn files(page: &Reply) -> Result<Vec<FileEntry>, Failure> {
     let files: Vec<FileEntry> = serde_json::from_value(page.data()["items"].clone())
         .map_err(|_| damaged("the list of files"))?;
-    match files.iter().all(|file| is_file_name(&file.name)) {
-        true => Ok(files),
-        false => Err(damaged("the list of files")),
+    if files.iter().all(|file| is_file_name(&file.name)) {
+        Ok(files)
+    } else {
+        Err(damaged("the list of files"))
     }
 }
 

@@ -94,9 +94,10 @@ impl Importing {
             if let Part::Object(file, object_id, md5) = part {
                 waiting.push((file.clone(), object_id, md5));
             }
-            match waiting.len() < ASKED_OBJECTS {
-                true => Ok(()),
-                false => self.send_missing(&mut waiting, &bar),
+            if waiting.len() < ASKED_OBJECTS {
+                Ok(())
+            } else {
+                self.send_missing(&mut waiting, &bar)
             }
         })?;
         self.send_missing(&mut waiting, &bar)?;
@@ -168,9 +169,10 @@ impl Importing {
             Ok::<(), Failure>(())
         })?;
         bar.finish_and_clear();
-        match lines.is_empty() {
-            true => Ok(()),
-            false => self.send_page(&lines),
+        if lines.is_empty() {
+            Ok(())
+        } else {
+            self.send_page(&lines)
         }
     }
 

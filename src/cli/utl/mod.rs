@@ -149,9 +149,10 @@ pub(super) fn run(
         Verb::OffboardingStatus(_) => client.offboarding_status(&Value::Object(org()?))?,
         Verb::OffboardingCancel(arguments) => {
             let body = arguments.remarks.sign(org()?);
-            match arguments.by.operator {
-                true => invoke(profile, "utl_offboarding_cancel", body)?,
-                false => client.offboarding_cancel(&Value::Object(body))?,
+            if arguments.by.operator {
+                invoke(profile, "utl_offboarding_cancel", body)?
+            } else {
+                client.offboarding_cancel(&Value::Object(body))?
             }
         }
         Verb::OffboardingList(arguments) => {

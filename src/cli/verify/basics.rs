@@ -93,10 +93,11 @@ pub(super) fn no_credential(run: &mut Run) -> Checked {
         refused(&answer, "GET /mrs/list", (401, "invalid-session"))?;
         bodies.push(without_stats(&answer).to_vec());
     }
-    match bodies[0] == bodies[1] {
-        true => Ok("401 for none and for a wrong one".to_owned()),
-        false => Err(Broken::Wrong(
+    if bodies[0] == bodies[1] {
+        Ok("401 for none and for a wrong one".to_owned())
+    } else {
+        Err(Broken::Wrong(
             "the answer distinguishes a wrong credential from none".to_owned(),
-        )),
+        ))
     }
 }

@@ -166,9 +166,10 @@ impl Caller {
     }
 
     fn left(&self) -> Duration {
-        let end = match self.in_reserve {
-            true => self.times.1,
-            false => self.times.0,
+        let end = if self.in_reserve {
+            self.times.1
+        } else {
+            self.times.0
         };
         end.saturating_sub(self.since.elapsed())
     }
@@ -215,12 +216,11 @@ impl Caller {
 
     /// There is no answer; perhaps only because time limit exceeded.
     pub(super) fn no_answer(&self, error: TransportError) -> Broken {
-        match self.left().is_zero() {
-            true => {
-                self.late.set(true);
-                Broken::TooLate
-            }
-            false => Broken::NoAnswer(error),
+        if self.left().is_zero() {
+            self.late.set(true);
+            Broken::TooLate
+        } else {
+            Broken::NoAnswer(error)
         }
     }
 
@@ -267,13 +267,14 @@ fn trace_of(value: &str) -> &str {
 /// When the answer is not good.
 pub(super) fn data(answer: &Raw, call: &str) -> Result<Value, Broken> {
     let body = answer.json();
-    match answer.status == 200 && body["success"] == Value::Bool(true) {
-        true => Ok(body["data"].clone()),
-        false => Err(Broken::Wrong(format!(
+    if answer.status == 200 && body["success"] == Value::Bool(true) {
+        Ok(body["data"].clone())
+    } else {
+        Err(Broken::Wrong(format!(
             "{call} answers {} {}",
             answer.status,
             tag(&body)
-        ))),
+        )))
     }
 }
 
@@ -283,15 +284,16 @@ pub(super) fn data(answer: &Raw, call: &str) -> Result<Value, Broken> {
 /// When it does not.
 pub(super) fn refused(answer: &Raw, call: &str, expected: (u16, &str)) -> Result<(), Broken> {
     let body = answer.json();
-    match (answer.status, tag(&body)) == expected {
-        true => Ok(()),
-        false => Err(Broken::Wrong(format!(
+    if (answer.status, tag(&body)) == expected {
+        Ok(())
+    } else {
+        Err(Broken::Wrong(format!(
             "{call} answers {} {} and not {} {}",
             answer.status,
             tag(&body),
             expected.0,
             expected.1
-        ))),
+        )))
     }
 }
 
@@ -305,9 +307,10 @@ fn tag(body: &Value) -> &str {
 /// # Errors
 /// With the text, when it does not.
 pub(super) fn must(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Broken> {
-    match holds {
-        true => Ok(()),
-        false => Err(Broken::Wrong(otherwise())),
+    if holds {
+        Ok(())
+    } else {
+        Err(Broken::Wrong(otherwise()))
     }
 }
 
