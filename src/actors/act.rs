@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Refused;
-use super::ops::{Caller, Operations};
+use super::ops::Operations;
+use super::request::Caller;
 use crate::clock::random_uuid;
 use crate::domain::operator_act::OperatorActEvent;
 use crate::domain::{Event, StreamId};

@@ -6,21 +6,20 @@
 
 mod maintain;
 
-use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::dev::{MessageResponse, OneshotSender};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
+use parking_lot::Mutex;
 
+use super::deps::ActorDeps;
 use super::record::{self, Decision};
-use super::{
-    ActorDeps, ActorRegistry, Answer, ContainerKey, RecordOutcome, RecordRequest, Refused,
-};
+use super::request::{Answer, RecordOutcome, RecordRequest, Refused};
 use crate::clock::Stopwatch;
 use crate::domain::record::RecordState;
-use crate::domain::{RecordId, Rejection, StreamId};
+use crate::domain::{ContainerName, OrgCode, RecordId, Rejection, StreamId};
 use crate::journal::{Append, Outcome, Position, Version};
 use crate::projections::usage::reservations::Reservation;
 use crate::report::{self, Decided};
@@ -32,11 +31,16 @@ const ATTEMPTS_MAX: u8 = 8;
 /// Commands the mailbox holds; admission by permits keeps it from ever being full.
 const MAILBOX_MAX: usize = 65_536;
 
+/// The name of a container among all.
+pub(super) type ContainerKey = (OrgCode, ContainerName);
+/// Asks the registry to forget an actor that has no work; false when a caller holds one of its permits.
+pub(super) type Retire = Box<dyn Fn(&ContainerKey) -> bool + Send>;
+
 /// The actor of one container.
 pub struct ContainerActor {
     container: ContainerKey,
     deps: Arc<ActorDeps>,
-    registry: Weak<ActorRegistry>,
+    retire: Retire,
     idle_ms: u64,
     last_used: Stopwatch,
     flights: HashMap<RecordId, PendingRecord>,
@@ -75,13 +79,13 @@ impl ContainerActor {
     pub(super) fn new(
         container: ContainerKey,
         deps: Arc<ActorDeps>,
-        registry: Weak<ActorRegistry>,
+        retire: Retire,
         idle_ms: u64,
     ) -> Self {
         Self {
             container,
             deps,
-            registry,
+            retire,
             idle_ms,
             last_used: Stopwatch::start(),
             flights: HashMap::new(),
@@ -391,13 +395,7 @@ impl Actor for ContainerActor {
             Duration::from_millis(self.idle_ms.max(1)),
             |actor, context| {
                 let idle = actor.flights.is_empty() && actor.last_used.millis() >= actor.idle_ms;
-                let retired = || {
-                    actor
-                        .registry
-                        .upgrade()
-                        .is_none_or(|registry| registry.retire(&actor.container))
-                };
-                if idle && retired() {
+                if idle && (actor.retire)(&actor.container) {
                     context.stop();
                 }
             },

@@ -1,28 +1,22 @@
 //! Carrying out what is asked of operators' streams, users, orgs and service accounts: each command on the version it
 //! was decided on.
 
-use super::ops::Caller;
-use super::{ActorDeps, Refused};
+use super::deps::ActorDeps;
+use super::request::{Caller, Refused, failed};
 use crate::domain::account::{Account, AccountCommand, AccountDecider, AccountEvent};
-use crate::domain::clock_jump::{ClockCommand, ClockDecider, ClockEvent, ClockJumps};
-use crate::domain::job::{JobCommand, JobDecider, JobEvent, Jobs};
-use crate::domain::maintenance::{
-    MaintenanceCommand, MaintenanceDecider, MaintenanceEvent, Windows,
-};
-use crate::domain::offboarding::{
-    OffboardingCommand, OffboardingDecider, OffboardingEvent, OrgTransfer,
-};
-use crate::domain::operator_token::{
-    OperatorTokenCommand, OperatorTokenDecider, OperatorTokenEvent, OperatorTokens,
-};
-use crate::domain::org::{Org, OrgCommand, OrgDecider, OrgEvent};
+use crate::domain::clock_jump::{ClockCommand, ClockDecider, ClockJumps};
+use crate::domain::job::{JobCommand, JobDecider, Jobs};
+use crate::domain::maintenance::{MaintenanceCommand, MaintenanceDecider, Windows};
+use crate::domain::offboarding::{OffboardingCommand, OffboardingDecider, OrgTransfer};
+use crate::domain::operator_token::{OperatorTokenCommand, OperatorTokenDecider, OperatorTokens};
+use crate::domain::org::{Org, OrgCommand, OrgDecider};
 use crate::domain::quota::Quota;
-use crate::domain::revoked_jwt::{JwtDecider, JwtEvent, RevokeJwt, RevokedJwts};
-use crate::domain::secret::{SecretCode, SecretCommand, SecretDecider, SecretEvent};
-use crate::domain::signing_key::{RotateKey, SigningKeyDecider, SigningKeyEvent, SigningKeys};
+use crate::domain::revoked_jwt::{JwtDecider, RevokeJwt, RevokedJwts};
+use crate::domain::secret::{SecretCode, SecretCommand, SecretDecider};
+use crate::domain::signing_key::{RotateKey, SigningKeyDecider, SigningKeys};
 use crate::domain::user::{User, UserCommand, UserDecider, UserEvent};
-use crate::domain::vacuum::{VacuumCommand, VacuumDecider, VacuumEvent, Vacuums};
-use crate::domain::{Context, Decider, Event, EventMeta, OrgCode, StreamId};
+use crate::domain::vacuum::{VacuumCommand, VacuumDecider, Vacuums};
+use crate::domain::{Aggregate, Context, Decider, EventFamily, EventMeta, OrgCode, StreamId};
 use crate::journal::{Append, Origin, Outcome, Position, Version};
 use crate::projections::usage::reservations::{Reservation, Wanted};
 use crate::projections::{Store, StoreError, identity, offboarding, ops, usage};
@@ -34,18 +28,15 @@ const ATTEMPTS_MAX: u32 = 64;
 /// Sign-ins that can be on their way at once, with room to spare: passcodes are looked at two at a time.
 const SIGN_INS_MAX: u64 = 64;
 
-/// A kind of stream whose commands are decided on what the projections show.
-pub(super) trait Aggregate: Decider<Event: Clone> {
-    /// The stream a command is about.
+/// An aggregate whose commands are decided on what the projections show.
+pub(super) trait Executable: Aggregate<Event: EventFamily> {
+    /// The stream that a command changes.
     fn stream(command: &Self::Command) -> StreamId;
 
-    /// What a decision looks at, and the stream's version with it.
-    fn load(store: &Store, command: &Self::Command) -> Result<(Self::State, u64), StoreError>;
+    /// The state that a command is decided on.
+    fn load(store: &Store, command: &Self::Command) -> Result<Self::State, StoreError>;
 
-    /// The event as the journal takes it.
-    fn event(event: Self::Event) -> Event;
-
-    /// What events add to what orgs have. They come to be when one of these has room, or when there is none of them.
+    /// What events add to the quotas of orgs. They are accepted when one of these orgs has room, or when there are none.
     fn wanted(
         deps: &ActorDeps,
         state: &Self::State,
@@ -57,156 +48,104 @@ pub(super) trait Aggregate: Decider<Event: Clone> {
     }
 }
 
-impl Aggregate for MaintenanceDecider {
+impl Executable for MaintenanceDecider {
     fn stream(_: &MaintenanceCommand) -> StreamId {
         StreamId::named(StreamId::MAINTENANCE)
     }
 
-    fn load(store: &Store, command: &MaintenanceCommand) -> Result<(Windows, u64), StoreError> {
+    fn load(store: &Store, command: &MaintenanceCommand) -> Result<Windows, StoreError> {
         let mut windows = ops::windows(store)?;
         if let Some(id) = command.maintenance_id()
             && windows.find(id).is_none()
         {
             windows.closed = ops::window(store, id)?;
         }
-        let version = windows.version;
-        Ok((windows, version))
-    }
-
-    fn event(event: MaintenanceEvent) -> Event {
-        Event::Maintenance(event)
+        Ok(windows)
     }
 }
 
-impl Aggregate for VacuumDecider {
+impl Executable for VacuumDecider {
     fn stream(_: &VacuumCommand) -> StreamId {
         StreamId::named(StreamId::VACUUM)
     }
 
-    fn load(store: &Store, command: &VacuumCommand) -> Result<(Vacuums, u64), StoreError> {
+    fn load(store: &Store, command: &VacuumCommand) -> Result<Vacuums, StoreError> {
         let mut vacuums = ops::vacuums(store)?;
         let id = command.vacuum_id();
         if vacuums.find(id).is_none() {
             vacuums.last = ops::vacuum(store, id)?;
         }
-        let version = vacuums.version;
-        Ok((vacuums, version))
-    }
-
-    fn event(event: VacuumEvent) -> Event {
-        Event::Vacuum(event)
+        Ok(vacuums)
     }
 }
 
-impl Aggregate for SecretDecider {
+impl Executable for SecretDecider {
     fn stream(_: &SecretCommand) -> StreamId {
         StreamId::named(StreamId::SECRET_CODE)
     }
 
-    fn load(store: &Store, _: &SecretCommand) -> Result<(SecretCode, u64), StoreError> {
-        let secret = ops::secret(store)?;
-        let version = secret.version;
-        Ok((secret, version))
-    }
-
-    fn event(event: SecretEvent) -> Event {
-        Event::Secret(event)
+    fn load(store: &Store, _: &SecretCommand) -> Result<SecretCode, StoreError> {
+        ops::secret(store)
     }
 }
 
-impl Aggregate for OperatorTokenDecider {
+impl Executable for OperatorTokenDecider {
     fn stream(_: &OperatorTokenCommand) -> StreamId {
         StreamId::named(StreamId::OPERATOR_TOKENS)
     }
 
-    fn load(store: &Store, _: &OperatorTokenCommand) -> Result<(OperatorTokens, u64), StoreError> {
-        let tokens = ops::operator_tokens(store)?;
-        let version = tokens.version;
-        Ok((tokens, version))
-    }
-
-    fn event(event: OperatorTokenEvent) -> Event {
-        Event::OperatorToken(event)
+    fn load(store: &Store, _: &OperatorTokenCommand) -> Result<OperatorTokens, StoreError> {
+        ops::operator_tokens(store)
     }
 }
 
-impl Aggregate for JwtDecider {
+impl Executable for JwtDecider {
     fn stream(_: &RevokeJwt) -> StreamId {
         StreamId::named(StreamId::REVOKED_JWTS)
     }
 
-    fn load(store: &Store, _: &RevokeJwt) -> Result<(RevokedJwts, u64), StoreError> {
-        let revoked = ops::revoked_jwts(store)?;
-        let version = revoked.version;
-        Ok((revoked, version))
-    }
-
-    fn event(event: JwtEvent) -> Event {
-        Event::Jwt(event)
+    fn load(store: &Store, _: &RevokeJwt) -> Result<RevokedJwts, StoreError> {
+        ops::revoked_jwts(store)
     }
 }
 
-impl Aggregate for SigningKeyDecider {
+impl Executable for SigningKeyDecider {
     fn stream(_: &RotateKey) -> StreamId {
         StreamId::named(StreamId::SIGNING_KEYS)
     }
 
-    fn load(store: &Store, _: &RotateKey) -> Result<(SigningKeys, u64), StoreError> {
-        let keys = ops::signing_keys(store)?;
-        let version = keys.version;
-        Ok((keys, version))
-    }
-
-    fn event(event: SigningKeyEvent) -> Event {
-        Event::SigningKey(event)
+    fn load(store: &Store, _: &RotateKey) -> Result<SigningKeys, StoreError> {
+        ops::signing_keys(store)
     }
 }
 
-impl Aggregate for ClockDecider {
+impl Executable for ClockDecider {
     fn stream(_: &ClockCommand) -> StreamId {
         StreamId::named(StreamId::CLOCK)
     }
 
-    fn load(store: &Store, _: &ClockCommand) -> Result<(ClockJumps, u64), StoreError> {
-        let jumps = ops::clock_jumps(store)?;
-        let version = jumps.version;
-        Ok((jumps, version))
-    }
-
-    fn event(event: ClockEvent) -> Event {
-        Event::Clock(event)
+    fn load(store: &Store, _: &ClockCommand) -> Result<ClockJumps, StoreError> {
+        ops::clock_jumps(store)
     }
 }
 
-impl Aggregate for JobDecider {
+impl Executable for JobDecider {
     fn stream(_: &JobCommand) -> StreamId {
         StreamId::named(StreamId::JOBS)
     }
 
-    fn load(store: &Store, _: &JobCommand) -> Result<(Jobs, u64), StoreError> {
-        let jobs = ops::jobs(store)?;
-        let version = jobs.version;
-        Ok((jobs, version))
-    }
-
-    fn event(event: JobEvent) -> Event {
-        Event::Job(event)
+    fn load(store: &Store, _: &JobCommand) -> Result<Jobs, StoreError> {
+        ops::jobs(store)
     }
 }
 
-impl Aggregate for UserDecider {
+impl Executable for UserDecider {
     fn stream(command: &UserCommand) -> StreamId {
         StreamId::user(command.user_id())
     }
 
-    fn load(store: &Store, command: &UserCommand) -> Result<(User, u64), StoreError> {
-        let user = identity::user(store, command.user_id())?;
-        let version = user.version;
-        Ok((user, version))
-    }
-
-    fn event(event: UserEvent) -> Event {
-        Event::User(event)
+    fn load(store: &Store, command: &UserCommand) -> Result<User, StoreError> {
+        identity::user(store, command.user_id())
     }
 
     /// A session counts in every org of its user, and needs room in one of them: an org that is full keeps nobody out
@@ -246,12 +185,12 @@ impl Aggregate for UserDecider {
     }
 }
 
-impl Aggregate for OrgDecider {
+impl Executable for OrgDecider {
     fn stream(command: &OrgCommand) -> StreamId {
         StreamId::org(command.org())
     }
 
-    fn load(store: &Store, command: &OrgCommand) -> Result<(Org, u64), StoreError> {
+    fn load(store: &Store, command: &OrgCommand) -> Result<Org, StoreError> {
         // Before the membership, which may otherwise be of an earlier version.
         let mut org = identity::org(store, command.org().as_str())?;
         if let Some(user_id) = command.subject() {
@@ -268,28 +207,17 @@ impl Aggregate for OrgDecider {
         if command.about_invitation() {
             org.invitations = identity::invitations(store, command.org().as_str())?;
         }
-        let version = org.version;
-        Ok((org, version))
-    }
-
-    fn event(event: OrgEvent) -> Event {
-        Event::Org(event)
+        Ok(org)
     }
 }
 
-impl Aggregate for AccountDecider {
+impl Executable for AccountDecider {
     fn stream(command: &AccountCommand) -> StreamId {
         StreamId::account(&command.name.org, &command.name.account_id)
     }
 
-    fn load(store: &Store, command: &AccountCommand) -> Result<(Account, u64), StoreError> {
-        let account = identity::account_named(store, &command.name)?;
-        let version = account.version;
-        Ok((account, version))
-    }
-
-    fn event(event: AccountEvent) -> Event {
-        Event::Account(event)
+    fn load(store: &Store, command: &AccountCommand) -> Result<Account, StoreError> {
+        identity::account_named(store, &command.name)
     }
 
     fn wanted(
@@ -319,25 +247,19 @@ impl Aggregate for AccountDecider {
     }
 }
 
-impl Aggregate for OffboardingDecider {
+impl Executable for OffboardingDecider {
     fn stream(command: &OffboardingCommand) -> StreamId {
         StreamId::offboarding(&command.org)
     }
 
-    fn load(store: &Store, command: &OffboardingCommand) -> Result<(OrgTransfer, u64), StoreError> {
-        let passage = offboarding::passage(store, &command.org)?;
-        let version = passage.version;
-        Ok((passage, version))
-    }
-
-    fn event(event: OffboardingEvent) -> Event {
-        Event::Offboarding(event)
+    fn load(store: &Store, command: &OffboardingCommand) -> Result<OrgTransfer, StoreError> {
+        offboarding::passage(store, &command.org)
     }
 }
 
 /// Carries a command out: decides on what every projection shows, and again when the stream has moved meanwhile.
 /// Returns the state with it; it is durable and shown.
-pub(super) async fn execute<S: Aggregate>(
+pub(super) async fn execute<S: Executable>(
     deps: &ActorDeps,
     command: &S::Command,
     caller: &Caller,
@@ -355,13 +277,13 @@ pub(super) async fn execute<S: Aggregate>(
 /// The state, and the place of the entry that led to it, when one did.
 type Attempted<S> = (<S as Decider>::State, Option<(Position, Version)>);
 
-async fn attempt<S: Aggregate>(
+async fn attempt<S: Executable>(
     deps: &ActorDeps,
     command: &S::Command,
     caller: &Caller,
 ) -> Result<Attempted<S>, Refused> {
     for _ in 0..ATTEMPTS_MAX {
-        let (state, version) = S::load(&deps.store, command).map_err(failed)?;
+        let state = S::load(&deps.store, command).map_err(failed)?;
         let context = Context {
             now: deps.clock.now(),
             by: caller.by.clone(),
@@ -372,9 +294,9 @@ async fn attempt<S: Aggregate>(
         }
         let append = Append {
             stream: S::stream(command),
-            expected: version,
+            expected: S::version(&state),
             guards: Vec::new(),
-            events: events.iter().cloned().map(S::event).collect(),
+            events: events.iter().cloned().map(Into::into).collect(),
             payload: None,
             idempotency: caller.idempotency.clone(),
             origin: Origin {
@@ -431,8 +353,4 @@ fn reserve(
         None => Ok(reserved),
         Some(refused) => Err(refused),
     }
-}
-
-pub(super) fn failed(error: StoreError) -> Refused {
-    Refused::Failed(error.to_string())
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::execute::failed;
 pub use super::record::other_request;
+use super::request::failed;
 use super::{ActorDeps, Refused};
 use crate::domain::account::{Account, AccountDecider};
 use crate::domain::container::{Idempotency, is_given_again};

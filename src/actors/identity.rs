@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::execute::{execute, failed};
-use super::ops::Caller;
+use super::execute::execute;
 use super::passcodes::{Passcodes, make_room};
+use super::request::Caller;
+use super::request::failed;
 use super::{ActorDeps, Refused};
 use crate::clock::{random_bytes, random_uuid};
 use crate::content::sign::Signer;

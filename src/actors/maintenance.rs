@@ -12,7 +12,8 @@ use actix::{
 
 use super::Refused;
 use super::execute::execute;
-use super::ops::{Caller, Operations};
+use super::ops::Operations;
+use super::request::Caller;
 use crate::clock::Stopwatch;
 use crate::domain::maintenance::{
     MaintenanceCommand, MaintenanceDecider, SWEEP, Window, WindowStatus, Windows,

@@ -12,9 +12,11 @@ use std::sync::{Arc, OnceLock, Weak};
 use actix::{Actor, Addr};
 
 use super::admission::Hold;
-use super::execute::{execute, failed};
+use super::execute::execute;
 use super::export::Exports;
-use super::ops::{Caller, Operations};
+use super::ops::Operations;
+use super::request::Caller;
+use super::request::failed;
 use super::thread::ActorThread;
 use super::{ActorDeps, Refused};
 use crate::clock::random_uuid;

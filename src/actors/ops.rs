@@ -10,23 +10,21 @@ use actix::{Actor, Addr};
 use tokio::sync::Notify;
 
 use super::audit::AuditFile;
-use super::execute::{execute, failed};
+use super::deps::ActorDeps;
+use super::execute::execute;
 use super::maintenance::{AskWindow, Watch, WindowActor};
 use super::pace::Pace;
+use super::request::{Caller, Refused, failed};
 use super::thread::ActorThread;
 use super::vacuum::{self, AskVacuum, Progress, Survey, VacuumActor, Work, held, person};
-use super::{ActorDeps, Refused};
-use crate::clock::random_uuid;
 use crate::content::ContentStore;
 use crate::domain::clock_jump::{ClockCommand, ClockDecider, ClockJump};
-use crate::domain::container::Idempotency;
 use crate::domain::maintenance::{MaintenanceCommand, MaintenanceDecider, Window, WindowStatus};
 use crate::domain::operator_token::{OperatorTokenCommand, OperatorTokenDecider, OperatorTokens};
 use crate::domain::revoked_jwt::{JwtDecider, RevokeJwt};
 use crate::domain::secret::{SecretCommand, SecretDecider, is_way_out, mismatch};
 use crate::domain::vacuum::{Scope, Vacuum, VacuumCommand, VacuumDecider, VacuumStatus};
 use crate::domain::{ErrorTag, Rejection, Timestamp};
-use crate::journal::{Remarks, Source};
 use crate::offload;
 use crate::os_error::told;
 use crate::passcode;
@@ -35,35 +33,6 @@ use crate::report;
 
 /// Who journals that the clock jumped.
 const CLOCK_WATCH: &str = "clock-watch";
-
-/// Who asks.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// The principal's public id.
-    pub by: String,
-    /// The request's id.
-    pub request_id: String,
-    /// Which entry point it came through: gateway, operators or a job.
-    pub source: Source,
-    /// The caller's own remarks.
-    pub remarks: Remarks,
-    /// Names the request, when it came with an idempotency key. It is written beside the first events that are carried out
-    /// for this caller, so it is set for the one command that makes what was asked for.
-    pub idempotency: Option<Idempotency>,
-}
-
-impl Caller {
-    /// A job of our own.
-    pub(super) fn job(name: &str) -> Self {
-        Self {
-            by: name.to_owned(),
-            request_id: format!("job-{}", random_uuid()),
-            source: Source::Job,
-            remarks: Remarks::default(),
-            idempotency: None,
-        }
-    }
-}
 
 /// Makes again what must always be there, after a vacuum.
 pub type AfterVacuum = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync>;

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, Notify};
 
-use super::execute::{execute, failed};
-use super::ops::{Caller, Operations};
+use super::execute::execute;
+use super::ops::Operations;
+use super::request::Caller;
+use super::request::failed;
 use super::{ActorDeps, Refused};
 use crate::content::keyring::new_id;
 use crate::content::sign::Signer;

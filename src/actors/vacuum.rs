@@ -14,7 +14,8 @@ use actix::{
 
 use super::Refused;
 use super::execute::execute;
-use super::ops::{Caller, Operations};
+use super::ops::Operations;
+use super::request::Caller;
 use crate::clock::Clock;
 use crate::domain::vacuum::{
     JOB, Scope, Step, Vacuum, VacuumCommand, VacuumDecider, VacuumStatus, Vacuums,

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Decider, ErrorTag, EventMeta, OrgCode, Rejection, Timestamp};
+use super::declare::events;
+use super::{
+    Aggregate, Context, Decider, ErrorTag, EventMeta, OrgCode, Rejection, StreamId, Timestamp,
+};
 
 /// Most keys of one account, revoked ones included; the one revoked first is forgotten for one more.
 pub const KEYS_MAX: usize = 32;
@@ -94,57 +97,57 @@ impl Account {
     }
 }
 
-/// What can happen to a service account. Keys are here only as hashes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
-pub enum AccountEvent {
-    /// It came to be.
-    #[serde(rename = "account.created")]
-    Created {
-        /// What it is called.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        label: Option<String>,
-    },
-    /// Its keys count from now on, or no longer.
-    #[serde(rename = "account.status_set")]
-    StatusSet {
-        /// Whether its keys are accepted.
-        active: bool,
-    },
-    /// It has one more key.
-    #[serde(rename = "account.key_created")]
-    KeyCreated {
-        /// The key's public id.
-        key_id: String,
-        /// Keyed hash of the key, in hex.
-        key_hash: String,
-        /// What it lets do.
-        role: KeyRole,
-        /// What it is called.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        label: Option<String>,
-        /// From when on it counts no longer.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        expires_at: Option<Timestamp>,
-        /// Networks it may be used from; from everywhere when there are none.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        allowed_addresses: Vec<String>,
-    },
-    /// A key was used, for the first time within about an hour.
-    #[serde(rename = "account.key_used")]
-    KeyUsed {
-        /// The key's public id.
-        key_id: String,
-    },
-    /// A key counts no longer.
-    #[serde(rename = "account.key_revoked")]
-    KeyRevoked {
-        /// The key's public id.
-        key_id: String,
-    },
-    /// No key there is counts any longer.
-    #[serde(rename = "account.keys_revoked")]
-    KeysRevoked {},
+events! {
+    /// What can happen to a service account. Keys are here only as hashes.
+    pub enum AccountEvent {
+        /// It came to be.
+        #[event("account.created", 1)]
+        Created {
+            /// What it is called.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            label: Option<String>,
+        },
+        /// Its keys count from now on, or no longer.
+        #[event("account.status_set", 1)]
+        StatusSet {
+            /// Whether its keys are accepted.
+            active: bool,
+        },
+        /// It has one more key.
+        #[event("account.key_created", 2)]
+        KeyCreated {
+            /// The key's public id.
+            key_id: String,
+            /// Keyed hash of the key, in hex.
+            key_hash: String,
+            /// What it lets do.
+            role: KeyRole,
+            /// What it is called.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            label: Option<String>,
+            /// From when on it counts no longer.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            expires_at: Option<Timestamp>,
+            /// Networks it may be used from; from everywhere when there are none.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            allowed_addresses: Vec<String>,
+        },
+        /// A key was used, for the first time within about an hour.
+        #[event("account.key_used", 1)]
+        KeyUsed {
+            /// The key's public id.
+            key_id: String,
+        },
+        /// A key counts no longer.
+        #[event("account.key_revoked", 1)]
+        KeyRevoked {
+            /// The key's public id.
+            key_id: String,
+        },
+        /// No key there is counts any longer.
+        #[event("account.keys_revoked", 1)]
+        KeysRevoked {},
+    }
 }
 
 /// Which account, and whose.
@@ -344,6 +347,20 @@ impl Decider for AccountDecider {
             }
         }
         state
+    }
+}
+
+impl Aggregate for AccountDecider {
+    fn initial(stream: &StreamId) -> Option<Account> {
+        let (_, account_id) = stream.account_name()?;
+        Some(Account {
+            account_id: account_id.to_owned(),
+            ..Account::default()
+        })
+    }
+
+    fn version(state: &Account) -> u64 {
+        state.version
     }
 }
 

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Decider, EventMeta, Rejection, Timestamp};
+use super::declare::events;
+use super::{Aggregate, Context, Decider, EventMeta, Rejection, StreamId, Timestamp};
 
 /// The last jump that nobody has confirmed, as the events made it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,22 +23,22 @@ pub struct ClockJump {
     pub seen_at: Timestamp,
 }
 
-/// What can happen to the clock.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
-pub enum ClockEvent {
-    /// It jumped by more than a setting.
-    #[serde(rename = "clock.jumped")]
-    Jumped {
-        /// By how many milliseconds; negative for one backwards.
-        by_ms: i64,
-    },
-    /// An operator said that the time is right.
-    #[serde(rename = "clock.confirmed")]
-    Confirmed {
-        /// Of the jump that was confirmed; 0 when there was none.
-        by_ms: i64,
-    },
+events! {
+    /// What can happen to the clock.
+    pub enum ClockEvent {
+        /// It jumped by more than a setting.
+        #[event("clock.jumped", 1)]
+        Jumped {
+            /// By how many milliseconds; negative for one backwards.
+            by_ms: i64,
+        },
+        /// An operator said that the time is right.
+        #[event("clock.confirmed", 1)]
+        Confirmed {
+            /// Of the jump that was confirmed; 0 when there was none.
+            by_ms: i64,
+        },
+    }
 }
 
 /// What may be asked about the clock.
@@ -86,5 +87,15 @@ impl Decider for ClockDecider {
             ClockEvent::Confirmed { .. } => None,
         };
         state
+    }
+}
+
+impl Aggregate for ClockDecider {
+    fn initial(stream: &StreamId) -> Option<ClockJumps> {
+        (stream.as_str() == StreamId::CLOCK).then(ClockJumps::default)
+    }
+
+    fn version(state: &ClockJumps) -> u64 {
+        state.version
     }
 }

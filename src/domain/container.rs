@@ -4,54 +4,55 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::declare::events;
 use super::record::{ContentPlace, EndedBy, Retention, Status};
 use super::repair::Repair;
 use super::{
     CcCode, Context, Decider, ErrorTag, EventMeta, Md5, RecordId, Rejection, Tag, Timestamp,
 };
 
-/// What can happen to a container.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
-pub enum ContainerEvent {
-    /// A request with an idempotency key was refused; repeating it gives the same refusal for 24 hours.
-    #[serde(rename = "container.refusal_remembered")]
-    RefusalRemembered {
-        /// Refusal that the first request got.
-        rejection: Rejection,
-    },
-    /// Content that had ended was let go: from now on it cannot be read, and its bytes may go.
-    #[serde(rename = "container.content_removed")]
-    ContentRemoved {
-        /// Contents whose bytes were removed.
-        contents: Vec<RemovedContent>,
-        /// What asked for the removal.
-        why: RemovalCause,
-    },
-    /// First answers were forgotten, because requests that old are not answered from them any more.
-    #[serde(rename = "container.answers_forgotten")]
-    AnswersForgotten {
-        /// Whose: where their keys counted.
-        scopes: Vec<String>,
-    },
-    /// Entries of the tags' lists were removed.
-    #[serde(rename = "container.tags_scrubbed")]
-    TagsScrubbed {
-        /// Rows that were removed.
-        entries: Vec<TagEntry>,
-    },
-    /// Uploads that were to replace the content of active records are not waited for any more.
-    #[serde(rename = "container.uploads_given_up")]
-    UploadsGivenUp {
-        /// Uploads that have expired.
-        uploads: Vec<GivenUpUpload>,
-    },
-    /// What did not fit together was mended.
-    #[serde(rename = "container.repaired")]
-    Repaired {
-        /// One repair for each drift found.
-        repairs: Vec<Repair>,
-    },
+events! {
+    /// What can happen to a container.
+    pub enum ContainerEvent {
+        /// A request with an idempotency key was refused; repeating it gives the same refusal for 24 hours.
+        #[event("container.refusal_remembered", 1)]
+        RefusalRemembered {
+            /// Refusal that the first request got.
+            rejection: Rejection,
+        },
+        /// Content that had ended was let go: from now on it cannot be read, and its bytes may go.
+        #[event("container.content_removed", 1)]
+        ContentRemoved {
+            /// Contents whose bytes were removed.
+            contents: Vec<RemovedContent>,
+            /// What asked for the removal.
+            why: RemovalCause,
+        },
+        /// First answers were forgotten, because requests that old are not answered from them any more.
+        #[event("container.answers_forgotten", 1)]
+        AnswersForgotten {
+            /// Whose: where their keys counted.
+            scopes: Vec<String>,
+        },
+        /// Entries of the tags' lists were removed.
+        #[event("container.tags_scrubbed", 1)]
+        TagsScrubbed {
+            /// Rows that were removed.
+            entries: Vec<TagEntry>,
+        },
+        /// Uploads that were to replace the content of active records are not waited for any more.
+        #[event("container.uploads_given_up", 1)]
+        UploadsGivenUp {
+            /// Uploads that have expired.
+            uploads: Vec<GivenUpUpload>,
+        },
+        /// What did not fit together was mended.
+        #[event("container.repaired", 2)]
+        Repaired {
+            /// One repair for each drift found.
+            repairs: Vec<Repair>,
+        },
+    }
 }
 
 /// One content that was let go.

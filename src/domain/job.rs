@@ -6,43 +6,44 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Decider, EventMeta, Rejection, Timestamp};
+use super::declare::events;
+use super::{Aggregate, Context, Decider, EventMeta, Rejection, StreamId, Timestamp};
 
 /// What a run did: how many of what, by a plain word such as `doomed`.
 pub type Counts = BTreeMap<String, u64>;
 
-/// What can happen to a job.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
-pub enum JobEvent {
-    /// An operator paused it.
-    #[serde(rename = "job.paused")]
-    Paused {
-        /// Name of the job, such as `ttl_sweep`.
-        job: String,
-    },
-    /// An operator let it go on.
-    #[serde(rename = "job.resumed")]
-    Resumed {
-        /// Name of the job, such as `ttl_sweep`.
-        job: String,
-    },
-    /// It got on, and goes on from here after a restart.
-    #[serde(rename = "job.moved")]
-    Moved {
-        /// Name of the job, such as `ttl_sweep`.
-        job: String,
-        /// Where it stands. A number, because it stays when what it stands at is erased.
-        position: u64,
-    },
-    /// A run came to its end.
-    #[serde(rename = "job.finished")]
-    Finished {
-        /// Name of the job, such as `ttl_sweep`.
-        job: String,
-        /// Counts of what the run did.
-        counts: Counts,
-    },
+events! {
+    /// What can happen to a job.
+    pub enum JobEvent {
+        /// An operator paused it.
+        #[event("job.paused", 1)]
+        Paused {
+            /// Name of the job, such as `ttl_sweep`.
+            job: String,
+        },
+        /// An operator let it go on.
+        #[event("job.resumed", 1)]
+        Resumed {
+            /// Name of the job, such as `ttl_sweep`.
+            job: String,
+        },
+        /// It got on, and goes on from here after a restart.
+        #[event("job.moved", 1)]
+        Moved {
+            /// Name of the job, such as `ttl_sweep`.
+            job: String,
+            /// Where it stands. A number, because it stays when what it stands at is erased.
+            position: u64,
+        },
+        /// A run came to its end.
+        #[event("job.finished", 1)]
+        Finished {
+            /// Name of the job, such as `ttl_sweep`.
+            job: String,
+            /// Counts of what the run did.
+            counts: Counts,
+        },
+    }
 }
 
 impl JobEvent {
@@ -159,6 +160,16 @@ impl Decider for JobDecider {
             }
         }
         state
+    }
+}
+
+impl Aggregate for JobDecider {
+    fn initial(stream: &StreamId) -> Option<Jobs> {
+        (stream.as_str() == StreamId::JOBS).then(Jobs::default)
+    }
+
+    fn version(state: &Jobs) -> u64 {
+        state.version
     }
 }
 

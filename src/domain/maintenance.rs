@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::declare::events;
 use super::{Revision, Timestamp};
 
 pub use decide::MaintenanceDecider;
@@ -164,66 +165,66 @@ impl Windows {
     }
 }
 
-/// What can happen to a window.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
-pub enum MaintenanceEvent {
-    /// The window was scheduled.
-    #[serde(rename = "maintenance.scheduled")]
-    Scheduled {
-        /// Id of the window.
-        maintenance_id: String,
-        /// Description that tenants are shown.
-        description: String,
-        /// How long it should take.
-        duration_seconds: u64,
-        /// When it should start.
-        start: Timestamp,
-    },
-    /// The window started; tenants get 503.
-    #[serde(rename = "maintenance.started")]
-    Started {
-        /// Id of the window.
-        maintenance_id: String,
-        /// Whether an operator or the schedule started it.
-        source: StartSource,
-    },
-    /// Something about it is otherwise, or was told.
-    #[serde(rename = "maintenance.updated")]
-    Updated {
-        /// Id of the window.
-        maintenance_id: String,
-        /// Text of the note, if one was added.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        text: Option<String>,
-        /// New description, if it changed.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        description: Option<String>,
-        /// New planned duration in seconds, if it changed.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        duration_seconds: Option<u64>,
-    },
-    /// The window ended; tenants are served again.
-    #[serde(rename = "maintenance.ended")]
-    Ended {
-        /// Id of the window.
-        maintenance_id: String,
-        /// Closing message, if there was one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        message: Option<String>,
-    },
-    /// Its estimated end had passed before it could begin: it will not be.
-    #[serde(rename = "maintenance.missed")]
-    Missed {
-        /// The id of the window.
-        maintenance_id: String,
-    },
-    /// It will not be.
-    #[serde(rename = "maintenance.cancelled")]
-    Cancelled {
-        /// Id of the window.
-        maintenance_id: String,
-    },
+events! {
+    /// What can happen to a window.
+    pub enum MaintenanceEvent {
+        /// The window was scheduled.
+        #[event("maintenance.scheduled", 1)]
+        Scheduled {
+            /// Id of the window.
+            maintenance_id: String,
+            /// Description that tenants are shown.
+            description: String,
+            /// How long it should take.
+            duration_seconds: u64,
+            /// When it should start.
+            start: Timestamp,
+        },
+        /// The window started; tenants get 503.
+        #[event("maintenance.started", 1)]
+        Started {
+            /// Id of the window.
+            maintenance_id: String,
+            /// Whether an operator or the schedule started it.
+            source: StartSource,
+        },
+        /// Something about it is otherwise, or was told.
+        #[event("maintenance.updated", 1)]
+        Updated {
+            /// Id of the window.
+            maintenance_id: String,
+            /// Text of the note, if one was added.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            text: Option<String>,
+            /// New description, if it changed.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            description: Option<String>,
+            /// New planned duration in seconds, if it changed.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            duration_seconds: Option<u64>,
+        },
+        /// The window ended; tenants are served again.
+        #[event("maintenance.ended", 1)]
+        Ended {
+            /// Id of the window.
+            maintenance_id: String,
+            /// Closing message, if there was one.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            message: Option<String>,
+        },
+        /// Its estimated end had passed before it could begin: it will not be.
+        #[event("maintenance.missed", 1)]
+        Missed {
+            /// The id of the window.
+            maintenance_id: String,
+        },
+        /// It will not be.
+        #[event("maintenance.cancelled", 1)]
+        Cancelled {
+            /// Id of the window.
+            maintenance_id: String,
+        },
+    }
 }
 
 impl MaintenanceEvent {

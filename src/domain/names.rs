@@ -346,6 +346,17 @@ impl From<Sha256Digest> for String {
     }
 }
 
+/// The full name of one record.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RecordKey {
+    /// The org, which is the tenant.
+    pub org: OrgCode,
+    /// The container within the org.
+    pub container: ContainerName,
+    /// The id within the container.
+    pub record_id: RecordId,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+use super::declare::events;
 use super::org::OrgStatus;
 use super::{OrgCode, Timestamp};
 
@@ -193,86 +194,86 @@ impl OrgTransfer {
     }
 }
 
-/// What can happen to an org's offboarding, exports and import.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
-pub enum OffboardingEvent {
-    /// An owner asked for it.
-    #[serde(rename = "offboarding.requested")]
-    Requested {
-        /// Id of the offboarding.
-        offboarding_id: String,
-        /// Reason in the requester's words.
-        reason: String,
-    },
-    /// An operator approved it.
-    #[serde(rename = "offboarding.approved")]
-    Approved {
-        /// Until when the data can be taken away.
-        window_ends_at: Timestamp,
-        /// The org's status at that moment.
-        org_status: OrgStatus,
-        /// The version of the org's stream at that moment.
-        org_version: u64,
-    },
-    /// It was called off.
-    #[serde(rename = "offboarding.cancelled")]
-    Cancelled {},
-    /// Its data cannot be erased for the time being.
-    #[serde(rename = "offboarding.blocked")]
-    Blocked {
-        /// Why it failed, for operators.
-        why: String,
-    },
-    /// A vacuum of the org was asked for.
-    #[serde(rename = "offboarding.purge_started")]
-    PurgeStarted {
-        /// Id of the vacuum that erases the org.
-        vacuum_id: String,
-    },
-    /// The data is gone.
-    #[serde(rename = "offboarding.purged")]
-    Purged {},
-    /// An export was asked for.
-    #[serde(rename = "export.requested")]
-    ExportRequested {
-        /// Id of the export.
-        export_id: String,
-        /// The last position it takes in.
-        position: u64,
-    },
-    /// An export is finished.
-    #[serde(rename = "export.completed")]
-    ExportCompleted {
-        /// Id of the export.
-        export_id: String,
-        /// SHA-256 of its manifest, in hex.
-        manifest_sha256: String,
-        /// How much it holds.
-        counts: Counts,
-    },
-    /// An export is to be there no longer.
-    #[serde(rename = "export.removed")]
-    ExportRemoved {
-        /// Id of the export.
-        export_id: String,
-    },
-    /// An import of the org began.
-    #[serde(rename = "import.begun")]
-    ImportBegun {
-        /// SHA-256 of the export's manifest, in hex.
-        manifest_sha256: String,
-        /// The export's name where it was made.
-        export_id: String,
-        /// Entries it is to bring.
-        entries: u64,
-    },
-    /// All of the import is there.
-    #[serde(rename = "import.completed")]
-    ImportCompleted {},
-    /// The import was given up.
-    #[serde(rename = "import.cancelled")]
-    ImportCancelled {},
+events! {
+    /// What can happen to an org's offboarding, exports and import.
+    pub enum OffboardingEvent {
+        /// An owner asked for it.
+        #[event("offboarding.requested", 1)]
+        Requested {
+            /// Id of the offboarding.
+            offboarding_id: String,
+            /// Reason in the requester's words.
+            reason: String,
+        },
+        /// An operator approved it.
+        #[event("offboarding.approved", 1)]
+        Approved {
+            /// Until when the data can be taken away.
+            window_ends_at: Timestamp,
+            /// The org's status at that moment.
+            org_status: OrgStatus,
+            /// The version of the org's stream at that moment.
+            org_version: u64,
+        },
+        /// It was called off.
+        #[event("offboarding.cancelled", 1)]
+        Cancelled {},
+        /// Its data cannot be erased for the time being.
+        #[event("offboarding.blocked", 1)]
+        Blocked {
+            /// Why it failed, for operators.
+            why: String,
+        },
+        /// A vacuum of the org was asked for.
+        #[event("offboarding.purge_started", 1)]
+        PurgeStarted {
+            /// Id of the vacuum that erases the org.
+            vacuum_id: String,
+        },
+        /// The data is gone.
+        #[event("offboarding.purged", 1)]
+        Purged {},
+        /// An export was asked for.
+        #[event("export.requested", 1)]
+        ExportRequested {
+            /// Id of the export.
+            export_id: String,
+            /// The last position it takes in.
+            position: u64,
+        },
+        /// An export is finished.
+        #[event("export.completed", 1)]
+        ExportCompleted {
+            /// Id of the export.
+            export_id: String,
+            /// SHA-256 of its manifest, in hex.
+            manifest_sha256: String,
+            /// How much it holds.
+            counts: Counts,
+        },
+        /// An export is to be there no longer.
+        #[event("export.removed", 1)]
+        ExportRemoved {
+            /// Id of the export.
+            export_id: String,
+        },
+        /// An import of the org began.
+        #[event("import.begun", 1)]
+        ImportBegun {
+            /// SHA-256 of the export's manifest, in hex.
+            manifest_sha256: String,
+            /// The export's name where it was made.
+            export_id: String,
+            /// Entries it is to bring.
+            entries: u64,
+        },
+        /// All of the import is there.
+        #[event("import.completed", 1)]
+        ImportCompleted {},
+        /// The import was given up.
+        #[event("import.cancelled", 1)]
+        ImportCancelled {},
+    }
 }
 
 /// What may be asked.

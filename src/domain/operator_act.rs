@@ -3,36 +3,36 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use super::declare::events;
 
-/// What is told of an operator's act. Who asked and why stand in the entry, as with every event. Nothing here is personal:
-/// these entries are never erased, and a user is named by id alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
-pub enum OperatorActEvent {
-    /// An operator asked for a change; it was carried out unless `operator_act.refused` follows in the same stream.
-    #[serde(rename = "operator_act.asked")]
-    Asked {
-        /// The name of the operator function, as in `/invoke/NAME`.
-        function: String,
-        /// The org, the user (by id), the job or the token it is about.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        subject: Option<String>,
-        /// What was asked for, by the name of the field.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        facts: BTreeMap<String, String>,
-    },
-    /// It was not carried out.
-    #[serde(rename = "operator_act.refused")]
-    Refused {
-        /// The name of the operator function that was not carried out.
-        function: String,
-        /// The same as of the act that was asked for.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        subject: Option<String>,
-        /// The error tag of the answer.
-        tag: String,
-    },
+events! {
+    /// What is told of an operator's act. Who asked and why stand in the entry, as with every event. Nothing here is personal:
+    /// these entries are never erased, and a user is named by id alone.
+    pub enum OperatorActEvent {
+        /// An operator asked for a change; it was carried out unless `operator_act.refused` follows in the same stream.
+        #[event("operator_act.asked", 1)]
+        Asked {
+            /// The name of the operator function, as in `/invoke/NAME`.
+            function: String,
+            /// The org, the user (by id), the job or the token it is about.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            subject: Option<String>,
+            /// What was asked for, by the name of the field.
+            #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+            facts: BTreeMap<String, String>,
+        },
+        /// It was not carried out.
+        #[event("operator_act.refused", 1)]
+        Refused {
+            /// The name of the operator function that was not carried out.
+            function: String,
+            /// The same as of the act that was asked for.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            subject: Option<String>,
+            /// The error tag of the answer.
+            tag: String,
+        },
+    }
 }
 
 impl OperatorActEvent {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Decider, ErrorTag, EventMeta, Rejection, Timestamp};
+use super::declare::events;
+use super::{Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, StreamId, Timestamp};
 
 /// Most predecessors of one token that work beside it.
 const PREVIOUS_MAX: usize = 4;
@@ -121,40 +122,40 @@ impl OperatorTokens {
     }
 }
 
-/// What can happen to operators' tokens. They are here only as hashes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
-pub enum OperatorTokenEvent {
-    /// There is one more.
-    #[serde(rename = "operator_token.created")]
-    Created {
-        /// What it is called, in the audit too.
-        name: String,
-        /// Keyed hash of the token, in hex.
-        token_hash: String,
-        /// What it lets do.
-        scopes: Vec<TokenScope>,
-        /// From when on it works no longer.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        expires_at: Option<Timestamp>,
-    },
-    /// Another token has the name and the scopes from now on.
-    #[serde(rename = "operator_token.rotated")]
-    Rotated {
-        /// The name that stays with the new one.
-        name: String,
-        /// Keyed hash of the new token, in hex.
-        token_hash: String,
-        /// Until when the one before works; absent when it ended at once.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        previous_until: Option<Timestamp>,
-    },
-    /// It works no longer.
-    #[serde(rename = "operator_token.revoked")]
-    Revoked {
-        /// The name that the audit knows it by.
-        name: String,
-    },
+events! {
+    /// What can happen to operators' tokens. They are here only as hashes.
+    pub enum OperatorTokenEvent {
+        /// There is one more.
+        #[event("operator_token.created", 1)]
+        Created {
+            /// What it is called, in the audit too.
+            name: String,
+            /// Keyed hash of the token, in hex.
+            token_hash: String,
+            /// What it lets do.
+            scopes: Vec<TokenScope>,
+            /// From when on it works no longer.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            expires_at: Option<Timestamp>,
+        },
+        /// Another token has the name and the scopes from now on.
+        #[event("operator_token.rotated", 1)]
+        Rotated {
+            /// The name that stays with the new one.
+            name: String,
+            /// Keyed hash of the new token, in hex.
+            token_hash: String,
+            /// Until when the one before works; absent when it ended at once.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            previous_until: Option<Timestamp>,
+        },
+        /// It works no longer.
+        #[event("operator_token.revoked", 1)]
+        Revoked {
+            /// The name that the audit knows it by.
+            name: String,
+        },
+    }
 }
 
 impl OperatorTokenEvent {
@@ -313,6 +314,16 @@ impl Decider for OperatorTokenDecider {
             }
         }
         state
+    }
+}
+
+impl Aggregate for OperatorTokenDecider {
+    fn initial(stream: &StreamId) -> Option<OperatorTokens> {
+        (stream.as_str() == StreamId::OPERATOR_TOKENS).then(OperatorTokens::default)
+    }
+
+    fn version(state: &OperatorTokens) -> u64 {
+        state.version
     }
 }
 

@@ -8,9 +8,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::declare::events;
 use super::hold::{self, LegalHolds};
 use super::quota::{OwnLimits, Quota};
-use super::{ContainerName, Context, Decider, ErrorTag, EventMeta, OrgCode, Rejection, Timestamp};
+use super::{
+    Aggregate, ContainerName, Context, Decider, ErrorTag, EventMeta, OrgCode, Rejection, StreamId,
+    Timestamp,
+};
 
 pub use invitation::{INVITATIONS_MAX, Invitation, Invitations};
 
@@ -108,92 +112,92 @@ pub struct Org {
     pub invitations: Invitations,
 }
 
-/// What can happen to an org.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
-pub enum OrgEvent {
-    /// The org came to be.
-    #[serde(rename = "org.created")]
-    Created {
-        /// Status that it begins with.
-        status: OrgStatus,
-    },
-    /// The org got another status.
-    #[serde(rename = "org.status_set")]
-    StatusSet {
-        /// Status from now on.
-        status: OrgStatus,
-    },
-    /// A user joined, or the role of a member changed.
-    #[serde(rename = "org.member_added")]
-    MemberAdded {
-        /// Id of the user.
-        user_id: String,
-        /// The role from now on.
-        role: MemberRole,
-    },
-    /// A user is no member any more.
-    #[serde(rename = "org.member_removed")]
-    MemberRemoved {
-        /// Id of the user.
-        user_id: String,
-    },
-    /// Nothing may be removed of it, or of one of its containers; or that has another reason.
-    #[serde(rename = "org.hold_set")]
-    HoldSet {
-        /// Container to hold; `None` for the whole org.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        container: Option<ContainerName>,
-        /// Reason in the caller's words.
-        reason: String,
-    },
-    /// That hold is over.
-    #[serde(rename = "org.hold_released")]
-    HoldReleased {
-        /// Container whose hold is released; `None` for the org's own.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        container: Option<ContainerName>,
-    },
-    /// Other limits than those of the settings hold for it. What an import brings of this is history: the operator here
-    /// has not said so.
-    #[serde(rename = "org.quotas_set")]
-    QuotasSet {
-        /// By quota: the limit, 0 for none; `None` for that of the settings again.
-        limits: BTreeMap<Quota, Option<u64>>,
-    },
-    /// A user was invited, in place of any earlier invitation of the same user.
-    #[serde(rename = "org.invited")]
-    Invited {
-        /// The invitation's public id.
-        invitation_id: String,
-        /// The user, whether or not there is one with this id yet. The e-mail address is not kept.
-        user_id: String,
-        /// The role that comes with it.
-        role: MemberRole,
-        /// What the owner calls it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        label: Option<String>,
-        /// From then on it cannot be accepted.
-        expires_at: Timestamp,
-    },
-    /// The user said yes; `org.member_added` follows in the same entry unless the user belonged to the org already.
-    #[serde(rename = "org.invitation_accepted")]
-    InvitationAccepted {
-        /// The invitation's public id.
-        invitation_id: String,
-    },
-    /// The user said no.
-    #[serde(rename = "org.invitation_declined")]
-    InvitationDeclined {
-        /// The invitation's public id.
-        invitation_id: String,
-    },
-    /// An owner took it back.
-    #[serde(rename = "org.invitation_withdrawn")]
-    InvitationWithdrawn {
-        /// The invitation's public id.
-        invitation_id: String,
-    },
+events! {
+    /// What can happen to an org.
+    pub enum OrgEvent {
+        /// The org came to be.
+        #[event("org.created", 1)]
+        Created {
+            /// Status that it begins with.
+            status: OrgStatus,
+        },
+        /// The org got another status.
+        #[event("org.status_set", 1)]
+        StatusSet {
+            /// Status from now on.
+            status: OrgStatus,
+        },
+        /// A user joined, or the role of a member changed.
+        #[event("org.member_added", 1)]
+        MemberAdded {
+            /// Id of the user.
+            user_id: String,
+            /// The role from now on.
+            role: MemberRole,
+        },
+        /// A user is no member any more.
+        #[event("org.member_removed", 1)]
+        MemberRemoved {
+            /// Id of the user.
+            user_id: String,
+        },
+        /// Nothing may be removed of it, or of one of its containers; or that has another reason.
+        #[event("org.hold_set", 1)]
+        HoldSet {
+            /// Container to hold; `None` for the whole org.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            container: Option<ContainerName>,
+            /// Reason in the caller's words.
+            reason: String,
+        },
+        /// That hold is over.
+        #[event("org.hold_released", 1)]
+        HoldReleased {
+            /// Container whose hold is released; `None` for the org's own.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            container: Option<ContainerName>,
+        },
+        /// Other limits than those of the settings hold for it. What an import brings of this is history: the operator here
+        /// has not said so.
+        #[event("org.quotas_set", 1)]
+        QuotasSet {
+            /// By quota: the limit, 0 for none; `None` for that of the settings again.
+            limits: BTreeMap<Quota, Option<u64>>,
+        },
+        /// A user was invited, in place of any earlier invitation of the same user.
+        #[event("org.invited", 1)]
+        Invited {
+            /// The invitation's public id.
+            invitation_id: String,
+            /// The user, whether or not there is one with this id yet. The e-mail address is not kept.
+            user_id: String,
+            /// The role that comes with it.
+            role: MemberRole,
+            /// What the owner calls it.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            label: Option<String>,
+            /// From then on it cannot be accepted.
+            expires_at: Timestamp,
+        },
+        /// The user said yes; `org.member_added` follows in the same entry unless the user belonged to the org already.
+        #[event("org.invitation_accepted", 1)]
+        InvitationAccepted {
+            /// The invitation's public id.
+            invitation_id: String,
+        },
+        /// The user said no.
+        #[event("org.invitation_declined", 1)]
+        InvitationDeclined {
+            /// The invitation's public id.
+            invitation_id: String,
+        },
+        /// An owner took it back.
+        #[event("org.invitation_withdrawn", 1)]
+        InvitationWithdrawn {
+            /// The invitation's public id.
+            invitation_id: String,
+        },
+    }
 }
 
 impl OrgEvent {
@@ -497,6 +501,16 @@ impl Decider for OrgDecider {
             }
         }
         state
+    }
+}
+
+impl Aggregate for OrgDecider {
+    fn initial(stream: &StreamId) -> Option<Org> {
+        stream.org_code().map(|_| Org::default())
+    }
+
+    fn version(state: &Org) -> u64 {
+        state.version
     }
 }
 

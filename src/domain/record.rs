@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::declare::events;
 use super::hold::{Hold, Kept};
-use super::{
-    CcCode, ContainerName, Md5, OrgCode, RecordId, Revision, Sha256Digest, Tag, Timestamp,
-};
+use super::{CcCode, Md5, Revision, Sha256Digest, Tag, Timestamp};
 
+pub use super::names::RecordKey;
 pub use decide::{RecordDecider, not_waited_for, would_complete};
 pub use ended::{Class, Ended, EndedBy, Retention, UploadTimeouts};
 pub use evolve::SWEEP;
@@ -27,17 +27,6 @@ pub const INLINE_BYTES_MAX: usize = 262_144;
 pub const OBJECT_BYTES_MAX: u64 = 134_217_728;
 /// The only content type that may be inline.
 pub const INLINE_CONTENT_TYPE: &str = "application/json";
-
-/// Identifies one record: org, container and record id.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct RecordKey {
-    /// Org that the record belongs to.
-    pub org: OrgCode,
-    /// Container within the org.
-    pub container: ContainerName,
-    /// The id within the container.
-    pub record_id: RecordId,
-}
 
 /// The status of a record.
 #[derive(
@@ -204,87 +193,87 @@ pub struct PendingUpload {
     pub expires_at: Timestamp,
 }
 
-/// What can happen to a record; each is one revision.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
-pub enum RecordEvent {
-    /// The record came to be.
-    #[serde(rename = "record.created")]
-    Created {
-        /// Cost centre, if the caller gave one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        cccode: Option<CcCode>,
-        /// Tags in ascending order, each once.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        tags: Vec<Tag>,
-        /// When it dooms itself.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        doom_at: Option<Timestamp>,
-        /// Content of version 1.
-        content: NewContent,
-    },
-    /// Other content was put over it. Absent fields stay as they were.
-    #[serde(rename = "record.replaced")]
-    Replaced {
-        /// The new cost centre.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        cccode: Option<CcCode>,
-        /// The new set of tags.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        tags: Option<Vec<Tag>>,
-        /// The new due time.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        doom_at: Option<Timestamp>,
-        /// Content of the next version.
-        content: NewContent,
-    },
-    /// The promised upload is there and became the content.
-    #[serde(rename = "record.upload_completed")]
-    UploadCompleted {
-        /// Id of the content file.
-        object_id: Uuid,
-        /// SHA-256 of its bytes as they were received; absent in events of schema version 1.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        sha256: Option<Sha256Digest>,
-    },
-    /// Tags were added, each new to the record.
-    #[serde(rename = "record.tags_added")]
-    TagsAdded {
-        /// Those it did not have.
-        tags: Vec<Tag>,
-    },
-    /// Tags were removed, each of which it had.
-    #[serde(rename = "record.tags_removed")]
-    TagsRemoved {
-        /// The removed tags, in ascending order.
-        tags: Vec<Tag>,
-    },
-    /// The due time was set or cleared.
-    #[serde(rename = "record.ttl_set")]
-    TtlSet {
-        /// The new due time; `None` for never.
-        doom_at: Option<Timestamp>,
-    },
-    /// The record ended for good.
-    #[serde(rename = "record.doomed")]
-    Doomed {
-        /// From when on it counts as doomed.
-        doomed_at: Timestamp,
-        /// What ended it: a caller, its due time, or its org.
-        cause: DoomCause,
-        /// Reason in the caller's words, if given.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
-    },
-    /// Nothing may remove it or its content from now on; or that has another reason.
-    #[serde(rename = "record.hold_set")]
-    HoldSet {
-        /// Why it is held, in the caller's words.
-        reason: String,
-    },
-    /// It may be removed again.
-    #[serde(rename = "record.hold_released")]
-    HoldReleased {},
+events! {
+    /// What can happen to a record; each is one revision.
+    pub enum RecordEvent {
+        /// The record came to be.
+        #[event("record.created", 1)]
+        Created {
+            /// Cost centre, if the caller gave one.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            cccode: Option<CcCode>,
+            /// Tags in ascending order, each once.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            tags: Vec<Tag>,
+            /// When it dooms itself.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            doom_at: Option<Timestamp>,
+            /// Content of version 1.
+            content: NewContent,
+        },
+        /// Other content was put over it. Absent fields stay as they were.
+        #[event("record.replaced", 1)]
+        Replaced {
+            /// The new cost centre.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            cccode: Option<CcCode>,
+            /// The new set of tags.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            tags: Option<Vec<Tag>>,
+            /// The new due time.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            doom_at: Option<Timestamp>,
+            /// Content of the next version.
+            content: NewContent,
+        },
+        /// The promised upload is there and became the content.
+        #[event("record.upload_completed", 2)]
+        UploadCompleted {
+            /// Id of the content file.
+            object_id: Uuid,
+            /// SHA-256 of its bytes as they were received; absent in events of schema version 1.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            sha256: Option<Sha256Digest>,
+        },
+        /// Tags were added, each new to the record.
+        #[event("record.tags_added", 1)]
+        TagsAdded {
+            /// Those it did not have.
+            tags: Vec<Tag>,
+        },
+        /// Tags were removed, each of which it had.
+        #[event("record.tags_removed", 1)]
+        TagsRemoved {
+            /// The removed tags, in ascending order.
+            tags: Vec<Tag>,
+        },
+        /// The due time was set or cleared.
+        #[event("record.ttl_set", 1)]
+        TtlSet {
+            /// The new due time; `None` for never.
+            doom_at: Option<Timestamp>,
+        },
+        /// The record ended for good.
+        #[event("record.doomed", 1)]
+        Doomed {
+            /// From when on it counts as doomed.
+            doomed_at: Timestamp,
+            /// What ended it: a caller, its due time, or its org.
+            cause: DoomCause,
+            /// Reason in the caller's words, if given.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            reason: Option<String>,
+        },
+        /// Nothing may remove it or its content from now on; or that has another reason.
+        #[event("record.hold_set", 1)]
+        HoldSet {
+            /// Why it is held, in the caller's words.
+            reason: String,
+        },
+        /// It may be removed again.
+        #[event("record.hold_released", 1)]
+        HoldReleased {},
+    }
 }
 
 /// What somebody may ask of one record.

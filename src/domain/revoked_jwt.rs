@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Decider, ErrorTag, EventMeta, Rejection, Timestamp};
+use super::declare::events;
+use super::{Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, StreamId, Timestamp};
 
 /// Most revocations kept. For one more, the one is forgotten whose token ended first.
 pub const REVOCATIONS_MAX: usize = 4_096;
@@ -20,18 +21,18 @@ pub struct RevokedJwts {
     pub forgotten: Vec<String>,
 }
 
-/// What can happen to tokens of an identity provider.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
-pub enum JwtEvent {
-    /// One counts no longer.
-    #[serde(rename = "jwt.revoked")]
-    Revoked {
-        /// The `jti` claim of the token.
-        jti: String,
-        /// When it has ended anyway.
-        until: Timestamp,
-    },
+events! {
+    /// What can happen to tokens of an identity provider.
+    pub enum JwtEvent {
+        /// One counts no longer.
+        #[event("jwt.revoked", 1)]
+        Revoked {
+            /// The `jti` claim of the token.
+            jti: String,
+            /// When it has ended anyway.
+            until: Timestamp,
+        },
+    }
 }
 
 /// A token that is to count no longer.
@@ -90,6 +91,16 @@ impl Decider for JwtDecider {
             state.forgotten.push(first);
         }
         state
+    }
+}
+
+impl Aggregate for JwtDecider {
+    fn initial(stream: &StreamId) -> Option<RevokedJwts> {
+        (stream.as_str() == StreamId::REVOKED_JWTS).then(RevokedJwts::default)
+    }
+
+    fn version(state: &RevokedJwts) -> u64 {
+        state.version
     }
 }
 

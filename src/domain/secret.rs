@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::declare::events;
 use super::known::KnownAddresses;
-use super::{Context, Decider, ErrorTag, EventMeta, Rejection, Timestamp};
+use super::{Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, StreamId, Timestamp};
 
 /// Wrong codes from one address within [`FAILURES_WINDOW_MS`] after which none from there is looked at.
 pub const FAILURES_MAX: usize = 5;
@@ -24,34 +25,34 @@ const WAYS_OUT: [&str; 4] = [
 /// How far back wrong codes count.
 pub const FAILURES_WINDOW_MS: i64 = 15 * 60 * 1_000;
 
-/// What can happen to the secret code.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
-pub enum SecretEvent {
-    /// The code was set.
-    #[serde(rename = "secret.set")]
-    Set {
-        /// scrypt in PHC form.
-        code_hash: String,
-    },
-    /// A wrong code was given.
-    #[serde(rename = "secret.mismatched")]
-    Mismatched {
-        /// For which operator function.
-        function: String,
-        /// Keyed hash of the address it came from, in hex; absent before schema version 2.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        address_hash: Option<String>,
-    },
-    /// The right code came from an address for the first time in a while.
-    #[serde(rename = "secret.address_known")]
-    AddressKnown {
-        /// Keyed hash of the address, in hex.
-        address_hash: String,
-    },
-    /// Whoever gave the right code had all wrong ones forgotten.
-    #[serde(rename = "secret.locks_lifted")]
-    LocksLifted {},
+events! {
+    /// What can happen to the secret code.
+    pub enum SecretEvent {
+        /// The code was set.
+        #[event("secret.set", 1)]
+        Set {
+            /// scrypt in PHC form.
+            code_hash: String,
+        },
+        /// A wrong code was given.
+        #[event("secret.mismatched", 2)]
+        Mismatched {
+            /// For which operator function.
+            function: String,
+            /// Keyed hash of the address it came from, in hex; absent before schema version 2.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            address_hash: Option<String>,
+        },
+        /// The right code came from an address for the first time in a while.
+        #[event("secret.address_known", 1)]
+        AddressKnown {
+            /// Keyed hash of the address, in hex.
+            address_hash: String,
+        },
+        /// Whoever gave the right code had all wrong ones forgotten.
+        #[event("secret.locks_lifted", 1)]
+        LocksLifted {},
+    }
 }
 
 /// A wrong code that counts towards a lock.
@@ -221,6 +222,16 @@ impl Decider for SecretDecider {
             SecretEvent::LocksLifted {} => state.failures.clear(),
         }
         state
+    }
+}
+
+impl Aggregate for SecretDecider {
+    fn initial(stream: &StreamId) -> Option<SecretCode> {
+        (stream.as_str() == StreamId::SECRET_CODE).then(SecretCode::default)
+    }
+
+    fn version(state: &SecretCode) -> u64 {
+        state.version
     }
 }
 

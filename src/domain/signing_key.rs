@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Decider, ErrorTag, EventMeta, Rejection, Timestamp};
+use super::declare::events;
+use super::{Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, StreamId, Timestamp};
 
 /// Most earlier keys that verify beside the one that signs: rotating once an hour with the default overlap of a day
 /// stays below it, and their file stays smaller than a page of the disk.
@@ -26,21 +27,21 @@ pub struct SigningKeys {
     pub earlier: BTreeMap<String, Timestamp>,
 }
 
-/// What can happen to signing keys.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
-pub enum SigningKeyEvent {
-    /// Another key signs from now on.
-    #[serde(rename = "signing_key.rotated")]
-    Rotated {
-        /// The id of the new key.
-        key_id: String,
-        /// The id of the key that signed until now.
-        previous_id: String,
-        /// Until when that one still verifies; absent when it and all before it ended at once.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        previous_until: Option<Timestamp>,
-    },
+events! {
+    /// What can happen to signing keys.
+    pub enum SigningKeyEvent {
+        /// Another key signs from now on.
+        #[event("signing_key.rotated", 1)]
+        Rotated {
+            /// The id of the new key.
+            key_id: String,
+            /// The id of the key that signed until now.
+            previous_id: String,
+            /// Until when that one still verifies; absent when it and all before it ended at once.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            previous_until: Option<Timestamp>,
+        },
+    }
 }
 
 /// A key that is to sign from now on.
@@ -106,6 +107,16 @@ impl Decider for SigningKeyDecider {
             None => state.earlier.clear(),
         }
         state
+    }
+}
+
+impl Aggregate for SigningKeyDecider {
+    fn initial(stream: &StreamId) -> Option<SigningKeys> {
+        (stream.as_str() == StreamId::SIGNING_KEYS).then(SigningKeys::default)
+    }
+
+    fn version(state: &SigningKeys) -> u64 {
+        state.version
     }
 }
 

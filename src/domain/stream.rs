@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::RecordKey;
+use super::names::RecordKey;
 use super::{ContainerName, OrgCode, RecordId};
 
 /// The name of one stream of events, such as `mrs/DEMO/notes/n-1`.
@@ -80,6 +80,29 @@ impl StreamId {
     /// The full name, as it stands in the journal.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The user whose stream this is; `None` for every other kind.
+    pub fn user_id(&self) -> Option<&str> {
+        self.0.strip_prefix("uas/").filter(|id| !id.contains('/'))
+    }
+
+    /// The code of the org whose own stream this is; `None` for every other kind.
+    pub fn org_code(&self) -> Option<&str> {
+        self.0
+            .strip_prefix("ofm/")
+            .filter(|code| !code.contains('/'))
+    }
+
+    /// The org and the id of the service account whose stream this is; `None` for every other kind.
+    pub fn account_name(&self) -> Option<(&str, &str)> {
+        let (org, account_id) = self.0.strip_prefix("usm/")?.split_once('/')?;
+        (!account_id.contains('/')).then_some((org, account_id))
+    }
+
+    /// The code of the org whose offboarding, exports and import this stream has; `None` for every other kind.
+    pub fn transfer_of(&self) -> Option<&str> {
+        self.0.strip_prefix("utl/")
     }
 
     /// The record this stream tells of; `None` for every other kind.

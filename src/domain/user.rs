@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::declare::events;
 use super::known::KnownAddresses;
-use super::{Context, Decider, ErrorTag, EventMeta, Rejection, Timestamp};
+use super::{Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, StreamId, Timestamp};
 
 /// How long a session lives after it was used last (contract, section 7: "sliding 1 hour").
 pub const SESSION_MS: i64 = 60 * 60 * 1_000;
@@ -75,80 +76,80 @@ impl std::fmt::Debug for User {
     }
 }
 
-/// What can happen to a user. Passcodes and session guids are here only as hashes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
-pub enum UserEvent {
-    /// The user came to be.
-    #[serde(rename = "user.created")]
-    Created {
-        /// The address the user signs in with, lower-cased.
-        email: String,
-        /// scrypt in PHC form.
-        passcode_hash: String,
-        /// The address still has to be confirmed.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        unverified: bool,
-    },
-    /// The user signed in.
-    #[serde(rename = "user.session_opened")]
-    SessionOpened {
-        /// Keyed hash of the session guid, in hex.
-        session_hash: String,
-        /// The end of its life; `None` for the development session.
-        expires_at: Option<Timestamp>,
-        /// Opened by development mode: counts only while that lasts.
-        #[serde(default)]
-        development: bool,
-        /// What its owner calls it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        label: Option<String>,
-    },
-    /// A session was used, and lives longer for it.
-    #[serde(rename = "user.session_refreshed")]
-    SessionRefreshed {
-        /// Keyed hash of the session guid, in hex.
-        session_hash: String,
-        /// The new end of its life.
-        expires_at: Timestamp,
-    },
-    /// One session was closed.
-    #[serde(rename = "user.session_closed")]
-    SessionClosed {
-        /// Keyed hash of the session guid, in hex.
-        session_hash: String,
-    },
-    /// All sessions of the user were closed.
-    #[serde(rename = "user.sessions_closed")]
-    SessionsClosed {},
-    /// The user signed in from an address for the first time in a while, or an operator vouched for the address.
-    #[serde(rename = "user.address_known")]
-    AddressKnown {
-        /// Keyed hash of user and address, in hex.
-        address_hash: String,
-    },
-    /// The user has another passcode. All sessions ended but the one it was changed with, and no address is known any
-    /// more.
-    #[serde(rename = "user.passcode_changed")]
-    PasscodeChanged {
-        /// scrypt in PHC form.
-        passcode_hash: String,
-        /// Keyed hash of the session that goes on, in hex; `None` when an operator reset the passcode.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        kept_session: Option<String>,
-    },
-    /// An operator has disabled the user. All sessions ended.
-    #[serde(rename = "user.disabled")]
-    Disabled {},
-    /// An operator lets the user sign in again.
-    #[serde(rename = "user.enabled")]
-    Enabled {},
-    /// An operator had the wrong passcodes for the user forgotten.
-    #[serde(rename = "user.locks_lifted")]
-    LocksLifted {},
-    /// The user's address was confirmed.
-    #[serde(rename = "user.verified")]
-    Verified {},
+events! {
+    /// What can happen to a user. Passcodes and session guids are here only as hashes.
+    pub enum UserEvent {
+        /// The user came to be.
+        #[event("user.created", 1)]
+        Created {
+            /// The address the user signs in with, lower-cased.
+            email: String,
+            /// scrypt in PHC form.
+            passcode_hash: String,
+            /// The address still has to be confirmed.
+            #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+            unverified: bool,
+        },
+        /// The user signed in.
+        #[event("user.session_opened", 1)]
+        SessionOpened {
+            /// Keyed hash of the session guid, in hex.
+            session_hash: String,
+            /// The end of its life; `None` for the development session.
+            expires_at: Option<Timestamp>,
+            /// Opened by development mode: counts only while that lasts.
+            #[serde(default)]
+            development: bool,
+            /// What its owner calls it.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            label: Option<String>,
+        },
+        /// A session was used, and lives longer for it.
+        #[event("user.session_refreshed", 1)]
+        SessionRefreshed {
+            /// Keyed hash of the session guid, in hex.
+            session_hash: String,
+            /// The new end of its life.
+            expires_at: Timestamp,
+        },
+        /// One session was closed.
+        #[event("user.session_closed", 1)]
+        SessionClosed {
+            /// Keyed hash of the session guid, in hex.
+            session_hash: String,
+        },
+        /// All sessions of the user were closed.
+        #[event("user.sessions_closed", 1)]
+        SessionsClosed {},
+        /// The user signed in from an address for the first time in a while, or an operator vouched for the address.
+        #[event("user.address_known", 1)]
+        AddressKnown {
+            /// Keyed hash of user and address, in hex.
+            address_hash: String,
+        },
+        /// The user has another passcode. All sessions ended but the one it was changed with, and no address is known any
+        /// more.
+        #[event("user.passcode_changed", 1)]
+        PasscodeChanged {
+            /// scrypt in PHC form.
+            passcode_hash: String,
+            /// Keyed hash of the session that goes on, in hex; `None` when an operator reset the passcode.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            kept_session: Option<String>,
+        },
+        /// An operator has disabled the user. All sessions ended.
+        #[event("user.disabled", 1)]
+        Disabled {},
+        /// An operator lets the user sign in again.
+        #[event("user.enabled", 1)]
+        Enabled {},
+        /// An operator had the wrong passcodes for the user forgotten.
+        #[event("user.locks_lifted", 1)]
+        LocksLifted {},
+        /// The user's address was confirmed.
+        #[event("user.verified", 1)]
+        Verified {},
+    }
 }
 
 /// What may be asked of a user.
@@ -434,6 +435,20 @@ impl Decider for UserDecider {
             UserEvent::LocksLifted {} => {}
         }
         state
+    }
+}
+
+impl Aggregate for UserDecider {
+    fn initial(stream: &StreamId) -> Option<User> {
+        let user_id = stream.user_id()?.to_owned();
+        Some(User {
+            user_id,
+            ..User::default()
+        })
+    }
+
+    fn version(state: &User) -> u64 {
+        state.version
     }
 }
 

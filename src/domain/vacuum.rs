@@ -8,7 +8,8 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use super::erasure::ErasedSpan;
+use super::declare::events;
+use super::erasure::plan::ErasedSpan;
 use super::{OrgCode, Revision, Timestamp};
 
 pub use decide::VacuumDecider;
@@ -302,78 +303,78 @@ impl Vacuums {
     }
 }
 
-/// What can happen to a vacuum.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
-pub enum VacuumEvent {
-    /// It was asked for, and keeps others out from now on.
-    #[serde(rename = "vacuum.requested")]
-    Requested {
-        /// Id of the vacuum, unique among all vacuums.
-        vacuum_id: String,
-        /// Scope of what it erases.
-        scope: Scope,
-        /// A dry run: it counts and erases nothing.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        dry_run: bool,
-        /// Why it was asked for, in the operator's words.
-        reason: String,
-        /// Until when it can be cancelled.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        execute_at: Option<Timestamp>,
-        /// The numbers it keeps to.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        plan_id: Option<String>,
-        /// It erases what is held too.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        override_holds: bool,
-    },
-    /// It began: this is what it erases.
-    #[serde(rename = "vacuum.started")]
-    Started {
-        /// Id of the vacuum, unique among all vacuums.
-        vacuum_id: String,
-        /// Amounts to erase, by service.
-        services: Vec<ServiceAmount>,
-        /// Amounts kept by legal holds, by service.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        held: Vec<HeldBack>,
-        /// Exactly which entries of the journal it erases; none of a dry run. Absent at schema version 1, which told only
-        /// afterwards how many there were.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        erases: Option<Vec<ErasedSpan>>,
-    },
-    /// A step is done.
-    #[serde(rename = "vacuum.step_done")]
-    StepDone {
-        /// Id of the vacuum, unique among all vacuums.
-        vacuum_id: String,
-        /// The step that is done.
-        step: Step,
-    },
-    /// All steps are done.
-    #[serde(rename = "vacuum.completed")]
-    Completed {
-        /// Id of the vacuum, unique among all vacuums.
-        vacuum_id: String,
-        /// What was erased in the log; absent of a dry run.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        erased: Option<Erased>,
-    },
-    /// It ended before all steps were done.
-    #[serde(rename = "vacuum.failed")]
-    Failed {
-        /// Id of the vacuum, unique among all vacuums.
-        vacuum_id: String,
-        /// Why it failed, for operators.
-        error: String,
-    },
-    /// It was called off.
-    #[serde(rename = "vacuum.cancelled")]
-    Cancelled {
-        /// Id of the vacuum, unique among all vacuums.
-        vacuum_id: String,
-    },
+events! {
+    /// What can happen to a vacuum.
+    pub enum VacuumEvent {
+        /// It was asked for, and keeps others out from now on.
+        #[event("vacuum.requested", 2)]
+        Requested {
+            /// Id of the vacuum, unique among all vacuums.
+            vacuum_id: String,
+            /// Scope of what it erases.
+            scope: Scope,
+            /// A dry run: it counts and erases nothing.
+            #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+            dry_run: bool,
+            /// Why it was asked for, in the operator's words.
+            reason: String,
+            /// Until when it can be cancelled.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            execute_at: Option<Timestamp>,
+            /// The numbers it keeps to.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            plan_id: Option<String>,
+            /// It erases what is held too.
+            #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+            override_holds: bool,
+        },
+        /// It began: this is what it erases.
+        #[event("vacuum.started", 2)]
+        Started {
+            /// Id of the vacuum, unique among all vacuums.
+            vacuum_id: String,
+            /// Amounts to erase, by service.
+            services: Vec<ServiceAmount>,
+            /// Amounts kept by legal holds, by service.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            held: Vec<HeldBack>,
+            /// Exactly which entries of the journal it erases; none of a dry run. Absent at schema version 1, which told only
+            /// afterwards how many there were.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            erases: Option<Vec<ErasedSpan>>,
+        },
+        /// A step is done.
+        #[event("vacuum.step_done", 1)]
+        StepDone {
+            /// Id of the vacuum, unique among all vacuums.
+            vacuum_id: String,
+            /// The step that is done.
+            step: Step,
+        },
+        /// All steps are done.
+        #[event("vacuum.completed", 1)]
+        Completed {
+            /// Id of the vacuum, unique among all vacuums.
+            vacuum_id: String,
+            /// What was erased in the log; absent of a dry run.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            erased: Option<Erased>,
+        },
+        /// It ended before all steps were done.
+        #[event("vacuum.failed", 1)]
+        Failed {
+            /// Id of the vacuum, unique among all vacuums.
+            vacuum_id: String,
+            /// Why it failed, for operators.
+            error: String,
+        },
+        /// It was called off.
+        #[event("vacuum.cancelled", 1)]
+        Cancelled {
+            /// Id of the vacuum, unique among all vacuums.
+            vacuum_id: String,
+        },
+    }
 }
 
 impl VacuumEvent {

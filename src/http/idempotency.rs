@@ -11,8 +11,8 @@ use super::fingerprint::fingerprint;
 use super::header_names;
 use super::reply::Refusal;
 use super::state::AppState;
+use crate::actors::Caller;
 use crate::actors::first_answers::{Made, Turn};
-use crate::actors::ops::Caller;
 use crate::domain::container::Idempotency;
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 

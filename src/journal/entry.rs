@@ -172,17 +172,14 @@ fn write_body(
 /// Writes `{"type":..,"data":..}` and slips `"v":..` in between, which spares a trip through [`Value`].
 pub(crate) fn write_event(out: &mut Vec<u8>, event: &Event) -> Result<(), serde_json::Error> {
     const TYPE: &[u8] = br#"{"type":""#;
+    let (kind, schema_version) = event.schema();
     let start = out.len();
     serde_json::to_writer(&mut *out, event)?;
     let name = start + TYPE.len();
-    let quote = out[name..]
-        .iter()
-        .position(|byte| *byte == b'"')
-        .map_or(out.len(), |at| name + at + 1);
+    let quote = name + kind.len() + 1;
     let mut version = [0; 12];
     let mut rest = version.as_mut_slice();
-    write!(rest, r#","v":{}"#, event.schema_version())
-        .expect("twelve bytes hold any 16-bit version");
+    write!(rest, r#","v":{}"#, schema_version).expect("twelve bytes hold any 16-bit version");
     let added = 12 - rest.len();
     let end = out.len();
     out.extend_from_slice(&version[..added]);

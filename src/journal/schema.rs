@@ -2,96 +2,12 @@
 
 use serde_json::Value;
 
-use super::JournalError;
 use super::entry::damaged;
+use super::{Body, JournalError, Position};
+use crate::domain::{Event, EventMeta};
 
 /// Every event type with the newest schema version this program reads and writes.
-pub const SCHEMAS: &[(&str, u16)] = &[
-    ("record.created", 1),
-    ("record.replaced", 1),
-    ("record.upload_completed", 2),
-    ("record.tags_added", 1),
-    ("record.tags_removed", 1),
-    ("record.ttl_set", 1),
-    ("record.doomed", 1),
-    ("record.hold_set", 1),
-    ("record.hold_released", 1),
-    ("container.refusal_remembered", 1),
-    ("container.content_removed", 1),
-    ("container.answers_forgotten", 1),
-    ("container.tags_scrubbed", 1),
-    ("container.uploads_given_up", 1),
-    ("container.repaired", 2),
-    ("org.created", 1),
-    ("org.status_set", 1),
-    ("org.member_added", 1),
-    ("org.member_removed", 1),
-    ("org.hold_set", 1),
-    ("org.hold_released", 1),
-    ("org.quotas_set", 1),
-    ("org.invited", 1),
-    ("org.invitation_accepted", 1),
-    ("org.invitation_declined", 1),
-    ("org.invitation_withdrawn", 1),
-    ("user.created", 1),
-    ("user.session_opened", 1),
-    ("user.session_refreshed", 1),
-    ("user.session_closed", 1),
-    ("user.sessions_closed", 1),
-    ("user.address_known", 1),
-    ("user.passcode_changed", 1),
-    ("user.disabled", 1),
-    ("user.enabled", 1),
-    ("user.locks_lifted", 1),
-    ("user.verified", 1),
-    ("account.created", 1),
-    ("account.status_set", 1),
-    ("account.key_created", 2),
-    ("account.key_used", 1),
-    ("account.key_revoked", 1),
-    ("account.keys_revoked", 1),
-    ("secret.set", 1),
-    ("secret.mismatched", 2),
-    ("secret.address_known", 1),
-    ("secret.locks_lifted", 1),
-    ("maintenance.scheduled", 1),
-    ("maintenance.started", 1),
-    ("maintenance.updated", 1),
-    ("maintenance.ended", 1),
-    ("maintenance.cancelled", 1),
-    ("maintenance.missed", 1),
-    ("vacuum.requested", 2),
-    ("vacuum.started", 2),
-    ("vacuum.step_done", 1),
-    ("vacuum.completed", 1),
-    ("vacuum.failed", 1),
-    ("vacuum.cancelled", 1),
-    ("job.paused", 1),
-    ("job.resumed", 1),
-    ("job.moved", 1),
-    ("job.finished", 1),
-    ("offboarding.requested", 1),
-    ("offboarding.approved", 1),
-    ("offboarding.cancelled", 1),
-    ("offboarding.blocked", 1),
-    ("offboarding.purge_started", 1),
-    ("offboarding.purged", 1),
-    ("export.requested", 1),
-    ("export.completed", 1),
-    ("export.removed", 1),
-    ("import.begun", 1),
-    ("import.completed", 1),
-    ("import.cancelled", 1),
-    ("operator_token.created", 1),
-    ("operator_token.rotated", 1),
-    ("operator_token.revoked", 1),
-    ("jwt.revoked", 1),
-    ("signing_key.rotated", 1),
-    ("operator_act.asked", 1),
-    ("operator_act.refused", 1),
-    ("clock.jumped", 1),
-    ("clock.confirmed", 1),
-];
+pub const SCHEMAS: &[(&str, u16)] = Event::TYPES;
 
 /// Lifts one event type from one schema version to the next. Pure, and kept for ever.
 pub struct Upcaster {
@@ -185,6 +101,19 @@ fn lift(
         data = (step.lift)(data);
     }
     Some(data)
+}
+
+impl Body {
+    /// The facts about these events that states may depend on, for an entry at a position.
+    pub fn meta(&self, position: Position) -> EventMeta<'_> {
+        EventMeta {
+            at: self.origin.at,
+            by: &self.origin.by,
+            actor: self.origin.remarks.actor.as_deref(),
+            position,
+            version: self.version,
+        }
+    }
 }
 
 #[cfg(test)]

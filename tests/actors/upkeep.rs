@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use metarecord::actors::ops::Caller;
+use metarecord::actors::Caller;
 use metarecord::actors::upkeep::{Page, Place, Upkeep, UpkeepSettings};
 use metarecord::content::local::LocalStore;
 use metarecord::disk::RealDisk;

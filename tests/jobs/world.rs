@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use metarecord::actors::Caller;
 use metarecord::actors::jobs::{Job, Jobs, Order, Place, Status, Step, StepContext};
-use metarecord::actors::ops::Caller;
 use metarecord::actors::{ActorDeps, ActorRegistry, Limits, Refused};
 use metarecord::clock::Clock;
 use metarecord::domain::job::{Counts, JobEvent};

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
+use metarecord::actors::Caller;
 use metarecord::actors::audit::AuditFile;
 use metarecord::actors::jobs::sweep::TtlSweep;
 use metarecord::actors::offboarding::{OffboardingSettings, Offboardings};
-use metarecord::actors::ops::{Caller, Operations, OpsSettings};
+use metarecord::actors::ops::{Operations, OpsSettings};
 use metarecord::actors::upkeep::{Upkeep, UpkeepSettings};
 use metarecord::actors::{ActorDeps, ActorRegistry, Admission, Limits, Refused};
 use metarecord::clock::Clock;

@@ -22,14 +22,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
     ("backup", &["backup/catalogue.rs", "backup/hash.rs"]),
     ("content", &["content/keyring.rs", "content/sign.rs"]),
     (
-        "domain",
-        &[
-            "domain/erasure.rs",
-            "domain/vacuum.rs",
-            "domain/vacuum/decide.rs",
-        ],
-    ),
-    (
         "journal",
         &[
             "journal/catch_up.rs",

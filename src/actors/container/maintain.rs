@@ -4,8 +4,8 @@ use actix::fut::{ActorFutureExt, ready};
 use actix::{Context, Handler, Message, ResponseActFuture, WrapFuture};
 
 use super::{ATTEMPTS_MAX, ContainerActor};
+use crate::actors::Caller;
 use crate::actors::Refused;
-use crate::actors::ops::Caller;
 use crate::clock::Stopwatch;
 use crate::domain::container::{
     Container, ContainerCommand, ContainerDecider, ContainerEvent, OldAnswer,

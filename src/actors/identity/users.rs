@@ -1,10 +1,10 @@
 //! What is asked about a user's passcode and standing: proving the one, changing it, and what operators do.
 
 use super::{Directory, USER_ID, user_id};
+use crate::actors::Caller;
 use crate::actors::Refused;
-use crate::actors::execute::failed;
-use crate::actors::ops::Caller;
 use crate::actors::passcodes::{Attempt, Peer};
+use crate::actors::request::failed;
 use crate::domain::user::{User, UserCommand, check_passcode};
 use crate::domain::{ErrorTag, Rejection};
 use crate::projections::identity;

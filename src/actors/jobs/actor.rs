@@ -12,8 +12,8 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::status::{Status, lock};
 use super::{Job, Place, Step, StepContext};
+use crate::actors::Caller;
 use crate::actors::execute::execute;
-use crate::actors::ops::Caller;
 use crate::actors::{ActorDeps, Refused};
 use crate::clock::Stopwatch;
 use crate::domain::job::{self, Counts, JobCommand, JobDecider};

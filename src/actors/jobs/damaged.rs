@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::upkeep::{after, wait};
 use super::{Job, Place, Step, StepContext, counted};
-use crate::actors::ops::Caller;
+use crate::actors::Caller;
 use crate::actors::upkeep::Upkeep;
 use crate::content::ContentStore;
 use crate::domain::OrgCode;

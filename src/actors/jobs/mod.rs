@@ -21,7 +21,7 @@ use actix::{Actor, Addr};
 use tokio::sync::{Semaphore, oneshot};
 
 use self::actor::{Ask, Close, JobActor};
-use super::ops::Caller;
+use super::request::Caller;
 use super::thread::ActorThread;
 use super::{ActorDeps, Refused};
 use crate::domain::job::Counts;

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::{Job, Place, Step, StepContext, counted};
-use crate::actors::ops::Caller;
+use crate::actors::Caller;
 use crate::actors::upkeep::{Page, Place as Container, Upkeep};
 use crate::actors::{ActorDeps, Refused};
 use crate::domain::job::Counts;

@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
 use super::Offboardings;
+use crate::actors::Caller;
 use crate::actors::Refused;
 use crate::actors::admission::{Hold, Pass};
-use crate::actors::execute::{execute, failed};
-use crate::actors::ops::Caller;
+use crate::actors::execute::execute;
+use crate::actors::request::failed;
 use crate::actors::vacuum::blocking;
 use crate::content::ObjectName;
 use crate::domain::offboarding::{OffboardingAction, OrgTransfer};

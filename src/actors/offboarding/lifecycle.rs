@@ -7,11 +7,11 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, WrapFuture};
 
 use super::Offboardings;
+use crate::actors::Caller;
 use crate::actors::Refused;
 use crate::actors::admission::Hold;
-use crate::actors::execute::failed;
 use crate::actors::export::Order;
-use crate::actors::ops::Caller;
+use crate::actors::request::failed;
 use crate::actors::vacuum::blocking;
 use crate::clock::ordered_uuid;
 use crate::domain::offboarding::{

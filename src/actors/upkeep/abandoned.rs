@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::{Guard, Page, Place, Upkeep, legal_hold};
+use crate::actors::Caller;
 use crate::actors::container::{MaintainContainer, MaintenanceOutcome};
-use crate::actors::execute::failed;
-use crate::actors::ops::Caller;
+use crate::actors::request::failed;
 use crate::actors::vacuum::blocking;
 use crate::actors::{ActorDeps, RecordRequest, Refused};
 use crate::domain::container::{ContainerCommand, ContainerEvent, GivenUpUpload};

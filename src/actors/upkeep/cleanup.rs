@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Look, Page, Place, Upkeep, legal_hold};
-use crate::actors::ops::Caller;
+use crate::actors::Caller;
 use crate::actors::vacuum::blocking;
 use crate::actors::{ActorDeps, Refused};
 use crate::content::ObjectName;

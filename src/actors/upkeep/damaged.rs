@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Guard, Place, Upkeep, legal_hold};
+use crate::actors::Caller;
 use crate::actors::container::{MaintainContainer, MaintenanceOutcome};
-use crate::actors::ops::Caller;
 use crate::actors::vacuum::blocking;
 use crate::actors::{ActorDeps, Refused};
 use crate::content::{ContentStore, ObjectName, SetAside};

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::container::{MaintainContainer, MaintenanceOutcome};
-use super::ops::Caller;
+use super::request::Caller;
 use super::vacuum::blocking;
 use super::{ActorDeps, ActorRegistry, Refused};
 use crate::content::ContentStore;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Look, Page, Place, Upkeep, legal_hold};
-use crate::actors::ops::Caller;
+use crate::actors::Caller;
 use crate::actors::{ActorDeps, Refused};
 use crate::domain::container::{ContainerCommand, ContainerEvent, TagEntry};
 use crate::domain::record::{EndedBy, Record, RecordKey, Retention, Status};

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::Refused;
-use super::super::execute::failed;
+use super::super::request::failed;
 use crate::domain::vacuum::HeldBack;
 use crate::domain::{ErrorTag, Rejection};
 use crate::projections::forget::Count;

@@ -1,7 +1,9 @@
 //! Erasing one user: what forbids it, and leaving the orgs before the user's entries go.
 
-use super::super::execute::{execute, failed};
-use super::super::ops::{Caller, Operations};
+use super::super::execute::execute;
+use super::super::ops::Operations;
+use super::super::request::Caller;
+use super::super::request::failed;
 use super::super::{ActorDeps, Refused};
 use crate::domain::org::{MemberRole, OrgCommand, OrgDecider, OrgEvent, OrgStatus};
 use crate::domain::user::{UserCommand, UserDecider};

@@ -4,7 +4,9 @@ use super::{
     MaintenanceCommand, MaintenanceEvent, OPEN_MAX, ProgressNote, StartSource, UPDATES_MAX, Window,
     WindowStatus, Windows,
 };
-use crate::domain::{Context, Decider, ErrorTag, EventMeta, Rejection, Revision, Timestamp};
+use crate::domain::{
+    Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, Revision, StreamId, Timestamp,
+};
 
 /// Decides for maintenance windows.
 pub struct MaintenanceDecider;
@@ -138,6 +140,16 @@ impl Decider for MaintenanceDecider {
             WindowStatus::Ended | WindowStatus::Cancelled => state.closed = Some(window),
         }
         state
+    }
+}
+
+impl Aggregate for MaintenanceDecider {
+    fn initial(stream: &StreamId) -> Option<Windows> {
+        (stream.as_str() == StreamId::MAINTENANCE).then(Windows::default)
+    }
+
+    fn version(state: &Windows) -> u64 {
+        state.version
     }
 }
 

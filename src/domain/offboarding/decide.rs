@@ -4,7 +4,9 @@ use super::{
     Approval, EXPORTS_MAX, Export, Import, Made, Offboarding, OffboardingAction,
     OffboardingCommand, OffboardingEvent, OffboardingStatus, OrgTransfer,
 };
-use crate::domain::{Context, Decider, ErrorTag, EventMeta, Rejection, Timestamp};
+use crate::domain::{
+    Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, StreamId, Timestamp,
+};
 
 /// Decides for offboardings, exports and imports.
 pub struct OffboardingDecider;
@@ -152,6 +154,16 @@ impl Decider for OffboardingDecider {
             }
         }
         state
+    }
+}
+
+impl Aggregate for OffboardingDecider {
+    fn initial(stream: &StreamId) -> Option<OrgTransfer> {
+        stream.transfer_of().map(|_| OrgTransfer::default())
+    }
+
+    fn version(state: &OrgTransfer) -> u64 {
+        state.version
     }
 }
 

@@ -10,7 +10,9 @@ use super::{
 };
 use crate::domain::hold::Hold;
 use crate::domain::names::TAGS_MAX;
-use crate::domain::{Context, Decider, ErrorTag, EventMeta, Rejection, Revision, Tag, Timestamp};
+use crate::domain::{
+    Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, Revision, StreamId, Tag, Timestamp,
+};
 
 /// Rules of a record's stream.
 pub struct RecordDecider;
@@ -116,6 +118,20 @@ impl Decider for RecordDecider {
 
     fn evolve(slot: RecordState, event: &RecordEvent, occurrence: EventMeta<'_>) -> RecordState {
         evolve(slot, event, occurrence)
+    }
+}
+
+impl Aggregate for RecordDecider {
+    fn initial(stream: &StreamId) -> Option<RecordState> {
+        Some(RecordState {
+            key: stream.record_key()?,
+            record: None,
+            legal: None,
+        })
+    }
+
+    fn version(state: &RecordState) -> u64 {
+        state.version()
     }
 }
 

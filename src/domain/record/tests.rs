@@ -6,7 +6,9 @@ mod holds;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{Context, Decider, ErrorTag, EventMeta, Sha256Digest};
+use crate::domain::{
+    ContainerName, Context, Decider, ErrorTag, EventMeta, OrgCode, RecordId, Sha256Digest,
+};
 
 const START_MS: i64 = 1_800_000_000_000;
 

@@ -4,7 +4,9 @@ use super::{
     HalfErased, MUTEX_MS, PROTECTED_PREFIX, Scope, Step, Vacuum, VacuumCommand, VacuumEvent,
     VacuumStatus, Vacuums, is_protected,
 };
-use crate::domain::{Context, Decider, ErrorTag, EventMeta, Rejection, Revision, Timestamp};
+use crate::domain::{
+    Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, Revision, StreamId, Timestamp,
+};
 
 /// Rules of the stream of vacuums: at most one is open at a time.
 pub struct VacuumDecider;
@@ -164,6 +166,16 @@ impl Decider for VacuumDecider {
         }
         state.last = Some(vacuum);
         state
+    }
+}
+
+impl Aggregate for VacuumDecider {
+    fn initial(stream: &StreamId) -> Option<Vacuums> {
+        (stream.as_str() == StreamId::VACUUM).then(Vacuums::default)
+    }
+
+    fn version(state: &Vacuums) -> u64 {
+        state.version
     }
 }
 

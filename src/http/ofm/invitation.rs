@@ -180,7 +180,7 @@ pub(super) async fn invite(
     app: &AppState,
     org: OrgCode,
     (wanted, email): (Wanted, Option<&str>),
-    caller: &crate::actors::ops::Caller,
+    caller: &crate::actors::Caller,
 ) -> Result<Reply, Refusal> {
     let invitation_id = random_uuid().to_string();
     let lives_ms = app.directory.settings().invitation_ms;

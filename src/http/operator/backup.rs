@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{ask, operator_request, text};
-use crate::actors::ops::Caller;
+use crate::actors::Caller;
 use crate::clock::random_uuid;
 use crate::content::removals::{LEASE, LeaseError};
 use crate::domain::{ErrorTag, Rejection};

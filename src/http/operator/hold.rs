@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ask, operator_request};
-use crate::actors::ops::Caller;
+use crate::actors::Caller;
 use crate::domain::hold::{self, Hold, Level};
 use crate::domain::org::OrgCommand;
 use crate::domain::{ContainerName, ErrorTag, OrgCode, Rejection};

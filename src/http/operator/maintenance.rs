@@ -1,7 +1,7 @@
 //! `ops_maintenance_schedule`, `start`, `update`, `end` and `cancel`.
 
 use super::{Code, check_code, operator_request, optional_text, text};
-use crate::actors::ops::Caller;
+use crate::actors::Caller;
 use crate::clock::ordered_uuid;
 use crate::domain::maintenance::{DURATION_SECONDS_MAX, MaintenanceCommand};
 use crate::domain::{Rejection, Timestamp};

@@ -42,8 +42,8 @@ use super::slow::UploadPace;
 use super::state::{AppState, Gateway};
 use super::trace::{Trace, name_of};
 use super::{head, idempotency, input, limits, watched};
+use crate::actors::Caller;
 use crate::actors::act::OperatorAct;
-use crate::actors::ops::Caller;
 use crate::domain::operator_token::TokenScope;
 use crate::domain::{ErrorTag, Rejection};
 use crate::journal::{Remarks, Source};
@@ -155,7 +155,7 @@ macro_rules! operator_request {
 
         impl $name {
             /// Who asks, with what the caller remarks.
-            fn caller(&self, call: &mut crate::http::call::Call<'_>) -> Result<crate::actors::ops::Caller, crate::domain::Rejection> {
+            fn caller(&self, call: &mut crate::http::call::Call<'_>) -> Result<crate::actors::Caller, crate::domain::Rejection> {
                 crate::http::operator::caller(call, crate::journal::Remarks {
                     actor: self.actor.clone(),
                     reason: self.reason.clone(),

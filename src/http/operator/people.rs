@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde_json::json;
 
 use super::{ask, operator_request};
-use crate::actors::ops::Caller;
+use crate::actors::Caller;
 use crate::domain::user::UserCommand;
 use crate::domain::{ErrorTag, Rejection};
 use crate::http::call::Call;

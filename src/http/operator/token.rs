@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{ask, operator_request, text};
-use crate::actors::ops::Caller;
+use crate::actors::Caller;
 use crate::domain::operator_token::{
     NAME_CHARS_MAX, OVERLAP_MS_MAX, OperatorToken, OperatorTokenCommand, TokenScope,
 };

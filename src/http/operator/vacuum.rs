@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use super::{Code, check_code, operator_request, text};
+use crate::actors::Caller;
 use crate::actors::first_answers::Made;
-use crate::actors::ops::Caller;
 use crate::actors::vacuum::plan_id;
 use crate::clock::ordered_uuid;
 use crate::domain::vacuum::{

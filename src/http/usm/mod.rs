@@ -7,7 +7,7 @@ pub mod session;
 use super::call::Call;
 use super::input;
 use super::reply::Refusal;
-use crate::actors::ops::Caller;
+use crate::actors::Caller;
 use crate::domain::Rejection;
 use crate::journal::{Remarks, Source};
 
@@ -53,7 +53,7 @@ macro_rules! org_request {
             fn caller(
                 &self,
                 call: &mut crate::http::call::Call<'_>,
-            ) -> Result<crate::actors::ops::Caller, crate::http::reply::Refusal> {
+            ) -> Result<crate::actors::Caller, crate::http::reply::Refusal> {
                 crate::http::usm::caller(call, crate::journal::Remarks {
                     actor: self.actor.clone(),
                     reason: self.reason.clone(),

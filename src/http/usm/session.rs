@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::required;
+use crate::actors::Caller;
 use crate::actors::Refused;
 use crate::actors::identity::{OpenSession, session_hash};
-use crate::actors::ops::Caller;
 use crate::domain::rejection::Denial;
 use crate::domain::user::{Session, User, UserCommand, label};
 use crate::domain::{ErrorTag, Rejection, Timestamp};

@@ -11,8 +11,8 @@ mod rows;
 use std::sync::Arc;
 
 use super::{Place, Upkeep, UpkeepSettings};
+use crate::actors::Caller;
 use crate::actors::container::{MaintainContainer, MaintenanceOutcome};
-use crate::actors::ops::Caller;
 use crate::actors::vacuum::blocking;
 use crate::actors::{ActorDeps, Refused};
 use crate::clock::Pace;

@@ -1,0 +1,55 @@
+//! What every actor works with: the journal, the projections, the clock and the admission of commands.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Notify;
+
+use super::admission::Admission;
+use super::request::Refused;
+use crate::clock::Clock;
+use crate::domain::{OrgCode, Rejection};
+use crate::journal::{Append, Journal};
+use crate::projections::Store;
+use crate::projections::usage::reservations::{Reservation, Wanted};
+
+/// What every actor works with.
+pub struct ActorDeps {
+    /// The truth.
+    pub journal: Arc<dyn Journal>,
+    /// The answers.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// Who may change what.
+    pub admission: Arc<Admission>,
+    /// Told when a record got a due time or a hold was released, so that the sweep can look when to wake.
+    pub due_set: Notify,
+    /// How often something became due at a place that the sweep may have passed.
+    pub due_again: AtomicU64,
+}
+
+impl ActorDeps {
+    /// Takes what an entry adds of its org's quotas until it is settled; with the entry's rows it is counted by those.
+    ///
+    /// # Errors
+    /// `quota-exceeded`.
+    pub(super) fn reserve(
+        &self,
+        org: &OrgCode,
+        append: &Append,
+        wanted: &Wanted,
+    ) -> Result<Option<Reservation>, Refused> {
+        let place = (append.stream.as_str(), append.expected + 1);
+        let reservations = self.store.reservations();
+        let reserved = reservations.reserve(&self.store, org, place, wanted);
+        let reserved = reserved.map_err(|error| Refused::Failed(error.to_string()))?;
+        reserved.map_err(|exceeded| Rejection::from(exceeded).into())
+    }
+
+    /// Has the sweep look again at everything that is due.
+    pub(super) fn tell_due_again(&self) {
+        self.due_again.fetch_add(1, Ordering::Release);
+        self.due_set.notify_one();
+    }
+}

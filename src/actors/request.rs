@@ -1,0 +1,144 @@
+//! Requests: what callers ask of actors, on whose behalf, and the answers they get.
+
+use actix::MailboxError;
+use bytes::Bytes;
+
+use crate::clock::{Untrusted, random_uuid};
+use crate::domain::container::Idempotency;
+use crate::domain::record::{Record, RecordCommand, RecordKey};
+use crate::domain::{ErrorTag, RecordId, Rejection};
+use crate::journal::{Remarks, Source};
+use crate::projections::StoreError;
+use crate::report::Decided;
+
+/// A command for one record, with everything that is journaled beside it.
+#[derive(Clone, Debug)]
+pub struct RecordRequest {
+    /// The record.
+    pub key: RecordKey,
+    /// What to do; or why the request was refused already, which an idempotency key must remember too.
+    pub command: Result<RecordCommand, Rejection>,
+    /// Inline content of a put.
+    pub payload: Option<Bytes>,
+    /// Names the request, when it may come twice.
+    pub idempotency: Option<Idempotency>,
+    /// The principal's public id.
+    pub by: String,
+    /// The request's id.
+    pub request_id: String,
+    /// Which entry point it came through: gateway, operators or a job.
+    pub source: Source,
+    /// The caller's own remarks.
+    pub remarks: Remarks,
+}
+
+/// What a command led to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordOutcome {
+    /// The record with it.
+    pub record: Record,
+    /// The record's id, where it is not that of the command: the one made of the idempotency key was taken.
+    pub record_id: Option<RecordId>,
+    /// This is the first answer to a request that came again.
+    pub replayed: bool,
+}
+
+/// Why a command was not carried out.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Refused {
+    /// A rule said no.
+    #[error("{rejection}")]
+    Rejected {
+        /// The rule's words.
+        rejection: Rejection,
+        /// This is the first answer to a request that came again.
+        replayed: bool,
+    },
+    /// Too much is waiting already; nothing was done.
+    #[error("too many commands are waiting")]
+    Busy,
+    /// The journal takes no writes; whether this one outlives a restart is not known.
+    #[error("the journal takes no writes")]
+    Unavailable,
+    /// Something that must not fail did; the text is for the operator.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Refused {
+    /// Whether a rule said no with this tag.
+    pub fn is(&self, tag: ErrorTag) -> bool {
+        matches!(self, Self::Rejected { rejection, .. } if rejection.tag == tag)
+    }
+
+    /// What the log tells of it.
+    pub(super) fn decided(&self) -> Decided {
+        match self {
+            Self::Rejected { rejection, .. } => Decided::Rejected(rejection.tag.as_str()),
+            Self::Busy | Self::Unavailable | Self::Failed(_) => Decided::NotDone,
+        }
+    }
+}
+
+impl From<Rejection> for Refused {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected {
+            rejection,
+            replayed: false,
+        }
+    }
+}
+
+impl From<Untrusted> for Refused {
+    fn from(why: Untrusted) -> Self {
+        Rejection::new(ErrorTag::InvalidState, format!("{why}."))
+            .with_minor("clock")
+            .into()
+    }
+}
+
+/// The answer to a [`RecordRequest`].
+pub type Answer = Result<RecordOutcome, Refused>;
+
+impl actix::Message for RecordRequest {
+    type Result = Answer;
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The principal's public id.
+    pub by: String,
+    /// The request's id.
+    pub request_id: String,
+    /// Which entry point it came through: gateway, operators or a job.
+    pub source: Source,
+    /// The caller's own remarks.
+    pub remarks: Remarks,
+    /// Names the request, when it came with an idempotency key. It is written beside the first events that are carried out
+    /// for this caller, so it is set for the one command that makes what was asked for.
+    pub idempotency: Option<Idempotency>,
+}
+
+impl Caller {
+    /// A job of our own.
+    pub(super) fn job(name: &str) -> Self {
+        Self {
+            by: name.to_owned(),
+            request_id: format!("job-{}", random_uuid()),
+            source: Source::Job,
+            remarks: Remarks::default(),
+            idempotency: None,
+        }
+    }
+}
+
+pub(super) fn died<T>(error: MailboxError) -> Result<T, Refused> {
+    match error {
+        MailboxError::Closed | MailboxError::Timeout => Err(Refused::Unavailable),
+    }
+}
+
+pub(super) fn failed(error: StoreError) -> Refused {
+    Refused::Failed(error.to_string())
+}
