@@ -256,7 +256,7 @@ async fn open_stores(options: &Options, base: &Base) -> Result<Stores, BootError
         offload::blocking(move || stores::open_stores(&options, &directory, &clock))
     };
     // Rendered before it is asked for. A request in the meantime waits for it, and is told why when it cannot be.
-    let _rendering = offload::blocking(|| drop(openapi::served(routes::ROUTES)));
+    let _rendering = offload::blocking(|| drop(openapi::served(routes::ROUTES, routes::STREAMED)));
     let stores = opening.await.map_err(io::Error::other)??;
     stores.journal.measure(base.gateway.meters());
     for warning in warnings::find(&*stores.journal, base.clock.now(), base.signer.is_new())? {

@@ -3,38 +3,39 @@
 use serde_json::Value;
 
 use super::{Client, Reply, TransportError};
+use crate::http::{mrs, system};
 
 routes! {
     /// Creates a record, or puts other content over it.
-    put = POST "/mrs/record";
+    put = POST mrs::put::PUT;
     /// Makes an upload the record's content.
-    complete = POST "/mrs/record/complete";
+    complete = POST mrs::complete::COMPLETE;
     /// Reads a record with its content, or how to download it.
-    record = GET "/mrs/record";
+    record = GET mrs::read::RECORD;
     /// Reads what is known about a record.
-    meta = GET "/mrs/record/meta";
+    meta = GET mrs::read::META;
     /// Lists one page of a record's content versions.
-    versions = GET "/mrs/record/versions";
+    versions = GET mrs::versions::VERSIONS;
     /// Asks whether a record is there.
-    head = GET "/mrs/head";
+    head = GET mrs::read::HEAD;
     /// Lists one page of records.
-    list = GET "/mrs/list";
+    list = GET mrs::list::LIST;
     /// Adds tags.
-    tag_add = POST "/mrs/tag/add";
+    tag_add = POST mrs::change::TAG_ADD;
     /// Removes tags.
-    tag_remove = POST "/mrs/tag/remove";
+    tag_remove = POST mrs::change::TAG_REMOVE;
     /// Sets or clears when a record dooms itself.
-    ttl_set = POST "/mrs/ttl/set";
+    ttl_set = POST mrs::change::TTL_SET;
     /// Dooms a record, for good.
-    doom = POST "/mrs/doom";
+    doom = POST mrs::change::DOOM;
     /// Holds a record: nothing removes it.
-    hold_set = POST "/mrs/hold/set";
+    hold_set = POST mrs::hold::SET;
     /// Releases a record from its hold.
-    hold_release = POST "/mrs/hold/release";
+    hold_release = POST mrs::hold::RELEASE;
     /// Lists one page of what will be doomed and when.
-    due = GET "/mrs/due";
+    due = GET mrs::due::DUE;
     /// Asks how the records' service is.
-    stat = GET "/mrs/stat";
+    stat = GET mrs::read::STAT;
 }
 
 impl Client {
@@ -43,7 +44,7 @@ impl Client {
     /// # Errors
     /// As [`Client::call`].
     pub fn put_text(&self, body: &str) -> Result<Reply, TransportError> {
-        self.call_text("POST", "/mrs/record", &[], Some(body))
+        self.call_text("POST", mrs::put::PUT.path, &[], Some(body))
     }
 
     /// Asks whether the process lives. Needs no credential.
@@ -51,7 +52,7 @@ impl Client {
     /// # Errors
     /// As [`Client::call`].
     pub fn health(&self) -> Result<Reply, TransportError> {
-        self.call("GET", "/health", &[], None)
+        self.call("GET", system::HEALTH.path, &[], None)
     }
 
     /// Asks whether it can serve. Needs no credential.
@@ -59,7 +60,7 @@ impl Client {
     /// # Errors
     /// As [`Client::call`].
     pub fn ready(&self) -> Result<Reply, TransportError> {
-        self.call("GET", "/ready", &[], None)
+        self.call("GET", system::READY.path, &[], None)
     }
 
     /// Calls an operator function such as `mrs_reconcile`, at the operator address.

@@ -6,33 +6,33 @@ use super::{Client, Reply, TransportError};
 
 routes! {
     /// Reads an org.
-    org_get = POST "/ofm/org/get";
+    org_get = POST ofm::GET;
     /// Sets an org aside: it is read, and takes no changes.
-    org_park = POST "/ofm/org/park";
+    org_park = POST ofm::PARK;
     /// Takes a parked org up again.
-    org_unpark = POST "/ofm/org/unpark";
+    org_unpark = POST ofm::UNPARK;
     /// Invites a user to an org, or changes the role of a member.
-    member_add = POST "/ofm/member/add";
+    member_add = POST ofm::ADD;
     /// Has a user leave an org.
-    member_remove = POST "/ofm/member/remove";
+    member_remove = POST ofm::REMOVE;
     /// Leaves an org oneself.
-    member_leave = POST "/ofm/member/leave";
+    member_leave = POST ofm::LEAVE;
     /// Invites a user to an org.
-    invitation_create = POST "/ofm/invitation/create";
+    invitation_create = POST ofm::invitation::CREATE;
     /// Lists an org's open invitations.
-    invitation_list = POST "/ofm/invitation/list";
+    invitation_list = POST ofm::invitation::LIST;
     /// Takes an invitation back.
-    invitation_withdraw = POST "/ofm/invitation/withdraw";
+    invitation_withdraw = POST ofm::invitation::WITHDRAW;
     /// Lists one page of the caller's own invitations.
-    invitation_mine = POST "/ofm/invitation/mine";
+    invitation_mine = POST ofm::invitation::MINE;
     /// Accepts an invitation.
-    invitation_accept = POST "/ofm/invitation/accept";
+    invitation_accept = POST ofm::invitation::ACCEPT;
     /// Declines an invitation.
-    invitation_decline = POST "/ofm/invitation/decline";
+    invitation_decline = POST ofm::invitation::DECLINE;
     /// Lists one page of an org's owners and members.
-    member_list = POST "/ofm/member/list";
+    member_list = POST ofm::LIST;
     /// Finds a member.
-    member_resolve = POST "/ofm/member/resolve";
+    member_resolve = POST ofm::RESOLVE;
     /// Reads what an org has beside what it may have.
-    usage = GET "/ofm/usage";
+    usage = GET usage::GET;
 }

@@ -4,11 +4,11 @@ use super::{Client, Reply, TransportError};
 
 routes! {
     /// Asks whether the service is there, and whether a maintenance window is active. Needs no credential.
-    ops_ping = GET "/ops/ping";
+    ops_ping = GET ops::PING;
     /// Asks how the service is. Needs no credential.
-    ops_stat = GET "/ops/stat";
+    ops_stat = GET ops::STAT;
     /// Reads a maintenance window.
-    maintenance_get = GET "/ops/maintenance/get";
+    maintenance_get = GET ops::maintenance::GET;
     /// Lists one page of maintenance windows.
-    maintenance_list = GET "/ops/maintenance/list";
+    maintenance_list = GET ops::maintenance::LIST;
 }

@@ -1,28 +1,28 @@
-//! Routes as methods: one line a route, for the files that list a service's routes.
+//! Routes as methods of the client: one line a route, with the path that the server declares.
 
-/// Declares methods that take a query, or a JSON body.
+/// Declares methods that take a query, or a JSON body, for routes that `http` declares.
 macro_rules! routes {
-    ($($(#[$doc:meta])* $name:ident = $method:tt $path:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $method:tt $($route:ident)::+;)*) => {
         impl Client {
-            $(routes!(@one $(#[$doc])* $name $method $path);)*
+            $(routes!(@one $(#[$doc])* $name $method $($route)::+);)*
         }
     };
-    (@one $(#[$doc:meta])* $name:ident GET $path:literal) => {
+    (@one $(#[$doc:meta])* $name:ident GET $($route:ident)::+) => {
         $(#[$doc])*
         ///
         /// # Errors
         /// As [`Client::call`].
         pub fn $name(&self, query: &[(&str, String)]) -> Result<Reply, TransportError> {
-            self.call("GET", $path, query, None)
+            self.call("GET", crate::http::$($route)::+.path, query, None)
         }
     };
-    (@one $(#[$doc:meta])* $name:ident POST $path:literal) => {
+    (@one $(#[$doc:meta])* $name:ident POST $($route:ident)::+) => {
         $(#[$doc])*
         ///
         /// # Errors
         /// As [`Client::call`].
         pub fn $name(&self, body: &Value) -> Result<Reply, TransportError> {
-            self.call("POST", $path, &[], Some(body))
+            self.call("POST", crate::http::$($route)::+.path, &[], Some(body))
         }
     };
 }

@@ -6,7 +6,7 @@ use super::{Client, Reply, TransportError};
 
 routes! {
     /// Reads what there is of a user. Needs no credential but the passcode.
-    uas_stat = POST "/uas/stat";
+    uas_stat = POST uas::STAT;
     /// Changes the caller's own passcode.
-    passcode_change = POST "/uas/passcode/change";
+    passcode_change = POST uas::CHANGE_PASSCODE;
 }

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use actix_web::http::Method;
-
 use super::auth::access::Access;
+use super::idempotency::KeyRule;
 use super::route::Route;
 use super::space::Space;
 use crate::clock::{Clock, random_bytes};
@@ -13,19 +12,6 @@ use crate::domain::maintenance::Window;
 use crate::domain::{ErrorTag, Rejection, Timestamp};
 use crate::reserve::Level;
 
-/// What is served during maintenance too, besides every `/ops/` route (contract, section 8).
-const EXEMPT: &[&str] = &["/health", "/ready", "/whoami"];
-/// Routes that take content: refused from the first mark on, as uploads are.
-const PUTS: &[&str] = &["/mrs/record"];
-/// Routes that are asked by POST and change nothing.
-const READS: &[&str] = &[
-    "/ofm/member/list",
-    "/ofm/member/resolve",
-    "/ofm/org/get",
-    "/usm/api_key/list",
-    "/usm/service_account/list",
-    "/utl/offboarding/status",
-];
 /// Shortest time callers are told to wait, in seconds.
 const WAIT_SECONDS_MIN: i64 = 20;
 /// Callers are spread over so many more seconds, so that they do not come back all at once.
@@ -41,18 +27,13 @@ pub fn check(
     clock: &Clock,
     route: &Route,
 ) -> Result<(), Rejection> {
-    if is_exempt(route) {
+    if route.in_maintenance {
         return Ok(());
     }
     match active() {
         None => space.check(stops_at(route)),
         Some(window) => Err(maintenance_mode(&window, clock.now())),
     }
-}
-
-/// Whether a route is served during maintenance too.
-pub fn is_exempt(route: &Route) -> bool {
-    route.service == "ops" || EXEMPT.contains(&route.path)
 }
 
 fn maintenance_mode(window: &Window, now: Timestamp) -> Rejection {
@@ -77,14 +58,15 @@ fn maintenance_mode(window: &Window, now: Timestamp) -> Rejection {
 
 /// The level at which a route is refused; what is not a tenant's change never is.
 fn stops_at(route: &Route) -> Option<Level> {
-    let changes = match route.access {
-        Access::Org(_) => route.method == Method::POST,
+    let changes = match (route.access, route.key_rule) {
+        (Access::Org(_), KeyRule::Kept | KeyRule::Refused(_)) => true,
+        (Access::Org(_), KeyRule::Ignored) => false,
         // Signing in and out.
-        Access::Public | Access::Authenticated | Access::UserSession => false,
+        (Access::Public | Access::Authenticated | Access::UserSession, _) => false,
     };
-    if !changes || READS.contains(&route.path) {
+    if !changes {
         None
-    } else if PUTS.contains(&route.path) {
+    } else if route.takes_content {
         Some(Level::Low)
     } else {
         Some(Level::Critical)

@@ -25,40 +25,6 @@ const CHARS_MAX: usize = 128;
 const SCOPE_HASH: &str = "idempotency-scope";
 const REQUEST_HASH: &str = "idempotency-request";
 
-/// Routes of the gateway that give the first answer to a key again.
-const KEPT: &[&str] = &[
-    "/mrs/record",
-    "/mrs/record/complete",
-    "/mrs/tag/add",
-    "/mrs/tag/remove",
-    "/mrs/ttl/set",
-    "/mrs/doom",
-    "/mrs/hold/set",
-    "/mrs/hold/release",
-    "/usm/service_account/create",
-    "/usm/api_key/create",
-    "/ofm/member/add",
-    "/ofm/invitation/create",
-    "/ofm/invitation/accept",
-    "/utl/offboarding/request",
-];
-/// Routes of the gateway that take POST and change nothing, so that a key has nothing to do.
-const READS: &[&str] = &[
-    "/ops/maintenance/get",
-    "/ops/maintenance/list",
-    "/usm/session/validate",
-    "/usm/session/list",
-    "/usm/service_account/list",
-    "/usm/api_key/list",
-    "/usm/api_key/validate",
-    "/ofm/org/get",
-    "/ofm/member/list",
-    "/ofm/member/resolve",
-    "/ofm/invitation/list",
-    "/ofm/invitation/mine",
-    "/uas/stat",
-    "/utl/offboarding/status",
-];
 /// Operator functions that give the first answer to a key again.
 const KEPT_FUNCTIONS: &[&str] = &[
     "ops_token_create",
@@ -228,50 +194,52 @@ pub(super) fn lost() -> Refusal {
     Refusal::Failed("a first answer is not in the journal".to_owned())
 }
 
-/// What a POST does with a key.
-pub(super) enum Rule {
+/// What a route does with an idempotency key.
+#[derive(Clone, Copy)]
+pub enum KeyRule {
     /// The first answer is given again.
     Kept,
     /// Nothing is made or changed, so that a key has nothing to do.
-    Reads,
+    Ignored,
     /// It is refused, for a reason in the caller's words.
     Refused(&'static str),
 }
 
-/// What a route of the gateway does with a key.
-pub(super) fn rule(path: &str) -> Rule {
-    match path {
-        path if KEPT.contains(&path) => Rule::Kept,
-        path if READS.contains(&path) => Rule::Reads,
-        path => Rule::Refused(why_not(path)),
+impl KeyRule {
+    /// The rule of a route that would carry out a repeated request again.
+    pub(super) const UNSUPPORTED: Self = Self::Refused(
+        "This route does not support idempotency; a repeated request would be executed again. Send it without Idempotency-Key.",
+    );
+
+    /// Refuses a key where it would be no help.
+    ///
+    /// # Errors
+    /// `invalid-idempotency-key` with the minor `not-kept`.
+    pub(super) fn check(self, headers: &HeaderMap) -> Result<(), Rejection> {
+        match self {
+            Self::Kept | Self::Ignored => Ok(()),
+            Self::Refused(why) => check_absent(headers, why),
+        }
     }
 }
 
-/// Refuses a key on a route that would make or change something again all the same.
+/// Refuses a key of an operator function that would act again; those that only read take a key.
 ///
 /// # Errors
 /// `invalid-idempotency-key` with the minor `not-kept`.
-pub(super) fn check_route(path: &str, headers: &HeaderMap) -> Result<(), Rejection> {
-    match rule(path) {
-        Rule::Kept | Rule::Reads => Ok(()),
-        Rule::Refused(why) => check_absent(headers, why),
-    }
-}
-
-/// The same of an operator function; those that only read take a key.
-///
-/// # Errors
-/// `invalid-idempotency-key` with the minor `not-kept`, as of [`check_route`].
 pub(super) fn check_function(
     (name, reads): (&str, bool),
     headers: &HeaderMap,
 ) -> Result<(), Rejection> {
     let reads = reads && !CHANGES_OF_READERS.contains(&name);
-    if reads || KEPT_FUNCTIONS.contains(&name) {
-        Ok(())
-    } else {
-        check_absent(headers, why_not(name))
-    }
+    let rule = match name {
+        _ if reads || KEPT_FUNCTIONS.contains(&name) => KeyRule::Kept,
+        "ops_backup_begin" => KeyRule::Refused(
+            "A lease ends by itself unless it is renewed, and is not kept over a restart; send it without Idempotency-Key.",
+        ),
+        _ => KeyRule::UNSUPPORTED,
+    };
+    rule.check(headers)
 }
 
 /// Refuses a key.
@@ -289,26 +257,11 @@ fn check_absent(headers: &HeaderMap, why: &str) -> Result<(), Rejection> {
 /// Refuses a key, as a header or as a field, for a reason in the caller's words.
 ///
 /// # Errors
-/// `invalid-idempotency-key` with the minor `not-kept`, as of [`check_route`].
+/// `invalid-idempotency-key` with the minor `not-kept`.
 pub(super) fn check_none(call: &Call<'_>, field: Option<&str>, why: &str) -> Result<(), Rejection> {
     match field {
         Some(_) => Err(invalid(why).with_minor("not-kept")),
         None => check_absent(call.request.headers(), why),
-    }
-}
-
-/// Why a route or a function keeps no first answers, in the caller's words.
-fn why_not(name: &str) -> &'static str {
-    match name {
-        "/usm/session/create" => {
-            "A sign-in has no first answer that could be given again: the session is a secret and is not kept. Send it without Idempotency-Key; a session whose answer was lost ends by itself within an hour."
-        }
-        "ops_backup_begin" => {
-            "A lease ends by itself unless it is renewed, and is not kept over a restart; send it without Idempotency-Key."
-        }
-        _ => {
-            "This route does not support idempotency; a repeated request would be executed again. Send it without Idempotency-Key."
-        }
     }
 }
 

@@ -14,6 +14,8 @@ use crate::domain::names::TAGS_MAX;
 use crate::domain::{CcCode, ErrorTag, OrgCode, Rejection, Revision, Tag, Timestamp};
 use crate::journal::Remarks;
 
+/// Error tags of routes whose fields are checked when they are read.
+pub(super) const FIELD_ERRORS: &[ErrorTag] = &[ErrorTag::InvalidInput, ErrorTag::InvalidJson];
 /// Longest of the caller's remarks, in characters (the contract's context fields).
 const REMARK_CHARS_MAX: usize = 256;
 

@@ -16,8 +16,12 @@ use super::reply::{Refusal, Reply};
 use super::state::AppState;
 use super::usm::{org_request, required};
 use crate::actors::first_answers::Made;
+use crate::domain::ErrorTag;
 use crate::domain::org::{MemberRole, Org, OrgCommand, OrgEvent};
 use crate::domain::{Event, OrgCode, Rejection};
+use crate::http::auth::access::{Access, Right};
+use crate::http::input::FIELD_ERRORS;
+use crate::http::route::{Described, Route, inside};
 use crate::projections::identity;
 
 /// Longest id of a user looked at, in characters.
@@ -130,8 +134,17 @@ pub struct MembersAnswer {
     next_token: Option<String>,
 }
 
+pub(crate) const GET: Route = Route::post(
+    ("ofm", "/ofm/org/get"),
+    Access::Org(Right::ViewOrg),
+    inside!(get),
+    Described::of::<__path_get>(),
+)
+.errors(&[FIELD_ERRORS], &[])
+.changes_nothing();
+
 /// See an org.
-#[utoipa::path(post, path = "/ofm/org/get", tag = "ofm", request_body = WhichOrg,
+#[utoipa::path(post, path = GET.path, request_body = WhichOrg,
     responses((status = 200, description = "The org.", body = crate::http::reply::Good<OrgView>)))]
 pub async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichOrg = input::json(&call.body)?;
@@ -140,15 +153,37 @@ pub async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     show(&org, &identity::org(&app.store, org.as_str())?)
 }
 
+pub(crate) const PARK: Route = Route::post(
+    ("ofm", "/ofm/org/park"),
+    Access::Org(Right::Manage),
+    inside!(park),
+    Described::of::<__path_park>(),
+)
+.errors(
+    &[FIELD_ERRORS],
+    &[ErrorTag::InvalidState, ErrorTag::OrgWriteBlocked],
+);
+
 /// Park an org: it can be read and takes no changes.
-#[utoipa::path(post, path = "/ofm/org/park", tag = "ofm", request_body = WhichOrg,
+#[utoipa::path(post, path = PARK.path, request_body = WhichOrg,
     responses((status = 200, description = "The org.", body = crate::http::reply::Good<OrgView>)))]
 pub async fn park(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     set_aside(app, call, |org| OrgCommand::Park { org }).await
 }
 
+pub(crate) const UNPARK: Route = Route::post(
+    ("ofm", "/ofm/org/unpark"),
+    Access::Org(Right::Manage),
+    inside!(unpark),
+    Described::of::<__path_unpark>(),
+)
+.errors(
+    &[FIELD_ERRORS],
+    &[ErrorTag::InvalidState, ErrorTag::OrgWriteBlocked],
+);
+
 /// Take a parked org up again.
-#[utoipa::path(post, path = "/ofm/org/unpark", tag = "ofm", request_body = WhichOrg,
+#[utoipa::path(post, path = UNPARK.path, request_body = WhichOrg,
     responses((status = 200, description = "The org.", body = crate::http::reply::Good<OrgView>)))]
 pub async fn unpark(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     set_aside(app, call, |org| OrgCommand::Unpark { org }).await
@@ -166,8 +201,20 @@ async fn set_aside(
     show(&org, &after)
 }
 
+pub(crate) const ADD: Route = Route::post(
+    ("ofm", "/ofm/member/add"),
+    Access::Org(Right::Manage),
+    inside!(add),
+    Described::of::<__path_add>(),
+)
+.errors(
+    &[FIELD_ERRORS],
+    &[ErrorTag::InvalidState, ErrorTag::OrgWriteBlocked],
+)
+.keeps_first_answers();
+
 /// Invite a user to an org, or change a member's role.
-#[utoipa::path(post, path = "/ofm/member/add", tag = "ofm", request_body = NewMember,
+#[utoipa::path(post, path = ADD.path, request_body = NewMember,
     responses((status = 200, description = "The member, or the invitation that the user can accept; the same whether or not there is such a user.", body = crate::http::reply::Good<NewMemberAnswer>)))]
 pub async fn add(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewMember = input::json(&call.body)?;
@@ -228,8 +275,19 @@ fn added_before(app: &AppState, made: &Made, email: Option<&str>) -> Result<Repl
     }
 }
 
+pub(crate) const REMOVE: Route = Route::post(
+    ("ofm", "/ofm/member/remove"),
+    Access::Org(Right::Manage),
+    inside!(remove),
+    Described::of::<__path_remove>(),
+)
+.errors(
+    &[FIELD_ERRORS],
+    &[ErrorTag::InvalidState, ErrorTag::OrgWriteBlocked],
+);
+
 /// Have a user leave an org.
-#[utoipa::path(post, path = "/ofm/member/remove", tag = "ofm", request_body = WhichMember,
+#[utoipa::path(post, path = REMOVE.path, request_body = WhichMember,
     responses((status = 200, description = "The org.", body = crate::http::reply::Good<OrgView>)))]
 pub async fn remove(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichMember = input::json(&call.body)?;
@@ -244,8 +302,19 @@ pub async fn remove(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
     show(&org, &after)
 }
 
+pub(crate) const LEAVE: Route = Route::post(
+    ("ofm", "/ofm/member/leave"),
+    Access::Org(Right::ViewOrg),
+    inside!(leave),
+    Described::of::<__path_leave>(),
+)
+.errors(
+    &[FIELD_ERRORS],
+    &[ErrorTag::InvalidState, ErrorTag::OrgWriteBlocked],
+);
+
 /// Leave an org yourself. Its last owner cannot.
-#[utoipa::path(post, path = "/ofm/member/leave", tag = "ofm", request_body = WhichOrg,
+#[utoipa::path(post, path = LEAVE.path, request_body = WhichOrg,
     responses((status = 200, description = "You belong to it no more.", body = crate::http::reply::Good<LeftAnswer>)))]
 pub async fn leave(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichOrg = input::json(&call.body)?;
@@ -266,8 +335,17 @@ pub async fn leave(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal
     })
 }
 
+pub(crate) const LIST: Route = Route::post(
+    ("ofm", "/ofm/member/list"),
+    Access::Org(Right::ViewOrg),
+    inside!(list),
+    Described::of::<__path_list>(),
+)
+.errors(&[FIELD_ERRORS], &[ErrorTag::InvalidNextToken])
+.changes_nothing();
+
 /// List the owners and members of an org.
-#[utoipa::path(post, path = "/ofm/member/list", tag = "ofm", request_body = Members,
+#[utoipa::path(post, path = LIST.path, request_body = Members,
     responses((status = 200, description = "One page.", body = crate::http::reply::Good<MembersAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Members = input::json(&call.body)?;
@@ -288,8 +366,17 @@ pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
     })
 }
 
+pub(crate) const RESOLVE: Route = Route::post(
+    ("ofm", "/ofm/member/resolve"),
+    Access::Org(Right::ViewOrg),
+    inside!(resolve),
+    Described::of::<__path_resolve>(),
+)
+.errors(&[FIELD_ERRORS], &[])
+.changes_nothing();
+
 /// Find a member by e-mail address or id.
-#[utoipa::path(post, path = "/ofm/member/resolve", tag = "ofm", request_body = WhichMember,
+#[utoipa::path(post, path = RESOLVE.path, request_body = WhichMember,
     responses((status = 200, description = "The member.", body = crate::http::reply::Good<MemberView>)))]
 pub async fn resolve(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichMember = input::json(&call.body)?;

@@ -7,270 +7,112 @@ mod shape;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
+use actix_web::http::Method;
 use serde_json::{Value, json};
-use utoipa::OpenApi;
+use utoipa::openapi::{Components, OpenApi, PathItem, path::PathsBuilder};
 
 use super::auth::access::{Access, Right, Role};
 use super::document::Document as Served;
 use super::envelope::API_VERSION;
+use super::idempotency::KeyRule;
 use super::reply::Refusal;
-use super::route::Route;
-use super::{gate, idempotency};
 use crate::domain::ErrorTag;
 use crate::domain::account::KeyRole;
+use crate::http::route::{Described, Handler, Operation, Route};
 
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Metarecord",
-        description = "A self-hosted, event-sourced store of tenants' records. In addition to its own errors, each request may be refused as malformed HTTP, in the same envelope: 400 `invalid-input`, 408 `request-timeout`, 414 `uri-too-long`, 431 `head-too-large`.\n\nA request that makes something, or changes a record, may carry an idempotency key, as the header `Idempotency-Key` or as the field `idempotency_key`. Sent again with the same key within 24 hours it does nothing twice and gets its first answer again, with `Idempotent-Replay: true`; another request with that key is 409 `idempotency-conflict`. A key counts with its caller and org; of a record with the record, or with the container where the request names none. For records refusals are remembered too; elsewhere what was refused has made nothing, and is carried out when it is sent again. Where an answer had a secret in it, which is shown once and not kept, the request sent again is `idempotency-conflict` with the minor `shown-once`, and `details` name what was made. Every other POST refuses the header, unless it only reads."
-    ),
-    paths(
-        super::mrs::put::put,
-        super::mrs::complete::complete,
-        super::mrs::read::record,
-        super::mrs::read::meta,
-        super::mrs::versions::versions,
-        super::mrs::read::head,
-        super::mrs::list::list,
-        super::mrs::change::tag_add,
-        super::mrs::change::tag_remove,
-        super::mrs::change::ttl_set,
-        super::mrs::change::doom,
-        super::mrs::hold::set,
-        super::mrs::hold::release,
-        super::mrs::due::due,
-        super::mrs::read::stat,
-        super::ops::ping,
-        super::ops::stat,
-        super::ops::maintenance::get,
-        super::ops::maintenance::get_by_post,
-        super::ops::maintenance::list,
-        super::ops::maintenance::list_by_post,
-        super::usm::session::create,
-        super::usm::session::validate,
-        super::usm::session::close,
-        super::usm::session::list,
-        super::usm::session::logout_everywhere,
-        super::usm::account::create,
-        super::usm::account::list,
-        super::usm::account::status,
-        super::usm::key::create,
-        super::usm::key::list,
-        super::usm::key::revoke,
-        super::usm::key::revoke_all,
-        super::usm::key::validate,
-        super::ofm::get,
-        super::ofm::park,
-        super::ofm::unpark,
-        super::ofm::add,
-        super::ofm::remove,
-        super::ofm::list,
-        super::ofm::resolve,
-        super::usage::get,
-        super::ofm::leave,
-        super::ofm::invitation::create,
-        super::ofm::invitation::list,
-        super::ofm::invitation::withdraw,
-        super::ofm::invitation::mine,
-        super::ofm::invitation::accept,
-        super::ofm::invitation::decline,
-        super::uas::stat,
-        super::uas::change_passcode,
-        super::utl::request,
-        super::utl::status,
-        super::utl::status_by_post,
-        super::utl::cancel,
-        super::utl::export::list,
-        super::utl::export::file,
-        super::system::whoami,
-        super::system::health,
-        super::system::ready,
-        openapi,
-        super::presigned::put,
-        super::presigned::get,
-        super::presigned::export::get,
-    )
-)]
-struct Document;
+#[derive(utoipa::OpenApi)]
+#[openapi(info(
+    title = "Metarecord",
+    description = "A self-hosted, event-sourced store of tenants' records. In addition to its own errors, each request may be refused as malformed HTTP, in the same envelope: 400 `invalid-input`, 408 `request-timeout`, 414 `uri-too-long`, 431 `head-too-large`.\n\nA request that makes something, or changes a record, may carry an idempotency key, as the header `Idempotency-Key` or as the field `idempotency_key`. Sent again with the same key within 24 hours it does nothing twice and gets its first answer again, with `Idempotent-Replay: true`; another request with that key is 409 `idempotency-conflict`. A key counts with its caller and org; of a record with the record, or with the container where the request names none. For records refusals are remembered too; elsewhere what was refused has made nothing, and is carried out when it is sent again. Where an answer had a secret in it, which is shown once and not kept, the request sent again is `idempotency-conflict` with the minor `shown-once`, and `details` name what was made. Every other POST refuses the header, unless it only reads."
+))]
+struct Info;
 
-/// Which tags each route may answer with, beside the ones of every route.
-const CHANGE_TAGS: &[ErrorTag] = &[
-    ErrorTag::InvalidJson,
-    ErrorTag::OrgWriteBlocked,
-    ErrorTag::Doomed,
-    ErrorTag::Conflict,
-    ErrorTag::ExpectedRevisionRequired,
-];
-const PUT_TAGS: &[ErrorTag] = &[
-    ErrorTag::InvalidTag,
-    ErrorTag::InvalidDoomAt,
-    ErrorTag::UnsupportedContentType,
-    ErrorTag::InlineTooLarge,
-    ErrorTag::TooLarge,
-    ErrorTag::GzipRequired,
-    ErrorTag::MissingContentMd5,
-    ErrorTag::InvalidContentMd5,
-    ErrorTag::MissingSize,
-    ErrorTag::SizeMismatch,
-    ErrorTag::Md5Mismatch,
-    ErrorTag::QuotaExceeded,
-];
-const COMPLETE_TAGS: &[ErrorTag] = &[
-    ErrorTag::InvalidContentToken,
-    ErrorTag::MissingContentMd5,
-    ErrorTag::InvalidContentMd5,
-    ErrorTag::MissingSize,
-    ErrorTag::SizeMismatch,
-    ErrorTag::Md5Mismatch,
-    ErrorTag::Md5Missing,
-];
-const LIST_TAGS: &[ErrorTag] = &[
-    ErrorTag::InvalidTag,
-    ErrorTag::InvalidStatus,
-    ErrorTag::InvalidNextToken,
-];
-const WINDOW_TAGS: &[ErrorTag] = &[
-    ErrorTag::InvalidInput,
-    ErrorTag::InvalidJson,
-    ErrorTag::InvalidSession,
-    ErrorTag::NotFound,
-];
-const WINDOWS_TAGS: &[ErrorTag] = &[
-    ErrorTag::InvalidInput,
-    ErrorTag::InvalidJson,
-    ErrorTag::InvalidSession,
-    ErrorTag::InvalidStatus,
-    ErrorTag::InvalidNextToken,
-];
-const UPLOAD_TAGS: &[ErrorTag] = &[
-    ErrorTag::NotAuthorized,
-    ErrorTag::ExpiredUrl,
-    ErrorTag::NotFound,
-    ErrorTag::GzipRequired,
-    ErrorTag::Doomed,
-    ErrorTag::InvalidState,
-    ErrorTag::SizeMismatch,
-    ErrorTag::Md5Mismatch,
-    ErrorTag::TooLarge,
-];
-const DOWNLOAD_TAGS: &[ErrorTag] = &[
-    ErrorTag::NotAuthorized,
-    ErrorTag::ExpiredUrl,
-    ErrorTag::NotFound,
-    ErrorTag::PreconditionFailed,
-];
+/// What any operation may answer with.
 const EVERY_TAG: &[ErrorTag] = &[
     ErrorTag::Throttled,
     ErrorTag::InternalError,
     ErrorTag::Unavailable,
 ];
 
-fn tags_of(routes: &[Route], method: &str, path: &str) -> Vec<ErrorTag> {
-    let mut tags = EVERY_TAG.to_vec();
-    if let Some(route) = route(routes, method, path) {
-        tags.push(ErrorTag::MethodNotAllowed);
-        if !gate::is_exempt(route) {
-            tags.push(ErrorTag::MaintenanceMode);
-        }
-        tags.extend(tags_of_access(route.access));
+/// One operation of the document, with its route where the gateway serves it.
+struct Documented<'a> {
+    operation: Operation,
+    route: Option<&'a Route>,
+}
+
+impl Documented<'_> {
+    fn access(&self) -> Access {
+        self.route.map_or(Access::Public, |route| route.access)
     }
-    if path.starts_with("/mrs/") && path != "/mrs/stat" {
-        tags.extend([ErrorTag::InvalidCccode, ErrorTag::InvalidContainer]);
-        if !["/mrs/list", "/mrs/due"].contains(&path) {
-            tags.push(ErrorTag::InvalidRecordId);
-        }
-        if method == "post" {
-            tags.extend(CHANGE_TAGS);
-        }
+
+    fn is_post(&self) -> bool {
+        self.operation.method == Method::POST
     }
-    if ["/usm/", "/ofm/", "/uas/", "/utl/"]
-        .iter()
-        .any(|service| path.starts_with(service))
-    {
-        tags.extend([ErrorTag::InvalidInput, ErrorTag::InvalidJson]);
-    }
-    if method == "post" {
-        tags.push(ErrorTag::UnsupportedMediaType);
-        match idempotency::rule(path) {
-            idempotency::Rule::Kept => tags.extend([
+
+    /// The error tags that it answers with.
+    fn tags(&self) -> Vec<ErrorTag> {
+        let mut tags = EVERY_TAG.to_vec();
+        if let Some(route) = self.route {
+            tags.push(ErrorTag::MethodNotAllowed);
+            if !route.in_maintenance {
+                tags.push(ErrorTag::MaintenanceMode);
+            }
+            tags.extend(tags_of_access(route.access));
+        }
+        let (shared, own) = self.operation.errors;
+        tags.extend(shared.iter().copied().flatten());
+        if self.is_post() {
+            tags.push(ErrorTag::UnsupportedMediaType);
+        }
+        match self.route.map(|route| route.key_rule) {
+            Some(KeyRule::Kept) => tags.extend([
                 ErrorTag::InvalidIdempotencyKey,
                 ErrorTag::IdempotencyConflict,
             ]),
-            idempotency::Rule::Refused(_) => tags.push(ErrorTag::InvalidIdempotencyKey),
-            idempotency::Rule::Reads => {}
+            Some(KeyRule::Refused(_)) => tags.push(ErrorTag::InvalidIdempotencyKey),
+            Some(KeyRule::Ignored) | None => {}
         }
+        tags.extend(own);
+        tags
     }
-    tags.extend(match (method, path) {
-        ("put", "/content/{token}") => UPLOAD_TAGS,
-        ("get", "/content/{token}" | "/content/export/{token}") => DOWNLOAD_TAGS,
-        ("post", "/utl/offboarding/request" | "/utl/offboarding/cancel") => {
-            &[ErrorTag::InvalidState, ErrorTag::OrgWriteBlocked]
-        }
-        ("get", "/utl/export/list") => &[ErrorTag::InvalidState, ErrorTag::InvalidNextToken],
-        ("get", "/utl/export/file") => &[ErrorTag::InvalidState],
-        ("post", "/mrs/record") => PUT_TAGS,
-        ("post", "/mrs/record/complete") => COMPLETE_TAGS,
-        ("get", "/mrs/list") => LIST_TAGS,
-        (_, "/ops/maintenance/get") => WINDOW_TAGS,
-        (_, "/ops/maintenance/list") => WINDOWS_TAGS,
-        ("get", "/mrs/record") => &[ErrorTag::Doomed, ErrorTag::InvalidState],
-        ("post", "/mrs/tag/add") => &[ErrorTag::InvalidTag, ErrorTag::QuotaExceeded],
-        ("post", "/mrs/tag/remove") => &[ErrorTag::InvalidTag],
-        ("post", "/mrs/ttl/set") => &[ErrorTag::InvalidDoomAt],
-        ("post", "/mrs/doom") => &[ErrorTag::InvalidState],
-        ("get", "/mrs/due" | "/mrs/record/versions") => &[ErrorTag::InvalidNextToken],
-        ("post", "/usm/session/create") => &[
-            ErrorTag::InvalidPasscode,
-            ErrorTag::UserNotVerified,
-            ErrorTag::NotAuthorized,
-            ErrorTag::QuotaExceeded,
-        ],
-        ("post", "/uas/stat") => &[ErrorTag::InvalidPasscode, ErrorTag::NotAuthorized],
-        ("post", "/uas/passcode/change") => &[ErrorTag::InvalidPasscode, ErrorTag::UserNotVerified],
-        ("post", "/usm/session/validate" | "/usm/session/close" | "/usm/api_key/validate") => {
-            &[ErrorTag::InvalidSession]
-        }
-        ("post", "/usm/service_account/create" | "/usm/service_account/status") => {
-            &[ErrorTag::QuotaExceeded]
-        }
-        ("post", "/usm/service_account/list" | "/ofm/member/list" | "/ofm/invitation/mine") => {
-            &[ErrorTag::InvalidNextToken]
-        }
-        ("post", "/ofm/invitation/create") => &[
-            ErrorTag::Conflict,
-            ErrorTag::InvalidState,
-            ErrorTag::OrgWriteBlocked,
-        ],
-        ("post", "/ofm/invitation/accept" | "/ofm/invitation/decline") => &[
-            ErrorTag::InvalidOrgcode,
-            ErrorTag::NotFound,
-            ErrorTag::InvalidState,
-            ErrorTag::OrgWriteBlocked,
-        ],
-        (
-            "post",
-            "/ofm/org/park"
-            | "/ofm/org/unpark"
-            | "/ofm/member/add"
-            | "/ofm/member/remove"
-            | "/ofm/member/leave"
-            | "/ofm/invitation/withdraw",
-        ) => &[ErrorTag::InvalidState, ErrorTag::OrgWriteBlocked],
-        ("post", "/usm/api_key/create") => &[
-            ErrorTag::InvalidState,
-            ErrorTag::OrgWriteBlocked,
-            ErrorTag::QuotaExceeded,
-        ],
-        _ => &[],
-    });
-    tags
 }
 
-fn route<'a>(routes: &'a [Route], method: &str, path: &str) -> Option<&'a Route> {
-    let same =
-        |route: &&Route| route.path == path && route.method.as_str().eq_ignore_ascii_case(method);
-    routes.iter().find(same)
+/// Every operation, by its path and its method in lower case.
+fn operations<'a>(
+    routes: &'a [Route],
+    streamed: &[Operation],
+) -> BTreeMap<(&'static str, String), Documented<'a>> {
+    let routes = routes.iter().map(|route| Documented {
+        operation: route.operation(),
+        route: Some(route),
+    });
+    let streamed = streamed.iter().map(|operation| Documented {
+        operation: *operation,
+        route: None,
+    });
+    let named = |documented: Documented<'a>| {
+        let method = documented.operation.method.as_str().to_ascii_lowercase();
+        ((documented.operation.path, method), documented)
+    };
+    routes.chain(streamed).map(named).collect()
+}
+
+/// What the handlers say of themselves, without what is the same for many.
+fn described(operations: &BTreeMap<(&'static str, String), Documented<'_>>) -> OpenApi {
+    let mut paths = PathsBuilder::new();
+    let mut schemas = Vec::new();
+    for Documented { operation, .. } in operations.values() {
+        let mut description = (operation.described.operation)();
+        description.tags = Some(vec![operation.service.to_owned()]);
+        for method in (operation.described.methods)() {
+            paths = paths.path(operation.path, PathItem::new(method, description.clone()));
+        }
+        (operation.described.schemas)(&mut schemas);
+    }
+    let mut document = <Info as utoipa::OpenApi>::openapi();
+    document.paths = paths.build();
+    document.components = Some(Components::builder().schemas_from_iter(schemas).build());
+    document
 }
 
 /// What may be answered before a handler looks at anything else.
@@ -303,8 +145,9 @@ fn tags_of_access(access: Access) -> Vec<ErrorTag> {
 ///
 /// # Errors
 /// When it cannot be serialized.
-pub fn document(routes: &[Route]) -> Result<Value, serde_json::Error> {
-    let mut document = serde_json::to_value(Document::openapi())?;
+pub fn document(routes: &[Route], streamed: &[Operation]) -> Result<Value, serde_json::Error> {
+    let operations = operations(routes, streamed);
+    let mut document = serde_json::to_value(described(&operations))?;
     let several = paths_of_several(&document);
     let schemas = &mut document["components"]["schemas"];
     schemas["Error"] = error_schema();
@@ -317,15 +160,18 @@ pub fn document(routes: &[Route]) -> Result<Value, serde_json::Error> {
     document["security"] = security(Access::Authenticated);
     let usual = document["security"].clone();
     shape::each_operation(&mut document, |method, path, operation| {
-        describe_errors(routes, method, path, operation);
-        let access = route(routes, method, path).map_or(Access::Public, |route| route.access);
+        let Some(documented) = operations.get(&(path, method.to_owned())) else {
+            return;
+        };
+        let access = documented.access();
+        describe_errors(documented, operation);
         let security = security(access);
         if security != usual {
             operation["security"] = security;
         }
         describe_headers(access, operation);
-        if method == "post" {
-            keys::describe(path, operation);
+        if let Some(route) = documented.route {
+            keys::describe(route.key_rule, operation);
         }
         operation["operationId"] = shape::operation_id(method, path, several.contains(path)).into();
         describe(path, access, operation);
@@ -385,7 +231,7 @@ fn show_examples(document: &mut Value) {
     }
 }
 
-fn describe_errors(routes: &[Route], method: &str, path: &str, operation: &mut Value) {
+fn describe_errors(documented: &Documented<'_>, operation: &mut Value) {
     let mut by_status = BTreeMap::<u16, Vec<&str>>::new();
     let mut add = |status: u16, tag: ErrorTag| {
         let tags = by_status.entry(status).or_default();
@@ -393,10 +239,10 @@ fn describe_errors(routes: &[Route], method: &str, path: &str, operation: &mut V
             tags.push(tag.as_str());
         }
     };
-    for tag in tags_of(routes, method, path) {
+    for tag in documented.tags() {
         add(tag.status(), tag);
     }
-    if method == "post" {
+    if documented.is_post() {
         add(413, ErrorTag::TooLarge);
     }
     for (status, tags) in by_status {
@@ -494,14 +340,28 @@ fn error_schema() -> Value {
     })
 }
 
-/// The document as it is served, made at the first call.
-///
-/// # Errors
-/// [`Refusal::Failed`] when it cannot be made, then and ever after.
-pub fn served(routes: &'static [Route]) -> Result<&'static Served, Refusal> {
+pub(crate) const OPENAPI: Route = Route::get(
+    ("system", "/openapi.json"),
+    Access::Public,
+    Handler::Document(served),
+    Described::of::<__path_served>(),
+);
+
+/// Read the document of this interface.
+#[utoipa::path(get, path = OPENAPI.path,
+    params(
+        ("Accept-Encoding" = Option<String>, Header, description = "With `gzip` it is sent gzipped."),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the form that the caller has.")),
+    responses(
+        (status = 200, description = "The OpenAPI document itself, without an envelope; `ETag` names this form of it.", body = Value),
+        (status = 304, description = "The caller has it already.")))]
+pub fn served(
+    routes: &'static [Route],
+    streamed: &'static [Operation],
+) -> Result<&'static Served, Refusal> {
     static SERVED: OnceLock<Result<Served, String>> = OnceLock::new();
     let served = SERVED.get_or_init(|| {
-        let json = document(routes).and_then(|document| serde_json::to_vec(&document));
+        let json = document(routes, streamed).and_then(|document| serde_json::to_vec(&document));
         let json = json.map_err(|error| error.to_string())?;
         Served::new(json).map_err(|error| error.to_string())
     });
@@ -509,17 +369,3 @@ pub fn served(routes: &'static [Route]) -> Result<&'static Served, Refusal> {
         .as_ref()
         .map_err(|error| Refusal::Failed(error.clone()))
 }
-
-/// Read this document.
-#[utoipa::path(get, path = "/openapi.json", tag = "system",
-    params(
-        ("Accept-Encoding" = Option<String>, Header, description = "With `gzip` it is sent gzipped."),
-        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the form that the caller has.")),
-    responses(
-        (status = 200, description = "The OpenAPI document itself, without an envelope; `ETag` names this form of it.", body = Value),
-        (status = 304, description = "The caller has it already.")))]
-#[expect(
-    dead_code,
-    reason = "carries the description; `served` is what is answered with"
-)]
-fn openapi() {}

@@ -25,6 +25,7 @@ use super::envelope::hang_up;
 use super::envelope::{OK, respond, with_headers};
 use super::meters::{Place, content_place};
 use super::reply::{Refusal, unavailable};
+use super::route::{Described, Operation};
 use super::shares::Share;
 use super::slow::{Stopped, Taking, UploadPace, upload_had_to_end, upload_too_slow};
 use super::state::{AppState, Gateway};
@@ -44,6 +45,15 @@ use crate::projections::{RecordName, holds, records};
 use follow::follow;
 use whole::Whole;
 
+/// The path of content, which the signed part ends.
+const CONTENT: &str = "/content/{token}";
+/// What downloads answer with, besides what every operation does.
+const DOWNLOAD_ERRORS: &[ErrorTag] = &[
+    ErrorTag::NotAuthorized,
+    ErrorTag::ExpiredUrl,
+    ErrorTag::NotFound,
+    ErrorTag::PreconditionFailed,
+];
 /// Bytes read from a file at a time.
 const CHUNK_BYTES: u64 = 64 * 1024;
 /// Buffers that go round between an upload's connection and its disk. The same few, because memory that one thread
@@ -170,8 +180,29 @@ pub fn configure(presigned: Presigned) -> impl FnOnce(&mut web::ServiceConfig) {
     }
 }
 
+pub(super) const UPLOAD: Operation = Operation {
+    service: "content",
+    method: &Method::PUT,
+    path: CONTENT,
+    errors: (
+        &[],
+        &[
+            ErrorTag::NotAuthorized,
+            ErrorTag::ExpiredUrl,
+            ErrorTag::NotFound,
+            ErrorTag::GzipRequired,
+            ErrorTag::Doomed,
+            ErrorTag::InvalidState,
+            ErrorTag::SizeMismatch,
+            ErrorTag::Md5Mismatch,
+            ErrorTag::TooLarge,
+        ],
+    ),
+    described: Described::of::<__path_put>(),
+};
+
 /// Upload content to a presigned url, exactly as promised.
-#[utoipa::path(put, path = "/content/{token}", tag = "content",
+#[utoipa::path(put, path = UPLOAD.path,
     params(("token" = String, Path, description = "The signed part of the url.")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The gzip bytes."),
     responses((status = 200, description = "The upload is stored; `ETag` is its MD5.")))]
@@ -181,8 +212,16 @@ pub fn configure(presigned: Presigned) -> impl FnOnce(&mut web::ServiceConfig) {
 )]
 pub(super) fn put() {}
 
+pub(super) const DOWNLOAD: Operation = Operation {
+    service: "content",
+    method: &Method::GET,
+    path: CONTENT,
+    errors: (&[], DOWNLOAD_ERRORS),
+    described: Described::of::<__path_get>(),
+};
+
 /// Download content from a presigned url.
-#[utoipa::path(get, path = "/content/{token}", tag = "content",
+#[utoipa::path(get, path = DOWNLOAD.path,
     params(("token" = String, Path, description = "The signed part of the url."),
         ("Range" = Option<String>, Header, description = "One range of bytes.")),
     responses(
@@ -202,7 +241,7 @@ impl Presigned {
         measured.at(content_place(request.method(), Place::Download));
         let mut trace = self.gateway.trace(request);
         trace.service = "content";
-        trace.route = "/content/{token}";
+        trace.route = CONTENT;
         trace.call = trace::name_of(request.method(), "/content");
         trace.runs(self.gateway.running(), request.method() == Method::PUT);
         if let Err(rejection) = check_seat(request) {
@@ -235,7 +274,7 @@ impl Presigned {
         measured.at(content_place(request.method(), Place::Export));
         let mut trace = self.gateway.trace(request);
         trace.service = "content";
-        trace.route = "/content/export/{token}";
+        trace.route = export::DOWNLOAD.path;
         trace.call = trace::name_of(request.method(), "/content/export");
         trace.runs(self.gateway.running(), false);
         if let Err(rejection) = check_seat(request) {

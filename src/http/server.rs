@@ -19,16 +19,13 @@ use super::limits::network;
 use super::meters::{HttpMeters, Measured};
 use super::places::InFlight;
 use super::reply::{Refusal, Reply, unavailable};
-use super::route::{Handler, Route};
+use super::route::{Handler, Operation, Route};
 use super::routes;
 use super::state::{AppState, Gateway};
 use super::trace::{self, Trace};
 use super::turns::{Turn, Turns};
-use super::{gate, head, idempotency, watched};
+use super::{gate, head, watched};
 use crate::domain::{ErrorTag, Rejection};
-
-/// Answered however much is asked: they tell whether the server lives, and cost nothing.
-const ALWAYS_ANSWERED: &[&str] = &["/health", "/ready"];
 
 /// Bytes of a query that is no work to read: one with a cursor has more.
 const SHORT_QUERY_BYTES: usize = 512;
@@ -88,8 +85,9 @@ async fn serve(
         }
     };
     measured.at_route(routes::number(route));
-    let always = ALWAYS_ANSWERED.contains(&route.path);
-    if !always && let Err(rejection) = watched::check_seat(&request) {
+    if !route.always
+        && let Err(rejection) = watched::check_seat(&request)
+    {
         return hang_up(respond(&trace, Err(rejection.into())));
     }
     if let Err(rejection) = check_head(gateway, &request) {
@@ -104,10 +102,12 @@ async fn serve(
     }
     let handler = match route.handler {
         Handler::Immediate(handler) => {
-            if !always && let Err(rejection) = gateway.rate_limits().anonymous(&request) {
+            if !route.always
+                && let Err(rejection) = gateway.rate_limits().anonymous(&request)
+            {
                 return respond(&trace, Err(rejection.into()));
             }
-            if !always {
+            if !route.always {
                 turn.wait_as_anonymous().await;
             }
             let answer = handler(gateway).map(|reply| with_request_id(reply, &trace));
@@ -132,7 +132,7 @@ async fn serve(
     };
     trace.runs_for_caller(request.method() == Method::POST);
     if request.method() == Method::POST
-        && let Err(rejection) = idempotency::check_route(route.path, request.headers())
+        && let Err(rejection) = route.key_rule.check(request.headers())
     {
         return respond(&trace, Err(rejection.into()));
     }
@@ -212,11 +212,11 @@ fn check_head(gateway: &Gateway, request: &HttpRequest) -> Result<(), Rejection>
 /// A document, charged to the caller's address by its length.
 fn serve_document(
     gateway: &Gateway,
-    document: fn(&'static [Route]) -> Result<&'static Document, Refusal>,
+    document: fn(&'static [Route], &'static [Operation]) -> Result<&'static Document, Refusal>,
     request: &HttpRequest,
     trace: &Trace,
 ) -> HttpResponse {
-    let chosen = document(routes::ROUTES).and_then(|document| {
+    let chosen = document(routes::ROUTES, routes::STREAMED).and_then(|document| {
         let chosen = document.chosen(request);
         gateway
             .rate_limits()

@@ -7,6 +7,8 @@ use super::auth::authenticator::HEADER_SUBJECT;
 use super::call::Call;
 use super::reply::{Refusal, Reply, unavailable};
 use super::state::{AppState, Gateway};
+use crate::http::auth::access::Access;
+use crate::http::route::{Described, Handler, Route, inside};
 use crate::projections::identity;
 
 /// Whether the process lives.
@@ -46,8 +48,16 @@ pub struct WhoamiAnswer {
     auth_mode: &'static str,
 }
 
+pub(crate) const WHOAMI: Route = Route::get(
+    ("system", "/whoami"),
+    Access::Authenticated,
+    inside!(whoami),
+    Described::of::<__path_whoami>(),
+)
+.served_in_maintenance();
+
 /// Show the caller's identity.
-#[utoipa::path(get, path = "/whoami", tag = "system",
+#[utoipa::path(get, path = WHOAMI.path,
     responses((status = 200, description = "You. The fields of `data` and `request_id` are also at the top level.",
         body = super::reply::Good<WhoamiAnswer>)))]
 pub async fn whoami(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
@@ -78,8 +88,16 @@ pub async fn whoami(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
     Ok(reply)
 }
 
+pub(crate) const HEALTH: Route = Route::get(
+    ("system", "/health"),
+    Access::Public,
+    Handler::Immediate(health),
+    Described::of::<__path_health>(),
+)
+.always_answered();
+
 /// Ask whether the process lives.
-#[utoipa::path(get, path = "/health", tag = "system",
+#[utoipa::path(get, path = HEALTH.path,
     responses((status = 200, description = "It does. The fields of `data` and `request_id` are also at the top level.",
         body = super::reply::Good<HealthAnswer>)))]
 pub fn health(gateway: &Gateway) -> Result<Reply, Refusal> {
@@ -97,8 +115,16 @@ pub fn health(gateway: &Gateway) -> Result<Reply, Refusal> {
     Ok(reply)
 }
 
+pub(crate) const READY: Route = Route::get(
+    ("system", "/ready"),
+    Access::Public,
+    Handler::Immediate(ready),
+    Described::of::<__path_ready>(),
+)
+.always_answered();
+
 /// Check whether it can serve.
-#[utoipa::path(get, path = "/ready", tag = "system",
+#[utoipa::path(get, path = READY.path,
     responses((status = 200, description = "It can.", body = super::reply::Good<ReadyAnswer>)))]
 pub fn ready(gateway: &Gateway) -> Result<Reply, Refusal> {
     let Some(app) = gateway.app() else {

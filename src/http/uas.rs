@@ -10,7 +10,11 @@ use super::limits::peer;
 use super::reply::{Refusal, Reply};
 use super::state::AppState;
 use super::usm::{self, required, session};
+use crate::domain::ErrorTag;
 use crate::domain::user::User;
+use crate::http::auth::access::Access;
+use crate::http::input::FIELD_ERRORS;
+use crate::http::route::{Described, Route, inside};
 use crate::journal::Remarks;
 use crate::projections::identity;
 
@@ -98,8 +102,20 @@ pub struct UserView {
     orgs: Vec<OrgOfUser>,
 }
 
+pub(crate) const STAT: Route = Route::post(
+    ("uas", "/uas/stat"),
+    Access::Public,
+    inside!(stat),
+    Described::of::<__path_stat>(),
+)
+.errors(
+    &[FIELD_ERRORS],
+    &[ErrorTag::InvalidPasscode, ErrorTag::NotAuthorized],
+)
+.changes_nothing();
+
 /// Show your own user.
-#[utoipa::path(post, path = "/uas/stat", tag = "uas", request_body = Myself,
+#[utoipa::path(post, path = STAT.path, request_body = Myself,
     responses((status = 200, description = "The user.", body = crate::http::reply::Good<UserView>)))]
 pub async fn stat(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Myself = input::json(&call.body)?;
@@ -112,8 +128,19 @@ pub async fn stat(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
     show(app, &user)
 }
 
+pub(crate) const CHANGE_PASSCODE: Route = Route::post(
+    ("uas", "/uas/passcode/change"),
+    Access::UserSession,
+    inside!(change_passcode),
+    Described::of::<__path_change_passcode>(),
+)
+.errors(
+    &[FIELD_ERRORS],
+    &[ErrorTag::InvalidPasscode, ErrorTag::UserNotVerified],
+);
+
 /// Change your passcode; the old one is needed. Your other sessions end.
-#[utoipa::path(post, path = "/uas/passcode/change", tag = "uas", request_body = PasscodeChange,
+#[utoipa::path(post, path = CHANGE_PASSCODE.path, request_body = PasscodeChange,
     responses((status = 200, description = "It is changed.", body = crate::http::reply::Good<PasscodeAnswer>)))]
 pub async fn change_passcode(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: PasscodeChange = input::json(&call.body)?;

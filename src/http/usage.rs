@@ -9,6 +9,9 @@ use super::reply::{Refusal, Reply};
 use super::state::AppState;
 use crate::domain::quota::Quota;
 use crate::domain::{ErrorTag, OrgCode, Rejection};
+use crate::http::auth::access::{Access, Right};
+use crate::http::input::FIELD_ERRORS;
+use crate::http::route::{Described, Route, inside};
 use crate::projections::{identity, usage};
 
 /// The org that is asked for.
@@ -45,8 +48,16 @@ pub struct UsageView {
     items: Vec<QuotaView>,
 }
 
+pub(crate) const GET: Route = Route::get(
+    ("ofm", "/ofm/usage"),
+    Access::Org(Right::Offboard),
+    inside!(get),
+    Described::of::<__path_get>(),
+)
+.errors(&[FIELD_ERRORS], &[]);
+
 /// Show an org's usage and quotas.
-#[utoipa::path(get, path = "/ofm/usage", tag = "ofm", params(WhichUsage),
+#[utoipa::path(get, path = GET.path, params(WhichUsage),
     responses((status = 200, description = "Use and limit of each quota.", body = crate::http::reply::Good<UsageView>)))]
 pub async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: WhichUsage = input::query(call)?;

@@ -12,8 +12,12 @@ use super::input;
 use super::reply::{Refusal, Reply};
 use super::state::AppState;
 use super::usm::org_request;
+use crate::domain::ErrorTag;
 use crate::domain::offboarding::{Counts, Export, Offboarding, OrgTransfer};
 use crate::domain::{OrgCode, Rejection, Timestamp};
+use crate::http::auth::access::{Access, Right};
+use crate::http::input::FIELD_ERRORS;
+use crate::http::route::{Described, Route, inside};
 
 /// Longest reason, in characters.
 const REASON_CHARS_MAX: usize = 256;
@@ -178,9 +182,21 @@ pub(super) fn show(org: &OrgCode, passage: &OrgTransfer) -> Result<Reply, Refusa
     ))
 }
 
+pub(crate) const REQUEST: Route = Route::post(
+    ("utl", "/utl/offboarding/request"),
+    Access::Org(Right::Manage),
+    inside!(request),
+    Described::of::<__path_request>(),
+)
+.errors(
+    &[FIELD_ERRORS],
+    &[ErrorTag::InvalidState, ErrorTag::OrgWriteBlocked],
+)
+.keeps_first_answers();
+
 /// Request the org's offboarding: once an operator approves, its data can be downloaded for a limited time, and is
 /// then erased.
-#[utoipa::path(post, path = "/utl/offboarding/request", tag = "utl", request_body = NewOffboarding,
+#[utoipa::path(post, path = REQUEST.path, request_body = NewOffboarding,
     responses((status = 200, description = "The offboarding.", body = crate::http::reply::Good<OffboardingView>)))]
 pub async fn request(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewOffboarding = input::json(&call.body)?;
@@ -197,8 +213,16 @@ pub async fn request(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refus
     show(&org, &after)
 }
 
+pub(crate) const STATUS: Route = Route::get(
+    ("utl", "/utl/offboarding/status"),
+    Access::Org(Right::Offboard),
+    inside!(status),
+    Described::of::<__path_status>(),
+)
+.errors(&[FIELD_ERRORS], &[]);
+
 /// Show the state of the org's offboarding.
-#[utoipa::path(get, path = "/utl/offboarding/status", tag = "utl", params(WhichOffboarding),
+#[utoipa::path(get, path = STATUS.path, params(WhichOffboarding),
     responses((status = 200, description = "The offboarding.", body = crate::http::reply::Good<OffboardingView>)))]
 pub async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let org = match *call.request.method() {
@@ -216,15 +240,35 @@ pub async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
     show(&org, &app.offboardings.passage(&org)?)
 }
 
+pub(crate) const STATUS_BY_POST: Route = Route::post(
+    ("utl", "/utl/offboarding/status"),
+    Access::Org(Right::Offboard),
+    inside!(status_by_post),
+    Described::of::<__path_status_by_post>(),
+)
+.errors(&[FIELD_ERRORS], &[])
+.changes_nothing();
+
 /// Show the state of the org's offboarding.
-#[utoipa::path(post, path = "/utl/offboarding/status", tag = "utl", request_body = Leaving,
+#[utoipa::path(post, path = STATUS_BY_POST.path, request_body = Leaving,
     responses((status = 200, description = "The offboarding.", body = crate::http::reply::Good<OffboardingView>)))]
 pub async fn status_by_post(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     status(app, call).await
 }
 
+pub(crate) const CANCEL: Route = Route::post(
+    ("utl", "/utl/offboarding/cancel"),
+    Access::Org(Right::Offboard),
+    inside!(cancel),
+    Described::of::<__path_cancel>(),
+)
+.errors(
+    &[FIELD_ERRORS],
+    &[ErrorTag::InvalidState, ErrorTag::OrgWriteBlocked],
+);
+
 /// Call the offboarding off, as long as nothing is erased: the org is as it was.
-#[utoipa::path(post, path = "/utl/offboarding/cancel", tag = "utl", request_body = Leaving,
+#[utoipa::path(post, path = CANCEL.path, request_body = Leaving,
     responses((status = 200, description = "The offboarding.", body = crate::http::reply::Good<OffboardingView>)))]
 pub async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Leaving = input::json(&call.body)?;

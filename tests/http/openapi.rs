@@ -6,7 +6,7 @@ use std::path::Path;
 use metarecord::domain::ErrorTag;
 use metarecord::http::auth::access::{Access, Right};
 use metarecord::http::openapi;
-use metarecord::http::routes::ROUTES;
+use metarecord::http::routes::{ROUTES, STREAMED};
 use serde_json::{Value, json};
 
 use crate::support::{Got, Server, agent, got};
@@ -30,7 +30,7 @@ const ANY_REQUEST: &[ErrorTag] = &[
 const LINE_CHARS_MAX: usize = 100;
 
 fn document() -> Value {
-    openapi::document(ROUTES).expect("the document can be made")
+    openapi::document(ROUTES, STREAMED).expect("the document can be made")
 }
 
 /// JSON for people: a field of its own line each, but references and short lists on one.
@@ -98,14 +98,20 @@ fn every_route_is_in_the_document_and_nothing_else() {
             described.insert((method.to_uppercase(), path.clone()));
         }
     }
-    let mut routed: BTreeSet<_> = ROUTES
-        .iter()
-        .map(|route| (route.method.to_string(), route.path.to_owned()))
-        .collect();
-    for method in ["PUT", "GET"] {
-        routed.insert((method.to_owned(), "/content/{token}".to_owned()));
+    let routes = ROUTES.iter().map(metarecord::http::route::Route::operation);
+    let mut routed = BTreeSet::new();
+    for operation in routes.chain(STREAMED.iter().copied()) {
+        let method = operation.method.to_string();
+        let methods = (operation.described.methods)();
+        let methods: Vec<_> = methods.iter().map(|method| json!(method)).collect();
+        assert_eq!(
+            methods,
+            [json!(method.to_lowercase())],
+            "{}",
+            operation.path
+        );
+        assert!(routed.insert((method, operation.path.to_owned())));
     }
-    routed.insert(("GET".to_owned(), "/content/export/{token}".to_owned()));
     assert_eq!(described, routed);
 }
 

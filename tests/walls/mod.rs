@@ -85,7 +85,8 @@ const WALLS: &[(&str, &[&str])] = &[
             "token",
         ],
     ),
-    ("client/", &[]),
+    // The paths of routes are declared where their handlers are.
+    ("client/", &["http"]),
     // These two verbs run or read what the other verbs talk to.
     ("cli/ofm.rs", &["client", "domain"]),
     ("cli/serve.rs", &["boot", "config"]),

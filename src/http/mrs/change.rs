@@ -1,11 +1,14 @@
 //! `POST /mrs/tag/add`, `/mrs/tag/remove`, `/mrs/ttl/set` and `/mrs/doom`: changes that bring no content.
 
+use super::{CHANGE_ERRORS, RECORD_ERRORS};
 use super::{Subject, execute, keyed, outcome_reply};
 use crate::domain::record::{RecordCommand, RecordView};
 use crate::domain::{ErrorTag, Rejection, Tag};
+use crate::http::auth::access::{Access, Right};
 use crate::http::call::Call;
 use crate::http::input::{self, RevisionIn, change_request};
 use crate::http::reply::{Refusal, Reply};
+use crate::http::route::{Described, Route, inside};
 use crate::http::state::AppState;
 use crate::journal::Remarks;
 
@@ -94,8 +97,20 @@ fn some_tags(texts: Option<&[String]>) -> Result<Vec<Tag>, Rejection> {
     }
 }
 
+pub(crate) const TAG_ADD: Route = Route::post(
+    ("mrs", "/mrs/tag/add"),
+    Access::Org(Right::Write),
+    inside!(tag_add),
+    Described::of::<__path_tag_add>(),
+)
+.errors(
+    &[RECORD_ERRORS, CHANGE_ERRORS],
+    &[ErrorTag::InvalidTag, ErrorTag::QuotaExceeded],
+)
+.keeps_first_answers();
+
 /// Add tags to a record.
-#[utoipa::path(post, path = "/mrs/tag/add", tag = "mrs", request_body = TagRequest,
+#[utoipa::path(post, path = TAG_ADD.path, request_body = TagRequest,
     responses((status = 200, description = "The record.", body = crate::http::reply::Good<RecordView<'static>>)))]
 pub async fn tag_add(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TagRequest = input::json(&call.body)?;
@@ -107,8 +122,17 @@ pub async fn tag_add(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refus
     })
 }
 
+pub(crate) const TAG_REMOVE: Route = Route::post(
+    ("mrs", "/mrs/tag/remove"),
+    Access::Org(Right::Write),
+    inside!(tag_remove),
+    Described::of::<__path_tag_remove>(),
+)
+.errors(&[RECORD_ERRORS, CHANGE_ERRORS], &[ErrorTag::InvalidTag])
+.keeps_first_answers();
+
 /// Remove tags from a record.
-#[utoipa::path(post, path = "/mrs/tag/remove", tag = "mrs", request_body = TagRequest,
+#[utoipa::path(post, path = TAG_REMOVE.path, request_body = TagRequest,
     responses((status = 200, description = "The record.", body = crate::http::reply::Good<RecordView<'static>>)))]
 pub async fn tag_remove(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TagRequest = input::json(&call.body)?;
@@ -120,8 +144,17 @@ pub async fn tag_remove(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Re
     })
 }
 
+pub(crate) const TTL_SET: Route = Route::post(
+    ("mrs", "/mrs/ttl/set"),
+    Access::Org(Right::Write),
+    inside!(ttl_set),
+    Described::of::<__path_ttl_set>(),
+)
+.errors(&[RECORD_ERRORS, CHANGE_ERRORS], &[ErrorTag::InvalidDoomAt])
+.keeps_first_answers();
+
 /// Set or clear a record's due time.
-#[utoipa::path(post, path = "/mrs/ttl/set", tag = "mrs", request_body = TtlRequest,
+#[utoipa::path(post, path = TTL_SET.path, request_body = TtlRequest,
     responses((status = 200, description = "The record.", body = crate::http::reply::Good<RecordView<'static>>)))]
 pub async fn ttl_set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TtlRequest = input::json(&call.body)?;
@@ -139,8 +172,17 @@ pub async fn ttl_set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refus
     })
 }
 
+pub(crate) const DOOM: Route = Route::post(
+    ("mrs", "/mrs/doom"),
+    Access::Org(Right::Write),
+    inside!(doom),
+    Described::of::<__path_doom>(),
+)
+.errors(&[RECORD_ERRORS, CHANGE_ERRORS], &[ErrorTag::InvalidState])
+.keeps_first_answers();
+
 /// Doom a record, for good.
-#[utoipa::path(post, path = "/mrs/doom", tag = "mrs", request_body = DoomRequest,
+#[utoipa::path(post, path = DOOM.path, request_body = DoomRequest,
     responses((status = 200, description = "The record, doomed.", body = crate::http::reply::Good<RecordView<'static>>)))]
 pub async fn doom(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: DoomRequest = input::json(&call.body)?;

@@ -1,5 +1,8 @@
 //! `POST /mrs/record/complete`: make an upload the record's content.
 
+use super::{CHANGE_ERRORS, RECORD_ERRORS};
+use crate::http::auth::access::{Access, Right};
+use crate::http::route::{Described, Route, inside};
 use std::sync::Arc;
 
 use super::{Subject, content_md5, execute, keyed, outcome_reply};
@@ -43,8 +46,28 @@ change_request! {
     }
 }
 
+pub(crate) const COMPLETE: Route = Route::post(
+    ("mrs", "/mrs/record/complete"),
+    Access::Org(Right::Write),
+    inside!(complete),
+    Described::of::<__path_complete>(),
+)
+.errors(
+    &[RECORD_ERRORS, CHANGE_ERRORS],
+    &[
+        ErrorTag::InvalidContentToken,
+        ErrorTag::MissingContentMd5,
+        ErrorTag::InvalidContentMd5,
+        ErrorTag::MissingSize,
+        ErrorTag::SizeMismatch,
+        ErrorTag::Md5Mismatch,
+        ErrorTag::Md5Missing,
+    ],
+)
+.keeps_first_answers();
+
 /// Make an upload the record's content.
-#[utoipa::path(post, path = "/mrs/record/complete", tag = "mrs", request_body = CompleteRequest,
+#[utoipa::path(post, path = COMPLETE.path, request_body = CompleteRequest,
     responses((status = 200, description = "The record, now active.", body = crate::http::reply::Good<RecordView<'static>>)))]
 pub async fn complete(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: CompleteRequest = input::json(&call.body)?;

@@ -4,12 +4,16 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
+use super::CONTAINER_ERRORS;
 use super::Subject;
+use crate::domain::ErrorTag;
 use crate::domain::hold::Level;
 use crate::domain::{Rejection, Timestamp};
+use crate::http::auth::access::{Access, Right};
 use crate::http::call::Call;
 use crate::http::input::{self, LimitIn};
 use crate::http::reply::{Refusal, Reply};
+use crate::http::route::{Described, Route, inside};
 use crate::http::state::AppState;
 use crate::projections::due::{DueFilter, DueItem};
 
@@ -72,8 +76,16 @@ pub struct DueAnswer<'a> {
     next_token: Option<String>,
 }
 
+pub(crate) const DUE: Route = Route::get(
+    ("mrs", "/mrs/due"),
+    Access::Org(Right::Read),
+    inside!(due),
+    Described::of::<__path_due>(),
+)
+.errors(&[CONTAINER_ERRORS], &[ErrorTag::InvalidNextToken]);
+
 /// List records that have a due time, and whether a hold keeps them.
-#[utoipa::path(get, path = "/mrs/due", tag = "mrs", params(DueQuery),
+#[utoipa::path(get, path = DUE.path, params(DueQuery),
     responses((status = 200, description = "One page.", body = crate::http::reply::Good<DueAnswer<'static>>)))]
 pub async fn due(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: DueQuery = input::query(call)?;

@@ -1,13 +1,16 @@
 //! `POST /mrs/hold/set` and `/mrs/hold/release`: an owner's hold on a record, which nothing then removes.
 
+use super::{CHANGE_ERRORS, RECORD_ERRORS};
 use super::{Subject, execute, keyed, record_reply};
 use crate::actors::{RecordRequest, Refused};
 use crate::domain::hold;
 use crate::domain::record::{RecordCommand, RecordKey, RecordView, SWEEP};
 use crate::domain::{Rejection, Revision};
+use crate::http::auth::access::{Access, Right};
 use crate::http::call::Call;
 use crate::http::input::{self, RevisionIn, change_request};
 use crate::http::reply::{Refusal, Reply};
+use crate::http::route::{Described, Route, inside};
 use crate::http::state::AppState;
 use crate::journal::{Remarks, Source};
 use crate::projections::{RecordName, holds};
@@ -24,8 +27,17 @@ change_request! {
     }
 }
 
+pub(crate) const SET: Route = Route::post(
+    ("mrs", "/mrs/hold/set"),
+    Access::Org(Right::Manage),
+    inside!(set),
+    Described::of::<__path_set>(),
+)
+.errors(&[RECORD_ERRORS, CHANGE_ERRORS], &[])
+.keeps_first_answers();
+
 /// Hold a record: nothing removes it or its content.
-#[utoipa::path(post, path = "/mrs/hold/set", tag = "mrs", request_body = HoldRequest,
+#[utoipa::path(post, path = SET.path, request_body = HoldRequest,
     responses((status = 200, description = "The record, held.", body = crate::http::reply::Good<RecordView<'static>>)))]
 pub async fn set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     change(app, call, |request, expected| {
@@ -37,8 +49,17 @@ pub async fn set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     .await
 }
 
+pub(crate) const RELEASE: Route = Route::post(
+    ("mrs", "/mrs/hold/release"),
+    Access::Org(Right::Manage),
+    inside!(release),
+    Described::of::<__path_release>(),
+)
+.errors(&[RECORD_ERRORS, CHANGE_ERRORS], &[])
+.keeps_first_answers();
+
 /// Release a record from its hold. A record that came due in the meantime is doomed at once.
-#[utoipa::path(post, path = "/mrs/hold/release", tag = "mrs", request_body = HoldRequest,
+#[utoipa::path(post, path = RELEASE.path, request_body = HoldRequest,
     responses((status = 200, description = "The record.", body = crate::http::reply::Good<RecordView<'static>>)))]
 pub async fn release(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     change(app, call, |_, expected| {

@@ -4,12 +4,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
+use super::CONTAINER_ERRORS;
 use super::Subject;
 use crate::domain::record::{RecordView, Status};
 use crate::domain::{ErrorTag, RecordId, Rejection, Tag};
+use crate::http::auth::access::{Access, Right};
 use crate::http::call::Call;
 use crate::http::input::{self, LimitIn};
 use crate::http::reply::{Refusal, Reply};
+use crate::http::route::{Described, Route, inside};
 use crate::http::state::AppState;
 use crate::projections::list::Filter;
 
@@ -52,8 +55,23 @@ pub struct ListAnswer<'a> {
     next_token: Option<String>,
 }
 
+pub(crate) const LIST: Route = Route::get(
+    ("mrs", "/mrs/list"),
+    Access::Org(Right::Read),
+    inside!(list),
+    Described::of::<__path_list>(),
+)
+.errors(
+    &[CONTAINER_ERRORS],
+    &[
+        ErrorTag::InvalidTag,
+        ErrorTag::InvalidStatus,
+        ErrorTag::InvalidNextToken,
+    ],
+);
+
 /// List records.
-#[utoipa::path(get, path = "/mrs/list", tag = "mrs", params(ListQuery),
+#[utoipa::path(get, path = LIST.path, params(ListQuery),
     responses((status = 200, description = "One page.", body = crate::http::reply::Good<ListAnswer<'static>>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: ListQuery = input::query(call)?;

@@ -29,6 +29,23 @@ use crate::domain::{CcCode, ContainerName, ErrorTag, Md5, OrgCode, RecordId, Rej
 use crate::journal::{Remarks, Source};
 use crate::projections::{RecordName, holds, records};
 
+/// Error tags of routes about a container.
+const CONTAINER_ERRORS: &[ErrorTag] = &[ErrorTag::InvalidCccode, ErrorTag::InvalidContainer];
+/// Error tags of routes about a record.
+const RECORD_ERRORS: &[ErrorTag] = &[
+    ErrorTag::InvalidCccode,
+    ErrorTag::InvalidContainer,
+    ErrorTag::InvalidRecordId,
+];
+/// Error tags of routes that change a record.
+const CHANGE_ERRORS: &[ErrorTag] = &[
+    ErrorTag::InvalidJson,
+    ErrorTag::OrgWriteBlocked,
+    ErrorTag::Doomed,
+    ErrorTag::Conflict,
+    ErrorTag::ExpectedRevisionRequired,
+];
+
 /// How to upload content.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Upload {

@@ -1,5 +1,8 @@
 //! `POST /mrs/record`: create a record, or put other content over it.
 
+use super::{CHANGE_ERRORS, RECORD_ERRORS};
+use crate::http::auth::access::{Access, Right};
+use crate::http::route::{Described, Route, inside};
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
@@ -87,8 +90,34 @@ pub struct PutAnswer<'a> {
     content_token: Option<String>,
 }
 
+pub(crate) const PUT: Route = Route::post(
+    ("mrs", "/mrs/record"),
+    Access::Org(Right::Write),
+    inside!(put),
+    Described::of::<__path_put>(),
+)
+.errors(
+    &[RECORD_ERRORS, CHANGE_ERRORS],
+    &[
+        ErrorTag::InvalidTag,
+        ErrorTag::InvalidDoomAt,
+        ErrorTag::UnsupportedContentType,
+        ErrorTag::InlineTooLarge,
+        ErrorTag::TooLarge,
+        ErrorTag::GzipRequired,
+        ErrorTag::MissingContentMd5,
+        ErrorTag::InvalidContentMd5,
+        ErrorTag::MissingSize,
+        ErrorTag::SizeMismatch,
+        ErrorTag::Md5Mismatch,
+        ErrorTag::QuotaExceeded,
+    ],
+)
+.keeps_first_answers()
+.takes_content();
+
 /// Create a record, or replace its content.
-#[utoipa::path(post, path = "/mrs/record", tag = "mrs", request_body = PutRequest,
+#[utoipa::path(post, path = PUT.path, request_body = PutRequest,
     responses((status = 200, description = "The record.", body = crate::http::reply::Good<PutAnswer<'static>>)))]
 pub async fn put(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let mut request: PutRequest = input::json(&call.body)?;

@@ -3,14 +3,17 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::RECORD_ERRORS;
 use super::{Download, Subject, add_member, find, record_reply, versions};
 use crate::content::sign::Disposition;
 use crate::domain::hold::{Kept, LegalHolds, Level};
 use crate::domain::record::{ContentPlace, Record, RecordKey, RecordView, Status};
 use crate::domain::{ErrorTag, Rejection, Revision, Timestamp};
+use crate::http::auth::access::{Access, Right};
 use crate::http::call::Call;
 use crate::http::input;
 use crate::http::reply::{Refusal, Reply};
+use crate::http::route::{Described, Route, inside};
 use crate::http::state::AppState;
 use crate::projections::{RecordName, earlier, identity, lost};
 
@@ -151,8 +154,19 @@ pub struct StatAnswer {
     status: &'static str,
 }
 
+pub(crate) const RECORD: Route = Route::get(
+    ("mrs", "/mrs/record"),
+    Access::Org(Right::Read),
+    inside!(record),
+    Described::of::<__path_record>(),
+)
+.errors(
+    &[RECORD_ERRORS],
+    &[ErrorTag::Doomed, ErrorTag::InvalidState],
+);
+
 /// Read a record with its content.
-#[utoipa::path(get, path = "/mrs/record", tag = "mrs", params(RecordQuery),
+#[utoipa::path(get, path = RECORD.path, params(RecordQuery),
     responses((status = 200, description = "The record and its content.", body = crate::http::reply::Good<RecordAnswer<'static>>)))]
 pub async fn record(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: RecordQuery = input::query(call)?;
@@ -256,8 +270,16 @@ fn content_lost(version: u64) -> Rejection {
     .with_detail("version", version)
 }
 
+pub(crate) const META: Route = Route::get(
+    ("mrs", "/mrs/record/meta"),
+    Access::Org(Right::Read),
+    inside!(meta),
+    Described::of::<__path_meta>(),
+)
+.errors(&[RECORD_ERRORS], &[]);
+
 /// Read a record's metadata, without its content.
-#[utoipa::path(get, path = "/mrs/record/meta", tag = "mrs", params(MetaQuery),
+#[utoipa::path(get, path = META.path, params(MetaQuery),
     responses((status = 200, description = "The record.", body = crate::http::reply::Good<MetaAnswer<'static>>)))]
 pub async fn meta(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: MetaQuery = input::query(call)?;
@@ -317,8 +339,16 @@ fn is_lost(app: &AppState, key: &RecordKey, record: &Record) -> Result<bool, Ref
     }
 }
 
+pub(crate) const HEAD: Route = Route::get(
+    ("mrs", "/mrs/head"),
+    Access::Org(Right::Read),
+    inside!(head),
+    Described::of::<__path_head>(),
+)
+.errors(&[RECORD_ERRORS], &[]);
+
 /// Ask whether a record is there.
-#[utoipa::path(get, path = "/mrs/head", tag = "mrs", params(HeadQuery),
+#[utoipa::path(get, path = HEAD.path, params(HeadQuery),
     responses((status = 200, description = "It is there.", body = crate::http::reply::Good<HeadAnswer<'static>>)))]
 pub async fn head(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: HeadQuery = input::query(call)?;
@@ -346,8 +376,15 @@ pub async fn head(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
     Ok(Reply::of(&answer)?.at(record.revision))
 }
 
+pub(crate) const STAT: Route = Route::get(
+    ("mrs", "/mrs/stat"),
+    Access::Authenticated,
+    inside!(stat),
+    Described::of::<__path_stat>(),
+);
+
 /// Ask whether the service works.
-#[utoipa::path(get, path = "/mrs/stat", tag = "mrs",
+#[utoipa::path(get, path = STAT.path,
     responses((status = 200, description = "It does.", body = crate::http::reply::Good<StatAnswer>)))]
 pub async fn stat(app: &AppState, _: &mut Call<'_>) -> Result<Reply, Refusal> {
     let status = match app.journal.health() {

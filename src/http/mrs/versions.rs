@@ -6,12 +6,16 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
+use super::RECORD_ERRORS;
 use super::{Subject, find, object_of};
+use crate::domain::ErrorTag;
 use crate::domain::Rejection;
 use crate::domain::record::{Content, ContentKind, Doom, EndedBy, RecordKey, Status};
+use crate::http::auth::access::{Access, Right};
 use crate::http::call::Call;
 use crate::http::input::{self, LimitIn};
 use crate::http::reply::{Refusal, Reply};
+use crate::http::route::{Described, Route, inside};
 use crate::http::state::AppState;
 use crate::projections::versions::{self, Version};
 use crate::projections::{RecordName, contents, holds, lost};
@@ -95,8 +99,16 @@ pub struct VersionView<'a> {
     lost: bool,
 }
 
+pub(crate) const VERSIONS: Route = Route::get(
+    ("mrs", "/mrs/record/versions"),
+    Access::Org(Right::Read),
+    inside!(versions),
+    Described::of::<__path_versions>(),
+)
+.errors(&[RECORD_ERRORS], &[ErrorTag::InvalidNextToken]);
+
 /// List a record's content versions.
-#[utoipa::path(get, path = "/mrs/record/versions", tag = "mrs", params(VersionsQuery),
+#[utoipa::path(get, path = VERSIONS.path, params(VersionsQuery),
     responses((status = 200, description = "One page.", body = crate::http::reply::Good<VersionsAnswer<'static>>)))]
 pub async fn versions(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: VersionsQuery = input::query(call)?;

@@ -7,13 +7,17 @@ use utoipa::ToSchema;
 use super::{NewMemberAnswer, member_id, role_of};
 use crate::actors::first_answers::Made;
 use crate::clock::random_uuid;
+use crate::domain::ErrorTag;
 use crate::domain::org::{Invitation, MemberRole, OrgCommand, OrgEvent};
 use crate::domain::user::label;
 use crate::domain::{Event, OrgCode, Rejection};
+use crate::http::auth::access::{Access, Right};
 use crate::http::call::Call;
 use crate::http::idempotency::{self, lost};
+use crate::http::input::FIELD_ERRORS;
 use crate::http::input::{self, LimitIn};
 use crate::http::reply::{Refusal, Reply};
+use crate::http::route::{Described, Route, inside};
 use crate::http::state::AppState;
 use crate::http::usm::{self, org_request, required};
 use crate::journal::Remarks;
@@ -147,8 +151,24 @@ pub struct AnsweredInvitation {
     role: Option<&'static str>,
 }
 
+pub(crate) const CREATE: Route = Route::post(
+    ("ofm", "/ofm/invitation/create"),
+    Access::Org(Right::Manage),
+    inside!(create),
+    Described::of::<__path_create>(),
+)
+.errors(
+    &[FIELD_ERRORS],
+    &[
+        ErrorTag::Conflict,
+        ErrorTag::InvalidState,
+        ErrorTag::OrgWriteBlocked,
+    ],
+)
+.keeps_first_answers();
+
 /// Invite a user to an org; the user belongs to it once the invitation is accepted.
-#[utoipa::path(post, path = "/ofm/invitation/create", tag = "ofm", request_body = NewInvitation,
+#[utoipa::path(post, path = CREATE.path, request_body = NewInvitation,
     responses((status = 200, description = "The invitation; the same whether or not there is such a user.", body = crate::http::reply::Good<NewMemberAnswer>)))]
 pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewInvitation = input::json(&call.body)?;
@@ -233,8 +253,17 @@ pub(super) fn invited_before(made: &Made, email: Option<&str>) -> Result<Reply, 
     Ok(reply.again())
 }
 
+pub(crate) const LIST: Route = Route::post(
+    ("ofm", "/ofm/invitation/list"),
+    Access::Org(Right::Manage),
+    inside!(list),
+    Described::of::<__path_list>(),
+)
+.errors(&[FIELD_ERRORS], &[])
+.changes_nothing();
+
 /// List an org's open invitations.
-#[utoipa::path(post, path = "/ofm/invitation/list", tag = "ofm", request_body = OpenInvitations,
+#[utoipa::path(post, path = LIST.path, request_body = OpenInvitations,
     responses((status = 200, description = "All of them.", body = crate::http::reply::Good<InvitationsAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: OpenInvitations = input::json(&call.body)?;
@@ -257,8 +286,19 @@ pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
     })
 }
 
+pub(crate) const WITHDRAW: Route = Route::post(
+    ("ofm", "/ofm/invitation/withdraw"),
+    Access::Org(Right::Manage),
+    inside!(withdraw),
+    Described::of::<__path_withdraw>(),
+)
+.errors(
+    &[FIELD_ERRORS],
+    &[ErrorTag::InvalidState, ErrorTag::OrgWriteBlocked],
+);
+
 /// Take an invitation back.
-#[utoipa::path(post, path = "/ofm/invitation/withdraw", tag = "ofm", request_body = WhichInvitation,
+#[utoipa::path(post, path = WITHDRAW.path, request_body = WhichInvitation,
     responses((status = 200, description = "It is over.", body = crate::http::reply::Good<AnsweredInvitation>)))]
 pub async fn withdraw(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichInvitation = input::json(&call.body)?;
@@ -273,8 +313,17 @@ pub async fn withdraw(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refu
     answered(&org, id, ("withdrawn", None))
 }
 
+pub(crate) const MINE: Route = Route::post(
+    ("ofm", "/ofm/invitation/mine"),
+    Access::UserSession,
+    inside!(mine),
+    Described::of::<__path_mine>(),
+)
+.errors(&[FIELD_ERRORS], &[ErrorTag::InvalidNextToken])
+.changes_nothing();
+
 /// List the invitations that you can accept.
-#[utoipa::path(post, path = "/ofm/invitation/mine", tag = "ofm", request_body = OwnInvitations,
+#[utoipa::path(post, path = MINE.path, request_body = OwnInvitations,
     responses((status = 200, description = "One page.", body = crate::http::reply::Good<OwnInvitationsAnswer>)))]
 pub async fn mine(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: OwnInvitations = input::json(&call.body)?;
@@ -304,8 +353,25 @@ pub async fn mine(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
     })
 }
 
+pub(crate) const ACCEPT: Route = Route::post(
+    ("ofm", "/ofm/invitation/accept"),
+    Access::UserSession,
+    inside!(accept),
+    Described::of::<__path_accept>(),
+)
+.errors(
+    &[FIELD_ERRORS],
+    &[
+        ErrorTag::InvalidOrgcode,
+        ErrorTag::NotFound,
+        ErrorTag::InvalidState,
+        ErrorTag::OrgWriteBlocked,
+    ],
+)
+.keeps_first_answers();
+
 /// Accept an invitation and become a member of the org.
-#[utoipa::path(post, path = "/ofm/invitation/accept", tag = "ofm", request_body = AcceptedInvitation,
+#[utoipa::path(post, path = ACCEPT.path, request_body = AcceptedInvitation,
     responses((status = 200, description = "You belong to the org.", body = crate::http::reply::Good<AnsweredInvitation>)))]
 pub async fn accept(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: AcceptedInvitation = input::json(&call.body)?;
@@ -349,8 +415,24 @@ fn accepted(
     answered(org, invitation_id, ("accepted", role))
 }
 
+pub(crate) const DECLINE: Route = Route::post(
+    ("ofm", "/ofm/invitation/decline"),
+    Access::UserSession,
+    inside!(decline),
+    Described::of::<__path_decline>(),
+)
+.errors(
+    &[FIELD_ERRORS],
+    &[
+        ErrorTag::InvalidOrgcode,
+        ErrorTag::NotFound,
+        ErrorTag::InvalidState,
+        ErrorTag::OrgWriteBlocked,
+    ],
+);
+
 /// Decline an invitation.
-#[utoipa::path(post, path = "/ofm/invitation/decline", tag = "ofm", request_body = WhichInvitation,
+#[utoipa::path(post, path = DECLINE.path, request_body = WhichInvitation,
     responses((status = 200, description = "It is over.", body = crate::http::reply::Good<AnsweredInvitation>)))]
 pub async fn decline(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichInvitation = input::json(&call.body)?;

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::http::idempotency::{Rule, rule};
+use crate::http::idempotency::KeyRule;
 
 /// Says what a route does with an idempotency key.
-pub(super) fn describe(path: &str, operation: &mut Value) {
-    let text = match rule(path) {
-        Rule::Kept => {
+pub(super) fn describe(rule: KeyRule, operation: &mut Value) {
+    let text = match rule {
+        KeyRule::Kept => {
             let header = json!({"$ref": "#/components/headers/Idempotent-Replay"});
             for status in ["200", "409"] {
                 operation["responses"][status]["headers"]["Idempotent-Replay"] = header.clone();
@@ -25,12 +25,12 @@ pub(super) fn describe(path: &str, operation: &mut Value) {
             }
             return;
         }
-        Rule::Refused(why) => {
+        KeyRule::Refused(why) => {
             format!(
                 "`Idempotency-Key` is `invalid-idempotency-key` with the minor `not-kept`: {why}"
             )
         }
-        Rule::Reads => return,
+        KeyRule::Ignored => return,
     };
     let told = operation["description"].as_str().unwrap_or_default();
     operation["description"] = format!("{told}\n\n{text}").trim().into();

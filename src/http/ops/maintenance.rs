@@ -8,9 +8,11 @@ use utoipa::{IntoParams, ToSchema};
 use super::view::WindowView;
 use crate::domain::maintenance::{Window, WindowStatus};
 use crate::domain::{ErrorTag, Rejection};
+use crate::http::auth::access::Access;
 use crate::http::call::Call;
 use crate::http::input::{self, LimitIn};
 use crate::http::reply::{Refusal, Reply};
+use crate::http::route::{Described, Route, inside};
 use crate::http::state::AppState;
 use crate::projections::ops;
 
@@ -52,8 +54,25 @@ pub struct WindowsAnswer {
     next_token: Option<String>,
 }
 
+pub(crate) const GET: Route = Route::get(
+    ("ops", "/ops/maintenance/get"),
+    Access::Authenticated,
+    inside!(get),
+    Described::of::<__path_get>(),
+)
+.errors(
+    &[],
+    &[
+        ErrorTag::InvalidInput,
+        ErrorTag::InvalidJson,
+        ErrorTag::InvalidSession,
+        ErrorTag::NotFound,
+    ],
+)
+.served_in_maintenance();
+
 /// See one maintenance window.
-#[utoipa::path(get, path = "/ops/maintenance/get", tag = "ops", params(WindowQuery),
+#[utoipa::path(get, path = GET.path, params(WindowQuery),
     responses((status = 200, description = "The window.", body = crate::http::reply::Good<WindowView>)))]
 pub async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: WindowQuery = read(call)?;
@@ -66,15 +85,51 @@ pub async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     }
 }
 
+pub(crate) const GET_BY_POST: Route = Route::post(
+    ("ops", "/ops/maintenance/get"),
+    Access::Authenticated,
+    inside!(get_by_post),
+    Described::of::<__path_get_by_post>(),
+)
+.errors(
+    &[],
+    &[
+        ErrorTag::InvalidInput,
+        ErrorTag::InvalidJson,
+        ErrorTag::InvalidSession,
+        ErrorTag::NotFound,
+    ],
+)
+.changes_nothing()
+.served_in_maintenance();
+
 /// See one maintenance window.
-#[utoipa::path(post, path = "/ops/maintenance/get", tag = "ops", request_body = WindowQuery,
+#[utoipa::path(post, path = GET_BY_POST.path, request_body = WindowQuery,
     responses((status = 200, description = "The window.", body = crate::http::reply::Good<WindowView>)))]
 pub async fn get_by_post(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     get(app, call).await
 }
 
+pub(crate) const LIST: Route = Route::get(
+    ("ops", "/ops/maintenance/list"),
+    Access::Authenticated,
+    inside!(list),
+    Described::of::<__path_list>(),
+)
+.errors(
+    &[],
+    &[
+        ErrorTag::InvalidInput,
+        ErrorTag::InvalidJson,
+        ErrorTag::InvalidSession,
+        ErrorTag::InvalidStatus,
+        ErrorTag::InvalidNextToken,
+    ],
+)
+.served_in_maintenance();
+
 /// List maintenance windows.
-#[utoipa::path(get, path = "/ops/maintenance/list", tag = "ops", params(WindowsQuery),
+#[utoipa::path(get, path = LIST.path, params(WindowsQuery),
     responses((status = 200, description = "One page.", body = crate::http::reply::Good<WindowsAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: WindowsQuery = read(call)?;
@@ -92,8 +147,27 @@ pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
     })
 }
 
+pub(crate) const LIST_BY_POST: Route = Route::post(
+    ("ops", "/ops/maintenance/list"),
+    Access::Authenticated,
+    inside!(list_by_post),
+    Described::of::<__path_list_by_post>(),
+)
+.errors(
+    &[],
+    &[
+        ErrorTag::InvalidInput,
+        ErrorTag::InvalidJson,
+        ErrorTag::InvalidSession,
+        ErrorTag::InvalidStatus,
+        ErrorTag::InvalidNextToken,
+    ],
+)
+.changes_nothing()
+.served_in_maintenance();
+
 /// List maintenance windows.
-#[utoipa::path(post, path = "/ops/maintenance/list", tag = "ops", request_body = WindowsQuery,
+#[utoipa::path(post, path = LIST_BY_POST.path, request_body = WindowsQuery,
     responses((status = 200, description = "One page.", body = crate::http::reply::Good<WindowsAnswer>)))]
 pub async fn list_by_post(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     list(app, call).await

@@ -8,6 +8,8 @@ use utoipa::ToSchema;
 
 use super::reply::{Refusal, Reply};
 use super::state::Gateway;
+use crate::http::auth::access::Access;
+use crate::http::route::{Described, Handler, Route};
 use view::{Note, notes};
 
 /// The status of the operators' service, and whether a maintenance window is active.
@@ -56,8 +58,16 @@ fn status(gateway: &Gateway) -> &'static str {
     }
 }
 
+pub(crate) const PING: Route = Route::get(
+    ("ops", "/ops/ping"),
+    Access::Public,
+    Handler::Immediate(ping),
+    Described::of::<__path_ping>(),
+)
+.served_in_maintenance();
+
 /// Ask whether maintenance is going on.
-#[utoipa::path(get, path = "/ops/ping", tag = "ops",
+#[utoipa::path(get, path = PING.path,
     responses((status = 200, description = "What is going on.", body = super::reply::Good<PingAnswer>)))]
 pub fn ping(gateway: &Gateway) -> Result<Reply, Refusal> {
     let window = gateway
@@ -79,8 +89,16 @@ pub fn ping(gateway: &Gateway) -> Result<Reply, Refusal> {
     })
 }
 
+pub(crate) const STAT: Route = Route::get(
+    ("ops", "/ops/stat"),
+    Access::Public,
+    Handler::Immediate(stat),
+    Described::of::<__path_stat>(),
+)
+.served_in_maintenance();
+
 /// Show the status of the operators' service.
-#[utoipa::path(get, path = "/ops/stat", tag = "ops",
+#[utoipa::path(get, path = STAT.path,
     responses((status = 200, description = "How it is.", body = super::reply::Good<OpsStatAnswer>)))]
 pub fn stat(gateway: &Gateway) -> Result<Reply, Refusal> {
     Reply::of(&OpsStatAnswer {

@@ -3,16 +3,25 @@
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{Part, Presigned, Sending, altered, chunks, head_alone, present};
+use super::{DOWNLOAD_ERRORS, Part, Presigned, Sending, altered, chunks, head_alone, present};
 use crate::content::sign::{Disposition, ExportGrant, Purpose, Signer};
 use crate::domain::{ErrorTag, Rejection};
 use crate::http::envelope::with_headers;
 use crate::http::reply::{Refusal, unavailable};
+use crate::http::route::{Described, Operation};
 use crate::http::trace::Trace;
 use crate::http::watched::closing;
 
+pub(in crate::http) const DOWNLOAD: Operation = Operation {
+    service: "content",
+    method: &Method::GET,
+    path: "/content/export/{token}",
+    errors: (&[], DOWNLOAD_ERRORS),
+    described: Described::of::<__path_get>(),
+};
+
 /// Download a file of an export from a presigned url.
-#[utoipa::path(get, path = "/content/export/{token}", tag = "content",
+#[utoipa::path(get, path = DOWNLOAD.path,
     params(("token" = String, Path, description = "The signed part of the url."),
         ("Range" = Option<String>, Header, description = "One range of bytes.")),
     responses(

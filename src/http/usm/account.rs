@@ -5,13 +5,17 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::{org_request, required};
+use crate::domain::ErrorTag;
 use crate::domain::Rejection;
 use crate::domain::account::{Account, AccountAction, AccountName};
 use crate::domain::user::label;
+use crate::http::auth::access::{Access, Right};
 use crate::http::call::Call;
 use crate::http::idempotency;
+use crate::http::input::FIELD_ERRORS;
 use crate::http::input::{self, LimitIn};
 use crate::http::reply::{Refusal, Reply};
+use crate::http::route::{Described, Route, inside};
 use crate::http::state::AppState;
 use crate::projections::identity;
 
@@ -87,8 +91,17 @@ pub struct AccountsAnswer {
     next_token: Option<String>,
 }
 
+pub(crate) const CREATE: Route = Route::post(
+    ("usm", "/usm/service_account/create"),
+    Access::Org(Right::Manage),
+    inside!(create),
+    Described::of::<__path_create>(),
+)
+.errors(&[FIELD_ERRORS], &[ErrorTag::QuotaExceeded])
+.keeps_first_answers();
+
 /// Make a service account.
-#[utoipa::path(post, path = "/usm/service_account/create", tag = "usm", request_body = NewAccount,
+#[utoipa::path(post, path = CREATE.path, request_body = NewAccount,
     responses((status = 200, description = "The account.", body = crate::http::reply::Good<AccountView>)))]
 pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewAccount = input::json(&call.body)?;
@@ -106,8 +119,17 @@ pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
     Reply::of(&AccountView::from(&account))
 }
 
+pub(crate) const LIST: Route = Route::post(
+    ("usm", "/usm/service_account/list"),
+    Access::Org(Right::Manage),
+    inside!(list),
+    Described::of::<__path_list>(),
+)
+.errors(&[FIELD_ERRORS], &[ErrorTag::InvalidNextToken])
+.changes_nothing();
+
 /// List an org's service accounts.
-#[utoipa::path(post, path = "/usm/service_account/list", tag = "usm", request_body = Accounts,
+#[utoipa::path(post, path = LIST.path, request_body = Accounts,
     responses((status = 200, description = "One page.", body = crate::http::reply::Good<AccountsAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Accounts = input::json(&call.body)?;
@@ -130,8 +152,16 @@ pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
     })
 }
 
+pub(crate) const STATUS: Route = Route::post(
+    ("usm", "/usm/service_account/status"),
+    Access::Org(Right::Manage),
+    inside!(status),
+    Described::of::<__path_status>(),
+)
+.errors(&[FIELD_ERRORS], &[ErrorTag::QuotaExceeded]);
+
 /// See a service account, or enable or disable it.
-#[utoipa::path(post, path = "/usm/service_account/status", tag = "usm", request_body = AccountStatus,
+#[utoipa::path(post, path = STATUS.path, request_body = AccountStatus,
     responses((status = 200, description = "The account.", body = crate::http::reply::Good<AccountView>)))]
 pub async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: AccountStatus = input::json(&call.body)?;

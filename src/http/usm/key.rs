@@ -10,17 +10,21 @@ use super::account::find;
 use super::{org_request, required};
 use crate::actors::first_answers::Made;
 use crate::actors::identity::WantedKey;
+use crate::domain::ErrorTag;
 use crate::domain::account::{
     ADDRESSES_MAX, AccountAction, AccountEvent, AccountName, Key, KeyRole,
 };
 use crate::domain::rejection::Denial;
 use crate::domain::user::label;
 use crate::domain::{Event, OrgCode, Rejection, Timestamp};
+use crate::http::auth::access::{Access, Right};
 use crate::http::auth::credential;
 use crate::http::call::Call;
 use crate::http::idempotency::{self, lost, shown_once};
 use crate::http::input;
+use crate::http::input::FIELD_ERRORS;
 use crate::http::reply::{Refusal, Reply};
+use crate::http::route::{Described, Route, inside};
 use crate::http::state::AppState;
 
 org_request! {
@@ -139,8 +143,24 @@ pub struct ValidKeyAnswer {
     role: &'static str,
 }
 
+pub(crate) const CREATE: Route = Route::post(
+    ("usm", "/usm/api_key/create"),
+    Access::Org(Right::Manage),
+    inside!(create),
+    Described::of::<__path_create>(),
+)
+.errors(
+    &[FIELD_ERRORS],
+    &[
+        ErrorTag::InvalidState,
+        ErrorTag::OrgWriteBlocked,
+        ErrorTag::QuotaExceeded,
+    ],
+)
+.keeps_first_answers();
+
 /// Make a key.
-#[utoipa::path(post, path = "/usm/api_key/create", tag = "usm", request_body = NewKey,
+#[utoipa::path(post, path = CREATE.path, request_body = NewKey,
     responses((status = 200, description = "The key.", body = crate::http::reply::Good<NewKeyAnswer>)))]
 pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewKey = input::json(&call.body)?;
@@ -182,8 +202,17 @@ pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
     })
 }
 
+pub(crate) const LIST: Route = Route::post(
+    ("usm", "/usm/api_key/list"),
+    Access::Org(Right::Manage),
+    inside!(list),
+    Described::of::<__path_list>(),
+)
+.errors(&[FIELD_ERRORS], &[])
+.changes_nothing();
+
 /// List a service account's keys, those revoked included.
-#[utoipa::path(post, path = "/usm/api_key/list", tag = "usm", request_body = Keys,
+#[utoipa::path(post, path = LIST.path, request_body = Keys,
     responses((status = 200, description = "All of them.", body = crate::http::reply::Good<KeysAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Keys = input::json(&call.body)?;
@@ -193,8 +222,16 @@ pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
     answer(app, find(app, &name)?.keys.iter())
 }
 
+pub(crate) const REVOKE: Route = Route::post(
+    ("usm", "/usm/api_key/revoke"),
+    Access::Org(Right::Manage),
+    inside!(revoke),
+    Described::of::<__path_revoke>(),
+)
+.errors(&[FIELD_ERRORS], &[]);
+
 /// End a key.
-#[utoipa::path(post, path = "/usm/api_key/revoke", tag = "usm", request_body = WhichKey,
+#[utoipa::path(post, path = REVOKE.path, request_body = WhichKey,
     responses((status = 200, description = "The account's keys.", body = crate::http::reply::Good<KeysAnswer>)))]
 pub async fn revoke(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichKey = input::json(&call.body)?;
@@ -207,8 +244,16 @@ pub async fn revoke(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
     answer(app, account.keys.iter())
 }
 
+pub(crate) const REVOKE_ALL: Route = Route::post(
+    ("usm", "/usm/api_key/revoke_all"),
+    Access::Org(Right::Manage),
+    inside!(revoke_all),
+    Described::of::<__path_revoke_all>(),
+)
+.errors(&[FIELD_ERRORS], &[]);
+
 /// End all keys of a service account.
-#[utoipa::path(post, path = "/usm/api_key/revoke_all", tag = "usm", request_body = Keys,
+#[utoipa::path(post, path = REVOKE_ALL.path, request_body = Keys,
     responses((status = 200, description = "The account's keys.", body = crate::http::reply::Good<KeysAnswer>)))]
 pub async fn revoke_all(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Keys = input::json(&call.body)?;
@@ -220,8 +265,17 @@ pub async fn revoke_all(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Re
     answer(app, account.keys.iter())
 }
 
+pub(crate) const VALIDATE: Route = Route::post(
+    ("usm", "/usm/api_key/validate"),
+    Access::Public,
+    inside!(validate),
+    Described::of::<__path_validate>(),
+)
+.errors(&[FIELD_ERRORS], &[ErrorTag::InvalidSession])
+.changes_nothing();
+
 /// Ask whether a key counts.
-#[utoipa::path(post, path = "/usm/api_key/validate", tag = "usm", request_body = ValidateKey,
+#[utoipa::path(post, path = VALIDATE.path, request_body = ValidateKey,
     responses((status = 200, description = "It does.", body = crate::http::reply::Good<ValidKeyAnswer>)))]
 pub async fn validate(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: ValidateKey = input::json(&call.body)?;

@@ -10,11 +10,14 @@ use crate::actors::identity::{OpenSession, session_hash};
 use crate::domain::rejection::Denial;
 use crate::domain::user::{Session, User, UserCommand, label};
 use crate::domain::{ErrorTag, Rejection, Timestamp};
+use crate::http::auth::access::Access;
 use crate::http::auth::credential;
 use crate::http::call::Call;
 use crate::http::input;
+use crate::http::input::FIELD_ERRORS;
 use crate::http::limits::peer;
 use crate::http::reply::{Refusal, Reply};
+use crate::http::route::{Described, Route, inside};
 use crate::http::state::AppState;
 use crate::journal::{Remarks, Source};
 use crate::projections::identity as known;
@@ -162,8 +165,28 @@ pub struct SessionsAnswer {
     items: Vec<SessionView>,
 }
 
+/// Why signing in takes no idempotency key.
+const NO_KEY: &str = "A sign-in has no first answer that could be given again: the session is a secret and is not kept. Send it without Idempotency-Key; a session whose answer was lost ends by itself within an hour.";
+
+pub(crate) const CREATE: Route = Route::post(
+    ("usm", "/usm/session/create"),
+    Access::Public,
+    inside!(create),
+    Described::of::<__path_create>(),
+)
+.errors(
+    &[FIELD_ERRORS],
+    &[
+        ErrorTag::InvalidPasscode,
+        ErrorTag::UserNotVerified,
+        ErrorTag::NotAuthorized,
+        ErrorTag::QuotaExceeded,
+    ],
+)
+.takes_no_key(NO_KEY);
+
 /// Sign in.
-#[utoipa::path(post, path = "/usm/session/create", tag = "usm", request_body = SignIn,
+#[utoipa::path(post, path = CREATE.path, request_body = SignIn,
     responses((status = 200, description = "The session.", body = crate::http::reply::Good<SessionAnswer>)))]
 pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: SignIn = input::json(&call.body)?;
@@ -199,8 +222,17 @@ pub(in crate::http) async fn concealed<T>(
     Ok(answer?)
 }
 
+pub(crate) const VALIDATE: Route = Route::post(
+    ("usm", "/usm/session/validate"),
+    Access::Public,
+    inside!(validate),
+    Described::of::<__path_validate>(),
+)
+.errors(&[FIELD_ERRORS], &[ErrorTag::InvalidSession])
+.changes_nothing();
+
 /// Check whether a session is open. Counts as use.
-#[utoipa::path(post, path = "/usm/session/validate", tag = "usm", request_body = WhichSession,
+#[utoipa::path(post, path = VALIDATE.path, request_body = WhichSession,
     responses((status = 200, description = "It is.", body = crate::http::reply::Good<ValidAnswer>)))]
 pub async fn validate(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichSession = input::json(&call.body)?;
@@ -212,8 +244,16 @@ pub async fn validate(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refu
     })
 }
 
+pub(crate) const CLOSE: Route = Route::post(
+    ("usm", "/usm/session/close"),
+    Access::Public,
+    inside!(close),
+    Described::of::<__path_close>(),
+)
+.errors(&[FIELD_ERRORS], &[ErrorTag::InvalidSession]);
+
 /// End a session.
-#[utoipa::path(post, path = "/usm/session/close", tag = "usm", request_body = EndedSession,
+#[utoipa::path(post, path = CLOSE.path, request_body = EndedSession,
     responses((status = 200, description = "It is over.", body = crate::http::reply::Good<ClosedAnswer>)))]
 pub async fn close(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: EndedSession = input::json(&call.body)?;
@@ -228,8 +268,17 @@ pub async fn close(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal
     Reply::of(&ClosedAnswer { closed: 1 })
 }
 
+pub(crate) const LIST: Route = Route::post(
+    ("usm", "/usm/session/list"),
+    Access::UserSession,
+    inside!(list),
+    Described::of::<__path_list>(),
+)
+.errors(&[FIELD_ERRORS], &[])
+.changes_nothing();
+
 /// List your open sessions.
-#[utoipa::path(post, path = "/usm/session/list", tag = "usm", request_body = Nothing,
+#[utoipa::path(post, path = LIST.path, request_body = Nothing,
     responses((status = 200, description = "All of them.", body = crate::http::reply::Good<SessionsAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let Nothing {} = input::json(&call.body)?;
@@ -247,8 +296,16 @@ pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
     })
 }
 
+pub(crate) const LOGOUT_EVERYWHERE: Route = Route::post(
+    ("usm", "/usm/session/logout_everywhere"),
+    Access::UserSession,
+    inside!(logout_everywhere),
+    Described::of::<__path_logout_everywhere>(),
+)
+.errors(&[FIELD_ERRORS], &[]);
+
 /// End all your sessions, this one too.
-#[utoipa::path(post, path = "/usm/session/logout_everywhere", tag = "usm", request_body = AllSessions,
+#[utoipa::path(post, path = LOGOUT_EVERYWHERE.path, request_body = AllSessions,
     responses((status = 200, description = "They are over.", body = crate::http::reply::Good<ClosedAnswer>)))]
 pub async fn logout_everywhere(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: AllSessions = input::json(&call.body)?;

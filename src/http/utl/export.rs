@@ -8,9 +8,12 @@ use super::admit;
 use crate::content::sign::{ExportGrant, Purpose};
 use crate::domain::offboarding::{Made, OrgTransfer};
 use crate::domain::{ErrorTag, OrgCode, Rejection};
+use crate::http::auth::access::{Access, Right};
 use crate::http::call::Call;
+use crate::http::input::FIELD_ERRORS;
 use crate::http::input::{self, LimitIn};
 use crate::http::reply::{Refusal, Reply};
+use crate::http::route::{Described, Route, inside};
 use crate::http::state::AppState;
 
 /// Which export's files, and how many at a time.
@@ -89,8 +92,19 @@ pub struct FileAnswer {
     expires_in: u64,
 }
 
+pub(crate) const LIST: Route = Route::get(
+    ("utl", "/utl/export/list"),
+    Access::Org(Right::Offboard),
+    inside!(list),
+    Described::of::<__path_list>(),
+)
+.errors(
+    &[FIELD_ERRORS],
+    &[ErrorTag::InvalidState, ErrorTag::InvalidNextToken],
+);
+
 /// List the files of the org's export.
-#[utoipa::path(get, path = "/utl/export/list", tag = "utl", params(FilesQuery),
+#[utoipa::path(get, path = LIST.path, params(FilesQuery),
     responses((status = 200, description = "One page.", body = crate::http::reply::Good<FilesAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FilesQuery = input::query(call)?;
@@ -98,8 +112,16 @@ pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
     files(app, &org, query).await
 }
 
+pub(crate) const FILE: Route = Route::get(
+    ("utl", "/utl/export/file"),
+    Access::Org(Right::Offboard),
+    inside!(file),
+    Described::of::<__path_file>(),
+)
+.errors(&[FIELD_ERRORS], &[ErrorTag::InvalidState]);
+
 /// Get a URL for downloading a file of the org's export.
-#[utoipa::path(get, path = "/utl/export/file", tag = "utl", params(FileQuery),
+#[utoipa::path(get, path = FILE.path, params(FileQuery),
     responses((status = 200, description = "Where it is.", body = crate::http::reply::Good<FileAnswer>)))]
 pub async fn file(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FileQuery = input::query(call)?;
