@@ -261,9 +261,7 @@ pub trait ContentStore: Send + Sync {
     /// When the disk does not read or write what is needed.
     fn remove_set_aside(&self, object: &ObjectName) -> Result<(u64, u64), ContentError>;
 
-    /// What keeps removals waiting while a backup is taken. Every removal of an object here heeds it; whoever removes
-    /// elsewhere what a backup reads takes a pass too. A store that no backup reads has one that nobody leases.
-    fn removals(&self) -> Removals {
-        Removals::default()
-    }
+    /// The lease that delays removals while a backup is taken. Every removal of an object here waits for it; code that removes
+    /// elsewhere what a backup reads takes a pass too.
+    fn removals(&self) -> Removals;
 }

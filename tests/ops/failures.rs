@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use metarecord::actors::Refused;
 use metarecord::clock::{Clock, random_uuid};
 use metarecord::content::local::LocalStore;
+use metarecord::content::removals::Removals;
 use metarecord::content::{
     ContentError, ContentStore, FoundFile, Kept, ObjectName, Promise, Receiving, Sealed, SetAside,
 };
@@ -112,6 +113,10 @@ impl ContentStore for Stubborn {
 
     fn remove_set_aside(&self, object: &ObjectName) -> Result<(u64, u64), ContentError> {
         self.inside.remove_set_aside(object)
+    }
+
+    fn removals(&self) -> Removals {
+        self.inside.removals()
     }
 
     fn orgs(&self) -> Result<Vec<OrgCode>, ContentError> {
