@@ -44,6 +44,34 @@ fn the_text_is_one_that_prometheus_finds_no_fault_with() {
 }
 
 #[test]
+fn metrics_answer_head_as_get_and_no_other_method() {
+    let server = Server::start();
+    let host = server.operator_url.trim_start_matches("http://").to_owned();
+    let ask = |method: &str| {
+        let token = &server.operator_token;
+        let request = format!(
+            "{method} /metrics HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+        );
+        let mut wire = Wire::connect(&server.operator_url);
+        wire.send(request.as_bytes());
+        (wire.head().to_ascii_lowercase(), wire.rest())
+    };
+    let (head, body) = ask("HEAD");
+    assert!(head.starts_with("http/1.1 200 "), "{head}");
+    assert!(
+        head.contains("content-type: text/plain; version=0.0.4"),
+        "{head}"
+    );
+    let length = head.split("content-length: ").nth(1);
+    let length = length.and_then(|rest| rest.split("\r\n").next());
+    let length: usize = length.and_then(|length| length.parse().ok()).expect(&head);
+    assert!(length > 1_000 && body.is_empty(), "{head}");
+    let (head, _) = ask("POST");
+    assert!(head.starts_with("http/1.1 405 "), "{head}");
+    assert!(head.contains("allow: get, head"), "{head}");
+}
+
+#[test]
 fn the_documented_families_are_those_of_a_server() {
     let text = std::fs::read_to_string(file("docs/metrics.md")).expect("the page is there");
     let rows = text.lines().filter(|line| line.starts_with("| `"));

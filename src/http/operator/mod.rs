@@ -247,10 +247,10 @@ async fn serve(
     if operator.is_some() {
         watched::trust(&request);
     }
-    if path == metrics::PATH && request.method() == Method::GET && operator.is_some() {
+    if path == metrics::PATH && operator.is_some() {
         measured.at(Place::Metrics);
         trace.route = metrics::PATH;
-        if let Err(rejection) = permit(operator.as_ref(), TokenScope::Metrics) {
+        if let Err(rejection) = admit_scrape(operator.as_ref(), &request) {
             return respond(&trace, Err(rejection.into()));
         }
         let response = metrics::answer(gateway).await;
@@ -355,6 +355,16 @@ async fn take_content(
     let app = app.ok_or_else(|| unavailable().with_minor("starting"))?;
     let imports = listener.gateway.imports();
     import::put(app, request, payload, (listener.pace, imports)).await
+}
+
+/// Lets a scrape through: by GET, or by HEAD, which answers without the text (RFC 9110, section 9.3.2).
+fn admit_scrape(operator: Option<&Operator>, request: &HttpRequest) -> Result<(), Rejection> {
+    permit(operator, TokenScope::Metrics)?;
+    if [Method::GET, Method::HEAD].contains(request.method()) {
+        return Ok(());
+    }
+    let rejection = Rejection::new(ErrorTag::MethodNotAllowed, "Metrics are read by GET.");
+    Err(rejection.with_detail("allow", "GET, HEAD"))
 }
 
 fn admit(
