@@ -55,5 +55,6 @@ pub mod report;
 pub mod reserve;
 pub mod running;
 mod socket;
+pub mod storage;
 pub mod tls;
 pub mod token;

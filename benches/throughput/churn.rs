@@ -24,8 +24,8 @@ use metarecord::domain::record::{
     NewContent, Put, RecordCommand, RecordKey, Retention, Status, UploadTimeouts,
 };
 use metarecord::domain::{ContainerName, Md5, OrgCode, RecordId, Revision, Tag, Timestamp};
-use metarecord::journal::sled::{Options, SledJournal};
 use metarecord::journal::{Journal, Remarks, Source};
+use metarecord::journal::{Options, SledJournal};
 use metarecord::projections::generation;
 
 use crate::server::{bytes_below, print_machine, resident_mb};

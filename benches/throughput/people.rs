@@ -8,8 +8,8 @@ use metarecord::content::sign::Signer;
 use metarecord::domain::org::{MemberRole, OrgEvent, OrgStatus};
 use metarecord::domain::user::UserEvent;
 use metarecord::domain::{Event, OrgCode, StreamId};
-use metarecord::journal::sled::{Options, SledJournal};
 use metarecord::journal::{Append, Journal, Origin, Remarks, Source};
+use metarecord::journal::{Options, SledJournal};
 
 use crate::load;
 use crate::server::{Server, print_machine};

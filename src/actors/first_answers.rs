@@ -19,7 +19,7 @@ use crate::domain::user::{User, UserDecider};
 use crate::domain::vacuum::{Vacuum, VacuumDecider, VacuumEvent};
 use crate::domain::{Decider, Event, StreamId};
 use crate::journal::Version;
-use crate::projections::earlier;
+use crate::projections::as_of;
 use crate::projections::idempotency::{self, ANYWHERE};
 
 /// Held by whoever carries out a request with a key.
@@ -203,7 +203,7 @@ impl FirstAnswers {
         own: impl Fn(&Event) -> Option<&D::Event>,
     ) -> Result<D::State, Refused> {
         let at = (&made.stream, made.version);
-        earlier::state_at::<D>(&*self.deps.journal, at, own).map_err(failed)
+        as_of::state_at::<D>(&*self.deps.journal, at, own).map_err(failed)
     }
 
     fn locks(&self) -> MutexGuard<'_, HashMap<String, Lock>> {

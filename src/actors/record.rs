@@ -15,7 +15,7 @@ use crate::domain::{
 use crate::journal::{Append, Origin, Version};
 use crate::projections::idempotency::FirstAnswer;
 use crate::projections::usage::reservations::Wanted;
-use crate::projections::{RecordName, StoreError, earlier, holds, idempotency, identity, records};
+use crate::projections::{RecordName, StoreError, as_of, holds, idempotency, identity, records};
 
 /// Streams that a decision looked at besides its own, with the versions it saw.
 pub(super) type Guards = Vec<(StreamId, Version)>;
@@ -247,7 +247,7 @@ fn replay(deps: &ActorDeps, key: &RecordKey, first: &FirstAnswer) -> Result<Answ
     if let Some(its) = first.stream.record_key() {
         let record = match &first.record {
             Some(record) => Some(Record::clone(record)),
-            None => earlier::record_at(&*deps.journal, &its, first.version).map_err(failed)?,
+            None => as_of::record_at(&*deps.journal, &its, first.version).map_err(failed)?,
         };
         let record = record
             .ok_or_else(|| Refused::Failed("a first answer is not in the journal".to_owned()))?;

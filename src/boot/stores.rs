@@ -8,8 +8,8 @@ use super::options::Options;
 use super::spare::{self, Spare};
 use crate::clock::Clock;
 use crate::directory::{self, Directory};
-use crate::journal::sled::{Options as JournalOptions, SledJournal};
 use crate::journal::{Journal, state};
+use crate::journal::{Options as JournalOptions, SledJournal};
 use crate::projections::{Store, generation};
 use crate::{os_error, report, reserve};
 

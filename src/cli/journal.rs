@@ -23,8 +23,8 @@ use crate::domain::record::RecordKey;
 use crate::domain::{ContainerName, Event, OrgCode, RecordId, StreamId};
 use crate::journal::replay;
 use crate::journal::schema::SCHEMAS;
-use crate::journal::sled::{Options, SledJournal};
 use crate::journal::{Entry, JournalError, state};
+use crate::journal::{Options, SledJournal};
 use crate::projections::generation;
 
 /// How often `tail --follow` looks for more.

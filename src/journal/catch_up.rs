@@ -4,14 +4,14 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+use super::database::{Database, rename_broken};
 use super::entry::Hash;
 use super::erasures::Erasures;
+use super::index::{Index, Row};
 use super::log::{Chain, End, Location};
 use super::scan::{Found, Scanner, Step};
 use super::segment::{Segments, damaged, list};
-use super::sled::{Database, set_aside};
 use super::state::Doubt;
-use super::writer::{Index, Row};
 use super::{JournalError, Position};
 use crate::domain::Timestamp;
 
@@ -35,7 +35,7 @@ pub(crate) struct CatchUp<'a> {
     /// The log's end.
     pub(crate) end: End,
     /// The last segment's first position, and the hash it names as the one ahead.
-    pub(crate) joint: Option<(Position, Hash)>,
+    pub(crate) base_hash: Option<(Position, Hash)>,
     /// Whether every row is read before the database is trusted: after anything but an orderly close.
     pub(crate) read_all: bool,
     pub(crate) progress: Progress<'a>,
@@ -105,9 +105,9 @@ impl CatchUp<'_> {
             Some(hash) if hash == known.hash => {}
             Some(_) | None => return disagrees(last),
         }
-        if let Some((first, prev)) = self.joint
+        if let Some((first, prev)) = self.base_hash
             && first > 1
-            && let Some(before) = database.known(first - 1)?
+            && let Some(before) = database.entry(first - 1)?
             && before.hash != prev
         {
             return disagrees(first - 1);
@@ -117,7 +117,7 @@ impl CatchUp<'_> {
     }
 
     fn aside(&self, why: &str, notices: &mut Vec<String>) -> Result<(), JournalError> {
-        if let Some(aside) = set_aside(self.dir, self.now)? {
+        if let Some(aside) = rename_broken(self.dir, self.now)? {
             let name = aside.file_name().unwrap_or_default().display();
             notices.push(format!(
                 "the journal's database was renamed to {name} and rebuilt from the log: {why}"

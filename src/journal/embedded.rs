@@ -11,15 +11,16 @@ use bytes::Bytes;
 use crossbeam_channel::Sender;
 
 use super::catch_up::{CatchUp, Progress};
+use super::database::{Database, IndexEntry, PayloadLocation, remove_renamed};
 use super::entry::Line;
 use super::erase::closed_segments;
 use super::log::{Chain, CommitLog, End, LastShutdown, Opened};
 use super::scan::{Scanner, Step};
 use super::seal::Job;
 use super::segment::{Segment, Segments, damaged, failed, list};
-use super::sled::{Beside, Database, Known, LOCK_LOOK_EVERY, LOCK_LOOKS, remove_set_aside};
+use super::shared::Shared;
 use super::state::{self, Doubt, State};
-use super::writer::{Queue, Shared, Writer};
+use super::writer::{Queue, Writer};
 use super::{
     Append, Entry, EraseOrder, Head, Health, Journal, JournalError, JournalMeters, Pending,
     Position, Sink, Sizes, Version,
@@ -28,6 +29,7 @@ use crate::clock::Clock;
 use crate::disk::{Disk, RealDisk};
 use crate::domain::StreamId;
 use crate::meters::{Meters, value};
+use crate::storage::{LOCK_PAUSE, LOCK_TRIES};
 
 /// The file whose lock keeps a second process out.
 const LOCK: &str = "lock";
@@ -125,7 +127,7 @@ impl SledJournal {
         let Opened {
             log,
             end,
-            joint,
+            base_hash,
             mut notices,
         } = match reason {
             None => CommitLog::open(Arc::clone(&disk), dir, options.segment_bytes, left)?,
@@ -140,7 +142,7 @@ impl SledJournal {
             now: clock.now(),
             segments: &segments,
             end,
-            joint,
+            base_hash,
             read_all: left != LastShutdown::Closed,
             progress,
             misled: false,
@@ -238,8 +240,8 @@ impl SledJournal {
         )
     }
 
-    fn known(&self, position: Position) -> Result<Known, JournalError> {
-        let known = self.database.known(position).and_then(|known| {
+    fn known(&self, position: Position) -> Result<IndexEntry, JournalError> {
+        let known = self.database.entry(position).and_then(|known| {
             known.ok_or_else(|| {
                 JournalError::Database(format!("position {position} is missing from it"))
             })
@@ -266,7 +268,7 @@ impl SledJournal {
     fn payload_in_log(
         &self,
         position: Position,
-        known: Known,
+        known: IndexEntry,
     ) -> Result<Option<Bytes>, JournalError> {
         self.at(position, known, |line, segment| {
             let Some(digest) = line.payload() else {
@@ -289,7 +291,7 @@ impl SledJournal {
     fn at<T>(
         &self,
         position: Position,
-        known: Known,
+        known: IndexEntry,
         read: impl FnOnce(Line<'_>, &Segment) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
         let location = known.location;
@@ -331,7 +333,7 @@ impl Parts<'_> {
         clock: Clock,
         read_only: Option<&str>,
     ) -> Result<SledJournal, JournalError> {
-        let shared = Shared::new(end, self.database.clone(), Arc::clone(log.meters()));
+        let shared = Shared::new(end, Arc::clone(log.meters()));
         if let Some(reason) = read_only {
             shared.read_only(reason);
         }
@@ -388,7 +390,7 @@ pub(super) fn check_head(state: Option<&State>, end: End) -> Result<(), JournalE
     })
 }
 
-/// Takes the journal's lock, waiting a moment for the reason that [`super::sled::open_patiently`] tells.
+/// Takes the journal's lock, waiting up to a second: a child of its last holder between fork and exec still has the file.
 fn lock(dir: &Path) -> Result<File, JournalError> {
     let path = dir.join(LOCK);
     let io = |error| {
@@ -404,13 +406,13 @@ fn lock(dir: &Path) -> Result<File, JournalError> {
         .write(true)
         .open(&path)
         .map_err(io)?;
-    let mut left = LOCK_LOOKS;
+    let mut left = LOCK_TRIES;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if left > 0 => {
                 left -= 1;
-                std::thread::sleep(LOCK_LOOK_EVERY);
+                std::thread::sleep(LOCK_PAUSE);
             }
             Err(TryLockError::WouldBlock) => return Err(io(std::io::ErrorKind::WouldBlock.into())),
             Err(TryLockError::Error(error)) => return Err(io(error)),
@@ -525,14 +527,14 @@ impl Journal for SledJournal {
 
     fn payload(&self, position: Position) -> Result<Option<Bytes>, JournalError> {
         match self.heed(self.database.payload(position))? {
-            Beside::Payload(payload) => Ok(Some(payload)),
-            Beside::InLog(known) => self.payload_in_log(position, known),
-            Beside::Nothing => Ok(None),
+            PayloadLocation::InDatabase(payload) => Ok(Some(payload)),
+            PayloadLocation::InLog(known) => self.payload_in_log(position, known),
+            PayloadLocation::Nothing => Ok(None),
         }
     }
 
-    fn let_go(&self, positions: &[Position]) -> Result<(), JournalError> {
-        self.heed(self.database.let_go(positions))
+    fn release_payloads(&self, positions: &[Position]) -> Result<(), JournalError> {
+        self.heed(self.database.release_payloads(positions))
     }
 
     fn sizes(&self) -> Result<Sizes, JournalError> {
@@ -571,16 +573,16 @@ impl Journal for SledJournal {
         Ok(erased)
     }
 
-    fn forget(
+    fn erase_index(
         &self,
         erased: &[Position],
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), JournalError> {
         let rows = self.head().position.saturating_mul(2);
         self.database
-            .forget(erased, &mut |done| progress(done, rows.max(done)))?;
-        self.queue.forget();
-        remove_set_aside(&self.dir)
+            .erase_index(erased, &mut |done| progress(done, rows.max(done)))?;
+        self.queue.forget_tips();
+        remove_renamed(&self.dir)
     }
 
     fn attach(&self, sink: Box<dyn Sink>) {

@@ -46,7 +46,7 @@ pub(crate) struct Opened {
     pub(crate) log: CommitLog,
     pub(crate) end: End,
     /// The last segment's first position and the hash its first entry names as the one ahead.
-    pub(crate) joint: Option<(Position, Hash)>,
+    pub(crate) base_hash: Option<(Position, Hash)>,
     pub(crate) notices: Vec<String>,
 }
 
@@ -142,7 +142,7 @@ impl CommitLog {
                 meters: JournalMeters::new(tail.end.position),
             },
             end: tail.end,
-            joint: tail.base.map(|base| (first, base)),
+            base_hash: tail.base.map(|base| (first, base)),
             notices,
         })
     }
@@ -194,7 +194,7 @@ impl CommitLog {
                 meters: JournalMeters::new(tail.end.position),
             },
             end: tail.end,
-            joint: tail.base.map(|base| (first, base)),
+            base_hash: tail.base.map(|base| (first, base)),
             notices: Vec::new(),
         })
     }

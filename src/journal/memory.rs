@@ -258,7 +258,7 @@ impl Journal for MemoryJournal {
         Ok(erased)
     }
 
-    fn forget(
+    fn erase_index(
         &self,
         _: &[Position],
         progress: &mut dyn FnMut(u64, u64),

@@ -4,9 +4,11 @@
 //! more partitions, each with dense positions from 1 and its own chain; a stream belongs to the partition of its org.
 //! The embedded journal is a single partition that holds all, so a cursor over it is one position.
 
+mod apply;
 mod bgzf;
 mod catch_up;
 pub mod copy;
+pub mod database;
 mod embedded;
 pub mod entry;
 mod erase;
@@ -15,18 +17,18 @@ pub mod erasures;
 pub mod exported;
 #[cfg(test)]
 mod fuzz;
+mod index;
 mod log;
 pub mod look;
 pub mod memory;
 mod meters;
-mod places;
+mod offsets;
 pub mod replay;
 mod scan;
 pub mod schema;
 mod seal;
 mod segment;
-mod show;
-pub mod sled;
+mod shared;
 pub mod state;
 pub mod verify;
 mod writer;
@@ -42,8 +44,9 @@ use crate::domain::erasure::ErasedSpan;
 use crate::domain::{Event, StreamId, Timestamp};
 use crate::os_error::OsError;
 
+pub use self::embedded::{Options, SledJournal};
 pub use self::meters::JournalMeters;
-pub use self::sled::Sizes;
+pub use crate::storage::Sizes;
 
 /// An entry's place in its partition: 1 for the first, without gaps.
 pub type Position = u64;
@@ -422,17 +425,16 @@ pub trait Journal: Send + Sync + 'static {
     /// Damage or a failed read.
     fn payload(&self, position: Position) -> Result<Option<Bytes>, JournalError>;
 
-    /// Hears that the inline contents beside these entries are no record's content any more. They are still there, and
-    /// may take longer to read. Twice is once.
+    /// Marks the inline payloads of these entries as seldom read, because they are no record's content any more. They can
+    /// still be read, perhaps more slowly. Twice is once.
     ///
     /// # Errors
     /// A failed write.
-    fn let_go(&self, _positions: &[Position]) -> Result<(), JournalError> {
+    fn release_payloads(&self, _positions: &[Position]) -> Result<(), JournalError> {
         Ok(())
     }
 
-    /// How large that is which the journal keeps besides its history, and may be made anew by [`Journal::compact`]; all 0
-    /// when there is nothing.
+    /// The sizes of the journal's compactable index, for [`Journal::compact`]; all 0 when there is none.
     ///
     /// # Errors
     /// A failed read.
@@ -440,12 +442,12 @@ pub trait Journal: Send + Sync + 'static {
         Ok(Sizes::default())
     }
 
-    /// Makes it anew without the space of what is no longer in it. `go_on` is told rows done, and says whether to go on;
-    /// broken off, everything is as before. Returns whether it came to its end. Reads and appends go on.
+    /// Compacts the index: rewrites it without the space of removed rows. `progress` is called with the rows done and returns
+    /// whether to continue; interrupted, everything is as before. Returns whether it was finished. Reads and appends continue.
     ///
     /// # Errors
     /// A failed read or write; it is then as before.
-    fn compact(&self, _go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, JournalError> {
+    fn compact(&self, _progress: &mut dyn FnMut(u64) -> bool) -> Result<bool, JournalError> {
         Ok(true)
     }
 
@@ -472,14 +474,14 @@ pub trait Journal: Send + Sync + 'static {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Vec<Position>, JournalError>;
 
-    /// Makes whatever the journal keeps besides its log anew without what was erased at these positions. To be called
-    /// after [`Journal::erase`]; twice is once. `progress` is told rows done, and 0 or rows in all.
+    /// Rewrites the index without the entries that were erased at these positions. To be called after [`Journal::erase`];
+    /// twice is once. `progress` is called with the rows done, and with 0 or the rows in all.
     ///
     /// Blocks for long; reads and appends go on.
     ///
     /// # Errors
     /// The disk's or a database's; it may be tried again.
-    fn forget(
+    fn erase_index(
         &self,
         erased: &[Position],
         progress: &mut dyn FnMut(u64, u64),

@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::database::Database;
 use super::entry::NO_HASH;
 use super::erasures::{Erasures, Unproven};
 use super::log::{Chain, Location};
 use super::scan::{Found, Scanner, Step};
 use super::segment::{Fault, Listed, Segment, list};
-use super::sled::Database;
 use super::state;
 use super::{Head, JournalError, Position, Version, exported, replay};
 use crate::domain::StreamId;
@@ -133,7 +133,7 @@ fn walk_directory(dir: &Path, check: &mut Check<'_>) -> Result<(Report, bool), J
             Err(error @ JournalError::Io { .. }) => {
                 walk.report.not_compared = Some(os_error::told(&error));
             }
-            Err(error) => walk.problem(super::sled::DIRECTORY, 0, error.to_string()),
+            Err(error) => walk.problem(super::database::DIRECTORY, 0, error.to_string()),
         }
     }
     let listed = list(dir)?;
@@ -565,7 +565,7 @@ impl<'a> Walk<'a> {
             Err(JournalError::Database(error)) => error,
             Err(error) => return Err(error),
         };
-        self.problem(super::sled::DIRECTORY, 0, what);
+        self.problem(super::database::DIRECTORY, 0, what);
         Ok(())
     }
 }

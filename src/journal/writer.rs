@@ -1,24 +1,22 @@
-//! The one writing thread: takes all that waits, decides, writes, syncs once, and has the group shown and answered.
+//! The one writer thread: takes all waiting appends, checks versions, writes, syncs once, and has the group applied and
+//! answered.
 //!
 //! No timer: while one sync runs, the next group gathers. A lone writer waits for one sync.
 
-use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::oneshot;
 
-use super::entry::{self, Encoded, Hash, Place};
+use super::apply::{Applier, Durable};
+use super::entry::{self, Encoded, Place};
+use super::index::{Index, Row, Tip};
 use super::log::{CommitLog, End, Location};
-use super::meters::JournalMeters;
-use super::show::{Applier, Durable};
-use super::sled::Database;
-use super::sled::streams::Tip;
-use super::{Append, Entry, Head, Health, JournalError, Outcome, Position, Sink, Version};
+use super::shared::Shared;
+use super::{Append, Entry, Health, JournalError, Outcome, Position};
 use crate::clock::{Clock, random_bytes};
 use crate::domain::StreamId;
 use crate::os_error::told;
@@ -30,111 +28,7 @@ pub(crate) const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Ends of streams kept in memory; twice as many at most.
 const TIPS_KEPT: usize = 65_536;
 
-/// The database beside the log, as the writer needs it.
-pub(crate) trait Index: Send {
-    /// Where a stream ends.
-    fn tip(&self, stream: &StreamId) -> Result<Tip, JournalError>;
-    /// Takes the rows of a group that is durable in the log, in order.
-    fn insert(&self, rows: &[Row]) -> Result<(), JournalError>;
-}
-
-/// What the database keeps of an entry.
-pub(crate) struct Row {
-    pub(crate) position: Position,
-    /// `None` once the entry was erased.
-    pub(crate) stream: Option<(StreamId, Version)>,
-    /// Where its stream ended before, when that is known already.
-    pub(crate) before: Option<Tip>,
-    pub(crate) location: Location,
-    pub(crate) hash: Hash,
-    pub(crate) payload: Option<Bytes>,
-}
-
-/// What callers and the writing thread share.
-pub(crate) struct Shared {
-    head: RwLock<Head>,
-    health: RwLock<Health>,
-    /// Poisoned by a projection that panicked, which is asked nothing after that.
-    sink: Mutex<Option<Box<dyn Sink>>>,
-    /// What lets go of contents that ended.
-    database: Database,
-    queued_bytes: AtomicUsize,
-    meters: Arc<JournalMeters>,
-}
-
-impl Shared {
-    pub(crate) fn new(end: End, database: Database, meters: Arc<JournalMeters>) -> Arc<Self> {
-        Arc::new(Self {
-            head: RwLock::new(head(end)),
-            health: RwLock::new(Health::Open),
-            sink: Mutex::new(None),
-            database,
-            queued_bytes: AtomicUsize::new(0),
-            meters,
-        })
-    }
-
-    /// What is counted of the journal.
-    pub(crate) fn meters(&self) -> &Arc<JournalMeters> {
-        &self.meters
-    }
-
-    /// Bytes that wait for the writing thread, about.
-    pub(crate) fn queued_bytes(&self) -> usize {
-        self.queued_bytes.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn head(&self) -> Head {
-        self.head.read().clone()
-    }
-
-    pub(crate) fn health(&self) -> Health {
-        self.health.read().clone()
-    }
-
-    pub(crate) fn attach(&self, sink: Box<dyn Sink>) {
-        *self.sink.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink);
-    }
-
-    /// Notes the end of what is durable and shown.
-    pub(crate) fn publish(&self, end: End) {
-        *self.head.write() = head(end);
-        self.meters.shown(end.position);
-    }
-
-    /// Shows entries to what is attached.
-    pub(crate) fn show(&self, entries: &[Entry]) -> Result<(), String> {
-        let mut sink = self.sink.lock().map_err(|_| "a projection panicked")?;
-        match &mut *sink {
-            Some(sink) if !entries.is_empty() => sink.apply(entries).map_err(|reason| {
-                format!("a durable group could not be applied to the projections: {reason}")
-            }),
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    /// Lets go of what ended with the group shown last. To be called once its writers are answered.
-    pub(crate) fn let_go(&self) {
-        // A sink that panicked has nothing to say; the journal is read-only then.
-        let ended = self.sink.lock().ok();
-        let ended = ended.and_then(|mut sink| sink.as_mut().map(|sink| sink.take_ended()));
-        let ended = ended.unwrap_or_default();
-        if !ended.is_empty()
-            && let Err(error) = self.database.let_go(&ended)
-        {
-            self.read_only(&told(&error));
-        }
-    }
-
-    pub(crate) fn read_only(&self, reason: &str) {
-        let mut health = self.health.write();
-        if *health == Health::Open {
-            *health = Health::ReadOnly(reason.into());
-        }
-    }
-}
-
-/// An append on its way, and where its outcome goes.
+/// A waiting append, and where its outcome is sent.
 pub(crate) struct Queued {
     append: Append,
     bytes: usize,
@@ -147,10 +41,10 @@ pub(crate) struct Queued {
 )]
 enum Message {
     Append(Queued),
-    /// Begin a new segment, and tell its first position.
+    /// Begins a new segment and sends its first position.
     Roll(Sender<Position>),
-    /// Forget where streams end: some were erased.
-    Forget(Sender<()>),
+    /// Drops the cached ends of streams: some were erased.
+    ForgetTips(Sender<()>),
     Close(Sender<Option<End>>),
 }
 
@@ -170,9 +64,8 @@ impl Queue {
             return pending;
         }
         let bytes = weight(&append);
-        let queued = &self.shared.queued_bytes;
-        if queued.fetch_add(bytes, Ordering::Relaxed) + bytes > self.bytes_max {
-            queued.fetch_sub(bytes, Ordering::Relaxed);
+        if self.shared.add_queued(bytes) + bytes > self.bytes_max {
+            self.shared.subtract_queued(bytes);
             let _ = answer.send(Outcome::Busy);
             return pending;
         }
@@ -181,10 +74,10 @@ impl Queue {
             bytes,
             answer,
         });
-        self.shared.meters.queued();
+        self.shared.meters().queued();
         if let Err(refused) = self.sender.try_send(message) {
-            self.shared.meters.taken();
-            queued.fetch_sub(bytes, Ordering::Relaxed);
+            self.shared.meters().taken();
+            self.shared.subtract_queued(bytes);
             let outcome = match refused {
                 crossbeam_channel::TrySendError::Full(_) => Outcome::Busy,
                 crossbeam_channel::TrySendError::Disconnected(_) => Outcome::Unavailable,
@@ -204,10 +97,10 @@ impl Queue {
         done.recv().ok()
     }
 
-    /// Has the thread look up again where streams end, because streams were erased.
-    pub(crate) fn forget(&self) {
+    /// Drops the cached ends of streams, because streams were erased.
+    pub(crate) fn forget_tips(&self) {
         let (forgotten, done) = crossbeam_channel::bounded(1);
-        if self.sender.send(Message::Forget(forgotten)).is_ok() {
+        if self.sender.send(Message::ForgetTips(forgotten)).is_ok() {
             // A thread that is gone has nothing to forget.
             let _ = done.recv();
         }
@@ -226,7 +119,7 @@ fn weight(append: &Append) -> usize {
     512 + 512 * append.events.len() + append.payload.as_ref().map_or(0, Bytes::len)
 }
 
-/// The writing thread's own.
+/// The state of the writer thread.
 pub(crate) struct Writer<I> {
     log: CommitLog,
     index: I,
@@ -234,7 +127,7 @@ pub(crate) struct Writer<I> {
     end: End,
     tips: Tips,
     shared: Arc<Shared>,
-    shower: Applier,
+    applier: Applier<I>,
     buffer: Vec<u8>,
 }
 
@@ -249,7 +142,7 @@ struct Group {
     outcomes: Vec<Outcome>,
 }
 
-impl<I: Index + 'static> Writer<I> {
+impl<I: Index> Writer<I> {
     /// Starts the thread.
     pub(crate) fn start(
         (log, end): (CommitLog, End),
@@ -266,11 +159,11 @@ impl<I: Index + 'static> Writer<I> {
         };
         let mut writer = Self {
             log,
-            index,
             clock,
             end,
             tips: Tips::default(),
-            shower: Applier::start(Arc::clone(&shared))?,
+            applier: Applier::start(Arc::clone(&shared), index.clone())?,
+            index,
             shared,
             buffer: Vec::new(),
         };
@@ -291,18 +184,18 @@ impl<I: Index + 'static> Writer<I> {
             match close {
                 Next::More => {}
                 Next::Roll(rolled) => self.roll(&rolled),
-                Next::Forget(forgotten) => {
+                Next::ForgetTips(forgotten) => {
                     self.tips = Tips::default();
                     let _ = forgotten.send(());
                 }
                 Next::Close(closed) => {
-                    self.shower.close();
+                    self.applier.close();
                     let end = (self.shared.health() == Health::Open).then_some(self.end);
                     self.shared.read_only("the journal was closed");
                     let _ = closed.send(end);
                     return;
                 }
-                Next::Gone => return self.shower.close(),
+                Next::Gone => return self.applier.close(),
             }
         }
     }
@@ -318,7 +211,7 @@ impl<I: Index + 'static> Writer<I> {
         }
     }
 
-    /// Writes a group and has it shown and answered; whatever goes wrong, everybody is answered.
+    /// Writes a group and has it applied and answered; whatever goes wrong, every caller is answered.
     fn carry_out(
         &mut self,
         appends: &mut Vec<Append>,
@@ -327,11 +220,11 @@ impl<I: Index + 'static> Writer<I> {
         let written = match self.shared.health() {
             Health::ReadOnly(reason) => Err(reason.to_string()),
             Health::Open => catch_unwind(AssertUnwindSafe(|| self.write(appends.drain(..))))
-                .unwrap_or_else(|_| Err("the journal's writing thread panicked".to_owned())),
+                .unwrap_or_else(|_| Err("the journal's writer thread panicked".to_owned())),
         };
         appends.clear();
         match written {
-            Ok((entries, outcomes)) => self.shower.take(Durable {
+            Ok((entries, outcomes)) => self.applier.take(Durable {
                 entries,
                 end: self.end,
                 answers: answers.drain(..).zip(outcomes).collect(),
@@ -371,7 +264,7 @@ impl<I: Index + 'static> Writer<I> {
             .append(first, &self.buffer, mark.len())
             .map_err(|error| told(&error))?;
         self.shared
-            .meters
+            .meters()
             .wrote(group.encoded.len(), self.end.position);
         // Where the buffer's first byte would be; at the head of a segment, where the mark is left out, before it.
         let base = base.wrapping_sub(mark.len() as u64);
@@ -431,7 +324,7 @@ impl<I: Index + 'static> Writer<I> {
 enum Next {
     More,
     Roll(Sender<Position>),
-    Forget(Sender<()>),
+    ForgetTips(Sender<()>),
     Close(Sender<Option<End>>),
     Gone,
 }
@@ -450,12 +343,10 @@ fn gather(
         match message {
             Message::Close(closed) => return Next::Close(closed),
             Message::Roll(rolled) => return Next::Roll(rolled),
-            Message::Forget(forgotten) => return Next::Forget(forgotten),
+            Message::ForgetTips(forgotten) => return Next::ForgetTips(forgotten),
             Message::Append(queued) => {
-                shared
-                    .queued_bytes
-                    .fetch_sub(queued.bytes, Ordering::Relaxed);
-                shared.meters.taken();
+                shared.subtract_queued(queued.bytes);
+                shared.meters().taken();
                 bytes += queued.bytes;
                 appends.push(queued.append);
                 answers.push(queued.answer);
@@ -496,13 +387,6 @@ fn rows(group: &mut Group, segment: Position, base: u64) -> (Vec<Row>, Vec<Entry
         entries.push(encoded.entry);
     }
     (rows, entries)
-}
-
-fn head(end: End) -> Head {
-    Head {
-        position: end.position,
-        hash: hex::encode(end.hash),
-    }
 }
 
 /// Ends of streams in memory: the young generation becomes the old one when it is full. Generations change only

@@ -214,6 +214,6 @@ pub fn forget(reach: &Reach, progress: &mut dyn FnMut(u64)) -> Result<(), StoreE
         let stream = its.and_then(|projection| projection.stream_of(key, value));
         stream.is_some_and(|stream| reach.covers_stream(&stream))
     };
-    reach.store.renew(&gone, progress)?;
+    reach.store.rewrite(&gone, progress)?;
     reach.check()
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::kept::RowVersion;
 use super::ops::OpsPage;
+use super::row_cache::RowVersion;
 use super::{Change, Projection, Store, StoreError, Write};
 use crate::domain::account::{Account, AccountDecider, AccountName, Key, KeyRole};
 use crate::domain::hold::LegalHolds;

@@ -3,21 +3,21 @@
 //! A projection maps an event, with the record before and after it, to puts and deletes, and can read nothing else.
 //! Everything lives in one ordered key space; the first byte of a key names its projection.
 
+pub mod as_of;
 pub mod contents;
 pub mod due;
-pub mod earlier;
 pub mod forget;
 pub mod generation;
 pub mod holds;
 pub mod idempotency;
 pub mod identity;
-pub mod kept;
 pub mod list;
 pub mod lost;
 pub mod offboarding;
 pub mod ops;
 pub mod records;
 pub mod restore;
+pub mod row_cache;
 pub mod runner;
 pub mod store;
 pub mod tag_entries;
@@ -31,6 +31,7 @@ use crate::domain::offboarding::OrgTransfer;
 use crate::domain::record::Record;
 use crate::journal::{Body, Entry};
 
+pub use crate::storage::Row;
 pub use runner::Runner;
 pub use store::{Store, StoreError};
 

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Projection, Store, StoreError, Write};
+use super::{Change, Projection, Row, Store, StoreError, Write};
 use crate::domain::clock_jump::{ClockDecider, ClockJumps};
 use crate::domain::job::{JobDecider, Jobs};
 use crate::domain::maintenance::{MaintenanceDecider, Window, WindowStatus, Windows};
@@ -526,7 +526,7 @@ pub fn audit_after(
 }
 
 fn page<T>(
-    rows: impl Iterator<Item = Result<super::store::Row, StoreError>>,
+    rows: impl Iterator<Item = Result<Row, StoreError>>,
     limit: usize,
     mut show: impl FnMut(&[u8]) -> Result<Option<T>, StoreError>,
 ) -> Result<OpsPage<T>, StoreError> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Weak;
 
-use super::earlier::{before_in_journal, evolve_entry, record_until};
+use super::as_of::{before_in_journal, evolve_entry, record_until};
 use super::usage::{self, Present, Tally};
 use super::{
     Change, Projection, RecordChange, RecordName, Store, StoreError, Write, all, contents,

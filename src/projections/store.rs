@@ -1,4 +1,4 @@
-//! The projections' database: one ordered key space, its checkpoint, and building it anew beside the old one.
+//! The projections' database: one ordered key space, its checkpoint, and the directories of its generations.
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
@@ -6,26 +6,25 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::kept::{RowCache, RowVersion};
+use super::row_cache::{RowCache, RowVersion};
 use super::usage::Reservations;
 use super::{Write, identity};
-use crate::journal::sled::generation::{Keep, Kind, Live};
 use crate::journal::{Position, Sizes};
+use crate::storage::{Database, Keep, Row, Settings, StorageError, Table, Value};
 
-/// How often sled writes by itself; what is not written is replayed.
+/// How often the engine writes to the disk by itself; what is not written is replayed.
 const FLUSH_EVERY_MS: u64 = 1_000;
+/// Number of the only table.
+const ROWS: usize = 0;
 const CHECKPOINT: &[u8] = b"~checkpoint";
 const MANIFEST: &[u8] = b"~manifest";
 
 /// A failure of the projections' database; for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// sled said no.
-    #[error("the projections' database failed: {0}")]
-    Database(#[from] sled::Error),
-    /// sled panicked on what it found.
-    #[error("the projections' database is damaged")]
-    Panicked,
+    /// The database failed, or its files are damaged.
+    #[error("the projections' database failed")]
+    Database(#[from] StorageError),
     /// A row cannot be read.
     #[error("a row of the projections cannot be read")]
     Row(#[from] postcard::Error),
@@ -45,16 +44,13 @@ pub enum StoreError {
     Journal(#[from] crate::journal::JournalError),
 }
 
-/// A key and its value.
-pub type Row = (sled::IVec, sled::IVec);
-
 /// A row as it was read, of whatever type its key has.
 type KeptRow = Arc<dyn Any + Send + Sync>;
 
 /// One generation of the projections. Cheap to clone; all clones see the same.
 #[derive(Clone)]
 pub struct Store {
-    live: Arc<Live>,
+    database: Arc<Database>,
     kept: Arc<RowCache<Option<KeptRow>>>,
     reservations: Arc<Reservations>,
 }
@@ -65,21 +61,17 @@ impl Store {
     /// # Errors
     /// When the database cannot be opened; deleting the directory is always a way out.
     pub fn open(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
-        let open = || {
-            let kind = Kind {
-                cache_bytes,
-                flush_every_ms: FLUSH_EVERY_MS,
-                names: &["rows"],
-            };
-            Ok(Self {
-                live: Arc::new(Live::open(directory, kind)?),
-                kept: Arc::default(),
-                reservations: Arc::default(),
-            })
+        let settings = Settings {
+            cache_bytes,
+            flush_every_ms: FLUSH_EVERY_MS,
+            tables: &["rows"],
+            other_files: &[],
         };
-        std::panic::catch_unwind(open)
-            // What it says may quote what is stored.
-            .unwrap_or(Err(StoreError::Panicked))
+        Ok(Self {
+            database: Arc::new(Database::open(directory, settings)?),
+            kept: Arc::default(),
+            reservations: Arc::default(),
+        })
     }
 
     /// What is on its way and counts against quotas already.
@@ -87,16 +79,16 @@ impl Store {
         &self.reservations
     }
 
-    fn tree(&self) -> sled::Tree {
-        self.live.current().trees[0].clone()
+    fn table(&self) -> Table {
+        self.database.table(ROWS)
     }
 
-    /// Makes it anew without the rows that `gone` says of their key and value, and removes the files of the old one.
-    /// Reads and writes go on meanwhile. `progress` is told rows done.
+    /// Rewrites the database without the rows whose key and value `gone` matches, and removes the old files. Reads and
+    /// writes continue meanwhile. `progress` is called with the rows done.
     ///
     /// # Errors
     /// A failed read or write; it is then as before.
-    pub fn renew(
+    pub fn rewrite(
         &self,
         gone: &dyn Fn(&[u8], &[u8]) -> bool,
         progress: &mut dyn FnMut(u64),
@@ -109,7 +101,7 @@ impl Store {
             progress(done);
             true
         };
-        let renewed = self.live.renew(&mut keep, &mut go_on);
+        let renewed = self.database.rewrite(&mut keep, &mut go_on);
         self.kept.clear();
         renewed?;
         Ok(())
@@ -120,18 +112,16 @@ impl Store {
     /// # Errors
     /// A failed read.
     pub fn sizes(&self) -> Result<Sizes, StoreError> {
-        let sizes = self.live.sizes();
-        Ok(sizes.map_err(sled::Error::from)?)
+        Ok(self.database.sizes()?)
     }
 
-    /// Makes it anew with all it has, without the space of what is no longer there. `go_on` is told rows done, and says
-    /// whether to go on; broken off, everything is as before. Returns whether it came to its end.
+    /// Compacts the database: rewrites it without the space of removed rows. `progress` is called with the rows done and
+    /// returns whether to continue; interrupted, everything is as before. Returns whether it was finished.
     ///
     /// # Errors
     /// A failed read or write; it is then as before.
-    pub fn compact(&self, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, StoreError> {
-        let mut keep = |_: usize, _: &[u8], _: &[u8]| Keep::Same;
-        Ok(self.live.renew(&mut keep, go_on)?)
+    pub fn compact(&self, progress: &mut dyn FnMut(u64) -> bool) -> Result<bool, StoreError> {
+        Ok(self.database.compact(progress)?)
     }
 
     /// The last position whose changes are all in.
@@ -139,7 +129,7 @@ impl Store {
     /// # Errors
     /// A failed read.
     pub fn checkpoint(&self) -> Result<Position, StoreError> {
-        let row = self.tree().get(CHECKPOINT)?;
+        let row = self.table().get(CHECKPOINT)?;
         let bytes = row.and_then(|row| <[u8; 8]>::try_from(&*row).ok());
         Ok(bytes.map_or(0, Position::from_be_bytes))
     }
@@ -149,7 +139,7 @@ impl Store {
     /// # Errors
     /// A failed read.
     pub fn manifest(&self) -> Result<String, StoreError> {
-        let row = self.tree().get(MANIFEST)?;
+        let row = self.table().get(MANIFEST)?;
         Ok(row.map_or_else(String::new, |row| {
             String::from_utf8_lossy(&row).into_owned()
         }))
@@ -165,18 +155,19 @@ impl Store {
 
     /// Writes changes in their order. A crash leaves a prefix of them.
     ///
-    /// Single inserts on purpose: after sled's first batch every read in the process takes one global lock, and
+    /// Single inserts on purpose: after the engine's first batch every read in the process takes one global lock, and
     /// readers would wait for whole groups.
     ///
     /// # Errors
     /// A failed write.
     pub fn write(&self, writes: &mut Vec<Write>) -> Result<(), StoreError> {
         self.forget_kept(writes);
-        let written = self.live.write(|into| {
+        let written = self.database.write(|into| {
+            let rows = into.table(ROWS);
             for (key, value) in &*writes {
                 match value {
-                    Some(value) => into.trees[0].insert(key, value.as_slice())?,
-                    None => into.trees[0].remove(key)?,
+                    Some(value) => rows.insert(key, value.as_slice())?,
+                    None => rows.remove(key)?,
                 };
             }
             Ok(())
@@ -232,17 +223,18 @@ impl Store {
     }
 
     fn insert(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        Ok(self
-            .live
-            .write(|into| into.trees[0].insert(key, value).map(drop))?)
+        Ok(self.database.write(|into| {
+            into.table(ROWS).insert(key, value)?;
+            Ok(())
+        })?)
     }
 
     /// One value.
     ///
     /// # Errors
     /// A failed read.
-    pub fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
-        Ok(self.tree().get(key)?)
+    pub fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
+        Ok(self.table().get(key)?)
     }
 
     /// The rows from a key on that begin with `prefix`, in order.
@@ -251,7 +243,7 @@ impl Store {
         prefix: Vec<u8>,
         from: &[u8],
     ) -> impl Iterator<Item = Result<Row, StoreError>> + use<> {
-        self.tree()
+        self.table()
             .range(from..)
             .map(|row| row.map_err(StoreError::from))
             .take_while(move |row| {
@@ -262,8 +254,8 @@ impl Store {
 
     /// Every row but the bookkeeping, in order; for comparing two generations.
     pub fn rows(&self) -> impl Iterator<Item = Result<Row, StoreError>> + use<> {
-        self.tree()
-            .iter()
+        self.table()
+            .rows()
             .map(|row| row.map_err(StoreError::from))
             .filter(|row| row.as_ref().map_or(true, |(key, _)| !key.starts_with(b"~")))
     }
@@ -273,7 +265,7 @@ impl Store {
     /// # Errors
     /// A failed write.
     pub fn flush(&self) -> Result<(), StoreError> {
-        self.live.current().db.flush()?;
+        self.database.flush()?;
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{StoreError, earlier};
+use super::{StoreError, as_of};
 use crate::domain::Timestamp;
 use crate::domain::record::{Content, Ended, EndedBy, Record, RecordKey, Status};
 use crate::journal::Journal;
@@ -35,7 +35,7 @@ pub fn newest_below(
 ) -> Result<VecDeque<Version>, StoreError> {
     let mut versions: VecDeque<Version> = VecDeque::new();
     let mut before: Option<Record> = None;
-    earlier::fold_record(journal, key, |body, after| {
+    as_of::fold_record(journal, key, |body, after| {
         if let (Some(before), Some(last)) = (&before, versions.back_mut()) {
             let mut ended = after.ended_since(before);
             let its = ended.find(|ended| ended.by != EndedBy::Abandoned);

@@ -118,12 +118,12 @@ impl Journal for Slow {
     ) -> Result<Vec<Position>, JournalError> {
         self.inner.erase(order, progress)
     }
-    fn forget(
+    fn erase_index(
         &self,
         erased: &[Position],
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), JournalError> {
-        self.inner.forget(erased, progress)
+        self.inner.erase_index(erased, progress)
     }
     fn attach(&self, sink: Box<dyn Sink>) {
         self.inner.attach(sink);

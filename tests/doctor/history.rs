@@ -8,7 +8,7 @@ use metarecord::clock::Clock;
 use metarecord::directory;
 use metarecord::domain::Timestamp;
 use metarecord::journal::schema::SCHEMAS;
-use metarecord::journal::sled::{Options, SledJournal};
+use metarecord::journal::{Options, SledJournal};
 
 use super::AppState;
 use crate::journal::support::{append, done, small_segments, wait_until_sealed};

@@ -9,8 +9,8 @@ use metarecord::content::sign::Signer;
 use metarecord::domain::org::{MemberRole, OrgEvent};
 use metarecord::domain::user::UserEvent;
 use metarecord::domain::{Event, OrgCode, StreamId, Timestamp};
-use metarecord::journal::sled::{Options, SledJournal};
 use metarecord::journal::{Append, Journal, Origin, Outcome, Remarks, Source};
+use metarecord::journal::{Options, SledJournal};
 use serde_json::json;
 
 use crate::support::inside::{Inside, START_MS};

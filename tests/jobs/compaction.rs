@@ -12,7 +12,7 @@ use metarecord::clock::Clock;
 use metarecord::domain::Timestamp;
 use metarecord::domain::record::RecordCommand;
 use metarecord::journal::Journal;
-use metarecord::journal::sled::{Options, SledJournal};
+use metarecord::journal::{Options, SledJournal};
 use metarecord::projections::{Store, generation};
 
 use super::check::{self, carry_of, key};
@@ -130,7 +130,7 @@ fn however_long_records_are_changed_the_files_level_off_and_no_row_is_lost() {
                 grown.now <= 2 * renewed_max + SLACK_BYTES + ROUND_BYTES_MAX,
                 "round {round}: {grown:?} for {size} bytes"
             );
-            let has_grown = grown.now > 2 * grown.renewed + SLACK_BYTES;
+            let has_grown = grown.now > 2 * grown.compacted + SLACK_BYTES;
             match compaction.step(None, &StepContext::default()) {
                 // It was the journal's database.
                 Step::Done { .. } if !has_grown => assert_eq!(rows(store), before),
@@ -138,7 +138,7 @@ fn however_long_records_are_changed_the_files_level_off_and_no_row_is_lost() {
                     made_anew += 1;
                     assert!(noted && counts["freed_bytes"] > 0, "{counts:?}");
                     let after = store.sizes().expect("sizes");
-                    assert_eq!(after.now, after.renewed);
+                    assert_eq!(after.now, after.compacted);
                     // Those of its own, besides: how far it is, and what it was made with.
                     let noted = size as u64..=size as u64 + OWN_ROWS_BYTES_MAX;
                     assert!(noted.contains(&after.rows), "{after:?} for {size} bytes");
@@ -240,10 +240,10 @@ fn what_is_broken_off_leaves_everything_as_it_was() {
         drop(store);
         let store = Store::open(scratch.path(), 1 << 20).expect("a store");
         assert_eq!(
-            store.sizes().expect("sizes").renewed,
-            sizes.renewed,
+            store.sizes().expect("sizes").compacted,
+            sizes.compacted,
             "it outlives a restart"
         );
-        assert!(sizes.renewed > 0 && sizes.free > 0);
+        assert!(sizes.compacted > 0 && sizes.free > 0);
     });
 }

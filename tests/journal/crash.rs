@@ -5,8 +5,8 @@ use std::io::Write;
 
 use metarecord::clock::Clock;
 use metarecord::domain::Timestamp;
+use metarecord::journal::SledJournal;
 use metarecord::journal::replay::replay;
-use metarecord::journal::sled::SledJournal;
 use metarecord::journal::verify::verify;
 use metarecord::journal::{Journal, Outcome};
 

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use metarecord::domain::Timestamp;
 use metarecord::journal::entry::{NO_HASH, Place, encode};
+use metarecord::journal::SledJournal;
 use metarecord::journal::replay::replay;
-use metarecord::journal::sled::SledJournal;
 use metarecord::journal::verify::{Report, verify};
 use metarecord::journal::{Entry, Journal};
 

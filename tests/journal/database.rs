@@ -94,7 +94,7 @@ fn content_that_was_replaced_or_let_go_is_read_from_the_log() {
         })
         .collect();
     // The last one too: what was let go is not gone.
-    journal.let_go(&positions).unwrap();
+    journal.release_payloads(&positions).unwrap();
     let check = |journal: &dyn Journal| {
         for (number, position) in (0..).zip(&positions) {
             let read = journal.payload(*position).unwrap();
@@ -122,7 +122,7 @@ fn content_that_only_the_log_has_is_checked_when_it_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = open(dir.path());
     let position = done(&journal, with_payload("a", 0, b"{\"whole\":true}"));
-    journal.let_go(&[position]).unwrap();
+    journal.release_payloads(&[position]).unwrap();
     let path = dir.path().join(files(dir.path(), ".jsonl").remove(0));
     let whole = fs::read_to_string(&path).unwrap();
     fs::write(&path, whole.replace("\"whole\":true", "\"whole\":fals")).unwrap();
@@ -148,7 +148,10 @@ fn the_database_is_made_anew_while_it_is_used_and_loses_nothing() {
     );
     assert!(rows > 0);
     let sizes = journal.sizes().unwrap();
-    assert!(sizes.renewed > 0 && sizes.now >= sizes.renewed, "{sizes:?}");
+    assert!(
+        sizes.compacted > 0 && sizes.now >= sizes.compacted,
+        "{sizes:?}"
+    );
     assert_eq!(
         done(&journal, append("long", VERSIONS)),
         before.len() as u64 + 1

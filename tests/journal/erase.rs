@@ -59,7 +59,7 @@ fn order(by: Position) -> Arc<EraseOrder> {
 
 fn erase(journal: &dyn Journal, by: Position) -> Vec<Position> {
     let erased = journal.erase(order(by), &mut |_, _| ()).unwrap();
-    journal.forget(&erased, &mut |_, _| ()).unwrap();
+    journal.erase_index(&erased, &mut |_, _| ()).unwrap();
     erased
 }
 

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use metarecord::clock::Clock;
+use metarecord::journal::SledJournal;
 use metarecord::journal::memory::MemoryJournal;
-use metarecord::journal::sled::SledJournal;
 use metarecord::journal::{Entry, Health, Journal, Outcome, Sink};
 use proptest::prelude::{ProptestConfig, prop, proptest};
 use proptest::prop_assert_eq;

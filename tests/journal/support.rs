@@ -7,10 +7,10 @@ use bytes::Bytes;
 use metarecord::clock::Clock;
 use metarecord::domain::record::RecordEvent;
 use metarecord::domain::{Event, StreamId, Tag, Timestamp};
-use metarecord::journal::sled::{Options, SledJournal};
 use metarecord::journal::{
     Append, Entry, Journal, JournalError, Origin, Outcome, Pending, Remarks, Source,
 };
+use metarecord::journal::{Options, SledJournal};
 
 pub(crate) fn clock() -> Clock {
     Clock::manual(Timestamp::from_millis(1_700_000_000_000))

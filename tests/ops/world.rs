@@ -20,8 +20,8 @@ use metarecord::domain::org::{OrgEvent, OrgStatus};
 use metarecord::domain::record::{Retention, UploadTimeouts};
 use metarecord::domain::vacuum::{Vacuum, VacuumCommand};
 use metarecord::domain::{Event, OrgCode, StreamId, Timestamp};
-use metarecord::journal::sled::{Options, SledJournal};
 use metarecord::journal::{Append, Journal, Origin, Outcome, Remarks, Source};
+use metarecord::journal::{Options, SledJournal};
 use metarecord::projections::generation;
 use tokio::sync::oneshot;
 

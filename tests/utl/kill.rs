@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 use metarecord::clock::Clock;
 use metarecord::domain::offboarding::OffboardingEvent;
 use metarecord::domain::{Event, OrgCode, StreamId, Timestamp};
-use metarecord::journal::sled::{Options, SledJournal};
 use metarecord::journal::{Append, Journal, Origin, Outcome, Remarks, Source};
+use metarecord::journal::{Options, SledJournal};
 use serde_json::{Value, json};
 
 use super::{done, export, make_org, put_file, put_text, records};

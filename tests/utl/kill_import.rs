@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use metarecord::clock::Clock;
-use metarecord::journal::sled::{Options, SledJournal};
 use metarecord::journal::{Journal, Source};
+use metarecord::journal::{Options, SledJournal};
 use serde_json::Value;
 
 use super::kill::{ORG, copy};

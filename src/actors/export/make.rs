@@ -29,7 +29,7 @@ use crate::export::{
 };
 use crate::journal::erasures::Judge;
 use crate::journal::{Body, JournalError};
-use crate::projections::{RecordName, earlier, holds, records};
+use crate::projections::{RecordName, as_of, holds, records};
 
 /// Entries of the journal read at a time.
 const READ_ENTRIES: usize = 500;
@@ -277,7 +277,7 @@ impl Making<'_> {
                     return Ok(record.map(|record| (record, versions)));
                 }
                 from = body.version + 1;
-                record = earlier::evolve_entry(key.clone(), record, &entry, body);
+                record = as_of::evolve_entry(key.clone(), record, &entry, body);
                 let Some(record) = &record else { continue };
                 let known = versions
                     .last()

@@ -9,7 +9,7 @@ use crate::actors::ActorDeps;
 use crate::domain::record::RecordKey;
 use crate::journal::erasures::Judge;
 use crate::journal::{Body, Entry, Position};
-use crate::projections::{RecordName, StoreError, earlier, ops, records};
+use crate::projections::{RecordName, StoreError, as_of, ops, records};
 use crate::report;
 
 /// A day.
@@ -110,7 +110,7 @@ impl ProjectionCheck {
             Err(error) => return Err(error),
         };
         let journal = &*self.deps.journal;
-        let told = earlier::record_at(journal, key, row.revision.0)?;
+        let told = as_of::record_at(journal, key, row.revision.0)?;
         if told.as_ref() != Some(&row) {
             return Ok(true);
         }

@@ -94,7 +94,9 @@ impl Compaction {
         };
         let whole = match base {
             Base::Projections => self.deps.store.compact(&mut go_on)?,
-            Base::Journal => self.let_go(&mut go_on)? && self.deps.journal.compact(&mut go_on)?,
+            Base::Journal => {
+                self.release_payloads(&mut go_on)? && self.deps.journal.compact(&mut go_on)?
+            }
         };
         if !whole {
             let (at, counts) = (None, counted([]));
@@ -109,12 +111,12 @@ impl Compaction {
 
     /// Has the journal let go of contents that ended: when it was made of its log alone, it could not tell which those are.
     /// Returns whether it came to its end.
-    fn let_go(&self, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, StoreError> {
+    fn release_payloads(&self, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, StoreError> {
         let (mut place, mut pace) = (None, Pace::start());
         loop {
             let (positions, next) =
                 contents::ended_positions(&self.deps.store, place.as_deref(), ENDED_ROWS)?;
-            self.deps.journal.let_go(&positions)?;
+            self.deps.journal.release_payloads(&positions)?;
             pace.rest();
             if !go_on(0) {
                 return Ok(false);
@@ -138,11 +140,11 @@ impl Compaction {
 /// less. What is written while it is copied makes it larger than those alone; so it grows by a quarter at least, or one copy would
 /// follow the other.
 fn allowed(sizes: Sizes) -> u64 {
-    let (renewed, rows) = (sizes.renewed, sizes.rows.saturating_mul(ROWS_TIMES));
-    let twice = renewed.saturating_mul(2);
+    let (compacted, rows) = (sizes.compacted, sizes.rows.saturating_mul(ROWS_TIMES));
+    let twice = compacted.saturating_mul(2);
     match rows {
         0 => twice,
-        rows => twice.min(rows).max(renewed.saturating_add(renewed / 4)),
+        rows => twice.min(rows).max(compacted.saturating_add(compacted / 4)),
     }
 }
 
@@ -170,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_database_may_have_twice_what_it_had_or_what_befits_its_rows() {
-        for (renewed, rows, may) in [
+        for (compacted, rows, may) in [
             (0, 0, 0),
             (100, 0, 200),
             (100, 40, 200),
@@ -179,7 +181,7 @@ mod tests {
             (u64::MAX, u64::MAX, u64::MAX),
         ] {
             let sizes = Sizes {
-                renewed,
+                compacted,
                 rows,
                 ..Sizes::default()
             };

@@ -203,7 +203,7 @@ impl Work {
             Step::Database => retried(|| {
                 let mut progress = told_progress;
                 self.journal
-                    .forget(erased, &mut progress)
+                    .erase_index(erased, &mut progress)
                     .map_err(|error| told(&error))
             }),
             Step::Content => self.remove_content(scope, &mut |done| told_progress(done, 0)),

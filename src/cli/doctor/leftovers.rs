@@ -8,7 +8,7 @@ use super::Patient;
 use crate::content::local::aside;
 use crate::directory::LOST_AND_FOUND;
 use crate::domain::OrgCode;
-use crate::journal::sled::BROKEN_PREFIX;
+use crate::journal::database::BROKEN_PREFIX;
 
 /// Names looked at in `content/`; beyond them the counts are at least that many.
 const NAMES_MAX: usize = 1_000_000;

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Exit, Trouble, move_bar};
 use crate::cli::output::Printer;
 use crate::cli::progress;
-use crate::journal::sled::DIRECTORY;
+use crate::journal::database::DIRECTORY;
 use crate::journal::verify::{Check, Report, verify_by, verify_file};
 use crate::journal::{Head, replay, state};
 use crate::os_error::told;

@@ -9,7 +9,7 @@ use super::principal::Principal;
 use crate::domain::Timestamp;
 use crate::http::reply::Refusal;
 use crate::projections::Store;
-use crate::projections::kept::RowVersion;
+use crate::projections::row_cache::RowVersion;
 
 /// Shards, so that threads seldom wait for each other.
 const SHARDS: usize = 16;

@@ -15,7 +15,7 @@ use crate::http::input;
 use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Described, Route, inside};
 use crate::http::state::AppState;
-use crate::projections::{RecordName, earlier, identity, lost};
+use crate::projections::{RecordName, as_of, identity, lost};
 
 /// Which record, in which state.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -323,7 +323,7 @@ async fn legal_holds(
         return Ok(identity::holds(&app.store, key.org.as_str())?);
     };
     let (journal, org) = (app.journal.clone(), key.org.clone());
-    let read = move || earlier::holds_when(&*journal, &org, at);
+    let read = move || as_of::holds_when(&*journal, &org, at);
     app.histories.read(&key.org, read).await
 }
 
@@ -408,13 +408,13 @@ async fn find_at(
     };
     let (journal, its) = (app.journal.clone(), key.clone());
     let read = move || {
-        let record = earlier::record_when(&*journal, &its, |body| body.origin.at <= at)?;
+        let record = as_of::record_when(&*journal, &its, |body| body.origin.at <= at)?;
         let Some(record) = record else {
             return Ok(None);
         };
         // The holds of then: a release must not change how the record read before it.
         let legal = if record.is_due(at) {
-            earlier::holds_when(&*journal, &its.org, at)?.keeps(&its.container)
+            as_of::holds_when(&*journal, &its.org, at)?.keeps(&its.container)
         } else {
             None
         };

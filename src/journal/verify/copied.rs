@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::clock::random_uuid;
 use crate::disk;
 use crate::journal::JournalError;
+use crate::journal::database::DIRECTORY;
 use crate::journal::segment::failed;
-use crate::journal::sled::DIRECTORY;
 
 /// The copy. Dropped, it is removed.
 pub(super) struct DatabaseCopy {

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use crate::domain::StreamId;
+use crate::journal::database::{Database, PayloadLocation};
+use crate::journal::index::MARK_EVERY;
 use crate::journal::log::Location;
 use crate::journal::scan::Found;
-use crate::journal::sled::streams::MARK_EVERY;
-use crate::journal::sled::{Beside, Database};
 use crate::journal::{JournalError, Position, Version};
 
 /// What of an entry, or of which entry is ahead of it in its stream, the database has otherwise.
@@ -17,16 +17,17 @@ pub(super) fn compare(
     ahead: Option<Position>,
 ) -> Result<Option<&'static str>, JournalError> {
     let position = found.line.header.position;
-    match database.known(position)? {
+    match database.entry(position)? {
         None => return Ok(Some("it lacks the entry")),
         Some(known) if known.hash != found.line.hash => return Ok(Some("it has another hash")),
         Some(known) if known.location != location => return Ok(Some("it has another place")),
         Some(_) => {}
     }
     let payload = match (database.payload(position)?, found.payload) {
-        (Beside::Nothing, None) | (Beside::InLog(_), Some(_)) => true,
-        (Beside::Payload(payload), Some(found)) => payload == found,
-        (Beside::Payload(_) | Beside::InLog(_), None) | (Beside::Nothing, Some(_)) => false,
+        (PayloadLocation::Nothing, None) | (PayloadLocation::InLog(_), Some(_)) => true,
+        (PayloadLocation::InDatabase(payload), Some(found)) => payload == found,
+        (PayloadLocation::InDatabase(_) | PayloadLocation::InLog(_), None)
+        | (PayloadLocation::Nothing, Some(_)) => false,
     };
     if !payload {
         return Ok(Some("it has another payload"));

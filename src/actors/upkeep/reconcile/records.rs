@@ -16,7 +16,7 @@ use crate::domain::repair::{DriftKind, Repair, RepairAction};
 use crate::domain::{Md5, Sha256Digest, StreamId, Timestamp};
 use crate::journal::Position;
 use crate::projections::contents;
-use crate::projections::{RecordName, Write, earlier, lost, restore};
+use crate::projections::{RecordName, Write, as_of, lost, restore};
 
 /// How often a record is looked at again because it was changed meanwhile, before it is left to the next reconcile.
 const LOOKS_MAX: u32 = 50;
@@ -95,7 +95,7 @@ impl Look {
         key: &RecordKey,
     ) -> Result<Option<(Record, Vec<Write>)>, LookError> {
         for _ in 0..LOOKS_MAX {
-            let Some(record) = earlier::record_when(&*self.deps.journal, key, |_| true)? else {
+            let Some(record) = as_of::record_when(&*self.deps.journal, key, |_| true)? else {
                 return Ok(None);
             };
             // Before its rows are read: what is shown by now is in them.

@@ -34,14 +34,14 @@ const ROWS_AT_ONCE: usize = 4_096;
 const READS_MAX: u32 = 3;
 
 /// The file, open.
-pub(crate) struct Places {
+pub(crate) struct OffsetIndex {
     file: File,
     path: PathBuf,
 }
 
 /// Where an entry is, and how it hangs together with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct EntryOffset {
     pub(crate) location: Location,
     pub(crate) hash: Hash,
     /// The entry ahead of it in its stream; 0 when there is none, or none that is known.
@@ -52,7 +52,7 @@ pub(crate) struct Place {
     pub(crate) erased: bool,
 }
 
-impl Places {
+impl OffsetIndex {
     /// Opens the file of a directory, or makes it.
     pub(crate) fn open(dir: &Path) -> Result<Self, JournalError> {
         let path = dir.join(FILE);
@@ -70,11 +70,11 @@ impl Places {
             }
             Ok(file)
         };
-        let file = open().map_err(|error| failed("opening the places", &path, error))?;
-        let places = Self { file, path };
+        let file = open().map_err(|error| failed("opening the offsets", &path, error))?;
+        let offsets = Self { file, path };
         let mut header = [0; ROW_BYTES];
-        match places.read_at(&mut header, 0)? {
-            true if header.starts_with(HEADER) => Ok(places),
+        match offsets.read_at(&mut header, 0)? {
+            true if header.starts_with(HEADER) => Ok(offsets),
             true | false => Err(odd("its offsets have an unknown header")),
         }
     }
@@ -87,24 +87,24 @@ impl Places {
     }
 
     /// Where an entry is; `None` when it has no row.
-    pub(crate) fn get(&self, position: Position) -> Result<Option<Place>, JournalError> {
+    pub(crate) fn get(&self, position: Position) -> Result<Option<EntryOffset>, JournalError> {
         let mut row = [0; ROW_BYTES];
         for _ in 0..READS_MAX {
             if position == 0 || !self.read_at(&mut row, position)? {
                 return Ok(None);
             }
-            if let Some(place) = decode(position, &row) {
-                return Ok(Some(place));
+            if let Some(offset) = decode(position, &row) {
+                return Ok(Some(offset));
             }
         }
         Err(odd(&format!("the offset of {position} is damaged")))
     }
 
     /// Writes the rows of entries that follow each other.
-    pub(crate) fn put(&self, first: Position, places: &[Place]) -> Result<(), JournalError> {
-        let mut rows = Vec::with_capacity(places.len() * ROW_BYTES);
-        for (position, place) in (first..).zip(places) {
-            rows.extend_from_slice(&encode(position, place));
+    pub(crate) fn put(&self, first: Position, offsets: &[EntryOffset]) -> Result<(), JournalError> {
+        let mut rows = Vec::with_capacity(offsets.len() * ROW_BYTES);
+        for (position, offset) in (first..).zip(offsets) {
+            rows.extend_from_slice(&encode(position, offset));
         }
         self.file
             .write_all_at(&rows, offset(first))
@@ -118,13 +118,13 @@ impl Places {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), JournalError> {
         for (done, position) in (1..).zip(positions) {
-            let place = self.get(*position)?;
-            let place = place.ok_or_else(|| odd(&format!("{position} has no offset")))?;
-            let erased = Place {
+            let offset = self.get(*position)?;
+            let offset = offset.ok_or_else(|| odd(&format!("{position} has no offset")))?;
+            let erased = EntryOffset {
                 erased: true,
                 payload: false,
                 before: 0,
-                ..place
+                ..offset
             };
             self.put(*position, &[erased])?;
             if done % ROWS_AT_ONCE as u64 == 0 {
@@ -144,18 +144,18 @@ impl Places {
                 return Err(odd("its offsets end too early"));
             }
             for (row, position) in bytes.chunks_exact(ROW_BYTES).zip(position..) {
-                let place = row.try_into().ok();
-                let place = place.and_then(|row| decode(position, row));
-                let place =
-                    place.ok_or_else(|| odd(&format!("the offset of {position} is damaged")))?;
-                erased += u64::from(place.erased);
+                let offset = row.try_into().ok();
+                let offset = offset.and_then(|row| decode(position, row));
+                let offset =
+                    offset.ok_or_else(|| odd(&format!("the offset of {position} is damaged")))?;
+                erased += u64::from(offset.erased);
             }
             position += rows;
         }
         Ok(erased)
     }
 
-    /// Whether there were so many bytes at a row's place.
+    /// Whether there were so many bytes at a row's offset.
     fn read_at(&self, bytes: &mut [u8], position: Position) -> Result<bool, JournalError> {
         match self.file.read_exact_at(bytes, offset(position)) {
             Ok(()) => Ok(true),
@@ -165,37 +165,37 @@ impl Places {
     }
 
     fn failed(&self, error: io::Error) -> JournalError {
-        failed("reading or writing the places", &self.path, error)
+        failed("reading or writing the offsets", &self.path, error)
     }
 }
 
-/// Where a row is. The header has the place of position 0.
+/// Where a row is. The header has the offset of position 0.
 fn offset(position: Position) -> u64 {
     position.saturating_mul(ROW_BYTES as u64)
 }
 
-fn encode(position: Position, place: &Place) -> [u8; ROW_BYTES] {
-    let flags = u32::from(place.payload) * PAYLOAD + u32::from(place.erased) * ERASED;
+fn encode(position: Position, offset: &EntryOffset) -> [u8; ROW_BYTES] {
+    let flags = u32::from(offset.payload) * PAYLOAD + u32::from(offset.erased) * ERASED;
     let mut row = [0; ROW_BYTES];
-    row[..8].copy_from_slice(&place.location.segment.to_be_bytes());
-    row[8..16].copy_from_slice(&place.location.offset.to_be_bytes());
-    row[16..24].copy_from_slice(&place.before.to_be_bytes());
-    row[24..28].copy_from_slice(&(place.location.line_bytes | flags).to_be_bytes());
-    row[28..SUMMED_BYTES].copy_from_slice(&place.hash);
+    row[..8].copy_from_slice(&offset.location.segment.to_be_bytes());
+    row[8..16].copy_from_slice(&offset.location.offset.to_be_bytes());
+    row[16..24].copy_from_slice(&offset.before.to_be_bytes());
+    row[24..28].copy_from_slice(&(offset.location.line_bytes | flags).to_be_bytes());
+    row[28..SUMMED_BYTES].copy_from_slice(&offset.hash);
     let sum = checksum(position, &row[..SUMMED_BYTES]);
     row[SUMMED_BYTES..].copy_from_slice(&sum.to_be_bytes());
     row
 }
 
 /// What the row of a position says; `None` when its checksum is another.
-fn decode(position: Position, row: &[u8; ROW_BYTES]) -> Option<Place> {
+fn decode(position: Position, row: &[u8; ROW_BYTES]) -> Option<EntryOffset> {
     let long = |at: usize| Some(u64::from_be_bytes(row.get(at..at + 8)?.try_into().ok()?));
     let short = |at: usize| Some(u32::from_be_bytes(row.get(at..at + 4)?.try_into().ok()?));
     if short(SUMMED_BYTES)? != checksum(position, &row[..SUMMED_BYTES]) {
         return None;
     }
     let line_bytes = short(24)?;
-    Some(Place {
+    Some(EntryOffset {
         location: Location {
             segment: long(0)?,
             offset: long(8)?,
@@ -208,7 +208,7 @@ fn decode(position: Position, row: &[u8; ROW_BYTES]) -> Option<Place> {
     })
 }
 
-/// Over the position too: a row in another's place is as wrong as a damaged one.
+/// Over the position too: a row in another's offset is as wrong as a damaged one.
 fn checksum(position: Position, bytes: &[u8]) -> u32 {
     let mut sum = Hasher::new();
     sum.update(&position.to_be_bytes());
@@ -224,8 +224,8 @@ fn odd(what: &str) -> JournalError {
 mod tests {
     use super::*;
 
-    fn place(number: u64) -> Place {
-        Place {
+    fn offset(number: u64) -> EntryOffset {
+        EntryOffset {
             location: Location {
                 segment: number,
                 offset: number * 1_000,
@@ -241,52 +241,52 @@ mod tests {
     #[test]
     fn rows_come_back_as_they_were_put_and_a_crash_may_leave_half_of_one() {
         let dir = tempfile::tempdir().unwrap();
-        let places = Places::open(dir.path()).unwrap();
-        assert_eq!(places.last().unwrap(), 0);
-        places.put(1, &[place(1), place(2), place(3)]).unwrap();
-        places.put(4, &[place(4)]).unwrap();
-        drop(places);
+        let offsets = OffsetIndex::open(dir.path()).unwrap();
+        assert_eq!(offsets.last().unwrap(), 0);
+        offsets.put(1, &[offset(1), offset(2), offset(3)]).unwrap();
+        offsets.put(4, &[offset(4)]).unwrap();
+        drop(offsets);
         let path = dir.path().join(FILE);
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-        let places = Places::open(dir.path()).unwrap();
-        assert_eq!(places.last().unwrap(), 3);
+        let offsets = OffsetIndex::open(dir.path()).unwrap();
+        assert_eq!(offsets.last().unwrap(), 3);
         for number in 1..=3 {
-            assert_eq!(places.get(number).unwrap(), Some(place(number)));
+            assert_eq!(offsets.get(number).unwrap(), Some(offset(number)));
         }
-        assert_eq!(places.get(0).unwrap(), None);
-        assert_eq!(places.get(4).unwrap(), None);
+        assert_eq!(offsets.get(0).unwrap(), None);
+        assert_eq!(offsets.get(4).unwrap(), None);
     }
 
     #[test]
     fn an_erased_entry_keeps_its_place_and_hash() {
         let dir = tempfile::tempdir().unwrap();
-        let places = Places::open(dir.path()).unwrap();
-        places.put(1, &[place(1), place(2)]).unwrap();
-        places.erase(&[2], &mut |_| ()).unwrap();
-        let erased = places.get(2).unwrap().unwrap();
+        let offsets = OffsetIndex::open(dir.path()).unwrap();
+        offsets.put(1, &[offset(1), offset(2)]).unwrap();
+        offsets.erase(&[2], &mut |_| ()).unwrap();
+        let erased = offsets.get(2).unwrap().unwrap();
         assert!(erased.erased && !erased.payload && erased.before == 0);
-        assert_eq!(erased.location, place(2).location);
-        assert_eq!(erased.hash, place(2).hash);
-        assert_eq!(places.count_erased(2).unwrap(), 1);
-        assert!(places.erase(&[3], &mut |_| ()).is_err());
+        assert_eq!(erased.location, offset(2).location);
+        assert_eq!(erased.hash, offset(2).hash);
+        assert_eq!(offsets.count_erased(2).unwrap(), 1);
+        assert!(offsets.erase(&[3], &mut |_| ()).is_err());
     }
 
     #[test]
     fn any_flipped_bit_of_a_row_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        let places = Places::open(dir.path()).unwrap();
-        places.put(1, &[place(1), place(2)]).unwrap();
+        let offsets = OffsetIndex::open(dir.path()).unwrap();
+        offsets.put(1, &[offset(1), offset(2)]).unwrap();
         let path = dir.path().join(FILE);
         let whole = std::fs::read(&path).unwrap();
         for bit in 0..ROW_BYTES * 8 {
             let mut bytes = whole.clone();
             bytes[2 * ROW_BYTES + bit / 8] ^= 1 << (bit % 8);
             std::fs::write(&path, &bytes).unwrap();
-            assert!(places.get(2).is_err(), "bit {bit}");
-            assert!(places.count_erased(2).is_err(), "bit {bit}");
-            assert_eq!(places.get(1).unwrap(), Some(place(1)));
+            assert!(offsets.get(2).is_err(), "bit {bit}");
+            assert!(offsets.count_erased(2).is_err(), "bit {bit}");
+            assert_eq!(offsets.get(1).unwrap(), Some(offset(1)));
         }
-        assert!(places.count_erased(3).is_err(), "a row is missing");
+        assert!(offsets.count_erased(3).is_err(), "a row is missing");
     }
 }

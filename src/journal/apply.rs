@@ -1,7 +1,7 @@
-//! Shows durable groups to the projections and answers their writers, while the next group is being written.
+//! The apply thread: applies durable groups to the projections and answers their writers, while the next is written.
 //!
-//! Groups are shown and answered in the order they were written. One that finds nothing ahead of it and is small is
-//! shown by the writing thread itself, which saves a lone writer the way to another thread and back.
+//! Groups are applied and answered in the order they were written. A small one that finds nothing ahead of it is applied
+//! by the writer thread itself, which saves a lone writer two changes of threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,16 +11,18 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::oneshot;
 
+use super::index::Index;
 use super::log::End;
-use super::writer::Shared;
+use super::shared::Shared;
 use super::{Entry, Health, Outcome};
+use crate::os_error::told;
 
-/// Groups that are durable and wait to be shown; past it the writing thread waits.
+/// Groups that are durable and wait to be applied; past it the writer thread waits.
 const GROUPS_WAITING_MAX: usize = 2;
-/// Most entries of a group that the writing thread shows itself.
+/// Most entries of a group that the writer thread applies itself.
 const SMALL_GROUP_ENTRIES: usize = 4;
 
-/// A durable group: what to show, and whom to tell.
+/// A durable group: the entries to apply, and the callers to answer.
 pub(crate) struct Durable {
     pub(crate) entries: Vec<Entry>,
     /// The journal's end with it.
@@ -28,38 +30,41 @@ pub(crate) struct Durable {
     pub(crate) answers: Vec<(oneshot::Sender<Outcome>, Outcome)>,
 }
 
-/// The way to the showing thread.
-pub(crate) struct Applier {
+/// Applies groups, on the apply thread or at once.
+pub(crate) struct Applier<I> {
     sender: Option<Sender<Durable>>,
     /// Groups handed over and not yet answered.
     waiting: Arc<AtomicUsize>,
     shared: Arc<Shared>,
+    index: I,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Applier {
-    pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<Self> {
+impl<I: Index> Applier<I> {
+    pub(crate) fn start(shared: Arc<Shared>, index: I) -> std::io::Result<Self> {
         let (sender, receiver) = crossbeam_channel::bounded(GROUPS_WAITING_MAX);
         let waiting = Arc::new(AtomicUsize::new(0));
         let thread = {
             let (shared, waiting) = (Arc::clone(&shared), Arc::clone(&waiting));
+            let index = index.clone();
             std::thread::Builder::new()
-                .name("journal-shower".to_owned())
-                .spawn(move || run(&receiver, &shared, &waiting))?
+                .name("journal-apply".to_owned())
+                .spawn(move || run(&receiver, (&shared, &index), &waiting))?
         };
         Ok(Self {
             sender: Some(sender),
             waiting,
             shared,
+            index,
             thread: Some(thread),
         })
     }
 
-    /// Shows a group, here or on the showing thread.
+    /// Applies a group, here or on the apply thread.
     pub(crate) fn take(&self, group: Durable) {
         let small = group.entries.len() <= SMALL_GROUP_ENTRIES;
         if small && self.waiting.load(Ordering::Acquire) == 0 {
-            return show(group, &self.shared);
+            return apply(group, &self.shared, &self.index);
         }
         self.waiting.fetch_add(1, Ordering::AcqRel);
         if let Some(sender) = &self.sender
@@ -68,7 +73,7 @@ impl Applier {
             // The thread is gone, which only a panic outside the projections can do.
             self.shared
                 .read_only("the journal's apply thread has ended");
-            show(refused.into_inner(), &self.shared);
+            apply(refused.into_inner(), &self.shared, &self.index);
         }
     }
 
@@ -76,35 +81,44 @@ impl Applier {
     pub(crate) fn close(&mut self) {
         self.sender = None;
         if let Some(thread) = self.thread.take() {
-            // A panic there is already told by the journal's health.
+            // A panic there is already in the journal's health.
             let _ = thread.join();
         }
     }
 }
 
-fn run(receiver: &Receiver<Durable>, shared: &Shared, waiting: &AtomicUsize) {
+fn run<I: Index>(
+    receiver: &Receiver<Durable>,
+    (shared, index): (&Shared, &I),
+    waiting: &AtomicUsize,
+) {
     while let Ok(group) = receiver.recv() {
-        show(group, shared);
+        apply(group, shared, index);
         waiting.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-/// Shows a group and answers it; what is durable and cannot be shown is not answered as done.
-fn show(group: Durable, shared: &Shared) {
-    let shown = match shared.health() {
+/// Applies a group and answers it; what is durable and cannot be applied is not answered as done.
+fn apply<I: Index>(group: Durable, shared: &Shared, index: &I) {
+    let applied = match shared.health() {
         Health::ReadOnly(reason) if !group.entries.is_empty() => Err(reason.to_string()),
         Health::ReadOnly(_) | Health::Open => {
-            catch_unwind(AssertUnwindSafe(|| shared.show(&group.entries)))
+            catch_unwind(AssertUnwindSafe(|| shared.apply(&group.entries)))
                 .unwrap_or_else(|_| Err("a projection panicked".to_owned()))
         }
     };
-    match shown {
+    match applied {
         Ok(()) => {
             shared.publish(group.end);
             for (answer, outcome) in group.answers {
                 let _ = answer.send(outcome);
             }
-            shared.let_go();
+            let ended = shared.take_ended();
+            if !ended.is_empty()
+                && let Err(error) = index.release_payloads(&ended)
+            {
+                shared.read_only(&told(&error));
+            }
         }
         Err(reason) => {
             shared.read_only(&reason);

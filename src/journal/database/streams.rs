@@ -1,31 +1,10 @@
-//! Streams in the database: a row for each one's end, and marks on the way of long ones.
+//! Streams in the database: a row for the end of each, and marks along long ones.
 
+use super::super::index::Tip;
 use super::super::{JournalError, Position, Version};
-use super::{Database, STREAMS, guarded, number, odd};
+use super::{Database, STREAMS, number, odd};
 use crate::domain::StreamId;
-
-/// Versions of a stream between two marks: a long one is not walked from its end.
-pub(crate) const MARK_EVERY: Version = 64;
-
-/// The last entry of a stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tip {
-    pub(crate) version: Version,
-    pub(crate) position: Position,
-    /// The last payload in it; 0 when there is none.
-    pub(super) payload: Position,
-}
-
-impl Tip {
-    /// The tip behind one more entry.
-    pub(crate) fn then(self, position: Position, version: Version, has_payload: bool) -> Self {
-        Self {
-            version,
-            position,
-            payload: if has_payload { position } else { self.payload },
-        }
-    }
-}
+use crate::storage::guarded;
 
 impl Database {
     /// A stream's version.
@@ -35,7 +14,7 @@ impl Database {
 
     /// The last entry of a stream.
     pub(crate) fn tip(&self, stream: &StreamId) -> Result<Option<Tip>, JournalError> {
-        match guarded(|| self.tree(STREAMS).get(stream_key(stream, Version::MAX)))? {
+        match guarded(|| self.table(STREAMS).get(stream_key(stream, Version::MAX)))? {
             Some(row) => read_tip(&row)
                 .map(Some)
                 .ok_or_else(|| odd("a stream's row cannot be read")),
@@ -59,17 +38,17 @@ impl Database {
             return Ok(rows);
         };
         while version >= from && position > 0 {
-            let place = self.place(position)?;
-            if place.erased {
+            let offset = self.offset(position)?;
+            if offset.erased {
                 break;
             }
             if version <= last {
                 rows.push((version, position));
             }
-            if place.before >= position {
-                return Err(odd("a stream's places run in a circle"));
+            if offset.before >= position {
+                return Err(odd("a stream's offsets run in a circle"));
             }
-            (version, position) = (version.saturating_sub(1), place.before);
+            (version, position) = (version.saturating_sub(1), offset.before);
         }
         rows.reverse();
         Ok(rows)
@@ -83,7 +62,7 @@ impl Database {
         version: Version,
     ) -> Result<Option<(Version, Position)>, JournalError> {
         let range = stream_key(stream, version)..=stream_key(stream, Version::MAX);
-        let Some((key, value)) = guarded(|| self.tree(STREAMS).range(range).next().transpose())?
+        let Some((key, value)) = guarded(|| self.table(STREAMS).range(range).next().transpose())?
         else {
             return Ok(None);
         };
@@ -108,7 +87,7 @@ impl Database {
             Some(after) => behind(after),
             None => prefix.as_bytes().to_vec(),
         };
-        let streams = self.tree(STREAMS);
+        let streams = self.table(STREAMS);
         while names.len() < limit {
             let Some((key, _)) = guarded(|| streams.range(from.as_slice()..).next().transpose())?
             else {
