@@ -421,9 +421,10 @@ fn close_to_others(root: &Path) -> Result<bool, DirectoryError> {
 }
 
 fn environment(development: bool) -> &'static str {
-    match development {
-        true => "development",
-        false => "production",
+    if development {
+        "development"
+    } else {
+        "production"
     }
 }
 
@@ -512,9 +513,10 @@ fn check_marker(
     known: Events<'_>,
 ) -> Result<(), DirectoryError> {
     let path = root.join(MARKER);
-    let found = match path.exists() {
-        true => Some(judge_marker(root, wanted, known)?),
-        false => None,
+    let found = if path.exists() {
+        Some(judge_marker(root, wanted, known)?)
+    } else {
+        None
     };
     let events = known.iter().map(|(kind, v)| ((*kind).to_owned(), *v));
     let marker = Marker {

@@ -155,9 +155,10 @@ impl ReserveSettings {
             ),
             uploads: or(self.uploads_min_free_bytes, UPLOADS_MIN_FREE_BYTES, uploads),
             changes: or(self.changes_min_free_bytes, CHANGES_MIN_FREE_BYTES, changes),
-            reserve: match self.reserve_bytes == 0 && self.development {
-                true => 0,
-                false => or(self.reserve_bytes, RESERVE_BYTES, reserve),
+            reserve: if self.reserve_bytes == 0 && self.development {
+                0
+            } else {
+                or(self.reserve_bytes, RESERVE_BYTES, reserve)
             },
         }
     }
@@ -174,9 +175,12 @@ impl Marks {
 }
 
 fn level_of(before: Level, free: u64, (uploads, changes): (u64, u64)) -> Level {
-    let raised = |mark: u64, level: Level| match before >= level {
-        true => mark.saturating_add(mark / 4),
-        false => mark,
+    let raised = |mark: u64, level: Level| {
+        if before >= level {
+            mark.saturating_add(mark / 4)
+        } else {
+            mark
+        }
     };
     if free < raised(changes, Level::Critical) {
         Level::Critical
@@ -375,9 +379,10 @@ impl Reserve {
             0 => marks.changes,
             reserve => reserve / 2,
         };
-        let open_mark = match space.free_files < ROOM_TO_OPEN.1 {
-            true => u64::MAX,
-            false => open_mark.max(2 * ROOM_TO_OPEN.0),
+        let open_mark = if space.free_files < ROOM_TO_OPEN.1 {
+            u64::MAX
+        } else {
+            open_mark.max(2 * ROOM_TO_OPEN.0)
         };
         self.open_mark.store(open_mark, Ordering::Relaxed);
         self.uploads_mark.store(marks.uploads, Ordering::Relaxed);
@@ -440,9 +445,10 @@ impl Reserve {
         let mark = self.uploads_mark.load(Ordering::Relaxed);
         let plenty = mark.saturating_add(PLENTY_BYTES);
         let free = self.free_bytes.load(Ordering::Relaxed);
-        match self.promised_bytes.load(Ordering::Relaxed) > 0 || free < plenty {
-            true => LOOK_OFTEN,
-            false => LOOK_EVERY,
+        if self.promised_bytes.load(Ordering::Relaxed) > 0 || free < plenty {
+            LOOK_OFTEN
+        } else {
+            LOOK_EVERY
         }
     }
 }

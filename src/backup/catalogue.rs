@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::hash::hash_file;
+use super::hash::{Hashed, hash_file};
 use super::{BackupError, CONTENT_LIST, Manifest, Objects};
 use crate::content::ObjectName;
 use crate::domain::container::{ContainerEvent, RemovedContent};
@@ -46,7 +46,12 @@ pub struct Object {
 }
 
 impl Object {
-    /// Whether bytes with a SHA-256 in hex can be its own: the journal tells no other.
+    /// Whether a file has the size and digests that the journal names for it.
+    pub(super) fn matches(&self, file: &Hashed) -> bool {
+        (file.size, file.md5) == (self.size, self.md5) && self.may_be(&file.sha256)
+    }
+
+    /// Whether bytes with a SHA-256 in hex can be its own: the journal names no other.
     pub(super) fn may_be(&self, sha256: &str) -> bool {
         self.told.is_none_or(|told| told.to_string() == sha256)
     }

@@ -268,14 +268,15 @@ impl Making {
         let erasures = std::mem::replace(&mut self.erasures, Erasures::from(1));
         let findings = erasures.finish();
         // Behind the end there may be the order of a vacuum that runs.
-        match findings.problems.is_empty() || by <= head.position {
-            true => Ok(findings.into_result()?),
-            false => Err(BackupError::Changed {
+        if findings.problems.is_empty() || by <= head.position {
+            Ok(findings.into_result()?)
+        } else {
+            Err(BackupError::Changed {
                 what: format!(
                     "entries were erased by position {by}, after {}",
                     head.position
                 ),
-            }),
+            })
         }
     }
 

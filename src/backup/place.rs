@@ -228,9 +228,10 @@ fn files_below(directory: &Path) -> Result<Vec<PathBuf>, BackupError> {
     while let Some(directory) = left.pop() {
         for name in names(&directory)? {
             let path = directory.join(name);
-            match path.is_dir() {
-                true => left.push(path),
-                false => files.push(path),
+            if path.is_dir() {
+                left.push(path)
+            } else {
+                files.push(path)
             }
         }
     }

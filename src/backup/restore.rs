@@ -64,26 +64,31 @@ pub fn restore(
         });
     }
     // No server may come or be there; a directory that is not there has none, and gets its lock with the rest.
-    let hold = match order.data_dir.exists() {
-        true => Some(directory::hold(&order.data_dir)?),
-        false => None,
+    let hold = if order.data_dir.exists() {
+        Some(directory::hold(&order.data_dir)?)
+    } else {
+        None
     };
     let report = verify::check(&place, manifest.clone(), progress)?;
     if !report.problems.is_empty() {
         return Ok(Outcome::Damaged(Box::new(report)));
     }
     let inside = free && hold.is_some();
-    let new = match inside {
+    let new = if inside {
         // What an empty directory lies in need not be ours to write to.
-        true => order.data_dir.join(INSIDE),
-        false => beside(
+        order.data_dir.join(INSIDE)
+    } else {
+        beside(
             &order.data_dir,
             &format!("restoring-{}", random_uuid().simple()),
-        )?,
+        )?
     };
-    let made = build(&place, &manifest, &new).and_then(|()| match inside {
-        true => move_up(&new, &order.data_dir).map(|()| None),
-        false => take_place(&new, &order.data_dir, hold.is_some(), now),
+    let made = build(&place, &manifest, &new).and_then(|()| {
+        if inside {
+            move_up(&new, &order.data_dir).map(|()| None)
+        } else {
+            take_place(&new, &order.data_dir, hold.is_some(), now)
+        }
     });
     match made {
         Ok(set_aside) => Ok(Outcome::Restored(Box::new(Restored {
@@ -142,12 +147,11 @@ fn build(place: &Place, manifest: &Manifest, new: &Path) -> Result<(), BackupErr
 fn copy(from: &Path, to: &Path, sha256: &str) -> Result<(), BackupError> {
     let mut file = File::open(from).map_err(BackupError::io("read", from))?;
     let copied = copy_hashed(&mut file, to).map_err(BackupError::io("copy", from))?;
-    match copied.sha256 == sha256 {
-        true => Ok(()),
-        false => {
-            let what = "it changed since it was checked";
-            Err(BackupError::damaged(&from.display().to_string(), what))
-        }
+    if copied.sha256 == sha256 {
+        Ok(())
+    } else {
+        let what = "it changed since it was checked";
+        Err(BackupError::damaged(&from.display().to_string(), what))
     }
 }
 

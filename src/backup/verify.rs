@@ -77,9 +77,10 @@ pub(super) fn check(
     match Catalogue::of(&place.generation(&manifest), &manifest) {
         // What the list must say only a sound journal can tell.
         Ok(catalogue) => {
-            let named = match whole {
-                true => check.list(&manifest, &catalogue)?,
-                false => Catalogue::default(),
+            let named = if whole {
+                check.list(&manifest, &catalogue)?
+            } else {
+                Catalogue::default()
             };
             check.content(&catalogue, &named)?;
             check.report.left_over = place.left_over(&manifest, &catalogue)?;
@@ -244,7 +245,7 @@ impl Check<'_> {
                     let what = format!("it has {} bytes and not {}", found.size, object.size);
                     self.problem(&file, what);
                 }
-                Some(found) if !found.is(object) || found.sha256 != *sha256 => {
+                Some(found) if !object.matches(&found) || found.sha256 != *sha256 => {
                     self.problem(&file, "its MD5 or SHA-256 differs from the recorded one");
                 }
                 Some(found)

@@ -2,7 +2,7 @@
 
 use crate::config::Settings;
 use crate::content::ContentError;
-use crate::content::sign::KeyError;
+use crate::content::key_file::KeyError;
 use crate::development::DevelopmentError;
 use crate::directory;
 use crate::journal::JournalError;

@@ -90,14 +90,19 @@ impl Check {
             .with_detail("uploaded_md5", md5.to_string()));
         }
         let sha256 = Sha256Digest::from_bytes(self.sha256.finalize().into());
-        match self.promise.sha256.is_none_or(|promised| promised == sha256) {
-            true => Ok(sha256),
-            false => Err(Rejection::new(
+        if self
+            .promise
+            .sha256
+            .is_none_or(|promised| promised == sha256)
+        {
+            Ok(sha256)
+        } else {
+            Err(Rejection::new(
                 ErrorTag::Md5Mismatch,
                 "The uploaded bytes have the announced MD5 and another SHA-256; upload the right ones.",
             )
             .with_minor("sha256")
-            .with_detail("uploaded_sha256", sha256.to_string())),
+            .with_detail("uploaded_sha256", sha256.to_string()))
         }
     }
 

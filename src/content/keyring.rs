@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use super::sign::{KEY_BYTES, KeyError, write_key_file};
+use super::key_file::{KEY_BYTES, KeyError, write_key_file};
 use crate::clock::random_bytes;
 use crate::domain::Timestamp;
 

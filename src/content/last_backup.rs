@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use super::sign::write_key_file;
+use super::key_file::write_key_file;
 use crate::domain::Timestamp;
 
 /// The file; its name tells what the time in it is of.

@@ -324,13 +324,14 @@ impl ContentStore for LocalStore {
             if found.len() >= limit || after.is_some_and(|after| shelf.as_str() < shelf_of(after)) {
                 continue;
             }
-            let places = match is_directory {
-                true => names(&directory.join(&shelf))?
+            let places = if is_directory {
+                names(&directory.join(&shelf))?
                     .into_iter()
                     .filter(|(_, is_directory)| !is_directory)
                     .map(|(name, _)| format!("{shelf}/{name}"))
-                    .collect(),
-                false => vec![shelf.clone()],
+                    .collect()
+            } else {
+                vec![shelf.clone()]
             };
             let places = places
                 .into_iter()
@@ -399,12 +400,11 @@ impl LocalStore {
     fn found_path(&self, org: &OrgCode, place: &str) -> Result<PathBuf, ContentError> {
         let parts = Path::new(place).components();
         let path = self.org_directory(org).join(place);
-        match parts.clone().count() > 0 && parts.into_iter().all(is_plain) {
-            true => Ok(path),
-            false => {
-                let source = io::Error::from(io::ErrorKind::InvalidInput);
-                Err(io_error("remove", &path, source))
-            }
+        if parts.clone().count() > 0 && parts.into_iter().all(is_plain) {
+            Ok(path)
+        } else {
+            let source = io::Error::from(io::ErrorKind::InvalidInput);
+            Err(io_error("remove", &path, source))
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod check;
 #[cfg(test)]
 mod fuzz;
+pub mod key_file;
 pub mod keyring;
 pub mod last_backup;
 pub mod local;

@@ -6,8 +6,7 @@
 //! (docs/decisions/0037-keys-that-sign-rotate.md).
 
 use parking_lot::{Mutex, RwLock};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,13 +19,12 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use uuid::Uuid;
 
+use super::key_file::{KEY_BYTES, KeyError, write_key_file};
 use super::keyring::{KeyFacts, RING_FILE, Ring, RingKey, keyed};
 use crate::clock::{Clock, random_bytes};
 use crate::domain::record::RecordKey;
 use crate::domain::{Md5, OrgCode, Timestamp};
 
-/// Bytes of a signing key: as many as SHA-256 gives (RFC 2104, section 3).
-pub(super) const KEY_BYTES: usize = 32;
 /// Bytes that tell who asked for a token.
 pub const ASKED_BY_BYTES: usize = 8;
 /// Longest token looked at, in characters.
@@ -184,42 +182,6 @@ pub struct Signer {
     clock: Clock,
 }
 
-/// Why the signing key cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    /// The file could not be read or made.
-    #[error("cannot {action} the key file {place}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The file.
-        place: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file is there, and is not a key of ours.
-    #[error(
-        "the key file {place} {what}; restore it from a backup, or remove it to have a new one created, which invalidates all sessions, API keys and named operator tokens"
-    )]
-    Unfit {
-        /// The file.
-        place: String,
-        /// What is wrong.
-        what: &'static str,
-    },
-    /// The file of the keys that sign urls is there, and does not hold such keys.
-    #[error(
-        "the key file {place} {what}; restore it from a backup, or remove it: existing URLs and upload tokens then become invalid"
-    )]
-    UnfitRing {
-        /// Path of the key file.
-        place: String,
-        /// What is wrong with it, as the end of a sentence.
-        what: &'static str,
-    },
-}
-
 impl std::fmt::Debug for Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Signer")
@@ -346,9 +308,10 @@ impl Signer {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self) -> Result<(), KeyError> {
-        match self.saved.load(Ordering::SeqCst) {
-            true => Ok(()),
-            false => self.replace(Ring::clone),
+        if self.saved.load(Ordering::SeqCst) {
+            Ok(())
+        } else {
+            self.replace(Ring::clone)
         }
     }
 
@@ -476,25 +439,6 @@ fn create_keys(directory: &Path, path: &Path, clock: &Clock) -> std::io::Result<
         Ring::new_key(clock.now()).write(directory)?;
     }
     write_key_file(path, &random_bytes::<KEY_BYTES>())
-}
-
-/// Writes a file for its owner alone, whole or not at all, durable on return.
-pub(super) fn write_key_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    match path.parent() {
-        Some(directory) => std::fs::File::open(directory)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

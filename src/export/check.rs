@@ -251,9 +251,10 @@ impl Directory {
         let file = self.open_file(name)?;
         // An org without records, for instance: no lines are no gzip member either.
         let empty = file.metadata().is_ok_and(|metadata| metadata.len() == 0);
-        let reader: Box<dyn BufRead> = match name.ends_with(".gz") && !empty {
-            true => Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(file)))),
-            false => Box::new(BufReader::new(file)),
+        let reader: Box<dyn BufRead> = if name.ends_with(".gz") && !empty {
+            Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(file))))
+        } else {
+            Box::new(BufReader::new(file))
         };
         Ok(Texts { name, reader })
     }
@@ -313,16 +314,18 @@ fn check_file(root: &Path, file: &FileEntry, md5: Option<Md5>) -> Result<(), Exp
         return Err(damaged(name, "its SHA-256 differs from that of the export"));
     }
     let its_md5 = Md5::from_bytes(its_md5.finalize().into());
-    match md5.is_none_or(|md5| md5 == its_md5) {
-        true => Ok(()),
-        false => Err(damaged(name, "its MD5 differs from that of its event")),
+    if md5.is_none_or(|md5| md5 == its_md5) {
+        Ok(())
+    } else {
+        Err(damaged(name, "its MD5 differs from that of its event"))
     }
 }
 
 fn open_file(root: &Path, name: &str) -> Result<File, ExportError> {
-    match is_file_name(name) {
-        true => File::open(root.join(name)).map_err(|source| io_error(name, source)),
-        false => Err(damaged(CONTENT, format!("{name} is no name of a file"))),
+    if is_file_name(name) {
+        File::open(root.join(name)).map_err(|source| io_error(name, source))
+    } else {
+        Err(damaged(CONTENT, format!("{name} is no name of a file")))
     }
 }
 
@@ -346,12 +349,13 @@ pub fn parse_manifest(text: &[u8]) -> Result<Manifest, ExportError> {
         .iter()
         .map(|file| file.name.as_str())
         .collect();
-    match names == FILES {
-        true => Ok(manifest),
-        false => Err(damaged(
+    if names == FILES {
+        Ok(manifest)
+    } else {
+        Err(damaged(
             MANIFEST,
             format!("it names {names:?} and not {FILES:?}"),
-        )),
+        ))
     }
 }
 

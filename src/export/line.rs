@@ -146,9 +146,10 @@ impl EventLine {
                 remarks: self.remarks.clone(),
             },
         };
-        match is_well_formed(&append) {
-            true => Ok(append),
-            false => Err(wrong("it has no event, or too much inline content")),
+        if is_well_formed(&append) {
+            Ok(append)
+        } else {
+            Err(wrong("it has no event, or too much inline content"))
         }
     }
 

@@ -11,8 +11,8 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::oneshot;
 
+use super::chain::End;
 use super::index::Index;
-use super::log::End;
 use super::shared::Shared;
 use super::{Entry, Health, Outcome};
 use crate::os_error::told;

@@ -76,9 +76,10 @@ impl Packer {
         out.extend_from_slice(&length.to_le_bytes());
         let size = u16::try_from(out.len() - start - 1).map_err(|_| "a member is too long")?;
         out[start + FIXED_BYTES..start + HEAD_BYTES].copy_from_slice(&size.to_le_bytes());
-        match unpack(&mut self.inflate, &out[start..], content.len())? == content {
-            true => Ok(()),
-            false => Err("a compressed member reads back as something else"),
+        if unpack(&mut self.inflate, &out[start..], content.len())? == content {
+            Ok(())
+        } else {
+            Err("a compressed member reads back as something else")
         }
     }
 }
@@ -122,9 +123,10 @@ pub(crate) fn index(file: &File) -> Result<Vec<Member>, Broken> {
         at += file_bytes as u64;
         offset += bytes as u64;
     }
-    match ended {
-        true => Ok(members),
-        false => Err(Broken::At(at, "the closing gzip member is missing")),
+    if ended {
+        Ok(members)
+    } else {
+        Err(Broken::At(at, "the closing gzip member is missing"))
     }
 }
 

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+use super::chain::{Chain, End};
 use super::database::{Database, rename_broken};
 use super::entry::Hash;
 use super::erasures::Erasures;
 use super::index::{Index, Row};
-use super::log::{Chain, End, Location};
 use super::scan::{Found, Scanner, Step};
-use super::segment::{Segments, damaged, list};
+use super::segment::{Location, Segments, damaged, list};
 use super::state::Doubt;
 use super::{JournalError, Position};
 use crate::domain::Timestamp;

@@ -128,7 +128,22 @@ impl Source {
 /// # Errors
 /// The disk's.
 pub fn copy_file(from: &mut impl Read, to: &Path) -> io::Result<Written> {
-    let (mut file, mut chunk) = (private::create(to)?, vec![0; CHUNK_BYTES]);
+    let mut file = private::create(to)?;
+    let written = pass_on(from, &mut file, |_| ())?;
+    file.sync_all()?;
+    Ok(written)
+}
+
+/// Copies bytes to their end, shows each chunk, and returns their number and SHA-256.
+///
+/// # Errors
+/// A failed read or write.
+pub fn pass_on(
+    from: &mut impl Read,
+    to: &mut impl Write,
+    mut show: impl FnMut(&[u8]),
+) -> io::Result<Written> {
+    let mut chunk = vec![0; CHUNK_BYTES];
     let (mut hash, mut size) = (Sha256::new(), 0);
     loop {
         let read = match from.read(&mut chunk) {
@@ -138,10 +153,10 @@ pub fn copy_file(from: &mut impl Read, to: &Path) -> io::Result<Written> {
             Err(error) => return Err(error),
         };
         hash.update(&chunk[..read]);
-        file.write_all(&chunk[..read])?;
+        show(&chunk[..read]);
+        to.write_all(&chunk[..read])?;
         size += read as u64;
     }
-    file.sync_all()?;
     Ok(Written {
         size,
         sha256: hex::encode(hash.finalize()),

@@ -17,9 +17,8 @@ use bytes::Bytes;
 
 use super::entry::Hash;
 use super::index::Tip;
-use super::log::Location;
 use super::offsets::{EntryOffset, OffsetIndex};
-use super::segment::failed;
+use super::segment::{Location, failed};
 use super::{JournalError, Position};
 use crate::domain::Timestamp;
 use crate::os_error::OsError;
@@ -66,7 +65,7 @@ pub(crate) struct IndexEntry {
 pub(crate) enum PayloadLocation {
     /// Nowhere: it has none, or it was erased.
     Nothing,
-    /// In the database.
+    /// In the database: its bytes.
     InDatabase(Bytes),
     /// In the log alone.
     InLog(IndexEntry),

@@ -11,15 +11,17 @@ use bytes::Bytes;
 use crossbeam_channel::Sender;
 
 use super::catch_up::{CatchUp, Progress};
+use super::chain::{Chain, End};
 use super::database::{Database, IndexEntry, PayloadLocation, remove_renamed};
 use super::entry::Line;
 use super::erase::closed_segments;
-use super::log::{Chain, CommitLog, End, LastShutdown, Opened};
+use super::log::{CommitLog, Opened};
 use super::scan::{Scanner, Step};
 use super::seal::Job;
 use super::segment::{Segment, Segments, damaged, failed, list};
 use super::shared::Shared;
 use super::state::{self, Doubt, State};
+use super::tail::LastShutdown;
 use super::writer::{Queue, Writer};
 use super::{
     Append, Entry, EraseOrder, Head, Health, Journal, JournalError, JournalMeters, Pending,

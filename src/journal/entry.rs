@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::erased::{Erasure, FILLER};
-use super::schema::{check_schema, upcast};
+use super::schema::{check_schema, damaged, upcast};
 use super::{
     Append, Body, Entry, Header, JournalError, Origin, PayloadDigest, Position, Remarks, Source,
     Version,
@@ -459,13 +459,6 @@ fn put_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     let start = out.len();
     out.resize(start + bytes.len() * 2, 0);
     hex::encode_to_slice(bytes, &mut out[start..]).expect("two places a byte hold it in hex");
-}
-
-pub(super) fn damaged(place: &str, what: String) -> JournalError {
-    JournalError::Damaged {
-        place: place.to_owned(),
-        what,
-    }
 }
 
 fn unwritable(what: String) -> JournalError {

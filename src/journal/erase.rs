@@ -194,11 +194,12 @@ impl Packing<'_> {
             patches = apply(patches, read, &mut content);
             read += content.len() as u64;
             unpaused += content.len();
-            match content.is_empty() {
-                true => packed.extend_from_slice(&END),
-                false => packer
+            if content.is_empty() {
+                packed.extend_from_slice(&END)
+            } else {
+                packer
                     .pack(&content, &mut packed)
-                    .map_err(|what| io(std::io::Error::other(what)))?,
+                    .map_err(|what| io(std::io::Error::other(what)))?
             }
             if content.is_empty() || unpaused >= WRITE_BYTES {
                 file.write_at(written, &packed).map_err(io)?;

@@ -175,14 +175,13 @@ impl Erasures {
         for (by, positions) in &self.found {
             if !self.orders.contains_key(by) {
                 let all = positions.list();
-                let what = match *by > self.until {
-                    true => format!(
+                let what = if *by > self.until {
+                    format!(
                         "position {all} is erased by position {by}, behind the end at {}",
                         self.until
-                    ),
-                    false => format!(
-                        "position {all} is erased by position {by}, which orders no erasure"
-                    ),
+                    )
+                } else {
+                    format!("position {all} is erased by position {by}, which orders no erasure")
                 };
                 findings.problem(positions.first(), what);
             }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::entry::Hash;
-use super::log::Location;
+use super::segment::Location;
 use super::{JournalError, Position, Version};
 use crate::domain::StreamId;
 

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::embedded::{check_head, how_left};
-use super::log::{LastShutdown, Tail, read_tail, whole_segment};
 use super::segment::{Segments, damaged, list, plain_name};
 use super::state::Doubt;
+use super::tail::{LastShutdown, Tail, read_tail, whole_segment};
 use super::{Head, JournalError, Position, replay, state};
 use crate::domain::{StreamId, Timestamp};
 

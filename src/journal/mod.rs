@@ -7,6 +7,7 @@
 mod apply;
 mod bgzf;
 mod catch_up;
+mod chain;
 pub mod copy;
 pub mod database;
 mod embedded;
@@ -30,6 +31,7 @@ mod seal;
 mod segment;
 mod shared;
 pub mod state;
+mod tail;
 pub mod verify;
 mod writer;
 

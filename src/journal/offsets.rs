@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 use crc32fast::Hasher;
 
 use super::entry::Hash;
-use super::log::Location;
-use super::segment::failed;
+use super::segment::{Location, failed};
 use super::{JournalError, Position};
 
 /// The file's name within the database's directory.
@@ -33,7 +32,7 @@ const ROWS_AT_ONCE: usize = 4_096;
 /// How often a row is read again that seems damaged: it may just be written.
 const READS_MAX: u32 = 3;
 
-/// The file, open.
+/// The open file of offsets.
 pub(crate) struct OffsetIndex {
     file: File,
     path: PathBuf,
@@ -73,9 +72,10 @@ impl OffsetIndex {
         let file = open().map_err(|error| failed("opening the offsets", &path, error))?;
         let offsets = Self { file, path };
         let mut header = [0; ROW_BYTES];
-        match offsets.read_at(&mut header, 0)? {
-            true if header.starts_with(HEADER) => Ok(offsets),
-            true | false => Err(odd("its offsets have an unknown header")),
+        if offsets.read_at(&mut header, 0)? && header.starts_with(HEADER) {
+            Ok(offsets)
+        } else {
+            Err(odd("its offsets have an unknown header"))
         }
     }
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::chain::Chain;
 use super::entry::{Hash, NO_HASH};
 use super::erasures::Erasures;
-use super::log::Chain;
 use super::scan::{Scanner, Step};
 use super::segment::{Listed, Segment, damaged, list};
 use super::{Entry, Head, JournalError, Position};
@@ -170,9 +170,10 @@ impl Replay {
                         let payload = found.payload.map(Bytes::copy_from_slice);
                         self.held = Some(Written {
                             hash: found.line.hash,
-                            bytes: match self.keeps_bytes {
-                                true => found.written.to_vec(),
-                                false => Vec::new(),
+                            bytes: if self.keeps_bytes {
+                                found.written.to_vec()
+                            } else {
+                                Vec::new()
                             },
                             entry: found.line.into_entry(payload, &segment.name)?,
                         });

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use super::Position;
 use super::entry::{LINE_BYTES_MAX, Line};
 use super::erased::filler_behind;
-use super::log::Location;
-use super::segment::{Fault, Segment};
+use super::segment::{Fault, Location, Segment};
 
 /// Most bytes read from the disk at a time, unless one entry needs more.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -175,9 +174,10 @@ impl Scanner {
         let Some(end) = find_byte(&number[..number.len().min(MARK_BYTES_MAX)]) else {
             // At the end it is unfinished, which the line that is missing tells.
             let unfinished = number.len() < MARK_BYTES_MAX - GROUP_START.len();
-            return Ok(match unfinished {
-                true => Ok(None),
-                false => Err("a group's mark does not end".to_owned()),
+            return Ok(if unfinished {
+                Ok(None)
+            } else {
+                Err("a group's mark does not end".to_owned())
             });
         };
         let mark = number[..end]
@@ -218,9 +218,10 @@ impl Scanner {
                 return Ok(Extent::Wrong(what));
             }
         }
-        match size <= PAYLOAD_BYTES_MAX && self.fill(total)? {
-            true => Ok(Extent::Whole { line, total }),
-            false => Ok(Extent::Unfinished),
+        if size <= PAYLOAD_BYTES_MAX && self.fill(total)? {
+            Ok(Extent::Whole { line, total })
+        } else {
+            Ok(Extent::Unfinished)
         }
     }
 

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::entry::damaged;
 use super::{Body, JournalError, Position};
 use crate::domain::{Event, EventMeta};
 
@@ -113,6 +112,14 @@ impl Body {
             position,
             version: self.version,
         }
+    }
+}
+
+/// Damage of an entry at a place.
+pub(super) fn damaged(place: &str, what: String) -> JournalError {
+    JournalError::Damaged {
+        place: place.to_owned(),
+        what,
     }
 }
 

@@ -131,9 +131,10 @@ impl Work {
     fn seal(&self, first: Position, trouble: &Mutex<Option<String>>) -> bool {
         // Erasing seals too, and may have come first.
         let plain = self.dir.join(plain_name(first));
-        let sealed = match plain.exists() {
-            true => self.packing().seal(first),
-            false => Ok(true),
+        let sealed = if plain.exists() {
+            self.packing().seal(first)
+        } else {
+            Ok(true)
         };
         if let Err(error) = &sealed {
             let text = format!("{} stays uncompressed: {}", plain_name(first), told(error));

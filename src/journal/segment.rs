@@ -62,6 +62,17 @@ pub(crate) fn sealed_name(first: Position) -> String {
     format!("{first:020}.jsonl.gz")
 }
 
+/// The location of an entry in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Location {
+    /// First position of its segment.
+    pub(crate) segment: Position,
+    /// Offset of its line in the segment's content.
+    pub(crate) offset: u64,
+    /// Bytes of its line with the line feed.
+    pub(crate) line_bytes: u32,
+}
+
 /// A segment in a listing; both kinds are there when sealing was interrupted, and the plain one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
@@ -184,15 +195,16 @@ impl Segment {
         file: File,
         sealed: bool,
     ) -> Result<Self, (String, Fault)> {
-        let sealed = match sealed {
-            false => None,
-            true => match bgzf::index(&file) {
+        let sealed = if sealed {
+            match bgzf::index(&file) {
                 Ok(members) => Some(Sealed {
                     members,
                     last: Mutex::new(None),
                 }),
                 Err(broken) => return Err((name, fault(broken, &path))),
-            },
+            }
+        } else {
+            None
         };
         Ok(Self {
             first,

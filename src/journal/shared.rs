@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::log::End;
+use super::chain::End;
 use super::meters::JournalMeters;
 use super::{Entry, Head, Health, Position, Sink};
 

@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::chain::Chain;
 use super::database::Database;
 use super::entry::NO_HASH;
 use super::erasures::{Erasures, Unproven};
-use super::log::{Chain, Location};
 use super::scan::{Found, Scanner, Step};
-use super::segment::{Fault, Listed, Segment, list};
+use super::segment::{Fault, Listed, Location, Segment, list};
 use super::state;
 use super::{Head, JournalError, Position, Version, exported, replay};
 use crate::domain::StreamId;
@@ -297,14 +297,13 @@ impl<'a> Walk<'a> {
     /// Holds the hash of a position against what is expected.
     fn expect(&mut self, position: Position, found: &str) {
         for hash in self.expected.remove(&position).unwrap_or_default() {
-            match hash == found {
-                true => self.report.confirmed += 1,
-                false => {
-                    let what = format!(
-                        "hash {hash} is expected here, and it is {found}: the history up to here is another one"
-                    );
-                    self.of_log(position, what);
-                }
+            if hash == found {
+                self.report.confirmed += 1
+            } else {
+                let what = format!(
+                    "hash {hash} is expected here, and it is {found}: the history up to here is another one"
+                );
+                self.of_log(position, what);
             }
         }
     }

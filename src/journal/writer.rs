@@ -12,9 +12,11 @@ use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::oneshot;
 
 use super::apply::{Applier, Durable};
+use super::chain::End;
 use super::entry::{self, Encoded, Place};
 use super::index::{Index, Row, Tip};
-use super::log::{CommitLog, End, Location};
+use super::log::CommitLog;
+use super::segment::Location;
 use super::shared::Shared;
 use super::{Append, Entry, Health, JournalError, Outcome, Position};
 use crate::clock::{Clock, random_bytes};

@@ -218,11 +218,12 @@ pub(super) fn is_promise(key: &[u8]) -> Option<bool> {
 
 /// The bytes that such a row tells of.
 pub(super) fn bytes_of(key: &[u8], value: &[u8]) -> Option<u64> {
-    match is_promise(key)? {
-        true => postcard::from_bytes(value).ok(),
-        false => postcard::from_bytes(value)
+    if is_promise(key)? {
+        postcard::from_bytes(value).ok()
+    } else {
+        postcard::from_bytes(value)
             .ok()
-            .map(|row: EndedRow| row.size),
+            .map(|row: EndedRow| row.size)
     }
 }
 

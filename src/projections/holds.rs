@@ -91,9 +91,10 @@ pub fn effective_at(
     now: Timestamp,
 ) -> Result<Record, StoreError> {
     // Few records are past their time and not swept, so that holds are seldom asked for.
-    let legal = match record.is_due(now) {
-        true => legal(store, name.org, name.container)?,
-        false => None,
+    let legal = if record.is_due(now) {
+        legal(store, name.org, name.container)?
+    } else {
+        None
     };
     Ok(record.as_of(now, legal.as_ref()))
 }

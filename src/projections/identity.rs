@@ -236,6 +236,10 @@ impl Projection for Identities {
         PREFIX
     }
 
+    fn is_cached(&self) -> bool {
+        true
+    }
+
     fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>) {
         // The row of the state itself comes last: it is there only when everything derived from it is.
         match &change.identity {
@@ -417,7 +421,7 @@ where
     KEY.with_borrow_mut(|key| {
         key.clear();
         write_key(key, kind, parts);
-        store.get_kept(key)
+        store.get_cached(key)
     })
 }
 
@@ -544,46 +548,48 @@ pub fn member(store: &Store, org: &str, user_id: &str) -> Result<Option<MemberRo
     Ok(find(store, Kind::Member, &[org, user_id])?.map(|role| *role))
 }
 
-/// The changes of a session's row until now. To be asked before the session is.
-pub fn session_stamp(store: &Store, session_hash: &str) -> RowVersion {
-    store.stamp(&key(Kind::Session, &[session_hash]))
+/// The version of a session's row. To be taken before the session is read.
+pub fn session_row_version(store: &Store, session_hash: &str) -> RowVersion {
+    store.row_version(&key(Kind::Session, &[session_hash]))
 }
 
-/// The changes of a key's row until now. To be asked before the key is.
-pub fn key_stamp(store: &Store, key_hash: &str) -> RowVersion {
-    store.stamp(&key(Kind::Key, &[key_hash]))
+/// The version of a key's row. To be taken before the key is read.
+pub fn key_row_version(store: &Store, key_hash: &str) -> RowVersion {
+    store.row_version(&key(Kind::Key, &[key_hash]))
 }
 
-/// How a user and an org stand to each other.
+/// A user's membership of an org and the org's status, with the versions of both rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing {
     /// How the user belongs to it; `None` when not at all.
     pub member: Option<MemberRole>,
     /// The org's status; `None` when there is no such org.
     pub status: Option<OrgStatus>,
-    stamps: [RowVersion; 2],
+    versions: [RowVersion; 2],
 }
 
 impl Standing {
-    /// As it is now. All is read whatever the first says, so that a stranger cannot tell by time which was missing.
+    /// Reads both rows whatever the first says, so that a non-member cannot tell by time which was missing.
     ///
     /// # Errors
     /// A failed or unreadable row.
     pub fn read(store: &Store, org: &str, user_id: &str) -> Result<Self, StoreError> {
-        let stamps = [
-            store.stamp(&key(Kind::Member, &[org, user_id])),
-            store.stamp(&key(Kind::Org, &[org])),
+        let versions = [
+            store.row_version(&key(Kind::Member, &[org, user_id])),
+            store.row_version(&key(Kind::Org, &[org])),
         ];
         Ok(Self {
             member: member(store, org, user_id)?,
             status: org_status(store, org)?,
-            stamps,
+            versions,
         })
     }
 
-    /// Whether it is so still; it may say no although it is.
-    pub fn stands(&self, store: &Store) -> bool {
-        self.stamps.iter().all(|stamp| store.stands(*stamp))
+    /// Whether neither row has changed since. False negatives are possible.
+    pub fn is_current(&self, store: &Store) -> bool {
+        self.versions
+            .iter()
+            .all(|version| store.is_current(*version))
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod as_of;
 pub mod contents;
 pub mod due;
+pub mod error;
 pub mod forget;
 pub mod generation;
 pub mod holds;
@@ -24,6 +25,8 @@ pub mod tag_entries;
 pub mod usage;
 pub mod versions;
 
+use std::path::Path;
+
 use uuid::Uuid;
 
 use crate::domain::Event;
@@ -32,8 +35,9 @@ use crate::domain::record::Record;
 use crate::journal::{Body, Entry};
 
 pub use crate::storage::Row;
+pub use error::StoreError;
 pub use runner::Runner;
-pub use store::{Store, StoreError};
+pub use store::Store;
 
 /// What one journal entry did, as a projection sees it.
 #[derive(Debug)]
@@ -105,6 +109,11 @@ pub trait Projection: Send + Sync {
     /// The first byte of its keys.
     fn prefix(&self) -> u8;
 
+    /// Whether its rows are read from a cache in memory, which every write of them invalidates.
+    fn is_cached(&self) -> bool {
+        false
+    }
+
     /// Adds what changes.
     fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>);
 
@@ -129,6 +138,20 @@ pub fn all() -> Vec<Box<dyn Projection>> {
         Box::new(offboarding::Offboardings),
         Box::new(records::Records),
     ]
+}
+
+impl Store {
+    /// Opens or creates a generation in a directory of its own, with a page cache of so many bytes.
+    ///
+    /// # Errors
+    /// When the database cannot be opened; deleting the directory is always a way out.
+    pub fn open(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        let cached = all()
+            .into_iter()
+            .filter(|projection| projection.is_cached());
+        let cached = cached.map(|projection| projection.prefix()).collect();
+        Self::open_caching(directory, cache_bytes, cached)
+    }
 }
 
 /// The record events of a body.

@@ -186,9 +186,10 @@ pub fn rows_in(
     let first = OF_RECORDS.iter().position(|prefix| begun == Some(*prefix));
     for prefix in &OF_RECORDS[first.unwrap_or_default()..] {
         let base = base_of(*prefix, org, container);
-        let mut from = match begun == Some(*prefix) {
-            true => [after, &[0]].concat(),
-            false => base.clone(),
+        let mut from = if begun == Some(*prefix) {
+            [after, &[0]].concat()
+        } else {
+            base.clone()
         };
         let mut its = projections.iter();
         let its = its.find(|projection| projection.prefix() == *prefix);
@@ -238,13 +239,12 @@ fn past_others(key: &[u8], container: &str) -> Option<Vec<u8>> {
     let place = zeros.nth(1)?.0 + 2;
     let name = key.get(place..zeros.next()?.0)?;
     let mut past = key.get(..place)?.to_vec();
-    match name < container.as_bytes() {
-        true => {
-            past.extend_from_slice(container.as_bytes());
-            past.push(0);
-        }
+    if name < container.as_bytes() {
+        past.extend_from_slice(container.as_bytes());
+        past.push(0);
+    } else {
         // No name has this byte.
-        false => past.push(u8::MAX),
+        past.push(u8::MAX)
     }
     Some(past)
 }

@@ -1,4 +1,4 @@
-//! Rows that nearly every request reads, kept in memory as they stand in the database: who calls, and where they belong.
+//! A cache of rows that nearly every request reads: sessions, keys, memberships and orgs.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
@@ -7,16 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::fast::RandomState;
 
-use super::StoreError;
-
 /// Shards, so that threads seldom wait for each other.
 const SHARDS: usize = 16;
-/// Rows kept in one shard; past it the shard begins anew.
+/// Most rows of one shard; past it the shard is cleared.
 const ROWS_MAX: usize = 4_096;
 /// Counters of changes. Rows share them, so that they fit into a processor's cache: 8 KiB.
 const COUNTERS: usize = 1_024;
 
-/// The rows, by key. What is not there is kept too.
+/// The rows by key. Absence is cached too.
 #[derive(Debug)]
 pub(super) struct RowCache<V> {
     shards: [Mutex<Shard<V>>; SHARDS],
@@ -26,8 +24,8 @@ pub(super) struct RowCache<V> {
     counters: [AtomicU64; COUNTERS],
 }
 
-/// How often a row, or one that shares its counter, had changed at some moment. What was read of the row after that moment
-/// still stands while `RowCache::stands` says so.
+/// How often a row, or one that shares its counter, had changed at some moment. A row read after that moment is current
+/// while `RowCache::is_current` says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowVersion {
     counter: u16,
@@ -59,12 +57,8 @@ impl<V> Default for RowCache<V> {
 }
 
 impl<V: Clone> RowCache<V> {
-    /// A row, read if it is not kept.
-    pub(super) fn get(
-        &self,
-        key: &[u8],
-        read: impl FnOnce() -> Result<V, StoreError>,
-    ) -> Result<V, StoreError> {
+    /// A row, read if it is not cached.
+    pub(super) fn get<E>(&self, key: &[u8], read: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
         let shard = self.shard(key);
         let changes = {
             let shard = lock(shard);
@@ -84,15 +78,15 @@ impl<V: Clone> RowCache<V> {
         Ok(value)
     }
 
-    /// Forgets a row. To be called before it is written and after: who reads meanwhile keeps nothing.
-    pub(super) fn forget(&self, key: &[u8]) {
+    /// Removes a row. To be called before it is written and after: a concurrent reader then caches nothing.
+    pub(super) fn invalidate(&self, key: &[u8]) {
         self.counters[usize::from(self.counter(key))].fetch_add(1, Ordering::AcqRel);
         let mut shard = lock(self.shard(key));
         shard.changes += 1;
         shard.rows.remove(key);
     }
 
-    /// Forgets all rows.
+    /// Removes all rows.
     pub(super) fn clear(&self) {
         for counter in &self.counters {
             counter.fetch_add(1, Ordering::AcqRel);
@@ -104,8 +98,8 @@ impl<V: Clone> RowCache<V> {
         }
     }
 
-    /// The changes of a row until now. To be asked before the row is read.
-    pub(super) fn stamp(&self, key: &[u8]) -> RowVersion {
+    /// The version of a row. To be taken before the row is read.
+    pub(super) fn version(&self, key: &[u8]) -> RowVersion {
         let counter = self.counter(key);
         RowVersion {
             counter,
@@ -113,9 +107,9 @@ impl<V: Clone> RowCache<V> {
         }
     }
 
-    /// Whether a row is as it was when its stamp was taken. It may say no although it is.
-    pub(super) fn stands(&self, stamp: RowVersion) -> bool {
-        self.changes(stamp.counter) == stamp.changes
+    /// Whether a row has not changed since its version was taken. False negatives are possible: rows share counters.
+    pub(super) fn is_current(&self, version: RowVersion) -> bool {
+        self.changes(version.counter) == version.changes
     }
 
     fn changes(&self, counter: u16) -> u64 {
@@ -141,58 +135,70 @@ fn lock<V>(shard: &Mutex<Shard<V>>) -> MutexGuard<'_, Shard<V>> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
 
-    fn row(byte: u8) -> Option<u8> {
-        Some(byte)
+    type Read = Result<Option<u8>, Infallible>;
+
+    fn row(byte: u8) -> Read {
+        Ok(Some(byte))
     }
 
     #[test]
-    fn a_row_is_read_once_until_it_changes() {
-        let kept = RowCache::default();
-        let never = || panic!("it is kept");
-        assert_eq!(kept.get(b"k", || Ok(row(1))).unwrap(), row(1));
-        assert_eq!(kept.get(b"k", never).unwrap(), row(1));
-        kept.forget(b"k");
-        assert_eq!(kept.get(b"k", || Ok(None)).unwrap(), None);
-        assert_eq!(kept.get(b"k", never).unwrap(), None, "absence is kept too");
-        kept.clear();
-        assert_eq!(kept.get(b"k", || Ok(row(2))).unwrap(), row(2));
+    fn a_row_is_read_once_until_it_is_invalidated() {
+        let cache = RowCache::default();
+        let never = || -> Read { panic!("it is cached") };
+        assert_eq!(cache.get(b"k", || row(1)), row(1));
+        assert_eq!(cache.get(b"k", never), row(1));
+        cache.invalidate(b"k");
+        assert_eq!(cache.get(b"k", || Read::Ok(None)), Ok(None));
+        assert_eq!(
+            cache.get(b"k", never).unwrap(),
+            None,
+            "absence is cached too"
+        );
+        cache.clear();
+        assert_eq!(cache.get(b"k", || row(2)), row(2));
     }
 
     #[test]
-    fn what_was_read_while_it_changed_is_not_kept() {
-        let kept = RowCache::default();
+    fn a_row_read_during_a_write_is_not_cached() {
+        let cache = RowCache::default();
         // The old value is read between the two calls around a write.
-        kept.forget(b"k");
-        let old = kept.get(b"k", || {
-            kept.forget(b"k");
-            Ok(row(1))
+        cache.invalidate(b"k");
+        let old = cache.get(b"k", || {
+            cache.invalidate(b"k");
+            row(1)
         });
-        assert_eq!(old.unwrap(), row(1));
-        assert_eq!(kept.get(b"k", || Ok(row(2))).unwrap(), row(2));
+        assert_eq!(old, row(1));
+        assert_eq!(cache.get(b"k", || row(2)), row(2));
     }
 
     #[test]
-    fn a_stamp_stands_until_its_row_is_forgotten() {
-        let kept = RowCache::<Option<u8>>::default();
-        let stamp = kept.stamp(b"k");
-        assert!(kept.stands(stamp));
-        kept.forget(b"k");
-        assert!(!kept.stands(stamp));
-        let stamp = kept.stamp(b"k");
-        assert!(kept.stands(stamp));
-        kept.clear();
-        assert!(!kept.stands(stamp));
+    fn a_version_is_current_until_its_row_is_invalidated() {
+        let cache = RowCache::<Option<u8>>::default();
+        let version = cache.version(b"k");
+        assert!(cache.is_current(version));
+        cache.invalidate(b"k");
+        assert!(!cache.is_current(version));
+        let version = cache.version(b"k");
+        assert!(cache.is_current(version));
+        cache.clear();
+        assert!(!cache.is_current(version));
     }
 
     #[test]
-    fn a_bounded_number_is_kept() {
-        let kept = RowCache::<Option<u8>>::default();
+    fn the_number_of_cached_rows_is_bounded() {
+        let cache = RowCache::<Option<u8>>::default();
         for number in 0..200_000_u32 {
-            kept.get(&number.to_be_bytes(), || Ok(None)).unwrap();
+            cache.get(&number.to_be_bytes(), || Read::Ok(None)).unwrap();
         }
-        let rows: usize = kept.shards.iter().map(|shard| lock(shard).rows.len()).sum();
+        let rows: usize = cache
+            .shards
+            .iter()
+            .map(|shard| lock(shard).rows.len())
+            .sum();
         assert!(rows <= SHARDS * ROWS_MAX, "{rows}");
     }
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use super::Write;
+use super::error::StoreError;
 use super::row_cache::{RowCache, RowVersion};
-use super::usage::Reservations;
-use super::{Write, identity};
+use super::usage::reservations::Reservations;
 use crate::journal::{Position, Sizes};
-use crate::storage::{Database, Keep, Row, Settings, StorageError, Table, Value};
+use crate::storage::{Database, Keep, Row, Settings, Table, Value};
 
 /// How often the engine writes to the disk by itself; what is not written is replayed.
 const FLUSH_EVERY_MS: u64 = 1_000;
@@ -19,48 +20,30 @@ const ROWS: usize = 0;
 const CHECKPOINT: &[u8] = b"~checkpoint";
 const MANIFEST: &[u8] = b"~manifest";
 
-/// A failure of the projections' database; for the operator.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The database failed, or its files are damaged.
-    #[error("the projections' database failed")]
-    Database(#[from] StorageError),
-    /// A row cannot be read.
-    #[error("a row of the projections cannot be read")]
-    Row(#[from] postcard::Error),
-    /// The directory could not be changed.
-    #[error("cannot {action} {place}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The directory.
-        place: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The journal could not be read.
-    #[error("the journal could not be read")]
-    Journal(#[from] crate::journal::JournalError),
-}
-
 /// A row as it was read, of whatever type its key has.
-type KeptRow = Arc<dyn Any + Send + Sync>;
+type CachedRow = Arc<dyn Any + Send + Sync>;
 
-/// One generation of the projections. Cheap to clone; all clones see the same.
+/// One generation of the projections. Cheap to clone; all clones share it.
 #[derive(Clone)]
 pub struct Store {
     database: Arc<Database>,
-    kept: Arc<RowCache<Option<KeptRow>>>,
+    row_cache: Arc<RowCache<Option<CachedRow>>>,
+    /// The first bytes of the keys whose rows are cached.
+    cached: Arc<[u8]>,
     reservations: Arc<Reservations>,
 }
 
 impl Store {
-    /// Opens or creates a generation in a directory of its own.
+    /// Opens or creates a generation in a directory of its own; rows whose keys begin with one of the `cached` bytes can be
+    /// read from memory.
     ///
     /// # Errors
     /// When the database cannot be opened; deleting the directory is always a way out.
-    pub fn open(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+    pub(super) fn open_caching(
+        directory: &Path,
+        cache_bytes: u64,
+        cached: Arc<[u8]>,
+    ) -> Result<Self, StoreError> {
         let settings = Settings {
             cache_bytes,
             flush_every_ms: FLUSH_EVERY_MS,
@@ -69,13 +52,14 @@ impl Store {
         };
         Ok(Self {
             database: Arc::new(Database::open(directory, settings)?),
-            kept: Arc::default(),
+            row_cache: Arc::default(),
+            cached,
             reservations: Arc::default(),
         })
     }
 
-    /// What is on its way and counts against quotas already.
-    pub fn reservations(&self) -> &Reservations {
+    /// What pending commands have reserved against quotas.
+    pub fn reservations(&self) -> &Arc<Reservations> {
         &self.reservations
     }
 
@@ -93,16 +77,19 @@ impl Store {
         gone: &dyn Fn(&[u8], &[u8]) -> bool,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), StoreError> {
-        let mut keep = |_: usize, key: &[u8], value: &[u8]| match gone(key, value) {
-            true => Keep::Not,
-            false => Keep::Same,
+        let mut keep = |_: usize, key: &[u8], value: &[u8]| {
+            if gone(key, value) {
+                Keep::Not
+            } else {
+                Keep::Same
+            }
         };
         let mut go_on = |done| {
             progress(done);
             true
         };
         let renewed = self.database.rewrite(&mut keep, &mut go_on);
-        self.kept.clear();
+        self.row_cache.clear();
         renewed?;
         Ok(())
     }
@@ -161,7 +148,7 @@ impl Store {
     /// # Errors
     /// A failed write.
     pub fn write(&self, writes: &mut Vec<Write>) -> Result<(), StoreError> {
-        self.forget_kept(writes);
+        self.invalidate(writes);
         let written = self.database.write(|into| {
             let rows = into.table(ROWS);
             for (key, value) in &*writes {
@@ -172,46 +159,47 @@ impl Store {
             }
             Ok(())
         });
-        self.forget_kept(writes);
+        self.invalidate(writes);
         written?;
         writes.clear();
         Ok(())
     }
 
-    fn forget_kept(&self, writes: &[Write]) {
-        let kept = writes
-            .iter()
-            .filter(|(key, _)| key.first() == Some(&identity::PREFIX));
-        kept.for_each(|(key, _)| self.kept.forget(key));
+    fn invalidate(&self, writes: &[Write]) {
+        for (key, _) in writes {
+            if key.first().is_some_and(|first| self.cached.contains(first)) {
+                self.row_cache.invalidate(key);
+            }
+        }
     }
 
-    /// One row of the identities, which nearly every request reads; from memory when it was read before. All rows of
+    /// One row of a cached projection, which nearly every request reads; from memory when it was read before. All rows of
     /// one kind are read as one type.
     ///
     /// # Errors
     /// A failed or unreadable row.
-    pub(super) fn get_kept<T>(&self, key: &[u8]) -> Result<Option<Arc<T>>, StoreError>
+    pub(super) fn get_cached<T>(&self, key: &[u8]) -> Result<Option<Arc<T>>, StoreError>
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
-        let kept = self.kept.get(key, || {
+        let row = self.row_cache.get(key, || {
             let Some(row) = self.get(key)? else {
-                return Ok(None);
+                return Ok::<_, StoreError>(None);
             };
             let row: T = postcard::from_bytes(&row)?;
             Ok(Some(Arc::new(row)))
         })?;
-        Ok(kept.and_then(|row| row.downcast().ok()))
+        Ok(row.and_then(|row| row.downcast().ok()))
     }
 
-    /// The changes of a row of the identities until now. To be asked before the row is read.
-    pub(super) fn stamp(&self, key: &[u8]) -> RowVersion {
-        self.kept.stamp(key)
+    /// The version of a cached row. To be taken before the row is read.
+    pub(super) fn row_version(&self, key: &[u8]) -> RowVersion {
+        self.row_cache.version(key)
     }
 
-    /// Whether what was read of a row after its stamp was taken still stands. It may say no although it does.
-    pub fn stands(&self, stamp: RowVersion) -> bool {
-        self.kept.stands(stamp)
+    /// Whether a row has not changed since its version was taken. False negatives are possible.
+    pub fn is_current(&self, version: RowVersion) -> bool {
+        self.row_cache.is_current(version)
     }
 
     /// Notes that everything up to a position is in.

@@ -7,21 +7,26 @@
 //! have costs a record that gets it no row, and mostly no read.
 
 mod at_once;
+mod named;
+mod org_room;
 mod recount;
 pub mod reservations;
 mod tally;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Projection, Store, StoreError, Write};
-use crate::domain::quota::{Counts, Quota};
+use super::{Change, Projection, Store, StoreError, Write, identity};
+use crate::domain::quota::{Counts, OwnLimits};
 use crate::domain::record::{Record, Status};
 use crate::journal::Position;
 
+pub use named::Named;
+pub(super) use named::Shown;
 pub use recount::{Names, count};
 pub(super) use recount::{recounted, restamped};
 pub use reservations::Reservations;
-pub(super) use tally::{Present, Shown, Tally};
+use reservations::UsageRows;
+pub(super) use tally::{Present, Tally};
 
 const PREFIX: u8 = b'q';
 const ORG: u8 = b'o';
@@ -58,35 +63,6 @@ pub(super) fn org_of(key: &[u8]) -> Option<&str> {
     let rest = key.strip_prefix(&[PREFIX])?.get(1..)?;
     let org = rest.split(|byte| *byte == 0).next()?;
     std::str::from_utf8(org).ok()
-}
-
-/// What of an org is counted by its different names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Named {
-    /// Containers.
-    Container,
-    /// Tags.
-    Tag,
-}
-
-impl Named {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Container, Self::Tag];
-
-    /// The quota that limits how many different ones there are.
-    pub fn quota(self) -> Quota {
-        match self {
-            Self::Container => Quota::Containers,
-            Self::Tag => Quota::Tags,
-        }
-    }
-
-    fn byte(self) -> u8 {
-        match self {
-            Self::Container => b'c',
-            Self::Tag => b't',
-        }
-    }
 }
 
 /// A count with the position of the last entry that moved it.
@@ -182,5 +158,23 @@ fn current_bytes(record: &Record) -> u64 {
     match record.status {
         Status::Active => record.content.size,
         Status::PendingUpload | Status::Doomed => 0,
+    }
+}
+
+impl UsageRows for Store {
+    fn counts(&self, org: &str) -> Result<Counts, StoreError> {
+        counts(self, org)
+    }
+
+    fn own_limits(&self, org: &str) -> Result<OwnLimits, StoreError> {
+        identity::own_limits(self, org)
+    }
+
+    fn all_own_limits(&self) -> impl Iterator<Item = Result<(String, OwnLimits), StoreError>> {
+        identity::all_own_limits(self)
+    }
+
+    fn is_named(&self, org: &str, named: Named, name: &str) -> Result<bool, StoreError> {
+        is_named(self, org, named, name)
     }
 }

@@ -53,7 +53,7 @@ impl Making {
     ) -> Result<Option<String>, BackupError> {
         // A backup that was broken off may have copied it.
         if let Some(found) = hash_file(path).map_err(BackupError::io("read", path))?
-            && found.is(object)
+            && object.matches(&found)
         {
             self.touch(path);
             return Ok(Some(found.sha256));
@@ -67,7 +67,7 @@ impl Making {
         make_directory(path.parent().unwrap_or(&self.place.root))?;
         let new = path.with_extension("new");
         let copied = copy_hashed(&mut source, &new).map_err(BackupError::io("copy", &from))?;
-        if !copied.is(object) {
+        if !object.matches(&copied) {
             fs::remove_file(&new).map_err(BackupError::io("remove", &new))?;
             return Ok(None);
         }

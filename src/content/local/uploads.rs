@@ -118,12 +118,13 @@ impl LocalStore {
         file: &Path,
     ) -> Result<Kept, ContentError> {
         if let Some(sealed) = self.sealed(object)? {
-            return match sealed.sha256 == sha256 {
-                true => Ok(Kept {
+            return if sealed.sha256 == sha256 {
+                Ok(Kept {
                     sha256,
                     number: None,
-                }),
-                false => Err(has_other_bytes().into()),
+                })
+            } else {
+                Err(has_other_bytes().into())
             };
         }
         let shelf = self.upload_shelf(object);

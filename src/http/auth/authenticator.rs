@@ -168,7 +168,7 @@ impl Authenticator {
         let digest = session_digest(&self.signer, guid);
         self.cache.get((&self.store, self.clock.now()), digest, || {
             let hash = hex::encode(digest);
-            let row = identity::session_stamp(&self.store, &hash);
+            let row = identity::session_row_version(&self.store, &hash);
             let found = self.directory.open_session(hash)?;
             let found = found.ok_or_else(|| invalid(Denial::SessionUnknown))?;
             if found.session.development && !self.development {
@@ -197,7 +197,7 @@ impl Authenticator {
         let digest = key_digest(&self.signer, api_key);
         self.cache.get((&self.store, self.clock.now()), digest, || {
             let hash = hex::encode(digest);
-            let row = identity::key_stamp(&self.store, &hash);
+            let row = identity::key_row_version(&self.store, &hash);
             let key = self.directory.key_of(&hash)?;
             let key = key.ok_or_else(|| invalid(Denial::KeyUnknown))?;
             let noting = self.directory.note_key_use(&key);

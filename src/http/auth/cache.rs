@@ -52,7 +52,7 @@ impl CacheEntry {
         self.looked.keep
             && (0..KNOWN_MS).contains(&age_ms)
             && self.looked.expires_at.is_none_or(|end| end > now)
-            && store.stands(self.looked.row)
+            && store.is_current(self.looked.row)
     }
 }
 

@@ -38,7 +38,7 @@ impl Standings {
             .iter()
             .find(|(kept, _)| *kept == code)
             .map(|(_, standing)| *standing);
-        if let Some(standing) = kept.filter(|standing| standing.stands(store)) {
+        if let Some(standing) = kept.filter(|standing| standing.is_current(store)) {
             return Ok(standing);
         }
         let standing = Standing::read(store, org.as_str(), user_id)?;

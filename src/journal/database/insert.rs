@@ -57,13 +57,12 @@ impl Database {
                     Some(tip) => tip,
                     None => Index::tip(self, stream)?,
                 };
-                (before, tip) = match last.position >= row.position {
+                (before, tip) = if last.position >= row.position {
                     // A killed process had come so far.
-                    true => (self.offset(row.position)?.before, last),
-                    false => {
-                        let tip = last.then(row.position, *version, row.payload.is_some());
-                        (last.position, tip)
-                    }
+                    (self.offset(row.position)?.before, last)
+                } else {
+                    let tip = last.then(row.position, *version, row.payload.is_some());
+                    (last.position, tip)
                 };
                 tips.insert(stream, tip);
             }

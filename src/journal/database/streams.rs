@@ -66,9 +66,10 @@ impl Database {
         else {
             return Ok(None);
         };
-        let found = match is_tip(&key) {
-            true => read_tip(&value).map(|tip| (tip.version, tip.position)),
-            false => version_in(&key, stream).zip(number(&value)),
+        let found = if is_tip(&key) {
+            read_tip(&value).map(|tip| (tip.version, tip.position))
+        } else {
+            version_in(&key, stream).zip(number(&value))
         };
         found
             .map(Some)

@@ -59,12 +59,11 @@ pub(super) fn find(
         };
         // What breaks a run off may begin one.
         at = run.stop.saturating_sub(1).max(offset + 1);
-        match run.is_certain(behind) {
-            true => {
-                certain = Some(run);
-                break;
-            }
-            false => short.push(run),
+        if run.is_certain(behind) {
+            certain = Some(run);
+            break;
+        } else {
+            short.push(run)
         }
     }
     let below = match (&certain, &behind.next) {

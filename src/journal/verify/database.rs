@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use crate::domain::StreamId;
 use crate::journal::database::{Database, PayloadLocation};
 use crate::journal::index::MARK_EVERY;
-use crate::journal::log::Location;
 use crate::journal::scan::Found;
+use crate::journal::segment::Location;
 use crate::journal::{JournalError, Position, Version};
 
 /// What of an entry, or of which entry is ahead of it in its stream, the database has otherwise.

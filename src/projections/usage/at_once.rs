@@ -22,9 +22,10 @@ impl OwnAtOnce {
         let own = own.iter().filter(|(quota, _)| quota.is_at_once());
         let own: OwnLimits = own.map(|(quota, limit)| (*quota, *limit)).collect();
         let mut orgs = self.orgs.write();
-        match own.is_empty() {
-            true => orgs.remove(org),
-            false => orgs.insert(org.into(), own),
+        if own.is_empty() {
+            orgs.remove(org)
+        } else {
+            orgs.insert(org.into(), own)
         };
         self.any.store(!orgs.is_empty(), Ordering::Release);
     }

@@ -5,16 +5,18 @@
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasher;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::RandomState;
 
 use super::at_once::OwnAtOnce;
-use super::{Named, Shown, counts, is_named};
-use crate::domain::quota::{COUNTED, Counts, Exceeded, Limits, Quota};
-use crate::domain::{ContainerName, OrgCode, Tag};
-use crate::projections::{Store, StoreError, identity};
+use super::named::{Named, Shown};
+pub use super::org_room::Wanted;
+use super::org_room::{Attempt, Lookup, OrgRoom};
+use crate::domain::OrgCode;
+use crate::domain::quota::{COUNTED, Counts, Exceeded, Limits, OwnLimits, Quota};
+use crate::projections::error::StoreError;
 
 /// Shards, so that threads seldom wait for each other.
 const SHARDS: usize = 16;
@@ -22,47 +24,28 @@ const SHARDS: usize = 16;
 const ORGS_MAX: usize = 1_024;
 /// How often names are looked at again because they moved meanwhile, before the command counts as one too many.
 const LOOKS_MAX: u32 = 8;
-/// What is reserved by itself; containers and tags are reserved by their names.
-const AMOUNTS: [Quota; 6] = [
-    Quota::Records,
-    Quota::ContentBytes,
-    Quota::PendingUploadBytes,
-    Quota::ServiceAccounts,
-    Quota::ApiKeys,
-    Quota::Sessions,
-];
+/// The rows that reservations are checked against.
+pub trait UsageRows {
+    /// The counts of an org.
+    ///
+    /// # Errors
+    /// A failed or unreadable row.
+    fn counts(&self, org: &str) -> Result<Counts, StoreError>;
 
-/// What a command would add to what an org has.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// How much of what has no name.
-    pub amounts: Counts,
-    /// The container of a record that it creates.
-    pub container: Option<ContainerName>,
-    /// Tags that its record did not have.
-    pub tags: Vec<Tag>,
-    /// Sessions of the org that are counted and past their end.
-    pub sessions_over: u64,
-}
+    /// The limits set for an org alone.
+    ///
+    /// # Errors
+    /// A failed or unreadable row.
+    fn own_limits(&self, org: &str) -> Result<OwnLimits, StoreError>;
 
-impl Wanted {
-    /// Whether it adds nothing.
-    pub fn is_empty(&self) -> bool {
-        self.amounts.is_empty() && self.container.is_none() && self.tags.is_empty()
-    }
+    /// Every org that has limits of its own, with these.
+    fn all_own_limits(&self) -> impl Iterator<Item = Result<(String, OwnLimits), StoreError>>;
 
-    fn names(&self, named: Named) -> impl Iterator<Item = &str> {
-        let container = self.container.iter().map(ContainerName::as_str);
-        let tags = self.tags.iter().map(Tag::as_str);
-        let (container, tags) = match named {
-            Named::Container => (Some(container), None),
-            Named::Tag => (None, Some(tags)),
-        };
-        container
-            .into_iter()
-            .flatten()
-            .chain(tags.into_iter().flatten())
-    }
+    /// Whether an org has a record that is not doomed with this name.
+    ///
+    /// # Errors
+    /// A failed read of the database.
+    fn is_named(&self, org: &str, named: Named, name: &str) -> Result<bool, StoreError>;
 }
 
 /// What is on its way, by org, with the counts and limits it is held against.
@@ -78,60 +61,14 @@ pub struct Reservations {
 
 #[derive(Default)]
 struct Shard {
-    orgs: HashMap<Box<str>, Known, RandomState>,
+    orgs: HashMap<Box<str>, OrgRoom, RandomState>,
     /// How often something changed of an org that is not known here: what was read before is not kept after it.
     changes: u64,
 }
 
-/// One org.
-#[derive(Default)]
-struct Known {
-    /// As the rows have it.
-    counts: Counts,
-    limits: Limits,
-    reserved: Counts,
-    /// What is on its way, by its place in its stream.
-    waiting: HashMap<u64, Reserved, RandomState>,
-    names: [HashMap<Box<str>, Name, RandomState>; 2],
-    /// Of each kind of name, how many of those on their way the counts do not count.
-    new_names: [u64; 2],
-    /// How often names came and went.
-    changes: u64,
-}
-
-struct Reserved {
-    amounts: Counts,
-    container: Option<Box<str>>,
-    tags: Vec<Box<str>>,
-}
-
-/// A name on its way.
-struct Name {
-    /// By how many.
-    times: u32,
-    /// It is counted among the new ones: no record has it, or that was not looked at.
-    new: bool,
-    /// Whether that was looked at.
-    known: bool,
-}
-
-/// Rows of names that were looked at, and when.
-#[derive(Default)]
-struct Lookup {
-    changes: Option<u64>,
-    names: HashMap<(Named, Box<str>), bool>,
-}
-
-enum Attempt {
-    Done,
-    Exceeded(Exceeded),
-    /// Only these names' rows can tell.
-    Look(u64, Vec<(Named, Box<str>)>),
-}
-
 /// A place that a command has taken until it is settled; given back when dropped.
 pub struct Reservation {
-    store: Store,
+    reservations: Arc<Reservations>,
     org: OrgCode,
     key: u64,
 }
@@ -144,7 +81,7 @@ impl std::fmt::Debug for Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut shard = self.store.reservations().shard(self.org.as_str());
+        let mut shard = self.reservations.shard(self.org.as_str());
         if let Some(known) = shard.orgs.get_mut(self.org.as_str()) {
             known.settle(self.key);
         }
@@ -172,16 +109,16 @@ impl Reservations {
     ///
     /// # Errors
     /// A failed or unreadable row.
-    pub fn limits_of(&self, store: &Store, org: &str) -> Result<Limits, StoreError> {
-        self.with(store, org, |known| known.limits)
+    pub fn limits_of(&self, rows: &impl UsageRows, org: &str) -> Result<Limits, StoreError> {
+        self.with(rows, org, |known| known.limits())
     }
 
     /// Reads the limits that are set for single orgs on what they do at once. Changes are taken in without it.
     ///
     /// # Errors
     /// A failed or unreadable row.
-    pub fn load(&self, store: &Store) -> Result<(), StoreError> {
-        for own in identity::all_own_limits(store) {
+    pub fn load(&self, rows: &impl UsageRows) -> Result<(), StoreError> {
+        for own in rows.all_own_limits() {
             let (org, own) = own?;
             self.own_at_once.set(&org, &own);
         }
@@ -207,8 +144,8 @@ impl Reservations {
     /// # Errors
     /// A failed or unreadable row.
     pub fn reserve(
-        &self,
-        store: &Store,
+        self: &Arc<Self>,
+        rows: &impl UsageRows,
         org: &OrgCode,
         (stream, version): (&str, u64),
         wanted: &Wanted,
@@ -220,12 +157,12 @@ impl Reservations {
         let mut looked = Lookup::default();
         let mut last = None;
         for _ in 0..LOOKS_MAX {
-            match self.with(store, org.as_str(), |known| {
+            match self.with(rows, org.as_str(), |known| {
                 known.reserve(key, wanted, &looked)
             })? {
                 Attempt::Done => {
                     return Ok(Ok(Some(Reservation {
-                        store: store.clone(),
+                        reservations: Arc::clone(self),
                         org: org.clone(),
                         key,
                     })));
@@ -238,14 +175,14 @@ impl Reservations {
                         names: HashMap::with_capacity(names.len()),
                     };
                     for (named, name) in names {
-                        let is_there = is_named(store, org.as_str(), named, &name)?;
+                        let is_there = rows.is_named(org.as_str(), named, &name)?;
                         looked.names.insert((named, name), is_there);
                     }
                 }
             }
         }
         let quota = last.unwrap_or(Named::Container).quota();
-        let exceeded = self.with(store, org.as_str(), |known| known.exceeded(quota, 1))?;
+        let exceeded = self.with(rows, org.as_str(), |known| known.exceeded(quota, 1))?;
         Ok(Err(self.refuse(exceeded)))
     }
 
@@ -274,26 +211,13 @@ impl Reservations {
             shard.changes += 1;
             return;
         };
-        known.counts = shown.counts;
-        if let Some(own) = &shown.own_limits {
-            known.limits = settings.with(own);
-        }
-        if shown.recounted {
-            known.forget_names();
-        }
-        for (named, name, is_there) in shown.names {
-            known.changes += 1;
-            known.note(named, &name, is_there);
-        }
-        for key in shown.settles {
-            known.settle(key);
-        }
+        known.show(shown, settings);
     }
 
     /// How many commands are on their way; for tests.
     pub fn waiting(&self) -> usize {
         let shards = self.shards.iter().map(lock);
-        let waiting = |known: &Known| known.waiting.len();
+        let waiting = OrgRoom::waiting;
         shards
             .map(|shard| shard.orgs.values().map(waiting).sum::<usize>())
             .sum()
@@ -301,9 +225,9 @@ impl Reservations {
 
     fn with<T>(
         &self,
-        store: &Store,
+        rows: &impl UsageRows,
         org: &str,
-        mut work: impl FnMut(&mut Known) -> T,
+        mut work: impl FnMut(&mut OrgRoom) -> T,
     ) -> Result<T, StoreError> {
         loop {
             let changes = {
@@ -314,15 +238,14 @@ impl Reservations {
                 shard.changes
             };
             // Outside of the lock: others do not wait for the disk.
-            let read = Known {
-                counts: counts(store, org)?,
-                limits: self.settings().with(&identity::own_limits(store, org)?),
-                ..Known::default()
-            };
+            let read = OrgRoom::new(
+                rows.counts(org)?,
+                self.settings().with(&rows.own_limits(org)?),
+            );
             let mut shard = self.shard(org);
             if shard.changes == changes && !shard.orgs.contains_key(org) {
                 if shard.orgs.len() >= ORGS_MAX {
-                    shard.orgs.retain(|_, known| !known.waiting.is_empty());
+                    shard.orgs.retain(|_, known| known.waiting() > 0);
                 }
                 shard.orgs.insert(org.into(), read);
             }
@@ -337,161 +260,6 @@ impl Reservations {
 
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock()
-}
-
-impl Known {
-    fn reserve(&mut self, key: u64, wanted: &Wanted, looked: &Lookup) -> Attempt {
-        for quota in AMOUNTS {
-            let asked = wanted.amounts.get(quota);
-            let mut used = self.used(quota);
-            if quota == Quota::Sessions {
-                used = used.saturating_sub(wanted.sessions_over);
-            }
-            if asked > 0 && self.is_past(quota, used, asked) {
-                let exceeded = self.exceeded(quota, asked);
-                return Attempt::Exceeded(Exceeded { used, ..exceeded });
-            }
-        }
-        let fresh = looked.changes == Some(self.changes);
-        if fresh {
-            for ((named, name), is_there) in &looked.names {
-                self.note(*named, name, *is_there);
-            }
-        }
-        let is_there = |named: Named, name: &str| {
-            if !fresh {
-                return None;
-            }
-            looked.names.get(&(named, Box::from(name))).copied()
-        };
-        for named in Named::ALL {
-            let names = &self.names[named as usize];
-            let new = wanted
-                .names(named)
-                .filter(|name| !names.contains_key(*name));
-            let new = match fresh {
-                true => new
-                    .filter(|name| !is_there(named, name).unwrap_or_default())
-                    .count() as u64,
-                false => new.count() as u64,
-            };
-            if new > 0 && self.is_past(named.quota(), self.used(named.quota()), new) {
-                return match fresh && names.values().all(|name| name.known) {
-                    true => Attempt::Exceeded(self.exceeded(named.quota(), new)),
-                    false => Attempt::Look(self.changes, self.unknown_names(named, wanted)),
-                };
-            }
-        }
-        self.take(key, wanted, is_there);
-        Attempt::Done
-    }
-
-    fn take(&mut self, key: u64, wanted: &Wanted, is_there: impl Fn(Named, &str) -> Option<bool>) {
-        // What an attempt before left behind.
-        self.settle(key);
-        for named in Named::ALL {
-            for name in wanted.names(named) {
-                let names = &mut self.names[named as usize];
-                if let Some(known) = names.get_mut(name) {
-                    known.times += 1;
-                    continue;
-                }
-                let looked = is_there(named, name);
-                let new = !looked.unwrap_or_default();
-                self.new_names[named as usize] += u64::from(new);
-                let known = Name {
-                    times: 1,
-                    new,
-                    known: looked.is_some(),
-                };
-                names.insert(name.into(), known);
-            }
-        }
-        self.reserved.add_all(&wanted.amounts);
-        let reserved = Reserved {
-            amounts: wanted.amounts,
-            container: wanted.container.as_ref().map(|name| name.as_str().into()),
-            tags: wanted.tags.iter().map(|tag| tag.as_str().into()).collect(),
-        };
-        self.waiting.insert(key, reserved);
-    }
-
-    fn settle(&mut self, key: u64) {
-        let Some(reserved) = self.waiting.remove(&key) else {
-            return;
-        };
-        self.reserved.take_all(&reserved.amounts);
-        let container = reserved
-            .container
-            .iter()
-            .map(|name| (Named::Container, name));
-        let tags = reserved.tags.iter().map(|name| (Named::Tag, name));
-        for (named, name) in container.chain(tags) {
-            let names = &mut self.names[named as usize];
-            let Some(known) = names.get_mut(name) else {
-                continue;
-            };
-            known.times = known.times.saturating_sub(1);
-            if known.times == 0 {
-                self.new_names[named as usize] -= u64::from(known.new);
-                names.remove(name);
-            }
-        }
-    }
-
-    /// Takes in whether a record has a name.
-    fn note(&mut self, named: Named, name: &str, is_there: bool) {
-        if let Some(known) = self.names[named as usize].get_mut(name) {
-            let new = !is_there;
-            let all = &mut self.new_names[named as usize];
-            *all = *all + u64::from(new) - u64::from(known.new);
-            (known.new, known.known) = (new, true);
-        }
-    }
-
-    fn forget_names(&mut self) {
-        self.changes += 1;
-        for named in Named::ALL {
-            let names = &mut self.names[named as usize];
-            for known in names.values_mut() {
-                (known.new, known.known) = (true, false);
-            }
-            self.new_names[named as usize] = names.len() as u64;
-        }
-    }
-
-    fn unknown_names(&self, named: Named, wanted: &Wanted) -> Vec<(Named, Box<str>)> {
-        let unknown = self.names[named as usize].iter();
-        let unknown = unknown.filter(|(_, known)| !known.known);
-        let unknown = unknown.map(|(name, _)| name.clone());
-        // Of both kinds: a look at one is not to be a reason to look again at the other.
-        let wanted = Named::ALL.into_iter().flat_map(|named| {
-            let names = wanted.names(named);
-            names.map(move |name| (named, Box::from(name)))
-        });
-        unknown.map(|name| (named, name)).chain(wanted).collect()
-    }
-
-    /// How much there is, what is on its way included.
-    fn used(&self, quota: Quota) -> u64 {
-        let named = Named::ALL.into_iter().find(|named| named.quota() == quota);
-        let new = named.map_or(0, |named| self.new_names[named as usize]);
-        self.counts.get(quota) + self.reserved.get(quota) + new
-    }
-
-    fn is_past(&self, quota: Quota, used: u64, asked: u64) -> bool {
-        let limit = self.limits.get(quota);
-        limit.is_some_and(|limit| used.saturating_add(asked) > limit)
-    }
-
-    fn exceeded(&self, quota: Quota, asked: u64) -> Exceeded {
-        Exceeded {
-            quota,
-            limit: self.limits.get(quota).unwrap_or_default(),
-            used: self.used(quota),
-            asked,
-        }
-    }
 }
 
 impl std::fmt::Debug for Reservations {

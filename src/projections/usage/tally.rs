@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::{Named, Row, current_bytes, encoded, is_live, is_named, name_key, org_key, read};
+use super::{
+    Named, Row, Shown, current_bytes, encoded, is_live, is_named, name_key, org_key, read,
+};
 use crate::domain::org::{MemberRole, OrgEvent};
 use crate::domain::quota::{Counts, OwnLimits, Quota};
 use crate::domain::record::{Record, Status};
@@ -101,22 +103,6 @@ pub(super) struct OrgTally {
     settles: Vec<u64>,
     own_limits: Option<OwnLimits>,
     recounted: bool,
-}
-
-/// What became of one org's counts with a group of entries.
-pub(in crate::projections) struct Shown {
-    /// The code of the org.
-    pub(super) org: String,
-    /// What it has now.
-    pub(super) counts: Counts,
-    /// Names that came or went, and whether they are there now.
-    pub(super) names: Vec<(Named, Box<str>, bool)>,
-    /// Nothing is known of names any more.
-    pub(super) recounted: bool,
-    /// The reservations that are settled by it.
-    pub(super) settles: Vec<u64>,
-    /// The limits set for it, when they changed.
-    pub(super) own_limits: Option<OwnLimits>,
 }
 
 /// The counts as a group of entries moves them, by org.
@@ -367,11 +353,7 @@ impl Touched {
             }
         };
         let row = is_named(name.store, name.org, name.named, name.name)?;
-        let before = had
-            || match self.again {
-                true => is_of_another()?,
-                false => row,
-            };
+        let before = had || if self.again { is_of_another()? } else { row };
         let after = has || is_of_another()?;
         if row != after {
             writes.push((key.clone(), after.then(Vec::new)));

@@ -1,0 +1,63 @@
+//! Files with keys: written whole and for their owner alone, and why one cannot be used.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Bytes of a signing key: as many as SHA-256 gives (RFC 2104, section 3).
+pub(super) const KEY_BYTES: usize = 32;
+
+/// Why the signing key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file could not be read or made.
+    #[error("cannot {action} the key file {place}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        place: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is there, and is not a key of ours.
+    #[error(
+        "the key file {place} {what}; restore it from a backup, or remove it to have a new one created, which invalidates all sessions, API keys and named operator tokens"
+    )]
+    Unfit {
+        /// The file.
+        place: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The file of the keys that sign urls is there, and does not hold such keys.
+    #[error(
+        "the key file {place} {what}; restore it from a backup, or remove it: existing URLs and upload tokens then become invalid"
+    )]
+    UnfitRing {
+        /// Path of the key file.
+        place: String,
+        /// What is wrong with it, as the end of a sentence.
+        what: &'static str,
+    },
+}
+
+/// Writes a file for its owner alone, whole or not at all, durable on return.
+pub(super) fn write_key_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    match path.parent() {
+        Some(directory) => std::fs::File::open(directory)?.sync_all(),
+        None => Ok(()),
+    }
+}

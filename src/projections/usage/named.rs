@@ -1,0 +1,48 @@
+//! What is counted by its different names, and what a group of entries changed of an org's counts.
+
+use crate::domain::quota::{Counts, OwnLimits, Quota};
+
+/// A quota that counts the different names in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Named {
+    /// Containers.
+    Container,
+    /// Tags.
+    Tag,
+}
+
+impl Named {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Container, Self::Tag];
+
+    /// The quota that limits how many different ones there are.
+    pub fn quota(self) -> Quota {
+        match self {
+            Self::Container => Quota::Containers,
+            Self::Tag => Quota::Tags,
+        }
+    }
+
+    pub(super) fn byte(self) -> u8 {
+        match self {
+            Self::Container => b'c',
+            Self::Tag => b't',
+        }
+    }
+}
+
+/// What became of one org's counts with a group of entries.
+pub(in crate::projections) struct Shown {
+    /// The code of the org.
+    pub(super) org: String,
+    /// What it has now.
+    pub(super) counts: Counts,
+    /// Names that came or went, and whether they are there now.
+    pub(super) names: Vec<(Named, Box<str>, bool)>,
+    /// Nothing is known of names any more.
+    pub(super) recounted: bool,
+    /// The reservations that are settled by it.
+    pub(super) settles: Vec<u64>,
+    /// The limits set for it, when they changed.
+    pub(super) own_limits: Option<OwnLimits>,
+}
