@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use metarecord::domain::Timestamp;
-use metarecord::journal::entry::{NO_HASH, Place, encode};
 use metarecord::journal::SledJournal;
+use metarecord::journal::entry::{NO_HASH, Place, encode};
 use metarecord::journal::replay::replay;
 use metarecord::journal::verify::{Report, verify};
 use metarecord::journal::{Entry, Journal};
