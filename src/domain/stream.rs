@@ -77,6 +77,14 @@ impl StreamId {
         Self(format!("utl/{org}").into())
     }
 
+    /// Whose it is: the code of an org, or the id of a user; of the operators' streams `ops`.
+    pub fn owner(&self) -> &str {
+        match self.0.split_once('/') {
+            Some(("ops", _)) | None => "ops",
+            Some((_, rest)) => rest.split_once('/').map_or(rest, |(owner, _)| owner),
+        }
+    }
+
     /// The full name, as it stands in the journal.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -90,6 +90,8 @@ impl Turns {
                     break;
                 }
             }
+            // Where all processors are taken, the threads that write, sync and apply what requests wait for come first.
+            std::thread::yield_now();
         }
     }
 }

@@ -16,6 +16,7 @@ mod erase;
 pub mod erased;
 pub mod erasures;
 pub mod exported;
+mod fair_queue;
 #[cfg(test)]
 mod fuzz;
 mod index;
@@ -374,8 +375,8 @@ pub type Pending = oneshot::Receiver<Outcome>;
 /// A history that can be appended to and read back. Cheap to share; every method may be called from any thread.
 ///
 /// Promises: an [`Outcome::Appended`] survives a power cut from the moment it is sent; positions and versions have no
-/// gaps; of two appends that expect the same version of a stream at most one is appended; appends handed over by one
-/// thread are decided in that order; after a failed write or sync every append is [`Outcome::Unavailable`].
+/// gaps; of two appends that expect the same version of a stream at most one is appended; appends of one org, or
+/// of one user, handed over by one thread are decided in that order; after a failed write or sync every append is [`Outcome::Unavailable`].
 pub trait Journal: Send + Sync + 'static {
     /// Hands an entry over. Never blocks: a full queue is [`Outcome::Busy`].
     fn append(&self, append: Append) -> Pending;

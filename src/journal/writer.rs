@@ -14,12 +14,13 @@ use tokio::sync::oneshot;
 use super::apply::{Applier, Durable};
 use super::chain::End;
 use super::entry::{self, Encoded, Place};
+use super::fair_queue::FairQueue;
 use super::index::{Index, Row, Tip};
 use super::log::CommitLog;
 use super::segment::Location;
 use super::shared::Shared;
 use super::{Append, Entry, Health, JournalError, Outcome, Position};
-use crate::clock::{Clock, random_bytes};
+use crate::clock::{Clock, Stopwatch, random_bytes};
 use crate::domain::StreamId;
 use crate::os_error::told;
 
@@ -27,6 +28,13 @@ use crate::os_error::told;
 pub(crate) const GROUP_APPENDS_MAX: usize = 1024;
 /// A group takes no further append once it has this many bytes.
 pub(crate) const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What an append costs the writer thread and the apply thread together, in nanoseconds, about: `docs/benchmarks.md`.
+const APPEND_NS: u64 = 50_000;
+/// The same of each byte: encoded, hashed, written and synced.
+const BYTE_NS: u64 = 3;
+/// Least time that a group takes while appends of several owners wait, in nanoseconds. It is longer where a sync takes
+/// longer, so that syncs are at most half of the work.
+const SHARED_GROUP_NS: u64 = 1_000_000;
 /// Ends of streams kept in memory; twice as many at most.
 const TIPS_KEPT: usize = 65_536;
 
@@ -131,6 +139,11 @@ pub(crate) struct Writer<I> {
     shared: Arc<Shared>,
     applier: Applier<I>,
     buffer: Vec<u8>,
+    waiting: FairQueue<Queued>,
+    /// What came behind everything that waits.
+    behind: Option<Next>,
+    /// How long the last write and its sync took, in nanoseconds.
+    sync_ns: u64,
 }
 
 /// A group that is decided and encoded, not yet written.
@@ -168,6 +181,9 @@ impl<I: Index> Writer<I> {
             index,
             shared,
             buffer: Vec::new(),
+            waiting: FairQueue::default(),
+            behind: None,
+            sync_ns: 0,
         };
         let thread = std::thread::Builder::new()
             .name("journal-writer".to_owned())
@@ -179,7 +195,7 @@ impl<I: Index> Writer<I> {
         let mut appends = Vec::with_capacity(GROUP_APPENDS_MAX);
         let mut answers = Vec::with_capacity(GROUP_APPENDS_MAX);
         loop {
-            let close = gather(receiver, &self.shared, (&mut appends, &mut answers));
+            let close = self.gather(receiver, (&mut appends, &mut answers));
             if !appends.is_empty() {
                 self.carry_out(&mut appends, &mut answers);
             }
@@ -200,6 +216,62 @@ impl<I: Index> Writer<I> {
                 Next::Gone => return self.applier.close(),
             }
         }
+    }
+
+    /// Waits for something to do and takes what makes up a group, as much of each owner as of any other; what comes behind
+    /// all appends so far is only returned once those are done.
+    fn gather(
+        &mut self,
+        receiver: &Receiver<Message>,
+        (appends, answers): (&mut Vec<Append>, &mut Vec<oneshot::Sender<Outcome>>),
+    ) -> Next {
+        if self.waiting.is_empty() && self.behind.is_none() {
+            let Ok(message) = receiver.recv() else {
+                return Next::Gone;
+            };
+            self.receive(message);
+        }
+        while self.behind.is_none() && Some(self.waiting.len()) < receiver.capacity() {
+            let Ok(message) = receiver.try_recv() else {
+                break;
+            };
+            self.receive(message);
+        }
+        let cost_max = if self.waiting.is_contended() {
+            SHARED_GROUP_NS.max(self.sync_ns)
+        } else {
+            u64::MAX
+        };
+        let (mut bytes, mut cost) = (0, 0);
+        while appends.len() < GROUP_APPENDS_MAX && bytes < GROUP_BYTES_MAX && cost < cost_max {
+            let Some((append_cost, queued)) = self.waiting.pop() else {
+                break;
+            };
+            self.shared.subtract_queued(queued.bytes);
+            self.shared.meters().taken();
+            bytes += queued.bytes;
+            cost += append_cost;
+            appends.push(queued.append);
+            answers.push(queued.answer);
+        }
+        if self.waiting.is_empty() {
+            self.behind.take().unwrap_or(Next::More)
+        } else {
+            Next::More
+        }
+    }
+
+    fn receive(&mut self, message: Message) {
+        self.behind = Some(match message {
+            Message::Append(queued) => {
+                let cost = APPEND_NS + BYTE_NS * queued.bytes as u64;
+                let stream = queued.append.stream.clone();
+                return self.waiting.push(stream.owner(), cost, queued);
+            }
+            Message::Close(closed) => Next::Close(closed),
+            Message::Roll(rolled) => Next::Roll(rolled),
+            Message::ForgetTips(forgotten) => Next::ForgetTips(forgotten),
+        });
     }
 
     /// Begins a new segment. Without an answer the journal has become read-only.
@@ -261,10 +333,12 @@ impl<I: Index> Writer<I> {
             return Ok((Vec::new(), group.outcomes));
         }
         let first = group.encoded[0].entry.header.position;
+        let since = Stopwatch::start();
         let (segment, base) = self
             .log
             .append(first, &self.buffer, mark.len())
             .map_err(|error| told(&error))?;
+        self.sync_ns = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.shared
             .meters()
             .wrote(group.encoded.len(), self.end.position);
@@ -329,39 +403,6 @@ enum Next {
     ForgetTips(Sender<()>),
     Close(Sender<Option<End>>),
     Gone,
-}
-
-/// Waits for one message and takes all that waits behind it, up to a group's size.
-fn gather(
-    receiver: &Receiver<Message>,
-    shared: &Shared,
-    (appends, answers): (&mut Vec<Append>, &mut Vec<oneshot::Sender<Outcome>>),
-) -> Next {
-    let Ok(mut message) = receiver.recv() else {
-        return Next::Gone;
-    };
-    let mut bytes = 0;
-    loop {
-        match message {
-            Message::Close(closed) => return Next::Close(closed),
-            Message::Roll(rolled) => return Next::Roll(rolled),
-            Message::ForgetTips(forgotten) => return Next::ForgetTips(forgotten),
-            Message::Append(queued) => {
-                shared.subtract_queued(queued.bytes);
-                shared.meters().taken();
-                bytes += queued.bytes;
-                appends.push(queued.append);
-                answers.push(queued.answer);
-            }
-        }
-        if appends.len() >= GROUP_APPENDS_MAX || bytes >= GROUP_BYTES_MAX {
-            return Next::More;
-        }
-        match receiver.try_recv() {
-            Ok(next) => message = next,
-            Err(_) => return Next::More,
-        }
-    }
 }
 
 fn rows(group: &mut Group, segment: Position, base: u64) -> (Vec<Row>, Vec<Entry>) {

@@ -9,6 +9,7 @@ mod damage;
 mod database;
 pub(crate) mod disk;
 mod erase;
+mod fairness;
 mod faults;
 mod golden;
 mod promises;
