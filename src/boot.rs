@@ -138,7 +138,7 @@ pub fn serve_until(
 /// Where a server that is ready can be reached.
 #[derive(Clone, Debug)]
 pub struct Ready {
-    /// The gateway.
+    /// URL of the gateway, without a slash at the end.
     pub base_url: String,
     /// The operators' address; `unix:` and an absolute path for a socket.
     pub operator_url: String,

@@ -35,7 +35,7 @@ struct Manual {
 }
 
 impl Clock {
-    /// The machine's clock.
+    /// A clock that reads the machine's.
     pub fn system() -> Self {
         Self::of(Kind::System(Stopwatch::start()))
     }
@@ -153,7 +153,7 @@ impl Kind {
 pub struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// Starts now.
+    /// A stopwatch that runs from now on.
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn start() -> Self {
         Self(Instant::now())
@@ -180,7 +180,7 @@ impl Stopwatch {
 pub struct Pace(Stopwatch);
 
 impl Pace {
-    /// Work begins now.
+    /// A pace whose work begins now.
     pub fn start() -> Self {
         Self(Stopwatch::start())
     }

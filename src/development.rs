@@ -24,13 +24,13 @@ const EMAIL: &str = "demo@example.com";
 /// The identities of development mode. Kept in `keys/development.json`, mode 0600, and nowhere else in plain.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Seeded {
-    /// The org.
+    /// Code of the seeded org.
     pub orgcode: String,
-    /// Its owner.
+    /// User id of the org's owner.
     pub user_id: String,
-    /// The owner's address.
+    /// Address that the owner signs in with.
     pub email: String,
-    /// The owner's passcode.
+    /// Passcode that the owner signs in with.
     pub passcode: String,
     /// A session that lasts as long as development mode.
     pub session_guid: String,
@@ -50,7 +50,7 @@ pub enum DevelopmentError {
     /// The journal cannot be read.
     #[error("the journal cannot be used")]
     Journal(#[from] JournalError),
-    /// What else failed.
+    /// Any other failure, with its text.
     #[error("the development identities could not be created: {0}")]
     Other(String),
 }
@@ -177,7 +177,7 @@ async fn append(
 
 /// What the files of development mode say.
 pub(crate) struct Announced<'a> {
-    /// The gateway's URL.
+    /// URL of the gateway, without a slash at the end.
     pub(crate) base_url: &'a str,
     /// The operators' URL; `unix:` and an absolute path for a socket.
     pub(crate) operator_url: &'a str,

@@ -16,7 +16,7 @@ use crate::reserve;
 
 /// The format this program writes, and the newest it reads.
 pub const FORMAT_VERSION: u32 = 1;
-/// The marker's file.
+/// Name of the marker, a file in the data directory.
 pub const MARKER: &str = "metarecord.json";
 /// The file whose lock keeps a second process out.
 pub const LOCK: &str = "lock";
@@ -36,18 +36,18 @@ pub enum DirectoryError {
     /// Something on disk could not be read or made.
     #[error("cannot {action} {place}")]
     Io {
-        /// What was tried.
+        /// What was tried, for the message.
         action: &'static str,
-        /// The path.
+        /// Path of the file or directory.
         place: String,
-        /// Why.
+        /// Error of the operating system.
         #[source]
         source: std::io::Error,
     },
     /// Another process has it.
     #[error("{place} is in use by another process ({holder}); stop that process first")]
     Held {
-        /// The directory.
+        /// Path of the data directory.
         place: String,
         /// What the lock file says.
         holder: String,
@@ -57,9 +57,9 @@ pub enum DirectoryError {
         "{place} has format {found}, and this g3n reads up to {FORMAT_VERSION}: a newer version wrote it. Nothing was changed; install that version, or use another --data-dir"
     )]
     Newer {
-        /// The directory.
+        /// Path of the data directory.
         place: String,
-        /// Its format.
+        /// Format version that was found.
         found: u32,
     },
     /// A newer program has served from it, and may have written what this one cannot read.
@@ -67,17 +67,17 @@ pub enum DirectoryError {
         "{place} was used by a newer g3n, and this one does not know its event {kind} version {found}. Nothing was changed; install the newer version, or use another --data-dir"
     )]
     NewerEvents {
-        /// The directory.
+        /// Path of the data directory.
         place: String,
-        /// The event's type.
+        /// Type of the event, such as `record.created`.
         kind: String,
-        /// Its schema version.
+        /// Schema version of that event.
         found: u16,
     },
     /// Not a data directory at all.
     #[error("{place} has no {MARKER}: it is not a data directory; give the server's --data-dir")]
     Absent {
-        /// The directory.
+        /// Path of the data directory.
         place: String,
     },
     /// Not a data directory.
@@ -85,7 +85,7 @@ pub enum DirectoryError {
         "{place} is not empty and has no {MARKER}; use an empty directory or one that g3n created"
     )]
     Foreign {
-        /// The directory.
+        /// Path of the data directory.
         place: String,
     },
     /// Other users of the machine can read or change it, and its mode cannot be set.
@@ -93,7 +93,7 @@ pub enum DirectoryError {
         "other users of this machine can read or change {place}, and its mode cannot be set; chmod 700 it as its owner, or use another --data-dir"
     )]
     OpenToOthers {
-        /// The directory.
+        /// Path of the data directory.
         place: String,
         /// Why the mode cannot be set.
         #[source]
@@ -104,13 +104,13 @@ pub enum DirectoryError {
         "other users of this machine can read the operators' token in {place}; chmod 600 it, or delete it if somebody may have read it: the next start creates another"
     )]
     TokenOpenToOthers {
-        /// The file.
+        /// Path of the file in the way.
         place: String,
     },
     /// Made for another environment.
     #[error("{place} was made for {found}, not for {wanted}; use another --data-dir")]
     Environment {
-        /// The directory.
+        /// Path of the data directory.
         place: String,
         /// What the marker says.
         found: String,
@@ -141,7 +141,7 @@ pub type Events<'a> = &'a [(&'a str, u16)];
 /// What says that a directory is one of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marker {
-    /// The directory's format.
+    /// Format version of the data directory.
     pub format_version: u32,
     /// What it was made for: `development` or `production`.
     pub environment: String,
@@ -284,7 +284,7 @@ impl Directory {
         self.root.join("projections")
     }
 
-    /// Uploaded content.
+    /// Directory of the uploaded content.
     pub fn content(&self) -> PathBuf {
         self.root.join("content")
     }
@@ -309,7 +309,7 @@ impl Directory {
         self.root.join("last-backup")
     }
 
-    /// Keys, mode 0700.
+    /// Directory of the secret keys, with mode 0700.
     pub fn keys(&self) -> PathBuf {
         self.root.join(KEYS)
     }
@@ -318,9 +318,9 @@ impl Directory {
 /// What is at the place of a data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// No directory yet.
+    /// There is no such directory yet.
     Nothing,
-    /// An empty one.
+    /// A directory with nothing in it.
     Empty,
     /// One that this program made, for the environment that was asked for.
     Made,

@@ -77,7 +77,7 @@ pub trait DiskFile: Send {
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// The machine's disk.
+/// The machine's file system, through the standard library.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
 
@@ -130,7 +130,7 @@ impl DiskFile for File {
 pub(crate) struct Space {
     /// What this process may use yet.
     pub(crate) free_bytes: u64,
-    /// All of it.
+    /// Size of the file system in bytes.
     pub(crate) size_bytes: u64,
     /// Inodes that this process may use yet; the largest number where they are not counted.
     pub(crate) free_files: u64,

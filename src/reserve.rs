@@ -69,7 +69,7 @@ pub struct ReserveSettings {
 /// What the free disk is enough for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Everything.
+    /// Enough for every kind of change.
     Enough,
     /// Everything but uploads and puts.
     Low,
@@ -127,7 +127,7 @@ pub struct Marks {
     pub uploads: u64,
     /// Below it every change of a tenant is refused.
     pub changes: u64,
-    /// The reserve.
+    /// Bytes of the reserve file.
     pub reserve: u64,
 }
 
@@ -209,7 +209,7 @@ pub struct Reserve {
     level: AtomicU8,
     /// Free bytes, less what uploads have written since they were looked at.
     free_bytes: AtomicU64,
-    /// The first mark.
+    /// Free bytes below which uploads are refused.
     uploads_mark: AtomicU64,
     /// Free bytes with which a journal that a full disk has closed is opened again.
     open_mark: AtomicU64,

@@ -38,15 +38,15 @@ const NOTHING: &str = "-";
 /// A request that is being worked on, or was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// When it began.
+    /// Time at which it began.
     pub began_at: Timestamp,
-    /// Its id.
+    /// Id of the request, as in the log.
     pub request_id: String,
-    /// The service.
+    /// Service of the route, such as `mrs`.
     pub service: String,
-    /// The method.
+    /// HTTP method in upper case.
     pub method: String,
-    /// The route's template.
+    /// Path of the route, without the caller's values.
     pub route: String,
     /// The keyed hash of its caller's credential, when the caller was known.
     pub principal: Option<String>,
@@ -135,7 +135,7 @@ impl Running {
         Ok((running, before))
     }
 
-    /// Notes nothing.
+    /// Requests in progress that are noted nowhere.
     pub fn nowhere(clock: Clock) -> Self {
         Self::with(None, String::new(), clock)
     }

@@ -34,7 +34,7 @@ use crate::journal::{Head, Position};
 pub struct Order {
     /// The server's data directory.
     pub data_dir: PathBuf,
-    /// The backup's directory.
+    /// Directory that the backup is written to.
     pub into: PathBuf,
     /// Whether the keys go along.
     pub with_keys: bool,
@@ -56,10 +56,10 @@ pub struct Tally {
 /// Told what was copied so far.
 pub type Progress<'a> = &'a mut dyn FnMut(&Tally);
 
-/// A finished backup.
+/// A finished backup and what it took.
 #[derive(Clone, Debug)]
 pub struct Made {
-    /// What it is.
+    /// Manifest of the finished backup.
     pub manifest: Manifest,
     /// SHA-256 of the manifest's file in hex: it stands for every byte.
     pub manifest_sha256: String,

@@ -14,11 +14,11 @@ pub enum BackupError {
     /// A file could not be read or written.
     #[error("cannot {action} {place}")]
     Io {
-        /// What was tried.
+        /// What was tried, for the message.
         action: &'static str,
-        /// The path.
+        /// Path of the file or directory.
         place: String,
-        /// Why.
+        /// Error of the operating system.
         #[source]
         source: io::Error,
     },
@@ -33,13 +33,13 @@ pub enum BackupError {
         "the backup has format {found}; this program reads up to {FORMAT_VERSION}; use the g3n that created it, or a newer one"
     )]
     Newer {
-        /// Its format.
+        /// Format version that was found.
         found: u32,
     },
     /// A file is not what was written.
     #[error("{file} of the backup is damaged: {what}")]
     Damaged {
-        /// Which.
+        /// Name of the file within the directory.
         file: String,
         /// What does not fit.
         what: String,
@@ -49,19 +49,19 @@ pub enum BackupError {
         "{place} is not empty and has no {MANIFEST}; use an empty directory or one that g3n backup create created"
     )]
     Foreign {
-        /// The directory.
+        /// Path of the backup's or data directory.
         place: String,
     },
     /// There is no finished backup.
     #[error("{place} has no {MANIFEST}: it holds no backup, or none that was finished")]
     Absent {
-        /// The directory.
+        /// Path of the backup's or data directory.
         place: String,
     },
     /// Another process works on it.
     #[error("another g3n is using the backup in {place}; try again when it has finished")]
     InUse {
-        /// The directory.
+        /// Path of the backup's or data directory.
         place: String,
     },
     /// It belongs to another journal, or to a later state of this one.
@@ -69,7 +69,7 @@ pub enum BackupError {
         "{place} holds a backup of another journal, or of a later state of this one (position {position}); use another directory, so that it is not lost"
     )]
     OtherJournal {
-        /// The directory.
+        /// Path of the backup's or data directory.
         place: String,
         /// Where that backup ends.
         position: Position,
@@ -79,15 +79,15 @@ pub enum BackupError {
         "the server's journal ends at position {position}, and the one in {place} has another entry there: they are not the same; give the --data-dir of that server, or the operator url of the server that has this one"
     )]
     OtherServer {
-        /// The journal's directory.
+        /// Path of the journal's directory.
         place: String,
-        /// The position.
+        /// Position that the journal lacks.
         position: Position,
     },
     /// Something was removed or rewritten although nothing should have been.
     #[error("the data directory changed while it was copied ({what}); run the same command again")]
     Changed {
-        /// What was seen.
+        /// What was seen, for operators.
         what: String,
     },
     /// There is data where it was to be restored to.
@@ -95,7 +95,7 @@ pub enum BackupError {
         "{place} is not empty, and nothing is restored over data; use another --data-dir, or --replace to rename it first"
     )]
     NotEmpty {
-        /// The directory.
+        /// Path of the backup's or data directory.
         place: String,
     },
 }

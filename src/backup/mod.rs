@@ -80,7 +80,7 @@ pub struct Manifest {
 pub struct SegmentEntry {
     /// The position it begins with.
     pub first: Position,
-    /// Its file's name.
+    /// Name of the segment's file.
     pub name: String,
     /// Bytes of the file.
     pub size: u64,
@@ -97,9 +97,9 @@ pub struct SegmentEntry {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Objects {
-    /// Files of content.
+    /// Number of content files.
     pub files: u64,
-    /// Their bytes.
+    /// Bytes of these files together.
     pub bytes: u64,
     /// Contents that the journal names as there, and that the server did not have, or only damaged.
     pub absent: u64,

@@ -105,7 +105,7 @@ impl Place {
             .ok_or_else(|| BackupError::Absent { place: place() })
     }
 
-    /// A generation's directory.
+    /// Directory of a backup's generation.
     pub(super) fn generation(&self, manifest: &Manifest) -> PathBuf {
         self.root.join(manifest.directory())
     }

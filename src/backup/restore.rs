@@ -19,7 +19,7 @@ const INSIDE: &str = "restoring";
 /// What to restore, and where to.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// The backup's directory.
+    /// Directory of the backup to restore.
     pub from: PathBuf,
     /// The data directory to be.
     pub data_dir: PathBuf,
@@ -30,13 +30,13 @@ pub struct Order {
 /// A data directory that was restored.
 #[derive(Clone, Debug)]
 pub struct Restored {
-    /// Of what.
+    /// Manifest of the restored backup.
     pub manifest: Manifest,
     /// Where the data is that was there before.
     pub set_aside: Option<PathBuf>,
 }
 
-/// How it ended.
+/// How a restore ended.
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// The data directory is there, durable.

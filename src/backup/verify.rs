@@ -34,7 +34,7 @@ pub struct Report {
 pub struct Problem {
     /// The file, by its path in the backup.
     pub file: String,
-    /// What is wrong.
+    /// What is wrong, in a sentence for operators.
     pub what: String,
 }
 

@@ -38,9 +38,9 @@ pub enum BootError {
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
-        /// The address.
+        /// Address that was to be listened on.
         address: String,
-        /// Why.
+        /// Error of the operating system.
         #[source]
         source: std::io::Error,
     },
@@ -104,9 +104,9 @@ pub enum BootError {
     /// The log's directory cannot be used.
     #[error("the log cannot be written in {}; use another --log-dir (log.dir)", dir.display())]
     Log {
-        /// The directory.
+        /// Path of the data directory.
         dir: std::path::PathBuf,
-        /// Why.
+        /// Error of the operating system.
         #[source]
         source: std::io::Error,
     },

@@ -40,7 +40,7 @@ const DESTROY_WAIT_MS: i64 = 60_000;
 pub struct Options {
     /// Directory that holds all data; created when absent.
     pub data_dir: PathBuf,
-    /// Development mode.
+    /// Whether the server runs in development mode.
     pub development: bool,
     /// The gateway's address; port 0 picks a free one.
     pub listen: String,

@@ -37,10 +37,10 @@ const IDLE_MAX: Duration = Duration::from_secs(3);
 /// What a client shows to be let in.
 #[derive(Clone, Default)]
 pub enum Credential {
-    /// Nothing.
+    /// No credential: for public routes.
     #[default]
     None,
-    /// A person's session.
+    /// Guid of a user's session, sent as `x-session-guid`.
     SessionGuid(String),
     /// A service account's key.
     ApiKey(String),
@@ -48,9 +48,9 @@ pub enum Credential {
     Bearer(String),
     /// What a server in development mode takes at its caller's word, when it is told to.
     Headers {
-        /// Who is calling.
+        /// User id of the caller.
         user: String,
-        /// The org.
+        /// Code of the org.
         tenant: String,
         /// The role in it.
         role: String,
@@ -117,7 +117,7 @@ pub enum TransportError {
     /// Something answers there, but not this service.
     #[error("the answer with status {status} is not from this service")]
     NotAnEnvelope {
-        /// The HTTP status.
+        /// HTTP status of the answer.
         status: u16,
     },
     /// The bytes to send could not be read here, or those received not be written.

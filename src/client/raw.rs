@@ -8,14 +8,14 @@ use super::{Client, TransportError, encode_query, malformed, no_answer};
 /// Most bytes read of an answer.
 const ANSWER_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// What is asked.
+/// One request before it is sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ask<'a> {
-    /// The method.
+    /// HTTP method in upper case.
     pub method: &'a str,
-    /// The path.
+    /// Path without a query, beginning with a slash.
     pub path: &'a str,
-    /// The query.
+    /// Members of the query, not yet encoded.
     pub query: &'a [(&'a str, String)],
     /// Headers beside the credential's.
     pub headers: &'a [(&'a str, &'a str)],
@@ -25,11 +25,11 @@ pub struct Ask<'a> {
 
 /// An answer as it came. It may hold a secret, so its `Debug` shows the status.
 pub struct Raw {
-    /// The HTTP status.
+    /// HTTP status of the answer.
     pub status: u16,
-    /// The headers.
+    /// Headers of the answer.
     pub headers: HeaderMap,
-    /// The body.
+    /// Bytes of the whole body.
     pub bytes: Vec<u8>,
 }
 

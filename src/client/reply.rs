@@ -8,19 +8,19 @@ use ureq::http::{HeaderMap, Response};
 
 use super::{TransportError, no_answer};
 
-/// Largest envelope read.
+/// Bytes of the largest envelope that is read.
 const ENVELOPE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// An answer in an envelope, good or bad. It may hold a secret that is shown once, so its `Debug` shows the status and the
 /// tag.
 pub struct Reply {
-    /// The HTTP status.
+    /// HTTP status of the answer.
     pub status: u16,
-    /// The headers.
+    /// Headers of the answer.
     pub headers: HeaderMap,
     /// The envelope's text, byte for byte.
     pub text: String,
-    /// The envelope.
+    /// Whole envelope of the answer, as JSON.
     pub envelope: Value,
 }
 
@@ -71,7 +71,7 @@ impl Reply {
         self.envelope["revision"].as_u64()
     }
 
-    /// A header's text.
+    /// Value of a header, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }

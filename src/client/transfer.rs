@@ -18,7 +18,7 @@ pub type TransferProgress<'a> = &'a mut dyn FnMut(u64);
 pub enum Transfer {
     /// All bytes are over.
     Done {
-        /// Bytes moved.
+        /// Bytes of the finished transfer.
         bytes: u64,
         /// The answer's headers, such as `ETag`.
         headers: HeaderMap,

@@ -13,11 +13,11 @@ pub enum KeyError {
     /// The file could not be read or made.
     #[error("cannot {action} the key file {place}")]
     Io {
-        /// What was tried.
+        /// What was tried, for the message.
         action: &'static str,
-        /// The file.
+        /// Path of the key file.
         place: String,
-        /// Why.
+        /// Error of the operating system.
         #[source]
         source: std::io::Error,
     },
@@ -26,9 +26,9 @@ pub enum KeyError {
         "the key file {place} {what}; restore it from a backup, or remove it to have a new one created, which invalidates all sessions, API keys and named operator tokens"
     )]
     Unfit {
-        /// The file.
+        /// Path of the key file.
         place: String,
-        /// What is wrong.
+        /// What is wrong with it, for operators.
         what: &'static str,
     },
     /// The file of the keys that sign urls is there, and does not hold such keys.

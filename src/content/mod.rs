@@ -22,12 +22,12 @@ use uuid::Uuid;
 use crate::domain::{Md5, OrgCode, Rejection, Sha256Digest, Timestamp};
 use removals::Removals;
 
-/// Names one object.
+/// Identifies one object: an org and an id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ObjectName {
-    /// Whose.
+    /// Org that the object belongs to.
     pub org: OrgCode,
-    /// Which.
+    /// Id of the object within the org.
     pub object_id: Uuid,
 }
 
@@ -52,7 +52,7 @@ pub struct FoundFile {
 /// Copies of one object that were set aside because they were damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetAside {
-    /// The object's id.
+    /// Id of the damaged object.
     pub object_id: Uuid,
     /// How many copies there are: it was damaged, and put back, as often.
     pub files: u64,
@@ -73,7 +73,7 @@ pub struct Kept {
 /// An object that nothing replaces any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sealed {
-    /// Bytes.
+    /// Size of the stored file in bytes.
     pub size: u64,
     /// SHA-256 of the bytes as they were received.
     pub sha256: Sha256Digest,
@@ -84,7 +84,7 @@ pub struct Sealed {
 /// What an uploader promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Promise {
-    /// Bytes of gzip.
+    /// Size of the gzip in bytes.
     pub size: u64,
     /// MD5 of the gzip.
     pub md5: Md5,
@@ -103,11 +103,11 @@ pub enum ContentError {
     /// The disk failed; for the operator.
     #[error("cannot {action} {place}")]
     Io {
-        /// What was tried.
+        /// What was tried, for the message.
         action: &'static str,
-        /// The file.
+        /// Path of the content file.
         place: String,
-        /// Why.
+        /// Error of the operating system.
         #[source]
         source: io::Error,
     },

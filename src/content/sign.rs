@@ -33,13 +33,13 @@ const TOKEN_CHARS_MAX: usize = 4_096;
 /// What a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Uploading one object.
+    /// A URL that takes the bytes of one object.
     UploadUrl,
     /// Downloading one object, by a url that tells no name; given out by earlier versions.
     DownloadUrl,
     /// Downloading one object under a name.
     NamedDownloadUrl,
-    /// Completing one upload.
+    /// A token that completes one upload.
     ContentToken,
     /// Downloading one file of an export.
     ExportUrl,
@@ -65,7 +65,7 @@ impl Purpose {
 pub struct UploadGrant {
     /// The record it is for.
     pub key: RecordKey,
-    /// The object.
+    /// Id of the signed object.
     pub object_id: Uuid,
     /// The content's media type.
     pub content_type: String,
@@ -73,24 +73,24 @@ pub struct UploadGrant {
     pub size: u64,
     /// MD5 of the gzip promised.
     pub md5: Md5,
-    /// Until when.
+    /// Time from which it is refused.
     pub expires_at: Timestamp,
 }
 
 /// The right to download one object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DownloadGrant {
-    /// Whose.
+    /// Org that it was given out for.
     pub org: OrgCode,
-    /// The object.
+    /// Id of the signed object.
     pub object_id: Uuid,
     /// The content's media type.
     pub content_type: String,
-    /// Bytes of gzip.
+    /// Size of the gzip in bytes.
     pub size: u64,
     /// MD5 of the gzip.
     pub md5: Md5,
-    /// Until when.
+    /// Time from which it is refused.
     pub expires_at: Timestamp,
     /// SHA-256 of the gzip, when it is known.
     pub sha256: Option<[u8; 32]>,
@@ -133,15 +133,15 @@ impl From<EarlierDownloadGrant> for DownloadGrant {
 /// The right to download one file of an export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportGrant {
-    /// Whose.
+    /// Org that it was given out for.
     pub org: OrgCode,
-    /// The export.
+    /// Id of the signed export.
     pub export_id: String,
     /// The file's path in it.
     pub name: String,
-    /// Bytes.
+    /// Size of the file in bytes.
     pub size: u64,
-    /// Until when.
+    /// Time from which it is refused.
     pub expires_at: Timestamp,
 }
 
@@ -150,9 +150,9 @@ pub struct ExportGrant {
 pub struct ContentToken {
     /// The record it is for.
     pub key: RecordKey,
-    /// The object.
+    /// Id of the signed object.
     pub object_id: Uuid,
-    /// Until when.
+    /// Time from which it is refused.
     pub expires_at: Timestamp,
 }
 
@@ -161,7 +161,7 @@ pub struct ContentToken {
 pub struct Cursor {
     /// Digest of the filters it belongs to.
     pub filter: [u8; 32],
-    /// The place.
+    /// Key of the last row of the page before.
     pub place: Vec<u8>,
 }
 

@@ -8,7 +8,7 @@ pub trait Decider {
     type Command;
     /// Everything a decision depends on.
     type State;
-    /// What can happen.
+    /// Events of this kind of stream.
     type Event;
 
     /// The events that carry the command out; none when it changes nothing.

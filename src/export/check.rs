@@ -31,16 +31,16 @@ pub enum ExportError {
     /// A file cannot be read.
     #[error("{file} of the export cannot be read")]
     Io {
-        /// Which.
+        /// Name of the file within the directory.
         file: String,
-        /// Why.
+        /// Error of the operating system.
         #[source]
         source: io::Error,
     },
     /// A file is not what was exported.
     #[error("{file} of the export is damaged: {what}")]
     Damaged {
-        /// Which.
+        /// Name of the file within the directory.
         file: String,
         /// What does not fit.
         what: String,
@@ -48,7 +48,7 @@ pub enum ExportError {
     /// A newer program wrote it.
     #[error("the export has format {found}; this program reads up to {FORMAT_VERSION}")]
     Newer {
-        /// Its format.
+        /// Format version that was found.
         found: u32,
     },
 }
@@ -77,7 +77,7 @@ pub enum Part<'a> {
 #[derive(Clone, Debug)]
 pub struct Directory {
     root: PathBuf,
-    /// What it is.
+    /// Manifest of the whole export.
     pub manifest: Manifest,
     /// SHA-256 of the manifest's bytes, in hex.
     pub manifest_sha256: String,

@@ -21,7 +21,7 @@ pub struct EventLine {
     pub position: Position,
     /// When that journal wrote it, in milliseconds.
     pub recorded_at: Timestamp,
-    /// The stream.
+    /// Stream of the entry, such as `mrs/DEMO/notes/n-1`.
     pub stream: StreamId,
     /// The stream's version with it.
     pub version: Version,
@@ -29,9 +29,9 @@ pub struct EventLine {
     pub events: Vec<Box<RawValue>>,
     /// The time of the decision, in milliseconds.
     pub at: Timestamp,
-    /// Who.
+    /// Public id of the principal that caused it.
     pub by: String,
-    /// The request.
+    /// Id of the request that caused it.
     pub request_id: String,
     /// The entry point: gateway, operators or a job.
     pub source: Source,

@@ -23,7 +23,7 @@ pub const FORMAT_VERSION: u32 = 1;
 pub const MANIFEST: &str = "manifest.json";
 /// Each record as callers see it.
 pub const RECORDS: &str = "records.jsonl.gz";
-/// The history.
+/// Name of the file with the history.
 pub const EVENTS: &str = "events.jsonl.gz";
 /// What names the content files.
 pub const CONTENT: &str = "content.jsonl";
@@ -40,9 +40,9 @@ pub const LINE_BYTES_MAX: usize = 17 * 1024 * 1024;
 pub struct FileEntry {
     /// Its path below the export's directory.
     pub name: String,
-    /// Bytes.
+    /// Size of the file in bytes.
     pub size: u64,
-    /// SHA-256 in hex.
+    /// SHA-256 of the file's bytes, in hex.
     pub sha256: String,
 }
 
@@ -52,7 +52,7 @@ pub struct FileEntry {
 pub struct Manifest {
     /// The form of the files.
     pub format_version: u32,
-    /// Whose.
+    /// Code of the exported org.
     pub orgcode: OrgCode,
     /// The export's name where it was made.
     pub export_id: String,

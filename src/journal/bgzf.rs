@@ -29,7 +29,7 @@ pub(crate) struct Member {
     pub(crate) file_bytes: usize,
     /// Its content's first byte.
     pub(crate) offset: u64,
-    /// Its content's length.
+    /// Bytes of its content, decoded.
     pub(crate) bytes: usize,
 }
 

@@ -27,12 +27,12 @@ const ROWS_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub(crate) struct CatchUp<'a> {
     /// What the database's directory lies in.
     pub(crate) dir: &'a Path,
-    /// The log's directory.
+    /// Directory of the commit log.
     pub(crate) log: &'a Path,
     pub(crate) cache_bytes: u64,
     pub(crate) now: Timestamp,
     pub(crate) segments: &'a Segments,
-    /// The log's end.
+    /// End of the commit log, which the database has to reach.
     pub(crate) end: End,
     /// The last segment's first position, and the hash it names as the one ahead.
     pub(crate) base_hash: Option<(Position, Hash)>,

@@ -28,11 +28,11 @@ const CHUNK_BYTES: usize = 256 * 1024;
 pub struct Identity {
     /// The file's number on its disk.
     pub inode: u64,
-    /// Bytes.
+    /// Size of the file in bytes.
     pub size: u64,
     /// When it was written to last, in seconds since 1970.
     pub modified_seconds: i64,
-    /// And nanoseconds.
+    /// Nanoseconds within that second.
     pub modified_nanos: i64,
 }
 
@@ -40,19 +40,19 @@ pub struct Identity {
 pub struct Source {
     /// The position it begins with.
     pub first: Position,
-    /// The file's name.
+    /// Name of the segment's file.
     pub name: String,
     /// Which file it is.
     pub identity: Identity,
     file: File,
 }
 
-/// What was written.
+/// Size and hash of a written copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// Bytes.
+    /// Size of the file in bytes.
     pub size: u64,
-    /// SHA-256 in hex.
+    /// SHA-256 of the copy's bytes, in hex.
     pub sha256: String,
 }
 

@@ -37,21 +37,21 @@ pub const NO_HASH: Hash = [0; 32];
 /// What the journal adds to an [`Append`] to make it an entry.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    /// The entry's position.
+    /// Position of the entry in its partition.
     pub position: Position,
     /// The stream's version with it.
     pub version: Version,
-    /// The journal's time.
+    /// Time of the write, never before that of the entry before.
     pub recorded_at: Timestamp,
     /// The hash of the entry ahead.
     pub prev: Hash,
-    /// Chance.
+    /// Random bytes that keep an erased body from being guessed by its hash.
     pub salt: [u8; 16],
 }
 
 /// An entry that was just encoded.
 pub struct Encoded {
-    /// Its hash.
+    /// Hash of the entry, which the next one names.
     pub hash: Hash,
     /// Bytes of its line with the line feed, without the payload.
     pub line_bytes: u32,
@@ -224,9 +224,9 @@ pub fn is_well_formed(append: &Append) -> bool {
 
 /// One line that was read and agrees with itself: its frame is right and its body has the digest its header names.
 pub struct Line<'a> {
-    /// The header.
+    /// Header, which an erasure leaves.
     pub header: Header,
-    /// The entry's hash.
+    /// Hash of the entry, which the next one names.
     pub hash: Hash,
     /// The hash of the entry ahead.
     pub prev: Hash,
@@ -241,7 +241,7 @@ pub struct Line<'a> {
 #[serde(deny_unknown_fields)]
 pub struct RawBody<'a> {
     salt: String,
-    /// The stream.
+    /// Stream that the entry belongs to.
     pub stream: StreamId,
     /// The stream's version with the entry.
     pub version: Version,

@@ -28,7 +28,7 @@ const LISTED_MAX: usize = 10;
 pub struct Problem {
     /// The first of them; where it is not known which ones they are, the position of the event that orders others.
     pub position: Position,
-    /// What is wrong.
+    /// What is wrong, in a sentence for operators.
     pub what: String,
 }
 
@@ -58,7 +58,7 @@ pub struct Findings {
 pub struct Erasures {
     /// The first position that is looked at; what lies ahead of it is not known.
     from: Position,
-    /// The last one.
+    /// Position of the last erasure that is known.
     until: Position,
     runs: BTreeMap<String, Run>,
     orders: BTreeMap<Position, Order>,

@@ -16,7 +16,7 @@ pub const FORMAT: u32 = 1;
 /// Longest first or last line.
 const FRAME_BYTES_MAX: usize = 256;
 
-/// The first line.
+/// First line of an export, before the entries.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Begin {
@@ -24,7 +24,7 @@ struct Begin {
     from: Position,
 }
 
-/// The last line.
+/// Last line of an export, behind the entries.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct End {
@@ -45,10 +45,10 @@ pub enum ExportError {
     Empty,
 }
 
-/// What was written.
+/// What an export has written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exported {
-    /// The last entry.
+    /// Position and hash of the last exported entry.
     pub head: Head,
     /// The position of an event behind it that erased some of the entries: without it the file does not show that they
     /// were to be erased.

@@ -13,7 +13,7 @@ use crate::domain::{StreamId, Timestamp};
 /// What stands at a journal's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
-    /// The last entry.
+    /// Position and hash of the last entry.
     pub head: Head,
     /// When it was recorded; `None` for an empty journal.
     pub recorded_at: Option<Timestamp>,

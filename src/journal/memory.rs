@@ -32,7 +32,7 @@ struct State {
 }
 
 impl MemoryJournal {
-    /// An empty journal.
+    /// A journal without any entries.
     pub fn new(clock: Clock) -> Self {
         Self {
             clock,

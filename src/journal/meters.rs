@@ -19,11 +19,11 @@ const GROUP_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 16.0, 64.0, 256.0, 1_024.0];
 /// What of the log can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failing {
-    /// Writing a group.
+    /// The write of a group.
     Write,
-    /// Making it durable.
+    /// The sync of a group.
     Sync,
-    /// Beginning a segment.
+    /// The begin of a segment.
     Segment,
 }
 

@@ -60,9 +60,9 @@ pub type Version = u64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// A tenant's request.
+    /// A tenant's request through the gateway.
     Gateway,
-    /// An operator's request.
+    /// An operator's request at the operators' address.
     Operator,
     /// A job of our own, such as the sweep.
     Job,
@@ -76,7 +76,7 @@ pub struct Remarks {
     /// Who the caller says is acting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
-    /// Why, in words.
+    /// Reason in the caller's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Why, as a code of the caller's own.
@@ -88,7 +88,7 @@ pub struct Remarks {
 }
 
 impl Remarks {
-    /// Nothing was said.
+    /// Whether the caller gave no remark at all.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -125,7 +125,7 @@ pub struct Append {
     pub payload: Option<Bytes>,
     /// Names the request, when it may come twice.
     pub idempotency: Option<Idempotency>,
-    /// Who, when, why.
+    /// Who caused it, when, and with which remarks.
     pub origin: Origin,
 }
 
@@ -134,7 +134,7 @@ pub struct Append {
 pub enum Outcome {
     /// Durable, and every projection attached to the journal shows it.
     Appended {
-        /// Its place.
+        /// Position of the entry in its partition.
         position: Position,
         /// The stream's version with it.
         version: Version,
@@ -143,7 +143,7 @@ pub enum Outcome {
     Moved {
         /// The stream that moved.
         stream: StreamId,
-        /// Its version now.
+        /// Version that the stream has instead.
         actual: Version,
     },
     /// The queue is full; nothing was written. Come back later.
@@ -170,7 +170,7 @@ pub struct Entry {
 /// The part of an entry that is chained and never erased.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// Its place.
+    /// Position of the entry in its partition.
     pub position: Position,
     /// When the journal wrote it; never before the entry ahead of it.
     pub recorded_at: Timestamp,
@@ -185,13 +185,13 @@ pub struct Header {
 pub struct Body {
     /// 16 random bytes in hex, so that an erased body cannot be guessed from its digest.
     pub salt: String,
-    /// The stream.
+    /// Stream that the entry belongs to.
     pub stream: StreamId,
     /// The stream's version with this entry.
     pub version: Version,
-    /// What happened.
+    /// Events of the entry, one at least.
     pub events: Vec<Event>,
-    /// Who, when, why.
+    /// Who caused it, when, and with which remarks.
     pub origin: Origin,
     /// Names the request, when it may come twice.
     pub idempotency: Option<Idempotency>,
@@ -202,9 +202,9 @@ pub struct Body {
 /// What an entry says about the inline content beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PayloadDigest {
-    /// SHA-256 in hex.
+    /// SHA-256 of the payload's bytes, in hex.
     pub sha256: String,
-    /// Bytes.
+    /// Size of the payload in bytes.
     pub size: u64,
 }
 
@@ -214,14 +214,14 @@ pub struct PayloadDigest {
 pub struct Head {
     /// Position of the last durable entry, 0 when there is none.
     pub position: Position,
-    /// Its hash.
+    /// Hash of the last entry, in hex.
     pub hash: String,
 }
 
 /// Whether the journal takes writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// It does.
+    /// Appends are accepted and written.
     Open,
     /// It does not, until it has been reopened; reads go on. The text is for the operator.
     ReadOnly(Arc<str>),
@@ -298,11 +298,11 @@ pub enum JournalError {
     /// The disk said no.
     #[error("{action} failed in {place}")]
     Io {
-        /// What was tried.
+        /// What was tried, for the message.
         action: &'static str,
-        /// The file.
+        /// Path of the file or directory.
         place: String,
-        /// Why.
+        /// Error of the operating system.
         #[source]
         source: Arc<std::io::Error>,
     },
@@ -322,9 +322,9 @@ pub enum JournalError {
         "{place} has format {found}, and this g3n reads up to {known}: a newer one wrote it; install that one"
     )]
     Newer {
-        /// The file.
+        /// Path of the file or directory.
         place: String,
-        /// Its format.
+        /// Format version that was found.
         found: u32,
         /// The newest this program reads.
         known: u32,
@@ -336,7 +336,7 @@ pub enum JournalError {
     UnknownEvent {
         /// The file, or the entry.
         place: String,
-        /// The event's type.
+        /// Type of the event, such as `record.created`.
         kind: String,
     },
 }

@@ -44,9 +44,9 @@ const WALKS_MAX: usize = 3;
 /// An entry as it stands in the log.
 #[derive(Debug)]
 pub struct Written {
-    /// What it says.
+    /// The entry that was written.
     pub entry: Entry,
-    /// Its hash.
+    /// Hash of the entry, which the next one names.
     pub hash: Hash,
     /// Its line and the payload behind it; empty unless [`Replay::written`] is asked.
     pub bytes: Vec<u8>,

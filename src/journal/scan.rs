@@ -40,7 +40,7 @@ pub(crate) struct Scanner {
 pub(crate) enum Step<'a> {
     /// An entry that agrees with itself.
     Found(Found<'a>),
-    /// Nothing: the end.
+    /// The end of the segment.
     End,
     /// The beginning of an entry, and then the end.
     Unfinished { offset: u64 },

@@ -10,15 +10,15 @@ pub const SCHEMAS: &[(&str, u16)] = Event::TYPES;
 
 /// Lifts one event type from one schema version to the next. Pure, and kept for ever.
 pub struct Upcaster {
-    /// The event's type.
+    /// Type of the event, such as `record.created`.
     pub kind: &'static str,
     /// The version it reads; it returns the next.
     pub from: u16,
-    /// The change.
+    /// Makes data of the next version of data of this one.
     pub lift: fn(Value) -> Value,
 }
 
-/// Every upcaster.
+/// Every upcaster, in ascending order of versions.
 pub const UPCASTERS: &[Upcaster] = &[
     // A key of version 1 has no end, and may be used from everywhere: absent says so.
     Upcaster {

@@ -118,7 +118,7 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<Listed>, JournalError> {
 pub(crate) struct Segment {
     /// The position it begins with.
     pub(crate) first: Position,
-    /// The file's name.
+    /// Name of the plain or sealed file.
     pub(crate) name: String,
     path: PathBuf,
     file: File,

@@ -21,7 +21,7 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// What the marker says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
-    /// The directory's format.
+    /// Format version of the journal's directory.
     pub format_version: u32,
     /// Names the machine's run in which it was written; empty when the system gives none.
     pub boot_id: String,
@@ -42,7 +42,7 @@ pub struct State {
 /// Where a journal that was closed in order ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateHead {
-    /// Its last position.
+    /// Position of the last entry.
     pub position: Position,
     /// That entry's hash in hex.
     pub hash: String,

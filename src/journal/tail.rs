@@ -15,7 +15,7 @@ const REWRITE_BYTES: usize = 1024 * 1024;
 /// How the journal was shut down last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LastShutdown {
-    /// Closed in order.
+    /// The last process closed the journal in order.
     Closed,
     /// The process ended; what it wrote is complete up to some byte.
     Killed,

@@ -41,7 +41,7 @@ pub struct Report {
     pub segments: u64,
     /// Bytes of their content, before gzip.
     pub bytes: u64,
-    /// The last entry.
+    /// Position and hash of the last entry.
     pub head: Head,
     /// Expected hashes that were found.
     pub confirmed: u64,
@@ -65,7 +65,7 @@ pub struct Problem {
     pub byte: u64,
     /// The position there, or the one that belongs there.
     pub position: Position,
-    /// What is wrong.
+    /// What is wrong, in a sentence for operators.
     pub what: String,
 }
 

@@ -158,7 +158,7 @@ struct Group {
 }
 
 impl<I: Index> Writer<I> {
-    /// Starts the thread.
+    /// Starts the writer thread and its applier.
     pub(crate) fn start(
         (log, end): (CommitLog, End),
         index: I,

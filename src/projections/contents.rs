@@ -34,14 +34,14 @@ pub struct Contents;
 pub struct Kept {
     /// The record it belonged to.
     pub record_id: RecordId,
-    /// What ended.
+    /// What ended the content, and when.
     pub ended: Ended,
 }
 
 /// Whose an object is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// The container.
+    /// Name of the container it is in.
     pub container: String,
     /// The record it was promised to.
     pub record_id: String,
@@ -54,9 +54,9 @@ pub struct Owner {
 pub struct Waiting {
     /// When it was promised.
     pub since: Timestamp,
-    /// The record.
+    /// Record that waits for the upload.
     pub key: RecordKey,
-    /// The object.
+    /// Id of the promised object.
     pub object_id: Uuid,
 }
 

@@ -200,10 +200,10 @@ pub fn due_of_org(
     Ok(due)
 }
 
-/// Which due records.
+/// Which due records a page shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueFilter {
-    /// Whose.
+    /// Org that the records belong to.
     pub org: OrgCode,
     /// Only records of this container.
     pub container: Option<ContainerName>,
@@ -214,15 +214,15 @@ pub struct DueFilter {
 /// One record that will be doomed, or would be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueItem {
-    /// The record.
+    /// Org, container and id of the record.
     pub key: RecordKey,
-    /// When.
+    /// Time at which the record ends.
     pub doom_at: Timestamp,
     /// What keeps it from that.
     pub kept: Option<Kept>,
 }
 
-/// One page.
+/// One page of due records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DuePage {
     /// Soonest first; then by container and record id.

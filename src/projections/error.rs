@@ -15,11 +15,11 @@ pub enum StoreError {
     /// The directory could not be changed.
     #[error("cannot {action} {place}")]
     Io {
-        /// What was tried.
+        /// What was tried, for the message.
         action: &'static str,
-        /// The directory.
+        /// Path of the projections' directory.
         place: String,
-        /// Why.
+        /// Error of the operating system.
         #[source]
         source: std::io::Error,
     },

@@ -28,7 +28,7 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// Of a vacuum.
+    /// The reach of a vacuum with this scope.
     pub fn new(store: &Store, scope: &Scope) -> Self {
         Self {
             store: store.clone(),
@@ -120,11 +120,11 @@ impl Reach {
 /// Rows, by what they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Covered {
-    /// Records.
+    /// Records of every status.
     pub records: u64,
     /// Orgs and their members.
     pub orgs_and_members: u64,
-    /// Users.
+    /// Users that are covered.
     pub users: u64,
     /// Sessions, service accounts and keys.
     pub sessions_and_keys: u64,

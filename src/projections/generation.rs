@@ -12,7 +12,7 @@ use crate::storage::Row;
 /// What a rebuild found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rebuilt {
-    /// Entries replayed.
+    /// Number of entries that were replayed.
     pub entries: u64,
     /// Rows of the new generation.
     pub rows: u64,

@@ -124,7 +124,7 @@ pub fn is_any_record_held(store: &Store, org: &str, container: &str) -> Result<b
 /// The holds of one org.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OrgHolds {
-    /// The legal ones.
+    /// Legal holds on the org and its containers.
     pub legal: LegalHolds,
     /// How many records have one of their own, counted up to [`COUNTED_MAX`].
     pub records: usize,

@@ -32,7 +32,7 @@ pub struct FirstAnswer {
     pub stream: StreamId,
     /// The version it made.
     pub version: Version,
-    /// When.
+    /// Time of the first answer.
     pub at: Timestamp,
     /// The record it led to, when its history is longer than [`FOLDED_MAX`].
     pub record: Option<Box<Record>>,

@@ -86,7 +86,7 @@ impl<V: Clone> RowCache<V> {
         shard.rows.remove(key);
     }
 
-    /// Removes all rows.
+    /// Removes all rows, after an erasure.
     pub(super) fn clear(&self) {
         for counter in &self.counters {
             counter.fetch_add(1, Ordering::AcqRel);

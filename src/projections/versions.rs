@@ -10,9 +10,9 @@ use crate::journal::Journal;
 /// An earlier or the current content of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
-    /// The content.
+    /// Content of this version.
     pub content: Content,
-    /// From when on.
+    /// Time from which it was current.
     pub since: Timestamp,
     /// Who made it the content.
     pub by: String,

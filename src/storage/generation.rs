@@ -29,7 +29,7 @@ const CLOSE_TRIES: u32 = 100;
 /// The pause between two checks: a second in all.
 const CLOSE_PAUSE: Duration = Duration::from_millis(10);
 
-/// One generation, open.
+/// One open generation of a database.
 #[derive(Debug)]
 pub(crate) struct Generation {
     engine: Engine,

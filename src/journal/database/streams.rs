@@ -7,7 +7,7 @@ use crate::domain::StreamId;
 use crate::storage::guarded;
 
 impl Database {
-    /// A stream's version.
+    /// Version of a stream; 0 when it has no entries.
     pub(crate) fn version(&self, stream: &StreamId) -> Result<Version, JournalError> {
         Ok(self.tip(stream)?.unwrap_or_default().version)
     }

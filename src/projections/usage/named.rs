@@ -5,14 +5,14 @@ use crate::domain::quota::{Counts, OwnLimits, Quota};
 /// A quota that counts the different names in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Named {
-    /// Containers.
+    /// Containers with at least one record.
     Container,
-    /// Tags.
+    /// Tags of at least one record.
     Tag,
 }
 
 impl Named {
-    /// Both.
+    /// Both, in the order of quotas.
     pub const ALL: [Self; 2] = [Self::Container, Self::Tag];
 
     /// The quota that limits how many different ones there are.
