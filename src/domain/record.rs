@@ -3,6 +3,7 @@
 mod decide;
 mod ended;
 mod evolve;
+mod status;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -71,7 +71,7 @@ impl Call<'_> {
     /// # Errors
     /// A failure, on a public route.
     pub fn caller(&self) -> Result<&Principal, Refusal> {
-        let missing = || Refusal::Failed("a route without a principal".to_owned());
+        let missing = || Refusal::failed("a route without a principal");
         self.principal.as_ref().ok_or_else(missing)
     }
 
@@ -93,8 +93,8 @@ impl Call<'_> {
                 self.trace.let_in = true;
                 Ok(role)
             }
-            Access::Public | Access::Authenticated | Access::UserSession => Err(Refusal::Failed(
-                "a route that asks for no right looks at an org".to_owned(),
+            Access::Public | Access::Authenticated | Access::UserSession => Err(Refusal::failed(
+                "a route that asks for no right looks at an org",
             )),
         }
     }

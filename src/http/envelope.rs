@@ -6,18 +6,24 @@ use actix_web::http::header::{
 };
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{HttpResponse, HttpResponseBuilder};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::header_names;
 use super::limits::{RATELIMIT, RATELIMIT_POLICY};
-use super::reply::{Refusal, Reply};
+use super::reply::{Bad, ErrorBody, Flat, Good, Major, Members, Message, Minor, Refusal, Reply};
 use super::trace::Trace;
 use crate::domain::{ErrorTag, Rejection};
+use crate::os_error::told;
+use crate::report;
 
 /// The version of the interface, as every answer names it.
 pub const API_VERSION: &str = "2026-03-04";
 /// What the log has for the tag of a good answer.
 pub const OK: &str = "ok";
+/// Bytes of an envelope around its answer, as far as is known before it is written.
+const ENVELOPE_BYTES: usize = 640;
 /// Seconds a caller is told to wait when nothing better is known.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
@@ -45,8 +51,8 @@ fn envelop(trace: &Trace, answer: Result<Reply, Refusal>) -> HttpResponse {
             rejection,
             replayed,
         }) => fail(trace, &rejection, replayed),
-        Err(Refusal::Failed(text)) => {
-            crate::report::failure(&trace.request_id, &text);
+        Err(Refusal::Failed(error)) => {
+            report::failure(&trace.request_id, &told(&*error));
             let rejection = Rejection::new(
                 ErrorTag::InternalError,
                 format!(
@@ -60,22 +66,15 @@ fn envelop(trace: &Trace, answer: Result<Reply, Refusal>) -> HttpResponse {
 }
 
 fn succeed(trace: &Trace, reply: &Reply) -> HttpResponse {
-    if reply.bare {
-        return with_headers(&mut HttpResponse::build(StatusCode::OK), trace)
-            .body(reply.data.clone());
-    }
-    let mut body = Vec::with_capacity(reply.data.len() + 640);
-    body.extend_from_slice(b"{\"success\":true,");
-    if reply.flat && reply.data.len() > 2 {
-        body.extend_from_slice(&reply.data[1..reply.data.len() - 1]);
-        body.push(b',');
-    }
-    body.extend_from_slice(b"\"data\":");
-    body.extend_from_slice(&reply.data);
-    if let Some(revision) = reply.revision {
-        body.extend_from_slice(format!(",\"revision\":{}", revision.0).as_bytes());
-    }
-    trace.finish(&mut body, reply.data.len());
+    let length = reply.data.get().len();
+    let (build, stats) = (trace.build(), trace.stats(length));
+    let good = Good::new(&*reply.data, reply.revision, build, stats);
+    let body = if reply.flat {
+        let members = Members(&reply.data);
+        written(&Flat { members, good }, 2 * length)
+    } else {
+        written(&good, length)
+    };
     let mut response = HttpResponse::build(StatusCode::OK);
     if reply.replayed {
         response.insert_header((&header_names::IDEMPOTENT_REPLAY, "true"));
@@ -83,16 +82,45 @@ fn succeed(trace: &Trace, reply: &Reply) -> HttpResponse {
     with_headers(&mut response, trace).body(body)
 }
 
+/// An envelope as JSON, around so many bytes.
+fn written(envelope: &impl Serialize, bytes: usize) -> Vec<u8> {
+    let mut body = Vec::with_capacity(bytes + ENVELOPE_BYTES);
+    // Strings, numbers and JSON that is written already: writing them to memory cannot fail.
+    let _: Result<(), _> = serde_json::to_writer(&mut body, envelope);
+    body
+}
+
+/// What an answer says of a rejection.
+fn error_of(rejection: &Rejection) -> Box<RawValue> {
+    let minor = rejection.minor.as_deref();
+    let error = ErrorBody {
+        details: &rejection.details,
+        major: Major {
+            message: Message {
+                en_us: &rejection.message,
+            },
+            tag: rejection.tag,
+        },
+        minor: minor.map(|tag| Minor { tag }),
+    };
+    // The same holds for these.
+    to_raw_value(&error).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
 fn fail(trace: &Trace, rejection: &Rejection, replayed: bool) -> HttpResponse {
     trace.note_refusal(rejection);
     if let Some(denial) = rejection.denial() {
         trace.note_denial(denial, rejection.tag, rejection.status());
     }
-    let error = serde_json::to_vec(&error_body(rejection)).unwrap_or_else(|_| b"{}".to_vec());
-    let mut body = Vec::with_capacity(error.len() + 640);
-    body.extend_from_slice(b"{\"success\":false,\"error\":");
-    body.extend_from_slice(&error);
-    trace.finish(&mut body, error.len());
+    let error = error_of(rejection);
+    let length = error.get().len();
+    let bad = Bad {
+        success: false,
+        error: &error,
+        build: trace.build(),
+        stats: trace.stats(length),
+    };
+    let body = written(&bad, length);
     let status =
         StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
@@ -118,19 +146,6 @@ fn fail(trace: &Trace, rejection: &Rejection, replayed: bool) -> HttpResponse {
         response.insert_header((ALLOW, allow));
     }
     with_headers(&mut response, trace).body(body)
-}
-
-fn error_body(rejection: &Rejection) -> Value {
-    let mut error = json!({
-        "major": {"tag": rejection.tag, "message": {"en_US": rejection.message}},
-    });
-    if let Some(minor) = &rejection.minor {
-        error["minor"] = json!({"tag": minor});
-    }
-    if !rejection.details.is_empty() {
-        error["details"] = Value::Object(rejection.details.clone());
-    }
-    error
 }
 
 /// The headers that every answer carries, in an envelope or not.

@@ -191,7 +191,7 @@ pub(super) fn shown_once(message: String, (name, id): (&str, &str)) -> Refusal {
 
 /// The failure of a first answer that does not tell what was made.
 pub(super) fn lost() -> Refusal {
-    Refusal::Failed("a first answer is not in the journal".to_owned())
+    Refusal::failed("a first answer is not in the journal")
 }
 
 /// What a route does with an idempotency key.

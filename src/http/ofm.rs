@@ -145,7 +145,7 @@ pub(crate) const GET: Route = Route::post(
 
 /// See an org.
 #[utoipa::path(post, path = GET.path, request_body = WhichOrg,
-    responses((status = 200, description = "The org.", body = crate::http::reply::Good<OrgView>)))]
+    responses((status = 200, description = "The org.", body = crate::http::reply::Good<'static, OrgView>)))]
 pub async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichOrg = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -166,7 +166,7 @@ pub(crate) const PARK: Route = Route::post(
 
 /// Park an org: it can be read and takes no changes.
 #[utoipa::path(post, path = PARK.path, request_body = WhichOrg,
-    responses((status = 200, description = "The org.", body = crate::http::reply::Good<OrgView>)))]
+    responses((status = 200, description = "The org.", body = crate::http::reply::Good<'static, OrgView>)))]
 pub async fn park(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     set_aside(app, call, |org| OrgCommand::Park { org }).await
 }
@@ -184,7 +184,7 @@ pub(crate) const UNPARK: Route = Route::post(
 
 /// Take a parked org up again.
 #[utoipa::path(post, path = UNPARK.path, request_body = WhichOrg,
-    responses((status = 200, description = "The org.", body = crate::http::reply::Good<OrgView>)))]
+    responses((status = 200, description = "The org.", body = crate::http::reply::Good<'static, OrgView>)))]
 pub async fn unpark(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     set_aside(app, call, |org| OrgCommand::Unpark { org }).await
 }
@@ -215,7 +215,7 @@ pub(crate) const ADD: Route = Route::post(
 
 /// Invite a user to an org, or change a member's role.
 #[utoipa::path(post, path = ADD.path, request_body = NewMember,
-    responses((status = 200, description = "The member, or the invitation that the user can accept; the same whether or not there is such a user.", body = crate::http::reply::Good<NewMemberAnswer>)))]
+    responses((status = 200, description = "The member, or the invitation that the user can accept; the same whether or not there is such a user.", body = crate::http::reply::Good<'static, NewMemberAnswer>)))]
 pub async fn add(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewMember = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -288,7 +288,7 @@ pub(crate) const REMOVE: Route = Route::post(
 
 /// Have a user leave an org.
 #[utoipa::path(post, path = REMOVE.path, request_body = WhichMember,
-    responses((status = 200, description = "The org.", body = crate::http::reply::Good<OrgView>)))]
+    responses((status = 200, description = "The org.", body = crate::http::reply::Good<'static, OrgView>)))]
 pub async fn remove(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichMember = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -315,7 +315,7 @@ pub(crate) const LEAVE: Route = Route::post(
 
 /// Leave an org yourself. Its last owner cannot.
 #[utoipa::path(post, path = LEAVE.path, request_body = WhichOrg,
-    responses((status = 200, description = "You belong to it no more.", body = crate::http::reply::Good<LeftAnswer>)))]
+    responses((status = 200, description = "You belong to it no more.", body = crate::http::reply::Good<'static, LeftAnswer>)))]
 pub async fn leave(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichOrg = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -346,7 +346,7 @@ pub(crate) const LIST: Route = Route::post(
 
 /// List the owners and members of an org.
 #[utoipa::path(post, path = LIST.path, request_body = Members,
-    responses((status = 200, description = "One page.", body = crate::http::reply::Good<MembersAnswer>)))]
+    responses((status = 200, description = "One page.", body = crate::http::reply::Good<'static, MembersAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Members = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -377,7 +377,7 @@ pub(crate) const RESOLVE: Route = Route::post(
 
 /// Find a member by e-mail address or id.
 #[utoipa::path(post, path = RESOLVE.path, request_body = WhichMember,
-    responses((status = 200, description = "The member.", body = crate::http::reply::Good<MemberView>)))]
+    responses((status = 200, description = "The member.", body = crate::http::reply::Good<'static, MemberView>)))]
 pub async fn resolve(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichMember = input::json(&call.body)?;
     let org = request.org(app, call)?;

@@ -367,5 +367,5 @@ pub fn served(
     });
     served
         .as_ref()
-        .map_err(|error| Refusal::Failed(error.clone()))
+        .map_err(|error| Refusal::failed(error.as_str()))
 }

@@ -37,7 +37,6 @@ use crate::actors::admission::UploadPass;
 use crate::content::check::size_mismatch;
 use crate::content::sign::{Disposition, DownloadGrant, Purpose, Signer, UploadGrant};
 use crate::content::{ContentError, ContentStore, Kept, ObjectName, Promise};
-use crate::domain::record::{Status, not_waited_for};
 use crate::domain::{ErrorTag, Rejection, Timestamp};
 use crate::meters::value;
 use crate::offload;
@@ -382,9 +381,8 @@ impl Presigned {
         let share = self.transfers.download(whose, closing(request))?;
         let content = self.content.clone();
         let named = object.clone();
-        let reader = web::block(move || content.read(&named, from, bytes)).await;
-        let reader = reader.map_err(|error| Refusal::Failed(error.to_string()))?;
-        let reader = reader.map_err(|error| Refusal::Failed(error.to_string()))?;
+        let reader = offload::blocking(move || content.read(&named, from, bytes)).await?;
+        let reader = reader.map_err(Refusal::failed)?;
         let reader = reader.ok_or_else(Rejection::not_found)?;
         if request.method() == Method::HEAD {
             return Ok(head_alone(&mut response, bytes));
@@ -431,17 +429,7 @@ impl Presigned {
         let record = records::find(&app.store, name)?;
         let record = record.ok_or_else(Rejection::not_found)?;
         let record = holds::effective_at(&app.store, name, record, self.gateway.now())?;
-        if record.status == Status::Doomed {
-            return Err(
-                Rejection::new(ErrorTag::Doomed, "The record was doomed in the meantime.").into(),
-            );
-        }
-        if record.waits_for(grant.object_id) {
-            Ok(())
-        } else {
-            let there = record.has_object(grant.object_id);
-            Err(not_waited_for().already_there_if(there).into())
-        }
+        Ok(record.check_upload(grant.object_id)?)
     }
 }
 
@@ -528,7 +516,7 @@ async fn stream_in(
         Ok(Err(error @ ContentError::Io { .. })) => {
             Err(space::content_failed("an upload failed", &error).into())
         }
-        Err(error) => Err(Refusal::Failed(error.to_string())),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -703,7 +691,7 @@ struct Sending {
 fn chunks(sending: Sending) -> impl futures_util::Stream<Item = Result<Bytes, io::Error>> {
     stream::unfold(Some(sending), |state| async move {
         let mut sending = state.filter(|sending| sending.left > 0)?;
-        let read = web::block(move || sending.next().map(|chunk| (chunk, sending)));
+        let read = offload::blocking(move || sending.next().map(|chunk| (chunk, sending)));
         match read.await.map_err(io::Error::other).flatten() {
             Ok((chunk, sending)) => Some((Ok(chunk), Some(sending))),
             Err(error) => Some((Err(error), None)),

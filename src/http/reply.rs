@@ -1,24 +1,130 @@
-//! Answers before they have their envelope: a reply, or a refusal; and the parts of the envelope itself.
+//! Answers before they have their envelope: a reply, or a refusal; and the envelopes themselves.
 
-use serde::Serialize;
+use std::error::Error;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
+use serde_json::Map;
+use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
 use crate::domain::{ErrorTag, Rejection, Revision};
 
 /// The envelope of a good answer.
 #[derive(Serialize, ToSchema)]
-pub struct Good<T> {
+pub struct Good<'a, T> {
     /// Always `true`.
     success: bool,
     /// The answer itself.
     data: T,
     /// Revision of the one record in `data`; absent for lists.
     #[serde(skip_serializing_if = "Option::is_none")]
-    revision: Option<u64>,
+    #[schema(value_type = Option<u64>)]
+    revision: Option<Revision>,
     /// The build of the server that answered.
-    build: Build,
+    build: &'a Build,
     /// Facts about the call.
-    stats: Stats<'static>,
+    stats: Stats<'a>,
+}
+
+impl<'a, T> Good<'a, T> {
+    /// The envelope of an answer, with facts about its call.
+    pub(super) fn new(
+        data: T,
+        revision: Option<Revision>,
+        build: &'a Build,
+        stats: Stats<'a>,
+    ) -> Self {
+        Self {
+            success: true,
+            data,
+            revision,
+            build,
+            stats,
+        }
+    }
+}
+
+/// The envelope of a good answer whose members stand next to the envelope's own, too.
+#[derive(Serialize)]
+pub(super) struct Flat<'a> {
+    #[serde(flatten)]
+    pub(super) members: Members<'a>,
+    #[serde(flatten)]
+    pub(super) good: Good<'a, &'a RawValue>,
+}
+
+/// The members of a serialized object, in their order.
+pub(super) struct Members<'a>(pub(super) &'a RawValue);
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let members: Pairs<'_> = serde_json::from_str(self.0.get()).map_err(ser::Error::custom)?;
+        serializer.collect_map(members.0)
+    }
+}
+
+struct Pairs<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Pairs<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Pairs<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+/// The envelope of a bad answer.
+#[derive(Serialize)]
+pub(super) struct Bad<'a> {
+    pub(super) success: bool,
+    pub(super) error: &'a RawValue,
+    pub(super) build: &'a Build,
+    pub(super) stats: Stats<'a>,
+}
+
+/// What a bad answer tells of its rejection.
+#[derive(Serialize)]
+pub(super) struct ErrorBody<'a> {
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub(super) details: &'a Map<String, serde_json::Value>,
+    pub(super) major: Major<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) minor: Option<Minor<'a>>,
+}
+
+/// The class of an error with its message.
+#[derive(Serialize)]
+pub(super) struct Major<'a> {
+    pub(super) message: Message<'a>,
+    pub(super) tag: ErrorTag,
+}
+
+/// A message in each language.
+#[derive(Serialize)]
+pub(super) struct Message<'a> {
+    #[serde(rename = "en_US")]
+    pub(super) en_us: &'a str,
+}
+
+/// The cause within the class of an error.
+#[derive(Serialize)]
+pub(super) struct Minor<'a> {
+    pub(super) tag: &'a str,
 }
 
 /// The build of the server that answered.
@@ -82,23 +188,20 @@ pub struct Stats<'a> {
 }
 
 /// A good answer, before its envelope. It may hold a secret that is shown once, so its `Debug` shows its length.
-#[derive(Default)]
 pub struct Reply {
     /// The serialized member `data`.
-    pub data: Vec<u8>,
+    pub data: Box<RawValue>,
     /// The revision of the one record in it.
     pub revision: Option<Revision>,
     /// It is the first answer to a request that came again.
     pub replayed: bool,
-    /// The fields of `data` stand beside the envelope's own too.
+    /// The fields of `data` stand next to the envelope's own too.
     pub flat: bool,
-    /// `data` is the whole body: a document that stands for itself.
-    pub bare: bool,
 }
 
 impl std::fmt::Debug for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Reply({} bytes)", self.data.len())
+        write!(f, "Reply({} bytes)", self.data.get().len())
     }
 }
 
@@ -108,14 +211,15 @@ impl Reply {
     /// # Errors
     /// [`Refusal::Failed`] when it cannot be serialized.
     pub fn of(data: &impl Serialize) -> Result<Self, Refusal> {
-        let data = serde_json::to_vec(data).map_err(|error| Refusal::Failed(error.to_string()))?;
         Ok(Self {
-            data,
-            ..Self::default()
+            data: to_raw_value(data).map_err(Refusal::failed)?,
+            revision: None,
+            replayed: false,
+            flat: false,
         })
     }
 
-    /// The same, told again to a request that came again.
+    /// The same for a request that came again.
     pub fn again(mut self) -> Self {
         self.replayed = true;
         self
@@ -124,6 +228,12 @@ impl Reply {
     /// The same with a revision.
     pub fn at(mut self, revision: Revision) -> Self {
         self.revision = Some(revision);
+        self
+    }
+
+    /// The same with its fields also next to the envelope's own.
+    pub fn flat(mut self) -> Self {
+        self.flat = true;
         self
     }
 }
@@ -138,8 +248,15 @@ pub enum Refusal {
         /// It is the first answer to a request that came again.
         replayed: bool,
     },
-    /// Something that must not fail did; the text is for the operator alone.
-    Failed(String),
+    /// Something that must not fail did. The error is for the operator alone, with what caused it.
+    Failed(Box<dyn Error + Send + Sync>),
+}
+
+impl Refusal {
+    /// A failure, told to the operator with all its causes.
+    pub fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 impl From<Rejection> for Refusal {
@@ -153,13 +270,19 @@ impl From<Rejection> for Refusal {
 
 impl From<crate::projections::StoreError> for Refusal {
     fn from(error: crate::projections::StoreError) -> Self {
-        Self::Failed(error.to_string())
+        Self::failed(error)
     }
 }
 
 impl From<crate::journal::JournalError> for Refusal {
     fn from(error: crate::journal::JournalError) -> Self {
-        Self::Failed(error.to_string())
+        Self::failed(error)
+    }
+}
+
+impl From<crate::offload::TaskFailed> for Refusal {
+    fn from(error: crate::offload::TaskFailed) -> Self {
+        Self::failed(error)
     }
 }
 
@@ -176,7 +299,7 @@ impl From<crate::actors::Refused> for Refusal {
             },
             Refused::Busy => throttled().into(),
             Refused::Unavailable => unavailable().into(),
-            Refused::Failed(text) => Self::Failed(text),
+            Refused::Failed(error) => Self::failed(error),
         }
     }
 }
@@ -195,4 +318,35 @@ pub fn unavailable() -> Rejection {
         ErrorTag::Unavailable,
         "Changes cannot be accepted right now; try again later with the same idempotency_key.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os_error::told;
+
+    #[test]
+    fn a_failure_keeps_what_caused_it_for_the_log() {
+        let no_room = std::io::Error::from_raw_os_error(28);
+        let error = crate::journal::JournalError::Io {
+            action: "writing",
+            place: "the log".to_owned(),
+            source: std::sync::Arc::new(no_room),
+        };
+        let Refusal::Failed(error) = Refusal::from(error) else {
+            panic!("it is a failure");
+        };
+        let text = told(&*error);
+        assert!(
+            text.starts_with("writing failed in the log: No space left"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_flat_answer_has_its_members_twice_and_in_their_order() {
+        let data: &RawValue = serde_json::from_str(r#"{"z":1,"a":"é","m":{"y":2,"b":3}}"#).unwrap();
+        let flat = serde_json::to_string(&Members(data)).unwrap();
+        assert_eq!(flat, data.get());
+    }
 }

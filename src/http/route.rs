@@ -13,6 +13,7 @@ use super::document::Document;
 use super::idempotency::KeyRule;
 use super::reply::{Refusal, Reply};
 use super::state::{AppState, Gateway};
+use super::trace::Trace;
 use crate::domain::ErrorTag;
 
 /// The future of a handler's answer.
@@ -22,7 +23,7 @@ pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + '
 #[derive(Clone, Copy)]
 pub enum Handler {
     /// Reads memory alone, and works while the server is still being opened; for public routes.
-    Immediate(fn(&Gateway) -> Result<Reply, Refusal>),
+    Immediate(fn(&Gateway, &Trace) -> Result<Reply, Refusal>),
     /// A document about the routes, the same for everybody.
     Document(fn(&'static [Route], &'static [Operation]) -> Result<&'static Document, Refusal>),
     /// Works in the server.

@@ -18,7 +18,7 @@ use super::envelope::{hang_up, respond};
 use super::limits::network;
 use super::meters::{HttpMeters, Measured};
 use super::places::InFlight;
-use super::reply::{Refusal, Reply, unavailable};
+use super::reply::{Refusal, unavailable};
 use super::route::{Handler, Operation, Route};
 use super::routes;
 use super::state::{AppState, Gateway};
@@ -110,8 +110,7 @@ async fn serve(
             if !route.always {
                 turn.wait_as_anonymous().await;
             }
-            let answer = handler(gateway).map(|reply| with_request_id(reply, &trace));
-            return respond(&trace, answer);
+            return respond(&trace, handler(gateway, &trace));
         }
         Handler::Document(document) => {
             turn.wait_as_anonymous().await;
@@ -162,12 +161,11 @@ async fn serve(
     drop(working);
     if answer.is_ok() && matches!(route.access, Access::Org(_)) && !call.admitted {
         // Better no answer than one that nobody was asked about.
-        answer = Err(Refusal::Failed(
-            "a route answered without looking at the org".to_owned(),
+        answer = Err(Refusal::failed(
+            "a route answered without looking at the org",
         ));
     }
     let answer = app.space.explain(answer);
-    let answer = answer.map(|reply| with_request_id(reply, &call.trace));
     let response = respond(&call.trace, answer);
     if response.status() == StatusCode::NOT_FOUND {
         app.concealment.wait(call.trace.elapsed()).await;
@@ -313,17 +311,6 @@ fn find_route(
             )
         }
     }
-}
-
-/// Flat answers name the request too.
-fn with_request_id(mut reply: Reply, trace: &Trace) -> Reply {
-    if reply.flat && reply.data.last() == Some(&b'}') {
-        reply.data.pop();
-        reply
-            .data
-            .extend_from_slice(format!(",\"request_id\":\"{}\"}}", trace.request_id).as_bytes());
-    }
-    reply
 }
 
 #[cfg(test)]

@@ -7,19 +7,22 @@ use super::auth::authenticator::HEADER_SUBJECT;
 use super::call::Call;
 use super::reply::{Refusal, Reply, unavailable};
 use super::state::{AppState, Gateway};
+use super::trace::Trace;
 use crate::http::auth::access::Access;
 use crate::http::route::{Described, Handler, Route, inside};
 use crate::projections::identity;
 
 /// Whether the process lives.
 #[derive(Serialize, ToSchema)]
-pub struct HealthAnswer {
+pub struct HealthAnswer<'a> {
     ok: bool,
     version: &'static str,
     /// The kinds of authentication.
     auth_mode: &'static str,
     /// Whether a maintenance window is active.
     maintenance: bool,
+    /// Equal to the header `X-Request-Id`.
+    request_id: &'a str,
 }
 
 /// Whether it can serve.
@@ -34,7 +37,7 @@ pub struct ReadyAnswer {
 
 /// Who the caller is.
 #[derive(Serialize, ToSchema)]
-pub struct WhoamiAnswer {
+pub struct WhoamiAnswer<'a> {
     /// The public id of the user or the service account.
     user_id: String,
     /// The caller's only org; absent when there are several or none.
@@ -46,6 +49,8 @@ pub struct WhoamiAnswer {
     role: Option<String>,
     /// The kind of authentication.
     auth_mode: &'static str,
+    /// Equal to the header `X-Request-Id`.
+    request_id: &'a str,
 }
 
 pub(crate) const WHOAMI: Route = Route::get(
@@ -58,8 +63,8 @@ pub(crate) const WHOAMI: Route = Route::get(
 
 /// Show the caller's identity.
 #[utoipa::path(get, path = WHOAMI.path,
-    responses((status = 200, description = "You. The fields of `data` and `request_id` are also at the top level.",
-        body = super::reply::Good<WhoamiAnswer>)))]
+    responses((status = 200, description = "You. The fields of `data` are also at the top level.",
+        body = super::reply::Good<'static, WhoamiAnswer<'static>>)))]
 pub async fn whoami(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let principal = call.caller()?;
     let bound = principal.bound.clone();
@@ -78,14 +83,14 @@ pub async fn whoami(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
     };
     // A header's caller is told the name it gave; records and the journal have it in a name space of its own.
     let named = principal.user_id.strip_prefix(HEADER_SUBJECT);
-    let mut reply = Reply::of(&WhoamiAnswer {
+    let reply = Reply::of(&WhoamiAnswer {
         user_id: named.unwrap_or(&principal.user_id).to_owned(),
         tenant_id,
         role,
         auth_mode: principal.mode.as_str(),
+        request_id: &call.trace.request_id,
     })?;
-    reply.flat = true;
-    Ok(reply)
+    Ok(reply.flat())
 }
 
 pub(crate) const HEALTH: Route = Route::get(
@@ -98,10 +103,10 @@ pub(crate) const HEALTH: Route = Route::get(
 
 /// Ask whether the process lives.
 #[utoipa::path(get, path = HEALTH.path,
-    responses((status = 200, description = "It does. The fields of `data` and `request_id` are also at the top level.",
-        body = super::reply::Good<HealthAnswer>)))]
-pub fn health(gateway: &Gateway) -> Result<Reply, Refusal> {
-    let mut reply = Reply::of(&HealthAnswer {
+    responses((status = 200, description = "It does. The fields of `data` are also at the top level.",
+        body = super::reply::Good<'static, HealthAnswer<'static>>)))]
+pub fn health(gateway: &Gateway, trace: &Trace) -> Result<Reply, Refusal> {
+    let reply = Reply::of(&HealthAnswer {
         ok: true,
         version: env!("CARGO_PKG_VERSION"),
         auth_mode: gateway
@@ -110,9 +115,9 @@ pub fn health(gateway: &Gateway) -> Result<Reply, Refusal> {
         maintenance: gateway
             .app()
             .is_some_and(|app| app.operations.watch().active().is_some()),
+        request_id: &trace.request_id,
     })?;
-    reply.flat = true;
-    Ok(reply)
+    Ok(reply.flat())
 }
 
 pub(crate) const READY: Route = Route::get(
@@ -125,8 +130,8 @@ pub(crate) const READY: Route = Route::get(
 
 /// Check whether it can serve.
 #[utoipa::path(get, path = READY.path,
-    responses((status = 200, description = "It can.", body = super::reply::Good<ReadyAnswer>)))]
-pub fn ready(gateway: &Gateway) -> Result<Reply, Refusal> {
+    responses((status = 200, description = "It can.", body = super::reply::Good<'static, ReadyAnswer>)))]
+pub fn ready(gateway: &Gateway, _: &Trace) -> Result<Reply, Refusal> {
     let Some(app) = gateway.app() else {
         return Err(unavailable().with_minor("starting").into());
     };

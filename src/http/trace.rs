@@ -188,11 +188,16 @@ impl Trace {
         self.since.elapsed()
     }
 
-    /// Ends an envelope with `build` and `stats`.
-    pub fn finish(&self, body: &mut Vec<u8>, bytes_out: usize) {
+    /// The build that answers.
+    pub fn build(&self) -> &Build {
+        &self.build
+    }
+
+    /// Facts about the call, for the envelope of an answer whose `data` or `error` has so many bytes.
+    pub fn stats(&self, bytes_out: usize) -> Stats<'_> {
         let fingerprint = self.session_fingerprint.as_deref();
         let is_key = |print: &&str| print.starts_with(KEY_FINGERPRINT);
-        let stats = Stats {
+        Stats {
             call: &self.call,
             service: self.service,
             request_id: &self.request_id,
@@ -206,13 +211,7 @@ impl Trace {
             session_fingerprint: fingerprint.filter(|print| !is_key(print)),
             api_key_fingerprint: fingerprint.filter(is_key),
             build: &self.build,
-        };
-        body.extend_from_slice(b",\"build\":");
-        // Strings and numbers only: writing them to memory cannot fail.
-        let _: Result<(), _> = serde_json::to_writer(&mut *body, &self.build);
-        body.extend_from_slice(b",\"stats\":");
-        let _: Result<(), _> = serde_json::to_writer(&mut *body, &stats);
-        body.push(b'}');
+        }
     }
 }
 

@@ -116,7 +116,7 @@ pub(crate) const STAT: Route = Route::post(
 
 /// Show your own user.
 #[utoipa::path(post, path = STAT.path, request_body = Myself,
-    responses((status = 200, description = "The user.", body = crate::http::reply::Good<UserView>)))]
+    responses((status = 200, description = "The user.", body = crate::http::reply::Good<'static, UserView>)))]
 pub async fn stat(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Myself = input::json(&call.body)?;
     let email = required(request.email.as_deref(), "email")?;
@@ -141,7 +141,7 @@ pub(crate) const CHANGE_PASSCODE: Route = Route::post(
 
 /// Change your passcode; the old one is needed. Your other sessions end.
 #[utoipa::path(post, path = CHANGE_PASSCODE.path, request_body = PasscodeChange,
-    responses((status = 200, description = "It is changed.", body = crate::http::reply::Good<PasscodeAnswer>)))]
+    responses((status = 200, description = "It is changed.", body = crate::http::reply::Good<'static, PasscodeAnswer>)))]
 pub async fn change_passcode(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: PasscodeChange = input::json(&call.body)?;
     let old = required(request.passcode.as_deref(), "passcode")?;

@@ -58,7 +58,7 @@ pub(crate) const GET: Route = Route::get(
 
 /// Show an org's usage and quotas.
 #[utoipa::path(get, path = GET.path, params(WhichUsage),
-    responses((status = 200, description = "Use and limit of each quota.", body = crate::http::reply::Good<UsageView>)))]
+    responses((status = 200, description = "Use and limit of each quota.", body = crate::http::reply::Good<'static, UsageView>)))]
 pub async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: WhichUsage = input::query(call)?;
     let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");

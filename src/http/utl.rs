@@ -197,7 +197,7 @@ pub(crate) const REQUEST: Route = Route::post(
 /// Request the org's offboarding: once an operator approves, its data can be downloaded for a limited time, and is
 /// then erased.
 #[utoipa::path(post, path = REQUEST.path, request_body = NewOffboarding,
-    responses((status = 200, description = "The offboarding.", body = crate::http::reply::Good<OffboardingView>)))]
+    responses((status = 200, description = "The offboarding.", body = crate::http::reply::Good<'static, OffboardingView>)))]
 pub async fn request(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewOffboarding = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -223,7 +223,7 @@ pub(crate) const STATUS: Route = Route::get(
 
 /// Show the state of the org's offboarding.
 #[utoipa::path(get, path = STATUS.path, params(WhichOffboarding),
-    responses((status = 200, description = "The offboarding.", body = crate::http::reply::Good<OffboardingView>)))]
+    responses((status = 200, description = "The offboarding.", body = crate::http::reply::Good<'static, OffboardingView>)))]
 pub async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let org = match *call.request.method() {
         Method::POST => {
@@ -251,7 +251,7 @@ pub(crate) const STATUS_BY_POST: Route = Route::post(
 
 /// Show the state of the org's offboarding.
 #[utoipa::path(post, path = STATUS_BY_POST.path, request_body = Leaving,
-    responses((status = 200, description = "The offboarding.", body = crate::http::reply::Good<OffboardingView>)))]
+    responses((status = 200, description = "The offboarding.", body = crate::http::reply::Good<'static, OffboardingView>)))]
 pub async fn status_by_post(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     status(app, call).await
 }
@@ -269,7 +269,7 @@ pub(crate) const CANCEL: Route = Route::post(
 
 /// Call the offboarding off, as long as nothing is erased: the org is as it was.
 #[utoipa::path(post, path = CANCEL.path, request_body = Leaving,
-    responses((status = 200, description = "The offboarding.", body = crate::http::reply::Good<OffboardingView>)))]
+    responses((status = 200, description = "The offboarding.", body = crate::http::reply::Good<'static, OffboardingView>)))]
 pub async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Leaving = input::json(&call.body)?;
     let org = request.org(app, call)?;

@@ -106,7 +106,7 @@ impl OperatorAccess {
         let token = new_token();
         // Held while it is written, so that of two at once the file and the memory keep the same.
         let mut first = self.first.lock();
-        keep(&token).map_err(|error| Refusal::Failed(error.to_string()))?;
+        keep(&token).map_err(Refusal::failed)?;
         *first = token.as_str().into();
         Ok(token)
     }

@@ -111,7 +111,7 @@ pub(crate) const TAG_ADD: Route = Route::post(
 
 /// Add tags to a record.
 #[utoipa::path(post, path = TAG_ADD.path, request_body = TagRequest,
-    responses((status = 200, description = "The record.", body = crate::http::reply::Good<RecordView<'static>>)))]
+    responses((status = 200, description = "The record.", body = crate::http::reply::Good<'static, RecordView<'static>>)))]
 pub async fn tag_add(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TagRequest = input::json(&call.body)?;
     run!(app, call, request, {
@@ -133,7 +133,7 @@ pub(crate) const TAG_REMOVE: Route = Route::post(
 
 /// Remove tags from a record.
 #[utoipa::path(post, path = TAG_REMOVE.path, request_body = TagRequest,
-    responses((status = 200, description = "The record.", body = crate::http::reply::Good<RecordView<'static>>)))]
+    responses((status = 200, description = "The record.", body = crate::http::reply::Good<'static, RecordView<'static>>)))]
 pub async fn tag_remove(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TagRequest = input::json(&call.body)?;
     run!(app, call, request, {
@@ -155,7 +155,7 @@ pub(crate) const TTL_SET: Route = Route::post(
 
 /// Set or clear a record's due time.
 #[utoipa::path(post, path = TTL_SET.path, request_body = TtlRequest,
-    responses((status = 200, description = "The record.", body = crate::http::reply::Good<RecordView<'static>>)))]
+    responses((status = 200, description = "The record.", body = crate::http::reply::Good<'static, RecordView<'static>>)))]
 pub async fn ttl_set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TtlRequest = input::json(&call.body)?;
     run!(app, call, request, {
@@ -183,7 +183,7 @@ pub(crate) const DOOM: Route = Route::post(
 
 /// Doom a record, for good.
 #[utoipa::path(post, path = DOOM.path, request_body = DoomRequest,
-    responses((status = 200, description = "The record, doomed.", body = crate::http::reply::Good<RecordView<'static>>)))]
+    responses((status = 200, description = "The record, doomed.", body = crate::http::reply::Good<'static, RecordView<'static>>)))]
 pub async fn doom(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: DoomRequest = input::json(&call.body)?;
     run!(app, call, request, {

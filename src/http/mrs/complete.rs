@@ -68,7 +68,7 @@ pub(crate) const COMPLETE: Route = Route::post(
 
 /// Make an upload the record's content.
 #[utoipa::path(post, path = COMPLETE.path, request_body = CompleteRequest,
-    responses((status = 200, description = "The record, now active.", body = crate::http::reply::Good<RecordView<'static>>)))]
+    responses((status = 200, description = "The record, now active.", body = crate::http::reply::Good<'static, RecordView<'static>>)))]
 pub async fn complete(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: CompleteRequest = input::json(&call.body)?;
     let subject = Subject {
@@ -112,10 +112,7 @@ pub async fn complete(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refu
         org: key.org.clone(),
         object_id: token.object_id,
     };
-    let uploaded_size = app
-        .content
-        .size(&object)
-        .map_err(|error| Refusal::Failed(error.to_string()))?;
+    let uploaded_size = app.content.size(&object).map_err(Refusal::failed)?;
     let mut complete = Complete {
         object_id: token.object_id,
         size,
@@ -150,7 +147,7 @@ async fn seal(
     }
     let (content, object) = (Arc::clone(&app.content), object.clone());
     let sealed = offload::blocking(move || content.seal(&object)).await;
-    let sealed = sealed.map_err(|error| Refusal::Failed(error.to_string()))?;
+    let sealed = sealed.map_err(Refusal::failed)?;
     let sealed = sealed
         .map_err(|error| space::content_failed("an upload could not be completed", &error))?;
     complete.uploaded_size = sealed.map(|sealed| sealed.size);

@@ -86,7 +86,7 @@ pub(crate) const DUE: Route = Route::get(
 
 /// List records that have a due time, and whether a hold keeps them.
 #[utoipa::path(get, path = DUE.path, params(DueQuery),
-    responses((status = 200, description = "One page.", body = crate::http::reply::Good<DueAnswer<'static>>)))]
+    responses((status = 200, description = "One page.", body = crate::http::reply::Good<'static, DueAnswer<'static>>)))]
 pub async fn due(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: DueQuery = input::query(call)?;
     let subject = Subject {

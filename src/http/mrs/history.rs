@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::domain::OrgCode;
 use crate::http::places::Places;
 use crate::http::reply::Refusal;
+use crate::offload;
 use crate::projections::StoreError;
 
 /// Reads of one org that may wait behind its own; past it its callers get 429.
@@ -53,13 +54,13 @@ impl Histories {
         let leaving = Leaving(self, org);
         let turns = (turn(own).await?, turn(self.running.clone()).await?);
         // They are held until the read has ended, also when its caller has hung up.
-        let read = actix_web::web::block(move || {
+        let read = offload::blocking(move || {
             let _held = (place, turns);
             read()
         });
         let read = read.await;
         drop(leaving);
-        Ok(read.map_err(|error| Refusal::Failed(error.to_string()))??)
+        Ok(read??)
     }
 }
 
@@ -69,7 +70,7 @@ fn one() -> Arc<Semaphore> {
 
 async fn turn(line: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
     let turn = line.acquire_owned().await;
-    turn.map_err(|error| Refusal::Failed(error.to_string()))
+    turn.map_err(Refusal::failed)
 }
 
 /// Forgets an org's line once nobody is in it.

@@ -38,7 +38,7 @@ pub(crate) const SET: Route = Route::post(
 
 /// Hold a record: nothing removes it or its content.
 #[utoipa::path(post, path = SET.path, request_body = HoldRequest,
-    responses((status = 200, description = "The record, held.", body = crate::http::reply::Good<RecordView<'static>>)))]
+    responses((status = 200, description = "The record, held.", body = crate::http::reply::Good<'static, RecordView<'static>>)))]
 pub async fn set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     change(app, call, |request, expected| {
         Ok(RecordCommand::SetHold {
@@ -60,7 +60,7 @@ pub(crate) const RELEASE: Route = Route::post(
 
 /// Release a record from its hold. A record that came due in the meantime is doomed at once.
 #[utoipa::path(post, path = RELEASE.path, request_body = HoldRequest,
-    responses((status = 200, description = "The record.", body = crate::http::reply::Good<RecordView<'static>>)))]
+    responses((status = 200, description = "The record.", body = crate::http::reply::Good<'static, RecordView<'static>>)))]
 pub async fn release(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     change(app, call, |_, expected| {
         Ok(RecordCommand::ReleaseHold { expected })

@@ -72,7 +72,7 @@ pub(crate) const LIST: Route = Route::get(
 
 /// List records.
 #[utoipa::path(get, path = LIST.path, params(ListQuery),
-    responses((status = 200, description = "One page.", body = crate::http::reply::Good<ListAnswer<'static>>)))]
+    responses((status = 200, description = "One page.", body = crate::http::reply::Good<'static, ListAnswer<'static>>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: ListQuery = input::query(call)?;
     let subject = Subject {

@@ -234,18 +234,6 @@ fn outcome_reply(key: &RecordKey, executed: &RecordOutcome) -> Result<Reply, Ref
     Ok(reply)
 }
 
-/// Adds a member to a serialized object.
-fn add_member(object: &mut Vec<u8>, name: &str, json: &[u8]) {
-    if object.last() == Some(&b'}') {
-        object.pop();
-        object.extend_from_slice(b",\"");
-        object.extend_from_slice(name.as_bytes());
-        object.extend_from_slice(b"\":");
-        object.extend_from_slice(json);
-        object.push(b'}');
-    }
-}
-
 /// Seconds of a setting as milliseconds.
 fn millis(seconds: u64) -> i64 {
     i64::try_from(seconds)

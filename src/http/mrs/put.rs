@@ -6,12 +6,13 @@ use crate::http::route::{Described, Route, inside};
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::{Admitted, Subject, Upload, add_member, content_md5, execute, millis};
+use super::{Admitted, Subject, Upload, content_md5, execute, millis};
 use crate::clock;
 use crate::content::sign::{ContentToken, Purpose, UploadGrant};
 use crate::domain::container::Idempotency;
@@ -75,18 +76,16 @@ fn raw<'de, D: serde::Deserializer<'de>>(
 }
 
 /// The record, and with mode `presign` how to upload its content.
-#[derive(ToSchema)]
-#[expect(
-    dead_code,
-    reason = "describes the answer, which is written without a copy"
-)]
+#[derive(Serialize, ToSchema)]
 pub struct PutAnswer<'a> {
     #[schema(inline)]
     #[serde(flatten)]
     record: RecordView<'a>,
     /// How to upload, with mode `presign`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     upload: Option<Upload>,
     /// The token that completes the upload, with mode `presign`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     content_token: Option<String>,
 }
 
@@ -118,7 +117,7 @@ pub(crate) const PUT: Route = Route::post(
 
 /// Create a record, or replace its content.
 #[utoipa::path(post, path = PUT.path, request_body = PutRequest,
-    responses((status = 200, description = "The record.", body = crate::http::reply::Good<PutAnswer<'static>>)))]
+    responses((status = 200, description = "The record.", body = crate::http::reply::Good<'static, PutAnswer<'static>>)))]
 pub async fn put(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let mut request: PutRequest = input::json(&call.body)?;
     let headers = call.request.headers();
@@ -195,7 +194,11 @@ fn answer(
     (key, by): (&RecordKey, &str),
     record: &Record,
 ) -> Result<Reply, Refusal> {
-    let mut reply = super::record_reply(key, record)?;
+    let mut answer = PutAnswer {
+        record: record.view(key),
+        upload: None,
+        content_token: None,
+    };
     if let Some(upload) = &record.upload
         && let Some(object_id) = super::object_of(&upload.content)
     {
@@ -214,12 +217,10 @@ fn answer(
                 .expires_at
                 .plus_millis(millis(app.mrs.complete_grace_seconds)),
         };
-        let token = app.signer.seal(Purpose::ContentToken, &token);
-        let upload = Reply::of(&Upload::of(app, &grant, by))?.data;
-        add_member(&mut reply.data, "upload", &upload);
-        add_member(&mut reply.data, "content_token", &Reply::of(&token)?.data);
+        answer.upload = Some(Upload::of(app, &grant, by));
+        answer.content_token = Some(app.signer.seal(Purpose::ContentToken, &token));
     }
-    Ok(reply)
+    Ok(Reply::of(&answer)?.at(record.revision))
 }
 
 /// Everything the request says, checked; what it says wrong is a refusal that an idempotency key remembers.

@@ -1,10 +1,11 @@
 //! `GET /mrs/record`, `/mrs/record/meta`, `/mrs/head` and `/mrs/stat`: one record, now or as of a time.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use super::RECORD_ERRORS;
-use super::{Download, Subject, add_member, find, record_reply, versions};
+use super::{Download, Subject, find, versions};
 use crate::content::sign::Disposition;
 use crate::domain::hold::{Kept, LegalHolds, Level};
 use crate::domain::record::{ContentPlace, Record, RecordKey, RecordView, Status};
@@ -88,18 +89,17 @@ pub(super) struct HeadQuery {
 }
 
 /// The record with its content, or with how to download it.
-#[derive(ToSchema)]
-#[expect(
-    dead_code,
-    reason = "describes the answer, which is written without a copy"
-)]
+#[derive(Serialize, ToSchema)]
 pub struct RecordAnswer<'a> {
     #[schema(inline)]
     #[serde(flatten)]
     record: RecordView<'a>,
     /// Inline content, byte for byte as it was put.
-    content: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    content: Option<&'a RawValue>,
     /// How to download other content.
+    #[serde(skip_serializing_if = "Option::is_none")]
     download: Option<Download>,
 }
 
@@ -167,7 +167,7 @@ pub(crate) const RECORD: Route = Route::get(
 
 /// Read a record with its content.
 #[utoipa::path(get, path = RECORD.path, params(RecordQuery),
-    responses((status = 200, description = "The record and its content.", body = crate::http::reply::Good<RecordAnswer<'static>>)))]
+    responses((status = 200, description = "The record and its content.", body = crate::http::reply::Good<'static, RecordAnswer<'static>>)))]
 pub async fn record(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: RecordQuery = input::query(call)?;
     let subject = Subject {
@@ -185,25 +185,7 @@ pub async fn record(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
     };
     let record = find_at(app, &key, as_of).await?;
     let version = query.version.as_deref().map(version).transpose()?;
-    match record.status {
-        Status::Active => {}
-        Status::Doomed if include_doomed && version.is_some() => {}
-        Status::Doomed if include_doomed => {
-            return Err(Rejection::new(
-                ErrorTag::Doomed,
-                "The record is doomed; while its content is kept, name a version to read it.",
-            )
-            .into());
-        }
-        Status::Doomed => return Err(Rejection::not_found().into()),
-        Status::PendingUpload => {
-            return Err(Rejection::new(
-                ErrorTag::InvalidState,
-                "The record has no content yet: its upload has not been completed.",
-            )
-            .into());
-        }
-    }
+    record.check_reading(include_doomed, version.is_some())?;
     let wanted = version.unwrap_or(record.content.version);
     let current = as_of.is_none() && record.status == Status::Active;
     if wanted > record.content.version {
@@ -236,29 +218,29 @@ fn with_content(
     record: &Record,
     disposition: Disposition,
 ) -> Result<Reply, Refusal> {
-    let mut reply = record_reply(key, record)?;
+    let payload;
+    let mut answer = RecordAnswer {
+        record: record.view(key),
+        content: None,
+        download: None,
+    };
     match record.content.place {
         ContentPlace::Inline(position) => {
-            let payload = app.journal.payload(position)?;
-            let payload = payload.ok_or_else(|| {
-                Refusal::Failed(format!("the payload of position {position} is gone"))
-            })?;
-            add_member(&mut reply.data, "content", &payload);
+            let gone = || Refusal::failed(format!("the payload of position {position} is gone"));
+            payload = app.journal.payload(position)?.ok_or_else(gone)?;
+            let content = serde_json::from_slice(&payload).map_err(Refusal::failed)?;
+            answer.content = Some(content);
         }
         ContentPlace::Object(object_id) => {
             if is_lost(app, key, record)? {
                 return Err(content_lost(record.content.version).into());
             }
-            let download = Download::of(
-                app,
-                (&key.org, by),
-                (&record.content, object_id),
-                disposition,
-            );
-            add_member(&mut reply.data, "download", &Reply::of(&download)?.data);
+            let whose = (&key.org, by);
+            let what = (&record.content, object_id);
+            answer.download = Some(Download::of(app, whose, what, disposition));
         }
     }
-    Ok(reply)
+    Ok(Reply::of(&answer)?.at(record.revision))
 }
 
 fn content_lost(version: u64) -> Rejection {
@@ -280,7 +262,7 @@ pub(crate) const META: Route = Route::get(
 
 /// Read a record's metadata, without its content.
 #[utoipa::path(get, path = META.path, params(MetaQuery),
-    responses((status = 200, description = "The record.", body = crate::http::reply::Good<MetaAnswer<'static>>)))]
+    responses((status = 200, description = "The record.", body = crate::http::reply::Good<'static, MetaAnswer<'static>>)))]
 pub async fn meta(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: MetaQuery = input::query(call)?;
     let subject = Subject {
@@ -349,7 +331,7 @@ pub(crate) const HEAD: Route = Route::get(
 
 /// Ask whether a record is there.
 #[utoipa::path(get, path = HEAD.path, params(HeadQuery),
-    responses((status = 200, description = "It is there.", body = crate::http::reply::Good<HeadAnswer<'static>>)))]
+    responses((status = 200, description = "It is there.", body = crate::http::reply::Good<'static, HeadAnswer<'static>>)))]
 pub async fn head(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: HeadQuery = input::query(call)?;
     let subject = Subject {
@@ -385,7 +367,7 @@ pub(crate) const STAT: Route = Route::get(
 
 /// Ask whether the service works.
 #[utoipa::path(get, path = STAT.path,
-    responses((status = 200, description = "It does.", body = crate::http::reply::Good<StatAnswer>)))]
+    responses((status = 200, description = "It does.", body = crate::http::reply::Good<'static, StatAnswer>)))]
 pub async fn stat(app: &AppState, _: &mut Call<'_>) -> Result<Reply, Refusal> {
     let status = match app.journal.health() {
         crate::journal::Health::Open => "ok",

@@ -109,7 +109,7 @@ pub(crate) const VERSIONS: Route = Route::get(
 
 /// List a record's content versions.
 #[utoipa::path(get, path = VERSIONS.path, params(VersionsQuery),
-    responses((status = 200, description = "One page.", body = crate::http::reply::Good<VersionsAnswer<'static>>)))]
+    responses((status = 200, description = "One page.", body = crate::http::reply::Good<'static, VersionsAnswer<'static>>)))]
 pub async fn versions(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: VersionsQuery = input::query(call)?;
     let subject = Subject {

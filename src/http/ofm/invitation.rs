@@ -169,7 +169,7 @@ pub(crate) const CREATE: Route = Route::post(
 
 /// Invite a user to an org; the user belongs to it once the invitation is accepted.
 #[utoipa::path(post, path = CREATE.path, request_body = NewInvitation,
-    responses((status = 200, description = "The invitation; the same whether or not there is such a user.", body = crate::http::reply::Good<NewMemberAnswer>)))]
+    responses((status = 200, description = "The invitation; the same whether or not there is such a user.", body = crate::http::reply::Good<'static, NewMemberAnswer>)))]
 pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewInvitation = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -264,7 +264,7 @@ pub(crate) const LIST: Route = Route::post(
 
 /// List an org's open invitations.
 #[utoipa::path(post, path = LIST.path, request_body = OpenInvitations,
-    responses((status = 200, description = "All of them.", body = crate::http::reply::Good<InvitationsAnswer>)))]
+    responses((status = 200, description = "All of them.", body = crate::http::reply::Good<'static, InvitationsAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: OpenInvitations = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -299,7 +299,7 @@ pub(crate) const WITHDRAW: Route = Route::post(
 
 /// Take an invitation back.
 #[utoipa::path(post, path = WITHDRAW.path, request_body = WhichInvitation,
-    responses((status = 200, description = "It is over.", body = crate::http::reply::Good<AnsweredInvitation>)))]
+    responses((status = 200, description = "It is over.", body = crate::http::reply::Good<'static, AnsweredInvitation>)))]
 pub async fn withdraw(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichInvitation = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -324,7 +324,7 @@ pub(crate) const MINE: Route = Route::post(
 
 /// List the invitations that you can accept.
 #[utoipa::path(post, path = MINE.path, request_body = OwnInvitations,
-    responses((status = 200, description = "One page.", body = crate::http::reply::Good<OwnInvitationsAnswer>)))]
+    responses((status = 200, description = "One page.", body = crate::http::reply::Good<'static, OwnInvitationsAnswer>)))]
 pub async fn mine(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: OwnInvitations = input::json(&call.body)?;
     let me = &call.caller()?.user_id;
@@ -372,7 +372,7 @@ pub(crate) const ACCEPT: Route = Route::post(
 
 /// Accept an invitation and become a member of the org.
 #[utoipa::path(post, path = ACCEPT.path, request_body = AcceptedInvitation,
-    responses((status = 200, description = "You belong to the org.", body = crate::http::reply::Good<AnsweredInvitation>)))]
+    responses((status = 200, description = "You belong to the org.", body = crate::http::reply::Good<'static, AnsweredInvitation>)))]
 pub async fn accept(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: AcceptedInvitation = input::json(&call.body)?;
     let id = required(request.invitation_id.as_deref(), "invitation_id")?;
@@ -433,7 +433,7 @@ pub(crate) const DECLINE: Route = Route::post(
 
 /// Decline an invitation.
 #[utoipa::path(post, path = DECLINE.path, request_body = WhichInvitation,
-    responses((status = 200, description = "It is over.", body = crate::http::reply::Good<AnsweredInvitation>)))]
+    responses((status = 200, description = "It is over.", body = crate::http::reply::Good<'static, AnsweredInvitation>)))]
 pub async fn decline(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichInvitation = input::json(&call.body)?;
     let id = required(request.invitation_id.as_deref(), "invitation_id")?;

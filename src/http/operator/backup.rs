@@ -37,9 +37,7 @@ pub(super) async fn begin(app: &AppState, call: &mut Call<'_>) -> Result<Reply, 
     audit(app, call, &caller, &lease_id).await?;
     let (removals, id) = (app.content.removals(), lease_id.clone());
     let leased = offload::blocking(move || removals.lease(&id, LEASE)).await;
-    leased
-        .map_err(|error| Refusal::Failed(error.to_string()))?
-        .map_err(refusal)?;
+    leased?.map_err(refusal)?;
     // Behind every removal that was on its way: the events of those are in it.
     let head = app.journal.head();
     Reply::of(&json!({

@@ -191,9 +191,8 @@ async fn seal(app: &AppState, object: ObjectName, kept: Kept) -> Result<(), Refu
         let sealed = content.seal(&object)?;
         content.remove_uploads(&object).map(|()| sealed)
     });
-    let sealed = sealed.await;
-    let sealed = sealed.map_err(|error| Refusal::Failed(error.to_string()))?;
-    let sealed = sealed.map_err(|error| Refusal::Failed(error.to_string()))?;
+    let sealed = sealed.await?;
+    let sealed = sealed.map_err(Refusal::failed)?;
     if sealed.is_some_and(|sealed| sealed.sha256 == kept.sha256) {
         Ok(())
     } else {

@@ -197,7 +197,7 @@ async fn show_once(
 ) -> Result<Reply, Refusal> {
     let tokens = app.operations.change_token(command, caller).await?;
     let made = tokens.tokens.get(name);
-    let made = made.ok_or_else(|| Refusal::Failed("a command left no token".to_owned()))?;
+    let made = made.ok_or_else(|| Refusal::failed("a command left no token"))?;
     let mut answer = view(name, made, app.clock.now());
     answer["operator_token"] = token.into();
     Reply::of(&answer)

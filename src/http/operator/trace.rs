@@ -46,9 +46,7 @@ pub(super) async fn find(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
     let journal = app.journal.clone();
     let wanted = id.clone();
     let found = offload::blocking(move || entries_of(&*journal, &wanted, (from, until)));
-    let (found, damage) = found
-        .await
-        .map_err(|broke| Refusal::Failed(broke.to_string()))??;
+    let (found, damage) = found.await??;
     let damage: Vec<_> = damage.into_iter().map(|problem| problem.what).collect();
     let items: Vec<_> = found
         .iter()

@@ -92,7 +92,7 @@ pub(super) async fn reconcile(app: &AppState, call: &mut Call<'_>) -> Result<Rep
     let from = match &page.from {
         None => Cursor::default(),
         Some(from) => Cursor::from_bytes(from)
-            .ok_or_else(|| Refusal::Failed("a signed cursor cannot be read".to_owned()))?,
+            .ok_or_else(|| Refusal::failed("a signed cursor cannot be read"))?,
     };
     if repair {
         let facts = [("container", place.container.as_str())];

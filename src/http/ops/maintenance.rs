@@ -73,7 +73,7 @@ pub(crate) const GET: Route = Route::get(
 
 /// See one maintenance window.
 #[utoipa::path(get, path = GET.path, params(WindowQuery),
-    responses((status = 200, description = "The window.", body = crate::http::reply::Good<WindowView>)))]
+    responses((status = 200, description = "The window.", body = crate::http::reply::Good<'static, WindowView>)))]
 pub async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: WindowQuery = read(call)?;
     let Some(id) = query.maintenance_id else {
@@ -105,7 +105,7 @@ pub(crate) const GET_BY_POST: Route = Route::post(
 
 /// See one maintenance window.
 #[utoipa::path(post, path = GET_BY_POST.path, request_body = WindowQuery,
-    responses((status = 200, description = "The window.", body = crate::http::reply::Good<WindowView>)))]
+    responses((status = 200, description = "The window.", body = crate::http::reply::Good<'static, WindowView>)))]
 pub async fn get_by_post(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     get(app, call).await
 }
@@ -130,7 +130,7 @@ pub(crate) const LIST: Route = Route::get(
 
 /// List maintenance windows.
 #[utoipa::path(get, path = LIST.path, params(WindowsQuery),
-    responses((status = 200, description = "One page.", body = crate::http::reply::Good<WindowsAnswer>)))]
+    responses((status = 200, description = "One page.", body = crate::http::reply::Good<'static, WindowsAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: WindowsQuery = read(call)?;
     let status = query.status.as_deref().map(window_status).transpose()?;
@@ -168,7 +168,7 @@ pub(crate) const LIST_BY_POST: Route = Route::post(
 
 /// List maintenance windows.
 #[utoipa::path(post, path = LIST_BY_POST.path, request_body = WindowsQuery,
-    responses((status = 200, description = "One page.", body = crate::http::reply::Good<WindowsAnswer>)))]
+    responses((status = 200, description = "One page.", body = crate::http::reply::Good<'static, WindowsAnswer>)))]
 pub async fn list_by_post(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     list(app, call).await
 }

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::reply::{Refusal, Reply};
 use super::state::Gateway;
+use super::trace::Trace;
 use crate::http::auth::access::Access;
 use crate::http::route::{Described, Handler, Route};
 use view::{Note, notes};
@@ -68,8 +69,8 @@ pub(crate) const PING: Route = Route::get(
 
 /// Ask whether maintenance is going on.
 #[utoipa::path(get, path = PING.path,
-    responses((status = 200, description = "What is going on.", body = super::reply::Good<PingAnswer>)))]
-pub fn ping(gateway: &Gateway) -> Result<Reply, Refusal> {
+    responses((status = 200, description = "What is going on.", body = super::reply::Good<'static, PingAnswer>)))]
+pub fn ping(gateway: &Gateway, _: &Trace) -> Result<Reply, Refusal> {
     let window = gateway
         .app()
         .and_then(|app| app.operations.watch().active());
@@ -99,8 +100,8 @@ pub(crate) const STAT: Route = Route::get(
 
 /// Show the status of the operators' service.
 #[utoipa::path(get, path = STAT.path,
-    responses((status = 200, description = "How it is.", body = super::reply::Good<OpsStatAnswer>)))]
-pub fn stat(gateway: &Gateway) -> Result<Reply, Refusal> {
+    responses((status = 200, description = "How it is.", body = super::reply::Good<'static, OpsStatAnswer>)))]
+pub fn stat(gateway: &Gateway, _: &Trace) -> Result<Reply, Refusal> {
     Reply::of(&OpsStatAnswer {
         service: "ops",
         status: status(gateway),

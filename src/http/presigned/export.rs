@@ -1,7 +1,7 @@
 //! `GET /content/export/{token}`: a file of an org's export, which needs no other credential than the url itself.
 
 use actix_web::http::{Method, header};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 
 use super::{DOWNLOAD_ERRORS, Part, Presigned, Sending, altered, chunks, head_alone, present};
 use crate::content::sign::{Disposition, ExportGrant, Purpose, Signer};
@@ -11,6 +11,7 @@ use crate::http::reply::{Refusal, unavailable};
 use crate::http::route::{Described, Operation};
 use crate::http::trace::Trace;
 use crate::http::watched::closing;
+use crate::offload;
 
 pub(in crate::http) const DOWNLOAD: Operation = Operation {
     service: "content",
@@ -77,9 +78,8 @@ impl Presigned {
             let file = (&grant.org, grant.export_id.as_str(), grant.name.as_str());
             exports.read(file, from, bytes)
         };
-        let reader = web::block(read).await;
-        let reader = reader.map_err(|error| Refusal::Failed(error.to_string()))?;
-        let reader = reader.map_err(Refusal::Failed)?;
+        let reader = offload::blocking(read).await?;
+        let reader = reader.map_err(Refusal::failed)?;
         let reader = reader.ok_or_else(Rejection::not_found)?;
         if request.method() == Method::HEAD {
             return Ok(head_alone(&mut response, bytes));

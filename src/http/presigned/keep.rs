@@ -41,7 +41,7 @@ impl Presigned {
         });
         match settling.await {
             Ok(asked) => Ok(asked?),
-            Err(_) => Err(Refusal::Failed("finishing an upload failed".to_owned())),
+            Err(_) => Err(Refusal::failed("finishing an upload failed")),
         }
     }
 }

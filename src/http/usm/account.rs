@@ -102,7 +102,7 @@ pub(crate) const CREATE: Route = Route::post(
 
 /// Make a service account.
 #[utoipa::path(post, path = CREATE.path, request_body = NewAccount,
-    responses((status = 200, description = "The account.", body = crate::http::reply::Good<AccountView>)))]
+    responses((status = 200, description = "The account.", body = crate::http::reply::Good<'static, AccountView>)))]
 pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewAccount = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -130,7 +130,7 @@ pub(crate) const LIST: Route = Route::post(
 
 /// List an org's service accounts.
 #[utoipa::path(post, path = LIST.path, request_body = Accounts,
-    responses((status = 200, description = "One page.", body = crate::http::reply::Good<AccountsAnswer>)))]
+    responses((status = 200, description = "One page.", body = crate::http::reply::Good<'static, AccountsAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Accounts = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -162,7 +162,7 @@ pub(crate) const STATUS: Route = Route::post(
 
 /// See a service account, or enable or disable it.
 #[utoipa::path(post, path = STATUS.path, request_body = AccountStatus,
-    responses((status = 200, description = "The account.", body = crate::http::reply::Good<AccountView>)))]
+    responses((status = 200, description = "The account.", body = crate::http::reply::Good<'static, AccountView>)))]
 pub async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: AccountStatus = input::json(&call.body)?;
     let org = request.org(app, call)?;

@@ -161,7 +161,7 @@ pub(crate) const CREATE: Route = Route::post(
 
 /// Make a key.
 #[utoipa::path(post, path = CREATE.path, request_body = NewKey,
-    responses((status = 200, description = "The key.", body = crate::http::reply::Good<NewKeyAnswer>)))]
+    responses((status = 200, description = "The key.", body = crate::http::reply::Good<'static, NewKeyAnswer>)))]
 pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewKey = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -213,7 +213,7 @@ pub(crate) const LIST: Route = Route::post(
 
 /// List a service account's keys, those revoked included.
 #[utoipa::path(post, path = LIST.path, request_body = Keys,
-    responses((status = 200, description = "All of them.", body = crate::http::reply::Good<KeysAnswer>)))]
+    responses((status = 200, description = "All of them.", body = crate::http::reply::Good<'static, KeysAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Keys = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -232,7 +232,7 @@ pub(crate) const REVOKE: Route = Route::post(
 
 /// End a key.
 #[utoipa::path(post, path = REVOKE.path, request_body = WhichKey,
-    responses((status = 200, description = "The account's keys.", body = crate::http::reply::Good<KeysAnswer>)))]
+    responses((status = 200, description = "The account's keys.", body = crate::http::reply::Good<'static, KeysAnswer>)))]
 pub async fn revoke(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichKey = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -254,7 +254,7 @@ pub(crate) const REVOKE_ALL: Route = Route::post(
 
 /// End all keys of a service account.
 #[utoipa::path(post, path = REVOKE_ALL.path, request_body = Keys,
-    responses((status = 200, description = "The account's keys.", body = crate::http::reply::Good<KeysAnswer>)))]
+    responses((status = 200, description = "The account's keys.", body = crate::http::reply::Good<'static, KeysAnswer>)))]
 pub async fn revoke_all(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Keys = input::json(&call.body)?;
     let org = request.org(app, call)?;
@@ -276,7 +276,7 @@ pub(crate) const VALIDATE: Route = Route::post(
 
 /// Ask whether a key counts.
 #[utoipa::path(post, path = VALIDATE.path, request_body = ValidateKey,
-    responses((status = 200, description = "It does.", body = crate::http::reply::Good<ValidKeyAnswer>)))]
+    responses((status = 200, description = "It does.", body = crate::http::reply::Good<'static, ValidKeyAnswer>)))]
 pub async fn validate(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: ValidateKey = input::json(&call.body)?;
     let api_key = required(request.api_key.as_deref(), "api_key")?;

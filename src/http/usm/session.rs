@@ -187,7 +187,7 @@ pub(crate) const CREATE: Route = Route::post(
 
 /// Sign in.
 #[utoipa::path(post, path = CREATE.path, request_body = SignIn,
-    responses((status = 200, description = "The session.", body = crate::http::reply::Good<SessionAnswer>)))]
+    responses((status = 200, description = "The session.", body = crate::http::reply::Good<'static, SessionAnswer>)))]
 pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: SignIn = input::json(&call.body)?;
     let email = required(request.email.as_deref(), "email")?;
@@ -233,7 +233,7 @@ pub(crate) const VALIDATE: Route = Route::post(
 
 /// Check whether a session is open. Counts as use.
 #[utoipa::path(post, path = VALIDATE.path, request_body = WhichSession,
-    responses((status = 200, description = "It is.", body = crate::http::reply::Good<ValidAnswer>)))]
+    responses((status = 200, description = "It is.", body = crate::http::reply::Good<'static, ValidAnswer>)))]
 pub async fn validate(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichSession = input::json(&call.body)?;
     let found = open(app, request.session_guid.as_deref())?;
@@ -254,7 +254,7 @@ pub(crate) const CLOSE: Route = Route::post(
 
 /// End a session.
 #[utoipa::path(post, path = CLOSE.path, request_body = EndedSession,
-    responses((status = 200, description = "It is over.", body = crate::http::reply::Good<ClosedAnswer>)))]
+    responses((status = 200, description = "It is over.", body = crate::http::reply::Good<'static, ClosedAnswer>)))]
 pub async fn close(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: EndedSession = input::json(&call.body)?;
     let found = open(app, request.session_guid.as_deref())?;
@@ -279,7 +279,7 @@ pub(crate) const LIST: Route = Route::post(
 
 /// List your open sessions.
 #[utoipa::path(post, path = LIST.path, request_body = Nothing,
-    responses((status = 200, description = "All of them.", body = crate::http::reply::Good<SessionsAnswer>)))]
+    responses((status = 200, description = "All of them.", body = crate::http::reply::Good<'static, SessionsAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let Nothing {} = input::json(&call.body)?;
     let principal = call.caller()?;
@@ -306,7 +306,7 @@ pub(crate) const LOGOUT_EVERYWHERE: Route = Route::post(
 
 /// End all your sessions, this one too.
 #[utoipa::path(post, path = LOGOUT_EVERYWHERE.path, request_body = AllSessions,
-    responses((status = 200, description = "They are over.", body = crate::http::reply::Good<ClosedAnswer>)))]
+    responses((status = 200, description = "They are over.", body = crate::http::reply::Good<'static, ClosedAnswer>)))]
 pub async fn logout_everywhere(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: AllSessions = input::json(&call.body)?;
     let user_id = call.caller()?.user_id.clone();

@@ -15,6 +15,7 @@ use crate::http::input::{self, LimitIn};
 use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Described, Route, inside};
 use crate::http::state::AppState;
+use crate::offload;
 
 /// Which export's files, and how many at a time.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -105,7 +106,7 @@ pub(crate) const LIST: Route = Route::get(
 
 /// List the files of the org's export.
 #[utoipa::path(get, path = LIST.path, params(FilesQuery),
-    responses((status = 200, description = "One page.", body = crate::http::reply::Good<FilesAnswer>)))]
+    responses((status = 200, description = "One page.", body = crate::http::reply::Good<'static, FilesAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FilesQuery = input::query(call)?;
     let org = admit(app, call, query.orgcode.as_deref())?;
@@ -122,7 +123,7 @@ pub(crate) const FILE: Route = Route::get(
 
 /// Get a URL for downloading a file of the org's export.
 #[utoipa::path(get, path = FILE.path, params(FileQuery),
-    responses((status = 200, description = "Where it is.", body = crate::http::reply::Good<FileAnswer>)))]
+    responses((status = 200, description = "Where it is.", body = crate::http::reply::Good<'static, FileAnswer>)))]
 pub async fn file(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FileQuery = input::query(call)?;
     let org = admit(app, call, query.orgcode.as_deref())?;
@@ -153,10 +154,9 @@ pub(crate) async fn files(
         .map_or(0, u64::from_be_bytes);
     let (exports, its_org) = (app.offboardings.exports().clone(), org.clone());
     let (id, sha256) = (export_id.clone(), made.manifest_sha256.clone());
-    let listed =
-        actix_web::web::block(move || exports.list((&its_org, &id), &sha256, from, limit)).await;
-    let listed = listed.map_err(|error| Refusal::Failed(error.to_string()))?;
-    let (items, next) = listed.map_err(Refusal::Failed)?;
+    let list = move || exports.list((&its_org, &id), &sha256, from, limit);
+    let listed = offload::blocking(list).await?;
+    let (items, next) = listed.map_err(Refusal::failed)?;
     let items = items.into_iter().map(|file| FileView {
         name: file.name,
         size: file.size,
@@ -183,7 +183,7 @@ pub(crate) async fn one_file(
     let found = finished(&passage, query.export_id.as_deref())?;
     let (export_id, _) = found.ok_or_else(Rejection::not_found)?;
     let size = app.offboardings.exports().size(org, &export_id, &name);
-    let size = size.map_err(Refusal::Failed)?;
+    let size = size.map_err(Refusal::failed)?;
     let size = size.ok_or_else(Rejection::not_found)?;
     let seconds = app.mrs.download_url_seconds;
     let millis = i64::try_from(seconds)
