@@ -1,10 +1,11 @@
 //! Arguments that several verbs take, and the bodies and queries made of them.
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 /// Who changes something, and what it belongs to.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct ContextArgs {
     /// Who is acting; stored in the history.
     #[arg(long)]
@@ -18,9 +19,10 @@ pub(super) struct ContextArgs {
 }
 
 /// The same, and why.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct RemarkArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     context: ContextArgs,
     /// The reason; stored in the history.
     #[arg(long)]
@@ -28,7 +30,7 @@ pub(super) struct RemarkArgs {
 }
 
 /// A key under which the same request makes nothing twice.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct KeyArgs {
     /// Makes repeating the same request harmless for 24 hours: it makes nothing twice.
     #[arg(long, value_name = "KEY")]
@@ -36,51 +38,18 @@ pub(super) struct KeyArgs {
 }
 
 /// What a verb that makes something takes: remarks, and a key.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct MakeArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     remarks: RemarkArgs,
     #[command(flatten)]
+    #[serde(flatten)]
     key: KeyArgs,
 }
 
-impl KeyArgs {
-    /// A body with the key added to it.
-    pub(super) fn add(&self, mut body: Map<String, Value>) -> Map<String, Value> {
-        let key = self.idempotency_key.as_deref();
-        insert(&mut body, "idempotency_key", key);
-        body
-    }
-}
-
-impl MakeArgs {
-    /// A body with what was said and the key added to it.
-    pub(super) fn sign(&self, body: Map<String, Value>) -> Map<String, Value> {
-        self.remarks.sign(self.key.add(body))
-    }
-}
-
-impl ContextArgs {
-    /// A body with what was said added to it.
-    pub(super) fn sign(&self, mut body: Map<String, Value>) -> Map<String, Value> {
-        insert(&mut body, "actor", self.actor.as_deref());
-        insert(&mut body, "reason_code", self.reason_code.as_deref());
-        insert(&mut body, "correlation_id", self.correlation_id.as_deref());
-        body
-    }
-}
-
-impl RemarkArgs {
-    /// A body with what was said added to it.
-    pub(super) fn sign(&self, body: Map<String, Value>) -> Map<String, Value> {
-        let mut body = self.context.sign(body);
-        insert(&mut body, "reason", self.reason.as_deref());
-        body
-    }
-}
-
 /// Which record.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct Place {
     /// The container.
     #[arg(long)]
@@ -94,7 +63,7 @@ pub(super) struct Place {
 }
 
 /// How much of a list.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct PageArgs {
     /// Items per page: 8 by default, 1 to 256.
     #[arg(long, value_name = "NUMBER")]
@@ -104,25 +73,29 @@ pub(super) struct PageArgs {
     next_token: Option<String>,
 }
 
-impl PageArgs {
-    /// A body that asks for a page of an org's list.
-    pub(super) fn body(&self, orgcode: &str) -> Value {
-        let mut body = about(orgcode);
-        insert(&mut body, "limit", self.limit);
-        insert(&mut body, "next_token", self.next_token.as_deref());
-        Value::Object(body)
+impl Place {
+    /// As parameters of a query.
+    pub(super) fn query(&self, orgcode: &str) -> Query {
+        query(orgcode, self)
     }
 }
 
-impl Place {
-    /// As parameters of a query.
-    pub(super) fn query(&self, orgcode: &str) -> Vec<(&'static str, String)> {
-        let mut query = Vec::new();
-        ask(&mut query, "orgcode", Some(orgcode));
-        ask(&mut query, "container", Some(&self.container));
-        ask(&mut query, "record_id", Some(&self.record_id));
-        ask(&mut query, "cccode", self.cccode.as_deref());
-        query
+/// The parameters of a query: names and texts.
+pub(super) struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// The same with one more parameter.
+    pub(super) fn and(mut self, name: &str, value: &str) -> Self {
+        self.0.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// As the client takes them.
+    pub(super) fn pairs(&self) -> Vec<(&str, String)> {
+        let pairs = self.0.iter();
+        pairs
+            .map(|(name, value)| (name.as_str(), value.clone()))
+            .collect()
     }
 }
 
@@ -133,29 +106,42 @@ pub(super) fn about(orgcode: &str) -> Map<String, Value> {
     body
 }
 
+/// A body with what was said on the command line added to it. An option without a value, a flag that is not set and an
+/// empty list add nothing.
+pub(super) fn with(mut body: Map<String, Value>, arguments: &impl Serialize) -> Map<String, Value> {
+    if let Value::Object(members) = json!(arguments) {
+        let said = |value: &Value| match value {
+            Value::Null | Value::Bool(false) => false,
+            Value::Array(items) => !items.is_empty(),
+            Value::Bool(true) | Value::Number(_) | Value::String(_) | Value::Object(_) => true,
+        };
+        body.extend(members.into_iter().filter(|(_, value)| said(value)));
+    }
+    body
+}
+
+/// Parameters of a query about an org, with what was said on the command line.
+pub(super) fn query(orgcode: &str, arguments: &impl Serialize) -> Query {
+    parameters(&with(about(orgcode), arguments))
+}
+
+/// What was said on the command line as parameters of a query.
+pub(super) fn parameters(arguments: &impl Serialize) -> Query {
+    let said = with(Map::new(), arguments).into_iter();
+    let text = |value| match value {
+        Value::String(text) => text,
+        other @ (Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::Array(_)
+        | Value::Object(_)) => other.to_string(),
+    };
+    Query(said.map(|(name, value)| (name, text(value))).collect())
+}
+
 /// Adds a member to a body, if there is a value.
-pub(super) fn insert(
-    body: &mut Map<String, Value>,
-    name: &str,
-    value: Option<impl serde::Serialize>,
-) {
+pub(super) fn insert(body: &mut Map<String, Value>, name: &str, value: Option<impl Serialize>) {
     if let Some(value) = value {
         body.insert(name.to_owned(), json!(value));
     }
-}
-
-/// Adds a parameter to a query, if there is a value.
-pub(super) fn ask(
-    query: &mut Vec<(&'static str, String)>,
-    name: &'static str,
-    value: Option<&str>,
-) {
-    if let Some(value) = value {
-        query.push((name, value.to_owned()));
-    }
-}
-
-/// How a query spells a flag.
-pub(super) fn flag(set: bool) -> Option<&'static str> {
-    set.then_some("true")
 }

@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use serde_json::{Map, Value, json};
 
 use self::lease::Lease;
-use super::args::RemarkArgs;
+use super::args::{RemarkArgs, with};
 use super::cli_env::CliEnv;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -147,7 +147,7 @@ impl CreateArgs {
             Err(DirectoryError::Held { .. }) => {
                 making.ahead(&mut progress)?;
                 let lease =
-                    Lease::begin(&profile()?, &self.data_dir, self.remarks.sign(Map::new()))?;
+                    Lease::begin(&profile()?, &self.data_dir, with(Map::new(), &self.remarks))?;
                 let ready =
                     making.up_to(lease.head(), clock.now(), &mut |tally| progress(tally))?;
                 lease.end()?;

@@ -1,22 +1,25 @@
 //! Calls that several verbs make, and what they need of the profile first.
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::args::{Place, RemarkArgs, ask, flag, insert};
+use super::args::{Place, Query, RemarkArgs, about, insert, with};
 use super::failure::{Failure, granted};
 use super::profile::Profile;
 use crate::client::{Client, Reply};
 
 /// Who changes a record, why, and from which revision.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct RecordChangeArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     place: Place,
     /// The revision that you last read; without it the current one is read first.
     #[arg(long, value_name = "NUMBER")]
     expected_revision: Option<u64>,
     #[command(flatten)]
+    #[serde(flatten)]
     remarks: RemarkArgs,
 }
 
@@ -26,17 +29,12 @@ impl RecordChangeArgs {
         client: &Client,
         orgcode: &str,
     ) -> Result<Map<String, Value>, Failure> {
-        let revision = match self.expected_revision {
-            Some(revision) => Some(revision),
-            None => present_revision(client, self.place.query(orgcode))?,
-        };
-        let mut body = Map::new();
-        insert(&mut body, "orgcode", Some(orgcode));
-        insert(&mut body, "container", Some(self.place.container.as_str()));
-        insert(&mut body, "record_id", Some(self.place.record_id.as_str()));
-        insert(&mut body, "cccode", self.place.cccode.as_deref());
-        insert(&mut body, "expected_revision", revision);
-        Ok(self.remarks.sign(body))
+        let mut body = with(about(orgcode), self);
+        if self.expected_revision.is_none() {
+            let revision = present_revision(client, self.place.query(orgcode))?;
+            insert(&mut body, "expected_revision", revision);
+        }
+        Ok(body)
     }
 }
 
@@ -44,12 +42,9 @@ impl RecordChangeArgs {
 ///
 /// # Errors
 /// When there is no such record, or it cannot be read.
-pub(super) fn present_revision(
-    client: &Client,
-    mut query: Vec<(&'static str, String)>,
-) -> Result<Option<u64>, Failure> {
-    ask(&mut query, "include_doomed", flag(true));
-    Ok(granted(client.meta(&query)?)?.revision())
+pub(super) fn present_revision(client: &Client, query: Query) -> Result<Option<u64>, Failure> {
+    let query = query.and("include_doomed", "true");
+    Ok(granted(client.meta(&query.pairs())?)?.revision())
 }
 
 /// Whose records are meant.
@@ -68,4 +63,12 @@ pub(super) fn invoke(
 ) -> Result<Reply, Failure> {
     let client = profile.operators();
     Ok(client.invoke(function, &Value::Object(body))?)
+}
+
+/// A body about the org that is meant, with what was said on the command line.
+///
+/// # Errors
+/// A usage failure when nobody said which org.
+pub(super) fn of_org(profile: &Profile, arguments: &impl Serialize) -> Result<Value, Failure> {
+    Ok(Value::Object(with(about(orgcode(profile)?), arguments)))
 }

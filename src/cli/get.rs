@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use flate2::write::MultiGzDecoder;
 use md5::{Digest, Md5};
+use serde::Serialize;
 use sha2::Sha256;
 
-use super::args::{Place, ask, flag};
+use super::args::{Place, query};
 use super::exit::Exit;
 use super::failure::{Failure, granted};
 use super::output::Printer;
@@ -18,9 +19,10 @@ use crate::client::{Client, Reply, Transfer, TransportError};
 use crate::clock::random_uuid;
 
 /// Which content, and where to.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub struct GetArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     place: Place,
     /// Distinguish a doomed record (exit 6) from one that never existed (exit 5).
     #[arg(long)]
@@ -33,6 +35,7 @@ pub struct GetArgs {
     as_of: Option<String>,
     /// File to write, replaced only when the whole content has arrived and is correct; - is standard output.
     #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
     out: Option<PathBuf>,
 }
 
@@ -43,12 +46,7 @@ pub(super) fn run(
     orgcode: &str,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
-    let mut query = arguments.place.query(orgcode);
-    let version = arguments.version.map(|version| version.to_string());
-    ask(&mut query, "include_doomed", flag(arguments.include_doomed));
-    ask(&mut query, "version", version.as_deref());
-    ask(&mut query, "as_of", arguments.as_of.as_deref());
-    let reply = granted(client.record(&query)?)?;
+    let reply = granted(client.record(&query(orgcode, arguments).pairs())?)?;
     let out = arguments.out.as_deref();
     match out.filter(|path| path.as_os_str() != "-") {
         Some(path) => {

@@ -2,10 +2,11 @@
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::Value;
 
-use super::args::{ContextArgs, RemarkArgs, about, ask, insert};
-use super::call::{RecordChangeArgs, invoke, orgcode};
+use super::args::{ContextArgs, RemarkArgs};
+use super::call::{RecordChangeArgs, orgcode};
 use super::failure::Failure;
 use super::profile::Profile;
 use crate::client::{Client, Reply};
@@ -18,7 +19,7 @@ pub struct RecordHoldArgs {
 }
 
 /// Which due records.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub struct DueArgs {
     /// Only records of this container.
     #[arg(long)]
@@ -35,7 +36,7 @@ pub struct DueArgs {
 }
 
 /// A legal hold to set. The org is the connection's.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub struct LegalHoldArgs {
     /// Only this container; the whole org without it.
     #[arg(long)]
@@ -44,21 +45,23 @@ pub struct LegalHoldArgs {
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     reason: String,
     #[command(flatten)]
+    #[serde(flatten)]
     context: ContextArgs,
 }
 
 /// A legal hold to release.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub struct ReleaseArgs {
     /// Only that of this container; without it that of the whole org.
     #[arg(long)]
     container: Option<String>,
     #[command(flatten)]
+    #[serde(flatten)]
     remarks: RemarkArgs,
 }
 
 /// Whose legal holds.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub struct LegalHoldsArgs {
     /// Only holds that cover this container.
     #[arg(long)]
@@ -77,57 +80,13 @@ impl RecordHoldArgs {
     }
 }
 
-impl DueArgs {
-    pub(super) fn query(&self, orgcode: &str) -> Vec<(&'static str, String)> {
-        let mut query = Vec::new();
-        ask(&mut query, "orgcode", Some(orgcode));
-        ask(&mut query, "container", self.container.as_deref());
-        ask(&mut query, "before", self.before.as_deref());
-        ask(&mut query, "limit", self.limit.as_deref());
-        ask(&mut query, "next_token", self.next_token.as_deref());
-        query
-    }
-}
-
-impl LegalHoldArgs {
-    pub(super) fn run(&self, profile: &Profile) -> Result<Reply, Failure> {
-        let org = profile.named_org("which org?")?;
-        invoke(profile, "mrs_hold_set", self.body(about(org)))
-    }
-
-    fn body(&self, mut body: Map<String, Value>) -> Map<String, Value> {
-        insert(&mut body, "container", self.container.as_deref());
-        insert(&mut body, "reason", Some(self.reason.as_str()));
-        self.context.sign(body)
-    }
-}
-
-impl ReleaseArgs {
-    pub(super) fn run(&self, profile: &Profile) -> Result<Reply, Failure> {
-        let org = profile.named_org("which org?")?;
-        invoke(profile, "mrs_hold_release", self.body(about(org)))
-    }
-
-    fn body(&self, mut body: Map<String, Value>) -> Map<String, Value> {
-        insert(&mut body, "container", self.container.as_deref());
-        self.remarks.sign(body)
-    }
-}
-
-impl LegalHoldsArgs {
-    pub(super) fn run(&self, profile: &Profile) -> Result<Reply, Failure> {
-        let mut body = about(profile.named_org("which org?")?);
-        insert(&mut body, "container", self.container.as_deref());
-        invoke(profile, "mrs_hold_list", body)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
     use serde_json::json;
 
     use super::*;
+    use crate::cli::args::{about, with};
 
     #[derive(Parser)]
     enum Line {
@@ -154,8 +113,8 @@ mod tests {
         ] {
             let words = std::iter::once("ops").chain(line.split(' '));
             let body = match Line::try_parse_from(words).expect(line) {
-                Line::Set(arguments) => arguments.body(about("ACME")),
-                Line::Release(arguments) => arguments.body(about("ACME")),
+                Line::Set(arguments) => with(about("ACME"), &arguments),
+                Line::Release(arguments) => with(about("ACME"), &arguments),
             };
             assert_eq!(Value::Object(body), sent, "{line}");
         }

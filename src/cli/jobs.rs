@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
-use super::args::{RemarkArgs, insert};
+use super::args::{RemarkArgs, insert, with};
 use super::call::invoke;
 use super::exit::Exit;
 use super::failure::{Failure, granted};
@@ -89,7 +89,7 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let show = |name: &str| invoke(profile, "jobs_show", naming(name));
     let order = |function: &str, order: &OrderArgs| {
-        invoke(profile, function, order.remarks.sign(naming(&order.name)))
+        invoke(profile, function, with(naming(&order.name), &order.remarks))
     };
     let reply = match &arguments.verb {
         Verb::List => invoke(profile, "jobs_list", Map::new())?,

@@ -1,9 +1,10 @@
 //! `g3n mrs`: the records' verbs.
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::args::{Place, ask, flag, insert};
+use super::args::{Place, insert, query};
 use super::call::{RecordChangeArgs, orgcode};
 use super::exit::Exit;
 use super::failure::Failure;
@@ -103,9 +104,10 @@ enum Verb {
 }
 
 /// Which record, and in which state.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 struct MetaArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     place: Place,
     /// Show a doomed record, too.
     #[arg(long)]
@@ -116,9 +118,10 @@ struct MetaArgs {
 }
 
 /// Which record's versions.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 struct VersionsArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     place: Place,
     /// Also of a doomed record.
     #[arg(long)]
@@ -132,7 +135,7 @@ struct VersionsArgs {
 }
 
 /// Which records.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 struct ListArgs {
     /// Only records of this container.
     #[arg(long)]
@@ -203,15 +206,12 @@ pub(super) fn run(
     let reply = match &arguments.verb {
         Verb::Get(arguments) => return get::run(arguments, &client, orgcode(profile)?, printer),
         Verb::Put(arguments) => put::run(arguments, &client, orgcode(profile)?)?,
-        Verb::Versions(arguments) => client.versions(&arguments.query(orgcode(profile)?))?,
-        Verb::Meta(arguments) => {
-            let mut query = arguments.place.query(orgcode(profile)?);
-            ask(&mut query, "include_doomed", flag(arguments.include_doomed));
-            ask(&mut query, "as_of", arguments.as_of.as_deref());
-            client.meta(&query)?
+        Verb::Versions(arguments) => {
+            client.versions(&query(orgcode(profile)?, arguments).pairs())?
         }
-        Verb::Head(place) => client.head(&place.query(orgcode(profile)?))?,
-        Verb::List(arguments) => client.list(&arguments.query(orgcode(profile)?))?,
+        Verb::Meta(arguments) => client.meta(&query(orgcode(profile)?, arguments).pairs())?,
+        Verb::Head(place) => client.head(&place.query(orgcode(profile)?).pairs())?,
+        Verb::List(arguments) => client.list(&query(orgcode(profile)?, arguments).pairs())?,
         Verb::TagAdd(arguments) => arguments.run(&client, profile, Client::tag_add)?,
         Verb::TagRemove(arguments) => arguments.run(&client, profile, Client::tag_remove)?,
         Verb::TtlSet(arguments) => {
@@ -227,39 +227,13 @@ pub(super) fn run(
         }
         Verb::HoldSet(arguments) => arguments.set(&client, profile)?,
         Verb::HoldRelease(arguments) => arguments.release(&client, profile)?,
-        Verb::Due(arguments) => client.due(&arguments.query(orgcode(profile)?))?,
+        Verb::Due(arguments) => client.due(&query(orgcode(profile)?, arguments).pairs())?,
         Verb::Stat => client.stat(&[])?,
         Verb::Reconcile(arguments) => arguments.run(profile)?,
         Verb::TagScrub(arguments) => arguments.scrub(profile)?,
         Verb::Cleanup(arguments) => arguments.run(profile)?,
     };
     Ok(printer.reply(&reply))
-}
-
-impl VersionsArgs {
-    fn query(&self, orgcode: &str) -> Vec<(&'static str, String)> {
-        let mut query = self.place.query(orgcode);
-        ask(&mut query, "include_doomed", flag(self.include_doomed));
-        ask(&mut query, "limit", self.limit.as_deref());
-        ask(&mut query, "next_token", self.next_token.as_deref());
-        query
-    }
-}
-
-impl ListArgs {
-    fn query(&self, orgcode: &str) -> Vec<(&'static str, String)> {
-        let mut query = Vec::new();
-        ask(&mut query, "orgcode", Some(orgcode));
-        ask(&mut query, "container", self.container.as_deref());
-        ask(&mut query, "cccode", self.cccode.as_deref());
-        ask(&mut query, "tag", self.tag.as_deref());
-        ask(&mut query, "status", self.status.as_deref());
-        ask(&mut query, "prefix", self.prefix.as_deref());
-        ask(&mut query, "include_doomed", flag(self.include_doomed));
-        ask(&mut query, "limit", self.limit.as_deref());
-        ask(&mut query, "next_token", self.next_token.as_deref());
-        query
-    }
 }
 
 impl TagArgs {

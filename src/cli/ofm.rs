@@ -3,10 +3,11 @@
 mod invitation;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::args::{MakeArgs, PageArgs, RemarkArgs, about, insert};
-use super::call::invoke;
+use super::args::{MakeArgs, PageArgs, RemarkArgs, about, with};
+use super::call::{invoke, of_org};
 use super::cli_env::CliEnv;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -163,7 +164,7 @@ fn limit(text: &str) -> Result<(Quota, Option<u64>), String> {
 }
 
 /// Which user.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 #[group(required = true, multiple = false)]
 struct MemberArgs {
     /// The id of the user, instead of the address.
@@ -175,28 +176,32 @@ struct MemberArgs {
 }
 
 /// A user to invite, or a member with another role.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 struct AddArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     member: MemberArgs,
     /// The user's role; member by default.
     #[arg(long, value_parser = ["owner", "member"])]
     role: Option<String>,
     #[command(flatten)]
+    #[serde(flatten)]
     remarks: MakeArgs,
 }
 
 /// A member to leave, or a user to become an owner.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 struct RemoveArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     member: MemberArgs,
     #[command(flatten)]
+    #[serde(flatten)]
     remarks: RemarkArgs,
 }
 
 /// The first owner.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 #[group(required = true, multiple = false)]
 struct OwnerArgs {
     /// The first owner's e-mail address.
@@ -208,27 +213,31 @@ struct OwnerArgs {
 }
 
 /// An org to make. Its code is the connection's.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 struct CreateArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     owner: OwnerArgs,
     /// Its first status; verified by default.
     #[arg(long, value_parser = STATUSES)]
     status: Option<String>,
     #[command(flatten)]
+    #[serde(flatten)]
     remarks: MakeArgs,
 }
 
 /// An org's new status.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 struct StatusArgs {
     /// The new status.
     #[arg(long, value_parser = STATUSES)]
     status: String,
     #[command(flatten)]
+    #[serde(flatten)]
     remarks: RemarkArgs,
     /// Do not ask for confirmation.
     #[arg(long)]
+    #[serde(skip)]
     yes: bool,
 }
 
@@ -242,32 +251,33 @@ pub(super) fn run(
     printer: &Printer,
 ) -> Result<Exit, Failure> {
     let client = profile.gateway();
-    let org = || profile.org("which org?").map(about);
     let reply = match &arguments.verb {
-        Verb::OrgGet => client.org_get(&Value::Object(org()?))?,
-        Verb::OrgPark(remarks) => client.org_park(&Value::Object(remarks.sign(org()?)))?,
-        Verb::OrgUnpark(remarks) => client.org_unpark(&Value::Object(remarks.sign(org()?)))?,
-        Verb::MemberAdd(arguments) => client.member_add(&arguments.body(org()?))?,
-        Verb::MemberRemove(arguments) => client.member_remove(&arguments.body(org()?))?,
-        Verb::MemberLeave(remarks) => client.member_leave(&Value::Object(remarks.sign(org()?)))?,
-        Verb::InvitationCreate(arguments) => client.invitation_create(&arguments.body(org()?))?,
-        Verb::InvitationList => client.invitation_list(&Value::Object(org()?))?,
-        Verb::InvitationWithdraw(which) => client.invitation_withdraw(&which.body(org()?))?,
-        Verb::InvitationMine(page) => client.invitation_mine(&page.body())?,
-        Verb::InvitationAccept(which) => client.invitation_accept(&which.body(org()?))?,
-        Verb::InvitationDecline(which) => client.invitation_decline(&which.body(org()?))?,
-        Verb::MemberList(page) => client.member_list(&page.body(profile.org("which org?")?))?,
-        Verb::MemberResolve(member) => client.member_resolve(&Value::Object(member.add(org()?)))?,
+        Verb::OrgGet => client.org_get(&of_org(profile, &())?)?,
+        Verb::OrgPark(remarks) => client.org_park(&of_org(profile, remarks)?)?,
+        Verb::OrgUnpark(remarks) => client.org_unpark(&of_org(profile, remarks)?)?,
+        Verb::MemberAdd(arguments) => client.member_add(&of_org(profile, arguments)?)?,
+        Verb::MemberRemove(arguments) => client.member_remove(&of_org(profile, arguments)?)?,
+        Verb::MemberLeave(remarks) => client.member_leave(&of_org(profile, remarks)?)?,
+        Verb::InvitationCreate(arguments) => {
+            client.invitation_create(&of_org(profile, arguments)?)?
+        }
+        Verb::InvitationList => client.invitation_list(&of_org(profile, &())?)?,
+        Verb::InvitationWithdraw(which) => client.invitation_withdraw(&of_org(profile, which)?)?,
+        Verb::InvitationMine(page) => {
+            client.invitation_mine(&Value::Object(with(Map::new(), page)))?
+        }
+        Verb::InvitationAccept(which) => client.invitation_accept(&of_org(profile, which)?)?,
+        Verb::InvitationDecline(which) => client.invitation_decline(&of_org(profile, which)?)?,
+        Verb::MemberList(page) => client.member_list(&of_org(profile, page)?)?,
+        Verb::MemberResolve(member) => client.member_resolve(&of_org(profile, member)?)?,
         Verb::OrgCreate(arguments) => {
-            let body = arguments.body(about(profile.named_org("which org?")?));
+            let body = with(about(profile.named_org("which org?")?), arguments);
             invoke(profile, "ofm_org_create", body)?
         }
         Verb::OrgStatusSet(arguments) => arguments.run(profile)?,
         Verb::OwnerAdd(arguments) => {
-            let body = arguments
-                .member
-                .add(about(profile.named_org("which org?")?));
-            invoke(profile, "ofm_owner_add", arguments.remarks.sign(body))?
+            let body = with(about(profile.named_org("which org?")?), arguments);
+            invoke(profile, "ofm_owner_add", body)?
         }
         Verb::Usage(UsageArgs { operator: false }) => {
             let org = profile.org("which org?")?.to_owned();
@@ -285,44 +295,12 @@ pub(super) fn run(
     Ok(printer.reply(&reply))
 }
 
-impl MemberArgs {
-    fn add(&self, mut body: Map<String, Value>) -> Map<String, Value> {
-        insert(&mut body, "user_id", self.user_id.as_deref());
-        insert(&mut body, "email", self.email.as_deref());
-        body
-    }
-}
-
-impl AddArgs {
-    fn body(&self, body: Map<String, Value>) -> Value {
-        let mut body = self.member.add(body);
-        insert(&mut body, "role", self.role.as_deref());
-        Value::Object(self.remarks.sign(body))
-    }
-}
-
-impl RemoveArgs {
-    fn body(&self, body: Map<String, Value>) -> Value {
-        Value::Object(self.remarks.sign(self.member.add(body)))
-    }
-}
-
-impl CreateArgs {
-    fn body(&self, mut body: Map<String, Value>) -> Map<String, Value> {
-        let owner = &self.owner;
-        insert(&mut body, "owner_email", owner.owner_email.as_deref());
-        insert(&mut body, "owner_user_id", owner.owner_user_id.as_deref());
-        insert(&mut body, "status", self.status.as_deref());
-        self.remarks.sign(body)
-    }
-}
-
 impl QuotaArgs {
     fn body(&self, mut body: Map<String, Value>) -> Map<String, Value> {
         let limits = self.limits.iter();
         let limits = limits.map(|(quota, limit)| (quota.as_str().to_owned(), Value::from(*limit)));
         body.insert("limits".to_owned(), Value::Object(limits.collect()));
-        self.remarks.sign(body)
+        with(body, &self.remarks)
     }
 }
 
@@ -330,18 +308,13 @@ impl StatusArgs {
     /// Sets the status. Whoever dooms an org at a terminal is asked first: there is no way back.
     fn run(&self, profile: &Profile) -> Result<Reply, Failure> {
         let org = profile.named_org("which org?")?;
-        let body = self.body(about(org));
+        let body = with(about(org), self);
         if self.status == FOR_GOOD && !self.yes {
             let address = &profile.operator_url.value;
             let what = format!("the org {org} at {address}");
             CliEnv::of_process().confirm(&what)?;
         }
         invoke(profile, "ofm_org_status_set", body)
-    }
-
-    fn body(&self, mut body: Map<String, Value>) -> Map<String, Value> {
-        insert(&mut body, "status", Some(self.status.as_str()));
-        self.remarks.sign(body)
     }
 }
 
@@ -397,13 +370,13 @@ mod tests {
             let words = std::iter::once("ofm").chain(line.split(' '));
             let org = about("ACME");
             let body = match Line::try_parse_from(words).expect(line) {
-                Line::Add(arguments) => arguments.body(org),
-                Line::Remove(arguments) => arguments.body(org),
-                Line::Create(arguments) => Value::Object(arguments.body(org)),
-                Line::Set(arguments) => Value::Object(arguments.body(org)),
-                Line::Quota(arguments) => Value::Object(arguments.body(org)),
+                Line::Add(arguments) => with(org, &arguments),
+                Line::Remove(arguments) => with(org, &arguments),
+                Line::Create(arguments) => with(org, &arguments),
+                Line::Set(arguments) => with(org, &arguments),
+                Line::Quota(arguments) => arguments.body(org),
             };
-            assert_eq!(body, sent, "{line}");
+            assert_eq!(Value::Object(body), sent, "{line}");
         }
         for line in [
             "quota",

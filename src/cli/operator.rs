@@ -5,9 +5,10 @@ use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::args::{RemarkArgs, insert};
+use super::args::{RemarkArgs, about, insert, with};
 use super::call::{invoke, orgcode};
 use super::failure::{Failure, granted};
 use super::profile::Profile;
@@ -18,7 +19,7 @@ use crate::client::Reply;
 const ITEMS_MAX: u64 = 1_000;
 
 /// Which container, and how much of it at a time.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub struct PageArgs {
     /// The container.
     #[arg(long)]
@@ -30,6 +31,7 @@ pub struct PageArgs {
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     next_token: Option<String>,
     #[command(flatten)]
+    #[serde(flatten)]
     remarks: RemarkArgs,
 }
 
@@ -162,12 +164,7 @@ fn add(sum: &mut Value, page: &Value) {
 
 impl PageArgs {
     fn body(&self, profile: &Profile) -> Result<Map<String, Value>, Failure> {
-        let mut body = Map::new();
-        insert(&mut body, "orgcode", Some(orgcode(profile)?));
-        insert(&mut body, "container", Some(self.container.as_str()));
-        insert(&mut body, "max_items", self.max_items);
-        insert(&mut body, "next_token", self.next_token.as_deref());
-        Ok(self.remarks.sign(body))
+        Ok(with(about(orgcode(profile)?), self))
     }
 }
 

@@ -6,10 +6,11 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::args::{RemarkArgs, ask, insert};
+use super::args::{RemarkArgs, about, insert, query, with};
 use super::call::present_revision;
 use super::choice::{INLINE_SENT_MAX, Look, Mode, not_json};
 use super::failure::{Failure, granted};
@@ -22,7 +23,7 @@ use crate::domain::record::INLINE_CONTENT_TYPE;
 const FILE_CONTENT_TYPE: &str = "application/octet-stream";
 
 /// What to put where.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub struct PutArgs {
     /// The container.
     #[arg(long)]
@@ -40,15 +41,19 @@ pub struct PutArgs {
         required_unless_present = "file",
         conflicts_with = "file"
     )]
+    #[serde(skip)]
     inline_payload_file: Option<PathBuf>,
     /// Content to send inline when it is small JSON, and to upload otherwise; - is standard input.
     #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
     file: Option<PathBuf>,
     /// The content's media type [default: application/json with --inline-payload-file, else application/octet-stream]
     #[arg(long, value_name = "TYPE")]
+    #[serde(skip)]
     content_type: Option<String>,
     /// inline or presign, instead of choosing by size.
     #[arg(long, value_enum)]
+    #[serde(skip)]
     mode: Option<Mode>,
     /// A tag; may be repeated.
     #[arg(long = "tag", value_name = "TAG")]
@@ -63,6 +68,7 @@ pub struct PutArgs {
     #[arg(long, value_name = "NUMBER")]
     expected_revision: Option<u64>,
     #[command(flatten)]
+    #[serde(flatten)]
     remarks: RemarkArgs,
 }
 
@@ -121,25 +127,12 @@ fn open(path: &Path) -> Result<(Vec<u8>, Box<dyn Read>), Failure> {
 
 impl PutArgs {
     fn body(&self, orgcode: &str, content_type: &str) -> Map<String, Value> {
-        let mut body = Map::new();
-        insert(&mut body, "orgcode", Some(orgcode));
-        insert(&mut body, "container", Some(self.container.as_str()));
-        insert(&mut body, "record_id", self.record_id.as_deref());
-        insert(&mut body, "cccode", self.cccode.as_deref());
+        let mut body = with(about(orgcode), self);
         insert(&mut body, "content_type", Some(content_type));
-        let tags = (!self.tags.is_empty()).then_some(&self.tags);
-        insert(&mut body, "tags", tags);
-        insert(&mut body, "doom_at", self.doom_at.as_deref());
-        insert(
-            &mut body,
-            "idempotency_key",
-            self.idempotency_key.as_deref(),
-        );
-        insert(&mut body, "expected_revision", self.expected_revision);
         if self.mode == Some(Mode::Inline) {
             insert(&mut body, "mode", Some("inline"));
         }
-        self.remarks.sign(body)
+        body
     }
 
     /// Sends the put; over an existing record once more, with the revision it has. With a key it is sent only as it is:
@@ -162,11 +155,8 @@ impl PutArgs {
             );
             return Ok(reply);
         }
-        let mut query = Vec::new();
-        ask(&mut query, "orgcode", Some(orgcode));
-        ask(&mut query, "container", Some(&self.container));
-        ask(&mut query, "record_id", Some(record_id));
-        let revision = present_revision(client, query)?;
+        let named = json!({"container": self.container, "record_id": record_id});
+        let revision = present_revision(client, query(orgcode, &named))?;
         insert(&mut body, "expected_revision", revision);
         Ok(client.put_text(&request(&body, payload)?)?)
     }
@@ -208,8 +198,7 @@ impl PutArgs {
             }
             Err(error) => return Err(error.into()),
         };
-        let mut body = Map::new();
-        insert(&mut body, "orgcode", Some(orgcode));
+        let mut body = with(about(orgcode), &self.remarks);
         insert(&mut body, "container", Some(&data["container"]));
         insert(&mut body, "record_id", Some(&data["record_id"]));
         insert(&mut body, "cccode", self.cccode.as_deref());
@@ -218,7 +207,7 @@ impl PutArgs {
         insert(&mut body, "content_md5", Some(&packed.md5));
         let etag = etag.as_ref().and_then(|etag| etag.to_str().ok());
         insert(&mut body, "etag", etag);
-        let reply = client.complete(&Value::Object(self.remarks.sign(body)))?;
+        let reply = client.complete(&Value::Object(body))?;
         check_sha256(reply.data(), &packed)?;
         Ok(reply)
     }
@@ -235,11 +224,8 @@ impl PutArgs {
             return Ok(None);
         }
         let data = reply.data();
-        let mut query = Vec::new();
-        ask(&mut query, "orgcode", Some(orgcode));
-        ask(&mut query, "container", data["container"].as_str());
-        ask(&mut query, "record_id", data["record_id"].as_str());
-        let reply = client.meta(&query)?;
+        let named = json!({"container": data["container"], "record_id": data["record_id"]});
+        let reply = client.meta(&query(orgcode, &named).pairs())?;
         let data = reply.data();
         let same = data["status"] == "active" && data["content_md5"] == packed.md5.as_str();
         if same {
@@ -285,8 +271,6 @@ fn hint(text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

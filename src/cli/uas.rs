@@ -3,9 +3,10 @@
 mod erase;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::args::{MakeArgs, RemarkArgs, insert};
+use super::args::{MakeArgs, RemarkArgs, insert, with};
 use super::bare::BareArgs;
 use super::call::invoke;
 use super::cli_env::CliEnv;
@@ -79,39 +80,44 @@ enum Verb {
     UserErase(erase::EraseArgs),
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct UserArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     user: NamedArgs,
     #[command(flatten)]
+    #[serde(flatten)]
     remarks: RemarkArgs,
 }
 
 /// A user, one way or the other.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 #[group(required = true, multiple = false)]
-struct NamedArgs {
+pub(super) struct NamedArgs {
     /// The user's e-mail address.
     #[arg(long)]
-    email: Option<String>,
+    pub(super) email: Option<String>,
     /// The id of the user, instead of the address.
     #[arg(long, value_name = "ID")]
-    user_id: Option<String>,
+    pub(super) user_id: Option<String>,
 }
 
 /// A user who gets another passcode.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 struct ResetArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     user: UserArgs,
     #[command(flatten)]
+    #[serde(skip)]
     passcode: PasscodeArgs,
 }
 
 /// A user who is let in again.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 struct LiftArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     user: UserArgs,
     /// The IP address that the user signs in from.
     #[arg(long, value_name = "IP")]
@@ -140,19 +146,23 @@ struct StatArgs {
 }
 
 /// A user to make.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 struct CreateArgs {
     /// The e-mail address to sign in with.
     #[arg(long)]
     email: String,
     #[command(flatten)]
+    #[serde(skip)]
     passcode: PasscodeArgs,
     /// Create the user with an unverified e-mail address: signing in is refused until g3n uas user-verify.
     #[arg(long)]
+    #[serde(skip)]
     unverified: bool,
     #[command(flatten)]
+    #[serde(flatten)]
     remarks: MakeArgs,
     #[command(flatten)]
+    #[serde(skip)]
     bare: BareArgs,
 }
 
@@ -182,17 +192,30 @@ pub(super) fn run(
             let client = profile.gateway();
             Ok(printer.reply(&client.passcode_change(&body)?))
         }
-        Verb::UserGet(user) => show(printer, invoke(profile, "uas_user_get", user.body())?),
-        Verb::UserDisable(user) => show(printer, invoke(profile, "uas_user_disable", user.body())?),
-        Verb::UserVerify(user) => show(printer, invoke(profile, "uas_user_verify", user.body())?),
-        Verb::UserEnable(user) => show(printer, invoke(profile, "uas_user_enable", user.body())?),
+        Verb::UserGet(user) => show(
+            printer,
+            invoke(profile, "uas_user_get", with(Map::new(), user))?,
+        ),
+        Verb::UserDisable(user) => show(
+            printer,
+            invoke(profile, "uas_user_disable", with(Map::new(), user))?,
+        ),
+        Verb::UserVerify(user) => show(
+            printer,
+            invoke(profile, "uas_user_verify", with(Map::new(), user))?,
+        ),
+        Verb::UserEnable(user) => show(
+            printer,
+            invoke(profile, "uas_user_enable", with(Map::new(), user))?,
+        ),
         Verb::PasscodeReset(arguments) => {
             let body = arguments.body(&mut env)?;
             show(printer, invoke(profile, "uas_passcode_reset", body)?)
         }
-        Verb::LockLift(arguments) => {
-            show(printer, invoke(profile, "uas_lock_lift", arguments.body())?)
-        }
+        Verb::LockLift(arguments) => show(
+            printer,
+            invoke(profile, "uas_lock_lift", with(Map::new(), arguments))?,
+        ),
     }
 }
 
@@ -204,30 +227,12 @@ fn show(printer: &Printer, reply: Reply) -> Result<Exit, Failure> {
     Ok(printer.reply(&reply))
 }
 
-impl UserArgs {
-    /// A body that names the user.
-    pub(super) fn body(&self) -> Map<String, Value> {
-        let mut body = Map::new();
-        insert(&mut body, "email", self.user.email.as_deref());
-        insert(&mut body, "user_id", self.user.user_id.as_deref());
-        self.remarks.sign(body)
-    }
-}
-
 impl ResetArgs {
     fn body(&self, env: &mut CliEnv) -> Result<Map<String, Value>, Failure> {
-        let mut body = self.user.body();
+        let mut body = with(Map::new(), self);
         let passcode = self.passcode.find_new(env)?;
         insert(&mut body, "passcode", Some(passcode.reveal()));
         Ok(body)
-    }
-}
-
-impl LiftArgs {
-    fn body(&self) -> Map<String, Value> {
-        let mut body = self.user.body();
-        insert(&mut body, "address", self.address.as_deref());
-        body
     }
 }
 
@@ -238,7 +243,7 @@ impl ChangeArgs {
         let mut body = Map::new();
         insert(&mut body, "passcode", Some(old.reveal()));
         insert(&mut body, "new_passcode", Some(new.reveal()));
-        Ok(Value::Object(self.remarks.sign(body)))
+        Ok(Value::Object(with(body, &self.remarks)))
     }
 }
 
@@ -259,11 +264,10 @@ impl CreateArgs {
 
     fn body(&self, env: &mut CliEnv) -> Result<Map<String, Value>, Failure> {
         let passcode = self.passcode.find_new(env)?;
-        let mut body = Map::new();
-        insert(&mut body, "email", Some(self.email.as_str()));
+        let mut body = with(Map::new(), self);
         insert(&mut body, "passcode", Some(passcode.reveal()));
         insert(&mut body, "verified", self.unverified.then_some(false));
-        Ok(self.remarks.sign(body))
+        Ok(body)
     }
 }
 
@@ -328,7 +332,7 @@ mod tests {
                 Line::Create(arguments) => arguments.body(&mut around).map(Value::Object),
                 Line::Change(arguments) => arguments.body(&mut around),
                 Line::Reset(arguments) => arguments.body(&mut around).map(Value::Object),
-                Line::Lift(arguments) => Ok(Value::Object(arguments.body())),
+                Line::Lift(arguments) => Ok(Value::Object(with(Map::new(), &arguments))),
             };
             assert_eq!(body.ok(), sent, "{line}");
         }

@@ -1,14 +1,15 @@
 //! `g3n ofm invitation-...`: inviting users to an org, and answering invitations.
 
 use clap::Args;
-use serde_json::{Map, Value};
+use serde::Serialize;
 
 use super::MemberArgs;
-use crate::cli::args::{MakeArgs, RemarkArgs, insert};
+use crate::cli::args::{MakeArgs, RemarkArgs};
 
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct CreateArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     member: MemberArgs,
     /// What the user may do once the invitation is accepted; member by default.
     #[arg(long, value_parser = ["owner", "member"])]
@@ -17,20 +18,22 @@ pub(super) struct CreateArgs {
     #[arg(long)]
     label: Option<String>,
     #[command(flatten)]
+    #[serde(flatten)]
     remarks: MakeArgs,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct WhichArgs {
     /// The id of the invitation, as `invitation-list` and `invitation-mine` show it.
     #[arg(long, value_name = "ID")]
     invitation_id: String,
     #[command(flatten)]
+    #[serde(flatten)]
     remarks: RemarkArgs,
 }
 
 /// How much of the list of one's own invitations.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct MineArgs {
     /// Invitations a page: 8 by default, 1 to 256.
     #[arg(long, value_name = "NUMBER")]
@@ -40,41 +43,13 @@ pub(super) struct MineArgs {
     next_token: Option<String>,
 }
 
-impl CreateArgs {
-    pub(super) fn body(&self, body: Map<String, Value>) -> Value {
-        let mut body = self.member.add(body);
-        insert(&mut body, "role", self.role.as_deref());
-        insert(&mut body, "label", self.label.as_deref());
-        Value::Object(self.remarks.sign(body))
-    }
-}
-
-impl WhichArgs {
-    pub(super) fn body(&self, mut body: Map<String, Value>) -> Value {
-        insert(
-            &mut body,
-            "invitation_id",
-            Some(self.invitation_id.as_str()),
-        );
-        Value::Object(self.remarks.sign(body))
-    }
-}
-
-impl MineArgs {
-    pub(super) fn body(&self) -> Value {
-        let mut body = Map::new();
-        insert(&mut body, "limit", self.limit);
-        insert(&mut body, "next_token", self.next_token.as_deref());
-        Value::Object(body)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use serde_json::json;
+    use serde_json::{Map, Value, json};
 
     use super::*;
+    use crate::cli::args::with;
 
     #[derive(Parser)]
     enum Line {
@@ -99,11 +74,11 @@ mod tests {
             let words = std::iter::once("ofm").chain(line.split(' '));
             let org = crate::cli::args::about("ACME");
             let body = match Line::try_parse_from(words).expect(line) {
-                Line::Create(arguments) => arguments.body(org),
-                Line::Which(arguments) => arguments.body(org),
-                Line::Mine(arguments) => arguments.body(),
+                Line::Create(arguments) => with(org, &arguments),
+                Line::Which(arguments) => with(org, &arguments),
+                Line::Mine(arguments) => with(Map::new(), &arguments),
             };
-            assert_eq!(body, sent, "{line}");
+            assert_eq!(Value::Object(body), sent, "{line}");
         }
     }
 }

@@ -1,11 +1,10 @@
 //! `g3n ops audit`: what operators had done, and what became of it.
 
-use crate::cli::args::insert;
 use clap::Args;
-use serde_json::{Map, Value};
+use serde::Serialize;
 
 /// Which entries.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct AuditArgs {
     /// Only entries of this window.
     #[arg(long, value_name = "ID", conflicts_with_all = ["vacuum_id", "subject"])]
@@ -27,25 +26,13 @@ pub(super) struct AuditArgs {
     next_token: Option<String>,
 }
 
-impl AuditArgs {
-    pub(super) fn body(&self) -> Map<String, Value> {
-        let mut body = Map::new();
-        insert(&mut body, "maintenance_id", self.maintenance_id.as_deref());
-        insert(&mut body, "vacuum_id", self.vacuum_id.as_deref());
-        insert(&mut body, "subject", self.subject.as_deref());
-        insert(&mut body, "since", self.since.as_deref());
-        insert(&mut body, "limit", self.limit);
-        insert(&mut body, "next_token", self.next_token.as_deref());
-        body
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use serde_json::json;
+    use serde_json::{Map, Value, json};
 
     use super::*;
+    use crate::cli::args::with;
 
     #[derive(Parser)]
     struct Line {
@@ -68,7 +55,11 @@ mod tests {
             ),
         ] {
             let parsed = Line::try_parse_from(line.split(' ')).expect(line);
-            assert_eq!(Value::Object(parsed.audit.body()), sent, "{line}");
+            assert_eq!(
+                Value::Object(with(Map::new(), &parsed.audit)),
+                sent,
+                "{line}"
+            );
         }
     }
 }

@@ -1,10 +1,10 @@
 //! `g3n ops maintenance-…`: maintenance windows, from the plan to the end.
 
 use clap::Args;
-use serde_json::{Map, Value};
+use serde::Serialize;
 
 use super::{ChangeArgs, Operator};
-use crate::cli::args::{KeyArgs, ask, insert};
+use crate::cli::args::KeyArgs;
 use crate::cli::bare::BareArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
@@ -12,9 +12,10 @@ use crate::cli::output::Printer;
 use crate::client::Reply;
 
 /// A window to plan.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct ScheduleArgs {
     #[command(flatten)]
+    #[serde(skip)]
     change: ChangeArgs,
     /// The reason that tenants are shown.
     #[arg(long)]
@@ -26,15 +27,18 @@ pub(super) struct ScheduleArgs {
     #[arg(long, value_name = "TIME")]
     start: String,
     #[command(flatten)]
+    #[serde(flatten)]
     key: KeyArgs,
     #[command(flatten)]
+    #[serde(skip)]
     bare: BareArgs,
 }
 
 /// A planned window.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct WindowArgs {
     #[command(flatten)]
+    #[serde(skip)]
     change: ChangeArgs,
     /// The window's id.
     #[arg(long, value_name = "ID")]
@@ -42,19 +46,21 @@ pub(super) struct WindowArgs {
 }
 
 /// News of a window.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct UpdateArgs {
     #[command(flatten)]
+    #[serde(skip)]
     change: ChangeArgs,
     /// The window's id; without it the active one.
     #[arg(long, value_name = "ID")]
     maintenance_id: Option<String>,
     #[command(flatten)]
+    #[serde(flatten)]
     news: News,
 }
 
 /// What is new, at least one of it.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 #[group(required = true, multiple = true)]
 struct News {
     /// A status message, shown to tenants.
@@ -69,9 +75,10 @@ struct News {
 }
 
 /// A window to end.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct EndArgs {
     #[command(flatten)]
+    #[serde(skip)]
     change: ChangeArgs,
     /// What tenants are told of the end.
     #[arg(long, value_name = "TEXT")]
@@ -82,7 +89,7 @@ pub(super) struct EndArgs {
 }
 
 /// Which windows.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct ListArgs {
     /// Only these: scheduled, active, ended or cancelled.
     #[arg(long)]
@@ -96,7 +103,7 @@ pub(super) struct ListArgs {
 }
 
 /// Which window.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct GetArgs {
     /// The window's id.
     #[arg(long, value_name = "ID")]
@@ -105,81 +112,36 @@ pub(super) struct GetArgs {
 
 impl ScheduleArgs {
     pub(super) fn run(&self, operator: &Operator, printer: &Printer) -> Result<Exit, Failure> {
-        let made = operator.change("ops_maintenance_schedule", &self.change, self.body());
+        let made = operator.change("ops_maintenance_schedule", &self.change, self);
         self.bare.tell(printer, "maintenance_id", made)
-    }
-
-    fn body(&self) -> Map<String, Value> {
-        let mut body = Map::new();
-        insert(&mut body, "description", Some(self.description.as_str()));
-        insert(&mut body, "duration", Some(self.duration));
-        insert(&mut body, "start", Some(self.start.as_str()));
-        self.key.add(body)
     }
 }
 
 impl WindowArgs {
     pub(super) fn run(&self, operator: &Operator, function: &str) -> Result<Reply, Failure> {
-        operator.change(function, &self.change, self.body())
-    }
-
-    fn body(&self) -> Map<String, Value> {
-        let mut body = Map::new();
-        insert(&mut body, "maintenance_id", Some(&self.maintenance_id));
-        body
+        operator.change(function, &self.change, self)
     }
 }
 
 impl UpdateArgs {
     pub(super) fn run(&self, operator: &Operator) -> Result<Reply, Failure> {
-        operator.change("ops_maintenance_update", &self.change, self.body())
-    }
-
-    fn body(&self) -> Map<String, Value> {
-        let mut body = Map::new();
-        insert(&mut body, "maintenance_id", self.maintenance_id.as_deref());
-        insert(&mut body, "text", self.news.text.as_deref());
-        insert(&mut body, "description", self.news.description.as_deref());
-        insert(&mut body, "duration", self.news.duration);
-        body
+        operator.change("ops_maintenance_update", &self.change, self)
     }
 }
 
 impl EndArgs {
     pub(super) fn run(&self, operator: &Operator) -> Result<Reply, Failure> {
-        operator.change("ops_maintenance_end", &self.change, self.body())
-    }
-
-    fn body(&self) -> Map<String, Value> {
-        let mut body = Map::new();
-        insert(&mut body, "end_message", self.end_message.as_deref());
-        insert(&mut body, "maintenance_id", self.maintenance_id.as_deref());
-        body
-    }
-}
-
-impl ListArgs {
-    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
-        let mut query = Vec::new();
-        ask(&mut query, "status", self.status.as_deref());
-        ask(&mut query, "limit", self.limit.as_deref());
-        ask(&mut query, "next_token", self.next_token.as_deref());
-        query
-    }
-}
-
-impl GetArgs {
-    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
-        vec![("maintenance_id", self.maintenance_id.clone())]
+        operator.change("ops_maintenance_end", &self.change, self)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use serde_json::json;
+    use serde_json::{Map, Value, json};
 
     use super::*;
+    use crate::cli::args::with;
 
     #[derive(Parser)]
     enum Line {
@@ -192,10 +154,10 @@ mod tests {
     fn body(line: &str) -> Option<Value> {
         let words = std::iter::once("ops").chain(line.split(' '));
         Some(Value::Object(match Line::try_parse_from(words).ok()? {
-            Line::Schedule(arguments) => arguments.body(),
-            Line::Start(arguments) => arguments.body(),
-            Line::Update(arguments) => arguments.body(),
-            Line::End(arguments) => arguments.body(),
+            Line::Schedule(arguments) => with(Map::new(), &arguments),
+            Line::Start(arguments) => with(Map::new(), &arguments),
+            Line::Update(arguments) => with(Map::new(), &arguments),
+            Line::End(arguments) => with(Map::new(), &arguments),
         }))
     }
 

@@ -10,9 +10,10 @@ pub(super) mod vacuum;
 mod watch;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::cli::args::{RemarkArgs, insert};
+use crate::cli::args::{RemarkArgs, about, insert, parameters, with};
 use crate::cli::cli_env::CliEnv;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
@@ -191,20 +192,23 @@ pub(super) fn run(
     let anyone = || profile.anyone();
     let caller = || profile.gateway();
     let operator = Operator::of(profile);
+    let named_org = || profile.named_org("which org?").map(about);
     let reply = match &arguments.verb {
         Verb::Ping => anyone().ops_ping(&[])?,
         Verb::Stat => anyone().ops_stat(&[])?,
         Verb::SecretSet(arguments) => arguments.run(&operator)?,
-        Verb::SecretLockLift(change) => {
-            operator.change("ops_secret_lock_lift", change, Map::new())?
-        }
+        Verb::SecretLockLift(change) => operator.change("ops_secret_lock_lift", change, &())?,
         Verb::MaintenanceSchedule(arguments) => return arguments.run(&operator, printer),
         Verb::MaintenanceStart(window) => window.run(&operator, "ops_maintenance_start")?,
         Verb::MaintenanceUpdate(arguments) => arguments.run(&operator)?,
         Verb::MaintenanceEnd(arguments) => arguments.run(&operator)?,
         Verb::MaintenanceCancel(window) => window.run(&operator, "ops_maintenance_cancel")?,
-        Verb::MaintenanceList(arguments) => caller().maintenance_list(&arguments.query())?,
-        Verb::MaintenanceGet(arguments) => caller().maintenance_get(&arguments.query())?,
+        Verb::MaintenanceList(arguments) => {
+            caller().maintenance_list(&parameters(arguments).pairs())?
+        }
+        Verb::MaintenanceGet(arguments) => {
+            caller().maintenance_get(&parameters(arguments).pairs())?
+        }
         Verb::VacuumAll(arguments) => return arguments.run(&operator, printer),
         Verb::VacuumOrg(arguments) => {
             let orgcode = profile.named_org("which org?")?;
@@ -212,22 +216,26 @@ pub(super) fn run(
         }
         Verb::VacuumCancel(arguments) => arguments.run(&operator)?,
         Verb::VacuumStatus(arguments) => return arguments.run(&operator, printer),
-        Verb::HoldSet(arguments) => arguments.run(profile)?,
-        Verb::HoldRelease(arguments) => arguments.run(profile)?,
-        Verb::HoldList(arguments) => arguments.run(profile)?,
+        Verb::HoldSet(arguments) => {
+            operator.invoke("mrs_hold_set", with(named_org()?, arguments))?
+        }
+        Verb::HoldRelease(arguments) => {
+            operator.invoke("mrs_hold_release", with(named_org()?, arguments))?
+        }
+        Verb::HoldList(arguments) => {
+            operator.invoke("mrs_hold_list", with(named_org()?, arguments))?
+        }
         Verb::TokenCreate(arguments) => return arguments.run(&operator, printer),
         Verb::TokenList => operator.invoke("ops_token_list", Map::new())?,
         Verb::TokenRotate(arguments) => return arguments.run(&operator, printer),
-        Verb::TokenRevoke(arguments) => arguments.run(&operator)?,
-        Verb::JwtRevoke(arguments) => arguments.run(&operator)?,
+        Verb::TokenRevoke(arguments) => operator.send("ops_token_revoke", arguments)?,
+        Verb::JwtRevoke(arguments) => operator.send("ops_jwt_revoke", arguments)?,
         Verb::JwtList => operator.invoke("ops_jwt_list", Map::new())?,
-        Verb::SigningKeyRotate(arguments) => arguments.run(&operator)?,
+        Verb::SigningKeyRotate(arguments) => operator.send("ops_signing_key_rotate", arguments)?,
         Verb::SigningKeyList => operator.invoke("ops_signing_key_list", Map::new())?,
         Verb::ClockStatus => operator.invoke("ops_clock_status", Map::new())?,
-        Verb::ClockConfirm(arguments) => {
-            operator.invoke("ops_clock_confirm", arguments.remarks.sign(Map::new()))?
-        }
-        Verb::Audit(arguments) => operator.invoke("ops_audit", arguments.body())?,
+        Verb::ClockConfirm(arguments) => operator.send("ops_clock_confirm", &arguments.remarks)?,
+        Verb::Audit(arguments) => operator.send("ops_audit", arguments)?,
     };
     Ok(printer.reply(&reply))
 }
@@ -253,21 +261,27 @@ impl Operator {
         Ok(self.client.invoke(function, &Value::Object(body))?)
     }
 
+    /// Calls a function with what was said on the command line.
+    fn send(&self, function: &str, arguments: &impl Serialize) -> Result<Reply, Failure> {
+        self.invoke(function, with(Map::new(), arguments))
+    }
+
+    /// The same with the secret code, and who and why.
     fn change(
         &self,
         function: &str,
         change: &ChangeArgs,
-        body: Map<String, Value>,
+        arguments: &impl Serialize,
     ) -> Result<Reply, Failure> {
         let code = change.code.find(&mut CliEnv::of_process())?;
-        self.invoke(function, change.sign(&code, body))
+        self.invoke(function, change.sign(&code, with(Map::new(), arguments)))
     }
 }
 
 impl ChangeArgs {
     fn sign(&self, code: &Secret, mut body: Map<String, Value>) -> Map<String, Value> {
         insert(&mut body, "secret_code", Some(code.reveal()));
-        self.remarks.sign(body)
+        with(body, &self.remarks)
     }
 }
 

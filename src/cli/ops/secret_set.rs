@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Operator;
 use super::code::{CodeArgs, HEADING, HOW};
-use crate::cli::args::{RemarkArgs, insert};
+use crate::cli::args::{RemarkArgs, insert, with};
 use crate::cli::cli_env::CliEnv;
 use crate::cli::failure::Failure;
 use crate::cli::secret::{Secret, secret};
@@ -74,7 +74,7 @@ impl SecretSetArgs {
             "old_secret_code",
             old.as_ref().map(Secret::reveal),
         );
-        Ok(self.remarks.sign(body))
+        Ok(with(body, &self.remarks))
     }
 }
 

@@ -2,11 +2,12 @@
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::code::CodeArgs;
 use super::{ChangeArgs, Operator, watch};
-use crate::cli::args::{ContextArgs, KeyArgs, insert};
+use crate::cli::args::{ContextArgs, KeyArgs, about, insert, with};
 use crate::cli::bare::BareArgs;
 use crate::cli::cli_env::CliEnv;
 use crate::cli::exit::Exit;
@@ -15,13 +16,16 @@ use crate::cli::output::Printer;
 use crate::client::Reply;
 
 /// Who destroys something, why, and whether really.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(in crate::cli) struct RemovalArgs {
     #[command(flatten)]
+    #[serde(skip)]
     code: CodeArgs,
     #[command(flatten)]
+    #[serde(flatten)]
     context: ContextArgs,
     #[command(flatten)]
+    #[serde(flatten)]
     key: KeyArgs,
     /// The reason; stored in the audit.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
@@ -34,24 +38,29 @@ pub(in crate::cli) struct RemovalArgs {
     plan_id: Option<String>,
     /// Do not ask for confirmation.
     #[arg(long)]
+    #[serde(skip)]
     yes: bool,
 }
 
 /// The data of one org.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct OrgArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     removal: RemovalArgs,
     #[command(flatten)]
+    #[serde(skip)]
     bare: BareArgs,
 }
 
 /// All data.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct AllArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     removal: RemovalArgs,
     #[command(flatten)]
+    #[serde(skip)]
     bare: BareArgs,
     /// VACUUM ALL DATA PERMANENTLY, as confirmation.
     #[arg(long, value_name = "PHRASE")]
@@ -62,9 +71,10 @@ pub(super) struct AllArgs {
 }
 
 /// A vacuum to cancel.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct CancelArgs {
     #[command(flatten)]
+    #[serde(skip)]
     change: ChangeArgs,
     /// The vacuum's id.
     #[arg(long, value_name = "ID")]
@@ -90,15 +100,9 @@ impl OrgArgs {
         printer: &Printer,
     ) -> Result<Exit, Failure> {
         let what = format!("all data of the org {orgcode} at {}", operator.address);
-        let body = self.body(orgcode);
+        let body = with(about(orgcode), self);
         let made = self.removal.remove(operator, "ops_vacuum_org", &what, body);
         self.bare.tell(printer, "vacuum_id", made)
-    }
-
-    fn body(&self, orgcode: &str) -> Map<String, Value> {
-        let mut body = self.removal.body();
-        insert(&mut body, "orgcode", Some(orgcode));
-        body
     }
 }
 
@@ -119,38 +123,20 @@ impl RemovalArgs {
         }
         operator.invoke(function, body)
     }
-
-    pub(in crate::cli) fn body(&self) -> Map<String, Value> {
-        let mut body = Map::new();
-        insert(&mut body, "reason", Some(self.reason.as_str()));
-        insert(&mut body, "dry_run", self.dry_run.then_some(true));
-        insert(&mut body, "plan_id", self.plan_id.as_deref());
-        self.context.sign(self.key.add(body))
-    }
 }
 
 impl AllArgs {
     pub(super) fn run(&self, operator: &Operator, printer: &Printer) -> Result<Exit, Failure> {
         let what = format!("all data of every org at {}", operator.address);
-        let body = self.body();
+        let body = with(Map::new(), self);
         let made = self.removal.remove(operator, "ops_vacuum_all", &what, body);
         self.bare.tell(printer, "vacuum_id", made)
-    }
-
-    fn body(&self) -> Map<String, Value> {
-        let mut body = self.removal.body();
-        let phrase = Some(self.confirmation_phrase.as_str());
-        insert(&mut body, "confirmation_phrase", phrase);
-        let overriding = self.override_holds.then_some(true);
-        insert(&mut body, "override_holds", overriding);
-        body
     }
 }
 
 impl CancelArgs {
     pub(super) fn run(&self, operator: &Operator) -> Result<Reply, Failure> {
-        let body = naming(Some(&self.vacuum_id));
-        operator.change("ops_vacuum_cancel", &self.change, body)
+        operator.change("ops_vacuum_cancel", &self.change, self)
     }
 }
 
@@ -224,8 +210,8 @@ mod tests {
         ] {
             let words = std::iter::once("ops").chain(line.split(' '));
             let body = match Line::try_parse_from(words).expect(line) {
-                Line::All(arguments) => arguments.body(),
-                Line::Org(arguments) => arguments.body("TESTORG"),
+                Line::All(arguments) => with(Map::new(), &arguments),
+                Line::Org(arguments) => with(about("TESTORG"), &arguments),
             };
             assert_eq!(Value::Object(body), sent, "{line}");
         }

@@ -1,9 +1,11 @@
 //! `g3n uas user-erase`.
 
 use clap::Args;
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::Map;
 
-use crate::cli::args::insert;
+use super::NamedArgs;
+use crate::cli::args::with;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::ops::Operator;
@@ -12,30 +14,21 @@ use crate::cli::output::Printer;
 use crate::cli::profile::Profile;
 
 /// A user to erase.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct EraseArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     user: NamedArgs,
     #[command(flatten)]
+    #[serde(flatten)]
     removal: RemovalArgs,
     /// Erase the user although an org that the user belongs or belonged to has a legal hold.
     #[arg(long)]
     override_holds: bool,
     /// Wait for the end, with a bar on a terminal; exit 1 when it failed.
     #[arg(long)]
+    #[serde(skip)]
     watch: bool,
-}
-
-/// A user, one way or the other.
-#[derive(Args, Debug)]
-#[group(required = true, multiple = false)]
-struct NamedArgs {
-    /// The user's e-mail address.
-    #[arg(long)]
-    email: Option<String>,
-    /// The id of the user, instead of the address.
-    #[arg(long, value_name = "ID")]
-    user_id: Option<String>,
 }
 
 impl EraseArgs {
@@ -44,9 +37,9 @@ impl EraseArgs {
         let named = self.user.email.as_ref().or(self.user.user_id.as_ref());
         let named = named.map_or("", String::as_str);
         let what = format!("all data of the user {named} at {}", operator.address());
-        let reply = self
-            .removal
-            .remove(&operator, "uas_user_erase", &what, self.body())?;
+        let reply =
+            self.removal
+                .remove(&operator, "uas_user_erase", &what, with(Map::new(), self))?;
         if self.watch && reply.is_success() {
             let vacuum_id = reply.data()["vacuum_id"].as_str();
             watched(&operator, printer, vacuum_id)
@@ -54,21 +47,12 @@ impl EraseArgs {
             Ok(printer.reply(&reply))
         }
     }
-
-    fn body(&self) -> Map<String, Value> {
-        let mut body = self.removal.body();
-        insert(&mut body, "email", self.user.email.as_deref());
-        insert(&mut body, "user_id", self.user.user_id.as_deref());
-        let overriding = self.override_holds.then_some(true);
-        insert(&mut body, "override_holds", overriding);
-        body
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -82,7 +66,7 @@ mod tests {
     fn a_body_holds_what_was_said_and_one_user_is_named() {
         let parse = |line: &str| {
             let words = std::iter::once("user-erase").chain(line.split(' '));
-            Line::try_parse_from(words).map(|line| Value::Object(line.erase.body()))
+            Line::try_parse_from(words).map(|line| Value::Object(with(Map::new(), &line.erase)))
         };
         assert_eq!(
             parse("--email a@example.com --reason left --dry-run").expect("parsed"),

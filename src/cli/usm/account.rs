@@ -1,10 +1,10 @@
 //! `g3n usm service-account-create` and `service-account-status`.
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::args::about;
-use crate::cli::args::{MakeArgs, RemarkArgs, insert};
+use crate::cli::args::{MakeArgs, RemarkArgs, about, with};
 use crate::cli::bare::BareArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
@@ -12,19 +12,21 @@ use crate::cli::output::Printer;
 use crate::client::Client;
 
 /// A service account to make.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct CreateArgs {
     /// What to call it.
     #[arg(long)]
     label: Option<String>,
     #[command(flatten)]
+    #[serde(flatten)]
     remarks: MakeArgs,
     #[command(flatten)]
+    #[serde(skip)]
     bare: BareArgs,
 }
 
 /// A service account to show, enable or disable.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct StatusArgs {
     /// Which.
     #[arg(long, value_name = "ID")]
@@ -33,6 +35,7 @@ pub(super) struct StatusArgs {
     #[arg(long, value_parser = ["active", "disabled"])]
     status: Option<String>,
     #[command(flatten)]
+    #[serde(flatten)]
     remarks: RemarkArgs,
 }
 
@@ -43,25 +46,9 @@ impl CreateArgs {
         orgcode: &str,
         printer: &Printer,
     ) -> Result<Exit, Failure> {
-        let made = client.service_account_create(&self.body(orgcode));
+        let made = client.service_account_create(&Value::Object(with(about(orgcode), self)));
         let made = made.map_err(Failure::from);
         self.bare.tell(printer, "service_account_id", made)
-    }
-
-    fn body(&self, orgcode: &str) -> Value {
-        let mut body = about(orgcode);
-        insert(&mut body, "label", self.label.as_deref());
-        Value::Object(self.remarks.sign(body))
-    }
-}
-
-impl StatusArgs {
-    pub(super) fn body(&self, orgcode: &str) -> Value {
-        let mut body = about(orgcode);
-        let account = Some(self.service_account_id.as_str());
-        insert(&mut body, "service_account_id", account);
-        insert(&mut body, "status", self.status.as_deref());
-        Value::Object(self.remarks.sign(body))
     }
 }
 
@@ -102,8 +89,8 @@ mod tests {
         ] {
             let words = std::iter::once("usm").chain(line.split(' '));
             let body = match Line::try_parse_from(words).expect(line) {
-                Line::Create(arguments) => arguments.body("ACME"),
-                Line::Status(arguments) => arguments.body("ACME"),
+                Line::Create(arguments) => Value::Object(with(about("ACME"), &arguments)),
+                Line::Status(arguments) => Value::Object(with(about("ACME"), &arguments)),
             };
             assert_eq!(body, sent, "{line}");
         }

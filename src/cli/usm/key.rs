@@ -1,11 +1,11 @@
 //! `g3n usm api-key-…`: what programs call with.
 
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::SubjectArgs;
-use crate::cli::args::about;
-use crate::cli::args::{MakeArgs, RemarkArgs, insert};
+use crate::cli::args::{MakeArgs, RemarkArgs, about, with};
 use crate::cli::bare::BareArgs;
 use crate::cli::cli_env::CliEnv;
 use crate::cli::exit::Exit;
@@ -18,7 +18,7 @@ use crate::client::Client;
 const HOW: &str = "which key? Give --which-file FILE (- is standard input), set G3N_API_KEY, or use a profile with an api_key";
 
 /// Whose keys.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct AccountArgs {
     /// The service account.
     #[arg(long, value_name = "ID")]
@@ -26,9 +26,10 @@ pub(super) struct AccountArgs {
 }
 
 /// A key to make.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct CreateArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     account: AccountArgs,
     /// The key's role: mrs_reader reads records, mrs_writer changes them, too.
     #[arg(long, value_parser = ["mrs_reader", "mrs_writer"])]
@@ -44,29 +45,35 @@ pub(super) struct CreateArgs {
     #[arg(long = "allowed-address", value_name = "CIDR")]
     allowed_addresses: Vec<String>,
     #[command(flatten)]
+    #[serde(flatten)]
     remarks: MakeArgs,
     #[command(flatten)]
+    #[serde(skip)]
     bare: BareArgs,
 }
 
 /// A key to end.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct RevokeArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     account: AccountArgs,
     /// The key's id, not the key itself.
     #[arg(long, value_name = "ID")]
     key_id: String,
     #[command(flatten)]
+    #[serde(flatten)]
     remarks: RemarkArgs,
 }
 
 /// An account whose keys are all to end.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(super) struct RevokeAllArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     account: AccountArgs,
     #[command(flatten)]
+    #[serde(flatten)]
     remarks: RemarkArgs,
 }
 
@@ -77,15 +84,6 @@ pub(super) struct WhichArgs {
     subject: SubjectArgs,
 }
 
-impl AccountArgs {
-    pub(super) fn body(&self, orgcode: &str) -> Map<String, Value> {
-        let mut body = about(orgcode);
-        let account = Some(self.service_account_id.as_str());
-        insert(&mut body, "service_account_id", account);
-        body
-    }
-}
-
 impl CreateArgs {
     pub(super) fn run(
         &self,
@@ -93,33 +91,9 @@ impl CreateArgs {
         orgcode: &str,
         printer: &Printer,
     ) -> Result<Exit, Failure> {
-        let made = client.api_key_create(&self.body(orgcode));
+        let made = client.api_key_create(&Value::Object(with(about(orgcode), self)));
         let made = made.map_err(Failure::from);
         self.bare.tell_secret(printer, "api_key", made)
-    }
-
-    fn body(&self, orgcode: &str) -> Value {
-        let mut body = self.account.body(orgcode);
-        insert(&mut body, "role", Some(self.role.as_str()));
-        insert(&mut body, "label", self.label.as_deref());
-        insert(&mut body, "expires_at", self.expires_at.as_deref());
-        let networks = Some(&self.allowed_addresses).filter(|networks| !networks.is_empty());
-        insert(&mut body, "allowed_addresses", networks.cloned());
-        Value::Object(self.remarks.sign(body))
-    }
-}
-
-impl RevokeArgs {
-    pub(super) fn body(&self, orgcode: &str) -> Value {
-        let mut body = self.account.body(orgcode);
-        insert(&mut body, "key_id", Some(self.key_id.as_str()));
-        Value::Object(self.remarks.sign(body))
-    }
-}
-
-impl RevokeAllArgs {
-    pub(super) fn body(&self, orgcode: &str) -> Value {
-        Value::Object(self.remarks.sign(self.account.body(orgcode)))
     }
 }
 
@@ -173,9 +147,9 @@ mod tests {
         ] {
             let words = std::iter::once("usm").chain(line.split(' '));
             let body = match Line::try_parse_from(words).expect(line) {
-                Line::Create(arguments) => arguments.body("ACME"),
-                Line::Revoke(arguments) => arguments.body("ACME"),
-                Line::RevokeAll(arguments) => arguments.body("ACME"),
+                Line::Create(arguments) => Value::Object(with(about("ACME"), &arguments)),
+                Line::Revoke(arguments) => Value::Object(with(about("ACME"), &arguments)),
+                Line::RevokeAll(arguments) => Value::Object(with(about("ACME"), &arguments)),
             };
             assert_eq!(body, sent, "{line}");
         }

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
-use super::args::{PageArgs, RemarkArgs};
-use super::call::invoke;
+use super::args::{PageArgs, RemarkArgs, with};
+use super::call::{invoke, of_org};
 use super::cli_env::CliEnv;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -114,18 +114,20 @@ pub(super) fn run(
         }
         Verb::SessionList => client.session_list(&Value::Object(Map::new()))?,
         Verb::LogoutEverywhere(remarks) => {
-            client.logout_everywhere(&Value::Object(remarks.sign(Map::new())))?
+            client.logout_everywhere(&Value::Object(with(Map::new(), remarks)))?
         }
-        Verb::SessionsClose(user) => invoke(profile, "usm_sessions_close", user.body())?,
+        Verb::SessionsClose(user) => invoke(profile, "usm_sessions_close", with(Map::new(), user))?,
         Verb::ServiceAccountCreate(arguments) => return arguments.run(&client, org()?, printer),
-        Verb::ServiceAccountList(page) => client.service_account_list(&page.body(org()?))?,
+        Verb::ServiceAccountList(page) => client.service_account_list(&of_org(profile, page)?)?,
         Verb::ServiceAccountStatus(arguments) => {
-            client.service_account_status(&arguments.body(org()?))?
+            client.service_account_status(&of_org(profile, arguments)?)?
         }
         Verb::ApiKeyCreate(arguments) => return arguments.run(&client, org()?, printer),
-        Verb::ApiKeyList(account) => client.api_key_list(&Value::Object(account.body(org()?)))?,
-        Verb::ApiKeyRevoke(arguments) => client.api_key_revoke(&arguments.body(org()?))?,
-        Verb::ApiKeyRevokeAll(arguments) => client.api_key_revoke_all(&arguments.body(org()?))?,
+        Verb::ApiKeyList(account) => client.api_key_list(&of_org(profile, account)?)?,
+        Verb::ApiKeyRevoke(arguments) => client.api_key_revoke(&of_org(profile, arguments)?)?,
+        Verb::ApiKeyRevokeAll(arguments) => {
+            client.api_key_revoke_all(&of_org(profile, arguments)?)?
+        }
         Verb::ApiKeyValidate(which) => anyone.api_key_validate(&which.body(profile)?)?,
     };
     Ok(printer.reply(&reply))

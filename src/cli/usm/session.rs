@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::SubjectArgs;
-use crate::cli::args::{RemarkArgs, insert};
+use crate::cli::args::{RemarkArgs, insert, with};
 use crate::cli::bare::BareArgs;
 use crate::cli::cli_env::CliEnv;
 use crate::cli::exit::Exit;
@@ -67,7 +67,7 @@ impl CreateArgs {
         insert(&mut body, "email", Some(self.email.as_str()));
         insert(&mut body, "passcode", Some(passcode.reveal()));
         insert(&mut body, "session_label", self.label.as_deref());
-        Ok(Value::Object(self.remarks.sign(body)))
+        Ok(Value::Object(with(body, &self.remarks)))
     }
 }
 
@@ -84,7 +84,7 @@ impl WhichArgs {
 
 impl CloseArgs {
     pub(super) fn body(&self, profile: &Profile) -> Result<Map<String, Value>, Failure> {
-        Ok(self.remarks.sign(self.which.body(profile)?))
+        Ok(with(self.which.body(profile)?, &self.remarks))
     }
 }
 

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::AsArgs;
-use crate::cli::args::{about, ask, insert};
+use crate::cli::args::{about, insert};
 use crate::cli::call::invoke;
 use crate::cli::cli_env::CliEnv;
 use crate::cli::exit::Exit;
@@ -111,7 +111,7 @@ impl ExportArgs {
         let mut token: Option<String> = None;
         loop {
             let mut query = vec![("export_id", id.clone()), ("limit", PAGE.to_owned())];
-            ask(&mut query, "next_token", token.as_deref());
+            query.extend(token.map(|token| ("next_token", token)));
             let page = asker.ask("export_list", &query)?;
             for file in files(&page)? {
                 if Directory::holds(&self.out, &file) {

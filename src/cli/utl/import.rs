@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::cli::args::{RemarkArgs, about, insert};
+use crate::cli::args::{RemarkArgs, about, insert, with};
 use crate::cli::failure::{Failure, granted};
 use crate::cli::profile::Profile;
 use crate::cli::progress;
@@ -54,7 +54,7 @@ impl ImportArgs {
         let checking = progress::of_bytes(directory.bytes() + manifest.counts.bytes);
         directory.check(&mut |bytes| checking.set_position(bytes))?;
         checking.finish_and_clear();
-        let mut begin = self.remarks.sign(about(&org));
+        let mut begin = with(about(&org), &self.remarks);
         insert(
             &mut begin,
             "manifest_sha256",
@@ -71,7 +71,7 @@ impl ImportArgs {
         // Nobody belongs to the org before all of it is there.
         importing.send_events(&|stream| stream.starts_with("mrs/"))?;
         importing.send_events(&|stream| !stream.starts_with("mrs/"))?;
-        let mut end = self.remarks.sign(about(&org));
+        let mut end = with(about(&org), &self.remarks);
         insert(&mut end, "owner_user_id", self.owner_user_id.as_deref());
         importing.invoke("utl_import_end", end)
     }

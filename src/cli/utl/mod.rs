@@ -5,9 +5,10 @@ mod import;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::args::{KeyArgs, MakeArgs, RemarkArgs, about, insert};
+use super::args::{KeyArgs, MakeArgs, RemarkArgs, about, insert, with};
 use super::call::invoke;
 use super::cli_env::CliEnv;
 use super::exit::Exit;
@@ -70,15 +71,16 @@ enum Verb {
 }
 
 /// As whom to ask.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 struct AsArgs {
     /// Ask at the operators' address, with the operator token.
     #[arg(long)]
+    #[serde(skip)]
     operator: bool,
 }
 
 /// An offboarding to ask for.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 struct RequestArgs {
     /// Why.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
@@ -87,20 +89,23 @@ struct RequestArgs {
     #[arg(long)]
     actor: Option<String>,
     #[command(flatten)]
+    #[serde(flatten)]
     key: KeyArgs,
 }
 
 /// An offboarding to call off.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 struct CancelArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     by: AsArgs,
     #[command(flatten)]
+    #[serde(flatten)]
     remarks: RemarkArgs,
 }
 
 /// Which offboardings.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 struct ListArgs {
     /// Only of this status.
     #[arg(long, value_parser = STATUSES)]
@@ -138,17 +143,15 @@ pub(super) fn run(
     let org = || profile.org("which org?").map(about);
     let reply = match &arguments.verb {
         Verb::OffboardingRequest(arguments) => {
-            let mut body = about(profile.named_org("which org?")?);
-            insert(&mut body, "reason", Some(arguments.reason.as_str()));
-            insert(&mut body, "actor", arguments.actor.as_deref());
-            client.offboarding_request(&Value::Object(arguments.key.add(body)))?
+            let body = with(about(profile.named_org("which org?")?), arguments);
+            client.offboarding_request(&Value::Object(body))?
         }
         Verb::OffboardingStatus(by) if by.operator => {
             invoke(profile, "utl_offboarding_status", org()?)?
         }
         Verb::OffboardingStatus(_) => client.offboarding_status(&Value::Object(org()?))?,
         Verb::OffboardingCancel(arguments) => {
-            let body = arguments.remarks.sign(org()?);
+            let body = with(org()?, arguments);
             if arguments.by.operator {
                 invoke(profile, "utl_offboarding_cancel", body)?
             } else {
@@ -156,24 +159,14 @@ pub(super) fn run(
             }
         }
         Verb::OffboardingList(arguments) => {
-            invoke(profile, "utl_offboarding_list", arguments.body())?
+            invoke(profile, "utl_offboarding_list", with(Map::new(), arguments))?
         }
         Verb::OffboardingApprove(arguments) => arguments.run(profile)?,
-        Verb::ExportMake(remarks) => invoke(profile, "utl_export", remarks.sign(org()?))?,
+        Verb::ExportMake(remarks) => invoke(profile, "utl_export", with(org()?, remarks))?,
         Verb::Export(arguments) => return arguments.run(profile, printer),
         Verb::Import(arguments) => arguments.run(profile)?,
     };
     Ok(printer.reply(&reply))
-}
-
-impl ListArgs {
-    fn body(&self) -> Map<String, Value> {
-        let mut body = Map::new();
-        insert(&mut body, "status", self.status.as_deref());
-        insert(&mut body, "limit", self.limit);
-        insert(&mut body, "next_token", self.next_token.as_deref());
-        body
-    }
 }
 
 impl ApproveArgs {
@@ -187,7 +180,7 @@ impl ApproveArgs {
             let what = format!("all data of the org {org} at {address} once its window has ended");
             env.confirm(&what)?;
         }
-        let mut body = self.remarks.sign(about(org));
+        let mut body = with(about(org), &self.remarks);
         insert(&mut body, "secret_code", Some(code.reveal()));
         invoke(profile, "utl_offboarding_approve", body)
     }
