@@ -9,6 +9,7 @@ mod deploy;
 mod docs;
 mod doctor;
 mod durability;
+mod embedded;
 mod http;
 mod identity;
 mod jobs;

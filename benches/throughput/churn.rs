@@ -120,14 +120,7 @@ impl World {
         .expect("the projections open");
         let store = runner.store();
         journal.attach(Box::new(runner));
-        let deps = Arc::new(ActorDeps {
-            journal: Arc::new(journal),
-            store,
-            clock: clock.clone(),
-            admission: Arc::default(),
-            due_set: tokio::sync::Notify::new(),
-            due_again: Default::default(),
-        });
+        let deps = Arc::new(ActorDeps::new(Arc::new(journal), store, clock.clone()));
         let limits = Limits {
             threads: 2,
             ..Limits::default()

@@ -30,6 +30,18 @@ pub struct ActorDeps {
 }
 
 impl ActorDeps {
+    /// What actors work with over a journal to which these projections are attached; every scope is open to changes.
+    pub fn new(journal: Arc<dyn Journal>, store: Store, clock: Clock) -> Self {
+        Self {
+            journal,
+            store,
+            clock,
+            admission: Arc::default(),
+            due_set: Notify::new(),
+            due_again: AtomicU64::new(0),
+        }
+    }
+
     /// Takes what an entry adds of its org's quotas until it is settled; with the entry's rows it is counted by those.
     ///
     /// # Errors

@@ -57,12 +57,8 @@ impl Actors {
         let (store, signer, clock) = (&stores.store, &base.signer, &base.clock);
         let content: Arc<dyn ContentStore> = base.content.clone();
         let deps = Arc::new(ActorDeps {
-            journal: journal.clone(),
-            store: store.clone(),
-            clock: clock.clone(),
             admission: Arc::new(Admission::new(options.uploads_may_take)),
-            due_set: tokio::sync::Notify::new(),
-            due_again: Default::default(),
+            ..ActorDeps::new(journal.clone(), store.clone(), clock.clone())
         });
         let registry = ActorRegistry::open(deps.clone(), options.actors);
         let keys = base.directory.keys();

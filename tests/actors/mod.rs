@@ -158,14 +158,7 @@ fn within_by<F: Future<Output = ()>>(
         });
         let store = Store::open(scratch.path(), 1 << 20).expect("a store");
         journal.attach(sink(Runner::new(store.clone())));
-        let deps = Arc::new(ActorDeps {
-            journal: journal.clone(),
-            store,
-            clock: clock.clone(),
-            admission: Arc::default(),
-            due_set: tokio::sync::Notify::new(),
-            due_again: Default::default(),
-        });
+        let deps = Arc::new(ActorDeps::new(journal.clone(), store, clock.clone()));
         let registry = ActorRegistry::open(deps, limits);
         test(World {
             journal,

@@ -52,14 +52,7 @@ pub(super) fn open(dir: &Path) -> (Arc<ActorDeps>, Arc<ActorRegistry>) {
     let runner = runner.expect("the projections open");
     let store = runner.store();
     journal.attach(Box::new(runner));
-    let deps = Arc::new(ActorDeps {
-        journal: Arc::new(journal),
-        store,
-        clock,
-        admission: Arc::default(),
-        due_set: tokio::sync::Notify::new(),
-        due_again: Default::default(),
-    });
+    let deps = Arc::new(ActorDeps::new(Arc::new(journal), store, clock));
     (deps.clone(), ActorRegistry::open(deps, Limits::default()))
 }
 

@@ -10,7 +10,7 @@ use metarecord::actors::jobs::sweep::TtlSweep;
 use metarecord::actors::offboarding::{OffboardingSettings, Offboardings};
 use metarecord::actors::ops::{Operations, OpsSettings};
 use metarecord::actors::upkeep::{Upkeep, UpkeepSettings};
-use metarecord::actors::{ActorDeps, ActorRegistry, Admission, Limits, Refused};
+use metarecord::actors::{ActorDeps, ActorRegistry, Limits, Refused};
 use metarecord::clock::Clock;
 use metarecord::content::ContentStore;
 use metarecord::content::local::LocalStore;
@@ -108,14 +108,7 @@ fn world(dir: &Path, content: Arc<dyn ContentStore>, clock: Clock) -> World {
     .expect("the projections open");
     let store = runner.store();
     journal.attach(Box::new(runner));
-    let deps = Arc::new(ActorDeps {
-        journal: Arc::new(journal),
-        store,
-        clock: clock.clone(),
-        admission: Arc::new(Admission::default()),
-        due_set: tokio::sync::Notify::new(),
-        due_again: Default::default(),
-    });
+    let deps = Arc::new(ActorDeps::new(Arc::new(journal), store, clock.clone()));
     let settings = OpsSettings {
         vacuum_pending_ms: PENDING_MS,
         watch_age_ms_max: WATCH_AGE_MS_MAX,

@@ -215,6 +215,21 @@ const WALLS: &[(&str, &[&str])] = &[
             "token",
         ],
     ),
+    (
+        "embedded",
+        &[
+            "actors",
+            "clock",
+            "content",
+            "directory",
+            "disk",
+            "domain",
+            "journal",
+            "projections",
+            "report",
+        ],
+    ),
+    ("testing.rs", &["clock", "domain", "embedded"]),
     ("lib.rs", &[]),
     ("main.rs", &["cli"]),
 ];
