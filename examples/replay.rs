@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use comfy_table::Table;
 use metarecord::domain::record::{Record, RecordCommand, RecordKey};
-use metarecord::domain::{ContainerName, OrgCode, RecordId};
+use metarecord::domain::{ContainerName, OrgCode, RecordId, Revision};
 use metarecord::journal::{Entry, JournalError, replay};
 use metarecord::projections::{RecordName, earlier};
 use metarecord::{Metarecord, Put, request};
@@ -41,7 +41,7 @@ fn fill(dir: &Path) -> Result<(), Box<dyn Error>> {
         }
         let doom = RecordCommand::Doom {
             reason: Some("paid".to_owned()),
-            expected: None,
+            expected: Some(Revision(1)),
         };
         metarecord
             .execute(request(key("i-2")?, "bob", doom))
