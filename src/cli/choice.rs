@@ -23,7 +23,7 @@ pub(super) enum Mode {
 pub(super) struct Look<'a> {
     /// What the caller wants.
     pub(super) asked: Option<Mode>,
-    /// Its media type.
+    /// The media type of the content.
     pub(super) content_type: &'a str,
     /// The beginning, or all of it.
     pub(super) head: &'a [u8],

@@ -20,9 +20,9 @@ pub(super) type HiddenQuestion = Box<dyn FnMut(&str) -> io::Result<String>>;
 
 /// What is around the process.
 pub(super) struct CliEnv {
-    /// The environment.
+    /// Looks up a variable of the process.
     pub(super) environment: Environment,
-    /// Standard input.
+    /// Standard input, or a test's.
     pub(super) input: Box<dyn BufRead>,
     /// Whether standard input is a terminal.
     pub(super) typed: bool,

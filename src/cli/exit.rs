@@ -6,9 +6,9 @@ use crate::client::Reply;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Done.
+    /// Everything that was asked for is done.
     Success = 0,
-    /// The service refused.
+    /// The service or a check said no.
     Refused = 1,
     /// The command line, or a file it names, is wrong.
     Usage = 2,
@@ -29,7 +29,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The number.
+    /// The number that the shell sees.
     pub fn code(self) -> u8 {
         self as u8
     }

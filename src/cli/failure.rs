@@ -23,7 +23,7 @@ pub enum Failure {
     /// A file of this machine cannot be read or written.
     #[error("{} cannot be used", path.display())]
     File {
-        /// Which.
+        /// The file that cannot be used.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -33,7 +33,7 @@ pub enum Failure {
     Content {
         /// The service's tag for it.
         tag: &'static str,
-        /// What is wrong.
+        /// What is wrong, in one sentence.
         message: String,
     },
     /// A newer program wrote the data.
@@ -73,7 +73,7 @@ impl Failure {
         }
     }
 
-    /// The machine-readable reason.
+    /// The machine-readable reason, as in an envelope.
     pub fn tag(&self) -> &str {
         match self {
             Self::Usage(_) | Self::Transport(TransportError::Malformed(_)) => "usage",

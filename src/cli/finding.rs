@@ -36,7 +36,7 @@ impl State {
 pub(super) struct Finding {
     /// What was looked at.
     pub(super) name: &'static str,
-    /// How it is.
+    /// How the check went.
     pub(super) state: State,
     /// What was found; never a secret.
     pub(super) found: String,

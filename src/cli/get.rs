@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn content_is_unpacked_and_anything_else_than_expected_is_refused() {
+    fn content_is_unpacked_and_damage_is_refused() {
         let packed = gzip(b"hello");
         let size = packed.len() as u64;
         let check = |bytes: &[u8], size: u64, of: &[u8], sha256: Option<&str>| {

@@ -18,7 +18,7 @@ pub struct RecordHoldArgs {
     pub(super) change: RecordChangeArgs,
 }
 
-/// Which due records.
+/// Which due records to list.
 #[derive(Args, Debug, Serialize)]
 pub struct DueArgs {
     /// Only records of this container.
@@ -60,7 +60,7 @@ pub struct ReleaseArgs {
     remarks: RemarkArgs,
 }
 
-/// Whose legal holds.
+/// Whose legal holds to list.
 #[derive(Args, Debug, Serialize)]
 pub struct LegalHoldsArgs {
     /// Only holds that cover this container.

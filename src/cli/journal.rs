@@ -32,7 +32,7 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 /// Memory for the projections' pages while they are rebuilt.
 const REBUILD_CACHE_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Read the history.
+/// Read and verify the history.
 #[derive(Args, Debug)]
 pub struct JournalArgs {
     /// The server's data directory.

@@ -55,7 +55,7 @@ pub struct WalkArgs {
     all: bool,
 }
 
-/// What to remove.
+/// What content to remove.
 #[derive(Args, Debug)]
 pub struct CleanupArgs {
     #[command(flatten)]

@@ -28,11 +28,11 @@ pub struct Profile {
     pub name: Option<Sourced>,
     /// The file it was looked for in, when there is one.
     pub config: Option<(PathBuf, Origin)>,
-    /// The gateway.
+    /// The gateway's URL, without a slash at its end.
     pub base_url: Sourced,
-    /// The operators' address.
+    /// The URL of the operators' address.
     pub operator_url: Sourced,
-    /// The default org.
+    /// The org that verbs are about unless they name another.
     pub orgcode: Option<Sourced>,
     session_guid: Option<Sourced>,
     api_key: Option<Sourced>,

@@ -72,7 +72,7 @@ pub struct PutArgs {
     remarks: RemarkArgs,
 }
 
-/// Puts a record.
+/// Puts a record, inline or by an upload.
 pub(super) fn run(arguments: &PutArgs, client: &Client, orgcode: &str) -> Result<Reply, Failure> {
     let (path, inline_only) = match (&arguments.inline_payload_file, &arguments.file) {
         (Some(path), _) => (path, true),

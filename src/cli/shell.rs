@@ -10,7 +10,7 @@ use super::Cli;
 use super::exit::Exit;
 use super::failure::Failure;
 
-/// For which shell.
+/// Which shell to complete for.
 #[derive(Args, Debug)]
 pub struct CompletionsArgs {
     /// The shell.
@@ -18,7 +18,7 @@ pub struct CompletionsArgs {
     shell: Shell,
 }
 
-/// Where to.
+/// Where to write the manual.
 #[derive(Args, Debug)]
 pub struct ManArgs {
     /// Directory for one page per verb.

@@ -100,7 +100,7 @@ fn documented_lines_store_and_list_records() {
 }
 
 #[test]
-fn put_chooses_how_content_travels_and_gives_it_back_byte_for_byte() {
+fn put_chooses_inline_or_upload_and_keeps_every_byte() {
     let app = AppState::open();
     let large = format!("{{\"text\":\"{}\"}}", "x".repeat(300 * 1024)).into_bytes();
     let json = "application/json";
@@ -266,7 +266,7 @@ fn a_repeated_put_with_a_key_answers_the_same_record() {
 }
 
 #[test]
-fn a_key_over_an_existing_record_needs_a_revision_and_then_repeats_do_nothing() {
+fn an_idempotency_key_over_a_record_needs_a_revision() {
     let app = AppState::open();
     for (name, content_type) in [("json", "application/json"), ("text", "text/plain")] {
         let put = |content: &[u8], more: &str| {

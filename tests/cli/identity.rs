@@ -150,7 +150,7 @@ fn files_with(dir: &Path, secret: &str, found: &mut Vec<String>) {
 }
 
 #[test]
-fn newcomers_come_to_a_program_that_stores_records_and_nothing_keeps_their_secrets() {
+fn new_users_never_leak_secrets() {
     let mut town = Town::open();
     let ann = town.sign_in("ann");
     let me = town.by(&ann, "g3n whoami").data();
@@ -317,7 +317,7 @@ fn sessions_are_seen_and_ended_one_by_one_or_all_at_once() {
 }
 
 #[test]
-fn an_org_that_is_set_aside_takes_no_changes_and_a_frozen_one_is_not_read() {
+fn a_parked_org_is_read_only_and_a_frozen_one_unreadable() {
     let town = Town::open();
     let ann = town.sign_in("ann");
     town.by(&ann, PUT).data();

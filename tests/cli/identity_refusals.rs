@@ -223,7 +223,7 @@ fn what_makes_no_sense_ends_with_2_and_nobody_answering_with_3() {
 }
 
 #[test]
-fn a_passcode_comes_from_a_flag_a_file_standard_input_or_the_environment() {
+fn a_passcode_is_taken_from_each_of_its_sources() {
     let town = Town::open();
     let passcode = PASSCODES[0].1;
     let stat = "g3n uas stat --email ann@example.com";
@@ -249,7 +249,7 @@ fn a_passcode_comes_from_a_flag_a_file_standard_input_or_the_environment() {
 }
 
 #[test]
-fn a_shell_keeps_what_is_made_and_people_see_it_on_a_line_of_its_own() {
+fn bare_prints_one_text_and_tables_put_it_on_its_own_line() {
     let town = Town::open();
     let line = format!(
         "export G3N_SESSION_GUID=$({} --bare) && g3n whoami",

@@ -220,7 +220,7 @@ fn heads_that_were_kept_elsewhere_must_stand_where_they_stood() {
 }
 
 #[test]
-fn beside_a_stopped_server_it_is_compared_rebuilt_and_damage_is_found() {
+fn verify_and_rebuild_of_a_stopped_server_find_damage() {
     let app = tempfile::tempdir().expect("a directory");
     let mut server = filled(app.path());
     assert_eq!(server.end("TERM"), Some(0));

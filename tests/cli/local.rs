@@ -81,7 +81,7 @@ fn config_show_names_origins_and_hides_secrets() {
 }
 
 #[test]
-fn config_server_shows_settings_and_refuses_wrong_ones_in_an_envelope() {
+fn config_server_shows_settings_and_refuses_wrong_ones() {
     let dir = tempfile::tempdir().expect("a directory");
     let environment = [("G3N_MRS_SWEEP_SECONDS", "7")];
     let line = "config server --set mrs.uploads_max=3";
@@ -104,7 +104,7 @@ fn config_server_shows_settings_and_refuses_wrong_ones_in_an_envelope() {
 }
 
 #[test]
-fn a_variable_that_is_no_text_is_refused_only_when_it_is_a_setting() {
+fn a_non_utf8_variable_is_refused_only_if_it_is_a_setting() {
     let show = |name: &str| {
         Command::new(env!("CARGO_BIN_EXE_g3n"))
             .args(["config", "server", "--output", "json"])

@@ -211,7 +211,7 @@ fn news_is_told(app: &AppState, id: &str) {
 }
 
 #[test]
-fn a_window_planned_ahead_is_started_by_the_sweep_and_ended_by_an_operator() {
+fn a_scheduled_window_starts_by_itself_and_is_ended_by_hand() {
     let app = AppState::open(&[SWEEP]);
     app.put("DEMO", "notes", "n-1");
     let start = now().plus_millis(AHEAD_MS);
@@ -300,7 +300,7 @@ fn amounts(vacuum: &Value) -> Vec<Value> {
 }
 
 #[test]
-fn a_full_vacuum_erases_what_its_dry_run_told_and_the_audit_stays() {
+fn a_full_vacuum_erases_what_its_dry_run_counted() {
     let mut app = AppState::open(&[PENDING_SHORT, SWEEP]);
     for record_id in ["n-1", "n-2", "n-3"] {
         app.put("DEMO", "notes", record_id);

@@ -64,7 +64,7 @@ fn schedule(app: &AppState) -> Value {
 
 /// The sweep starts the window as soon as it looks: before the line that starts it, or after.
 #[test]
-fn the_maintenance_playbook_works_as_written_whoever_starts_the_window() {
+fn the_maintenance_playbook_works_as_written() {
     let app = AppState::open(&[SWEEP]);
     let id = text(&schedule(&app), "maintenance_id");
     carried_through(&app, &id);
@@ -161,7 +161,7 @@ fn with_org(org: &str) -> tempfile::TempDir {
 }
 
 #[test]
-fn the_playbook_for_an_org_works_as_written_and_leaves_the_others_alone() {
+fn the_org_vacuum_playbook_erases_only_that_org() {
     let app = AppState::open_in(with_org("TESTORG"), &[PENDING_SHORT, SWEEP]);
     let theirs = "g3n mrs list --orgcode TESTORG --status all";
     app.put("TESTORG", "notes", "t-1");

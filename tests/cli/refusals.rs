@@ -260,7 +260,7 @@ fn without_a_server_every_verb_ends_with_3() {
 }
 
 #[test]
-fn the_code_comes_from_a_flag_a_file_standard_input_or_the_environment() {
+fn the_secret_code_is_taken_from_each_of_its_sources() {
     let app = AppState::open(&[]);
     let code = app.server.secret_code.clone();
     std::fs::write(app.dir().join("code.txt"), format!("{code}\n")).expect("written");

@@ -10,7 +10,7 @@ use super::run::g3n;
 type Contradiction<'a> = (&'a str, (&'a str, &'a str), &'a [&'a str]);
 
 #[test]
-fn settings_that_contradict_each_other_are_named_with_where_each_was_set() {
+fn contradicting_settings_are_reported_with_their_origins() {
     let dir = tempfile::tempdir().expect("a directory");
     let none = ("OTHER", "1");
     let rows: &[Contradiction<'_>] = &[
@@ -104,7 +104,7 @@ fn settings_that_contradict_each_other_are_named_with_where_each_was_set() {
 }
 
 #[test]
-fn a_setting_that_does_not_fit_ends_with_a_usage_error_wherever_it_was_set() {
+fn an_invalid_setting_is_a_usage_error_from_every_origin() {
     let dir = tempfile::tempdir().expect("a directory");
     let write = |name: &str, text: &str| {
         std::fs::write(dir.path().join(name), text).expect("written");
@@ -177,7 +177,7 @@ fn a_setting_that_does_not_fit_ends_with_a_usage_error_wherever_it_was_set() {
 }
 
 #[test]
-fn a_variable_of_the_command_line_that_is_no_text_is_refused_unless_it_is_a_path() {
+fn a_non_utf8_g3n_variable_is_refused_unless_it_is_a_path() {
     let dir = tempfile::tempdir().expect("a directory");
     let odd = OsStr::from_bytes(b"odd\xff.toml");
     let run = |name: &str| {

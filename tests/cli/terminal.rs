@@ -176,7 +176,7 @@ fn a_person_is_not_asked_about_a_dry_run_or_after_saying_yes() {
 }
 
 #[test]
-fn breaking_the_code_off_leaves_a_terminal_that_shows_what_is_typed() {
+fn ctrl_c_at_a_hidden_question_restores_the_terminal() {
     let app = AppState::open(&[]);
     let line = format!("{ALL}; echo \"ended with $?\"; stty -a");
     let mut terminal = Terminal::run(&app, &line, &[]);
@@ -204,7 +204,7 @@ fn a_person_who_watches_sees_how_long_it_can_be_cancelled() {
 }
 
 #[test]
-fn a_new_passcode_is_typed_twice_and_a_session_is_said_to_be_shown_once() {
+fn a_new_passcode_is_typed_twice_and_a_session_shown_once() {
     let app = AppState::open(&[]);
     let passcode = "canary of a passcode";
     let ask = |line: &str, questions: &[&str]| {

@@ -38,7 +38,7 @@ fn removed(versions: u64, doomed_content: u64) -> Value {
 }
 
 #[test]
-fn the_lines_of_upkeep_work_as_written_and_go_on_with_their_tokens() {
+fn upkeep_commands_page_with_their_tokens() {
     let app = app();
     let page = app.run(CLEANUP, DEMO).data();
     assert_eq!(page["removed"], removed(1, 1));

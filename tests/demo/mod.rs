@@ -31,7 +31,7 @@ struct Item {
 }
 
 #[test]
-fn real_files_are_stored_found_read_back_and_survive_restart_and_rebuild() {
+fn real_files_survive_restart_and_rebuild() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let dir = scratch.path().join("data");
     let items = gather(scratch.path());

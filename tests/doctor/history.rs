@@ -34,7 +34,7 @@ fn a_marker_that_cannot_be_read_or_is_newer_fails() {
 }
 
 #[test]
-fn a_server_that_was_killed_leaves_a_warning_and_a_torn_end_is_not_cut_off() {
+fn a_killed_server_leaves_a_warning_and_its_torn_end() {
     let app = AppState::served("KILL");
     let told = app.ask("--dev");
     told.expect_alone(

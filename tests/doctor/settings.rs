@@ -4,7 +4,7 @@ use super::AppState;
 use crate::cli::run::g3n;
 
 #[test]
-fn unknown_and_unfit_settings_fail_and_what_needs_them_is_skipped() {
+fn invalid_settings_fail_and_dependent_checks_are_skipped() {
     let app = AppState::empty();
     app.write("s.toml", "[http]\nlisen = \"a\"\n", 0o644);
     for (line, environment, found) in [

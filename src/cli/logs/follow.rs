@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_in_the_place_of_one_that_was_renamed_is_read_from_its_beginning() {
+    fn a_renamed_files_successor_is_read_from_its_start() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("log");
         let mut place = Place {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_handed_on_as_they_end_and_never_longer_than_one_can_be() {
+    fn lines_are_passed_on_whole_and_of_bounded_length() {
         let long = "x".repeat(3 * LINE_BYTES_MAX);
         let text = format!("a\n\n{long}\nlast\nnot ended");
         for chunk in [1, 7, text.len()] {

@@ -9,7 +9,7 @@ use crate::domain::Timestamp;
 use crate::report::event::SHAPES;
 use crate::report::files::{Day, day_of};
 
-/// Which lines.
+/// Which lines to show.
 #[derive(Args, Debug)]
 pub(super) struct PickArgs {
     /// Only this event, such as request; may be repeated.
@@ -34,7 +34,7 @@ enum Status {
     Class(u64),
 }
 
-/// Which lines, understood.
+/// Which lines are shown.
 #[derive(Debug)]
 pub(super) struct Pick {
     events: Vec<String>,

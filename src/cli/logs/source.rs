@@ -14,7 +14,7 @@ use crate::report::files::{self, Day};
 /// Standard input among files.
 const STANDARD_INPUT: &str = "-";
 
-/// Which log.
+/// Which log to read.
 #[derive(Args, Debug)]
 pub(crate) struct SourceArgs {
     /// Files of lines instead of a directory; - for standard input.
@@ -31,7 +31,7 @@ pub(crate) struct SourceArgs {
 /// A log that can be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// Daily files.
+    /// The daily files of a log directory.
     Directory(PathBuf),
     /// Files, one behind the other.
     Files(Vec<PathBuf>),

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-/// Which entries.
+/// Which entries to list.
 #[derive(Args, Debug, Serialize)]
 pub(super) struct AuditArgs {
     /// Only entries of this window.

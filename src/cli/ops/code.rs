@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_that_is_nowhere_is_a_usage_failure_that_tells_how_to_give_it() {
+    fn a_missing_code_is_a_usage_failure_with_advice() {
         for (line, input, told) in [
             ("", "unread", "G3N_SECRET_CODE"),
             ("--secret-code-file -", "", "empty"),

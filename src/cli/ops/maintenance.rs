@@ -34,7 +34,7 @@ pub(super) struct ScheduleArgs {
     bare: BareArgs,
 }
 
-/// A planned window.
+/// A window to start or cancel.
 #[derive(Args, Debug, Serialize)]
 pub(super) struct WindowArgs {
     #[command(flatten)]
@@ -88,7 +88,7 @@ pub(super) struct EndArgs {
     maintenance_id: Option<String>,
 }
 
-/// Which windows.
+/// Which windows to list.
 #[derive(Args, Debug, Serialize)]
 pub(super) struct ListArgs {
     /// Only these: scheduled, active, ended or cancelled.
@@ -102,7 +102,7 @@ pub(super) struct ListArgs {
     next_token: Option<String>,
 }
 
-/// Which window.
+/// Which window to show.
 #[derive(Args, Debug, Serialize)]
 pub(super) struct GetArgs {
     /// The window's id.

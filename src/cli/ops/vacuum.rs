@@ -53,7 +53,7 @@ pub(super) struct OrgArgs {
     bare: BareArgs,
 }
 
-/// All data.
+/// A vacuum of all data.
 #[derive(Args, Debug, Serialize)]
 pub(super) struct AllArgs {
     #[command(flatten)]

@@ -53,13 +53,13 @@ pub struct Connection {
 /// Where a value came from. What comes first beats what comes later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// A flag.
+    /// A flag of the command line.
     Flag,
-    /// The environment.
+    /// A variable of the environment.
     Environment,
-    /// The profile.
+    /// A profile of the file.
     File,
-    /// Nobody said anything.
+    /// Nothing was given: the program's own value.
     Default,
 }
 
@@ -77,7 +77,7 @@ impl Origin {
 /// A value and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sourced {
-    /// The value.
+    /// The value as it was given.
     pub value: String,
     /// Where it came from.
     pub origin: Origin,

@@ -24,7 +24,7 @@ fn sourced(value: &str, origin: Origin) -> Sourced {
 }
 
 #[test]
-fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
+fn values_come_from_flag_environment_file_then_default() {
     with_file(|path| {
         let file = [("G3N_CONFIG", path), ("G3N_PROFILE", "dev")];
         let profile = load(Connection::default(), &file).expect("loads");
@@ -47,7 +47,7 @@ fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
 }
 
 #[test]
-fn the_more_explicit_credential_is_used_and_a_session_before_a_key() {
+fn the_more_explicit_credential_wins() {
     with_file(|path| {
         let file = [("G3N_CONFIG", path), ("G3N_PROFILE", "dev")];
         let key = ("G3N_API_KEY", "env-key");
@@ -145,7 +145,7 @@ fn what_is_shown_holds_no_secret() {
 }
 
 #[test]
-fn only_operators_are_reached_by_a_socket_and_only_addresses_are_taken() {
+fn only_the_operator_url_may_be_a_socket() {
     for (variable, value, taken) in [
         ("G3N_BASE_URL", "127.0.0.1:8000", false),
         ("G3N_BASE_URL", "unix:/run/s", false),

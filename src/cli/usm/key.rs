@@ -17,7 +17,7 @@ use crate::client::Client;
 /// How to name the key where nobody can be asked for it.
 const HOW: &str = "which key? Give --which-file FILE (- is standard input), set G3N_API_KEY, or use a profile with an api_key";
 
-/// Whose keys.
+/// A service account whose keys to list.
 #[derive(Args, Debug, Serialize)]
 pub(super) struct AccountArgs {
     /// The service account.
@@ -77,7 +77,7 @@ pub(super) struct RevokeAllArgs {
     remarks: RemarkArgs,
 }
 
-/// Which key.
+/// A key to check.
 #[derive(Args, Debug)]
 pub(super) struct WhichArgs {
     #[command(flatten)]

@@ -17,7 +17,7 @@ use crate::client::{Client, Reply};
 /// How to name the session where nobody can be asked for it.
 const HOW: &str = "which session? Give --which-file FILE (- is standard input), set G3N_SESSION_GUID, or use a profile that has a session_guid";
 
-/// Who signs in.
+/// A user who signs in.
 #[derive(Args, Debug)]
 pub(super) struct CreateArgs {
     /// The e-mail address.
@@ -34,7 +34,7 @@ pub(super) struct CreateArgs {
     bare: BareArgs,
 }
 
-/// Which session.
+/// A session to check.
 #[derive(Args, Debug)]
 pub(super) struct WhichArgs {
     #[command(flatten)]
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_the_one_a_flag_names_or_ones_own_or_one_that_is_typed() {
+    fn a_session_comes_from_a_flag_the_profile_or_a_terminal() {
         for (line, own, input, typed, found) in [
             ("which --which W", Some("own"), "", &[][..], Some("W")),
             ("which --which-file -", Some("own"), "I\n", &[], Some("I")),
