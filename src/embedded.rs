@@ -19,8 +19,8 @@ use crate::directory::{self, Directory, DirectoryError};
 use crate::disk::RealDisk;
 use crate::journal::memory::MemoryJournal;
 use crate::journal::schema::SCHEMAS;
-use crate::journal::sled::{Options as JournalOptions, SledJournal};
-use crate::journal::{Journal, JournalError, state};
+
+use crate::journal::{Journal, JournalError, Options as JournalOptions, SledJournal, state};
 use crate::projections::runner::Runner;
 use crate::projections::{Store, StoreError, generation};
 use crate::report;
