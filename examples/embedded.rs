@@ -9,7 +9,7 @@ use metarecord::domain::record::{RecordCommand, RecordKey, Status};
 use metarecord::domain::vacuum::{Scope, VacuumCommand, VacuumStatus};
 use metarecord::domain::{ContainerName, OrgCode, RecordId, Revision, Tag};
 use metarecord::projections::list::Filter;
-use metarecord::projections::{earlier, ops, records};
+use metarecord::projections::{as_of, ops, records};
 use metarecord::{Metarecord, Put, operator, request, testing};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -66,7 +66,7 @@ async fn records_and_reads(metarecord: &Metarecord) -> Result<(), Box<dyn Error>
     assert_eq!(page.items.len(), 1);
 
     let journal = metarecord.journal().as_ref();
-    let before = earlier::record_when(journal, &key, |body| body.origin.at <= yesterday)?;
+    let before = as_of::record_when(journal, &key, |body| body.origin.at <= yesterday)?;
     let before = before.ok_or("the record was there")?;
     println!("as of {yesterday}: tags {:?}", before.tags);
     assert_eq!(before.tags.len(), 1);

@@ -9,7 +9,7 @@ use comfy_table::Table;
 use metarecord::domain::record::{Record, RecordCommand, RecordKey};
 use metarecord::domain::{ContainerName, OrgCode, RecordId, Revision};
 use metarecord::journal::{Entry, JournalError, replay};
-use metarecord::projections::{RecordName, earlier};
+use metarecord::projections::{RecordName, as_of};
 use metarecord::{Metarecord, Put, request};
 
 /// What the journal says of a record.
@@ -95,7 +95,7 @@ fn fold(
             entries: 0,
             last_by: String::new(),
         });
-        row.record = earlier::evolve_entry(key, row.record.take(), &entry, body);
+        row.record = as_of::evolve_entry(key, row.record.take(), &entry, body);
         row.entries += 1;
         row.last_by.clone_from(&body.origin.by);
     }

@@ -36,7 +36,7 @@
 //! | create a record, or put content over it | [`Put::inline`], then [`Put::of`] and [`Metarecord::execute`] |
 //! | tag, doom, hold, set a due time | [`request`] with a [`domain::record::RecordCommand`] |
 //! | read a record, list records | [`projections::records::find`], [`projections::list::Filter::page`] |
-//! | read as of an earlier time | [`projections::earlier::record_when`] |
+//! | read as of an earlier time | [`projections::as_of::record_when`] |
 //! | plan maintenance, vacuum | [`Metarecord::operations`], in the name of an [`operator`] |
 //! | audit the history, also beside a running server | [`journal::replay::replay`] |
 //! | move time in a test | [`testing::memory`] and [`clock::Clock::advance`] |

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use metarecord::domain::record::{INLINE_BYTES_MAX, RecordCommand, RecordKey, Status};
 use metarecord::domain::{ContainerName, ErrorTag, OrgCode, RecordId, Revision};
-use metarecord::projections::{earlier, records};
+use metarecord::projections::{as_of, records};
 use metarecord::{EmbeddedError, Metarecord, Put, Settings, request, testing};
 
 use crate::ops::world::wait;
@@ -75,7 +75,7 @@ fn only_a_test_moves_the_clock_of_one_in_memory() {
     let doomed = wait(metarecord.execute(request(key("n-1"), "ann", doom)));
     assert_eq!(doomed.expect("it is due").record.status, Status::Doomed);
     let journal = metarecord.journal().as_ref();
-    let then = earlier::record_when(journal, &key("n-1"), |body| body.origin.at <= before);
+    let then = as_of::record_when(journal, &key("n-1"), |body| body.origin.at <= before);
     assert_eq!(
         then.expect("read").map(|record| record.status),
         Some(Status::Active)
