@@ -12,7 +12,7 @@ G3N ?= target/release/g3n
 # As run-local serves.
 SERVE_ARGS ?= --dev
 
-.PHONY: help run test test-tools fmt lint unit doc deny demo openapi-check fuzz fuzz-bounded fuzz-coverage fuzz-requests mutants bench otlp
+.PHONY: help run test test-tools fmt lint unit doc deny demo openapi-check fuzz fuzz-bounded fuzz-coverage fuzz-requests mutants bench
 .PHONY: install build doctor run-local verify smoke-local smoke-remote smoke-cloud
 
 help: ## Show these targets.
@@ -49,10 +49,6 @@ deny: need-cargo ## Licences, bans, sources and advisories of all dependencies.
 
 demo: need-cargo ## Store real archives and JSON, find them, restart, rebuild, verify.
 	$(CARGO) test --release --locked --test suite demo -- --nocapture
-
-otlp: need-cargo ## Build with the feature otlp, and test that a collector gets the metrics.
-	$(CARGO) clippy --all-targets --locked --features otlp -- -D warnings
-	$(CARGO) test --locked --features otlp otlp
 
 fuzz: need-cargo fuzz-coverage fuzz-requests ## Fuzz each parser for FUZZ_SECONDS (60), guided by coverage; then generated requests against the OpenAPI document.
 

@@ -15,7 +15,7 @@ use std::io::Read;
 use std::path::Path;
 
 use self::limits::{
-    HostList, Limits, ListenAddress, OriginList, PathPrefix, PublicUrl, Text, Url, Words, YesNo,
+    HostList, Limits, ListenAddress, OriginList, PathPrefix, PublicUrl, Text, Words, YesNo,
 };
 use self::names::name_of_variable;
 use crate::domain::quota::LIMIT_MAX;
@@ -346,10 +346,6 @@ settings! {
     utl (Utl, "Offboarding and exports.") {
         export_window_hours: u64 = 720, 1..=87_600, "How long the data of an offboarded org can be downloaded before it is erased; under 24 only in development.";
         export_kept_days: u64 = 30, 1..=3_650, "How long an export is kept after the org was erased or the offboarding cancelled, or, without an offboarding, after it was created.";
-    }
-    otlp (Otlp, "Metrics sent to an OpenTelemetry collector, by a program built with the feature otlp.") {
-        endpoint: String = String::new(), Url, "The URL they are posted to as OTLP with JSON, such as http://127.0.0.1:4318/v1/metrics; empty to send none.";
-        interval_seconds: u64 = 60, 1..=3_600, "Seconds between two transmissions.";
     }
     auth (Auth, "Callers other than by session and key: by tokens of an identity provider, or, while developing, by headers.") {
         header_identity: bool = false, YesNo, "Trust the headers X-User, X-Tenant and X-Role; only in development mode, and only with auth.anyone_may_be_anyone.";

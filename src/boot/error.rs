@@ -77,11 +77,6 @@ pub enum BootError {
     /// Two settings that cannot both hold.
     #[error(transparent)]
     Contradiction(#[from] Contradiction),
-    /// Nobody would send anything there.
-    #[error(
-        "otlp.endpoint is set, and this program cannot send metrics: build it with cargo build --release --features otlp, or unset it"
-    )]
-    WithoutOtlp,
     /// What callers send could not be kept.
     #[error("{} cannot be written, and the server has to write there", place.display())]
     Unwritable {
@@ -146,7 +141,6 @@ impl BootError {
             Self::Contradiction(contradiction) => contradiction.names.to_vec(),
             Self::PendingTooShort => vec!["ops.vacuum_pending_seconds"],
             Self::WindowTooShort => vec!["utl.export_window_hours"],
-            Self::WithoutOtlp => vec!["otlp.endpoint"],
             Self::Log { .. } => vec!["log.dir"],
             Self::HeaderIdentity => HEADERS.to_vec(),
             Self::Listen { address, .. }
@@ -196,7 +190,6 @@ impl BootError {
             | Self::PendingTooShort
             | Self::WindowTooShort
             | Self::HeaderIdentity
-            | Self::WithoutOtlp
             | Self::Contradiction(_)
             | Self::Unwritable { .. }
             | Self::OpenFiles { .. }

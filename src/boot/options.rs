@@ -26,7 +26,6 @@ use crate::http::presigned::{DecodedLimit, PresignedLimits};
 use crate::http::slow::UploadPace;
 use crate::http::state::{ListenerLimits, MrsSettings};
 use crate::http::transfers::TransferLimits;
-use crate::meters::Target;
 use crate::report::LogOptions;
 use crate::reserve::ReserveSettings;
 use crate::tls::TlsSettings;
@@ -100,8 +99,6 @@ pub struct Options {
     pub anyone_may_be_anyone: bool,
     /// Which tokens of an identity provider count.
     pub tokens: TokenSettings,
-    /// Where metrics are sent.
-    pub otlp: Target,
     /// Where the log goes, besides standard output, and what is in it. For [`super::serve`] alone.
     pub log: LogOptions,
 }
@@ -225,10 +222,6 @@ impl Options {
                 org_claim: settings.auth.jwt_org_claim.clone(),
                 role_claim: settings.auth.jwt_role_claim.clone(),
                 life_ms_max: millis(settings.auth.jwt_life_seconds_max),
-            },
-            otlp: Target {
-                endpoint: settings.otlp.endpoint.clone(),
-                interval_seconds: settings.otlp.interval_seconds,
             },
             log: log(&settings.log),
         }

@@ -103,32 +103,6 @@ impl Limits<String> for PublicUrl {
     }
 }
 
-/// Where something is fetched from or sent to; empty for nowhere.
-pub(super) struct Url;
-
-impl Limits<String> for Url {
-    fn contains(&self, value: &String) -> bool {
-        value.is_empty() || is_short(value) && is_url(value)
-    }
-
-    fn describe(&self) -> String {
-        "empty, or http:// or https://, a host and perhaps a path, such as https://telemetry.example/v1/metrics".to_owned()
-    }
-
-    #[cfg(test)]
-    fn misfits(&self) -> Vec<String> {
-        let wrong = [
-            "x",
-            "a.example/x",
-            "ftp://a",
-            "http://",
-            "http://a b",
-            "http://user:hush@a:x",
-        ];
-        wrong.map(str::to_owned).to_vec()
-    }
-}
-
 /// Names of hosts, separated by commas; empty for none.
 pub(super) struct HostList;
 

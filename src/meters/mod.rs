@@ -4,8 +4,6 @@
 //! looked up when the metrics are asked for.
 
 pub mod machine;
-#[cfg(feature = "otlp")]
-pub mod otlp;
 
 use std::collections::HashMap;
 
@@ -22,22 +20,6 @@ const SOUND: &str = "the names are valid and each family is added once";
 
 /// A family: its name, and what it tells, in a sentence.
 pub type Named = (&'static str, &'static str);
-
-/// Where metrics are sent, and how often.
-#[derive(Clone)]
-pub struct Target {
-    /// The whole url, such as `http://127.0.0.1:4318/v1/metrics`; empty for nowhere.
-    pub endpoint: String,
-    /// Seconds between two transmissions.
-    pub interval_seconds: u64,
-}
-
-impl std::fmt::Debug for Target {
-    /// No address: it may be secret in part.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Target")
-    }
-}
 
 /// Values by the values of their labels.
 pub type Samples = Vec<(Vec<String>, f64)>;
@@ -129,17 +111,12 @@ impl Meters {
         self.add(Lookup::new(named, labels, MetricType::COUNTER, gauges_fn));
     }
 
-    /// Every family with its values now, in the order of their names.
-    pub fn families(&self) -> Vec<MetricFamily> {
-        self.0.gather()
-    }
-
-    /// The same in the text format 0.0.4.
+    /// Every family with its values now, in the order of their names, in the text format 0.0.4.
     ///
     /// # Errors
     /// For a family without a name or a value, which would be a mistake of ours.
     pub fn text(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.families())
+        TextEncoder::new().encode_to_string(&self.0.gather())
     }
 }
 

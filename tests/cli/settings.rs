@@ -155,8 +155,13 @@ fn an_invalid_setting_is_a_usage_error_from_every_origin() {
         ),
         (
             "",
-            ("G3N_OTLP_ENDPOINT", "http://x:hush@a b/"),
-            ["otlp.endpoint", "not repeated"],
+            ("G3N_OTLP_ENDPOINT", "http://127.0.0.1:9/"),
+            ["G3N_OTLP_ENDPOINT", "did you mean"],
+        ),
+        (
+            "",
+            ("G3N_HTTP_PUBLIC_URL", "http://x:hush@a b/"),
+            ["http.public_url", "not repeated"],
         ),
     ] {
         for verb in ["serve --data-dir data", "config server --output json"] {
@@ -170,10 +175,13 @@ fn an_invalid_setting_is_a_usage_error_from_every_origin() {
             assert!(!told.contains("hush"), "{verb} {line}: {told}");
         }
     }
-    let address = "config server --set otlp.endpoint=https://x:hush@a/ --set auth.jwt_jwks_url=https://a/?t=hush --output json";
-    let shown = g3n(address, dir.path(), &[], b"");
-    assert_eq!(shown.json()["otlp.endpoint"]["value"], "set", "{shown:?}");
-    assert!(!shown.text().contains("hush"), "{shown:?}");
+    for address in ["https://x:hush@a/", "https://a/?t=hush"] {
+        let line = format!("config server --set auth.jwt_jwks_url={address} --output json");
+        let shown = g3n(&line, dir.path(), &[], b"");
+        let value = &shown.json()["auth.jwt_jwks_url"]["value"];
+        assert_eq!(value, "set", "{shown:?}");
+        assert!(!shown.text().contains("hush"), "{shown:?}");
+    }
 }
 
 #[test]

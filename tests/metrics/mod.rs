@@ -1,8 +1,7 @@
-//! What the server counts: its text, its documentation, the alerts and the dashboard made of it, and where it is sent.
+//! What the server counts: its text, its documentation, the alerts and the dashboard made of it.
 
 mod alerts;
 mod deployed;
-mod otlp;
 mod story;
 mod text;
 
