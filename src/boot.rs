@@ -30,8 +30,6 @@ use crate::clock::{Clock, Stopwatch};
 use crate::content::ContentStore;
 use crate::development::{self, Seeded};
 use crate::http::{openapi, routes};
-#[cfg(feature = "otlp")]
-use crate::meters::otlp::Exporter;
 use crate::os_error::OsError;
 use crate::report::{Event, Log, Text};
 use crate::{offload, os_error, report};
@@ -184,7 +182,7 @@ async fn run(
     let watching = actix::spawn(secured.watch(base.clock.clone(), process.hangup));
     let stores = open_stores(options, &base).await?;
     let actors = Actors::start(options, &base, &stores).await?;
-    let public_url = match options.public_url.trim_end_matches('/') {
+    let public_url = match options.settings.http.public_url.trim_end_matches('/') {
         "" => &base_url,
         url => url,
     };
@@ -195,8 +193,6 @@ async fn run(
         servers.transfers(),
         public_url,
     )?;
-    #[cfg(feature = "otlp")]
-    let exporter = exporter(options, &base)?;
     let mut stop = std::pin::pin!(process.stop);
     // Polled once before anybody is told that the server is ready: from now on a signal ends it in order.
     let stopped = tokio::select! {
@@ -233,12 +229,6 @@ async fn run(
     // A backup that is being taken finds its lease gone; what waits for it must not hold up the end.
     base.content.removals().close();
     shut_down::end_requests(servers, &actors, times.requests).await?;
-    #[cfg(feature = "otlp")]
-    if let Some(exporter) = exporter {
-        offload::blocking(move || exporter.close())
-            .await
-            .map_err(io::Error::other)?;
-    }
     let closed = shut_down::close(actors, &stores).await;
     development::withdraw(&options.data_dir)?;
     match again {
@@ -265,16 +255,6 @@ async fn open_stores(options: &Options, base: &Base) -> Result<Stores, BootError
     stores.store.reservations().limit(options.quotas);
     app::limit_orgs(&base.gateway, &stores.store)?;
     Ok(stores)
-}
-
-#[cfg(feature = "otlp")]
-fn exporter(options: &Options, base: &Base) -> Result<Option<Exporter>, BootError> {
-    if options.otlp.endpoint.is_empty() {
-        return Ok(None);
-    }
-    let meters = base.gateway.meters().clone();
-    let exporter = Exporter::start(options.otlp.clone(), meters, base.gateway.clock().clone())?;
-    Ok(Some(exporter))
 }
 
 /// Writes where a server of development mode can be reached.

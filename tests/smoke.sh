@@ -40,7 +40,7 @@ verify() {
 start() {
   directory=$(mktemp -d)
   "$g3n" serve --dev --listen 127.0.0.1:0 --operator-listen 127.0.0.1:0 --data-dir "$directory/data" \
-    --set auth.header_identity=true --set auth.anyone_may_be_anyone=true \
+    --set auth.header_identity=true --set auth.allow_insecure_header_identity=true \
     >"$directory/told" 2>"$directory/log" &
   server=$!
   for ((look = 0; look < looks_max; look++)); do

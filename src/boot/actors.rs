@@ -139,7 +139,7 @@ fn jobs(
     (content, upkeep): (Arc<dyn ContentStore>, &Arc<Upkeep>),
     signing_keys: &Arc<SigningKeys>,
 ) -> Vec<Arc<dyn Job>> {
-    let sweep_ms = options.sweep_seconds.saturating_mul(1_000);
+    let sweep_ms = options.settings.mrs.sweep_seconds.saturating_mul(1_000);
     vec![
         Arc::new(TtlSweep::new(registry, sweep_ms)),
         Arc::new(AbandonedUploads(upkeep.clone())),

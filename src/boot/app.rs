@@ -42,7 +42,7 @@ pub(super) fn open_gateway(
             signer: base.signer.clone(),
             clock: base.clock.clone(),
             tokens: base.tokens.clone(),
-            header_identity: options.header_identity,
+            header_identity: options.settings.auth.header_identity,
             development: options.development,
         },
         directory: actors.people.clone(),

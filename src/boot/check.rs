@@ -12,8 +12,10 @@ const WINDOW_MS_MIN: i64 = 24 * 60 * 60 * 1_000;
 /// # Errors
 /// Why the server would not start.
 pub fn check(options: &Options) -> Result<(), BootError> {
-    if options.listen.starts_with(SOCKET) {
-        return Err(BootError::GatewaySocket(options.listen.clone()));
+    if options.settings.http.listen.starts_with(SOCKET) {
+        return Err(BootError::GatewaySocket(
+            options.settings.http.listen.clone(),
+        ));
     }
     if !options.development && options.ops.vacuum_pending_ms < PENDING_MS_MIN {
         return Err(BootError::PendingTooShort);
@@ -21,10 +23,10 @@ pub fn check(options: &Options) -> Result<(), BootError> {
     if !options.development && options.utl.window_ms < WINDOW_MS_MIN {
         return Err(BootError::WindowTooShort);
     }
-    if !cfg!(feature = "otlp") && !options.otlp.endpoint.is_empty() {
-        return Err(BootError::WithoutOtlp);
-    }
-    let asked = [options.header_identity, options.anyone_may_be_anyone];
+    let asked = [
+        options.settings.auth.header_identity,
+        options.settings.auth.allow_insecure_header_identity,
+    ];
     if asked.contains(&true) && (asked != [true; 2] || !options.development) {
         return Err(BootError::HeaderIdentity);
     }
@@ -37,12 +39,13 @@ fn contradiction(options: &Options) -> Option<Contradiction> {
     let one_port = |address: &str| !address.ends_with(":0") && !address.starts_with(SOCKET);
     let all = [
         (
-            one_port(&options.listen) && options.listen == options.operator_listen,
+            one_port(&options.settings.http.listen)
+                && options.settings.http.listen == options.settings.http.operator_listen,
             ["http.listen", "http.operator_listen"],
             "tenants and operators need addresses of their own",
         ),
         (
-            options.queue_max < options.gateway.requests_in_flight_max,
+            options.settings.journal.queue_max < options.gateway.requests_in_flight_max,
             ["journal.queue_max", "http.requests_in_flight_max"],
             "each request in flight may wait for the journal, so the first must not be the smaller",
         ),

@@ -71,7 +71,7 @@ pub enum BootError {
     WindowTooShort,
     /// Callers would be whom they say where that is not safe, or not meant.
     #[error(
-        "header identity lets every caller claim any identity: it needs both auth.header_identity and auth.anyone_may_be_anyone, and development mode; set neither otherwise"
+        "header identity lets every caller claim any identity: it needs both auth.header_identity and auth.allow_insecure_header_identity, and development mode; set neither otherwise"
     )]
     HeaderIdentity,
     /// Two settings that cannot both hold.
@@ -136,7 +136,10 @@ impl BootError {
     /// The settings that this is about, as they were set: `name = value (origin)`, by commas. `None` where it is about none.
     pub fn told_of(&self, settings: &Settings) -> Option<String> {
         const LISTEN: &[&str] = &["http.listen", "http.operator_listen"];
-        const HEADERS: &[&str] = &["auth.header_identity", "auth.anyone_may_be_anyone"];
+        const HEADERS: &[&str] = &[
+            "auth.header_identity",
+            "auth.allow_insecure_header_identity",
+        ];
         let names: Vec<&str> = match self {
             Self::Contradiction(contradiction) => contradiction.names.to_vec(),
             Self::PendingTooShort => vec!["ops.vacuum_pending_seconds"],

@@ -36,7 +36,7 @@ pub(super) fn listen(address: &str, development: bool) -> Result<TcpListener, Bo
 /// # Errors
 /// Why a server would not start.
 pub fn can_listen(options: &Options) -> Result<(), BootError> {
-    listen(&options.listen, options.development).map(drop)
+    listen(&options.settings.http.listen, options.development).map(drop)
 }
 
 /// Whether operators' address can be listened on, for a moment; of a socket only whether it can have its path, because
@@ -45,7 +45,7 @@ pub fn can_listen(options: &Options) -> Result<(), BootError> {
 /// # Errors
 /// Why a server would not start.
 pub fn can_listen_for_operators(options: &Options) -> Result<(), BootError> {
-    let address = &options.operator_listen;
+    let address = &options.settings.http.operator_listen;
     let Some(path) = address.strip_prefix(SOCKET) else {
         return listen(address, options.development).map(drop);
     };
@@ -71,7 +71,7 @@ impl Sockets {
     /// # Errors
     /// [`BootError::Listen`], [`BootError::NotLoopback`] or [`BootError::SocketPath`].
     pub(super) async fn listen(options: &Options, secured: &Secured) -> Result<Self, BootError> {
-        let gateway = listen(&options.listen, options.development)?;
+        let gateway = listen(&options.settings.http.listen, options.development)?;
         let scheme = scheme(secured.gateway.as_ref());
         let base_url = format!("{scheme}://{}", gateway.local_addr()?);
         let (listener, file, operator_url) = listen_for_operators(options, secured).await?;
@@ -88,7 +88,7 @@ async fn listen_for_operators(
     options: &Options,
     secured: &Secured,
 ) -> Result<(Listener, Option<SocketFile>, String), BootError> {
-    let address = &options.operator_listen;
+    let address = &options.settings.http.operator_listen;
     let Some(path) = address.strip_prefix(SOCKET) else {
         let listener = listen(address, options.development)?;
         let scheme = scheme(secured.operators.as_ref());

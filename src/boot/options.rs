@@ -1,4 +1,4 @@
-//! Everything a server is started with, as its settings lead to it.
+//! The options of a server: its settings, and the settings of its parts that follow from them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +10,8 @@ use crate::actors::ops::OpsSettings;
 use crate::actors::upkeep::UpkeepSettings;
 use crate::clock::TrustLimits;
 use crate::config::{
-    CallLimits, Http, Identity, LogRequests, LogSection, Mrs, QuotaLimits, Settings,
+    Auth, CallLimits, DiskSection, Http, Identity, LogRequests, LogSection, Mrs, Ops, QuotaLimits,
+    Settings,
 };
 use crate::domain::quota::{Limits, Quota};
 use crate::domain::record::{Retention, UploadTimeouts};
@@ -31,46 +32,28 @@ use crate::reserve::ReserveSettings;
 use crate::tls::TlsSettings;
 use crate::token::TokenSettings;
 
-/// From the start on nothing is removed for so long: a machine's clock is corrected by NTP within seconds of its network.
+/// Milliseconds after the start in which nothing is removed: NTP corrects a clock within seconds once there is a network.
 const DESTROY_WAIT_MS: i64 = 60_000;
 
-/// Everything a server is started with.
+/// Everything that a server is started with.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Directory that holds all data; created when absent.
     pub data_dir: PathBuf,
     /// Whether the server runs in development mode.
     pub development: bool,
-    /// The gateway's address; port 0 picks a free one.
-    pub listen: String,
-    /// The operators' address, or `unix:` and a socket's path; port 0 picks a free one.
-    pub operator_listen: String,
-    /// Where callers reach the gateway; empty for the address it listens on.
-    pub public_url: String,
+    /// The settings themselves, for whatever uses one as it is.
+    pub settings: Settings,
     /// Certificates and keys of both addresses, and how client certificates are checked.
     pub tls: TlsSettings,
-    /// Seconds for which browsers are told to come by https alone; 0 to tell them nothing.
-    pub hsts_seconds: u64,
-    /// Threads that serve requests.
-    pub workers: usize,
     /// Limits of both listeners.
     pub gateway: ListenerLimits,
     /// Limits of the gateway's connections.
     pub connections: ConnectionLimits,
     /// Limits of the actors.
     pub actors: ActorLimits,
-    /// Bytes at which a segment of the commit log is sealed.
-    pub segment_bytes: u64,
-    /// Bytes of memory for the journal's database.
-    pub journal_cache_bytes: u64,
-    /// Appends that may wait for the writing thread.
-    pub queue_max: usize,
-    /// Bytes of memory for the projections' database.
-    pub projections_cache_bytes: u64,
     /// Limits of uploads and downloads.
     pub presigned: PresignedLimits,
-    /// How long the sweep sleeps at most.
-    pub sweep_seconds: u64,
     /// Settings of the record routes.
     pub mrs: MrsSettings,
     /// How long content is kept and uploads are waited for.
@@ -81,92 +64,41 @@ pub struct Options {
     pub uploads_may_take: Duration,
     /// How much of the disk is kept free.
     pub reserve: ReserveSettings,
-    /// What each org may have.
+    /// The default quotas of each org.
     pub quotas: Limits,
     /// Settings of the operators' part.
     pub ops: OpsSettings,
-    /// Settings of who people are.
+    /// Settings of sessions, invitations and wrong passcodes.
     pub identity: IdentitySettings,
     /// Milliseconds for which a retired signing key still verifies: never shorter than what it signed works.
     pub key_overlap_ms: i64,
-    /// What is believed of the machine's clock.
+    /// Limits within which the machine's clock is believed.
     pub trust: TrustLimits,
     /// Settings of offboardings and exports.
     pub utl: OffboardingSettings,
-    /// Callers are whom their headers say; only in development mode.
-    pub header_identity: bool,
-    /// Said once more, so that nobody does it by mistake.
-    pub anyone_may_be_anyone: bool,
-    /// Which tokens of an identity provider count.
+    /// Settings of an identity provider's tokens.
     pub tokens: TokenSettings,
-    /// Where the log goes, besides standard output, and what is in it. For [`super::serve`] alone.
+    /// The log's files and contents; for [`super::serve`] alone.
     pub log: LogOptions,
 }
 
 impl Options {
-    /// What the settings lead to.
+    /// The options that follow from the settings.
     pub fn new(data_dir: &Path, development: bool, settings: &Settings) -> Self {
+        let damaged_seconds = settings.mrs.damaged_retention_days.saturating_mul(86_400);
         Self {
             data_dir: data_dir.to_owned(),
             development,
-            listen: settings.http.listen.clone(),
-            operator_listen: settings.http.operator_listen.clone(),
-            public_url: settings.http.public_url.clone(),
+            settings: settings.clone(),
             tls: tls(&settings.http),
-            hsts_seconds: settings.http.hsts_seconds,
-            workers: settings.http.workers,
-            gateway: ListenerLimits {
-                requests_in_flight_max: settings.http.requests_in_flight_max,
-                bodies: BodyLimits {
-                    bytes_max: settings.http.body_bytes_max,
-                    depth_max: settings.http.body_depth_max,
-                    seconds: settings.http.body_seconds,
-                    total_bytes_max: settings.http.bodies_bytes_max,
-                },
-                rates: rates(&settings.limits),
-                prefixes: Prefixes::new(&settings.http.stage, &settings.http.public_url),
-                origins: Origins::new(&settings.http.cors_origins),
-                host_names: HostNames::new(&settings.http.host_names, &settings.http.public_url),
-            },
-            connections: ConnectionLimits {
-                connections_max: settings.http.connections_max,
-                address_max: settings.http.connections_address_max,
-                unread_bytes_max: settings.http.unread_bytes_max,
-                head_seconds: settings.http.head_seconds,
-                head: HeadLimits {
-                    head_bytes_max: settings.http.head_bytes_max,
-                    target_bytes_max: settings.http.target_bytes_max,
-                },
-                keep_alive_seconds: settings.http.keep_alive_seconds,
-                write_seconds: settings.http.write_seconds,
-            },
+            gateway: gateway(settings),
+            connections: connections(&settings.http),
             actors: ActorLimits {
                 threads: settings.actors.threads,
                 in_flight_max: settings.actors.container_in_flight_max,
                 idle_ms: settings.actors.idle_seconds.saturating_mul(1_000),
             },
-            segment_bytes: settings.journal.segment_bytes,
-            journal_cache_bytes: settings.journal.cache_bytes,
-            queue_max: settings.journal.queue_max,
-            projections_cache_bytes: settings.projections.cache_bytes,
-            presigned: PresignedLimits {
-                transfers: TransferLimits {
-                    uploads_max: settings.mrs.uploads_max,
-                    downloads_max: settings.mrs.downloads_max,
-                    url_max: settings.mrs.url_transfers_max,
-                    principal_uploads_max: settings.limits.principal_uploads_max,
-                    principal_downloads_max: settings.limits.principal_downloads_max,
-                },
-                pace: UploadPace {
-                    bytes_per_second_min: settings.mrs.upload_bytes_per_second_min,
-                    window_seconds: settings.mrs.upload_window_seconds,
-                },
-                decoded: DecodedLimit {
-                    bytes_max: settings.mrs.upload_decoded_bytes_max,
-                    ratio_max: settings.mrs.upload_decoded_ratio_max,
-                },
-            },
-            sweep_seconds: settings.mrs.sweep_seconds,
+            presigned: presigned(&settings.mrs, &settings.limits),
             mrs: MrsSettings {
                 upload_url_seconds: settings.mrs.upload_url_seconds,
                 complete_grace_seconds: settings.mrs.complete_grace_seconds,
@@ -174,21 +106,9 @@ impl Options {
                 history_reads_max: settings.mrs.history_reads_max,
             },
             upkeep: upkeep(&settings.mrs),
-            damaged_retention_ms: millis(
-                settings
-                    .mrs
-                    .damaged_retention_days
-                    .saturating_mul(24 * 3_600),
-            ),
+            damaged_retention_ms: millis(damaged_seconds),
             uploads_may_take: Duration::from_secs(settings.ops.uploads_end_seconds),
-            reserve: ReserveSettings {
-                uploads_min_free_bytes: settings.disk.uploads_min_free_bytes,
-                changes_min_free_bytes: settings.disk.changes_min_free_bytes,
-                reserve_bytes: settings.disk.reserve_bytes,
-                uploads_min_free_files: settings.disk.uploads_min_free_files,
-                changes_min_free_files: settings.disk.changes_min_free_files,
-                development,
-            },
+            reserve: reserve(&settings.disk, development),
             quotas: quotas(&settings.quotas, &settings.limits),
             ops: OpsSettings {
                 vacuum_pending_ms: millis(settings.ops.vacuum_pending_seconds),
@@ -196,14 +116,7 @@ impl Options {
                 sweep_ms: settings.ops.sweep_seconds.saturating_mul(1_000),
                 schedule_past_ms_max: millis(settings.ops.schedule_past_seconds_max),
             },
-            trust: TrustLimits {
-                jump_ms_max: millis(settings.ops.clock_jump_seconds_max),
-                wait_ms: match (settings.ops.destroy_wait_seconds, development) {
-                    (0, true) => 0,
-                    (0, false) => DESTROY_WAIT_MS,
-                    (seconds, _) => millis(seconds),
-                },
-            },
+            trust: trust(&settings.ops, development),
             key_overlap_ms: key_overlap_ms(settings),
             utl: OffboardingSettings {
                 window_ms: millis(settings.utl.export_window_hours.saturating_mul(3_600)),
@@ -211,25 +124,104 @@ impl Options {
                 sweep_ms: settings.ops.sweep_seconds.saturating_mul(1_000),
             },
             identity: identity(&settings.identity),
-            header_identity: settings.auth.header_identity,
-            anyone_may_be_anyone: settings.auth.anyone_may_be_anyone,
-            tokens: TokenSettings {
-                issuer: settings.auth.jwt_issuer.clone(),
-                audience: settings.auth.jwt_audience.clone(),
-                jwks_file: settings.auth.jwt_jwks_file.clone(),
-                jwks_url: settings.auth.jwt_jwks_url.clone(),
-                hmac_file: settings.auth.jwt_hmac_file.clone(),
-                org_claim: settings.auth.jwt_org_claim.clone(),
-                role_claim: settings.auth.jwt_role_claim.clone(),
-                life_ms_max: millis(settings.auth.jwt_life_seconds_max),
-            },
+            tokens: tokens(&settings.auth),
             log: log(&settings.log),
         }
     }
 }
 
-/// The longest of the setting and of what keys sign: content tokens, which work for as long as their upload url and the
-/// grace behind it, and urls of downloads and exports.
+fn gateway(settings: &Settings) -> ListenerLimits {
+    let http = &settings.http;
+    ListenerLimits {
+        requests_in_flight_max: http.requests_in_flight_max,
+        bodies: BodyLimits {
+            bytes_max: http.body_bytes_max,
+            depth_max: http.body_depth_max,
+            seconds: http.body_seconds,
+            total_bytes_max: http.bodies_bytes_max,
+        },
+        rates: rates(&settings.limits),
+        prefixes: Prefixes::new(&http.stage, &http.public_url),
+        origins: Origins::new(&http.cors_origins),
+        host_names: HostNames::new(&http.host_names, &http.public_url),
+    }
+}
+
+fn connections(settings: &Http) -> ConnectionLimits {
+    ConnectionLimits {
+        connections_max: settings.connections_max,
+        address_max: settings.connections_address_max,
+        unread_bytes_max: settings.unread_bytes_max,
+        head_seconds: settings.head_seconds,
+        head: HeadLimits {
+            head_bytes_max: settings.head_bytes_max,
+            target_bytes_max: settings.target_bytes_max,
+        },
+        keep_alive_seconds: settings.keep_alive_seconds,
+        write_seconds: settings.write_seconds,
+    }
+}
+
+fn presigned(settings: &Mrs, limits: &CallLimits) -> PresignedLimits {
+    PresignedLimits {
+        transfers: TransferLimits {
+            uploads_max: settings.uploads_max,
+            downloads_max: settings.downloads_max,
+            url_max: settings.url_transfers_max,
+            principal_uploads_max: limits.principal_uploads_max,
+            principal_downloads_max: limits.principal_downloads_max,
+        },
+        pace: UploadPace {
+            bytes_per_second_min: settings.upload_bytes_per_second_min,
+            window_seconds: settings.upload_window_seconds,
+        },
+        decoded: DecodedLimit {
+            bytes_max: settings.upload_decoded_bytes_max,
+            ratio_max: settings.upload_decoded_ratio_max,
+        },
+    }
+}
+
+fn reserve(settings: &DiskSection, development: bool) -> ReserveSettings {
+    ReserveSettings {
+        uploads_min_free_bytes: settings.uploads_min_free_bytes,
+        changes_min_free_bytes: settings.changes_min_free_bytes,
+        reserve_bytes: settings.reserve_bytes,
+        uploads_min_free_files: settings.uploads_min_free_files,
+        changes_min_free_files: settings.changes_min_free_files,
+        development,
+    }
+}
+
+fn trust(settings: &Ops, development: bool) -> TrustLimits {
+    let wait_ms = if settings.destroy_wait_seconds > 0 {
+        millis(settings.destroy_wait_seconds)
+    } else if development {
+        0
+    } else {
+        DESTROY_WAIT_MS
+    };
+    TrustLimits {
+        jump_ms_max: millis(settings.clock_jump_seconds_max),
+        wait_ms,
+    }
+}
+
+fn tokens(settings: &Auth) -> TokenSettings {
+    TokenSettings {
+        issuer: settings.jwt_issuer.clone(),
+        audience: settings.jwt_audience.clone(),
+        jwks_file: settings.jwt_jwks_file.clone(),
+        jwks_url: settings.jwt_jwks_url.clone(),
+        hmac_file: settings.jwt_hmac_file.clone(),
+        org_claim: settings.jwt_org_claim.clone(),
+        role_claim: settings.jwt_role_claim.clone(),
+        life_ms_max: millis(settings.jwt_life_seconds_max),
+    }
+}
+
+/// How long a retired signing key verifies: the setting, or as long as what it signed is valid, if that is longer. Content
+/// tokens are valid as long as their upload URL and its grace, URLs of downloads and exports as the setting says.
 fn key_overlap_ms(settings: &Settings) -> i64 {
     let mrs = &settings.mrs;
     let uploads = mrs

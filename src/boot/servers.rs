@@ -122,7 +122,7 @@ fn serve_gateway(
     let listening = Listening {
         listener,
         name: "gateway",
-        workers: options.workers,
+        workers: options.settings.http.workers,
         shutdown_seconds: SHUTDOWN_SECONDS,
     };
     let open = gateway.http_meters().connections().clone();
@@ -150,7 +150,7 @@ fn security(
     Some(Security::new(
         name,
         tls?.clone(),
-        options.hsts_seconds,
+        options.settings.http.hsts_seconds,
         counted,
     ))
 }

@@ -82,7 +82,7 @@ fn open_projections(
 ) -> Result<Stores, BootError> {
     let runner = generation::open(
         place,
-        options.projections_cache_bytes,
+        options.settings.projections.cache_bytes,
         &journal,
         &mut notices,
         &mut progress("projections"),
@@ -103,9 +103,9 @@ fn open_projections(
 
 fn journal_options(options: &Options) -> JournalOptions {
     JournalOptions {
-        segment_bytes: options.segment_bytes,
-        cache_bytes: options.journal_cache_bytes,
-        queue_max: options.queue_max,
+        segment_bytes: options.settings.journal.segment_bytes,
+        cache_bytes: options.settings.journal.cache_bytes,
+        queue_max: options.settings.journal.queue_max,
         ..JournalOptions::default()
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Secured {
 /// # Errors
 /// When settings that belong together are not set together.
 pub fn tls_files(options: &Options) -> Result<FilesOfAddresses, BootError> {
-    let at_socket = options.operator_listen.starts_with(SOCKET);
+    let at_socket = options.settings.http.operator_listen.starts_with(SOCKET);
     Ok(options.tls.files(at_socket)?)
 }
 
@@ -45,8 +45,11 @@ pub fn plain_addresses(options: &Options) -> Vec<&str> {
         return Vec::new();
     };
     let addresses = [
-        (options.listen.as_str(), files.gateway),
-        (options.operator_listen.as_str(), files.operators),
+        (options.settings.http.listen.as_str(), files.gateway),
+        (
+            options.settings.http.operator_listen.as_str(),
+            files.operators,
+        ),
     ];
     let plain = addresses.into_iter().filter(|(address, files)| {
         files.is_none() && !address.starts_with(SOCKET) && !is_loopback(address)

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::names::variable_of;
-use super::{Settings, SettingsError, TABLE};
+use super::table::TABLE;
+use super::{Settings, SettingsError};
 
 /// Reads a settings file.
 fn from_file(text: &str) -> Result<(), SettingsError> {
@@ -29,7 +30,7 @@ fn from_flag(name: &'static str, value: &str) -> Result<(), SettingsError> {
 #[track_caller]
 fn says(read: Result<(), SettingsError>, parts: &[&str]) {
     let Err(error) = read else {
-        panic!("it was taken: {parts:?}");
+        panic!("accepted: {parts:?}");
     };
     let told = error.to_string();
     for part in parts {
@@ -48,17 +49,18 @@ fn quoted(value: &str) -> String {
 }
 
 #[test]
-fn each_setting_refuses_what_does_not_fit_and_names_itself_its_place_its_value_and_what_fits() {
+fn each_setting_refuses_misfits_with_its_origin_and_limits() {
     for (name, _) in TABLE {
         let (section, key) = name.split_once('.').unwrap();
         let (wanted, is_text) = Settings::wanted(name).unwrap();
         let misfits = Settings::misfits(name);
         assert!(!misfits.is_empty(), "{name} takes everything");
         for value in misfits {
-            let repeated = match value.contains('@') || value.contains('?') && value.contains("://")
-            {
-                true => "not repeated".to_owned(),
-                false => format!("{value:?}"),
+            let secret = value.contains('@') || value.contains('?') && value.contains("://");
+            let repeated = if secret {
+                "not repeated".to_owned()
+            } else {
+                format!("{value:?}")
             };
             let check = |read, origin: &str| says(read, &[name, origin, &repeated, &wanted]);
             let text = format!("[{section}]\n{key} = {}\n", quoted(&value));
@@ -103,7 +105,7 @@ fn each_setting_refuses_what_does_not_fit_and_names_itself_its_place_its_value_a
 }
 
 #[test]
-fn each_name_that_is_misspelled_is_refused_with_one_that_is_known() {
+fn each_misspelled_name_is_refused_with_the_nearest_known_one() {
     for (name, _) in TABLE {
         let (section, key) = name.split_once('.').unwrap();
         let wrong = format!("{name}x");
@@ -143,7 +145,7 @@ fn each_name_that_is_misspelled_is_refused_with_one_that_is_known() {
 }
 
 #[test]
-fn each_variable_that_is_no_text_is_refused() {
+fn each_variable_that_is_not_utf8_is_refused() {
     use std::os::unix::ffi::OsStringExt;
     let no_text = || OsString::from_vec(b"a\xff".to_vec());
     for (name, _) in TABLE {
@@ -164,7 +166,7 @@ fn each_variable_that_is_no_text_is_refused() {
 }
 
 #[test]
-fn a_settings_file_that_cannot_be_understood_is_named_with_the_line() {
+fn a_malformed_settings_file_is_named_with_its_line() {
     for (text, line) in [
         ("[mrs]\nuploads_max = \n", "line 2"),
         ("[mrs]\nuploads_max = 1\nuploads_max = 2\n", "line 3"),
@@ -187,4 +189,22 @@ fn a_settings_file_that_cannot_be_understood_is_named_with_the_line() {
         load(directory.path()),
         &[&directory.path().display().to_string()],
     );
+}
+
+#[test]
+fn an_earlier_name_is_refused_with_the_name_it_has_now() {
+    let now = "auth.allow_insecure_header_identity";
+    let earlier = "auth.anyone_may_be_anyone";
+    let text = "[auth]\nanyone_may_be_anyone = true\n";
+    says(from_file(text), &[earlier, "file /etc/s.toml", now]);
+    let variable = variable_of(earlier);
+    says(
+        from_environment(&variable, "true".into()),
+        &[&variable, now],
+    );
+    says(
+        from_set(format!("{earlier}=true")),
+        &[earlier, "--set", now],
+    );
+    assert!(from_set(format!("{now}=true")).is_ok());
 }

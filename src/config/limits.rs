@@ -1,14 +1,15 @@
-//! What fits a setting, and how an error says so.
+//! The limits of settings' values, and their descriptions for errors and the documentation.
 
-use super::LogRequests;
+use super::value::LogRequests;
 
 /// Longest address, url or list of names that is taken: far more than any that is of use, and short enough for an error.
 const TEXT_BYTES_MAX: usize = 4_096;
 
 /// What fits a setting.
 pub(super) trait Limits<T> {
+    /// Whether the value is within the limits.
     fn contains(&self, value: &T) -> bool;
-    /// The values that fit, for an error.
+    /// The values that fit, in words.
     fn describe(&self) -> String;
     /// Texts that do not fit, for the test that tries each setting.
     #[cfg(test)]
@@ -52,7 +53,7 @@ impl Limits<String> for Text {
     }
 }
 
-/// An address to listen on.
+/// An address and port to listen on, or `unix:` and a path.
 pub(super) struct ListenAddress;
 
 impl Limits<String> for ListenAddress {
@@ -195,7 +196,7 @@ impl Limits<String> for PathPrefix {
     }
 }
 
-/// True or false.
+/// The two words `true` and `false`.
 pub(super) struct YesNo;
 
 impl Limits<bool> for YesNo {
@@ -215,7 +216,7 @@ impl Limits<bool> for YesNo {
     }
 }
 
-/// One of the known words.
+/// The words of [`LogRequests`].
 pub(super) struct Words;
 
 impl Limits<LogRequests> for Words {
@@ -265,9 +266,10 @@ fn is_authority(text: &str, port_needed: bool) -> bool {
         }
         None => text.split_once(':').unwrap_or((text, "")),
     };
-    let port_fits = match text.contains(':') {
-        true => is_port(port),
-        false => !port_needed,
+    let port_fits = if text.contains(':') {
+        is_port(port)
+    } else {
+        !port_needed
     };
     is_host_name(host) && port_fits
 }

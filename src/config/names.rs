@@ -1,8 +1,10 @@
-//! Names of settings and variables: which there are, and which one somebody who misspelled one may have meant.
+//! Names of settings and variables, and the known name that is closest to a misspelled one.
 
-use super::{CLEANUP_RETENTION_DAYS, Origin, SettingsError, TABLE, clip};
+use super::error::SettingsError;
+use super::table::TABLE;
+use super::{CLEANUP_RETENTION_DAYS, Origin, clip};
 
-/// What the program's own variables begin with.
+/// The prefix of the program's own variables.
 const PREFIX: &str = "G3N_";
 /// Variables of the command line, whose names are no settings.
 pub(crate) const OF_COMMAND_LINE: &[&str] = &[
@@ -24,6 +26,11 @@ pub(crate) const OF_COMMAND_LINE: &[&str] = &[
     "G3N_SECRET_CODE",
     "G3N_SESSION_GUID",
 ];
+/// Earlier names of settings, each with the name it has now.
+const RENAMED: &[(&str, &str)] = &[(
+    "auth.anyone_may_be_anyone",
+    "auth.allow_insecure_header_identity",
+)];
 /// Most characters of a wrong name that are compared with the known ones: twice the longest of those.
 const COMPARED_CHARS_MAX: usize = 80;
 
@@ -71,6 +78,13 @@ fn section_of(section: &str) -> Option<&'static str> {
 
 /// The error of a name that no setting has.
 pub(super) fn unknown(full_name: &str, origin: &Origin) -> SettingsError {
+    if let Some((name, now)) = RENAMED.iter().find(|(name, _)| *name == full_name) {
+        return SettingsError::Renamed {
+            name,
+            origin: origin.to_string(),
+            now,
+        };
+    }
     SettingsError::Unknown {
         name: clip(full_name),
         origin: origin.to_string(),
@@ -78,7 +92,7 @@ pub(super) fn unknown(full_name: &str, origin: &Origin) -> SettingsError {
     }
 }
 
-/// The error of a value in a settings file that stands outside of any section.
+/// The error of a value in a settings file outside of any section.
 pub(super) fn no_section(name: &str, origin: &Origin) -> SettingsError {
     match section_of(name) {
         Some(section) => SettingsError::NotASection {
@@ -98,7 +112,7 @@ pub(super) fn nearest(name: &str) -> &'static str {
         .unwrap_or_default()
 }
 
-/// The same of a variable.
+/// The known variable that shares the most with a wrong one.
 pub(super) fn nearest_variable(variable: &str) -> String {
     let variable = compared(variable);
     let of_settings = TABLE.iter().map(|(name, _)| variable_of(name));
@@ -108,12 +122,12 @@ pub(super) fn nearest_variable(variable: &str) -> String {
         .unwrap_or_default()
 }
 
-/// `G3N_HTTP_LISTEN` for `http.listen`.
+/// The variable of a setting: `G3N_HTTP_LISTEN` for `http.listen`.
 pub(super) fn variable_of(full_name: &str) -> String {
     [PREFIX, &full_name.replace('.', "_").to_ascii_uppercase()].concat()
 }
 
-/// What of a wrong name is compared.
+/// The part of a wrong name that is compared.
 fn compared(name: &str) -> &str {
     let end = name.char_indices().nth(COMPARED_CHARS_MAX);
     end.map_or(name, |(end, _)| &name[..end])

@@ -124,7 +124,7 @@ fn callers_known_by_headers_are_not_called_by_a_foreign_name() {
         "--set",
         "auth.header_identity=true",
         "--set",
-        "auth.anyone_may_be_anyone=true",
+        "auth.allow_insecure_header_identity=true",
     ];
     let server = Server::start_with(&identity);
     let call = |host: &str| {

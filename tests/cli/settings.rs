@@ -60,7 +60,7 @@ fn contradicting_settings_are_reported_with_their_origins() {
             none,
             &[
                 "auth.header_identity = \"true\" (--set)",
-                "auth.anyone_may_be_anyone = \"false\" (default)",
+                "auth.allow_insecure_header_identity = \"false\" (default)",
             ],
         ),
         (

@@ -108,6 +108,6 @@ refused() {
   (confined "$mode" "${entry[0]}" "${command[@]}" "$@") >"$work/out" 2>&1 || code=$?
   if [ $code = 0 ] || ! grep -qF -- "$told" "$work/out"; then fail "not refused: $mode $*"; fi
 }
-refused "header identity lets every caller claim any identity" rw --set auth.header_identity=true --set auth.anyone_may_be_anyone=true
+refused "header identity lets every caller claim any identity" rw --set auth.header_identity=true --set auth.allow_insecure_header_identity=true
 refused "Read-only file system" ro
 echo "PASS confined"

@@ -40,9 +40,12 @@ fn settings_of_identity_that_contradict_each_other_fail() {
     let app = AppState::empty();
     app.write("secret", &"s".repeat(32), 0o644);
     for (line, found) in [
-        ("--set auth.header_identity=true", "anyone_may_be_anyone"),
         (
-            "--dev --set auth.anyone_may_be_anyone=true",
+            "--set auth.header_identity=true",
+            "allow_insecure_header_identity",
+        ),
+        (
+            "--dev --set auth.allow_insecure_header_identity=true",
             "header_identity",
         ),
         (
@@ -81,7 +84,8 @@ fn ways_to_call_are_named_and_those_to_know_of_warn() {
     ));
     told.expect_alone("identity", "warn", "gives no keys", "tokens are refused");
     assert!(!told.answer.to_string().contains("hidden"), "{told:?}");
-    let headers = "--dev --set auth.header_identity=true --set auth.anyone_may_be_anyone=true";
+    let headers =
+        "--dev --set auth.header_identity=true --set auth.allow_insecure_header_identity=true";
     let told = app.ask(headers);
     told.expect_alone("identity", "warn", "any identity", "unset");
 }

@@ -251,7 +251,7 @@ impl Places {
             "--set",
             "auth.header_identity=true",
             "--set",
-            "auth.anyone_may_be_anyone=true",
+            "auth.allow_insecure_header_identity=true",
         ]);
         let gz = gzip(b"some content of a record");
         let (size, md5) = (gz.len() as u64, md5(&gz));

@@ -193,7 +193,7 @@ fn headers_say_who_calls_only_on_the_developers_own_machine() {
     let clock = Clock::manual(Timestamp::from_millis(START_MS));
     let sets = [
         "auth.header_identity=true",
-        "auth.anyone_may_be_anyone=true",
+        "auth.allow_insecure_header_identity=true",
     ];
     let town = Town {
         server: Inside::start_by(scratch.path(), clock, &sets),
@@ -254,12 +254,12 @@ fn header_identity_that_is_not_meant_or_not_safe_does_not_start() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     for arguments in [
         ["--dev", "--set", "auth.header_identity=true"].as_slice(),
-        &["--dev", "--set", "auth.anyone_may_be_anyone=true"],
+        &["--dev", "--set", "auth.allow_insecure_header_identity=true"],
         &[
             "--set",
             "auth.header_identity=true",
             "--set",
-            "auth.anyone_may_be_anyone=true",
+            "auth.allow_insecure_header_identity=true",
         ],
     ] {
         let dir = scratch.path().join("data");
@@ -278,7 +278,10 @@ fn header_identity_that_is_not_meant_or_not_safe_does_not_start() {
             .expect("it runs");
         assert_eq!(ran.status.code(), Some(78), "{arguments:?}");
         let told = String::from_utf8_lossy(&ran.stderr).into_owned();
-        assert!(told.contains("auth.anyone_may_be_anyone"), "{told}");
+        assert!(
+            told.contains("auth.allow_insecure_header_identity"),
+            "{told}"
+        );
         assert!(!dir.exists(), "nothing is left behind");
     }
 }

@@ -69,7 +69,7 @@ fn a_key_that_may_only_read_is_seen_and_one_that_may_write_passes() {
 fn callers_by_headers_pass_where_a_server_takes_them() {
     let flags = [
         "auth.header_identity=true",
-        "auth.anyone_may_be_anyone=true",
+        "auth.allow_insecure_header_identity=true",
     ];
     let server = Server::start_with(&["--set", flags[0], "--set", flags[1]]);
     let line = format!("--url {} --header-user ann", server.base_url);

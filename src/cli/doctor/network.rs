@@ -65,7 +65,12 @@ pub(super) fn gateway_port(patient: &Patient<'_>) -> Finding {
     const NAME: &str = "gateway-port";
     match patient.options {
         None => without_settings(NAME),
-        Some(options) => port(NAME, patient, &options.listen, boot::can_listen(options)),
+        Some(options) => port(
+            NAME,
+            patient,
+            &options.settings.http.listen,
+            boot::can_listen(options),
+        ),
     }
 }
 
@@ -76,7 +81,7 @@ pub(super) fn operator_port(patient: &Patient<'_>) -> Finding {
         None => without_settings(NAME),
         Some(options) => {
             let tried = boot::can_listen_for_operators(options);
-            port(NAME, patient, &options.operator_listen, tried)
+            port(NAME, patient, &options.settings.http.operator_listen, tried)
         }
     }
 }
@@ -278,7 +283,7 @@ fn schemes(patient: &Patient<'_>) -> [&'static str; 2] {
 }
 
 fn configured(patient: &Patient<'_>) -> Option<String> {
-    let (host, port) = patient.options?.listen.rsplit_once(':')?;
+    let (host, port) = patient.options?.settings.http.listen.rsplit_once(':')?;
     let host = match host {
         "0.0.0.0" => "127.0.0.1",
         "[::]" => "[::1]",

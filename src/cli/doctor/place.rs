@@ -196,7 +196,11 @@ pub(super) fn free_space(patient: &Patient<'_>, free_bytes_min: u64) -> Finding 
     };
     let free = space.f_bavail.saturating_mul(space.f_frsize);
     let told = format!("{} MiB free for {}", free >> 20, place.display());
-    let needed = options.segment_bytes.saturating_mul(SEGMENTS);
+    let needed = options
+        .settings
+        .journal
+        .segment_bytes
+        .saturating_mul(SEGMENTS);
     if free < needed {
         let told = format!(
             "{told}, and two segments of the journal need {}",

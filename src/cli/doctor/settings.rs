@@ -85,11 +85,11 @@ pub(super) fn identity(patient: &Patient<'_>) -> Finding {
     if let Some(setting) = tokens {
         found.push_str(&format!(", tokens by {setting}"));
     }
-    if options.header_identity {
+    if options.settings.auth.header_identity {
         Finding::warn(
             NAME,
             format!("{found}, and headers: callers on this machine can claim any identity"),
-            "unset auth.header_identity and auth.anyone_may_be_anyone, except for development",
+            "unset auth.header_identity and auth.allow_insecure_header_identity, except for development",
         )
     } else {
         Finding::ok(NAME, found)
