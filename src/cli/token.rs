@@ -1,5 +1,7 @@
 //! `g3n token`: tokens and keys for trying out an external identity.
 
+mod mint;
+
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -9,13 +11,14 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use self::mint::{Grant, NewKeys, SignError, SigningKey};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::{Output, Printer, print_line};
 use crate::clock::{Clock, random_uuid};
 use crate::domain::OrgCode;
 use crate::os_error::told;
-use crate::token::{Grant, KeyFileError, NewKeys, SignError, SigningKey};
+use crate::token::KeyFileError;
 
 /// Longest time that a token is made for, in seconds: a year.
 const SECONDS_MAX: i64 = 31_536_000;

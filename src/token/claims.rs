@@ -1,34 +1,37 @@
-//! What a signed token says, held against what this server takes.
+//! The checks of a token's claims and times, by the server's clock.
 
 use serde_json::{Map, Value};
 
 use super::{Bearer, Denied};
 use crate::domain::{OrgCode, Timestamp};
 
-/// How far the clocks of the issuer and of this machine may differ.
+/// Milliseconds by which the clocks of the issuer and of this machine may differ.
 const LEEWAY_MS: i64 = 60_000;
 /// Longest subject, in bytes: what OpenID Connect Core 1.0, section 2, lets an issuer use.
 const SUBJECT_BYTES_MAX: usize = 255;
 /// Longest role, in bytes.
 const ROLE_BYTES_MAX: usize = 64;
 
-/// What every token is held to.
+/// The claims and limits that every token must satisfy.
 #[derive(Clone, Debug)]
 pub(super) struct Checks {
-    /// The only issuer.
+    /// The only accepted `iss`.
     pub(super) issuer: String,
     /// The audience that must be among those of the token.
     pub(super) audience: String,
-    /// The claim that names the org.
+    /// The name of the org's claim.
     pub(super) org_claim: String,
-    /// The claim that names the role.
+    /// The name of the role's claim.
     pub(super) role_claim: String,
-    /// Longest life, in milliseconds.
+    /// Maximum lifetime, in milliseconds.
     pub(super) life_ms_max: i64,
 }
 
 impl Checks {
-    /// Whom the claims name, if all of them are good now.
+    /// The caller that the claims name.
+    ///
+    /// # Errors
+    /// The first check that fails, in the order of this function.
     pub(super) fn bearer(
         &self,
         claims: &Map<String, Value>,
@@ -58,7 +61,7 @@ impl Checks {
         })
     }
 
-    /// Refuses a token that lives longer than one may. One that does not say when it was made is measured from now.
+    /// Refuses a token whose lifetime is too long; without `iat` it is measured from now.
     fn check_life(
         &self,
         claims: &Map<String, Value>,
@@ -67,13 +70,13 @@ impl Checks {
     ) -> Result<(), Denied> {
         let made_at = claims.get("iat").and_then(time).unwrap_or(now.millis());
         let life_ms = expires_at.millis().saturating_sub(made_at);
-        match life_ms > self.life_ms_max.saturating_add(LEEWAY_MS) {
-            true => Err(Denied::Lifetime),
-            false => Ok(()),
+        if life_ms > self.life_ms_max.saturating_add(LEEWAY_MS) {
+            return Err(Denied::Lifetime);
         }
+        Ok(())
     }
 
-    /// One text, or a list of nothing but texts (RFC 7519, section 4.1.3).
+    /// Whether an `aud` names this server: a text, or a list of texts alone (RFC 7519, section 4.1.3).
     fn is_for_us(&self, audience: &Value) -> bool {
         match audience {
             Value::String(one) => *one == self.audience,
@@ -86,7 +89,7 @@ impl Checks {
     }
 }
 
-/// When the token ends, if it lasts now.
+/// The end of a token that is valid now, by `exp`, `nbf` and `iat`.
 fn check_times(claims: &Map<String, Value>, now: Timestamp) -> Result<Timestamp, Denied> {
     let expires_at = claims.get("exp").and_then(time).ok_or(Denied::Expiry)?;
     if now.millis() >= expires_at.saturating_add(LEEWAY_MS) {
@@ -110,7 +113,7 @@ fn check_times(claims: &Map<String, Value>, now: Timestamp) -> Result<Timestamp,
 /// Milliseconds since 1970 of a time in seconds, which may have a fraction (RFC 7519, section 2).
 fn time(value: &Value) -> Option<i64> {
     let millis = value.as_f64()? * 1_000.0;
-    // What is beyond all numbers becomes the largest.
+    // The conversion saturates.
     (millis.is_finite() && millis >= 0.0).then_some(millis as i64)
 }
 

@@ -1,4 +1,4 @@
-//! An address of keys: a thread of its own gets them, so that no caller ever waits for the network.
+//! Keys from a URL: a thread of its own fetches them, so that no caller waits for the network.
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::net::IpAddr;
@@ -17,15 +17,15 @@ use super::{CheckError, Denied};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 
-/// How often the keys are got.
+/// Milliseconds between two fetches that succeed.
 const EVERY_MS: u64 = 300_000;
-/// How often they are got at most, when that failed or a key is not known, whatever callers send.
+/// Minimum milliseconds between two fetches when one failed or a key is unknown, whatever callers send.
 const AGAIN_MS: u64 = 30_000;
 /// Time for one attempt, from the name's resolution to the last byte.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a start waits for the first attempt.
 const FIRST_WAIT: Duration = Duration::from_secs(3);
-/// How long the thread sleeps at most before it looks at the clock again.
+/// Maximum sleep of the thread before it reads the clock again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Keys from an address. Dropping it ends its thread.
@@ -37,7 +37,7 @@ struct Shared {
     changed: Condvar,
 }
 
-/// What the thread and those who ask share.
+/// The state that the thread and its callers share.
 struct State {
     /// The last good keys.
     held: Option<Held>,
@@ -45,16 +45,16 @@ struct State {
     began_at: Timestamp,
     /// When the last attempt began.
     tried_at: Option<Timestamp>,
-    /// Somebody named a key that is not among them.
+    /// Whether a token named a key that is not among them.
     wanted: bool,
-    /// The last attempt got none.
+    /// Whether the last attempt failed.
     failing: bool,
-    /// An attempt has ended, well or not.
+    /// Whether a first attempt has ended.
     tried: bool,
     closed: bool,
 }
 
-/// Why keys were not got. It holds nothing of the address, which may be secret in part.
+/// Why fetching keys failed. It holds nothing of the URL, which may be secret in part.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     #[error("there is no answer")]
@@ -66,7 +66,7 @@ enum FetchError {
 }
 
 impl KeyUrl {
-    /// Begins to get the keys, and waits for the first attempt for 3 s at most.
+    /// Starts fetching, and waits at most 3 s for the first attempt.
     pub(super) fn open(url: &str, clock: Clock) -> Result<Self, TokenError> {
         let url = check(url)?;
         let began_at = clock.now();
@@ -104,14 +104,14 @@ impl KeyUrl {
             .map_or(Err(Denied::KeysStale), |held| held.keys(now))
     }
 
-    /// Milliseconds since the last good keys were got; since the start when none were.
+    /// Milliseconds since the last good keys were fetched; since the start when none were.
     pub(super) fn age_ms(&self, now: Timestamp) -> u64 {
         let state = self.0.lock();
         let held = state.held.as_ref();
         held.map_or_else(|| apart(state.began_at, now), |held| held.age_ms(now))
     }
 
-    /// Has the keys got again, once it is 30 s since they last were.
+    /// Asks for another fetch, at least 30 s after the last.
     pub(super) fn look_again(&self) {
         self.0.lock().wanted = true;
         self.0.changed.notify_all();
@@ -130,7 +130,7 @@ impl Shared {
         self.state.lock()
     }
 
-    /// Gets the keys whenever it is time to, until nobody wants them any more.
+    /// Fetches keys whenever that is due, until the verifier is dropped.
     fn keep(&self, url: &Uri) {
         let agent = agent(url);
         let mut telling = Telling::new(Kind::Url);
@@ -168,9 +168,10 @@ impl Shared {
 
 impl State {
     fn due(&self, now: Timestamp) -> bool {
-        let wait_ms = match self.wanted || self.failing {
-            true => AGAIN_MS,
-            false => EVERY_MS,
+        let wait_ms = if self.wanted || self.failing {
+            AGAIN_MS
+        } else {
+            EVERY_MS
         };
         self.tried_at
             .is_none_or(|tried_at| apart(tried_at, now) >= wait_ms)
@@ -187,7 +188,7 @@ fn fetch(agent: &Agent, url: &Uri) -> Result<KeySet, FetchError> {
     Ok(KeySet::parse(&body.read_to_vec()?)?)
 }
 
-/// Gets the keys of an address, and lets them go.
+/// Fetches the keys of a URL once, to see whether that works.
 pub(super) fn get_once(url: &str) -> Result<(), CheckError> {
     let url = check(url)?;
     match fetch(&agent(&url), &url) {
@@ -196,7 +197,7 @@ pub(super) fn get_once(url: &str) -> Result<(), CheckError> {
     }
 }
 
-/// A client for one address. What is on this machine is not asked for through a proxy, which is on another.
+/// A client for one URL. A loopback address is not reached through a proxy, which may be on another machine.
 fn agent(url: &Uri) -> Agent {
     let https = url.scheme() == Some(&Scheme::HTTPS);
     let config = Agent::config_builder()
@@ -204,13 +205,14 @@ fn agent(url: &Uri) -> Agent {
         .http_status_as_error(false)
         .max_redirects(0)
         .timeout_global(Some(TIMEOUT));
-    match https {
-        true => config.build().into(),
-        false => config.proxy(None).build().into(),
+    if https {
+        config.build().into()
+    } else {
+        config.proxy(None).build().into()
     }
 }
 
-/// An address whose answer only its host can give: https, or http on this machine.
+/// Whether only the named host can answer at a URL: https, or http on a loopback address.
 fn check(url: &str) -> Result<Uri, TokenError> {
     let uri: Uri = url
         .trim()

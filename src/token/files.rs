@@ -1,4 +1,4 @@
-//! Files of keys as they lie on the disk: what is read of them, and who else may.
+//! Reading key files, and refusing those that others can read.
 
 use std::fs::{File, Metadata};
 use std::io::Read;
@@ -12,40 +12,40 @@ const SECRET_BYTES_MIN: usize = 32;
 /// Most bytes read of a key or a set of keys.
 pub(super) const KEYS_BYTES_MAX: u64 = 1_048_576;
 
-/// Why a file of keys cannot be used.
+/// Why a key file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// The system does not give it.
+    /// Reading it failed.
     #[error("the key file {path} cannot be read")]
     Io {
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// Why.
+        /// The operating system's error.
         #[source]
         source: std::io::Error,
     },
-    /// It is there, and is not what is needed.
+    /// It can be read, and does not hold what is needed.
     #[error("the key file {path} {what}")]
     Unfit {
-        /// The file.
+        /// The path of the file.
         path: String,
         /// What is wrong, and what to do.
         what: &'static str,
     },
-    /// It is no set of keys to check tokens with.
+    /// It holds no usable key set.
     #[error("the key file {path} cannot be used")]
     Keys {
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// Why.
+        /// What is wrong with the set.
         #[source]
         source: KeysError,
     },
 }
 
 impl KeyFileError {
-    /// A file that is not what is needed.
-    pub(super) fn unfit(path: &Path, what: &'static str) -> Self {
+    /// The error of a file that does not hold what is needed.
+    pub(crate) fn unfit(path: &Path, what: &'static str) -> Self {
         Self::Unfit {
             path: path.display().to_string(),
             what,
@@ -53,7 +53,7 @@ impl KeyFileError {
     }
 }
 
-/// What changes when a file does. The time of its last change of status tells of a mode or an owner that changed, too.
+/// Identifies a version of a file. The time of the last status change covers its mode and owner, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
     bytes: u64,
@@ -63,7 +63,7 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// The mark of a file as it is now.
+    /// The current mark of a file.
     pub(super) fn of(path: &Path) -> Result<Self, KeyFileError> {
         let metadata = metadata(path)?;
         Ok(Self {
@@ -75,7 +75,7 @@ impl Mark {
     }
 }
 
-/// Reads a set of public keys.
+/// Reads a file with a set of public keys.
 pub(super) fn read_keys(path: &Path) -> Result<KeySet, KeyFileError> {
     metadata(path)?;
     KeySet::parse(&read(path)?).map_err(|source| KeyFileError::Keys {
@@ -84,8 +84,8 @@ pub(super) fn read_keys(path: &Path) -> Result<KeySet, KeyFileError> {
     })
 }
 
-/// Reads a shared secret. A line break at the end of a text is none of it.
-pub(super) fn read_secret(path: &Path) -> Result<Vec<u8>, KeyFileError> {
+/// Reads a shared secret, without a line break at the end of a text.
+pub(crate) fn read_secret(path: &Path) -> Result<Vec<u8>, KeyFileError> {
     let mut secret = read_private(path)?;
     if std::str::from_utf8(&secret).is_ok() && secret.last() == Some(&b'\n') {
         secret.pop();
@@ -93,17 +93,17 @@ pub(super) fn read_secret(path: &Path) -> Result<Vec<u8>, KeyFileError> {
             secret.pop();
         }
     }
-    match secret.len() >= SECRET_BYTES_MIN {
-        true => Ok(secret),
-        false => Err(KeyFileError::unfit(
+    if secret.len() < SECRET_BYTES_MIN {
+        return Err(KeyFileError::unfit(
             path,
             "holds under 32 bytes; make a longer secret, such as by: openssl rand -hex 32",
-        )),
+        ));
     }
+    Ok(secret)
 }
 
-/// Reads a file that nobody but its owner may.
-pub(super) fn read_private(path: &Path) -> Result<Vec<u8>, KeyFileError> {
+/// Reads a file that only its owner can read.
+pub(crate) fn read_private(path: &Path) -> Result<Vec<u8>, KeyFileError> {
     let metadata = metadata(path)?;
     if !is_private(metadata.uid(), metadata.gid(), metadata.mode()) {
         return Err(KeyFileError::unfit(
@@ -124,20 +124,20 @@ fn is_private(owner: u32, group: u32, mode: u32) -> bool {
 /// What is known of a file; a pipe or a device could keep its reader waiting.
 fn metadata(path: &Path) -> Result<Metadata, KeyFileError> {
     let metadata = std::fs::metadata(path).map_err(failed(path))?;
-    match metadata.is_file() {
-        true => Ok(metadata),
-        false => Err(KeyFileError::unfit(path, "is not a file")),
+    if !metadata.is_file() {
+        return Err(KeyFileError::unfit(path, "is not a file"));
     }
+    Ok(metadata)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, KeyFileError> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed(path))?;
     let read = file.take(KEYS_BYTES_MAX + 1).read_to_end(&mut bytes);
-    match read.map_err(failed(path))? as u64 > KEYS_BYTES_MAX {
-        true => Err(KeyFileError::unfit(path, "is over 1 MiB")),
-        false => Ok(bytes),
+    if read.map_err(failed(path))? as u64 > KEYS_BYTES_MAX {
+        return Err(KeyFileError::unfit(path, "is over 1 MiB"));
     }
+    Ok(bytes)
 }
 
 fn failed(path: &Path) -> impl Fn(std::io::Error) -> KeyFileError {

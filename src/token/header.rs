@@ -1,7 +1,7 @@
-//! The head of a token: which key and which algorithm it says it was signed with.
+//! A token's header: the key id and the algorithm that it claims.
 //!
-//! Nothing in it is believed: it chooses among the keys that are known, and the key decides. Keys and addresses of keys
-//! that a token brings along (`jwk`, `jku`, `x5c`, `x5u`) are never looked at.
+//! It only chooses among the known keys; the key decides the algorithm. Keys and addresses in a header (`jwk`, `jku`, `x5c`, `x5u`)
+//! are ignored.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,20 +11,20 @@ use serde_json::{Map, Value};
 use super::Denied;
 use super::jwk::KID_BYTES_MAX;
 
-/// Types that a token of access has; without one it may be one too (RFC 9068, section 4; RFC 7519, section 5.1).
+/// Accepted values of `typ`, which may be absent (RFC 9068, section 4; RFC 7519, section 5.1).
 const TYPES: &[&str] = &["jwt", "at+jwt", "application/jwt", "application/at+jwt"];
 
-/// What a token says of itself.
+/// The checked part of a token's header.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    /// The algorithm; one of three.
+    /// One of RS256, ES256 and HS256.
     pub(super) algorithm: Algorithm,
-    /// The key's id.
+    /// The id of the signing key, when given.
     pub(super) kid: Option<String>,
 }
 
 impl Header {
-    /// Reads the head of a token.
+    /// Parses the header of a token.
     pub(super) fn read(token: &str) -> Result<Self, Denied> {
         let members = decode(token).ok_or(Denied::Malformed)?;
         let text = |name: &str| match members.get(name) {
@@ -38,24 +38,24 @@ impl Header {
             "HS256" => Algorithm::HS256,
             _ => return Err(Denied::Algorithm),
         };
-        // Whatever it is: nothing but the standard is understood (RFC 7515, section 4.1.11).
+        // No extension is understood, whatever it is (RFC 7515, section 4.1.11).
         if members.contains_key("crit") {
             return Err(Denied::Critical);
         }
-        // The same issuer signs other things with the same keys, such as notes that somebody signed out.
+        // Issuers sign other things with the same keys, such as logout tokens.
         let known = |name: &str| TYPES.contains(&name.to_ascii_lowercase().as_str());
         if !text("typ")?.is_none_or(known) {
             return Err(Denied::Type);
         }
         let kid = text("kid")?.map(str::to_owned);
-        match kid.as_ref().is_some_and(|kid| kid.len() > KID_BYTES_MAX) {
-            true => Err(Denied::KeyUnknown),
-            false => Ok(Self { algorithm, kid }),
+        if kid.as_ref().is_some_and(|kid| kid.len() > KID_BYTES_MAX) {
+            return Err(Denied::KeyUnknown);
         }
+        Ok(Self { algorithm, kid })
     }
 }
 
-/// The members of the first of three parts.
+/// The JSON members of the first of exactly three parts.
 fn decode(token: &str) -> Option<Map<String, Value>> {
     let mut parts = token.split('.');
     let (first, _, _) = (parts.next()?, parts.next()?, parts.next()?);
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_is_exactly_three_algorithms_and_the_types_of_access_tokens() {
+    fn three_algorithms_and_the_types_of_access_tokens_are_accepted() {
         for (json, refused) in [
             (r#"{"alg":"RS256"}"#, None),
             (r#"{"alg":"ES256","typ":"JWT"}"#, None),

@@ -1,4 +1,4 @@
-//! One key of a JSON Web Key Set (RFC 7517): whether it is fit to check tokens, and what it checks.
+//! One key of a JSON Web Key Set (RFC 7517): whether it may check tokens, and by which algorithm.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::Denied;
 
-/// Longest key id looked at, in bytes.
+/// Maximum length of a key id, in bytes.
 pub(super) const KID_BYTES_MAX: usize = 256;
 /// Bits of an RSA key: at least those of RFC 7518, section 3.3, and no more than the library takes.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
@@ -20,19 +20,19 @@ const EXPONENT_BYTES_MAX: usize = 4;
 /// Bytes of each coordinate of a P-256 key (RFC 7518, section 6.2.1.2).
 const COORDINATE_BYTES: usize = 32;
 
-/// One key, and the only algorithm it is for. Printed without its bytes.
+/// A key with its only algorithm. `Debug` prints none of its bytes.
 #[derive(Debug)]
 pub(super) struct Key {
-    /// Its id.
+    /// The id, when the set gives one.
     pub(super) kid: Option<String>,
-    /// The algorithm.
+    /// The only algorithm it checks.
     pub(super) algorithm: Algorithm,
-    /// The key as the library has it.
+    /// The key in the library's form.
     pub(super) decoding: DecodingKey,
 }
 
 impl Key {
-    /// The key that was written down, if it is fit.
+    /// A key from its JSON members; `None` when it is not fit.
     pub(super) fn of(written: &Map<String, Value>) -> Option<Self> {
         let kid = match written.get("kid") {
             None => None,
@@ -52,13 +52,13 @@ impl Key {
         })
     }
 
-    /// The claims of a token that this key signed by this algorithm. Nothing else of it is checked.
+    /// Checks the signature of a token and returns its claims, unchecked.
     pub(super) fn open(
         &self,
         token: &str,
         algorithm: Algorithm,
     ) -> Result<Map<String, Value>, Denied> {
-        // The library would refuse it too; this is not left to its ways.
+        // The library refuses it, too; this does not rely on that.
         if algorithm != self.algorithm {
             return Err(Denied::Algorithm);
         }
@@ -77,7 +77,7 @@ impl Key {
     }
 }
 
-/// What a key is for, where it says so (RFC 7517, sections 4.2 and 4.3).
+/// Whether a key may check signatures, by its `use` and `key_ops` (RFC 7517, sections 4.2 and 4.3).
 fn for_signatures(written: &Map<String, Value>) -> bool {
     let used = !written.contains_key("use") || text(written, "use") == Some("sig");
     let allowed = match written.get("key_ops") {
@@ -113,7 +113,7 @@ fn p256(written: &Map<String, Value>) -> Option<DecodingKey> {
     sound.is_ok().then(|| DecodingKey::from_ec_der(&point))
 }
 
-/// A number without the zeros that it must not begin with and sometimes does.
+/// A number without leading zeros, which some issuers write.
 fn number(written: &Map<String, Value>, name: &str) -> Option<Vec<u8>> {
     let bytes = bytes(written, name)?;
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
@@ -124,7 +124,7 @@ fn bytes(written: &Map<String, Value>, name: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text(written, name)?).ok()
 }
 
-/// A member that is a text.
+/// A member of a key, if it is a text.
 pub(super) fn text<'a>(written: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     written.get(name)?.as_str()
 }
@@ -170,7 +170,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn fit_keys_are_taken_and_others_are_as_if_they_were_not_there() {
+    fn fit_keys_are_accepted_and_others_left_out() {
         let (rsa, p256) = (rsa_key(KeySize::Rsa2048), p256_key());
         // The point of another key does not fit: it is not on the curve with overwhelming probability.
         let off_curve = with(&p256, json!({"y": p256_key()["y"]}));

@@ -1,4 +1,4 @@
-//! The keys that tokens are checked with: those of a JSON Web Key Set (RFC 7517) that are fit for it, or one secret.
+//! The keys for checking tokens: the fit ones of a JSON Web Key Set (RFC 7517), or one shared secret.
 
 use std::collections::HashSet;
 
@@ -8,42 +8,42 @@ use serde_json::{Map, Value};
 
 use super::jwk::{Key, text};
 
-/// Most keys of a set.
+/// Maximum number of keys in a set.
 const KEYS_MAX: usize = 100;
-/// Most keys tried for a token that has no key id: two of a rotation on each side, some 100 µs of RSA. Whoever sends
-/// forged tokens has each tried.
+/// Most keys tried for a token that has no key id: two of a rotation on each side, some 100 µs of RSA. A forged token
+/// has each of them tried.
 const TRIED_MAX: usize = 4;
 
-/// Why a set of keys is not used, none of it.
+/// Why a whole set of keys is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
-    /// Something else.
+    /// It is not a JSON key set.
     #[error("it is not a key set: a JSON object whose member keys is a list of objects")]
     NotASet,
     /// Too large to be searched for every token.
     #[error("it has over {KEYS_MAX} keys")]
     TooMany,
-    /// Whoever can read the set could forge tokens.
+    /// It has a secret: anybody who reads the set could forge tokens.
     #[error(
         "it has a secret in it (a key of type oct), with which anybody who reads the set could sign; give the secret by auth.jwt_hmac_file, and only public keys in a set"
     )]
     Secret,
-    /// Whoever can read the set could forge tokens.
+    /// It has a private key: anybody who reads the set could forge tokens.
     #[error(
         "it has a private key in it (a key with a member d), with which anybody who reads the set could sign; create new keys, and publish only their public part"
     )]
     Private,
-    /// It is not clear which key is meant.
+    /// Two keys have the same id.
     #[error("two of its keys have the id {0:?}; give each its own kid")]
     Twice(String),
-    /// There is nothing to check tokens with.
+    /// None of its keys can check tokens.
     #[error(
         "none of its {0} keys can check tokens: RSA of 2048 bits or more for RS256, or P-256 for ES256, not meant for encryption"
     )]
     NoneFit(usize),
 }
 
-/// Keys of one issuer, at least one.
+/// The keys of one issuer; never empty.
 #[derive(Debug)]
 pub(super) struct KeySet(Vec<Key>);
 
@@ -53,7 +53,7 @@ struct Written {
 }
 
 impl KeySet {
-    /// Reads a set. Keys of kinds that are not taken, too short or wrong are left out, as RFC 7517, section 5, has it.
+    /// Parses a set. Keys of other kinds, and unfit ones, are left out (RFC 7517, section 5).
     pub(super) fn parse(json: &[u8]) -> Result<Self, KeysError> {
         let written: Written = serde_json::from_slice(json).map_err(|_| KeysError::NotASet)?;
         let count = written.keys.len();
@@ -81,13 +81,13 @@ impl KeySet {
         {
             return Err(KeysError::Twice(twice.clone()));
         }
-        match keys.is_empty() {
-            true => Err(KeysError::NoneFit(count)),
-            false => Ok(Self(keys)),
+        if keys.is_empty() {
+            return Err(KeysError::NoneFit(count));
         }
+        Ok(Self(keys))
     }
 
-    /// The one key that a shared secret is.
+    /// A set with a shared secret as its only key.
     pub(super) fn of_secret(secret: &[u8]) -> Self {
         Self(vec![Key {
             kid: None,

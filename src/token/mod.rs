@@ -1,7 +1,7 @@
-//! Callers who bring a signed token (a JWT) of an identity provider: whom it names, or why it is refused.
+//! Signed tokens (JWTs) of an identity provider: the caller that one names, or why it is refused.
 //!
-//! The library splits and decodes a token and checks its signature; every claim and every time is checked here, by the
-//! server's own clock, because the library lets through what is merely absent.
+//! The library decodes a token and checks its signature; claims and times are checked here, by the server's own clock
+//! (`docs/decisions/0048-what-the-token-library-checks.md`).
 
 mod claims;
 mod fetch;
@@ -11,7 +11,6 @@ mod fuzz;
 mod header;
 mod jwk;
 mod keys;
-mod mint;
 mod settings;
 mod watch;
 
@@ -29,25 +28,26 @@ use settings::Kind;
 use watch::KeyFile;
 
 pub use files::KeyFileError;
+pub(crate) use files::{read_private, read_secret};
 pub use keys::KeysError;
-pub use mint::{Grant, NewKeys, SignError, SigningKey};
+pub(crate) use settings::{ORG_CLAIM, ROLE_CLAIM};
 pub use settings::{TokenError, TokenSettings};
 
-/// Longest token looked at, in bytes: what common servers take as a whole header line.
+/// Maximum length of a token, in bytes: what common servers accept as a whole header line.
 const TOKEN_BYTES_MAX: usize = 8_192;
 
-/// Whom a token names.
+/// The caller that a valid token names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bearer {
-    /// The caller at the issuer, 1 to 255 bytes.
+    /// The caller's id at the issuer, 1 to 255 bytes.
     pub subject: String,
-    /// The org.
+    /// The org it is for.
     pub org: OrgCode,
-    /// The role in it, 1 to 64 bytes.
+    /// The role in the org, 1 to 64 bytes.
     pub role: String,
     /// The token's own id, 1 to 255 bytes, by which it can be revoked; `None` when the issuer gives none.
     pub jti: Option<String>,
-    /// From when on the token says that it is no longer good; it is taken for 60 s more.
+    /// The time of its `exp`; it is accepted for 60 s more.
     pub expires_at: Timestamp,
 }
 
@@ -55,46 +55,46 @@ pub struct Bearer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{}", self.code())]
 pub enum Denied {
-    /// Over 8 KiB.
+    /// Longer than 8 KiB.
     TooLong,
     /// Not three parts of base64 with JSON in them, or a part of them has the wrong type.
     Malformed,
-    /// Of another type than a token of access.
+    /// Its `typ` is not that of an access token.
     Type,
-    /// It asks for something to be understood that is not.
+    /// It has a `crit` header, whose extensions are not supported.
     Critical,
-    /// Its algorithm is not taken, or is not that of the key.
+    /// Its algorithm is not accepted, or is not that of the key.
     Algorithm,
     /// No key has its key id, or it has none and there are too many keys to try.
     KeyUnknown,
     /// There are no keys, or they are two hours old.
     KeysStale,
-    /// Not signed by the key.
+    /// Its signature is not that of the key.
     Signature,
-    /// It does not say when it ends.
+    /// It has no valid `exp`.
     Expiry,
-    /// It has ended.
+    /// Its `exp` has passed.
     Expired,
-    /// From when it was made to its end is longer than a token may live.
+    /// Its lifetime is longer than `auth.jwt_life_seconds_max`.
     Lifetime,
-    /// Its time has not come.
+    /// Its `nbf` is in the future.
     NotYetValid,
-    /// It says that it was made later than now.
+    /// Its `iat` is in the future.
     IssuedInFuture,
-    /// Of another issuer, or of none.
+    /// Its `iss` is absent or another's.
     Issuer,
-    /// For somebody else, or for nobody.
+    /// Its `aud` does not name this server.
     Audience,
-    /// It names nobody, or somebody with an impossible name.
+    /// Its `sub` is absent, blank, too long or not printable.
     Subject,
-    /// It names no org.
+    /// It names no valid org.
     Org,
-    /// It names no role.
+    /// It names no valid role.
     Role,
 }
 
 impl Denied {
-    /// The reason as receipts and counters name it.
+    /// The reason as answers and counters name it.
     pub fn denial(self) -> Denial {
         match self {
             Self::TooLong => Denial::TokenTooLong,
@@ -118,20 +118,20 @@ impl Denied {
         }
     }
 
-    /// The machine-readable reason.
+    /// The machine-readable reason, such as `token-expired`.
     pub fn code(self) -> &'static str {
         self.denial().as_strs().1
     }
 }
 
-/// Checks tokens. To be shared by all threads.
+/// Checks tokens; shared by all threads.
 pub struct Verifier {
     checks: Checks,
     source: Source,
     clock: Clock,
 }
 
-/// Where keys come from; one place only.
+/// The source of keys; always one alone.
 enum Source {
     Fixed(Arc<KeySet>),
     File(KeyFile),
@@ -145,7 +145,7 @@ impl std::fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// A verifier, or none when the settings say nothing of tokens.
+    /// A verifier; `None` when the settings name no source of keys.
     ///
     /// Keys of an address are waited for 3 s at most; without them every token is refused until they are there.
     ///
@@ -171,8 +171,8 @@ impl Verifier {
         }))
     }
 
-    /// How many milliseconds ago the keys were last known to be good, or it began where none were got; and whether tokens
-    /// can be checked. Keys of a file are looked at for it.
+    /// Milliseconds since the keys were last known to be good (since the start, if never), and whether tokens can be checked. A key
+    /// file is checked for it.
     pub fn keys_state(&self, now: Timestamp) -> (u64, bool) {
         match &self.source {
             Source::Fixed(_) => (0, true),
@@ -184,11 +184,10 @@ impl Verifier {
         }
     }
 
-    /// Whom a token names. Never waits for the network; a file of keys is looked at once a second.
+    /// The caller that a token names. Never waits for the network; a key file is checked once a second.
     ///
     /// # Errors
-    /// Why the token is refused. One that names a key that is not known has the keys of an address got again, for its
-    /// next try.
+    /// Why the token is refused. One that names an unknown key has the keys of an address fetched again for a later request.
     pub fn verify(&self, token: &str) -> Result<Bearer, Denied> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Denied::TooLong);
@@ -250,7 +249,7 @@ impl Source {
         }
     }
 
-    /// A key is not known: perhaps it is new. A file was looked at already.
+    /// Fetches keys again because an unknown one was named. A file has been checked already.
     fn look_again(&self) {
         match self {
             Self::Url(url) => url.look_again(),

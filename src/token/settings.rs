@@ -1,29 +1,33 @@
-//! Which tokens count: the settings, and why they cannot be used.
+//! The settings of tokens, and why they cannot be used.
 
+use super::KeyFileError;
 use super::claims::Checks;
-use super::{KeyFileError, mint};
 
 const ISSUER: &str = "auth.jwt_issuer";
 const AUDIENCE: &str = "auth.jwt_audience";
+/// The claim that names the org, unless the settings name another.
+pub(crate) const ORG_CLAIM: &str = "org";
+/// The claim that names the role, unless the settings name another.
+pub(crate) const ROLE_CLAIM: &str = "role";
 
-/// Which tokens count; texts that are empty say nothing.
+/// The accepted tokens and the source of keys; an empty text is an unset one.
 #[derive(Clone)]
 pub struct TokenSettings {
-    /// The issuer that every token names.
+    /// The `iss` that every token must have.
     pub issuer: String,
-    /// The audience that every token is for.
+    /// The `aud` that every token must have.
     pub audience: String,
-    /// A file of public keys (a JWKS).
+    /// The path of a file with public keys (a JWKS).
     pub jwks_file: String,
-    /// An address of public keys (a JWKS).
+    /// The URL of public keys (a JWKS).
     pub jwks_url: String,
-    /// A file with a secret that is shared with the issuer.
+    /// The path of a file with a secret shared with the issuer.
     pub hmac_file: String,
     /// The claim that names the org.
     pub org_claim: String,
     /// The claim that names the role.
     pub role_claim: String,
-    /// Longest time from when a token was made to its end, in milliseconds.
+    /// Maximum time from `iat` to `exp`, in milliseconds.
     pub life_ms_max: i64,
 }
 
@@ -31,7 +35,7 @@ pub struct TokenSettings {
 const LIFE_MS_MAX: i64 = 24 * 60 * 60 * 1_000;
 
 impl std::fmt::Debug for TokenSettings {
-    /// No values: an address may be secret in part.
+    /// Prints no values: an address may hold a secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("TokenSettings")
     }
@@ -45,8 +49,8 @@ impl Default for TokenSettings {
             jwks_file: String::new(),
             jwks_url: String::new(),
             hmac_file: String::new(),
-            org_claim: mint::ORG_CLAIM.to_owned(),
-            role_claim: mint::ROLE_CLAIM.to_owned(),
+            org_claim: ORG_CLAIM.to_owned(),
+            role_claim: ROLE_CLAIM.to_owned(),
             life_ms_max: LIFE_MS_MAX,
         }
     }
@@ -55,15 +59,15 @@ impl Default for TokenSettings {
 /// Why no tokens can be checked with these settings.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// Keys of two places are never mixed: one could forge what the other signs.
+    /// Keys from two sources are never mixed: one could forge what the other signs.
     #[error("{0} are set, but keys come from one place only; unset one of them")]
     SeveralSources(String),
-    /// Something is said of tokens, but not where their keys are.
+    /// A setting of tokens is set, but no source of keys.
     #[error(
         "{0} is set, and there are no keys to check tokens with; set one of auth.jwt_jwks_url, auth.jwt_jwks_file and auth.jwt_hmac_file, or omit it"
     )]
     NoSource(&'static str),
-    /// There are keys, and something without which they are no use is missing.
+    /// A source of keys is set, and a setting that it needs is not.
     #[error("{source_name} is set, and {missing} is not; set it to {what}")]
     Incomplete {
         /// The setting that names the keys.
@@ -73,20 +77,20 @@ pub enum TokenError {
         /// What it is to hold.
         what: &'static str,
     },
-    /// The address is not one to get keys from.
+    /// Keys are not fetched from such a URL.
     #[error(
         "auth.jwt_jwks_url {0}; it must be https://HOST/PATH, or http:// on a loopback address such as 127.0.0.1"
     )]
     Url(&'static str),
-    /// A file of keys cannot be used.
+    /// The key file cannot be used.
     #[error(transparent)]
     File(#[from] KeyFileError),
-    /// There is no thread to get keys with.
+    /// The thread that fetches keys cannot be started.
     #[error("the thread that fetches the keys of tokens cannot start")]
     Thread(#[source] std::io::Error),
 }
 
-/// The kinds of places for keys.
+/// The kinds of sources of keys.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     Url,
@@ -95,7 +99,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// The setting that names the place.
+    /// The setting that names the source.
     pub(super) fn setting(self) -> &'static str {
         match self {
             Self::Url => "auth.jwt_jwks_url",
@@ -106,7 +110,10 @@ impl Kind {
 }
 
 impl TokenSettings {
-    /// The one place that keys come from.
+    /// The source of keys, if one is set.
+    ///
+    /// # Errors
+    /// Several sources, or other settings of tokens without one.
     pub(super) fn place(&self) -> Result<Option<(Kind, &str)>, TokenError> {
         let sources = [
             (Kind::Url, self.jwks_url.as_str()),
@@ -126,15 +133,20 @@ impl TokenSettings {
         }
     }
 
-    /// What every token is held to, once nothing of it is missing.
+    /// The checks of every token.
+    ///
+    /// # Errors
+    /// A setting that the source needs is missing.
     pub(super) fn checks(&self, kind: Kind) -> Result<Checks, TokenError> {
-        let there = |text: &String, missing, what| match is_set(text) {
-            true => Ok(text.clone()),
-            false => Err(TokenError::Incomplete {
+        let there = |text: &String, missing, what| {
+            if is_set(text) {
+                return Ok(text.clone());
+            }
+            Err(TokenError::Incomplete {
                 source_name: kind.setting(),
                 missing,
                 what,
-            }),
+            })
         };
         Ok(Checks {
             issuer: there(&self.issuer, ISSUER, "the iss of the tokens to take")?,

@@ -1,4 +1,4 @@
-//! Keys that have an age, and a file of keys that is read again when it changes.
+//! Keys with their age, and a key file that is reloaded when it changes.
 
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ use super::settings::Kind;
 use crate::domain::Timestamp;
 use crate::report;
 
-/// How long keys are used after they were last known to be those of the issuer: two hours.
+/// Milliseconds that keys are used after they were last known to be the issuer's: two hours.
 const STALE_MS: u64 = 7_200_000;
-/// How often a file is looked at, at most.
+/// Minimum milliseconds between two checks of a file.
 const LOOK_MS: u64 = 1_000;
 
-/// Good keys, and when they were last known to be.
+/// Keys, and when they were last known to be good.
 #[derive(Debug)]
 pub(super) struct Held {
     keys: Arc<KeySet>,
@@ -39,10 +39,10 @@ impl Held {
 
     /// The keys, unless it is too long ago that they were known to be good.
     pub(super) fn keys(&self, now: Timestamp) -> Result<Arc<KeySet>, Denied> {
-        match apart(self.good_at, now) < STALE_MS {
-            true => Ok(self.keys.clone()),
-            false => Err(Denied::KeysStale),
+        if apart(self.good_at, now) >= STALE_MS {
+            return Err(Denied::KeysStale);
         }
+        Ok(self.keys.clone())
     }
 }
 
@@ -51,7 +51,7 @@ pub(super) fn apart(one: Timestamp, other: Timestamp) -> u64 {
     one.millis().abs_diff(other.millis())
 }
 
-/// Tells the operator once that keys cannot be had, and once that they can again.
+/// Logs once that keys are not available, and once that they are again.
 #[derive(Debug)]
 pub(super) struct Telling {
     setting: &'static str,
@@ -59,7 +59,7 @@ pub(super) struct Telling {
 }
 
 impl Telling {
-    /// Of the keys that a setting names.
+    /// A reporter for the keys that a setting names.
     pub(super) fn new(kind: Kind) -> Self {
         Self {
             setting: kind.setting(),
@@ -67,7 +67,7 @@ impl Telling {
         }
     }
 
-    /// How it went this time.
+    /// Takes note of an attempt to get keys.
     pub(super) fn hear<T>(&mut self, result: &Result<T, impl std::error::Error>) {
         match result {
             Ok(_) if self.failing => report::token_keys_good(self.setting),
@@ -82,23 +82,23 @@ impl Telling {
     }
 }
 
-/// A file of keys.
+/// A key file that is checked for changes when its keys are used.
 pub(super) struct KeyFile {
     path: PathBuf,
     seen: Mutex<Seen>,
 }
 
-/// What was last seen of it.
+/// The state of a key file at its last check.
 struct Seen {
     held: Held,
-    /// Of the file that the keys are from.
+    /// The mark of the file that the keys are from.
     mark: Mark,
     looked_at: Timestamp,
     telling: Telling,
 }
 
 impl KeyFile {
-    /// Reads it.
+    /// Reads the file for the first time.
     pub(super) fn open(path: &Path, now: Timestamp) -> Result<Self, KeyFileError> {
         let mark = Mark::of(path)?;
         let seen = Seen {
@@ -113,7 +113,7 @@ impl KeyFile {
         })
     }
 
-    /// Its keys. Whoever comes first in a second looks whether it has changed, while the others wait.
+    /// The file's keys. The first caller in a second checks it for changes while the others wait.
     pub(super) fn keys(&self, now: Timestamp) -> Result<Arc<KeySet>, Denied> {
         let mut seen = self.seen.lock();
         if apart(seen.looked_at, now) >= LOOK_MS {
@@ -132,9 +132,9 @@ impl KeyFile {
 }
 
 impl Seen {
-    /// Looks at the file, and reads it if it is not the one that the keys are from.
+    /// Reads the file if its mark has changed.
     fn look(&mut self, path: &Path, now: Timestamp) -> Result<(), KeyFileError> {
-        // Ahead of the reading: what is written meanwhile is seen the next time.
+        // Taken before reading: what is written meanwhile is noticed at the next check.
         let mark = Mark::of(path)?;
         if mark != self.mark {
             self.held = Held::new(read_keys(path)?, now);

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use metarecord::clock::Clock;
-use metarecord::domain::{OrgCode, Timestamp};
-use metarecord::token::{Grant, SigningKey};
+use metarecord::domain::Timestamp;
 use serde_json::{Value, json};
 
 use crate::support::inside::{Inside, START_MS};
 use crate::support::{Got, Server, agent, eventually, got};
+use crate::token::issuer::Key;
 
 /// Calls an operator function with a given token.
 fn with_token(url: &str, token: &str, function: &str, body: &Value) -> Got {
@@ -242,7 +242,7 @@ fn the_token_of_the_first_start_is_rotated_in_its_file_before_it_works() {
 const ISSUER: &str = "https://id.example";
 
 /// A server that takes tokens of an issuer, and what signs them.
-fn with_issuer(dir: &Path, clock: &Clock) -> (Inside, SigningKey) {
+fn with_issuer(dir: &Path, clock: &Clock) -> (Inside, Key) {
     let secret = dir.join("secret");
     fs::write(&secret, [b'k'; 32]).expect("written");
     let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
@@ -251,22 +251,17 @@ fn with_issuer(dir: &Path, clock: &Clock) -> (Inside, SigningKey) {
     let issuer = format!("auth.jwt_issuer={ISSUER}");
     let sets = [file.as_str(), &issuer, "auth.jwt_audience=metarecord"];
     let server = Inside::start_by(&dir.join("data"), clock.clone(), &sets);
-    (server, SigningKey::from_hmac_file(&secret).expect("a key"))
+    (server, Key::secret(&[b'k'; 32]))
 }
 
-fn mint(key: &SigningKey, subject: &str, seconds: u32, jti: &str) -> String {
-    let grant = Grant {
-        jti: jti.to_owned(),
-        kid: None,
-        issuer: ISSUER.to_owned(),
-        audience: "metarecord".to_owned(),
-        subject: subject.to_owned(),
-        org: OrgCode::parse("DEMO").expect("a code"),
-        role: "mrs_writer".to_owned(),
-        seconds,
-    };
-    let token = key.mint(&grant, Timestamp::from_millis(START_MS));
-    format!("Bearer {}", token.expect("a token"))
+fn mint(key: &Key, subject: &str, seconds: u32, jti: &str) -> String {
+    let now = START_MS / 1_000;
+    let mut claims = json!({"iss": ISSUER, "aud": "metarecord", "sub": subject, "org": "DEMO",
+        "role": "mrs_writer", "iat": now, "exp": now + i64::from(seconds)});
+    if !jti.is_empty() {
+        claims["jti"] = json!(jti);
+    }
+    format!("Bearer {}", key.token_of(&claims))
 }
 
 #[test]

@@ -9,13 +9,12 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use flate2::read::MultiGzDecoder;
 use metarecord::clock::Clock;
-use metarecord::domain::OrgCode;
 use metarecord::http::routes::ROUTES;
-use metarecord::token::{Grant, SigningKey};
 use serde_json::{Value, json};
 
 use super::PASSCODE;
 use crate::support::{Got, Server, agent, got};
+use crate::token::issuer::Key;
 
 /// What a server and an identity provider share.
 const HMAC_SECRET: &str = "canary-of-the-shared-secret-6d20f7";
@@ -82,18 +81,10 @@ fn token(dir: &Path) -> (String, String) {
     let file = dir.join("hmac");
     std::fs::write(&file, HMAC_SECRET).expect("written");
     std::fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("set");
-    let grant = Grant {
-        jti: String::new(),
-        kid: None,
-        issuer: ISSUER.to_owned(),
-        audience: AUDIENCE.to_owned(),
-        subject: "somebody".to_owned(),
-        org: OrgCode::parse("one").expect("an org"),
-        role: "mrs_writer".to_owned(),
-        seconds: 3_600,
-    };
-    let key = SigningKey::from_hmac_file(&file).expect("a key");
-    let token = key.mint(&grant, Clock::system().now()).expect("a token");
+    let now = Clock::system().now().millis() / 1_000;
+    let claims = json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "somebody", "org": "one",
+        "role": "mrs_writer", "iat": now, "exp": now + 3_600});
+    let token = Key::secret(HMAC_SECRET.as_bytes()).token_of(&claims);
     (token, file.display().to_string())
 }
 

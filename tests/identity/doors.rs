@@ -1,55 +1,40 @@
 //! Callers by token and by header: let in only as their claims and the settings say.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use metarecord::domain::{OrgCode, Timestamp};
-use metarecord::token::{Grant, NewKeys, SigningKey};
+use metarecord::domain::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Town, record, tag};
 use crate::support::inside::{Inside, START_MS};
+use crate::token::issuer::{self, Key};
 use metarecord::clock::Clock;
 
 const ISSUER: &str = "https://issuer.example";
 const AUDIENCE: &str = "metarecord";
-const HOUR_SECONDS: u32 = 3_600;
+const HOUR_SECONDS: i64 = 3_600;
+const KID: &str = "k-1";
 
 struct Provider {
-    key: SigningKey,
-    kid: String,
+    key: Key,
     directory: tempfile::TempDir,
 }
 
 impl Provider {
     fn make() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let keys = NewKeys::generate().expect("keys");
-        let pem = directory.path().join("private.pem");
-        std::fs::write(&pem, keys.private_pem.as_bytes()).expect("written");
-        std::fs::set_permissions(&pem, Permissions::from_mode(0o600)).expect("its owner's");
-        std::fs::write(directory.path().join("jwks.json"), &keys.jwks).expect("written");
-        Self {
-            key: SigningKey::from_pem_file(&pem).expect("a key"),
-            kid: keys.kid,
-            directory,
-        }
+        let key = Key::p256();
+        let jwks = issuer::set(&[key.public(KID)]);
+        std::fs::write(directory.path().join("jwks.json"), jwks).expect("written");
+        Self { key, directory }
     }
 
     fn token(&self, org: &str, role: &str) -> String {
-        let grant = Grant {
-            jti: String::new(),
-            issuer: ISSUER.to_owned(),
-            audience: AUDIENCE.to_owned(),
-            subject: "ann@issuer".to_owned(),
-            org: OrgCode::parse(org).expect("an org code"),
-            role: role.to_owned(),
-            seconds: HOUR_SECONDS,
-            kid: Some(self.kid.clone()),
-        };
-        let token = self.key.mint(&grant, Timestamp::from_millis(START_MS));
-        format!("Bearer {}", token.expect("a token"))
+        let now = START_MS / 1_000;
+        let claims = json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "ann@issuer", "org": org,
+            "role": role, "iat": now, "exp": now + HOUR_SECONDS});
+        let token = self.key.sign(&self.key.header(KID), &claims);
+        format!("Bearer {token}")
     }
 
     fn start(&self, dir: &std::path::Path) -> Town {
@@ -151,9 +136,7 @@ fn a_token_lets_do_what_its_role_says_in_the_org_it_names() {
         let refused = get(bad, "/whoami");
         assert_eq!(tag(&refused), (401, "invalid-session".to_owned()), "{bad}");
     }
-    town.server
-        .clock
-        .advance(i64::from(HOUR_SECONDS) * 1_000 + 60_000);
+    town.server.clock.advance(HOUR_SECONDS * 1_000 + 60_000);
     assert_eq!(
         get(&writer, "/whoami").status,
         401,

@@ -20,14 +20,14 @@ use metarecord::token::{TokenSettings, Verifier};
 use serde_json::{Value, json};
 
 /// When the tests happen, in seconds since 1970.
-pub(super) const NOW: i64 = 2_000_000_000;
+pub(crate) const NOW: i64 = 2_000_000_000;
 /// The issuer.
-pub(super) const ISSUER: &str = "https://id.example";
+pub(crate) const ISSUER: &str = "https://id.example";
 /// How it names the server.
-pub(super) const AUDIENCE: &str = "metarecord";
+pub(crate) const AUDIENCE: &str = "metarecord";
 
 /// A key that signs.
-pub(super) enum Key {
+pub(crate) enum Key {
     Rsa(&'static RsaKeyPair),
     P256(EcdsaKeyPair),
     Secret(Vec<u8>),
@@ -35,23 +35,23 @@ pub(super) enum Key {
 
 impl Key {
     /// The RSA key of this process: a new one takes a while.
-    pub(super) fn rsa() -> Self {
+    pub(crate) fn rsa() -> Self {
         static PAIR: OnceLock<RsaKeyPair> = OnceLock::new();
         Self::Rsa(PAIR.get_or_init(|| RsaKeyPair::generate(KeySize::Rsa2048).expect("a key")))
     }
 
     /// A new key for ES256.
-    pub(super) fn p256() -> Self {
+    pub(crate) fn p256() -> Self {
         Self::P256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key"))
     }
 
     /// A secret.
-    pub(super) fn secret(bytes: &[u8]) -> Self {
+    pub(crate) fn secret(bytes: &[u8]) -> Self {
         Self::Secret(bytes.to_vec())
     }
 
     /// Its public part with an id.
-    pub(super) fn public(&self, kid: &str) -> Value {
+    pub(crate) fn public(&self, kid: &str) -> Value {
         match self {
             Self::Rsa(pair) => {
                 let parts = RsaPublicKeyComponents::<Vec<u8>>::from(pair.public_key());
@@ -66,7 +66,7 @@ impl Key {
     }
 
     /// The public RSA key as the bytes that a confused server would take for a secret.
-    pub(super) fn public_der(&self) -> Vec<u8> {
+    pub(crate) fn public_der(&self) -> Vec<u8> {
         match self {
             Self::Rsa(pair) => {
                 let der: PublicKeyX509Der = pair.public_key().as_der().expect("DER");
@@ -77,7 +77,7 @@ impl Key {
     }
 
     /// The private key in the forms that programs write it in.
-    pub(super) fn private_pems(&self) -> Vec<String> {
+    pub(crate) fn private_pems(&self) -> Vec<String> {
         match self {
             Self::Rsa(pair) => {
                 let der: Pkcs8V1Der = pair.as_der().expect("DER");
@@ -101,7 +101,7 @@ impl Key {
     }
 
     /// The name of its algorithm.
-    pub(super) fn algorithm(&self) -> &'static str {
+    pub(crate) fn algorithm(&self) -> &'static str {
         match self {
             Self::Rsa(_) => "RS256",
             Self::P256(_) => "ES256",
@@ -110,22 +110,27 @@ impl Key {
     }
 
     /// A good token.
-    pub(super) fn token(&self, kid: &str) -> String {
+    pub(crate) fn token(&self, kid: &str) -> String {
         self.sign(&self.header(kid), &claims())
     }
 
+    /// A token of these claims whose head names no key.
+    pub(crate) fn token_of(&self, claims: &Value) -> String {
+        self.sign(&json!({"alg": self.algorithm(), "typ": "JWT"}), claims)
+    }
+
     /// The head of a good token.
-    pub(super) fn header(&self, kid: &str) -> Value {
+    pub(crate) fn header(&self, kid: &str) -> Value {
         json!({"alg": self.algorithm(), "typ": "JWT", "kid": kid})
     }
 
     /// Signs whatever it is given.
-    pub(super) fn sign(&self, header: &Value, claims: &Value) -> String {
+    pub(crate) fn sign(&self, header: &Value, claims: &Value) -> String {
         self.sign_text(&header.to_string(), &claims.to_string())
     }
 
     /// Signs whatever it is given, JSON or not.
-    pub(super) fn sign_text(&self, header: &str, claims: &str) -> String {
+    pub(crate) fn sign_text(&self, header: &str, claims: &str) -> String {
         let message = format!(
             "{}.{}",
             encode(header.as_bytes()),
@@ -157,7 +162,7 @@ impl Key {
 }
 
 /// Private keys of kinds that are not taken, and what is none.
-pub(super) fn other_pems() -> Vec<String> {
+pub(crate) fn other_pems() -> Vec<String> {
     let p384 = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).expect("a key");
     let ed25519 = Ed25519KeyPair::generate().expect("a key");
     vec![
@@ -175,13 +180,13 @@ fn pem(label: &str, der: &[u8]) -> String {
 }
 
 /// Good claims.
-pub(super) fn claims() -> Value {
+pub(crate) fn claims() -> Value {
     json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "u-1", "org": "ACME", "role": "mrs_writer",
         "iat": NOW - 10, "nbf": NOW - 10, "exp": NOW + 600})
 }
 
 /// Claims or a head with a member changed; `null` takes it away.
-pub(super) fn with(object: &Value, name: &str, value: Value) -> Value {
+pub(crate) fn with(object: &Value, name: &str, value: Value) -> Value {
     let mut object = object.clone();
     match value {
         Value::Null => drop(object.as_object_mut().expect("an object").remove(name)),
@@ -191,17 +196,17 @@ pub(super) fn with(object: &Value, name: &str, value: Value) -> Value {
 }
 
 /// A set of keys.
-pub(super) fn set(keys: &[Value]) -> String {
+pub(crate) fn set(keys: &[Value]) -> String {
     json!({ "keys": keys }).to_string()
 }
 
 /// Base64 as tokens have it.
-pub(super) fn encode(bytes: &[u8]) -> String {
+pub(crate) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Settings with the issuer and the audience, and no keys.
-pub(super) fn settings() -> TokenSettings {
+pub(crate) fn settings() -> TokenSettings {
     TokenSettings {
         issuer: ISSUER.to_owned(),
         audience: AUDIENCE.to_owned(),
@@ -210,19 +215,19 @@ pub(super) fn settings() -> TokenSettings {
 }
 
 /// A clock that stands at the time of the tests.
-pub(super) fn clock() -> Clock {
+pub(crate) fn clock() -> Clock {
     Clock::manual(Timestamp::from_millis(NOW * 1_000))
 }
 
 /// A verifier by settings that are good.
-pub(super) fn verifier(settings: &TokenSettings, clock: &Clock) -> Verifier {
+pub(crate) fn verifier(settings: &TokenSettings, clock: &Clock) -> Verifier {
     let opened = Verifier::open(settings, clock.clone());
     let opened = opened.unwrap_or_else(|error| panic!("{error}"));
     opened.expect("the settings name keys")
 }
 
 /// Why settings are refused.
-pub(super) fn refused(settings: &TokenSettings) -> String {
+pub(crate) fn refused(settings: &TokenSettings) -> String {
     let mut text = String::new();
     let error = Verifier::open(settings, clock()).expect_err("refused");
     let mut next: Option<&dyn std::error::Error> = Some(&error);
@@ -234,7 +239,7 @@ pub(super) fn refused(settings: &TokenSettings) -> String {
 }
 
 /// Writes a file that only its owner can read.
-pub(super) fn private_file(directory: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+pub(crate) fn private_file(directory: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = directory.join(name);
     std::fs::write(&path, bytes).expect("written");
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("changed");
@@ -242,7 +247,7 @@ pub(super) fn private_file(directory: &Path, name: &str, bytes: &[u8]) -> PathBu
 }
 
 /// Settings whose keys are in a file of this text.
-pub(super) fn settings_of_file(directory: &Path, text: &str) -> TokenSettings {
+pub(crate) fn settings_of_file(directory: &Path, text: &str) -> TokenSettings {
     let path = private_file(directory, "jwks.json", text.as_bytes());
     TokenSettings {
         jwks_file: path.display().to_string(),
@@ -251,7 +256,7 @@ pub(super) fn settings_of_file(directory: &Path, text: &str) -> TokenSettings {
 }
 
 /// Settings whose key is a secret in a file.
-pub(super) fn settings_of_secret(directory: &Path, secret: &[u8]) -> TokenSettings {
+pub(crate) fn settings_of_secret(directory: &Path, secret: &[u8]) -> TokenSettings {
     let path = private_file(directory, "secret", secret);
     TokenSettings {
         hmac_file: path.display().to_string(),

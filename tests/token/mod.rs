@@ -2,7 +2,7 @@
 //! command line that makes tokens.
 
 mod command;
-mod issuer;
+pub(crate) mod issuer;
 mod places;
 mod refusals;
 mod web;

@@ -142,7 +142,7 @@ const WALLS: &[(&str, &[&str])] = &[
     // Content goes inline only when the service would take it: it asks the service's own check.
     ("cli/choice.rs", &["domain", "http"]),
     // It makes tokens with the code that knows what a good one is.
-    ("cli/token.rs", &["clock", "domain", "token"]),
+    ("cli/token", &["clock", "domain", "token"]),
     // It checks an export with the code that knows what a whole one is.
     ("cli/utl/", &["client", "domain", "export", "private"]),
     ("cli/failure.rs", &["client", "export"]),

@@ -1,4 +1,4 @@
-//! Makes tokens and key pairs for trying out an external identity, and for tests.
+//! Signing tokens and creating key pairs, for trials of an external identity.
 
 use std::path::Path;
 
@@ -15,23 +15,19 @@ use rustls_pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::files::{KeyFileError, read_private, read_secret};
 use crate::domain::{OrgCode, Timestamp};
+use crate::token::{KeyFileError, ORG_CLAIM, ROLE_CLAIM, read_private, read_secret};
 
-/// The claim that names the org, unless the settings say otherwise.
-pub(super) const ORG_CLAIM: &str = "org";
-/// The claim that names the role, unless the settings say otherwise.
-pub(super) const ROLE_CLAIM: &str = "role";
 /// Characters of a line of a PEM file (RFC 7468, section 2).
 const PEM_LINE_CHARS: usize = 64;
 
-/// The library did not sign, or did not make a key.
+/// The cryptographic library refused to sign or to create a key.
 #[derive(Debug, thiserror::Error)]
 #[error("the signing library failed")]
-pub struct SignError;
+pub(super) struct SignError;
 
-/// What signs tokens. It is not printed.
-pub struct SigningKey(Kind);
+/// A secret or private key that signs tokens; its `Debug` prints nothing.
+pub(super) struct SigningKey(Kind);
 
 enum Kind {
     Hs256(Box<hmac::Key>),
@@ -39,35 +35,35 @@ enum Kind {
     Es256(EcdsaKeyPair),
 }
 
-/// What a token is to say.
+/// The claims of a token, and the id of its key.
 #[derive(Clone, Debug)]
-pub struct Grant {
-    /// The id of the key, if it has one.
-    pub kid: Option<String>,
-    /// Who gives it.
-    pub issuer: String,
-    /// Whom it is for.
-    pub audience: String,
-    /// Whom it names.
-    pub subject: String,
-    /// The org.
-    pub org: OrgCode,
-    /// The role in it.
-    pub role: String,
-    /// For how many seconds from now.
-    pub seconds: u32,
-    /// The token's own id, by which it can be revoked; none when it is empty.
-    pub jti: String,
+pub(super) struct Grant {
+    /// The `kid` in the header, when the issuer has several keys.
+    pub(super) kid: Option<String>,
+    /// The `iss` claim.
+    pub(super) issuer: String,
+    /// The `aud` claim.
+    pub(super) audience: String,
+    /// The `sub` claim.
+    pub(super) subject: String,
+    /// The org claim.
+    pub(super) org: OrgCode,
+    /// The role claim.
+    pub(super) role: String,
+    /// Seconds from `iat` to `exp`.
+    pub(super) seconds: u32,
+    /// The `jti` claim, by which the token can be revoked; left out when empty.
+    pub(super) jti: String,
 }
 
 /// A new pair of keys for ES256.
-pub struct NewKeys {
-    /// The private one, in PEM.
-    pub private_pem: String,
-    /// The public one, as a set of keys.
-    pub jwks: String,
-    /// Its id: its thumbprint (RFC 7638).
-    pub kid: String,
+pub(super) struct NewKeys {
+    /// The private key, as PKCS#8 in PEM.
+    pub(super) private_pem: String,
+    /// A JWKS with the public key.
+    pub(super) jwks: String,
+    /// The id of the key: its thumbprint (RFC 7638).
+    pub(super) kid: String,
 }
 
 impl std::fmt::Debug for SigningKey {
@@ -87,7 +83,7 @@ impl SigningKey {
     ///
     /// # Errors
     /// When it cannot be read, can be read by others, or is short.
-    pub fn from_hmac_file(path: &Path) -> Result<Self, KeyFileError> {
+    pub(super) fn from_hmac_file(path: &Path) -> Result<Self, KeyFileError> {
         let secret = read_secret(path)?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
         Ok(Self(Kind::Hs256(Box::new(key))))
@@ -97,7 +93,7 @@ impl SigningKey {
     ///
     /// # Errors
     /// When it cannot be read, can be read by others, or holds no such key.
-    pub fn from_pem_file(path: &Path) -> Result<Self, KeyFileError> {
+    pub(super) fn from_pem_file(path: &Path) -> Result<Self, KeyFileError> {
         let pem = read_private(path)?;
         let key = PrivateKeyDer::from_pem_slice(&pem)
             .ok()
@@ -110,11 +106,11 @@ impl SigningKey {
         })
     }
 
-    /// A token that says what is granted from now on.
+    /// Signs a token that is valid from now on.
     ///
     /// # Errors
-    /// When the library does not sign.
-    pub fn mint(&self, grant: &Grant, now: Timestamp) -> Result<String, SignError> {
+    /// When the library refuses to sign.
+    pub(super) fn mint(&self, grant: &Grant, now: Timestamp) -> Result<String, SignError> {
         let issued_at = now.millis() / 1_000;
         let mut claims = json!({
             "iss": grant.issuer,
@@ -163,11 +159,11 @@ impl SigningKey {
 }
 
 impl NewKeys {
-    /// Makes a pair.
+    /// Creates a new key pair.
     ///
     /// # Errors
-    /// When the library does not.
-    pub fn generate() -> Result<Self, SignError> {
+    /// When the library refuses.
+    pub(super) fn generate() -> Result<Self, SignError> {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING);
         let pair = pair.map_err(|_| SignError)?;
         let der = pair.to_pkcs8v1().map_err(|_| SignError)?;
@@ -187,7 +183,7 @@ impl NewKeys {
     }
 }
 
-/// The key in one of the forms that openssl writes.
+/// The key in one of the forms that openssl writes: PKCS#1, SEC 1 or PKCS#8.
 fn kind_of(der: &PrivateKeyDer<'_>) -> Option<Kind> {
     let bytes = der.secret_der();
     let rsa = match der {
@@ -202,7 +198,7 @@ fn kind_of(der: &PrivateKeyDer<'_>) -> Option<Kind> {
     p256.ok().map(Kind::Es256)
 }
 
-/// What names a P-256 key wherever it is (RFC 7638, section 3.2).
+/// The thumbprint of a P-256 key (RFC 7638, section 3.2).
 fn thumbprint(x: &str, y: &str) -> String {
     let members = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
     URL_SAFE_NO_PAD.encode(Sha256::digest(members))
