@@ -1,5 +1,5 @@
-//! Which requests are being worked on, in a small file that outlives the process: a process that is killed, or ends by a stack
-//! overflow, tells nothing itself, and the next one reads here what it was doing.
+//! The requests in progress, in a small file that outlives the process: a process that is killed, or ends by a stack overflow,
+//! logs nothing, and the next one reads here what it was doing.
 //!
 //! The file is written without a sync: what the process wrote outlives it, and what a power cut leaves is not believed. A
 //! request that can make a handler work long or deep is written before its body is read: half a microsecond for one
@@ -24,57 +24,57 @@ use crate::domain::Timestamp;
 const LINE_BYTES: usize = 192;
 /// Requests that have a slot; past it they are counted and not named. The file has 192 KiB.
 const SLOTS: usize = 1_024;
-/// How often the thread looks while requests come: each look at a busy server costs some writes and a change of threads.
+/// Milliseconds between two passes of the thread while requests come; on a busy server each costs some writes.
 const LOOK_EVERY_MS: u64 = 20;
-/// Looks at nothing after which it sleeps until the next request: a second.
+/// Idle passes after which the thread sleeps until the next request: a second.
 const IDLE_LOOKS: u32 = 50;
-/// What the first line begins with: what the file is, and the version of its form.
+/// The beginning of the first line: the kind of the file and the version of its format.
 const FORMAT: &str = "metarecord-running 1";
 const OPEN: &str = "open";
 const CLOSED: &str = "closed";
-/// What stands for what is not there.
+/// The word in place of an absent value.
 const NOTHING: &str = "-";
 
-/// A request that is being worked on, or was.
+/// A request in progress, now or when the process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Time at which it began.
+    /// The time at which it began.
     pub began_at: Timestamp,
-    /// Id of the request, as in the log.
+    /// The id in its answer and the log.
     pub request_id: String,
-    /// Service of the route, such as `mrs`.
+    /// The service that it is for.
     pub service: String,
-    /// HTTP method in upper case.
+    /// The HTTP method, or `other`.
     pub method: String,
-    /// Path of the route, without the caller's values.
+    /// The template of its route.
     pub route: String,
     /// The keyed hash of its caller's credential, when the caller was known.
     pub principal: Option<String>,
 }
 
-/// How the process before ended.
+/// How the previous process ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Before {
-    /// What it was doing when it ended without being told to; `None` when it ended in order, or with the machine.
+    /// The requests in progress at an unexpected end; `None` when it stopped in order, or the machine went down.
     pub crashed_while: Option<Vec<Request>>,
-    /// How often a process with this file ended so.
+    /// How many processes with this file ended unexpectedly.
     pub crashes: u64,
-    /// Requests that were running then, together.
+    /// All requests that were in progress at those ends.
     pub requests: u64,
 }
 
-/// The requests that this process works on.
+/// The requests in progress in this process.
 #[derive(Debug)]
 pub struct Running {
     shared: Arc<Shared>,
     wakes: Option<Thread>,
-    /// Until it is closed.
+    /// The thread that writes the file, until it is closed.
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    /// `None` when it cannot be written: then nothing is noted.
+    /// The file; `None` when it cannot be written, and nothing is noted.
     file: Option<File>,
     head: String,
     clock: Clock,
@@ -102,15 +102,15 @@ struct Slot {
     principal: String,
 }
 
-/// A request that is being worked on; dropping it says that it is answered.
+/// A request in progress; dropping it removes it from the file.
 #[derive(Debug, Default)]
 pub struct Note(Option<(Arc<Shared>, usize)>);
 
 impl Running {
-    /// Reads what the process before left in a file, and begins it anew. `machine` names the machine's run.
+    /// Reads what the previous process left in a file, and starts it again. `machine` is the boot id.
     ///
     /// # Errors
-    /// The disk's; then nothing can be noted.
+    /// When the file cannot be read or written.
     pub fn open(path: &Path, machine: &str, clock: Clock) -> io::Result<(Self, Before)> {
         let mut file = OpenOptions::new()
             .read(true)
@@ -135,7 +135,7 @@ impl Running {
         Ok((running, before))
     }
 
-    /// Requests in progress that are noted nowhere.
+    /// An instance without a file, which notes nothing.
     pub fn nowhere(clock: Clock) -> Self {
         Self::with(None, String::new(), clock)
     }
@@ -160,7 +160,7 @@ impl Running {
         }
     }
 
-    /// A request begins: its id, and its service, method and route. `at_once` writes it before this returns.
+    /// Notes that a request begins: its id, and its service, method and route. `at_once` writes it before this returns.
     pub fn begin(&self, request_id: &str, words: [&'static str; 3], at_once: bool) -> Note {
         let shared = &self.shared;
         let Some(number) = lock(&shared.free).pop() else {
@@ -189,7 +189,7 @@ impl Running {
         Note(Some((shared.clone(), number)))
     }
 
-    /// The end in order: what runs now is not held against it, and the next process hears nothing.
+    /// Notes a stop in order: the next process will report nothing.
     pub fn close(&self) {
         let Some(thread) = lock(&self.thread).take() else {
             return;
@@ -215,7 +215,7 @@ impl Drop for Running {
 }
 
 impl Note {
-    /// The caller is known. `at_once` writes it before this returns.
+    /// Notes the caller. `at_once` writes it before this returns.
     pub fn known(&self, principal: Option<&str>, at_once: bool) {
         let Some((shared, number)) = &self.0 else {
             return;
@@ -239,7 +239,7 @@ impl Drop for Note {
 }
 
 impl Shared {
-    /// Writes what is new and erases what is over, as long as there is some of it; then sleeps.
+    /// Writes new requests and erases ended ones as long as there are any; then sleeps.
     fn look(&self) {
         let mut idle = 0;
         while !self.closing.load(Ordering::SeqCst) {
@@ -263,13 +263,11 @@ impl Shared {
         for number in 0..self.used.load(Ordering::SeqCst) {
             let mut slot = lock(&self.slots[number]);
             some |= slot.running || slot.written;
-            match (slot.running, slot.written) {
-                (true, _) if slot.changed => self.write(number, &mut slot),
-                (false, true) => {
-                    slot.written = false;
-                    self.put(number + 1, "");
-                }
-                (true | false, _) => {}
+            if slot.running && slot.changed {
+                self.write(number, &mut slot);
+            } else if !slot.running && slot.written {
+                slot.written = false;
+                self.put(number + 1, "");
             }
         }
         some
@@ -295,8 +293,7 @@ impl Shared {
         self.put(0, &format!("{FORMAT} {state} {}", self.head));
     }
 
-    /// Writes a line, cut where it is too long. A disk that takes it no more takes none of this: the next process is told
-    /// less.
+    /// Writes a line, shortened to its slot. An error of the disk is ignored: the next process will know less.
     fn put(&self, number: usize, text: &str) {
         let Some(file) = &self.file else { return };
         let mut line = [b' '; LINE_BYTES];
@@ -307,7 +304,7 @@ impl Shared {
     }
 }
 
-/// What a file says; nothing when it is none of ours.
+/// The content of a file; `None` when it has another format.
 fn read(file: &mut File, machine: &str) -> io::Result<Before> {
     let mut text = Vec::new();
     file.seek(SeekFrom::Start(0))?;
@@ -360,7 +357,7 @@ fn request(line: &str) -> Option<Request> {
     })
 }
 
-/// What is behind a lock. Every change here is one step: whoever panicked left nothing half done.
+/// Locks the state. Every change is one step, so a panic leaves nothing half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock()
 }

@@ -1,4 +1,4 @@
-//! The Unix socket that operators may reach the server by: only its owner can connect, and it is gone at the end.
+//! The operators' Unix socket: only its owner can connect, and it is removed at the end.
 
 use std::fs::{File, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
@@ -11,13 +11,13 @@ use tokio::net::UnixSocket;
 
 /// Connections that may wait to be accepted.
 const WAITING_MAX: u32 = 128;
-/// How often a directory's lock is tried, and how long it is waited for between: others hold it for moments.
+/// Attempts to lock a directory, and the pause between them: others hold it for moments.
 const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The file of a socket. Dropping it removes the file, if it is still the one that was made.
 ///
-/// Drop it while the socket listens: nobody replaces a live one, so what is looked at is what is removed.
+/// Drop it while the socket listens: nobody replaces a live one, so the file that is checked is the one that is removed.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
@@ -33,7 +33,7 @@ impl Drop for SocketFile {
     }
 }
 
-/// The absolute form of a path; nothing when no socket can have it, for being empty, too long or no text.
+/// The absolute form of a path; `None` when no socket can have it because it is empty, too long or not UTF-8.
 pub(crate) fn absolute(path: &str) -> Option<PathBuf> {
     let path = std::path::absolute(path).ok()?;
     let fits = path.to_str().is_some() && SocketAddr::from_pathname(&path).is_ok();
@@ -42,11 +42,11 @@ pub(crate) fn absolute(path: &str) -> Option<PathBuf> {
 
 /// Listens at a path where nothing is, or the socket of a process that has died.
 ///
-/// Whoever connects before `listen` is refused, whatever the file's mode. So the mode is set between `bind` and
-/// `listen`, and the umask, which every thread's files depend on, stays as it is.
+/// A connection before `listen` is refused whatever the file's mode, so the mode is set between `bind` and `listen`; the umask,
+/// which applies to all threads, is not touched.
 ///
 /// # Errors
-/// `AddrInUse` when somebody listens there; `AlreadyExists` when what is there is no socket. Both stay untouched.
+/// `AddrInUse` when a process listens there; `AlreadyExists` when another kind of file is there. Both are left as they are.
 pub(crate) async fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     // Between the two calls a socket looks dead. Of two that start at once, none may take the other's for that.
     let _lock = lock(path.parent().unwrap_or(path)).await?;
@@ -65,11 +65,11 @@ pub(crate) async fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)
     Ok((listener, file))
 }
 
-/// Whether [`listen`] could at a path, as far as that can be seen without making or removing anything.
+/// Checks whether [`listen`] would work at a path, without creating or removing anything.
 ///
 /// # Errors
-/// `AddrInUse` when somebody listens there; `AlreadyExists` when what is there is no socket; and when there is no
-/// directory to make it in.
+/// `AddrInUse` when a process listens there; `AlreadyExists` when another kind of file is there; and when the directory is
+/// missing.
 pub(crate) fn could_listen(path: &Path) -> io::Result<()> {
     let directory = path.parent().unwrap_or(path);
     rustix::fs::access(directory, rustix::fs::Access::WRITE_OK)?;
@@ -91,7 +91,7 @@ fn no_socket() -> io::Error {
     io::Error::new(ErrorKind::AlreadyExists, text)
 }
 
-/// Locks a directory until the file is dropped. Nothing is left behind in it.
+/// Locks a directory until the returned file is dropped, without creating a file in it.
 async fn lock(directory: &Path) -> io::Result<File> {
     let file = File::open(directory)?;
     for _ in 0..LOCK_TRIES {
@@ -124,7 +124,7 @@ async fn remove_dead(path: &Path, refusal: io::Error) -> io::Result<()> {
     }
 }
 
-/// What tells one file from another.
+/// Device and inode, which identify a file.
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     let metadata = std::fs::symlink_metadata(path)?;
     Ok((metadata.dev(), metadata.ino()))

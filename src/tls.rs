@@ -1,5 +1,5 @@
-//! TLS of both addresses: the certificates, their keys, whose client certificates operators need, and reading them again
-//! when their files change.
+//! TLS of both addresses: certificates and keys, the authorities of operators' client certificates, and reloading them when their
+//! files change.
 
 use parking_lot::RwLock;
 use std::fs::{self, Metadata};
@@ -22,7 +22,7 @@ use crate::domain::Timestamp;
 
 /// The protocol that is spoken within TLS, as ALPN names it (RFC 7301, section 6).
 const HTTP_1_1: &[u8] = b"http/1.1";
-/// Most bytes read of one of the files: hundreds of certificates, or a list of 25,000 revoked ones.
+/// Maximum size of one of the files: hundreds of certificates, or a list of 25,000 revoked ones.
 const FILE_BYTES_MAX: u64 = 1_048_576;
 /// Names of the settings.
 const CERT: &str = "http.tls_cert_file";
@@ -41,11 +41,11 @@ pub struct TlsSettings {
     pub cert: String,
     /// Path of the private key of `cert`, in PEM.
     pub key: String,
-    /// The chain for the operators' address, if it is another one.
+    /// The chain of the operators' address, if it is another one.
     pub operator_cert: String,
     /// Path of the private key of `operator_cert`, in PEM.
     pub operator_key: String,
-    /// Authorities whose client certificates operators need.
+    /// Authorities of which operators must present a client certificate.
     pub client_ca: String,
     /// Lists of client certificates that were revoked.
     pub client_crl: String,
@@ -54,17 +54,17 @@ pub struct TlsSettings {
 /// The files of each address that is served with TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FilesOfAddresses {
-    /// Of the gateway; none for plain HTTP.
+    /// The gateway's files; `None` for plain HTTP.
     pub gateway: Option<TlsFiles>,
-    /// Of the operators' address.
+    /// The files of the operators' address; `None` for plain HTTP.
     pub operators: Option<TlsFiles>,
 }
 
 impl TlsSettings {
-    /// Which files each address is served with. Operators are served with those of the gateway unless they have their own.
+    /// The files of each address. The operators' address uses those of the gateway unless it has its own.
     ///
     /// # Errors
-    /// When settings that belong together are not set together.
+    /// When a setting is set without another that it needs.
     pub fn files(&self, operators_at_socket: bool) -> Result<FilesOfAddresses, TlsError> {
         let gateway = pair((CERT, &self.cert), (KEY, &self.key))?;
         let own = pair(
@@ -82,18 +82,16 @@ impl TlsSettings {
         if !self.client_crl.is_empty() && self.client_ca.is_empty() {
             return Err(TlsError::Incomplete(CLIENT_CRL, CLIENT_CA));
         }
-        let operators = match (own.or_else(|| gateway.clone()), operators_at_socket) {
-            (_, true) => None,
-            (None, false) if !self.client_ca.is_empty() => {
-                return Err(TlsError::Incomplete(CLIENT_CA, CERT));
-            }
-            (None, false) => None,
-            (Some(files), false) => Some(TlsFiles {
-                client_ca: path_of(&self.client_ca),
-                client_crl: path_of(&self.client_crl),
-                ..files
-            }),
-        };
+        let served = own.or_else(|| gateway.clone());
+        let served = served.filter(|_| !operators_at_socket);
+        if served.is_none() && !operators_at_socket && !self.client_ca.is_empty() {
+            return Err(TlsError::Incomplete(CLIENT_CA, CERT));
+        }
+        let operators = served.map(|files| TlsFiles {
+            client_ca: path_of(&self.client_ca),
+            client_crl: path_of(&self.client_crl),
+            ..files
+        });
         Ok(FilesOfAddresses { gateway, operators })
     }
 }
@@ -160,7 +158,7 @@ pub enum TlsError {
         /// What is wrong, and what to do.
         what: &'static str,
     },
-    /// The files do not belong together, or hold what is not understood.
+    /// The files do not belong together, or cannot be parsed.
     #[error("TLS cannot be served with {path}")]
     Refused {
         /// The certificate's file, or that of authorities.
@@ -169,17 +167,17 @@ pub enum TlsError {
         #[source]
         source: AnyError,
     },
-    /// The new certificate has ended, and the one that is served has not.
+    /// The new certificate has expired, and the served one has not.
     #[error("the certificate in {path} ended at {ended_at}")]
     Ended {
         /// Path of the file of certificates.
         path: String,
-        /// When the first of its certificates ended.
+        /// The time at which the first of its certificates expired.
         ended_at: Timestamp,
     },
 }
 
-/// What is served with, and whether the files hold something else that cannot be.
+/// The served certificate, and whether the files hold one that cannot be served.
 pub struct Tls {
     files: TlsFiles,
     now: RwLock<Now>,
@@ -192,7 +190,7 @@ struct Now {
     marks: Vec<Mark>,
 }
 
-/// What changes when a file does: device, inode, bytes, and its times to the nanosecond; `None` when it is not there.
+/// Identifies a version of a file: device, inode, size, and its times to the nanosecond; `None` when there is no file.
 type Mark = Option<[i128; 5]>;
 
 impl std::fmt::Debug for Tls {
@@ -215,31 +213,30 @@ impl Tls {
         }))
     }
 
-    /// What accepts the next connection.
+    /// The acceptor for the next connection.
     pub fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.read(|now| now.config.clone()))
     }
 
-    /// When the certificate that is served ends; `None` when that cannot be told.
+    /// The time at which the served certificate expires; `None` when it cannot be parsed.
     pub fn ends_at(&self) -> Option<Timestamp> {
         self.read(|now| now.ends_at)
     }
 
-    /// Whether the files have changed to something that cannot be served, so that what was read before still is.
+    /// Whether the files have changed to something that cannot be served, so that the previous certificate still is.
     pub fn is_stale(&self) -> bool {
         self.stale.load(Ordering::Relaxed)
     }
 
-    /// The file of the certificate.
+    /// The path of the certificate's file.
     pub fn cert(&self) -> &Path {
         &self.files.cert
     }
 
-    /// Reads the files again if one of them has changed. Returns whether what is served has; connections that are open
-    /// stay as they are.
+    /// Reloads the files if one has changed. Returns whether the served certificate has; open connections are not affected.
     ///
     /// # Errors
-    /// See [`TlsError`]; what was read before is served on.
+    /// See [`TlsError`]; the previous certificate remains in use.
     pub fn refresh(&self, at: Timestamp) -> Result<bool, TlsError> {
         let known = self.read(|now| now.marks.clone());
         if self.files.marks() == known {
@@ -252,7 +249,7 @@ impl Tls {
         Ok(true)
     }
 
-    /// A certificate that has ended does not take the place of one that has not.
+    /// Refuses to replace a valid certificate with an expired one.
     fn check_end(&self, read: Now, at: Timestamp) -> Result<Now, TlsError> {
         let serves_good = self.ends_at().is_none_or(|ends_at| ends_at > at);
         match read.ends_at {
@@ -270,7 +267,7 @@ impl Tls {
 }
 
 impl TlsFiles {
-    /// Reads the files as a start does, and tells when the certificate ends, if that can be told.
+    /// Reads the files as a start does, and returns when the certificate expires, if it can be parsed.
     ///
     /// # Errors
     /// See [`TlsError`].
@@ -350,7 +347,7 @@ fn unfit(path: &Path, what: &'static str) -> TlsError {
     }
 }
 
-/// Bytes of a file. A pipe or a device could keep its reader waiting, so it is none.
+/// The bytes of a file. A pipe or a device, which could make its reader wait, is refused.
 fn read(path: &Path) -> Result<(Metadata, Vec<u8>), TlsError> {
     let io = |source| TlsError::Io {
         path: shown(path),
@@ -398,13 +395,13 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     }
 }
 
-/// A credential that systemd hands out (`LoadCredential=`) is root's, with an access list that shows as the group's bits.
+/// Whether a file is a credential of systemd (`LoadCredential=`): root's, with an access list that shows as the group's bits.
 fn is_open_to_others(file: &Metadata) -> bool {
     let is_credential = (file.uid(), file.gid(), file.mode() & 0o777) == (0, 0, 0o440);
     file.mode() & 0o077 != 0 && !is_credential
 }
 
-/// When a certificate ends; `None` when it cannot be understood.
+/// The time at which a certificate expires; `None` when it cannot be parsed.
 fn end_of(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
     let certificate = Certificate::from_der(certificate).ok()?;
     let end = certificate.tbs_certificate().validity().not_after;

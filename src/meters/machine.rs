@@ -1,4 +1,4 @@
-//! The process and its disk, as Linux tells of them, looked up when the metrics are asked for.
+//! Metrics of the process and its disk, read from Linux at each scrape.
 
 use parking_lot::Mutex;
 use std::fs;
@@ -12,14 +12,14 @@ use super::{Meters, Samples, one, value};
 use crate::clock::{Clock, Stopwatch};
 use crate::disk;
 
-/// How long sizes of files are believed: a large journal has thousands of files.
+/// How long sizes of files are cached: a large journal has thousands of files.
 const SIZES_KEPT: Duration = Duration::from_secs(30);
-/// What `/proc/PID/stat` counts processor time in: `USER_HZ` of proc(5), 100 on everything this runs on.
+/// The unit of processor time in `/proc/PID/stat`: `USER_HZ` of proc(5), 100 on all supported machines.
 const TICKS_A_SECOND: f64 = 100.0;
 /// Fields of `/proc/PID/stat` between the name's end and `utime`.
 const BEFORE_UTIME: usize = 11;
 
-/// Adds what is known of the process, its build and its disk. The parts are directories with what they hold.
+/// Adds the metrics of the process, its build and its disk. `parts` are directories with their label.
 pub fn add(meters: &Meters, clock: &Clock, data_dir: &Path, parts: &[(&'static str, PathBuf)]) {
     add_process(meters, clock);
     let dir = data_dir.to_owned();

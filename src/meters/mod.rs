@@ -1,7 +1,6 @@
-//! What is counted and measured: the families of `/metrics`, with the `prometheus` crate's atomics behind them.
+//! The metric families of `/metrics`, on the `prometheus` crate's atomics.
 //!
-//! Whatever counts holds its own counter, found once and not by its name. Values that somebody else keeps anyway are
-//! looked up when the metrics are asked for.
+//! Whatever counts keeps its own counter and never looks it up by name. Values that exist elsewhere are read at each scrape.
 
 pub mod machine;
 
@@ -15,21 +14,21 @@ use prometheus::{
 
 pub use prometheus::Histogram;
 
-/// Why a family can be made and added: its name and labels are constants of ours.
+/// Why creating and adding a family cannot fail: names and labels are constants.
 const SOUND: &str = "the names are valid and each family is added once";
 
-/// A family: its name, and what it tells, in a sentence.
+/// A family's name, and its meaning in a sentence.
 pub type Named = (&'static str, &'static str);
 
-/// Values by the values of their labels.
+/// Each value with the values of its labels.
 pub type Samples = Vec<(Vec<String>, f64)>;
 
-/// Everything that one server counts. Cheap to clone.
+/// The metrics of one server. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Meters(Registry);
 
 impl Meters {
-    /// Adds a family that was made elsewhere.
+    /// Adds a family that was created elsewhere.
     ///
     /// # Panics
     /// When there is a family of that name.
@@ -37,7 +36,7 @@ impl Meters {
         self.0.register(Box::new(family)).expect(SOUND);
     }
 
-    /// Counters by labels.
+    /// Adds and returns counters by labels.
     ///
     /// # Panics
     /// When there is a family of that name.
@@ -47,7 +46,7 @@ impl Meters {
         counters
     }
 
-    /// A number that goes up and down.
+    /// Adds and returns a gauge: a number that goes up and down.
     ///
     /// # Panics
     /// When there is a family of that name.
@@ -57,7 +56,7 @@ impl Meters {
         gauge
     }
 
-    /// Histograms by labels.
+    /// Adds and returns histograms by labels.
     ///
     /// # Panics
     /// When there is a family of that name.
@@ -73,7 +72,7 @@ impl Meters {
         histograms
     }
 
-    /// Gauges that are looked up when they are asked for; without a sample there is no such family.
+    /// Adds gauges that are read at each scrape; a family without samples is left out.
     ///
     /// # Panics
     /// When there is a family of that name.
@@ -86,7 +85,7 @@ impl Meters {
         self.add(Lookup::new(named, labels, MetricType::GAUGE, gauges_fn));
     }
 
-    /// One gauge that is looked up when it is asked for; `None` for no value.
+    /// Adds a gauge without labels that is read at each scrape; `None` leaves it out.
     ///
     /// # Panics
     /// When there is a family of that name.
@@ -98,7 +97,7 @@ impl Meters {
         self.gauges_fn(named, &[], move || one(gauges_fn()));
     }
 
-    /// Counters that somebody else keeps.
+    /// Adds counters that are kept elsewhere and read at each scrape.
     ///
     /// # Panics
     /// When there is a family of that name.
@@ -114,40 +113,40 @@ impl Meters {
     /// Every family with its values now, in the order of their names, in the text format 0.0.4.
     ///
     /// # Errors
-    /// For a family without a name or a value, which would be a mistake of ours.
+    /// For a family without a name or a value, which would be a fault of the program.
     pub fn text(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.0.gather())
     }
 }
 
-/// A counter that is not added yet.
+/// A counter that belongs to no [`Meters`] yet.
 ///
 /// # Panics
-/// For a name that is none.
+/// When the name is not a valid one.
 pub fn counter((name, help): Named) -> IntCounter {
     IntCounter::new(name, help).expect(SOUND)
 }
 
-/// Counters by labels that are not added yet.
+/// Counters by labels that belong to no [`Meters`] yet.
 ///
 /// # Panics
-/// For a name that is none.
+/// When the name is not a valid one.
 pub fn counters((name, help): Named, labels: &[&str]) -> IntCounterVec {
     IntCounterVec::new(Opts::new(name, help), labels).expect(SOUND)
 }
 
-/// A gauge that is not added yet.
+/// A gauge that belongs to no [`Meters`] yet.
 ///
 /// # Panics
-/// For a name that is none.
+/// When the name is not a valid one.
 pub fn gauge((name, help): Named) -> IntGauge {
     IntGauge::new(name, help).expect(SOUND)
 }
 
-/// A histogram that is not added yet.
+/// A histogram that belongs to no [`Meters`] yet.
 ///
 /// # Panics
-/// For a name that is none.
+/// When the name is not a valid one.
 pub fn histogram((name, help): Named, buckets: &[f64]) -> Histogram {
     let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
     Histogram::with_opts(options).expect(SOUND)
@@ -167,13 +166,13 @@ pub fn value(count: impl TryInto<u64>) -> f64 {
     count.try_into().unwrap_or(u64::MAX) as f64
 }
 
-type Look = Box<dyn Fn() -> Samples + Send + Sync>;
+type GaugesFn = Box<dyn Fn() -> Samples + Send + Sync>;
 
-/// A family whose values are looked up when they are asked for.
+/// A family whose values are read at each scrape.
 struct Lookup {
     description: Desc,
     kind: MetricType,
-    gauges_fn: Look,
+    gauges_fn: GaugesFn,
 }
 
 impl Lookup {
@@ -240,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_counted_and_what_is_looked_up_stand_in_one_text_in_the_order_of_names() {
+    fn counted_and_looked_up_families_are_one_text_ordered_by_name() {
         let meters = Meters::default();
         meters.gauges_fn(("b", "Looked up."), &["kind"], || {
             vec![(vec!["x".to_owned()], 2.5)]

@@ -1,24 +1,24 @@
-//! Every event the log can tell of, with its fields and their types; the schema is made from this list.
+//! Every event of the log, with its fields and their types; the schema comes from this list.
 
 use super::field::{Field, Fingerprint, Kind, RequestId, Text, Word};
 use crate::domain::OrgCode;
 
-/// How much an event matters to whoever runs the server.
+/// How much an event matters to an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// All is as it should be.
+    /// Normal operation; nothing to do.
     Info,
-    /// Something to look at when it happens often.
+    /// To be investigated when it happens often.
     Warn,
-    /// Something to look at.
+    /// To be investigated when it happens.
     Error,
 }
 
 impl Level {
-    /// Every level there is.
+    /// Every level, in ascending order.
     pub const ALL: &'static [Level] = &[Level::Info, Level::Warn, Level::Error];
 
-    /// Its word.
+    /// The word in `level` of a line.
     pub fn as_str(self) -> Word {
         match self {
             Self::Info => "info",
@@ -33,7 +33,7 @@ impl Level {
 pub struct Shape {
     /// The word in `event`.
     pub event: Word,
-    /// What it tells.
+    /// What the event means, in a sentence.
     pub about: Word,
     /// Its own fields, in the order of a line.
     pub fields: &'static [FieldShape],
@@ -42,29 +42,29 @@ pub struct Shape {
 /// A field as the schema describes it.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldShape {
-    /// Its name.
+    /// The name in a line.
     pub name: Word,
-    /// What it holds.
+    /// The kind of its values.
     pub kind: Kind,
-    /// It may be absent.
+    /// Whether a line may be without it.
     pub optional: bool,
-    /// What it tells.
+    /// What the field means, in a sentence.
     pub about: Word,
 }
 
-/// Declares the events: each with its word, its fields and what they tell.
+/// Declares the events: each with its word, its fields and what they mean.
 macro_rules! events {
     ($(
         #[doc = $about:literal]
         $name:ident = $word:literal { $( #[doc = $field_about:literal] $field:ident: $type:ty, )* }
     )*) => {
-        /// Something the log tells of.
+        /// Something that is logged, with typed fields.
         #[derive(Clone, Debug)]
         pub enum Event {
             $( #[doc = $about] $name { $( #[doc = $field_about] $field: $type, )* }, )*
         }
 
-        /// Every event there is.
+        /// Every event's shape, in the order of declaration.
         pub const SHAPES: &[Shape] = &[ $( Shape {
             event: $word,
             about: $about,
@@ -82,7 +82,7 @@ macro_rules! events {
                 match self { $( Self::$name { .. } => $word, )* }
             }
 
-            /// Adds its own fields to a line.
+            /// Appends the event's own fields to a line.
             pub(super) fn write_fields(&self, line: &mut Vec<u8>) {
                 match self { $( Self::$name { $( $field, )* } => { $( Field::write($field, stringify!($field), line); )* } )* }
             }
@@ -91,60 +91,60 @@ macro_rules! events {
 }
 
 events! {
-    /// A request and how it ended: one line each, whatever became of it.
+    /// A request and how it ended: exactly one line each.
     Request = "request" {
-        /// The request.
+        /// The id of the request.
         request_id: RequestId,
-        /// Which service it was for; `operator` at the operators' address, unless a function of another was called.
+        /// The service it was for; `operator` at the operators' address, unless the function belongs to another.
         service: Word,
         /// `GET`, `HEAD`, `POST`, `PUT`, `DELETE`, `PATCH`, `OPTIONS`, or `other`.
         method: Word,
-        /// The route as the program knows it, never the path; the function at the operators' address; `unknown` when there is no such one.
+        /// The route's template, never the path; the function at the operators' address; `unknown` when there is no such route.
         route: Word,
         /// The status it was answered with; absent when it was not answered.
         status: Option<u16>,
         /// `ok`, the error's tag, `hung-up` when the caller went away before the answer, `cut-off` when an answer that is streamed was not taken to its end, or `panicked`.
         tag: Word,
-        /// From its head to its answer, of content to the last bytes of it, in microseconds.
+        /// Microseconds from its head to its answer; for content, to the last byte that was handed to the connection.
         latency_us: u64,
-        /// Bytes of its body, as far as it was read.
+        /// Bytes of its body that were read.
         bytes_in: u64,
         /// Bytes of the answer's body, as announced in its head.
         bytes_out: Option<u64>,
-        /// Who called, when known.
+        /// The caller, when known.
         principal: Option<Fingerprint>,
         /// The org, when the caller was authorised for it.
         orgcode: Option<OrgCode>,
     }
     /// What was decided on a request for a change.
     Decision = "decision" {
-        /// The request.
+        /// The id of the request.
         request_id: RequestId,
         /// `accepted`, `rejected`, `repeated` when it was answered as the first time, `nothing` when all was so already, or `not-done` when it could not be journaled.
         outcome: Word,
         /// Why it was rejected.
         tag: Option<Word>,
-        /// The place of its entry in the journal.
+        /// The position of its entry in the journal.
         position: Option<u64>,
-        /// The version of its stream with it.
+        /// The version of its stream after it.
         version: Option<u64>,
     }
     /// A request was denied.
     AccessDenied = "access_denied" {
-        /// The request.
+        /// The id of the request.
         request_id: RequestId,
         /// What was checked: `credential`, `org` or `role`.
         stage: Word,
-        /// What was wrong with it.
+        /// Why the check failed.
         reason: Word,
         /// The status it was answered with.
         status: u16,
-        /// The route.
+        /// The route's template.
         route: Word,
     }
     /// A call of an operator function, and how it ended.
     OperatorCall = "operator_call" {
-        /// The request.
+        /// The id of the request.
         request_id: RequestId,
         /// The function; `unknown` when there is no such one.
         function: Word,
@@ -155,27 +155,27 @@ events! {
         /// `ok`, or the error's tag.
         tag: Word,
     }
-    /// A request that failed inside.
+    /// A request that failed with an internal error.
     InternalError = "internal_error" {
-        /// The request.
+        /// The id of the request.
         request_id: RequestId,
-        /// What failed.
+        /// What failed, with its cause.
         error: Text,
     }
     /// Something the operator should know.
     Notice = "notice" {
-        /// What.
+        /// The notice itself.
         text: Text,
     }
-    /// The server serves.
+    /// The server is ready for requests.
     Ready = "ready" {
         /// The program's version.
         version: Word,
-        /// Where callers reach the gateway.
+        /// The URL of the gateway.
         gateway: Text,
-        /// Where operators reach it.
+        /// The URL of the operators' address.
         operators: Text,
-        /// From the start until now, in milliseconds.
+        /// Milliseconds from the start of the process.
         start_ms: u64,
     }
     /// The previous process ended unexpectedly: it was killed, or crashed.
@@ -187,7 +187,7 @@ events! {
     }
     /// A request that was in progress when the previous process ended unexpectedly.
     CrashedWhile = "crashed_while" {
-        /// The request.
+        /// The id of the request.
         request_id: RequestId,
         /// When it began (RFC 3339, UTC).
         began_at: Text,
@@ -197,7 +197,7 @@ events! {
         method: Text,
         /// The route, as in `request`.
         route: Text,
-        /// Who called, when it was known by then.
+        /// The caller, when known by then.
         principal: Option<Fingerprint>,
     }
     /// The server ended.
@@ -205,86 +205,86 @@ events! {
         /// `in-order`, `again` when the process restarts because a full disk has space again, `broken-off` when something did not end in time, or `failed`, which standard error explains.
         outcome: Word,
     }
-    /// What is known of maintenance cannot be read: tenants are let through.
+    /// The maintenance state cannot be read: tenants are served.
     MaintenanceUnknown = "maintenance_unknown" {
         /// `failed_open`.
         outcome: Word,
-        /// Why.
+        /// The error and its cause.
         error: Text,
-        /// What to do.
+        /// What an operator can do.
         hint: Word,
     }
-    /// A job's step that failed; it is tried again.
+    /// A job's step failed; it is retried.
     JobFailed = "job_failed" {
-        /// The job.
+        /// The job's name.
         job: Text,
-        /// Why.
+        /// The error and its cause.
         error: Text,
-        /// What to do.
+        /// What an operator can do.
         hint: Word,
     }
-    /// Rows of the projections that are not what the journal says.
+    /// Rows of the projections differ from the journal.
     ProjectionsDiffer = "projections_differ" {
-        /// How many.
+        /// Number of rows that differ.
         differing: u64,
-        /// What to do.
+        /// What an operator can do.
         hint: Word,
     }
-    /// Whether the keys that tokens are checked with can be had.
+    /// The keys for checking tokens cannot be fetched or read, or can be again.
     TokenKeys = "token_keys" {
         /// `failed` or `good_again`.
         outcome: Word,
-        /// The setting that says where they are.
+        /// The setting that names their source.
         setting: Text,
-        /// Why not.
+        /// Why they cannot be fetched or read.
         error: Option<Text>,
-        /// What it means.
+        /// What follows from it.
         hint: Option<Word>,
     }
-    /// An address that others can listen in on: plain HTTP beyond this machine.
+    /// An address serves plain HTTP beyond this machine, where others can read the traffic.
     PlainHttp = "plain_http" {
-        /// The address that is listened on.
+        /// The address and port.
         address: Text,
         /// What it means, and what to do.
         hint: Word,
     }
-    /// Certificates of TLS were read again, cannot be, or end soon.
+    /// TLS certificates were reloaded, could not be, or expire soon.
     Tls = "tls" {
         /// The address it is about: `gateway` or `operators`.
         listener: Word,
         /// `read-again`, `kept` when the files cannot be served and what was read before is, `ending`, or `ended`.
         outcome: Word,
-        /// Days until the certificate that is served ends, when they are few; negative once it has.
+        /// Days until the served certificate expires, when they are few; negative once it has.
         days_left: Option<Text>,
         /// Why the files cannot be served.
         error: Option<Text>,
         /// What it means, and what to do.
         hint: Option<Word>,
     }
-    /// A panic: its place, and nothing of what it says.
+    /// A panic: its location, without its message.
     Panic = "panic" {
         /// File, line and column.
         location: Text,
     }
-    /// A library warned of something: where, and nothing of what it says.
+    /// A library's warning: its source, without its message.
     Library = "library" {
-        /// The part of the library.
+        /// The library's module.
         target: Text,
-        /// The file.
+        /// The source file.
         file: Option<Text>,
-        /// The line.
+        /// The line in it.
         line: Option<u64>,
         /// `warn` or `error`.
         severity: Word,
     }
-    /// Lines that are missing, because what they were for did not take them in time.
+    /// Lines were dropped because an output did not keep up.
     LinesDropped = "lines_dropped" {
         /// `queue` when the writing thread was behind, `standard-output` when its reader was, `files` when the disk was, `full-file` when a day had too many.
         output: Word,
-        /// How many.
+        /// Number of dropped lines.
         lines: u64,
     }
-    /// What a start found odd and served nevertheless.
+    /// A start found something unusual, and serves nevertheless.
     StartWarning = "start_warning" {
         /// `keys-are-new` when key files were made for a journal that is there, `clock-behind` when the clock is behind its last entry.
         cause: Word,
@@ -293,7 +293,7 @@ events! {
         /// What it means, and what to do.
         hint: Word,
     }
-    /// The free disk is enough for more or for less than before, or the reserve was given up.
+    /// The level of free disk space changed, or the reserve was deleted.
     DiskSpace = "disk_space" {
         /// `enough`, `low` while uploads and puts are refused, or `critical` while all changes of tenants are.
         space: Word,
@@ -301,12 +301,12 @@ events! {
         free_bytes: u64,
         /// Inodes free there; 18446744073709551615 where they are not counted.
         free_files: u64,
-        /// Bytes of the reserve; 0 when there is none, or it was given up.
+        /// Bytes of the reserve; 0 when there is none, or it was deleted.
         reserve_bytes: u64,
         /// What it means, and what to do.
         hint: Word,
     }
-    /// What the server keeps could not be written, or a directory of its cannot be; callers get 503.
+    /// The server's data could not be written; callers get 503.
     StorageFailed = "storage_failed" {
         /// What, why, and what to do.
         error: Text,
@@ -315,21 +315,21 @@ events! {
     RefusalsLeftOut = "refusals_left_out" {
         /// The cause: the tag they were answered with, `hung-up`, or `decision` for lines of that event.
         tag: Word,
-        /// How many.
+        /// Number of such refusals.
         requests: u64,
-        /// From how many addresses, up to 1,024.
+        /// Number of addresses they came from, up to 1,024.
         addresses: u64,
-        /// In how many milliseconds.
+        /// Milliseconds since the last report.
         within_ms: u64,
     }
-    /// The day's file of the log has no room for lines of requests (`log.day_bytes_max`); until the next day they are counted.
+    /// The day's log file has reached `log.day_bytes_max`: until the next day, lines of requests are only counted.
     LogFileFull = "log_file_full" {
-        /// Its bytes.
+        /// Bytes of the file.
         bytes: u64,
     }
-    /// The files of the log cannot be written; it is tried again with the next lines.
+    /// The log's files cannot be written; the next lines try again.
     LogFilesFailed = "log_files_failed" {
-        /// Why.
+        /// The error and its cause.
         error: Text,
     }
     /// A line was longer than a line may be, and is left out.

@@ -8,7 +8,7 @@ pub const REQUEST_ID_CHARS_MAX: usize = 63;
 pub const TEXT_CHARS_MAX: usize = 512;
 /// Most characters of a word.
 const WORD_CHARS_MAX: usize = 256;
-/// What stands for an id in which nothing is left.
+/// The id in place of one with no permitted characters.
 const NO_ID: &str = "-";
 
 /// A fixed word or sentence of the program's own.
@@ -19,11 +19,11 @@ pub type Word = &'static str;
 pub enum Kind {
     /// A fixed word or sentence of the program's own.
     Word,
-    /// A request's id.
+    /// The id of a request.
     RequestId,
     /// A whole number from 0.
     Number,
-    /// An HTTP status.
+    /// An HTTP status code.
     Status,
     /// A keyed hash that names a session, a key or another caller without revealing it.
     Fingerprint,
@@ -34,7 +34,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Every kind there is.
+    /// Every kind, in the order of the schema.
     pub const ALL: &'static [Kind] = &[
         Kind::Word,
         Kind::RequestId,
@@ -45,7 +45,7 @@ impl Kind {
         Kind::Text,
     ];
 
-    /// Its name in the schema.
+    /// The kind's name in the schema.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Word => "word",
@@ -58,7 +58,7 @@ impl Kind {
         }
     }
 
-    /// What fits it.
+    /// What values of this kind hold.
     pub fn about(self) -> String {
         match self {
             Self::Word => format!(
@@ -82,7 +82,7 @@ impl Kind {
         }
     }
 
-    /// Whether a value of a line fits it.
+    /// Whether a value of a line is of this kind.
     pub fn fits(self, value: &serde_json::Value) -> bool {
         match self {
             Self::Word => value.as_str().is_some_and(is_word),
@@ -130,7 +130,7 @@ fn is_fingerprint(text: &str) -> bool {
         && digits.bytes().all(hex)
 }
 
-/// A request's id.
+/// The id of a request, safe to log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(Box<str>);
 
@@ -143,10 +143,10 @@ impl RequestId {
         let kept: String = text.chars().filter(|c| c.is_ascii()).collect();
         let kept = kept.bytes().filter(|byte| is_id_byte(*byte));
         let kept: String = kept.take(REQUEST_ID_CHARS_MAX).map(char::from).collect();
-        match kept.is_empty() {
-            true => Self(NO_ID.into()),
-            false => Self(kept.into()),
+        if kept.is_empty() {
+            return Self(NO_ID.into());
         }
+        Self(kept.into())
     }
 }
 

@@ -1,4 +1,4 @@
-//! The log's daily files: one a day by the lines' own time, for their owner only, and gone after some days.
+//! The log's daily files: one a day by the lines' own time, mode 0600, removed after some days.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,7 +10,7 @@ use crate::domain::Timestamp;
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-/// What a file's name begins and ends with.
+/// Prefix and suffix of a file's name.
 const NAME: (&str, &str) = ("g3n-", ".jsonl");
 
 /// A day of UTC, counted from 1970-01-01.
@@ -57,9 +57,9 @@ pub(super) struct Daily {
     dir: PathBuf,
     keep_days: u64,
     bytes_max: u64,
-    /// By what old files are removed.
+    /// The clock that must be trusted before files are removed.
     clock: Clock,
-    /// A file was begun since old ones were removed.
+    /// Whether a file was begun since old ones were removed.
     begun: bool,
     open: Option<(Day, File)>,
     /// Bytes of the open file.
@@ -67,10 +67,10 @@ pub(super) struct Daily {
 }
 
 impl Daily {
-    /// In a directory, which is made if it is not there, for its owner only.
+    /// Opens a directory, created with mode 0700 if missing.
     ///
     /// # Errors
-    /// When it cannot be used.
+    /// When it cannot be created or read.
     pub(super) fn open(
         dir: &Path,
         keep_days: u64,
@@ -90,11 +90,10 @@ impl Daily {
         })
     }
 
-    /// Adds whole lines to a day's file. When it fails, part of them may be there: the next lines begin on a line of
-    /// their own.
+    /// Appends whole lines to a day's file. After an error part of them may be there; the next lines begin on a line of their own.
     ///
     /// # Errors
-    /// The disk's.
+    /// When the file cannot be written, or an old one cannot be removed.
     pub(super) fn write(&mut self, day: Day, lines: &[u8]) -> io::Result<()> {
         let file = match self.open.take() {
             Some((open, file)) if open == day => file,
@@ -110,15 +109,15 @@ impl Daily {
     /// Whether a day's file has room for so many bytes of lines that callers cause.
     ///
     /// # Errors
-    /// The disk's.
+    /// When the file cannot be opened.
     pub(super) fn has_room(&mut self, day: Day, bytes: u64) -> io::Result<bool> {
         self.has_room_below(day, bytes, self.bytes_max)
     }
 
-    /// The same for other lines, which may have an eighth more: what is told of a flood must not end with it.
+    /// Whether it has room for other lines, which may use an eighth more, so that a flood does not silence reports of it.
     ///
     /// # Errors
-    /// The disk's.
+    /// When the file cannot be opened.
     pub(super) fn has_room_beyond(&mut self, day: Day, bytes: u64) -> io::Result<bool> {
         let more = self.bytes_max.saturating_add(self.bytes_max / 8);
         self.has_room_below(day, bytes, more)
@@ -131,20 +130,19 @@ impl Daily {
         Ok(self.bytes.saturating_add(bytes) <= most)
     }
 
-    /// The next lines open their file again.
+    /// Closes the file; the next lines open it again by its name.
     pub(super) fn close(&mut self) {
         self.open = None;
     }
 
-    /// The same if the open file is not the one that has its name any more, because somebody renamed or removed it. Returns
-    /// whether that is so.
+    /// Closes the file if it was renamed or removed. Returns whether it was.
     pub(super) fn close_if_lost(&mut self) -> bool {
         let Some((day, file)) = &self.open else {
             return false;
         };
         let place = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
         let named = fs::metadata(self.dir.join(file_name(*day))).map(place);
-        // What cannot be looked at is written on.
+        // When the file cannot be checked, the open one is kept.
         let lost = match (named, file.metadata().map(place)) {
             (Ok(named), Ok(open)) => named != open,
             (Err(error), Ok(_)) => error.kind() == io::ErrorKind::NotFound,
@@ -164,7 +162,7 @@ impl Daily {
     /// Removes all files; the next lines begin a new one.
     ///
     /// # Errors
-    /// The disk's.
+    /// When a file cannot be removed.
     pub(super) fn remove_all(&mut self) -> io::Result<()> {
         self.open = None;
         self.remove(|_| true)
@@ -186,8 +184,8 @@ impl Daily {
         Ok(file)
     }
 
-    /// Removes the files of days that are not kept any more, once since a file was begun, and as soon as the clock is
-    /// believed: one that is set a year ahead must not take all of them.
+    /// Removes files past their days, once after a file was begun, when the clock is trusted: one that jumped a year ahead must
+    /// not remove all of them.
     fn remove_old(&mut self, today: Day) -> io::Result<()> {
         if !self.begun {
             return Ok(());

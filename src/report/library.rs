@@ -1,6 +1,6 @@
-//! What libraries warn of: which and where, and nothing of what they say, which may quote a request.
+//! Warnings of libraries: their source, without their message, which may quote a request.
 //!
-//! Those of actix tell `tracing`, which hands everything on to `log` as long as nobody subscribes to it.
+//! actix logs by `tracing`, which forwards events to `log` as long as it has no subscriber.
 
 use log::{LevelFilter, Log, Metadata, Record};
 
@@ -8,7 +8,7 @@ use super::event::Level;
 use super::field::Text;
 use super::{Event, emit};
 
-/// Hears what libraries tell `log`.
+/// Turns warnings and errors of `log` into events.
 struct LogBridge;
 
 impl Log for LogBridge {
@@ -33,7 +33,7 @@ impl Log for LogBridge {
     fn flush(&self) {}
 }
 
-/// From now on the log tells when libraries warn. Where another program hears them already, it goes on to.
+/// Logs libraries' warnings from now on, unless the process has a logger already.
 pub fn install_log_bridge() {
     if log::set_logger(&LogBridge).is_ok() {
         log::set_max_level(LevelFilter::Warn);

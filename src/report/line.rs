@@ -7,10 +7,10 @@ use crate::domain::Timestamp;
 
 /// The version of the schema, in `v` of every line.
 pub const SCHEMA_VERSION: u64 = 1;
-/// Most bytes of a line, its end included.
+/// Maximum bytes of a line, including its line break.
 pub const LINE_BYTES_MAX: usize = 16 * 1024;
 
-/// Makes lines. It keeps what is the same from one to the next.
+/// Renders lines, and keeps what is the same from one to the next.
 #[derive(Default)]
 pub(super) struct Lines {
     second: Option<i64>,
@@ -20,7 +20,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Adds an event as a line with its end.
+    /// Appends an event as a line with its line break.
     pub(super) fn add(&mut self, at: Timestamp, event: &Event, out: &mut Vec<u8>) {
         let begin = out.len();
         self.render(at, event, out);

@@ -1,7 +1,7 @@
-//! What the operator is told: events of fixed types, a JSON line each.
+//! The log: events of fixed types, a JSON line each.
 //!
-//! `g3n serve` starts a [`Log`] on standard output, with daily files where that is asked for. In a process that started
-//! none, such as a program with the server inside it, what matters goes to standard error, and requests are not told of.
+//! `g3n serve` starts a [`Log`] on standard output, and in daily files if set. A process without one, such as a program that embeds
+//! the server, has events other than those of requests on standard error.
 
 pub mod event;
 pub mod field;
@@ -11,9 +11,11 @@ mod fuzz;
 mod library;
 mod line;
 mod log;
+mod queue;
 mod sample;
 pub mod schema;
 pub mod scrub;
+mod writer;
 
 use parking_lot::RwLock;
 use std::io::Write;
@@ -24,18 +26,19 @@ pub use self::event::Event;
 pub use self::field::{Fingerprint, RequestId, Text, Word};
 pub use self::library::install_log_bridge;
 pub use self::line::{LINE_BYTES_MAX, SCHEMA_VERSION};
-pub use self::log::{EVENTS_MAX, Log, LogOptions};
+pub use self::log::{Log, LogOptions};
+pub use self::queue::EVENTS_MAX;
 
 use self::line::Lines;
 use crate::clock::Clock;
 
-/// What rejected decisions are counted under.
+/// The cause under which rejected decisions are counted.
 const DECISION: Word = "decision";
 
 /// The log of this process, once one was started.
 static LOG: RwLock<Option<Arc<Log>>> = RwLock::new(None);
 
-/// From now on the process tells this log. Nothing until it is told of another.
+/// Installs the log of this process; `None` removes it.
 pub fn install(log: Option<Arc<Log>>) {
     *LOG.write() = log;
 }
@@ -45,7 +48,7 @@ pub fn log() -> Option<Arc<Log>> {
     LOG.read().clone()
 }
 
-/// Tells the log of an event.
+/// Logs an event without waiting; without a log, on standard error unless it is about a request.
 pub fn emit(event: Event) {
     let log = LOG.read();
     if let Some(log) = &*log {
@@ -55,12 +58,12 @@ pub fn emit(event: Event) {
     if !event.is_of_traffic() {
         let mut line = Vec::new();
         Lines::default().add(Clock::system().now(), &event, &mut line);
-        // When standard error is gone there is nobody left to tell.
+        // Without standard error there is no place left for it.
         drop(std::io::stderr().lock().write_all(&line));
     }
 }
 
-/// Whether the log wants to hear of a request; of reads that went well it may not.
+/// Whether a request has a line: `log.requests` may leave out successful reads.
 pub fn wants_request(read: bool, status: Option<u16>) -> bool {
     let good_read = read && status.is_some_and(|status| status < 400);
     let log = LOG.read();
@@ -68,14 +71,14 @@ pub fn wants_request(read: bool, status: Option<u16>) -> bool {
         .is_some_and(|log| log.takes_reads() || !good_read)
 }
 
-/// Whether a refused request has its lines: of one cause and address only some a second have.
+/// Whether a refused request has its lines: only some per second of one cause and address do.
 pub fn keeps_refusal(cause: Word, address: Option<IpAddr>) -> bool {
     let log = LOG.read();
     log.as_ref()
         .is_none_or(|log| log.keeps_refusal(cause, address))
 }
 
-/// Lines that are missing since the start, by what they are missing in or why; nothing without a log.
+/// Lines missing since the start, by where or why; empty without a log.
 pub fn missing() -> Vec<(Word, u64)> {
     let log = LOG.read();
     log.as_ref().map(|log| log.missing()).unwrap_or_default()
@@ -86,17 +89,17 @@ pub fn missing() -> Vec<(Word, u64)> {
 pub enum Decided {
     /// Its entry is in the journal: position, and version of its stream.
     Accepted(u64, u64),
-    /// A rule said no; its tag.
+    /// A rule rejected it: the tag of the error.
     Rejected(Word),
-    /// The request came before, and is answered as it was then.
+    /// A repeated request, answered with its first answer.
     Repeated,
-    /// All was so already.
+    /// Nothing was to be changed.
     Nothing,
-    /// It could not be journaled; the caller is told to come back.
+    /// It could not be journaled; the caller may retry.
     NotDone,
 }
 
-/// What was decided on a request for a change.
+/// Logs the decision on a request for a change.
 pub fn decided(request_id: &str, decided: Decided) {
     // Here nobody knows the address; the line of the request has the same tag.
     if matches!(decided, Decided::Rejected(_)) && !keeps_refusal(DECISION, None) {
@@ -118,7 +121,7 @@ pub fn decided(request_id: &str, decided: Decided) {
     });
 }
 
-/// A request that failed inside. The text never holds content, names of secrets, or what the caller sent.
+/// Logs a request that failed with an internal error. The text never holds content, names of secrets, or what the caller sent.
 pub fn failure(request_id: &str, text: &str) {
     emit(Event::InternalError {
         request_id: RequestId::of(request_id),
@@ -126,21 +129,21 @@ pub fn failure(request_id: &str, text: &str) {
     });
 }
 
-/// Something the operator should know.
+/// Logs a notice for the operator.
 pub fn notice(text: &str) {
     emit(Event::Notice {
         text: Text::of(text),
     });
 }
 
-/// What the server keeps could not be written or read. The text says what to do.
+/// Logs that data could not be written or read. The text says what to do.
 pub fn storage_failed(error: &str) {
     emit(Event::StorageFailed {
         error: Text::of(error),
     });
 }
 
-/// What maintenance is active cannot be read: tenants are let through.
+/// Logs that the maintenance state cannot be read, so that tenants are served.
 pub fn maintenance_unknown(error: &str) {
     emit(Event::MaintenanceUnknown {
         outcome: "failed_open",
@@ -149,7 +152,7 @@ pub fn maintenance_unknown(error: &str) {
     });
 }
 
-/// One call of an operator function, and how it ended.
+/// Logs a call of an operator function and how it ended.
 pub fn operator_call(function: Word, request_id: &str, by: &str, status: u16, tag: Word) {
     emit(Event::OperatorCall {
         request_id: RequestId::of(request_id),
@@ -160,7 +163,7 @@ pub fn operator_call(function: Word, request_id: &str, by: &str, status: u16, ta
     });
 }
 
-/// A job's step that failed; it is tried again.
+/// Logs that a job's step failed and will be retried.
 pub fn job_failed(job: &str, error: &str) {
     emit(Event::JobFailed {
         job: Text::of(job),
@@ -169,7 +172,7 @@ pub fn job_failed(job: &str, error: &str) {
     });
 }
 
-/// Rows of the projections that are not what the journal says.
+/// Logs how many rows of the projections differ from the journal.
 pub fn projections_differ(differing: u64) {
     emit(Event::ProjectionsDiffer {
         differing,
@@ -177,7 +180,8 @@ pub fn projections_differ(differing: u64) {
     });
 }
 
-/// The keys that tokens are checked with cannot be had. The text never holds an address, which may be secret in part.
+/// Logs that the keys for checking tokens cannot be fetched or read. The text never holds an address, which may be secret in
+/// part.
 pub fn token_keys_failed(setting: &str, error: &str) {
     emit(Event::TokenKeys {
         outcome: "failed",
@@ -187,7 +191,7 @@ pub fn token_keys_failed(setting: &str, error: &str) {
     });
 }
 
-/// The keys that tokens are checked with can be had again.
+/// Logs that the keys for checking tokens are available again.
 pub fn token_keys_good(setting: &str) {
     emit(Event::TokenKeys {
         outcome: "good_again",
@@ -197,7 +201,7 @@ pub fn token_keys_good(setting: &str) {
     });
 }
 
-/// A request was denied. Only fixed words and an id: nothing of what the caller sent.
+/// Logs that a request was denied: fixed words and an id, nothing of what the caller sent.
 pub fn access_denied(
     stage: &'static str,
     reason: &'static str,
@@ -214,8 +218,7 @@ pub fn access_denied(
     });
 }
 
-/// From now on each panic of the process is told as one line: where it was, and nothing of what it says, which may quote
-/// anything.
+/// Makes each panic of the process one line with its location, without its message, which may quote anything.
 pub fn install_panic_hook() {
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);

@@ -1,5 +1,4 @@
-//! Which refusals have lines of their own: some a second of each cause from each address; the rest is counted, and the log
-//! tells how many there were.
+//! Sampling of refusals: some a second of each cause from each address have lines; the rest is counted, and reported together.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet};
@@ -9,23 +8,23 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::event::Event;
 use super::field::Word;
 
-/// Causes and addresses that are kept apart; past it, those that are new share what their cause has. With the default of
+/// Causes and addresses that are counted apart; past it, new ones share the lines of their cause. With the default of
 /// ten a second it takes as many hostile addresses to fill the log by refusals as there may be here.
 const KEYS_MAX: usize = 1_024;
-/// How often is told what was left out, while something is.
+/// Milliseconds between two reports of refusals without lines.
 pub(super) const TELL_EVERY_MS: u64 = 10_000;
 const SECOND_MS: u64 = 1_000;
 
 /// A cause, and the address that is behind it, when there is one.
 type Key = (Word, Option<IpAddr>);
 
-/// Counts refusals.
+/// Decides which refusals have lines, and counts the rest.
 #[derive(Debug, Default)]
 pub(super) struct Sampler {
     /// Lines a second of one cause and address; 0 for no limit.
     per_second: u64,
     held: Mutex<Held>,
-    /// Something was left out and is not told yet.
+    /// Whether refusals without lines are waiting to be reported.
     pending: AtomicBool,
     left_out: AtomicU64,
 }
@@ -60,8 +59,7 @@ impl Sampler {
         }
     }
 
-    /// Whether a refusal has its lines. The second half says that one was left out for the first time since that was
-    /// told.
+    /// Whether a refusal has its lines, and whether it is the first without since the last report.
     pub(super) fn keeps(&self, cause: Word, address: Option<IpAddr>, now_ms: u64) -> (bool, bool) {
         if self.per_second == 0 {
             return (true, false);
@@ -101,7 +99,7 @@ impl Sampler {
         self.left_out.load(Ordering::Relaxed)
     }
 
-    /// Whether something is to be told, now or later.
+    /// Whether refusals without lines are waiting to be reported.
     pub(super) fn is_pending(&self) -> bool {
         self.pending.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! The schema of the log: what each event's line holds, held against a line, and as a page for people.
+//! The schema of the log: the check of a line against it, and the page that documents it.
 
 use serde_json::{Map, Value};
 
@@ -11,7 +11,7 @@ use crate::domain::Timestamp;
 /// What every line begins with.
 const COMMON: [&str; 4] = ["v", "at", "level", "event"];
 
-/// What is wrong with a line.
+/// Why a line does not fit the schema.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
     /// It is longer than a line may be.
@@ -35,7 +35,7 @@ pub enum LineError {
     /// The event has no such field.
     #[error("the event {event} has no field number {number}")]
     Field {
-        /// The event.
+        /// The word in `event`.
         event: &'static str,
         /// Which field in the order of names, from 1. Its name may be anything.
         number: usize,
@@ -45,10 +45,10 @@ pub enum LineError {
     Secret,
 }
 
-/// Holds a line, without its end, against the schema; the line as JSON when it fits.
+/// Checks a line, without its line break, against the schema, and returns it as JSON.
 ///
 /// # Errors
-/// The first thing that is wrong with it; nothing of the line is quoted.
+/// The first fault found; nothing of the line is quoted.
 pub fn lint(line: &str) -> Result<Map<String, Value>, LineError> {
     if line.len() >= LINE_BYTES_MAX {
         return Err(LineError::TooLong(line.len()));
@@ -72,10 +72,10 @@ pub fn lint(line: &str) -> Result<Map<String, Value>, LineError> {
         .try_for_each(|field| lint_field(field, &fields))?;
     let mut scrubbed = Vec::new();
     scrub::scrub(line.as_bytes(), &mut scrubbed);
-    match scrubbed == line.as_bytes() {
-        true => Ok(fields),
-        false => Err(LineError::Secret),
+    if scrubbed != line.as_bytes() {
+        return Err(LineError::Secret);
     }
+    Ok(fields)
 }
 
 fn lint_common(fields: &Map<String, Value>) -> Result<&'static Shape, LineError> {

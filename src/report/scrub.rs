@@ -1,9 +1,9 @@
-//! The last look at a line: whatever looks like a secret is replaced by a fixed word, whatever the bytes are.
+//! The last check of a line: what looks like a secret is replaced by a fixed word, whatever the bytes are.
 //!
-//! The types of the fields keep secrets out; this is for the day on which one of them does not. It may take too much: a
-//! hash in the text of an error is gone too.
+//! The types of the fields keep secrets out; this is for a fault in one of them. It may replace too much, such as a hash in the
+//! text of an error.
 
-/// What stands for what was taken out.
+/// The word in place of what was taken out.
 pub const SCRUBBED: &str = "[scrubbed]";
 
 /// Shortest run of letters and digits that is a secret when all are hex digits.
@@ -22,7 +22,7 @@ const USER_BYTES_MAX: usize = 256;
 const KIND_MAX: usize = 8;
 /// What keys and tokens of ours begin with, and the least they have.
 const PREFIXES: &[(&[u8], usize)] = &[(b"g3nk_", 6), (b"op_", 20), (b"eyJ", 8)];
-/// Parts of names behind which a credential stands.
+/// Parts of names that a credential follows.
 const CREDENTIALS: &[&[u8]] = &[
     b"session_guid",
     b"session-guid",
@@ -54,7 +54,7 @@ const BEGINS_A_PREFIX: [bool; 256] = {
 const BEGINS_A_NAME: [bool; 256] = bytes_at(0);
 /// Whether the name of a credential has a byte in its second place.
 const CONTINUES_A_NAME: [bool; 256] = bytes_at(1);
-/// Names behind which one stands after a space too.
+/// Names that a credential may follow after a space.
 const SCHEMES: &[&[u8]] = &[b"bearer", b"basic"];
 /// The one field that holds what a caller chose; its form is checked.
 const REQUEST_ID: &[u8] = b"request_id";
