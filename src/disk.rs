@@ -173,12 +173,10 @@ pub(crate) fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (from, to) = (entry.path(), to.join(entry.file_name()));
-        match entry.file_type()?.is_dir() {
-            true => copy_directory(&from, &to)?,
-            false => drop(io::copy(
-                &mut File::open(&from)?,
-                &mut File::create_new(&to)?,
-            )?),
+        if entry.file_type()?.is_dir() {
+            copy_directory(&from, &to)?;
+        } else {
+            io::copy(&mut File::open(&from)?, &mut File::create_new(&to)?)?;
         }
     }
     Ok(())

@@ -1,8 +1,12 @@
-//! Free disk that is kept for the journal and for operators: two marks below which changes are refused, and a file that is
-//! given up when nothing else is left.
+//! Free disk for the journal and for operators: two marks below which changes are refused, and a file that is deleted when
+//! nothing else is left.
 //!
-//! A thread looks at the disk once a second, and more often when it is short; whoever asks reads memory alone. The file
-//! ([`FILE`]) holds disk that tenants cannot take: removed, it leaves room for a start, a suspension and a vacuum.
+//! A thread reads the free space once a second, and more often when it is short; requests read memory alone. The file
+//! ([`FILE`]) occupies disk that tenants cannot take: deleted, it leaves room for a start, a suspension and a vacuum.
+
+mod level;
+#[cfg(test)]
+mod tests;
 
 use parking_lot::Mutex;
 use std::fs::{self, File, OpenOptions};
@@ -19,24 +23,14 @@ use rustix::fs::{FallocateFlags, fallocate};
 use crate::disk::{self, Space};
 use crate::meters::{Meters, value};
 use crate::os_error;
-use crate::report::{self, Event, Word};
+use crate::report::{self, Event};
+
+pub use self::level::{Level, Marks, ReserveSettings};
 
 /// The reserve's name in the data directory.
 pub const FILE: &str = "reserve";
 /// A second file of the same size, which only a start gives up: whatever took the first may have taken its room too.
 pub const START_FILE: &str = "reserve.start";
-/// The first mark unless it is set: room for several of the largest uploads at once.
-const UPLOADS_MIN_FREE_BYTES: u64 = 512 * 1024 * 1024;
-/// The second mark unless it is set: room for the gzip of a sealed segment of 64 MiB, and as much again.
-const CHANGES_MIN_FREE_BYTES: u64 = 128 * 1024 * 1024;
-/// The first mark of free inodes unless it is set: an upload makes up to four, and two directories for its org's first.
-const UPLOADS_MIN_FREE_FILES: u64 = 10_000;
-/// The second mark of free inodes unless it is set: the databases make one for each large payload.
-const CHANGES_MIN_FREE_FILES: u64 = 1_000;
-/// The reserve unless it is set: room for the databases to open and for thousands of operators' events.
-const RESERVE_BYTES: u64 = 32 * 1024 * 1024;
-/// The most that the first mark, the second and the reserve take of a disk, as a share of its size.
-const SHARES: [u64; 3] = [10, 20, 40];
 /// The pause between two looks while there is plenty of room.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The pause while uploads are on their way, or less than [`PLENTY_BYTES`] above the first mark is free.
@@ -49,155 +43,13 @@ const ROOM_TO_OPEN: (u64, u64) = (1024 * 1024, 32);
 /// Bytes written at a time where a file system cannot be asked to set room aside.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
-/// The marks as they are set, in bytes; 0 leaves one to the size of the disk.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ReserveSettings {
-    /// Free bytes below which uploads and puts are refused.
-    pub uploads_min_free_bytes: u64,
-    /// Free bytes below which every change of a tenant is refused.
-    pub changes_min_free_bytes: u64,
-    /// Bytes of the reserve.
-    pub reserve_bytes: u64,
-    /// Free inodes below which uploads and puts are refused.
-    pub uploads_min_free_files: u64,
-    /// Free inodes below which every change of a tenant is refused.
-    pub changes_min_free_files: u64,
-    /// In development mode there is no reserve unless its size is set.
-    pub development: bool,
-}
-
-/// What the free disk is enough for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Enough for every kind of change.
-    Enough,
-    /// Everything but uploads and puts.
-    Low,
-    /// Signing in, operators, jobs and the journal's own work.
-    Critical,
-}
-
-impl Level {
-    const ALL: [Self; 3] = [Self::Enough, Self::Low, Self::Critical];
-
-    /// Its name in the log and in answers.
-    pub fn as_str(self) -> Word {
-        match self {
-            Self::Enough => "enough",
-            Self::Low => "low",
-            Self::Critical => "critical",
-        }
-    }
-
-    fn number(self) -> u8 {
-        match self {
-            Self::Enough => 0,
-            Self::Low => 1,
-            Self::Critical => 2,
-        }
-    }
-
-    fn of_number(number: u8) -> Self {
-        let mut all = Self::ALL.into_iter();
-        all.find(|level| level.number() == number)
-            .unwrap_or(Self::Critical)
-    }
-
-    fn hint(self) -> Word {
-        match self {
-            Self::Enough => "Changes are accepted again.",
-            Self::Low => {
-                "Uploads and puts are refused; free space or grow the volume (df shows bytes, df -i inodes; docs/emergency/disk-full.md)."
-            }
-            Self::Critical => {
-                "Changes of tenants are refused; free space or grow the volume (df shows bytes, df -i inodes; docs/emergency/disk-full.md)."
-            }
-        }
-    }
-}
-
-/// Free bytes and inodes below which a level begins, and bytes of the reserve.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Marks {
-    /// Free inodes below which uploads and puts are refused.
-    pub uploads_files: u64,
-    /// Free inodes below which every change of a tenant is refused.
-    pub changes_files: u64,
-    /// Below it uploads and puts are refused.
-    pub uploads: u64,
-    /// Below it every change of a tenant is refused.
-    pub changes: u64,
-    /// Bytes of the reserve file.
-    pub reserve: u64,
-}
-
-impl ReserveSettings {
-    /// The marks on a disk of a size in bytes, and of a number of inodes.
-    pub fn marks(&self, size_bytes: u64, files: u64) -> Marks {
-        let of = |size: u64, set: u64, usual: u64, share: u64| match set {
-            0 => usual.min(size / share),
-            set => set,
-        };
-        let or = |set: u64, usual: u64, share: u64| of(size_bytes, set, usual, share);
-        let [uploads, changes, reserve] = SHARES;
-        Marks {
-            uploads_files: of(
-                files,
-                self.uploads_min_free_files,
-                UPLOADS_MIN_FREE_FILES,
-                uploads,
-            ),
-            changes_files: of(
-                files,
-                self.changes_min_free_files,
-                CHANGES_MIN_FREE_FILES,
-                changes,
-            ),
-            uploads: or(self.uploads_min_free_bytes, UPLOADS_MIN_FREE_BYTES, uploads),
-            changes: or(self.changes_min_free_bytes, CHANGES_MIN_FREE_BYTES, changes),
-            reserve: if self.reserve_bytes == 0 && self.development {
-                0
-            } else {
-                or(self.reserve_bytes, RESERVE_BYTES, reserve)
-            },
-        }
-    }
-}
-
-impl Marks {
-    /// The level that follows another at so many free bytes. A level ends only a quarter above the mark it began below,
-    /// so that a file that comes and goes does not have callers refused and let in by turns.
-    pub fn level(&self, before: Level, free_bytes: u64, free_files: u64) -> Level {
-        let bytes = level_of(before, free_bytes, (self.uploads, self.changes));
-        let files = (self.uploads_files, self.changes_files);
-        bytes.max(level_of(before, free_files, files))
-    }
-}
-
-fn level_of(before: Level, free: u64, (uploads, changes): (u64, u64)) -> Level {
-    let raised = |mark: u64, level: Level| {
-        if before >= level {
-            mark.saturating_add(mark / 4)
-        } else {
-            mark
-        }
-    };
-    if free < raised(changes, Level::Critical) {
-        Level::Critical
-    } else if free < raised(uploads, Level::Low) {
-        Level::Low
-    } else {
-        Level::Enough
-    }
-}
-
-/// What looks at the disk.
+/// Reads the free space of the disk.
 type Look = Box<dyn Fn() -> io::Result<Space> + Send + Sync>;
 
 /// The first of a server's directories that cannot be written, and why.
 pub type Unwritable = (PathBuf, io::Error);
 
-/// The free disk of a data directory, as it was looked at last.
+/// The free disk of a data directory, as last read.
 pub struct Reserve {
     path: PathBuf,
     settings: ReserveSettings,
@@ -566,188 +418,5 @@ impl Drop for Promised {
             .fetch_sub(self.bytes, Ordering::Relaxed);
         // A look that was asked for already is as good.
         let _: Result<(), TrySendError<()>> = reserve.wake.try_send(());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MIB: u64 = 1024 * 1024;
-
-    fn marks(uploads: u64, changes: u64) -> Marks {
-        Marks {
-            uploads,
-            changes,
-            reserve: 0,
-            uploads_files: 1_000,
-            changes_files: 500,
-        }
-    }
-
-    /// A directory with a disk of its own making.
-    struct Place {
-        dir: tempfile::TempDir,
-        free: Arc<AtomicU64>,
-    }
-
-    impl Place {
-        fn new(free: u64) -> Self {
-            Self {
-                dir: tempfile::tempdir().unwrap(),
-                free: Arc::new(AtomicU64::new(free)),
-            }
-        }
-
-        fn open(&self, reserve_bytes: u64) -> (Arc<Reserve>, Receiver<()>) {
-            let settings = ReserveSettings {
-                uploads_min_free_bytes: 100,
-                changes_min_free_bytes: 40,
-                reserve_bytes,
-                ..ReserveSettings::default()
-            };
-            let (free, path) = (Arc::clone(&self.free), self.dir.path().to_owned());
-            let look = move || {
-                let sizes = [FILE, START_FILE]
-                    .map(|name| fs::metadata(path.join(name)).map_or(0, |metadata| metadata.len()));
-                let kept = sizes.iter().sum();
-                Ok(Space {
-                    free_bytes: free.load(Ordering::Relaxed).saturating_sub(kept),
-                    size_bytes: 1_000,
-                    free_files: u64::MAX,
-                    files: 0,
-                })
-            };
-            let (wake, woken) = bounded(1);
-            let reserve = Reserve::new(self.dir.path(), settings, Box::new(look), wake);
-            (Arc::new(reserve), woken)
-        }
-
-        fn reserve(&self) -> Option<u64> {
-            let metadata = fs::metadata(self.dir.path().join(FILE)).ok()?;
-            Some(metadata.len())
-        }
-    }
-
-    #[test]
-    fn marks_are_a_share_of_a_small_disk_unless_they_are_set() {
-        let usual = ReserveSettings::default();
-        let large = usual.marks(1 << 40, 1 << 20);
-        assert_eq!(
-            (large.uploads, large.changes, large.reserve),
-            (512 * MIB, 128 * MIB, 32 * MIB)
-        );
-        let small = usual.marks(40 * MIB, 2_000);
-        assert_eq!(
-            (small.uploads, small.changes, small.reserve),
-            (4 * MIB, 2 * MIB, MIB)
-        );
-        assert_eq!((large.uploads_files, large.changes_files), (10_000, 1_000));
-        assert_eq!((small.uploads_files, small.changes_files), (200, 100));
-        let set = ReserveSettings {
-            uploads_min_free_bytes: u64::MAX,
-            changes_min_free_bytes: 7,
-            ..usual
-        };
-        let set = set.marks(40 * MIB, 0);
-        assert_eq!((set.uploads, set.changes), (u64::MAX, 7));
-        let developing = ReserveSettings {
-            development: true,
-            ..usual
-        };
-        assert_eq!(developing.marks(1 << 40, 0).reserve, 0);
-    }
-
-    #[test]
-    fn a_level_ends_a_quarter_above_where_it_began() {
-        let marks = marks(100, 40);
-        let mut level = Level::Enough;
-        for (free, expected) in [
-            (100, Level::Enough),
-            (99, Level::Low),
-            (124, Level::Low),
-            (125, Level::Enough),
-            (39, Level::Critical),
-            (49, Level::Critical),
-            (50, Level::Low),
-            (40, Level::Low),
-            (0, Level::Critical),
-            (200, Level::Enough),
-        ] {
-            level = marks.level(level, free, 2_000);
-            assert_eq!(level, expected, "{free} bytes free");
-        }
-        for (free, expected) in [
-            (1_249, Level::Enough),
-            (999, Level::Low),
-            (1_249, Level::Low),
-            (499, Level::Critical),
-            (624, Level::Critical),
-            (625, Level::Low),
-            (1_250, Level::Enough),
-        ] {
-            level = marks.level(level, u64::MAX, free);
-            assert_eq!(level, expected, "{free} inodes free");
-        }
-    }
-
-    #[test]
-    fn uploads_are_promised_no_more_than_the_disk_has_above_the_first_mark() {
-        let place = Place::new(160);
-        let (reserve, woken) = place.open(1);
-        reserve.look();
-        let first = reserve.promise(40).unwrap();
-        assert!(reserve.promise(21).is_none());
-        let second = reserve.promise(20).unwrap();
-        drop(first);
-        assert!(
-            woken.try_recv().is_ok(),
-            "the end of an upload asks for a look"
-        );
-        assert!(
-            reserve.promise(10).is_none(),
-            "what an upload has written counts before the disk was looked at again"
-        );
-        reserve.look();
-        let third = reserve.promise(38).unwrap();
-        drop((second, third));
-        place.free.store(99, Ordering::Relaxed);
-        reserve.look();
-        assert!(reserve.promise(1).is_none());
-        assert_eq!(reserve.promised_bytes.load(Ordering::Relaxed), 0);
-    }
-
-    #[test]
-    fn the_reserve_is_given_up_on_a_full_disk_and_kept_again_once_there_is_room() {
-        let place = Place::new(200);
-        let (reserve, _woken) = place.open(20);
-        reserve.look();
-        assert_eq!(
-            (place.reserve(), reserve.level()),
-            (Some(20), Level::Enough)
-        );
-        // The file for starts takes 20 of what is free from now on.
-        assert!(place.dir.path().join(START_FILE).exists());
-        place.free.store(80, Ordering::Relaxed);
-        reserve.look();
-        assert_eq!((place.reserve(), reserve.level()), (Some(20), Level::Low));
-        place.free.store(59, Ordering::Relaxed);
-        reserve.look();
-        assert_eq!((place.reserve(), reserve.level()), (None, Level::Critical));
-        place.free.store(160, Ordering::Relaxed);
-        reserve.look();
-        assert_eq!((place.reserve(), reserve.level()), (None, Level::Enough));
-        place.free.store(170, Ordering::Relaxed);
-        reserve.look();
-        assert_eq!(
-            (place.reserve(), reserve.level()),
-            (Some(20), Level::Enough)
-        );
-        // A later start finds it, and gives it up in the same way.
-        drop(reserve);
-        place.free.store(50, Ordering::Relaxed);
-        let (reserve, _woken) = place.open(20);
-        reserve.look();
-        assert_eq!((place.reserve(), reserve.level()), (None, Level::Critical));
     }
 }

@@ -105,10 +105,10 @@ impl Trust {
             return Err(Untrusted::Jumped { by_ms });
         }
         let left_ms = state.limits.wait_ms - millis(read.1.saturating_sub(state.began));
-        match left_ms > 0 {
-            true => Err(Untrusted::Starting { left_ms }),
-            false => Ok(time),
+        if left_ms > 0 {
+            return Err(Untrusted::Starting { left_ms });
         }
+        Ok(time)
     }
 
     /// By how much the clock jumped, until that is confirmed.

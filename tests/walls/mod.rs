@@ -21,7 +21,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("offload.rs", &[]),
     ("background.rs", &[]),
     ("disk.rs", &[]),
-    ("reserve.rs", &["disk", "meters", "report"]),
+    ("reserve", &["disk", "meters", "report"]),
     ("open_files.rs", &[]),
     ("running.rs", &["clock", "domain"]),
     ("os_error.rs", &[]),
