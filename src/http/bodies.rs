@@ -56,7 +56,7 @@ pub struct Body {
 }
 
 impl Bodies {
-    /// Nothing is on its way.
+    /// Without any body in progress.
     pub fn new(limits: &BodyLimits) -> Self {
         Self {
             bytes_max: limits.bytes_max,

@@ -8,7 +8,7 @@ use flate2::bufread::GzDecoder;
 
 use crate::domain::{ErrorTag, Rejection};
 
-/// Media types under which JSON is taken beside `application/json` and `+json`: what curl, `fetch` and libraries that were
+/// Media types under which JSON is accepted besides `application/json` and `+json`: what curl, `fetch` and libraries that were
 /// told nothing send.
 const TAKEN: &[&str] = &[
     "application/json",

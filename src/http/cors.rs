@@ -1,5 +1,5 @@
 //! Web pages of other origins that may call the gateway (the Fetch standard, section 3.3, "CORS protocol"). Off unless a
-//! setting lists them. A listed origin is told so on every answer; a browser keeps all others from reading one.
+//! setting lists them. Every answer names a listed origin; a browser keeps all others from reading one.
 
 use actix_web::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -16,7 +16,7 @@ use super::trace::Trace;
 const METHODS: &str = "GET, HEAD, POST, PUT";
 /// Headers that callers may send.
 const HEADERS: &str = "authorization, content-encoding, content-md5, content-type, idempotency-key, if-match, if-none-match, if-range, range, traceparent, x-api-key, x-cccode, x-orgcode, x-request-id, x-session-guid, x-trace-id";
-/// Headers of answers that a page may read beside the few that it always may.
+/// Headers of answers that a page may read besides the few that it always may.
 const EXPOSED: &str = "allow, content-disposition, content-encoding, content-range, etag, idempotent-replay, ratelimit, ratelimit-policy, retry-after, www-authenticate, x-api-version, x-request-id, x-trace-id";
 /// Seconds for which a browser need not ask again; Chromium keeps it no longer than two hours.
 const MAX_AGE: &str = "600";

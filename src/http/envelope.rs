@@ -1,4 +1,4 @@
-//! The envelope around every answer, and the headers beside it.
+//! The envelope around every answer, and the headers with it.
 
 use actix_web::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -24,7 +24,7 @@ pub const API_VERSION: &str = "2026-03-04";
 pub const OK: &str = "ok";
 /// Bytes of an envelope around its answer, as far as is known before it is written.
 const ENVELOPE_BYTES: usize = 640;
-/// Seconds a caller is told to wait when nothing better is known.
+/// Retry-After in seconds when nothing better is known.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// Which credentials a 401 asks for (RFC 9110, section 11.6.1): the one scheme of HTTP's own that there is.

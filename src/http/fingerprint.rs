@@ -23,7 +23,7 @@ pub(super) fn fingerprint(parts: &[(&str, &str)]) -> Result<String, NotJson> {
     Ok(digest(parts)?.0)
 }
 
-/// The same, with the number of bytes that were looked at for it.
+/// The same, with the number of bytes that were read for it.
 fn digest(parts: &[(&str, &str)]) -> Result<(String, u64), NotJson> {
     let mut hash = Sha256::new();
     let mut steps = 0;
@@ -65,7 +65,7 @@ struct Index<'a> {
     objects: Vec<Object>,
     /// Those of one object stand together, sorted.
     members: Vec<Member>,
-    /// Bytes looked at so far.
+    /// Bytes read so far.
     steps: Cell<u64>,
 }
 
@@ -345,7 +345,7 @@ fn decode(raw: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Decodes what stands behind `\u`, with the second half of a pair. Returns what comes behind that.
+/// Decodes the digits after `\u`, with the second half of a pair. Returns what comes behind that.
 fn decode_unit<'a>(rest: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     let Some((unit, rest)) = unit(rest) else {
         out.extend_from_slice(b"\\u");

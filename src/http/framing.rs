@@ -1,7 +1,7 @@
 //! Where requests begin and end in what a connection sends, and which of them are refused before anything else reads them.
 //!
 //! actix-http answers what it cannot parse by itself, without the envelope and without a request id, takes lines that end
-//! in LF alone, and asks for a body before any handler has looked at the head. So each head is looked at here first
+//! in LF alone, and asks for a body before any handler has checked the head. So each head is checked here first
 //! (RFC 9112, sections 2 to 7). One that is refused is replaced by a request of this server's own, which the listener's
 //! handler answers with the `Fault`; nothing behind it is read.
 
@@ -18,7 +18,7 @@ use chunks::Chunks;
 
 /// Most headers in a head: what actix-http has room for (3.20: `h1/decoder.rs`, `MAX_HEADERS`).
 const HEADERS_MAX: usize = 96;
-/// Longest method of the request line beside its target: `UPDATEREDIRECTREF`, the longest registered, has 17.
+/// Longest method of the request line without its target: `UPDATEREDIRECTREF`, the longest registered, has 17.
 const METHOD_BYTES_MAX: usize = 32;
 /// What the name of an `Expect` header is replaced by. Its bytes are as many, and it means nothing to actix-http, which
 /// would ask for the body by itself.
@@ -42,7 +42,7 @@ pub(super) enum Fault {
     LineEnd,
     /// HTTP/1.1 without exactly one `Host`.
     Host,
-    /// `Content-Length` twice, not a number, beside `Transfer-Encoding`, or missing where HTTP/1.0 needs it.
+    /// `Content-Length` twice, not a number, together with `Transfer-Encoding`, or missing where HTTP/1.0 needs it.
     Length,
     /// A `Transfer-Encoding` other than `chunked`, or one in HTTP/1.0.
     Coding,
@@ -57,7 +57,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// What the caller hears of it.
+    /// What the answer says of it.
     pub(super) fn rejection(self, limits: HeadLimits) -> Rejection {
         match self {
             Self::Head => Rejection::field(
@@ -140,20 +140,20 @@ pub(super) fn stand_in(head: &[u8]) -> String {
     request
 }
 
-/// How far the bytes of a connection have been looked at.
+/// How far the bytes of a connection have been checked.
 #[derive(Debug)]
 pub(super) struct Framing {
     limits: HeadLimits,
     state: State,
     /// Heads that were passed on.
     heads: u64,
-    /// The numbers of those that ask to be told before their bodies are sent.
+    /// The numbers of those that wait for `100 Continue` before their bodies are sent.
     expecting: Vec<u64>,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Within a head of which so many bytes were looked at.
+    /// Within a head of which so many bytes were checked.
     Head(usize),
     /// So many bytes of a body are to come.
     Body(u64),
@@ -188,7 +188,7 @@ impl Framing {
         self.heads
     }
 
-    /// The numbers of the heads that ask to be told before their bodies are sent, since this was asked last.
+    /// The numbers of the heads that wait for `100 Continue` before their bodies are sent, since this was asked last.
     pub(super) fn take_expecting(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.expecting)
     }
@@ -254,7 +254,7 @@ impl Framing {
     }
 }
 
-/// The length of a head, once all of it has come; the bytes before `looked` were looked at already.
+/// The length of a head, once all of it has come; the bytes before `looked` were checked already.
 fn whole_head(bytes: &[u8], looked: usize) -> Result<Option<usize>, Fault> {
     let begin = empty_lines(bytes);
     match bytes.get(begin) {

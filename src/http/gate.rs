@@ -1,4 +1,4 @@
-//! The gate: while a maintenance window is active, or the disk is short, tenants are told when to come back.
+//! The gate: while a maintenance window is active, or the disk is short, tenants get 503 with Retry-After.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::domain::maintenance::Window;
 use crate::domain::{ErrorTag, Rejection, Timestamp};
 use crate::reserve::Level;
 
-/// Shortest time callers are told to wait, in seconds.
+/// Shortest Retry-After, in seconds.
 const WAIT_SECONDS_MIN: i64 = 20;
 /// Callers are spread over so many more seconds, so that they do not come back all at once.
 const JITTER_SECONDS: u8 = 16;

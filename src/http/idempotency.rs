@@ -96,7 +96,7 @@ pub(super) fn check_key(key: &str) -> Result<&str, Rejection> {
 pub(super) struct Keyed(Option<Turn>);
 
 /// Waits until no other request with the key is being carried out, and looks up what the first one made. To be asked once the
-/// caller is let in, and ahead of every rule: what was made is told again whatever became of it.
+/// caller is let in, and ahead of every rule: what was made is answered again whatever became of it.
 ///
 /// # Errors
 /// `invalid-idempotency-key`; `idempotency-conflict` when the key was used for another request.
@@ -130,7 +130,7 @@ impl Keyed {
     }
 }
 
-/// Where a key counts: with one caller, and there within one org or beside all.
+/// Where a key counts: with one caller, and there within one org or outside of all.
 fn scope(
     app: &AppState,
     call: &Call<'_>,

@@ -1,4 +1,4 @@
-//! What comes over a connection on its way to actix-http: held back until a head is whole, and ended at one that is
+//! Bytes from a connection ahead of actix-http: held back until a head is whole, and ended at one that is
 //! refused. Most reads hold whole heads and are passed on where they are, without a copy.
 
 use bytes::{Buf, BytesMut};
@@ -23,7 +23,7 @@ pub(super) struct Inbound {
 /// Why nothing more is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// A head was refused: what stands in its place is answered, and then the connection is closed.
+    /// A head was refused: a stand-in is answered, and then the connection is closed.
     Refused,
     /// A body was refused. It is cut off here.
     CutOff,
@@ -32,7 +32,7 @@ pub(super) enum End {
 /// What a request is told of, by its number on the connection.
 #[derive(Debug, Default)]
 pub(super) struct Arrived {
-    /// It asks to be told before it sends its body.
+    /// It waits for `100 Continue` before it sends its body.
     pub(super) expecting: Vec<u64>,
     pub(super) fault: Option<(u64, Fault)>,
 }
@@ -105,7 +105,7 @@ impl Inbound {
         arrived
     }
 
-    /// Ends what is read with a fault; returns the number of the request that is told.
+    /// Ends what is read with a fault; returns the number of the request that gets the fault.
     pub(super) fn fail(&mut self, fault: Fault) -> (u64, Fault) {
         let refused = self.held.split_off(self.ready);
         self.head_since = None;

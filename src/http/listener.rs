@@ -4,7 +4,7 @@
 //!
 //! actix-http limits the time of idling. What it does not limit (version 3.20: `h1/dispatcher.rs`, whose head timer is for
 //! the first request alone) is limited here, by a stream that fails when its time is over: a head that trickles, the rest
-//! of a body that nobody reads, an answer that is not taken. Heads are looked at on the way (`inbound.rs`).
+//! of a body that nobody reads, an answer that is not taken. Heads are checked before actix-http parses them (`inbound.rs`).
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -120,7 +120,7 @@ pub struct Listening {
     pub name: &'static str,
     /// The number of threads that serve.
     pub workers: usize,
-    /// Seconds that requests have once the server is told to stop.
+    /// Seconds that requests have once the server has to stop.
     pub shutdown_seconds: u64,
 }
 

@@ -1,6 +1,6 @@
 //! What the doors count: requests by route and status, how long they take, and who is refused, throttled or not let in.
 //!
-//! A request finds its counters by the number of its route: no lock, no name and no allocation on its way.
+//! A request finds its counters by the number of its route: no lock, no name and no allocation in between.
 
 pub mod app;
 
@@ -48,7 +48,7 @@ const LIMITS: &[&str] = &[
     "secret-code-locked",
 ];
 
-/// What is served beside the gateway's routes: method and path.
+/// What is served besides the gateway's routes: method and path.
 const OTHERS: [(&str, &str); 7] = [
     ("_OTHER", "unknown"),
     ("GET", "/content/{token}"),
@@ -85,7 +85,7 @@ pub struct RouteName {
     pub method: &'static str,
     /// The path with the service prefix.
     pub path: &'static str,
-    /// Whether a caller may be told that it has the answer already.
+    /// Whether it may be answered with 304.
     pub is_document: bool,
 }
 

@@ -1,4 +1,4 @@
-//! How deep JSON may be nested: looked at once, byte by byte, before anything else reads a body.
+//! How deep JSON may be nested: checked once, byte by byte, before anything else reads a body.
 
 use crate::domain::{ErrorTag, Rejection};
 

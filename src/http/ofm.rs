@@ -24,7 +24,7 @@ use crate::http::input::FIELD_ERRORS;
 use crate::http::route::{Described, Route, inside};
 use crate::projections::identity;
 
-/// Longest id of a user looked at, in characters.
+/// Longest id of a user that is accepted, in characters.
 const USER_ID_CHARS_MAX: usize = 64;
 
 org_request! {
@@ -389,7 +389,7 @@ pub async fn resolve(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refus
     }
 }
 
-/// The id of the user that an owner names, by id or by address. Whether there is such a user is not looked at, so that
+/// The id of the user that an owner names, by id or by address. Whether there is such a user is not checked, so that
 /// neither the answer nor its time tells it.
 fn member_id(
     app: &AppState,

@@ -272,7 +272,7 @@ fn security(access: Access) -> Value {
     }
 }
 
-/// The headers that answers carry beside their bodies.
+/// The headers that answers carry with their bodies.
 fn headers() -> Value {
     let header = |required: bool, schema: Value, description: &str| json!({"required": required, "schema": schema, "description": description});
     let id = json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,63}$"});

@@ -5,44 +5,41 @@ mod follow;
 #[cfg(test)]
 mod fuzz;
 mod keep;
+mod part;
+mod receive;
+mod send;
 mod whole;
 
-use std::io::{self, Read};
 use std::sync::Arc;
 
-use actix_web::body::SizedStream;
-use actix_web::http::header::{
-    self, EntityTag, Header, HeaderValue, IfMatch, IfNoneMatch, IfRange, Range,
-};
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Payload};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use bytes::Bytes;
-use futures_util::stream;
-use tokio::sync::mpsc;
+use actix_web::{HttpRequest, HttpResponse};
 
-use super::envelope::hang_up;
-use super::envelope::{OK, respond, with_headers};
+use self::follow::follow;
+use self::part::Part;
+pub(super) use self::receive::receive;
+use self::send::{Sending, chunks, describe, head_alone, present};
+use self::whole::Whole;
+use super::envelope::{OK, hang_up, respond, with_headers};
+use super::head;
 use super::meters::{Place, content_place};
 use super::reply::{Refusal, unavailable};
 use super::route::{Described, Operation};
-use super::shares::Share;
-use super::slow::{Stopped, Taking, UploadPace, upload_had_to_end, upload_too_slow};
+use super::slow::UploadPace;
 use super::state::{AppState, Gateway};
 use super::trace::{self, Trace};
-use super::transfers::{TransferLimits, Transfers, gave_way};
-use super::watched::{self, check_seat, closing};
-use super::{head, space};
+use super::transfers::{TransferLimits, Transfers};
+use super::watched::{check_seat, closing};
 use crate::actors::admission::UploadPass;
 use crate::content::check::size_mismatch;
-use crate::content::sign::{Disposition, DownloadGrant, Purpose, Signer, UploadGrant};
-use crate::content::{ContentError, ContentStore, Kept, ObjectName, Promise};
+use crate::content::sign::{Purpose, Signer, UploadGrant};
+use crate::content::{ContentStore, ObjectName, Promise};
 use crate::domain::{ErrorTag, Rejection, Timestamp};
 use crate::meters::value;
 use crate::offload;
 use crate::projections::{RecordName, holds, records};
-use follow::follow;
-use whole::Whole;
 
 /// The path of content, which the signed part ends.
 const CONTENT: &str = "/content/{token}";
@@ -53,11 +50,6 @@ const DOWNLOAD_ERRORS: &[ErrorTag] = &[
     ErrorTag::NotFound,
     ErrorTag::PreconditionFailed,
 ];
-/// Bytes read from a file at a time.
-const CHUNK_BYTES: u64 = 64 * 1024;
-/// Buffers that go round between an upload's connection and its disk. The same few, because memory that one thread
-/// takes and another gives back is slow to become free.
-const BUFFERS: usize = 8;
 /// What an upload may decode to however small it is: harmless, and so more than any honest ratio needs.
 const DECODED_FREE_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -107,7 +99,7 @@ impl DecodedLimit {
 }
 
 impl Presigned {
-    /// With nothing on its way.
+    /// Without any transfer in progress.
     pub fn new(
         gateway: Arc<Gateway>,
         content: Arc<dyn ContentStore>,
@@ -143,7 +135,7 @@ impl Presigned {
         }
     }
 
-    /// The uploads and downloads on their way.
+    /// Uploads and downloads in progress.
     pub fn transfers(&self) -> &Arc<Transfers> {
         &self.transfers
     }
@@ -433,93 +425,6 @@ impl Presigned {
     }
 }
 
-/// Asks for the body and streams it to a thread that writes and checks it, until it is there or has to end. On return
-/// nothing is written any more.
-pub(super) async fn receive(
-    content: &Arc<dyn ContentStore>,
-    how: (UploadPace, &Share),
-    what: (ObjectName, Promise),
-    (request, payload, ends): (&HttpRequest, Payload, impl Future<Output = ()>),
-) -> Result<Kept, Refusal> {
-    watched::ask_for_body(request);
-    let received = stream_in(content, how, what, (payload, ends)).await;
-    received.map_err(|refusal| match watched::fault(request) {
-        Some(fault) => fault.into(),
-        None => refusal,
-    })
-}
-
-async fn stream_in(
-    content: &Arc<dyn ContentStore>,
-    (pace, share): (UploadPace, &Share),
-    (object, promise): (ObjectName, Promise),
-    (mut payload, ends): (Payload, impl Future<Output = ()>),
-) -> Result<Kept, Refusal> {
-    let (sender, mut receiver) = mpsc::channel::<Option<Vec<u8>>>(BUFFERS);
-    let (give_back, mut free) = mpsc::channel(BUFFERS);
-    for _ in 0..BUFFERS {
-        // There is room for all of them.
-        let _: Result<(), _> = give_back.try_send(Vec::new());
-    }
-    let content = content.clone();
-    let writing = offload::blocking(move || -> Result<Option<Kept>, ContentError> {
-        let mut receiving = content.receive(&object, promise)?;
-        while let Some(chunk) = receiver.blocking_recv() {
-            match chunk {
-                Some(buffer) => {
-                    receiving.take(&buffer)?;
-                    // The other side may have ended, and needs none then.
-                    let _: Result<(), _> = give_back.try_send(buffer);
-                }
-                None => return receiving.keep().map(Some),
-            }
-        }
-        Ok(None)
-    });
-    let mut taking = Taking::new(pace);
-    let mut ends = std::pin::pin!(ends);
-    let stopped = loop {
-        let next = tokio::select! {
-            biased;
-            () = &mut ends => Err(Stopped::HadToEnd),
-            () = share.signal().raised() => Err(Stopped::GaveWay),
-            next = taking.next(&mut payload) => next,
-        };
-        let chunk = match next {
-            Ok(Some(chunk)) => chunk,
-            Ok(None) => break None,
-            Err(stopped) => break Some(stopped),
-        };
-        // When the thread has ended early, it knows why.
-        let Some(mut buffer) = free.recv().await else {
-            break None;
-        };
-        share.note_progress();
-        buffer.clear();
-        buffer.extend_from_slice(&chunk);
-        if sender.send(Some(buffer)).await.is_err() {
-            break None;
-        }
-    };
-    if stopped.is_none() {
-        // An ended thread needs no end.
-        let _: Result<_, _> = sender.send(None).await;
-    }
-    drop(sender);
-    match writing.await {
-        Ok(Ok(Some(kept))) => Ok(kept),
-        Ok(Ok(None)) if stopped == Some(Stopped::TooSlow) => Err(upload_too_slow().into()),
-        Ok(Ok(None)) if stopped == Some(Stopped::HadToEnd) => Err(upload_had_to_end().into()),
-        Ok(Ok(None)) if stopped == Some(Stopped::GaveWay) => Err(gave_way().into()),
-        Ok(Ok(None)) => Err(size_mismatch(promise.size).into()),
-        Ok(Err(ContentError::Rejected(rejection))) => Err(rejection.into()),
-        Ok(Err(error @ ContentError::Io { .. })) => {
-            Err(space::content_failed("an upload failed", &error).into())
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
 fn altered() -> Rejection {
     Rejection::new(
         ErrorTag::NotAuthorized,
@@ -548,171 +453,4 @@ fn check_headers(request: &HttpRequest, grant: &UploadGrant) -> Result<(), Rejec
         return Err(size_mismatch(grant.size));
     }
     Ok(())
-}
-
-fn describe(response: &mut HttpResponseBuilder, grant: &DownloadGrant) {
-    let content_type = HeaderValue::from_str(&grant.content_type);
-    let content_type = content_type.unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    response
-        .insert_header((header::CONTENT_TYPE, content_type))
-        .insert_header((header::CONTENT_ENCODING, "gzip"))
-        .insert_header((header::ETAG, format!("\"{}\"", grant.md5)))
-        .insert_header((header::ACCEPT_RANGES, "bytes"));
-}
-
-/// Says how a browser is to present content, which is anybody's: it saves it, unless it was asked to show it when the url
-/// was made, and what it shows is of no origin and runs nothing (RFC 6266; Content Security Policy Level 3, section 6.3.2).
-fn present(response: &mut HttpResponseBuilder, disposition: &Disposition) {
-    let kind = if disposition.inline {
-        "inline"
-    } else {
-        "attachment"
-    };
-    let safe = |c: char| match c {
-        '0'..='9' | 'A'..='Z' | 'a'..='z' | '.' | '_' | '-' => c,
-        _ => '_',
-    };
-    let name: String = disposition.name.chars().map(safe).collect();
-    let value = if name.is_empty() {
-        kind.to_owned()
-    } else {
-        format!("{kind}; filename=\"{name}\"")
-    };
-    response
-        .insert_header((header::CONTENT_DISPOSITION, value))
-        .insert_header((header::CONTENT_SECURITY_POLICY, "sandbox"));
-}
-
-/// The answer to a `HEAD`: with the length that a `GET` would have, and no bytes.
-fn head_alone(response: &mut HttpResponseBuilder, bytes: u64) -> HttpResponse {
-    let nothing = stream::empty::<Result<Bytes, io::Error>>();
-    response.body(SizedStream::new(bytes, nothing))
-}
-
-/// Which part of an object is asked for.
-#[derive(Clone, Copy)]
-enum Part {
-    NotModified,
-    Whole,
-    /// First and last byte.
-    Range(u64, u64),
-    Unsatisfiable,
-}
-
-impl Part {
-    /// What the conditions and the range of a request come to, in the order of RFC 9110, section 13.2.2.
-    ///
-    /// # Errors
-    /// `precondition-failed` (412).
-    fn of(request: &HttpRequest, etag: &str, size: u64) -> Result<Self, Rejection> {
-        let etag = EntityTag::new_strong(etag.to_owned());
-        if request.headers().contains_key(header::IF_MATCH) {
-            let matches = match IfMatch::parse(request) {
-                Ok(IfMatch::Any) => true,
-                Ok(IfMatch::Items(tags)) if !tags.is_empty() => {
-                    tags.iter().any(|tag| tag.strong_eq(&etag))
-                }
-                // What cannot be read is no condition that fails: the caller would take the content for another.
-                Ok(IfMatch::Items(_)) | Err(_) => {
-                    return Err(Rejection::field(
-                        "if-match",
-                        "If-Match must be * or ETags in double quotes, separated by commas; send the ETag of an earlier answer as it came.",
-                    ));
-                }
-            };
-            if !matches {
-                return Err(Rejection::new(
-                    ErrorTag::PreconditionFailed,
-                    "The content does not match If-Match; nothing is sent.",
-                )
-                .with_detail("etag", etag.to_string()));
-            }
-        }
-        Ok(Self::unless_known(request, &etag, size))
-    }
-
-    fn unless_known(request: &HttpRequest, etag: &EntityTag, size: u64) -> Self {
-        let known = match IfNoneMatch::parse(request) {
-            Ok(IfNoneMatch::Any) => request.headers().contains_key(header::IF_NONE_MATCH),
-            Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|tag| tag.weak_eq(etag)),
-            Err(_) => false,
-        };
-        if known {
-            return Self::NotModified;
-        }
-        // Ranges are of GET alone (RFC 9110, section 14.2).
-        if request.method() != Method::GET {
-            return Self::Whole;
-        }
-        if request.headers().contains_key(header::IF_RANGE)
-            && !matches!(IfRange::parse(request), Ok(IfRange::EntityTag(tag)) if tag.strong_eq(etag))
-        {
-            return Self::Whole;
-        }
-        match Range::parse(request) {
-            // More than one header is a malformed one (RFC 9110, section 5.3).
-            _ if request.headers().get_all(header::RANGE).nth(1).is_some() => Self::Whole,
-            Ok(Range::Bytes(ranges)) => match (ranges.as_slice(), ranges.first()) {
-                ([_], Some(range)) => match range.to_satisfiable_range(size) {
-                    Some((from, to)) => Self::Range(from, to),
-                    None => Self::Unsatisfiable,
-                },
-                // Several ranges, or none that can be read: the whole is a right answer to both.
-                _ => Self::Whole,
-            },
-            Ok(Range::Unregistered(..)) | Err(_) => Self::Whole,
-        }
-    }
-
-    fn status(self) -> StatusCode {
-        match self {
-            Self::NotModified => StatusCode::NOT_MODIFIED,
-            Self::Whole => StatusCode::OK,
-            Self::Range(..) => StatusCode::PARTIAL_CONTENT,
-            Self::Unsatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
-        }
-    }
-}
-
-type Reader = Box<dyn Read + Send>;
-
-/// A download on its way.
-struct Sending {
-    reader: Reader,
-    left: u64,
-    /// What all of it must come to; absent for a part, which has no digest of its own.
-    check: Option<Whole>,
-    /// One of the downloads at once.
-    share: Share,
-}
-
-/// Reads a file chunk by chunk, away from the thread that serves. A whole object is checked on the way: when its bytes
-/// are not what was stored, the last chunk is not sent, so that no caller takes it for good.
-fn chunks(sending: Sending) -> impl futures_util::Stream<Item = Result<Bytes, io::Error>> {
-    stream::unfold(Some(sending), |state| async move {
-        let mut sending = state.filter(|sending| sending.left > 0)?;
-        let read = offload::blocking(move || sending.next().map(|chunk| (chunk, sending)));
-        match read.await.map_err(io::Error::other).flatten() {
-            Ok((chunk, sending)) => Some((Ok(chunk), Some(sending))),
-            Err(error) => Some((Err(error), None)),
-        }
-    })
-}
-
-impl Sending {
-    fn next(&mut self) -> io::Result<Bytes> {
-        let mut chunk = vec![0; usize::try_from(self.left.min(CHUNK_BYTES)).unwrap_or_default()];
-        self.reader.read_exact(&mut chunk)?;
-        self.left -= chunk.len() as u64;
-        self.share.note_progress();
-        if let Some(whole) = &mut self.check {
-            whole.update(&chunk);
-            let fault = (self.left == 0).then(|| whole.fault()).flatten();
-            if let Some(text) = fault {
-                crate::report::notice(&text);
-                return Err(io::Error::other(text));
-            }
-        }
-        Ok(Bytes::from(chunk))
-    }
 }

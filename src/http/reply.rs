@@ -253,7 +253,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// A failure, told to the operator with all its causes.
+    /// A failure, logged for the operator with all its causes.
     pub fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Failed(error.into())
     }

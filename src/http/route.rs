@@ -19,6 +19,9 @@ use crate::domain::ErrorTag;
 /// The future of a handler's answer.
 pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + 'a>>;
 
+/// A function that works in the server.
+pub type Work = for<'a> fn(&'a AppState, &'a mut Call<'_>) -> Answering<'a>;
+
 /// How a route is carried out.
 #[derive(Clone, Copy)]
 pub enum Handler {
@@ -27,7 +30,7 @@ pub enum Handler {
     /// A document about the routes, the same for everybody.
     Document(fn(&'static [Route], &'static [Operation]) -> Result<&'static Document, Refusal>),
     /// Works in the server.
-    Inside(for<'a> fn(&'a AppState, &'a mut Call<'_>) -> Answering<'a>),
+    Inside(Work),
 }
 
 /// Makes a [`Handler::Inside`] of an async function.

@@ -22,7 +22,7 @@ use crate::tls::Tls;
 
 /// The first byte of a handshake: the content type of its record (RFC 8446, section 5.1).
 const HANDSHAKE_RECORD: u8 = 22;
-/// Most bytes that are read and thrown away when a connection is closed, so that its other end hears why.
+/// Most bytes that are read and thrown away when a connection is closed, so that its other end receives the reason.
 const LAST_BYTES_MAX: u64 = 65_536;
 /// Most bytes that TLS takes before the other end does: rustls' own limit, and a record.
 const TLS_BYTES_MAX: usize = 80 * 1024;
@@ -183,7 +183,7 @@ impl Security {
         match self.tls.acceptor().accept(stream).into_fallible().await {
             Ok(stream) => Ok(Some(stream)),
             Err((error, stream)) => {
-                // It was told why, and would not hear that if the connection ended with bytes of its own unread.
+                // It was sent the reason, and would not receive it if the connection ended with bytes of its own unread.
                 close_slowly(stream).await;
                 Err(error)
             }

@@ -19,7 +19,7 @@ use super::limits::network;
 use super::meters::{HttpMeters, Measured};
 use super::places::InFlight;
 use super::reply::{Refusal, unavailable};
-use super::route::{Handler, Operation, Route};
+use super::route::{Handler, Operation, Route, Work};
 use super::routes;
 use super::state::{AppState, Gateway};
 use super::trace::{self, Trace};
@@ -118,11 +118,22 @@ async fn serve(
         }
         Handler::Inside(handler) => handler,
     };
+    let work = (route, handler);
+    serve_inside(gateway, work, (trace, &request, payload), turn).await
+}
+
+/// Serves a route that works in the server: enters the caller, reads the body and calls the handler.
+async fn serve_inside(
+    gateway: &Gateway,
+    (route, handler): (&Route, Work),
+    (mut trace, request, payload): (Trace, &HttpRequest, Payload),
+    turn: &Turn,
+) -> HttpResponse {
     let Some(app) = gateway.app() else {
         return respond(&trace, Err(unavailable().with_minor("starting").into()));
     };
-    trace.runs(gateway.running(), is_much_to_read(&request));
-    let (principal, in_flight) = match enter(app, route, &request, &mut trace) {
+    trace.runs(gateway.running(), is_much_to_read(request));
+    let (principal, in_flight) = match enter(app, route, request, &mut trace) {
         Ok(entered) => entered,
         Err(refusal) => {
             turn.wait_as_anonymous().await;
@@ -144,7 +155,7 @@ async fn serve(
         share: _share,
     } = match gateway
         .bodies()
-        .read(&request, payload, owner, Some(turn))
+        .read(request, payload, owner, Some(turn))
         .await
     {
         Ok(body) => body,
@@ -156,7 +167,7 @@ async fn serve(
         Ok(working) => working,
         Err(rejection) => return respond(&trace, Err(rejection.into())),
     };
-    let mut call = Call::new((trace, &request, bytes), principal, route.access);
+    let mut call = Call::new((trace, request, bytes), principal, route.access);
     let mut answer = handler(app, &mut call).await;
     drop(working);
     if answer.is_ok() && matches!(route.access, Access::Org(_)) && !call.admitted {

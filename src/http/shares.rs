@@ -133,7 +133,7 @@ impl Shares {
         })
     }
 
-    /// The key of an owner or another bound. Different kinds need different types, or a word beside the value.
+    /// The key of an owner or another bound. Different kinds need different types, or a word with the value.
     pub fn key(&self, of: impl Hash) -> Key {
         self.hasher.hash_one(of)
     }

@@ -10,7 +10,7 @@ use crate::os_error::{self, OsError};
 use crate::report;
 use crate::reserve::{Level, Promised, Reserve};
 
-/// Seconds after which a caller may look again: the disk is looked at more often, but room has to be made by somebody.
+/// Seconds after which a caller may look again: the disk is checked more often, but room has to be made by somebody.
 const WAIT_SECONDS: u64 = 60;
 
 /// What is known of the room there is for changes.

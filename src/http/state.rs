@@ -97,7 +97,7 @@ pub struct AppState {
     pub histories: Histories,
     /// How often callers may call.
     pub rate_limits: Arc<RateLimits>,
-    /// The uploads and downloads on their way.
+    /// Uploads and downloads in progress.
     pub transfers: Arc<Transfers>,
     /// Knows operators by their tokens.
     pub operator_access: Arc<OperatorAccess>,
@@ -205,7 +205,7 @@ impl Gateway {
         self.operator_permits.try_acquire().ok()
     }
 
-    /// The places of imported files on their way.
+    /// Places for imported files in transfer.
     pub(super) fn imports(&self) -> &Arc<Shares> {
         &self.imports
     }

@@ -81,7 +81,7 @@ pub async fn whoami(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
             }
         }
     };
-    // A header's caller is told the name it gave; records and the journal have it in a name space of its own.
+    // A caller by header sees the name it gave; records and the journal have it in a name space of its own.
     let named = principal.user_id.strip_prefix(HEADER_SUBJECT);
     let reply = Reply::of(&WhoamiAnswer {
         user_id: named.unwrap_or(&principal.user_id).to_owned(),

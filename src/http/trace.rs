@@ -23,9 +23,9 @@ use crate::running::{Note, Running};
 const METHOD_BYTES_MAX: usize = 32;
 /// Longest path that an answer repeats, in characters.
 const PATH_CHARS_MAX: usize = 128;
-/// What stands for a tag when the work on a request panicked.
+/// The tag in the log when the work on a request panicked.
 const PANICKED: Word = "panicked";
-/// What stands for a tag when an answer was not sent to its end.
+/// The tag in the log when an answer was not sent to its end.
 const CUT_OFF: Word = "cut-off";
 
 /// What answers call a request by: its method and a path, both in part when they are long.
@@ -61,7 +61,7 @@ pub struct Trace {
     pub actor: Option<String>,
     /// Names the session or the key without revealing it.
     pub session_fingerprint: Option<String>,
-    /// What the caller is told of its limit.
+    /// The headers about the caller's limit.
     pub rate_limit: Option<Shown>,
     method: Word,
     running: Note,

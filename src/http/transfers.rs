@@ -9,12 +9,12 @@ use crate::domain::{ErrorTag, OrgCode, Rejection};
 
 /// A transfer that makes no progress for so long gives way to another.
 const IDLE_MS: u64 = 1_000;
-/// Imported files on their way at once, of operators alone.
+/// Imported files in transfer at once, of operators alone.
 pub const IMPORTS_MAX: usize = 16;
 /// Tries to put one imported file at once: one that died without a word, and one that takes its place.
 const TRIES_MAX: u64 = 2;
 
-/// Limits of transfers, orgs' own aside; 0 for no such limit.
+/// Limits of transfers, except orgs' own; 0 for no such limit.
 #[derive(Clone, Copy, Debug)]
 pub struct TransferLimits {
     /// Uploads in progress at once.
@@ -29,7 +29,7 @@ pub struct TransferLimits {
     pub principal_downloads_max: u64,
 }
 
-/// The uploads and downloads on their way.
+/// Uploads and downloads in progress.
 pub struct Transfers {
     uploads: Arc<Shares>,
     downloads: Arc<Shares>,
@@ -41,7 +41,7 @@ pub struct Transfers {
 pub type Whose<'a> = (&'a OrgCode, [u8; 8], &'a str);
 
 impl Transfers {
-    /// Nothing is on its way.
+    /// Without any body in progress.
     pub fn new(limits: TransferLimits, orgs: Arc<RateLimits>) -> Self {
         Self {
             uploads: Shares::new(limits.uploads_max as u64, IDLE_MS),
@@ -73,12 +73,12 @@ impl Transfers {
         self.enter(what, whose, maxima, connection)
     }
 
-    /// How many uploads and downloads of an org are on their way.
+    /// How many uploads and downloads of an org are in progress.
     pub fn of_org(&self, org: &OrgCode) -> [u64; 2] {
         [&self.uploads, &self.downloads].map(|shares| shares.held_by(org_key(shares, org)))
     }
 
-    /// How many are on their way, by direction.
+    /// The number in progress, by direction.
     pub fn active(&self) -> [(&'static str, u64); 2] {
         [
             ("upload", self.uploads.used()),
@@ -119,7 +119,7 @@ fn org_key(shares: &Shares, org: &OrgCode) -> Key {
     shares.key(("org", org.as_str()))
 }
 
-/// The places of imported files on their way.
+/// Places for imported files in transfer.
 pub fn imports() -> Arc<Shares> {
     Shares::new(IMPORTS_MAX as u64, IDLE_MS)
 }

@@ -28,7 +28,7 @@ const HALF_LIFE_MS: u64 = 100;
 /// Time of a thread, in nanoseconds, too little to count.
 const NOTHING_NS: u64 = 10_000;
 /// Nanoseconds of work on requests that waited between two looks at the sockets: what a request that may go on at once
-/// waits for at most, beside the longest single step of another. Far above what a look costs (some microseconds).
+/// waits for at most, besides the longest single step of another. Far above what a look costs (some microseconds).
 const ROUND_NS: u64 = 500_000;
 
 /// What one thread did for whom, and who waits for it.

@@ -1,4 +1,4 @@
-//! `/ofm/usage`: what an org has beside what it may have.
+//! `/ofm/usage`: what an org uses and its limits.
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};

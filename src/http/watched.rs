@@ -44,7 +44,7 @@ pub(super) struct Watch {
     trusted: Cell<bool>,
     /// Requests that were begun to be worked on.
     begun: Cell<u64>,
-    /// The numbers of requests that ask to be told before they send their bodies.
+    /// The numbers of requests that wait for `100 Continue` before they send their bodies.
     expecting: RefCell<Vec<u64>>,
     /// The number of the request that is refused for what it is on the wire, and why.
     fault: Cell<Option<(u64, Fault)>>,
@@ -164,7 +164,7 @@ impl Drop for Serving {
     fn drop(&mut self) {
         self.0.serving.set(self.0.serving.get().saturating_sub(1));
         self.0.since.set(Stopwatch::start());
-        // The answer stands for it.
+        // The answer is counted for it.
         if self.0.interim.get().len() == CONTINUE.len() {
             self.0.interim.set(&[]);
         }

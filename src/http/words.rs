@@ -4,7 +4,7 @@ use serde_json::error::Category;
 
 /// Most characters of a message about one fault. No name in it is cut.
 const MESSAGE_CHARS_MAX: usize = 600;
-/// Longest name that a caller chose and that is told back.
+/// Longest name chosen by a caller that an answer repeats.
 const NAME_CHARS_MAX: usize = 64;
 
 /// What a text that is no JSON begins with, and what that is.
@@ -62,7 +62,7 @@ pub(super) fn named(error: &str) -> Option<&str> {
     error.split('`').nth(1).filter(|_| by_name)
 }
 
-/// A name as it is told back: whole, or, when it is longer than any of ours, its beginning and that it goes on.
+/// A name as an answer repeats it: whole, or, when it is longer than any of ours, its beginning and that it goes on.
 pub(super) fn told(name: &str) -> String {
     match name.char_indices().nth(NAME_CHARS_MAX) {
         None => name.to_owned(),
@@ -70,7 +70,7 @@ pub(super) fn told(name: &str) -> String {
     }
 }
 
-/// What is wrong with a field, from what serde says. The value is not told back: it may be a secret in the wrong place.
+/// What is wrong with a field, from what serde says. The value is not repeated: it may be a secret in the wrong place.
 pub(super) fn misfit(field: &str, error: &str, of: &str) -> String {
     let error = error.split(" at line ").next().unwrap_or_default();
     let field = told(field);

@@ -6,13 +6,13 @@ use crate::domain::org::MemberRole;
 /// What a route asks of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Nothing: no credential is looked at.
+    /// Nothing: credentials are ignored.
     Public,
     /// A good credential of any kind.
     Authenticated,
     /// A session: a person, and no program.
     UserSession,
-    /// A right in the org that the call names. Who does not belong to it hears that it is not there.
+    /// A right in the org that the call names. To others the org does not exist (404).
     Org(Right),
 }
 

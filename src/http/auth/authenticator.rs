@@ -240,7 +240,7 @@ fn check_address(principal: &Principal, request: &HttpRequest) -> Result<(), Rej
     }
 }
 
-/// Names who is only told of, by a token or a header.
+/// Names a caller that only a token or a header names.
 fn told_fingerprint(signer: &Signer, kind: &str, subject: &str) -> String {
     let hash = signer.keyed_hash(FINGERPRINT, subject.as_bytes());
     fingerprint(kind, &hex::encode(hash))

@@ -13,7 +13,7 @@ use crate::projections::row_cache::RowVersion;
 
 /// Shards, so that threads seldom wait for each other.
 const SHARDS: usize = 16;
-/// Callers kept in one shard; past it the shard begins anew. With their orgs they take at most about 16 MiB.
+/// Callers kept in one shard; past it the shard is cleared. With their orgs they take at most about 16 MiB.
 const CALLERS_MAX: usize = 1_024;
 /// How long a caller is known without being looked up, in milliseconds: looking counts as use, and of an hour a second
 /// is nothing.
@@ -86,7 +86,7 @@ impl Callers {
         if let Some(known) = shard.get(&digest)
             && known.looked.row == looked.row
         {
-            // The same caller, with the orgs that were looked at.
+            // The same caller, with the orgs that were looked up.
             looked.principal = known.looked.principal.clone();
         }
         if shard.len() >= CALLERS_MAX && !shard.contains_key(&digest) {

@@ -112,7 +112,7 @@ impl Shared {
             if end <= now {
                 waiting.queue.pop();
                 if let Some(tell) = waiting.tell.remove(&number) {
-                    // A caller who hung up is not told.
+                    // A caller who hung up needs no wake-up.
                     let _: Result<(), ()> = tell.send(());
                 }
                 continue;

@@ -9,9 +9,9 @@ use crate::domain::{ErrorTag, Rejection};
 const FINGERPRINT_DIGITS: usize = 16;
 /// What the name of a key begins with, and that of no session.
 pub const KEY_FINGERPRINT: &str = "kf";
-/// Longest session guid or key looked at.
+/// Longest session guid or key that is accepted, in bytes.
 const SECRET_CHARS_MAX: usize = 128;
-/// What a token stands behind (RFC 6750, section 2.1).
+/// The scheme ahead of a token (RFC 6750, section 2.1).
 const BEARER: &str = "Bearer ";
 
 /// What a request has in `Authorization`.

@@ -21,7 +21,7 @@ pub(in crate::http) const OPERATOR: &str = "operator";
 const TOKEN: &str = "operator-token";
 /// What every operator's token begins with; the log's last look at its lines knows it.
 const TOKEN_PREFIX: &str = "op_";
-/// Longest token looked at, in bytes.
+/// Longest token that is accepted, in bytes.
 const TOKEN_BYTES_MAX: usize = 256;
 
 /// Writes the token of the first start to its file, durably.
@@ -95,7 +95,7 @@ impl OperatorAccess {
     /// Replaces the token of the first start: durable before it works. Returns the new one.
     ///
     /// # Errors
-    /// `invalid-state` in development mode, which has told it to files and shells; or a failed write.
+    /// `invalid-state` in development mode, which has written it to files and shells; or a failed write.
     pub(in crate::http) fn rotate_first(&self) -> Result<String, Refusal> {
         let keep = self.keep.as_ref().ok_or_else(|| {
             Rejection::new(

@@ -1,4 +1,4 @@
-//! Where a caller stands in the orgs it last asked for: kept with the caller until one of the rows changes.
+//! Memberships of a caller in the orgs it last asked for: kept with the caller until one of the rows changes.
 
 use parking_lot::Mutex;
 
@@ -11,7 +11,7 @@ const STANDINGS_MAX: usize = 8;
 /// Longest code of an org (contract, section 4).
 const ORG_BYTES_MAX: usize = 32;
 
-/// Where one caller stands in the orgs last asked for.
+/// Memberships of one caller in the orgs last asked for.
 #[derive(Debug, Default)]
 pub(super) struct Standings(Mutex<Vec<(Code, Standing)>>);
 
@@ -19,7 +19,7 @@ pub(super) struct Standings(Mutex<Vec<(Code, Standing)>>);
 type Code = [u8; ORG_BYTES_MAX];
 
 impl Standings {
-    /// Where a user stands in an org, read if it is not known or may have changed.
+    /// The membership of a user in an org, read if it is not known or may have changed.
     ///
     /// # Errors
     /// A failed or unreadable row.

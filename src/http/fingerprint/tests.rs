@@ -116,7 +116,7 @@ fn what_is_no_json_has_no_fingerprint() {
     }
 }
 
-/// Generous: each byte is looked at a few times, names once more for each comparison.
+/// Generous: each byte is read a few times, names once more for each comparison.
 fn steps_allowed(bytes: usize) -> u64 {
     bytes as u64 * (16 + 4 * u64::from(bytes.ilog2()))
 }

@@ -12,7 +12,7 @@ pub(super) struct Chunks {
     place: Place,
     /// What is left of the chunk, or its size so far.
     size: u64,
-    /// Bytes beside the body's own.
+    /// Bytes of the framing, without the body's own.
     overhead: u32,
 }
 

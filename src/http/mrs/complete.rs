@@ -88,7 +88,7 @@ pub async fn complete(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refu
     let token = token.filter(|token| token.key == key);
     let counts = match &token {
         Some(token) if token.expires_at > app.clock.now() => true,
-        // What was completed is told again, however late somebody asks.
+        // A repeated completion gets its answer again, however late it comes.
         Some(token) => records::find(&app.store, RecordName::from(&key))?
             .is_some_and(|record| record.has_object(token.object_id)),
         None => false,

@@ -193,7 +193,7 @@ fn view<'a>(
 /// The content of a version, current or still kept.
 ///
 /// # Errors
-/// 404 when there was no such version, or it was let go.
+/// 404 when there was no such version, or it was removed.
 pub(super) async fn kept(
     app: &AppState,
     key: &RecordKey,

@@ -14,7 +14,7 @@ use crate::http::state::AppState;
 use crate::offload;
 use crate::report;
 
-/// Longest id looked at, in characters.
+/// Longest id that is accepted, in characters.
 const ID_CHARS_MAX: usize = 64;
 
 operator_request! {
@@ -38,7 +38,7 @@ pub(super) async fn begin(app: &AppState, call: &mut Call<'_>) -> Result<Reply, 
     let (removals, id) = (app.content.removals(), lease_id.clone());
     let leased = offload::blocking(move || removals.lease(&id, LEASE)).await;
     leased?.map_err(refusal)?;
-    // Behind every removal that was on its way: the events of those are in it.
+    // Behind every removal that was in progress: the events of those are in it.
     let head = app.journal.head();
     Reply::of(&json!({
         "lease_id": lease_id,

@@ -14,7 +14,7 @@ use crate::projections::{identity, ops};
 
 /// Longest reason, in characters.
 const REASON_CHARS_MAX: usize = 256;
-/// Longest user id looked at, in characters.
+/// Longest user id that is accepted, in characters.
 const ID_CHARS_MAX: usize = 64;
 
 operator_request! {

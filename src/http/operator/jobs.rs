@@ -12,7 +12,7 @@ use crate::http::input;
 use crate::http::reply::{Refusal, Reply};
 use crate::http::state::AppState;
 
-/// Longest name looked at, in characters.
+/// Longest name that is accepted, in characters.
 const NAME_CHARS_MAX: usize = 64;
 
 /// Nothing but the call itself.

@@ -13,7 +13,7 @@ use crate::http::{idempotency, input};
 
 /// Longest text about a window, in characters.
 const TEXT_CHARS_MAX: usize = 1_000;
-/// Longest id looked at, in characters.
+/// Longest id that is accepted, in characters.
 const ID_CHARS_MAX: usize = 64;
 
 operator_request! {

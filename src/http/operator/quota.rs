@@ -30,7 +30,7 @@ operator_request! {
     }
 }
 
-/// Shows what an org has beside what it may have.
+/// Shows what an org uses and its limits.
 pub(super) async fn show(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: UsageQuery = input::json(&call.body)?;
     let org = org(app, call, query.orgcode.as_deref())?;

@@ -232,7 +232,7 @@ fn view(name: &str, token: &OperatorToken, now: Timestamp) -> Value {
     view
 }
 
-/// A token's name: it stands in the audit, and in a log line.
+/// A token's name: it is shown in the audit and in log lines.
 fn name(text: Option<&str>) -> Result<String, Rejection> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let good = text.filter(|text| {

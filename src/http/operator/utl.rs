@@ -101,7 +101,7 @@ pub(super) async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
     show(&org, &app.offboardings.passage(&org)?)
 }
 
-/// Has an org exported beside any offboarding.
+/// Exports an org independently of any offboarding.
 pub(super) async fn export(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewExport = input::json(&call.body)?;
     let caller = request.caller(call)?;

@@ -20,7 +20,7 @@ use crate::projections::{identity, ops};
 
 /// Longest reason, in characters.
 const REASON_CHARS_MAX: usize = 256;
-/// Longest id looked at, in characters.
+/// Longest id that is accepted, in characters.
 const ID_CHARS_MAX: usize = 64;
 
 operator_request! {

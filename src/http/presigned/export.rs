@@ -3,7 +3,9 @@
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::{DOWNLOAD_ERRORS, Part, Presigned, Sending, altered, chunks, head_alone, present};
+use super::part::Part;
+use super::send::{Sending, chunks, head_alone, present};
+use super::{DOWNLOAD_ERRORS, Presigned, altered};
 use crate::content::sign::{Disposition, ExportGrant, Purpose, Signer};
 use crate::domain::{ErrorTag, Rejection};
 use crate::http::envelope::with_headers;

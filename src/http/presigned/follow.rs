@@ -39,7 +39,7 @@ pub(super) fn follow(
     })
 }
 
-/// What is told of an answer when it ends.
+/// What is recorded of an answer when it ends.
 struct Ending {
     trace: Trace,
     measured: Measured<Arc<HttpMeters>>,

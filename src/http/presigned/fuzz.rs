@@ -3,6 +3,7 @@
 use actix_web::http::header::HeaderValue;
 use actix_web::test::TestRequest;
 
+use super::part::Part;
 use super::*;
 
 #[test]
