@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::args::{Place, insert, query};
+use super::args::{PageArgs, Place, insert, query};
 use super::call::{RecordChangeArgs, orgcode};
 use super::exit::Exit;
 use super::failure::Failure;
@@ -83,6 +83,9 @@ enum Verb {
         after_help = "Example:\n  g3n mrs due --container demo --before 2030-01-31T12:00:00Z"
     )]
     Due(hold::DueArgs),
+    /// List the containers of the org, one page at a time.
+    #[command(after_help = "Example:\n  g3n mrs containers --limit 50")]
+    Containers(PageArgs),
     /// Show the status of the record service.
     #[command(after_help = "Example:\n  g3n mrs stat")]
     Stat,
@@ -228,6 +231,7 @@ pub(super) fn run(
         Verb::HoldSet(arguments) => arguments.set(&client, profile)?,
         Verb::HoldRelease(arguments) => arguments.release(&client, profile)?,
         Verb::Due(arguments) => client.due(&query(orgcode(profile)?, arguments).pairs())?,
+        Verb::Containers(page) => client.containers(&query(orgcode(profile)?, page).pairs())?,
         Verb::Stat => client.stat(&[])?,
         Verb::Reconcile(arguments) => arguments.run(profile)?,
         Verb::TagScrub(arguments) => arguments.scrub(profile)?,

@@ -34,6 +34,8 @@ routes! {
     hold_release = POST mrs::hold::RELEASE;
     /// Lists one page of what will be doomed and when.
     due = GET mrs::due::DUE;
+    /// Lists one page of an org's containers.
+    containers = GET mrs::containers::CONTAINERS;
     /// Asks how the records' service is.
     stat = GET mrs::read::STAT;
 }

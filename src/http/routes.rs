@@ -1,7 +1,7 @@
 //! Every gateway route, in one list. Each is declared where its handler is.
 
 use super::meters::RouteName;
-use super::mrs::{change, complete, due, hold, list, put, read, versions};
+use super::mrs::{change, complete, containers, due, hold, list, put, read, versions};
 use super::ofm::invitation;
 use super::ops::{self, maintenance};
 use super::prefixes::Prefixes;
@@ -26,6 +26,7 @@ pub static ROUTES: &[Route] = &[
     hold::SET,
     hold::RELEASE,
     due::DUE,
+    containers::CONTAINERS,
     read::STAT,
     ops::PING,
     ops::STAT,

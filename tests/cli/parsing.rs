@@ -59,6 +59,7 @@ fn a_token_to_go_on_with_may_begin_with_a_dash() {
     for verb in [
         "mrs list",
         "mrs due",
+        "mrs containers",
         "ops audit",
         "ops maintenance-list",
         "ofm member-list",

@@ -16,6 +16,7 @@ const READ: &[&str] = &[
     "mrs list",
     "mrs versions",
     "mrs due",
+    "mrs containers",
     "mrs stat",
     "usm session-validate",
     "usm session-list",

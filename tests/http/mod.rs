@@ -2,6 +2,7 @@
 
 mod browser_runs;
 mod browsers;
+mod containers;
 mod downloads;
 mod envelope;
 mod errors;

@@ -72,7 +72,7 @@ fn an_org_that_is_not_the_callers_answers_as_a_record_that_is_not_there() {
     }
     let put = json!({"orgcode": "OTHER", "container": "notes", "content_type": "application/json", "payload": 1, "idempotency_key": "k"});
     assert_eq!(server.post("/mrs/record", &put).refusal().0, 404);
-    for path in ["/mrs/list", "/mrs/due"] {
+    for path in ["/mrs/list", "/mrs/due", "/mrs/containers"] {
         let foreign = server.get(path, &[("orgcode", "OTHER")]);
         assert_eq!(foreign.refusal().0, 404, "{path}");
     }

@@ -2,6 +2,7 @@
 
 pub mod change;
 pub mod complete;
+pub mod containers;
 pub mod due;
 #[cfg(test)]
 mod fuzz;
