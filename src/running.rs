@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_running_is_there_after_a_kill_and_not_after_an_end_in_order() {
+    fn requests_in_progress_survive_a_kill_and_not_an_orderly_stop() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("running");
         let (running, before) = open(&path, "m");
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn more_requests_than_slots_are_not_named_and_slots_are_given_back() {
+    fn requests_past_the_slots_are_counted_and_slots_reused() {
         let scratch = tempfile::tempdir().unwrap();
         let (running, _) = open(&scratch.path().join("running"), "m");
         let notes: Vec<_> = (0..SLOTS + 3)

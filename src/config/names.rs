@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_of_an_orchestrator_are_not_taken_for_misspelled_ones() {
+    fn variables_of_an_orchestrator_are_ignored() {
         for name in [
             "G3N_SERVICE_HOST",
             "G3N_SERVICE_PORT",

@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn each_day_has_a_file_for_its_owner_and_only_some_days_are_kept() {
+    fn each_day_has_a_private_file_and_old_ones_are_removed() {
         let scratch = tempfile::tempdir().unwrap();
         let dir = scratch.path().join("logs");
         let clock = Clock::manual(Timestamp::from_millis(100 * DAY_MS));

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn more_addresses_than_are_kept_apart_share_the_lines_of_their_cause() {
+    fn addresses_past_the_limit_share_the_lines_of_their_cause() {
         let sampler = Sampler::new(1);
         let mut kept = 0;
         for number in 0..10 * KEYS_MAX as u32 {

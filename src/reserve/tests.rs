@@ -121,7 +121,7 @@ fn a_level_ends_a_quarter_above_where_it_began() {
 }
 
 #[test]
-fn uploads_are_promised_no_more_than_the_disk_has_above_the_first_mark() {
+fn uploads_are_promised_only_room_above_the_first_mark() {
     let place = Place::new(160);
     let (reserve, woken) = place.open(1);
     reserve.look();
@@ -147,7 +147,7 @@ fn uploads_are_promised_no_more_than_the_disk_has_above_the_first_mark() {
 }
 
 #[test]
-fn the_reserve_is_given_up_on_a_full_disk_and_kept_again_once_there_is_room() {
+fn the_reserve_is_deleted_on_a_full_disk_and_recreated_later() {
     let place = Place::new(200);
     let (reserve, _woken) = place.open(20);
     reserve.look();

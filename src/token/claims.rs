@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_required_claim_that_is_absent_or_of_another_type_is_refused() {
+    fn absent_or_mistyped_required_claims_are_refused() {
         for (claim, denied) in [
             ("exp", Denied::Expiry),
             ("iss", Denied::Issuer),

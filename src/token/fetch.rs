@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_are_five_minutes_apart_and_never_under_half_a_minute() {
+    fn fetches_are_five_minutes_apart_and_at_least_thirty_seconds() {
         let at = Timestamp::from_millis;
         for (tried_at, wanted, failing, now, due) in [
             (None, false, false, 0, true),

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_found_by_its_id_and_without_one_each_of_the_algorithm_is_tried() {
+    fn keys_are_found_by_id_or_else_tried_by_algorithm() {
         let named = |kid: &str| with(&p256_key(), json!({ "kid": kid }));
         let bare = p256_key();
         let many: Vec<_> = (0..5).map(|number| named(&number.to_string())).collect();

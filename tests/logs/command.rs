@@ -61,7 +61,7 @@ fn shown(ran: &Ran) -> Vec<(String, String)> {
 }
 
 #[test]
-fn each_filter_lets_through_what_it_says_and_together_they_let_through_what_all_say() {
+fn filters_of_logs_select_alone_and_together() {
     let scratch = two_days();
     let pairs = |wanted: &[(&str, &str)]| -> Vec<(String, String)> {
         wanted
@@ -116,7 +116,7 @@ fn each_filter_lets_through_what_it_says_and_together_they_let_through_what_all_
 }
 
 #[test]
-fn the_log_is_found_by_the_servers_settings_and_read_from_files_and_standard_input() {
+fn logs_are_read_from_settings_files_and_standard_input() {
     let scratch = two_days();
     std::fs::write(scratch.path().join("s.toml"), "[log]\ndir = \"logs\"\n").expect("written");
     let by_settings = g3n(
@@ -155,7 +155,7 @@ fn the_linter_names_each_line_that_does_not_fit() {
 }
 
 #[test]
-fn following_shows_what_comes_in_order_and_goes_on_with_the_next_day() {
+fn following_shows_lines_in_order_across_days() {
     let scratch = two_days();
     let logs = scratch.path().join("logs");
     let mut child = Command::new(env!("CARGO_BIN_EXE_g3n"))

@@ -51,7 +51,7 @@ fn signals_reopen_the_log_file_and_end_nothing() {
 }
 
 #[test]
-fn a_file_of_the_log_that_is_renamed_or_removed_is_begun_again_without_being_told() {
+fn a_renamed_or_removed_log_file_is_reopened_without_sighup() {
     let scratch = tempfile::tempdir().expect("a directory");
     let dir = scratch.path().join("logs");
     let server = Server::start_with(&["--log-dir", dir.to_str().expect("text")]);

@@ -110,7 +110,7 @@ fn each_day_of_the_house_clock_has_a_file_and_seven_are_kept() {
 }
 
 #[test]
-fn nobody_waits_for_a_reader_that_takes_nothing_and_what_it_misses_is_counted() {
+fn a_stuck_reader_delays_nobody_and_its_losses_are_counted() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let (dir, clock) = (scratch.path().join("logs"), house_clock());
     let (mut reader, writer) = io::pipe().expect("a pipe");
@@ -154,7 +154,7 @@ fn nobody_waits_for_a_reader_that_takes_nothing_and_what_it_misses_is_counted() 
 }
 
 #[test]
-fn every_line_is_in_the_files_or_counted_however_fast_they_are_told() {
+fn every_line_is_in_the_files_or_counted_at_any_speed() {
     const TOLD: u64 = 200_000;
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let log = start(Some(scratch.path()), &house_clock(), Box::new(io::sink()));
@@ -204,7 +204,7 @@ fn files_go_on_when_nobody_has_standard_output() {
 }
 
 #[test]
-fn a_full_disk_is_told_on_standard_output_and_what_is_missing_is_counted_when_there_is_room() {
+fn a_full_disk_is_reported_on_output_and_losses_counted_later() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let (dir, kept) = (scratch.path().join("logs"), Kept::default());
     let log = start(Some(&dir), &house_clock(), Box::new(kept.clone()));
@@ -261,7 +261,7 @@ fn decision(number: u64) -> Event {
 }
 
 #[test]
-fn a_full_file_takes_no_more_lines_of_requests_and_the_next_day_tells_how_many() {
+fn a_full_log_file_drops_requests_and_the_next_day_reports_them() {
     let scratch = tempfile::tempdir().expect("a directory");
     let clock = house_clock();
     let output = Kept::default();

@@ -14,8 +14,7 @@ const CANARY: &str = "canary-61c0d9e7f2";
 /// Set in the process that tells.
 const CHILD: &str = "METARECORD_TEST_LOG";
 /// This test, as the test program knows it.
-const NAME: &str =
-    "logs::processes::panics_and_warnings_of_libraries_are_told_by_their_place_alone";
+const NAME: &str = "logs::processes::panics_and_library_warnings_are_logged_by_location_alone";
 
 fn misbehave() {
     let options = LogOptions {
@@ -41,7 +40,7 @@ fn misbehave() {
 }
 
 #[test]
-fn panics_and_warnings_of_libraries_are_told_by_their_place_alone() {
+fn panics_and_library_warnings_are_logged_by_location_alone() {
     if std::env::var_os(CHILD).is_some() {
         return misbehave();
     }
@@ -139,7 +138,7 @@ fn reads_that_went_well_have_no_line_when_that_is_asked_for() {
 }
 
 #[test]
-fn a_vacuum_of_everything_removes_the_files_of_the_log_and_a_dry_run_counts_them() {
+fn vacuum_all_removes_log_files_and_a_dry_run_counts_them() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let logs = scratch.path().join("logs");
     let arguments = [
@@ -173,7 +172,7 @@ fn a_vacuum_of_everything_removes_the_files_of_the_log_and_a_dry_run_counts_them
 }
 
 #[test]
-fn a_directory_that_cannot_be_used_keeps_the_server_from_starting() {
+fn an_unusable_log_directory_stops_the_start() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let file = scratch.path().join("file");
     std::fs::write(&file, "").expect("written");

@@ -52,7 +52,7 @@ fn record(id: &str) -> Value {
 }
 
 #[test]
-fn a_change_is_joined_from_its_decision_to_its_outcome_beside_a_server_and_without_one() {
+fn trace_joins_a_change_with_and_without_a_server() {
     let mut app = AppState::start();
     assert_eq!(app.put("made-1", &record("n-1")), 200);
     for number in 0..50 {
@@ -129,7 +129,7 @@ fn a_change_is_joined_from_its_decision_to_its_outcome_beside_a_server_and_witho
 }
 
 #[test]
-fn what_was_refused_is_joined_with_why_and_what_never_came_is_not_found() {
+fn trace_shows_why_a_request_was_refused_or_is_unknown() {
     let app = AppState::start();
     assert_eq!(app.put("made-1", &record("n-1")), 200);
     let mut wrong = record("n-1");
@@ -153,7 +153,7 @@ fn what_was_refused_is_joined_with_why_and_what_never_came_is_not_found() {
 }
 
 #[test]
-fn the_function_looks_at_so_many_entries_and_says_where_to_go_on() {
+fn trace_function_reads_limited_entries_and_a_cursor_continues() {
     let mut app = AppState::start();
     app.put("made-1", &record("n-1"));
     let ask = |body: Value| app.server.invoke("ops_trace", &body);

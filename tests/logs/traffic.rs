@@ -304,7 +304,7 @@ fn journaled(server: &Server) -> BTreeSet<String> {
 }
 
 #[test]
-fn each_of_ten_thousand_requests_has_one_outcome_and_no_line_holds_a_canary() {
+fn ten_thousand_requests_have_one_outcome_each_and_no_secret() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let logs = scratch.path().join("logs");
     let logs = logs.to_str().expect("a path");

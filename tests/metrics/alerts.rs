@@ -146,7 +146,7 @@ fn changes_that_fail(server: &Server, story: &mut Story) {
 }
 
 #[test]
-fn a_disk_that_refuses_a_sync_is_told_of_until_the_server_is_started_again() {
+fn a_failed_sync_alerts_until_the_server_restarts() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let dir = scratch.path().join("data");
     let mut story = Story::new();
@@ -180,7 +180,7 @@ fn a_disk_that_refuses_a_sync_is_told_of_until_the_server_is_started_again() {
 }
 
 #[test]
-fn projections_that_stand_still_are_told_of_until_the_server_is_started_again() {
+fn stalled_projections_alert_until_the_server_restarts() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let dir = scratch.path().join("data");
     let mut story = Story::new();
@@ -316,7 +316,7 @@ fn failing_steps(server: &Server) -> f64 {
 }
 
 #[test]
-fn a_job_that_fails_again_and_again_is_told_of_until_it_does_not() {
+fn a_failing_job_alerts_until_it_succeeds() {
     let server = Server::start();
     put(&server, "n-1").data();
     let mut story = Story::new();
@@ -352,7 +352,7 @@ fn overwrite(path: &Path, bytes: &[u8]) {
 }
 
 #[test]
-fn not_knowing_whether_maintenance_is_going_on_is_told_of_until_it_is_known() {
+fn an_unknown_maintenance_state_alerts_until_it_is_known() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let dir = scratch.path().join("data");
     // What is known is believed for a second and not for twenty, so that nobody has to wait.

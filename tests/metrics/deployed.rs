@@ -75,7 +75,7 @@ fn a_rule_that_is_not_what_its_test_says_is_seen() {
 }
 
 #[test]
-fn every_alert_says_what_it_is_how_bad_and_what_to_do_and_has_a_test_of_its_words() {
+fn every_alert_has_severity_advice_and_a_test_of_its_text() {
     let rules = read(RULES);
     let tests = read("deploy/prometheus/alerts_test.yml");
     let alerts: Vec<_> = rules.split("- alert: ").skip(1).collect();

@@ -55,7 +55,7 @@ fn a_changed_file_is_read_again_within_a_second() {
 }
 
 #[test]
-fn a_file_that_goes_bad_is_believed_for_two_hours_and_then_nobody_is() {
+fn keys_of_a_damaged_file_are_used_for_two_hours() {
     let directory = tempfile::tempdir().expect("a directory");
     let key = Key::p256();
     let token = lasting(&key, "a");
@@ -127,7 +127,7 @@ fn keys_are_got_again_every_five_minutes() {
 }
 
 #[test]
-fn an_unknown_key_has_them_got_again_at_most_every_thirty_seconds() {
+fn an_unknown_key_refetches_at_most_every_thirty_seconds() {
     let (old, new) = (Key::p256(), Key::p256());
     let (web, verifier, clock) = open(&old, "old");
     let storm = || {
@@ -154,7 +154,7 @@ fn an_unknown_key_has_them_got_again_at_most_every_thirty_seconds() {
 }
 
 #[test]
-fn keys_that_cannot_be_got_are_used_for_two_hours_and_then_nobody_is_believed() {
+fn keys_that_cannot_be_refetched_are_used_for_two_hours() {
     let key = Key::p256();
     let (web, verifier, clock) = open(&key, "a");
     let token = lasting(&key, "a");

@@ -65,7 +65,7 @@ fn good_tokens_of_every_kind_of_key_name_their_bearer() {
 }
 
 #[test]
-fn the_org_and_the_role_are_in_the_claims_that_the_settings_name() {
+fn settings_name_the_claims_of_org_and_role() {
     let key = Key::p256();
     let directory = tempfile::tempdir().expect("a directory");
     let settings = TokenSettings {
@@ -325,7 +325,7 @@ fn keys_for_encryption_check_nothing() {
 }
 
 #[test]
-fn sets_of_keys_that_cannot_be_used_are_refused_with_what_is_wrong() {
+fn unusable_key_sets_are_refused_with_the_reason() {
     let directory = tempfile::tempdir().expect("a directory");
     let key = Key::p256();
     let short = json!({"kty": "RSA", "kid": "r", "e": "AQAB", "n": encode(&[0xff; 128])});
