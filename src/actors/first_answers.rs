@@ -17,7 +17,7 @@ use crate::domain::offboarding::{OffboardingDecider, OrgTransfer};
 use crate::domain::org::{Org, OrgDecider};
 use crate::domain::user::{User, UserDecider};
 use crate::domain::vacuum::{Vacuum, VacuumDecider, VacuumEvent};
-use crate::domain::{Decider, Event, StreamId};
+use crate::domain::{Aggregate, Event, EventFamily, StreamId};
 use crate::journal::Version;
 use crate::projections::as_of;
 use crate::projections::idempotency::{self, ANYWHERE};
@@ -133,7 +133,7 @@ impl FirstAnswers {
     /// # Errors
     /// The journal or the projections cannot be read.
     pub fn account(&self, made: &Made) -> Result<Account, Refused> {
-        let account = self.state_of::<AccountDecider>(made, |event| match_of!(event, Account))?;
+        let account = self.state_of::<AccountDecider>(made)?;
         Ok(Account {
             account_id: made.name(),
             ..account
@@ -145,7 +145,7 @@ impl FirstAnswers {
     /// # Errors
     /// The journal or the projections cannot be read.
     pub fn user(&self, made: &Made) -> Result<User, Refused> {
-        let user = self.state_of::<UserDecider>(made, |event| match_of!(event, User))?;
+        let user = self.state_of::<UserDecider>(made)?;
         Ok(User {
             user_id: made.name(),
             ..user
@@ -157,7 +157,7 @@ impl FirstAnswers {
     /// # Errors
     /// The journal or the projections cannot be read.
     pub fn org(&self, made: &Made) -> Result<Org, Refused> {
-        self.state_of::<OrgDecider>(made, |event| match_of!(event, Org))
+        self.state_of::<OrgDecider>(made)
     }
 
     /// An org's leaving and coming, as it was when an offboarding, an export or an import began.
@@ -165,7 +165,7 @@ impl FirstAnswers {
     /// # Errors
     /// The journal or the projections cannot be read.
     pub fn passage(&self, made: &Made) -> Result<OrgTransfer, Refused> {
-        self.state_of::<OffboardingDecider>(made, |event| match_of!(event, Offboarding))
+        self.state_of::<OffboardingDecider>(made)
     }
 
     /// The maintenance window that was scheduled, as it was then.
@@ -173,8 +173,7 @@ impl FirstAnswers {
     /// # Errors
     /// A failed read; a failure when no window was scheduled.
     pub fn window(&self, made: &Made) -> Result<Window, Refused> {
-        let windows =
-            self.state_of::<MaintenanceDecider>(made, |event| match_of!(event, Maintenance))?;
+        let windows = self.state_of::<MaintenanceDecider>(made)?;
         let scheduled = |event: &Event| match match_of!(event, Maintenance) {
             Some(MaintenanceEvent::Scheduled { maintenance_id, .. }) => {
                 windows.find(maintenance_id).cloned()
@@ -189,7 +188,7 @@ impl FirstAnswers {
     /// # Errors
     /// A failed read; a failure when no vacuum was asked for.
     pub fn vacuum(&self, made: &Made) -> Result<Vacuum, Refused> {
-        let vacuums = self.state_of::<VacuumDecider>(made, |event| match_of!(event, Vacuum))?;
+        let vacuums = self.state_of::<VacuumDecider>(made)?;
         let asked = |event: &Event| match match_of!(event, Vacuum) {
             Some(VacuumEvent::Requested { vacuum_id, .. }) => vacuums.find(vacuum_id).cloned(),
             Some(_) | None => None,
@@ -197,13 +196,10 @@ impl FirstAnswers {
         made.events.iter().find_map(asked).ok_or_else(lost)
     }
 
-    fn state_of<D: Decider<State: Default>>(
-        &self,
-        made: &Made,
-        own: impl Fn(&Event) -> Option<&D::Event>,
-    ) -> Result<D::State, Refused> {
+    fn state_of<A: Aggregate<Event: EventFamily>>(&self, made: &Made) -> Result<A::State, Refused> {
         let at = (&made.stream, made.version);
-        as_of::state_at::<D>(&*self.deps.journal, at, own).map_err(failed)
+        let state = as_of::state_at::<A>(&*self.deps.journal, at).map_err(failed)?;
+        state.ok_or_else(lost)
     }
 
     fn locks(&self) -> MutexGuard<'_, HashMap<String, Lock>> {

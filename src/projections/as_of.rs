@@ -1,10 +1,10 @@
 //! What a record and an org's holds were: their streams, folded as far as is asked for.
 
-use super::{StoreError, record_events};
+use super::StoreError;
 use crate::domain::hold::LegalHolds;
-use crate::domain::org::{Org, OrgDecider};
+use crate::domain::org::OrgDecider;
 use crate::domain::record::{Record, RecordDecider, RecordKey, RecordState};
-use crate::domain::{Decider, Event, EventMeta, OrgCode, StreamId, Timestamp};
+use crate::domain::{Aggregate, EventFamily, OrgCode, StreamId, Timestamp, fold};
 use crate::journal::{Body, Entry, Journal, Position, Version};
 
 /// Entries of a stream read at a time.
@@ -17,23 +17,12 @@ pub fn evolve_entry(
     entry: &Entry,
     body: &Body,
 ) -> Option<Record> {
-    let occurrence = EventMeta {
-        at: body.origin.at,
-        by: &body.origin.by,
-        actor: body.origin.remarks.actor.as_deref(),
-        position: entry.header.position,
-        version: body.version,
-    };
-    let slot = RecordState {
+    let state = RecordState {
         key,
         record: before,
         legal: None,
     };
-    record_events(body)
-        .fold(slot, |slot, event| {
-            RecordDecider::evolve(slot, event, occurrence)
-        })
-        .record
+    fold::<RecordDecider>(state, &body.events, body.meta(entry.header.position)).record
 }
 
 /// The record just before an entry; read from its stream when the row is not exactly that.
@@ -140,17 +129,28 @@ fn fold_entries(
     }
 }
 
-/// The state of a stream as of a version, by the rules of its kind; `own` picks their events out. Entries that were erased
-/// count as if they had never been.
+/// The state of a stream as of a version; `None` when its name is not one of this kind of stream. Erased entries count as
+/// if they had never been.
 ///
 /// # Errors
 /// A failed read.
-pub fn state_at<D: Decider<State: Default>>(
+pub fn state_at<A: Aggregate<Event: EventFamily>>(
     journal: &dyn Journal,
     (stream, version): (&StreamId, Version),
-    own: impl Fn(&Event) -> Option<&D::Event>,
-) -> Result<D::State, StoreError> {
-    let (mut state, mut from) = (D::State::default(), 1);
+) -> Result<Option<A::State>, StoreError> {
+    state_while::<A>(journal, (stream, version), |_| true)
+}
+
+/// The state of a stream after its last entry that counts, up to a version; nothing is read beyond the first that does not.
+fn state_while<A: Aggregate<Event: EventFamily>>(
+    journal: &dyn Journal,
+    (stream, version): (&StreamId, Version),
+    counts: impl Fn(&Body) -> bool,
+) -> Result<Option<A::State>, StoreError> {
+    let Some(mut state) = A::initial(stream) else {
+        return Ok(None);
+    };
+    let mut from = 1;
     while from <= version {
         let entries = journal.stream(stream, from, STREAM_ENTRIES)?;
         if entries.is_empty() {
@@ -159,21 +159,13 @@ pub fn state_at<D: Decider<State: Default>>(
         from += entries.len() as u64;
         for entry in &entries {
             let Some(body) = &entry.body else { continue };
-            if body.version > version {
-                return Ok(state);
+            if body.version > version || !counts(body) {
+                return Ok(Some(state));
             }
-            let occurrence = EventMeta {
-                at: body.origin.at,
-                by: &body.origin.by,
-                actor: body.origin.remarks.actor.as_deref(),
-                position: entry.header.position,
-                version: body.version,
-            };
-            let events = body.events.iter().filter_map(&own);
-            state = events.fold(state, |state, event| D::evolve(state, event, occurrence));
+            state = fold::<A>(state, &body.events, body.meta(entry.header.position));
         }
     }
-    Ok(state)
+    Ok(Some(state))
 }
 
 /// The legal holds on an org as of a time, from its stream.
@@ -185,31 +177,8 @@ pub fn holds_when(
     org: &OrgCode,
     at: Timestamp,
 ) -> Result<LegalHolds, StoreError> {
-    let stream = StreamId::org(org);
-    let (mut state, mut from) = (Org::default(), 1);
-    loop {
-        let entries = journal.stream(&stream, from, STREAM_ENTRIES)?;
-        if entries.is_empty() {
-            return Ok(state.holds);
-        }
-        from += entries.len() as u64;
-        for entry in &entries {
-            let Some(body) = &entry.body else { continue };
-            if body.origin.at > at {
-                return Ok(state.holds);
-            }
-            let occurrence = EventMeta {
-                at: body.origin.at,
-                by: &body.origin.by,
-                actor: body.origin.remarks.actor.as_deref(),
-                position: entry.header.position,
-                version: body.version,
-            };
-            for event in &body.events {
-                if let Event::Org(event) = event {
-                    state = OrgDecider::evolve(state, event, occurrence);
-                }
-            }
-        }
-    }
+    let state = state_while::<OrgDecider>(journal, (&StreamId::org(org), Version::MAX), |body| {
+        body.origin.at <= at
+    })?;
+    Ok(state.map_or_else(LegalHolds::default, |org| org.holds))
 }

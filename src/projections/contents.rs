@@ -8,7 +8,9 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Change, Projection, RecordChange, RecordName, Store, StoreError, Write, records};
+use super::{
+    Change, Projection, RecordChange, RecordName, StateChange, Store, StoreError, Write, records,
+};
 use crate::domain::container::{ContainerEvent, GivenUpUpload, RemovedContent};
 use crate::domain::record::{
     Class, Content, ContentPlace, Ended, EndedBy, PendingUpload, Record, RecordKey,
@@ -86,7 +88,7 @@ impl Projection for Contents {
     }
 
     fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>) {
-        if let Some(record) = &change.record {
+        if let Some(record) = change.record() {
             apply_record(record, writes);
         }
         let Some((org, container)) = container_of(&change.body.stream) else {
@@ -103,8 +105,10 @@ impl Projection for Contents {
                     }
                 }
                 ContainerEvent::UploadsGivenUp { uploads } => {
-                    let is_there =
-                        |upload: &&GivenUpUpload| change.given_up.contains(&upload.object_id);
+                    let StateChange::Container { expired } = &change.state else {
+                        continue;
+                    };
+                    let is_there = |upload: &&GivenUpUpload| expired.contains(&upload.object_id);
                     for upload in uploads.iter().filter(is_there) {
                         apply_given_up(org, container, upload, change.body.origin.at, writes);
                     }
@@ -147,12 +151,12 @@ pub(super) fn container_of(stream: &StreamId) -> Option<(&str, &str)> {
     (!container.contains('/')).then_some((org, container))
 }
 
-/// The objects of the uploads that an entry gives up and whose records are there: a vacuum leaves a container's history for
+/// The objects of the uploads that an entry expires and whose records are there: a vacuum leaves a container's history for
 /// the sake of one record that is held, and it names others.
 ///
 /// # Errors
 /// A failed or unreadable row.
-pub(super) fn given_up(store: &Store, body: &Body) -> Result<Vec<Uuid>, StoreError> {
+pub(super) fn expired_uploads(store: &Store, body: &Body) -> Result<Vec<Uuid>, StoreError> {
     let mut objects = Vec::new();
     let Some((org, container)) = container_of(&body.stream) else {
         return Ok(objects);

@@ -32,7 +32,9 @@ impl Projection for DueTimes {
     }
 
     fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>) {
-        let Some(record) = &change.record else { return };
+        let Some(record) = change.record() else {
+            return;
+        };
         let before = record.before.map(|before| rows(record.name, before));
         let (before, after) = (before.unwrap_or_default(), rows(record.name, record.after));
         let gone = before.iter().filter(|row| !after.contains(row));

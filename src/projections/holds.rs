@@ -28,7 +28,9 @@ impl Projection for Holds {
     }
 
     fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>) {
-        let Some(record) = &change.record else { return };
+        let Some(record) = change.record() else {
+            return;
+        };
         let before = record.before.is_some_and(|before| before.hold.is_some());
         let after = record.after.hold.is_some();
         if before != after {

@@ -70,8 +70,7 @@ impl Projection for Answers {
             version: change.body.version,
             at: change.body.origin.at,
             record: change
-                .record
-                .as_ref()
+                .record()
                 .filter(|_| change.body.version > FOLDED_MAX)
                 .map(|change| Box::new(change.after.clone())),
         };
@@ -141,7 +140,7 @@ mod tests {
     use crate::domain::record::{Content, ContentPlace, Record, RecordKey, Status};
     use crate::domain::{ContainerName, Md5, OrgCode, RecordId, Revision};
     use crate::journal::{Body, Entry, Header, Origin, Remarks, Source};
-    use crate::projections::RecordChange;
+    use crate::projections::{RecordChange, StateChange};
 
     fn key() -> RecordKey {
         RecordKey {
@@ -211,15 +210,11 @@ mod tests {
         let change = Change {
             entry: &entry,
             body: &body,
-            record: Some(RecordChange {
+            state: StateChange::Record(RecordChange {
                 name: RecordName::from(&key),
                 before: None,
                 after: &after,
             }),
-            ops: None,
-            identity: None,
-            passage: None,
-            given_up: Vec::new(),
         };
         let mut rows = Vec::new();
         Answers.apply(&change, &mut rows);

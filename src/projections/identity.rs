@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ops::OpsPage;
 use super::row_cache::RowVersion;
-use super::{Change, Projection, Store, StoreError, Write};
+use super::{Change, Projection, StateChange, Store, StoreError, Write, state_after};
 use crate::domain::account::{Account, AccountDecider, AccountName, Key, KeyRole};
 use crate::domain::hold::LegalHolds;
 use crate::domain::org::{
@@ -17,8 +17,8 @@ use crate::domain::org::{
 };
 use crate::domain::quota::{Counts, OwnLimits, Quota};
 use crate::domain::user::{Session, User, UserDecider};
-use crate::domain::{Decider, Event, EventMeta, OrgCode, Timestamp};
-use crate::journal::{Body, Entry, Source};
+use crate::domain::{Decider, Event, OrgCode, Timestamp};
+use crate::journal::{Body, Entry, Position, Source};
 
 /// The first byte of these rows' keys.
 pub(super) const PREFIX: u8 = b'u';
@@ -152,75 +152,62 @@ pub(crate) fn after(
     entry: &Entry,
     body: &Body,
 ) -> Result<Option<IdentityChange>, StoreError> {
-    let occurrence = EventMeta {
-        at: body.origin.at,
-        by: &body.origin.by,
-        actor: body.origin.remarks.actor.as_deref(),
-        position: entry.header.position,
-        version: body.version,
-    };
+    let at = (entry.header.position, body);
     let mut parts = body.stream.as_str().split('/');
     let (service, first, second) = (parts.next(), parts.next(), parts.next());
     Ok(match (service, first, second) {
         (Some("uas"), Some(user_id), None) => {
             let before = user(store, user_id)?;
-            (before.version < body.version).then(|| {
-                let evolve = |state, event: &Event| match event {
-                    Event::User(event) => UserDecider::evolve(state, event, occurrence),
-                    _ => state,
-                };
-                let after = body.events.iter().fold(before.clone(), evolve);
-                IdentityChange::User { before, after }
-            })
+            state_after::<UserDecider>(before.clone(), at)
+                .map(|after| IdentityChange::User { before, after })
         }
-        (Some("ofm"), Some(code), None) => {
-            let mut state = org(store, code)?;
-            if state.version >= body.version {
-                return Ok(None);
-            }
-            state.holds = holds(store, code)?;
-            state.own_limits = own_limits(store, code)?;
-            let invites =
-                |event: &Event| matches!(event, Event::Org(event) if event.about_invitation());
-            if body.events.iter().any(invites) {
-                state.invitations = invitations(store, code)?;
-            }
-            let invited_before = state.invitations.clone();
-            for event in &body.events {
-                let Event::Org(event) = event else { continue };
-                if let OrgEvent::QuotasSet { .. } = event
-                    && body.origin.source == Source::Import
-                {
-                    // Set elsewhere: the version counts, the limits do not.
-                    state.version = body.version;
-                    continue;
-                }
-                if let OrgEvent::MemberAdded { user_id, .. } | OrgEvent::MemberRemoved { user_id } =
-                    event
-                {
-                    state.subject = member(store, code, user_id)?;
-                }
-                state = OrgDecider::evolve(state, event, occurrence);
-            }
-            Some(IdentityChange::Org {
-                after: state,
-                invited_before,
-            })
-        }
+        (Some("ofm"), Some(code), None) => org_after(store, code, at)?,
         (Some("usm"), Some(code), Some(account_id)) => {
             let before = account(store, code, account_id)?;
-            (before.version < body.version).then(|| {
-                let evolve = |state, event: &Event| match event {
-                    Event::Account(event) => AccountDecider::evolve(state, event, occurrence),
-                    _ => state,
-                };
-                let after = body.events.iter().fold(before.clone(), evolve);
+            state_after::<AccountDecider>(before.clone(), at).map(|after| {
                 let org = code.to_owned();
                 IdentityChange::Account { org, before, after }
             })
         }
         _ => None,
     })
+}
+
+/// What an entry does to an org. Memberships have rows of their own: only those that it names are read.
+fn org_after(
+    store: &Store,
+    code: &str,
+    (position, body): (Position, &Body),
+) -> Result<Option<IdentityChange>, StoreError> {
+    let mut state = org(store, code)?;
+    if state.version >= body.version {
+        return Ok(None);
+    }
+    state.holds = holds(store, code)?;
+    state.own_limits = own_limits(store, code)?;
+    let invites = |event: &Event| matches!(event, Event::Org(event) if event.about_invitation());
+    if body.events.iter().any(invites) {
+        state.invitations = invitations(store, code)?;
+    }
+    let invited_before = state.invitations.clone();
+    for event in &body.events {
+        let Event::Org(event) = event else { continue };
+        if let OrgEvent::QuotasSet { .. } = event
+            && body.origin.source == Source::Import
+        {
+            // Set elsewhere: the version counts, the limits do not.
+            state.version = body.version;
+            continue;
+        }
+        if let OrgEvent::MemberAdded { user_id, .. } | OrgEvent::MemberRemoved { user_id } = event {
+            state.subject = member(store, code, user_id)?;
+        }
+        state = OrgDecider::evolve(state, event, body.meta(position));
+    }
+    Ok(Some(IdentityChange::Org {
+        after: state,
+        invited_before,
+    }))
 }
 
 impl Projection for Identities {
@@ -242,12 +229,15 @@ impl Projection for Identities {
 
     fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>) {
         // The row of the state itself comes last: it is there only when everything derived from it is.
-        match &change.identity {
-            Some(IdentityChange::User { before, after }) => apply_user(before, after, writes),
-            Some(IdentityChange::Org {
+        let StateChange::Identity(identity) = &change.state else {
+            return;
+        };
+        match identity {
+            IdentityChange::User { before, after } => apply_user(before, after, writes),
+            IdentityChange::Org {
                 after,
                 invited_before,
-            }) => {
+            } => {
                 let (_, code) = change
                     .body
                     .stream
@@ -260,10 +250,9 @@ impl Projection for Identities {
                 apply_invitations(code, invited_before, &after.invitations, writes);
                 writes.push((key(Kind::Org, &[code]), row(after)));
             }
-            Some(IdentityChange::Account { org, before, after }) => {
+            IdentityChange::Account { org, before, after } => {
                 apply_account(org, before, after, writes);
             }
-            None => {}
         }
     }
 

@@ -122,7 +122,7 @@ fn apply_facets(
         name,
         before,
         after,
-    }) = change.record
+    }) = change.record().copied()
     else {
         return;
     };

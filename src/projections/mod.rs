@@ -29,10 +29,10 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use crate::domain::Event;
 use crate::domain::offboarding::OrgTransfer;
 use crate::domain::record::Record;
-use crate::journal::{Body, Entry};
+use crate::domain::{Aggregate, Event, EventFamily, fold};
+use crate::journal::{Body, Entry, Position};
 
 pub use crate::storage::Row;
 pub use error::StoreError;
@@ -46,16 +46,57 @@ pub struct Change<'a> {
     pub entry: &'a Entry,
     /// Its body.
     pub body: &'a Body,
-    /// The record it is about, before and after; absent for other streams.
-    pub record: Option<RecordChange<'a>>,
-    /// The operators' stream it belongs to, with it; absent for other streams.
-    pub ops: Option<ops::OpsState>,
-    /// What it did to a user, an org or a service account; absent for other streams.
-    pub identity: Option<identity::IdentityChange>,
-    /// Its org's leaving and coming, with it; absent for other streams.
-    pub passage: Option<OrgTransfer>,
-    /// The objects of the uploads that it gives up and whose records are there.
-    pub given_up: Vec<Uuid>,
+    /// The state that it changed.
+    pub state: StateChange<'a>,
+}
+
+impl<'a> Change<'a> {
+    /// A change of which nothing but the entry matters.
+    pub(crate) fn of_entry(entry: &'a Entry, body: &'a Body) -> Self {
+        Self {
+            entry,
+            body,
+            state: StateChange::None,
+        }
+    }
+
+    /// The record before and after the entry; `None` for other streams.
+    pub fn record(&self) -> Option<&RecordChange<'a>> {
+        if let StateChange::Record(record) = &self.state {
+            Some(record)
+        } else {
+            None
+        }
+    }
+}
+
+/// What an entry did to the state of its stream, by the kind of the stream.
+#[derive(Debug)]
+pub enum StateChange<'a> {
+    /// No state to show: the rows have it already, or the stream has none.
+    None,
+    /// A record changed.
+    Record(RecordChange<'a>),
+    /// A container changed; its records have streams of their own.
+    Container {
+        /// The objects of the expired uploads whose records are still there.
+        expired: Vec<Uuid>,
+    },
+    /// A stream of the operators changed.
+    Operators(ops::OpsState),
+    /// A user, an org or a service account changed.
+    Identity(identity::IdentityChange),
+    /// The offboarding, exports and imports of an org after the entry.
+    Transfer(OrgTransfer),
+}
+
+/// The state of a stream after an entry; `None` when the state before is not older than the entry.
+pub(crate) fn state_after<A: Aggregate<Event: EventFamily>>(
+    before: A::State,
+    (position, body): (Position, &Body),
+) -> Option<A::State> {
+    (A::version(&before) < body.version)
+        .then(|| fold::<A>(before, &body.events, body.meta(position)))
 }
 
 /// A record before and after an entry.
@@ -152,17 +193,4 @@ impl Store {
         let cached = cached.map(|projection| projection.prefix()).collect();
         Self::open_caching(directory, cache_bytes, cached)
     }
-}
-
-/// The record events of a body.
-pub(crate) fn record_events(
-    body: &Body,
-) -> impl Iterator<Item = &crate::domain::record::RecordEvent> {
-    body.events.iter().filter_map(|event| {
-        if let Event::Record(event) = event {
-            Some(event)
-        } else {
-            None
-        }
-    })
 }

@@ -1,9 +1,9 @@
 //! Which org leaves or comes, how far that is, and what of it remains to be done.
 
 use super::ops::OpsPage;
-use super::{Change, Projection, Store, StoreError, Write};
+use super::{Change, Projection, StateChange, Store, StoreError, Write, state_after};
+use crate::domain::OrgCode;
 use crate::domain::offboarding::{Offboarding, OffboardingDecider, OffboardingStatus, OrgTransfer};
-use crate::domain::{Decider, Event, EventMeta, OrgCode};
 use crate::journal::{Body, Entry};
 
 const PREFIX: u8 = b'e';
@@ -29,7 +29,7 @@ impl Projection for Offboardings {
     }
 
     fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>) {
-        let Some(passage) = &change.passage else {
+        let StateChange::Transfer(passage) = &change.state else {
             return;
         };
         let Some(org) = org_of(change.body.stream.as_str()) else {
@@ -65,20 +65,10 @@ pub(crate) fn after(
         return Ok(None);
     };
     let before = find(store, org)?;
-    let occurrence = EventMeta {
-        at: body.origin.at,
-        by: &body.origin.by,
-        actor: body.origin.remarks.actor.as_deref(),
-        position: entry.header.position,
-        version: body.version,
-    };
-    let evolve = |state, event: &Event| {
-        let Event::Offboarding(event) = event else {
-            return state;
-        };
-        OffboardingDecider::evolve(state, event, occurrence)
-    };
-    Ok((before.version < body.version).then(|| body.events.iter().fold(before, evolve)))
+    Ok(state_after::<OffboardingDecider>(
+        before,
+        (entry.header.position, body),
+    ))
 }
 
 /// What is known of an org's leaving and coming.

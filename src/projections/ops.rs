@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Projection, Row, Store, StoreError, Write};
+use super::{Change, Projection, Row, StateChange, Store, StoreError, Write, state_after};
 use crate::domain::clock_jump::{ClockDecider, ClockJumps};
 use crate::domain::job::{JobDecider, Jobs};
 use crate::domain::maintenance::{MaintenanceDecider, Window, WindowStatus, Windows};
@@ -12,7 +12,7 @@ use crate::domain::revoked_jwt::{JwtDecider, JwtEvent, RevokedJwts};
 use crate::domain::secret::{SecretCode, SecretDecider, SecretEvent};
 use crate::domain::signing_key::{SigningKeyDecider, SigningKeyEvent, SigningKeys};
 use crate::domain::vacuum::{Vacuum, VacuumDecider, Vacuums};
-use crate::domain::{Decider, Event, EventMeta, StreamId, Timestamp};
+use crate::domain::{Event, StreamId, Timestamp};
 use crate::journal::{Body, Entry, Position, Remarks, Source};
 
 const PREFIX: u8 = b'o';
@@ -102,7 +102,9 @@ impl Projection for Operations {
     }
 
     fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>) {
-        let Some(state) = &change.ops else { return };
+        let StateChange::Operators(state) = &change.state else {
+            return;
+        };
         let position = change.entry.header.position;
         for (number, event) in change.body.events.iter().enumerate() {
             let Some(row) = audit_row(position, change.body, event) else {
@@ -244,102 +246,30 @@ pub(crate) fn after(
     entry: &Entry,
     body: &Body,
 ) -> Result<Option<OpsState>, StoreError> {
-    let occurrence = EventMeta {
-        at: body.origin.at,
-        by: &body.origin.by,
-        actor: body.origin.remarks.actor.as_deref(),
-        position: entry.header.position,
-        version: body.version,
-    };
-    let events = body.events.iter();
+    let at = (entry.header.position, body);
     Ok(match body.stream.as_str() {
         StreamId::MAINTENANCE => {
-            let before = windows(store)?;
-            (before.version < body.version).then(|| {
-                OpsState::Windows(events.fold(before, |state, event| {
-                    let Event::Maintenance(event) = event else {
-                        return state;
-                    };
-                    MaintenanceDecider::evolve(state, event, occurrence)
-                }))
-            })
+            state_after::<MaintenanceDecider>(windows(store)?, at).map(OpsState::Windows)
         }
         StreamId::VACUUM => {
-            let before = vacuums(store)?;
-            (before.version < body.version).then(|| {
-                OpsState::Vacuums(events.fold(before, |state, event| {
-                    let Event::Vacuum(event) = event else {
-                        return state;
-                    };
-                    VacuumDecider::evolve(state, event, occurrence)
-                }))
-            })
+            state_after::<VacuumDecider>(vacuums(store)?, at).map(OpsState::Vacuums)
         }
-        StreamId::JOBS => {
-            let before = jobs(store)?;
-            (before.version < body.version).then(|| {
-                OpsState::Jobs(events.fold(before, |state, event| {
-                    let Event::Job(event) = event else {
-                        return state;
-                    };
-                    JobDecider::evolve(state, event, occurrence)
-                }))
-            })
-        }
+        StreamId::JOBS => state_after::<JobDecider>(jobs(store)?, at).map(OpsState::Jobs),
         StreamId::OPERATOR_TOKENS => {
-            let before = operator_tokens(store)?;
-            (before.version < body.version).then(|| {
-                OpsState::OperatorTokens(events.fold(before, |state, event| {
-                    let Event::OperatorToken(event) = event else {
-                        return state;
-                    };
-                    OperatorTokenDecider::evolve(state, event, occurrence)
-                }))
-            })
+            state_after::<OperatorTokenDecider>(operator_tokens(store)?, at)
+                .map(OpsState::OperatorTokens)
         }
         StreamId::REVOKED_JWTS => {
-            let before = revoked_jwts(store)?;
-            (before.version < body.version).then(|| {
-                OpsState::RevokedJwts(events.fold(before, |state, event| {
-                    let Event::Jwt(event) = event else {
-                        return state;
-                    };
-                    JwtDecider::evolve(state, event, occurrence)
-                }))
-            })
+            state_after::<JwtDecider>(revoked_jwts(store)?, at).map(OpsState::RevokedJwts)
         }
         StreamId::SIGNING_KEYS => {
-            let before = signing_keys(store)?;
-            (before.version < body.version).then(|| {
-                OpsState::SigningKeys(events.fold(before, |state, event| {
-                    let Event::SigningKey(event) = event else {
-                        return state;
-                    };
-                    SigningKeyDecider::evolve(state, event, occurrence)
-                }))
-            })
+            state_after::<SigningKeyDecider>(signing_keys(store)?, at).map(OpsState::SigningKeys)
         }
         StreamId::CLOCK => {
-            let before = clock_jumps(store)?;
-            (before.version < body.version).then(|| {
-                OpsState::Clock(events.fold(before, |state, event| {
-                    let Event::Clock(event) = event else {
-                        return state;
-                    };
-                    ClockDecider::evolve(state, event, occurrence)
-                }))
-            })
+            state_after::<ClockDecider>(clock_jumps(store)?, at).map(OpsState::Clock)
         }
         StreamId::SECRET_CODE => {
-            let before = secret(store)?;
-            (before.version < body.version).then(|| {
-                OpsState::Secret(events.fold(before, |state, event| {
-                    let Event::Secret(event) = event else {
-                        return state;
-                    };
-                    SecretDecider::evolve(state, event, occurrence)
-                }))
-            })
+            state_after::<SecretDecider>(secret(store)?, at).map(OpsState::Secret)
         }
         stream if stream.starts_with(StreamId::OPERATOR_ACT) => Some(OpsState::Act),
         _ => None,

@@ -23,7 +23,7 @@ impl Projection for Records {
     }
 
     fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>) {
-        if let Some(record) = &change.record {
+        if let Some(record) = change.record() {
             // Postcard refuses only maps and sequences of unknown length, and a record has neither.
             let row = postcard::to_stdvec(record.after).unwrap_or_default();
             writes.push((key(record.name), Some(row)));

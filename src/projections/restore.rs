@@ -1,7 +1,9 @@
 //! The rows that a record must have by its stream, and putting them back where they are not.
 
 use super::list::TAGS;
-use super::{Change, RecordChange, RecordName, Store, StoreError, Write, all, records};
+use super::{
+    Change, RecordChange, RecordName, StateChange, Store, StoreError, Write, all, records,
+};
 use crate::domain::record::{Record, RecordKey, Status};
 use crate::domain::{StreamId, Timestamp};
 use crate::journal::{Body, Entry, Header, Origin, Remarks, Source};
@@ -55,15 +57,11 @@ pub fn rows_of(key: &RecordKey, record: &Record) -> Vec<Write> {
     let change = Change {
         entry: &entry,
         body: &body,
-        record: Some(RecordChange {
+        state: StateChange::Record(RecordChange {
             name: RecordName::from(key),
             before: None,
             after: record,
         }),
-        ops: None,
-        passage: None,
-        identity: None,
-        given_up: Vec::new(),
     };
     let mut rows = Vec::new();
     for projection in all() {

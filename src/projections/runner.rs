@@ -6,8 +6,8 @@ use std::sync::Weak;
 use super::as_of::{before_in_journal, evolve_entry, record_until};
 use super::usage::{self, Present, Tally};
 use super::{
-    Change, Projection, RecordChange, RecordName, Store, StoreError, Write, all, contents,
-    identity, offboarding, ops, records, restore,
+    Change, Projection, RecordChange, RecordName, StateChange, Store, StoreError, Write, all,
+    contents, identity, offboarding, ops, records, restore,
 };
 use crate::domain::container::ContainerEvent;
 use crate::domain::record::Record;
@@ -62,17 +62,24 @@ struct Taken<'a> {
     after: Option<Record>,
 }
 
-/// A change that is about nothing but its entry.
-fn change_of_none<'a>(entry: &'a Entry, body: &'a Body) -> Change<'a> {
-    Change {
-        entry,
-        body,
-        record: None,
-        ops: None,
-        identity: None,
-        passage: None,
-        given_up: Vec::new(),
+/// What an entry that is not of a record does to the state of its stream.
+fn state_change(
+    store: &Store,
+    entry: &Entry,
+    body: &Body,
+) -> Result<StateChange<'static>, StoreError> {
+    if contents::container_of(&body.stream).is_some() {
+        let expired = contents::expired_uploads(store, body)?;
+        return Ok(StateChange::Container { expired });
     }
+    if let Some(state) = ops::after(store, entry, body)? {
+        return Ok(StateChange::Operators(state));
+    }
+    if let Some(change) = identity::after(store, entry, body)? {
+        return Ok(StateChange::Identity(change));
+    }
+    let transfer = offboarding::after(store, entry, body)?;
+    Ok(transfer.map_or(StateChange::None, StateChange::Transfer))
 }
 
 /// Called with entries done and entries there are.
@@ -170,7 +177,7 @@ impl Runner {
         let stream = body.stream.as_str();
         let (Some(name), Some(key)) = (RecordName::of_stream(stream), body.stream.record_key())
         else {
-            return self.write(&change_of_none(entry, body));
+            return self.write(&Change::of_entry(entry, body));
         };
         // One that this group has touched is not read again.
         let mut before = match group.last.get(stream) {
@@ -183,7 +190,7 @@ impl Runner {
         if seen {
             // A crash came between this row and the checkpoint. The row is written last, so all that is derived
             // from the record is there; what is not goes in again, so that the last entry has the last word.
-            return self.write(&change_of_none(entry, body));
+            return self.write(&Change::of_entry(entry, body));
         }
         if let (Some(journal), true) = (journal, body.version > 1) {
             before = before_in_journal(journal, &key, before, body)?;
@@ -231,15 +238,14 @@ impl Runner {
         } in &taken.changes
         {
             let before = before.as_ref();
-            let record = after.as_ref().map(|after| RecordChange {
-                name: *name,
-                before,
-                after,
+            let state = after.as_ref().map_or(StateChange::None, |after| {
+                StateChange::Record(RecordChange {
+                    name: *name,
+                    before,
+                    after,
+                })
             });
-            let change = Change {
-                record,
-                ..change_of_none(entry, body)
-            };
+            let change = Change { entry, body, state };
             self.write(&change)?;
             if let (Some(before), Some(after), true) = (before, after, is_live) {
                 self.ended.extend(contents::ended_inline(before, after));
@@ -259,11 +265,7 @@ impl Runner {
         let change = Change {
             entry,
             body,
-            record: None,
-            ops: ops::after(&self.store, entry, body)?,
-            identity: identity::after(&self.store, entry, body)?,
-            passage: offboarding::after(&self.store, entry, body)?,
-            given_up: contents::given_up(&self.store, body)?,
+            state: state_change(&self.store, entry, body)?,
         };
         let mut tally = Tally::new(&self.store, &self.present);
         let mut rows = Vec::new();

@@ -12,7 +12,9 @@ use crate::domain::quota::{Counts, Quota};
 use crate::domain::vacuum::{Scope, Step, VacuumEvent};
 use crate::journal::Position;
 use crate::projections::ops::OpsState;
-use crate::projections::{Change, Store, StoreError, Write, contents, identity, records};
+use crate::projections::{
+    Change, StateChange, Store, StoreError, Write, contents, identity, records,
+};
 
 /// The orgs whose rows a vacuum has removed with an entry, to be counted anew with it; none for other entries.
 ///
@@ -23,7 +25,7 @@ pub(in crate::projections) fn recounted(
     change: &Change<'_>,
 ) -> Result<BTreeSet<String>, StoreError> {
     let mut orgs = BTreeSet::new();
-    let Some(OpsState::Vacuums(vacuums)) = &change.ops else {
+    let StateChange::Operators(OpsState::Vacuums(vacuums)) = &change.state else {
         return Ok(orgs);
     };
     for event in &change.body.events {
@@ -59,7 +61,7 @@ pub(in crate::projections) fn restamped(
     store: &Store,
     change: &Change<'_>,
 ) -> Result<Vec<Write>, StoreError> {
-    let Some(OpsState::Vacuums(vacuums)) = &change.ops else {
+    let StateChange::Operators(OpsState::Vacuums(vacuums)) = &change.state else {
         return Ok(Vec::new());
     };
     let erases_a_user = |event: &Event| {

@@ -18,7 +18,7 @@ use crate::journal::{Body, Position};
 use crate::projections::identity::IdentityChange;
 use crate::projections::list::{self, range_base};
 use crate::projections::{
-    Change, RecordChange, RecordName, Store, StoreError, Write, contents, identity,
+    Change, RecordChange, RecordName, StateChange, Store, StoreError, Write, contents, identity,
 };
 
 /// Names kept in memory that have rows; past it they are forgotten and read again.
@@ -182,8 +182,11 @@ impl Tally {
         let settles = store
             .reservations()
             .key(stream.as_str(), change.body.version);
-        match &change.identity {
-            Some(IdentityChange::Account { org, before, after }) => {
+        let StateChange::Identity(identity) = &change.state else {
+            return Ok(());
+        };
+        match identity {
+            IdentityChange::Account { org, before, after } => {
                 let (_, tally) = self.org(org)?;
                 tally.settles.push(settles);
                 let mut step = Step::default();
@@ -197,7 +200,7 @@ impl Tally {
                 step.replace(Quota::ApiKeys, keys[0], keys[1]);
                 tally.apply(position, &step);
             }
-            Some(IdentityChange::User { before, after }) => {
+            IdentityChange::User { before, after } => {
                 let mut step = Step::default();
                 let sessions = [before, after].map(|user| user.sessions.len() as u64);
                 step.replace(Quota::Sessions, sessions[0], sessions[1]);
@@ -207,7 +210,7 @@ impl Tally {
                     tally.apply(position, &step);
                 }
             }
-            Some(IdentityChange::Org { after, .. }) => {
+            IdentityChange::Org { after, .. } => {
                 let org = stream.as_str().split('/').nth(1).unwrap_or_default();
                 let step = memberships(&store, org, change.body)?;
                 let is_about_limits =
@@ -218,7 +221,6 @@ impl Tally {
                     tally.own_limits = Some(after.own_limits.clone());
                 }
             }
-            None => {}
         }
         Ok(())
     }
