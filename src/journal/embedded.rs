@@ -1,7 +1,7 @@
 //! The journal of one machine: the log, the database beside it and the writing thread, put together.
 
 use parking_lot::{Mutex, MutexGuard};
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +15,14 @@ use super::chain::{Chain, End};
 use super::database::{Database, IndexEntry, PayloadLocation, remove_renamed};
 use super::entry::Line;
 use super::erase::closed_segments;
+use super::lock::lock;
 use super::log::{CommitLog, Opened};
+use super::options::Options;
 use super::scan::{Scanner, Step};
 use super::seal::Job;
 use super::segment::{Segment, Segments, damaged, failed, list};
 use super::shared::Shared;
+use super::shutdown::{check_head, how_left};
 use super::state::{self, Doubt, State};
 use super::tail::LastShutdown;
 use super::writer::{Queue, Writer};
@@ -28,40 +31,9 @@ use super::{
     Position, Sink, Sizes, Version,
 };
 use crate::clock::Clock;
-use crate::disk::{Disk, RealDisk};
+use crate::disk::Disk;
 use crate::domain::StreamId;
 use crate::meters::{Meters, value};
-use crate::storage::{LOCK_PAUSE, LOCK_TRIES};
-
-/// The file whose lock keeps a second process out.
-const LOCK: &str = "lock";
-
-/// How a [`SledJournal`] is kept.
-#[derive(Clone)]
-pub struct Options {
-    /// A segment that has reached so many bytes is sealed; 64 MiB unless told.
-    pub segment_bytes: u64,
-    /// Bytes of database pages kept in memory; 64 MiB unless told.
-    pub cache_bytes: u64,
-    /// Most appends waiting; 4,096 unless told. Past it an append is [`super::Outcome::Busy`].
-    pub queue_max: usize,
-    /// Most bytes waiting, about; 64 MiB unless told. Past it an append is [`super::Outcome::Busy`].
-    pub queue_bytes_max: usize,
-    /// What the log is written to.
-    pub disk: Arc<dyn Disk>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            segment_bytes: 64 * 1024 * 1024,
-            cache_bytes: 64 * 1024 * 1024,
-            queue_max: 4096,
-            queue_bytes_max: 64 * 1024 * 1024,
-            disk: Arc::new(RealDisk),
-        }
-    }
-}
 
 /// The embedded journal. Dropping it closes it.
 pub struct SledJournal {
@@ -361,74 +333,6 @@ impl Parts<'_> {
             doubt: AtomicBool::new(false),
             _lock: self.lock,
         })
-    }
-}
-
-/// How the journal was left, by its marker.
-pub(super) fn how_left(state: Option<&State>) -> LastShutdown {
-    match state {
-        None => LastShutdown::PowerCut,
-        Some(state) if state.clean => LastShutdown::Closed,
-        Some(state) if state.doubt().is_some() => LastShutdown::PowerCut,
-        Some(_) => LastShutdown::Killed,
-    }
-}
-
-/// Holds the end of the log against the one that the journal was closed with.
-pub(super) fn check_head(state: Option<&State>, end: End) -> Result<(), JournalError> {
-    let Some(head) = state.and_then(|state| state.head.as_ref()) else {
-        return Ok(());
-    };
-    if head.position == end.position && head.hash == hex::encode(end.hash) {
-        return Ok(());
-    }
-    Err(JournalError::Damaged {
-        place: format!("the end of the log, position {}", end.position),
-        what: format!(
-            "the journal was closed in order at position {} with another end; restore the last segments, or remove {} to continue with what is there",
-            head.position,
-            state::FILE
-        ),
-    })
-}
-
-/// Takes the journal's lock, waiting up to a second: a child of its last holder between fork and exec still has the file.
-fn lock(dir: &Path) -> Result<File, JournalError> {
-    let path = dir.join(LOCK);
-    let io = |error| {
-        failed(
-            "locking the journal (is another process using it?)",
-            &path,
-            error,
-        )
-    };
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(io)?;
-    let mut left = LOCK_TRIES;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if left > 0 => {
-                left -= 1;
-                std::thread::sleep(LOCK_PAUSE);
-            }
-            Err(TryLockError::WouldBlock) => return Err(io(std::io::ErrorKind::WouldBlock.into())),
-            Err(TryLockError::Error(error)) => return Err(io(error)),
-        }
-    }
-}
-
-/// Whether no process has the journal open.
-pub(super) fn is_stopped(dir: &Path) -> Result<bool, JournalError> {
-    let path = dir.join(LOCK);
-    match File::open(&path) {
-        Ok(file) => Ok(file.try_lock_shared().is_ok()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(failed("reading the journal's lock", &path, error)),
     }
 }
 

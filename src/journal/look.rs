@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::embedded::{check_head, how_left};
 use super::segment::{Segments, damaged, list, plain_name};
+use super::shutdown::{check_head, how_left};
 use super::state::Doubt;
 use super::tail::{LastShutdown, Tail, read_tail, whole_segment};
 use super::{Head, JournalError, Position, replay, state};

@@ -20,17 +20,20 @@ mod fair_queue;
 #[cfg(test)]
 mod fuzz;
 mod index;
+mod lock;
 mod log;
 pub mod look;
 pub mod memory;
 mod meters;
 mod offsets;
+mod options;
 pub mod replay;
 mod scan;
 pub mod schema;
 mod seal;
 mod segment;
 mod shared;
+mod shutdown;
 pub mod state;
 mod tail;
 pub mod verify;
@@ -47,8 +50,9 @@ use crate::domain::erasure::ErasedSpan;
 use crate::domain::{Event, StreamId, Timestamp};
 use crate::os_error::OsError;
 
-pub use self::embedded::{Options, SledJournal};
+pub use self::embedded::SledJournal;
 pub use self::meters::JournalMeters;
+pub use self::options::Options;
 pub use crate::storage::Sizes;
 
 /// An entry's place in its partition: 1 for the first, without gaps.

@@ -300,7 +300,7 @@ pub fn judge(dir: &Path, from: Position) -> Result<(), JournalError> {
 /// # Errors
 /// When the directory cannot be read.
 pub fn is_stopped(dir: &Path) -> Result<bool, JournalError> {
-    super::embedded::is_stopped(dir)
+    super::lock::is_stopped(dir)
 }
 
 /// The first position of the newest segment; 1 for an empty journal.

@@ -3,6 +3,7 @@
 mod behind;
 mod copied;
 mod database;
+mod report;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use super::chain::Chain;
 use super::database::Database;
 use super::entry::NO_HASH;
-use super::erasures::{Erasures, Unproven};
+use super::erasures::Erasures;
 use super::scan::{Found, Scanner, Step};
 use super::segment::{Fault, Listed, Location, Segment, list};
 use super::state;
@@ -22,9 +23,8 @@ use crate::os_error;
 use behind::Behind;
 use copied::DatabaseCopy;
 use database::{compare, compare_ends};
+pub use report::{Check, PROBLEMS_MAX, Problem, Report};
 
-/// Most problems a report lists; the walk ends there.
-pub const PROBLEMS_MAX: usize = 1000;
 /// What a problem names that is not of one file.
 const LOG: &str = "the log";
 /// Entries between two reports of progress.
@@ -32,56 +32,8 @@ const PROGRESS_EVERY: u64 = 1000;
 /// Memory for the database's pages while it is compared.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// What a walk found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// Entries that were read.
-    pub entries: u64,
-    /// Segments that were read.
-    pub segments: u64,
-    /// Bytes of their content, before gzip.
-    pub bytes: u64,
-    /// Position and hash of the last entry.
-    pub head: Head,
-    /// Expected hashes that were found.
-    pub confirmed: u64,
-    /// What is wrong, in the order of the log; at most [`PROBLEMS_MAX`].
-    pub problems: Vec<Problem>,
-    /// Erased entries of which nothing tells whether they were to be: see [`Unproven`].
-    pub unproven: Vec<Unproven>,
-    /// An entry at the very end that is not complete: a server is writing it, or was when it ended. Not a problem;
-    /// the next open cuts it off.
-    pub unfinished: Option<Problem>,
-    /// Why the database was to be compared and was not, with what to do. Not a problem: the chain stands by itself.
-    pub not_compared: Option<String>,
-}
-
-/// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The file's name within the directory.
-    pub file: String,
-    /// The byte: of a plain file its own, of a sealed one that of its content, unless the gzip itself is wrong.
-    pub byte: u64,
-    /// The position there, or the one that belongs there.
-    pub position: Position,
-    /// What is wrong, in a sentence for operators.
-    pub what: String,
-}
-
 /// How often a journal is walked again because a server erased in it meanwhile.
 const WALKS_MAX: usize = 3;
-
-/// What is looked at besides the log, and told meanwhile.
-pub struct Check<'a> {
-    /// Whether the database is held against the log, entry by entry; this needs a stopped server. A copy of it is read, in the
-    /// directory for temporary files, because to open one is to write to it.
-    pub database: bool,
-    /// Heads that were kept elsewhere: a position and the hash that its entry had.
-    pub expected: &'a [Head],
-    /// Told entries so far, and 0 while the number of all is not known.
-    pub progress: &'a mut dyn FnMut(u64, u64),
-}
 
 /// Checks every segment of a directory: lines, dense positions, the chain, digests of bodies and payloads, dense stream
 /// versions, and that what is erased was ordered. With `database`, which needs a stopped server, also that the database

@@ -1,24 +1,32 @@
 //! Who is who: sessions, users, orgs and their members, service accounts and their keys.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::ops::OpsPage;
 use super::row_cache::RowVersion;
-use super::{Change, Projection, StateChange, Store, StoreError, Write, state_after};
-use crate::domain::account::{Account, AccountDecider, AccountName, Key, KeyRole};
+use super::{Change, Projection, StateChange, Store, StoreError, Write};
+use crate::domain::Timestamp;
+use crate::domain::account::{Account, AccountName, KeyRole};
 use crate::domain::hold::LegalHolds;
-use crate::domain::org::{
-    Invitation, Invitations, MemberRole, Org, OrgDecider, OrgEvent, OrgStatus,
+use crate::domain::org::{Invitation, Invitations, MemberRole, Org, OrgStatus};
+use crate::domain::quota::OwnLimits;
+use crate::domain::user::{Session, User};
+
+mod apply;
+mod change;
+mod lists;
+
+use apply::{
+    apply_account, apply_holds, apply_invitations, apply_limits, apply_members, apply_user,
 };
-use crate::domain::quota::{Counts, OwnLimits, Quota};
-use crate::domain::user::{Session, User, UserDecider};
-use crate::domain::{Decider, Event, OrgCode, Timestamp};
-use crate::journal::{Body, Entry, Position, Source};
+pub use change::IdentityChange;
+pub(crate) use change::after;
+pub(super) use lists::count_of_org;
+pub use lists::{accounts, invitations_of, members, orgs_of, sessions_over};
+pub(crate) use lists::{all_orgs_of, orgs_with_holds};
 
 /// The first byte of these rows' keys.
 pub(super) const PREFIX: u8 = b'u';
@@ -115,101 +123,6 @@ pub struct LiveKey {
     pub last_used_at: Option<Timestamp>,
 }
 
-/// What an entry did to a user, an org or a service account.
-#[derive(Debug)]
-pub enum IdentityChange {
-    /// A user.
-    User {
-        /// Before.
-        before: User,
-        /// After.
-        after: User,
-    },
-    /// An org. Its memberships are in the events.
-    Org {
-        /// After.
-        after: Org,
-        /// Its invitations before; looked up only for an entry that changes them.
-        invited_before: Invitations,
-    },
-    /// A service account.
-    Account {
-        /// Whose.
-        org: String,
-        /// Before.
-        before: Account,
-        /// After.
-        after: Account,
-    },
-}
-
-/// What an entry does to what is known; `None` for other streams, and for an entry whose state is there already.
-///
-/// # Errors
-/// A failed or unreadable row.
-pub(crate) fn after(
-    store: &Store,
-    entry: &Entry,
-    body: &Body,
-) -> Result<Option<IdentityChange>, StoreError> {
-    let at = (entry.header.position, body);
-    let mut parts = body.stream.as_str().split('/');
-    let (service, first, second) = (parts.next(), parts.next(), parts.next());
-    Ok(match (service, first, second) {
-        (Some("uas"), Some(user_id), None) => {
-            let before = user(store, user_id)?;
-            state_after::<UserDecider>(before.clone(), at)
-                .map(|after| IdentityChange::User { before, after })
-        }
-        (Some("ofm"), Some(code), None) => org_after(store, code, at)?,
-        (Some("usm"), Some(code), Some(account_id)) => {
-            let before = account(store, code, account_id)?;
-            state_after::<AccountDecider>(before.clone(), at).map(|after| {
-                let org = code.to_owned();
-                IdentityChange::Account { org, before, after }
-            })
-        }
-        _ => None,
-    })
-}
-
-/// What an entry does to an org. Memberships have rows of their own: only those that it names are read.
-fn org_after(
-    store: &Store,
-    code: &str,
-    (position, body): (Position, &Body),
-) -> Result<Option<IdentityChange>, StoreError> {
-    let mut state = org(store, code)?;
-    if state.version >= body.version {
-        return Ok(None);
-    }
-    state.holds = holds(store, code)?;
-    state.own_limits = own_limits(store, code)?;
-    let invites = |event: &Event| matches!(event, Event::Org(event) if event.about_invitation());
-    if body.events.iter().any(invites) {
-        state.invitations = invitations(store, code)?;
-    }
-    let invited_before = state.invitations.clone();
-    for event in &body.events {
-        let Event::Org(event) = event else { continue };
-        if let OrgEvent::QuotasSet { .. } = event
-            && body.origin.source == Source::Import
-        {
-            // Set elsewhere: the version counts, the limits do not.
-            state.version = body.version;
-            continue;
-        }
-        if let OrgEvent::MemberAdded { user_id, .. } | OrgEvent::MemberRemoved { user_id } = event {
-            state.subject = member(store, code, user_id)?;
-        }
-        state = OrgDecider::evolve(state, event, body.meta(position));
-    }
-    Ok(Some(IdentityChange::Org {
-        after: state,
-        invited_before,
-    }))
-}
-
 impl Projection for Identities {
     fn name(&self) -> &'static str {
         "identity"
@@ -279,105 +192,6 @@ impl Projection for Identities {
             }
         })
     }
-}
-
-fn apply_user(before: &User, after: &User, writes: &mut Vec<Write>) {
-    writes.push((key(Kind::Email, &[&after.email]), row(&after.user_id)));
-    for hash in before.sessions.keys() {
-        if !after.sessions.contains_key(hash) {
-            writes.push((key(Kind::Session, &[hash]), None));
-        }
-    }
-    for (hash, session) in &after.sessions {
-        if before.sessions.get(hash) != Some(session) {
-            writes.push((key(Kind::Session, &[hash]), row(session)));
-        }
-    }
-    writes.push((key(Kind::User, &[&after.user_id]), row(after)));
-}
-
-fn apply_members(code: &str, events: &[Event], writes: &mut Vec<Write>) {
-    for event in events {
-        let (user_id, role) = match event {
-            Event::Org(OrgEvent::MemberAdded { user_id, role }) => (user_id, row(role)),
-            Event::Org(OrgEvent::MemberRemoved { user_id }) => (user_id, None),
-            _ => continue,
-        };
-        writes.push((key(Kind::Member, &[code, user_id]), role.clone()));
-        writes.push((key(Kind::MemberOf, &[user_id, code]), role));
-    }
-}
-
-fn apply_holds(code: &str, after: &Org, events: &[Event], writes: &mut Vec<Write>) {
-    let about_a_hold = |event: &Event| {
-        matches!(
-            event,
-            Event::Org(OrgEvent::HoldSet { .. } | OrgEvent::HoldReleased { .. })
-        )
-    };
-    if events.iter().any(about_a_hold) {
-        let holds = (!after.holds.is_empty()).then(|| row(&after.holds));
-        writes.push((key(Kind::Holds, &[code]), holds.flatten()));
-    }
-}
-
-fn apply_limits(code: &str, after: &Org, events: &[Event], writes: &mut Vec<Write>) {
-    let about_limits = |event: &Event| matches!(event, Event::Org(OrgEvent::QuotasSet { .. }));
-    if events.iter().any(about_limits) {
-        let limits = (!after.own_limits.is_empty()).then(|| row(&after.own_limits));
-        writes.push((key(Kind::Limits, &[code]), limits.flatten()));
-    }
-}
-
-/// Both are empty for an entry that does not change them.
-fn apply_invitations(
-    code: &str,
-    before: &Invitations,
-    after: &Invitations,
-    writes: &mut Vec<Write>,
-) {
-    if before == after {
-        return;
-    }
-    for gone in before.0.values() {
-        writes.push((key(Kind::Invited, &[&gone.user_id, code]), None));
-    }
-    for there in after.0.values() {
-        writes.push((key(Kind::Invited, &[&there.user_id, code]), row(there)));
-    }
-    let all = (!after.0.is_empty()).then(|| row(after));
-    writes.push((key(Kind::Invitations, &[code]), all.flatten()));
-}
-
-fn apply_account(org: &str, before: &Account, after: &Account, writes: &mut Vec<Write>) {
-    let of = |account: &Account| -> BTreeMap<String, Key> {
-        let live = account.live_keys();
-        live.map(|(id, key)| (id.clone(), key.clone())).collect()
-    };
-    let (before, live) = (of(before), of(after));
-    // A key that goes on counting is there at every moment: rows are written one by one, and callers look meanwhile.
-    let gone = before
-        .iter()
-        .filter(|(key_id, _)| !live.contains_key(*key_id));
-    for (_, gone) in gone {
-        writes.push((key(Kind::Key, &[&gone.key_hash]), None));
-    }
-    for (key_id, live) in live
-        .iter()
-        .filter(|(id, key)| before.get(*id) != Some(*key))
-    {
-        let known = LiveKey {
-            org: org.to_owned(),
-            account_id: after.account_id.clone(),
-            key_id: key_id.clone(),
-            role: live.role,
-            expires_at: live.expires_at,
-            allowed_addresses: live.allowed_addresses.clone(),
-            last_used_at: live.last_used_at,
-        };
-        writes.push((key(Kind::Key, &[&live.key_hash]), row(&known)));
-    }
-    writes.push((key(Kind::Account, &[org, &after.account_id]), row(after)));
 }
 
 fn row<T: Serialize>(value: &T) -> Option<Vec<u8>> {
@@ -484,19 +298,6 @@ pub fn invited(store: &Store, user_id: &str, org: &str) -> Result<Option<Invitat
     Ok(find(store, Kind::Invited, &[user_id, org])?.map(Arc::unwrap_or_clone))
 }
 
-/// The invitations of a user, in the order of the orgs' codes, from a place on; some may be past their end.
-///
-/// # Errors
-/// A failed or unreadable row.
-pub fn invitations_of(
-    store: &Store,
-    user_id: &str,
-    from: Option<&[u8]>,
-    limit: usize,
-) -> Result<OpsPage<(String, Invitation)>, StoreError> {
-    page(store, key(Kind::Invited, &[user_id]), from, limit)
-}
-
 /// Every org that has limits of its own, with these.
 pub(super) fn all_own_limits(
     store: &Store,
@@ -510,23 +311,6 @@ pub(super) fn all_own_limits(
         let code = String::from_utf8_lossy(code).into_owned();
         Ok((code, postcard::from_bytes(&value)?))
     })
-}
-
-/// Orgs with a legal hold, by code, at most `limit`.
-///
-/// # Errors
-/// A failed read.
-pub(crate) fn orgs_with_holds(store: &Store, limit: usize) -> Result<Vec<OrgCode>, StoreError> {
-    let prefix = key(Kind::Holds, &[]);
-    let mut orgs = Vec::new();
-    for row in store.scan(prefix.clone(), &prefix).take(limit) {
-        let (key, _) = row?;
-        let code = key.get(prefix.len()..).unwrap_or_default();
-        let code = code.strip_suffix(&[0]).unwrap_or(code);
-        let code = std::str::from_utf8(code).ok();
-        orgs.extend(code.and_then(|code| OrgCode::parse(code).ok()));
-    }
-    Ok(orgs)
 }
 
 /// How a user belongs to an org; `None` when not at all.
@@ -622,40 +406,6 @@ pub fn account_named(store: &Store, name: &AccountName) -> Result<Account, Store
     account(store, name.org.as_str(), &name.account_id)
 }
 
-/// The owners and members of an org, in the order of their ids, from a place on.
-///
-/// # Errors
-/// A failed or unreadable row.
-pub fn members(
-    store: &Store,
-    org: &OrgCode,
-    from: Option<&[u8]>,
-    limit: usize,
-) -> Result<OpsPage<(String, MemberRole)>, StoreError> {
-    page(store, key(Kind::Member, &[org.as_str()]), from, limit)
-}
-
-/// The orgs of a user, in the order of their codes, from a place on.
-///
-/// # Errors
-/// A failed or unreadable row.
-pub fn orgs_of(
-    store: &Store,
-    user_id: &str,
-    from: Option<&[u8]>,
-    limit: usize,
-) -> Result<OpsPage<(String, MemberRole)>, StoreError> {
-    page(store, key(Kind::MemberOf, &[user_id]), from, limit)
-}
-
-/// The codes of all orgs of a user.
-///
-/// # Errors
-/// A failed read.
-pub(crate) fn all_orgs_of(store: &Store, user_id: &str) -> Result<Vec<String>, StoreError> {
-    last_parts(store, key(Kind::MemberOf, &[user_id])).collect()
-}
-
 /// What the rows of all service accounts begin with, ahead of the org.
 pub(super) fn accounts_prefix() -> Vec<u8> {
     key(Kind::Account, &[])
@@ -664,87 +414,4 @@ pub(super) fn accounts_prefix() -> Vec<u8> {
 /// What the rows of all memberships begin with, ahead of the org.
 pub(super) fn members_prefix() -> Vec<u8> {
     key(Kind::Member, &[])
-}
-
-/// Counts the service accounts, keys and sessions of an org by their rows.
-pub(super) fn count_of_org(
-    store: &Store,
-    org: &str,
-    counts: &mut Counts,
-) -> Result<(), StoreError> {
-    let prefix = key(Kind::Account, &[org]);
-    for row in store.scan(prefix.clone(), &prefix) {
-        let (_, value) = row?;
-        let account: Account = postcard::from_bytes(&value)?;
-        counts.add(Quota::ServiceAccounts, u64::from(account.active));
-        counts.add(Quota::ApiKeys, account.live_keys().count() as u64);
-    }
-    for user_id in last_parts(store, key(Kind::Member, &[org])) {
-        let sessions = user(store, &user_id?)?.sessions.len() as u64;
-        counts.add(Quota::Sessions, sessions);
-    }
-    Ok(())
-}
-
-/// How many sessions of an org's owners and members are past their end at a time, and still counted.
-///
-/// # Errors
-/// A failed or unreadable row.
-pub fn sessions_over(store: &Store, org: &str, now: Timestamp) -> Result<u64, StoreError> {
-    let mut over = 0;
-    for user_id in last_parts(store, key(Kind::Member, &[org])) {
-        let user = user(store, &user_id?)?;
-        let past = |session: &&Session| session.expires_at.is_some_and(|end| end <= now);
-        over += user.sessions.values().filter(past).count() as u64;
-    }
-    Ok(over)
-}
-
-/// The last parts of the keys below a prefix.
-fn last_parts(
-    store: &Store,
-    prefix: Vec<u8>,
-) -> impl Iterator<Item = Result<String, StoreError>> + use<> {
-    let base_bytes = prefix.len();
-    store.scan(prefix.clone(), &prefix).map(move |row| {
-        let (key, _) = row?;
-        let part = key.get(base_bytes..).unwrap_or_default();
-        let part = part.strip_suffix(&[0]).unwrap_or(part);
-        Ok(String::from_utf8_lossy(part).into_owned())
-    })
-}
-
-/// The service accounts of an org, in the order of their ids, from a place on.
-///
-/// # Errors
-/// A failed or unreadable row.
-pub fn accounts(
-    store: &Store,
-    org: &OrgCode,
-    from: Option<&[u8]>,
-    limit: usize,
-) -> Result<OpsPage<(String, Account)>, StoreError> {
-    page(store, key(Kind::Account, &[org.as_str()]), from, limit)
-}
-
-/// Rows below a prefix with the last part of their keys.
-fn page<T: DeserializeOwned>(
-    store: &Store,
-    prefix: Vec<u8>,
-    from: Option<&[u8]>,
-    limit: usize,
-) -> Result<OpsPage<(String, T)>, StoreError> {
-    let mut items = Vec::new();
-    for row in store.scan(prefix.clone(), from.unwrap_or(&prefix)) {
-        let (key, value) = row?;
-        if items.len() == limit {
-            let next = Some(key.to_vec());
-            return Ok(OpsPage { items, next });
-        }
-        let part = key.get(prefix.len()..).unwrap_or_default();
-        let part = part.strip_suffix(&[0]).unwrap_or(part);
-        let name = String::from_utf8_lossy(part).into_owned();
-        items.push((name, postcard::from_bytes(&value)?));
-    }
-    Ok(OpsPage { items, next: None })
 }

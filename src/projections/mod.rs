@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 use crate::domain::offboarding::OrgTransfer;
 use crate::domain::record::Record;
-use crate::domain::{Aggregate, Event, EventFamily, fold};
+use crate::domain::{Aggregate, EventFamily, fold};
 use crate::journal::{Body, Entry, Position};
 
 pub use crate::storage::Row;

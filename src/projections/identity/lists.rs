@@ -1,0 +1,159 @@
+//! Lists of members, orgs, service accounts and invitations, in pages and as counts.
+
+use serde::de::DeserializeOwned;
+
+use super::{Kind, key, user};
+use crate::domain::account::Account;
+use crate::domain::org::{Invitation, MemberRole};
+use crate::domain::quota::{Counts, Quota};
+use crate::domain::user::Session;
+use crate::domain::{OrgCode, Timestamp};
+use crate::projections::ops::OpsPage;
+use crate::projections::{Store, StoreError};
+
+/// The invitations of a user, in the order of the orgs' codes, from a place on; some may be past their end.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn invitations_of(
+    store: &Store,
+    user_id: &str,
+    from: Option<&[u8]>,
+    limit: usize,
+) -> Result<OpsPage<(String, Invitation)>, StoreError> {
+    page(store, key(Kind::Invited, &[user_id]), from, limit)
+}
+
+/// Orgs with a legal hold, by code, at most `limit`.
+///
+/// # Errors
+/// A failed read.
+pub(crate) fn orgs_with_holds(store: &Store, limit: usize) -> Result<Vec<OrgCode>, StoreError> {
+    let prefix = key(Kind::Holds, &[]);
+    let mut orgs = Vec::new();
+    for row in store.scan(prefix.clone(), &prefix).take(limit) {
+        let (key, _) = row?;
+        let code = key.get(prefix.len()..).unwrap_or_default();
+        let code = code.strip_suffix(&[0]).unwrap_or(code);
+        let code = std::str::from_utf8(code).ok();
+        orgs.extend(code.and_then(|code| OrgCode::parse(code).ok()));
+    }
+    Ok(orgs)
+}
+
+/// The owners and members of an org, in the order of their ids, from a place on.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn members(
+    store: &Store,
+    org: &OrgCode,
+    from: Option<&[u8]>,
+    limit: usize,
+) -> Result<OpsPage<(String, MemberRole)>, StoreError> {
+    page(store, key(Kind::Member, &[org.as_str()]), from, limit)
+}
+
+/// The orgs of a user, in the order of their codes, from a place on.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn orgs_of(
+    store: &Store,
+    user_id: &str,
+    from: Option<&[u8]>,
+    limit: usize,
+) -> Result<OpsPage<(String, MemberRole)>, StoreError> {
+    page(store, key(Kind::MemberOf, &[user_id]), from, limit)
+}
+
+/// The codes of all orgs of a user.
+///
+/// # Errors
+/// A failed read.
+pub(crate) fn all_orgs_of(store: &Store, user_id: &str) -> Result<Vec<String>, StoreError> {
+    last_parts(store, key(Kind::MemberOf, &[user_id])).collect()
+}
+
+/// Counts the service accounts, keys and sessions of an org by their rows.
+pub(in crate::projections) fn count_of_org(
+    store: &Store,
+    org: &str,
+    counts: &mut Counts,
+) -> Result<(), StoreError> {
+    let prefix = key(Kind::Account, &[org]);
+    for row in store.scan(prefix.clone(), &prefix) {
+        let (_, value) = row?;
+        let account: Account = postcard::from_bytes(&value)?;
+        counts.add(Quota::ServiceAccounts, u64::from(account.active));
+        counts.add(Quota::ApiKeys, account.live_keys().count() as u64);
+    }
+    for user_id in last_parts(store, key(Kind::Member, &[org])) {
+        let sessions = user(store, &user_id?)?.sessions.len() as u64;
+        counts.add(Quota::Sessions, sessions);
+    }
+    Ok(())
+}
+
+/// How many sessions of an org's owners and members are past their end at a time, and still counted.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn sessions_over(store: &Store, org: &str, now: Timestamp) -> Result<u64, StoreError> {
+    let mut over = 0;
+    for user_id in last_parts(store, key(Kind::Member, &[org])) {
+        let user = user(store, &user_id?)?;
+        let past = |session: &&Session| session.expires_at.is_some_and(|end| end <= now);
+        over += user.sessions.values().filter(past).count() as u64;
+    }
+    Ok(over)
+}
+
+/// The service accounts of an org, in the order of their ids, from a place on.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn accounts(
+    store: &Store,
+    org: &OrgCode,
+    from: Option<&[u8]>,
+    limit: usize,
+) -> Result<OpsPage<(String, Account)>, StoreError> {
+    page(store, key(Kind::Account, &[org.as_str()]), from, limit)
+}
+
+/// Rows below a prefix with the last part of their keys.
+fn page<T: DeserializeOwned>(
+    store: &Store,
+    prefix: Vec<u8>,
+    from: Option<&[u8]>,
+    limit: usize,
+) -> Result<OpsPage<(String, T)>, StoreError> {
+    let mut items = Vec::new();
+    for row in store.scan(prefix.clone(), from.unwrap_or(&prefix)) {
+        let (key, value) = row?;
+        if items.len() == limit {
+            let next = Some(key.to_vec());
+            return Ok(OpsPage { items, next });
+        }
+        let part = key.get(prefix.len()..).unwrap_or_default();
+        let part = part.strip_suffix(&[0]).unwrap_or(part);
+        let name = String::from_utf8_lossy(part).into_owned();
+        items.push((name, postcard::from_bytes(&value)?));
+    }
+    Ok(OpsPage { items, next: None })
+}
+
+/// The last parts of the keys below a prefix.
+fn last_parts(
+    store: &Store,
+    prefix: Vec<u8>,
+) -> impl Iterator<Item = Result<String, StoreError>> + use<> {
+    let base_bytes = prefix.len();
+    store.scan(prefix.clone(), &prefix).map(move |row| {
+        let (key, _) = row?;
+        let part = key.get(base_bytes..).unwrap_or_default();
+        let part = part.strip_suffix(&[0]).unwrap_or(part);
+        Ok(String::from_utf8_lossy(part).into_owned())
+    })
+}
