@@ -2,16 +2,21 @@
 
 mod trust;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::domain::Timestamp;
 use trust::Trust;
 
 pub use trust::{TrustLimits, Untrusted};
+
+/// The longest sleep until a time of the machine's clock, which may be set meanwhile.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Tells the time. Shared by everything that needs it.
 #[derive(Clone, Debug)]
@@ -32,6 +37,8 @@ enum Kind {
 struct Manual {
     wall: AtomicI64,
     steady: AtomicI64,
+    /// Wakes those who wait for a time.
+    moved: Notify,
 }
 
 impl Clock {
@@ -45,6 +52,7 @@ impl Clock {
         Self::of(Kind::Manual(Arc::new(Manual {
             wall: AtomicI64::new(start.millis()),
             steady: AtomicI64::new(start.millis()),
+            moved: Notify::new(),
         })))
     }
 
@@ -73,6 +81,7 @@ impl Clock {
             // Never in between ahead of what has passed.
             manual.steady.fetch_add(millis, Ordering::SeqCst);
             manual.wall.fetch_add(millis, Ordering::SeqCst);
+            manual.moved.notify_waiters();
         }
     }
 
@@ -80,6 +89,38 @@ impl Clock {
     pub fn jump(&self, millis: i64) {
         if let Kind::Manual(manual) = &self.kind {
             manual.wall.fetch_add(millis, Ordering::SeqCst);
+            manual.moved.notify_waiters();
+        }
+    }
+
+    /// Returns once the wall clock shows a time, or a later one.
+    pub async fn reached(&self, at: Timestamp) {
+        let left = |clock: &Self| {
+            let left_ms = at.millis().saturating_sub(clock.now().millis());
+            let left_ms = u64::try_from(left_ms).ok().filter(|left| *left > 0);
+            left_ms.map(Duration::from_millis)
+        };
+        self.wait_while(left).await;
+    }
+
+    /// Returns once nothing is left to wait for. What is left is asked for after each such time, after every move of a
+    /// manual clock, and every ten seconds, because nobody is told when the machine's clock is set.
+    pub async fn wait_while(&self, left: impl Fn(&Self) -> Option<Duration>) {
+        loop {
+            match &self.kind {
+                Kind::System(_) => {
+                    let Some(left) = left(self) else { return };
+                    tokio::time::sleep(left.min(WAIT_MAX)).await;
+                }
+                Kind::Manual(manual) => {
+                    let mut moved = pin!(manual.moved.notified());
+                    moved.as_mut().enable();
+                    if left(self).is_none() {
+                        return;
+                    }
+                    moved.await;
+                }
+            }
         }
     }
 

@@ -34,6 +34,16 @@ pub(crate) fn blocking<T: Send + 'static>(
     async move { running.await.map_err(|_| TaskFailed::Panicked) }
 }
 
+/// Does work that blocks and may fail, as [`blocking`] does.
+///
+/// # Errors
+/// Those of the work, and a panic as one of them.
+pub(crate) async fn try_blocking<T: Send + 'static, E: From<TaskFailed> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    blocking(work).await?
+}
+
 /// A computation that waits for a thread.
 type Job = Box<dyn FnOnce() + Send>;
 

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use metarecord::actors::jobs::compaction::{Compaction, SLACK_BYTES};
+use metarecord::actors::jobs::containers::Cleanup;
 use metarecord::actors::jobs::sweep::TtlSweep;
-use metarecord::actors::jobs::upkeep::Cleanup;
 use metarecord::actors::jobs::{Job, Jobs};
 use metarecord::actors::upkeep::{Upkeep, UpkeepSettings};
-use metarecord::actors::{ActorDeps, ActorRegistry, Limits, RecordRequest};
+use metarecord::actors::{ActorDeps, ActorRegistry, Limits, RecordRequest, Requested};
 use metarecord::clock::{Clock, Stopwatch};
 use metarecord::content::local::LocalStore;
 use metarecord::disk::RealDisk;
@@ -252,7 +252,6 @@ fn operation(place: u64, slot: &RecordState, dice: u64, now: Timestamp) -> Recor
     ));
     let put = || {
         RecordCommand::Put(Put {
-            key: key.clone(),
             cccode: None,
             tags: None,
             doom_at: None,
@@ -266,7 +265,7 @@ fn operation(place: u64, slot: &RecordState, dice: u64, now: Timestamp) -> Recor
     let keyed = command.is_none() && (dice >> 40).is_multiple_of(KEYED);
     RecordRequest {
         payload: command.is_none().then(|| payload.clone()),
-        command: Ok(command.unwrap_or_else(put)),
+        command: Requested::Command(command.unwrap_or_else(put)),
         key: key.clone(),
         idempotency: keyed.then(|| Idempotency {
             scope: format!("{dice:064x}"),

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::path::Path;
 
-use metarecord::actors::maintenance::Watch;
+use metarecord::actors::watch::Watch;
 use metarecord::client::Client;
 use metarecord::clock::Stopwatch;
 use metarecord::projections::Store;

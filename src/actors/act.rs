@@ -79,16 +79,16 @@ impl Operations {
             payload: None,
             idempotency: None,
             origin: Origin {
-                at: self.deps.clock.now(),
+                at: self.context().deps.clock.now(),
                 by: caller.by.clone(),
                 request_id: caller.request_id.clone(),
                 source: caller.source,
                 remarks: caller.remarks.clone(),
             },
         };
-        match self.deps.journal.append(append).await {
+        match self.context().deps.journal.append(append).await {
             Ok(Outcome::Appended { .. }) => {
-                self.tell_changed();
+                self.context().tell_changed();
                 Ok(())
             }
             Ok(Outcome::Busy | Outcome::Moved { .. }) => Err(Refused::Busy),

@@ -16,8 +16,9 @@ use parking_lot::Mutex;
 
 use super::deps::ActorDeps;
 use super::record::{self, Decision};
-use super::request::{Answer, RecordOutcome, RecordRequest, Refused};
+use super::request::{Answer, RecordOutcome, RecordRequest, Refused, Requested};
 use crate::clock::Stopwatch;
+use crate::domain::container::{ContainerCommand, decide};
 use crate::domain::record::RecordState;
 use crate::domain::{ContainerName, OrgCode, RecordId, Rejection, StreamId};
 use crate::journal::{Append, Outcome, Position, Version};
@@ -132,8 +133,8 @@ impl ContainerActor {
             return;
         }
         let command = match &job.execute.command {
-            Ok(command) => command,
-            Err(rejection) => {
+            Requested::Command(command) => command,
+            Requested::AlreadyRefused(rejection) => {
                 let refusal = Refusal::of_itself(rejection.clone());
                 return self.refuse(job, refusal, context);
             }
@@ -219,10 +220,11 @@ impl ContainerActor {
             Err(failure) => return self.finish(job, Err(failure), context),
         }
         let now = self.deps.clock.now();
-        let events = match record::remember(&rejection, &job.execute, now) {
-            Ok(events) if !events.is_empty() => events,
-            Ok(_) => return self.finish(job, Err(rejection.into()), context),
-            Err(rejection) => return self.finish(job, Err(rejection.into()), context),
+        let remember = ContainerCommand::RememberRefusal {
+            rejection: rejection.clone(),
+        };
+        let Some(event) = decide(&remember, now) else {
+            return self.finish(job, Err(rejection.into()), context);
         };
         let (org, container) = &self.container;
         let stream = StreamId::container(org, container);
@@ -231,7 +233,7 @@ impl ContainerActor {
             None => match self.deps.journal.version(&stream) {
                 Ok(version) => version,
                 Err(error) => {
-                    return self.finish(job, Err(Refused::Failed(error.to_string())), context);
+                    return self.finish(job, Err(Refused::failed(error)), context);
                 }
             },
         };
@@ -240,7 +242,7 @@ impl ContainerActor {
             stream,
             expected,
             guards: Vec::from_iter(seen),
-            events,
+            events: vec![event.into()],
             payload: None,
             idempotency: job.execute.idempotency.clone(),
             origin: record::origin(&job.execute, now),
@@ -304,7 +306,7 @@ impl ContainerActor {
                         record_id: fresh,
                         replayed: false,
                     })
-                    .ok_or_else(|| Refused::Failed("a change left no record".to_owned()))
+                    .ok_or_else(|| Refused::failed("a change left no record"))
             }
             Outcome::Moved { .. } if job.attempts < ATTEMPTS_MAX => {
                 job.attempts += 1;

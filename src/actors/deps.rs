@@ -55,7 +55,7 @@ impl ActorDeps {
         let place = (append.stream.as_str(), append.expected + 1);
         let reservations = self.store.reservations();
         let reserved = reservations.reserve(&self.store, org, place, wanted);
-        let reserved = reserved.map_err(|error| Refused::Failed(error.to_string()))?;
+        let reserved = reserved.map_err(Refused::failed)?;
         reserved.map_err(|exceeded| Rejection::from(exceeded).into())
     }
 

@@ -63,7 +63,7 @@ impl Made {
 
 /// The failure of an entry that does not tell what it should.
 fn lost() -> Refused {
-    Refused::Failed("a first answer is not in the journal".to_owned())
+    Refused::failed("a first answer is not in the journal")
 }
 
 /// The event, when it is of a kind.
@@ -118,7 +118,7 @@ impl FirstAnswers {
             return Err(other_request().into());
         }
         let entries = self.deps.journal.stream(&first.stream, first.version, 1);
-        let entries = entries.map_err(|error| Refused::Failed(error.to_string()))?;
+        let entries = entries.map_err(Refused::failed)?;
         let body = entries.into_iter().next().and_then(|entry| entry.body);
         // Of what was erased meanwhile nothing is known any more.
         Ok(body.map(|body| Made {

@@ -189,7 +189,7 @@ impl Directory {
     pub async fn is_passcode_of(&self, user: &User, passcode: &str) -> Result<bool, Refused> {
         let (passcode, hash) = (passcode.to_owned(), user.passcode_hash.clone());
         let same = offload::blocking(move || passcode::verify(&passcode, &hash)).await;
-        same.map_err(|error| Refused::Failed(error.to_string()))
+        same.map_err(Refused::failed)
     }
 
     /// Opens a session.
@@ -227,8 +227,7 @@ impl Directory {
             .sessions
             .get(&session_hash)
             .and_then(|session| session.expires_at);
-        let expires_at =
-            end.ok_or_else(|| Refused::Failed("a session without an end".to_owned()))?;
+        let expires_at = end.ok_or_else(|| Refused::failed("a session without an end"))?;
         Ok(SignedIn {
             session_guid,
             user_id: user.user_id,

@@ -1,240 +1,181 @@
 //! One maintenance window: takes its commands one after the other, and starts itself when its time has come.
 
-use parking_lot::RwLock;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, Message,
     SpawnHandle, WrapFuture,
 };
+use tokio::sync::watch;
 
-use super::Refused;
 use super::execute::execute;
-use super::ops::Operations;
-use super::request::Caller;
-use crate::clock::Stopwatch;
+use super::ops_context::OpsContext;
+use super::request::{Caller, Refused};
 use crate::domain::maintenance::{
     MaintenanceCommand, MaintenanceDecider, SWEEP, Window, WindowStatus, Windows,
 };
-use crate::projections::{Store, ops};
-use crate::report;
+use crate::domain::{Rejection, Timestamp};
+use crate::projections::ops;
+
+/// The pause before a window tries again to start, or to read its state, after a failure.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The actor of one window, from when it is scheduled until it is over.
 pub struct WindowActor {
     maintenance_id: String,
-    operations: Weak<Operations>,
-    sweep_ms: u64,
+    ops: Arc<OpsContext>,
+    changes: watch::Receiver<u64>,
     alarm: Option<SpawnHandle>,
 }
 
+/// Why a window's actor wakes by itself; a change wakes it in any case.
+enum Alarm {
+    /// The wall clock shows this time.
+    At(Timestamp),
+    /// Something failed, and may succeed after [`RETRY`].
+    Retry,
+    /// Nothing but a change concerns it.
+    Never,
+}
+
 impl WindowActor {
-    pub(super) fn new(maintenance_id: &str, operations: Weak<Operations>, sweep_ms: u64) -> Self {
+    /// The actor of a window that is open, or that its first request opens.
+    pub fn new(maintenance_id: &str, ops: Arc<OpsContext>) -> Self {
         Self {
             maintenance_id: maintenance_id.to_owned(),
-            operations,
-            sweep_ms: sweep_ms.max(1),
+            changes: ops.changes(),
+            ops,
             alarm: None,
         }
     }
 
-    /// What follows from the state: sleep until its time, or stop when it is over.
-    fn settle(&mut self, windows: &Windows, context: &mut Context<Self>) {
-        let status = windows
-            .find(&self.maintenance_id)
-            .map(|window| window.status);
-        match status {
-            Some(WindowStatus::Scheduled) => self.sleep(context),
-            Some(WindowStatus::Active) => {}
-            Some(WindowStatus::Ended | WindowStatus::Cancelled) | None => {
-                if let Some(operations) = self.operations.upgrade() {
-                    operations.retire_window(&self.maintenance_id);
-                }
-                context.stop();
+    /// Acts on the window's state: starts it, sleeps until its time, or stops when it is over.
+    fn settle(&mut self, context: &mut Context<Self>) {
+        // Ahead of the read: what changes after it wakes the actor again.
+        self.changes.borrow_and_update();
+        let windows = match ops::windows(&self.ops.deps.store) {
+            Ok(windows) => windows,
+            Err(error) => {
+                self.ops.watch.count_failure(&error.to_string());
+                return self.sleep(Alarm::Retry, context);
             }
+        };
+        let Some(window) = windows.open.get(&self.maintenance_id) else {
+            return context.stop();
+        };
+        match next_alarm(window, &windows) {
+            Alarm::At(at) if at <= self.ops.deps.clock.now() => context.notify(WindowRequest {
+                command: MaintenanceCommand::StartDue,
+                caller: Caller::job(SWEEP),
+            }),
+            alarm => self.sleep(alarm, context),
         }
     }
 
-    /// The timer only wakes; the clock decides. It may have been set meanwhile, so the sleep is short.
-    fn sleep(&mut self, context: &mut Context<Self>) {
+    /// Wakes at an alarm or after a change, whichever is first.
+    fn sleep(&mut self, alarm: Alarm, context: &mut Context<Self>) {
         if let Some(alarm) = self.alarm.take() {
             context.cancel_future(alarm);
         }
-        let address = context.address();
-        let sleep = Duration::from_millis(self.sweep_ms);
-        self.alarm = Some(context.run_later(sleep, move |_, _| address.do_send(Look)));
+        let (clock, mut changes) = (self.ops.deps.clock.clone(), self.changes.clone());
+        let rings = async move {
+            match alarm {
+                Alarm::At(at) => clock.reached(at).await,
+                Alarm::Retry => tokio::time::sleep(RETRY).await,
+                Alarm::Never => std::future::pending().await,
+            }
+        };
+        let wakes = async move {
+            tokio::select! {
+                () = rings => {}
+                _ = changes.changed() => {}
+            }
+        };
+        let wakes = wakes.into_actor(self);
+        self.alarm = Some(context.spawn(wakes.map(|(), actor, context| actor.settle(context))));
+    }
+}
+
+/// When a window can do something by itself: it starts, or is missed while another is active.
+fn next_alarm(window: &Window, windows: &Windows) -> Alarm {
+    match window.status {
+        WindowStatus::Scheduled if windows.active().is_some() => Alarm::At(window.planned_end()),
+        WindowStatus::Scheduled => Alarm::At(window.scheduled_start),
+        WindowStatus::Active | WindowStatus::Ended | WindowStatus::Cancelled => Alarm::Never,
     }
 }
 
 impl Actor for WindowActor {
     type Context = Context<Self>;
 
+    /// One that is not open waits for the request that it was started for.
     fn started(&mut self, context: &mut Self::Context) {
-        self.sleep(context);
+        let windows = ops::windows(&self.ops.deps.store);
+        if windows.is_ok_and(|windows| windows.open.contains_key(&self.maintenance_id)) {
+            self.settle(context);
+        }
     }
 }
 
-/// Carry a command about this window out. The answer is all windows with it.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<Windows, Refused>")]
-pub struct AskWindow {
-    /// What to do.
+/// A command about the actor's window. The answer is the window with it.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Window, Refused>")]
+pub struct WindowRequest {
+    /// The command; one that names no window is about the active one.
     pub command: MaintenanceCommand,
-    /// Who asks.
+    /// Who asks, and why.
     pub caller: Caller,
 }
 
-impl Handler<AskWindow> for WindowActor {
-    type Result = AtomicResponse<Self, Result<Windows, Refused>>;
+impl Handler<WindowRequest> for WindowActor {
+    type Result = AtomicResponse<Self, Result<Window, Refused>>;
 
-    fn handle(&mut self, ask: AskWindow, _: &mut Self::Context) -> Self::Result {
-        let operations = self.operations.clone();
-        let work = async move {
-            let operations = operations.upgrade().ok_or(Refused::Unavailable)?;
-            let executed =
-                execute::<MaintenanceDecider>(&operations.deps, &ask.command, &ask.caller).await;
-            if executed.is_ok() {
-                operations.tell_changed();
-            }
-            executed
-        };
+    fn handle(&mut self, request: WindowRequest, _: &mut Self::Context) -> Self::Result {
+        let (ops, id) = (self.ops.clone(), self.maintenance_id.clone());
+        let work = async move { carry_out(&ops, &id, &request).await };
         AtomicResponse::new(Box::pin(work.into_actor(self).map(
-            |executed, actor, context| {
-                match &executed {
-                    Ok(windows) => actor.settle(windows, context),
-                    Err(_) => actor.sleep(context),
+            |answer, actor, context| {
+                match &answer {
+                    // The journal may take it a little later.
+                    Err(Refused::Busy | Refused::Unavailable | Refused::Failed(_)) => {
+                        actor.sleep(Alarm::Retry, context);
+                    }
+                    Ok(_) | Err(Refused::Rejected { .. }) => actor.settle(context),
                 }
-                executed
+                answer
             },
         )))
     }
 }
 
-/// Look whether the time has come.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Look;
-
-impl Handler<Look> for WindowActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Look, context: &mut Self::Context) {
-        let Some(operations) = self.operations.upgrade() else {
-            return context.stop();
-        };
-        match ops::windows(&operations.deps.store) {
-            Ok(windows) => {
-                let now = operations.deps.clock.now();
-                let mine = windows.find(&self.maintenance_id);
-                let mine = mine.filter(|window| window.status == WindowStatus::Scheduled);
-                let due = mine.is_some_and(|window| window.scheduled_start <= now);
-                let missed = mine.is_some_and(|window| window.planned_end() <= now);
-                if missed || (due && windows.active().is_none()) {
-                    context.address().do_send(AskWindow {
-                        command: MaintenanceCommand::StartDue,
-                        caller: Caller::job(SWEEP),
-                    });
-                }
-                self.settle(&windows, context);
-            }
-            Err(error) => {
-                operations.watch().count_failure(&error.to_string());
-                self.sleep(context);
-            }
-        }
+async fn carry_out(
+    ops: &OpsContext,
+    maintenance_id: &str,
+    request: &WindowRequest,
+) -> Result<Window, Refused> {
+    if let MaintenanceCommand::Schedule { start, .. } = &request.command {
+        check_start(ops, *start)?;
     }
+    let deps = &ops.deps;
+    let windows = execute::<MaintenanceDecider>(deps, &request.command, &request.caller).await?;
+    ops.tell_changed();
+    let window = windows.find(maintenance_id).cloned();
+    window.ok_or_else(|| Refused::failed("a command left no window"))
 }
 
-/// What the gate looks at before each tenant's request: the active window, read ahead of time and never older than a
-/// limit. What cannot be read, or is too old, lets everybody through.
-pub struct Watch {
-    seen: RwLock<Seen>,
-    age_ms_max: u64,
-    failures: AtomicU64,
-    /// Since there is one.
-    made: Stopwatch,
-}
-
-struct Seen {
-    since: Option<Stopwatch>,
-    active: Option<Arc<Window>>,
-    failing: bool,
-}
-
-impl Watch {
-    /// One that knows nothing yet; what it knows is believed so many milliseconds.
-    pub fn new(age_ms_max: u64) -> Self {
-        Self {
-            seen: RwLock::new(Seen {
-                since: None,
-                active: None,
-                failing: false,
-            }),
-            age_ms_max,
-            failures: AtomicU64::new(0),
-            made: Stopwatch::start(),
-        }
+/// A start that is long past is a slip, such as in the year, and would keep all tenants out at once.
+fn check_start(ops: &OpsContext, start: Timestamp) -> Result<(), Rejection> {
+    let now = ops.deps.clock.now();
+    let past_ms = now.millis().saturating_sub(start.millis());
+    let past_ms_max = ops.settings.schedule_past_ms_max;
+    if past_ms <= past_ms_max {
+        return Ok(());
     }
-
-    /// The active window. Reads memory alone.
-    pub fn active(&self) -> Option<Arc<Window>> {
-        let seen = self.seen.read();
-        match seen.since {
-            Some(since) if since.millis() <= self.age_ms_max => seen.active.clone(),
-            Some(_) | None => {
-                self.failures.fetch_add(1, Ordering::Relaxed);
-                None
-            }
-        }
-    }
-
-    /// How old what it knows is; since there is a watch, while it knows nothing.
-    pub fn age(&self) -> Duration {
-        let seen = self.seen.read();
-        seen.since.unwrap_or(self.made).elapsed()
-    }
-
-    /// The age past which what it knows counts no more.
-    pub fn age_max(&self) -> Duration {
-        Duration::from_millis(self.age_ms_max)
-    }
-
-    /// Whether a window is known to be active. Unlike [`Watch::active`] it counts nothing, because nobody is let through.
-    pub fn is_active(&self) -> bool {
-        let seen = self.seen.read();
-        let known = seen
-            .since
-            .is_some_and(|since| since.millis() <= self.age_ms_max);
-        known && seen.active.is_some()
-    }
-
-    /// How often it failed open: reads that failed, and requests that found what is known too old.
-    pub fn failures(&self) -> u64 {
-        self.failures.load(Ordering::Relaxed)
-    }
-
-    /// Reads what is active now. A failure keeps what is known until that is too old.
-    pub fn refresh(&self, store: &Store) {
-        match ops::windows(store) {
-            Ok(windows) => {
-                let active = windows.active().cloned().map(Arc::new);
-                *self.seen.write() = Seen {
-                    since: Some(Stopwatch::start()),
-                    active,
-                    failing: false,
-                };
-            }
-            Err(error) => self.count_failure(&error.to_string()),
-        }
-    }
-
-    /// Counts a failed read; the first of a row is told to the operator.
-    pub(super) fn count_failure(&self, error: &str) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
-        let mut seen = self.seen.write();
-        if !std::mem::replace(&mut seen.failing, true) {
-            report::maintenance_unknown(error);
-        }
-    }
+    let message = format!(
+        "start is {} seconds in the past; at most {} are accepted. The server's time is {now}.",
+        past_ms / 1_000,
+        past_ms_max / 1_000
+    );
+    Err(Rejection::field("start", message))
 }

@@ -75,7 +75,7 @@ impl Offboardings {
         root: PathBuf,
         settings: OffboardingSettings,
     ) -> Result<Arc<Self>, crate::projections::StoreError> {
-        let deps = operations.deps.clone();
+        let deps = operations.context().deps.clone();
         let exports = Arc::new(Exports {
             journal: deps.journal.clone(),
             store: deps.store.clone(),

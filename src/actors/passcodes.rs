@@ -64,7 +64,7 @@ impl Passcodes {
         let passcode = passcode.to_owned();
         let place = self.line.enter(from, true).await?;
         let hashed = place.look(move || passcode::hash(&passcode)).await?;
-        hashed.map_err(|error| Refused::Failed(error.to_string()))
+        hashed.map_err(Refused::failed)
     }
 
     /// Whether a passcode is the one of an account's hash; never, when there is none.

@@ -1,10 +1,9 @@
 //! Carrying out a record's commands: load, decide, make the append, find a first answer.
 
-use super::{ActorDeps, Answer, RecordOutcome, RecordRequest, Refused};
+use super::deps::ActorDeps;
+use super::request::{Answer, RecordOutcome, RecordRequest, Refused, Requested, failed};
 use crate::clock::ordered_uuid;
-use crate::domain::container::{
-    Container, ContainerCommand, ContainerDecider, ContainerEvent, Idempotency, is_given_again,
-};
+use crate::domain::container::{ContainerEvent, Idempotency, is_given_again};
 use crate::domain::quota::Quota;
 use crate::domain::record::{
     NewContent, Record, RecordCommand, RecordDecider, RecordEvent, RecordKey, RecordState,
@@ -15,7 +14,7 @@ use crate::domain::{
 use crate::journal::{Append, Origin, Version};
 use crate::projections::idempotency::FirstAnswer;
 use crate::projections::usage::reservations::Wanted;
-use crate::projections::{RecordName, StoreError, as_of, holds, idempotency, identity, records};
+use crate::projections::{RecordName, as_of, holds, idempotency, identity, records};
 
 /// Streams that a decision looked at besides its own, with the versions it saw.
 pub(super) type Guards = Vec<(StreamId, Version)>;
@@ -169,23 +168,6 @@ fn wanted(slot: &RecordState, events: &[RecordEvent]) -> Wanted {
     wanted
 }
 
-/// The events that remember a refusal; none when it is one of the moment.
-pub(super) fn remember(
-    rejection: &Rejection,
-    execute: &RecordRequest,
-    now: Timestamp,
-) -> Result<Vec<Event>, Rejection> {
-    let command = ContainerCommand::RememberRefusal {
-        rejection: rejection.clone(),
-    };
-    let context = Context {
-        now,
-        by: execute.by.clone(),
-    };
-    let events = ContainerDecider::decide(&Container::default(), &command, &context)?;
-    Ok(events.into_iter().map(Event::Container).collect())
-}
-
 pub(super) fn origin(execute: &RecordRequest, at: Timestamp) -> Origin {
     Origin {
         at,
@@ -202,7 +184,7 @@ pub(super) fn give_fresh_id(deps: &ActorDeps, execute: &mut RecordRequest) -> Re
     let Some(idempotency) = &execute.idempotency else {
         return Ok(());
     };
-    let Ok(RecordCommand::Put(put)) = &mut execute.command else {
+    let Requested::Command(RecordCommand::Put(_)) = &execute.command else {
         return Ok(());
     };
     let derived = idempotency.derived_id()?;
@@ -211,7 +193,6 @@ pub(super) fn give_fresh_id(deps: &ActorDeps, execute: &mut RecordRequest) -> Re
     }
     let fresh = ordered_uuid(deps.clock.now()).to_string();
     execute.key.record_id = RecordId::parse(&fresh)?;
-    put.key.record_id = execute.key.record_id.clone();
     Ok(())
 }
 
@@ -249,8 +230,8 @@ fn replay(deps: &ActorDeps, key: &RecordKey, first: &FirstAnswer) -> Result<Answ
             Some(record) => Some(Record::clone(record)),
             None => as_of::record_at(&*deps.journal, &its, first.version).map_err(failed)?,
         };
-        let record = record
-            .ok_or_else(|| Refused::Failed("a first answer is not in the journal".to_owned()))?;
+        let record =
+            record.ok_or_else(|| Refused::failed("a first answer is not in the journal"))?;
         return Ok(Ok(RecordOutcome {
             record,
             record_id: (its.record_id != key.record_id).then_some(its.record_id),
@@ -260,7 +241,7 @@ fn replay(deps: &ActorDeps, key: &RecordKey, first: &FirstAnswer) -> Result<Answ
     let entries = deps
         .journal
         .stream(&first.stream, first.version, 1)
-        .map_err(|error| Refused::Failed(error.to_string()))?;
+        .map_err(Refused::failed)?;
     let body = entries.into_iter().next().and_then(|entry| entry.body);
     let remembered = body.and_then(|body| body.events.into_iter().next());
     if let Some(Event::Container(ContainerEvent::RefusalRemembered { rejection })) = remembered {
@@ -269,11 +250,7 @@ fn replay(deps: &ActorDeps, key: &RecordKey, first: &FirstAnswer) -> Result<Answ
             replayed: true,
         }));
     }
-    Err(Refused::Failed(
-        "a remembered refusal is not in the journal".to_owned(),
+    Err(Refused::failed(
+        "a remembered refusal is not in the journal",
     ))
-}
-
-fn failed(error: StoreError) -> Refused {
-    Refused::Failed(error.to_string())
 }

@@ -1,5 +1,9 @@
 //! Requests: what callers ask of actors, on whose behalf, and the answers they get.
 
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
 use actix::MailboxError;
 use bytes::Bytes;
 
@@ -8,16 +12,17 @@ use crate::domain::container::Idempotency;
 use crate::domain::record::{Record, RecordCommand, RecordKey};
 use crate::domain::{ErrorTag, RecordId, Rejection};
 use crate::journal::{Remarks, Source};
+use crate::offload::TaskFailed;
 use crate::projections::StoreError;
 use crate::report::Decided;
 
-/// A command for one record, with everything that is journaled beside it.
+/// A command for one record, with everything that is journaled with it.
 #[derive(Clone, Debug)]
 pub struct RecordRequest {
     /// The record.
     pub key: RecordKey,
-    /// What to do; or why the request was refused already, which an idempotency key must remember too.
-    pub command: Result<RecordCommand, Rejection>,
+    /// The command, unless the request was refused already.
+    pub command: Requested,
     /// Inline content of a put.
     pub payload: Option<Bytes>,
     /// Names the request, when it may come twice.
@@ -30,6 +35,21 @@ pub struct RecordRequest {
     pub source: Source,
     /// The caller's own remarks.
     pub remarks: Remarks,
+}
+
+/// What a request asks of a record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Requested {
+    /// The command to execute.
+    Command(RecordCommand),
+    /// Nothing: the request was refused for what it says, which an idempotency key remembers as any refusal.
+    AlreadyRefused(Rejection),
+}
+
+impl From<RecordCommand> for Requested {
+    fn from(command: RecordCommand) -> Self {
+        Self::Command(command)
+    }
 }
 
 /// What a command led to.
@@ -60,12 +80,39 @@ pub enum Refused {
     /// The journal takes no writes; whether this one outlives a restart is not known.
     #[error("the journal takes no writes")]
     Unavailable,
-    /// Something that must not fail did; the text is for the operator.
-    #[error("{0}")]
-    Failed(String),
+    /// Something that must not fail did; its text and its causes are for the operator.
+    #[error(transparent)]
+    Failed(Failure),
+}
+
+/// The error behind [`Refused::Failed`], shared by all that report it. Two are equal when their texts are.
+#[derive(Clone, Debug)]
+pub struct Failure(Arc<dyn Error + Send + Sync>);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl PartialEq for Failure {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
 }
 
 impl Refused {
+    /// A failure with its causes, or one that a text says.
+    pub(super) fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Failed(Failure(Arc::from(error.into())))
+    }
+
     /// Whether a rule said no with this tag.
     pub fn is(&self, tag: ErrorTag) -> bool {
         matches!(self, Self::Rejected { rejection, .. } if rejection.tag == tag)
@@ -86,6 +133,12 @@ impl From<Rejection> for Refused {
             rejection,
             replayed: false,
         }
+    }
+}
+
+impl From<TaskFailed> for Refused {
+    fn from(failed: TaskFailed) -> Self {
+        Self::failed(failed)
     }
 }
 
@@ -140,5 +193,5 @@ pub(super) fn died<T>(error: MailboxError) -> Result<T, Refused> {
 }
 
 pub(super) fn failed(error: StoreError) -> Refused {
-    Refused::Failed(error.to_string())
+    Refused::failed(error)
 }

@@ -71,7 +71,7 @@ impl SigningKeys {
             overlap_ms: if at_once { 0 } else { self.overlap_ms },
         };
         let state = execute::<SigningKeyDecider>(&self.deps, &command, caller).await?;
-        self.operations.tell_changed();
+        self.operations.context().tell_changed();
         let followed = self.follow(state).await;
         self.rotated.notify_one();
         followed
@@ -109,7 +109,7 @@ impl SigningKeys {
                 ));
                 Err(Refused::Unavailable)
             }
-            Err(error) => Err(Refused::Failed(error.to_string())),
+            Err(error) => Err(Refused::failed(error)),
         }
     }
 }

@@ -11,10 +11,10 @@ use crate::actors::audit::AuditFile;
 use crate::actors::identity::Directory;
 use crate::actors::jobs::check::ProjectionCheck;
 use crate::actors::jobs::compaction::{Compaction, SLACK_BYTES};
+use crate::actors::jobs::containers::{AbandonedUploads, Cleanup, TagScrub};
 use crate::actors::jobs::damaged::DamagedCopies;
 use crate::actors::jobs::keys::EndedKeys;
 use crate::actors::jobs::sweep::TtlSweep;
-use crate::actors::jobs::upkeep::{AbandonedUploads, Cleanup, TagScrub};
 use crate::actors::jobs::{Job, Jobs};
 use crate::actors::offboarding::Offboardings;
 use crate::actors::ops::{AfterVacuum, Operations};
@@ -93,7 +93,7 @@ impl Actors {
         offboardings.start();
         // Only now is it known which orgs take no changes.
         let jobs = jobs(options, &registry, (content, &upkeep), &signing_keys);
-        let jobs = Jobs::start(registry.deps(), jobs, options.ops.sweep_ms);
+        let jobs = Jobs::start(registry.deps(), jobs, options.utl.sweep_ms);
         Ok(Self {
             people: Directory::new(deps, signer.clone(), options.identity),
             registry,

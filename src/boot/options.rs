@@ -113,7 +113,6 @@ impl Options {
             ops: OpsSettings {
                 vacuum_pending_ms: millis(settings.ops.vacuum_pending_seconds),
                 watch_age_ms_max: settings.ops.maintenance_cache_seconds.saturating_mul(1_000),
-                sweep_ms: settings.ops.sweep_seconds.saturating_mul(1_000),
                 schedule_past_ms_max: millis(settings.ops.schedule_past_seconds_max),
             },
             trust: trust(&settings.ops, development),

@@ -7,9 +7,7 @@ use uuid::Uuid;
 use super::declare::events;
 use super::record::{ContentPlace, EndedBy, Retention, Status};
 use super::repair::Repair;
-use super::{
-    CcCode, Context, Decider, ErrorTag, EventMeta, Md5, RecordId, Rejection, Tag, Timestamp,
-};
+use super::{CcCode, ErrorTag, Md5, RecordId, Rejection, Tag, Timestamp};
 
 events! {
     /// What can happen to a container.
@@ -198,89 +196,52 @@ impl ContainerCommand {
     }
 }
 
-/// What a container's own stream has told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Container {
-    /// Refusals remembered, however old.
-    pub refusals: u64,
-    /// When something happened to it last.
-    pub last_at: Option<Timestamp>,
-}
-
-/// Rules of a container's own stream.
-pub struct ContainerDecider;
-
-impl Decider for ContainerDecider {
-    type Command = ContainerCommand;
-    type State = Container;
-    type Event = ContainerEvent;
-
-    /// A refusal is remembered only when it is one that a repeated request must get again: 429, 5xx and quotas are not.
-    /// Content within its retention stays, and so do first answers within their window.
-    fn decide(
-        _: &Container,
-        command: &ContainerCommand,
-        context: &Context,
-    ) -> Result<Vec<ContainerEvent>, Rejection> {
-        let event = match command {
-            ContainerCommand::RememberRefusal { rejection } => {
-                is_remembered(rejection).then(|| ContainerEvent::RefusalRemembered {
-                    rejection: rejection.clone(),
-                })
-            }
-            ContainerCommand::RemoveContent {
-                contents,
-                retention,
-            } => {
-                let past = |content: &&RemovedContent| {
-                    retention.kept_until(content.ended, content.until) <= context.now
-                };
-                let contents: Vec<_> = contents.iter().filter(past).cloned().collect();
-                (!contents.is_empty()).then_some(ContainerEvent::ContentRemoved {
-                    contents,
-                    why: RemovalCause::Retention,
-                })
-            }
-            ContainerCommand::ForgetAnswers { answers } => {
-                let past = |answer: &&OldAnswer| !is_given_again(answer.at, context.now);
-                let scopes = answers.iter().filter(past);
-                let scopes: Vec<_> = scopes.map(|answer| answer.scope.clone()).collect();
-                (!scopes.is_empty()).then_some(ContainerEvent::AnswersForgotten { scopes })
-            }
-            ContainerCommand::ScrubTags { entries } => {
-                (!entries.is_empty()).then(|| ContainerEvent::TagsScrubbed {
-                    entries: entries.clone(),
-                })
-            }
-            ContainerCommand::GiveUpUploads { uploads } => {
-                (!uploads.is_empty()).then(|| ContainerEvent::UploadsGivenUp {
-                    uploads: uploads.clone(),
-                })
-            }
-            ContainerCommand::Repair { repairs } => {
-                (!repairs.is_empty()).then(|| ContainerEvent::Repaired {
-                    repairs: repairs.clone(),
-                })
-            }
-        };
-        Ok(event.into_iter().collect())
-    }
-
-    fn evolve(
-        mut state: Container,
-        event: &ContainerEvent,
-        occurrence: EventMeta<'_>,
-    ) -> Container {
-        match event {
-            ContainerEvent::RefusalRemembered { .. } => state.refusals += 1,
-            ContainerEvent::ContentRemoved { .. }
-            | ContainerEvent::AnswersForgotten { .. }
-            | ContainerEvent::TagsScrubbed { .. }
-            | ContainerEvent::UploadsGivenUp { .. }
-            | ContainerEvent::Repaired { .. } => {}
+/// The event that a command leads to; `None` when it changes nothing. A container's commands depend on no state: what they
+/// name was read from the projections, and guards tell when that has changed.
+///
+/// A refusal is remembered only when it is one that a repeated request must get again: 429, 5xx and quotas are not. Content
+/// within its retention stays, and so do first answers within their window.
+pub fn decide(command: &ContainerCommand, now: Timestamp) -> Option<ContainerEvent> {
+    match command {
+        ContainerCommand::RememberRefusal { rejection } => {
+            is_remembered(rejection).then(|| ContainerEvent::RefusalRemembered {
+                rejection: rejection.clone(),
+            })
         }
-        state.last_at = Some(occurrence.at);
-        state
+        ContainerCommand::RemoveContent {
+            contents,
+            retention,
+        } => {
+            let past = |content: &&RemovedContent| {
+                retention.kept_until(content.ended, content.until) <= now
+            };
+            let contents: Vec<_> = contents.iter().filter(past).cloned().collect();
+            (!contents.is_empty()).then_some(ContainerEvent::ContentRemoved {
+                contents,
+                why: RemovalCause::Retention,
+            })
+        }
+        ContainerCommand::ForgetAnswers { answers } => {
+            let past = |answer: &&OldAnswer| !is_given_again(answer.at, now);
+            let scopes = answers.iter().filter(past);
+            let scopes: Vec<_> = scopes.map(|answer| answer.scope.clone()).collect();
+            (!scopes.is_empty()).then_some(ContainerEvent::AnswersForgotten { scopes })
+        }
+        ContainerCommand::ScrubTags { entries } => {
+            (!entries.is_empty()).then(|| ContainerEvent::TagsScrubbed {
+                entries: entries.clone(),
+            })
+        }
+        ContainerCommand::GiveUpUploads { uploads } => {
+            (!uploads.is_empty()).then(|| ContainerEvent::UploadsGivenUp {
+                uploads: uploads.clone(),
+            })
+        }
+        ContainerCommand::Repair { repairs } => {
+            (!repairs.is_empty()).then(|| ContainerEvent::Repaired {
+                repairs: repairs.clone(),
+            })
+        }
     }
 }
 
@@ -306,10 +267,7 @@ mod tests {
 
     #[test]
     fn refusals_of_rules_are_remembered_and_refusals_of_the_moment_are_not() {
-        let context = Context {
-            now: Timestamp::from_millis(5),
-            by: "tester".to_owned(),
-        };
+        let now = Timestamp::from_millis(5);
         for (tag, remembered) in [
             (ErrorTag::InvalidTag, true),
             (ErrorTag::Conflict, true),
@@ -323,36 +281,10 @@ mod tests {
             let command = ContainerCommand::RememberRefusal {
                 rejection: rejection.clone(),
             };
-            let events = ContainerDecider::decide(&Container::default(), &command, &context);
+            let event = decide(&command, now);
             let wanted = remembered.then_some(ContainerEvent::RefusalRemembered { rejection });
-            assert_eq!(events, Ok(Vec::from_iter(wanted)), "{tag:?}");
+            assert_eq!(event, wanted, "{tag:?}");
         }
-    }
-
-    #[test]
-    fn a_container_counts_what_it_remembers() {
-        let event = ContainerEvent::RefusalRemembered {
-            rejection: Rejection::not_found(),
-        };
-        let occurrence = EventMeta {
-            at: Timestamp::from_millis(7),
-            by: "tester",
-            actor: None,
-            position: 1,
-            version: 1,
-        };
-        let once = ContainerDecider::evolve(Container::default(), &event, occurrence);
-        assert_eq!(
-            once,
-            Container {
-                refusals: 1,
-                last_at: Some(Timestamp::from_millis(7))
-            }
-        );
-        assert_eq!(
-            ContainerDecider::evolve(once, &event, occurrence).refusals,
-            2
-        );
     }
 
     fn at(days: i64) -> Timestamp {
@@ -360,11 +292,7 @@ mod tests {
     }
 
     fn decided(command: &ContainerCommand, days: i64) -> Vec<ContainerEvent> {
-        let context = Context {
-            now: at(days),
-            by: "tester".to_owned(),
-        };
-        ContainerDecider::decide(&Container::default(), command, &context).unwrap()
+        Vec::from_iter(decide(command, at(days)))
     }
 
     #[test]

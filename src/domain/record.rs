@@ -361,8 +361,6 @@ impl RecordCommand {
 /// A put, with every field checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Put {
-    /// Org, container and record id.
-    pub key: RecordKey,
     /// Cost centre, if the caller gave one.
     pub cccode: Option<CcCode>,
     /// The set of tags; `None` leaves those of an existing record as they are.

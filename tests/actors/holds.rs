@@ -115,9 +115,6 @@ fn what_is_held_keeps_the_sweep_from_nothing_and_is_looked_at_again_when_release
         let later = world.clock.now().plus_millis(2_000);
         let mut free = put("free", Some(later));
         free.key.container = ContainerName::parse("other").expect("a container");
-        if let Ok(RecordCommand::Put(put)) = &mut free.command {
-            put.key = free.key.clone();
-        }
         world.registry.execute(free).await.expect("created");
         world.clock.advance(5_000);
         let store = &world.registry.deps().store;

@@ -12,7 +12,9 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use metarecord::actors::jobs::sweep::TtlSweep;
 use metarecord::actors::jobs::{Job, Step, StepContext};
-use metarecord::actors::{ActorDeps, ActorRegistry, Answer, Limits, RecordRequest, Refused};
+use metarecord::actors::{
+    ActorDeps, ActorRegistry, Answer, Limits, RecordRequest, Refused, Requested,
+};
 use metarecord::clock::Clock;
 use metarecord::domain::container::Idempotency;
 use metarecord::domain::record::{
@@ -183,7 +185,7 @@ fn key(container: &str, id: &str) -> RecordKey {
 fn execute(key: RecordKey, command: RecordCommand) -> RecordRequest {
     RecordRequest {
         key,
-        command: Ok(command),
+        command: Requested::Command(command),
         payload: None,
         idempotency: None,
         by: "tester".to_owned(),
@@ -196,7 +198,6 @@ fn execute(key: RecordKey, command: RecordCommand) -> RecordRequest {
 fn put(id: &str, doom_at: Option<Timestamp>) -> RecordRequest {
     let key = key("notes", id);
     let put = Put {
-        key: key.clone(),
         cccode: None,
         tags: None,
         doom_at,

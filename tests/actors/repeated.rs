@@ -1,6 +1,6 @@
 //! A request that comes twice at once, by two ways: the answer that was first is the one that both get.
 
-use metarecord::actors::RecordRequest;
+use metarecord::actors::{RecordRequest, Requested};
 use metarecord::domain::container::{ContainerEvent, Idempotency};
 use metarecord::domain::record::{NewContent, RecordEvent};
 use metarecord::domain::{Event, Md5, Revision, StreamId};
@@ -24,7 +24,9 @@ fn repeated(execute: RecordRequest) -> RecordRequest {
 
 fn over(expected: u64) -> RecordRequest {
     let mut execute = put("n", None);
-    if let Ok(metarecord::domain::record::RecordCommand::Put(put)) = &mut execute.command {
+    if let Requested::Command(metarecord::domain::record::RecordCommand::Put(put)) =
+        &mut execute.command
+    {
         put.expected = Some(Revision(expected));
     }
     execute

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use metarecord::actors::Caller;
 use metarecord::actors::upkeep::{Page, Place, Upkeep, UpkeepSettings};
+use metarecord::actors::{Caller, Requested};
 use metarecord::content::local::LocalStore;
 use metarecord::disk::RealDisk;
 use metarecord::domain::org::OrgEvent;
@@ -60,7 +60,7 @@ fn page(items_max: usize) -> Page {
 
 fn put_over(id: &str, revision: u64) -> RecordRequest {
     let mut over = put(id, None);
-    if let Ok(RecordCommand::Put(put)) = &mut over.command {
+    if let Requested::Command(RecordCommand::Put(put)) = &mut over.command {
         put.expected = Some(Revision(revision));
     }
     over
@@ -70,7 +70,7 @@ fn put_over(id: &str, revision: u64) -> RecordRequest {
 fn promise(world: &World, id: &str, number: u128, expected: Option<u64>) -> RecordRequest {
     let mut execute = put(id, None);
     execute.payload = None;
-    if let Ok(RecordCommand::Put(put)) = &mut execute.command {
+    if let Requested::Command(RecordCommand::Put(put)) = &mut execute.command {
         put.expected = expected.map(Revision);
         put.content = NewContent::Upload {
             content_type: "text/plain".to_owned(),

@@ -1,9 +1,9 @@
 //! The projection check: finds rows that are gone, altered or behind, and leaves good ones alone.
 
 use bytes::Bytes;
-use metarecord::actors::RecordRequest;
 use metarecord::actors::jobs::check::ProjectionCheck;
 use metarecord::actors::jobs::{Job, Place, Step, StepContext};
+use metarecord::actors::{RecordRequest, Requested};
 use metarecord::domain::job::Counts;
 use metarecord::domain::record::{NewContent, Put, RecordCommand, RecordKey};
 use metarecord::domain::{ContainerName, Md5, OrgCode, RecordId, Revision, Tag};
@@ -26,7 +26,7 @@ fn row_key(id: &str) -> Vec<u8> {
 pub(super) fn carry_of(key: RecordKey, command: RecordCommand) -> RecordRequest {
     RecordRequest {
         key,
-        command: Ok(command),
+        command: Requested::Command(command),
         payload: None,
         idempotency: None,
         by: "tester".to_owned(),
@@ -36,9 +36,8 @@ pub(super) fn carry_of(key: RecordKey, command: RecordCommand) -> RecordRequest 
     }
 }
 
-pub(super) fn put_of(id: &str, payload: &[u8], expected: Option<Revision>) -> RecordCommand {
+pub(super) fn put_of(payload: &[u8], expected: Option<Revision>) -> RecordCommand {
     RecordCommand::Put(Put {
-        key: key(id),
         cccode: None,
         tags: None,
         doom_at: None,
@@ -53,7 +52,7 @@ pub(super) fn put_of(id: &str, payload: &[u8], expected: Option<Revision>) -> Re
 pub(super) async fn put(world: &World, id: &str) {
     let put = RecordRequest {
         payload: Some(Bytes::from_static(b"1")),
-        ..carry_of(key(id), put_of(id, b"1", None))
+        ..carry_of(key(id), put_of(b"1", None))
     };
     world.registry.execute(put).await.expect("created");
 }

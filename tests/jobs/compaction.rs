@@ -80,7 +80,7 @@ fn step(id: &str, revision: u64, due: Timestamp) -> RecordRequest {
             let payload = Bytes::from(format!("\"{}\"", "x".repeat(300)));
             RecordRequest {
                 payload: Some(payload.clone()),
-                ..carry_of(key(id), check::put_of(id, &payload, expected))
+                ..carry_of(key(id), check::put_of(&payload, expected))
             }
         }
         0 | 1 => carry_of(
@@ -163,7 +163,7 @@ fn however_often_contents_are_replaced_the_journals_database_levels_off() {
             let expected = (round > 0).then_some(metarecord::domain::Revision(round));
             let all = (0..RECORDS).map(|number| {
                 let (id, payload) = (format!("n-{number:04}"), payload(number, round));
-                let put = check::put_of(&id, &payload, expected);
+                let put = check::put_of(&payload, expected);
                 let execute = carry_of(key(&id), put);
                 let payload = Some(payload);
                 registry.execute(RecordRequest { payload, ..execute })

@@ -79,7 +79,7 @@ fn a_database_that_may_not_fit_twice_is_left_alone_and_its_job_says_so() {
         let (deps, registry) = open(scratch.path());
         for id in ["n-1", "n-2"] {
             let payload = Bytes::from(format!("{id:?}"));
-            let put = carry_of(key(id), put_of(id, &payload, None));
+            let put = carry_of(key(id), put_of(&payload, None));
             let payload = Some(payload);
             registry
                 .execute(RecordRequest { payload, ..put })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use metarecord::actors::jobs::upkeep::{AbandonedUploads, Cleanup, TagScrub};
+use metarecord::actors::jobs::containers::{AbandonedUploads, Cleanup, TagScrub};
 use metarecord::actors::jobs::{Job, Order};
 use metarecord::actors::upkeep::{Upkeep, UpkeepSettings};
 use metarecord::actors::{ActorDeps, RecordRequest};
@@ -76,7 +76,6 @@ fn key(org: &str, container: &str, id: &str) -> RecordKey {
 
 fn put(key: &RecordKey, content: NewContent, expected: Option<u64>) -> RecordRequest {
     let put = Put {
-        key: key.clone(),
         cccode: None,
         tags: Some(vec![Tag::parse("T").expect("a tag")]),
         doom_at: None,

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use metarecord::actors::RecordRequest;
+use metarecord::actors::{RecordRequest, Requested};
 use metarecord::clock::Clock;
 use metarecord::content::local::LocalStore;
 use metarecord::disk::RealDisk;
@@ -66,7 +66,7 @@ fn hold(world: &World) {
     };
     let execute = RecordRequest {
         key: held(),
-        command: Ok(set),
+        command: Requested::Command(set),
         payload: None,
         idempotency: None,
         by: "tester".to_owned(),

@@ -5,6 +5,7 @@ mod held;
 mod holds;
 pub(crate) mod kill;
 mod kill_user;
+mod lifecycles;
 mod model;
 pub(crate) mod open;
 mod races;

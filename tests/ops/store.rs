@@ -8,7 +8,7 @@ use std::process::Command;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use metarecord::actors::{RecordRequest, Refused};
+use metarecord::actors::{RecordRequest, Refused, Requested};
 use metarecord::clock::random_uuid;
 use metarecord::content::{ObjectName, Promise};
 use metarecord::domain::container::Idempotency;
@@ -69,10 +69,10 @@ pub(super) fn canary(org: &str, container: &str) -> String {
 fn execute(
     world: &World,
     key: &RecordKey,
-    command: Result<RecordCommand, Rejection>,
+    command: Requested,
     payload: Option<Bytes>,
 ) -> Option<Record> {
-    let refused = command.is_err();
+    let refused = matches!(command, Requested::AlreadyRefused(_));
     let execute = RecordRequest {
         key: key.clone(),
         command,
@@ -91,9 +91,8 @@ fn execute(
     answer.ok().map(|executed| executed.record)
 }
 
-fn put(key: &RecordKey, content: NewContent, expected: Option<&Record>) -> RecordCommand {
+fn put(content: NewContent, expected: Option<&Record>) -> RecordCommand {
     RecordCommand::Put(Put {
-        key: key.clone(),
         cccode: None,
         tags: Some(vec![Tag::parse("CANARYTAG").expect("a tag")]),
         doom_at: None,
@@ -114,7 +113,7 @@ pub(super) fn inline(
         size: payload.len() as u64,
         md5: Md5::of(&payload),
     };
-    execute(world, key, Ok(put(key, content, before)), Some(payload)).expect("a record")
+    execute(world, key, put(content, before).into(), Some(payload)).expect("a record")
 }
 
 pub(super) fn upload(world: &World, key: &RecordKey, bytes: usize, done: bool) {
@@ -132,7 +131,7 @@ pub(super) fn upload(world: &World, key: &RecordKey, bytes: usize, done: bool) {
         object_id,
         expires_at: world.clock.now().plus_millis(60_000),
     };
-    execute(world, key, Ok(put(key, content, None)), None);
+    execute(world, key, put(content, None).into(), None);
     let object = ObjectName {
         org: key.org.clone(),
         object_id,
@@ -162,7 +161,7 @@ pub(super) fn upload(world: &World, key: &RecordKey, bytes: usize, done: bool) {
             content_version: None,
             expected: None,
         });
-        execute(world, key, Ok(complete), None);
+        execute(world, key, complete.into(), None);
     }
 }
 
@@ -194,14 +193,14 @@ pub(super) fn fill(world: &World, items: &[Item]) {
                     reason: Some(canary(ORGS[*of], CONTAINERS[*container])),
                     expected: Some(record.revision),
                 };
-                execute(world, &key, Ok(doom), None);
+                execute(world, &key, doom.into(), None);
             }
             What::Refusal => {
                 let rejection = Rejection::new(
                     ErrorTag::InvalidTag,
                     canary(ORGS[*of], CONTAINERS[*container]),
                 );
-                execute(world, &key, Err(rejection), None);
+                execute(world, &key, Requested::AlreadyRefused(rejection), None);
             }
         }
     }
@@ -220,7 +219,7 @@ pub(super) fn try_put(world: &World, of: usize) -> Result<(), Refused> {
         md5: Md5::of(&payload),
     };
     let execute = RecordRequest {
-        command: Ok(put(&key, content, None)),
+        command: Requested::Command(put(content, None)),
         key,
         payload: Some(payload),
         idempotency: None,

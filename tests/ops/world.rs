@@ -112,7 +112,6 @@ fn world(dir: &Path, content: Arc<dyn ContentStore>, clock: Clock) -> World {
     let settings = OpsSettings {
         vacuum_pending_ms: PENDING_MS,
         watch_age_ms_max: WATCH_AGE_MS_MAX,
-        sweep_ms: 1,
         schedule_past_ms_max: i64::MAX,
     };
     let audit = Arc::new(AuditFile::new(&dir.join("audit")));

@@ -301,7 +301,6 @@ fn command(
             ttl_ms,
             cccode,
         } => RecordCommand::Put(Put {
-            key: slot.key.clone(),
             cccode: cccode.then(|| CcCode::parse("AAAA-BBBB-CCCC").expect("a code")),
             tags: Some(tags(numbers)),
             doom_at: ttl_ms.map(|millis| now.plus_millis(millis)),

@@ -6,18 +6,7 @@ use super::source::{Source, all};
 
 /// What is still part of a circle, by top module, as beginnings of paths; `""` is for the top modules among each other.
 /// A row goes with its last circle. A file and those in its own directory may know each other.
-const CIRCLES: &[(&str, &[&str])] = &[(
-    "actors",
-    &[
-        "actors/execute.rs",
-        "actors/maintenance.rs",
-        "actors/ops.rs",
-        "actors/vacuum.rs",
-        "actors/vacuum/held.rs",
-        "actors/vacuum/person.rs",
-        "actors/vacuum/work.rs",
-    ],
-)];
+const CIRCLES: &[(&str, &[&str])] = &[];
 
 /// A path of modules from the crate's root, such as `["http", "mrs", "put"]`.
 type Path = Vec<String>;

@@ -7,10 +7,8 @@ use super::{ATTEMPTS_MAX, ContainerActor};
 use crate::actors::Caller;
 use crate::actors::Refused;
 use crate::clock::Stopwatch;
-use crate::domain::container::{
-    Container, ContainerCommand, ContainerDecider, ContainerEvent, OldAnswer,
-};
-use crate::domain::{Context as Facts, Decider, Event, StreamId};
+use crate::domain::container::{ContainerCommand, ContainerEvent, OldAnswer, decide};
+use crate::domain::{Event, StreamId};
 use crate::journal::{Append, Origin, Outcome, Version};
 use crate::projections::idempotency;
 
@@ -85,18 +83,17 @@ impl ContainerActor {
         order: &MaintainContainer,
     ) -> Result<(Append, Vec<ContainerEvent>), Refused> {
         let now = self.deps.clock.now();
-        let facts = Facts {
-            now,
-            by: order.caller.by.clone(),
-        };
         let command = self.as_it_stands(&order.command)?;
-        let events = ContainerDecider::decide(&Container::default(), &command, &facts)?;
+        let events = Vec::from_iter(decide(&command, now));
         let (org, container) = &self.container;
         let stream = StreamId::container(org, container);
-        let failed = |error: crate::journal::JournalError| Refused::Failed(error.to_string());
         let expected = match self.own_version {
             Some(version) => version,
-            None => self.deps.journal.version(&stream).map_err(failed)?,
+            None => self
+                .deps
+                .journal
+                .version(&stream)
+                .map_err(Refused::failed)?,
         };
         let append = Append {
             stream,
@@ -107,7 +104,7 @@ impl ContainerActor {
             idempotency: None,
             origin: Origin {
                 at: now,
-                by: facts.by,
+                by: order.caller.by.clone(),
                 request_id: order.caller.request_id.clone(),
                 source: order.caller.source,
                 remarks: order.caller.remarks.clone(),
@@ -126,7 +123,7 @@ impl ContainerActor {
         let mut old = Vec::new();
         for OldAnswer { scope, .. } in answers {
             let found = idempotency::find(&self.deps.store, place, scope);
-            let found = found.map_err(|error| Refused::Failed(error.to_string()))?;
+            let found = found.map_err(Refused::failed)?;
             if let Some(answer) = found.filter(|_| !self.scopes.contains_key(scope)) {
                 old.push(OldAnswer {
                     scope: scope.clone(),

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use super::upkeep::{after, wait};
+use super::containers::{after, wait};
 use super::{Job, Place, Step, StepContext, counted};
 use crate::actors::Caller;
 use crate::actors::upkeep::Upkeep;
-use crate::content::ContentStore;
+use crate::content::{ContentError, ContentStore};
 use crate::domain::OrgCode;
-use crate::os_error::told;
 
 /// Between two runs, in milliseconds: a day, of which the copies are kept many.
 const EVERY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -48,7 +47,7 @@ impl Job for DamagedCopies {
         let org = match self.next(behind) {
             Ok(Some(org)) => org,
             Ok(None) => return after(None, counted([])),
-            Err(error) => return Step::Failed(error),
+            Err(error) => return Step::failed(&error),
         };
         let caller = Caller::job(self.name());
         match wait(self.upkeep.remove_damaged(&org, self.keep_ms, &caller)) {
@@ -57,14 +56,14 @@ impl Job for DamagedCopies {
                 let counts = counted([("files", files), ("bytes", bytes)]);
                 after(Some(org.as_str().as_bytes().to_vec()), counts)
             }
-            Err(error) => Step::Failed(error),
+            Err(error) => Step::failed(&error),
         }
     }
 }
 
 impl DamagedCopies {
-    fn next(&self, behind: &[u8]) -> Result<Option<OrgCode>, String> {
-        let orgs = self.content.orgs().map_err(|error| told(&error))?;
+    fn next(&self, behind: &[u8]) -> Result<Option<OrgCode>, ContentError> {
+        let orgs = self.content.orgs()?;
         let later = orgs.into_iter();
         let later = later.filter(|org| org.as_str().as_bytes() > behind);
         Ok(later.min_by(|one, two| one.as_str().cmp(two.as_str())))

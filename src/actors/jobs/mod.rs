@@ -5,11 +5,11 @@
 mod actor;
 pub mod check;
 pub mod compaction;
+pub mod containers;
 pub mod damaged;
 pub mod keys;
 mod status;
 pub mod sweep;
-pub mod upkeep;
 
 use parking_lot::Mutex;
 use std::pin::Pin;
@@ -26,6 +26,7 @@ use super::thread::ActorThread;
 use super::{ActorDeps, Refused};
 use crate::domain::job::Counts;
 use crate::domain::{ErrorTag, Rejection, Timestamp};
+use crate::os_error::told;
 
 pub use self::actor::Order;
 pub use self::status::{Run, State, Status};
@@ -96,12 +97,9 @@ pub enum Step {
 }
 
 impl Step {
-    /// A failure, with its cause.
-    pub fn failed(error: &dyn std::error::Error) -> Self {
-        match error.source() {
-            Some(cause) => Self::Failed(format!("{error}: {cause}")),
-            None => Self::Failed(error.to_string()),
-        }
+    /// A failure with its causes, and what to do where the machine is the cause.
+    pub fn failed(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::Failed(told(error))
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use futures_util::future::join_all;
 
 use super::{Job, Place, Step, StepContext, counted};
-use crate::actors::{ActorDeps, ActorRegistry, RecordRequest, Refused};
+use crate::actors::{ActorDeps, ActorRegistry, RecordRequest, Refused, Requested};
 use crate::domain::record::{RecordCommand, SWEEP};
 use crate::domain::{StreamId, Timestamp};
 use crate::journal::{Remarks, Source};
@@ -197,7 +197,7 @@ fn waiting() -> std::io::Result<tokio::runtime::Runtime> {
 fn execute(stream: &str) -> Option<RecordRequest> {
     Some(RecordRequest {
         key: StreamId::named(stream).record_key()?,
-        command: Ok(RecordCommand::DoomIfDue),
+        command: Requested::Command(RecordCommand::DoomIfDue),
         payload: None,
         idempotency: None,
         by: SWEEP.to_owned(),

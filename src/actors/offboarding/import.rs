@@ -10,7 +10,6 @@ use crate::actors::Refused;
 use crate::actors::admission::{Hold, Pass};
 use crate::actors::execute::execute;
 use crate::actors::request::failed;
-use crate::actors::vacuum::blocking;
 use crate::content::ObjectName;
 use crate::domain::offboarding::{OffboardingAction, OrgTransfer};
 use crate::domain::org::{MemberRole, Org, OrgCommand, OrgDecider};
@@ -18,6 +17,7 @@ use crate::domain::vacuum::{Scope, VacuumEvent};
 use crate::domain::{ErrorTag, Event, OrgCode, Rejection, StreamId};
 use crate::export::line::{EventLine, leaves_with};
 use crate::journal::{Append, Body, Journal, JournalError, Outcome, Source};
+use crate::offload;
 use crate::projections::{identity, records};
 
 /// Entries read from the journal at a time.
@@ -70,11 +70,11 @@ impl Offboardings {
     fn is_taken(&self, org: &OrgCode) -> Result<bool, Refused> {
         let store = &self.deps.store;
         let version = self.deps.journal.version(&StreamId::org(org));
-        let version = version.map_err(|error| Refused::Failed(error.to_string()))?;
+        let version = version.map_err(Refused::failed)?;
         let known = identity::org_status(store, org.as_str()).map_err(failed)?;
         let records = records::names_of_org(store, org, &[], 1).map_err(failed)?;
         let objects = self.exports.content.list(org);
-        let objects = objects.map_err(|error| Refused::Failed(error.to_string()))?;
+        let objects = objects.map_err(Refused::failed)?;
         Ok(version > 0 || known.is_some() || !records.is_empty() || !objects.is_empty())
     }
 
@@ -104,7 +104,7 @@ impl Offboardings {
                 Some(version) => *version,
                 None => {
                     let version = self.deps.journal.version(&stream);
-                    version.map_err(|error| Refused::Failed(error.to_string()))?
+                    version.map_err(Refused::failed)?
                 }
             };
             if append.expected < version {
@@ -162,7 +162,7 @@ impl Offboardings {
     fn check_there(&self, append: &Append) -> Result<(), Refused> {
         let version = append.expected + 1;
         let there = self.deps.journal.stream(&append.stream, version, 1);
-        let there = there.map_err(|error| Refused::Failed(error.to_string()))?;
+        let there = there.map_err(Refused::failed)?;
         let body = there.into_iter().next().and_then(|entry| entry.body);
         let same = |body: &Body| {
             body.version == version && body.events == append.events && body.origin == append.origin
@@ -199,12 +199,12 @@ impl Offboardings {
                 };
                 // An upload that a crash kept from becoming the object does not count.
                 let there = content.read(&object, 0, 0);
-                let there = there.map_err(|error| error.to_string())?;
+                let there = there.map_err(Refused::failed)?;
                 missing.extend(there.is_none().then_some(object_id));
             }
             Ok(missing)
         };
-        blocking(look).await.map_err(Refused::Failed)
+        offload::try_blocking(look).await
     }
 
     /// Leave to add to an org that is being imported, until it is dropped: no vacuum begins meanwhile.
@@ -263,8 +263,9 @@ impl Offboardings {
     async fn remove_erased(&self, org: &OrgCode, caller: &Caller) -> Result<(), Refused> {
         let store = &self.deps.store;
         let journal = self.deps.journal.clone();
-        let erased = blocking(move || erased_users(&*journal).map_err(|error| error.to_string()));
-        for user_id in erased.await.map_err(Refused::Failed)? {
+        let erased =
+            offload::try_blocking(move || erased_users(&*journal).map_err(Refused::failed));
+        for user_id in erased.await? {
             // Nobody becomes a user, and no erasure begins, until this is over.
             let _user = self.deps.admission.enter_user(&user_id)?;
             if identity::user(store, &user_id).map_err(failed)?.version > 0 {
@@ -319,11 +320,11 @@ impl Offboardings {
             .import
             .map_or((0, 1), |import| (import.entries, import.position));
         let (journal, its_org) = (self.deps.journal.clone(), org.clone());
-        let count = move || {
+        let count = move || -> Result<u64, Refused> {
             let (mut there, mut next) = (0, from);
             loop {
                 let entries = journal.read(next, READ_ENTRIES);
-                let entries = entries.map_err(|error| error.to_string())?;
+                let entries = entries.map_err(Refused::failed)?;
                 let Some(last) = entries.last() else {
                     return Ok(there);
                 };
@@ -335,7 +336,7 @@ impl Offboardings {
                     .count() as u64;
             }
         };
-        let there = blocking(count).await.map_err(Refused::Failed)?;
+        let there = offload::try_blocking(count).await?;
         let known = identity::org_status(&self.deps.store, org.as_str()).map_err(failed)?;
         match there == wanted && known.is_some() {
             true => Ok(()),

@@ -12,13 +12,13 @@ use crate::actors::Refused;
 use crate::actors::admission::Hold;
 use crate::actors::export::Order;
 use crate::actors::request::failed;
-use crate::actors::vacuum::blocking;
 use crate::clock::ordered_uuid;
 use crate::domain::offboarding::{
     Export, JOB, Offboarding, OffboardingAction, OffboardingStatus, OrgTransfer,
 };
 use crate::domain::vacuum::{Scope, VacuumCommand, VacuumStatus};
 use crate::domain::{ErrorTag, OrgCode, Timestamp};
+use crate::offload;
 use crate::projections::{holds, offboarding, ops};
 use crate::report;
 
@@ -140,9 +140,8 @@ impl Offboardings {
         let (exports, its_org) = (self.exports().clone(), org.clone());
         let export_id = export.export_id.clone();
         let id = export_id.clone();
-        blocking(move || exports.remove(&its_org, &id))
-            .await
-            .map_err(Refused::Failed)?;
+        let remove = move || exports.remove(&its_org, &id).map_err(Refused::failed);
+        offload::try_blocking(remove).await?;
         let action = OffboardingAction::RemoveExport { export_id };
         self.execute(org, action, &Caller::job(JOB)).await?;
         Ok(())
@@ -165,15 +164,16 @@ impl Offboardings {
             org_version: approval.map(|approval| approval.org_version),
         };
         let (itself, offboarding) = (self.clone(), mine.is_some());
-        let made = blocking(move || {
+        let made = offload::try_blocking(move || {
             let wanted = || {
                 let passage = itself.passage(&order.org).ok();
                 let open = passage.is_none_or(|passage| passage.open_offboarding().is_some());
                 !itself.stopping.load(Ordering::Relaxed) && (open || !offboarding)
             };
-            itself.exports().make(&order, &wanted)
+            let made = itself.exports().make(&order, &wanted);
+            made.map_err(Refused::failed)
         });
-        if let Some((manifest_sha256, counts)) = made.await.map_err(Refused::Failed)? {
+        if let Some((manifest_sha256, counts)) = made.await? {
             let action = OffboardingAction::FinishExport {
                 export_id: export.export_id.clone(),
                 manifest_sha256,
@@ -242,7 +242,7 @@ impl Offboardings {
             .as_ref()
             .map(reason)
             .or_else(|| named.next());
-        Err(Refused::Failed(match (legal, holds.records) {
+        Err(Refused::failed(match (legal, holds.records) {
             (Some(reason), _) => format!("a legal hold keeps the data ({reason})"),
             (None, records @ 1..) => format!("{records} records are held by their owners"),
             (None, 0) => return Ok(()),
@@ -298,7 +298,7 @@ impl Offboardings {
                 let left = vacuum.held.first().map(|held| held.reason.clone());
                 let status = || vacuum.status.as_str().to_owned();
                 let how = vacuum.error.clone().or(left).unwrap_or_else(status);
-                Err(Refused::Failed(format!(
+                Err(Refused::failed(format!(
                     "the vacuum {vacuum_id} did not erase all: {how}"
                 )))
             }

@@ -204,7 +204,7 @@ impl Place {
             work()
         });
         let done = done.await;
-        done.map_err(|broke_off| Refused::Failed(broke_off.to_string()))
+        done.map_err(Refused::failed)
     }
 }
 

@@ -8,13 +8,13 @@ use super::{Guard, Page, Place, Upkeep, legal_hold};
 use crate::actors::Caller;
 use crate::actors::container::{MaintainContainer, MaintenanceOutcome};
 use crate::actors::request::failed;
-use crate::actors::vacuum::blocking;
-use crate::actors::{ActorDeps, RecordRequest, Refused};
+use crate::actors::{ActorDeps, RecordRequest, Refused, Requested};
 use crate::domain::container::{ContainerCommand, ContainerEvent, GivenUpUpload};
 use crate::domain::record::{
     ContentPlace, PendingUpload, RecordCommand, RecordKey, Status, UploadTimeouts,
 };
 use crate::domain::{ContainerName, OrgCode, StreamId};
+use crate::offload;
 use crate::projections::contents::Waiting;
 use crate::projections::{RecordName, StoreError, contents, holds, records};
 
@@ -54,8 +54,8 @@ impl Upkeep {
         let (deps, page) = (self.registry.deps().clone(), page.clone());
         deps.clock.may_destroy()?;
         let patience = self.settings.patience;
-        let look = move || look(&deps, &page, patience).map_err(|error| error.to_string());
-        let found = blocking(look).await.map_err(Refused::Failed)?;
+        let look = move || look(&deps, &page, patience).map_err(failed);
+        let found = offload::try_blocking(look).await?;
         let mut done = Abandoned {
             scanned: found.scanned,
             next: found.next,
@@ -74,7 +74,7 @@ impl Upkeep {
     async fn doom(&self, key: RecordKey, caller: &Caller) -> Result<bool, Refused> {
         let execute = RecordRequest {
             key,
-            command: Ok(RecordCommand::DoomIfAbandoned(self.settings.patience)),
+            command: Requested::Command(RecordCommand::DoomIfAbandoned(self.settings.patience)),
             payload: None,
             idempotency: None,
             by: caller.by.clone(),

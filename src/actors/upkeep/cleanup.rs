@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::{Look, Page, Place, Upkeep, legal_hold};
 use crate::actors::Caller;
-use crate::actors::vacuum::blocking;
 use crate::actors::{ActorDeps, Refused};
 use crate::content::ObjectName;
 use crate::domain::StreamId;
 use crate::domain::container::{ContainerCommand, ContainerEvent, RemovedContent, is_given_again};
 use crate::domain::record::{ContentPlace, EndedBy, RecordKey, Retention, Status};
+use crate::offload;
 use crate::os_error::told;
 use crate::projections::{RecordName, StoreError, contents, holds, idempotency, records};
 use crate::report;
@@ -134,7 +134,7 @@ impl Upkeep {
     /// Removes the files of what the journal has let go. One that stays is an orphan, which nobody can read.
     async fn remove(&self, objects: Vec<ObjectName>) -> Result<u64, Refused> {
         let content = self.content.clone();
-        let removed = blocking(move || {
+        let removed = offload::try_blocking(move || {
             let mut bytes = 0;
             for object in &objects {
                 let size = content.size(object);
@@ -147,7 +147,7 @@ impl Upkeep {
             }
             Ok(bytes)
         });
-        removed.await.map_err(Refused::Failed)
+        removed.await
     }
 
     /// What broken connections left of uploads belongs to no container; the first page of any takes it along.
@@ -167,11 +167,11 @@ impl Upkeep {
         let since = self
             .settings
             .stale_since(self.registry.deps().clock.trusted());
-        let removed = blocking(move || {
+        let removed = offload::try_blocking(move || {
             let removed = content.remove_stale(since);
-            removed.map_err(|error| error.to_string())
+            removed.map_err(Refused::failed)
         });
-        removed.await.map_err(Refused::Failed)
+        removed.await
     }
 
     async fn forget_answers(

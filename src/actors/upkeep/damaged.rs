@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use super::{Guard, Place, Upkeep, legal_hold};
 use crate::actors::Caller;
 use crate::actors::container::{MaintainContainer, MaintenanceOutcome};
-use crate::actors::vacuum::blocking;
 use crate::actors::{ActorDeps, Refused};
 use crate::content::{ContentStore, ObjectName, SetAside};
 use crate::domain::container::ContainerCommand;
 use crate::domain::record::RecordKey;
 use crate::domain::repair::{DriftKind, Repair, RepairAction};
 use crate::domain::{ContainerName, OrgCode, RecordId, StreamId, Timestamp};
-use crate::os_error::told;
+use crate::offload;
 use crate::projections::{RecordName, StoreError, contents, holds, identity, records};
 use crate::report;
 
@@ -45,11 +44,11 @@ impl Upkeep {
         let deps = self.registry.deps().clone();
         let until = deps.clock.may_destroy()?.plus_millis(-keep_ms);
         let (content, of) = (self.content.clone(), org.clone());
-        let found = blocking({
+        let found = offload::try_blocking({
             let deps = deps.clone();
             move || look(&deps, &*content, &of, until)
         });
-        let found = found.await.map_err(Refused::Failed)?;
+        let found = found.await?;
         let (mut files, mut bytes) = (0, 0);
         let mut add = |removed: (u64, u64)| {
             files += removed.0;
@@ -98,7 +97,7 @@ impl Upkeep {
         copies: Vec<SetAside>,
     ) -> Result<(u64, u64), Refused> {
         let (content, org) = (self.content.clone(), org.clone());
-        let removed = blocking(move || {
+        let removed = offload::try_blocking(move || {
             let (mut files, mut bytes) = (0, 0);
             for copy in copies {
                 let object = ObjectName {
@@ -106,13 +105,13 @@ impl Upkeep {
                     object_id: copy.object_id,
                 };
                 let removed = content.remove_set_aside(&object);
-                let removed = removed.map_err(|error| told(&error))?;
+                let removed = removed.map_err(Refused::failed)?;
                 files += removed.0;
                 bytes += removed.1;
             }
             Ok((files, bytes))
         });
-        removed.await.map_err(Refused::Failed)
+        removed.await
     }
 }
 
@@ -121,12 +120,12 @@ fn look(
     content: &dyn ContentStore,
     org: &OrgCode,
     until: Timestamp,
-) -> Result<Found, String> {
+) -> Result<Found, Refused> {
     let mut found = Found::default();
     let copies = content.set_aside_until(org, until, OBJECTS_MAX);
-    for copy in copies.map_err(|error| told(&error))? {
+    for copy in copies.map_err(Refused::failed)? {
         let kept = keep(deps, org, copy, &mut found);
-        kept.map_err(|error| error.to_string())?;
+        kept.map_err(Refused::failed)?;
     }
     Ok(found)
 }

@@ -14,13 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use super::container::{MaintainContainer, MaintenanceOutcome};
 use super::request::Caller;
-use super::vacuum::blocking;
 use super::{ActorDeps, ActorRegistry, Refused};
 use crate::content::ContentStore;
 use crate::domain::container::{ContainerCommand, ContainerEvent};
 use crate::domain::record::{Retention, UploadTimeouts};
 use crate::domain::{ContainerName, OrgCode, StreamId, Timestamp};
 use crate::journal::Version;
+use crate::offload;
 use crate::projections::{StoreError, holds, identity};
 
 pub use abandoned::Abandoned;
@@ -137,8 +137,7 @@ impl Upkeep {
     ) -> Result<(Look, Vec<ContainerEvent>), Refused> {
         for attempt in 0..ATTEMPTS_MAX {
             let (look, items) = (look.clone(), (items_max >> attempt).max(1));
-            let seen = blocking(move || look(items).map_err(|error| error.to_string())).await;
-            let seen = seen.map_err(Refused::Failed)?;
+            let seen = offload::try_blocking(move || look(items).map_err(Refused::failed)).await?;
             // Most pages lead to nothing; no actor need be woken for them.
             if seen.command.is_empty() {
                 return Ok((seen, Vec::new()));

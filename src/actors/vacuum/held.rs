@@ -2,8 +2,7 @@
 
 use serde_json::json;
 
-use super::super::Refused;
-use super::super::request::failed;
+use crate::actors::request::{Refused, failed};
 use crate::domain::vacuum::HeldBack;
 use crate::domain::{ErrorTag, Rejection};
 use crate::projections::forget::Count;
@@ -40,7 +39,7 @@ pub(super) fn back(count: &Count) -> Vec<HeldBack> {
 }
 
 /// Refuses to erase everything while anything is held, unless that is overridden.
-pub(in crate::actors) fn check(store: &Store, overridden: bool) -> Result<(), Refused> {
+pub(super) fn check(store: &Store, overridden: bool) -> Result<(), Refused> {
     if overridden {
         return Ok(());
     }

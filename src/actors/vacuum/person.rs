@@ -1,10 +1,8 @@
 //! Erasing one user: what forbids it, and leaving the orgs before the user's entries go.
 
-use super::super::execute::execute;
-use super::super::ops::Operations;
-use super::super::request::Caller;
-use super::super::request::failed;
-use super::super::{ActorDeps, Refused};
+use crate::actors::deps::ActorDeps;
+use crate::actors::execute::execute;
+use crate::actors::request::{Caller, Refused, failed};
 use crate::domain::org::{MemberRole, OrgCommand, OrgDecider, OrgEvent, OrgStatus};
 use crate::domain::user::{UserCommand, UserDecider};
 use crate::domain::vacuum::JOB;
@@ -18,11 +16,7 @@ const READ_ENTRIES: usize = 1_000;
 
 /// Refuses to erase a user who has to hand an org over first, who belongs to an org that takes no changes, or, unless that
 /// is overridden, who belongs or belonged to an org with a legal hold.
-pub(in crate::actors) fn check(
-    deps: &ActorDeps,
-    user_id: &str,
-    override_holds: bool,
-) -> Result<(), Refused> {
+pub(super) fn check(deps: &ActorDeps, user_id: &str, override_holds: bool) -> Result<(), Refused> {
     let (mut owned, mut leaving) = (Vec::new(), Vec::new());
     for (code, org) in orgs_of(deps, user_id)? {
         if org.owners == 1 && org.subject == Some(MemberRole::Owner) {
@@ -60,8 +54,8 @@ pub(in crate::actors) fn check(
 }
 
 /// Ends what binds a user: memberships of orgs, invitations to them, and sessions. Twice is once.
-pub(super) async fn depart(operations: &Operations, user_id: &str) -> Result<(), Refused> {
-    let (deps, caller) = (&operations.deps, Caller::job(JOB));
+pub(super) async fn depart(deps: &ActorDeps, user_id: &str) -> Result<(), Refused> {
+    let caller = Caller::job(JOB);
     for (code, _) in orgs_of(deps, user_id)? {
         let _pass = deps.admission.enter_org(&code)?;
         let leave = OrgCommand::RemoveMember {
@@ -150,7 +144,7 @@ fn belonged(deps: &ActorDeps, org: &OrgCode, user_id: &str) -> Result<bool, Refu
     let (stream, mut next) = (StreamId::org(org), 1);
     loop {
         let entries = deps.journal.stream(&stream, next, READ_ENTRIES);
-        let entries = entries.map_err(|error| Refused::Failed(error.to_string()))?;
+        let entries = entries.map_err(Refused::failed)?;
         let bodies = entries.iter().filter_map(|entry| entry.body.as_ref());
         let mut events = bodies.clone().flat_map(|body| &body.events);
         let joins = |event: &Event| matches!(event, Event::Org(OrgEvent::MemberAdded { user_id: who, .. }) if who == user_id);

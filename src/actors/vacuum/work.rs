@@ -8,7 +8,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::held;
+use super::{VacuumError, held};
 use crate::clock::Pace;
 use crate::content::{ContentStore, ObjectName};
 use crate::domain::Event;
@@ -35,11 +35,11 @@ const READ_ENTRIES: usize = 1_000;
 const OBJECTS_REPORTED: u64 = 64;
 
 /// What a vacuum works on.
-pub(in crate::actors) struct Work {
-    pub(in crate::actors) journal: Arc<dyn Journal>,
-    pub(in crate::actors) store: Store,
-    pub(in crate::actors) content: Arc<dyn ContentStore>,
-    pub(in crate::actors) progress: Arc<Progress>,
+pub(super) struct Work {
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) store: Store,
+    pub(super) content: Arc<dyn ContentStore>,
+    pub(super) progress: Arc<Progress>,
 }
 
 /// How far the running vacuum is.
@@ -77,31 +77,24 @@ pub fn plan_id(scope: &Scope, services: &[ServiceAmount]) -> String {
 
 impl Work {
     /// What a vacuum would erase now, service by service, and what is held of that.
-    pub(super) fn survey(&self, scope: &Scope) -> Result<Survey, String> {
+    pub(super) fn survey(&self, scope: &Scope) -> Result<Survey, VacuumError> {
         let reach = Reach::new(&self.store, scope);
-        let count = forget::count(&reach).map_err(|error| told(&error))?;
+        let count = forget::count(&reach)?;
         let covered = count.covered;
         let mut records = Amount {
             items: covered.records,
             ..Amount::default()
         };
-        let starts = self
-            .journal
-            .segment_starts()
-            .map_err(|error| told(&error))?;
+        let starts = self.journal.segment_starts()?;
         let mut plan = PlanBuilder::new(starts);
         let kept = self.walk_journal(&reach, &mut |position, bytes| {
             plan.take(position);
             records.bytes += bytes;
         })?;
-        let erases = plan.finish().map_err(|error| told(&error))?;
+        let erases = plan.finish()?;
         self.each_object(scope, &kept, &mut |object| {
             records.objects += 1;
-            records.bytes += self
-                .content
-                .size(object)
-                .map_err(|error| told(&error))?
-                .unwrap_or(0);
+            records.bytes += self.content.size(object)?.unwrap_or(0);
             Ok(())
         })?;
         let items = |items| Amount {
@@ -136,15 +129,12 @@ impl Work {
         &self,
         reach: &Reach,
         erased: &mut dyn FnMut(Position, u64),
-    ) -> Result<BTreeSet<Uuid>, String> {
+    ) -> Result<BTreeSet<Uuid>, VacuumError> {
         let (mut kept, mut next, mut pace) = (BTreeSet::new(), 1, Pace::start());
         loop {
-            let entries = self
-                .journal
-                .read(next, READ_ENTRIES)
-                .map_err(|error| told(&error))?;
+            let entries = self.journal.read(next, READ_ENTRIES)?;
             let Some(last) = entries.last().map(|entry| entry.header.position) else {
-                reach.check().map_err(|error| told(&error))?;
+                reach.check()?;
                 return Ok(kept);
             };
             for (entry, body) in entries
@@ -168,13 +158,13 @@ impl Work {
         &self,
         scope: &Scope,
         kept: &BTreeSet<Uuid>,
-        visit: &mut dyn FnMut(&ObjectName) -> Result<(), String>,
-    ) -> Result<(), String> {
-        for org in self.content.orgs().map_err(|error| told(&error))? {
+        visit: &mut dyn FnMut(&ObjectName) -> Result<(), VacuumError>,
+    ) -> Result<(), VacuumError> {
+        for org in self.content.orgs()? {
             if !scope.covers(org.as_str(), None) {
                 continue;
             }
-            for object_id in self.content.list(&org).map_err(|error| told(&error))? {
+            for object_id in self.content.list(&org)? {
                 if !kept.contains(&object_id) {
                     let org = org.clone();
                     visit(&ObjectName { org, object_id })?;
@@ -184,47 +174,40 @@ impl Work {
         Ok(())
     }
 
-    /// Does one step; the log's is done when its erased positions are known. Repeating it is harmless.
-    pub(super) fn step(
-        &self,
-        step: Step,
-        scope: &Scope,
-        erased: &[Position],
-    ) -> Result<(), String> {
-        let told_progress = |done, total| self.progress.set(Some((step, done, total)));
-        told_progress(0, 0);
-        match step {
-            Step::Projections => retried(|| {
-                let reach = Reach::new(&self.store, scope);
-                forget::forget(&reach, &mut |done| told_progress(done, 0))
-                    .map_err(|error| told(&error))
-            }),
-            Step::Log => Ok(()),
-            Step::Database => retried(|| {
-                let mut progress = told_progress;
-                self.journal
-                    .erase_index(erased, &mut progress)
-                    .map_err(|error| told(&error))
-            }),
-            Step::Content => self.remove_content(scope, &mut |done| told_progress(done, 0)),
-            Step::Leftovers => {
-                let orgs = self.content.orgs().map_err(|error| told(&error))?;
-                let mut covered = orgs.iter().filter(|org| scope.covers(org.as_str(), None));
-                covered.try_for_each(|org| {
-                    retried(|| self.content.forget(org).map_err(|error| told(&error)))
-                })?;
-                match (scope, report::log()) {
-                    (Scope::All, Some(log)) => {
-                        retried(|| log.remove_files().map_err(|error| told(&error)))
-                    }
-                    (Scope::Org(_) | Scope::User(_), _) | (Scope::All, None) => Ok(()),
-                }
-            }
+    /// Removes the rows of a scope from the projections. Twice is once, as with every step.
+    pub(super) fn erase_rows(&self, scope: &Scope) -> Result<(), VacuumError> {
+        retried(|| {
+            let reach = Reach::new(&self.store, scope);
+            let mut progress = |done| self.report(Step::Projections, (done, 0));
+            Ok(forget::forget(&reach, &mut progress)?)
+        })
+    }
+
+    /// Has the journal's database forget erased positions.
+    pub(super) fn erase_database(&self, erased: &[Position]) -> Result<(), VacuumError> {
+        retried(|| {
+            let mut progress = |done, total| self.report(Step::Database, (done, total));
+            Ok(self.journal.erase_index(erased, &mut progress)?)
+        })
+    }
+
+    /// Removes the files that content leaves, and those of the log once everything is erased.
+    pub(super) fn erase_leftovers(&self, scope: &Scope) -> Result<(), VacuumError> {
+        let orgs = self.content.orgs()?;
+        let mut covered = orgs.iter().filter(|org| scope.covers(org.as_str(), None));
+        covered.try_for_each(|org| retried(|| Ok(self.content.forget(org)?)))?;
+        match (scope, report::log()) {
+            (Scope::All, Some(log)) => retried(|| Ok(log.remove_files()?)),
+            (Scope::Org(_) | Scope::User(_), _) | (Scope::All, None) => Ok(()),
         }
     }
 
+    fn report(&self, step: Step, (done, total): (u64, u64)) {
+        self.progress.set(Some((step, done, total)));
+    }
+
     /// Erases in the log; what was erased before is found again.
-    pub(super) fn erase(&self, vacuum: &Vacuum) -> Result<Vec<Position>, String> {
+    pub(super) fn erase(&self, vacuum: &Vacuum) -> Result<Vec<Position>, VacuumError> {
         let reach = Arc::new(Reach::new(&self.store, &vacuum.scope));
         let asked = Arc::clone(&reach);
         let order = Arc::new(EraseOrder {
@@ -242,18 +225,15 @@ impl Work {
                 self.progress.set(Some((Step::Log, done, total)));
             };
             let erased = self.journal.erase(Arc::clone(&order), &mut told_progress);
-            reach.check().map_err(|error| told(&error))?;
-            erased.map_err(|error| told(&error))
+            reach.check()?;
+            Ok(erased?)
         })
     }
 
     /// Which entries a vacuum has stated that it erases, read from the journal: the rows do not keep it.
-    fn plan(&self, vacuum: &Vacuum) -> Result<Option<Vec<ErasedSpan>>, String> {
-        let entries = self.journal.read(vacuum.started_position, 1);
-        let bodies = entries
-            .map_err(|error| told(&error))?
-            .into_iter()
-            .filter_map(|entry| entry.body);
+    fn plan(&self, vacuum: &Vacuum) -> Result<Option<Vec<ErasedSpan>>, VacuumError> {
+        let entries = self.journal.read(vacuum.started_position, 1)?;
+        let bodies = entries.into_iter().filter_map(|entry| entry.body);
         let mut events = bodies.flat_map(|body| body.events);
         let plan = events.find_map(|event| match event {
             Event::Vacuum(VacuumEvent::Started {
@@ -277,19 +257,20 @@ impl Work {
         });
         plan.ok_or_else(|| {
             let position = vacuum.started_position;
-            format!("position {position} is not the start of a vacuum")
+            VacuumError::NotTheStart(position)
         })
     }
 
-    fn remove_content(&self, scope: &Scope, progress: &mut dyn FnMut(u64)) -> Result<(), String> {
+    /// Removes the objects of a scope that no entry names any more.
+    pub(super) fn erase_content(&self, scope: &Scope) -> Result<(), VacuumError> {
         // The journal has let go of everything else, so what it still names is what stays.
         let kept = self.walk_journal(&Reach::new(&self.store, scope), &mut |_, _| ())?;
         let mut removed = 0;
         self.each_object(scope, &kept, &mut |object| {
-            retried(|| self.content.remove(object).map_err(|error| told(&error)))?;
+            retried(|| Ok(self.content.remove(object)?))?;
             removed += 1;
             if removed % OBJECTS_REPORTED == 0 {
-                progress(removed);
+                self.report(Step::Content, (removed, 0));
             }
             Ok(())
         })
@@ -298,7 +279,7 @@ impl Work {
 
 /// What a vacuum of everything removes of the log. Its bytes are not counted: they grow with every look at them, and a
 /// real run is held to the numbers of its plan.
-fn log_files(scope: &Scope) -> Result<ServiceAmount, String> {
+fn log_files(scope: &Scope) -> Result<ServiceAmount, VacuumError> {
     let why = match scope {
         Scope::All => None,
         Scope::Org(_) => Some("log lines name orgs and contain none of their data"),
@@ -313,9 +294,7 @@ fn log_files(scope: &Scope) -> Result<ServiceAmount, String> {
         return Ok(service("logs", Amount::default(), Some(why)));
     };
     let amount = Amount {
-        objects: report::files::list(dir)
-            .map_err(|error| told(&error))?
-            .len() as u64,
+        objects: report::files::list(dir)?.len() as u64,
         ..Amount::default()
     };
     Ok(service("logs", amount, None))
@@ -333,13 +312,14 @@ fn service(name: &str, amount: Amount, skipped: Option<&str>) -> ServiceAmount {
 }
 
 /// Tries a deletion again after a pause, a bounded number of times. Blocks.
-fn retried<T>(mut work: impl FnMut() -> Result<T, String>) -> Result<T, String> {
+fn retried<T>(mut work: impl FnMut() -> Result<T, VacuumError>) -> Result<T, VacuumError> {
     let mut pause = BACK_OFF;
     for _ in 1..ATTEMPTS_MAX {
         match work() {
             Ok(done) => return Ok(done),
             Err(error) => report::notice(&format!(
-                "a deletion of a vacuum failed and is retried: {error}"
+                "a deletion of a vacuum failed and is retried: {}",
+                told(&error)
             )),
         }
         std::thread::sleep(pause);

@@ -96,7 +96,6 @@ fn when(
 
 fn put(content: NewContent, expected: Option<u64>) -> Put {
     Put {
-        key: key(),
         cccode: None,
         tags: None,
         doom_at: None,

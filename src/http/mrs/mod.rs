@@ -22,10 +22,10 @@ use super::idempotency;
 use super::input;
 use super::reply::{Refusal, Reply};
 use super::state::AppState;
-use crate::actors::{RecordOutcome, RecordRequest};
+use crate::actors::{RecordOutcome, RecordRequest, Requested};
 use crate::content::sign::{Disposition, DownloadGrant, Purpose, UploadGrant};
 use crate::domain::container::Idempotency;
-use crate::domain::record::{Content, ContentPlace, Record, RecordCommand, RecordKey};
+use crate::domain::record::{Content, ContentPlace, Record, RecordKey};
 use crate::domain::{CcCode, ContainerName, ErrorTag, Md5, OrgCode, RecordId, Rejection};
 use crate::journal::{Remarks, Source};
 use crate::projections::{RecordName, holds, records};
@@ -186,12 +186,12 @@ impl Admitted {
 fn execute(
     call: &Call<'_>,
     key: RecordKey,
-    command: RecordCommand,
+    command: impl Into<Requested>,
     remarks: Remarks,
 ) -> RecordRequest {
     RecordRequest {
         key,
-        command: Ok(command),
+        command: command.into(),
         payload: None,
         idempotency: None,
         by: call

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::{Admitted, Subject, Upload, content_md5, execute, millis};
+use crate::actors::Requested;
 use crate::clock;
 use crate::content::sign::{ContentToken, Purpose, UploadGrant};
 use crate::domain::container::Idempotency;
@@ -159,15 +160,19 @@ pub async fn put(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     let remarks = input::remarks(request.remarks());
     let put = remarks
         .clone()
-        .and_then(|_| command(app, &request, &admitted, &key));
+        .and_then(|_| command(app, &request, &admitted));
     let remarks = remarks.unwrap_or_default();
     call.note_remarks(&remarks);
     let payload = request
         .payload
         .map(|payload| Bytes::from(Box::<str>::from(payload).into_boxed_bytes()));
-    let mut execute = execute(call, key.clone(), RecordCommand::DoomIfDue, remarks);
-    execute.command = put.map(RecordCommand::Put);
-    execute.payload = payload.filter(|_| execute.command.is_ok());
+    let payload = payload.filter(|_| put.is_ok());
+    let requested = match put {
+        Ok(put) => Requested::Command(RecordCommand::Put(put)),
+        Err(rejection) => Requested::AlreadyRefused(rejection),
+    };
+    let mut execute = execute(call, key.clone(), requested, remarks);
+    execute.payload = payload;
     execute.idempotency = idempotency;
     let again = execute.idempotency.is_some().then(|| execute.clone());
     let executed = match (app.registry.execute(execute).await, again) {
@@ -224,14 +229,8 @@ fn answer(
 }
 
 /// Everything the request says, checked; what it says wrong is a refusal that an idempotency key remembers.
-fn command(
-    app: &AppState,
-    request: &PutRequest,
-    admitted: &Admitted,
-    key: &RecordKey,
-) -> Result<Put, Rejection> {
+fn command(app: &AppState, request: &PutRequest, admitted: &Admitted) -> Result<Put, Rejection> {
     Ok(Put {
-        key: key.clone(),
         cccode: admitted.cccode.clone(),
         tags: request.tags.as_deref().map(input::tags).transpose()?,
         doom_at: request.doom_at.as_deref().map(input::doom_at).transpose()?,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Presigned;
-use crate::actors::{RecordRequest, Refused};
+use crate::actors::{RecordRequest, Refused, Requested};
 use crate::content::sign::UploadGrant;
 use crate::content::{ContentError, Kept, ObjectName};
 use crate::domain::record::RecordCommand;
@@ -50,7 +50,7 @@ impl Presigned {
 async fn ask(app: &AppState, grant: &UploadGrant, request_id: String) -> Result<(), Refused> {
     let execute = RecordRequest {
         key: grant.key.clone(),
-        command: Ok(RecordCommand::KeepUpload {
+        command: Requested::Command(RecordCommand::KeepUpload {
             object_id: grant.object_id,
         }),
         payload: None,

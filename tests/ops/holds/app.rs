@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use metarecord::actors::identity::{Directory, IdentitySettings};
 use metarecord::actors::jobs::{Job, StepContext};
-use metarecord::actors::{RecordRequest, Refused};
+use metarecord::actors::{RecordRequest, Refused, Requested};
 use metarecord::clock::{Clock, random_uuid};
 use metarecord::content::local::LocalStore;
 use metarecord::content::sign::Signer;
@@ -67,7 +67,7 @@ pub(super) fn tag(refused: Refused) -> ErrorTag {
 pub(super) fn execute(record: usize, command: RecordCommand) -> RecordRequest {
     RecordRequest {
         key: key(record),
-        command: Ok(command),
+        command: Requested::Command(command),
         payload: None,
         idempotency: Some(Idempotency {
             scope: random_uuid().to_string(),

@@ -67,7 +67,6 @@ impl AppState {
             }
         };
         let put = RecordCommand::Put(Put {
-            key: key(record),
             cccode: None,
             tags: Some(vec![Tag::parse(TAG).expect("a tag")]),
             doom_at: None,

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use super::{Place, Upkeep, UpkeepSettings};
 use crate::actors::Caller;
 use crate::actors::container::{MaintainContainer, MaintenanceOutcome};
-use crate::actors::vacuum::blocking;
 use crate::actors::{ActorDeps, Refused};
 use crate::clock::Pace;
 use crate::content::{ContentError, ContentStore, ObjectName};
@@ -22,6 +21,7 @@ use crate::domain::record::RecordKey;
 use crate::domain::repair::{Repair, RepairAction};
 use crate::domain::{RecordId, Timestamp};
 use crate::journal::JournalError;
+use crate::offload;
 use crate::os_error::told;
 use crate::projections::StoreError;
 use crate::report;
@@ -147,11 +147,11 @@ impl Upkeep {
             place: place.clone(),
             settings: self.settings,
         };
-        let page = blocking(move || {
+        let page = offload::try_blocking(move || {
             let page = look.page(from, items_max);
-            page.map_err(|error| error.to_string())
+            page.map_err(Refused::failed)
         });
-        let page = page.await.map_err(Refused::Failed)?;
+        let page = page.await?;
         let mended = match repair && !page.found.is_empty() {
             true => self.mend(place, &page.found, caller).await?,
             false => vec![false; page.found.len()],
@@ -210,7 +210,7 @@ impl Upkeep {
         let (content, org, repair) = (self.content.clone(), place.org.clone(), repair.clone());
         let now = self.registry.deps().clock.trusted();
         let since = self.settings.stale_since(now);
-        let taken = blocking(move || {
+        let taken = offload::try_blocking(move || {
             let taken = match (repair.action, repair.object_id, &repair.file) {
                 (RepairAction::MarkedLost, Some(object_id), _) => {
                     content.set_aside(&ObjectName { org, object_id })
@@ -227,7 +227,7 @@ impl Upkeep {
             }
             Ok(taken.is_ok())
         });
-        taken.await.map_err(Refused::Failed)
+        taken.await
     }
 }
 

@@ -55,7 +55,7 @@ impl Job for AbandonedUploads {
         let page = page(from.and_then(passing));
         let done = match wait(self.0.abandoned(&page, &Caller::job(self.name()))) {
             Ok(done) => done.unwrap_or_default(),
-            Err(error) => return Step::Failed(error),
+            Err(error) => return Step::failed(&error),
         };
         let leftovers = match from {
             // Once a run.
@@ -64,7 +64,7 @@ impl Job for AbandonedUploads {
         };
         let (files, bytes) = match leftovers {
             Ok(leftovers) => leftovers.unwrap_or_default(),
-            Err(error) => return Step::Failed(error),
+            Err(error) => return Step::failed(&error),
         };
         let counts = counted([
             ("doomed", done.doomed as u64),
@@ -163,7 +163,7 @@ fn in_lanes(
             let next = lanes.map(|lanes| postcard::to_stdvec(&lanes).unwrap_or_default());
             after(next, counts)
         }
-        Err(error) => Step::Failed(error),
+        Err(error) => Step::failed(&error),
     }
 }
 
@@ -171,7 +171,7 @@ fn walk(
     deps: &ActorDeps,
     mut lanes: Lanes,
     work: impl AsyncFn(Container, Page) -> Result<(Option<Vec<u8>>, Counts), Refused>,
-) -> Result<(Option<Lanes>, Counts), String> {
+) -> Result<(Option<Lanes>, Counts), Refused> {
     while lanes.open.len() < LANES
         && let Some(next) = next_container(deps, lanes.last.as_ref())?
     {
@@ -227,10 +227,10 @@ pub(super) fn after(next: Option<Vec<u8>>, counts: Counts) -> Step {
 fn next_container(
     deps: &ActorDeps,
     after: Option<&Container>,
-) -> Result<Option<Container>, String> {
+) -> Result<Option<Container>, Refused> {
     let after = after.map(|after| (after.org.as_str(), after.container.as_str()));
     let next = records::next_container(&deps.store, after);
-    let next = next.map_err(|error| error.to_string())?;
+    let next = next.map_err(Refused::failed)?;
     Ok(next.map(|(org, container)| Container { org, container }))
 }
 
@@ -249,18 +249,18 @@ fn passing(place: &Place) -> Option<Vec<u8>> {
 }
 
 /// Waits for the actors on a thread that may block. `None` when the container takes no changes at the moment.
-pub(super) fn wait<T>(work: impl Future<Output = Result<T, Refused>>) -> Result<Option<T>, String> {
+pub(super) fn wait<T>(
+    work: impl Future<Output = Result<T, Refused>>,
+) -> Result<Option<T>, Refused> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
-    executed(runtime.map_err(|error| error.to_string())?.block_on(work))
+    executed(runtime.map_err(Refused::failed)?.block_on(work))
 }
 
 /// What was done; nothing when the container takes no changes at the moment.
-fn executed<T>(done: Result<T, Refused>) -> Result<Option<T>, String> {
+fn executed<T>(done: Result<T, Refused>) -> Result<Option<T>, Refused> {
     match done {
         Ok(done) => Ok(Some(done)),
         Err(Refused::Rejected { .. }) => Ok(None),
-        Err(refused @ (Refused::Busy | Refused::Unavailable | Refused::Failed(_))) => {
-            Err(refused.to_string())
-        }
+        Err(refused @ (Refused::Busy | Refused::Unavailable | Refused::Failed(_))) => Err(refused),
     }
 }
