@@ -174,7 +174,7 @@ settings! {
         clock_jump_seconds_max: u64 = 300, 10..=86_400, "Seconds by which the machine's clock may jump while the server runs; past it nothing is removed until an operator confirms the time (g3n ops clock-confirm). 300 is the clock skew that identity providers accept.";
         destroy_wait_seconds: u64 = 0, 0..=3_600, "Seconds from the start before which nothing is removed, so that a clock that was wrong at boot can be corrected first; 0 for 60, and for none in development mode.";
         schedule_past_seconds_max: u64 = 300, 0..=86_400, "Seconds by which the start of a new maintenance window may be in the past, as long as typing it takes. An earlier start is refused as a mistake.";
-        sweep_seconds: u64 = 1, 1..=60, "How long a scheduled window or a pending vacuum sleeps before it checks the clock again.";
+        sweep_seconds: u64 = 1, 1..=60, "How long a job or an org's offboarding sleeps before it checks the clock again.";
     }
     utl (Utl, "Offboarding and exports.") {
         export_window_hours: u64 = 720, 1..=87_600, "How long the data of an offboarded org can be downloaded before it is erased; under 24 only in development.";

@@ -9,7 +9,6 @@ use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
 use crate::domain::{ErrorTag, Rejection, Revision};
-use crate::os_error::told;
 
 /// The envelope of a good answer.
 #[derive(Serialize, ToSchema)]
