@@ -192,7 +192,7 @@ impl Actor for VacuumActor {
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<Vacuum, Refused>")]
 pub struct VacuumRequest {
-    /// The command.
+    /// The command, which names the vacuum.
     pub command: VacuumCommand,
     /// Who asks, and why.
     pub caller: Caller,

@@ -83,7 +83,6 @@ impl Put {
     /// The request that puts it into a record, in the name of a principal.
     pub fn of(self, key: RecordKey, by: &str) -> RecordRequest {
         let command = RecordCommand::Put(PutCommand {
-            key: key.clone(),
             cccode: self.cccode,
             tags: self.tags,
             doom_at: self.doom_at,
@@ -104,7 +103,7 @@ impl Put {
 pub fn request(key: RecordKey, by: &str, command: RecordCommand) -> RecordRequest {
     RecordRequest {
         key,
-        command: Ok(command),
+        command: command.into(),
         payload: None,
         idempotency: None,
         by: by.to_owned(),
