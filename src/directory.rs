@@ -1,5 +1,8 @@
 //! The data directory: its parts, its marker, its lock, and the files of keys in it.
 
+mod error;
+mod operator_token;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
@@ -10,9 +13,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{pause, random_bytes};
+use crate::clock::pause;
 use crate::os_error::OsError;
 use crate::reserve;
+
+pub use self::error::DirectoryError;
+use self::error::io;
+pub use self::operator_token::{existing_operator_token, keep_operator_token, operator_token};
 
 /// The format this program writes, and the newest it reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -20,8 +27,6 @@ pub const FORMAT_VERSION: u32 = 1;
 pub const MARKER: &str = "metarecord.json";
 /// The file whose lock keeps a second process out.
 pub const LOCK: &str = "lock";
-/// The file of the operators' token of the first start, in the directory of keys.
-const OPERATOR_TOKEN: &str = "operator.token";
 /// The directory that mkfs.ext4(8) makes at the top of a file system, so that one may be mounted as the data directory.
 pub const LOST_AND_FOUND: &str = "lost+found";
 /// The directory of keys.
@@ -29,111 +34,6 @@ const KEYS: &str = "keys";
 /// How often a lock that is taken is tried again, a second in all, and how long is waited between.
 const LOCK_LOOKS: u32 = 100;
 const LOCK_LOOK_EVERY_MS: u64 = 10;
-
-/// Why a directory cannot be served from.
-#[derive(Debug, thiserror::Error)]
-pub enum DirectoryError {
-    /// Something on disk could not be read or made.
-    #[error("cannot {action} {place}")]
-    Io {
-        /// What was tried, for the message.
-        action: &'static str,
-        /// Path of the file or directory.
-        place: String,
-        /// Error of the operating system.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Another process has it.
-    #[error("{place} is in use by another process ({holder}); stop that process first")]
-    Held {
-        /// Path of the data directory.
-        place: String,
-        /// What the lock file says.
-        holder: String,
-    },
-    /// Written by a newer program.
-    #[error(
-        "{place} has format {found}, and this g3n reads up to {FORMAT_VERSION}: a newer version wrote it. Nothing was changed; install that version, or use another --data-dir"
-    )]
-    Newer {
-        /// Path of the data directory.
-        place: String,
-        /// Format version that was found.
-        found: u32,
-    },
-    /// A newer program has served from it, and may have written what this one cannot read.
-    #[error(
-        "{place} was used by a newer g3n, and this one does not know its event {kind} version {found}. Nothing was changed; install the newer version, or use another --data-dir"
-    )]
-    NewerEvents {
-        /// Path of the data directory.
-        place: String,
-        /// Type of the event, such as `record.created`.
-        kind: String,
-        /// Schema version of that event.
-        found: u16,
-    },
-    /// Not a data directory at all.
-    #[error("{place} has no {MARKER}: it is not a data directory; give the server's --data-dir")]
-    Absent {
-        /// Path of the data directory.
-        place: String,
-    },
-    /// Not a data directory.
-    #[error(
-        "{place} is not empty and has no {MARKER}; use an empty directory or one that g3n created"
-    )]
-    Foreign {
-        /// Path of the data directory.
-        place: String,
-    },
-    /// Other users of the machine can read or change it, and its mode cannot be set.
-    #[error(
-        "other users of this machine can read or change {place}, and its mode cannot be set; chmod 700 it as its owner, or use another --data-dir"
-    )]
-    OpenToOthers {
-        /// Path of the data directory.
-        place: String,
-        /// Why the mode cannot be set.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file of the operators' token can be read by others.
-    #[error(
-        "other users of this machine can read the operators' token in {place}; chmod 600 it, or delete it if somebody may have read it: the next start creates another"
-    )]
-    TokenOpenToOthers {
-        /// Path of the file in the way.
-        place: String,
-    },
-    /// Made for another environment.
-    #[error("{place} was made for {found}, not for {wanted}; use another --data-dir")]
-    Environment {
-        /// Path of the data directory.
-        place: String,
-        /// What the marker says.
-        found: String,
-        /// What was asked for.
-        wanted: &'static str,
-    },
-}
-
-impl DirectoryError {
-    /// Whether a newer program is needed.
-    pub fn is_newer(&self) -> bool {
-        match self {
-            Self::Newer { .. } | Self::NewerEvents { .. } => true,
-            Self::Io { .. }
-            | Self::Held { .. }
-            | Self::Absent { .. }
-            | Self::Foreign { .. }
-            | Self::OpenToOthers { .. }
-            | Self::TokenOpenToOthers { .. }
-            | Self::Environment { .. } => false,
-        }
-    }
-}
 
 /// The events that a program can read: each type with its newest schema version.
 pub type Events<'a> = &'a [(&'a str, u16)];
@@ -531,39 +431,6 @@ fn check_marker(
     write_private(&path, &text).map_err(|source| io("write", &path, source))
 }
 
-/// The operators' token, made at first start.
-///
-/// # Errors
-/// When its file cannot be read or made, or others can read it.
-pub fn operator_token(keys: &Path) -> Result<Arc<str>, DirectoryError> {
-    let path = keys.join(OPERATOR_TOKEN);
-    if !path.exists() {
-        let token = format!("op_{}", hex::encode(random_bytes::<32>()));
-        write_private(&path, token.as_bytes()).map_err(|source| io("write", &path, source))?;
-    }
-    if is_open_to_others(&path) {
-        return Err(DirectoryError::TokenOpenToOthers {
-            place: path.display().to_string(),
-        });
-    }
-    let token = std::fs::read_to_string(&path).map_err(|source| io("read", &path, source))?;
-    Ok(token.trim().into())
-}
-
-/// Puts another operators' token in the place of the first one, durable on return.
-///
-/// # Errors
-/// When the disk does not read or write what is needed.
-pub fn keep_operator_token(keys: &Path, token: &str) -> std::io::Result<()> {
-    write_private(&keys.join(OPERATOR_TOKEN), token.as_bytes())
-}
-
-/// The operators' token of a directory that has one.
-pub fn existing_operator_token(keys: &Path) -> Option<Arc<str>> {
-    let token = std::fs::read_to_string(keys.join(OPERATOR_TOKEN)).ok()?;
-    Some(token.trim().into())
-}
-
 /// Writes a file that only its owner can read, whole or not at all.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let temporary = path.with_extension("new");
@@ -613,49 +480,5 @@ pub(crate) fn empty(path: &Path) -> Result<(), DirectoryError> {
     Ok(())
 }
 
-fn io(action: &'static str, place: &Path, source: std::io::Error) -> DirectoryError {
-    DirectoryError::Io {
-        action,
-        place: place.display().to_string(),
-        source,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use super::*;
-
-    #[test]
-    fn who_only_looks_at_the_lock_keeps_nobody_from_taking_it() {
-        let place = tempfile::tempdir().unwrap();
-        let root = place.path().join("data");
-        drop(open(&root, false, &[]).unwrap());
-        let over = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let looking = scope.spawn(|| {
-                let mut held = 0;
-                while !over.load(Ordering::SeqCst) {
-                    held += u32::from(holder(&root).unwrap().is_some());
-                }
-                held
-            });
-            let taken: Vec<_> = (0..2_000)
-                .map(|_| open(&root, false, &[]).map(drop))
-                .collect();
-            over.store(true, Ordering::SeqCst);
-            assert!(taken.iter().all(Result::is_ok));
-            assert!(looking.join().unwrap() > 0, "it was seen to be held");
-        });
-        let held = open(&root, false, &[]).unwrap();
-        let told = format!("process {}", std::process::id());
-        assert_eq!(holder(&root).unwrap(), Some(told));
-        assert!(matches!(
-            open(&root, false, &[]),
-            Err(DirectoryError::Held { .. })
-        ));
-        drop(held);
-        assert_eq!(holder(&root).unwrap(), None);
-    }
-}
+mod tests;

@@ -17,7 +17,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("report/", &["clock", "domain"]),
     ("config.rs", &["domain"]),
     ("config/", &["domain"]),
-    ("directory.rs", &["clock", "reserve"]),
+    ("directory", &["clock", "reserve"]),
     ("offload.rs", &[]),
     ("background.rs", &[]),
     ("disk.rs", &[]),

@@ -1,5 +1,6 @@
 //! Orgs as commands make them: who owns them, what their status lets be done, and legal holds.
 
+use super::super::{Context, Decider, ErrorTag, EventMeta, hold};
 use super::*;
 
 fn org() -> OrgCode {

@@ -1,5 +1,6 @@
 //! Tests of the rules of users.
 
+use super::super::{Context, Decider, EventMeta};
 use super::*;
 
 fn given(commands: &[(i64, UserCommand)]) -> Result<User, ErrorTag> {

@@ -1,0 +1,118 @@
+//! Why a data directory cannot be served from.
+
+use std::path::Path;
+
+use super::{FORMAT_VERSION, MARKER};
+
+/// Why a directory cannot be served from.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// Something on disk could not be read or made.
+    #[error("cannot {action} {place}")]
+    Io {
+        /// What was tried, for the message.
+        action: &'static str,
+        /// Path of the file or directory.
+        place: String,
+        /// Error of the operating system.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another process has it.
+    #[error("{place} is in use by another process ({holder}); stop that process first")]
+    Held {
+        /// Path of the data directory.
+        place: String,
+        /// What the lock file says.
+        holder: String,
+    },
+    /// Written by a newer program.
+    #[error(
+        "{place} has format {found}, and this g3n reads up to {FORMAT_VERSION}: a newer version wrote it. Nothing was changed; install that version, or use another --data-dir"
+    )]
+    Newer {
+        /// Path of the data directory.
+        place: String,
+        /// Format version that was found.
+        found: u32,
+    },
+    /// A newer program has served from it, and may have written what this one cannot read.
+    #[error(
+        "{place} was used by a newer g3n, and this one does not know its event {kind} version {found}. Nothing was changed; install the newer version, or use another --data-dir"
+    )]
+    NewerEvents {
+        /// Path of the data directory.
+        place: String,
+        /// Type of the event, such as `record.created`.
+        kind: String,
+        /// Schema version of that event.
+        found: u16,
+    },
+    /// Not a data directory at all.
+    #[error("{place} has no {MARKER}: it is not a data directory; give the server's --data-dir")]
+    Absent {
+        /// Path of the data directory.
+        place: String,
+    },
+    /// Not a data directory.
+    #[error(
+        "{place} is not empty and has no {MARKER}; use an empty directory or one that g3n created"
+    )]
+    Foreign {
+        /// Path of the data directory.
+        place: String,
+    },
+    /// Other users of the machine can read or change it, and its mode cannot be set.
+    #[error(
+        "other users of this machine can read or change {place}, and its mode cannot be set; chmod 700 it as its owner, or use another --data-dir"
+    )]
+    OpenToOthers {
+        /// Path of the data directory.
+        place: String,
+        /// Why the mode cannot be set.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file of the operators' token can be read by others.
+    #[error(
+        "other users of this machine can read the operators' token in {place}; chmod 600 it, or delete it if somebody may have read it: the next start creates another"
+    )]
+    TokenOpenToOthers {
+        /// Path of the file in the way.
+        place: String,
+    },
+    /// Made for another environment.
+    #[error("{place} was made for {found}, not for {wanted}; use another --data-dir")]
+    Environment {
+        /// Path of the data directory.
+        place: String,
+        /// What the marker says.
+        found: String,
+        /// What was asked for.
+        wanted: &'static str,
+    },
+}
+
+impl DirectoryError {
+    /// Whether a newer program is needed.
+    pub fn is_newer(&self) -> bool {
+        match self {
+            Self::Newer { .. } | Self::NewerEvents { .. } => true,
+            Self::Io { .. }
+            | Self::Held { .. }
+            | Self::Absent { .. }
+            | Self::Foreign { .. }
+            | Self::OpenToOthers { .. }
+            | Self::TokenOpenToOthers { .. }
+            | Self::Environment { .. } => false,
+        }
+    }
+}
+
+pub(super) fn io(action: &'static str, place: &Path, source: std::io::Error) -> DirectoryError {
+    DirectoryError::Io {
+        action,
+        place: place.display().to_string(),
+        source,
+    }
+}
