@@ -25,10 +25,10 @@ const ROWS_MAX: usize = 256;
 /// Why the file could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// The projections.
+    /// The projections could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The disk.
+    /// The audit's file could not be written.
     #[error("the audit's file cannot be written: {0}")]
     Io(#[from] io::Error),
 }
@@ -56,10 +56,7 @@ impl AuditFile {
     /// The disk's, or the projections'.
     pub fn catch_up(&self, store: &Store) -> Result<(), AuditError> {
         let closed = self.closed.lock();
-        match *closed {
-            true => Ok(()),
-            false => self.append(store),
-        }
+        if *closed { Ok(()) } else { self.append(store) }
     }
 
     /// The same for the last time: on return nothing is being written, and nothing will be.
@@ -68,9 +65,10 @@ impl AuditFile {
     /// The same; it is closed all the same.
     pub fn close(&self, store: &Store) -> Result<(), AuditError> {
         let mut closed = self.closed.lock();
-        match std::mem::replace(&mut *closed, true) {
-            true => Ok(()),
-            false => self.append(store),
+        if std::mem::replace(&mut *closed, true) {
+            Ok(())
+        } else {
+            self.append(store)
         }
     }
 

@@ -15,11 +15,11 @@ use crate::projections::usage::reservations::{Reservation, Wanted};
 
 /// What every actor works with.
 pub struct ActorDeps {
-    /// The truth.
+    /// Journal that commands are appended to.
     pub journal: Arc<dyn Journal>,
-    /// The answers.
+    /// Projections that commands are decided on.
     pub store: Store,
-    /// The time.
+    /// Clock that dates commands and wakes actors.
     pub clock: Clock,
     /// Who may change what.
     pub admission: Arc<Admission>,

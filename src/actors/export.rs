@@ -20,7 +20,7 @@ use crate::os_error::told;
 use crate::projections::Store;
 use make::Making;
 
-/// What to export.
+/// Which org to export, and for whom.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
     pub(super) org: OrgCode,

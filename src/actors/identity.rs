@@ -48,7 +48,7 @@ const KEY_PREFIX: &str = "g3nk_";
 pub struct SignedIn {
     /// The secret that proves it.
     pub session_guid: String,
-    /// Whose.
+    /// Id of the user who signed in.
     pub user_id: String,
     /// Its end, if it is not used.
     pub expires_at: Timestamp,
@@ -57,9 +57,9 @@ pub struct SignedIn {
 /// A key as its maker gets it, once.
 #[derive(Clone)]
 pub struct NewKey {
-    /// The secret.
+    /// The key itself, which is shown once.
     pub api_key: String,
-    /// Its public id.
+    /// Public id of the key.
     pub key_id: String,
     /// The account with it.
     pub account: Account,

@@ -27,7 +27,7 @@ pub(super) type Guards = Vec<(StreamId, Version)>;
 pub(super) enum Decision {
     /// A change: what to append, and the state it leads to.
     Append {
-        /// The entry.
+        /// Entry to append to the journal.
         append: Append,
         /// The state with it.
         slot: RecordState,
@@ -73,9 +73,10 @@ pub(super) fn look_at_holds(
         .version;
     let container = slot.key.container.as_str();
     slot.legal = holds::legal(&deps.store, org.as_str(), container).map_err(failed)?;
-    Ok(match command.removes() {
-        true => vec![(StreamId::org(org), version)],
-        false => Guards::new(),
+    Ok(if command.removes() {
+        vec![(StreamId::org(org), version)]
+    } else {
+        Guards::new()
     })
 }
 

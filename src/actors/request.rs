@@ -19,7 +19,7 @@ use crate::report::Decided;
 /// A command for one record, with everything that is journaled with it.
 #[derive(Clone, Debug)]
 pub struct RecordRequest {
-    /// The record.
+    /// Org, container and id of the record.
     pub key: RecordKey,
     /// The command, unless the request was refused already.
     pub command: Requested,
@@ -29,7 +29,7 @@ pub struct RecordRequest {
     pub idempotency: Option<Idempotency>,
     /// The principal's public id.
     pub by: String,
-    /// The request's id.
+    /// Id of the request, as in the log.
     pub request_id: String,
     /// Which entry point it came through: gateway, operators or a job.
     pub source: Source,
@@ -69,7 +69,7 @@ pub enum Refused {
     /// A rule said no.
     #[error("{rejection}")]
     Rejected {
-        /// The rule's words.
+        /// Tag and message of the rule.
         rejection: Rejection,
         /// This is the first answer to a request that came again.
         replayed: bool,
@@ -157,12 +157,12 @@ impl actix::Message for RecordRequest {
     type Result = Answer;
 }
 
-/// Who asks.
+/// Who asks for a command, and by which request.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// The principal's public id.
     pub by: String,
-    /// The request's id.
+    /// Id of the request, as in the log.
     pub request_id: String,
     /// Which entry point it came through: gateway, operators or a job.
     pub source: Source,

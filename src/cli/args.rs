@@ -48,7 +48,7 @@ pub(super) struct MakeArgs {
     key: KeyArgs,
 }
 
-/// Which record.
+/// Container and id of a record.
 #[derive(Args, Debug, Serialize)]
 pub(super) struct Place {
     /// The container.

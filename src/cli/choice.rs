@@ -10,10 +10,10 @@ use crate::http::nesting::{PAYLOAD_DEPTH_MAX, is_within};
 /// Most bytes sent inline however they are asked for: enough for the service to say itself what is too large.
 pub(super) const INLINE_SENT_MAX: usize = 2 * INLINE_BYTES_MAX;
 
-/// How content travels.
+/// How content gets to the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Mode {
-    /// In the request.
+    /// As JSON within the request.
     Inline,
     /// Gzipped, to a presigned url.
     Presign,

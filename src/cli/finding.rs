@@ -7,16 +7,16 @@ use super::failure::Failure;
 use super::get::stdout_failed;
 use super::output::Printer;
 
-/// How something is.
+/// State of one thing that was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// As it should be.
     Ok,
     /// Something to know, and nothing that stops anything.
     Warn,
-    /// Wrong.
+    /// Wrong: something has to be done.
     Fail,
-    /// Not looked at.
+    /// Not checked; `what` says why.
     Skipped,
 }
 
@@ -50,7 +50,7 @@ impl Finding {
         Self::new(name, State::Ok, found.into(), None)
     }
 
-    /// Something to know.
+    /// A finding that needs no action at once.
     pub(super) fn warn(
         name: &'static str,
         found: impl Into<String>,
@@ -59,7 +59,7 @@ impl Finding {
         Self::new(name, State::Warn, found.into(), Some(fix.into()))
     }
 
-    /// Wrong.
+    /// Wrong: something has to be done.
     pub(super) fn fail(
         name: &'static str,
         found: impl Into<String>,

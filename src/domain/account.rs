@@ -291,9 +291,10 @@ impl Decider for AccountDecider {
                 }],
             },
             AccountAction::RevokeKeys => {
-                match state.keys.values().any(|key| key.revoked_at.is_none()) {
-                    true => vec![AccountEvent::KeysRevoked {}],
-                    false => Vec::new(),
+                if state.keys.values().any(|key| key.revoked_at.is_none()) {
+                    vec![AccountEvent::KeysRevoked {}]
+                } else {
+                    Vec::new()
                 }
             }
         })

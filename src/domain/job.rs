@@ -18,19 +18,19 @@ events! {
         /// An operator paused it.
         #[event("job.paused", 1)]
         Paused {
-            /// Name of the job, such as `ttl_sweep`.
+            /// Name of the job, such as `ttl-sweep`.
             job: String,
         },
         /// An operator let it go on.
         #[event("job.resumed", 1)]
         Resumed {
-            /// Name of the job, such as `ttl_sweep`.
+            /// Name of the job, such as `ttl-sweep`.
             job: String,
         },
         /// It got on, and goes on from here after a restart.
         #[event("job.moved", 1)]
         Moved {
-            /// Name of the job, such as `ttl_sweep`.
+            /// Name of the job, such as `ttl-sweep`.
             job: String,
             /// Where it stands. A number, because it stays when what it stands at is erased.
             position: u64,
@@ -38,7 +38,7 @@ events! {
         /// A run came to its end.
         #[event("job.finished", 1)]
         Finished {
-            /// Name of the job, such as `ttl_sweep`.
+            /// Name of the job, such as `ttl-sweep`.
             job: String,
             /// Counts of what the run did.
             counts: Counts,
@@ -92,24 +92,24 @@ impl Jobs {
 pub enum JobCommand {
     /// Do nothing until it is resumed.
     Pause {
-        /// Name of the job, such as `ttl_sweep`.
+        /// Name of the job, such as `ttl-sweep`.
         job: String,
     },
     /// Resumes a paused job.
     Resume {
-        /// Name of the job, such as `ttl_sweep`.
+        /// Name of the job, such as `ttl-sweep`.
         job: String,
     },
     /// Remember where it stands.
     Move {
-        /// Name of the job, such as `ttl_sweep`.
+        /// Name of the job, such as `ttl-sweep`.
         job: String,
         /// Journal position to continue from.
         position: u64,
     },
     /// Remember what a run did.
     Finish {
-        /// Name of the job, such as `ttl_sweep`.
+        /// Name of the job, such as `ttl-sweep`.
         job: String,
         /// Counts of what the run did.
         counts: Counts,

@@ -203,9 +203,10 @@ impl From<Exceeded> for Rejection {
             .with_detail("value", limit)
             .with_detail("used", used)
             .with_detail("asked", asked);
-        match quota.is_at_once() {
-            true => rejection.as_throttle(RETRY_AFTER_SECONDS),
-            false => rejection,
+        if quota.is_at_once() {
+            rejection.as_throttle(RETRY_AFTER_SECONDS)
+        } else {
+            rejection
         }
     }
 }

@@ -236,10 +236,7 @@ impl Rejection {
 
     /// The same when a condition holds.
     pub fn already_there_if(self, there: bool) -> Self {
-        match there {
-            true => self.already_there(),
-            false => self,
-        }
+        if there { self.already_there() } else { self }
     }
 
     /// Adds one member to `details`.

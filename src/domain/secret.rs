@@ -103,9 +103,10 @@ impl SecretCode {
         };
         let own = recent().filter(|failure| failure.address_hash.as_deref() == Some(address_hash));
         let own = frees(own, FAILURES_MAX);
-        let all = match self.known.knows(address_hash, now) {
-            true => None,
-            false => frees(recent(), FAILURES_ALL_MAX),
+        let all = if self.known.knows(address_hash, now) {
+            None
+        } else {
+            frees(recent(), FAILURES_ALL_MAX)
         };
         let Some(at) = own.max(all) else {
             return Ok(());

@@ -281,12 +281,13 @@ pub fn email(text: &str) -> Result<String, Rejection> {
             && domain.split('.').all(|label| !label.is_empty())
     });
     let plain = !address.contains(|c: char| c.is_whitespace() || c.is_control());
-    match shaped && plain && address.chars().count() <= EMAIL_CHARS_MAX {
-        true => Ok(address),
-        false => Err(Rejection::field(
+    if shaped && plain && address.chars().count() <= EMAIL_CHARS_MAX {
+        Ok(address)
+    } else {
+        Err(Rejection::field(
             "email",
             "email must be an address such as ann@example.com.",
-        )),
+        ))
     }
 }
 

@@ -111,7 +111,7 @@ pub struct LiveKey {
     pub org: String,
     /// The account it belongs to.
     pub account_id: String,
-    /// Its public id.
+    /// Public id of the key.
     pub key_id: String,
     /// What it lets do.
     pub role: KeyRole,

@@ -201,9 +201,9 @@ fn place_in_order(container: &str, record_id: &str) -> Vec<u8> {
 /// Which records a list shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
-    /// Whose.
+    /// Org whose records are listed.
     pub org: OrgCode,
-    /// Only this container.
+    /// Container to list; all of them without one.
     pub container: Option<ContainerName>,
     /// Only this cost centre.
     pub cccode: Option<CcCode>,
@@ -215,7 +215,7 @@ pub struct Filter {
     pub prefix: String,
 }
 
-/// One page.
+/// One page of a list.
 #[derive(Debug, Default)]
 pub struct Page {
     /// The records, as they read now.

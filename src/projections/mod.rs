@@ -42,9 +42,9 @@ pub use store::Store;
 /// What one journal entry did, as a projection sees it.
 #[derive(Debug)]
 pub struct Change<'a> {
-    /// The entry.
+    /// Entry that is applied, with its payload.
     pub entry: &'a Entry,
-    /// Its body.
+    /// Body of the entry: stream, version, events.
     pub body: &'a Body,
     /// The state that it changed.
     pub state: StateChange<'a>,
@@ -75,7 +75,7 @@ impl<'a> Change<'a> {
 pub enum StateChange<'a> {
     /// No state to show: the rows have it already, or the stream has none.
     None,
-    /// A record changed.
+    /// A record changed; before and after.
     Record(RecordChange<'a>),
     /// A container changed; its records have streams of their own.
     Container {
@@ -102,22 +102,22 @@ pub(crate) fn state_after<A: Aggregate<Event: EventFamily>>(
 /// A record before and after an entry.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordChange<'a> {
-    /// `ORG`, `container`, `record_id`.
+    /// Org, container and id of the record.
     pub name: RecordName<'a>,
     /// Before; `None` when the entry creates it.
     pub before: Option<&'a Record>,
-    /// After.
+    /// State after the applied entry.
     pub after: &'a Record,
 }
 
 /// The three parts of a record's name, as they stand in its stream's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RecordName<'a> {
-    /// The tenant.
+    /// Code of the owning org.
     pub org: &'a str,
-    /// The container.
+    /// Name of the container in that org.
     pub container: &'a str,
-    /// The id.
+    /// Id of the record within the container.
     pub record_id: &'a str,
 }
 
@@ -141,7 +141,7 @@ pub type Write = (Vec<u8>, Option<Vec<u8>>);
 ///
 /// Promise: `apply` is a function of its arguments alone, and applying the same change twice is applying it once.
 pub trait Projection: Send + Sync {
-    /// Its name.
+    /// Name under which its version is stored.
     fn name(&self) -> &'static str;
 
     /// Goes up whenever the same journal would give other keys or values; the projection is then rebuilt.
@@ -155,7 +155,7 @@ pub trait Projection: Send + Sync {
         false
     }
 
-    /// Adds what changes.
+    /// Adds the rows to write or remove.
     fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>);
 
     /// The name of the stream that a row comes from, and is erased with; `None` for a row that is none of its own.

@@ -43,15 +43,15 @@ pub struct Operations;
     reason = "made for one operators' event, and none is kept"
 )]
 pub enum OpsState {
-    /// The maintenance windows.
+    /// State of all maintenance windows.
     Windows(Windows),
-    /// The vacuums.
+    /// State of all vacuums.
     Vacuums(Vacuums),
-    /// The secret code.
+    /// State of the secret code.
     Secret(SecretCode),
-    /// The jobs.
+    /// State of all jobs.
     Jobs(Jobs),
-    /// Operators' tokens.
+    /// State of all operators' tokens.
     OperatorTokens(OperatorTokens),
     /// Revoked tokens of an identity provider.
     RevokedJwts(RevokedJwts),
@@ -68,13 +68,13 @@ pub enum OpsState {
 pub struct AuditRow {
     /// Its entry's position in the journal.
     pub position: Position,
-    /// When.
+    /// Time at which it was asked for.
     pub at: Timestamp,
     /// Who: the principal's public id.
     pub by: String,
     /// The entry point: gateway, operators or a job.
     pub source: Source,
-    /// The request.
+    /// Id of the request that asked.
     pub request_id: String,
     /// The `actor` that the caller gave.
     pub actor: Option<String>,
@@ -381,7 +381,7 @@ pub fn jobs(store: &Store) -> Result<Jobs, StoreError> {
 /// One page, and where the next begins.
 #[derive(Clone, Debug)]
 pub struct OpsPage<T> {
-    /// What it shows.
+    /// Rows of the page, in the order of the query.
     pub items: Vec<T>,
     /// Where to go on; `None` at the end.
     pub next: Option<Vec<u8>>,

@@ -177,7 +177,7 @@ impl Text {
 
 /// A field of an event.
 pub(super) trait Field {
-    /// What it holds.
+    /// Kind of value that the field holds.
     const KIND: Kind;
     /// It may be absent.
     const OPTIONAL: bool = false;

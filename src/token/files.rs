@@ -15,7 +15,7 @@ pub(super) const KEYS_BYTES_MAX: u64 = 1_048_576;
 /// Why a key file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// Reading it failed.
+    /// The file could not be read.
     #[error("the key file {path} cannot be read")]
     Io {
         /// The path of the file.

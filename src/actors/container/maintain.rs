@@ -16,11 +16,11 @@ use crate::projections::idempotency;
 #[derive(Clone, Message)]
 #[rtype(result = "Result<MaintenanceOutcome, Refused>")]
 pub struct MaintainContainer {
-    /// What to do.
+    /// Command to decide for the container.
     pub command: ContainerCommand,
     /// The other streams that were looked at, with the versions seen.
     pub guards: Vec<(StreamId, Version)>,
-    /// Who asks.
+    /// Who asks for it, and by which request.
     pub caller: Caller,
 }
 

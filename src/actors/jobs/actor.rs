@@ -34,11 +34,11 @@ const REST_MAX: Duration = Duration::from_millis(50);
 /// What an operator may order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Run now.
+    /// Runs the job at once.
     Run,
     /// Do nothing until it is resumed.
     Pause,
-    /// Go on.
+    /// Resumes a job that was paused.
     Resume,
 }
 

@@ -53,7 +53,7 @@ pub struct Run {
 /// How a job is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// Its name.
+    /// Name of the job, such as `ttl-sweep`.
     pub name: &'static str,
     /// What it is for.
     pub purpose: &'static str,

@@ -153,9 +153,10 @@ impl Job for TtlSweep {
             Ok(walk) => walk,
             Err(error) => return Step::failed(&error),
         };
-        let doomed = match walk.due.is_empty() {
-            true => Doomed::default(),
-            false => self.doom(&walk.due),
+        let doomed = if walk.due.is_empty() {
+            Doomed::default()
+        } else {
+            self.doom(&walk.due)
         };
         if let Some(error) = doomed.failed {
             return Step::Failed(error);

@@ -167,15 +167,16 @@ impl Offboardings {
         let same = |body: &Body| {
             body.version == version && body.events == append.events && body.origin == append.origin
         };
-        match body.as_ref().is_some_and(same) {
-            true => Ok(()),
-            false => Err(Rejection::new(
+        if body.as_ref().is_some_and(same) {
+            Ok(())
+        } else {
+            Err(Rejection::new(
                 ErrorTag::Conflict,
                 "The org already has other data; cancel the import, vacuum the org, and start again.",
             )
             .with_detail("stream", append.stream.as_str())
             .with_detail("version", version)
-            .into()),
+            .into())
         }
     }
 
@@ -213,13 +214,14 @@ impl Offboardings {
     /// `invalid-state` when no import is on its way.
     pub fn enter_import(&self, org: &OrgCode) -> Result<Pass, Refused> {
         let pass = self.deps.admission.enter_held(org)?;
-        match self.passage(org)?.is_importing() {
-            true => Ok(pass),
-            false => Err(Rejection::new(
+        if self.passage(org)?.is_importing() {
+            Ok(pass)
+        } else {
+            Err(Rejection::new(
                 ErrorTag::InvalidState,
                 "No import of the org is in progress; start one.",
             )
-            .into()),
+            .into())
         }
     }
 
@@ -338,14 +340,15 @@ impl Offboardings {
         };
         let there = offload::try_blocking(count).await?;
         let known = identity::org_status(&self.deps.store, org.as_str()).map_err(failed)?;
-        match there == wanted && known.is_some() {
-            true => Ok(()),
-            false => Err(Rejection::new(
+        if there == wanted && known.is_some() {
+            Ok(())
+        } else {
+            Err(Rejection::new(
                 ErrorTag::InvalidState,
                 format!("Only {there} of {wanted} entries have arrived; send the others first."),
             )
             .with_detail("entries", there)
-            .into()),
+            .into())
         }
     }
 

@@ -198,10 +198,7 @@ impl Offboardings {
         let made = passage.export(&open.offboarding_id);
         let due = end.is_some_and(|end| self.has_come(end))
             && made.is_some_and(|export| export.made.is_some());
-        match due {
-            true => self.purge(org).await,
-            false => Ok(()),
-        }
+        if due { self.purge(org).await } else { Ok(()) }
     }
 
     /// Asks for a vacuum of the org, unless another is on its way: then it is tried again.

@@ -25,9 +25,10 @@ impl Operations {
             let missing = "The secret code is required; give it as secret_code.";
             return Err(mismatch(missing).with_minor("secret_code").into());
         };
-        let turn = match is_way_out(function) {
-            true => Some(self.pace.enter(address_hash).await?),
-            false => None,
+        let turn = if is_way_out(function) {
+            Some(self.pace.enter(address_hash).await?)
+        } else {
+            None
         };
         let _alone = self.checking.lock().await;
         let secret = ops::secret(&self.ops.deps.store).map_err(failed)?;

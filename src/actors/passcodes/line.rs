@@ -104,9 +104,10 @@ impl State {
             self.others.forget_hung_up();
         }
         if self.waiting() >= PASSCODES_WAITING_MAX {
-            let own = match known {
-                true => self.known.of(from),
-                false => self.others.of(from),
+            let own = if known {
+                self.known.of(from)
+            } else {
+                self.others.of(from)
             };
             // A known address is let in before others have a second place each.
             let fewest = if known { own } else { own + 1 };
@@ -117,18 +118,20 @@ impl State {
             }
         }
         let (tell, told) = oneshot::channel();
-        let lane = match known {
-            true => &mut self.known,
-            false => &mut self.others,
+        let lane = if known {
+            &mut self.known
+        } else {
+            &mut self.others
         };
         lane.push(from, tell);
         Ok(told)
     }
 
     fn take(&mut self) -> Option<oneshot::Sender<Place>> {
-        let first = match self.known_is_next {
-            true => self.known.take().or_else(|| self.others.take()),
-            false => self.others.take().or_else(|| self.known.take()),
+        let first = if self.known_is_next {
+            self.known.take().or_else(|| self.others.take())
+        } else {
+            self.others.take().or_else(|| self.known.take())
         };
         self.known_is_next = !self.known_is_next;
         first
@@ -156,9 +159,10 @@ impl Lane {
         let from = self.turns.pop_front()?;
         let own = self.waiting.get_mut(&from)?;
         let first = own.pop_front();
-        match own.is_empty() {
-            true => drop(self.waiting.remove(&from)),
-            false => self.turns.push_back(from),
+        if own.is_empty() {
+            drop(self.waiting.remove(&from))
+        } else {
+            self.turns.push_back(from)
         }
         first
     }

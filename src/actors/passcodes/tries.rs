@@ -68,9 +68,10 @@ impl Tries {
             return Ok(());
         };
         let left_ms = until.millis() - now.millis() - (DAY_MS - self.each_ms());
-        match left_ms > 0 {
-            false => Ok(()),
-            true => Err(too_many(left_ms)),
+        if left_ms > 0 {
+            Err(too_many(left_ms))
+        } else {
+            Ok(())
         }
     }
 

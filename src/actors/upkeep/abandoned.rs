@@ -21,9 +21,9 @@ use crate::projections::{RecordName, StoreError, contents, holds, records};
 /// What one step through the uploads did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Abandoned {
-    /// Uploads looked at.
+    /// Uploads that were examined, whatever became of them.
     pub scanned: usize,
-    /// Records doomed.
+    /// Records that ended, as nothing else of them was stored.
     pub doomed: usize,
     /// Uploads over active records that are not waited for any more. The records stay as they are.
     pub given_up: usize,

@@ -35,7 +35,7 @@ pub struct Cleaned {
 /// What cleanup let go of, by what it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
-    /// Earlier versions.
+    /// Contents of earlier versions that were removed.
     pub versions: u64,
     /// Contents of doomed records.
     pub doomed_content: u64,

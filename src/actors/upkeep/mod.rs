@@ -53,9 +53,9 @@ impl UpkeepSettings {
 /// A container, by its org.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Place {
-    /// The tenant.
+    /// Org that the container belongs to.
     pub org: OrgCode,
-    /// The container.
+    /// Name of the container in that org.
     pub container: ContainerName,
 }
 

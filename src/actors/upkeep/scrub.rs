@@ -14,9 +14,9 @@ use crate::projections::{RecordName, StoreError, holds, records, tag_entries};
 /// What one step of tag scrub did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scrubbed {
-    /// Entries looked at.
+    /// Tag rows that were examined.
     pub scanned: usize,
-    /// Entries removed.
+    /// Tag rows that were removed.
     pub removed: usize,
     /// Where to go on; `None` at the end.
     pub next: Option<Vec<u8>>,

@@ -141,12 +141,11 @@ impl Work {
                 .iter()
                 .filter_map(|entry| Some((entry, entry.body.as_ref()?)))
             {
-                match reach.covers_stream(body.stream.as_str()) {
-                    true => {
-                        let bytes = body.payload.as_ref().map_or(0, |payload| payload.size);
-                        erased(entry.header.position, bytes);
-                    }
-                    false => kept.extend(objects_of(&body.events).map(|(id, ..)| id)),
+                if reach.covers_stream(body.stream.as_str()) {
+                    let bytes = body.payload.as_ref().map_or(0, |payload| payload.size);
+                    erased(entry.header.position, bytes);
+                } else {
+                    kept.extend(objects_of(&body.events).map(|(id, ..)| id))
                 }
             }
             next = last + 1;

@@ -40,15 +40,15 @@ enum Kind {
 pub(super) struct Grant {
     /// The `kid` in the header, when the issuer has several keys.
     pub(super) kid: Option<String>,
-    /// The `iss` claim.
+    /// Issuer: the `iss` claim.
     pub(super) issuer: String,
-    /// The `aud` claim.
+    /// Audience: the `aud` claim.
     pub(super) audience: String,
-    /// The `sub` claim.
+    /// Subject: the `sub` claim.
     pub(super) subject: String,
-    /// The org claim.
+    /// Org code of the org claim.
     pub(super) org: OrgCode,
-    /// The role claim.
+    /// Role within that org, such as `owner`.
     pub(super) role: String,
     /// Seconds from `iat` to `exp`.
     pub(super) seconds: u32,

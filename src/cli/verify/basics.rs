@@ -30,7 +30,7 @@ pub(super) fn health(run: &mut Run) -> Checked {
     Ok(format!("version {version}"))
 }
 
-/// It can serve.
+/// Checks that `/ready` says so.
 pub(super) fn ready(run: &mut Run) -> Checked {
     let ask = Ask {
         method: "GET",

@@ -25,7 +25,7 @@ pub(super) enum Broken {
 }
 
 impl Broken {
-    /// One sentence.
+    /// What is broken, in one sentence.
     pub(super) fn text(&self) -> String {
         match self {
             Self::Wrong(what) => what.clone(),
@@ -135,12 +135,12 @@ impl Caller {
         &self.credential
     }
 
-    /// Since the start.
+    /// Seconds since the run began.
     pub(super) fn seconds(&self) -> f64 {
         self.since.seconds()
     }
 
-    /// For everything.
+    /// How long the whole run may take.
     pub(super) fn limit(&self) -> Duration {
         self.times.1
     }

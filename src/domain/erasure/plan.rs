@@ -96,9 +96,10 @@ impl PlanBuilder {
     /// [`TooManySpans`] past [`SPANS_MAX`].
     pub fn finish(mut self) -> Result<Vec<ErasedSpan>, TooManySpans> {
         self.close();
-        match self.spans.len() > SPANS_MAX {
-            true => Err(TooManySpans),
-            false => Ok(self.spans),
+        if self.spans.len() > SPANS_MAX {
+            Err(TooManySpans)
+        } else {
+            Ok(self.spans)
         }
     }
 

@@ -211,11 +211,12 @@ fn cancel(state: &OrgTransfer) -> Decided {
 fn block(state: &OrgTransfer, why: &str) -> Decided {
     let on_its_way = [OffboardingStatus::Approved, OffboardingStatus::Purging];
     let offboarding = require(state, &on_its_way, "it cannot be blocked")?;
-    match offboarding.blocked.as_deref() == Some(why) {
-        true => Ok(Vec::new()),
-        false => one(OffboardingEvent::Blocked {
+    if offboarding.blocked.as_deref() == Some(why) {
+        Ok(Vec::new())
+    } else {
+        one(OffboardingEvent::Blocked {
             why: why.to_owned(),
-        }),
+        })
     }
 }
 
@@ -228,9 +229,10 @@ fn check_purge(state: &OrgTransfer, now: Timestamp) -> Result<(), Rejection> {
         return Err(wrong_state(offboarding, "its export window has not ended"));
     }
     let export = state.export(&offboarding.offboarding_id);
-    match export.is_some_and(|export| export.made.is_some()) {
-        true => Ok(()),
-        false => Err(wrong_state(offboarding, "its export is not finished")),
+    if export.is_some_and(|export| export.made.is_some()) {
+        Ok(())
+    } else {
+        Err(wrong_state(offboarding, "its export is not finished"))
     }
 }
 
@@ -244,12 +246,13 @@ fn check_room(state: &OrgTransfer) -> Result<(), Rejection> {
         .already_there()
         .with_detail("export_id", unfinished.export_id.as_str()));
     }
-    match state.exports.len() < EXPORTS_MAX {
-        true => Ok(()),
-        false => Err(Rejection::new(
+    if state.exports.len() < EXPORTS_MAX {
+        Ok(())
+    } else {
+        Err(Rejection::new(
             ErrorTag::InvalidState,
             format!("{EXPORTS_MAX} exports of the org are kept; wait until one is removed."),
-        )),
+        ))
     }
 }
 
@@ -285,13 +288,14 @@ fn begin_import(state: &OrgTransfer, action: &OffboardingAction) -> Decided {
 }
 
 fn end_import(state: &OrgTransfer, event: OffboardingEvent) -> Decided {
-    match state.is_importing() {
-        true => one(event),
-        false => Err(Rejection::new(
+    if state.is_importing() {
+        one(event)
+    } else {
+        Err(Rejection::new(
             ErrorTag::InvalidState,
             "No import of the org is in progress; start one.",
         )
-        .already_there_if(state.import.is_some())),
+        .already_there_if(state.import.is_some()))
     }
 }
 

@@ -158,21 +158,23 @@ impl Org {
     fn set_quotas(&self, limits: &BTreeMap<Quota, Option<u64>>) -> Vec<OrgEvent> {
         let mut limits = limits.clone();
         limits.retain(|quota, limit| self.own_limits.get(quota) != limit.as_ref());
-        match limits.is_empty() {
-            true => Vec::new(),
-            false => vec![OrgEvent::QuotasSet { limits }],
+        if limits.is_empty() {
+            Vec::new()
+        } else {
+            vec![OrgEvent::QuotasSet { limits }]
         }
     }
 
     /// An org without an owner could be managed by nobody.
     fn check_last_owner(&self) -> Result<(), Rejection> {
-        match self.subject == Some(MemberRole::Owner) && self.owners <= 1 {
-            false => Ok(()),
-            true => Err(Rejection::new(
+        if self.subject == Some(MemberRole::Owner) && self.owners <= 1 {
+            Err(Rejection::new(
                 ErrorTag::InvalidState,
                 "This is the org's last owner; add another owner first.",
             )
-            .with_minor("last-owner")),
+            .with_minor("last-owner"))
+        } else {
+            Ok(())
         }
     }
 
@@ -236,9 +238,10 @@ fn decide_hold(state: &Org, command: &OrgCommand) -> Result<Option<Vec<OrgEvent>
 }
 
 fn change(now: OrgStatus, wanted: OrgStatus) -> Vec<OrgEvent> {
-    match now == wanted {
-        true => Vec::new(),
-        false => vec![OrgEvent::StatusSet { status: wanted }],
+    if now == wanted {
+        Vec::new()
+    } else {
+        vec![OrgEvent::StatusSet { status: wanted }]
     }
 }
 

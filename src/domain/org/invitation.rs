@@ -50,9 +50,10 @@ impl Invitations {
 
     fn own(&self, id: &str, user_id: &str, now: Timestamp) -> Result<&Invitation, Rejection> {
         let found = self.open(id, now)?;
-        match found.user_id == user_id {
-            true => Ok(found),
-            false => Err(Rejection::not_found()),
+        if found.user_id == user_id {
+            Ok(found)
+        } else {
+            Err(Rejection::not_found())
         }
     }
 
@@ -189,12 +190,13 @@ impl Org {
     /// # Errors
     /// `invalid-state` at [`MEMBERS_MAX`].
     pub(super) fn check_room(&self) -> Result<(), Rejection> {
-        match self.members >= MEMBERS_MAX {
-            false => Ok(()),
-            true => Err(Rejection::new(
+        if self.members >= MEMBERS_MAX {
+            Err(Rejection::new(
                 ErrorTag::InvalidState,
                 format!("The org already has {MEMBERS_MAX} members, the maximum."),
-            )),
+            ))
+        } else {
+            Ok(())
         }
     }
 }

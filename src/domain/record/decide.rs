@@ -67,21 +67,23 @@ impl Decider for RecordDecider {
         match command {
             RecordCommand::Put(put) => current.replace(put, context),
             RecordCommand::Complete(complete) => current.complete(complete),
-            RecordCommand::KeepUpload { object_id } => match record.waits_for(*object_id) {
-                true => Ok(Vec::new()),
-                false => {
+            RecordCommand::KeepUpload { object_id } => {
+                if record.waits_for(*object_id) {
+                    Ok(Vec::new())
+                } else {
                     let there = record.has_object(*object_id);
                     Err(not_waited_for().already_there_if(there))
                 }
-            },
+            }
             RecordCommand::AddTags { tags, expected } => current.add_tags(tags, *expected),
             RecordCommand::RemoveTags { tags, expected } => current.remove_tags(tags, *expected),
             RecordCommand::SetTtl { doom_at, expected } => {
                 current.expect(*expected)?;
                 check_doom_at(*doom_at, context.now)?;
-                Ok(match record.doom_at == *doom_at {
-                    true => Vec::new(),
-                    false => vec![RecordEvent::TtlSet { doom_at: *doom_at }],
+                Ok(if record.doom_at == *doom_at {
+                    Vec::new()
+                } else {
+                    vec![RecordEvent::TtlSet { doom_at: *doom_at }]
                 })
             }
             RecordCommand::Doom { reason, expected } => {
@@ -99,11 +101,12 @@ impl Decider for RecordDecider {
             RecordCommand::SetHold { reason, expected } => {
                 current.expect(*expected)?;
                 let same = |hold: &Hold| hold.reason == *reason;
-                Ok(match record.hold.as_ref().is_some_and(same) {
-                    true => Vec::new(),
-                    false => vec![RecordEvent::HoldSet {
+                Ok(if record.hold.as_ref().is_some_and(same) {
+                    Vec::new()
+                } else {
+                    vec![RecordEvent::HoldSet {
                         reason: reason.clone(),
-                    }],
+                    }]
                 })
             }
             RecordCommand::ReleaseHold { expected } => {
@@ -149,26 +152,20 @@ impl Current<'_> {
             Some(expected) if expected == current => Ok(()),
             Some(_) => {
                 let view = serde_json::to_value(self.record.view(self.key)).unwrap_or(Value::Null);
-                let message = match self.is_as_asked() {
-                    true => {
-                        "The record has changed since, and is already what this request asks for: a repeated request has nothing left to do."
-                    }
-                    false => {
-                        "The record has changed since; read it and try again with its current revision."
-                    }
+                let message = if self.is_as_asked() {
+                    "The record has changed since, and is already what this request asks for: a repeated request has nothing left to do."
+                } else {
+                    "The record has changed since; read it and try again with its current revision."
                 };
                 Err(self
                     .refusal(ErrorTag::Conflict, message)
                     .with_detail("current", view))
             }
             None => {
-                let message = match self.is_as_asked() {
-                    true => {
-                        "The record exists, and is already what this request asks for: a repeated request has nothing left to do."
-                    }
-                    false => {
-                        "Changing an existing record needs expected_revision, the revision you last read."
-                    }
+                let message = if self.is_as_asked() {
+                    "The record exists, and is already what this request asks for: a repeated request has nothing left to do."
+                } else {
+                    "Changing an existing record needs expected_revision, the revision you last read."
                 };
                 Err(self.refusal(ErrorTag::ExpectedRevisionRequired, message))
             }

@@ -68,17 +68,21 @@ impl Decider for UserDecider {
                 }
             }
             UserCommand::CloseSession { session_hash, .. } => {
-                match state.sessions.contains_key(session_hash) {
-                    true => vec![UserEvent::SessionClosed {
+                if state.sessions.contains_key(session_hash) {
+                    vec![UserEvent::SessionClosed {
                         session_hash: session_hash.clone(),
-                    }],
-                    false => Vec::new(),
+                    }]
+                } else {
+                    Vec::new()
                 }
             }
-            UserCommand::CloseSessions { .. } => match state.sessions.is_empty() {
-                true => Vec::new(),
-                false => vec![UserEvent::SessionsClosed {}],
-            },
+            UserCommand::CloseSessions { .. } => {
+                if state.sessions.is_empty() {
+                    Vec::new()
+                } else {
+                    vec![UserEvent::SessionsClosed {}]
+                }
+            }
             UserCommand::ChangePasscode {
                 passcode_hash,
                 kept_session,
@@ -97,18 +101,27 @@ impl Decider for UserDecider {
                 passcode_hash: passcode_hash.clone(),
                 kept_session: None,
             }],
-            UserCommand::Disable { .. } => match state.disabled {
-                true => Vec::new(),
-                false => vec![UserEvent::Disabled {}],
-            },
-            UserCommand::Verify { .. } => match state.verified {
-                true => Vec::new(),
-                false => vec![UserEvent::Verified {}],
-            },
-            UserCommand::Enable { .. } => match state.disabled {
-                true => vec![UserEvent::Enabled {}],
-                false => Vec::new(),
-            },
+            UserCommand::Disable { .. } => {
+                if state.disabled {
+                    Vec::new()
+                } else {
+                    vec![UserEvent::Disabled {}]
+                }
+            }
+            UserCommand::Verify { .. } => {
+                if state.verified {
+                    Vec::new()
+                } else {
+                    vec![UserEvent::Verified {}]
+                }
+            }
+            UserCommand::Enable { .. } => {
+                if state.disabled {
+                    vec![UserEvent::Enabled {}]
+                } else {
+                    Vec::new()
+                }
+            }
             UserCommand::LiftLocks { address_hash, .. } => {
                 let known = address_known(address_hash.as_ref());
                 let lifted = std::iter::once(UserEvent::LocksLifted {});
@@ -211,13 +224,14 @@ impl User {
     /// # Errors
     /// `not-authorized` with the minor `user-disabled`.
     pub fn check_enabled(&self) -> Result<(), Rejection> {
-        match self.disabled {
-            false => Ok(()),
-            true => Err(Rejection::new(
+        if self.disabled {
+            Err(Rejection::new(
                 ErrorTag::NotAuthorized,
                 "This user is disabled; ask the operator.",
             )
-            .with_minor("user-disabled")),
+            .with_minor("user-disabled"))
+        } else {
+            Ok(())
         }
     }
 
@@ -227,12 +241,13 @@ impl User {
     /// As [`User::check_enabled`]; `user-not-verified`.
     fn check_may_sign_in(&self) -> Result<(), Rejection> {
         self.check_enabled()?;
-        match self.verified {
-            true => Ok(()),
-            false => Err(Rejection::new(
+        if self.verified {
+            Ok(())
+        } else {
+            Err(Rejection::new(
                 ErrorTag::UserNotVerified,
                 "The e-mail address is not verified yet; ask the operator.",
-            )),
+            ))
         }
     }
 

@@ -65,9 +65,10 @@ impl Decider for VacuumDecider {
                     vacuum_id: vacuum_id.clone(),
                     services: services.clone(),
                     held: held.clone(),
-                    erases: Some(match vacuum.dry_run {
-                        true => Vec::new(),
-                        false => erases.clone(),
+                    erases: Some(if vacuum.dry_run {
+                        Vec::new()
+                    } else {
+                        erases.clone()
                     }),
                 }]
             }
@@ -250,9 +251,10 @@ fn require<'a>(
     what: &str,
 ) -> Result<&'a Vacuum, Rejection> {
     let vacuum = state.find(vacuum_id).ok_or_else(not_found)?;
-    match vacuum.status == status {
-        true => Ok(vacuum),
-        false => Err(wrong_state(vacuum, what)),
+    if vacuum.status == status {
+        Ok(vacuum)
+    } else {
+        Err(wrong_state(vacuum, what))
     }
 }
 

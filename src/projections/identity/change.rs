@@ -11,27 +11,27 @@ use crate::projections::{Store, StoreError, state_after};
 /// What an entry did to a user, an org or a service account.
 #[derive(Debug)]
 pub enum IdentityChange {
-    /// A user.
+    /// A user or its sessions changed.
     User {
-        /// Before.
+        /// State before the applied entry.
         before: User,
-        /// After.
+        /// State after the applied entry.
         after: User,
     },
     /// An org. Its memberships are in the events.
     Org {
-        /// After.
+        /// State after the applied entry.
         after: Org,
         /// Its invitations before; looked up only for an entry that changes them.
         invited_before: Invitations,
     },
-    /// A service account.
+    /// A service account or its keys changed.
     Account {
-        /// Whose.
+        /// Code of the org it belongs to.
         org: String,
-        /// Before.
+        /// State before the applied entry.
         before: Account,
-        /// After.
+        /// State after the applied entry.
         after: Account,
     },
 }

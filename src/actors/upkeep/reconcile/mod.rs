@@ -38,9 +38,9 @@ pub enum Cursor {
     Records(String),
     /// Behind a row of ended content.
     Contents(Vec<u8>),
-    /// Behind a row.
+    /// Behind the row with this key.
     Rows(Vec<u8>),
-    /// Behind a file.
+    /// Behind the file with this name.
     Files(String),
 }
 
@@ -118,7 +118,7 @@ pub enum LookError {
 /// What one step found and did.
 #[derive(Debug)]
 pub struct Reconciled {
-    /// What was found.
+    /// Drift that was found on this page.
     pub page: Page,
     /// Whether each finding was mended, in their order.
     pub mended: Vec<bool>,
@@ -152,9 +152,10 @@ impl Upkeep {
             page.map_err(Refused::failed)
         });
         let page = page.await?;
-        let mended = match repair && !page.found.is_empty() {
-            true => self.mend(place, &page.found, caller).await?,
-            false => vec![false; page.found.len()],
+        let mended = if repair && !page.found.is_empty() {
+            self.mend(place, &page.found, caller).await?
+        } else {
+            vec![false; page.found.len()]
         };
         Ok(Reconciled { page, mended })
     }
