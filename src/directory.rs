@@ -237,13 +237,16 @@ pub fn look(root: &Path, development: bool, known: Events<'_>) -> Result<Found, 
         Err(source) => return Err(io("read", root, source)),
     }
     let marker = root.join(MARKER);
-    match (marker.exists(), is_empty(root)?) {
-        (true, _) => judge_marker(root, environment(development), known).map(|_| Found::Made),
-        (false, true) => Ok(Found::Empty),
-        (false, false) => Err(DirectoryError::Foreign {
-            place: root.display().to_string(),
-        }),
+    let is_empty = is_empty(root)?;
+    if marker.exists() {
+        return judge_marker(root, environment(development), known).map(|_| Found::Made);
     }
+    if is_empty {
+        return Ok(Found::Empty);
+    }
+    Err(DirectoryError::Foreign {
+        place: root.display().to_string(),
+    })
 }
 
 /// What the lock file of a directory that some process holds says of it; nothing when no process does.

@@ -44,9 +44,9 @@ pub struct ContainerActor {
     retire: Retire,
     idle_ms: u64,
     last_used: Stopwatch,
-    flights: HashMap<RecordId, PendingRecord>,
+    pending: HashMap<RecordId, PendingRecord>,
     /// Idempotent requests on their way, and the same requests that came meanwhile.
-    scopes: HashMap<String, Vec<Job>>,
+    scopes: HashMap<String, Vec<PendingCommand>>,
     /// The version its own stream will have once everything handed over is durable.
     own_version: Option<Version>,
 }
@@ -54,19 +54,19 @@ pub struct ContainerActor {
 /// A record with commands on their way to the journal.
 struct PendingRecord {
     /// The record as it will be.
-    slot: RecordState,
+    state: RecordState,
     /// Appends handed over and not settled.
-    pending: usize,
+    appends: usize,
     /// An append did not come through: what was decided on top of it must be decided again.
     stale: bool,
     /// Commands to decide when nothing is pending any more, in their order.
-    waiting: Vec<Job>,
+    waiting: Vec<PendingCommand>,
 }
 
 /// A command with its caller.
-struct Job {
-    execute: RecordRequest,
-    reply: Reply,
+struct PendingCommand {
+    request: RecordRequest,
+    reply: PendingAnswer,
     attempts: u8,
     /// Its change's place in the journal, once it is durable.
     place: Option<(Position, Version)>,
@@ -89,32 +89,32 @@ impl ContainerActor {
             retire,
             idle_ms,
             last_used: Stopwatch::start(),
-            flights: HashMap::new(),
+            pending: HashMap::new(),
             scopes: HashMap::new(),
             own_version: None,
         }
     }
 
     /// Answers a repeated request from its first answer, before any rule is asked; otherwise runs it.
-    fn take(&mut self, mut job: Job, context: &mut Context<Self>) {
-        let Some(idempotency) = &job.execute.idempotency else {
+    fn take(&mut self, mut job: PendingCommand, context: &mut Context<Self>) {
+        let Some(idempotency) = &job.request.idempotency else {
             return self.run(job, context);
         };
         if let Some(waiting) = self.scopes.get_mut(&idempotency.scope) {
             waiting.push(job);
             return;
         }
-        match record::first_answer(&self.deps, &job.execute.key, idempotency) {
+        match record::first_answer(&self.deps, &job.request.key, idempotency) {
             Ok(Some(answer)) => {
-                report::decided(&job.execute.request_id, Decided::Repeated);
+                report::decided(&job.request.request_id, Decided::Repeated);
                 job.reply.give(answer);
             }
             Ok(None) => {
                 self.scopes.insert(idempotency.scope.clone(), Vec::new());
-                let asked = job.execute.key.record_id.clone();
-                match record::give_fresh_id(&self.deps, &mut job.execute) {
+                let asked = job.request.key.record_id.clone();
+                match record::give_fresh_id(&self.deps, &mut job.request) {
                     Ok(()) => {
-                        job.fresh = job.execute.key.record_id != asked;
+                        job.fresh = job.request.key.record_id != asked;
                         self.run(job, context);
                     }
                     Err(failure) => self.finish(job, Err(failure), context),
@@ -124,15 +124,15 @@ impl ContainerActor {
         }
     }
 
-    fn run(&mut self, mut job: Job, context: &mut Context<Self>) {
-        let record_id = &job.execute.key.record_id;
-        if let Some(flight) = self.flights.get_mut(record_id)
-            && (flight.stale || !flight.waiting.is_empty())
+    fn run(&mut self, mut job: PendingCommand, context: &mut Context<Self>) {
+        let record_id = &job.request.key.record_id;
+        if let Some(pending) = self.pending.get_mut(record_id)
+            && (pending.stale || !pending.waiting.is_empty())
         {
-            flight.waiting.push(job);
+            pending.waiting.push(job);
             return;
         }
-        let command = match &job.execute.command {
+        let command = match &job.request.command {
             Requested::Command(command) => command,
             Requested::AlreadyRefused(rejection) => {
                 let refusal = Refusal::of_itself(rejection.clone());
@@ -140,53 +140,53 @@ impl ContainerActor {
             }
         };
         let now = self.deps.clock.now();
-        let flight = self.flights.get_mut(record_id);
-        let slot = match &flight {
-            Some(flight) => Ok(flight.slot.clone()),
-            None => record::load(&self.deps, &job.execute.key),
+        let pending = self.pending.get_mut(record_id);
+        let state = match &pending {
+            Some(pending) => Ok(pending.state.clone()),
+            None => record::load(&self.deps, &job.request.key),
         };
-        let looked = slot.and_then(|mut slot| {
-            let guards = record::look_at_holds(&self.deps, &mut slot, command, now)?;
-            Ok((slot, guards))
+        let looked = state.and_then(|mut state| {
+            let guards = record::look_at_holds(&self.deps, &mut state, command, now)?;
+            Ok((state, guards))
         });
-        let version = looked.as_ref().map_or(0, |(slot, _)| slot.version());
+        let version = looked.as_ref().map_or(0, |(state, _)| state.version());
         let decision = match looked {
-            Ok(looked) => record::decide(looked, command, &job.execute, now),
+            Ok(looked) => record::decide(looked, command, &job.request, now),
             Err(failure) => return self.finish(job, Err(failure), context),
         };
-        match (decision, flight) {
+        match (decision, pending) {
             (
                 Decision::Append {
                     append,
-                    slot,
+                    state,
                     wanted,
                 },
-                flight,
+                pending,
             ) => {
                 match self.deps.reserve(&self.container.0, &append, &wanted) {
                     Ok(reserved) => job.reserved = reserved,
                     // Of the moment, and never remembered: it waits for nothing.
                     Err(refused) => return self.finish(job, Err(refused), context),
                 }
-                match flight {
-                    Some(flight) => {
-                        flight.slot = slot.clone();
-                        flight.pending += 1;
+                match pending {
+                    Some(pending) => {
+                        pending.state = state.clone();
+                        pending.appends += 1;
                     }
                     None => {
-                        let flight = PendingRecord {
-                            slot: slot.clone(),
-                            pending: 1,
+                        let pending = PendingRecord {
+                            state: state.clone(),
+                            appends: 1,
                             stale: false,
                             waiting: Vec::new(),
                         };
-                        self.flights.insert(record_id.clone(), flight);
+                        self.pending.insert(record_id.clone(), pending);
                     }
                 }
-                self.hand_over(job, append, Handed::Change(slot), context);
+                self.hand_over(job, append, Handed::Change(state), context);
             }
-            (Decision::Nothing(_) | Decision::Rejected(_), Some(flight)) => {
-                flight.waiting.push(job)
+            (Decision::Nothing(_) | Decision::Rejected(_), Some(pending)) => {
+                pending.waiting.push(job)
             }
             (Decision::Nothing(record), None) => {
                 let executed = RecordOutcome {
@@ -197,7 +197,7 @@ impl ContainerActor {
                 self.finish(job, Ok(executed), context);
             }
             (Decision::Rejected(rejection), None) => {
-                let seen = (StreamId::record(&job.execute.key), version);
+                let seen = (StreamId::record(&job.request.key), version);
                 let refusal = Refusal {
                     rejection,
                     seen: Some(seen),
@@ -209,12 +209,12 @@ impl ContainerActor {
 
     /// Refuses; with an idempotency key only once the refusal is durable, so that it can be given again. The same request
     /// may have had its first answer meanwhile by another way than this actor: that one counts.
-    fn refuse(&mut self, job: Job, refusal: Refusal, context: &mut Context<Self>) {
+    fn refuse(&mut self, job: PendingCommand, refusal: Refusal, context: &mut Context<Self>) {
         let Refusal { rejection, seen } = refusal.clone();
-        let Some(idempotency) = &job.execute.idempotency else {
+        let Some(idempotency) = &job.request.idempotency else {
             return self.finish(job, Err(rejection.into()), context);
         };
-        match record::first_answer(&self.deps, &job.execute.key, idempotency) {
+        match record::first_answer(&self.deps, &job.request.key, idempotency) {
             Ok(None) => {}
             Ok(Some(answer)) => return self.finish(job, answer, context),
             Err(failure) => return self.finish(job, Err(failure), context),
@@ -244,14 +244,20 @@ impl ContainerActor {
             guards: Vec::from_iter(seen),
             events: vec![event.into()],
             payload: None,
-            idempotency: job.execute.idempotency.clone(),
-            origin: record::origin(&job.execute, now),
+            idempotency: job.request.idempotency.clone(),
+            origin: record::origin(&job.request, now),
         };
         self.hand_over(job, append, Handed::Refusal(refusal), context);
     }
 
     /// Hands an append to the journal and comes back with its outcome, without holding the mailbox.
-    fn hand_over(&mut self, job: Job, append: Append, handed: Handed, context: &mut Context<Self>) {
+    fn hand_over(
+        &mut self,
+        job: PendingCommand,
+        append: Append,
+        handed: Handed,
+        context: &mut Context<Self>,
+    ) {
         let pending = self.deps.journal.append(append);
         let address = context.address();
         actix::spawn(async move {
@@ -264,10 +270,10 @@ impl ContainerActor {
         });
     }
 
-    fn finish(&mut self, job: Job, answer: Answer, context: &mut Context<Self>) {
+    fn finish(&mut self, job: PendingCommand, answer: Answer, context: &mut Context<Self>) {
         tell(&job, &answer);
         job.reply.give(answer);
-        let scope = job.execute.idempotency.map(|idempotency| idempotency.scope);
+        let scope = job.request.idempotency.map(|idempotency| idempotency.scope);
         for waiting in scope
             .and_then(|scope| self.scopes.remove(&scope))
             .unwrap_or_default()
@@ -278,21 +284,21 @@ impl ContainerActor {
 
     fn settle_change(
         &mut self,
-        mut job: Job,
-        slot: RecordState,
+        mut job: PendingCommand,
+        state: RecordState,
         outcome: Outcome,
         context: &mut Context<Self>,
     ) {
-        let record_id = job.execute.key.record_id.clone();
-        let Some(flight) = self.flights.get_mut(&record_id) else {
+        let record_id = job.request.key.record_id.clone();
+        let Some(pending) = self.pending.get_mut(&record_id) else {
             return self.finish(job, Err(Refused::Unavailable), context);
         };
-        flight.pending -= 1;
+        pending.appends -= 1;
         job.reserved = None;
         let answer = match outcome {
             Outcome::Appended { position, version } => {
                 job.place = Some((position, version));
-                let record = slot.record.as_ref();
+                let record = state.record.as_ref();
                 let now = self.deps.clock.now();
                 if record.is_some_and(|record| record.is_due(now)) {
                     self.deps.tell_due_again();
@@ -300,7 +306,8 @@ impl ContainerActor {
                     self.deps.due_set.notify_one();
                 }
                 let fresh = job.fresh.then_some(record_id.clone());
-                slot.record
+                state
+                    .record
                     .map(|record| RecordOutcome {
                         record,
                         record_id: fresh,
@@ -310,38 +317,38 @@ impl ContainerActor {
             }
             Outcome::Moved { .. } if job.attempts < ATTEMPTS_MAX => {
                 job.attempts += 1;
-                flight.stale = true;
+                pending.stale = true;
                 // Settled in the order they were handed over, so ahead of everything that came later.
-                let place = flight
+                let place = pending
                     .waiting
                     .iter()
                     .take_while(|job| job.attempts > 0)
                     .count();
-                flight.waiting.insert(place, job);
-                return self.land(&record_id, context);
+                pending.waiting.insert(place, job);
+                return self.decide_waiting(&record_id, context);
             }
             Outcome::Moved { .. } | Outcome::Busy => {
-                flight.stale = true;
+                pending.stale = true;
                 Err(Refused::Busy)
             }
             Outcome::Unavailable | Outcome::Unknown => {
-                flight.stale = true;
+                pending.stale = true;
                 Err(Refused::Unavailable)
             }
         };
         self.finish(job, answer, context);
-        self.land(&record_id, context);
+        self.decide_waiting(&record_id, context);
     }
 
     /// Once nothing of a record is pending, decides what has waited for that.
-    fn land(&mut self, record_id: &RecordId, context: &mut Context<Self>) {
+    fn decide_waiting(&mut self, record_id: &RecordId, context: &mut Context<Self>) {
         if self
-            .flights
+            .pending
             .get(record_id)
-            .is_some_and(|flight| flight.pending == 0)
-            && let Some(flight) = self.flights.remove(record_id)
+            .is_some_and(|pending| pending.appends == 0)
+            && let Some(pending) = self.pending.remove(record_id)
         {
-            for job in flight.waiting {
+            for job in pending.waiting {
                 self.run(job, context);
             }
         }
@@ -349,7 +356,7 @@ impl ContainerActor {
 
     fn settle_refusal(
         &mut self,
-        mut job: Job,
+        mut job: PendingCommand,
         refusal: Refusal,
         outcome: Outcome,
         context: &mut Context<Self>,
@@ -379,13 +386,13 @@ impl ContainerActor {
 }
 
 /// Tells the log what was decided.
-fn tell(job: &Job, answer: &Answer) {
+fn tell(job: &PendingCommand, answer: &Answer) {
     let decided = match (answer, job.place) {
         (Ok(_), Some((position, version))) => Decided::Accepted(position, version),
         (Ok(_), None) => Decided::Nothing,
         (Err(refused), _) => refused.decided(),
     };
-    report::decided(&job.execute.request_id, decided);
+    report::decided(&job.request.request_id, decided);
 }
 
 impl Actor for ContainerActor {
@@ -396,7 +403,7 @@ impl Actor for ContainerActor {
         context.run_interval(
             Duration::from_millis(self.idle_ms.max(1)),
             |actor, context| {
-                let idle = actor.flights.is_empty() && actor.last_used.millis() >= actor.idle_ms;
+                let idle = actor.pending.is_empty() && actor.last_used.millis() >= actor.idle_ms;
                 if idle && (actor.retire)(&actor.container) {
                     context.stop();
                 }
@@ -406,13 +413,13 @@ impl Actor for ContainerActor {
 }
 
 impl Handler<RecordRequest> for ContainerActor {
-    type Result = Reply;
+    type Result = PendingAnswer;
 
-    fn handle(&mut self, execute: RecordRequest, context: &mut Self::Context) -> Reply {
+    fn handle(&mut self, execute: RecordRequest, context: &mut Self::Context) -> PendingAnswer {
         self.last_used = Stopwatch::start();
-        let reply = Reply::default();
-        let job = Job {
-            execute,
+        let reply = PendingAnswer::default();
+        let job = PendingCommand {
+            request: execute,
             reply: reply.clone(),
             attempts: 0,
             place: None,
@@ -455,7 +462,7 @@ impl Refusal {
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Settled {
-    job: Job,
+    job: PendingCommand,
     handed: Handed,
     outcome: Outcome,
 }
@@ -470,7 +477,7 @@ impl Handler<Settled> for ContainerActor {
             outcome,
         } = settled;
         match handed {
-            Handed::Change(slot) => self.settle_change(job, slot, outcome, context),
+            Handed::Change(state) => self.settle_change(job, state, outcome, context),
             Handed::Refusal(refusal) => self.settle_refusal(job, refusal, outcome, context),
         }
     }
@@ -478,14 +485,14 @@ impl Handler<Settled> for ContainerActor {
 
 /// A caller's answer, given now or later, from anywhere in the actor.
 #[derive(Clone, Default)]
-pub struct Reply(Arc<Mutex<ReplyState>>);
+pub struct PendingAnswer(Arc<Mutex<AnswerState>>);
 
 #[derive(Default)]
 #[expect(
     clippy::large_enum_variant,
     reason = "lives for one command, and most end with an answer"
 )]
-enum ReplyState {
+enum AnswerState {
     /// Neither the answer nor the caller is there yet.
     #[default]
     Open,
@@ -497,26 +504,26 @@ enum ReplyState {
     Done,
 }
 
-impl Reply {
+impl PendingAnswer {
     fn give(&self, answer: Answer) {
         let mut state = self.0.lock();
-        match std::mem::replace(&mut *state, ReplyState::Done) {
-            ReplyState::Open => *state = ReplyState::Answered(answer),
+        match std::mem::replace(&mut *state, AnswerState::Done) {
+            AnswerState::Open => *state = AnswerState::Answered(answer),
             // A caller that has gone away does not need its answer.
-            ReplyState::Awaited(caller) => drop(caller.send(answer)),
-            ReplyState::Answered(_) | ReplyState::Done => {}
+            AnswerState::Awaited(caller) => drop(caller.send(answer)),
+            AnswerState::Answered(_) | AnswerState::Done => {}
         }
     }
 }
 
-impl MessageResponse<ContainerActor, RecordRequest> for Reply {
+impl MessageResponse<ContainerActor, RecordRequest> for PendingAnswer {
     fn handle(self, _: &mut Context<ContainerActor>, caller: Option<OneshotSender<Answer>>) {
         let Some(caller) = caller else { return };
         let mut state = self.0.lock();
-        match std::mem::replace(&mut *state, ReplyState::Done) {
-            ReplyState::Answered(answer) => drop(caller.send(answer)),
-            ReplyState::Open | ReplyState::Awaited(_) | ReplyState::Done => {
-                *state = ReplyState::Awaited(caller)
+        match std::mem::replace(&mut *state, AnswerState::Done) {
+            AnswerState::Answered(answer) => drop(caller.send(answer)),
+            AnswerState::Open | AnswerState::Awaited(_) | AnswerState::Done => {
+                *state = AnswerState::Awaited(caller)
             }
         }
     }

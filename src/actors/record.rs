@@ -30,7 +30,7 @@ pub(super) enum Decision {
         /// Entry to append to the journal.
         append: Append,
         /// The state with it.
-        slot: RecordState,
+        state: RecordState,
         /// What it adds to what its org has.
         wanted: Wanted,
     },
@@ -54,25 +54,25 @@ pub(super) fn load(deps: &ActorDeps, key: &RecordKey) -> Result<RecordState, Ref
 /// since; others look only because a held record takes changes past its time.
 pub(super) fn look_at_holds(
     deps: &ActorDeps,
-    slot: &mut RecordState,
+    state: &mut RecordState,
     command: &RecordCommand,
     now: Timestamp,
 ) -> Result<Guards, Refused> {
-    let due = slot
+    let due = state
         .record
         .as_ref()
         .is_some_and(|record| record.is_due(now));
     if !due && !command.removes() {
-        slot.legal = None;
+        state.legal = None;
         return Ok(Guards::new());
     }
-    let org = &slot.key.org;
+    let org = &state.key.org;
     // Ahead of the holds, which may otherwise be of an earlier version.
     let version = identity::org(&deps.store, org.as_str())
         .map_err(failed)?
         .version;
-    let container = slot.key.container.as_str();
-    slot.legal = holds::legal(&deps.store, org.as_str(), container).map_err(failed)?;
+    let container = state.key.container.as_str();
+    state.legal = holds::legal(&deps.store, org.as_str(), container).map_err(failed)?;
     Ok(if command.removes() {
         vec![(StreamId::org(org), version)]
     } else {
@@ -81,7 +81,7 @@ pub(super) fn look_at_holds(
 }
 
 pub(super) fn decide(
-    (slot, guards): (RecordState, Guards),
+    (state, guards): (RecordState, Guards),
     command: &RecordCommand,
     execute: &RecordRequest,
     now: Timestamp,
@@ -90,18 +90,18 @@ pub(super) fn decide(
         now,
         by: execute.by.clone(),
     };
-    let events = match RecordDecider::decide(&slot, command, &context) {
+    let events = match RecordDecider::decide(&state, command, &context) {
         Ok(events) => events,
         Err(rejection) => return Decision::Rejected(rejection),
     };
-    let version = slot.version();
+    let version = state.version();
     if events.is_empty() {
-        return match slot.record {
-            Some(record) => Decision::Nothing(record.as_of(now, slot.legal.as_ref())),
+        return match state.record {
+            Some(record) => Decision::Nothing(record.as_of(now, state.legal.as_ref())),
             None => Decision::Rejected(Rejection::not_found()),
         };
     }
-    let stream = StreamId::record(&slot.key);
+    let stream = StreamId::record(&state.key);
     let occurrence = EventMeta {
         at: now,
         by: &context.by,
@@ -109,9 +109,9 @@ pub(super) fn decide(
         position: 0,
         version: version + 1,
     };
-    let wanted = wanted(&slot, &events);
-    let slot = events.iter().fold(slot, |slot, event| {
-        RecordDecider::evolve(slot, event, occurrence)
+    let wanted = wanted(&state, &events);
+    let state = events.iter().fold(state, |state, event| {
+        RecordDecider::evolve(state, event, occurrence)
     });
     let append = Append {
         stream,
@@ -124,25 +124,25 @@ pub(super) fn decide(
     };
     Decision::Append {
         append,
-        slot,
+        state,
         wanted,
     }
 }
 
 /// What events of a record add to what its org has. What they take away counts once it is durable.
-fn wanted(slot: &RecordState, events: &[RecordEvent]) -> Wanted {
+fn wanted(state: &RecordState, events: &[RecordEvent]) -> Wanted {
     let mut wanted = Wanted::default();
     for event in events {
         let content = match event {
             RecordEvent::Created { tags, content, .. } => {
                 wanted.amounts.add(Quota::Records, 1);
-                wanted.container = Some(slot.key.container.clone());
+                wanted.container = Some(state.key.container.clone());
                 wanted.tags.clone_from(tags);
                 content
             }
             RecordEvent::Replaced { tags, content, .. } => {
                 if let Some(tags) = tags {
-                    let had = slot.record.as_ref().map_or(&[][..], |record| &record.tags);
+                    let had = state.record.as_ref().map_or(&[][..], |record| &record.tags);
                     let new = tags.iter().filter(|tag| !had.contains(tag));
                     wanted.tags.extend(new.cloned());
                 }

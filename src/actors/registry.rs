@@ -52,7 +52,7 @@ pub struct ActorRegistry {
 }
 
 impl ActorRegistry {
-    /// Opens the book and starts its threads.
+    /// Creates the registry and starts its threads.
     pub fn open(deps: Arc<ActorDeps>, limits: Limits) -> Arc<Self> {
         // One in any case, for callers on threads that are no arbiters.
         let threads = (0..limits.threads.max(1))
@@ -148,7 +148,7 @@ impl ActorRegistry {
         }
     }
 
-    /// Takes a container out of the book when nobody is talking to it; its actor may then stop.
+    /// Removes an idle container from the registry; its actor may then stop.
     pub(crate) fn retire(&self, container: &ContainerKey) -> bool {
         let mut entries = self.entries();
         let idle = entries

@@ -155,12 +155,14 @@ impl Manifest {
         }
         let manifest: Self = serde_json::from_str(inner).map_err(unreadable)?;
         let mut names = manifest.files.iter().map(|file| file.name.as_str());
-        match names.all(is_file_name) && manifest.segments.iter().all(SegmentEntry::is_named_well) {
-            // The frame around the manifest has no hash, so it must be the one spelling.
-            true if manifest.to_text()? == text => Ok(manifest),
-            true => Err(BackupError::damaged(MANIFEST, "it is not as written")),
-            false => Err(BackupError::damaged(MANIFEST, "it names a file elsewhere")),
+        if !names.all(is_file_name) || !manifest.segments.iter().all(SegmentEntry::is_named_well) {
+            return Err(BackupError::damaged(MANIFEST, "it names a file elsewhere"));
         }
+        // The frame around the manifest has no hash, so it must be the one spelling.
+        if manifest.to_text()? != text {
+            return Err(BackupError::damaged(MANIFEST, "it is not as written"));
+        }
+        Ok(manifest)
     }
 
     /// All bytes that a check reads, content files included.

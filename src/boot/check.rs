@@ -2,7 +2,7 @@
 
 use super::{BootError, Contradiction, Options, SOCKET};
 
-/// Shortest time for which a vacuum can be cancelled, outside of development (contract, section 12).
+/// Shortest time for which a vacuum can be cancelled, outside of development.
 const PENDING_MS_MIN: i64 = 60_000;
 /// Shortest time for which an org that leaves can take its data away, outside of development.
 const WINDOW_MS_MIN: i64 = 24 * 60 * 60 * 1_000;

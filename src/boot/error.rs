@@ -128,7 +128,7 @@ fn way_out(error: &StoreError) -> &'static str {
     if OsError::of(error).is_some_and(OsError::is_outside) {
         ""
     } else {
-        "; they may be deleted while the server is stopped"
+        "; the directory projections/ may be deleted while the server is stopped, and the next start rebuilds it"
     }
 }
 

@@ -59,7 +59,7 @@ enum Verb {
     /// Show the newest entries.
     #[command(after_help = "Example:\n  g3n journal tail --lines 20 --follow")]
     Tail {
-        /// How many.
+        /// Number of newest entries to show.
         #[arg(long, default_value_t = 10)]
         lines: usize,
         /// Keep waiting for new entries.

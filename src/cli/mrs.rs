@@ -133,7 +133,7 @@ struct VersionsArgs {
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     limit: Option<String>,
     /// The next_token of the page before.
-    #[arg(long, value_name = "TOKEN")]
+    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     next_token: Option<String>,
 }
 

@@ -15,7 +15,7 @@ use super::profile::Profile;
 use super::progress;
 use crate::client::Reply;
 
-/// Most items of one call (contract, section 10): what a walk through all pages asks for.
+/// Most items of one call: what a walk through all pages asks for.
 const ITEMS_MAX: u64 = 1_000;
 
 /// Which container, and how much of it at a time.

@@ -175,15 +175,14 @@ fn advice(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         error.downcast_ref::<BootError>(),
         Some(BootError::Listen { .. })
     );
-    match (listens, known) {
-        // No file is in the way.
-        (true, OsError::Denied) => Some(
-            "ports below 1024 need the capability CAP_NET_BIND_SERVICE (AmbientCapabilities in the unit); give it, or another port"
-                .to_owned(),
-        ),
-        (true, _) => None,
-        (false, known) => Some(known.advice()),
+    if !listens {
+        return Some(known.advice());
     }
+    // No file is in the way.
+    matches!(known, OsError::Denied).then(|| {
+        "ports below 1024 need the capability CAP_NET_BIND_SERVICE (AmbientCapabilities in the unit); give it, or another port"
+            .to_owned()
+    })
 }
 
 fn greet(options: &Options, ready: &Ready) {

@@ -100,11 +100,12 @@ pub(super) fn run(
             .is_some_and(|found| !found.is_empty())
     });
     let damaged = journaled.is_some_and(|journaled| !journaled.damage.is_empty());
-    Ok(match (told, found) {
-        (Err(_), _) => Exit::Refused,
-        (Ok(()), _) if damaged => Exit::Refused,
-        (Ok(()), true) => Exit::Success,
-        (Ok(()), false) => Exit::NotFound,
+    Ok(if told.is_err() || damaged {
+        Exit::Refused
+    } else if found {
+        Exit::Success
+    } else {
+        Exit::NotFound
     })
 }
 

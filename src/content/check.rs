@@ -111,12 +111,9 @@ impl Check {
     }
 
     fn refused(&self, error: &io::Error) -> Rejection {
-        match (
-            self.decoder.get_ref().is_over,
-            self.promise.decoded_bytes_max,
-        ) {
-            (true, Some(most)) => decodes_to_too_much(most),
-            (false, _) | (true, None) => not_gzip(error),
+        match self.promise.decoded_bytes_max {
+            Some(most) if self.decoder.get_ref().is_over => decodes_to_too_much(most),
+            Some(_) | None => not_gzip(error),
         }
     }
 }

@@ -63,7 +63,7 @@ pub enum LeaseError {
     #[error("a removal is still running; try again")]
     Removing,
     /// It has ended, or never was.
-    #[error("there is no such lease, or it has ended")]
+    #[error("the backup took too long, or was never begun; begin it again")]
     Gone,
 }
 

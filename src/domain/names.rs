@@ -95,7 +95,7 @@ impl OrgCode {
 
 impl CcCode {
     /// Parses a cost-centre code, or says `invalid-cccode`. White space around it is refused: only the org code is
-    /// trimmed (contract, section 4).
+    /// trimmed.
     pub fn parse(text: &str) -> Result<Self, Rejection> {
         let code = text.to_ascii_uppercase();
         let good = code.len() == 14

@@ -14,7 +14,7 @@ use super::{ErrorTag, Rejection, Timestamp};
 
 pub use decide::UserDecider;
 
-/// How long a session lives after it was used last (contract, section 7: "sliding 1 hour").
+/// How long a session lives after it was used last.
 pub const SESSION_MS: i64 = 60 * 60 * 1_000;
 /// A session in use is journaled anew once its journaled end is nearer than this, so at most every quarter of an hour.
 pub const SESSION_REFRESH_MS: i64 = 45 * 60 * 1_000;

@@ -10,7 +10,7 @@ mod catch_up;
 mod chain;
 pub mod copy;
 pub mod database;
-mod embedded;
+
 pub mod entry;
 mod erase;
 pub mod erased;
@@ -34,6 +34,7 @@ mod seal;
 mod segment;
 mod shared;
 mod shutdown;
+mod sled_journal;
 pub mod state;
 mod tail;
 pub mod verify;
@@ -50,9 +51,9 @@ use crate::domain::erasure::ErasedSpan;
 use crate::domain::{Event, StreamId, Timestamp};
 use crate::os_error::OsError;
 
-pub use self::embedded::SledJournal;
 pub use self::meters::JournalMeters;
 pub use self::options::Options;
+pub use self::sled_journal::SledJournal;
 pub use crate::storage::Sizes;
 
 /// An entry's place in its partition: 1 for the first, without gaps.

@@ -232,11 +232,13 @@ impl<'a> Walk<'a> {
     fn finish(mut self) -> Report {
         let end = self.report.head.position;
         for (position, hashes) in std::mem::take(&mut self.expected) {
-            let why = match position < self.from {
-                true => format!("what was read begins at position {}", self.from),
-                false if position > end => format!("the journal ends at position {end}"),
+            let why = if position < self.from {
+                format!("what was read begins at position {}", self.from)
+            } else if position > end {
+                format!("the journal ends at position {end}")
+            } else {
                 // Damage lies around it.
-                false => "no entry was read there".to_owned(),
+                "no entry was read there".to_owned()
             };
             for hash in hashes {
                 self.of_log(position, format!("hash {hash} is expected here, and {why}"));

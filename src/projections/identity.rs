@@ -145,7 +145,7 @@ impl Projection for Identities {
         let StateChange::Identity(identity) = &change.state else {
             return;
         };
-        match identity {
+        match &**identity {
             IdentityChange::User { before, after } => apply_user(before, after, writes),
             IdentityChange::Org {
                 after,

@@ -83,11 +83,11 @@ pub enum StateChange<'a> {
         expired: Vec<Uuid>,
     },
     /// A stream of the operators changed.
-    Operators(ops::OpsState),
+    Operators(Box<ops::OpsState>),
     /// A user, an org or a service account changed.
-    Identity(identity::IdentityChange),
+    Identity(Box<identity::IdentityChange>),
     /// The offboarding, exports and imports of an org after the entry.
-    Transfer(OrgTransfer),
+    Transfer(Box<OrgTransfer>),
 }
 
 /// The state of a stream after an entry; `None` when the state before is not older than the entry.

@@ -120,7 +120,7 @@ impl Projection for Operations {
             writes.push(([AUDIT, &place].concat(), encode(&row)));
         }
         // The stream's own row last: it is there only when everything derived from it is.
-        match state {
+        match &**state {
             OpsState::Windows(windows) => apply_windows(windows, change, writes),
             OpsState::Vacuums(vacuums) => apply_vacuums(vacuums, change, writes),
             OpsState::Secret(secret) => writes.push((SECRET.to_vec(), encode(secret))),

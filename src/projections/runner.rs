@@ -73,13 +73,15 @@ fn state_change(
         return Ok(StateChange::Container { expired });
     }
     if let Some(state) = ops::after(store, entry, body)? {
-        return Ok(StateChange::Operators(state));
+        return Ok(StateChange::Operators(Box::new(state)));
     }
     if let Some(change) = identity::after(store, entry, body)? {
-        return Ok(StateChange::Identity(change));
+        return Ok(StateChange::Identity(Box::new(change)));
     }
     let transfer = offboarding::after(store, entry, body)?;
-    Ok(transfer.map_or(StateChange::None, StateChange::Transfer))
+    Ok(transfer.map_or(StateChange::None, |transfer| {
+        StateChange::Transfer(Box::new(transfer))
+    }))
 }
 
 /// Called with entries done and entries there are.

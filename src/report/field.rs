@@ -114,7 +114,7 @@ fn is_id_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }
 
-/// Whether a text can be a request's id (contract, section 2).
+/// Whether a text can be a request's id.
 pub fn is_request_id(text: &str) -> bool {
     (1..=REQUEST_ID_CHARS_MAX).contains(&text.len()) && text.bytes().all(is_id_byte)
 }

@@ -54,20 +54,30 @@ fn connection_flags_stand_before_or_after_the_verb() {
     }
 }
 
-#[test]
-fn a_token_to_go_on_with_may_begin_with_a_dash() {
-    for verb in [
-        "mrs list",
-        "mrs due",
-        "mrs containers",
-        "ops audit",
-        "ops maintenance-list",
-        "ofm member-list",
-    ] {
-        let line = format!("g3n {verb} --next-token -Wxyz");
-        let refused = Cli::try_parse_from(words(&line)).err();
-        assert!(refused.is_none(), "{line}: {refused:?}");
+/// Verbs that take a token of the page before and do not take one that begins with a dash.
+fn refusing(command: &clap::Command, path: &str, found: &mut (usize, Vec<String>)) {
+    for argument in command.get_arguments() {
+        if argument.get_id() == "next_token" {
+            found.0 += 1;
+            if !argument.is_allow_hyphen_values_set() {
+                found.1.push(path.to_owned());
+            }
+        }
     }
+    for verb in command.get_subcommands() {
+        refusing(verb, &format!("{path} {}", verb.get_name()), found);
+    }
+}
+
+#[test]
+fn every_next_token_may_begin_with_a_dash() {
+    let mut found = (0, Vec::new());
+    refusing(&Cli::command(), "g3n", &mut found);
+    assert!(found.0 > 8, "{found:?}");
+    assert_eq!(found.1, [""; 0]);
+    let line = "g3n mrs versions --container demo --record-id n-1 --next-token -Wxyz";
+    let refused = Cli::try_parse_from(words(line)).err();
+    assert!(refused.is_none(), "{refused:?}");
 }
 
 #[test]

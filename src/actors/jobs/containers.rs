@@ -18,9 +18,9 @@ use crate::projections::records;
 const STEP_ITEMS: usize = 128;
 /// Between two runs over the uploads, in milliseconds: a minute, for a promise counts against its org's quota.
 const ABANDONED_MS: i64 = 60 * 1_000;
-/// Between two scrubs, in milliseconds: an hour (contract, section 10).
+/// Between two scrubs, in milliseconds: an hour.
 const SCRUB_MS: i64 = 60 * 60 * 1_000;
-/// Between two cleanups, in milliseconds: a day (contract, section 10).
+/// Between two cleanups, in milliseconds: a day.
 const CLEANUP_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Containers that are walked at a time: what is found in them is made durable together.
 const LANES: usize = 8;

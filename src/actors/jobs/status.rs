@@ -105,11 +105,13 @@ impl Status {
 
     /// What it does at the moment.
     pub fn state(&self) -> State {
-        match (self.paused, self.failing, &self.run) {
-            (true, _, _) => State::Paused,
-            (false, 1.., _) => State::Failing,
-            (false, 0, Some(_)) => State::Running,
-            (false, 0, None) => State::Waiting,
+        if self.paused {
+            return State::Paused;
+        }
+        match (self.failing, &self.run) {
+            (1.., _) => State::Failing,
+            (0, Some(_)) => State::Running,
+            (0, None) => State::Waiting,
         }
     }
 

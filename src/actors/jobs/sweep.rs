@@ -170,13 +170,15 @@ impl Job for TtlSweep {
             }
         }
         let counts = counted([("doomed", doomed.doomed)]);
-        match (walk.more, doomed.doomed) {
-            (true, _) => Step::More {
+        if walk.more {
+            return Step::More {
                 at: walk.seen.map(Place::Passing),
                 counts,
-            },
-            (false, 0) => self.sleep_until(now, walk.seen.as_deref()),
-            (false, _) => Step::Done {
+            };
+        }
+        match doomed.doomed {
+            0 => self.sleep_until(now, walk.seen.as_deref()),
+            _ => Step::Done {
                 counts,
                 // Each end is an event of its own.
                 noted: false,

@@ -31,7 +31,9 @@ pub enum VacuumError {
     #[error("position {0} is not the start of a vacuum")]
     NotTheStart(Position),
     /// The counts are not those of the dry run.
-    #[error("the plan is stale: the counts have changed since the dry run")]
+    #[error(
+        "the plan is stale: the counts have changed since the dry run; make another dry run and give its plan_id"
+    )]
     StalePlan,
     /// Something is held, or the user to be erased cannot leave.
     #[error(transparent)]

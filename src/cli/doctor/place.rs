@@ -138,10 +138,12 @@ fn incomplete(root: &Path) -> Option<(String, String)> {
     let there = |name: &str| root.join(name).is_dir();
     let journal = there("journal");
     // The projections come after the journal, and content before it.
-    let gone = match (journal, there("projections"), there("content")) {
-        (false, true, _) => Some("journal"),
-        (true, _, false) => Some("content"),
-        (true, _, true) | (false, false, _) => None,
+    let gone = if !journal && there("projections") {
+        Some("journal")
+    } else if journal && !there("content") {
+        Some("content")
+    } else {
+        None
     };
     if let Some(name) = gone {
         return Some((

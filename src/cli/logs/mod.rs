@@ -55,11 +55,11 @@ pub(super) fn run(arguments: &LogsArgs, printer: &Printer) -> Result<Exit, Failu
         output: printer.output(),
         pick: &pick,
     };
-    let shown = match (arguments.follow, &source) {
-        (true, Source::Directory(dir)) => {
+    let shown = match &source {
+        Source::Directory(dir) if arguments.follow => {
             follow::follow(dir, pick.first_day(), &mut |line| show.line(line))
         }
-        (true | false, _) => source.each(pick.first_day(), &mut |line| show.line(line)),
+        source => source.each(pick.first_day(), &mut |line| show.line(line)),
     };
     match shown.and_then(|()| show.end()) {
         Ok(()) | Err(Failure::ReaderGone) => Ok(Exit::Success),

@@ -156,8 +156,8 @@ enum Verb {
         after_help = "Examples:\n  g3n ops clock-confirm --reason \"the machine was suspended\"\n  date -u && g3n ops clock-confirm"
     )]
     ClockConfirm(ClockConfirmArgs),
-    /// List operators' actions, with who and why, and what happened to windows and vacuums (the log
-    /// /g3nretailstack/ops/maintenance-audit).
+    /// List operators' actions, with who and why, and what happened to windows and vacuums. The
+    /// server also writes it to audit/maintenance-audit.jsonl in its data directory.
     #[command(
         after_help = "Examples:\n  g3n ops audit --maintenance-id ID\n  g3n ops audit --subject ACME\n  g3n ops audit --since 2030-03-01T00:00:00Z --limit 50"
     )]

@@ -114,7 +114,7 @@ struct ListArgs {
     #[arg(long, value_name = "NUMBER")]
     limit: Option<u64>,
     /// The next_token of the page before.
-    #[arg(long, value_name = "TOKEN")]
+    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     next_token: Option<String>,
 }
 

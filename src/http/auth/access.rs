@@ -44,7 +44,7 @@ pub enum Role {
     Reader,
 }
 
-/// The role table (contract, section 7: "`mrs_reader` reads, `mrs_writer` writes too"; "Active owners and members pass").
+/// The role table: `mrs_reader` reads, `mrs_writer` writes too; active owners and members may do both.
 pub const GRANTS: &[(Role, &[Right])] = &[
     (
         Role::Owner,

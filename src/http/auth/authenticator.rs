@@ -88,7 +88,7 @@ impl Authenticator {
             Authorization::None | Authorization::Other => None,
         };
         match (session, api_key) {
-            // A session beats a key (contract, section 7).
+            // A session beats a key.
             (Some(guid), _) => self.person(guid),
             (None, Some(api_key)) => {
                 let principal = self.account(api_key)?;

@@ -8,7 +8,7 @@ use crate::projections::{Store, StoreError};
 
 /// Orgs whose standing is kept for one caller.
 const STANDINGS_MAX: usize = 8;
-/// Longest code of an org (contract, section 4).
+/// Longest code of an org.
 const ORG_BYTES_MAX: usize = 32;
 
 /// Memberships of one caller in the orgs last asked for.

@@ -182,7 +182,7 @@ impl Admitted {
     }
 }
 
-/// A carry without content and idempotency, from this call.
+/// A `RecordRequest` without content or idempotency key, from this call.
 fn execute(
     call: &Call<'_>,
     key: RecordKey,

@@ -379,7 +379,7 @@ pub async fn stat(app: &AppState, _: &mut Call<'_>) -> Result<Reply, Refusal> {
     })
 }
 
-/// The same, or, as of a time, what its history says.
+/// Reads a record as it is now, or as it was at a time.
 async fn find_at(
     app: &AppState,
     key: &RecordKey,

@@ -9,7 +9,7 @@ use crate::http::input;
 use crate::http::reply::{Refusal, Reply};
 use crate::http::state::AppState;
 
-/// Fewest and most characters of a secret code (contract, section 8).
+/// Fewest and most characters of a secret code.
 const CODE_CHARS: std::ops::RangeInclusive<usize> = 12..=128;
 
 operator_request! {

@@ -213,10 +213,10 @@ fn shown_already(name: &str) -> Refusal {
 
 fn view(name: &str, token: &OperatorToken, now: Timestamp) -> Value {
     let scopes: Vec<_> = token.scopes.iter().map(|scope| scope.as_str()).collect();
-    let status = match (token.revoked_at, token.works(now)) {
-        (Some(_), _) => "revoked",
-        (None, true) => "active",
-        (None, false) => "expired",
+    let status = match token.revoked_at {
+        Some(_) => "revoked",
+        None if token.works(now) => "active",
+        None => "expired",
     };
     let mut view = json!({"name": name, "status": status, "scopes": scopes, "created_at": token.created_at.to_string()});
     let previous = token.previous.iter().map(|(_, until)| *until).max();

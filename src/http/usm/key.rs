@@ -354,10 +354,10 @@ fn answer<'a>(
         key_id: key_id.clone(),
         role: key.role.as_str(),
         label: key.label.clone(),
-        status: match (key.revoked_at, key.counts(now)) {
-            (Some(_), _) => "revoked",
-            (None, true) => "active",
-            (None, false) => "expired",
+        status: match key.revoked_at {
+            Some(_) => "revoked",
+            None if key.counts(now) => "active",
+            None => "expired",
         },
         created_at: key.created_at.to_string(),
         expires_at: key.expires_at.map(|at| at.to_string()),

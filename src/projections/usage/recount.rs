@@ -1,4 +1,4 @@
-//! Counting an org anew, once a vacuum has removed rows that were counted.
+//! Counts an org again once a vacuum has removed rows that were counted.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::domain::Event;
 use crate::domain::quota::{Counts, Quota};
-use crate::domain::vacuum::{Scope, Step, VacuumEvent};
+use crate::domain::vacuum::{Scope, Step, VacuumEvent, Vacuums};
 use crate::journal::Position;
 use crate::projections::ops::OpsState;
 use crate::projections::{
@@ -25,7 +25,7 @@ pub(in crate::projections) fn recounted(
     change: &Change<'_>,
 ) -> Result<BTreeSet<String>, StoreError> {
     let mut orgs = BTreeSet::new();
-    let StateChange::Operators(OpsState::Vacuums(vacuums)) = &change.state else {
+    let Some(vacuums) = vacuums_of(change) else {
         return Ok(orgs);
     };
     for event in &change.body.events {
@@ -50,6 +50,16 @@ pub(in crate::projections) fn recounted(
     Ok(orgs)
 }
 
+fn vacuums_of<'a>(change: &'a Change<'_>) -> Option<&'a Vacuums> {
+    let StateChange::Operators(state) = &change.state else {
+        return None;
+    };
+    let OpsState::Vacuums(vacuums) = &**state else {
+        return None;
+    };
+    Some(vacuums)
+}
+
 /// The counters' rows once a user was erased, with the position of the entry that says so; none for other entries.
 ///
 /// What the user's sessions had moved moved nothing in projections that are made anew without them: the counts are the
@@ -61,7 +71,7 @@ pub(in crate::projections) fn restamped(
     store: &Store,
     change: &Change<'_>,
 ) -> Result<Vec<Write>, StoreError> {
-    let StateChange::Operators(OpsState::Vacuums(vacuums)) = &change.state else {
+    let Some(vacuums) = vacuums_of(change) else {
         return Ok(Vec::new());
     };
     let erases_a_user = |event: &Event| {

@@ -185,7 +185,7 @@ impl Tally {
         let StateChange::Identity(identity) = &change.state else {
             return Ok(());
         };
-        match identity {
+        match &**identity {
             IdentityChange::Account { org, before, after } => {
                 let (_, tally) = self.org(org)?;
                 tally.settles.push(settles);
