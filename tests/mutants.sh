@@ -18,7 +18,7 @@ modules='domain|src/domain/**/*.rs|domain::|actors:: projections:: http::records
 journal|src/journal/**/*.rs|journal::|journal:: durability::faults durability::order attacks::erasures --skip journal::crash
 projections|src/projections/**/*.rs|projections::|projections:: http::lists http::versions http::idempotency attacks::quota attacks::at_once upkeep::
 content|src/content/**/*.rs|content::|http::presigned http::downloads attacks::content attacks::keys
-auth|src/http/{auth/*,gate,limits,places}.rs|http::|http::limits http::strangers identity::access identity::doors identity::keys identity::people identity::sessions attacks::access attacks::share attacks::at_once ops::scenarios token::places'
+auth|src/http/{auth/*,gate,limits,places}.rs|http::|http::lists http::limits http::strangers identity::access identity::doors identity::keys identity::people identity::sessions attacks::access attacks::share attacks::at_once ops::scenarios token::places'
 [ -z "${MODULE:-}" ] || grep -q "^$MODULE|" <<<"$modules" || { echo "MODULE is one of $(cut -d'|' -f1 <<<"$modules" | xargs)"; exit 64; }
 
 # One directory for the tree and one for what is built, so that a mutant costs an incremental build and no more.
