@@ -1,6 +1,6 @@
 //! Embedded key-value databases below the journal and the projections, and the only module that names their engine.
 //!
-//! A [`Database`] is a directory of numbered generations, each with the same tables. Keys are ordered by their bytes. A
+//! A `Database` is a directory of numbered generations, each with the same tables. Keys are ordered by their bytes. A
 //! write is one insert or removal; after a crash the database has a prefix of the writes in their order.
 
 mod engine;
