@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::actors::identity::{session_hash, user_id};
 use crate::clock::{Clock, random_bytes, random_uuid};
 use crate::content::sign::Signer;
-use crate::directory::{remove_file, write_private};
+use crate::directory::remove_file;
 use crate::domain::org::{MemberRole, OrgEvent, OrgStatus};
 use crate::domain::secret::SecretEvent;
 use crate::domain::user::UserEvent;
@@ -16,6 +16,7 @@ use crate::domain::vacuum::VacuumStatus;
 use crate::domain::{Event, OrgCode, StreamId};
 use crate::journal::{Append, Journal, JournalError, Origin, Outcome, Remarks, Source};
 use crate::passcode;
+use crate::private;
 use crate::projections::{Store, StoreError, identity, ops};
 
 const ORG: &str = "DEMO";
@@ -87,7 +88,7 @@ pub(crate) async fn seed(
                 secret_code: hex::encode(random_bytes::<16>()),
             };
             let text = serde_json::to_vec(&seeded).map_err(|error| failed(error.to_string()))?;
-            write_private(&path, &text)?;
+            private::write(&path, &text)?;
             seeded
         }
     };
@@ -209,7 +210,7 @@ pub(crate) fn publish(data_dir: &Path, announced: &Announced<'_>) -> std::io::Re
         )
     };
     let text = format!("{}\n{}", profile("dev"), profile("g3nretailstack"));
-    write_private(&profiles, text.as_bytes())?;
+    private::write(&profiles, text.as_bytes())?;
     let facts = json!({
         "base_url": base_url,
         "operator_url": operator_url,
@@ -224,7 +225,7 @@ pub(crate) fn publish(data_dir: &Path, announced: &Announced<'_>) -> std::io::Re
         "config_file": profiles.to_string_lossy(),
     });
     let text = serde_json::to_vec_pretty(&facts).map_err(std::io::Error::from)?;
-    write_private(&data_dir.join("dev.json"), &text)
+    private::write(&data_dir.join("dev.json"), &text)
 }
 
 /// Removes the file that says that a server is ready.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::pause;
 use crate::os_error::OsError;
+use crate::private;
 use crate::reserve;
 
 pub use self::error::DirectoryError;
@@ -431,26 +432,7 @@ fn check_marker(
         return Ok(());
     }
     let text = serde_json::to_vec(&marker).map_err(|error| io("write", &path, error.into()))?;
-    write_private(&path, &text).map_err(|source| io("write", &path, source))
-}
-
-/// Writes a file that only its owner can read, whole or not at all.
-pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    match path.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
+    private::write(&path, &text).map_err(|source| io("write", &path, source))
 }
 
 /// Removes a path's file when it is there.

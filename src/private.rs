@@ -1,7 +1,7 @@
 //! Files and directories that only their owner may read, whatever the umask of the process.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -28,6 +28,22 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
         file.set_permissions(Permissions::from_mode(FILE_MODE))?;
     }
     Ok(file)
+}
+
+/// Writes a file that only its owner can read, whole or not at all, durable on return.
+///
+/// # Errors
+/// The disk's.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file = create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    match path.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 /// Makes a directory of mode 0700 with those above it. Those that are there already stay as they are.

@@ -1,9 +1,5 @@
 //! Files with keys: written whole and for their owner alone, and why one cannot be used.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-
 /// Bytes of a signing key: as many as SHA-256 gives (RFC 2104, section 3).
 pub(super) const KEY_BYTES: usize = 32;
 
@@ -41,23 +37,4 @@ pub enum KeyError {
         /// What is wrong with it, as the end of a sentence.
         what: &'static str,
     },
-}
-
-/// Writes a file for its owner alone, whole or not at all, durable on return.
-pub(super) fn write_key_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    match path.parent() {
-        Some(directory) => std::fs::File::open(directory)?.sync_all(),
-        None => Ok(()),
-    }
 }

@@ -9,9 +9,10 @@ use hmac::{Hmac, KeyInit};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use super::key_file::{KEY_BYTES, KeyError, write_key_file};
+use super::key_file::{KEY_BYTES, KeyError};
 use crate::clock::random_bytes;
 use crate::domain::Timestamp;
+use crate::private;
 
 /// The file of the keys, beside `signing.key`.
 pub const RING_FILE: &str = "signing-keys.json";
@@ -167,7 +168,7 @@ impl Ring {
             format: FORMAT,
             keys: keys.collect(),
         };
-        write_key_file(&directory.join(RING_FILE), &serde_json::to_vec(&file)?)
+        private::write(&directory.join(RING_FILE), &serde_json::to_vec(&file)?)
     }
 
     /// Reads it; `None` when there is no file. `first` is what `signing.key` holds.
@@ -331,7 +332,7 @@ mod tests {
             &short,
             &twice,
         ] {
-            write_key_file(&path, wrong.as_bytes()).unwrap();
+            private::write(&path, wrong.as_bytes()).unwrap();
             let read = Ring::read(place.path(), [1; 32]);
             assert!(matches!(read, Err(KeyError::UnfitRing { .. })), "{wrong}");
         }

@@ -4,8 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use super::key_file::write_key_file;
 use crate::domain::Timestamp;
+use crate::private;
 
 /// The file; its name tells what the time in it is of.
 pub struct LastBackup {
@@ -36,7 +36,7 @@ impl LastBackup {
     /// When the file cannot be written; memory has it until the next start.
     pub fn ended(&self, now: Timestamp) -> io::Result<()> {
         self.at.store(now.millis(), Ordering::Relaxed);
-        write_key_file(&self.path, now.to_string().as_bytes())
+        private::write(&self.path, now.to_string().as_bytes())
     }
 }
 

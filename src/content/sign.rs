@@ -19,11 +19,12 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use super::key_file::{KEY_BYTES, KeyError, write_key_file};
+use super::key_file::{KEY_BYTES, KeyError};
 use super::keyring::{KeyFacts, RING_FILE, Ring, RingKey, keyed};
 use crate::clock::{Clock, random_bytes};
 use crate::domain::record::RecordKey;
 use crate::domain::{Md5, OrgCode, Timestamp};
+use crate::private;
 
 /// Bytes that tell who asked for a token.
 pub const ASKED_BY_BYTES: usize = 8;
@@ -438,7 +439,7 @@ fn create_keys(directory: &Path, path: &Path, clock: &Clock) -> std::io::Result<
     if !directory.join(RING_FILE).exists() {
         Ring::new_key(clock.now()).write(directory)?;
     }
-    write_key_file(path, &random_bytes::<KEY_BYTES>())
+    private::write(path, &random_bytes::<KEY_BYTES>())
 }
 
 #[cfg(test)]

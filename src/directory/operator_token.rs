@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::{DirectoryError, io};
-use super::{is_open_to_others, write_private};
+use super::is_open_to_others;
 use crate::clock::random_bytes;
+use crate::private;
 
 /// The file of the operators' token of the first start, in the directory of keys.
 const OPERATOR_TOKEN: &str = "operator.token";
@@ -18,7 +19,7 @@ pub fn operator_token(keys: &Path) -> Result<Arc<str>, DirectoryError> {
     let path = keys.join(OPERATOR_TOKEN);
     if !path.exists() {
         let token = format!("op_{}", hex::encode(random_bytes::<32>()));
-        write_private(&path, token.as_bytes()).map_err(|source| io("write", &path, source))?;
+        private::write(&path, token.as_bytes()).map_err(|source| io("write", &path, source))?;
     }
     if is_open_to_others(&path) {
         return Err(DirectoryError::TokenOpenToOthers {
@@ -34,7 +35,7 @@ pub fn operator_token(keys: &Path) -> Result<Arc<str>, DirectoryError> {
 /// # Errors
 /// When the disk does not read or write what is needed.
 pub fn keep_operator_token(keys: &Path, token: &str) -> std::io::Result<()> {
-    write_private(&keys.join(OPERATOR_TOKEN), token.as_bytes())
+    private::write(&keys.join(OPERATOR_TOKEN), token.as_bytes())
 }
 
 /// The operators' token of a directory that has one.

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasher;
+use std::ops::ControlFlow;
 
 use foldhash::fast::RandomState;
 
@@ -56,9 +57,24 @@ impl<T> FairQueue<T> {
         self.waiting == 0
     }
 
-    /// Whether more than one owner waits.
-    pub(crate) fn is_contended(&self) -> bool {
-        self.next.len() > 1
+    /// Takes what makes up a group, in turn, until `take` has enough, or while several owners wait, until `shared_cost_max`
+    /// is reached: who comes next has to wait for no more than that.
+    pub(crate) fn pop_group(
+        &mut self,
+        shared_cost_max: u64,
+        mut take: impl FnMut(T) -> ControlFlow<()>,
+    ) {
+        let is_shared = self.next.len() > 1;
+        let mut cost = 0;
+        while !is_shared || cost < shared_cost_max {
+            let Some((own_cost, item)) = self.pop() else {
+                return;
+            };
+            cost += own_cost;
+            if take(item).is_break() {
+                return;
+            }
+        }
     }
 
     /// Adds what an owner asks for behind everything else that it asked for; `cost` is in any unit.
@@ -79,7 +95,7 @@ impl<T> FairQueue<T> {
     }
 
     /// The next of the owner that was served least, and its cost.
-    pub(crate) fn pop(&mut self) -> Option<(u64, T)> {
+    fn pop(&mut self) -> Option<(u64, T)> {
         let owners = self.next.len() as u64;
         let (served, _, id) = self.next.pop_first()?;
         let owner = self.owners.get_mut(&id)?;
@@ -119,9 +135,7 @@ mod tests {
         for item in ["a1", "a2", "a3"] {
             queue.push("a", 100, item);
         }
-        assert!(!queue.is_contended());
         queue.push("b", 100, "b1");
-        assert!(queue.is_contended());
         assert_eq!(queue.pop().map(|(_, item)| item), Some("a1"));
         assert_eq!(order(&mut queue), ["b1", "a2", "a3"]);
         assert!(queue.is_empty());
@@ -158,6 +172,26 @@ mod tests {
         let order = order(&mut queue);
         let last = order.iter().position(|item| *item == "b3").unwrap();
         assert!(last >= 4, "{order:?}");
+    }
+
+    #[test]
+    fn a_group_is_bounded_while_several_owners_wait() {
+        let group = |queue: &mut FairQueue<&str>| {
+            let mut taken = 0;
+            queue.pop_group(500, |_| {
+                taken += 1;
+                ControlFlow::Continue(())
+            });
+            taken
+        };
+        let mut queue = FairQueue::default();
+        for _ in 0..20 {
+            queue.push("a", 100, "a");
+        }
+        queue.push("b", 100, "b");
+        assert_eq!(group(&mut queue), 5, "two wait");
+        assert_eq!(group(&mut queue), 16, "one waits");
+        assert!(queue.is_empty());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! No timer: while one sync runs, the next group gathers. A lone writer waits for one sync.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -237,23 +238,20 @@ impl<I: Index> Writer<I> {
             };
             self.receive(message);
         }
-        let cost_max = if self.waiting.is_contended() {
-            SHARED_GROUP_NS.max(self.sync_ns)
-        } else {
-            u64::MAX
-        };
-        let (mut bytes, mut cost) = (0, 0);
-        while appends.len() < GROUP_APPENDS_MAX && bytes < GROUP_BYTES_MAX && cost < cost_max {
-            let Some((append_cost, queued)) = self.waiting.pop() else {
-                break;
-            };
-            self.shared.subtract_queued(queued.bytes);
-            self.shared.meters().taken();
+        let (shared, mut bytes) = (&self.shared, 0);
+        let shared_cost_max = SHARED_GROUP_NS.max(self.sync_ns);
+        self.waiting.pop_group(shared_cost_max, |queued| {
+            shared.subtract_queued(queued.bytes);
+            shared.meters().taken();
             bytes += queued.bytes;
-            cost += append_cost;
             appends.push(queued.append);
             answers.push(queued.answer);
-        }
+            if appends.len() < GROUP_APPENDS_MAX && bytes < GROUP_BYTES_MAX {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        });
         if self.waiting.is_empty() {
             self.behind.take().unwrap_or(Next::More)
         } else {

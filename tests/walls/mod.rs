@@ -17,7 +17,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("report/", &["clock", "domain"]),
     ("config.rs", &["domain"]),
     ("config/", &["domain"]),
-    ("directory", &["clock", "reserve"]),
+    ("directory", &["clock", "private", "reserve"]),
     ("offload.rs", &[]),
     ("background.rs", &[]),
     ("disk.rs", &[]),
@@ -43,7 +43,7 @@ const WALLS: &[(&str, &[&str])] = &[
         ],
     ),
     ("storage/", &["clock", "disk"]),
-    ("content/", &["clock", "disk", "domain"]),
+    ("content/", &["clock", "disk", "domain", "private"]),
     // The form of an export: the journal's entries as lines.
     ("export/", &["domain", "journal"]),
     // The form of a backup, and the ways there and back.
@@ -158,6 +158,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "actors",
             "clock",
             "content",
+            "private",
             "directory",
             "domain",
             "journal",
