@@ -18,6 +18,15 @@ fn page(server: &Server, query: &[(&str, &str)]) -> (Vec<String>, Option<String>
 fn containers_are_listed_by_name_page_by_page() {
     let server = Server::start();
     assert_eq!(page(&server, &[]), (vec![], None));
+    // Orgs of the same owner before and behind it.
+    for org in ["DEMN", "DEMP"] {
+        let owner = json!({"orgcode": org, "owner_email": "demo@example.com"});
+        server.invoke("ofm_org_create", &owner).data();
+        let put = json!({"orgcode": org, "container": "other", "record_id": "1",
+            "content_type": "application/json", "payload": 1});
+        server.post("/mrs/record", &put).data();
+    }
+    assert_eq!(page(&server, &[]), (vec![], None));
     for (container, id) in [
         ("bb", "1"),
         ("aa", "1"),
