@@ -100,20 +100,20 @@ impl Account {
 events! {
     /// What can happen to a service account. Keys are here only as hashes.
     pub enum AccountEvent {
-        /// It came to be.
+        /// The service account begins, active and without keys.
         #[event("account.created", 1)]
         Created {
             /// What it is called.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             label: Option<String>,
         },
-        /// Its keys count from now on, or no longer.
+        /// The keys of the account are accepted from now on, or refused.
         #[event("account.status_set", 1)]
         StatusSet {
             /// Whether its keys are accepted.
             active: bool,
         },
-        /// It has one more key.
+        /// The account has one more key.
         #[event("account.key_created", 2)]
         KeyCreated {
             /// The key's public id.
@@ -138,13 +138,13 @@ events! {
             /// The key's public id.
             key_id: String,
         },
-        /// A key counts no longer.
+        /// A key is refused from now on.
         #[event("account.key_revoked", 1)]
         KeyRevoked {
             /// The key's public id.
             key_id: String,
         },
-        /// No key there is counts any longer.
+        /// Every key that there is is refused from now on.
         #[event("account.keys_revoked", 1)]
         KeysRevoked {},
     }

@@ -26,7 +26,7 @@ pub struct ClockJump {
 events! {
     /// What can happen to the clock.
     pub enum ClockEvent {
-        /// It jumped by more than a setting.
+        /// The machine's clock jumped by more than `ops.clock_jump_seconds_max`; what removes waits until it is confirmed.
         #[event("clock.jumped", 1)]
         Jumped {
             /// By how many milliseconds; negative for one backwards.

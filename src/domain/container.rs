@@ -18,7 +18,8 @@ events! {
             /// Refusal that the first request got.
             rejection: Rejection,
         },
-        /// Content that had ended was let go: from now on it cannot be read, and its bytes may go.
+        /// Content that had ended and was kept long enough is removed: it cannot be read from now on. Its object may be missing;
+        /// an inline payload stays in its place in the log.
         #[event("container.content_removed", 1)]
         ContentRemoved {
             /// Contents whose bytes were removed.
@@ -26,25 +27,26 @@ events! {
             /// What asked for the removal.
             why: RemovalCause,
         },
-        /// First answers were forgotten, because requests that old are not answered from them any more.
+        /// First answers to idempotency keys ended: a request with one of these scopes is a first one again.
         #[event("container.answers_forgotten", 1)]
         AnswersForgotten {
-            /// Whose: where their keys counted.
+            /// Scopes of those keys, as in an entry's `idempotency`.
             scopes: Vec<String>,
         },
-        /// Entries of the tags' lists were removed.
+        /// Rows of the index by tag were removed: the record is not found by this tag among the records of that status.
         #[event("container.tags_scrubbed", 1)]
         TagsScrubbed {
             /// Rows that were removed.
             entries: Vec<TagEntry>,
         },
-        /// Uploads that were to replace the content of active records are not waited for any more.
+        /// Promised uploads that were to replace the content of active records cannot come any more. Records are as before.
         #[event("container.uploads_given_up", 1)]
         UploadsGivenUp {
             /// Uploads that have expired.
             uploads: Vec<GivenUpUpload>,
         },
-        /// What did not fit together was mended.
+        /// A repair of files and indexes; records are as before. After `marked-lost` the content of that version is known to be
+        /// damaged or missing, until `found-again`.
         #[event("container.repaired", 2)]
         Repaired {
             /// One repair for each drift found.
@@ -86,7 +88,7 @@ pub struct TagEntry {
     pub record_id: RecordId,
     /// Tag of the list row.
     pub tag: Tag,
-    /// The cost centre, for the entry that stands in the list of tag and cost centre.
+    /// The cost centre, of a row of the index by tag and cost centre.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cccode: Option<CcCode>,
     /// Among the records of which status.

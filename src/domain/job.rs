@@ -15,27 +15,27 @@ pub type Counts = BTreeMap<String, u64>;
 events! {
     /// What can happen to a job.
     pub enum JobEvent {
-        /// An operator paused it.
+        /// An operator paused the job.
         #[event("job.paused", 1)]
         Paused {
             /// Name of the job, such as `ttl-sweep`.
             job: String,
         },
-        /// An operator let it go on.
+        /// An operator ended the pause.
         #[event("job.resumed", 1)]
         Resumed {
             /// Name of the job, such as `ttl-sweep`.
             job: String,
         },
-        /// It got on, and goes on from here after a restart.
+        /// The job has reached a position, and continues there after a restart.
         #[event("job.moved", 1)]
         Moved {
             /// Name of the job, such as `ttl-sweep`.
             job: String,
-            /// Where it stands. A number, because it stays when what it stands at is erased.
+            /// The position reached. A number and no name, because this entry stays when what it names is erased.
             position: u64,
         },
-        /// A run came to its end.
+        /// A run of the job came to its end.
         #[event("job.finished", 1)]
         Finished {
             /// Name of the job, such as `ttl-sweep`.

@@ -188,7 +188,7 @@ events! {
             /// Whether an operator or the schedule started it.
             source: StartSource,
         },
-        /// Something about it is otherwise, or was told.
+        /// The window has a note more, another description or another duration.
         #[event("maintenance.updated", 1)]
         Updated {
             /// Id of the window.
@@ -212,13 +212,13 @@ events! {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             message: Option<String>,
         },
-        /// Its estimated end had passed before it could begin: it will not be.
+        /// Its estimated end had passed before it could begin: it will not take place.
         #[event("maintenance.missed", 1)]
         Missed {
             /// The id of the window.
             maintenance_id: String,
         },
-        /// It will not be.
+        /// The window was called off before it began.
         #[event("maintenance.cancelled", 1)]
         Cancelled {
             /// Id of the window.

@@ -197,7 +197,7 @@ impl OrgTransfer {
 events! {
     /// What can happen to an org's offboarding, exports and import.
     pub enum OffboardingEvent {
-        /// An owner asked for it.
+        /// An owner asked for the org to be erased; nothing changes until an operator approves.
         #[event("offboarding.requested", 1)]
         Requested {
             /// Id of the offboarding.
@@ -205,23 +205,23 @@ events! {
             /// Reason in the requester's words.
             reason: String,
         },
-        /// An operator approved it.
+        /// An operator approved: the org is frozen and exported, and is erased when the window ends.
         #[event("offboarding.approved", 1)]
         Approved {
-            /// Until when the data can be taken away.
+            /// Until when the export can be downloaded; then the org is erased.
             window_ends_at: Timestamp,
             /// The org's status at that moment.
             org_status: OrgStatus,
             /// The version of the org's stream at that moment.
             org_version: u64,
         },
-        /// It was called off.
+        /// The offboarding was called off; the org is as before.
         #[event("offboarding.cancelled", 1)]
         Cancelled {},
-        /// Its data cannot be erased for the time being.
+        /// The window has ended, but the data cannot be erased yet.
         #[event("offboarding.blocked", 1)]
         Blocked {
-            /// Why it failed, for operators.
+            /// What prevents it, such as a hold.
             why: String,
         },
         /// A vacuum of the org was asked for.
@@ -230,10 +230,10 @@ events! {
             /// Id of the vacuum that erases the org.
             vacuum_id: String,
         },
-        /// The data is gone.
+        /// The org's data is erased.
         #[event("offboarding.purged", 1)]
         Purged {},
-        /// An export was asked for.
+        /// An export of the org was asked for.
         #[event("export.requested", 1)]
         ExportRequested {
             /// Id of the export.
@@ -251,7 +251,7 @@ events! {
             /// How much it holds.
             counts: Counts,
         },
-        /// An export is to be there no longer.
+        /// An export and its files are removed.
         #[event("export.removed", 1)]
         ExportRemoved {
             /// Id of the export.
@@ -267,7 +267,7 @@ events! {
             /// Entries it is to bring.
             entries: u64,
         },
-        /// All of the import is there.
+        /// All of the export was imported, and the org is open.
         #[event("import.completed", 1)]
         ImportCompleted {},
         /// The import was given up.

@@ -21,7 +21,7 @@ events! {
             #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
             facts: BTreeMap<String, String>,
         },
-        /// It was not carried out.
+        /// The change that was asked for was not carried out.
         #[event("operator_act.refused", 1)]
         Refused {
             /// The name of the operator function that was not carried out.

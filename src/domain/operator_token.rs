@@ -125,16 +125,16 @@ impl OperatorTokens {
 events! {
     /// What can happen to operators' tokens. They are here only as hashes.
     pub enum OperatorTokenEvent {
-        /// There is one more.
+        /// There is one more operator token.
         #[event("operator_token.created", 1)]
         Created {
             /// What it is called, in the audit too.
             name: String,
             /// Keyed hash of the token, in hex.
             token_hash: String,
-            /// What it lets do.
+            /// The operator functions it is accepted for.
             scopes: Vec<TokenScope>,
-            /// From when on it works no longer.
+            /// From when on it is refused.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             expires_at: Option<Timestamp>,
         },
@@ -149,7 +149,7 @@ events! {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             previous_until: Option<Timestamp>,
         },
-        /// It works no longer.
+        /// The token is refused from now on.
         #[event("operator_token.revoked", 1)]
         Revoked {
             /// The name that the audit knows it by.

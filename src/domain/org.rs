@@ -115,7 +115,7 @@ pub struct Org {
 events! {
     /// What can happen to an org.
     pub enum OrgEvent {
-        /// The org came to be.
+        /// The org begins.
         #[event("org.created", 1)]
         Created {
             /// Status that it begins with.
@@ -127,7 +127,7 @@ events! {
             /// Status from now on.
             status: OrgStatus,
         },
-        /// A user joined, or the role of a member changed.
+        /// A user is a member from now on, or has another role.
         #[event("org.member_added", 1)]
         MemberAdded {
             /// Id of the user.
@@ -141,27 +141,28 @@ events! {
             /// Id of the user.
             user_id: String,
         },
-        /// Nothing may be removed of it, or of one of its containers; or that has another reason.
+        /// Legal hold: nothing of the org, or of one of its containers, is removed, and records do not end at their due times;
+            /// over a hold, the hold has another reason.
         #[event("org.hold_set", 1)]
         HoldSet {
-            /// Container to hold; `None` for the whole org.
+            /// Container to hold; absent for the whole org.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             container: Option<ContainerName>,
             /// Reason in the caller's words.
             reason: String,
         },
-        /// That hold is over.
+        /// That legal hold is over.
         #[event("org.hold_released", 1)]
         HoldReleased {
-            /// Container whose hold is released; `None` for the org's own.
+            /// Container whose hold is released; absent for the org's own.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             container: Option<ContainerName>,
         },
-        /// Other limits than those of the settings hold for it. What an import brings of this is history: the operator here
-        /// has not said so.
+        /// The org has limits of its own in place of those of the settings. In an entry with the source `import` it is history and
+        /// sets nothing.
         #[event("org.quotas_set", 1)]
         QuotasSet {
-            /// By quota: the limit, 0 for none; `None` for that of the settings again.
+            /// By quota: the limit, 0 for none; `null` for that of the settings again.
             limits: BTreeMap<Quota, Option<u64>>,
         },
         /// A user was invited, in place of any earlier invitation of the same user.

@@ -72,7 +72,7 @@ pub enum DoomCause {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NewContent {
-    /// JSON that lies beside the entry.
+    /// JSON, which is the entry's payload; `application/json`.
     Inline {
         /// Size in bytes, as stored.
         size: u64,
@@ -115,7 +115,7 @@ pub struct Content {
 /// Where the bytes of a content are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ContentPlace {
-    /// Beside the journal entry at this position (0 while that entry is on its way).
+    /// As the payload of the journal entry at this position (0 until that entry is written).
     #[serde(rename = "position")]
     Inline(u64),
     /// In the content store.
@@ -197,7 +197,7 @@ pub struct PendingUpload {
 events! {
     /// What can happen to a record; each is one revision.
     pub enum RecordEvent {
-        /// The record came to be.
+        /// The record begins, at revision 1: active with inline content, `pending_upload` with a promised upload.
         #[event("record.created", 1)]
         Created {
             /// Cost centre, if the caller gave one.
@@ -212,7 +212,8 @@ events! {
             /// Content of version 1.
             content: NewContent,
         },
-        /// Other content was put over it. Absent fields stay as they were.
+        /// Other content was put over it. Inline content counts at once and drops a promised upload; a promised upload takes the
+        /// place of an earlier promise, and the content so far stays until it is completed. Absent fields stay as they were.
         #[event("record.replaced", 1)]
         Replaced {
             /// The new cost centre.
@@ -224,10 +225,10 @@ events! {
             /// The new due time.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             doom_at: Option<Timestamp>,
-            /// Content of the next version.
+            /// Content of the next version; of version 1 again while the record is `pending_upload`.
             content: NewContent,
         },
-        /// The promised upload is there and became the content.
+        /// The promised upload is there and is the content now; the record is active.
         #[event("record.upload_completed", 2)]
         UploadCompleted {
             /// Id of the content file.
@@ -251,10 +252,10 @@ events! {
         /// The due time was set or cleared.
         #[event("record.ttl_set", 1)]
         TtlSet {
-            /// The new due time; `None` for never.
+            /// The new due time; `null` for never.
             doom_at: Option<Timestamp>,
         },
-        /// The record ended for good.
+        /// The record ended for good; a promised upload is dropped, content stays as it was. Its `updated_at` is `doomed_at`.
         #[event("record.doomed", 1)]
         Doomed {
             /// From when on it counts as doomed.
@@ -265,13 +266,14 @@ events! {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             reason: Option<String>,
         },
-        /// Nothing may remove it or its content from now on; or that has another reason.
+        /// Nothing may remove the record or its content from now on; over a hold, the hold has another reason and the same
+            /// beginning.
         #[event("record.hold_set", 1)]
         HoldSet {
             /// Why it is held, in the caller's words.
             reason: String,
         },
-        /// It may be removed again.
+        /// Its own hold is over; a legal hold on its container or org may go on.
         #[event("record.hold_released", 1)]
         HoldReleased {},
     }

@@ -80,7 +80,7 @@ pub struct Repair {
     pub kind: DriftKind,
     /// What is done about it.
     pub action: RepairAction,
-    /// The record, when one is concerned; as it stands in a row it may be no valid id.
+    /// The record, when one is concerned; read from a damaged row it may be no valid id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record_id: Option<String>,
     /// The content's version, when content is concerned.

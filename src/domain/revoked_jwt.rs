@@ -24,12 +24,12 @@ pub struct RevokedJwts {
 events! {
     /// What can happen to tokens of an identity provider.
     pub enum JwtEvent {
-        /// One counts no longer.
+        /// A token of an identity provider is refused from now on.
         #[event("jwt.revoked", 1)]
         Revoked {
             /// The `jti` claim of the token.
             jti: String,
-            /// When it has ended anyway.
+            /// The end that the token has by itself; the revocation is not needed after it.
             until: Timestamp,
         },
     }

@@ -28,7 +28,7 @@ pub const FAILURES_WINDOW_MS: i64 = 15 * 60 * 1_000;
 events! {
     /// What can happen to the secret code.
     pub enum SecretEvent {
-        /// The code was set.
+        /// The secret code is set, in place of the one before.
         #[event("secret.set", 1)]
         Set {
             /// scrypt in PHC form.
@@ -49,7 +49,7 @@ events! {
             /// Keyed hash of the address, in hex.
             address_hash: String,
         },
-        /// Whoever gave the right code had all wrong ones forgotten.
+        /// The lock that wrong codes had caused was ended by somebody with the right one.
         #[event("secret.locks_lifted", 1)]
         LocksLifted {},
     }

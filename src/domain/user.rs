@@ -82,7 +82,7 @@ impl std::fmt::Debug for User {
 events! {
     /// What can happen to a user. Passcodes and session guids are here only as hashes.
     pub enum UserEvent {
-        /// The user came to be.
+        /// The user begins, and can sign in.
         #[event("user.created", 1)]
         Created {
             /// The address the user signs in with, lower-cased.
@@ -98,7 +98,7 @@ events! {
         SessionOpened {
             /// Keyed hash of the session guid, in hex.
             session_hash: String,
-            /// The end of its life; `None` for the development session.
+            /// The end of its life; `null` for the development session.
             expires_at: Option<Timestamp>,
             /// Opened by development mode: counts only while that lasts.
             #[serde(default)]
@@ -136,7 +136,7 @@ events! {
         PasscodeChanged {
             /// scrypt in PHC form.
             passcode_hash: String,
-            /// Keyed hash of the session that goes on, in hex; `None` when an operator reset the passcode.
+            /// Keyed hash of the session that stays open, in hex; absent when an operator reset the passcode.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             kept_session: Option<String>,
         },
@@ -146,7 +146,7 @@ events! {
         /// An operator lets the user sign in again.
         #[event("user.enabled", 1)]
         Enabled {},
-        /// An operator had the wrong passcodes for the user forgotten.
+        /// An operator ended the lock that wrong passcodes had caused.
         #[event("user.locks_lifted", 1)]
         LocksLifted {},
         /// The user's address was confirmed.

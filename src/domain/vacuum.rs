@@ -306,7 +306,7 @@ impl Vacuums {
 events! {
     /// What can happen to a vacuum.
     pub enum VacuumEvent {
-        /// It was asked for, and keeps others out from now on.
+        /// A vacuum was asked for; no other can be until it has ended.
         #[event("vacuum.requested", 2)]
         Requested {
             /// Id of the vacuum, unique among all vacuums.
@@ -321,14 +321,14 @@ events! {
             /// Until when it can be cancelled.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             execute_at: Option<Timestamp>,
-            /// The numbers it keeps to.
+            /// Id of the dry run whose numbers it must have.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             plan_id: Option<String>,
             /// It erases what is held too.
             #[serde(default, skip_serializing_if = "std::ops::Not::not")]
             override_holds: bool,
         },
-        /// It began: this is what it erases.
+        /// The vacuum began, and erases exactly this. Erased entries name the position of this event in `by`.
         #[event("vacuum.started", 2)]
         Started {
             /// Id of the vacuum, unique among all vacuums.
@@ -338,12 +338,12 @@ events! {
             /// Amounts kept by legal holds, by service.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             held: Vec<HeldBack>,
-            /// Exactly which entries of the journal it erases; none of a dry run. Absent at schema version 1, which told only
-            /// afterwards how many there were.
+            /// Exactly which entries of the journal it erases; absent of a dry run, and at schema version 1, where only
+            /// `vacuum.completed` says how many there were.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             erases: Option<Vec<ErasedSpan>>,
         },
-        /// A step is done.
+        /// A step of the vacuum is done.
         #[event("vacuum.step_done", 1)]
         StepDone {
             /// Id of the vacuum, unique among all vacuums.
@@ -351,7 +351,7 @@ events! {
             /// The step that is done.
             step: Step,
         },
-        /// All steps are done.
+        /// The vacuum is over: everything of it is erased.
         #[event("vacuum.completed", 1)]
         Completed {
             /// Id of the vacuum, unique among all vacuums.
@@ -360,7 +360,7 @@ events! {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             erased: Option<Erased>,
         },
-        /// It ended before all steps were done.
+        /// The vacuum ended before all steps were done.
         #[event("vacuum.failed", 1)]
         Failed {
             /// Id of the vacuum, unique among all vacuums.
@@ -368,7 +368,7 @@ events! {
             /// Why it failed, for operators.
             error: String,
         },
-        /// It was called off.
+        /// The vacuum was called off before it began.
         #[event("vacuum.cancelled", 1)]
         Cancelled {
             /// Id of the vacuum, unique among all vacuums.

@@ -1,8 +1,12 @@
 //! The documents, held against the repository: what they link to, what they name, and the commands that they show.
 
+mod events;
+mod fold;
 mod names;
 mod page;
 mod pasted;
+mod provider;
+mod tables;
 mod words;
 
 use std::path::Path;

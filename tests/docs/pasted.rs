@@ -97,9 +97,13 @@ fn clone_at(directory: &Path) {
 /// Pastes the blocks of a page, and sees that each command ends as the page says.
 fn works_as_pasted(path: &str, commands_min: usize) {
     let scratch = tempfile::tempdir().expect("a directory");
-    let directory = scratch.path();
-    clone_at(directory);
-    let server = Server::start_in(&directory.join("data"), &[]);
+    clone_at(scratch.path());
+    works_as_pasted_in(scratch.path(), path, commands_min, &[]);
+}
+
+/// The same in a directory, with more arguments for the server.
+fn works_as_pasted_in(directory: &Path, path: &str, commands_min: usize, arguments: &[&str]) {
+    let server = Server::start_in(&directory.join("data"), arguments);
     let mut shell = Shell::open(
         directory,
         &[
@@ -147,4 +151,52 @@ fn the_commands_of_the_readme_work_as_they_are_pasted() {
 #[test]
 fn the_commands_of_the_operating_page_work_as_they_are_pasted() {
     works_as_pasted("docs/operating.md", 20);
+}
+
+#[test]
+fn the_commands_of_the_api_page_work_as_they_are_pasted() {
+    works_as_pasted("docs/api.md", 20);
+}
+
+#[test]
+fn the_commands_of_the_exit_codes_page_end_as_it_says() {
+    works_as_pasted("docs/exit-codes.md", 8);
+}
+
+#[test]
+fn the_commands_of_the_profiles_page_work_as_they_are_pasted() {
+    works_as_pasted("docs/profiles.md", 4);
+}
+
+#[test]
+fn the_commands_of_the_offboarding_page_work_as_they_are_pasted() {
+    works_as_pasted("docs/offboarding.md", 14);
+}
+
+#[test]
+fn the_commands_of_the_identity_provider_page_end_as_it_says() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let directory = scratch.path();
+    clone_at(directory);
+    let mut keys = Command::new(env!("CARGO_BIN_EXE_g3n"));
+    let made = keys
+        .args(["token", "keys", "--out", "idp"])
+        .current_dir(directory)
+        .output();
+    assert!(made.expect("it runs").status.success());
+    let file = format!(
+        "auth.jwt_jwks_file={}",
+        directory.join("idp/jwks.json").display()
+    );
+    let path = "docs/identity-provider.md";
+    let set = "--set";
+    let arguments = [
+        set,
+        &file,
+        set,
+        "auth.jwt_issuer=https://id.example",
+        set,
+        "auth.jwt_audience=metarecord",
+    ];
+    works_as_pasted_in(directory, path, 8, &arguments);
 }
