@@ -1,6 +1,7 @@
 //! An answer of the service, kept as it came.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use serde_json::value::RawValue;
 use ureq::Body;
@@ -10,6 +11,8 @@ use super::{TransportError, no_answer};
 
 /// Bytes of the largest envelope that is read.
 const ENVELOPE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Levels of an envelope that are the service's own: below them is what callers stored.
+const OWN_LEVELS: u32 = 4;
 
 /// An answer in an envelope, good or bad. It may hold a secret that is shown once, so its `Debug` shows the status and the
 /// tag.
@@ -20,21 +23,9 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// The envelope's text, byte for byte.
     pub text: String,
-    /// Whole envelope of the answer, as JSON.
+    /// Whole envelope of the answer, as JSON. A part that no value can hold, such as inline content with a number beyond those
+    /// of floating point, is a string there: its text.
     pub envelope: Value,
-}
-
-/// The part of an envelope that holds inline content.
-#[derive(Deserialize)]
-struct WithContent<'a> {
-    #[serde(borrow)]
-    data: ContentOnly<'a>,
-}
-
-#[derive(Deserialize)]
-struct ContentOnly<'a> {
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
 }
 
 impl std::fmt::Debug for Reply {
@@ -78,9 +69,33 @@ impl Reply {
 
     /// Inline content byte for byte, which reading it as a JSON value would not keep.
     pub fn content(&self) -> Option<&str> {
-        let with: WithContent<'_> = serde_json::from_str(&self.text).ok()?;
-        with.data.content.map(RawValue::get)
+        let members: Members<'_> = serde_json::from_str(&self.text).ok()?;
+        let data: Members<'_> = serde_json::from_str(members.get("data")?.get()).ok()?;
+        data.get("content").map(|content| content.get())
     }
+}
+
+/// The members of an object, each as its text.
+type Members<'a> = BTreeMap<String, &'a RawValue>;
+
+/// A JSON text as a value, and its parts that no value can hold as strings.
+fn value_of(json: &RawValue, levels: u32) -> Value {
+    let text = json.get();
+    if let Ok(value) = serde_json::from_str(text) {
+        return value;
+    }
+    if levels > 0 {
+        if let Ok(members) = serde_json::from_str::<Members<'_>>(text) {
+            let members = members.into_iter();
+            let members = members.map(|(name, part)| (name, value_of(part, levels - 1)));
+            return Value::Object(members.collect());
+        }
+        if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text) {
+            let items = items.into_iter().map(|part| value_of(part, levels - 1));
+            return Value::Array(items.collect());
+        }
+    }
+    Value::String(text.to_owned())
 }
 
 /// Reads an answer's envelope.
@@ -92,7 +107,8 @@ pub(super) fn read(url: &str, mut response: Response<Body>) -> Result<Reply, Tra
     let Ok(text) = String::from_utf8(bytes) else {
         return Err(foreign);
     };
-    match serde_json::from_str::<Value>(&text) {
+    let envelope = serde_json::from_str::<&RawValue>(&text);
+    match envelope.map(|envelope| value_of(envelope, OWN_LEVELS)) {
         Ok(envelope) if envelope["success"].is_boolean() => Ok(Reply {
             status,
             headers: std::mem::take(response.headers_mut()),
@@ -100,5 +116,37 @@ pub(super) fn read(url: &str, mut response: Response<Body>) -> Result<Reply, Tra
             envelope,
         }),
         Ok(_) | Err(_) => Err(foreign),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_that_no_value_holds_is_kept_as_text() {
+        let deep = format!("{}{}", "[".repeat(127), "]".repeat(127));
+        for content in [
+            r#""\ud800""#,
+            "1e400",
+            "-1E+999",
+            r#"{"a":1,"a":2}"#,
+            r#"[1e400, "\udc00\u0000"]"#,
+            r#"{"\ud800":1}"#,
+            "null",
+            "18446744073709551616",
+            deep.as_str(),
+        ] {
+            let text = format!(r#"{{"success":true,"data":{{"content":{content},"n":1}}}}"#);
+            let json = serde_json::from_str(&text).expect("JSON");
+            let reply = Reply {
+                status: 200,
+                headers: HeaderMap::new(),
+                envelope: value_of(json, OWN_LEVELS),
+                text: text.clone(),
+            };
+            assert_eq!(reply.content(), Some(content));
+            assert!(reply.is_success() && reply.data()["n"] == 1, "{content}");
+        }
     }
 }
