@@ -9,7 +9,6 @@ use md5::{Digest, Md5};
 use sha2::Sha256;
 
 use super::failure::Failure;
-use crate::clock::random_uuid;
 use crate::domain::record::OBJECT_BYTES_MAX;
 
 /// Gzip that is ready to be uploaded.
@@ -68,7 +67,8 @@ fn pack_at_most(
     unreadable: &dyn Fn(io::Error) -> Failure,
 ) -> Result<Packed, Failure> {
     let sink = Sink {
-        file: nameless_file()?,
+        // Without a name, so that nothing stays behind however the program ends.
+        file: tempfile::tempfile().map_err(unwritable)?,
         hash: Md5::new(),
         sha256: Sha256::new(),
         size: 0,
@@ -92,18 +92,6 @@ fn pack_at_most(
         md5: hex::encode(sink.hash.finalize()),
         sha256: hex::encode(sink.sha256.finalize()),
     })
-}
-
-/// A file whose name is gone before anything is in it, so that nothing stays behind however the program ends.
-fn nameless_file() -> Result<File, Failure> {
-    let path = std::env::temp_dir().join(format!("g3n-{}.gz", random_uuid().simple()));
-    let failed = |error| Failure::file(&path, error);
-    let mut options = File::options();
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.read(true).write(true).create_new(true).open(&path);
-    let file = file.map_err(failed)?;
-    std::fs::remove_file(&path).map_err(failed)?;
-    Ok(file)
 }
 
 fn unwritable(error: io::Error) -> Failure {

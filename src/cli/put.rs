@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use super::args::{RemarkArgs, about, insert, query, with};
 use super::call::present_revision;
@@ -19,6 +20,8 @@ use super::progress;
 use crate::client::{Client, Reply, Transfer, TransportError};
 use crate::domain::record::INLINE_CONTENT_TYPE;
 
+/// How often another upload url is asked for: more than a day has of the shortest that people set.
+const RENEWALS_MAX: u32 = 1_000;
 /// What a file is when nobody says.
 const FILE_CONTENT_TYPE: &str = "application/octet-stream";
 
@@ -104,8 +107,7 @@ pub(super) fn run(arguments: &PutArgs, client: &Client, orgcode: &str) -> Result
             insert(&mut body, "content_encoding", Some("gzip"));
             insert(&mut body, "size", Some(packed.size));
             insert(&mut body, "content_md5", Some(&packed.md5));
-            let reply = granted(arguments.put(client, orgcode, body, None)?)?;
-            arguments.carry_over(client, orgcode, reply, packed)
+            arguments.upload(client, orgcode, body, packed)
         }
     }
 }
@@ -161,14 +163,53 @@ impl PutArgs {
         Ok(client.put_text(&request(&body, payload)?)?)
     }
 
+    /// Puts, uploads and completes. A key answers with the url of the first put, which ends after a while; then another url is
+    /// asked for, under a key that follows from the first, so that the same command line comes to its end however often it was
+    /// broken off.
+    fn upload(
+        &self,
+        client: &Client,
+        orgcode: &str,
+        mut body: Map<String, Value>,
+        mut packed: Packed,
+    ) -> Result<Reply, Failure> {
+        let mut reply = granted(self.put(client, orgcode, body.clone(), None)?)?;
+        for renewal in 1..=RENEWALS_MAX {
+            let repeated = reply.header("idempotent-replay") == Some("true");
+            let revision = reply.revision();
+            let record_id = reply.data()["record_id"].clone();
+            let refused = match self.carry_over(client, orgcode, reply, &mut packed) {
+                Err(Failure::Refused(refused)) if repeated && is_stale(&refused) => refused,
+                done => return done,
+            };
+            let Some(key) = &self.idempotency_key else {
+                return Err(Failure::Refused(refused));
+            };
+            let named = json!({"container": self.container, "record_id": record_id});
+            let query = query(orgcode, &named).and("include_doomed", "true");
+            let record = granted(client.meta(&query.pairs())?)?;
+            if self.record_id.is_some() || record.data()["status"] != "doomed" {
+                insert(&mut body, "record_id", Some(&record_id));
+                insert(&mut body, "expected_revision", revision);
+            }
+            insert(&mut body, "idempotency_key", Some(renewed(key, renewal)));
+            reply = granted(client.put_text(&request(&body, None)?)?)?;
+        }
+        self.carry_over(client, orgcode, reply, &mut packed)
+    }
+
     /// Uploads and completes, unless the put was a repeated one that is complete already.
     fn carry_over(
         &self,
         client: &Client,
         orgcode: &str,
         reply: Reply,
-        mut packed: Packed,
+        packed: &mut Packed,
     ) -> Result<Reply, Failure> {
+        packed
+            .file
+            .rewind()
+            .map_err(|error| Failure::file(&std::env::temp_dir(), error))?;
         let data = reply.data();
         let (Some(url), Some(token)) = (
             data["upload"]["url"].as_str(),
@@ -176,7 +217,7 @@ impl PutArgs {
         ) else {
             return Ok(reply);
         };
-        if let Some(complete) = self.complete_already(client, orgcode, &reply, &packed)? {
+        if let Some(complete) = self.complete_already(client, orgcode, &reply, packed)? {
             return Ok(complete);
         }
         let headers: Vec<(String, String)> = data["upload"]["headers"]
@@ -208,7 +249,7 @@ impl PutArgs {
         let etag = etag.as_ref().and_then(|etag| etag.to_str().ok());
         insert(&mut body, "etag", etag);
         let reply = client.complete(&Value::Object(body))?;
-        check_sha256(reply.data(), &packed)?;
+        check_sha256(reply.data(), packed)?;
         Ok(reply)
     }
 
@@ -233,6 +274,20 @@ impl PutArgs {
         }
         Ok(same.then_some(reply))
     }
+}
+
+/// Whether an upload was refused because its url is of no use any more.
+fn is_stale(refused: &Reply) -> bool {
+    matches!(
+        refused.tag(),
+        Some("expired-url" | "not-authorized" | "invalid-state" | "doomed" | "not-found")
+    )
+}
+
+/// The key under which an upload's url is asked for again: the same for the same first key and number.
+fn renewed(key: &str, renewal: u32) -> String {
+    let hash = Sha256::digest(format!("{renewal} {key}"));
+    format!("g3n-put-{}", hex::encode(hash))
 }
 
 /// What became the content is what was packed, and not other bytes of the same MD5.
