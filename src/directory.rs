@@ -1,5 +1,6 @@
 //! The data directory: its parts, its marker, its lock, and the files of keys in it.
 
+mod around;
 mod error;
 mod operator_token;
 
@@ -13,11 +14,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::pause;
+use crate::clock::{pause, random_uuid};
 use crate::os_error::OsError;
 use crate::private;
 use crate::reserve;
 
+pub use self::around::around;
 pub use self::error::DirectoryError;
 use self::error::io;
 pub use self::operator_token::{existing_operator_token, keep_operator_token, operator_token};
@@ -46,6 +48,10 @@ pub struct Marker {
     pub format_version: u32,
     /// What it was made for: `development` or `production`.
     pub environment: String,
+    /// What names this directory and no other one, also among copies that a restore makes; absent until a program that knows
+    /// it has served from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory_id: Option<String>,
     /// The events of all programs that have served from it: what its journal may hold. An older program that does not
     /// know one of them must not serve, because it would find that out only when a caller asks for it.
     #[serde(default)]
@@ -163,6 +169,8 @@ pub fn is_free(root: &Path) -> Result<bool, DirectoryError> {
 #[derive(Clone, Debug)]
 pub struct Directory {
     root: PathBuf,
+    /// What the marker names it.
+    id: Arc<str>,
     /// Other users could look into it, until it was opened.
     was_open_to_others: bool,
     /// Held as long as any clone is.
@@ -173,6 +181,11 @@ impl Directory {
     /// Whether other users of the machine could read or change it before it was opened.
     pub fn was_open_to_others(&self) -> bool {
         self.was_open_to_others
+    }
+
+    /// What names this directory and no other one.
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
     }
 
     /// The commit log and its database.
@@ -297,9 +310,10 @@ pub fn open(
     let lock = lock(root)?;
     // What follows writes.
     reserve::give_up_if_full(root).map_err(|source| io("look at", root, source))?;
-    check_marker(root, environment(development), known)?;
+    let id = check_marker(root, environment(development), known)?;
     Ok(Directory {
         root: root.to_owned(),
+        id: id.into(),
         was_open_to_others: close_to_others(root)? | close_to_others(&root.join(KEYS))?,
         _lock: Arc::new(lock),
     })
@@ -410,12 +424,12 @@ fn judge_marker(
 }
 
 /// Sees to it that there is a marker, that this program may serve by it, and that it names what may be written from now
-/// on.
+/// on. Returns the directory's id.
 fn check_marker(
     root: &Path,
     wanted: &'static str,
     known: Events<'_>,
-) -> Result<(), DirectoryError> {
+) -> Result<String, DirectoryError> {
     let path = root.join(MARKER);
     let found = if path.exists() {
         Some(judge_marker(root, wanted, known)?)
@@ -423,16 +437,20 @@ fn check_marker(
         None
     };
     let events = known.iter().map(|(kind, v)| ((*kind).to_owned(), *v));
+    let id = found.as_ref().and_then(|found| found.directory_id.clone());
+    let id = id.unwrap_or_else(|| random_uuid().to_string());
     let marker = Marker {
         format_version: FORMAT_VERSION,
         environment: wanted.to_owned(),
+        directory_id: Some(id.clone()),
         events: events.collect(),
     };
     if found.as_ref() == Some(&marker) {
-        return Ok(());
+        return Ok(id);
     }
     let text = serde_json::to_vec(&marker).map_err(|error| io("write", &path, error.into()))?;
-    private::write(&path, &text).map_err(|source| io("write", &path, source))
+    private::write(&path, &text).map_err(|source| io("write", &path, source))?;
+    Ok(id)
 }
 
 /// Removes a path's file when it is there.

@@ -8,7 +8,7 @@ mod segments;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -74,6 +74,7 @@ pub struct Made {
 /// A backup on its way. Dropped, it leaves the last finished one as it was.
 pub struct Making {
     order: Order,
+    unfinished: Unfinished,
     place: Place,
     marker: (Marker, Vec<u8>),
     previous: Option<Manifest>,
@@ -103,12 +104,18 @@ impl Making {
     pub fn begin(order: Order) -> Result<Self, BackupError> {
         let marker = directory::read_marker(&order.data_dir, SCHEMAS)?;
         state::read(&order.data_dir.join(JOURNAL))?;
-        let place = Place::to_write(&order.into)?;
+        let place = Place::to_write(&order.into, marker.0.directory_id.as_deref())?;
         let previous = place.manifest()?;
+        if let Some(previous) = &previous
+            && !is_of(&order.data_dir.join(JOURNAL), previous)?
+        {
+            return Err(other_journal(&place, Some(previous)));
+        }
         place.remove_generations(previous.as_ref())?;
         let number = previous.as_ref().map_or(0, |manifest| manifest.generation) + 1;
         let directory = place.root.join(generation_name(number));
         make_directory(&directory.join(JOURNAL))?;
+        let unfinished = Unfinished(Some(directory.clone()));
         let nothing = Head {
             position: 0,
             hash: "0".repeat(64),
@@ -126,6 +133,7 @@ impl Making {
         let erasures = Erasures::from(taken.position + 1);
         Ok(Self {
             order,
+            unfinished,
             place,
             marker,
             previous,
@@ -238,13 +246,7 @@ impl Making {
     }
 
     fn other_journal(&self) -> BackupError {
-        BackupError::OtherJournal {
-            place: self.place.root.display().to_string(),
-            position: self
-                .previous
-                .as_ref()
-                .map_or(0, |previous| previous.position),
-        }
+        other_journal(&self.place, self.previous.as_ref())
     }
 
     /// What was copied must be one journal that ends where it should, and goes on where the last backup ended.
@@ -323,6 +325,33 @@ impl Making {
     }
 }
 
+/// The directory of a new generation, removed when no manifest comes to name it.
+struct Unfinished(Option<PathBuf>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(directory) = &self.0 {
+            // What remains goes with the next backup.
+            drop(fs::remove_dir_all(directory));
+        }
+    }
+}
+
+fn other_journal(place: &Place, previous: Option<&Manifest>) -> BackupError {
+    BackupError::OtherJournal {
+        place: place.root.display().to_string(),
+        position: previous.map_or(0, |previous| previous.position),
+    }
+}
+
+/// Whether a journal begins as that of a backup: what its second entry names.
+fn is_of(journal: &Path, previous: &Manifest) -> Result<bool, BackupError> {
+    Ok(match replay(journal)?.until(2).nth(1).transpose()? {
+        Some(second) => previous.position == 0 || second.header.prev == previous.journal_id,
+        None => previous.position < 2,
+    })
+}
+
 /// A backup that is all there, but for its manifest.
 pub struct Ready {
     making: Making,
@@ -336,7 +365,7 @@ impl Ready {
     /// # Errors
     /// The disk's. When only the removing failed, the next backup does it.
     pub fn publish(self) -> Result<Made, BackupError> {
-        let making = self.making;
+        let mut making = self.making;
         for directory in &making.touched {
             sync_directory(directory)?;
         }
@@ -344,6 +373,7 @@ impl Ready {
         sync_directory(&making.directory)?;
         sync_directory(&making.place.root)?;
         let text = making.place.publish(&self.manifest)?;
+        making.unfinished.0 = None;
         let removed = making.place.sweep(&self.manifest, &making.catalogue)?;
         Ok(Made {
             manifest: self.manifest,

@@ -52,6 +52,24 @@ pub enum BackupError {
         /// Path of the backup's or data directory.
         place: String,
     },
+    /// It lies in a data directory, or is one.
+    #[error(
+        "{place} is in the data directory {data_dir}, where nothing else is written; use a directory elsewhere"
+    )]
+    InDataDirectory {
+        /// Path of the directory that was asked for.
+        place: String,
+        /// Path of the data directory around it.
+        data_dir: String,
+    },
+    /// What is unfinished there is of something else.
+    #[error(
+        "{place} has the unfinished work of something else: remove it if it is not needed, or use another directory"
+    )]
+    OtherWork {
+        /// Path of the directory that was asked for.
+        place: String,
+    },
     /// There is no finished backup.
     #[error("{place} has no {MANIFEST}: it holds no backup, or none that was finished")]
     Absent {
@@ -128,6 +146,8 @@ impl BackupError {
             Self::Io { .. }
             | Self::Damaged { .. }
             | Self::Foreign { .. }
+            | Self::InDataDirectory { .. }
+            | Self::OtherWork { .. }
             | Self::Absent { .. }
             | Self::InUse { .. }
             | Self::OtherJournal { .. }

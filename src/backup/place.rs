@@ -5,11 +5,15 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::catalogue::Catalogue;
 use super::{BackupError, CONTENT_DIRECTORY, GENERATION, LOCK, MANIFEST, Manifest};
 use crate::content::ObjectName;
-use crate::directory::LOST_AND_FOUND;
+use crate::directory::{self, LOST_AND_FOUND};
 
+/// Says of a first backup that is not finished which data directory it is of. Nothing is written ahead of it but the lock.
+const SOURCE: &str = "unfinished.json";
 /// Where a manifest is written before it counts.
 const UNFINISHED: &str = "manifest.json.new";
 /// Most bytes of a manifest: enough for 200,000 segments, which are 12 TiB of journal.
@@ -19,26 +23,40 @@ const MANIFEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) root: PathBuf,
+    /// What was there when a first backup began; dropped before that has copied anything, all is again as it was.
+    begun: Option<Begun>,
     _lock: Option<File>,
 }
 
+/// What a first backup found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begun {
+    Nothing,
+    Empty,
+}
+
+/// What [`SOURCE`] holds.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Source {
+    directory_id: Option<String>,
+}
+
 impl Place {
-    /// Opens a directory to write a backup to, making it when it is not there.
-    pub(super) fn to_write(root: &Path) -> Result<Self, BackupError> {
-        make_directory(root)?;
-        let names = names(root)?;
-        let ours = |name: &String| {
-            name == LOCK
-                || name == LOST_AND_FOUND
-                || name == UNFINISHED
-                || name == CONTENT_DIRECTORY
-                || generation_of(name).is_some()
-        };
+    /// Opens a directory to write a backup of a data directory to: one that is empty or not there, that holds a backup, or
+    /// that holds what a first backup of the same data directory left. Anything else is refused before anything is written.
+    pub(super) fn to_write(root: &Path, directory_id: Option<&str>) -> Result<Self, BackupError> {
         let place = || root.display().to_string();
-        // What a first backup left that was broken off is no reason to stop.
-        if !names.iter().any(|name| name == MANIFEST) && !names.iter().all(ours) {
-            return Err(BackupError::Foreign { place: place() });
+        if let Some(data_dir) = directory::around(root) {
+            return Err(BackupError::InDataDirectory {
+                place: place(),
+                data_dir: data_dir.display().to_string(),
+            });
         }
+        let source = Source {
+            directory_id: directory_id.map(str::to_owned),
+        };
+        let begun = look(root, &source)?;
+        make_directory(root)?;
         let path = root.join(LOCK);
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true).mode(0o600);
@@ -46,10 +64,18 @@ impl Place {
             .open(&path)
             .map_err(BackupError::io("open", &path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                root: root.to_owned(),
-                _lock: Some(lock),
-            }),
+            Ok(()) => {
+                if begun.is_some() {
+                    let text = serde_json::to_vec(&source);
+                    let text = text.map_err(|error| BackupError::damaged(SOURCE, error))?;
+                    write_private(&root.join(SOURCE), &text)?;
+                }
+                Ok(Self {
+                    root: root.to_owned(),
+                    begun,
+                    _lock: Some(lock),
+                })
+            }
             Err(TryLockError::WouldBlock) => Err(BackupError::InUse { place: place() }),
             Err(TryLockError::Error(error)) => Err(BackupError::io("lock", &path)(error)),
         }
@@ -77,25 +103,14 @@ impl Place {
         }
         Ok(Self {
             root: root.to_owned(),
+            begun: None,
             _lock: lock,
         })
     }
 
     /// The manifest of the last finished backup; `None` when there is none.
     pub(super) fn manifest(&self) -> Result<Option<Manifest>, BackupError> {
-        let path = self.root.join(MANIFEST);
-        match read_manifest(&path) {
-            Ok(text) if text.len() as u64 > MANIFEST_BYTES_MAX => {
-                let what = format!("it is over {MANIFEST_BYTES_MAX} bytes");
-                Err(BackupError::damaged(MANIFEST, what))
-            }
-            Ok(text) => Manifest::parse(&text).map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                Err(BackupError::damaged(MANIFEST, error))
-            }
-            Err(error) => Err(BackupError::io("read", &path)(error)),
-        }
+        manifest_of(&self.root)
     }
 
     /// The same of a directory that must have one.
@@ -122,6 +137,8 @@ impl Place {
         write_private(&unfinished, text.as_bytes())?;
         fs::rename(&unfinished, &path).map_err(BackupError::io("write", &path))?;
         sync_directory(&self.root)?;
+        let source = self.root.join(SOURCE);
+        directory::remove_file(&source).map_err(BackupError::io("remove", &source))?;
         Ok(text)
     }
 
@@ -180,6 +197,79 @@ impl Place {
             !known.is_some_and(|object| catalogue.has_file(&object))
         });
         Ok(files)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some(begun) = self.begun else {
+            return;
+        };
+        let copied = |name: &String| ![LOCK, SOURCE, LOST_AND_FOUND].contains(&name.as_str());
+        // What was copied is what the next try goes on with. What cannot be removed is known to it, too.
+        if names(&self.root).is_ok_and(|names| !names.iter().any(copied)) {
+            drop(directory::remove_file(&self.root.join(SOURCE)));
+            drop(directory::remove_file(&self.root.join(LOCK)));
+            if begun == Begun::Nothing {
+                drop(fs::remove_dir(&self.root));
+            }
+        }
+    }
+}
+
+/// What is at the place of a backup: nothing or an empty directory for a first one, or a finished one.
+fn look(root: &Path, source: &Source) -> Result<Option<Begun>, BackupError> {
+    let there = root.exists();
+    let names = names(root)?;
+    let has = |name: &str| names.iter().any(|known| known == name);
+    let foreign = || BackupError::Foreign {
+        place: root.display().to_string(),
+    };
+    let generations = names.iter().any(|name| generation_of(name).is_some());
+    if has(MANIFEST) {
+        return match manifest_of(root) {
+            Ok(_) => Ok(None),
+            // Others have files of that name too, such as the export of an org.
+            Err(BackupError::Damaged { .. }) if !generations => Err(foreign()),
+            Err(error) => Err(error),
+        };
+    }
+    let begun = if there { Begun::Empty } else { Begun::Nothing };
+    let free = |name: &String| [LOCK, SOURCE, LOST_AND_FOUND].contains(&name.as_str());
+    if names.iter().all(free) {
+        return Ok(Some(begun));
+    }
+    let ours = |name: &String| {
+        free(name)
+            || name == UNFINISHED
+            || name == CONTENT_DIRECTORY
+            || generation_of(name).is_some()
+    };
+    if !has(SOURCE) || !names.iter().all(ours) {
+        return Err(foreign());
+    }
+    let text = fs::read(root.join(SOURCE)).map_err(BackupError::io("read", root))?;
+    match serde_json::from_slice::<Source>(&text) {
+        Ok(found) if found == *source => Ok(Some(begun)),
+        Ok(_) | Err(_) => Err(BackupError::OtherWork {
+            place: root.display().to_string(),
+        }),
+    }
+}
+
+fn manifest_of(root: &Path) -> Result<Option<Manifest>, BackupError> {
+    let path = root.join(MANIFEST);
+    match read_manifest(&path) {
+        Ok(text) if text.len() as u64 > MANIFEST_BYTES_MAX => {
+            let what = format!("it is over {MANIFEST_BYTES_MAX} bytes");
+            Err(BackupError::damaged(MANIFEST, what))
+        }
+        Ok(text) => Manifest::parse(&text).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(BackupError::damaged(MANIFEST, error))
+        }
+        Err(error) => Err(BackupError::io("read", &path)(error)),
     }
 }
 

@@ -1,20 +1,24 @@
 //! Making a data directory out of a backup: checked first, written beside, and in its place only when it is whole.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::catalogue::Catalogue;
 use super::hash::copy_hashed;
-use super::place::{Place, make_directory, names, object_path, sync_directory};
+use super::place::{Place, make_directory, names, object_path, sync_directory, write_private};
 use super::verify::{self, Progress, Report};
 use super::{BackupError, CONTENT_DIRECTORY, JOURNAL, KEYS, Manifest};
-use crate::clock::random_uuid;
-use crate::directory::{self, MARKER};
+use crate::directory::{self, LOCK, LOST_AND_FOUND, MARKER, Marker};
 use crate::domain::Timestamp;
+use crate::journal::schema::SCHEMAS;
 
-/// Where the data directory is made while it is not whole, when that is inside of an empty one.
-const INSIDE: &str = "restoring";
+/// Where the data directory is made while it is not whole: this name inside of an empty one, or after the name of one that is
+/// to be.
+const UNFINISHED: &str = "restoring";
+/// Says that a directory is the unfinished work of a restore, which the next one replaces.
+const MARK: &str = "restore.lock";
 
 /// What to restore, and where to.
 #[derive(Clone, Debug)]
@@ -57,7 +61,9 @@ pub fn restore(
 ) -> Result<Outcome, BackupError> {
     let place = Place::to_read(&order.from)?;
     let manifest = place.finished()?;
-    let free = directory::is_free(&order.data_dir)?;
+    check_apart(order)?;
+    let left = broken_off(&order.data_dir, &manifest)?;
+    let free = left.is_some() || directory::is_free(&order.data_dir)?;
     if !free && !order.replace {
         return Err(BackupError::NotEmpty {
             place: order.data_dir.display().to_string(),
@@ -73,16 +79,17 @@ pub fn restore(
     if !report.problems.is_empty() {
         return Ok(Outcome::Damaged(Box::new(report)));
     }
+    for path in left.unwrap_or_default() {
+        remove(&path)?;
+    }
     let inside = free && hold.is_some();
     let new = if inside {
         // What an empty directory lies in need not be ours to write to.
-        order.data_dir.join(INSIDE)
+        order.data_dir.join(UNFINISHED)
     } else {
-        beside(
-            &order.data_dir,
-            &format!("restoring-{}", random_uuid().simple()),
-        )?
+        beside(&order.data_dir, UNFINISHED)?
     };
+    let _mark = begin(&new)?;
     let made = build(&place, &manifest, &new).and_then(|()| {
         if inside {
             move_up(&new, &order.data_dir).map(|()| None)
@@ -96,11 +103,101 @@ pub fn restore(
             set_aside,
         }))),
         Err(error) => {
-            // The error counts; what is left is named for what it is.
+            // The error counts; what is left is known to the next try.
+            if inside && let Ok(Some(left)) = broken_off(&order.data_dir, &manifest) {
+                left.iter().for_each(|path| drop(remove(path)));
+            }
             let _: io::Result<()> = fs::remove_dir_all(&new);
             Err(error)
         }
     }
+}
+
+/// A data directory is restored neither into another one nor into the backup, and the backup is not moved while it is read.
+fn check_apart(order: &Order) -> Result<(), BackupError> {
+    let place = || order.data_dir.display().to_string();
+    let (data_dir, from) = (real(&order.data_dir)?, real(&order.from)?);
+    if data_dir.starts_with(&from) || (order.data_dir.exists() && from.starts_with(&data_dir)) {
+        return Err(BackupError::Foreign { place: place() });
+    }
+    match data_dir.parent().and_then(directory::around) {
+        None => Ok(()),
+        Some(around) => Err(BackupError::InDataDirectory {
+            place: place(),
+            data_dir: around.display().to_string(),
+        }),
+    }
+}
+
+/// A path without links, as far as it is there.
+fn real(path: &Path) -> Result<PathBuf, BackupError> {
+    let path = std::path::absolute(path).map_err(BackupError::io("find", path))?;
+    let real = path.ancestors().find_map(|above| {
+        let rest = path.strip_prefix(above).ok()?;
+        Some(above.canonicalize().ok()?.join(rest))
+    });
+    Ok(real.unwrap_or(path))
+}
+
+/// What a restore into an empty directory left that was broken off, if the directory holds nothing else. The mark is not
+/// among it: it stays until the end.
+fn broken_off(data_dir: &Path, manifest: &Manifest) -> Result<Option<Vec<PathBuf>>, BackupError> {
+    let unfinished = data_dir.join(UNFINISHED);
+    if data_dir.join(MARKER).exists() || !unfinished.join(MARK).is_file() {
+        return Ok(None);
+    }
+    let root = |name: &str| !name.contains('/');
+    let files = manifest.files.iter().map(|file| file.name.as_str());
+    let mut ours: Vec<&str> = files.filter(|name| root(name)).collect();
+    ours.extend([
+        JOURNAL,
+        KEYS,
+        CONTENT_DIRECTORY,
+        UNFINISHED,
+        LOCK,
+        LOST_AND_FOUND,
+    ]);
+    let names = names(data_dir)?;
+    if !names.iter().all(|name| ours.contains(&name.as_str())) {
+        return Ok(None);
+    }
+    let kept = [UNFINISHED, LOCK, LOST_AND_FOUND];
+    let moved = names.iter().filter(|name| !kept.contains(&name.as_str()));
+    Ok(Some(moved.map(|name| data_dir.join(name)).collect()))
+}
+
+/// Makes the unfinished directory, in the place of what an earlier try left of it. Locked as long as the file is open.
+fn begin(new: &Path) -> Result<File, BackupError> {
+    let place = || new.display().to_string();
+    let mark = new.join(MARK);
+    let there = names(new)?;
+    if !there.is_empty() && !there.iter().any(|name| name == MARK) {
+        return Err(BackupError::OtherWork { place: place() });
+    }
+    make_directory(new)?;
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    let file = options
+        .open(&mark)
+        .map_err(BackupError::io("open", &mark))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(BackupError::InUse { place: place() }),
+        Err(TryLockError::Error(error)) => return Err(BackupError::io("lock", &mark)(error)),
+    }
+    let left = there.iter().filter(|name| *name != MARK);
+    left.map(|name| new.join(name))
+        .try_for_each(|path| remove(&path))?;
+    Ok(file)
+}
+
+fn remove(path: &Path) -> Result<(), BackupError> {
+    let removed = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    removed.map_err(BackupError::io("remove", path))
 }
 
 /// A path beside another, of the same name and more.
@@ -128,6 +225,9 @@ fn build(place: &Place, manifest: &Manifest, new: &Path) -> Result<(), BackupErr
     }
     for (name, sha256) in segments.chain(files) {
         copy(&generation.join(&name), &new.join(&name), sha256)?;
+        if name == MARKER {
+            rename_directory(&new.join(&name))?;
+        }
         if name == MARKER || name.starts_with(KEYS) {
             only_for_owner(&new.join(&name))?;
         }
@@ -155,6 +255,18 @@ fn copy(from: &Path, to: &Path, sha256: &str) -> Result<(), BackupError> {
     }
 }
 
+/// Takes the id of the backed-up directory out of a marker: the new directory is another one, and gets its own.
+fn rename_directory(marker: &Path) -> Result<(), BackupError> {
+    let bytes = fs::read(marker).map_err(BackupError::io("read", marker))?;
+    let parsed = Marker::parse(&bytes, marker, SCHEMAS)?;
+    let new = Marker {
+        directory_id: None,
+        ..parsed
+    };
+    let text = serde_json::to_vec(&new).map_err(|error| BackupError::damaged(MARKER, error))?;
+    write_private(marker, &text)
+}
+
 fn only_for_owner(path: &Path) -> Result<(), BackupError> {
     use std::os::unix::fs::PermissionsExt;
     let set = fs::set_permissions(path, fs::Permissions::from_mode(0o600));
@@ -175,6 +287,7 @@ fn sync_all(directory: &Path) -> Result<(), BackupError> {
 /// Moves all of a directory into the one it lies in, the marker last: without it no server starts there.
 fn move_up(new: &Path, data_dir: &Path) -> Result<(), BackupError> {
     let mut names = names(new)?;
+    names.retain(|name| name != MARK);
     names.sort_by_key(|name| name == MARKER);
     for name in names {
         if name == MARKER {
@@ -183,7 +296,7 @@ fn move_up(new: &Path, data_dir: &Path) -> Result<(), BackupError> {
         let to = data_dir.join(&name);
         fs::rename(new.join(&name), &to).map_err(BackupError::io("make", &to))?;
     }
-    fs::remove_dir(new).map_err(BackupError::io("remove", new))?;
+    fs::remove_dir_all(new).map_err(BackupError::io("remove", new))?;
     sync_directory(data_dir)
 }
 
@@ -206,6 +319,8 @@ fn take_place(
         }
         return Err(BackupError::io("make", data_dir)(error));
     }
+    let mark = data_dir.join(MARK);
+    fs::remove_file(&mark).map_err(BackupError::io("remove", &mark))?;
     let parent = std::path::absolute(data_dir).map_err(BackupError::io("find", data_dir))?;
     if let Some(parent) = parent.parent() {
         sync_directory(parent)?;

@@ -60,6 +60,7 @@ pub(super) fn open_gateway(
         content: base.content.clone(),
         signer: base.signer.clone(),
         signing_keys: actors.signing_keys.clone(),
+        directory_id: base.directory.id().clone(),
         last_backup: LastBackup::open(&base.directory.last_backup()),
         clock: base.clock.clone(),
         public_url: public_url.to_owned(),

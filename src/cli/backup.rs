@@ -8,12 +8,12 @@ use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use serde_json::{Map, Value, json};
 
-use self::lease::Lease;
+use self::lease::{Lease, check_server};
 use super::args::{RemarkArgs, with};
 use super::cli_env::CliEnv;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::output::Printer;
+use super::output::{Printer, ended};
 use super::profile::Profile;
 use super::progress;
 use crate::backup::create::{self, Made, Making, Tally};
@@ -23,6 +23,7 @@ use crate::backup::{BackupError, Manifest};
 use crate::clock::{Clock, Stopwatch};
 use crate::directory::{self, DirectoryError};
 use crate::journal::replay;
+use crate::journal::schema::SCHEMAS;
 use crate::os_error::told;
 
 /// Create, verify and restore backups.
@@ -64,7 +65,8 @@ enum Verb {
 /// What to back up.
 #[derive(Args, Debug)]
 struct CreateArgs {
-    /// The directory to write to; created if missing.
+    /// The directory to write to: empty, created if missing, or with an earlier backup of the same server. It must not be in a
+    /// data directory.
     #[arg(value_name = "DIR")]
     backup: PathBuf,
     /// The server's data directory.
@@ -111,7 +113,7 @@ pub(super) fn run(
         }
         Verb::Restore(arguments) => arguments.run()?,
     };
-    Ok(printer.facts(&facts).map_or(Exit::Refused, |()| exit))
+    Ok(ended(printer.facts(&facts), exit))
 }
 
 impl CreateArgs {
@@ -137,17 +139,22 @@ impl CreateArgs {
             ));
             spinner.tick();
         };
-        let mut making = Making::begin(order)?;
+        let (marker, _) =
+            directory::read_marker(&self.data_dir, SCHEMAS).map_err(BackupError::from)?;
         let made = match directory::hold_to_read(&self.data_dir) {
             Ok(_hold) => {
+                let making = Making::begin(order)?;
                 let head = replay::head(&self.data_dir.join("journal"));
                 let head = head.map_err(BackupError::from)?;
                 making.up_to(&head, clock.now(), &mut progress)?.publish()?
             }
             Err(DirectoryError::Held { .. }) => {
+                let profile = profile()?;
+                check_server(&profile, &self.data_dir, marker.directory_id.as_deref())?;
+                let mut making = Making::begin(order)?;
                 making.ahead(&mut progress)?;
                 let lease =
-                    Lease::begin(&profile()?, &self.data_dir, with(Map::new(), &self.remarks))?;
+                    Lease::begin(&profile, &self.data_dir, with(Map::new(), &self.remarks))?;
                 let ready =
                     making.up_to(lease.head(), clock.now(), &mut |tally| progress(tally))?;
                 lease.end()?;
@@ -291,7 +298,9 @@ impl From<BackupError> for Failure {
             BackupError::Directory(DirectoryError::Absent { .. })
             | BackupError::Absent { .. }
             | BackupError::Foreign { .. } => Self::Usage(message),
-            BackupError::NotEmpty { .. } => in_the_way("not-empty", message),
+            BackupError::NotEmpty { .. }
+            | BackupError::InDataDirectory { .. }
+            | BackupError::OtherWork { .. } => in_the_way("not-empty", message),
             BackupError::InUse { .. } | BackupError::Directory(DirectoryError::Held { .. }) => {
                 in_the_way("in-use", message)
             }

@@ -81,6 +81,8 @@ pub struct AppState {
     pub content: Arc<dyn ContentStore>,
     /// What signs urls and tokens.
     pub signer: Arc<Signer>,
+    /// What names the data directory of this server, and no other one.
+    pub directory_id: Arc<str>,
     /// When the last backup ended.
     pub last_backup: LastBackup,
     /// Rotates the keys that sign urls and tokens.

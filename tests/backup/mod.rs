@@ -4,6 +4,7 @@
 mod damage;
 mod kill;
 mod older;
+mod places;
 mod restore;
 mod rounds;
 mod vacuum;

@@ -178,12 +178,18 @@ fn the_marker_names_the_events_that_may_be_there_and_an_older_one_gets_them() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let data = closed(scratch.path());
     let path = data.join("metarecord.json");
-    let marker: Value = serde_json::from_slice(&fs::read(&path).expect("a marker")).expect("JSON");
+    let read =
+        || -> Value { serde_json::from_slice(&fs::read(&path).expect("a marker")).expect("JSON") };
+    let mut marker = read();
     assert_eq!(marker["events"]["record.created"], 1);
+    drop(Inside::start(&data));
+    assert_eq!(read(), marker, "its name stays");
     let first = json!({"format_version": 1, "environment": "development"});
     fs::write(&path, first.to_string()).expect("written");
     drop(Inside::start(&data));
-    let again: Value = serde_json::from_slice(&fs::read(&path).expect("a marker")).expect("JSON");
+    let mut again = read();
+    let names = [&mut again, &mut marker].map(|marker| marker["directory_id"].take());
+    assert!(names[0].is_string() && names[0] != names[1], "{names:?}");
     assert_eq!(again, marker);
 }
 

@@ -109,6 +109,8 @@ fn a_download_that_is_killed_goes_on_with_what_is_not_there_yet() {
             "{place:?} leaves one file that is not whole: {parts:?}"
         );
         parts.iter().for_each(|name| drop(there.remove(name)));
+        let mark = there.remove(Path::new("unfinished.json"));
+        assert!(mark.is_some(), "it names what was not finished");
         let right = there
             .iter()
             .all(|(name, bytes)| wanted.get(name) == Some(bytes));
@@ -127,4 +129,83 @@ fn a_download_that_is_killed_goes_on_with_what_is_not_there_yet() {
     std::fs::write(out.join(largest), b"damaged").expect("written");
     assert_eq!(done(&server, &arguments(&out))["fetched"], 1);
     assert!(files(&out) == wanted);
+}
+
+/// Every file below a directory, however deep, with its bytes.
+fn all(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = Vec::new();
+    crate::support::walk(root, &mut found);
+    let read = found.into_iter().map(|(path, _)| {
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        (path, bytes)
+    });
+    read.collect()
+}
+
+#[test]
+fn an_export_goes_only_where_nothing_else_is() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let root = scratch.path();
+    let server = Server::start_in(&root.join("data"), &[]);
+    fill(&server);
+    let good = root.join("good");
+    export(&server, ORG, &good);
+    for (name, file) in [
+        ("web", "manifest.json"),
+        ("web", "content.jsonl"),
+        ("letters", "dear.txt"),
+        ("site", "content/index.html"),
+        ("partial", "unfinished.json"),
+    ] {
+        let path = root.join(name).join(file);
+        std::fs::create_dir_all(path.parent().expect("above")).expect("made");
+        std::fs::write(path, "{}").expect("the user's own");
+    }
+    let mark = r#"{"manifest_sha256":"0000"}"#;
+    std::fs::write(root.join("partial/unfinished.json"), mark).expect("written");
+    std::fs::write(root.join("partial/events.jsonl.gz.part"), "x").expect("written");
+    let more = root.join("more");
+    std::fs::create_dir(&more).expect("made");
+    export(&server, ORG, &more.join("later"));
+    std::fs::write(more.join("later/readme.txt"), "mine").expect("written");
+    std::os::unix::fs::symlink(root.join("letters"), root.join("link")).expect("linked");
+    for out in [
+        "web",
+        "letters",
+        "link",
+        "site",
+        "partial",
+        "data",
+        "data/exports/mine",
+        "data/content/not/yet",
+        // An earlier export of the same org, and the latest with a file of the user's.
+        "good",
+        "more/later",
+    ] {
+        let before = all(root);
+        let output = super::g3n(&server, &arguments(&root.join(out)));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(6), "{out}: {said}");
+        assert!(said.contains("not-empty"), "{out}: {said}");
+        let mut after = all(root);
+        // What the server writes of its own.
+        after.retain(|path, _| !path.starts_with(root.join("data")) || !before.contains_key(path));
+        let theirs = before
+            .iter()
+            .filter(|(path, _)| !path.starts_with(root.join("data")));
+        let kept = theirs
+            .clone()
+            .all(|(path, bytes)| after.get(path) == Some(bytes));
+        assert!(
+            kept && after.len() == theirs.count(),
+            "{out}: {:?}",
+            after.keys()
+        );
+    }
+    // An empty one is taken, and one that is finished is checked again.
+    std::fs::create_dir(root.join("empty")).expect("made");
+    let counts =
+        [4 + 4, 0].map(|_| done(&server, &arguments(&root.join("empty")))["fetched"].clone());
+    assert_eq!(counts, [4 + 4, 0]);
+    assert!(!root.join("empty/unfinished.json").exists());
 }

@@ -144,7 +144,10 @@ const WALLS: &[(&str, &[&str])] = &[
     // It makes tokens with the code that knows what a good one is.
     ("cli/token", &["clock", "domain", "token"]),
     // It checks an export with the code that knows what a whole one is.
-    ("cli/utl/", &["client", "domain", "export", "private"]),
+    (
+        "cli/utl/",
+        &["client", "directory", "domain", "export", "private"],
+    ),
     ("cli/failure.rs", &["client", "export"]),
     // It knows which variables are the command line's, which no server takes for misspelled settings.
     (

@@ -28,9 +28,52 @@ pub(super) struct Lease {
     renewing: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
+/// The operators' address. Whoever may read the data directory has the operator token there, if the profile has none.
+fn client(profile: &Profile, data_dir: &Path) -> Client {
+    let credential = match profile.operator() {
+        Credential::None => {
+            let token = directory::existing_operator_token(&data_dir.join("keys"));
+            token.map_or(Credential::None, |token| {
+                Credential::OperatorToken(token.to_string())
+            })
+        }
+        credential => credential,
+    };
+    profile.operators_with(credential)
+}
+
+/// Asks the server whether the data directory is its own, before anything is read or written.
+///
+/// # Errors
+/// That it is another server's, the server's refusal, or that it does not answer.
+pub(super) fn check_server(
+    profile: &Profile,
+    data_dir: &Path,
+    directory_id: Option<&str>,
+) -> Result<(), Failure> {
+    let mut body = Map::new();
+    insert(&mut body, "check_only", Some(true));
+    let reply = client(profile, data_dir).invoke("ops_backup_begin", &body.into())?;
+    // Earlier servers do not know the question, and their directories have no id.
+    if reply.status == 400 && directory_id.is_none() {
+        return Ok(());
+    }
+    let reply = granted(reply)?;
+    if reply.data()["directory_id"].as_str() == directory_id {
+        return Ok(());
+    }
+    Err(Failure::InTheWay {
+        tag: "other-server",
+        message: format!(
+            "{} is not the data directory of the server at {}; give the --data-dir of that server, or the --operator-url of the one that uses this directory",
+            data_dir.display(),
+            profile.operator_url.value
+        ),
+    })
+}
+
 impl Lease {
-    /// Asks the server for one. Whoever may read the data directory has the operator token there, if the profile has
-    /// none.
+    /// Asks the server for one.
     ///
     /// # Errors
     /// The server's refusal, or that it does not answer.
@@ -39,16 +82,7 @@ impl Lease {
         data_dir: &Path,
         remarks: Map<String, Value>,
     ) -> Result<Self, Failure> {
-        let credential = match profile.operator() {
-            Credential::None => {
-                let token = directory::existing_operator_token(&data_dir.join("keys"));
-                token.map_or(Credential::None, |token| {
-                    Credential::OperatorToken(token.to_string())
-                })
-            }
-            credential => credential,
-        };
-        let client = profile.operators_with(credential);
+        let client = client(profile, data_dir);
         let begun = granted(client.invoke("ops_backup_begin", &remarks.clone().into())?)?;
         let text = |name: &str| begun.data()[name].as_str().unwrap_or_default().to_owned();
         let (stop, stopped) = mpsc::channel();

@@ -9,17 +9,18 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::AsArgs;
+use super::destination::Destination;
 use crate::cli::args::{about, insert};
 use crate::cli::call::invoke;
 use crate::cli::cli_env::CliEnv;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, granted};
-use crate::cli::output::Printer;
+use crate::cli::output::{Printer, ended};
 use crate::cli::profile::Profile;
 use crate::cli::progress;
 use crate::client::{Client, Reply, Transfer};
 use crate::export::check::Directory;
-use crate::export::{CONTENT_DIRECTORY, FileEntry, is_file_name};
+use crate::export::{FileEntry, is_file_name};
 use crate::private;
 
 /// How often an export that is being made is looked at.
@@ -30,7 +31,7 @@ const PAGE: &str = "256";
 /// Which export, and where to.
 #[derive(Args, Debug)]
 pub(super) struct ExportArgs {
-    /// The directory to write to; created if missing.
+    /// The directory to write to: empty, created if missing, or with what an earlier try of the same export left.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// The export's id; without it the latest one.
@@ -102,10 +103,12 @@ impl ExportArgs {
             org: profile.org("which org?")?,
             operator: self.by.operator,
         };
+        // Before anything is waited for, and long before the first byte.
+        let destination = Destination::look(&self.out)?;
         let export = asker.wait(self.export_id.as_deref())?;
         let id = export["export_id"].as_str().unwrap_or_default().to_owned();
-        let content = self.out.join(CONTENT_DIRECTORY);
-        private::create_directory(&content).map_err(|error| Failure::file(&content, error))?;
+        let manifest_sha256 = export["manifest_sha256"].as_str().unwrap_or_default();
+        let downloading = destination.begin(manifest_sha256)?;
         let bar = progress::of_bytes(export["counts"]["bytes"].as_u64().unwrap_or_default());
         let (mut fetched, mut kept, mut bytes) = (0_u64, 0_u64, 0);
         let mut token: Option<String> = None;
@@ -129,11 +132,11 @@ impl ExportArgs {
             }
         }
         bar.finish_and_clear();
+        downloading.finish()?;
         self.check(&export)?;
         let told = json!({"export_id": id, "out": self.out.to_string_lossy(), "files": fetched + kept,
             "fetched": fetched, "bytes": bytes, "manifest_sha256": export["manifest_sha256"]});
-        let told = printer.facts(&told);
-        Ok(told.map_or(Exit::Refused, |()| Exit::Success))
+        Ok(ended(printer.facts(&told), Exit::Success))
     }
 
     /// Downloads one file; it has its name only once it is whole and right.

@@ -1,5 +1,6 @@
 //! `g3n utl`: an org leaves, its data is taken away, and brought in elsewhere.
 
+mod destination;
 mod export;
 mod import;
 

@@ -18,8 +18,10 @@ use crate::report;
 const ID_CHARS_MAX: usize = 64;
 
 operator_request! {
-    /// Nothing but the call itself.
-    pub(super) struct Begin {}
+    /// Whether only to tell which directory the server has.
+    pub(super) struct Begin {
+        check_only: Option<bool>,
+    }
 }
 
 operator_request! {
@@ -29,9 +31,13 @@ operator_request! {
     }
 }
 
-/// Begins a lease, and tells the journal's end: all that it names is there until the lease ends.
+/// Begins a lease, and tells the journal's end: all that it names is there until the lease ends. With `check_only` nothing
+/// begins: the answer tells whose data directory a backup would be of.
 pub(super) async fn begin(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Begin = input::json(&call.body)?;
+    if request.check_only == Some(true) {
+        return Reply::of(&json!({"directory_id": app.directory_id}));
+    }
     let caller = request.caller(call)?;
     let lease_id = format!("bk_{}", random_uuid().simple());
     audit(app, call, &caller, &lease_id).await?;
