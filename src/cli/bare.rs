@@ -5,7 +5,7 @@ use clap::Args;
 use super::cli_env::CliEnv;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::output::{Output, Printer, print_line};
+use super::output::{Output, Printer, ended, print_line};
 use super::table;
 use crate::client::{Reply, TransportError};
 
@@ -34,7 +34,7 @@ impl BareArgs {
         // Standard output is for the one text alone.
         let people = Printer::new(Output::Table);
         Ok(match made.and_then(|reply| alone(reply, name)) {
-            Ok(text) => print_line(&text).map_or(Exit::Refused, |()| Exit::Success),
+            Ok(text) => ended(print_line(&text), Exit::Success),
             Err(failure) => people.failure(&failure),
         })
     }

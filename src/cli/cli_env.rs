@@ -1,6 +1,6 @@
 //! Where a verb finds what its flags do not say: the environment, standard input, and a person at a terminal.
 
-use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,8 +22,8 @@ pub(super) type HiddenQuestion = Box<dyn FnMut(&str) -> io::Result<String>>;
 pub(super) struct CliEnv {
     /// Looks up a variable of the process.
     pub(super) environment: Environment,
-    /// Standard input, or a test's.
-    pub(super) input: Box<dyn BufRead>,
+    /// Standard input, or a test's. It is locked for each read alone: a verb may look around more than once.
+    pub(super) input: Box<dyn Read>,
     /// Whether standard input is a terminal.
     pub(super) typed: bool,
     /// Standard error, when it is a terminal.
@@ -42,7 +42,7 @@ impl CliEnv {
         };
         Self {
             environment: Box::new(|name| std::env::var(name).ok()),
-            input: Box::new(io::stdin().lock()),
+            input: Box::new(io::stdin()),
             typed: io::stdin().is_terminal(),
             screen,
             hidden: hidden_question(),
@@ -140,9 +140,14 @@ fn hidden_question() -> HiddenQuestion {
 }
 
 /// One line, or its beginning.
-fn line(input: &mut dyn BufRead) -> io::Result<String> {
+fn line(input: &mut dyn Read) -> io::Result<String> {
     let mut bytes = Vec::new();
-    Read::take(input, ANSWER_BYTES_MAX).read_until(b'\n', &mut bytes)?;
+    for byte in Read::take(input, ANSWER_BYTES_MAX).bytes() {
+        match byte? {
+            b'\n' => break,
+            byte => bytes.push(byte),
+        }
+    }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

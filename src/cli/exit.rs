@@ -24,6 +24,8 @@ pub enum Exit {
     Maintenance = 8,
     /// The data was written by a newer program (`EX_DATAERR` of sysexits.h).
     Newer = 65,
+    /// What was asked for is done, and its answer cannot be written to standard output (`EX_IOERR`).
+    OutputLost = 74,
     /// The server's configuration is not one to start with (`EX_CONFIG` of sysexits.h).
     Configuration = 78,
 }

@@ -50,6 +50,9 @@ pub enum Failure {
     /// A person who was asked did not say yes.
     #[error("not confirmed; nothing was done")]
     Declined,
+    /// What was to be shown cannot be: the disk is full, or the device is broken.
+    #[error("standard output cannot be written")]
+    Stdout(#[source] io::Error),
     /// Whoever read standard output went away: enough was seen.
     #[error("standard output is closed")]
     ReaderGone,
@@ -73,6 +76,14 @@ impl Failure {
         }
     }
 
+    /// Why standard output could not be written.
+    pub(super) fn stdout(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::ReaderGone,
+            _ => Self::Stdout(error),
+        }
+    }
+
     /// The machine-readable reason, as in an envelope.
     pub fn tag(&self) -> &str {
         match self {
@@ -85,6 +96,7 @@ impl Failure {
             Self::Content { tag, .. } | Self::InTheWay { tag, .. } => tag,
             Self::Newer(_) => "newer-format",
             Self::Declined => "declined",
+            Self::Stdout(_) => "output-lost",
             Self::ReaderGone => "reader-gone",
         }
     }
@@ -102,6 +114,7 @@ impl Failure {
             Self::Content { .. } | Self::Declined => Exit::Refused,
             Self::InTheWay { .. } => Exit::Conflict,
             Self::Newer(_) => Exit::Newer,
+            Self::Stdout(_) => Exit::OutputLost,
             Self::ReaderGone => Exit::Success,
         }
     }

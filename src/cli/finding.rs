@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 
 use super::exit::Exit;
 use super::failure::Failure;
-use super::get::stdout_failed;
-use super::output::Printer;
+use super::output::{Printer, ended};
 
 /// State of one thing that was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,8 +107,8 @@ pub(super) fn tell(
 ) -> Result<Exit, Failure> {
     facts["good"] = json!(good);
     facts["checks"] = findings.iter().map(Finding::json).collect();
-    printer.facts(&facts).map_err(stdout_failed)?;
-    Ok(if good { Exit::Success } else { Exit::Refused })
+    let exit = if good { Exit::Success } else { Exit::Refused };
+    Ok(ended(printer.facts(&facts), exit))
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! `g3n mrs get`: a record's content, checked, to a file or to standard output.
 
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 
 use clap::Args;
 use flate2::write::MultiGzDecoder;
@@ -13,10 +12,10 @@ use sha2::Sha256;
 use super::args::{Place, query};
 use super::exit::Exit;
 use super::failure::{Failure, granted};
+use super::out_file::{OutFile, Readers};
 use super::output::Printer;
 use super::progress;
 use crate::client::{Client, Reply, Transfer, TransportError};
-use crate::clock::random_uuid;
 
 /// Which content, and where to.
 #[derive(Args, Debug, Serialize)]
@@ -46,26 +45,48 @@ pub(super) fn run(
     orgcode: &str,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
-    let reply = granted(client.record(&query(orgcode, arguments).pairs())?)?;
     let out = arguments.out.as_deref();
-    match out.filter(|path| path.as_os_str() != "-") {
-        Some(path) => {
-            to_file(path, &reply, client)?;
+    let out = out.filter(|path| path.as_os_str() != "-");
+    // A file that cannot be written is known before anything is downloaded for it.
+    let file = out.map(|path| OutFile::open(path, Readers::Umask));
+    let file = file.transpose()?;
+    let reply = granted(client.record(&query(orgcode, arguments).pairs())?)?;
+    match (out, file) {
+        (Some(path), Some(mut file)) => {
+            let failed = |error| Failure::file(path, error);
+            if file.is_stdout() {
+                let terminal = file.is_terminal();
+                return alone(&reply, client, (&mut file, terminal), &failed);
+            }
+            let bar = !file.is_terminal();
+            copy(&reply, client, (&mut file, bar), &failed)?;
+            file.finish()?;
             Ok(printer.reply(&reply))
         }
-        None => to_stdout(&reply, client),
+        (_, _) => {
+            let mut out = io::stdout().lock();
+            let terminal = out.is_terminal();
+            alone(&reply, client, (&mut out, terminal), &Failure::stdout)
+        }
     }
 }
 
-/// Once content has gone to standard output, what goes wrong is told on standard error alone.
-fn to_stdout(reply: &Reply, client: &Client) -> Result<Exit, Failure> {
+/// Writes content to where standard output goes, perhaps a terminal. What goes wrong behind its first byte is reported on
+/// standard error alone.
+fn alone(
+    reply: &Reply,
+    client: &Client,
+    (out, terminal): (&mut dyn Write, bool),
+    failed: &dyn Fn(io::Error) -> Failure,
+) -> Result<Exit, Failure> {
     let mut out = Counted {
-        inner: io::stdout().lock(),
+        inner: out,
         bytes: 0,
     };
-    let mut written = copy(reply, client, &mut out, &stdout_failed);
-    if written.is_ok() && reply.content().is_some() && out.inner.is_terminal() {
-        written = writeln!(out).map_err(stdout_failed);
+    // A bar is cleared with what the content's last line shows.
+    let mut written = copy(reply, client, (&mut out, !terminal), failed);
+    if written.is_ok() && reply.content().is_some() && terminal {
+        written = writeln!(out).and_then(|()| out.flush()).map_err(failed);
     }
     match written {
         Ok(()) => Ok(Exit::Success),
@@ -86,42 +107,11 @@ fn to_stdout(reply: &Reply, client: &Client) -> Result<Exit, Failure> {
     }
 }
 
-fn to_file(path: &Path, reply: &Reply, client: &Client) -> Result<(), Failure> {
-    let failed = |error| Failure::file(path, error);
-    // A device or a pipe is written to; only a file is replaced.
-    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        let mut file = File::options().write(true).open(path).map_err(failed)?;
-        return copy(reply, client, &mut file, &failed);
-    }
-    let mut part = path.as_os_str().to_owned();
-    part.push(format!(".{}.part", random_uuid().simple()));
-    let part = PathBuf::from(part);
-    let file = File::create_new(&part).map_err(failed)?;
-    let mut file = BufWriter::new(file);
-    let written = copy(reply, client, &mut file, &failed).and_then(|()| {
-        file.flush().map_err(failed)?;
-        file.get_ref().sync_all().map_err(failed)?;
-        std::fs::rename(&part, path).map_err(failed)
-    });
-    if written.is_err() {
-        // What went wrong first is what is told.
-        drop(std::fs::remove_file(&part));
-    }
-    written
-}
-
-/// Why standard output could not be written.
-pub(super) fn stdout_failed(error: io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe => Failure::ReaderGone,
-        _ => Failure::file("standard output".as_ref(), error),
-    }
-}
-
+/// Writes the content of an answer, or downloads it with a bar if that may be shown.
 fn copy(
     reply: &Reply,
     client: &Client,
-    out: &mut dyn Write,
+    (out, bar): (&mut dyn Write, bool),
     failed: &dyn Fn(io::Error) -> Failure,
 ) -> Result<(), Failure> {
     if let Some(content) = reply.content() {
@@ -142,7 +132,11 @@ fn copy(
         sha256: download["content_sha256"].as_str(),
     };
     let mut sink = Checked::new(out);
-    let bar = progress::of_bytes(size);
+    let bar = if bar {
+        progress::of_bytes(size)
+    } else {
+        progress::none()
+    };
     let transfer = client.download(url, &mut sink, &mut |bytes| bar.set_position(bytes));
     bar.finish_and_clear();
     match transfer {
@@ -154,12 +148,12 @@ fn copy(
 }
 
 /// Counts what is written.
-struct Counted<W> {
-    inner: W,
+struct Counted<'a> {
+    inner: &'a mut dyn Write,
     bytes: u64,
 }
 
-impl<W: Write> Write for Counted<W> {
+impl Write for Counted<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.inner.write(bytes)?;
         self.bytes += count as u64;

@@ -14,7 +14,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::exit::Exit;
-use super::output::{Output, Printer};
+use super::failure::Failure;
+use super::output::{Output, Printer, ended};
 use super::progress;
 use super::serve::tell;
 use crate::clock::Clock;
@@ -96,8 +97,10 @@ enum Trouble {
     Projections(#[from] crate::projections::StoreError),
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    #[error("the output cannot be written")]
+    #[error("standard output cannot be written")]
     Output(#[from] io::Error),
+    #[error(transparent)]
+    File(#[from] Failure),
 }
 
 impl Trouble {
@@ -106,7 +109,9 @@ impl Trouble {
             Self::Journal(error)
             | Self::Projections(crate::projections::StoreError::Journal(error)) => error.is_newer(),
             Self::Directory(error) => error.is_newer(),
-            Self::Usage(_) | Self::Absent(_) | Self::Projections(_) | Self::Output(_) => false,
+            Self::Output(_) => return Exit::OutputLost,
+            Self::File(failure) => return failure.exit(),
+            Self::Usage(_) | Self::Absent(_) | Self::Projections(_) => false,
         };
         if newer { Exit::Newer } else { Exit::Refused }
     }
@@ -139,6 +144,7 @@ pub fn run(arguments: &JournalArgs, printer: &Printer) -> Exit {
         Err(trouble) if trouble.exit() == Exit::Newer => {
             printer.trouble("newer-format", &trouble, Exit::Newer)
         }
+        Err(Trouble::Output(error)) => ended(Err(error), Exit::Success),
         Err(trouble) => printer.trouble("journal", &trouble, Exit::Refused),
     }
 }

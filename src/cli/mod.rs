@@ -19,6 +19,7 @@ pub mod mrs;
 pub mod ofm;
 pub mod operator;
 pub mod ops;
+mod out_file;
 pub mod output;
 mod pack;
 mod passcode;
@@ -34,6 +35,7 @@ mod table;
 pub mod token;
 pub mod trace;
 pub mod uas;
+mod unfinished;
 pub mod usm;
 pub mod utl;
 pub mod verify;
@@ -48,7 +50,7 @@ use crate::config::OF_COMMAND_LINE;
 use crate::private;
 use exit::Exit;
 use failure::Failure;
-use output::{Output, Printer};
+use output::{Output, Printer, ended};
 use profile::{Connection, Profile};
 
 /// Store and read tenants' records, and run the server that keeps them.
@@ -267,7 +269,7 @@ impl Command {
                 verb: ConfigVerb::Show,
             }) => {
                 let told = printer.facts(&load()?.show());
-                Ok(told.map_or(Exit::Refused, |()| Exit::Success))
+                Ok(ended(told, Exit::Success))
             }
             Self::Config(ConfigArgs {
                 verb: ConfigVerb::Server(arguments),
@@ -284,10 +286,9 @@ fn misunderstood(arguments: &[OsString], error: &clap::Error) -> Exit {
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     );
-    // With the stream gone there is nobody left to tell.
-    let _: std::io::Result<()> = error.print();
+    let printed = output::quiet_when_closed(error.print());
     if help {
-        return Exit::Success;
+        return ended(printed, Exit::Success);
     }
     if Output::or_default(asked_output(arguments)) == Output::Json {
         let text = error.render().to_string();

@@ -56,7 +56,7 @@ impl Printer {
             Output::Table if reply.is_success() => print_line(&table::answer(reply.data())),
             Output::Table => complain(&reply.envelope),
         };
-        told.map_or(Exit::Refused, |()| Exit::of(reply))
+        ended(told, Exit::of(reply))
     }
 
     /// Prints why the program did not do what was asked.
@@ -74,7 +74,7 @@ impl Printer {
             Output::Json => print_line(&envelope.to_string()),
             Output::Table => complain(&envelope),
         };
-        told.map_or(Exit::Refused, |()| exit)
+        ended(told, exit)
     }
 
     /// Prints what was found out on this machine: a JSON document, or a table of names and values.
@@ -86,6 +86,29 @@ impl Printer {
             Output::Json => print_line(&facts.to_string()),
             Output::Table => print_line(&table::answer(facts)),
         }
+    }
+}
+
+/// How a verb ends that printed something: as it would have, unless what it did well cannot be shown.
+pub(super) fn ended(printed: io::Result<()>, exit: Exit) -> Exit {
+    let Err(error) = printed else {
+        return exit;
+    };
+    let failure = Failure::Stdout(error);
+    // With standard error gone too there is nobody left to read it.
+    let _: io::Result<()> = complain(&envelope(failure.tag(), &failure.text()));
+    match exit {
+        Exit::Success => failure.exit(),
+        Exit::Refused
+        | Exit::Usage
+        | Exit::Unreachable
+        | Exit::Credentials
+        | Exit::NotFound
+        | Exit::Conflict
+        | Exit::Maintenance
+        | Exit::Newer
+        | Exit::OutputLost
+        | Exit::Configuration => exit,
     }
 }
 
@@ -136,7 +159,7 @@ pub fn print_line(text: &str) -> io::Result<()> {
 }
 
 /// Readers such as `head` go away when they have seen enough.
-fn quiet_when_closed(told: io::Result<()>) -> io::Result<()> {
+pub(super) fn quiet_when_closed(told: io::Result<()>) -> io::Result<()> {
     match told {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         told => told,

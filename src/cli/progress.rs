@@ -1,4 +1,5 @@
-//! Progress on standard error; indicatif shows it to a terminal only.
+//! Progress on standard error; indicatif shows it to a terminal only. It is cleared when dropped, so that no message is written
+//! behind it.
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
@@ -21,7 +22,7 @@ pub(super) fn of_entries(what: &'static str) -> ProgressBar {
 
 /// A bar with a message for something whose length is learned on the way; cleared when dropped.
 pub(super) fn of_steps() -> ProgressBar {
-    bar(0, "{msg} {wide_bar} {pos}/{len}").with_finish(ProgressFinish::AndClear)
+    bar(0, "{msg} {wide_bar} {pos}/{len}")
 }
 
 /// One line that changes, for something whose length nobody knows; cleared when dropped.
@@ -29,9 +30,14 @@ pub(super) fn line() -> ProgressBar {
     ProgressBar::new_spinner().with_finish(ProgressFinish::AndClear)
 }
 
+/// A bar that nobody sees: for what goes to the terminal itself.
+pub(super) fn none() -> ProgressBar {
+    ProgressBar::hidden()
+}
+
 fn bar(length: u64, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template);
-    let bar = ProgressBar::new(length);
+    let bar = ProgressBar::new(length).with_finish(ProgressFinish::AndClear);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::exit::Exit;
 use super::failure::Failure;
-use super::output::Printer;
+use super::output::{Printer, ended};
 use super::quoted::quoted;
 use crate::boot::{self, BootError, Options, Ready};
 use crate::config::{Settings, SettingsError};
@@ -142,7 +142,7 @@ pub fn show_settings(arguments: &ServeArgs, printer: &Printer) -> Result<Exit, F
         (row.name.to_owned(), value)
     });
     let told = printer.facts(&rows.collect::<serde_json::Map<_, _>>().into());
-    Ok(told.map_or(Exit::Refused, |()| Exit::Success))
+    Ok(ended(told, Exit::Success))
 }
 
 /// An error, what caused it, and what to do where that is the operating system, on standard error.

@@ -1,14 +1,16 @@
 //! `g3n completions` and `g3n man`: what a shell and a manual reader are given.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
+use clap_mangen::Man;
 
 use super::Cli;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::out_file::{self, Readers};
 
 /// Which shell to complete for.
 #[derive(Args, Debug)]
@@ -42,22 +44,35 @@ pub fn completions(arguments: &CompletionsArgs) -> Result<Exit, Failure> {
 /// When it cannot be written.
 pub fn man(arguments: &ManArgs) -> Result<Exit, Failure> {
     if let Some(dir) = &arguments.dir {
-        let made = std::fs::create_dir_all(dir);
-        let made = made.and_then(|()| clap_mangen::generate_to(Cli::command(), dir));
-        made.map_err(|error| Failure::file(dir, error))?;
+        std::fs::create_dir_all(dir).map_err(|error| Failure::file(dir, error))?;
+        let mut command = Cli::command().disable_help_subcommand(true);
+        command.build();
+        write_pages(command, dir)?;
         return Ok(Exit::Success);
     }
+    write_out(&page(&Man::new(Cli::command()))?)
+}
+
+/// Writes the page of a verb and those of the verbs below it.
+fn write_pages(command: Command, dir: &Path) -> Result<(), Failure> {
+    for below in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        write_pages(below.clone(), dir)?;
+    }
+    let man = Man::new(command);
+    let path = dir.join(man.get_filename());
+    out_file::write(&path, Readers::Umask, &page(&man)?)
+}
+
+fn page(man: &Man) -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
-    let rendered = clap_mangen::Man::new(Cli::command()).render(&mut text);
+    let rendered = man.render(&mut text);
     rendered.map_err(|error| Failure::file("the manual".as_ref(), error))?;
-    write_out(&text)
+    Ok(text)
 }
 
 /// Writes bytes to standard output.
 pub(super) fn write_out(bytes: &[u8]) -> Result<Exit, Failure> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(bytes).and_then(|()| out.flush());
-    written
-        .map(|()| Exit::Success)
-        .map_err(super::get::stdout_failed)
+    written.map(|()| Exit::Success).map_err(Failure::stdout)
 }

@@ -2,9 +2,9 @@
 
 mod mint;
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::DirBuilder;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
@@ -14,6 +14,7 @@ use serde_json::json;
 use self::mint::{Grant, NewKeys, SignError, SigningKey};
 use super::exit::Exit;
 use super::failure::Failure;
+use super::out_file::{OutFile, Readers};
 use super::output::{Output, Printer, print_line};
 use crate::clock::{Clock, random_uuid};
 use crate::domain::OrgCode;
@@ -108,8 +109,7 @@ pub(super) fn run(
         Verb::Mint(mint) => mint.run(asked)?,
         Verb::Keys(keys) => printer.facts(&keys.run()?),
     };
-    told.map(|()| Exit::Success)
-        .map_err(super::get::stdout_failed)
+    told.map(|()| Exit::Success).map_err(Failure::stdout)
 }
 
 impl MintArgs {
@@ -173,15 +173,18 @@ impl KeysArgs {
         let made = directory.recursive(true).mode(0o700).create(&self.out);
         made.map_err(|error| Failure::file(&self.out, error))?;
         for path in [&private, &public] {
-            if path.exists() {
+            if path.symlink_metadata().is_ok() {
                 return Err(Failure::Usage(format!(
                     "{} exists, and keys are not overwritten; use another --out",
                     path.display()
                 )));
             }
         }
-        write_new(&private, 0o600, &keys.private_pem)?;
-        write_new(&public, 0o644, &keys.jwks)?;
+        // Both or none: a private key without its public one is of no use.
+        let private_file = begin(&private, Readers::Owner, &keys.private_pem)?;
+        let public_file = begin(&public, Readers::Umask, &keys.jwks)?;
+        private_file.finish()?;
+        public_file.finish()?;
         Ok(json!({
             "private_key_file": private.display().to_string(),
             "jwks_file": public.display().to_string(),
@@ -190,11 +193,11 @@ impl KeysArgs {
     }
 }
 
-fn write_new(path: &Path, mode: u32, text: &str) -> Result<(), Failure> {
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(mode).open(path);
-    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| Failure::file(path, error))
+fn begin(path: &Path, readers: Readers, text: &str) -> Result<OutFile, Failure> {
+    let mut file = OutFile::open(path, readers)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.flush());
+    written.map_err(|error| Failure::file(path, error))?;
+    Ok(file)
 }
 
 fn failed(error: SignError) -> Failure {

@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::failure::{Failure, granted};
 use super::logs::columns;
 use super::logs::source::{Source, SourceArgs};
-use super::output::{Output, Printer, print_line};
+use super::output::{Output, Printer, ended, print_line};
 use super::profile::Profile;
 use super::table::clean;
 use crate::domain::Event;
@@ -100,13 +100,14 @@ pub(super) fn run(
             .is_some_and(|found| !found.is_empty())
     });
     let damaged = journaled.is_some_and(|journaled| !journaled.damage.is_empty());
-    Ok(if told.is_err() || damaged {
+    let exit = if damaged {
         Exit::Refused
     } else if found {
         Exit::Success
     } else {
         Exit::NotFound
-    })
+    };
+    Ok(ended(told, exit))
 }
 
 fn lines_of(source: &Source, id: &str) -> Result<Vec<Map<String, Value>>, Failure> {

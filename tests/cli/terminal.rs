@@ -252,3 +252,30 @@ fn a_person_is_asked_before_an_org_is_gone_for_good() {
     let (code, screen) = Terminal::run(&app, &format!("{doom} --yes"), &[]).end();
     assert!(code == Some(0) && !screen.contains("Type yes"), "{screen}");
 }
+
+#[test]
+fn content_at_a_terminal_is_shown_whole_and_no_bar_with_it() {
+    let app = AppState::open(&[]);
+    let content = format!("{}the last line, without an end", "a line\n".repeat(50));
+    let put = "g3n mrs put --container demo --record-id o --content-type text/plain --file -";
+    app.run_with(put, &[], content.as_bytes()).data();
+    let shown = content.replace('\n', "\r\n");
+    let get = "g3n mrs get --container demo --record-id o";
+    for out in [
+        "",
+        "--out -",
+        "--out /proc/self/fd/1",
+        "--out /dev/tty",
+        "--out /proc/self/fd/2",
+    ] {
+        let (code, screen) = Terminal::run(&app, &format!("{get} {out}"), &[]).end();
+        let (_, after_name) = screen.split_once('\n').expect("the terminal's name");
+        assert_eq!((code, after_name), (Some(0), shown.as_str()), "{out}");
+    }
+    let (code, screen) = Terminal::run(&app, &format!("{get} --out file"), &[]).end();
+    assert!(code == Some(0) && screen.contains("record_id"), "{screen}");
+    assert_eq!(
+        std::fs::read(app.dir().join("file")).expect("written"),
+        content.as_bytes()
+    );
+}

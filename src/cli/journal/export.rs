@@ -7,10 +7,11 @@ use clap::{Args, ValueEnum};
 
 use super::{Exit, Trouble, as_json};
 use crate::cli::cli_env::CliEnv;
+use crate::cli::failure::Failure;
+use crate::cli::out_file::{OutFile, Readers};
 use crate::domain::Timestamp;
 use crate::journal::exported::{self, ExportError};
 use crate::journal::replay::{Replay, replay};
-use crate::private;
 
 /// What is exported, how, and where to.
 #[derive(Args, Debug)]
@@ -27,7 +28,8 @@ pub(super) struct ExportArgs {
     /// Only entries recorded up to this time (RFC 3339).
     #[arg(long)]
     as_of: Option<String>,
-    /// A file, readable only by its owner, instead of standard output.
+    /// A file instead of standard output; a new one is readable only by its owner. It is replaced when all is written, or
+    /// all before a damage.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -56,10 +58,29 @@ impl ExportArgs {
             })?;
             entries = entries.as_of(time);
         }
-        let mut out: BufWriter<Box<dyn Write>> = BufWriter::new(match &self.out {
-            Some(path) => Box::new(private::create(path)?),
-            None => Box::new(io::stdout()),
-        });
+        match self.out.as_deref().filter(|path| path.as_os_str() != "-") {
+            None => {
+                let mut out = BufWriter::new(io::stdout().lock());
+                let written = self.write(entries, &mut out);
+                out.flush()?;
+                written?;
+            }
+            Some(path) => {
+                let mut out = OutFile::open(path, Readers::Owner)?;
+                let written = self.write(entries, &mut out);
+                match written {
+                    // What lies before the damage is all that can be read.
+                    Ok(()) | Err(Trouble::Journal(_)) => out.finish()?,
+                    Err(Trouble::Output(error)) => return Err(Failure::file(path, error).into()),
+                    Err(_) => {}
+                }
+                written?;
+            }
+        }
+        Ok(Exit::Success)
+    }
+
+    fn write(&self, entries: Replay, out: &mut impl Write) -> Result<(), Trouble> {
         match self.format {
             Format::Jsonl => {
                 for entry in entries {
@@ -67,7 +88,7 @@ impl ExportArgs {
                 }
             }
             Format::Log => {
-                let exported = exported::write(entries, &mut out).map_err(trouble)?;
+                let exported = exported::write(entries, out).map_err(trouble)?;
                 if let Some(by) = exported.erased_by_later {
                     CliEnv::of_process().note(&format!(
                         "Entries of this export were erased by position {by}, which is behind its end: export up to \
@@ -76,8 +97,7 @@ impl ExportArgs {
                 }
             }
         }
-        out.flush()?;
-        Ok(Exit::Success)
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::exit::Exit;
 use super::failure::Failure;
-use super::output::{Output, Printer};
+use super::output::{Output, Printer, ended};
 use super::table::clean;
 use crate::report::schema;
 use pick::Pick;
@@ -86,17 +86,12 @@ impl<W: Write> Show<'_, W> {
             Output::Json => writeln!(self.out, "{line}"),
             Output::Table => writeln!(self.out, "{}", columns(&fields)),
         };
-        told.map_err(gone)
+        told.map_err(Failure::stdout)
     }
 
     fn end(&mut self) -> Result<(), Failure> {
-        self.out.flush().map_err(gone)
+        self.out.flush().map_err(Failure::stdout)
     }
-}
-
-/// A reader such as `head` goes away when it has seen enough; nothing else can be done about standard output either.
-fn gone(_: io::Error) -> Failure {
-    Failure::ReaderGone
 }
 
 /// A line for people: when, how much it matters, what, of which request, and everything else by name.
@@ -140,14 +135,12 @@ fn lint(source: &Source, printer: &Printer) -> Result<Exit, Failure> {
         Ok(())
     })?;
     let facts = json!({"good": wrong == 0, "lines": lines, "wrong": wrong, "problems": wrongs});
-    if printer.facts(&facts).is_err() {
-        return Ok(Exit::Refused);
-    }
-    Ok(if wrong == 0 {
+    let exit = if wrong == 0 {
         Exit::Success
     } else {
         Exit::Refused
-    })
+    };
+    Ok(ended(printer.facts(&facts), exit))
 }
 
 #[cfg(test)]
