@@ -81,10 +81,15 @@ fn mode(path: &Path) -> u32 {
 fn an_export_is_checked_by_itself_and_every_byte_of_it_counts() {
     let app = tempfile::tempdir().expect("a directory");
     let server = filled(app.path());
-    std::fs::write(app.path().join("all.log"), "was there").expect("written");
     let exported = journal(app.path(), "export --out all.log");
     assert_eq!((exported.code, exported.text().as_str()), (0, ""));
-    assert_eq!(mode(&app.path().join("all.log")), 0o600);
+    assert_eq!(mode(&app.path().join("all.log")), 0o600, "a new file");
+    // One that is there is its user's, with the mode that it was given.
+    let open = app.path().join("open.log");
+    std::fs::write(&open, "was there").expect("written");
+    let given = mode(&open);
+    let exported = journal(app.path(), "export --out open.log");
+    assert_eq!((exported.code, mode(&open)), (0, given));
     drop(server);
     // No data directory is needed.
     let elsewhere = tempfile::tempdir().expect("a directory");

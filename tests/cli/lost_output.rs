@@ -96,7 +96,7 @@ fn examples() -> Vec<String> {
 #[test]
 fn every_verb_says_that_its_output_cannot_be_written() {
     let app = AppState::open(&[]);
-    app.put("DEMO", "demo", "r");
+    app.put("DEMO", "demo", "hello-1");
     for verb in verbs() {
         let ran = run(&app, &format!("{verb} --help"), full());
         let said = String::from_utf8_lossy(&ran.stderr).into_owned();
