@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes dist/metarecord-VERSION-TARGET.tar.gz and its SHA256SUMS: the same bytes for the same commit and compiler.
+# Makes dist/metarecord-VERSION-TARGET.tar.gz, beside it the program's line tables (.debug), and SHA256SUMS: the same bytes for
+# the same commit and compiler.
 #
 # Settings: BINARY, a program that is already built, instead of building one; VERSION; DIST, the directory to write into;
 # SBOM=0 leaves out the list of components, for a machine that cannot install what makes it.
@@ -55,19 +56,26 @@ if [ -n "${BINARY:-}" ]; then binary=$BINARY; else binary=$(build); fi
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 root=$stage/$name
-mkdir -p "$root"/{bin,share/man/man1,share/completions,doc,deploy}
-install -m 755 "$binary" "$root/bin/g3n"
+mkdir -p "$root"/{bin,share/man/man1,share/completions,deploy}
+cp "$binary" "$stage/g3n"
+chmod 755 "$stage/g3n"
+deploy/strip.sh "$stage/g3n" "$root/bin"
+mkdir -p "$dist"
+debug=$dist/$name.debug
+rm -f "$debug"
+[ ! -e "$root/bin/g3n.debug" ] || mv "$root/bin/g3n.debug" "$debug"
+
 cp LICENSE-MIT LICENSE-APACHE SECURITY.md "$root/"
 third_parties >"$root/THIRD-PARTY.tsv"
 [ "${SBOM:-1}" = 0 ] || deploy/sbom.sh "$root/sbom.cdx.json"
-cp README.md ARCHITECTURE.md CHANGELOG.md "$root/doc/"
-cp -R docs/. "$root/doc/"
+# As in the repository, so that the pages' links lead somewhere.
+cp README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md "$root/"
+cp -R docs "$root/"
 cp -R deploy/systemd deploy/release.sh deploy/destroy.sh "$root/deploy/"
 "$root/bin/g3n" man --dir "$root/share/man/man1" >/dev/null
 for shell in bash zsh fish; do "$root/bin/g3n" completions "$shell" >"$root/share/completions/g3n.$shell"; done
 printf '%s\n' "$version" >"$root/VERSION"
 
-mkdir -p "$dist"
 archive=$dist/$name.tar.gz
 # Names in one order, one time, one owner, modes without the umask of whoever packs, and no time in the head of the gzip.
 chmod -R u=rwX,go=rX "$root"
@@ -75,5 +83,5 @@ tar --create --directory "$stage" --format=ustar --sort=name --mtime="@$SOURCE_D
   --owner=0 --group=0 --numeric-owner "$name" | gzip "-$level" --no-name >"$archive.new"
 mv "$archive.new" "$archive"
 # What was packed before stays listed as long as it is there.
-(cd "$dist" && LC_ALL=C sha256sum -- *.tar.gz >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS)
+(cd "$dist" && shopt -s nullglob && LC_ALL=C sha256sum -- *.debug *.tar.gz >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS)
 echo "$archive"

@@ -287,7 +287,7 @@ impl TlsFiles {
     fn read(&self) -> Result<Now, TlsError> {
         // Ahead of the files: what changes meanwhile is read again the next time.
         let marks = self.marks();
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = crypto_provider();
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| refused(&self.cert, error))?;
@@ -327,6 +327,11 @@ impl TlsFiles {
         };
         verifier.build().map_err(|error| refused(ca, error))
     }
+}
+
+/// The cryptography of every TLS connection, of the server's and of its clients'.
+pub(crate) fn crypto_provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
 }
 
 fn shown(path: &Path) -> String {

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
+use crate::tls;
+
 /// Whom a client trusts: the public authorities that are built in, unless it is told others.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
@@ -80,6 +82,7 @@ impl Trust {
 
     pub(super) fn config(&self) -> TlsConfig {
         let config = TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(tls::crypto_provider())
             .client_cert(self.shown.clone())
             .disable_verification(self.anybody);
         match &self.roots {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::http::Uri;
 use ureq::http::uri::Scheme;
+use ureq::tls::TlsConfig;
 
 use super::files::KEYS_BYTES_MAX;
 use super::keys::{KeySet, KeysError};
@@ -16,6 +17,7 @@ use super::watch::{Held, Telling, apart};
 use super::{CheckError, Denied};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
+use crate::tls;
 
 /// Milliseconds between two fetches that succeed.
 const EVERY_MS: u64 = 300_000;
@@ -200,7 +202,9 @@ pub(super) fn get_once(url: &str) -> Result<(), CheckError> {
 /// A client for one URL. A loopback address is not reached through a proxy, which may be on another machine.
 fn agent(url: &Uri) -> Agent {
     let https = url.scheme() == Some(&Scheme::HTTPS);
+    let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(tls::crypto_provider());
     let config = Agent::config_builder()
+        .tls_config(tls.build())
         .https_only(https)
         .http_status_as_error(false)
         .max_redirects(0)

@@ -36,10 +36,34 @@ touch -d 2001-01-01 "$work/touched"
 [ "$first" = "$(sha256sum <"$(archive 1.0.0)")" ] || fail "packed twice, it is not the same"
 (cd "$DIST" && sha256sum --check --quiet SHA256SUMS) || fail "SHA256SUMS"
 for part in bin/g3n LICENSE-MIT LICENSE-APACHE SECURITY.md THIRD-PARTY.tsv sbom.cdx.json share/man/man1/g3n.1 share/completions/g3n.bash \
-  deploy/systemd/metarecord.service doc/journal-format.md VERSION; do
+  deploy/systemd/metarecord.service README.md docs/journal-format.md VERSION; do
   tar --list --file "$(archive 1.0.0)" >"$work/names"
   grep -qxE "metarecord-1.0.0-[^/]*/$part" "$work/names" || fail "the archive has no $part"
 done
+
+# The program is stripped, and its line tables lie beside the archive: put beside the program, they are taken for its own.
+mkdir "$work/packed"
+tar --extract --file "$(archive 1.0.0)" --directory "$work/packed" --strip-components=1
+sections() { readelf --wide --section-headers "$1" >"$work/out" 2>/dev/null || fail "readelf $1"; }
+sections "$work/packed/bin/g3n"
+! grep -qE '\.debug_|\.symtab' "$work/out" || fail "the packed program has its line tables"
+said .gnu_debuglink
+cp "$DIST"/metarecord-1.0.0-*.debug "$work/packed/bin/g3n.debug"
+sections "$work/packed/bin/g3n.debug"
+said .symtab
+grep -qE "^[0-9a-f]{64}  metarecord-1\.0\.0-[^/]*\.debug$" "$DIST/SHA256SUMS" || fail "SHA256SUMS has no line tables"
+well "$work/packed/bin/g3n" --version
+# Links of the packed pages lead to files of the archive, or of the repository's code, which is not packed.
+(cd "$work/packed" && grep -oE '\]\([a-z][A-Za-z0-9_./-]*' README.md | sed 's/^](//' | grep -vE '^(https?|src|tests|benches|examples|deploy|Makefile)' |
+  while read -r page; do [ -e "$page" ] || echo "$page"; done) >"$work/out"
+[ ! -s "$work/out" ] || fail "links of the packed README lead nowhere"
+# A program is replaced while it runs, and what is no program is put there as it is.
+well deploy/strip.sh "$binary" "$work/installed"
+cmp -s "$work/installed/g3n" "$work/packed/bin/g3n" || fail "installed and packed programs differ"
+"$work/installed/g3n" serve --dev --listen 127.0.0.1:0 --operator-listen 127.0.0.1:0 --data-dir "$work/running" >"$work/out" 2>&1 &
+running=$!
+well deploy/strip.sh "$binary" "$work/installed"
+kill "$running"; wait "$running" || true
 
 # The list of components is CycloneDX, names each package of THIRD-PARTY.tsv, and says nothing of this machine.
 tar --extract --to-stdout --file "$(archive 1.0.0)" --wildcards '*/sbom.cdx.json' >"$work/sbom.json"

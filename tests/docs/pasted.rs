@@ -15,7 +15,7 @@ const PROMPT: &str =
     r#"printf '%s %s\n' "$?" "$(HISTTIMEFORMAT= history 1 | head -n 1)" >>"$CODES""#;
 
 /// What README's first block sets for everything behind it.
-const PATH_SET: &str = "export PATH=$PWD/target/release:$PATH\n";
+const PATH_SET: &str = "export PATH=$PWD/target/quick:$PATH\n";
 
 /// An interactive shell at a terminal.
 struct Shell {
@@ -86,8 +86,8 @@ fn wanted(line: &str) -> &str {
 
 /// What a new clone holds of what the commands use.
 fn clone_at(directory: &Path) {
-    std::fs::create_dir_all(directory.join("target/release")).expect("made");
-    let program = directory.join("target/release/g3n");
+    std::fs::create_dir_all(directory.join("target/quick")).expect("made");
+    let program = directory.join("target/quick/g3n");
     symlink(env!("CARGO_BIN_EXE_g3n"), program).expect("linked");
     for name in ["Cargo.lock", "examples"] {
         symlink(root().join(name), directory.join(name)).expect("linked");

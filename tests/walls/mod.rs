@@ -29,7 +29,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("meters/", &["clock", "disk", "domain", "report"]),
     ("socket.rs", &[]),
     ("tls.rs", &["domain"]),
-    ("token/", &["clock", "domain", "report"]),
+    ("token/", &["clock", "domain", "report", "tls"]),
     (
         "journal/",
         &[
@@ -95,7 +95,7 @@ const WALLS: &[(&str, &[&str])] = &[
         ],
     ),
     // The paths of routes are declared where their handlers are.
-    ("client/", &["http"]),
+    ("client/", &["http", "tls"]),
     // These two verbs run or read what the other verbs talk to.
     ("cli/ofm.rs", &["client", "domain"]),
     ("cli/serve.rs", &["boot", "config"]),
