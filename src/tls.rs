@@ -330,7 +330,7 @@ impl TlsFiles {
 }
 
 /// The cryptography of every TLS connection, of the server's and of its clients'.
-pub(crate) fn crypto_provider() -> Arc<CryptoProvider> {
+pub fn crypto_provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 

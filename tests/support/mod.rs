@@ -214,7 +214,10 @@ impl Server {
         let pem = std::fs::read(ca).expect("it is there");
         let root = ureq::tls::Certificate::from_pem(&pem).expect("a certificate");
         let roots = ureq::tls::RootCerts::new_with_certs(&[root]);
-        let tls = ureq::tls::TlsConfig::builder().root_certs(roots).build();
+        let tls = ureq::tls::TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(metarecord::tls::crypto_provider())
+            .root_certs(roots)
+            .build();
         self.agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
