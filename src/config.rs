@@ -117,7 +117,11 @@ impl Settings {
         // The prefixed name overrides the bare one.
         variables.sort_by_key(|(_, variable, _)| variable != CLEANUP_RETENTION_DAYS);
         for (name, variable, value) in variables {
-            settings.set(&name, &value, Origin::Environment(variable))?;
+            settings.set(&name, &value, Origin::Environment(variable.clone()))?;
+            // One that a script left empty by mistake must not take away what the file says.
+            if value.is_empty() {
+                return Err(SettingsError::Empty { name, variable });
+            }
         }
         for assignment in sets {
             let (name, value) = assignment

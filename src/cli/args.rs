@@ -62,17 +62,6 @@ pub(super) struct Place {
     pub(super) cccode: Option<String>,
 }
 
-/// How much of a list.
-#[derive(Args, Debug, Serialize)]
-pub(super) struct PageArgs {
-    /// Items per page: 8 by default, 1 to 256.
-    #[arg(long, value_name = "NUMBER")]
-    limit: Option<u64>,
-    /// The next_token of the page before.
-    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
-    next_token: Option<String>,
-}
-
 impl Place {
     /// As parameters of a query.
     pub(super) fn query(&self, orgcode: &str) -> Query {
@@ -125,9 +114,17 @@ pub(super) fn query(orgcode: &str, arguments: &impl Serialize) -> Query {
     parameters(&with(about(orgcode), arguments))
 }
 
+/// What was said on the command line, by name.
+pub(super) type Said = Map<String, Value>;
+
 /// What was said on the command line as parameters of a query.
 pub(super) fn parameters(arguments: &impl Serialize) -> Query {
-    let said = with(Map::new(), arguments).into_iter();
+    named(&with(Map::new(), arguments))
+}
+
+/// The same of what was put together already.
+pub(super) fn named(said: &Said) -> Query {
+    let said = said.clone().into_iter();
     let text = |value| match value {
         Value::String(text) => text,
         other @ (Value::Null

@@ -91,18 +91,16 @@ impl CliEnv {
         }
     }
 
-    /// Asks a person whether this is really to be destroyed. A program that has none at its input is taken at its word.
+    /// Asks a person whether this is really to be destroyed.
     ///
     /// # Errors
-    /// [`Failure::Declined`] on any answer but yes; a usage failure when the question would not be seen.
+    /// [`Failure::Declined`] on any answer but yes; a usage failure when nobody can be asked, because standard input or
+    /// standard error is no terminal.
     pub(super) fn confirm(&mut self, what: &str) -> Result<(), Failure> {
-        if !self.typed {
-            return Ok(());
-        }
-        let Some(screen) = &mut self.screen else {
-            return Err(Failure::Usage(
-                "the confirmation cannot be shown: use --yes".to_owned(),
-            ));
+        let (true, Some(screen)) = (self.typed, &mut self.screen) else {
+            return Err(Failure::Usage(format!(
+                "this destroys {what} permanently, and there is no terminal to confirm it at; nothing was done. To go on without being asked, give --yes"
+            )));
         };
         let unheard = |error: io::Error| {
             Failure::Usage(format!("cannot ask at the terminal: {error}; use --yes"))
@@ -199,8 +197,9 @@ mod tests {
             (true, true, "y\n", Some("declined")),
             (true, true, "", Some("declined")),
             (true, false, "yes\n", Some("usage")),
-            (false, true, "no\n", None),
-            (false, false, "", None),
+            (false, true, "yes\n", Some("usage")),
+            (false, false, "yes\n", Some("usage")),
+            (false, false, "", Some("usage")),
         ] {
             let told = around(typed, screen, input).confirm("all data");
             let refused = told.err().map(|failure| failure.tag().to_owned());

@@ -15,6 +15,7 @@ use super::failure::{Failure, granted};
 use super::out_file::{OutFile, Readers};
 use super::output::Printer;
 use super::progress;
+use super::time::{Time, ago};
 use crate::client::{Client, Reply, Transfer, TransportError};
 
 /// Which content, and where to.
@@ -29,9 +30,9 @@ pub struct GetArgs {
     /// An earlier content version.
     #[arg(long, value_name = "NUMBER")]
     version: Option<u64>,
-    /// The record as of this time (RFC 3339).
-    #[arg(long, value_name = "TIME")]
-    as_of: Option<String>,
+    /// The record as of this time: RFC 3339, or how long ago, such as 15m.
+    #[arg(long, value_name = "TIME", value_parser = ago, allow_hyphen_values = true)]
+    as_of: Option<Time>,
     /// File to write, replaced only when the whole content has arrived and is correct; - is standard output.
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]

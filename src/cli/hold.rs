@@ -8,7 +8,9 @@ use serde_json::Value;
 use super::args::{ContextArgs, RemarkArgs};
 use super::call::{RecordChangeArgs, orgcode};
 use super::failure::Failure;
+use super::pages::PageArgs;
 use super::profile::Profile;
+use super::time::{Time, ahead};
 use crate::client::{Client, Reply};
 
 /// A record to hold.
@@ -24,15 +26,12 @@ pub struct DueArgs {
     /// Only records of this container.
     #[arg(long)]
     container: Option<String>,
-    /// Only records due before this time (RFC 3339).
-    #[arg(long, value_name = "TIME")]
-    before: Option<String>,
-    /// Records per page: 8 by default, 1 to 256.
-    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
-    limit: Option<String>,
-    /// The next_token of the page before.
-    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
-    next_token: Option<String>,
+    /// Only records due before this time: RFC 3339, or how long from now, such as 7d.
+    #[arg(long, value_name = "TIME", value_parser = ahead, allow_hyphen_values = true)]
+    before: Option<Time>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(super) page: PageArgs,
 }
 
 /// A legal hold to set. The org is the connection's.

@@ -58,11 +58,16 @@ enum Verb {
     #[command(after_help = "Example:\n  g3n journal head --data-dir data")]
     Head,
     /// Show the newest entries.
-    #[command(after_help = "Example:\n  g3n journal tail --lines 20 --follow")]
+    #[command(
+        after_help = "Examples:\n  g3n journal tail --lines 20 --follow\n  g3n journal tail --all --output jsonl"
+    )]
     Tail {
         /// Number of newest entries to show.
         #[arg(long, default_value_t = 10)]
         lines: usize,
+        /// Show every entry, from the first on.
+        #[arg(long, conflicts_with = "lines")]
+        all: bool,
         /// Keep waiting for new entries.
         #[arg(long)]
         follow: bool,
@@ -165,7 +170,7 @@ fn carry_out(data_dir: &Path, verb: &Verb, printer: &Printer) -> Result<Exit, Tr
     match verb {
         Verb::Verify(arguments) => arguments.run(&dir, printer),
         Verb::Head => head(&dir, printer),
-        Verb::Tail { lines, follow } => tail(&dir, *lines, *follow, printer),
+        Verb::Tail { lines, all, follow } => tail(&dir, (!all).then_some(*lines), *follow, printer),
         Verb::Export(arguments) => arguments.run(&dir),
         Verb::Show { record } => show(&dir, record, printer),
         Verb::Rebuild => rebuild(data_dir, printer),
@@ -187,12 +192,22 @@ fn head(dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {
     Ok(Exit::Success)
 }
 
-fn tail(dir: &Path, lines: usize, follow: bool, printer: &Printer) -> Result<Exit, Trouble> {
-    let start = replay::last_segment(dir)?
-        .saturating_sub(lines as u64)
-        .max(1);
+/// Shows the newest entries, or all without a number.
+fn tail(
+    dir: &Path,
+    lines: Option<usize>,
+    follow: bool,
+    printer: &Printer,
+) -> Result<Exit, Trouble> {
+    let start = match lines {
+        Some(lines) => replay::last_segment(dir)?
+            .saturating_sub(lines as u64)
+            .max(1),
+        None => 1,
+    };
     let mut newest = VecDeque::new();
     let mut next = start;
+    let mut out = io::stdout().lock();
     let mut damage = None;
     for entry in replay::replay(dir)?.from(start).judged() {
         let entry = match entry {
@@ -204,12 +219,15 @@ fn tail(dir: &Path, lines: usize, follow: bool, printer: &Printer) -> Result<Exi
             }
         };
         next = entry.header.position + 1;
+        let Some(lines) = lines else {
+            write_line(&mut out, &entry, printer)?;
+            continue;
+        };
         newest.push_back(entry);
         if newest.len() > lines {
             newest.pop_front();
         }
     }
-    let mut out = io::stdout().lock();
     for entry in &newest {
         write_line(&mut out, entry, printer)?;
     }
@@ -289,7 +307,7 @@ fn rebuild(data_dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {
 
 /// Writes one entry as a line: JSON for programs, words for people.
 fn write_line(out: &mut impl Write, entry: &Entry, printer: &Printer) -> io::Result<()> {
-    if printer.output() == Output::Json {
+    if printer.output() != Output::Table {
         return writeln!(out, "{}", as_json(entry, false));
     }
     let at = entry.header.recorded_at;

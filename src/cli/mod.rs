@@ -22,6 +22,7 @@ pub mod ops;
 mod out_file;
 pub mod output;
 mod pack;
+mod pages;
 mod passcode;
 pub mod profile;
 mod progress;
@@ -32,10 +33,12 @@ mod secret_source;
 pub mod serve;
 pub mod shell;
 mod table;
+mod time;
 pub mod token;
 pub mod trace;
 pub mod uas;
 mod unfinished;
+mod uses;
 pub mod usm;
 pub mod utl;
 pub mod verify;
@@ -44,7 +47,7 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::OF_COMMAND_LINE;
 use crate::private;
@@ -163,10 +166,16 @@ enum ConfigVerb {
 /// Parses a command line, runs it, and prints what is to be said.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    match Cli::try_parse_from(&arguments) {
+    match parse(&arguments) {
         Ok(cli) => cli.run(),
         Err(error) => misunderstood(&arguments, &error),
     }
+}
+
+fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches_from(arguments)?;
+    uses::check(&matches)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut Cli::command()))
 }
 
 impl Cli {
@@ -183,21 +192,22 @@ impl Cli {
     }
 }
 
-/// Refuses variables of the command line that are no text: taken for absent, another org or nobody would be meant. Paths
-/// need be none.
+/// Refuses variables of the command line that are no text, or empty: taken for absent, another org, another caller or nobody
+/// would be meant. Paths need be no text.
 fn check_variables() -> Result<(), Failure> {
     const PATHS: &[&str] = &["G3N_CONFIG"];
-    let names = OF_COMMAND_LINE.iter().filter(|name| !PATHS.contains(name));
-    let mut wrong = names.filter(|name| {
-        let value = std::env::var_os(name);
-        value.is_some_and(|value| value.to_str().is_none())
-    });
-    match wrong.next() {
-        None => Ok(()),
-        Some(name) => Err(Failure::Usage(format!(
-            "the variable {name} is not UTF-8 text; set it again, or unset it"
-        ))),
+    for name in OF_COMMAND_LINE {
+        let Some(value) = std::env::var_os(name) else {
+            continue;
+        };
+        let why = match value.to_str() {
+            None if !PATHS.contains(name) => "not UTF-8 text; set it again, or unset it",
+            Some("") => "set, but empty; give it a value, or unset it",
+            None | Some(_) => continue,
+        };
+        return Err(Failure::Usage(format!("the variable {name} is {why}")));
     }
+    Ok(())
 }
 
 impl Command {
@@ -311,6 +321,7 @@ fn asked_output(arguments: &[OsString]) -> Option<Output> {
         };
         match value {
             Some("json") => return Some(Output::Json),
+            Some("jsonl") => return Some(Output::Jsonl),
             Some("table") => return Some(Output::Table),
             Some(_) | None => {}
         }
@@ -320,8 +331,6 @@ fn asked_output(arguments: &[OsString]) -> Option<Output> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -4,12 +4,14 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::args::{PageArgs, Place, insert, query};
+use super::args::{Place, Said, about, insert, named, query, with};
 use super::call::{RecordChangeArgs, orgcode};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Printer;
+use super::pages::PageArgs;
 use super::profile::Profile;
+use super::time::{DueTime, Time, ago, due};
 use super::{get, hold, operator, put};
 use crate::client::{Client, Reply, TransportError};
 
@@ -48,7 +50,9 @@ enum Verb {
     #[command(after_help = "Example:\n  g3n mrs head --container demo --record-id note-1")]
     Head(Place),
     /// List records, one page at a time.
-    #[command(after_help = "Example:\n  g3n mrs list --container demo --status all --limit 5")]
+    #[command(
+        after_help = "Examples:\n  g3n mrs list --container demo --status all --limit 5\n  g3n mrs list --all --output jsonl"
+    )]
     List(ListArgs),
     /// Add tags to a record.
     #[command(
@@ -62,7 +66,7 @@ enum Verb {
     TagRemove(TagArgs),
     /// Set or clear a record's due time.
     #[command(
-        after_help = "Examples:\n  g3n mrs ttl-set --container demo --record-id note-1 --doom-at 2030-01-31T12:00:00Z\n  g3n mrs ttl-set --container demo --record-id note-1 --clear"
+        after_help = "Examples:\n  g3n mrs ttl-set --container demo --record-id note-1 --doom-at 2030-01-31T12:00:00Z\n  g3n mrs ttl-set --container demo --record-id note-1 --ttl 30d\n  g3n mrs ttl-set --container demo --record-id note-1 --clear"
     )]
     TtlSet(TtlArgs),
     /// Doom a record, for good.
@@ -79,9 +83,7 @@ enum Verb {
     #[command(after_help = "Example:\n  g3n mrs hold-release --container demo --record-id note-1")]
     HoldRelease(hold::RecordHoldArgs),
     /// List records that have a due time, and whether a hold keeps them, one page at a time.
-    #[command(
-        after_help = "Example:\n  g3n mrs due --container demo --before 2030-01-31T12:00:00Z"
-    )]
+    #[command(after_help = "Example:\n  g3n mrs due --container demo --before 7d")]
     Due(hold::DueArgs),
     /// List the containers of the org, one page at a time.
     #[command(after_help = "Example:\n  g3n mrs containers --limit 50")]
@@ -115,9 +117,9 @@ struct MetaArgs {
     /// Show a doomed record, too.
     #[arg(long)]
     include_doomed: bool,
-    /// The record as of this time (RFC 3339).
-    #[arg(long, value_name = "TIME")]
-    as_of: Option<String>,
+    /// The record as of this time: RFC 3339, or how long ago, such as 15m.
+    #[arg(long, value_name = "TIME", value_parser = ago, allow_hyphen_values = true)]
+    as_of: Option<Time>,
 }
 
 /// Which record's versions.
@@ -129,12 +131,9 @@ struct VersionsArgs {
     /// Also of a doomed record.
     #[arg(long)]
     include_doomed: bool,
-    /// Versions per page: 8 by default, 1 to 256.
-    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
-    limit: Option<String>,
-    /// The next_token of the page before.
-    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
-    next_token: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    page: PageArgs,
 }
 
 /// Which records.
@@ -158,12 +157,9 @@ struct ListArgs {
     /// Show doomed records, too; --status takes precedence.
     #[arg(long)]
     include_doomed: bool,
-    /// Records per page: 8 by default, 1 to 256.
-    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
-    limit: Option<String>,
-    /// The next_token of the page before.
-    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
-    next_token: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    page: PageArgs,
 }
 
 /// Tags to add or remove.
@@ -181,9 +177,9 @@ struct TagArgs {
 struct TtlArgs {
     #[command(flatten)]
     change: RecordChangeArgs,
-    /// The due time, from which the record is doomed (RFC 3339).
-    #[arg(long, value_name = "TIME", required_unless_present = "clear")]
-    doom_at: Option<String>,
+    /// The due time, from which the record is doomed: RFC 3339, or how long from now, such as 30d.
+    #[arg(long, visible_alias = "ttl", value_name = "TIME", required_unless_present = "clear", value_parser = due, allow_hyphen_values = true)]
+    doom_at: Option<DueTime>,
     /// Never.
     #[arg(long, conflicts_with = "doom_at")]
     clear: bool,
@@ -210,18 +206,22 @@ pub(super) fn run(
         Verb::Get(arguments) => return get::run(arguments, &client, orgcode(profile)?, printer),
         Verb::Put(arguments) => put::run(arguments, &client, orgcode(profile)?)?,
         Verb::Versions(arguments) => {
-            client.versions(&query(orgcode(profile)?, arguments).pairs())?
+            let first = with(about(orgcode(profile)?), arguments);
+            let ask = |said: &Said| Ok(client.versions(&named(said).pairs())?);
+            return arguments.page.list(printer, first, &ask);
         }
         Verb::Meta(arguments) => client.meta(&query(orgcode(profile)?, arguments).pairs())?,
         Verb::Head(place) => client.head(&place.query(orgcode(profile)?).pairs())?,
-        Verb::List(arguments) => client.list(&query(orgcode(profile)?, arguments).pairs())?,
+        Verb::List(arguments) => {
+            let first = with(about(orgcode(profile)?), arguments);
+            let ask = |said: &Said| Ok(client.list(&named(said).pairs())?);
+            return arguments.page.list(printer, first, &ask);
+        }
         Verb::TagAdd(arguments) => arguments.run(&client, profile, Client::tag_add)?,
         Verb::TagRemove(arguments) => arguments.run(&client, profile, Client::tag_remove)?,
         Verb::TtlSet(arguments) => {
             let mut body = arguments.change.body(&client, orgcode(profile)?)?;
-            // `null` is how the service itself spells never.
-            let doom_at = arguments.doom_at.as_deref().filter(|text| *text != "null");
-            body.insert("doom_at".to_owned(), json!(doom_at));
+            body.insert("doom_at".to_owned(), json!(arguments.doom_at));
             client.ttl_set(&Value::Object(body))?
         }
         Verb::Doom(arguments) => {
@@ -230,8 +230,16 @@ pub(super) fn run(
         }
         Verb::HoldSet(arguments) => arguments.set(&client, profile)?,
         Verb::HoldRelease(arguments) => arguments.release(&client, profile)?,
-        Verb::Due(arguments) => client.due(&query(orgcode(profile)?, arguments).pairs())?,
-        Verb::Containers(page) => client.containers(&query(orgcode(profile)?, page).pairs())?,
+        Verb::Due(arguments) => {
+            let first = with(about(orgcode(profile)?), arguments);
+            let ask = |said: &Said| Ok(client.due(&named(said).pairs())?);
+            return arguments.page.list(printer, first, &ask);
+        }
+        Verb::Containers(page) => {
+            let first = with(about(orgcode(profile)?), page);
+            let ask = |said: &Said| Ok(client.containers(&named(said).pairs())?);
+            return page.list(printer, first, &ask);
+        }
         Verb::Stat => client.stat(&[])?,
         Verb::Reconcile(arguments) => arguments.run(profile)?,
         Verb::TagScrub(arguments) => arguments.scrub(profile)?,

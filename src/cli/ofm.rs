@@ -6,12 +6,13 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::args::{MakeArgs, PageArgs, RemarkArgs, about, with};
+use super::args::{MakeArgs, RemarkArgs, Said, about, with};
 use super::call::{invoke, of_org};
 use super::cli_env::CliEnv;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Printer;
+use super::pages::PageArgs;
 use super::profile::Profile;
 use crate::client::Reply;
 use crate::domain::quota::{LIMIT_MAX, Quota};
@@ -263,12 +264,17 @@ pub(super) fn run(
         }
         Verb::InvitationList => client.invitation_list(&of_org(profile, &())?)?,
         Verb::InvitationWithdraw(which) => client.invitation_withdraw(&of_org(profile, which)?)?,
-        Verb::InvitationMine(page) => {
-            client.invitation_mine(&Value::Object(with(Map::new(), page)))?
+        Verb::InvitationMine(mine) => {
+            let ask = |said: &Said| Ok(client.invitation_mine(&Value::Object(said.clone()))?);
+            return mine.page.list(printer, with(Map::new(), mine), &ask);
         }
         Verb::InvitationAccept(which) => client.invitation_accept(&of_org(profile, which)?)?,
         Verb::InvitationDecline(which) => client.invitation_decline(&of_org(profile, which)?)?,
-        Verb::MemberList(page) => client.member_list(&of_org(profile, page)?)?,
+        Verb::MemberList(page) => {
+            let first = with(about(profile.org("which org?")?), page);
+            let ask = |said: &Said| Ok(client.member_list(&Value::Object(said.clone()))?);
+            return page.list(printer, first, &ask);
+        }
         Verb::MemberResolve(member) => client.member_resolve(&of_org(profile, member)?)?,
         Verb::OrgCreate(arguments) => {
             let body = with(about(profile.named_org("which org?")?), arguments);

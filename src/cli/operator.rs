@@ -13,6 +13,7 @@ use super::call::{invoke, orgcode};
 use super::failure::{Failure, granted};
 use super::profile::Profile;
 use super::progress;
+use super::time::days;
 use crate::client::Reply;
 
 /// Most items of one call: what a walk through all pages asks for.
@@ -20,7 +21,7 @@ const ITEMS_MAX: u64 = 1_000;
 
 /// Which container, and how much of it at a time.
 #[derive(Args, Debug, Serialize)]
-pub struct PageArgs {
+pub struct StepArgs {
     /// The container.
     #[arg(long)]
     container: String,
@@ -49,9 +50,9 @@ pub struct ReconcileArgs {
 #[derive(Args, Debug)]
 pub struct WalkArgs {
     #[command(flatten)]
-    page: PageArgs,
-    /// Process all pages; the counts are those of all pages together.
-    #[arg(long, conflicts_with = "next_token")]
+    page: StepArgs,
+    /// Process all pages, with --next-token from there on; the counts are those of all pages together.
+    #[arg(long)]
     all: bool,
 }
 
@@ -60,8 +61,8 @@ pub struct WalkArgs {
 pub struct CleanupArgs {
     #[command(flatten)]
     walk: WalkArgs,
-    /// Retention in days.
-    #[arg(long, value_name = "DAYS")]
+    /// Retention in days, or such as 12w.
+    #[arg(long, value_name = "DAYS", value_parser = days)]
     retention_days: Option<u64>,
 }
 
@@ -162,7 +163,7 @@ fn add(sum: &mut Value, page: &Value) {
     }
 }
 
-impl PageArgs {
+impl StepArgs {
     fn body(&self, profile: &Profile) -> Result<Map<String, Value>, Failure> {
         Ok(with(about(orgcode(profile)?), self))
     }

@@ -17,6 +17,8 @@ use crate::os_error::told;
 pub enum Output {
     /// Programs: one JSON document on standard output, also for errors.
     Json,
+    /// Programs: one line of JSON for each item of a list, or for the answer; errors on standard error.
+    Jsonl,
     /// People: tables on standard output, errors on standard error.
     Table,
 }
@@ -53,8 +55,9 @@ impl Printer {
     pub fn reply(&self, reply: &Reply) -> Exit {
         let told = match self.output {
             Output::Json => print_line(reply.text.trim_end()),
+            Output::Jsonl if reply.is_success() => print_lines(reply),
             Output::Table if reply.is_success() => print_line(&table::answer(reply.data())),
-            Output::Table => complain(&reply.envelope),
+            Output::Jsonl | Output::Table => complain(&reply.envelope),
         };
         ended(told, Exit::of(reply))
     }
@@ -72,7 +75,7 @@ impl Printer {
         let envelope = envelope(tag, &told(error));
         let told = match self.output {
             Output::Json => print_line(&envelope.to_string()),
-            Output::Table => complain(&envelope),
+            Output::Jsonl | Output::Table => complain(&envelope),
         };
         ended(told, exit)
     }
@@ -83,7 +86,7 @@ impl Printer {
     /// When standard output cannot be written; a reader that went away is no error.
     pub fn facts(&self, facts: &Value) -> io::Result<()> {
         match self.output {
-            Output::Json => print_line(&facts.to_string()),
+            Output::Json | Output::Jsonl => print_line(&facts.to_string()),
             Output::Table => print_line(&table::answer(facts)),
         }
     }
@@ -156,6 +159,27 @@ fn complain(envelope: &Value) -> io::Result<()> {
 pub fn print_line(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     quiet_when_closed(writeln!(out, "{text}").and_then(|()| out.flush()))
+}
+
+/// Writes each item of a list as a line, and how to go on to standard error; an answer that is no list is one line.
+fn print_lines(reply: &Reply) -> io::Result<()> {
+    if !reply.data()["items"].is_array() {
+        return print_line(reply.data_text().unwrap_or("null"));
+    }
+    let mut text = String::new();
+    for item in reply.items() {
+        text.push_str(item.get());
+        text.push('\n');
+    }
+    let mut out = io::stdout().lock();
+    quiet_when_closed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))?;
+    match reply.data()["next_token"].as_str() {
+        Some(token) => {
+            let more = format!("more: --next-token {}, or --all", table::clean(token));
+            quiet_when_closed(writeln!(io::stderr().lock(), "{more}"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Readers such as `head` go away when they have seen enough.

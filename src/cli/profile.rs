@@ -18,6 +18,8 @@ pub(super) use self::file::find_file;
 
 /// Where a server on this machine serves tenants.
 const BASE_URL: &str = "http://127.0.0.1:8000";
+/// Fields that are sent as headers of HTTP.
+const CREDENTIALS: &[&str] = &["session_guid", "api_key", "jwt", "operator_token"];
 /// Where it serves operators.
 const OPERATOR_URL: &str = "http://127.0.0.1:8001";
 
@@ -54,18 +56,10 @@ impl Profile {
         flags: &Connection,
         environment: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Self, Failure> {
+        // What is empty, or no text, was refused before; to the standard an empty directory is none.
         let path = |name: &str| environment(name).filter(|value| !value.is_empty());
-        // What is no text was refused before.
-        let environment = |name: &str| path(name)?.into_string().ok();
-        let pick = |flag: &Option<String>, variable: &str, entry: Option<String>| {
-            let flag = flag.clone().map(|value| (value, Origin::Flag));
-            let variable = || environment(variable).map(|value| (value, Origin::Environment));
-            let (value, origin) = flag
-                .or_else(variable)
-                .or(entry.map(|value| (value, Origin::File)))?;
-            Some(Sourced { value, origin })
-        };
-        let name = pick(&flags.profile, "G3N_PROFILE", None);
+        let text = |name: &str| path(name)?.into_string().ok();
+        let name = pick("profile", flags.profile.as_deref(), (&text, None))?;
         let config = find_file(flags, &path);
         let entry = read_entry(name.as_ref(), config.as_ref())?;
         let or_default = |found: Option<Sourced>, value: &str| {
@@ -74,25 +68,31 @@ impl Profile {
                 origin: Origin::Default,
             })
         };
-        let base_url = pick(&flags.base_url, "G3N_BASE_URL", entry.base_url);
-        let operator_url = pick(&flags.operator_url, "G3N_OPERATOR_URL", entry.operator_url);
-        let session_guid = pick(&flags.session_guid, "G3N_SESSION_GUID", entry.session_guid);
-        let api_key = pick(&flags.api_key, "G3N_API_KEY", entry.api_key);
+        let of = |field: &'static str, flag: &Option<String>, entry: &Option<String>| {
+            pick(field, flag.as_deref(), (&text, entry.as_deref()))
+        };
+        let of_path = |field: &'static str, flag: &Option<PathBuf>, entry: &Option<String>| {
+            let flag = flag.as_ref().map(|path| path.display().to_string());
+            of(field, &flag, entry)
+        };
+        let base_url = of("base_url", &flags.base_url, &entry.base_url)?;
+        let operator_url = of("operator_url", &flags.operator_url, &entry.operator_url)?;
+        let session_guid = of("session_guid", &flags.session_guid, &entry.session_guid)?;
+        let api_key = of("api_key", &flags.api_key, &entry.api_key)?;
         let others = [&session_guid, &api_key].into_iter().flatten();
         let beaten_by = others.map(|other| other.origin).min();
-        let path = |flag: &Option<PathBuf>| flag.as_ref().map(|path| path.display().to_string());
-        let jwt_file = pick(&path(&flags.jwt_file), "G3N_JWT_FILE", entry.jwt_file);
-        let ca_file = pick(&path(&flags.ca_file), "G3N_CA_FILE", entry.ca_file);
-        let client_cert_file = pick(
-            &path(&flags.client_cert_file),
-            "G3N_CLIENT_CERT_FILE",
-            entry.client_cert_file,
-        );
-        let client_key_file = pick(
-            &path(&flags.client_key_file),
-            "G3N_CLIENT_KEY_FILE",
-            entry.client_key_file,
-        );
+        let jwt_file = of_path("jwt_file", &flags.jwt_file, &entry.jwt_file)?;
+        let ca_file = of_path("ca_file", &flags.ca_file, &entry.ca_file)?;
+        let client_cert_file = of_path(
+            "client_cert_file",
+            &flags.client_cert_file,
+            &entry.client_cert_file,
+        )?;
+        let client_key_file = of_path(
+            "client_key_file",
+            &flags.client_key_file,
+            &entry.client_key_file,
+        )?;
         let file =
             |found: &Option<Sourced>| found.as_ref().map(|found| PathBuf::from(&found.value));
         let trust = Trust::of_files(
@@ -100,15 +100,15 @@ impl Profile {
             file(&client_cert_file).as_deref(),
             file(&client_key_file).as_deref(),
         );
-        let jwt = find_token(pick(&None, "G3N_JWT", None), jwt_file, beaten_by)?;
+        let jwt = find_token(of("jwt", &None, &None)?, jwt_file, beaten_by)?;
         Ok(Self {
             base_url: check_url("base url", or_default(base_url, BASE_URL))?,
             operator_url: check_operator_url(or_default(operator_url, OPERATOR_URL))?,
-            orgcode: pick(&flags.orgcode, "G3N_ORGCODE", entry.orgcode),
+            orgcode: of("orgcode", &flags.orgcode, &entry.orgcode)?,
             session_guid,
             api_key,
             jwt,
-            operator_token: pick(&None, "G3N_OPERATOR_TOKEN", entry.operator_token),
+            operator_token: of("operator_token", &None, &entry.operator_token)?,
             trust: trust.map_err(|error| Failure::Usage(with_causes(&error)))?,
             ca_file,
             client_cert_file,
@@ -194,6 +194,13 @@ impl Profile {
         }
     }
 
+    /// The org that a flag names to filter by, if one does. What a profile or the environment says is for what needs an org.
+    pub(super) fn filtered_org(&self) -> Option<&str> {
+        let named = self.orgcode.as_ref();
+        let named = named.filter(|org| org.origin == Origin::Flag);
+        named.map(|org| org.value.as_str())
+    }
+
     /// The org that a flag names: some things are said each time, and are no habit of a profile or a shell.
     ///
     /// # Errors
@@ -240,6 +247,44 @@ impl Profile {
     }
 }
 
+/// A value from the first place that has one: a flag, a variable, the profile. White space around it is none of it, such as
+/// the line break that a shell or an editor left.
+///
+/// # Errors
+/// A usage failure that names the place when nothing is left, or a credential cannot be sent as a header of HTTP.
+fn pick(
+    field: &str,
+    flag: Option<&str>,
+    (variable, entry): (&dyn Fn(&str) -> Option<String>, Option<&str>),
+) -> Result<Option<Sourced>, Failure> {
+    let name = format!("G3N_{}", field.to_ascii_uppercase());
+    let flag = flag.map(|value| (value.to_owned(), Origin::Flag));
+    let variable = || variable(&name).map(|value| (value, Origin::Environment));
+    let entry = || entry.map(|value| (value.to_owned(), Origin::File));
+    let Some((value, origin)) = flag.or_else(variable).or_else(entry) else {
+        return Ok(None);
+    };
+    let value = value.trim();
+    let wrong = |why: &str| {
+        let place = match origin {
+            Origin::Flag => format!("the value of --{}", field.replace('_', "-")),
+            Origin::Environment => format!("the variable {name}"),
+            Origin::File | Origin::Default => format!("{field} of the profile"),
+        };
+        Err(Failure::Usage(format!("{place} {why}")))
+    };
+    if value.is_empty() {
+        return wrong("is empty; give it a value, or leave it out");
+    }
+    if CREDENTIALS.contains(&field) && !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return wrong(
+            "cannot be sent: within it is a space, a line break or a character that is not ASCII",
+        );
+    }
+    let value = value.to_owned();
+    Ok(Some(Sourced { value, origin }))
+}
+
 /// The token to call with, unless another credential was said as explicitly. Its file is read only then.
 fn find_token(
     token: Option<Sourced>,
@@ -284,12 +329,13 @@ fn check_operator_url(url: Sourced) -> Result<Sourced, Failure> {
 }
 
 fn check_url(what: &str, url: Sourced) -> Result<Sourced, Failure> {
+    let never = |c: char| matches!(c, '?' | '#') || c.is_whitespace() || c.is_control();
     let host = url
         .value
         .strip_prefix("http://")
         .or_else(|| url.value.strip_prefix("https://"));
     match host {
-        Some(host) if !host.is_empty() && !host.contains(['?', '#', ' ']) => Ok(url),
+        Some(host) if !host.is_empty() && !host.contains(never) => Ok(url),
         Some(_) | None => Err(Failure::Usage(format!(
             "the {what} must begin with http:// or https:// and name a host: {}",
             url.value

@@ -17,6 +17,7 @@ use super::choice::{INLINE_SENT_MAX, Look, Mode, not_json};
 use super::failure::{Failure, granted};
 use super::pack::{self, Packed};
 use super::progress;
+use super::time::{DueTime, due};
 use crate::client::{Client, Reply, Transfer, TransportError};
 use crate::domain::record::INLINE_CONTENT_TYPE;
 
@@ -61,9 +62,9 @@ pub struct PutArgs {
     /// A tag; may be repeated.
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
-    /// The due time, from which the record is doomed (RFC 3339).
-    #[arg(long, value_name = "TIME")]
-    doom_at: Option<String>,
+    /// The due time, from which the record is doomed: RFC 3339, or how long from now, such as 30d.
+    #[arg(long, visible_alias = "ttl", value_name = "TIME", value_parser = due, allow_hyphen_values = true)]
+    doom_at: Option<DueTime>,
     /// Makes repeating the same put harmless for 24 hours; over an existing record it needs --expected-revision.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,

@@ -26,7 +26,16 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Reads a flag that is a secret.
+/// Reads a flag that is a secret. A line break at its end is none of it, as in a file.
 pub(super) fn secret() -> impl TypedValueParser<Value = Secret> {
-    NonEmptyStringValueParser::new().map(Secret)
+    NonEmptyStringValueParser::new().try_map(|text| {
+        let secret = Secret::parse(without_line_break(&text));
+        secret.ok_or("it is empty")
+    })
+}
+
+/// A text without the one line break at its end that an editor or a shell put there.
+pub(super) fn without_line_break(text: &str) -> &str {
+    let line = text.strip_suffix("\r\n").or(text.strip_suffix('\n'));
+    line.or(text.strip_suffix('\r')).unwrap_or(text)
 }

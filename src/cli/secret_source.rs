@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::cli_env::CliEnv;
 use super::failure::Failure;
-use super::secret::Secret;
+use super::secret::{Secret, without_line_break};
 
 /// Most bytes of a file that holds a secret: several times what the service takes.
 const FILE_BYTES_MAX: u64 = 4096;
@@ -35,8 +35,19 @@ impl SecretSource<'_> {
         if let Some(path) = self.file {
             return self.read(path, env).map(Some);
         }
-        let variable = self.variable.and_then(&env.environment);
-        Ok(variable.and_then(|text| Secret::parse(&text)))
+        let Some(name) = self.variable else {
+            return Ok(None);
+        };
+        let text = (env.environment)(name);
+        let secret = text.map(|text| {
+            let secret = Secret::parse(without_line_break(&text));
+            secret.ok_or_else(|| {
+                Failure::Usage(format!(
+                    "the variable {name} is set, but empty; give it a value, or unset it"
+                ))
+            })
+        });
+        secret.transpose()
     }
 
     /// What a file holds, without the line break at its end.
@@ -60,8 +71,7 @@ impl SecretSource<'_> {
             return Err(none(": it is too large"));
         }
         let text = String::from_utf8(bytes).map_err(|_| none(": it is not text"))?;
-        let line = text.strip_suffix("\r\n").or(text.strip_suffix('\n'));
-        Secret::parse(line.unwrap_or(&text)).ok_or_else(|| none(": it is empty"))
+        Secret::parse(without_line_break(&text)).ok_or_else(|| none(": it is empty"))
     }
 
     /// Whether standard input holds it.

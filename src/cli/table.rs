@@ -177,6 +177,9 @@ const MANY: &[&str] = &[
 /// Members that are copied whole: each on a line of its own, which no frame cuts.
 const COPIED: &[&str] = &["session_guid", "api_key"];
 
+/// What stands in the place of a list without items.
+pub(super) const NOTHING: &str = "nothing found";
+
 /// A list as rows, anything else as names and values, with tables of what it holds many of below.
 pub(super) fn answer(data: &Value) -> String {
     match (&data["items"], data) {
@@ -199,7 +202,7 @@ pub(super) fn answer(data: &Value) -> String {
 
 fn list(items: &[Value], next_token: Option<&str>) -> String {
     let mut text = match items {
-        [] => "nothing found".to_owned(),
+        [] => NOTHING.to_owned(),
         _ => rows(items),
     };
     if let Some(token) = next_token {
@@ -208,7 +211,8 @@ fn list(items: &[Value], next_token: Option<&str>) -> String {
     text
 }
 
-fn rows(items: &[Value]) -> String {
+/// Items as a table, one on each row.
+pub(super) fn rows(items: &[Value]) -> String {
     let shown = columns(items);
     let rows = items
         .iter()

@@ -16,13 +16,14 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::out_file::{OutFile, Readers};
 use super::output::{Output, Printer, print_line};
+use super::time::seconds_from_now;
 use crate::clock::{Clock, random_uuid};
 use crate::domain::OrgCode;
 use crate::os_error::told;
 use crate::token::KeyFileError;
 
 /// Longest time that a token is made for, in seconds: a year.
-const SECONDS_MAX: i64 = 31_536_000;
+const SECONDS_MAX: u32 = 31_536_000;
 
 /// Make tokens and keys for trying out an external identity; a real one comes from an identity provider.
 #[derive(Args, Debug)]
@@ -68,12 +69,20 @@ struct MintArgs {
     /// The role claim.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     role: String,
-    /// Seconds until it expires. A server accepts at most its auth.jwt_life_seconds_max, by default one day.
-    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u32).range(1..=SECONDS_MAX))]
+    /// Seconds until it expires, or such as 12h, or when (RFC 3339). A server accepts at most its auth.jwt_life_seconds_max, by
+    /// default one day.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = life)]
     expires_in: u32,
     /// The jti claim, by which g3n ops jwt-revoke revokes it; by default a new UUID.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     jti: Option<String>,
+}
+
+/// Reads how long a token is valid.
+fn life(text: &str) -> Result<u32, String> {
+    let seconds = u32::try_from(seconds_from_now(text)?).ok();
+    let fits = seconds.filter(|seconds| (1..=SECONDS_MAX).contains(seconds));
+    fits.ok_or_else(|| format!("a token is valid for 1 to {SECONDS_MAX} seconds, a year"))
 }
 
 /// What signs it; one of them.
@@ -121,7 +130,7 @@ impl MintArgs {
         let ends_at = now.plus_millis(i64::from(self.expires_in) * 1_000);
         let ends_at = ends_at.to_string();
         Ok(match asked {
-            Some(Output::Json) => {
+            Some(Output::Json | Output::Jsonl) => {
                 let told = json!({"token": token, "expires_at": ends_at, "jti": grant.jti});
                 print_line(&told.to_string())
             }

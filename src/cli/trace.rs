@@ -91,7 +91,7 @@ pub(super) fn run(
     };
     let joined = join(id, lines, journaled.as_ref(), why_not.as_deref());
     let told = match printer.output() {
-        Output::Json => print_line(&joined.to_string()),
+        Output::Json | Output::Jsonl => print_line(&joined.to_string()),
         Output::Table => print_line(&story(&joined)),
     };
     let found = ["lines", "entries"].iter().any(|name| {

@@ -175,20 +175,21 @@ pub(super) fn run(
     profile: &Profile,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
-    let mut env = CliEnv::of_process();
+    // Standard input can be held once at a time, so only by the verb that asks.
+    let env = CliEnv::of_process;
     match &arguments.verb {
         Verb::Stat(arguments) => {
-            let body = arguments.body(&mut env)?;
+            let body = arguments.body(&mut env())?;
             let client = profile.anyone();
             Ok(printer.reply(&client.uas_stat(&body)?))
         }
         Verb::UserErase(arguments) => arguments.run(profile, printer),
         Verb::UserCreate(arguments) => {
-            let made = arguments.make(profile, &mut env);
+            let made = arguments.make(profile, &mut env());
             arguments.bare.tell(printer, "user_id", made)
         }
         Verb::PasscodeChange(arguments) => {
-            let body = arguments.body(&mut env)?;
+            let body = arguments.body(&mut env())?;
             let client = profile.gateway();
             Ok(printer.reply(&client.passcode_change(&body)?))
         }
@@ -209,7 +210,7 @@ pub(super) fn run(
             invoke(profile, "uas_user_enable", with(Map::new(), user))?,
         ),
         Verb::PasscodeReset(arguments) => {
-            let body = arguments.body(&mut env)?;
+            let body = arguments.body(&mut env())?;
             show(printer, invoke(profile, "uas_passcode_reset", body)?)
         }
         Verb::LockLift(arguments) => show(

@@ -16,6 +16,7 @@ use super::failure::Failure;
 use super::finding::{self, Finding, is_good};
 use super::output::{Output, Printer};
 use super::profile::{Connection, Profile};
+use super::time::seconds;
 use crate::client::Credential;
 use crate::clock::{Clock, ordered_uuid};
 use caller::{Broken, Caller, Laws};
@@ -44,12 +45,22 @@ pub struct VerifyArgs {
     /// Authenticate as this user by headers, which only a server with auth.header_identity accepts.
     #[arg(long, value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
     header_user: Option<String>,
-    /// After how many seconds to give up.
-    #[arg(long, value_name = "SECONDS", default_value_t = SECONDS_MAX, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
+    /// After how many seconds to give up, at most 90; or such as 1m.
+    #[arg(long, value_name = "SECONDS", default_value_t = SECONDS_MAX, value_parser = limit)]
     seconds: u64,
     /// The same as --output json.
     #[arg(long, conflicts_with = "output")]
     json: bool,
+}
+
+/// Reads how long a run may take.
+fn limit(text: &str) -> Result<u64, String> {
+    let number = seconds(text)?;
+    if (1..=SECONDS_MAX).contains(&number) {
+        Ok(number)
+    } else {
+        Err(format!("{number} is not in 1 to {SECONDS_MAX} seconds"))
+    }
 }
 
 /// One run: who calls, and what was made so far.

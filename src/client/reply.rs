@@ -57,6 +57,23 @@ impl Reply {
         self.text = self.envelope.to_string();
     }
 
+    /// The items of a list, byte for byte; none when the answer is no list.
+    pub fn items(&self) -> Vec<&RawValue> {
+        let data = self.data_text().map(serde_json::from_str::<Members<'_>>);
+        let Some(Ok(data)) = data else {
+            return Vec::new();
+        };
+        let items = data.get("items").map(|items| items.get());
+        let items = items.map(serde_json::from_str::<Vec<&RawValue>>);
+        items.and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// The good answer byte for byte.
+    pub fn data_text(&self) -> Option<&str> {
+        let members: Members<'_> = serde_json::from_str(&self.text).ok()?;
+        members.get("data").map(|data| data.get())
+    }
+
     /// The revision of the one record answered.
     pub fn revision(&self) -> Option<u64> {
         self.envelope["revision"].as_u64()
@@ -69,8 +86,7 @@ impl Reply {
 
     /// Inline content byte for byte, which reading it as a JSON value would not keep.
     pub fn content(&self) -> Option<&str> {
-        let members: Members<'_> = serde_json::from_str(&self.text).ok()?;
-        let data: Members<'_> = serde_json::from_str(members.get("data")?.get()).ok()?;
+        let data: Members<'_> = serde_json::from_str(self.data_text()?).ok()?;
         data.get("content").map(|content| content.get())
     }
 }

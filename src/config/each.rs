@@ -145,6 +145,25 @@ fn each_misspelled_name_is_refused_with_the_nearest_known_one() {
 }
 
 #[test]
+fn each_variable_that_is_empty_is_refused_by_its_name() {
+    let bare = super::CLEANUP_RETENTION_DAYS.to_owned();
+    let variables = TABLE.iter().map(|(name, _)| variable_of(name));
+    for variable in variables.chain([bare]) {
+        says(from_environment(&variable, OsString::new()), &[&variable]);
+    }
+    // What it may mean can be said.
+    for (name, default) in Settings::defaults()
+        .rows()
+        .iter()
+        .map(|row| (row.name, &row.value))
+    {
+        if default.is_empty() {
+            assert_eq!(from_set(format!("{name}=")), Ok(()), "{name}");
+        }
+    }
+}
+
+#[test]
 fn each_variable_that_is_not_utf8_is_refused() {
     use std::os::unix::ffi::OsStringExt;
     let no_text = || OsString::from_vec(b"a\xff".to_vec());

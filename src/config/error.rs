@@ -37,6 +37,16 @@ pub enum SettingsError {
         /// The variable, with a replacement for what is no text.
         name: String,
     },
+    /// A variable is there without a value, where the setting may have none.
+    #[error(
+        "the variable {variable} is set, but empty; give it a value, or unset it. For none, --set {name}= says so"
+    )]
+    Empty {
+        /// The name of the setting, such as `http.tls_cert_file`.
+        name: String,
+        /// The variable that is empty.
+        variable: String,
+    },
     /// The value is outside of the setting's limits.
     #[error("{name} = {value} ({origin}) does not fit: it must be {wanted}")]
     Unfit {

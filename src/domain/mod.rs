@@ -33,7 +33,8 @@ pub mod vacuum;
 pub use aggregate::{Aggregate, Decider};
 pub use event::{Event, EventError, EventFamily, fold};
 pub use names::{
-    CcCode, ContainerName, Md5, OrgCode, RecordId, Revision, Sha256Digest, Tag, Timestamp,
+    CcCode, ContainerName, Md5, OrgCode, RecordId, Revision, Sha256Digest, Tag, TimeError,
+    Timestamp,
 };
 pub use rejection::{Rejection, Tag as ErrorTag};
 pub use stream::StreamId;

@@ -217,11 +217,33 @@ impl Timestamp {
 
     /// Parses RFC 3339 with any offset, years 1970 to 9999; `None` when it is not that.
     pub fn parse(text: &str) -> Option<Self> {
-        let millis = DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis();
-        (0..=TIMESTAMP_MS_MAX)
-            .contains(&millis)
-            .then_some(Self(millis))
+        Self::read(text).ok()
     }
+
+    /// The same, with what is wrong with a text.
+    ///
+    /// # Errors
+    /// See [`TimeError`].
+    pub fn read(text: &str) -> Result<Self, TimeError> {
+        let time = DateTime::parse_from_rfc3339(text).map_err(|_| TimeError::NotRfc3339)?;
+        let millis = time.timestamp_millis();
+        if (0..=TIMESTAMP_MS_MAX).contains(&millis) {
+            Ok(Self(millis))
+        } else {
+            Err(TimeError::OutOfRange)
+        }
+    }
+}
+
+/// Why a text is no time that is taken; told behind the name of its field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TimeError {
+    /// It has another form.
+    #[error("must be an RFC 3339 time such as 2027-01-31T12:00:00Z")]
+    NotRfc3339,
+    /// It is a time, and too early or too late.
+    #[error("must be in the years 1970 to 9999 (UTC)")]
+    OutOfRange,
 }
 
 impl fmt::Display for Timestamp {

@@ -1,6 +1,8 @@
 //! Reading an export's directory, and holding every byte of it against the manifest before anything is done with it.
 
-use std::collections::{BTreeSet, HashMap};
+mod steps;
+
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -13,12 +15,13 @@ use uuid::Uuid;
 
 use super::line::{EventLine, objects_of, told_of};
 use super::{
-    CONTENT, CONTENT_DIRECTORY, EVENTS, FILES, FORMAT_VERSION, FileEntry, LINE_BYTES_MAX, MANIFEST,
-    Manifest, RECORDS, content_name, is_file_name,
+    CONTENT, EVENTS, FILES, FORMAT_VERSION, FileEntry, LINE_BYTES_MAX, MANIFEST, Manifest,
+    content_name, is_file_name,
 };
-use crate::domain::offboarding::Counts;
 use crate::domain::{Md5, Sha256Digest};
 use crate::journal::Append;
+
+pub use self::steps::Step;
 
 /// Bytes read of a file at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -114,60 +117,6 @@ impl Directory {
         files.map(|file| file.size).sum()
     }
 
-    /// Looks at every byte: sizes and hashes of all files, that each event can be read and taken, that each content
-    /// file is what its event promised, that the numbers agree, and that nothing is missing or there besides.
-    ///
-    /// # Errors
-    /// See [`ExportError`]; the first thing that does not fit.
-    pub fn check(&self, progress: Progress<'_>) -> Result<(), ExportError> {
-        let mut done = 0;
-        for file in &self.manifest.files {
-            self.check_file(file, None)?;
-            done += file.size;
-            progress(done);
-        }
-        let mut found = Counts::default();
-        for line in self.texts(RECORDS)? {
-            serde_json::from_slice::<serde_json::Value>(&line?)
-                .map_err(|error| damaged(RECORDS, error.to_string()))?;
-            found.records += 1;
-            if found.records > self.manifest.counts.records {
-                return Err(damaged(
-                    RECORDS,
-                    "it has more records than the manifest states",
-                ));
-            }
-        }
-        self.walk(&mut |part| {
-            match part {
-                Part::Entry(_, append) => {
-                    let payload = append.payload.as_ref();
-                    found.entries += 1;
-                    found.bytes += payload.map_or(0, |payload| payload.len() as u64);
-                }
-                Part::Object(file, _, md5) => {
-                    self.check_file(file, Some(md5))?;
-                    found.objects += 1;
-                    found.bytes += file.size;
-                    done += file.size;
-                    progress(done);
-                }
-                Part::Absent => found.objects_absent += 1,
-            }
-            Ok::<(), ExportError>(())
-        })?;
-        if found != self.manifest.counts {
-            return Err(damaged(
-                MANIFEST,
-                format!(
-                    "it states {:?}, and {found:?} was found",
-                    self.manifest.counts
-                ),
-            ));
-        }
-        self.check_nothing_else(found.objects)
-    }
-
     /// Goes through the history, and shows each entry with the content files it names behind it. A file whose event tells
     /// its SHA-256 is listed with that one. Memory grows by some 60 bytes with each content file.
     ///
@@ -261,31 +210,6 @@ impl Directory {
 
     fn check_file(&self, file: &FileEntry, md5: Option<Md5>) -> Result<(), ExportError> {
         check_file(&self.root, file, md5)
-    }
-
-    fn check_nothing_else(&self, objects: u64) -> Result<(), ExportError> {
-        let mut known: BTreeSet<&str> = FILES.into();
-        known.insert(MANIFEST);
-        for entry in read_dir(&self.root, ".")? {
-            let name = entry?;
-            if !known.contains(name.as_str()) && name != CONTENT_DIRECTORY {
-                return Err(damaged(&name, "it does not belong to the export"));
-            }
-        }
-        let directory = self.root.join(CONTENT_DIRECTORY);
-        let mut left = objects;
-        if directory.exists() {
-            // All that are listed are there, and no two are the same: a count is enough.
-            for entry in read_dir(&directory, CONTENT_DIRECTORY)? {
-                let name = format!("{CONTENT_DIRECTORY}/{}", entry?);
-                let more = || damaged(&name, "there are more content files than the export states");
-                left = left.checked_sub(1).ok_or_else(more)?;
-            }
-        }
-        match left {
-            0 => Ok(()),
-            _ => Err(damaged(CONTENT, "it names a file twice")),
-        }
     }
 }
 

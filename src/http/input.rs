@@ -347,12 +347,16 @@ pub fn required<'a>(
 /// # Errors
 /// `invalid-doom-at`.
 pub fn doom_at(text: &str) -> Result<Timestamp, Rejection> {
-    Timestamp::parse(text).ok_or_else(|| {
-        Rejection::new(
-            ErrorTag::InvalidDoomAt,
-            "doom_at must be an RFC 3339 time such as 2027-01-31T12:00:00Z.",
-        )
-    })
+    let wrong = |error| Rejection::new(ErrorTag::InvalidDoomAt, format!("doom_at {error}."));
+    Timestamp::read(text).map_err(wrong)
+}
+
+/// A time in a field.
+///
+/// # Errors
+/// `invalid-input` naming it.
+pub fn time(text: &str, name: &str) -> Result<Timestamp, Rejection> {
+    Timestamp::read(text).map_err(|error| Rejection::field(name, format!("{name} {error}.")))
 }
 
 /// A flag in a query.

@@ -1,8 +1,11 @@
 //! What operators do: windows, vacuums, the secret code, and the audit of every such event; and the jobs.
 
+mod about;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use self::about::vacuum_of;
 use super::{Change, Projection, Row, StateChange, Store, StoreError, Write, state_after};
 use crate::domain::clock_jump::{ClockDecider, ClockJumps};
 use crate::domain::job::{JobDecider, Jobs};
@@ -94,7 +97,7 @@ impl Projection for Operations {
     }
 
     fn version(&self) -> u32 {
-        7
+        8
     }
 
     fn prefix(&self) -> u8 {
@@ -113,7 +116,8 @@ impl Projection for Operations {
             let mut place = position.to_be_bytes().to_vec();
             // An entry has at most two such events.
             place.push(u8::try_from(number).unwrap_or(u8::MAX));
-            if let Some(subject) = &row.subject {
+            let scope = about::erased_scope(&**state, event);
+            for subject in row.subject.as_deref().into_iter().chain(scope) {
                 let key = [AUDIT_OF, subject.as_bytes(), &[0], &place].concat();
                 writes.push((key, Some(Vec::new())));
             }
@@ -408,7 +412,7 @@ pub fn list_windows(
 /// Which events of the audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// Only about this window, vacuum, token, org, user or job.
+    /// Only about this window, vacuum, token, org, user or job; the vacuums of an org and a user are about these, too.
     pub subject: Option<String>,
     /// Only from this time on.
     pub since: Option<Timestamp>,

@@ -80,7 +80,14 @@ impl Town {
 
     /// Runs a line with somebody's session.
     pub(super) fn by(&self, session: &str, line: &str) -> Ran {
-        self.run(line, &[("G3N_SESSION_GUID", session)])
+        let variable = [("G3N_SESSION_GUID", session)];
+        // Without a session the variable is not set at all.
+        let variables = if session.is_empty() {
+            &[][..]
+        } else {
+            &variable[..]
+        };
+        self.run(line, variables)
     }
 
     /// The secret that an answer shows this once, and the answer.

@@ -216,7 +216,7 @@ fn what_makes_no_sense_ends_with_2_and_nobody_answering_with_3() {
         "G3N_PASSCODE=$CANARY g3n uas user-create --email a@example.com",
         "g3n ofm org-get --orgcode A1",
         "g3n ofm org-create --orgcode A1 --owner-user-id u",
-        "g3n ofm org-status-set --orgcode A1 --status doomed",
+        "g3n ofm org-status-set --orgcode A1 --status doomed --yes",
     ] {
         assert_eq!(run(line), (3, "unreachable".to_owned()), "{line}");
     }

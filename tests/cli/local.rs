@@ -33,7 +33,8 @@ fn usage_errors_are_told_in_an_envelope_and_by_exit_2() {
         "ops maintenance-start --maintenance-id mw_1",
         "ops maintenance-start --maintenance-id mw_1 --secret-code-file -",
         "ops secret-set --rotate --secret-code old",
-        "ops vacuum-org --secret-code code --reason Cleanup",
+        "ops vacuum-org --secret-code code --reason Cleanup --yes",
+        "ops vacuum-org --secret-code code --reason Cleanup --orgcode A1",
     ] {
         let ran = g3n(line, dir.path(), &[], b"");
         assert_eq!(ran.refusal(), (2, "usage".to_owned()), "{line}: {ran:?}");

@@ -1,8 +1,10 @@
 //! The command line: what it takes, what it does, what it prints, and the numbers it ends with.
 
+mod destroying;
 mod end_to_end;
 mod exact;
 mod files;
+mod flags;
 mod holds;
 mod identity;
 mod identity_refusals;
@@ -10,10 +12,12 @@ mod journal;
 mod local;
 mod lost_output;
 mod ops;
+mod paging;
 mod parsing;
 mod paste;
 mod playbooks;
 mod quota;
+mod recorder;
 mod refusals;
 mod remarks;
 mod renewed;
@@ -21,4 +25,6 @@ pub(crate) mod run;
 mod settings;
 mod tables;
 mod terminal;
+mod times;
 mod upkeep;
+mod variables;

@@ -261,7 +261,7 @@ fn a_vacuum_cancelled_while_it_is_pending_erases_nothing() {
     let content = "g3n mrs get --container notes --record-id o-1";
     let (before, kept) = (app.records(), app.run(content, &[]).stdout);
 
-    let vacuum = "g3n ops vacuum-org --secret-code $CODE --orgcode DEMO --reason Cleanup";
+    let vacuum = "g3n ops vacuum-org --secret-code $CODE --orgcode DEMO --reason Cleanup --yes";
     let vacuum = app.run(vacuum, &[]).data();
     let id = text(&vacuum, "vacuum_id");
     assert_eq!(vacuum["status"], "pending");
@@ -312,7 +312,7 @@ fn a_full_vacuum_erases_what_its_dry_run_counted() {
     let plan = "g3n ops maintenance-schedule --secret-code $CODE --description later --duration 60 --start 2999-01-01T00:00:00Z";
     let window = text(&app.run(plan, &[]).data(), "maintenance_id");
 
-    let all = "g3n ops vacuum-all --secret-code $CODE --reason Reset --confirmation-phrase 'VACUUM ALL DATA PERMANENTLY'";
+    let all = "g3n ops vacuum-all --secret-code $CODE --reason Reset --confirmation-phrase 'VACUUM ALL DATA PERMANENTLY' --yes";
     let dry = app.run(&format!("{all} --dry-run"), &[]).data();
     let dry = text(&dry, "vacuum_id");
     app.watched(&dry);

@@ -93,7 +93,6 @@ fn command_lines_that_make_no_sense_are_refused() {
         "g3n mrs ttl-set --container demo --record-id a --clear --doom-at 2030-01-31T12:00:00Z",
         "g3n mrs doom --container demo --record-id a --expected-revision x",
         "g3n mrs list --nonsense",
-        "g3n mrs cleanup --container demo --all --next-token T",
         "g3n ops",
         "g3n ops maintenance-schedule --description a --start 2030-03-01T02:00:00Z",
         "g3n ops maintenance-schedule --description a --start 2030-03-01T02:00:00Z --duration long",

@@ -29,6 +29,11 @@ pub(super) const PLAYBOOKS: &[&str] = &[
     SCHEDULE, START, UPDATE, END, ALL_DRY, STATUS, ALL, CANCEL, ORG_DRY,
 ];
 
+/// A line that destroys something as a program runs it, which has no terminal to be asked at.
+fn unasked(line: &str) -> String {
+    format!("{line} --yes")
+}
+
 const GET: &str = "g3n ops maintenance-get --maintenance-id $ID";
 
 /// From the start of a window to its end. Returns it as it was when it was started.
@@ -106,7 +111,7 @@ fn the_playbook_for_all_data_works_as_written() {
     let dry = monitored(&app, &dry);
     assert_eq!(dry["services"][0]["items"], 1);
     assert_eq!(app.records().as_array().map(Vec::len), Some(1));
-    let real = text(&app.run(ALL, &[]).data(), "vacuum_id");
+    let real = text(&app.run(&unasked(ALL), &[]).data(), "vacuum_id");
     let real = monitored(&app, &real);
     assert_eq!(real["totals"], dry["totals"]);
     eventually("the development org is there again", || {
@@ -119,13 +124,13 @@ fn the_playbook_for_all_data_works_as_written() {
 #[test]
 fn a_vacuum_keeps_others_out_until_it_is_cancelled_as_written() {
     let app = AppState::open(&[SWEEP]);
-    let vacuum = app.run(ALL, &[]).data();
+    let vacuum = app.run(&unasked(ALL), &[]).data();
     let id = text(&vacuum, "vacuum_id");
     assert_eq!(app.about(STATUS, "VID", &id)["status"], "pending");
     for line in [
-        ALL,
+        &*unasked(ALL),
         ALL_DRY,
-        "g3n ops vacuum-org --secret-code $CODE --orgcode DEMO --reason r",
+        "g3n ops vacuum-org --secret-code $CODE --orgcode DEMO --reason r --yes",
     ] {
         let locked = app.run(line, &[]).refusal();
         assert_eq!(locked, (6, "vacuum-mutex-locked".to_owned()), "{line}");
@@ -177,7 +182,7 @@ fn the_org_vacuum_playbook_erases_only_that_org() {
     let there = app.run(theirs, &[]).data();
     assert_eq!(there["items"].as_array().map(Vec::len), Some(2));
 
-    let line = ORG_DRY.replace(" --dry-run", "");
+    let line = unasked(&ORG_DRY.replace(" --dry-run", ""));
     let real = text(&app.run(&line, &[]).data(), "vacuum_id");
     let real = monitored(&app, &real);
     assert_eq!(real["totals"], dry["totals"]);

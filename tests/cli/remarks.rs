@@ -124,7 +124,7 @@ fn what_was_said_of_a_change_is_in_the_journal() {
     ));
     told.run(&format!("g3n ops maintenance-end {}", named(&one)));
     told.run(&format!("g3n ops maintenance-cancel {}", named(&two)));
-    let vacuum = told.run(&format!("g3n ops vacuum-org {code} --orgcode DEMO"));
+    let vacuum = told.run(&format!("g3n ops vacuum-org {code} --orgcode DEMO --yes"));
     let id = text(&vacuum, "vacuum_id");
     told.run(&format!("g3n ops vacuum-cancel {code} --vacuum-id {id}"));
     let all = format!(

@@ -74,7 +74,12 @@ pub(super) fn search_path() -> String {
     format!("{built}:/usr/bin:/bin")
 }
 
-fn run(mut command: Command, dir: &Path, environment: &[(&str, &str)], input: &[u8]) -> Ran {
+pub(super) fn run(
+    mut command: Command,
+    dir: &Path,
+    environment: &[(&str, &str)],
+    input: &[u8],
+) -> Ran {
     let mut child = command
         .current_dir(dir)
         .env_clear()

@@ -192,7 +192,8 @@ fn ctrl_c_at_a_hidden_question_restores_the_terminal() {
 #[test]
 fn a_person_who_watches_sees_how_long_it_can_be_cancelled() {
     let app = AppState::open(&[]);
-    let vacuum = app.run(&format!("{ALL} --secret-code $CODE"), &[]).data();
+    let asked = format!("{ALL} --secret-code $CODE --yes");
+    let vacuum = app.run(&asked, &[]).data();
     let vacuum_id = text(&vacuum, "vacuum_id");
     let terminal = Terminal::run(&app, "g3n ops vacuum-status --watch", &[]);
     terminal.shows("begins in ");

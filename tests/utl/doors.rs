@@ -166,11 +166,11 @@ fn the_command_line_takes_an_org_from_the_request_to_its_export() {
     );
     let wrong = line(
         "offboarding-approve",
-        &["--secret-code", "not the secret code"],
+        &["--yes", "--secret-code", "not the secret code"],
     );
     assert_eq!(g3n(&server, &wrong).status.code(), Some(4));
     let approve = [
-        &line("offboarding-approve", &["--secret-code-file"])[..],
+        &line("offboarding-approve", &["--yes", "--secret-code-file"])[..],
         &[code],
     ]
     .concat();

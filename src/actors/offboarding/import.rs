@@ -11,10 +11,12 @@ use crate::actors::admission::{Hold, Pass};
 use crate::actors::execute::execute;
 use crate::actors::request::failed;
 use crate::content::ObjectName;
-use crate::domain::offboarding::{OffboardingAction, OrgTransfer};
+use crate::domain::offboarding::{
+    OffboardingAction, OffboardingCommand, OffboardingDecider, OrgTransfer,
+};
 use crate::domain::org::{MemberRole, Org, OrgCommand, OrgDecider};
 use crate::domain::vacuum::{Scope, VacuumEvent};
-use crate::domain::{ErrorTag, Event, OrgCode, Rejection, StreamId};
+use crate::domain::{Context, Decider, ErrorTag, Event, OrgCode, Rejection, StreamId};
 use crate::export::line::{EventLine, leaves_with};
 use crate::journal::{Append, Body, Journal, JournalError, Outcome, Source};
 use crate::offload;
@@ -64,6 +66,52 @@ impl Offboardings {
         };
         self.settle_hold(org).map_err(failed)?;
         begun
+    }
+
+    /// Whether an import would go on with one that is in progress; nothing is changed.
+    ///
+    /// # Errors
+    /// What [`Offboardings::begin_import`] would refuse it with.
+    pub fn plan_import(
+        &self,
+        org: &OrgCode,
+        (manifest_sha256, export_id, entries): (String, String, u64),
+    ) -> Result<bool, Refused> {
+        let state = self.passage(org)?;
+        let taken = state.open_offboarding().is_some() || self.is_taken(org)?;
+        let command = OffboardingCommand {
+            org: org.clone(),
+            action: OffboardingAction::BeginImport {
+                manifest_sha256,
+                export_id,
+                entries,
+                taken,
+            },
+        };
+        let context = Context {
+            now: self.deps.clock.now(),
+            by: String::new(),
+        };
+        OffboardingDecider::decide(&state, &command, &context)?;
+        Ok(state.is_importing())
+    }
+
+    /// Refuses an owner who is not there, before anything is imported.
+    ///
+    /// # Errors
+    /// `not-found` for an owner who is not there, `unavailable` for one who is being erased.
+    pub fn check_owner(&self, user_id: &str) -> Result<(), Refused> {
+        let _user = self.deps.admission.enter_user(user_id)?;
+        let user = identity::user(&self.deps.store, user_id).map_err(failed)?;
+        if user.version > 0 {
+            return Ok(());
+        }
+        Err(Rejection::new(
+            ErrorTag::NotFound,
+            "There is no user with the id of owner_user_id; create the user first.",
+        )
+        .with_minor("owner_user_id")
+        .into())
     }
 
     /// Whether anything of an org is there.
@@ -241,10 +289,7 @@ impl Offboardings {
         self.check_whole(org).await?;
         if let Some(user_id) = owner_user_id {
             let _user = self.deps.admission.enter_user(&user_id)?;
-            let user = identity::user(&self.deps.store, &user_id).map_err(failed)?;
-            if user.version == 0 {
-                return Err(Rejection::new(ErrorTag::NotFound, "There is no such user.").into());
-            }
+            self.check_owner(&user_id)?;
             let add = OrgCommand::AddMember {
                 org: org.clone(),
                 user_id,

@@ -9,7 +9,7 @@ use super::{Exit, Trouble, as_json};
 use crate::cli::cli_env::CliEnv;
 use crate::cli::failure::Failure;
 use crate::cli::out_file::{OutFile, Readers};
-use crate::domain::Timestamp;
+use crate::cli::time::{Time, ago};
 use crate::journal::exported::{self, ExportError};
 use crate::journal::replay::{Replay, replay};
 
@@ -25,9 +25,9 @@ pub(super) struct ExportArgs {
     /// The last position.
     #[arg(long)]
     until: Option<u64>,
-    /// Only entries recorded up to this time (RFC 3339).
-    #[arg(long)]
-    as_of: Option<String>,
+    /// Only entries recorded up to this time: RFC 3339, or how long ago, such as 1d.
+    #[arg(long, value_name = "TIME", value_parser = ago, allow_hyphen_values = true)]
+    as_of: Option<Time>,
     /// A file instead of standard output; a new one is readable only by its owner. It is replaced when all is written, or
     /// all before a damage.
     #[arg(long, value_name = "FILE")]
@@ -52,11 +52,8 @@ impl ExportArgs {
         if let Some(until) = self.until {
             entries = entries.until(until);
         }
-        if let Some(text) = &self.as_of {
-            let time = Timestamp::parse(text).ok_or_else(|| {
-                Trouble::Usage(format!("--as-of is not an RFC 3339 time: {text}"))
-            })?;
-            entries = entries.as_of(time);
+        if let Some(time) = &self.as_of {
+            entries = entries.as_of(time.at());
         }
         match self.out.as_deref().filter(|path| path.as_os_str() != "-") {
             None => {

@@ -83,7 +83,7 @@ impl<W: Write> Show<'_, W> {
             return Ok(());
         }
         let told = match self.output {
-            Output::Json => writeln!(self.out, "{line}"),
+            Output::Json | Output::Jsonl => writeln!(self.out, "{line}"),
             Output::Table => writeln!(self.out, "{}", columns(&fields)),
         };
         told.map_err(Failure::stdout)

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use crate::cli::failure::Failure;
-use crate::clock::Clock;
+use crate::cli::time::{Time, ago};
 use crate::domain::Timestamp;
 use crate::report::event::SHAPES;
 use crate::report::files::{Day, day_of};
@@ -15,9 +15,9 @@ pub(super) struct PickArgs {
     /// Only this event, such as request; may be repeated.
     #[arg(long, value_name = "EVENT")]
     event: Vec<String>,
-    /// Only lines since a time (RFC 3339), or of the last 30s, 15m, 2h or 1d.
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
+    /// Only lines since a time: RFC 3339, or how long ago, such as 30s, 15m, 2h or 1d.
+    #[arg(long, value_name = "TIME", value_parser = ago, allow_hyphen_values = true)]
+    since: Option<Time>,
     /// Only lines with this status, such as 404, or of a class, such as 5xx; may be repeated.
     #[arg(long, value_name = "STATUS")]
     status: Vec<String>,
@@ -59,10 +59,6 @@ impl PickArgs {
                 )));
             }
         }
-        let since = self.since.as_deref().map(|text| {
-            let wanted = format!("--since wants a time such as 2027-01-31T12:00:00Z, or 30s, 15m, 2h or 1d, not {text}");
-            since(text, Clock::system().now()).ok_or_else(|| usage(wanted))
-        });
         let statuses = self.status.iter().map(|text| {
             status(text).ok_or_else(|| {
                 usage(format!(
@@ -72,32 +68,11 @@ impl PickArgs {
         });
         Ok(Pick {
             events: self.event.clone(),
-            since: since.transpose()?,
+            since: self.since.as_ref().map(Time::at),
             statuses: statuses.collect::<Result<_, _>>()?,
             request_id: self.request_id.clone(),
         })
     }
-}
-
-/// A time, or so long before now.
-fn since(text: &str, now: Timestamp) -> Option<Timestamp> {
-    if let Some(time) = Timestamp::parse(text) {
-        return Some(time);
-    }
-    let unit = text.chars().last()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 60 * 60,
-        'd' => 24 * 60 * 60,
-        _ => return None,
-    };
-    let count: i64 = text
-        .strip_suffix(unit)?
-        .parse()
-        .ok()
-        .filter(|count| *count >= 0)?;
-    Some(now.plus_millis(count.saturating_mul(seconds * 1_000).saturating_neg()))
 }
 
 fn status(text: &str) -> Option<Status> {
@@ -149,26 +124,6 @@ impl Pick {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn since_is_a_time_or_so_long_ago() {
-        let now = Timestamp::from_millis(1_800_000_000_000);
-        for (text, ago_ms) in [
-            ("30s", Some(30_000)),
-            ("15m", Some(900_000)),
-            ("2h", Some(7_200_000)),
-            ("1d", Some(86_400_000)),
-            ("2027-01-15T07:59:59Z", Some(1_000)),
-            ("9223372036854775807d", Some(1_800_000_000_000)),
-            ("-1h", None),
-            ("1w", None),
-            ("yesterday", None),
-            ("", None),
-        ] {
-            let expected = ago_ms.map(|ago: i64| now.plus_millis(-ago));
-            assert_eq!(since(text, now), expected, "{text}");
-        }
-    }
 
     #[test]
     fn a_status_is_a_number_or_a_class() {

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::MemberArgs;
 use crate::cli::args::{MakeArgs, RemarkArgs};
+use crate::cli::pages::PageArgs;
 
 #[derive(Args, Debug, Serialize)]
 pub(super) struct CreateArgs {
@@ -35,12 +36,9 @@ pub(super) struct WhichArgs {
 /// How much of the list of one's own invitations.
 #[derive(Args, Debug, Serialize)]
 pub(super) struct MineArgs {
-    /// Invitations a page: 8 by default, 1 to 256.
-    #[arg(long, value_name = "NUMBER")]
-    limit: Option<u64>,
-    /// The next_token of the page before.
-    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
-    next_token: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(super) page: PageArgs,
 }
 
 #[cfg(test)]
@@ -69,7 +67,7 @@ mod tests {
                 "which --invitation-id I --actor ann",
                 json!({"orgcode": "ACME", "invitation_id": "I", "actor": "ann"}),
             ),
-            ("mine --limit 3", json!({"limit": 3})),
+            ("mine --limit 3", json!({"limit": "3"})),
         ] {
             let words = std::iter::once("ofm").chain(line.split(' '));
             let org = crate::cli::args::about("ACME");

@@ -3,6 +3,9 @@
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::pages::PageArgs;
+use crate::cli::time::{Time, ago};
+
 /// Which entries to list.
 #[derive(Args, Debug, Serialize)]
 pub(super) struct AuditArgs {
@@ -15,15 +18,12 @@ pub(super) struct AuditArgs {
     /// Only entries about this org, user (by id), job or operator token.
     #[arg(long, value_name = "NAME")]
     subject: Option<String>,
-    /// Only entries from this time on (RFC 3339).
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Most entries that one page shows.
-    #[arg(long, value_name = "NUMBER")]
-    limit: Option<u64>,
-    /// The next_token of the page before.
-    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
-    next_token: Option<String>,
+    /// Only entries from this time on: RFC 3339, or how long ago, such as 15m or 7d.
+    #[arg(long, value_name = "TIME", value_parser = ago, allow_hyphen_values = true)]
+    since: Option<Time>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(super) page: PageArgs,
 }
 
 #[cfg(test)]
@@ -51,7 +51,7 @@ mod tests {
             ("audit --subject ACME", json!({"subject": "ACME"})),
             (
                 "audit --vacuum-id vac_1 --limit 5 --next-token t",
-                json!({"vacuum_id": "vac_1", "limit": 5, "next_token": "t"}),
+                json!({"vacuum_id": "vac_1", "limit": "5", "next_token": "t"}),
             ),
         ] {
             let parsed = Line::try_parse_from(line.split(' ')).expect(line);

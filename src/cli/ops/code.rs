@@ -75,7 +75,7 @@ mod tests {
         let file = format!("--secret-code-file {}", path.display());
         let both = format!("{file} --secret-code from-flag");
         let variable = [("G3N_SECRET_CODE", "from-variable")];
-        let empty = [("G3N_SECRET_CODE", "")];
+        let broken = [("G3N_SECRET_CODE", "from-variable\r\n")];
         for (line, environment, input, typed, found) in [
             (both.as_str(), &variable[..], "", "", "from-flag"),
             (&file, &variable, "", "", "from-file"),
@@ -87,11 +87,23 @@ mod tests {
                 "from-input\n",
             ),
             ("", &variable, "unread", "unasked", "from-variable"),
-            ("", &empty, "unread", "from-terminal", "from-terminal"),
+            ("", &broken, "unread", "unasked", "from-variable"),
+            ("", &[], "unread", "from-terminal", "from-terminal"),
         ] {
             let typed: &[&str] = if typed.is_empty() { &[] } else { &[typed] };
             let code = parse(line).find(&mut CliEnv::made_up(environment, input, typed));
             assert_eq!(code.expect(line).reveal(), found, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_is_named_and_nobody_is_asked() {
+        for text in ["", "\n", "\r\n"] {
+            let environment = [("G3N_SECRET_CODE", text)];
+            let mut env = CliEnv::made_up(&environment, "", &["typed"]);
+            let failure = parse("").find(&mut env).err();
+            let told = failure.as_ref().map(Failure::text).unwrap_or_default();
+            assert!(told.contains("G3N_SECRET_CODE"), "{text:?}: {told}");
         }
     }
 

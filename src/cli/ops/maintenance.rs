@@ -9,6 +9,8 @@ use crate::cli::bare::BareArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::Printer;
+use crate::cli::pages::PageArgs;
+use crate::cli::time::{Time, ahead, seconds};
 use crate::client::Reply;
 
 /// A window to plan.
@@ -20,12 +22,12 @@ pub(super) struct ScheduleArgs {
     /// The reason that tenants are shown.
     #[arg(long)]
     description: String,
-    /// Expected duration; the window stays active until it is ended.
-    #[arg(long, value_name = "SECONDS")]
+    /// Expected duration in seconds, or such as 90m; the window stays active until it is ended.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     duration: u64,
-    /// When it starts by itself (RFC 3339).
-    #[arg(long, value_name = "TIME")]
-    start: String,
+    /// When it starts by itself: RFC 3339, or how long from now, such as 15m.
+    #[arg(long, value_name = "TIME", value_parser = ahead, allow_hyphen_values = true)]
+    start: Time,
     #[command(flatten)]
     #[serde(flatten)]
     key: KeyArgs,
@@ -69,8 +71,8 @@ struct News {
     /// A description that replaces the present one.
     #[arg(long)]
     description: Option<String>,
-    /// A new expected duration.
-    #[arg(long, value_name = "SECONDS")]
+    /// A new expected duration in seconds, or such as 2h.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     duration: Option<u64>,
 }
 
@@ -94,12 +96,9 @@ pub(super) struct ListArgs {
     /// Only these: scheduled, active, ended or cancelled.
     #[arg(long)]
     status: Option<String>,
-    /// Most windows that one page shows.
-    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
-    limit: Option<String>,
-    /// The next_token of the page before.
-    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
-    next_token: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(super) page: PageArgs,
 }
 
 /// Which window to show.

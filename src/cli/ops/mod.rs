@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::cli::args::{RemarkArgs, about, insert, parameters, with};
+use crate::cli::args::{RemarkArgs, Said, about, insert, named, parameters, with};
 use crate::cli::cli_env::CliEnv;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
@@ -52,7 +52,7 @@ enum Verb {
     SecretLockLift(ChangeArgs),
     /// Schedule a maintenance window.
     #[command(
-        after_help = "Example:\n  g3n ops maintenance-schedule --secret-code-file code.txt --description \"move to a larger disk\" --duration 3600 --start 2030-03-01T02:00:00Z"
+        after_help = "Examples:\n  g3n ops maintenance-schedule --secret-code-file code.txt --description \"move to a larger disk\" --duration 3600 --start 2030-03-01T02:00:00Z\n  g3n ops maintenance-schedule --secret-code-file code.txt --description \"move to a larger disk\" --duration 1h --start +15m"
     )]
     MaintenanceSchedule(maintenance::ScheduleArgs),
     /// Start a scheduled window now: tenants get 503 until it is ended.
@@ -123,7 +123,7 @@ enum Verb {
     TokenList,
     /// Replace an operator token by a new one with the same name and scopes. It is shown only once.
     #[command(
-        after_help = "Examples:\n  g3n ops token-rotate --name prometheus --overlap-seconds 3600\n  g3n ops token-rotate --name operator"
+        after_help = "Examples:\n  g3n ops token-rotate --name prometheus --overlap-seconds 1h\n  g3n ops token-rotate --name operator"
     )]
     TokenRotate(token::RotateArgs),
     /// Revoke an operator token at once.
@@ -159,7 +159,7 @@ enum Verb {
     /// List operators' actions, with who and why, and what happened to windows and vacuums. The
     /// server also writes it to audit/maintenance-audit.jsonl in its data directory.
     #[command(
-        after_help = "Examples:\n  g3n ops audit --maintenance-id ID\n  g3n ops audit --subject ACME\n  g3n ops audit --since 2030-03-01T00:00:00Z --limit 50"
+        after_help = "Examples:\n  g3n ops audit --maintenance-id ID\n  g3n ops audit --subject ACME\n  g3n ops audit --since 7d --limit 50\n  g3n ops audit --orgcode ACME --all --output jsonl"
     )]
     Audit(audit::AuditArgs),
 }
@@ -193,6 +193,7 @@ pub(super) fn run(
     let caller = || profile.gateway();
     let operator = Operator::of(profile);
     let named_org = || profile.named_org("which org?").map(about);
+    let filtered = || profile.filtered_org().map(about).unwrap_or_default();
     let reply = match &arguments.verb {
         Verb::Ping => anyone().ops_ping(&[])?,
         Verb::Stat => anyone().ops_stat(&[])?,
@@ -204,7 +205,10 @@ pub(super) fn run(
         Verb::MaintenanceEnd(arguments) => arguments.run(&operator)?,
         Verb::MaintenanceCancel(window) => window.run(&operator, "ops_maintenance_cancel")?,
         Verb::MaintenanceList(arguments) => {
-            caller().maintenance_list(&parameters(arguments).pairs())?
+            let client = caller();
+            let ask = |said: &Said| Ok(client.maintenance_list(&named(said).pairs())?);
+            let first = with(Map::new(), arguments);
+            return arguments.page.list(printer, first, &ask);
         }
         Verb::MaintenanceGet(arguments) => {
             caller().maintenance_get(&parameters(arguments).pairs())?
@@ -215,7 +219,7 @@ pub(super) fn run(
             return arguments.run(&operator, orgcode, printer);
         }
         Verb::VacuumCancel(arguments) => arguments.run(&operator)?,
-        Verb::VacuumStatus(arguments) => return arguments.run(&operator, printer),
+        Verb::VacuumStatus(arguments) => return arguments.run(&operator, filtered(), printer),
         Verb::HoldSet(arguments) => {
             operator.invoke("mrs_hold_set", with(named_org()?, arguments))?
         }
@@ -235,7 +239,11 @@ pub(super) fn run(
         Verb::SigningKeyList => operator.invoke("ops_signing_key_list", Map::new())?,
         Verb::ClockStatus => operator.invoke("ops_clock_status", Map::new())?,
         Verb::ClockConfirm(arguments) => operator.send("ops_clock_confirm", &arguments.remarks)?,
-        Verb::Audit(arguments) => operator.send("ops_audit", arguments)?,
+        Verb::Audit(arguments) => {
+            let ask = |said: &Said| operator.invoke("ops_audit", said.clone());
+            let first = with(filtered(), arguments);
+            return arguments.page.list(printer, first, &ask);
+        }
     };
     Ok(printer.reply(&reply))
 }

@@ -9,6 +9,7 @@ use crate::cli::bare::BareArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::Printer;
+use crate::cli::time::{Time, ahead, seconds_from_now};
 
 /// A token to make.
 #[derive(Args, Debug, Serialize)]
@@ -19,9 +20,9 @@ pub(super) struct CreateArgs {
     /// A scope; may be repeated. `all` is everything, including other tokens and the secret code.
     #[arg(long = "scope", value_name = "SCOPE", required = true, value_parser = ["metrics", "read", "tenants", "destroy", "all"])]
     scopes: Vec<String>,
-    /// When it expires (RFC 3339).
-    #[arg(long, value_name = "TIME")]
-    expires_at: Option<String>,
+    /// When it expires: RFC 3339, or how long from now, such as 30d.
+    #[arg(long, value_name = "TIME", value_parser = ahead, allow_hyphen_values = true)]
+    expires_at: Option<Time>,
     #[command(flatten)]
     #[serde(flatten)]
     remarks: MakeArgs,
@@ -36,8 +37,9 @@ pub(super) struct RotateArgs {
     /// The token's name; `operator` is the token of the first start, whose file is rewritten.
     #[arg(long)]
     name: String,
-    /// Seconds for which the old token stays valid, at most 86400; 0 ends it at once.
-    #[arg(long, value_name = "SECONDS")]
+    /// Seconds for which the old token stays valid, or such as 1h, or until when (RFC 3339); at most 86400. 0 ends it at
+    /// once.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds_from_now)]
     overlap_seconds: Option<u64>,
     #[command(flatten)]
     #[serde(flatten)]
@@ -64,9 +66,10 @@ pub(super) struct RevokeJwtArgs {
     /// The jti claim of the token, known from its issuer or from g3n token mint.
     #[arg(long)]
     jti: String,
-    /// When the token expires anyway (RFC 3339), if known; the revocation is kept until then.
-    #[arg(long, value_name = "TIME")]
-    expires_at: Option<String>,
+    /// When the token expires anyway, if known: RFC 3339, or how long from now, such as 1d. The revocation is kept until
+    /// then.
+    #[arg(long, value_name = "TIME", value_parser = ahead, allow_hyphen_values = true)]
+    expires_at: Option<Time>,
     #[command(flatten)]
     #[serde(flatten)]
     remarks: RemarkArgs,

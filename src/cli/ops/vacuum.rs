@@ -11,7 +11,7 @@ use crate::cli::args::{ContextArgs, KeyArgs, about, insert, with};
 use crate::cli::bare::BareArgs;
 use crate::cli::cli_env::CliEnv;
 use crate::cli::exit::Exit;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, granted};
 use crate::cli::output::Printer;
 use crate::client::Reply;
 
@@ -141,12 +141,21 @@ impl CancelArgs {
 }
 
 impl StatusArgs {
-    pub(super) fn run(&self, operator: &Operator, printer: &Printer) -> Result<Exit, Failure> {
-        let vacuum_id = self.vacuum_id.as_deref();
+    /// Shows it; the org it must be of, if any, is in `filter`.
+    pub(super) fn run(
+        &self,
+        operator: &Operator,
+        filter: Map<String, Value>,
+        printer: &Printer,
+    ) -> Result<Exit, Failure> {
+        let mut body = filter;
+        insert(&mut body, "vacuum_id", self.vacuum_id.as_deref());
+        let reply = operator.invoke("ops_vacuum_status", body)?;
         if self.watch {
-            return watched(operator, printer, vacuum_id);
+            let reply = granted(reply)?;
+            return watched(operator, printer, reply.data()["vacuum_id"].as_str());
         }
-        Ok(printer.reply(&operator.invoke("ops_vacuum_status", naming(vacuum_id))?))
+        Ok(printer.reply(&reply))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::Printer;
 use crate::cli::profile::Profile;
+use crate::cli::time::{Time, ahead};
 use crate::client::Client;
 
 /// How to name the key where nobody can be asked for it.
@@ -37,9 +38,9 @@ pub(super) struct CreateArgs {
     /// What to call it.
     #[arg(long)]
     label: Option<String>,
-    /// When the key expires (RFC 3339); without it, it is valid until it is revoked.
-    #[arg(long, value_name = "TIME")]
-    expires_at: Option<String>,
+    /// When the key expires: RFC 3339, or how long from now, such as 90d; without it, it is valid until it is revoked.
+    #[arg(long, value_name = "TIME", value_parser = ahead, allow_hyphen_values = true)]
+    expires_at: Option<Time>,
     /// A network that the key may be used from, such as 10.0.0.0/8; may be repeated, up to 16 times. Without it, from
     /// everywhere.
     #[arg(long = "allowed-address", value_name = "CIDR")]

@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
-use super::args::{PageArgs, RemarkArgs, with};
+use super::args::{RemarkArgs, Said, about, with};
 use super::call::{invoke, of_org};
 use super::cli_env::CliEnv;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Printer;
+use super::pages::PageArgs;
 use super::profile::Profile;
 use super::secret::{Secret, secret};
 use super::secret_source::SecretSource;
@@ -70,7 +71,7 @@ enum Verb {
     ServiceAccountStatus(account::StatusArgs),
     /// Create an API key for a service account. It is shown only once (owners).
     #[command(
-        after_help = "Examples:\n  g3n usm api-key-create --service-account-id ID --role mrs_writer\n  g3n usm api-key-create --service-account-id ID --role mrs_reader --label nightly\n  g3n usm api-key-create --service-account-id ID --role mrs_reader --expires-at 2030-01-01T00:00:00Z --allowed-address 10.0.0.0/8\n\nInto a shell's variable:\n  export G3N_API_KEY=$(g3n usm api-key-create --service-account-id ID --role mrs_reader --bare)"
+        after_help = "Examples:\n  g3n usm api-key-create --service-account-id ID --role mrs_writer\n  g3n usm api-key-create --service-account-id ID --role mrs_reader --label nightly\n  g3n usm api-key-create --service-account-id ID --role mrs_reader --expires-at 90d --allowed-address 10.0.0.0/8\n\nInto a shell's variable:\n  export G3N_API_KEY=$(g3n usm api-key-create --service-account-id ID --role mrs_reader --bare)"
     )]
     ApiKeyCreate(key::CreateArgs),
     /// List a service account's keys, including revoked ones (owners).
@@ -118,7 +119,10 @@ pub(super) fn run(
         }
         Verb::SessionsClose(user) => invoke(profile, "usm_sessions_close", with(Map::new(), user))?,
         Verb::ServiceAccountCreate(arguments) => return arguments.run(&client, org()?, printer),
-        Verb::ServiceAccountList(page) => client.service_account_list(&of_org(profile, page)?)?,
+        Verb::ServiceAccountList(page) => {
+            let ask = |said: &Said| Ok(client.service_account_list(&Value::Object(said.clone()))?);
+            return page.list(printer, with(about(org()?), page), &ask);
+        }
         Verb::ServiceAccountStatus(arguments) => {
             client.service_account_status(&of_org(profile, arguments)?)?
         }
@@ -159,9 +163,12 @@ impl SubjectArgs {
             file: self.which_file.as_deref(),
             variable: None,
         };
-        match places.find(env)?.or(own) {
-            Some(found) => Ok(found),
-            None => env.ask("Which one: ", how),
-        }
+        let found = match places.find(env)?.or(own) {
+            Some(found) => found,
+            None => env.ask("Which one: ", how)?,
+        };
+        // No session and no key has white space around it.
+        let nothing = || Failure::Usage(format!("the {what} is empty; {how}"));
+        Secret::parse(found.reveal().trim()).ok_or_else(nothing)
     }
 }

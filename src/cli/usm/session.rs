@@ -129,6 +129,8 @@ mod tests {
         for (line, own, input, typed, found) in [
             ("which --which W", Some("own"), "", &[][..], Some("W")),
             ("which --which-file -", Some("own"), "I\n", &[], Some("I")),
+            ("which --which-file -", None, " I \r\n\n", &[], Some("I")),
+            ("which --which-file -", None, " \n", &[], None),
             ("which", Some("own"), "unread", &["T"], Some("own")),
             ("which", None, "", &["T"], Some("T")),
             ("which", None, "unread", &[], None),

@@ -7,7 +7,9 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use crate::cli::args::{RemarkArgs, about, insert, with};
+use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, granted};
+use crate::cli::output::Printer;
 use crate::cli::profile::Profile;
 use crate::cli::progress;
 use crate::client::{Client, Reply};
@@ -37,6 +39,9 @@ pub(super) struct ImportArgs {
     /// ofm owner-add.
     #[arg(long, value_name = "ID")]
     owner_user_id: Option<String>,
+    /// Only check the export, and ask the server what it would create or refuse; nothing is changed.
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     remarks: RemarkArgs,
 }
@@ -47,10 +52,16 @@ struct Importing {
 }
 
 impl ImportArgs {
-    pub(super) fn run(&self, profile: &Profile) -> Result<Reply, Failure> {
+    pub(super) fn run(&self, profile: &Profile, printer: &Printer) -> Result<Exit, Failure> {
         let directory = Directory::open(&self.directory)?;
         let manifest = &directory.manifest;
         let org = manifest.orgcode.as_str().to_owned();
+        if let Some(wanted) = profile.filtered_org().filter(|wanted| *wanted != org) {
+            let dir = self.directory.display();
+            return Err(Failure::Usage(format!(
+                "{dir} is an export of the org {org} and not of {wanted}"
+            )));
+        }
         let checking = progress::of_bytes(directory.bytes() + manifest.counts.bytes);
         directory.check(&mut |bytes| checking.set_position(bytes))?;
         checking.finish_and_clear();
@@ -62,10 +73,17 @@ impl ImportArgs {
         );
         insert(&mut begin, "export_id", Some(&manifest.export_id));
         insert(&mut begin, "entries", Some(manifest.counts.entries));
+        insert(&mut begin, "owner_user_id", self.owner_user_id.as_deref());
         let importing = Importing {
             client: profile.operators(),
             directory,
         };
+        if self.dry_run {
+            insert(&mut begin, "dry_run", Some(true));
+            let plan = importing.invoke("utl_import_begin", begin)?;
+            let told = printer.facts(&importing.plan(plan.data())?);
+            return told.map(|()| Exit::Success).map_err(Failure::stdout);
+        }
         importing.invoke("utl_import_begin", begin)?;
         importing.send_objects()?;
         // Nobody belongs to the org before all of it is there.
@@ -73,7 +91,7 @@ impl ImportArgs {
         importing.send_events(&|stream| !stream.starts_with("mrs/"))?;
         let mut end = with(about(&org), &self.remarks);
         insert(&mut end, "owner_user_id", self.owner_user_id.as_deref());
-        importing.invoke("utl_import_end", end)
+        Ok(printer.reply(&importing.invoke("utl_import_end", end)?))
     }
 }
 
@@ -84,6 +102,58 @@ impl Importing {
 
     fn invoke(&self, function: &str, body: Map<String, Value>) -> Result<Reply, Failure> {
         granted(self.client.invoke(function, &Value::Object(body))?)
+    }
+
+    /// What an import would do, by the export and the server's answer. An import that was interrupted goes on: some of its
+    /// content is there already.
+    fn plan(&self, answer: &Value) -> Result<Value, Failure> {
+        let manifest = &self.directory.manifest;
+        let continues = answer["importing"] == json!(true);
+        let there = if continues { self.objects_there()? } else { 0 };
+        Ok(json!({
+            "dry_run": true,
+            "orgcode": manifest.orgcode,
+            "export_id": manifest.export_id,
+            "continues": continues,
+            "created": {
+                "records": manifest.counts.records,
+                "entries": manifest.counts.entries,
+                "objects": manifest.counts.objects - there,
+                "bytes": manifest.counts.bytes,
+            },
+            "already_there": {"objects": there},
+            "overwritten": 0,
+            "refused": 0,
+            "owner": answer["owner_user_id"],
+        }))
+    }
+
+    /// How many of the content files the server has from an import that was interrupted.
+    fn objects_there(&self) -> Result<u64, Failure> {
+        let (mut ids, mut there) = (Vec::new(), 0);
+        let mut count = |ids: &mut Vec<Uuid>| -> Result<(), Failure> {
+            if !ids.is_empty() {
+                let mut body = about(self.org());
+                insert(&mut body, "object_ids", Some(&*ids));
+                let reply = self.invoke("utl_import_objects", body)?;
+                let missing = reply.data()["missing"].as_array().map_or(0, Vec::len);
+                there += ids.len().saturating_sub(missing) as u64;
+                ids.clear();
+            }
+            Ok(())
+        };
+        self.directory.walk(&mut |part| {
+            if let Part::Object(_, object_id, _) = part {
+                ids.push(object_id);
+            }
+            if ids.len() < ASKED_OBJECTS {
+                Ok(())
+            } else {
+                count(&mut ids)
+            }
+        })?;
+        count(&mut ids)?;
+        Ok(there)
     }
 
     /// Puts the content files that are not there yet.

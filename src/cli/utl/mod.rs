@@ -3,19 +3,21 @@
 mod destination;
 mod export;
 mod import;
+mod verify;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::args::{KeyArgs, MakeArgs, RemarkArgs, about, insert, with};
+use super::args::{KeyArgs, MakeArgs, RemarkArgs, Said, about, insert, with};
 use super::call::invoke;
 use super::cli_env::CliEnv;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::ops::code::CodeArgs;
 use super::output::Printer;
+use super::pages::PageArgs;
 use super::profile::Profile;
 use crate::client::Reply;
 
@@ -62,11 +64,17 @@ enum Verb {
     /// Waits until the export is finished. Files that are already complete and correct are not downloaded again.
     #[command(after_help = "Example:\n  g3n utl export --orgcode ACME --out acme")]
     Export(export::ExportArgs),
+    /// Verify a downloaded export without a server: hashes, history, content and manifest; exits with 1 when something is wrong.
+    #[command(
+        after_help = "Examples:\n  g3n utl verify acme\n  g3n utl verify acme --orgcode ACME --manifest-sha256 HEX"
+    )]
+    Verify(verify::VerifyArgs),
     /// Import an export into the server at the operator URL (operators).
     ///
-    /// Every byte of it is checked first. After an interruption, the same command continues where it stopped.
+    /// Every byte of it is checked first. After an interruption, the same command continues where it stopped. With --orgcode the
+    /// export must be of that org.
     #[command(
-        after_help = "Examples:\n  g3n utl import acme\n  g3n utl import acme --owner-user-id ID"
+        after_help = "Examples:\n  g3n utl import acme --dry-run\n  g3n utl import acme\n  g3n utl import acme --owner-user-id ID"
     )]
     Import(import::ImportArgs),
 }
@@ -111,12 +119,9 @@ struct ListArgs {
     /// Only of this status.
     #[arg(long, value_parser = STATUSES)]
     status: Option<String>,
-    /// Orgs per page: 8 by default, 1 to 256.
-    #[arg(long, value_name = "NUMBER")]
-    limit: Option<u64>,
-    /// The next_token of the page before.
-    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
-    next_token: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    page: PageArgs,
 }
 
 /// An offboarding to approve.
@@ -160,12 +165,15 @@ pub(super) fn run(
             }
         }
         Verb::OffboardingList(arguments) => {
-            invoke(profile, "utl_offboarding_list", with(Map::new(), arguments))?
+            let ask = |said: &Said| invoke(profile, "utl_offboarding_list", said.clone());
+            let first = with(Map::new(), arguments);
+            return arguments.page.list(printer, first, &ask);
         }
         Verb::OffboardingApprove(arguments) => arguments.run(profile)?,
         Verb::ExportMake(remarks) => invoke(profile, "utl_export", with(org()?, remarks))?,
         Verb::Export(arguments) => return arguments.run(profile, printer),
-        Verb::Import(arguments) => arguments.run(profile)?,
+        Verb::Verify(arguments) => return arguments.run(profile.filtered_org(), printer),
+        Verb::Import(arguments) => return arguments.run(profile, printer),
     };
     Ok(printer.reply(&reply))
 }

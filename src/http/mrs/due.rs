@@ -115,8 +115,7 @@ pub async fn due(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> 
 }
 
 fn before(text: &str) -> Result<Timestamp, Rejection> {
-    let what = "before must be an RFC 3339 time such as 2027-01-31T12:00:00Z.";
-    Timestamp::parse(text).ok_or_else(|| Rejection::field("before", what))
+    input::time(text, "before")
 }
 
 fn view(item: &DueItem) -> DueView<'_> {

@@ -417,12 +417,8 @@ fn version(text: &str) -> Result<u64, Rejection> {
 
 fn as_of(app: &AppState, text: Option<&str>) -> Result<Option<Timestamp>, Rejection> {
     let Some(text) = text else { return Ok(None) };
-    match Timestamp::parse(text) {
-        Some(at) if at <= app.clock.now() => Ok(Some(at)),
-        Some(_) => Err(Rejection::field("as_of", "as_of is in the future.")),
-        None => Err(Rejection::field(
-            "as_of",
-            "as_of must be an RFC 3339 time such as 2027-01-31T12:00:00Z.",
-        )),
+    match input::time(text, "as_of")? {
+        at if at <= app.clock.now() => Ok(Some(at)),
+        _ => Err(Rejection::field("as_of", "as_of is in the future.")),
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::actors::audit;
-use crate::domain::{Rejection, Timestamp};
+use crate::domain::{OrgCode, Rejection};
 use crate::http::call::Call;
 use crate::http::input::{self, LimitIn};
 use crate::http::reply::{Refusal, Reply};
@@ -19,6 +19,7 @@ struct AuditRequest {
     maintenance_id: Option<String>,
     vacuum_id: Option<String>,
     subject: Option<String>,
+    orgcode: Option<String>,
     since: Option<String>,
     limit: Option<LimitIn>,
     next_token: Option<String>,
@@ -31,17 +32,22 @@ pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
         &request.maintenance_id,
         &request.vacuum_id,
         &request.subject,
+        &request.orgcode,
     ];
     if named.iter().filter(|name| name.is_some()).count() > 1 {
-        let message = "Give one of maintenance_id, vacuum_id and subject.";
+        let message = "Give one of maintenance_id, vacuum_id, subject and orgcode.";
         return Err(Rejection::field("subject", message).into());
     }
+    let since = request.since.as_deref();
+    let since = since.map(|text| input::time(text, "since"));
+    let org = request.orgcode.as_deref().map(OrgCode::parse).transpose()?;
     let filter = AuditFilter {
         subject: request
             .maintenance_id
             .or(request.vacuum_id)
-            .or(request.subject),
-        since: request.since.as_deref().map(since).transpose()?,
+            .or(request.subject)
+            .or(org.map(|org| org.as_str().to_owned())),
+        since: since.transpose()?,
     };
     let limit = request.limit.unwrap_or_default().0;
     // Debug output of parsed values is unambiguous: every string in it is quoted.
@@ -54,13 +60,4 @@ pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
         answer["next_token"] = input::next_token(&app.signer, digest, place).into();
     }
     Reply::of(&answer)
-}
-
-fn since(text: &str) -> Result<Timestamp, Rejection> {
-    Timestamp::parse(text).ok_or_else(|| {
-        Rejection::field(
-            "since",
-            "since must be an RFC 3339 time such as 2027-01-31T12:00:00Z.",
-        )
-    })
 }

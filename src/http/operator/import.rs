@@ -39,6 +39,9 @@ operator_request! {
         manifest_sha256: Option<String>,
         export_id: Option<String>,
         entries: Option<u64>,
+        owner_user_id: Option<String>,
+        #[serde(default)]
+        dry_run: bool,
         idempotency_key: Option<String>,
     }
 }
@@ -88,7 +91,15 @@ pub(super) async fn begin(app: &AppState, call: &mut Call<'_>) -> Result<Reply, 
     let request: Begin = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let org = org(call, request.orgcode.as_deref())?;
+    let owner = request.owner_user_id;
+    if let Some(owner) = &owner {
+        app.offboardings.check_owner(owner)?;
+    }
     let key = request.idempotency_key.as_deref();
+    if request.dry_run && key.is_some() {
+        let message = "A dry run makes nothing, and takes no idempotency_key.";
+        return Err(Rejection::field("idempotency_key", message).into());
+    }
     let keyed = idempotency::enter(app, call, key, None).await?;
     let is_hash = |text: &&String| {
         text.len() == SHA256_CHARS && text.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -105,6 +116,14 @@ pub(super) async fn begin(app: &AppState, call: &mut Call<'_>) -> Result<Reply, 
     let entries = entries.ok_or_else(|| Rejection::field("entries", "entries is missing."))?;
     if let Some(made) = keyed.made() {
         return Ok(begun(&org, entries, &app.first_answers.passage(made)?)?.again());
+    }
+    if request.dry_run {
+        let facts = (sha256, export_id, entries);
+        let open = app.offboardings.plan_import(&org, facts)?;
+        return Reply::of(
+            &json!({"orgcode": org, "entries": entries, "importing": open,
+            "dry_run": true, "owner_user_id": owner}),
+        );
     }
     let told = [("export_id", &*export_id)];
     ask(app, call, &caller, (org.as_str(), &told)).await?;

@@ -198,12 +198,7 @@ fn duration(seconds: u64) -> Result<u64, Rejection> {
 }
 
 fn start_time(field: Option<&str>) -> Result<Timestamp, Rejection> {
-    field.and_then(Timestamp::parse).ok_or_else(|| {
-        Rejection::field(
-            "start",
-            "start must be an RFC 3339 time such as 2027-01-31T12:00:00Z.",
-        )
-    })
+    input::time(field.unwrap_or_default(), "start")
 }
 
 fn id(field: Option<&str>) -> Result<String, Rejection> {

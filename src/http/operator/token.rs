@@ -262,10 +262,5 @@ fn scopes(texts: Option<&[String]>) -> Result<Vec<TokenScope>, Rejection> {
 }
 
 fn time(text: &str) -> Result<Timestamp, Rejection> {
-    Timestamp::parse(text).ok_or_else(|| {
-        Rejection::field(
-            "expires_at",
-            "expires_at must be an RFC 3339 time such as 2027-01-31T12:00:00Z.",
-        )
-    })
+    input::time(text, "expires_at")
 }

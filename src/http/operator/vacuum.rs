@@ -62,6 +62,7 @@ operator_request! {
 #[serde(deny_unknown_fields)]
 struct VacuumQuery {
     vacuum_id: Option<String>,
+    orgcode: Option<String>,
 }
 
 /// Asks for everything to be erased.
@@ -150,17 +151,20 @@ pub(super) async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
     .await
 }
 
-/// Shows a vacuum: the named one, else the one that is not over, else the last that was.
+/// Shows a vacuum: the named one, else the one that is not over, else the last that was. With an org only one of that.
 pub(super) async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: VacuumQuery = input::json(&call.body)?;
-    let vacuum = match &query.vacuum_id {
-        Some(id) => ops::vacuum(&app.store, id)?,
-        None => {
+    let org = query.orgcode.as_deref().map(OrgCode::parse).transpose()?;
+    let vacuum = match (&query.vacuum_id, &org) {
+        (Some(id), _) => ops::vacuum(&app.store, id)?,
+        (None, Some(org)) => ops::vacuum_of(&app.store, org.as_str())?,
+        (None, None) => {
             let vacuums = ops::vacuums(&app.store)?;
             vacuums.open.or(vacuums.last)
         }
     };
-    match vacuum {
+    let scope = org.map(Scope::Org);
+    match vacuum.filter(|vacuum| scope.as_ref().is_none_or(|scope| vacuum.scope == *scope)) {
         Some(vacuum) => reply(app, &vacuum),
         None => Err(Rejection::new(ErrorTag::NotFound, "There is no such vacuum.").into()),
     }

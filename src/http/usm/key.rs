@@ -310,12 +310,7 @@ fn shown_already(made: &Made) -> Refusal {
 }
 
 fn expiry(text: &str) -> Result<Timestamp, Rejection> {
-    Timestamp::parse(text).ok_or_else(|| {
-        Rejection::field(
-            "expires_at",
-            "expires_at must be an RFC 3339 time such as 2027-01-31T12:00:00Z.",
-        )
-    })
+    input::time(text, "expires_at")
 }
 
 /// Networks in one spelling: without the bits beyond their prefix.
