@@ -11,6 +11,7 @@ use super::Cli;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::out_file::{self, Readers};
+use crate::directory;
 
 /// Which shell to complete for.
 #[derive(Args, Debug)]
@@ -44,6 +45,13 @@ pub fn completions(arguments: &CompletionsArgs) -> Result<Exit, Failure> {
 /// When it cannot be written.
 pub fn man(arguments: &ManArgs) -> Result<Exit, Failure> {
     if let Some(dir) = &arguments.dir {
+        if let Some(data_dir) = directory::around(dir) {
+            return Err(Failure::Usage(format!(
+                "{} is in the data directory {}, where nothing else is written; use another --dir",
+                dir.display(),
+                data_dir.display()
+            )));
+        }
         std::fs::create_dir_all(dir).map_err(|error| Failure::file(dir, error))?;
         let mut command = Cli::command().disable_help_subcommand(true);
         command.build();

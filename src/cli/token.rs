@@ -18,6 +18,7 @@ use super::out_file::{OutFile, Readers};
 use super::output::{Output, Printer, print_line};
 use super::time::seconds_from_now;
 use crate::clock::{Clock, random_uuid};
+use crate::directory;
 use crate::domain::OrgCode;
 use crate::os_error::told;
 use crate::token::KeyFileError;
@@ -175,6 +176,13 @@ impl KeyArgs {
 
 impl KeysArgs {
     fn run(&self) -> Result<serde_json::Value, Failure> {
+        if let Some(data_dir) = directory::around(&self.out) {
+            return Err(Failure::Usage(format!(
+                "{} is in the data directory {}, where nothing else is written; use another --out",
+                self.out.display(),
+                data_dir.display()
+            )));
+        }
         let private = self.out.join("private.pem");
         let public = self.out.join("jwks.json");
         let keys = NewKeys::generate().map_err(failed)?;

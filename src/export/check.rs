@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::line::{EventLine, objects_of, told_of};
 use super::{
     CONTENT, EVENTS, FILES, FORMAT_VERSION, FileEntry, LINE_BYTES_MAX, MANIFEST, Manifest,
-    content_name, is_file_name,
+    UNFINISHED, content_name, is_file_name,
 };
 use crate::domain::{Md5, Sha256Digest};
 use crate::journal::Append;
@@ -97,6 +97,10 @@ impl Directory {
     /// # Errors
     /// See [`ExportError`].
     pub fn open(root: &Path) -> Result<Self, ExportError> {
+        if root.join(UNFINISHED).exists() {
+            let what = "the download is not finished: run g3n utl export again with this directory as --out";
+            return Err(damaged(UNFINISHED, what));
+        }
         let io = |source| io_error(MANIFEST, source);
         let mut text = Vec::new();
         let file = File::open(root.join(MANIFEST)).map_err(io)?;

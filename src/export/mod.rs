@@ -29,6 +29,8 @@ pub const EVENTS: &str = "events.jsonl.gz";
 pub const CONTENT: &str = "content.jsonl";
 /// Where the content files are.
 pub const CONTENT_DIRECTORY: &str = "content";
+/// Names the export in a directory that it is still being downloaded to.
+pub const UNFINISHED: &str = "unfinished.json";
 /// The files that the manifest names, in its order.
 pub const FILES: [&str; 3] = [EVENTS, RECORDS, CONTENT];
 /// Longest line of a file, in bytes: an entry's own and its inline content in base64.

@@ -108,6 +108,26 @@ fn each_page_of_the_manual_goes_through_a_link() {
 }
 
 #[test]
+fn directories_of_files_are_not_made_in_a_data_directory() {
+    let app = AppState::open(&[]);
+    for line in [
+        "g3n man --dir data",
+        "g3n man --dir data/man",
+        "g3n token keys --out data/keys",
+    ] {
+        let ran = app.run(line, &[]);
+        let said = format!("{}{}", ran.text(), ran.stderr);
+        assert!(
+            ran.code == 2 && said.contains("is in the data directory"),
+            "{line}: {ran:?}"
+        );
+    }
+    assert!(
+        !app.dir().join("data/man").exists() && !app.dir().join("data/keys/private.pem").exists()
+    );
+}
+
+#[test]
 fn streams_devices_and_pipes_get_the_content_alone() {
     let app = app();
     let dir = app.dir();

@@ -115,6 +115,10 @@ fn a_download_that_is_killed_goes_on_with_what_is_not_there_yet() {
             .iter()
             .all(|(name, bytes)| wanted.get(name) == Some(bytes));
         assert!(right, "what has its name is whole, killed at {place:?}");
+        let import = super::g3n(&server, &["utl", "import", out.to_str().expect("readable")]);
+        let said = String::from_utf8_lossy(&import.stdout).into_owned()
+            + &String::from_utf8_lossy(&import.stderr);
+        assert!(said.contains("the download is not finished"), "{said}");
         let told = done(&server, &arguments(&out));
         let fetched = (wanted.len() - there.len()) as u64;
         assert_eq!(

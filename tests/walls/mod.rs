@@ -142,13 +142,14 @@ const WALLS: &[(&str, &[&str])] = &[
     // Content goes inline only when the service would take it: it asks the service's own check.
     ("cli/choice.rs", &["domain", "http"]),
     // It makes tokens with the code that knows what a good one is.
-    ("cli/token", &["clock", "domain", "token"]),
+    ("cli/token", &["clock", "directory", "domain", "token"]),
     // It checks an export with the code that knows what a whole one is.
     (
         "cli/utl/",
         &["client", "directory", "domain", "export", "private"],
     ),
     ("cli/failure.rs", &["client", "export"]),
+    ("cli/shell.rs", &["directory"]),
     // It knows which variables are the command line's, which no server takes for misspelled settings.
     (
         "cli/mod.rs",

@@ -10,13 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::cli::failure::Failure;
 use crate::directory::{self, LOST_AND_FOUND};
 use crate::export::check::Directory;
-use crate::export::{CONTENT_DIRECTORY, FILES, MANIFEST};
+use crate::export::{CONTENT_DIRECTORY, FILES, MANIFEST, UNFINISHED};
 use crate::private;
 
-/// Names the export while it is not all there. Nothing is written ahead of it.
-const MARK: &str = "unfinished.json";
-
-/// What [`MARK`] holds.
+/// What [`UNFINISHED`] holds, ahead of which nothing is written.
 #[derive(Debug, Serialize, Deserialize)]
 struct Mark {
     manifest_sha256: String,
@@ -52,7 +49,7 @@ impl Destination {
         }
         let found = match names(root)? {
             None => Found::Nothing,
-            Some(names) if names.iter().all(|name| name == MARK) => Found::Empty,
+            Some(names) if names.iter().all(|name| name == UNFINISHED) => Found::Empty,
             Some(names) => match export_in(root) {
                 Some(manifest_sha256) if names.iter().all(|name| is_ours(name)) => {
                     Found::Export(manifest_sha256)
@@ -85,7 +82,7 @@ impl Destination {
             )));
         }
         private::create_directory(&self.root).map_err(|error| Failure::file(&self.root, error))?;
-        let mark = self.root.join(MARK);
+        let mark = self.root.join(UNFINISHED);
         let failed = |error| Failure::file(&mark, error);
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true).mode(0o600);
@@ -137,7 +134,7 @@ impl Downloading {
     /// # Errors
     /// The disk's.
     pub(super) fn finish(&self) -> Result<(), Failure> {
-        let mark = self.root.join(MARK);
+        let mark = self.root.join(UNFINISHED);
         directory::remove_file(&mark).map_err(|error| Failure::file(&mark, error))
     }
 }
@@ -147,7 +144,7 @@ impl Drop for Downloading {
         let content = self.root.join(CONTENT_DIRECTORY);
         // Only while it is empty; what cannot be removed is known to the next try.
         drop(fs::remove_dir(&content));
-        if matches!(names(&self.root), Ok(Some(names)) if names == [MARK]) {
+        if matches!(names(&self.root), Ok(Some(names)) if names == [UNFINISHED]) {
             drop(self.finish());
             if self.made {
                 drop(fs::remove_dir(&self.root));
@@ -175,7 +172,7 @@ fn names(root: &Path) -> Result<Option<Vec<String>>, Failure> {
 
 /// Which export a directory has all or some of.
 fn export_in(root: &Path) -> Option<String> {
-    let mark = fs::read(root.join(MARK)).ok();
+    let mark = fs::read(root.join(UNFINISHED)).ok();
     let mark = mark.and_then(|text| serde_json::from_slice::<Mark>(&text).ok());
     match mark {
         Some(mark) => Some(mark.manifest_sha256),
@@ -185,7 +182,7 @@ fn export_in(root: &Path) -> Option<String> {
 
 fn is_ours(name: &str) -> bool {
     let name = name.strip_suffix(".part").unwrap_or(name);
-    name == MARK || name == MANIFEST || name == CONTENT_DIRECTORY || FILES.contains(&name)
+    name == UNFINISHED || name == MANIFEST || name == CONTENT_DIRECTORY || FILES.contains(&name)
 }
 
 fn in_the_way(message: String) -> Failure {

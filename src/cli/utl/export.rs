@@ -18,6 +18,7 @@ use crate::cli::failure::{Failure, granted};
 use crate::cli::output::{Printer, ended};
 use crate::cli::profile::Profile;
 use crate::cli::progress;
+use crate::cli::unfinished::Unfinished;
 use crate::client::{Client, Reply, Transfer};
 use crate::export::check::Directory;
 use crate::export::{FileEntry, is_file_name};
@@ -147,14 +148,16 @@ impl ExportArgs {
         let place = self.out.join(&file.name);
         let part = self.out.join(format!("{}.part", file.name));
         let failed = |error| Failure::file(&part, error);
-        let mut into = BufWriter::new(private::create(&part).map_err(failed)?);
+        let made = Unfinished::make(&part, || private::create(&part));
+        let (unfinished, written) = made.map_err(failed)?;
+        let mut into = BufWriter::new(written);
         let got = asker.client.download(&url, &mut into, &mut |_| {})?;
         if let Transfer::Refused(reply) = got {
             return Err(Failure::Refused(Box::new(reply)));
         }
         into.flush().map_err(failed)?;
         into.get_ref().sync_all().map_err(failed)?;
-        fs::rename(&part, &place).map_err(failed)?;
+        unfinished.finish(&place).map_err(failed)?;
         if Directory::holds(&self.out, file) {
             Ok(())
         } else {
