@@ -13,6 +13,7 @@ serve server data --log-dir logs --set http.cors_origins=https://app.example
 talk_to data
 . "$root/tests/examples/http.sh"
 . "$root/tests/examples/operating.sh"
+. "$root/tests/examples/day_flags.sh"
 . "$root/tests/examples/day_files.sh"
 stop server
 . "$root/tests/examples/places.sh"

@@ -95,7 +95,7 @@ pub enum Command {
     /// Offboard, export and import an org.
     Utl(Box<utl::UtlArgs>),
     /// Show who the service takes you for.
-    #[command(after_help = "Examples:\n  g3n whoami\n  g3n whoami --api-key g3nk_1")]
+    #[command(after_help = "Examples:\n  g3n whoami\n  g3n whoami --api-key KEY")]
     Whoami,
     /// Maintenance windows, vacuum, tokens and audit (operators).
     Ops(Box<ops::OpsArgs>),

@@ -12,10 +12,10 @@ use super::secret_source::SecretSource;
 /// Where help shows the flags.
 const HEADING: &str = "Passcode";
 /// How to give the passcode where nobody can be asked for it.
-const HOW: &str = "this needs the passcode: give --passcode-file FILE (- is standard input), set G3N_PASSCODE, or give --passcode";
+const HOW: &str = "this needs the passcode; give --passcode-file FILE (- is standard input), set G3N_PASSCODE, or give --passcode";
 
 /// How to give a new one.
-const HOW_NEW: &str = "this needs the new passcode: give --new-passcode-file FILE (- is standard input), or set G3N_NEW_PASSCODE";
+const HOW_NEW: &str = "this needs the new passcode; give --new-passcode-file FILE (- is standard input), or set G3N_NEW_PASSCODE";
 
 /// Where the passcode is.
 #[derive(Args, Debug)]

@@ -31,7 +31,7 @@ enum Verb {
     Stat(StatArgs),
     /// Create a user (operators).
     ///
-    /// At a terminal it asks twice for the new passcode: 12 to 128 characters.
+    /// At a terminal it asks twice for the new passcode, of 12 to 128 characters.
     #[command(
         after_help = "Examples:\n  g3n uas user-create --email ann@example.com\n  g3n uas user-create --email ann@example.com --passcode-file passcode.txt --unverified"
     )]
@@ -59,7 +59,7 @@ enum Verb {
     UserVerify(UserArgs),
     /// Set a new passcode for a user, and end the user's sessions (operators).
     ///
-    /// At a terminal it asks twice for the new passcode: 12 to 128 characters.
+    /// At a terminal it asks twice for the new passcode, of 12 to 128 characters.
     #[command(
         after_help = "Examples:\n  g3n uas passcode-reset --email ann@example.com\n  g3n uas passcode-reset --email ann@example.com --passcode-file passcode.txt"
     )]

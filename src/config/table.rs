@@ -184,7 +184,7 @@ settings! {
         header_identity: bool = false, YesNo, "Trust the headers X-User, X-Tenant and X-Role; only in development mode, and only with auth.allow_insecure_header_identity.";
         allow_insecure_header_identity: bool = false, YesNo, "Confirms auth.header_identity, by which every caller can claim any identity.";
         jwt_issuer: String = String::new(), Text, "The iss claim of accepted tokens; empty, with all the following, to accept none.";
-        jwt_audience: String = String::new(), Text, "The aud claim of accepted tokens: this server's name.";
+        jwt_audience: String = String::new(), Text, "The aud claim of accepted tokens, this server's name.";
         jwt_jwks_url: String = String::new(), Text, "Where their public keys are fetched every five minutes: https, or http on a loopback address. Set this or one of the next two.";
         jwt_jwks_file: String = String::new(), Text, "A file of their public keys, reloaded when it changes.";
         jwt_hmac_file: String = String::new(), Text, "A file with a secret shared with the issuer, of 32 bytes or more and readable only by its owner.";

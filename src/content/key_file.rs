@@ -19,7 +19,7 @@ pub enum KeyError {
     },
     /// The file is there, and is not a key of ours.
     #[error(
-        "the key file {place} {what}; restore it from a backup, or remove it to have a new one created, which invalidates all sessions, API keys and named operator tokens"
+        "the key file {place} {what}; restore it from a backup, or remove it to have a new one created, which invalidates all sessions, API keys and operator tokens with a name"
     )]
     Unfit {
         /// Path of the key file.

@@ -41,7 +41,7 @@ pub enum LineError {
         number: usize,
     },
     /// Something in it looks like a secret.
-    #[error("something in it looks like a secret")]
+    #[error("something in it looks like a secret value")]
     Secret,
 }
 

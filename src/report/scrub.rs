@@ -54,6 +54,8 @@ const BEGINS_A_PREFIX: [bool; 256] = {
 const BEGINS_A_NAME: [bool; 256] = bytes_at(0);
 /// Whether the name of a credential has a byte in its second place.
 const CONTINUES_A_NAME: [bool; 256] = bytes_at(1);
+/// Ends of names that a number follows, such as `wrong_passcodes_max`.
+const NUMBERED: &[&[u8]] = &[b"_max", b"_seconds", b"_days", b"api_keys"];
 /// Names that a credential may follow after a space.
 const SCHEMES: &[&[u8]] = &[b"bearer", b"basic"];
 /// The one field that holds what a caller chose; its form is checked.
@@ -169,7 +171,14 @@ impl Before<'_> {
             return false;
         }
         let part_of_token = self.scrubbed && gap == b"." && run.len() >= 8;
-        part_of_token || self.names_a_credential(gap) || looks_random(run)
+        let named = self.names_a_credential(gap) && !self.names_a_number(run);
+        part_of_token || named || looks_random(run)
+    }
+
+    /// Whether the run ahead is a limit or a time by its name, and this one its number.
+    fn names_a_number(&self, run: &[u8]) -> bool {
+        let digits = run.strip_prefix(b"-").unwrap_or(run);
+        digits.iter().all(u8::is_ascii_digit) && NUMBERED.iter().any(|end| self.run.ends_with(end))
     }
 
     fn names_a_credential(&self, gap: &[u8]) -> bool {
@@ -306,6 +315,15 @@ mod tests {
                 Some("Authorization: [scrubbed] [scrubbed]"),
             ),
             ("bearer abc".to_owned(), Some("bearer [scrubbed]")),
+            (
+                "passcode: 12345678".to_owned(),
+                Some("passcode: [scrubbed]"),
+            ),
+            ("wrong_passcodes_max = \"10\"".to_owned(), None),
+            (
+                "wrong_passcodes_max = \"hush\"".to_owned(),
+                Some("wrong_passcodes_max = \"[scrubbed]\""),
+            ),
             (
                 format!("got {jwt} now"),
                 Some("got [scrubbed].[scrubbed].[scrubbed] now"),

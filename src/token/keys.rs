@@ -38,7 +38,7 @@ pub enum KeysError {
     Twice(String),
     /// None of its keys can check tokens.
     #[error(
-        "none of its {0} keys can check tokens: RSA of 2048 bits or more for RS256, or P-256 for ES256, not meant for encryption"
+        "none of its {0} keys can check tokens; it takes RSA of 2048 bits or more for RS256, or P-256 for ES256, not meant for encryption"
     )]
     NoneFit(usize),
 }

@@ -350,9 +350,10 @@ fn an_object_whose_upload_was_forgotten_is_read_again_for_its_digest() {
 /// Runs `g3n` with a server's profile.
 fn g3n(server: &Server, arguments: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_g3n"))
-        .args(["--profile", "dev", "--output", "json"])
+        .args(["--output", "json"])
         .args(arguments)
         .env("G3N_CONFIG", &server.config_file)
+        .env("G3N_PROFILE", "dev")
         .output()
         .expect("g3n runs");
     let text = [output.stdout, output.stderr].concat();

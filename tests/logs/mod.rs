@@ -3,6 +3,7 @@
 mod command;
 mod hangup;
 mod outputs;
+mod own_texts;
 mod page;
 mod processes;
 mod trace;

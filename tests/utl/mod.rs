@@ -7,6 +7,7 @@ mod equality;
 mod kill;
 mod kill_import;
 mod lifecycle;
+mod offline;
 mod purge;
 
 use std::io::Read;

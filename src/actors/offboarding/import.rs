@@ -108,7 +108,7 @@ impl Offboardings {
         }
         Err(Rejection::new(
             ErrorTag::NotFound,
-            "There is no user with the id of owner_user_id; create the user first.",
+            "There is no such user; owner_user_id is the id of a user of this server.",
         )
         .with_minor("owner_user_id")
         .into())

@@ -118,7 +118,7 @@ enum Verb {
         after_help = "Examples:\n  g3n ops token-create --name ann --scope read --scope tenants\n  g3n ops token-create --name prometheus --scope metrics --bare > metarecord-operator.token"
     )]
     TokenCreate(token::CreateArgs),
-    /// List the operator tokens: names, scopes and whether they are valid.
+    /// List the operator tokens with names, scopes and whether they are valid.
     #[command(after_help = "Example:\n  g3n ops token-list --output table")]
     TokenList,
     /// Replace an operator token by a new one with the same name and scopes. It is shown only once.
