@@ -395,7 +395,7 @@ fn member_id(
     app: &AppState,
     user_id: Option<&str>,
     email: Option<&str>,
-) -> Result<String, Rejection> {
+) -> Result<String, Refusal> {
     let plain = |id: &&str| {
         (1..=USER_ID_CHARS_MAX).contains(&id.len())
             && id
@@ -406,11 +406,11 @@ fn member_id(
         (Some(user_id), None) => Some(user_id)
             .filter(plain)
             .map(str::to_owned)
-            .ok_or_else(|| Rejection::field("user_id", "user_id must be the id of a user.")),
-        (None, Some(email)) => app.directory.user_id_of(email),
+            .ok_or_else(|| Rejection::field("user_id", "user_id must be the id of a user.").into()),
+        (None, Some(email)) => Ok(app.directory.user_id_of(email)?),
         (Some(_), Some(_)) | (None, None) => {
             let message = "Name the user either by id or by e-mail address.";
-            Err(Rejection::field("user_id", message))
+            Err(Rejection::field("user_id", message).into())
         }
     }
 }

@@ -49,14 +49,17 @@ impl Directory {
         hex::encode(&hash[..ADDRESS_HASH_BYTES])
     }
 
-    /// The id of whoever signs in with an e-mail address, whether or not there is such a user. No row is looked at, so
-    /// that neither an answer nor its time tells which.
+    /// The id of the user with an e-mail address, or the one that a user with it would get. Both are found in the same
+    /// steps, so that neither an answer nor its time tells whether there is one. The row comes first: an id is made with a
+    /// key file, and users from before that file was lost keep theirs.
     ///
     /// # Errors
-    /// `invalid-input` for what cannot be an address.
-    pub fn user_id_of(&self, email: &str) -> Result<String, Rejection> {
+    /// `invalid-input` for what cannot be an address; a failed read.
+    pub fn user_id_of(&self, email: &str) -> Result<String, Refused> {
         let email = crate::domain::user::email(email)?;
-        Ok(user_id(&self.signer, &email))
+        let made = user_id(&self.signer, &email);
+        let found = identity::user_by_email(self.store(), &email).map_err(failed)?;
+        Ok(found.unwrap_or(made))
     }
 
     /// Changes one's own passcode. Other sessions end.
