@@ -19,6 +19,9 @@ stop server
 . "$root/tests/examples/places.sh"
 . "$root/tests/examples/tokens.sh"
 . "$root/tests/examples/rules.sh"
+serve server audited
+talk_to audited
+. "$root/tests/examples/day_audit.sh"
 
 [ -z "$faketime" ] || by=(env "LD_PRELOAD=$faketime" "FAKETIME_TIMESTAMP_FILE=$work/offset" FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1)
 serve server clocked --set ops.vacuum_pending_seconds=60 --set ops.clock_jump_seconds_max=60

@@ -120,3 +120,48 @@ fn the_page_of_the_api_has_each_error_with_its_status() {
     }
     assert!(told.is_empty(), "no such errors: {told:?}");
 }
+
+#[test]
+fn the_page_of_retention_has_the_ranges_of_the_settings() {
+    let settings: BTreeMap<String, (String, String)> = rows(&text("docs/configuration.md"))
+        .into_iter()
+        .filter(|row| row.len() == 4)
+        .filter_map(|row| {
+            Some((
+                names(&row[0]).first()?.clone(),
+                (row[1].clone(), row[2].clone()),
+            ))
+        })
+        .collect();
+    let told: BTreeMap<String, (String, String)> = rows(&text("docs/retention.md"))
+        .into_iter()
+        .filter(|row| row.len() == 5)
+        .filter_map(|row| {
+            Some((
+                names(&row[1]).first()?.clone(),
+                (row[2].clone(), row[3].clone()),
+            ))
+        })
+        .collect();
+    for (name, (default, range)) in &told {
+        let setting = settings
+            .get(name)
+            .unwrap_or_else(|| panic!("there is no {name}"));
+        assert_eq!(&(default.clone(), range.clone()), setting, "{name}");
+    }
+    let keeps = [
+        "_retention_days",
+        "_kept_days",
+        "keep_days",
+        "_window_hours",
+        "_overlap_seconds",
+        "abandoned_upload_hours",
+    ];
+    for name in settings
+        .keys()
+        .filter(|name| keeps.iter().any(|end| name.ends_with(end)))
+    {
+        assert!(told.contains_key(name), "{name} has no row");
+    }
+    assert!(told.len() >= 8, "{told:?}");
+}
