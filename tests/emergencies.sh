@@ -287,7 +287,7 @@ if [ -n "$faketime" ]; then
   if grep -q due-2 as-of.jsonl; then fail "an export as of now has what was recorded at a later time"; fi
   stop
   well run journal verify --data-dir one
-  echo "a clock that was ahead: what it showed as doomed is there again, and the history goes on in order"
+  echo "a clock that was ahead: what it showed as doomed is there again, and the history continues in order"
 else
   skipped+=' wrong-clock'
   echo "SKIP clock: libfaketime is not here; tests/tools.sh gets it"
