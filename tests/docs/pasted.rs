@@ -5,6 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use serde_json::json;
+
 use super::page::{Page, root};
 use crate::support::{Server, eventually, measured};
 
@@ -104,6 +106,11 @@ fn works_as_pasted(path: &str, commands_min: usize) {
 /// The same in a directory, with more arguments for the server.
 fn works_as_pasted_in(directory: &Path, path: &str, commands_min: usize, arguments: &[&str]) {
     let server = Server::start_in(&directory.join("data"), arguments);
+    pasted(&server, directory, path, commands_min);
+}
+
+/// Pastes the blocks into a shell for a server, with the variables that development mode has printed.
+fn pasted(server: &Server, directory: &Path, path: &str, commands_min: usize) {
     let mut shell = Shell::open(
         directory,
         &[
@@ -140,6 +147,13 @@ fn works_as_pasted_in(directory: &Path, path: &str, commands_min: usize, argumen
     assert!(ended.len() >= commands_min, "{path}: {codes}{shown}");
     for (code, command) in ended {
         assert_eq!(code, wanted(command), "{path}: {command}\n{codes}\n{shown}");
+    }
+    // Nothing is left behind that would keep tenants out: a window that begins late, after the line that was to end it.
+    for status in ["scheduled", "active"] {
+        let windows = server
+            .get("/ops/maintenance/list", &[("status", status)])
+            .data();
+        assert_eq!(windows["items"], json!([]), "{path}");
     }
 }
 
@@ -199,4 +213,58 @@ fn the_commands_of_the_identity_provider_page_end_as_it_says() {
         "auth.jwt_audience=metarecord",
     ];
     works_as_pasted_in(directory, path, 8, &arguments);
+}
+
+#[test]
+fn the_commands_of_the_journals_page_end_as_it_says() {
+    works_as_pasted("docs/journal-format.md", 3);
+}
+
+#[test]
+fn the_commands_of_the_privacy_page_end_as_it_says() {
+    works_as_pasted("docs/privacy.md", 6);
+}
+
+#[test]
+fn the_commands_of_the_examples_that_read_journals_work() {
+    works_as_pasted("examples/journal-check/README.md", 6);
+    works_as_pasted("examples/journal-fold/README.md", 5);
+}
+
+#[test]
+fn the_commands_of_the_page_of_logs_work_as_they_are_pasted() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let directory = scratch.path();
+    clone_at(directory);
+    let logs = directory.join("logs").display().to_string();
+    works_as_pasted_in(directory, "docs/logs.md", 6, &["--log-dir", &logs]);
+}
+
+#[test]
+fn the_commands_of_the_page_of_tls_work_as_they_are_pasted() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let directory = scratch.path();
+    clone_at(directory);
+    let page = Page::read(Path::new("docs/tls.md"));
+    let block = page
+        .blocks
+        .iter()
+        .find(|block| block.info == "sh reference");
+    let (lines, _) = block
+        .expect("a block")
+        .text
+        .split_once("g3n serve")
+        .expect("a server");
+    let made = Command::new("bash")
+        .args(["-ec", lines])
+        .current_dir(directory)
+        .output();
+    assert!(made.expect("bash runs").status.success(), "{lines}");
+    let file = |name: &str| directory.join("tls").join(name).display().to_string();
+    let certificate = format!("http.tls_cert_file={}", file("cert.pem"));
+    let key = format!("http.tls_key_file={}", file("key.pem"));
+    let arguments = ["--set", &certificate, "--set", &key];
+    let server = Server::start_in(&directory.join("data"), &arguments);
+    let server = server.trusting(&directory.join("tls/cert.pem"));
+    pasted(&server, directory, "docs/tls.md", 4);
 }
