@@ -158,8 +158,8 @@ echo "an org whose server has lost its secret code goes on elsewhere"
 # Key files: new ones end sessions and no passcodes, old ones bring them back.
 start one || fail "it does not start"
 sign_in
-well run ops token-create --name metrics --scope metrics
-named=$(field token)
+named=$("$g3n" ops token-create --name auditors --scope read --bare)
+well env G3N_OPERATOR_TOKEN="$named" "$g3n" --output json ops audit
 well run mrs put --container demo --record-id n-4 --inline-payload-file note.json --content-type application/json
 well run mrs list --limit 1
 page=$(field next_token)

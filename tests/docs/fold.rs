@@ -325,7 +325,7 @@ impl World {
             92..94 => self.upkeep(),
             94..99 => self.wait(),
             _ => {
-                if self.dice.below(2) == 0 {
+                if self.dice.below(4) == 0 {
                     self.vacuum();
                 }
             }

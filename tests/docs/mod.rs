@@ -1,5 +1,6 @@
 //! The documents, held against the repository: what they link to, what they name, and the commands that they show.
 
+mod declared;
 mod emergencies;
 mod events;
 mod fold;

@@ -25,7 +25,7 @@ backup_lines() {
   sed -n "/^$1/,/^## /p" "$root/docs/backup.md" | sed -n 's/^    \(g3n .*\)/\1/p' |
     sed "s|/backup/metarecord|$work/kept/metarecord|g; s|/var/lib/metarecord|$2|g; s|--data-dir drill|--data-dir $work/drill|g; s|127.0.0.1:900[01]|127.0.0.1:0|g"
 }
-g3n() { "$g3n" --config "$work/audited/profiles.toml" --profile dev "$@"; }
+g3n() { G3N_CONFIG=$work/audited/profiles.toml G3N_PROFILE=dev "$g3n" "$@"; }
 typed_lines=0
 while IFS= read -r line <&4; do
   case $line in *restore*) line+=" --replace" ;; esac
