@@ -99,7 +99,7 @@ fn what_shows_a_promise_of_an_emergency_is_there() {
 }
 
 /// The text of every source below a directory.
-pub(super) fn sources(directory: &Path) -> String {
+fn sources(directory: &Path) -> String {
     let mut text = String::new();
     for entry in std::fs::read_dir(directory).expect("sources") {
         let path = entry.expect("a source").path();
