@@ -139,12 +139,11 @@ fn hidden_question() -> HiddenQuestion {
 
 /// One line, or its beginning.
 fn line(input: &mut dyn Read) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    for byte in Read::take(input, ANSWER_BYTES_MAX).bytes() {
-        match byte? {
-            b'\n' => break,
-            byte => bytes.push(byte),
-        }
+    let (mut bytes, mut byte) = (Vec::new(), [0]);
+    let mut input = input.take(ANSWER_BYTES_MAX);
+    // No more than the line is taken: what follows may be for somebody else.
+    while input.read(&mut byte)? == 1 && byte != *b"\n" {
+        bytes.extend(byte);
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -9,6 +9,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, OFlags};
+use rustix::io::Errno;
 
 use self::target::Target;
 use super::failure::Failure;
@@ -220,7 +221,7 @@ fn has_attributes(file: &File) -> bool {
         Ok(bytes) => names[..bytes]
             .split(|byte| *byte == 0)
             .any(|name| !name.is_empty() && !name.starts_with(b"security.")),
-        Err(rustix::io::Errno::RANGE) => true,
+        Err(Errno::RANGE) => true,
         Err(_) => false,
     }
 }
@@ -291,18 +292,12 @@ fn nofollow() -> i32 {
 fn fill(file: &mut File, spool: &mut File) -> io::Result<()> {
     let size = spool.stream_position()?;
     spool.rewind()?;
-    if size > 0 {
-        match rustix::fs::fallocate(&*file, FallocateFlags::KEEP_SIZE, 0, size) {
-            Err(
-                error @ (rustix::io::Errno::NOSPC
-                | rustix::io::Errno::DQUOT
-                | rustix::io::Errno::FBIG),
-            ) => {
-                return Err(error.into());
-            }
-            // Some file systems cannot reserve.
-            Ok(()) | Err(_) => {}
-        }
+    if size > 0
+        && let Err(error) = rustix::fs::fallocate(&*file, FallocateFlags::KEEP_SIZE, 0, size)
+        // Some file systems cannot reserve, which is no reason to stop.
+        && [Errno::NOSPC, Errno::DQUOT, Errno::FBIG].contains(&error)
+    {
+        return Err(error.into());
     }
     io::copy(&mut spool.take(size), file)?;
     file.set_len(size)?;
