@@ -18,7 +18,7 @@ use super::vacuum::{Progress, Survey, VacuumActor, VacuumContext, VacuumRequest}
 use super::watch::Watch;
 use crate::content::ContentStore;
 use crate::domain::clock_jump::{ClockCommand, ClockDecider, ClockJump};
-use crate::domain::maintenance::{MaintenanceCommand, Window};
+use crate::domain::maintenance::{MaintenanceCommand, StartSource, Window};
 use crate::domain::operator_token::{OperatorTokenCommand, OperatorTokenDecider, OperatorTokens};
 use crate::domain::revoked_jwt::{JwtDecider, RevokeJwt};
 use crate::domain::vacuum::{Scope, Vacuum, VacuumCommand, VacuumStatus};
@@ -174,7 +174,8 @@ impl Operations {
         self.windows.send(id, &request, new).await
     }
 
-    /// The scheduled window that a command would schedule once more, as when its answer was lost.
+    /// The open window that a command would schedule once more, as when its answer was lost; one whose start had come is
+    /// active already.
     ///
     /// # Errors
     /// A failed read.
@@ -192,8 +193,9 @@ impl Operations {
             return Ok(None);
         };
         let windows = ops::windows(&self.ops.deps.store).map_err(failed)?;
-        let same = windows.scheduled().find(|window| {
-            window.scheduled_start == *start
+        let same = windows.open.values().find(|window| {
+            window.start_source != Some(StartSource::Manual)
+                && window.scheduled_start == *start
                 && window.duration_seconds == *duration_seconds
                 && window.description == *description
         });

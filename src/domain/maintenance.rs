@@ -115,17 +115,19 @@ pub struct Window {
 impl Window {
     /// When it should be over; known once it has started.
     pub fn estimated_end(&self) -> Option<Timestamp> {
-        self.started_at.map(|at| at.plus_millis(self.duration_ms()))
+        let started_at = self.started_at?;
+        Some(planned_end(started_at, self.duration_seconds))
     }
 
     /// When it should be over if it starts when it is scheduled to.
     pub fn planned_end(&self) -> Timestamp {
-        self.scheduled_start.plus_millis(self.duration_ms())
+        planned_end(self.scheduled_start, self.duration_seconds)
     }
+}
 
-    fn duration_ms(&self) -> i64 {
-        i64::try_from(self.duration_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX)
-    }
+fn planned_end(start: Timestamp, duration_seconds: u64) -> Timestamp {
+    let duration_ms = duration_seconds.saturating_mul(1_000);
+    start.plus_millis(i64::try_from(duration_ms).unwrap_or(i64::MAX))
 }
 
 /// The windows that are not over, and the one that was over last.

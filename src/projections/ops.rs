@@ -9,7 +9,9 @@ pub use self::about::vacuum_of;
 use super::{Change, Projection, Row, StateChange, Store, StoreError, Write, state_after};
 use crate::domain::clock_jump::{ClockDecider, ClockJumps};
 use crate::domain::job::{JobDecider, Jobs};
-use crate::domain::maintenance::{MaintenanceDecider, Window, WindowStatus, Windows};
+use crate::domain::maintenance::{
+    MaintenanceDecider, MaintenanceEvent, Window, WindowStatus, Windows,
+};
 use crate::domain::operator_token::{OperatorTokenDecider, OperatorTokens};
 use crate::domain::revoked_jwt::{JwtDecider, JwtEvent, RevokedJwts};
 use crate::domain::secret::{SecretCode, SecretDecider, SecretEvent};
@@ -153,7 +155,7 @@ fn apply_windows(windows: &Windows, change: &Change<'_>, writes: &mut Vec<Write>
         };
         if let Some(window) = windows.find(event.maintenance_id()) {
             let id = window.maintenance_id.as_bytes();
-            if window.revision.0 == 1 {
+            if matches!(event, MaintenanceEvent::Scheduled { .. }) {
                 // Newest first.
                 let newest = (u64::MAX - change.entry.header.position).to_be_bytes();
                 writes.push(([WINDOW_ORDER, &newest, id].concat(), Some(Vec::new())));

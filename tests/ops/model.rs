@@ -107,9 +107,14 @@ impl Model {
         match *step {
             Step::Schedule(wait) => {
                 let due = self.now + wait;
-                let window = Subject::new("scheduled", due, "maintenance.scheduled");
+                let mut window = Subject::new("scheduled", due, "maintenance.scheduled");
+                if wait <= 0 && self.active().is_none() {
+                    window.swept = true;
+                    window.becomes("active", "maintenance.started");
+                }
+                let status = window.status;
                 self.windows.push(window);
-                Ok(Some("scheduled"))
+                Ok(Some(status))
             }
             Step::Start(which) => {
                 let which = self.meant(Some(which))?;

@@ -2,7 +2,7 @@
 
 use super::{
     MaintenanceCommand, MaintenanceEvent, OPEN_MAX, ProgressNote, StartSource, UPDATES_MAX, Window,
-    WindowStatus, Windows,
+    WindowStatus, Windows, planned_end,
 };
 use crate::domain::{
     Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, Revision, StreamId, Timestamp,
@@ -28,20 +28,16 @@ impl Decider for MaintenanceDecider {
                 duration_seconds,
                 start,
             } => {
-                if state.open.len() >= OPEN_MAX {
-                    return Err(Rejection::new(
-                        ErrorTag::InvalidState,
-                        format!(
-                            "There are already {OPEN_MAX} open maintenance windows; cancel one first."
-                        ),
-                    ));
-                }
-                MaintenanceEvent::Scheduled {
+                let window = (maintenance_id.as_str(), *start);
+                check_schedule(state, *start, *duration_seconds, context.now)?;
+                let scheduled = MaintenanceEvent::Scheduled {
                     maintenance_id: maintenance_id.clone(),
                     description: description.clone(),
                     duration_seconds: *duration_seconds,
                     start: *start,
-                }
+                };
+                let started = starts_at_once(state, window, context.now);
+                return Ok([scheduled].into_iter().chain(started).collect());
             }
             MaintenanceCommand::Start { maintenance_id } => {
                 return start_by_hand(state, maintenance_id);
@@ -82,10 +78,12 @@ impl Decider for MaintenanceDecider {
                     .map_err(|none| none.already_there_if(ended))?;
                 require(window, &[WindowStatus::Active], "be ended")
                     .map_err(|wrong| wrong.already_there_if(ended))?;
-                MaintenanceEvent::Ended {
+                let ended = MaintenanceEvent::Ended {
                     maintenance_id: window.maintenance_id.clone(),
                     message: message.clone(),
-                }
+                };
+                let next = start_of(next_due(state, context.now));
+                return Ok([ended].into_iter().chain(next).collect());
             }
             MaintenanceCommand::Cancel { maintenance_id } => {
                 let window = state.subject(Some(maintenance_id))?;
@@ -283,15 +281,58 @@ fn start_due(state: &Windows, now: Timestamp) -> Vec<MaintenanceEvent> {
             maintenance_id: window.maintenance_id.clone(),
         }];
     }
+    let due = next_due(state, now).filter(|_| state.active().is_none());
+    start_of(due).into_iter().collect()
+}
+
+/// The window that is due first, of those that are not over before they begin.
+fn next_due(state: &Windows, now: Timestamp) -> Option<&Window> {
     let due = state
         .scheduled()
-        .filter(|window| window.scheduled_start <= now);
-    let first = due.min_by_key(order).filter(|_| state.active().is_none());
-    let started = first.map(|window| MaintenanceEvent::Started {
+        .filter(|window| window.scheduled_start <= now && window.planned_end() > now);
+    due.min_by_key(|window| (window.scheduled_start, window.maintenance_id.clone()))
+}
+
+fn start_of(window: Option<&Window>) -> Option<MaintenanceEvent> {
+    window.map(|window| MaintenanceEvent::Started {
         maintenance_id: window.maintenance_id.clone(),
         source: StartSource::Sweep,
-    });
-    started.into_iter().collect()
+    })
+}
+
+/// The start of a window that is being scheduled, when its time has come and no other one comes first.
+fn starts_at_once(
+    state: &Windows,
+    (maintenance_id, start): (&str, Timestamp),
+    now: Timestamp,
+) -> Option<MaintenanceEvent> {
+    let is_free = state.active().is_none() && next_due(state, now).is_none();
+    (start <= now && is_free).then(|| MaintenanceEvent::Started {
+        maintenance_id: maintenance_id.to_owned(),
+        source: StartSource::Sweep,
+    })
+}
+
+/// Refuses one window too many, and one that would be over already.
+fn check_schedule(
+    state: &Windows,
+    start: Timestamp,
+    duration_seconds: u64,
+    now: Timestamp,
+) -> Result<(), Rejection> {
+    let end = planned_end(start, duration_seconds);
+    if end <= now {
+        let message = format!(
+            "The window would already be over: it would have ended at {end}, and the server's time is {now}. Give a later start or a longer duration."
+        );
+        return Err(Rejection::field("start", message));
+    }
+    if state.open.len() < OPEN_MAX {
+        return Ok(());
+    }
+    let message =
+        format!("There are already {OPEN_MAX} open maintenance windows; cancel one first.");
+    Err(Rejection::new(ErrorTag::InvalidState, message))
 }
 
 fn require(window: &Window, wanted: &[WindowStatus], what: &str) -> Result<(), Rejection> {

@@ -96,7 +96,7 @@ fn a_window_lives_as_the_lifecycle_says() {
             vec![a(), start("a"), tell(None)],
             Ok(Some(WindowStatus::Active)),
         ),
-        // Due at 2 s: the third command comes at 3 s.
+        // The second command comes at 2 s.
         (
             vec![schedule("a", 2_000), StartDue],
             Ok(Some(WindowStatus::Active)),
@@ -139,7 +139,7 @@ fn a_window_tells_what_happened_to_it() {
     let window = state.find("a").unwrap();
     assert!(state.open.is_empty());
     assert_eq!(window.start_source, Some(StartSource::Sweep));
-    assert_eq!(window.estimated_end(), Some(Timestamp::from_millis(92_000)));
+    assert_eq!(window.estimated_end(), Some(Timestamp::from_millis(91_000)));
     assert_eq!(
         (window.description.as_str(), window.revision),
         ("new", Revision(4))
@@ -150,11 +150,63 @@ fn a_window_tells_what_happened_to_it() {
 }
 
 #[test]
+fn a_window_begins_within_the_command_that_makes_it_due() {
+    let statuses = |commands: &[MaintenanceCommand]| {
+        given(commands).map(|state| {
+            let of = |id: &str| state.find(id).map(|window| window.status);
+            (of("a"), of("b"))
+        })
+    };
+    use WindowStatus::{Active, Ended, Scheduled};
+    let end = |id: &str| MaintenanceCommand::End {
+        maintenance_id: named(id),
+        message: None,
+    };
+    // The first command is at 1 s, the second at 2 s, and each window lasts a minute.
+    for (commands, wanted) in [
+        (vec![schedule("a", 0)], Ok((Some(Active), None))),
+        (vec![schedule("a", 1_000)], Ok((Some(Active), None))),
+        (vec![schedule("a", 1_001)], Ok((Some(Scheduled), None))),
+        (
+            vec![schedule("a", 0), schedule("b", 0)],
+            Ok((Some(Active), Some(Scheduled))),
+        ),
+        (
+            vec![schedule("a", 0), schedule("b", 0), end("a")],
+            Ok((Some(Ended), Some(Active))),
+        ),
+        (
+            vec![schedule("a", 0), schedule("b", 3_001), end("a")],
+            Ok((Some(Ended), Some(Scheduled))),
+        ),
+    ] {
+        assert_eq!(statuses(&commands), wanted, "{commands:?}");
+    }
+}
+
+#[test]
+fn a_window_that_is_over_before_it_begins_is_refused() {
+    for (start, refused) in [(40_001, None), (40_000, Some(ErrorTag::InvalidInput))] {
+        let command = schedule("a", start);
+        let decided = MaintenanceDecider::decide(&Windows::default(), &command, &context(100_000));
+        assert_eq!(
+            decided.err().map(|rejection| rejection.tag),
+            refused,
+            "{start}"
+        );
+    }
+}
+
+#[test]
 fn of_several_that_are_due_the_earliest_starts() {
     let state = given(&[
+        schedule("first", 0),
         schedule("late", 900),
         schedule("early", 100),
-        MaintenanceCommand::StartDue,
+        MaintenanceCommand::End {
+            maintenance_id: named("first"),
+            message: None,
+        },
     ]);
     let active = state
         .unwrap()
