@@ -7,10 +7,12 @@ mod base;
 mod check;
 mod connections;
 mod error;
+mod first_steps;
 mod hangup;
 mod listen;
 mod options;
 mod places;
+mod preflight;
 mod running;
 mod servers;
 mod shut_down;
@@ -29,9 +31,10 @@ use tokio::sync::Notify;
 use crate::clock::{Clock, Stopwatch};
 use crate::content::ContentStore;
 use crate::development::{self, Seeded};
+use crate::http::public_url::PublicUrl;
 use crate::http::{openapi, routes};
 use crate::os_error::OsError;
-use crate::report::{Event, Log, Text};
+use crate::report::{Event, Log, LogOptions, Text};
 use crate::{offload, os_error, report};
 
 use self::actors::Actors;
@@ -45,6 +48,7 @@ pub use self::again::{Addresses, StartAgain};
 pub use self::check::check;
 pub use self::connections::{connections_within, other_files};
 pub use self::error::{BootError, Contradiction};
+pub use self::first_steps::FirstSteps;
 pub use self::listen::{can_listen, can_listen_for_operators};
 pub use self::options::Options;
 pub(crate) use self::tls::ENDING_DAYS;
@@ -66,21 +70,10 @@ pub fn serve(
     report::install_panic_hook();
     // Whatever file this process makes, the databases' included, is for its owner alone.
     rustix::process::umask(Mode::from_raw_mode(0o077));
-    // Wrong settings stop the server before it touches anything.
-    check(options)?;
-    check_open_files()?;
     // One for all: what it is believed of is known once.
     let clock = Clock::system();
-    let log = Log::start(&options.log, clock.clone(), Box::new(std::io::stdout()));
-    let log = log.map_err(|source| match &options.log.dir {
-        Some(dir) => BootError::Log {
-            dir: dir.clone(),
-            source,
-        },
-        None => source.into(),
-    })?;
-    report::install(Some(log.clone()));
-    report::install_log_bridge();
+    let log_clock = clock.clone();
+    let start_log = move || start_log(&options.log, log_clock);
     let hangup = hangup::take()?;
     let tell_ready = |now: &Ready| {
         report::emit(now.event());
@@ -90,6 +83,7 @@ pub fn serve(
         stop: stop_signal(),
         start_again: Some(start_again),
         hangup,
+        start_log,
     };
     let serving = run(options, clock, tell_ready, process);
     let served = actix::System::new().block_on(serving);
@@ -98,13 +92,31 @@ pub fn serve(
         Ok(Ended::ToStartAgain(_)) => report::event::AGAIN,
         Err(_) => report::event::FAILED,
     };
-    report::emit(Event::Stopped { outcome });
-    report::install(None);
-    log.close();
+    // Without one the start was refused before there was a log, and whoever called says why.
+    if let Some(log) = report::log() {
+        report::emit(Event::Stopped { outcome });
+        report::install(None);
+        log.close();
+    }
     match served? {
         Ended::InOrder => Ok(()),
         Ended::ToStartAgain(addresses) => Err(start_again(&addresses).into()),
     }
+}
+
+/// Starts the log of a process that is a server's alone.
+fn start_log(options: &LogOptions, clock: Clock) -> Result<(), BootError> {
+    let log = Log::start(options, clock, Box::new(std::io::stdout()));
+    let log = log.map_err(|source| match &options.dir {
+        Some(dir) => BootError::Log {
+            dir: dir.clone(),
+            source,
+        },
+        None => source.into(),
+    })?;
+    report::install(Some(log));
+    report::install_log_bridge();
+    Ok(())
 }
 
 /// How a server ended.
@@ -128,6 +140,7 @@ pub fn serve_until(
         // The process is not this server's alone, and is not ended with it.
         start_again: None,
         hangup: Arc::default(),
+        start_log: || Ok(()),
     };
     let served = actix::System::new().block_on(run(options, clock, ready, process));
     served.map(drop)
@@ -144,6 +157,10 @@ pub struct Ready {
     pub seconds: f64,
     /// The identities of development mode.
     pub seeded: Option<Seeded>,
+    /// What operators have and lack on the first day; `None` in development mode.
+    pub first_steps: Option<FirstSteps>,
+    /// What operators should beware of, each a sentence without its full stop.
+    pub warnings: Vec<String>,
 }
 
 impl Ready {
@@ -159,33 +176,41 @@ impl Ready {
 }
 
 /// How the process around a server is told about, and may be ended.
-struct Process<S> {
+struct Process<S, L> {
     /// Completes when the server is to stop.
     stop: S,
     /// There when the process is the server's alone: it may be ended, and become a new one.
     start_again: Option<StartAgain>,
     /// Notified when files are to be read again.
     hangup: Arc<Notify>,
+    /// Starts the log, once nothing that was asked refuses the start.
+    start_log: L,
 }
 
 async fn run(
     options: &Options,
     clock: Clock,
     ready: impl FnOnce(&Ready),
-    process: Process<impl Future<Output = io::Result<()>>>,
+    process: Process<impl Future<Output = io::Result<()>>, impl FnOnce() -> Result<(), BootError>>,
 ) -> Result<Ended, BootError> {
     let since = Stopwatch::start();
-    let (base, sockets) = Base::open(options, clock).await?;
+    let (base, sockets) = Base::open(options, clock, process.start_log).await?;
     let [base_url, operator_url] = sockets.urls.clone();
+    let (listening, addresses) = (sockets.gateway.local_addr()?, sockets.addresses.clone());
     let mut servers = Servers::start(options, &base, sockets)?;
     let secured = base.secured.clone();
     let watching = actix::spawn(secured.watch(base.clock.clone(), process.hangup));
     let stores = open_stores(options, &base).await?;
     let actors = Actors::start(options, &base, &stores).await?;
-    let public_url = match options.settings.http.public_url.trim_end_matches('/') {
-        "" => &base_url,
-        url => url,
-    };
+    if warnings::public_url_is_unknown(options, listening) {
+        report::emit(warnings::public_url_unknown());
+    }
+    let scheme = listen::scheme(base.secured.gateway.is_some());
+    let public_url = PublicUrl::new(
+        &options.settings.http.public_url,
+        (scheme, listening),
+        options.gateway.host_names.clone(),
+    );
     app::open_gateway(
         options,
         &base,
@@ -205,6 +230,8 @@ async fn run(
         operator_url,
         seconds: since.seconds(),
         seeded: actors.seeded.clone(),
+        first_steps: first_steps::look(options, &stores.store)?,
+        warnings: warnings::of_settings(options, listening),
     };
     publish(options, &base, &told)?;
     ready(&told);
@@ -215,7 +242,7 @@ async fn run(
             stopped = stop => stopped.map(|()| None)?,
             () = again::wanted(&*stores.journal, &base.reserve, process.start_again.is_some()) => {
                 report::notice("the disk has space again: the server restarts to open the journal");
-                Some(Addresses::of(&told))
+                Some(addresses)
             }
         },
     };

@@ -1,6 +1,7 @@
 //! The data directory: its parts, its marker, its lock, and the files of keys in it.
 
 mod around;
+mod ask;
 mod error;
 mod operator_token;
 
@@ -20,9 +21,14 @@ use crate::private;
 use crate::reserve;
 
 pub use self::around::around;
+pub use self::ask::{ask, must_not_be_a_file};
+use self::ask::{file_above, not_a_directory};
 pub use self::error::DirectoryError;
 use self::error::io;
-pub use self::operator_token::{existing_operator_token, keep_operator_token, operator_token};
+pub use self::operator_token::{
+    OPERATOR_TOKEN, check_operator_token, existing_operator_token, keep_operator_token,
+    operator_token,
+};
 
 /// The format this program writes, and the newest it reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -104,6 +110,9 @@ pub fn read_marker(root: &Path, known: Events<'_>) -> Result<(Marker, Vec<u8>), 
             return Err(DirectoryError::Absent {
                 place: root.display().to_string(),
             });
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            return Err(file_above(&path));
         }
         Err(source) => return Err(io("read", &path, source)),
     };
@@ -246,8 +255,12 @@ pub enum Found {
 /// As [`open`], except that the lock is not looked at.
 pub fn look(root: &Path, development: bool, known: Events<'_>) -> Result<Found, DirectoryError> {
     match std::fs::metadata(root) {
-        Ok(_) => {}
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => return Err(not_a_directory(root)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            return Err(file_above(root));
+        }
         Err(source) => return Err(io("read", root, source)),
     }
     let marker = root.join(MARKER);
@@ -296,17 +309,12 @@ pub fn open(
     development: bool,
     known: Events<'_>,
 ) -> Result<Directory, DirectoryError> {
+    ask(root, development, known)?;
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(root)
         .map_err(|source| io("make", root, source))?;
-    let marker = root.join(MARKER);
-    if !marker.exists() && !is_empty(root)? {
-        return Err(DirectoryError::Foreign {
-            place: root.display().to_string(),
-        });
-    }
     let lock = lock(root)?;
     // What follows writes.
     reserve::give_up_if_full(root).map_err(|source| io("look at", root, source))?;
@@ -317,6 +325,11 @@ pub fn open(
         was_open_to_others: close_to_others(root)? | close_to_others(&root.join(KEYS))?,
         _lock: Arc::new(lock),
     })
+}
+
+/// The directory of the secret keys below a data directory.
+pub fn keys_of(root: &Path) -> PathBuf {
+    root.join(KEYS)
 }
 
 /// Whether others than the owner may do anything with a file or directory.

@@ -80,7 +80,7 @@ pub(crate) fn could_listen(path: &Path) -> io::Result<()> {
         Ok(_) => {}
     }
     match std::os::unix::net::UnixStream::connect(path) {
-        Ok(_) => Err(ErrorKind::AddrInUse.into()),
+        Ok(_) => Err(rustix::io::Errno::ADDRINUSE.into()),
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
         Err(error) => Err(error),
     }

@@ -10,6 +10,7 @@ mod docs;
 mod doctor;
 mod durability;
 mod embedded;
+mod first_day;
 mod http;
 mod identity;
 mod jobs;

@@ -101,7 +101,8 @@ def change(record, kind, data, body):
         take(record, data["content"], record["content"]["version"] + (0 if is_first else 1))
     elif kind == "record.upload_completed":
         if record["upload"]:
-            record.update(content={**record["upload"], "sha256": data.get("sha256")}, upload=None, status="active")
+            found = {"sha256": data.get("sha256"), "decoded": data.get("decoded")}
+            record.update(content={**record["upload"], **found}, upload=None, status="active")
     elif kind == "record.tags_added":
         record["tags"] = sorted({*record["tags"], *data["tags"]})
     elif kind == "record.tags_removed":
@@ -180,6 +181,8 @@ def view(name, record):
         "content_size": content["size"],
         "content_md5": content["md5"],
         "content_sha256": content.get("sha256"),
+        "content_size_decoded": (content.get("decoded") or {}).get("size"),
+        "content_md5_decoded": (content.get("decoded") or {}).get("md5"),
         "content_etag": f'"{content["md5"]}"' if is_object else None,
         "content_version": content["version"],
         "tags": record["tags"],

@@ -32,6 +32,8 @@ use crate::report;
 
 pub use super::passcodes::{Peer, WrongMax};
 
+/// What every API key begins with.
+pub const KEY_PREFIX: &str = "g3nk_";
 /// Purpose of the keyed hash under which sessions are stored.
 const SESSION_HASH: &str = "session";
 /// How exactly it is known when a session was used last, in milliseconds.
@@ -41,7 +43,6 @@ const KEY_HASH: &str = "api-key";
 /// Purpose of the keyed hash that makes a user's id of an address.
 const USER_ID: &str = "user-id";
 /// What a key begins with, so that people and scanners know one.
-const KEY_PREFIX: &str = "g3nk_";
 
 /// A session as its owner gets it, once.
 #[derive(Clone)]

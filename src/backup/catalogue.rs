@@ -128,7 +128,9 @@ impl Catalogue {
                     self.objects.insert((org, *object_id), object);
                 }
             }
-            RecordEvent::UploadCompleted { object_id, sha256 } => {
+            RecordEvent::UploadCompleted {
+                object_id, sha256, ..
+            } => {
                 self.set(&org, *object_id, ObjectState::Kept);
                 if let Some(object) = self.objects.get_mut(&(org, *object_id)) {
                     object.told = *sha256;

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use super::Ready;
 use crate::clock::Stopwatch;
 use crate::journal::{Health, Journal};
 use crate::report;
@@ -28,19 +27,6 @@ pub struct Addresses {
 
 /// Makes the process a new one that listens at these addresses. Returns only when that failed.
 pub type StartAgain = fn(&Addresses) -> std::io::Error;
-
-impl Addresses {
-    pub(super) fn of(ready: &Ready) -> Self {
-        let address = |url: &str| match url.split_once("://") {
-            Some((_, address)) => address.to_owned(),
-            None => url.to_owned(),
-        };
-        Self {
-            gateway: address(&ready.base_url),
-            operators: address(&ready.operator_url),
-        }
-    }
-}
 
 /// Tells why a journal takes no changes any more, once. Returns when a full disk was why and has room again, unless the
 /// process may not begin anew.

@@ -16,6 +16,7 @@ use crate::http::auth::conceal::Concealment;
 use crate::http::meters;
 use crate::http::mrs::history::Histories;
 use crate::http::org_limits::OrgLimits;
+use crate::http::public_url::PublicUrl;
 use crate::http::space::Space;
 use crate::http::state::{AppState, Gateway};
 use crate::http::transfers::Transfers;
@@ -30,7 +31,7 @@ pub(super) fn open_gateway(
     base: &Base,
     (stores, actors): (&Stores, &Actors),
     transfers: &Arc<Transfers>,
-    public_url: &str,
+    public_url: PublicUrl,
 ) -> std::io::Result<()> {
     let (gateway, registry) = (&base.gateway, &actors.registry);
     let app = Arc::new(AppState {
@@ -63,7 +64,7 @@ pub(super) fn open_gateway(
         directory_id: base.directory.id().clone(),
         last_backup: LastBackup::open(&base.directory.last_backup()),
         clock: base.clock.clone(),
-        public_url: public_url.to_owned(),
+        public_url,
         concealment: Concealment::start()?,
         mrs: options.mrs,
         histories: Histories::new(options.mrs.history_reads_max),

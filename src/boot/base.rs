@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::check::check;
-use super::listen::Sockets;
+use super::listen::{Bound, Sockets};
 use super::running::{self, Noted};
 use super::tls::Secured;
-use super::{BootError, Options, places};
+use super::{BootError, Options, places, preflight};
 use crate::clock::Clock;
 use crate::content::local::LocalStore;
 use crate::content::sign::Signer;
@@ -38,15 +37,19 @@ pub(super) struct Base {
 }
 
 impl Base {
-    /// Opens all of it, and listens: whoever connects from now on waits for an answer.
+    /// Listens, starts the log and opens all of it: whoever connects from now on waits for an answer. Nothing is written
+    /// before everything that can refuse was asked.
     ///
     /// # Errors
     /// Wrong settings, before anything is touched; else what keeps the directory, a key or an address from being used.
     pub(super) async fn open(
         options: &Options,
         clock: Clock,
+        start_log: impl FnOnce() -> Result<(), BootError>,
     ) -> Result<(Self, Sockets), BootError> {
-        check(options)?;
+        preflight::ask(options)?;
+        let bound = Bound::listen(options)?;
+        start_log()?;
         clock.limit(options.trust);
         let secured = Secured::open(options)?;
         // Its thread lives as long as it does.
@@ -62,10 +65,10 @@ impl Base {
         let written = places::written(&options.data_dir, &directory);
         places::check(&written, &directory.content())?;
         let reserve = Reserve::open(&options.data_dir, options.reserve, written)?;
-        let sockets = Sockets::listen(options, &secured).await?;
+        let sockets = bound.with_socket(options).await?;
         development::withdraw(&options.data_dir)?;
         let signer = Arc::new(Signer::open_or_create(&directory.keys(), clock.clone())?);
-        let operator_token = directory::operator_token(&directory.keys())?;
+        let operator_token = directory::operator_token(&options.operator_token_place())?;
         let gateway = Gateway::new(
             clock.clone(),
             options.gateway.clone(),
@@ -74,7 +77,7 @@ impl Base {
         );
         let content = LocalStore::open(Arc::new(RealDisk), &directory.content())?;
         let base = Self {
-            operator_access: operator_access(options, &directory, &operator_token, &signer),
+            operator_access: operator_access(options, &operator_token, &signer),
             secured,
             tokens: tokens.map(Arc::new),
             signer,
@@ -108,12 +111,11 @@ impl Base {
 /// Checks operator tokens. The token of the first start can be replaced, unless development mode has published it.
 fn operator_access(
     options: &Options,
-    directory: &Directory,
     token: &Arc<str>,
     signer: &Arc<Signer>,
 ) -> Arc<OperatorAccess> {
-    let keys = directory.keys();
-    let keep = move |token: &str| directory::keep_operator_token(&keys, token);
+    let place = options.operator_token_place();
+    let keep = move |token: &str| directory::keep_operator_token(&place, token);
     let keep = (!options.development).then(|| Box::new(keep) as KeepToken);
     Arc::new(OperatorAccess::new(token.clone(), keep, signer.clone()))
 }

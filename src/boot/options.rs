@@ -13,6 +13,7 @@ use crate::config::{
     Auth, CallLimits, DiskSection, Http, Identity, LogRequests, LogSection, Mrs, Ops, QuotaLimits,
     Settings,
 };
+use crate::directory::{OPERATOR_TOKEN, keys_of};
 use crate::domain::quota::{Limits, Quota};
 use crate::domain::record::{Retention, UploadTimeouts};
 use crate::http::bodies::BodyLimits;
@@ -125,6 +126,16 @@ impl Options {
             identity: identity(&settings.identity),
             tokens: tokens(&settings.auth),
             log: log(&settings.log),
+        }
+    }
+}
+
+impl Options {
+    /// The file of the operators' token.
+    pub fn operator_token_place(&self) -> PathBuf {
+        match self.settings.http.operator_token_file.as_str() {
+            "" => keys_of(&self.data_dir).join(OPERATOR_TOKEN),
+            path => PathBuf::from(path),
         }
     }
 }

@@ -18,6 +18,8 @@ use crate::tls::{FilesOfAddresses, Tls, TlsError};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Days before its end from which a certificate is told of: those who renew begin 30 days before.
 pub(crate) const ENDING_DAYS: i64 = 14;
+/// What plain HTTP beyond this machine means, and what to do about it.
+pub(super) const PLAIN_HTTP: &str = "credentials are sent unencrypted; set http.tls_cert_file and http.tls_key_file, or listen on loopback behind a proxy that has TLS";
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// TLS of both addresses.
@@ -84,7 +86,7 @@ impl Secured {
         for address in plain_addresses(options) {
             report::emit(Event::PlainHttp {
                 address: Text::of(address),
-                hint: "credentials are sent unencrypted; set http.tls_cert_file and http.tls_key_file, or listen on loopback behind a proxy that has TLS",
+                hint: PLAIN_HTTP,
             });
         }
         Ok(Self {

@@ -1,11 +1,40 @@
 //! What a start finds that does not keep it from serving, and that operators must hear of.
 
+use std::net::SocketAddr;
+
+use super::Options;
+use super::tls::{PLAIN_HTTP, plain_addresses};
 use crate::domain::Timestamp;
 use crate::journal::{Journal, JournalError};
 use crate::report::Event;
 
 /// How far behind the last entry the clock may be: two machines of one hour differ by this much without a fault.
 const BEHIND_MS_MAX: i64 = 5_000;
+
+/// What it means that nothing says where callers reach the gateway, and what to do.
+const PUBLIC_URL: &str = "http.public_url is not set and the gateway listens on all addresses: URLs of uploads and downloads begin with the Host of a request if that is localhost, an address of this machine or one of http.host_names, and else with the address that the caller is connected to; set http.public_url to the URL that callers use";
+
+/// Whether nothing but a caller says at which URL it reaches the gateway.
+pub(super) fn public_url_is_unknown(options: &Options, listening: SocketAddr) -> bool {
+    options.settings.http.public_url.is_empty() && listening.ip().is_unspecified()
+}
+
+/// The same as an event of the log.
+pub(super) fn public_url_unknown() -> Event {
+    Event::StartWarning {
+        cause: "public-url-unset",
+        behind_ms: None,
+        hint: PUBLIC_URL,
+    }
+}
+
+/// What operators should beware of because of the settings, each a sentence without its full stop.
+pub(super) fn of_settings(options: &Options, listening: SocketAddr) -> Vec<String> {
+    let plain = plain_addresses(options).into_iter();
+    let plain = plain.map(|address| format!("{address} uses plain HTTP: {PLAIN_HTTP}"));
+    let unknown = public_url_is_unknown(options, listening).then(|| PUBLIC_URL.to_owned());
+    plain.chain(unknown).collect()
+}
 
 /// What is odd about a journal, a clock, and whether the key of hashes was made at this start.
 ///

@@ -161,6 +161,7 @@ fn carry_out(data_dir: &Path, verb: &Verb, printer: &Printer) -> Result<Exit, Tr
     {
         return arguments.run(&dir, printer);
     }
+    directory::must_not_be_a_file(data_dir)?;
     must_be_there(&dir)?;
     match directory::read_marker(data_dir, SCHEMAS) {
         // A journal alone can be read too.

@@ -1,6 +1,7 @@
 //! `g3n serve`: runs the server.
 
 mod again;
+mod greet;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -12,8 +13,7 @@ use serde_json::json;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::{Printer, ended};
-use super::quoted::quoted;
-use crate::boot::{self, BootError, Options, Ready};
+use crate::boot::{self, BootError, Options};
 use crate::config::{Settings, SettingsError};
 use crate::os_error::OsError;
 
@@ -24,7 +24,7 @@ use crate::os_error::OsError;
 /// people want to know is on standard error.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  g3n serve --dev\n  g3n serve --data-dir /var/lib/metarecord --settings metarecord.toml\n  g3n serve --data-dir /var/lib/metarecord --operator-listen unix:/run/metarecord/operators.sock\n  g3n serve --data-dir /var/lib/metarecord --log-dir /var/log/metarecord\n  g3n serve --dev --listen 127.0.0.1:0 --set mrs.upload_url_seconds=60"
+    after_help = "Examples:\n  g3n serve --dev\n  g3n serve --data-dir /var/lib/metarecord --settings metarecord.toml\n  g3n serve --data-dir /var/lib/metarecord --operator-listen unix:/run/metarecord/operators.sock\n  g3n serve --data-dir /var/lib/metarecord --log-dir /var/log/metarecord\n  g3n serve --data-dir /var/lib/metarecord --operator-token-file /run/secrets/operator-token\n  g3n serve --dev --listen 127.0.0.1:0 --set mrs.upload_url_seconds=60"
 )]
 pub struct ServeArgs {
     /// Development mode: loopback only, with an org, a user and a token created for you.
@@ -40,6 +40,10 @@ pub struct ServeArgs {
     /// unix:/run/metarecord/operators.sock.
     #[arg(long, value_name = "ADDR")]
     operator_listen: Option<String>,
+    /// A file with the operator token, readable only by its owner; created with a new token when absent. By default
+    /// DIR/keys/operator.token.
+    #[arg(long, value_name = "FILE")]
+    operator_token_file: Option<String>,
     /// A TOML file of settings.
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
@@ -63,6 +67,13 @@ impl ServeArgs {
         }
         if let Some(listen) = &self.operator_listen {
             flags.push(("http.operator_listen", "--operator-listen", listen.clone()));
+        }
+        if let Some(file) = &self.operator_token_file {
+            flags.push((
+                "http.operator_token_file",
+                "--operator-token-file",
+                file.clone(),
+            ));
         }
         if let Some(dir) = &self.log_dir {
             flags.push(("log.dir", "--log-dir", dir.clone()));
@@ -95,7 +106,7 @@ pub fn run(arguments: &ServeArgs) -> Exit {
     let options = arguments.options(&settings);
     let served = boot::serve(
         &options,
-        |ready| greet(&options, ready),
+        |ready| greet::greet(&options, ready),
         |addresses| again::start([&addresses.gateway, &addresses.operators]),
     );
     match served {
@@ -183,32 +194,4 @@ fn advice(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         "ports below 1024 need the capability CAP_NET_BIND_SERVICE (AmbientCapabilities in the unit); give it, or another port"
             .to_owned()
     })
-}
-
-fn greet(options: &Options, ready: &Ready) {
-    let mut text = format!(
-        "Ready after {:.1} s: gateway {}, operators {}, data in {}.\n",
-        ready.seconds,
-        ready.base_url,
-        ready.operator_url,
-        options.data_dir.display()
-    );
-    if let Some(seeded) = &ready.seeded {
-        let dir =
-            std::fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
-        text.push_str(&format!(
-            "\nDevelopment mode. For another shell:\n\n\
-             export G3N_CONFIG={} G3N_PROFILE=dev\n\
-             export SESSION={} ORG={} BASE={} G3N_SECRET_CODE={}\n\n\
-             curl -sS \"$BASE/mrs/record\" -H \"x-session-guid: $SESSION\" -d '{{\"orgcode\":\"'$ORG'\",\"container\":\"demo\",\"record_id\":\"hello-1\",\"content_type\":\"application/json\",\"payload\":{{\"hello\":\"world\"}}}}'\n",
-            quoted(&dir.join("profiles.toml")),
-            seeded.session_guid,
-            seeded.orgcode,
-            ready.base_url,
-            seeded.secret_code,
-        ));
-    }
-    // The server serves whether or not anybody reads this. Standard output is the log's.
-    let mut out = std::io::stderr().lock();
-    let _: std::io::Result<()> = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -107,15 +107,16 @@ settings! {
     http (Http, "The listeners.") {
         listen: String = "127.0.0.1:8000".to_owned(), ListenAddress, "The gateway's address; port 0 picks a free one.";
         operator_listen: String = "127.0.0.1:8001".to_owned(), ListenAddress, "The operators' address; port 0 picks a free one. Or a Unix socket: unix:PATH.";
-        public_url: String = String::new(), PublicUrl, "Where callers reach the gateway; empty for the address it listens on.";
+        public_url: String = String::new(), PublicUrl, "The URL at which callers reach the gateway, such as that of a proxy: the URLs of uploads and downloads begin with it. Empty for the `Host` of each request, if that is localhost, a loopback address, the address that the caller is connected to or one of http.host_names; else that address.";
         tls_cert_file: String = String::new(), Text, "A file with the certificate chain (PEM) of both addresses, the server's own first; needs http.tls_key_file. Empty for plain HTTP. Reloaded when it changes, and on SIGHUP.";
         tls_key_file: String = String::new(), Text, "A file with its private key (PEM), readable only by its owner.";
         operator_tls_cert_file: String = String::new(), Text, "A certificate chain of the operators' address, if not http.tls_cert_file; needs http.operator_tls_key_file.";
         operator_tls_key_file: String = String::new(), Text, "A file with its private key (PEM), readable only by its owner.";
         operator_client_ca_file: String = String::new(), Text, "A file of CA certificates (PEM): clients of the operators' address must present a certificate of one of them, besides the token. Empty to require none.";
+        operator_token_file: String = String::new(), Text, "A file with the operators' token (op_ and 32 to 250 letters or digits), readable only by its owner; created with a new token when absent. Empty for keys/operator.token in the data directory.";
         operator_client_crl_file: String = String::new(), Text, "A file of certificate revocation lists (PEM), one for each of those CAs.";
         hsts_seconds: u64 = 31_536_000, 0..=315_360_000, "Seconds of Strict-Transport-Security, which makes browsers use https only, where TLS is served; 0 to omit it.";
-        host_names: String = String::new(), HostList, "Names besides localhost and addresses by which operators may call, separated by commas, such as a name in a cluster; also for the gateway where identity is by header.";
+        host_names: String = String::new(), HostList, "Names besides localhost and addresses by which operators may call, separated by commas, such as a name in a cluster; also for the gateway where identity is by header. URLs of uploads and downloads may begin with these names where http.public_url is empty.";
         stage: String = "prod".to_owned(), PathPrefix, "A path prefix of every route that is removed, such as prod or apis/records; that of public_url is removed, too.";
         cors_origins: String = String::new(), OriginList, "Origins of web pages that may call the gateway from a browser, separated by commas, such as `https://app.example`; empty for none. They get no operators' route.";
         workers: usize = std::thread::available_parallelism().map_or(1, std::num::NonZero::get), 1..=256, "Threads that serve requests.";

@@ -1,13 +1,18 @@
 //! Checks gzip while it streams: its length, that it decodes to its very end, and its digests, in constant memory.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 
 use flate2::write::MultiGzDecoder;
 use md5::{Digest, Md5 as Md5Hasher};
 use sha2::Sha256;
 
-use super::Promise;
+use super::{Promise, Sealed};
+use crate::domain::record::Decoded;
 use crate::domain::{ErrorTag, Md5, Rejection, Sha256Digest};
+
+/// Bytes read at a time.
+const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Takes bytes and says whether they are what was promised.
 pub struct Check {
@@ -18,10 +23,61 @@ pub struct Check {
     decoder: MultiGzDecoder<Counted>,
 }
 
-/// Forgets what was decoded, and counts it: a gzip bomb costs no memory, and little time.
+/// Forgets what was decoded, counts and hashes it: a gzip bomb costs no memory, and little time.
 struct Counted {
     left: Option<u64>,
     is_over: bool,
+    size: u64,
+    md5: Md5Hasher,
+}
+
+impl Counted {
+    fn new(left: Option<u64>) -> Self {
+        Self {
+            left,
+            is_over: false,
+            size: 0,
+            md5: Md5Hasher::new(),
+        }
+    }
+
+    fn decoded(&self) -> Decoded {
+        Decoded {
+            size: self.size,
+            md5: Md5::from_bytes(self.md5.clone().finalize().into()),
+        }
+    }
+}
+
+/// What the bytes of an upload are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digests {
+    /// SHA-256 of the bytes.
+    pub sha256: Sha256Digest,
+    /// What they decode to.
+    pub decoded: Decoded,
+}
+
+/// Reads gzip to its end for what it decodes to; nothing when it is damaged.
+struct Decoding(Option<MultiGzDecoder<Counted>>);
+
+impl Decoding {
+    fn new() -> Self {
+        Self(Some(MultiGzDecoder::new(Counted::new(None))))
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        let taken = self.0.as_mut().map(|decoder| decoder.write_all(bytes));
+        if taken.is_some_and(|taken| taken.is_err()) {
+            self.0 = None;
+        }
+    }
+
+    fn finish(self) -> Option<Decoded> {
+        let mut decoder = self.0?;
+        decoder.try_finish().ok()?;
+        Some(decoder.get_ref().decoded())
+    }
 }
 
 impl Write for Counted {
@@ -31,6 +87,8 @@ impl Write for Counted {
             self.is_over |= left.is_none();
             self.left = Some(left.ok_or(io::ErrorKind::QuotaExceeded)?);
         }
+        self.size += bytes.len() as u64;
+        self.md5.update(bytes);
         Ok(bytes.len())
     }
 
@@ -47,10 +105,7 @@ impl Check {
             bytes: 0,
             md5: Md5Hasher::new(),
             sha256: Sha256::new(),
-            decoder: MultiGzDecoder::new(Counted {
-                left: promise.decoded_bytes_max,
-                is_over: false,
-            }),
+            decoder: MultiGzDecoder::new(Counted::new(promise.decoded_bytes_max)),
         }
     }
 
@@ -70,12 +125,12 @@ impl Check {
         written.map_err(|error| self.refused(&error))
     }
 
-    /// Ends: all bytes were taken. Returns the SHA-256 of what was received.
+    /// Ends: all bytes were taken. Returns the SHA-256 of what was received, and what it decodes to.
     ///
     /// # Errors
     /// `size-mismatch` when bytes are missing, then `gzip-required` when the gzip does not end here, then
     /// `md5-mismatch`, with the minor `sha256` when a promised SHA-256 is another.
-    pub fn finish(mut self) -> Result<Sha256Digest, Rejection> {
+    pub fn finish(mut self) -> Result<Digests, Rejection> {
         if self.bytes != self.promise.size {
             return Err(self.size_mismatch());
         }
@@ -95,7 +150,8 @@ impl Check {
             .sha256
             .is_none_or(|promised| promised == sha256)
         {
-            Ok(sha256)
+            let decoded = self.decoder.get_ref().decoded();
+            Ok(Digests { sha256, decoded })
         } else {
             Err(Rejection::new(
                 ErrorTag::Md5Mismatch,
@@ -116,6 +172,31 @@ impl Check {
             Some(_) | None => not_gzip(error),
         }
     }
+}
+
+/// Reads a file to its end for what it is.
+pub(super) fn digests_of(mut file: File) -> io::Result<Sealed> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let (mut sha256, mut md5, mut size) = (Sha256::new(), Md5Hasher::new(), 0);
+    let mut decoding = Decoding::new();
+    loop {
+        let read = match file.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        sha256.update(&chunk[..read]);
+        md5.update(&chunk[..read]);
+        decoding.take(&chunk[..read]);
+        size += read as u64;
+    }
+    Ok(Sealed {
+        size,
+        sha256: Sha256Digest::from_bytes(sha256.finalize().into()),
+        decoded: decoding.finish(),
+        md5: Some(Md5::from_bytes(md5.finalize().into())),
+    })
 }
 
 /// The refusal of an upload that is longer or shorter than promised.

@@ -479,10 +479,10 @@ impl Receiving for Upload {
 
     fn keep(mut self: Box<Self>) -> Result<Kept, ContentError> {
         let temporary = &self.temporary.1;
-        let sha256 = self.check.finish()?;
+        let digests = self.check.finish()?;
         let synced = self.file.sync();
         synced.map_err(|source| io_error("sync", temporary, source))?;
-        self.store.keep_upload(&self.object, sha256, temporary)
+        self.store.keep_upload(&self.object, digests, temporary)
     }
 }
 

@@ -19,6 +19,7 @@ use std::io::{self, Read};
 
 use uuid::Uuid;
 
+use crate::domain::record::Decoded;
 use crate::domain::{Md5, OrgCode, Rejection, Sha256Digest, Timestamp};
 use removals::Removals;
 
@@ -65,6 +66,8 @@ pub struct SetAside {
 pub struct Kept {
     /// SHA-256 of the bytes received.
     pub sha256: Sha256Digest,
+    /// What they decode to.
+    pub decoded: Decoded,
     /// Its place among the uploads to the object, later ones higher; `None` when the object was there already, with the same
     /// bytes.
     pub number: Option<u32>,
@@ -77,6 +80,8 @@ pub struct Sealed {
     pub size: u64,
     /// SHA-256 of the bytes as they were received.
     pub sha256: Sha256Digest,
+    /// What they decode to; `None` when they are damaged.
+    pub decoded: Option<Decoded>,
     /// MD5, when its bytes had to be read again because nothing told their SHA-256 any more.
     pub md5: Option<Md5>,
 }

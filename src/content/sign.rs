@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::key_file::{KEY_BYTES, KeyError};
 use super::keyring::{KeyFacts, RING_FILE, Ring, RingKey, keyed};
 use crate::clock::{Clock, random_bytes};
-use crate::domain::record::RecordKey;
+use crate::domain::record::{Decoded, RecordKey};
 use crate::domain::{Md5, OrgCode, Timestamp};
 use crate::private;
 
@@ -30,6 +30,8 @@ use crate::private;
 pub const ASKED_BY_BYTES: usize = 8;
 /// Longest token looked at, in characters.
 const TOKEN_CHARS_MAX: usize = 4_096;
+/// The file of the key that hashes, and in a directory from before keys had ids also signs.
+const FIRST_KEY: &str = "signing.key";
 
 /// What a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +40,10 @@ pub enum Purpose {
     UploadUrl,
     /// Downloading one object, by a url that tells no name; given out by earlier versions.
     DownloadUrl,
-    /// Downloading one object under a name.
+    /// Downloading one object under a name; given out by earlier versions.
     NamedDownloadUrl,
+    /// Downloading one object under a name, as gzip or decoded.
+    DecodableDownloadUrl,
     /// A token that completes one upload.
     ContentToken,
     /// Downloading one file of an export.
@@ -54,6 +58,7 @@ impl Purpose {
             Self::UploadUrl => "upload-url",
             Self::DownloadUrl => "download-url",
             Self::NamedDownloadUrl => "named-download-url",
+            Self::DecodableDownloadUrl => "decodable-download-url",
             Self::ContentToken => "content-token",
             Self::ExportUrl => "export-url",
             Self::ListCursor => "list-cursor",
@@ -209,35 +214,12 @@ impl Signer {
     /// # Errors
     /// When a file cannot be read or made, does not hold what it must, or can be read by others.
     pub fn open_or_create(directory: &Path, clock: Clock) -> Result<Self, KeyError> {
-        let path = directory.join("signing.key");
-        let io = |action| {
-            let place = path.display().to_string();
-            move |source| KeyError::Io {
-                action,
-                place,
-                source,
-            }
-        };
-        let made = !path.exists();
+        let made = !directory.join(FIRST_KEY).exists();
         if made {
-            create_keys(directory, &path, &clock).map_err(io("make"))?;
+            create_keys(directory, &directory.join(FIRST_KEY), &clock)
+                .map_err(|source| key_io("make", &directory.join(FIRST_KEY), source))?;
         }
-        let unfit = |what| KeyError::Unfit {
-            place: path.display().to_string(),
-            what,
-        };
-        let mode = std::fs::metadata(&path)
-            .map_err(io("read"))?
-            .permissions()
-            .mode();
-        if mode & 0o077 != 0 {
-            return Err(unfit("can be read by others (chmod 600 it)"));
-        }
-        let bytes = std::fs::read(&path).map_err(io("read"))?;
-        let key = bytes
-            .try_into()
-            .map_err(|_| unfit("does not hold 32 bytes"))?;
-        let ring = Ring::read(directory, key)?.unwrap_or_else(|| Ring::first_alone(key));
+        let (key, ring) = read_keys(directory)?;
         Ok(Self {
             ring: RwLock::new(Arc::new(ring)),
             directory: Some(directory.to_owned()),
@@ -245,6 +227,17 @@ impl Signer {
             clock,
             ..Self::new(key)
         })
+    }
+
+    /// Asks what [`Signer::open_or_create`] would of keys that are there, and makes none.
+    ///
+    /// # Errors
+    /// When a file cannot be read, does not hold what it must, or can be read by others.
+    pub fn check(directory: &Path) -> Result<(), KeyError> {
+        match std::fs::symlink_metadata(directory.join(FIRST_KEY)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Ok(_) | Err(_) => read_keys(directory).map(drop),
+        }
     }
 
     /// Whether the key of hashes was made at this start.
@@ -379,6 +372,11 @@ impl Signer {
 
     /// The value a token carries; `None` when it was altered or is for another purpose. Says nothing of its age.
     pub fn open<T: DeserializeOwned>(&self, purpose: Purpose, token: &str) -> Option<T> {
+        postcard::from_bytes(&self.payload(purpose, token)?).ok()
+    }
+
+    /// The bytes that a token carries.
+    fn payload(&self, purpose: Purpose, token: &str) -> Option<Vec<u8>> {
         if token.len() > TOKEN_CHARS_MAX {
             return None;
         }
@@ -394,14 +392,26 @@ impl Signer {
         mac(keyed, purpose.label(), &payload)
             .verify_slice(&sent)
             .ok()?;
-        postcard::from_bytes(&payload).ok()
+        Some(payload)
+    }
+
+    /// Whether a token is signed for a purpose. Says nothing of its age.
+    pub fn is_of(&self, purpose: Purpose, token: &str) -> bool {
+        self.payload(purpose, token).is_some()
     }
 
     /// What a download url grants, also one of an earlier version of this program; `None` as for [`Signer::open`].
-    pub fn open_download(&self, token: &str) -> Option<(DownloadGrant, Disposition)> {
+    pub fn open_download(
+        &self,
+        token: &str,
+    ) -> Option<(DownloadGrant, Disposition, Option<Decoded>)> {
+        let decodable = Purpose::DecodableDownloadUrl;
+        if let Some(decodable) = self.open(decodable, token) {
+            return Some(decodable);
+        }
         let named = Purpose::NamedDownloadUrl;
-        if let Some(named) = self.open::<(DownloadGrant, Disposition)>(named, token) {
-            return Some(named);
+        if let Some((grant, disposition)) = self.open(named, token) {
+            return Some((grant, disposition, None));
         }
         let purpose = Purpose::DownloadUrl;
         let earlier = || {
@@ -409,7 +419,7 @@ impl Signer {
                 .map(Into::into)
         };
         let grant = self.open(purpose, token).or_else(earlier)?;
-        Some((grant, Disposition::default()))
+        Some((grant, Disposition::default(), None))
     }
 
     /// A hash that only the holder of the key can make or check. Its key is never rotated.
@@ -418,6 +428,34 @@ impl Signer {
             .finalize()
             .into_bytes()
             .into()
+    }
+}
+
+/// The key of hashes in a directory, and the keys of tokens.
+fn read_keys(directory: &Path) -> Result<([u8; KEY_BYTES], Ring), KeyError> {
+    let path = directory.join(FIRST_KEY);
+    let unfit = |what| KeyError::Unfit {
+        place: path.display().to_string(),
+        what,
+    };
+    let read = |source| key_io("read", &path, source);
+    let mode = std::fs::metadata(&path).map_err(read)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(unfit("can be read by others (chmod 600 it)"));
+    }
+    let bytes = std::fs::read(&path).map_err(read)?;
+    let key = bytes
+        .try_into()
+        .map_err(|_| unfit("does not hold 32 bytes"))?;
+    let ring = Ring::read(directory, key)?.unwrap_or_else(|| Ring::first_alone(key));
+    Ok((key, ring))
+}
+
+fn key_io(action: &'static str, path: &Path, source: std::io::Error) -> KeyError {
+    KeyError::Io {
+        action,
+        place: path.display().to_string(),
+        source,
     }
 }
 

@@ -18,6 +18,12 @@ pub enum DirectoryError {
         #[source]
         source: std::io::Error,
     },
+    /// The path leads to something else.
+    #[error("{place} is a file, and a directory is needed there; use another --data-dir")]
+    NotADirectory {
+        /// Path of the file in the way.
+        place: String,
+    },
     /// Another process has it.
     #[error("{place} is in use by another process ({holder}); stop that process first")]
     Held {
@@ -81,6 +87,14 @@ pub enum DirectoryError {
         /// Path of the file in the way.
         place: String,
     },
+    /// The file of the operators' token holds none.
+    #[error(
+        "{place} holds no operator token: it must be op_ and 32 to 250 letters or digits; correct it, or remove it to have one made"
+    )]
+    TokenUnfit {
+        /// Path of the token's file.
+        place: String,
+    },
     /// Made for another environment.
     #[error("{place} was made for {found}, not for {wanted}; use another --data-dir")]
     Environment {
@@ -99,11 +113,13 @@ impl DirectoryError {
         match self {
             Self::Newer { .. } | Self::NewerEvents { .. } => true,
             Self::Io { .. }
+            | Self::NotADirectory { .. }
             | Self::Held { .. }
             | Self::Absent { .. }
             | Self::Foreign { .. }
             | Self::OpenToOthers { .. }
             | Self::TokenOpenToOthers { .. }
+            | Self::TokenUnfit { .. }
             | Self::Environment { .. } => false,
         }
     }

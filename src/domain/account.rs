@@ -234,7 +234,10 @@ impl Decider for AccountDecider {
             AccountAction::Create { label } => vec![AccountEvent::Created {
                 label: label.clone(),
             }],
-            _ if !there => return Err(Rejection::not_found()),
+            _ if !there => {
+                let message = "There is no such service account in this org.";
+                return Err(Rejection::absent(message));
+            }
             AccountAction::SetStatus { active } if *active == state.active => Vec::new(),
             AccountAction::SetStatus { active } => {
                 vec![AccountEvent::StatusSet { active: *active }]
@@ -284,7 +287,10 @@ impl Decider for AccountDecider {
                 Some(_) | None => Vec::new(),
             },
             AccountAction::RevokeKey { key_id } => match state.keys.get(key_id) {
-                None => return Err(Rejection::not_found()),
+                None => {
+                    let message = "The service account has no such key.";
+                    return Err(Rejection::absent(message));
+                }
                 Some(key) if key.revoked_at.is_some() => Vec::new(),
                 Some(_) => vec![AccountEvent::KeyRevoked {
                     key_id: key_id.clone(),

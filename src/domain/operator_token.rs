@@ -120,6 +120,15 @@ impl OperatorTokens {
             .iter()
             .find(|(_, token)| token.accepts(hash, now))
     }
+
+    /// The token that a hash belongs or once belonged to, whether or not it works.
+    pub fn known(&self, hash: &str) -> Option<&OperatorToken> {
+        let mut tokens = self.tokens.values();
+        tokens.find(|token| {
+            let mut previous = token.previous.iter();
+            token.token_hash == hash || previous.any(|(before, _)| before == hash)
+        })
+    }
 }
 
 events! {

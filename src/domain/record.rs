@@ -94,6 +94,15 @@ pub enum NewContent {
     },
 }
 
+/// What the gzip of an upload decodes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decoded {
+    /// Size of the decoded bytes.
+    pub size: u64,
+    /// MD5 of the decoded bytes.
+    pub md5: Md5,
+}
+
 /// Content as a record has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
@@ -106,6 +115,8 @@ pub struct Content {
     /// SHA-256 of the bytes as received, of an upload that was completed since this is journaled; inline content lies in
     /// the journal's own chain of hashes.
     pub sha256: Option<Sha256Digest>,
+    /// What the gzip of an upload decodes to, if it was completed since this is journaled.
+    pub decoded: Option<Decoded>,
     /// 1 for a record's first content, one more with each put.
     pub version: u64,
     /// Where the bytes are.
@@ -229,13 +240,16 @@ events! {
             content: NewContent,
         },
         /// The promised upload is there and is the content now; the record is active.
-        #[event("record.upload_completed", 2)]
+        #[event("record.upload_completed", 3)]
         UploadCompleted {
             /// Id of the content file.
             object_id: Uuid,
             /// SHA-256 of its bytes as they were received; absent in events of schema version 1.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             sha256: Option<Sha256Digest>,
+            /// What its gzip decodes to; absent in events of schema versions 1 and 2.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            decoded: Option<Decoded>,
         },
         /// Tags were added, each new to the record.
         #[event("record.tags_added", 1)]
@@ -389,6 +403,8 @@ pub struct Complete {
     /// SHA-256 of the upload that the content store has fixed as the object; `None` while it has not, which only a repeated
     /// completion may say.
     pub sha256: Option<Sha256Digest>,
+    /// What that decodes to; `None` when its bytes do not tell.
+    pub decoded: Option<Decoded>,
     /// The content version it is to become, when the caller says.
     pub content_version: Option<u64>,
     /// The revision the caller saw; optional, because the token already names one upload.

@@ -113,8 +113,11 @@ denials! {
     CredentialMalformed = "credential", "credential-malformed";
     CredentialsMixed = "credential", "credentials-mixed";
     SessionUnknown = "credential", "session-unknown";
+    SessionExpired = "credential", "session-expired";
     SessionOfDevelopment = "credential", "session-of-development";
     KeyUnknown = "credential", "key-unknown";
+    KeyRevoked = "credential", "key-revoked";
+    KeyExpired = "credential", "key-expired";
     KeyAddress = "credential", "key-address";
     TokenNotTaken = "credential", "token-not-taken";
     TokenTooLong = "credential", "token-too-long";
@@ -150,6 +153,11 @@ denials! {
 /// The detail that is `true` in a refusal when what was asked for is so already. Whoever repeats a request after a lost
 /// answer can take it for done; whether it was this request or another that did it, only an idempotency key tells.
 pub const ALREADY_THERE: &str = "already_there";
+
+/// Seconds after which to come back where nothing says more.
+pub const RETRY_AFTER_SECONDS: u64 = 1;
+/// The message of what is absent and of what is not the caller's.
+pub const NOT_FOUND: &str = "There is nothing here that you have access to.";
 
 /// A rule said no: the tag, what to do about it, and facts that help.
 ///
@@ -199,10 +207,7 @@ impl Rejection {
 
     /// The answer for what is absent and for what is not the caller's: always the same bytes.
     pub fn not_found() -> Self {
-        Self::new(
-            Tag::NotFound,
-            "There is nothing here that you have access to.",
-        )
+        Self::new(Tag::NotFound, NOT_FOUND)
     }
 
     /// 413 `too-large`: the request body is beyond what any valid call needs.
@@ -215,6 +220,11 @@ impl Rejection {
         );
         rejection.status = Some(413);
         rejection
+    }
+
+    /// 404 for those who may know that there is nothing: operators, and owners about their own orgs.
+    pub fn absent(message: impl Into<String>) -> Self {
+        Self::new(Tag::NotFound, message)
     }
 
     /// Adds the finer reason.
@@ -249,6 +259,13 @@ impl Rejection {
     pub fn with_retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_seconds = Some(seconds);
         self
+    }
+
+    /// Says when to come back, in the message too.
+    pub fn to_be_repeated_in(mut self, seconds: u64) -> Self {
+        let unit = if seconds == 1 { "second" } else { "seconds" };
+        self.message = format!("{} Try again in {seconds} {unit}.", self.message);
+        self.with_retry_after(seconds)
     }
 
     /// Answers with 429 in place of the tag's own status, and says when to come back: it is too much at once.

@@ -209,9 +209,9 @@ pub(crate) fn objects_of(events: &[Event]) -> impl Iterator<Item = (uuid::Uuid, 
 /// The objects that became content, each with the SHA-256 that its event tells.
 pub(crate) fn told_of(events: &[Event]) -> impl Iterator<Item = (uuid::Uuid, Sha256Digest)> {
     events.iter().filter_map(|event| match event {
-        Event::Record(RecordEvent::UploadCompleted { object_id, sha256 }) => {
-            sha256.map(|sha256| (*object_id, sha256))
-        }
+        Event::Record(RecordEvent::UploadCompleted {
+            object_id, sha256, ..
+        }) => sha256.map(|sha256| (*object_id, sha256)),
         Event::Record(_)
         | Event::Container(_)
         | Event::Org(_)

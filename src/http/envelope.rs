@@ -14,6 +14,7 @@ use super::header_names;
 use super::limits::{RATELIMIT, RATELIMIT_POLICY};
 use super::reply::{Bad, ErrorBody, Flat, Good, Major, Members, Message, Minor, Refusal, Reply};
 use super::trace::Trace;
+use crate::domain::rejection::RETRY_AFTER_SECONDS;
 use crate::domain::{ErrorTag, Rejection};
 use crate::os_error::told;
 use crate::report;
@@ -24,8 +25,6 @@ pub const API_VERSION: &str = "2026-03-04";
 pub const OK: &str = "ok";
 /// Bytes of an envelope around its answer, as far as is known before it is written.
 const ENVELOPE_BYTES: usize = 640;
-/// Retry-After in seconds when nothing better is known.
-const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// Which credentials a 401 asks for (RFC 9110, section 11.6.1): the one scheme of HTTP's own that there is.
 const CHALLENGE: &str = "Bearer realm=\"metarecord\"";

@@ -46,14 +46,14 @@ fn maintenance_mode(window: &Window, now: Timestamp) -> Rejection {
     let latest = window.updates.last().map(|note| note.text.as_str());
     Rejection::new(
         ErrorTag::MaintenanceMode,
-        "The service is under maintenance; try again after the seconds in Retry-After.",
+        "The service is under maintenance.",
     )
     .with_detail("maintenance_id", window.maintenance_id.as_str())
     .with_detail("description", window.description.as_str())
     .with_detail("started_at", text(window.started_at))
     .with_detail("estimated_end_utc", text(window.estimated_end()))
     .with_detail("latest_update", latest)
-    .with_retry_after(wait.unsigned_abs())
+    .to_be_repeated_in(wait.unsigned_abs())
 }
 
 /// The level at which a route is refused; what is not a tenant's change never is.

@@ -11,7 +11,7 @@ use crate::domain::{ErrorTag, Rejection};
 /// Longest `Host` that is read: a domain name has at most 253 characters (RFC 1035, section 2.3.4), a port 5 digits.
 const HOST_BYTES_MAX: usize = 260;
 /// Always an allowed name: no one can point it anywhere else (RFC 6761, section 6.3).
-const LOCALHOST: &str = "localhost";
+pub(super) const LOCALHOST: &str = "localhost";
 
 /// Headers of this interface that name one thing and so come once, and the tag when they come twice.
 static ONCE: [(&HeaderName, ErrorTag); 2] = [
@@ -34,19 +34,22 @@ impl HostNames {
         Self(names.map(str::to_ascii_lowercase).collect())
     }
 
+    /// Whether a name, in any case, is one of these.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|known| known.eq_ignore_ascii_case(name))
+    }
+
     /// Refuses a request whose `Host` is a name that is not one of these. One without a `Host` is from no browser.
     ///
     /// # Errors
     /// `invalid-input` with the minor `host`.
     pub fn check(&self, request: &HttpRequest) -> Result<(), Rejection> {
-        let Some(host) = request.headers().get(HOST) else {
+        if !request.headers().contains_key(HOST) && request.uri().authority().is_none() {
             return Ok(());
-        };
-        let name = host.to_str().ok().and_then(split_port);
+        }
+        let name = authority(request).and_then(split_port);
         let allowed = name.is_some_and(|name| {
-            is_address(name)
-                || name.eq_ignore_ascii_case(LOCALHOST)
-                || self.0.iter().any(|known| known.eq_ignore_ascii_case(name))
+            is_address(name) || name.eq_ignore_ascii_case(LOCALHOST) || self.has(name)
         });
         if allowed {
             Ok(())
@@ -85,8 +88,17 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// The host and the port that a request is for: of an absolute target, which counts instead of `Host` (RFC 9112, section
+/// 3.2.2), or else of `Host`; nothing when that is not readable.
+pub(super) fn authority(request: &HttpRequest) -> Option<&str> {
+    match request.uri().authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => request.headers().get(HOST)?.to_str().ok(),
+    }
+}
+
 /// The host of `uri-host [ ":" port ]` (RFC 9110, section 7.2); nothing when it is not of that form.
-fn split_port(host: &str) -> Option<&str> {
+pub(super) fn split_port(host: &str) -> Option<&str> {
     if host.is_empty() || host.len() > HOST_BYTES_MAX {
         return None;
     }

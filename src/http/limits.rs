@@ -20,6 +20,7 @@ use super::reply::Refusal;
 use crate::actors::identity::Peer;
 use crate::clock::Clock;
 use crate::domain::quota::Quota;
+use crate::domain::rejection::RETRY_AFTER_SECONDS;
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 
 /// What is left of the principal's limit: `draft-ietf-httpapi-ratelimit-headers-11`, section 4.
@@ -144,8 +145,11 @@ impl RateLimits {
                 self.orgs_at_once.refuse(quota, limit, used)
             }
             OrgFull::All => {
-                let message = "Too many concurrent requests to this org; the request was not processed. Try again after the seconds in Retry-After.";
-                Rejection::new(ErrorTag::Throttled, message).with_minor("org-in-flight-limit")
+                let message =
+                    "Too many concurrent requests to this org; the request was not processed.";
+                Rejection::new(ErrorTag::Throttled, message)
+                    .with_minor("org-in-flight-limit")
+                    .to_be_repeated_in(RETRY_AFTER_SECONDS)
             }
         })
     }

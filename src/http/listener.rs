@@ -80,7 +80,7 @@ macro_rules! service {
             let (open, seats, security) = (open.clone(), seats.clone(), security.clone());
             fn_service(move |stream: $stream| {
                 stream.send_at_once();
-                let peer = stream.origin();
+                let (peer, local) = (stream.origin(), stream.local());
                 let seat = seats.take(peer.map(|peer| peer.ip()));
                 let open = Open::count(&open);
                 let (security, ended) = (security.clone(), ended.clone());
@@ -94,7 +94,7 @@ macro_rules! service {
                     };
                     let connection = Stream::connection(stream, security, limits.handshake(), gone);
                     match connection.await {
-                        Ok(stream) => Ok((Watched::new(stream, limits, (seat, open)), peer)),
+                        Ok(stream) => Ok((Watched::new(stream, limits, (seat, open), local), peer)),
                         Err(error) => Err(DispatchError::Io(error)),
                     }
                 }

@@ -29,6 +29,7 @@ pub mod org_limits;
 pub mod places;
 pub mod prefixes;
 pub mod presigned;
+pub mod public_url;
 pub mod reply;
 mod request_id;
 pub mod route;

@@ -385,7 +385,7 @@ pub async fn resolve(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refus
     let user_id = member_id(app, request.user_id.as_deref(), request.email.as_deref())?;
     match identity::member(&app.store, org.as_str(), &user_id)? {
         Some(role) => Reply::of(&member(app, user_id, role)?),
-        None => Err(Rejection::not_found().into()),
+        None => Err(Rejection::absent("There is no such member of this org.").into()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Presigned content: `PUT` and `GET /content/{token}`, which need no other credential than the url itself.
 
+mod decode;
 pub(super) mod export;
 mod follow;
 #[cfg(test)]
@@ -48,6 +49,7 @@ const DOWNLOAD_ERRORS: &[ErrorTag] = &[
     ErrorTag::NotAuthorized,
     ErrorTag::ExpiredUrl,
     ErrorTag::NotFound,
+    ErrorTag::InvalidInput,
     ErrorTag::PreconditionFailed,
 ];
 /// What an upload may decode to however small it is: harmless, and so more than any honest ratio needs.
@@ -214,9 +216,10 @@ pub(super) const DOWNLOAD: Operation = Operation {
 /// Download content from a presigned url.
 #[utoipa::path(get, path = DOWNLOAD.path,
     params(("token" = String, Path, description = "The signed part of the url."),
-        ("Range" = Option<String>, Header, description = "One range of bytes.")),
+        ("decoded" = Option<String>, Query, description = "`1` or `true` for what the gzip decodes to, without `Content-Encoding` and without ranges."),
+        ("Range" = Option<String>, Header, description = "One range of bytes of the gzip.")),
     responses(
-        (status = 200, description = "The gzip bytes.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 200, description = "The gzip bytes, whatever `Accept-Encoding` says; or what they decode to.", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 206, description = "A range of them.", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 304, description = "The caller has them already."),
         (status = 416, description = "There is no such range.")))]
@@ -316,7 +319,7 @@ impl Presigned {
         let grant = self
             .signer
             .open::<UploadGrant>(Purpose::UploadUrl, token)
-            .ok_or_else(altered)?;
+            .ok_or_else(|| self.altered(token))?;
         self.check_age(grant.expires_at)?;
         let pass = self.enter(&grant)?;
         self.check_wanted(&grant)?;
@@ -355,12 +358,17 @@ impl Presigned {
         trace: &Trace,
     ) -> Result<HttpResponse, Refusal> {
         head::check(request.headers())?;
-        let (grant, disposition) = self.signer.open_download(token).ok_or_else(altered)?;
+        let grant = self.signer.open_download(token);
+        let (grant, disposition, decoded) = grant.ok_or_else(|| self.altered(token))?;
         self.check_age(grant.expires_at)?;
         let object = ObjectName {
             org: grant.org.clone(),
             object_id: grant.object_id,
         };
+        if decode::is_wanted(request)? {
+            let content = (grant, disposition, decoded);
+            return self.download_decoded(request, token, trace, content).await;
+        }
         let part = Part::of(request, &grant.md5.to_string(), grant.size)?;
         let mut response = HttpResponse::build(part.status());
         with_headers(&mut response, trace);
@@ -392,13 +400,30 @@ impl Presigned {
 
     fn check_age(&self, expires_at: Timestamp) -> Result<(), Rejection> {
         if expires_at <= self.gateway.now() {
-            Err(Rejection::new(
-                ErrorTag::ExpiredUrl,
-                "This URL has expired; request a new one.",
-            ))
+            let message = format!(
+                "This URL has expired at {expires_at}; request a new one: read the record for a download, put it again for an upload."
+            );
+            Err(Rejection::new(ErrorTag::ExpiredUrl, message))
         } else {
             Ok(())
         }
+    }
+
+    /// The refusal of a url that is not one for this request: what it is for, if that is something else.
+    fn altered(&self, token: &str) -> Rejection {
+        let is_of = |purpose| self.signer.is_of(purpose, token);
+        let message = if is_of(Purpose::UploadUrl) {
+            "This URL uploads content: use it with PUT. For a download URL, read the record."
+        } else if self.signer.open_download(token).is_some() {
+            "This URL downloads content: use it with GET or HEAD. For an upload URL, put the record with mode \"presign\"."
+        } else if is_of(Purpose::ExportUrl) {
+            "This URL is of a file of an export: use it with GET as it came, with /content/export/ in its path."
+        } else if is_of(Purpose::ContentToken) {
+            "This is a content_token: send it in the body of POST /mrs/record/complete. The URL is beside it in the answer to the put."
+        } else {
+            "This URL was altered or cut off, or its signing key is no longer valid; use it as it came, or request a new one."
+        };
+        Rejection::new(ErrorTag::NotAuthorized, message)
     }
 
     fn app(&self) -> Result<&Arc<AppState>, Refusal> {
@@ -423,13 +448,6 @@ impl Presigned {
         let record = holds::effective_at(&app.store, name, record, self.gateway.now())?;
         Ok(record.check_upload(grant.object_id)?)
     }
-}
-
-fn altered() -> Rejection {
-    Rejection::new(
-        ErrorTag::NotAuthorized,
-        "This URL is not valid for this request.",
-    )
 }
 
 fn check_headers(request: &HttpRequest, grant: &UploadGrant) -> Result<(), Rejection> {

@@ -8,6 +8,7 @@ use serde_json::Map;
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
+use crate::domain::rejection::RETRY_AFTER_SECONDS;
 use crate::domain::{ErrorTag, Rejection, Revision};
 
 /// The envelope of a good answer.
@@ -308,8 +309,9 @@ impl From<crate::actors::Refused> for Refusal {
 pub fn throttled() -> Rejection {
     Rejection::new(
         ErrorTag::Throttled,
-        "Too many requests are waiting; the request was not processed. Try again after the seconds in Retry-After.",
+        "Too many requests are waiting; the request was not processed.",
     )
+    .to_be_repeated_in(RETRY_AFTER_SECONDS)
 }
 
 /// 503: the journal takes no writes.

@@ -1,7 +1,7 @@
 //! TLS of a connection: its handshake, within the time and the places that connections have, and the stream it becomes.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -214,6 +214,9 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Sized {
     /// The address at the other end; none of a Unix socket.
     fn origin(&self) -> Option<SocketAddr>;
 
+    /// The address of this machine that it is connected to; of a Unix socket there is none.
+    fn local(&self) -> Option<IpAddr>;
+
     /// Has every write leave at once. The head and the body of an answer are two, and the second would wait until the
     /// other end has acknowledged the first, which it puts off for some 40 ms (RFC 9293, section 3.7.4; RFC 1122, section
     /// 4.2.3.2).
@@ -231,6 +234,10 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Sized {
 impl Stream for TcpStream {
     fn origin(&self) -> Option<SocketAddr> {
         self.peer_addr().ok()
+    }
+
+    fn local(&self) -> Option<IpAddr> {
+        self.local_addr().ok().map(|address| address.ip())
     }
 
     fn send_at_once(&self) {
@@ -254,6 +261,10 @@ impl Stream for TcpStream {
 
 impl Stream for UnixStream {
     fn origin(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    fn local(&self) -> Option<IpAddr> {
         None
     }
 

@@ -15,6 +15,7 @@ use super::limits::{RateLimits, Rates};
 use super::meters::{HttpMeters, RouteName};
 use super::mrs::history::Histories;
 use super::prefixes::Prefixes;
+use super::public_url::PublicUrl;
 use super::reply::Build;
 use super::shares::Shares;
 use super::space::Space;
@@ -89,8 +90,8 @@ pub struct AppState {
     pub signing_keys: Arc<SigningKeys>,
     /// Tells the present time.
     pub clock: Clock,
-    /// Where callers reach the gateway, without a slash at the end.
-    pub public_url: String,
+    /// Where callers reach the gateway.
+    pub public_url: PublicUrl,
     /// Makes what is not there and what is not the caller's take equally long.
     pub concealment: Concealment,
     /// Settings of the record routes.

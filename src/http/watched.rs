@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// What a connection and the requests on it know of each other.
 #[derive(Debug)]
 pub(super) struct Watch {
+    /// The address of this machine at its end; `None` of a Unix socket.
+    local: Option<IpAddr>,
     /// Requests being worked on.
     serving: Cell<u32>,
     /// Since the last answer, or the last bytes of it, or the connection.
@@ -55,8 +58,9 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    fn new(seat: Seat, head: HeadLimits) -> Self {
+    fn new(seat: Seat, head: HeadLimits, local: Option<IpAddr>) -> Self {
         Self {
+            local,
             serving: Cell::new(0),
             since: Cell::new(Stopwatch::start()),
             stuck: Cell::new(None),
@@ -97,6 +101,11 @@ impl Watch {
 
 fn watch(request: &HttpRequest) -> Option<&Rc<Watch>> {
     request.conn_data()
+}
+
+/// The address of this machine that the caller of a request is connected to; of a Unix socket there is none.
+pub(super) fn reached_at(request: &HttpRequest) -> Option<IpAddr> {
+    watch(request)?.local
 }
 
 /// Refuses a request on a connection past the limit of its address, but for what is always answered. The connection is
@@ -209,11 +218,16 @@ pub(super) struct Watched<S> {
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(stream: S, limits: ConnectionLimits, (seat, open): (Seat, Open)) -> Self {
+    pub(super) fn new(
+        stream: S,
+        limits: ConnectionLimits,
+        (seat, open): (Seat, Open),
+        local: Option<IpAddr>,
+    ) -> Self {
         Self {
             stream,
             limits,
-            watch: Rc::new(Watch::new(seat, limits.head)),
+            watch: Rc::new(Watch::new(seat, limits.head, local)),
             inbound: Inbound::new(limits.head),
             timer: None,
             lingering: None,

@@ -44,6 +44,12 @@ pub const UPCASTERS: &[Upcaster] = &[
         from: 1,
         lift: |data| data,
     },
+    // Version 3 tells what the gzip decodes to, which nobody knew at version 2.
+    Upcaster {
+        kind: "record.upload_completed",
+        from: 2,
+        lift: |data| data,
+    },
     // Version 2 has one kind of drift more.
     Upcaster {
         kind: "container.repaired",

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::domain::container::{ContainerEvent, GivenUpUpload, RemovedContent};
 use crate::domain::record::{
-    Class, Content, ContentPlace, Ended, EndedBy, PendingUpload, Record, RecordKey,
+    Class, Content, ContentPlace, Decoded, Ended, EndedBy, PendingUpload, Record, RecordKey,
 };
 use crate::domain::{Event, Md5, RecordId, Sha256Digest, StreamId, Timestamp};
 use crate::journal::{Body, Position};
@@ -70,6 +70,7 @@ struct EndedRow {
     size: u64,
     md5: Md5,
     sha256: Option<Sha256Digest>,
+    decoded: Option<Decoded>,
     content_type: String,
     by: EndedBy,
 }
@@ -80,7 +81,7 @@ impl Projection for Contents {
     }
 
     fn version(&self) -> u32 {
-        4
+        5
     }
 
     fn prefix(&self) -> u8 {
@@ -350,6 +351,7 @@ fn apply_given_up(
             size: upload.size,
             md5: upload.md5,
             sha256: None,
+            decoded: None,
             version: upload.version,
             place: ContentPlace::Object(upload.object_id),
         },
@@ -369,6 +371,7 @@ fn ended_write(name: RecordName<'_>, ended: &Ended) -> Write {
         size: content.size,
         md5: content.md5,
         sha256: content.sha256,
+        decoded: content.decoded,
         content_type: content.content_type.clone(),
         by: ended.by,
     };
@@ -527,6 +530,7 @@ fn kept(place: &[u8], row: EndedRow) -> Option<Kept> {
                 size: row.size,
                 md5: row.md5,
                 sha256: row.sha256,
+                decoded: row.decoded,
                 version,
                 place,
             },

@@ -160,6 +160,7 @@ mod tests {
                 size: 1,
                 md5: Md5::of(b"1"),
                 sha256: None,
+                decoded: None,
                 place: ContentPlace::Inline(7),
                 version: revision,
             },

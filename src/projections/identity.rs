@@ -26,7 +26,7 @@ pub use change::IdentityChange;
 pub(crate) use change::after;
 pub(super) use lists::count_of_org;
 pub use lists::{accounts, invitations_of, members, orgs_of, sessions_over};
-pub(crate) use lists::{all_orgs_of, orgs_with_holds};
+pub(crate) use lists::{all_orgs_of, has_user, orgs_with_holds};
 
 /// The first byte of these rows' keys.
 pub(super) const PREFIX: u8 = b'u';
@@ -104,7 +104,7 @@ pub(crate) fn kind_of(key: &[u8]) -> Option<Kind> {
     kinds.find(|kind| key.first() == Some(&PREFIX) && key.get(1) == Some(&kind.byte()))
 }
 
-/// A key that counts.
+/// A key of a service account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveKey {
     /// The only org it is for.
@@ -113,6 +113,8 @@ pub struct LiveKey {
     pub account_id: String,
     /// Public id of the key.
     pub key_id: String,
+    /// Whether it was revoked, or its account disabled.
+    pub revoked: bool,
     /// What it lets do.
     pub role: KeyRole,
     /// From when on it counts no longer.
@@ -129,7 +131,7 @@ impl Projection for Identities {
     }
 
     fn version(&self) -> u32 {
-        7
+        8
     }
 
     fn prefix(&self) -> u8 {
@@ -236,11 +238,19 @@ pub fn session(store: &Store, session_hash: &str) -> Result<Option<Arc<Session>>
     find(store, Kind::Session, &[session_hash])
 }
 
-/// The key that counts and has a keyed hash (hex).
+/// The key that has a keyed hash (hex) and is not revoked; it may be past its end.
 ///
 /// # Errors
 /// A failed or unreadable row.
 pub fn live_key(store: &Store, key_hash: &str) -> Result<Option<LiveKey>, StoreError> {
+    Ok(known_key(store, key_hash)?.filter(|key| !key.revoked))
+}
+
+/// The key that has a keyed hash (hex), also a revoked one as long as its account remembers it.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn known_key(store: &Store, key_hash: &str) -> Result<Option<LiveKey>, StoreError> {
     Ok(find(store, Kind::Key, &[key_hash])?.map(Arc::unwrap_or_clone))
 }
 

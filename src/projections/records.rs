@@ -15,7 +15,7 @@ impl Projection for Records {
     }
 
     fn version(&self) -> u32 {
-        4
+        5
     }
 
     fn prefix(&self) -> u8 {

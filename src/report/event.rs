@@ -286,7 +286,7 @@ events! {
     }
     /// A start found something unusual, and serves nevertheless.
     StartWarning = "start_warning" {
-        /// `keys-are-new` when key files were made for a journal that is there, `clock-behind` when the clock is behind its last entry.
+        /// `keys-are-new` when key files were made for a journal that is there, `clock-behind` when the clock is behind its last entry, `public-url-unset` when the gateway listens on all addresses and nothing says which URL callers use.
         cause: Word,
         /// By how many milliseconds the clock is behind.
         behind_ms: Option<u64>,

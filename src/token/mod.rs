@@ -217,16 +217,32 @@ impl Verifier {
 /// # Errors
 /// As [`Verifier::open`], and when an address gives no keys, which stops no server.
 pub fn check(settings: &TokenSettings) -> Result<Option<&'static str>, CheckError> {
+    check_files(settings)?;
     let Some((kind, place)) = settings.place()? else {
         return Ok(None);
     };
-    settings.checks(kind)?;
     match kind {
         Kind::Url => fetch::get_once(place)?,
-        Kind::File => drop(files::read_keys(Path::new(place)).map_err(TokenError::File)?),
-        Kind::Secret => drop(files::read_secret(Path::new(place)).map_err(TokenError::File)?),
+        Kind::File | Kind::Secret => {}
     }
     Ok(Some(kind.setting()))
+}
+
+/// Looks whether the settings of tokens go together and their files can be read, starting no thread and asking no address.
+///
+/// # Errors
+/// As [`Verifier::open`].
+pub(crate) fn check_files(settings: &TokenSettings) -> Result<(), TokenError> {
+    let Some((kind, place)) = settings.place()? else {
+        return Ok(());
+    };
+    settings.checks(kind)?;
+    match kind {
+        Kind::Url => {}
+        Kind::File => drop(files::read_keys(Path::new(place))?),
+        Kind::Secret => drop(files::read_secret(Path::new(place))?),
+    }
+    Ok(())
 }
 
 /// Why tokens could not be checked.

@@ -166,6 +166,7 @@ fn an_upload_given_up_and_completed_all_the_same_is_content_that_cleanup_does_no
             md5: Md5::of(b"gz"),
             uploaded_size: Some(9),
             sha256: Some(metarecord::domain::Sha256Digest::of(b"gz")),
+            decoded: None,
             content_version: None,
             expected: None,
         });

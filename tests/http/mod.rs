@@ -17,7 +17,7 @@ mod openapi;
 mod overload;
 mod overload_raw;
 mod prefix;
-mod presigned;
+pub(crate) mod presigned;
 mod records;
 mod rfc9110;
 mod socket;

@@ -29,15 +29,15 @@ fn pipe(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-pub(super) fn gzip(content: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
     pipe("gzip", &["-c"], content)
 }
 
-pub(super) fn md5(bytes: &[u8]) -> String {
+pub(crate) fn md5(bytes: &[u8]) -> String {
     Md5::of(bytes).to_string()
 }
 
-pub(super) fn presign(
+pub(crate) fn presign(
     server: &Server,
     id: &str,
     size: u64,
@@ -52,16 +52,16 @@ pub(super) fn presign(
     server.post("/mrs/record", &body).data()
 }
 
-pub(super) fn url(put: &Value) -> &str {
+pub(crate) fn url(put: &Value) -> &str {
     put["upload"]["url"].as_str().expect("an upload url")
 }
 
-pub(super) fn complete(server: &Server, id: &str, token: &Value, size: u64, md5: &str) -> Got {
+pub(crate) fn complete(server: &Server, id: &str, token: &Value, size: u64, md5: &str) -> Got {
     let body = json!({"orgcode": "demo", "container": "blobs", "record_id": id, "content_token": token, "size": size, "content_md5": md5});
     server.post("/mrs/record/complete", &body)
 }
 
-pub(super) fn get(server: &Server, id: &str, more: &[(&str, &str)]) -> Got {
+pub(crate) fn get(server: &Server, id: &str, more: &[(&str, &str)]) -> Got {
     let mut query = vec![
         ("orgcode", "demo"),
         ("container", "blobs"),
@@ -72,7 +72,7 @@ pub(super) fn get(server: &Server, id: &str, more: &[(&str, &str)]) -> Got {
 }
 
 /// Puts, uploads and completes; returns the record.
-pub(super) fn store(server: &Server, id: &str, gz: &[u8], revision: Option<u64>) -> Value {
+pub(crate) fn store(server: &Server, id: &str, gz: &[u8], revision: Option<u64>) -> Value {
     let put = presign(server, id, gz.len() as u64, &md5(gz), revision);
     let sent = server.put_url(url(&put), &[("content-encoding", "gzip")], gz);
     assert_eq!((sent.status, sent.bytes.len()), (200, 0));

@@ -62,6 +62,8 @@ fn credentials_and_those_who_hold_them_print_nothing_of_them() {
         operator_url: String::new(),
         seconds: 1.0,
         seeded: Some(seeded),
+        first_steps: None,
+        warnings: Vec::new(),
     };
     shows_nothing("what a server tells when it is ready", &ready);
     let user = User {

@@ -18,7 +18,7 @@ use metarecord::domain::operator_token::{OperatorTokenEvent, TokenScope};
 use metarecord::domain::org::{MemberRole, OrgEvent, OrgStatus};
 use metarecord::domain::quota::Quota;
 use metarecord::domain::record::{
-    ContentPlace, DoomCause, EndedBy, NewContent, RecordEvent, Status,
+    ContentPlace, Decoded, DoomCause, EndedBy, NewContent, RecordEvent, Status,
 };
 use metarecord::domain::repair::{DriftKind, Repair, RepairAction};
 use metarecord::domain::revoked_jwt::JwtEvent;
@@ -76,6 +76,10 @@ fn record_events() -> Vec<RecordEvent> {
         RecordEvent::UploadCompleted {
             object_id: Uuid::from_u128(7),
             sha256: Some(Sha256Digest::of(b"gzip")),
+            decoded: Some(Decoded {
+                size: 5,
+                md5: Md5::of(b"plain"),
+            }),
         },
         RecordEvent::TagsAdded { tags: tags() },
         RecordEvent::TagsRemoved { tags: tags() },
@@ -527,10 +531,12 @@ fn lifted() -> Vec<(&'static str, Event)> {
         expires_at: None,
         allowed_addresses: Vec::new(),
     };
-    let completed = RecordEvent::UploadCompleted {
+    let completed = |sha256| RecordEvent::UploadCompleted {
         object_id: Uuid::from_u128(7),
-        sha256: None,
+        sha256,
+        decoded: None,
     };
+    let of_version_2 = completed(Some(Sha256Digest::of(b"gzip")));
     let mut repaired = upkeep_events().into_iter().map(|event| match event {
         ContainerEvent::Repaired { mut repairs } => {
             repairs.retain(|repair| repair.kind != DriftKind::Sha256Mismatch);
@@ -547,7 +553,8 @@ fn lifted() -> Vec<(&'static str, Event)> {
         ("vacuum.requested.v1", Event::Vacuum(requested)),
         ("vacuum.started.v1", Event::Vacuum(started)),
         ("account.key_created.v1", Event::Account(key)),
-        ("record.upload_completed.v1", Event::Record(completed)),
+        ("record.upload_completed.v1", Event::Record(completed(None))),
+        ("record.upload_completed.v2", Event::Record(of_version_2)),
         ("container.repaired.v1", Event::Container(repaired)),
         ("secret.mismatched.v1", Event::Secret(mismatched)),
     ]

@@ -158,6 +158,7 @@ pub(super) fn upload(world: &World, key: &RecordKey, bytes: usize, done: bool) {
             md5,
             uploaded_size: Some(size),
             sha256: sealed.map(|sealed| sealed.sha256),
+            decoded: None,
             content_version: None,
             expected: None,
         });

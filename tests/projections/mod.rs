@@ -331,6 +331,7 @@ fn command(
                 md5: Md5::of(b"x"),
                 uploaded_size: Some(9),
                 sha256: Some(Sha256Digest::of(b"x")),
+                decoded: None,
                 content_version: None,
                 expected: None,
             })

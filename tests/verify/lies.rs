@@ -34,8 +34,8 @@ const LIES: &[(&str, Change)] = &[
         }
     }),
     ("no-credential", |e| {
-        if e.status == 401 && !e.header("x-session-guid").is_empty() {
-            e.replace("A valid credential", "Another credential");
+        if e.status == 401 && e.header("x-session-guid") == "0".repeat(64) {
+            e.replace("This session", "That session");
         }
     }),
     ("put", |e| {

@@ -17,7 +17,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("report/", &["clock", "domain"]),
     ("config.rs", &["domain"]),
     ("config/", &["domain"]),
-    ("directory", &["clock", "private", "reserve"]),
+    ("directory", &["clock", "disk", "private", "reserve"]),
     ("offload.rs", &[]),
     ("background.rs", &[]),
     ("disk.rs", &[]),
@@ -98,7 +98,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("client/", &["http", "tls"]),
     // These two verbs run or read what the other verbs talk to.
     ("cli/ofm.rs", &["client", "domain"]),
-    ("cli/serve.rs", &["boot", "config"]),
+    ("cli/serve", &["boot", "config"]),
     (
         "cli/journal",
         &[

@@ -102,7 +102,7 @@ impl Directory {
     ) -> Result<User, Refused> {
         let user = identity::user(self.store(), user_id).map_err(failed)?;
         if user.version == 0 {
-            return Err(Rejection::not_found().into());
+            return Err(Rejection::absent("There is no such user.").into());
         }
         check_passcode(passcode, &user.email)?;
         let reset = UserCommand::ResetPasscode {

@@ -22,7 +22,7 @@ impl Operations {
         caller: &Caller,
     ) -> Result<(), Refused> {
         let Some(code) = code else {
-            let missing = "The secret code is required; give it as secret_code.";
+            let missing = "The secret code is required: send it as secret_code (g3n: --secret-code-file or G3N_SECRET_CODE).";
             return Err(mismatch(missing).with_minor("secret_code").into());
         };
         let turn = if is_way_out(function) {
@@ -34,7 +34,8 @@ impl Operations {
         let secret = ops::secret(&self.ops.deps.store).map_err(failed)?;
         secret.check_lock(function, address_hash, self.ops.deps.clock.now())?;
         let Some(hash) = secret.code_hash else {
-            let unset = "No secret code is set yet; set one with ops_secret_set.";
+            let unset =
+                "No secret code is set yet; set one with g3n ops secret-set (ops_secret_set).";
             return Err(mismatch(unset).with_minor("not-set").into());
         };
         let code = code.to_owned();
@@ -57,7 +58,7 @@ impl Operations {
                 };
                 execute::<SecretDecider>(&self.ops.deps, &note, caller).await?;
                 self.ops.tell_changed();
-                Err(mismatch("The secret code is wrong.").into())
+                Err(mismatch("The secret code is wrong. After some wrong ones none is accepted for up to 15 minutes; g3n ops secret-set --rotate replaces it, with the old one.").into())
             }
             Err(error) => Err(Refused::failed(error)),
         }
@@ -125,6 +126,10 @@ impl Operations {
     ) -> Result<bool, Refused> {
         let refused = match self.check_code(old, place, caller).await {
             Ok(()) => return Ok(false),
+            Err(_) if old.is_none() => {
+                let message = "A secret code is set already: to replace it, send the present one as old_secret_code (g3n ops secret-set --rotate).";
+                Refused::from(mismatch(message).with_minor("secret_code"))
+            }
             Err(refused) if refused.is(ErrorTag::SecretCodeMismatch) => refused,
             Err(refused) => return Err(refused),
         };

@@ -136,10 +136,10 @@ impl Recent {
 fn too_many(left_ms: i64) -> Rejection {
     Rejection::new(
         ErrorTag::Throttled,
-        "Too many wrong passcodes for this e-mail address; try again after the seconds in Retry-After, or from an address where you signed in before.",
+        "Too many wrong passcodes for this e-mail address: none is checked from here for a while, except from an address where you signed in before.",
     )
     .with_minor("passcode-limit")
-    .with_retry_after(left_ms.unsigned_abs().div_ceil(1_000))
+    .to_be_repeated_in(left_ms.unsigned_abs().div_ceil(1_000))
 }
 
 #[cfg(test)]

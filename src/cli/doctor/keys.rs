@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::super::finding::Finding;
 use super::super::quoted::quoted;
 use super::{Patient, fix_of};
+use crate::boot::Options;
 use crate::content::keyring::{self, KeyFacts};
 
 const NAME: &str = "keys";
@@ -53,8 +54,12 @@ pub(super) fn look(patient: &Patient<'_>) -> Finding {
             return open_to_others(path, 600);
         }
     }
-    for name in [SIGNING_KEY, OPERATOR_TOKEN] {
-        let path = keys.join(name);
+    let token = patient.options.map(Options::operator_token_place);
+    let token = token.unwrap_or_else(|| keys.join(OPERATOR_TOKEN));
+    for (name, path) in [
+        (SIGNING_KEY, keys.join(SIGNING_KEY)),
+        (OPERATOR_TOKEN, token),
+    ] {
         let Ok(metadata) = fs::metadata(&path) else {
             if served { return gone(&path) } else { continue }
         };

@@ -124,6 +124,10 @@ fn fix_of(error: &DirectoryError) -> String {
         DirectoryError::Newer { .. } | DirectoryError::NewerEvents { .. } => {
             "use the newer g3n that wrote it"
         }
+        DirectoryError::NotADirectory { .. } => "use a directory as --data-dir",
+        DirectoryError::TokenUnfit { .. } => {
+            "correct it, or remove it while the server is stopped to have a new one made"
+        }
         DirectoryError::Held { .. } => "stop the other server first",
         DirectoryError::OpenToOthers { .. } => "chmod 700 it as its owner",
         DirectoryError::TokenOpenToOthers { .. } => {

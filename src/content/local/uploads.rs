@@ -1,43 +1,45 @@
-//! Uploads that are kept: `content/<ORG>/<two hex digits>.uploads/<object id>.<number>.<SHA-256>`, until one is the object.
+//! Uploads that are kept: `content/<ORG>/<two hex digits>.uploads/<object id>.<number>.<SHA-256>.<decoded size>.<decoded MD5>`,
+//! until one is the object.
 //!
 //! Each upload has a name that no other has, and a name is only ever given to a file, never taken from one. An upload
 //! becomes the object by a second name, `<object id>.gz`, which link(2) refuses when it is there: of all that may try at
-//! the same moment one wins, and nothing replaces it. The SHA-256 in the name was computed while the bytes came.
+//! the same moment one wins, and nothing replaces it. The digests in the name were computed while the bytes
+//! came; the names of earlier versions of this program have no decoded ones.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use md5::{Digest, Md5 as Md5Hasher};
-use sha2::Sha256;
 use uuid::Uuid;
 
 use super::{LocalStore, absent_or, io_error, shelf_number};
+use crate::content::check::{Digests, digests_of};
 use crate::content::{ContentError, Kept, ObjectName, Sealed};
+use crate::domain::record::Decoded;
 use crate::domain::{ErrorTag, Md5, Rejection, Sha256Digest};
 
 /// What the name of a directory of uploads ends with.
 pub(super) const UPLOADS: &str = ".uploads";
 /// How often a name is looked for that no other upload has: each time another upload to the same object took it.
 const NAMES_MAX: u32 = 64;
-/// Bytes read at a time.
-const CHUNK_BYTES: usize = 256 * 1024;
 
 /// The name of a kept upload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct UploadName {
     object_id: Uuid,
     number: u32,
     sha256: [u8; 32],
+    decoded: Option<Decoded>,
 }
 
 impl UploadName {
-    fn new(object: &ObjectName, number: u32, sha256: Sha256Digest) -> Self {
+    fn new(object: &ObjectName, number: u32, digests: Digests) -> Self {
         Self {
             object_id: object.object_id,
             number,
-            sha256: sha256.to_bytes(),
+            sha256: digests.sha256.to_bytes(),
+            decoded: Some(digests.decoded),
         }
     }
 
@@ -47,10 +49,18 @@ impl UploadName {
         let object_id = Uuid::try_parse(parts.next()?).ok()?;
         let number = parts.next()?.parse().ok()?;
         let sha256 = Sha256Digest::parse(parts.next()?)?.to_bytes();
+        let decoded = match parts.next() {
+            Some(size) => Some(Decoded {
+                size: size.parse().ok()?,
+                md5: Md5::parse(parts.next()?).ok()?,
+            }),
+            None => None,
+        };
         let parsed = Self {
             object_id,
             number,
             sha256,
+            decoded,
         };
         (parsed.to_string() == name).then_some(parsed)
     }
@@ -71,7 +81,11 @@ impl UploadName {
 impl std::fmt::Display for UploadName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let sha256 = Sha256Digest::from_bytes(self.sha256);
-        write!(f, "{}.{}.{sha256}", self.object_id.simple(), self.number)
+        write!(f, "{}.{}.{sha256}", self.object_id.simple(), self.number)?;
+        match self.decoded {
+            Some(Decoded { size, md5 }) => write!(f, ".{size}.{md5}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -114,13 +128,14 @@ impl LocalStore {
     pub(super) fn keep_upload(
         &self,
         object: &ObjectName,
-        sha256: Sha256Digest,
+        digests: Digests,
         file: &Path,
     ) -> Result<Kept, ContentError> {
         if let Some(sealed) = self.sealed(object)? {
-            return if sealed.sha256 == sha256 {
+            return if sealed.sha256 == digests.sha256 {
                 Ok(Kept {
-                    sha256,
+                    sha256: digests.sha256,
+                    decoded: digests.decoded,
                     number: None,
                 })
             } else {
@@ -134,7 +149,7 @@ impl LocalStore {
             None => 1,
         };
         for _ in 0..NAMES_MAX {
-            let path = self.upload_path(object, UploadName::new(object, number, sha256));
+            let path = self.upload_path(object, UploadName::new(object, number, digests));
             match self.disk.link(file, &path) {
                 Ok(()) => {
                     self.sync(&shelf).inspect_err(|_| {
@@ -142,7 +157,8 @@ impl LocalStore {
                         let _: io::Result<()> = self.disk.remove(&path);
                     })?;
                     return Ok(Kept {
-                        sha256,
+                        sha256: digests.sha256,
+                        decoded: digests.decoded,
                         number: Some(number),
                     });
                 }
@@ -185,7 +201,11 @@ impl LocalStore {
     ) -> Result<(), ContentError> {
         match kept.number {
             Some(number) => {
-                self.remove_upload(object, UploadName::new(object, number, kept.sha256))
+                let Kept {
+                    sha256, decoded, ..
+                } = kept;
+                let digests = Digests { sha256, decoded };
+                self.remove_upload(object, UploadName::new(object, number, digests))
             }
             None => Ok(()),
         }
@@ -235,36 +255,15 @@ impl LocalStore {
             return Ok(Some(Sealed {
                 size: metadata.len(),
                 sha256: Sha256Digest::from_bytes(name.sha256),
+                decoded: name.decoded,
                 md5: None,
             }));
         }
-        match File::open(&path).and_then(digests) {
+        match File::open(&path).and_then(digests_of) {
             Ok(sealed) => Ok(Some(sealed)),
             Err(source) => absent_or("read", &path, source),
         }
     }
-}
-
-/// Reads a file to its end for what it is.
-fn digests(mut file: File) -> io::Result<Sealed> {
-    let mut chunk = vec![0; CHUNK_BYTES];
-    let (mut sha256, mut md5, mut size) = (Sha256::new(), Md5Hasher::new(), 0);
-    loop {
-        let read = match file.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        sha256.update(&chunk[..read]);
-        md5.update(&chunk[..read]);
-        size += read as u64;
-    }
-    Ok(Sealed {
-        size,
-        sha256: Sha256Digest::from_bytes(sha256.finalize().into()),
-        md5: Some(Md5::from_bytes(md5.finalize().into())),
-    })
 }
 
 /// The refusal of bytes that would have to replace an object.
@@ -278,7 +277,7 @@ pub(super) fn has_other_bytes() -> Rejection {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::sync::Arc;
 
     use flate2::Compression;
@@ -335,6 +334,11 @@ mod tests {
         assert_eq!(store.list(&object.org).unwrap(), [object.object_id]);
         let sealed = store.seal(&object).unwrap().unwrap();
         assert_eq!((sealed.sha256, sealed.md5), (Sha256Digest::of(&two), None));
+        let decoded = Some(Decoded {
+            size: 3,
+            md5: Md5::of(b"two"),
+        });
+        assert_eq!(sealed.decoded, decoded);
         let again = keep(&store, &object, &two).unwrap();
         assert_eq!(again.number, None);
         assert!(matches!(
@@ -346,6 +350,10 @@ mod tests {
         assert_eq!(
             (sealed.sha256, sealed.md5),
             (Sha256Digest::of(&two), Some(Md5::of(&two)))
+        );
+        assert_eq!(
+            sealed.decoded, decoded,
+            "also when the bytes are read again"
         );
         assert_eq!(bytes(&store, &object), Some(two));
         // Whatever is set aside stays beside what was set aside before.
@@ -419,14 +427,30 @@ mod tests {
             org: OrgCode::parse("demo").unwrap(),
             object_id: Uuid::from_u128(7),
         };
-        let name = UploadName::new(&object, 12, Sha256Digest::of(b"x"));
+        let digests = Digests {
+            sha256: Sha256Digest::of(b"x"),
+            decoded: Decoded {
+                size: 1,
+                md5: Md5::of(b"y"),
+            },
+        };
+        let name = UploadName::new(&object, 12, digests);
         let text = name.to_string();
+        // Of an earlier version of this program.
+        let earlier = UploadName {
+            decoded: None,
+            ..name
+        };
+        assert_eq!(UploadName::parse(&earlier.to_string()), Some(earlier));
         assert_eq!(UploadName::parse(&text), Some(name));
         assert_eq!(UploadName::at(&format!("00.uploads/{text}")), Some(name));
         for other in [
             text.to_uppercase(),
             text.replace(".12.", ".012."),
             format!("{text}.gz"),
+            format!("{earlier}.gz"),
+            format!("{earlier}.1"),
+            text.replace(".1.", ".01."),
             text[1..].to_owned(),
         ] {
             assert_eq!(UploadName::parse(&other), None, "{other}");

@@ -70,20 +70,27 @@ fn a_download_url_of_an_earlier_version_still_works() {
     let token = signer.seal(Purpose::DownloadUrl, &earlier);
     let mut wanted = DownloadGrant::from(earlier);
     let unnamed = Disposition::default();
-    let opened = Some((wanted.clone(), unnamed.clone()));
+    let opened = Some((wanted.clone(), unnamed.clone(), None));
     assert_eq!(signer.open_download(&token), opened);
     wanted.sha256 = Some([9; 32]);
     let token = signer.seal(Purpose::DownloadUrl, &wanted);
     assert_eq!(
         signer.open_download(&token),
-        Some((wanted.clone(), unnamed))
+        Some((wanted.clone(), unnamed, None))
     );
     let named = Disposition {
         name: "blob-1".to_owned(),
         inline: true,
     };
-    let value = (wanted, named);
-    let token = signer.seal(Purpose::NamedDownloadUrl, &value);
+    let token = signer.seal(Purpose::NamedDownloadUrl, &(wanted.clone(), named.clone()));
+    let opened = Some((wanted.clone(), named.clone(), None));
+    assert_eq!(signer.open_download(&token), opened);
+    let decoded = Decoded {
+        size: 7,
+        md5: Md5::of(b"decoded"),
+    };
+    let value = (wanted, named, Some(decoded));
+    let token = signer.seal(Purpose::DecodableDownloadUrl, &value);
     assert_eq!(signer.open_download(&token), Some(value));
 }
 

@@ -82,7 +82,8 @@ impl Decider for OrgDecider {
             }
             OrgCommand::RemoveMember { user_id, .. } => {
                 if state.subject.is_none() {
-                    return Err(Rejection::not_found());
+                    let message = "There is no such member of this org.";
+                    return Err(Rejection::absent(message));
                 }
                 state.check_last_owner()?;
                 vec![OrgEvent::MemberRemoved {

@@ -138,7 +138,13 @@ pub(super) fn decide(
             }]
         }
         OrgCommand::WithdrawInvitation { invitation_id, .. } => {
-            invitations.open(invitation_id, context.now)?;
+            let absent = |_| {
+                let message = "There is no such open invitation: it was answered or withdrawn, has expired, or never existed.";
+                Rejection::absent(message)
+            };
+            invitations
+                .open(invitation_id, context.now)
+                .map_err(absent)?;
             vec![OrgEvent::InvitationWithdrawn {
                 invitation_id: invitation_id.clone(),
             }]

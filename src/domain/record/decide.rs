@@ -236,6 +236,7 @@ impl Current<'_> {
             Some(_) => Ok(vec![RecordEvent::UploadCompleted {
                 object_id: complete.object_id,
                 sha256: complete.sha256,
+                decoded: complete.decoded,
             }]),
             None => Err(Rejection::new(
                 ErrorTag::Md5Missing,

@@ -112,10 +112,13 @@ impl Record {
                 let version = self.content.version + u64::from(!pending);
                 self.take(content, version, occurrence);
             }
-            RecordEvent::UploadCompleted { sha256, .. } => {
+            RecordEvent::UploadCompleted {
+                sha256, decoded, ..
+            } => {
                 if let Some(upload) = self.upload.take() {
                     self.content = Content {
                         sha256: *sha256,
+                        decoded: *decoded,
                         ..upload.content
                     };
                     self.status = Status::Active;
@@ -193,6 +196,7 @@ impl NewContent {
                 size: *size,
                 md5: *md5,
                 sha256: None,
+                decoded: None,
                 version,
                 place: ContentPlace::Inline(position),
             },
@@ -207,6 +211,7 @@ impl NewContent {
                 size: *size,
                 md5: *md5,
                 sha256: None,
+                decoded: None,
                 version,
                 place: ContentPlace::Object(*object_id),
             },

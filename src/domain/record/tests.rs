@@ -111,6 +111,7 @@ fn complete(number: u128) -> Complete {
         md5: Md5::of(b"gz"),
         uploaded_size: Some(9),
         sha256: Some(Sha256Digest::of(b"gz")),
+        decoded: None,
         content_version: None,
         expected: None,
     }
@@ -341,6 +342,7 @@ fn an_upload_is_completed_with_the_facts_that_were_promised() {
     let done = RecordEvent::UploadCompleted {
         object_id: Uuid::from_u128(1),
         sha256: Some(Sha256Digest::of(b"gz")),
+        decoded: None,
     };
     assert_eq!(
         when(&pending, RecordCommand::Complete(complete(1)), 2),
@@ -385,6 +387,7 @@ fn content_put_over_a_record_counts_once_it_is_there() {
     let done = RecordEvent::UploadCompleted {
         object_id: Uuid::from_u128(7),
         sha256: None,
+        decoded: None,
     };
     let there = given(&[created(inline(), None), replaced(upload(7)), done])
         .record

@@ -27,6 +27,8 @@ impl Record {
             content_size: self.content.size,
             content_md5: self.content.md5.to_string(),
             content_sha256: self.content.sha256.map(|sha256| sha256.to_string()),
+            content_size_decoded: self.content.decoded.map(|decoded| decoded.size),
+            content_md5_decoded: self.content.decoded.map(|decoded| decoded.md5.to_string()),
             content_etag: object.then(|| format!("\"{}\"", self.content.md5)),
             content_version: self.content.version,
             tags: self.tags.iter().map(Tag::as_str).collect(),
@@ -86,6 +88,13 @@ pub struct RecordView<'a> {
     /// SHA-256 in hex of the received bytes; absent for uploads completed by versions that did not store it.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_sha256: Option<String>,
+    /// Size in bytes of what the gzip of an upload decodes to; absent for inline content, and for uploads completed by
+    /// versions that did not store it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_size_decoded: Option<u64>,
+    /// MD5 in hex of what the gzip of an upload decodes to; absent as `content_size_decoded` is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_md5_decoded: Option<String>,
     /// `ETag` of the download, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_etag: Option<String>,

@@ -4,12 +4,14 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use actix_web::HttpRequest;
+use actix_web::http::header::AUTHORIZATION;
 use ipnet::IpNet;
 
 use super::access::Role;
 use super::cache::{Callers, Lookup};
-use super::credential::{Authorization, KEY_FINGERPRINT, credential, fingerprint, invalid};
+use super::credential::{Authorization, KEY_FINGERPRINT, credential, fingerprint};
 use super::principal::{Bound, Mode, Principal, Who};
+use super::refused::{invalid, invalid_value};
 use super::standings::Standings;
 use crate::actors::identity::{Directory, key_digest, session_digest};
 use crate::clock::Clock;
@@ -69,7 +71,7 @@ impl Authenticator {
         }
     }
 
-    /// The caller of a request, by its credential. The answer never says what is wrong with one.
+    /// The caller of a request, by its credential.
     ///
     /// # Errors
     /// `invalid-session`, or a failed read.
@@ -108,10 +110,11 @@ impl Authenticator {
 
     fn bearer_of(&self, token: &str) -> Result<Principal, Refusal> {
         let verifier = self.tokens.as_ref();
-        let verifier = verifier.ok_or_else(|| invalid(Denial::TokenNotTaken))?;
+        let refused = |denial| invalid_value(denial, token, AUTHORIZATION.as_str());
+        let verifier = verifier.ok_or_else(|| refused(Denial::TokenNotTaken))?;
         let bearer = verifier
             .verify(token)
-            .map_err(|denied| invalid(denied.denial()))?;
+            .map_err(|denied| refused(denied.denial()))?;
         if let Some(jti) = &bearer.jti
             && ops::is_jwt_revoked(&self.store, jti)?
         {
@@ -169,8 +172,9 @@ impl Authenticator {
         self.cache.get((&self.store, self.clock.now()), digest, || {
             let hash = hex::encode(digest);
             let row = identity::session_row_version(&self.store, &hash);
-            let found = self.directory.open_session(hash)?;
-            let found = found.ok_or_else(|| invalid(Denial::SessionUnknown))?;
+            let Some(found) = self.directory.open_session(hash)? else {
+                return Err(self.refused_session(guid)?.into());
+            };
             if found.session.development && !self.development {
                 return Err(invalid(Denial::SessionOfDevelopment).into());
             }
@@ -193,13 +197,45 @@ impl Authenticator {
         })
     }
 
+    /// The refusal of a session that is not open.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub(in crate::http) fn refused_session(&self, guid: &str) -> Result<Rejection, Refusal> {
+        let hash = hex::encode(session_digest(&self.signer, guid));
+        let denial = match identity::session(&self.store, &hash)? {
+            Some(session) if session.development => Denial::SessionOfDevelopment,
+            Some(_) => Denial::SessionExpired,
+            None => Denial::SessionUnknown,
+        };
+        let place = header_names::X_SESSION_GUID.as_str();
+        Ok(invalid_value(denial, guid, place))
+    }
+
+    /// The refusal of an API key that does not count.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub(in crate::http) fn refused_key(&self, api_key: &str) -> Result<Rejection, Refusal> {
+        let hash = hex::encode(key_digest(&self.signer, api_key));
+        let denial = match identity::known_key(&self.store, &hash)? {
+            Some(key) if key.revoked => Denial::KeyRevoked,
+            Some(_) => Denial::KeyExpired,
+            None => Denial::KeyUnknown,
+        };
+        let place = header_names::X_API_KEY.as_str();
+        Ok(invalid_value(denial, api_key, place))
+    }
+
     fn account(&self, api_key: &str) -> Result<Principal, Refusal> {
         let digest = key_digest(&self.signer, api_key);
         self.cache.get((&self.store, self.clock.now()), digest, || {
             let hash = hex::encode(digest);
             let row = identity::key_row_version(&self.store, &hash);
             let key = self.directory.key_of(&hash)?;
-            let key = key.ok_or_else(|| invalid(Denial::KeyUnknown))?;
+            let Some(key) = key else {
+                return Err(self.refused_key(api_key)?.into());
+            };
             let noting = self.directory.note_key_use(&key);
             // They were parsed when the key was made; one that is not readable any more lets nobody in by it.
             let parsed = key.allowed_addresses.iter().map(|text| text.parse());

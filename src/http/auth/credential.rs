@@ -2,8 +2,9 @@
 
 use actix_web::http::header::{AUTHORIZATION, AsHeaderName, HeaderMap, HeaderValue};
 
+use super::refused::invalid;
+use crate::domain::Rejection;
 use crate::domain::rejection::Denial;
-use crate::domain::{ErrorTag, Rejection};
 
 /// Digits of a fingerprint: eight bytes.
 const FINGERPRINT_DIGITS: usize = 16;
@@ -75,13 +76,4 @@ pub fn fingerprint(kind: &str, hash: &str) -> String {
     let end = hash.len().saturating_sub(FINGERPRINT_DIGITS);
     let digits = hash.get(end..).unwrap_or_default();
     [kind, "_", digits].concat()
-}
-
-/// The refusal of a credential; the reason is for the operator alone.
-pub fn invalid(denial: Denial) -> Rejection {
-    Rejection::new(
-        ErrorTag::InvalidSession,
-        "A valid credential is required: sign in and send the session in x-session-guid, an API key in x-api-key, or a token as Authorization: Bearer.",
-    )
-    .denied(denial)
 }

@@ -8,4 +8,5 @@ pub mod conceal;
 pub mod credential;
 pub mod operator;
 pub mod principal;
+pub mod refused;
 pub mod standings;

@@ -8,10 +8,12 @@ use actix_web::HttpRequest;
 use subtle::ConstantTimeEq;
 
 use super::credential::Authorization;
+use super::refused::{Credential, TOKEN_PREFIX};
 use crate::clock::random_bytes;
 use crate::content::sign::Signer;
-use crate::domain::operator_token::TokenScope;
+use crate::domain::operator_token::{OperatorToken, TokenScope};
 use crate::domain::{ErrorTag, Rejection, Timestamp};
+use crate::http::header_names;
 use crate::http::reply::Refusal;
 use crate::projections::{Store, ops};
 
@@ -19,8 +21,6 @@ use crate::projections::{Store, ops};
 pub(in crate::http) const OPERATOR: &str = "operator";
 /// Purpose of the keyed hash under which an operator's token is kept.
 const TOKEN: &str = "operator-token";
-/// What every operator's token begins with; the log's last look at its lines knows it.
-const TOKEN_PREFIX: &str = "op_";
 /// Longest token that is accepted, in bytes.
 const TOKEN_BYTES_MAX: usize = 256;
 
@@ -53,7 +53,7 @@ impl OperatorAccess {
         }
     }
 
-    /// Who calls; nobody when there is no token, or it is not one that works.
+    /// Who calls, or why nobody is known by the request's token.
     ///
     /// # Errors
     /// A failed read.
@@ -61,30 +61,33 @@ impl OperatorAccess {
         &self,
         (store, now): (Option<&Store>, Timestamp),
         request: &HttpRequest,
-    ) -> Result<Option<Operator>, Refusal> {
+    ) -> Result<Identified, Refusal> {
         let given = match Authorization::of(request.headers()) {
             Authorization::Bearer(given) if given.len() <= TOKEN_BYTES_MAX => given,
-            Authorization::Bearer(_)
-            | Authorization::None
-            | Authorization::Twice
-            | Authorization::Other => return Ok(None),
+            Authorization::Bearer(_) => return Ok(Err(refused(MALFORMED))),
+            Authorization::Other => return Ok(Err(refused(OTHER_SCHEME))),
+            Authorization::Twice => return Ok(Err(refused(TWICE))),
+            Authorization::None => return Ok(Err(without_token(request))),
         };
         let first = self.first();
         if bool::from(given.as_bytes().ct_eq(first.as_bytes())) {
-            return Ok(Some(Operator {
+            return Ok(Ok(Operator {
                 by: OPERATOR.to_owned(),
                 scopes: vec![TokenScope::All],
             }));
         }
         let Some(store) = store else {
-            return Ok(None);
+            return Ok(Err(refused(NOT_YET)));
         };
         let tokens = ops::operator_tokens(store)?;
-        let found = tokens.find(&self.hash(given), now);
-        Ok(found.map(|(name, token)| Operator {
-            by: format!("{OPERATOR}:{name}"),
-            scopes: token.scopes.clone(),
-        }))
+        let hash = self.hash(given);
+        Ok(match tokens.find(&hash, now) {
+            Some((name, token)) => Ok(Operator {
+                by: format!("{OPERATOR}:{name}"),
+                scopes: token.scopes.clone(),
+            }),
+            None => Err(not_working(tokens.known(&hash), given, now)),
+        })
     }
 
     /// The keyed hash under which a token is kept, in hex.
@@ -117,33 +120,61 @@ impl OperatorAccess {
     }
 }
 
+/// An operator, or the refusal of a request without a token that works.
+pub(in crate::http) type Identified = Result<Operator, Rejection>;
+
+const MALFORMED: &str = "The operator token cannot be read: it has more than 256 bytes. Send it as it is in its file, without quotes or line breaks.";
+const OTHER_SCHEME: &str =
+    "Authorization holds no Bearer token. Send the operator token as Authorization: Bearer TOKEN.";
+const TWICE: &str = "Authorization was sent twice. Send one operator token.";
+const NOT_YET: &str = "The operator token is not the one of the first start, and others are known only once the server has started. Try again in some seconds.";
+const WRONG: &str = "The operator token is wrong, or was replaced by a rotation. The one of the first start is in keys/operator.token of the server's data directory, or in the file of http.operator_token_file; named ones were shown when they were created.";
+const REVOKED: &str =
+    "This operator token was revoked. Use another, or create one with g3n ops token-create.";
+const EXPIRED: &str =
+    "This operator token has expired. Use another, or create one with g3n ops token-create.";
+const ROTATED: &str = "This operator token was rotated and its overlap is over. Use the new one.";
+const MISSING: &str = "No operator token was sent. Send it as Authorization: Bearer TOKEN (g3n: G3N_OPERATOR_TOKEN, or operator_token of a profile). The one of the first start is in keys/operator.token of the server's data directory, or in the file of http.operator_token_file.";
+
+fn refused(message: impl Into<String>) -> Rejection {
+    Rejection::new(ErrorTag::NotAuthorized, message)
+}
+
+fn without_token(request: &HttpRequest) -> Rejection {
+    let headers = request.headers();
+    let tenants = [&header_names::X_SESSION_GUID, &header_names::X_API_KEY];
+    match tenants.into_iter().find(|name| headers.contains_key(*name)) {
+        Some(name) => refused(format!(
+            "{name} is for the gateway; this is the operators' address. {MISSING}"
+        )),
+        None => refused(MISSING),
+    }
+}
+
+/// The refusal of a token that was sent, by the one that it is or once was.
+fn not_working(known: Option<&OperatorToken>, given: &str, now: Timestamp) -> Rejection {
+    match known {
+        Some(token) if token.revoked_at.is_some() => refused(REVOKED),
+        Some(token) if !token.works(now) => refused(EXPIRED),
+        Some(_) => refused(ROTATED),
+        None => match Credential::of(given) {
+            Some(Credential::OperatorToken) | None => refused(WRONG),
+            Some(other) => refused(format!("What was sent is {}. {MISSING}", other.name())),
+        },
+    }
+}
+
 /// A new token of 256 random bits.
 pub(in crate::http) fn new_token() -> String {
     format!("{TOKEN_PREFIX}{}", hex::encode(random_bytes::<32>()))
 }
 
-/// The operator, when there is one.
-///
-/// # Errors
-/// `not-authorized`.
-pub(in crate::http) fn identified(operator: Option<&Operator>) -> Result<&Operator, Rejection> {
-    operator.ok_or_else(|| {
-        Rejection::new(
-            ErrorTag::NotAuthorized,
-            "An operator token is required: Authorization: Bearer <token>.",
-        )
-    })
-}
-
 /// Refuses an operator whose token does not have a scope.
 ///
 /// # Errors
-/// `not-authorized`, with the minor `scope` and the scope in the details when there is a token.
-pub(in crate::http) fn permit(
-    operator: Option<&Operator>,
-    scope: TokenScope,
-) -> Result<(), Rejection> {
-    let operator = identified(operator)?;
+/// `not-authorized`, with the minor `scope` and the scope in the details when there is a token that works.
+pub(in crate::http) fn permit(operator: &Identified, scope: TokenScope) -> Result<(), Rejection> {
+    let operator = operator.as_ref().map_err(Clone::clone)?;
     let scopes = &operator.scopes;
     if scopes.contains(&scope) || scopes.contains(&TokenScope::All) {
         return Ok(());

@@ -35,10 +35,10 @@ pub(super) struct TooMany {
 
 impl TooMany {
     pub(super) fn rejection(self) -> Rejection {
-        let message = "Rate limit exceeded; the request was not processed. Try again after the seconds in Retry-After.";
+        let message = "Rate limit exceeded; the request was not processed.";
         Rejection::new(ErrorTag::Throttled, message)
             .with_minor(&format!("{}-limit", self.limit))
-            .with_retry_after(self.wait_seconds)
+            .to_be_repeated_in(self.wait_seconds)
     }
 }
 

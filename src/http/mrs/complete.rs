@@ -81,25 +81,7 @@ pub async fn complete(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refu
     let remarks = input::remarks(request.remarks())?;
     call.note_remarks(&remarks);
     let idempotency = keyed(app, call, &key, request.idempotency_key.as_deref())?;
-    let token = request.content_token.as_deref().unwrap_or_default();
-    let token = app
-        .signer
-        .open::<ContentToken>(Purpose::ContentToken, token);
-    let token = token.filter(|token| token.key == key);
-    let counts = match &token {
-        Some(token) if token.expires_at > app.clock.now() => true,
-        // A repeated completion gets its answer again, however late it comes.
-        Some(token) => records::find(&app.store, RecordName::from(&key))?
-            .is_some_and(|record| record.has_object(token.object_id)),
-        None => false,
-    };
-    let Some(token) = token.filter(|_| counts) else {
-        return Err(Rejection::new(
-            ErrorTag::InvalidContentToken,
-            "content_token is not one for this record, was altered, or has expired; put the record again.",
-        )
-        .into());
-    };
+    let token = content_token(app, &key, request.content_token.as_deref())?;
     let md5 = content_md5(request.content_md5.as_deref())?;
     let size = request.size.ok_or_else(|| {
         Rejection::new(
@@ -119,6 +101,7 @@ pub async fn complete(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refu
         md5,
         uploaded_size,
         sha256: None,
+        decoded: None,
         content_version: request.version.map(|version| version.0.0),
         expected: request.expected_revision.map(|revision| revision.0),
     };
@@ -131,6 +114,45 @@ pub async fn complete(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refu
         remove_uploads(app, object).await;
     }
     outcome_reply(&key, &executed)
+}
+
+/// The token of an upload to a record, which counts until its end, and later when that upload is the content: a repeated
+/// completion gets its answer again, however late it comes.
+fn content_token(
+    app: &AppState,
+    key: &RecordKey,
+    text: Option<&str>,
+) -> Result<ContentToken, Refusal> {
+    let refused = |message: String| Rejection::new(ErrorTag::InvalidContentToken, message);
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        let message = "content_token is missing: send the one that came with the upload URL, in the answer to the put.";
+        return Err(refused(message.to_owned()).into());
+    };
+    let purpose = Purpose::ContentToken;
+    let Some(token) = app.signer.open::<ContentToken>(purpose, text) else {
+        let message = if app.signer.is_of(Purpose::UploadUrl, text) {
+            "content_token is the signed part of the upload URL; send the content_token beside it, in the answer to the put."
+        } else {
+            "content_token was altered, or its signing key is no longer valid; send it as it came, or put the record again."
+        };
+        return Err(refused(message.to_owned()).into());
+    };
+    if token.key != *key {
+        let message = "content_token is for another record; send the one of this record's put.";
+        return Err(refused(message.to_owned()).into());
+    }
+    let is_current = || -> Result<bool, Refusal> {
+        let record = records::find(&app.store, RecordName::from(key))?;
+        Ok(record.is_some_and(|record| record.has_object(token.object_id)))
+    };
+    if token.expires_at > app.clock.now() || is_current()? {
+        return Ok(token);
+    }
+    let message = format!(
+        "content_token has expired at {}; put the record again for a new one.",
+        token.expires_at
+    );
+    Err(refused(message).into())
 }
 
 /// Makes the latest upload the object, for good, once the completion would be accepted: what is refused fixes nothing. Whether
@@ -152,6 +174,7 @@ async fn seal(
         .map_err(|error| space::content_failed("an upload could not be completed", &error))?;
     complete.uploaded_size = sealed.map(|sealed| sealed.size);
     complete.sha256 = sealed.map(|sealed| sealed.sha256);
+    complete.decoded = sealed.and_then(|sealed| sealed.decoded);
     match sealed.and_then(|sealed| sealed.md5) {
         Some(md5) if md5 != complete.md5 => Err(Rejection::new(
             ErrorTag::Md5Mismatch,

@@ -84,13 +84,21 @@ pub struct Download {
     content_sha256: Option<String>,
     /// Bytes of gzip.
     size: u64,
+    /// URL of what the gzip decodes to, for clients that do not decode it; as valid as `url`.
+    url_decoded: String,
+    /// Bytes of that; absent for uploads completed by versions that did not store it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_decoded: Option<u64>,
+    /// MD5 in hex of that; absent as `size_decoded` is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_md5_decoded: Option<String>,
 }
 
 impl Upload {
-    fn of(app: &AppState, grant: &UploadGrant, by: &str) -> Self {
+    fn of(app: &AppState, grant: &UploadGrant, (base, by): (&str, &str)) -> Self {
         let token = app.signer.seal_by(Purpose::UploadUrl, grant, by);
         Self {
-            url: format!("{}/content/{token}", app.public_url),
+            url: format!("{base}/content/{token}"),
             method: "PUT",
             headers: json!({"Content-Type": grant.content_type, "Content-Encoding": "gzip"}),
             expires_at: grant.expires_at.to_string(),
@@ -102,7 +110,7 @@ impl Upload {
 impl Download {
     fn of(
         app: &AppState,
-        (org, by): (&OrgCode, &str),
+        (org, base, by): (&OrgCode, &str, &str),
         (content, object_id): (&Content, uuid::Uuid),
         disposition: Disposition,
     ) -> Self {
@@ -116,11 +124,13 @@ impl Download {
             sha256: content.sha256.map(|sha256| sha256.to_bytes()),
             expires_at: app.clock.now().plus_millis(millis(seconds)),
         };
-        let named = (grant, disposition);
-        let token = app.signer.seal_by(Purpose::NamedDownloadUrl, &named, by);
-        let (grant, _) = named;
+        let named = (grant, disposition, content.decoded);
+        let token = app
+            .signer
+            .seal_by(Purpose::DecodableDownloadUrl, &named, by);
+        let (grant, ..) = named;
         Self {
-            url: format!("{}/content/{token}", app.public_url),
+            url: format!("{base}/content/{token}"),
             method: "GET",
             expires_at: grant.expires_at.to_string(),
             expires_in: seconds,
@@ -128,6 +138,9 @@ impl Download {
             content_md5: content.md5.to_string(),
             content_sha256: content.sha256.map(|sha256| sha256.to_string()),
             size: content.size,
+            url_decoded: format!("{base}/content/{token}?decoded=1"),
+            size_decoded: content.decoded.map(|decoded| decoded.size),
+            content_md5_decoded: content.decoded.map(|decoded| decoded.md5.to_string()),
         }
     }
 }

@@ -188,15 +188,14 @@ pub async fn put(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     if let Some(record_id) = executed.record_id {
         key.record_id = record_id;
     }
-    let by = &call.caller()?.user_id;
-    let mut reply = answer(app, (&key, by), &executed.record)?;
+    let mut reply = answer((app, call), &key, &executed.record)?;
     reply.replayed = executed.replayed;
     Ok(reply)
 }
 
 fn answer(
-    app: &AppState,
-    (key, by): (&RecordKey, &str),
+    (app, call): (&AppState, &Call<'_>),
+    key: &RecordKey,
     record: &Record,
 ) -> Result<Reply, Refusal> {
     let mut answer = PutAnswer {
@@ -222,7 +221,9 @@ fn answer(
                 .expires_at
                 .plus_millis(millis(app.mrs.complete_grace_seconds)),
         };
-        answer.upload = Some(Upload::of(app, &grant, by));
+        let base = app.public_url.of(call.request);
+        let whose = (base.as_str(), call.caller()?.user_id.as_str());
+        answer.upload = Some(Upload::of(app, &grant, whose));
         answer.content_token = Some(app.signer.seal(Purpose::ContentToken, &token));
     }
     Ok(Reply::of(&answer)?.at(record.revision))

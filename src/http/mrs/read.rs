@@ -198,7 +198,7 @@ pub async fn record(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
         versions::kept(app, &key, wanted).await?
     };
     let shown = Record { content, ..record };
-    with_content(app, (&key, &call.caller()?.user_id), &shown, disposition)
+    with_content((app, call), &key, &shown, disposition)
 }
 
 fn is_inline(disposition: Option<&str>) -> Result<bool, Rejection> {
@@ -213,8 +213,8 @@ fn is_inline(disposition: Option<&str>) -> Result<bool, Rejection> {
 }
 
 fn with_content(
-    app: &AppState,
-    (key, by): (&RecordKey, &str),
+    (app, call): (&AppState, &Call<'_>),
+    key: &RecordKey,
     record: &Record,
     disposition: Disposition,
 ) -> Result<Reply, Refusal> {
@@ -235,7 +235,8 @@ fn with_content(
             if is_lost(app, key, record)? {
                 return Err(content_lost(record.content.version).into());
             }
-            let whose = (&key.org, by);
+            let base = app.public_url.of(call.request);
+            let whose = (&key.org, base.as_str(), call.caller()?.user_id.as_str());
             let what = (&record.content, object_id);
             answer.download = Some(Download::of(app, whose, what, disposition));
         }

@@ -75,6 +75,13 @@ pub struct VersionView<'a> {
     /// SHA-256 in hex of the received bytes; absent for uploads completed by versions that did not store it.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_sha256: Option<String>,
+    /// Size in bytes of what the gzip of an upload decodes to; absent for inline content, and for uploads completed by
+    /// versions that did not store it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_size_decoded: Option<u64>,
+    /// MD5 in hex of what the gzip of an upload decodes to; absent as `content_size_decoded` is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_md5_decoded: Option<String>,
     /// From when on it was the content.
     #[schema(format = DateTime)]
     since: String,
@@ -178,6 +185,8 @@ fn view<'a>(
         content_size: content.size,
         content_md5: content.md5.to_string(),
         content_sha256: content.sha256.map(|sha256| sha256.to_string()),
+        content_size_decoded: content.decoded.map(|decoded| decoded.size),
+        content_md5_decoded: content.decoded.map(|decoded| decoded.md5.to_string()),
         since: version.since.to_string(),
         by: &version.by,
         until: end.map(|(until, _)| until.to_string()),

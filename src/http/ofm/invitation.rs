@@ -458,8 +458,20 @@ fn own(
 ) -> Result<Invitation, Refusal> {
     let me = &call.caller()?.user_id;
     let found = identity::invited(&app.store, me, org.as_str())?;
-    let found = found.filter(|there| there.invitation_id == id);
-    Ok(found.ok_or_else(Rejection::not_found)?)
+    let found = found.ok_or_else(Rejection::not_found)?;
+    // Who was invited may know that there is an org.
+    if found.invitation_id != id {
+        let message = "This is not your present invitation to the org; see /ofm/invitation/mine (g3n ofm invitation-mine).";
+        return Err(Rejection::absent(message).into());
+    }
+    if !found.is_open(app.clock.now()) {
+        let message = format!(
+            "This invitation has expired at {}; ask an owner of the org for another.",
+            found.expires_at
+        );
+        return Err(Rejection::absent(message).into());
+    }
+    Ok(found)
 }
 
 fn answered(

@@ -62,7 +62,7 @@ pub(super) async fn erase(app: &AppState, call: &mut Call<'_>) -> Result<Reply, 
     let stream = StreamId::user(&user_id);
     // What is left of a user whose erasure failed can be erased all the same.
     if user.version == 0 && app.journal.version(&stream)? == 0 {
-        return Err(Rejection::not_found().into());
+        return Err(Rejection::absent("There is no such user.").into());
     }
     let address = request.email.as_deref().map_or(Ok(user.email), email)?;
     keep_out(&address, &caller.remarks)?;

@@ -9,9 +9,10 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::{FUNCTIONS, INVOKE, Named, import, metrics, note_refused};
 use crate::domain::operator_token::TokenScope;
+use crate::domain::rejection::NOT_FOUND;
 use crate::domain::{ErrorTag, Rejection};
 use crate::http::auth::access::Access;
-use crate::http::auth::operator::{Operator, OperatorAccess, identified, permit};
+use crate::http::auth::operator::{Identified, OperatorAccess, permit};
 use crate::http::auth::principal::Owner;
 use crate::http::bodies::Body;
 use crate::http::call::Call;
@@ -75,13 +76,13 @@ async fn serve(
         Ok(operator) => operator,
         Err(refusal) => return respond(&trace, Err(refusal)),
     };
-    if operator.is_some() {
+    if operator.is_ok() {
         watched::trust(&request);
     }
-    if path == metrics::PATH && operator.is_some() {
+    if path == metrics::PATH && operator.is_ok() {
         measured.at(Place::Metrics);
         trace.route = metrics::PATH;
-        if let Err(rejection) = admit_scrape(operator.as_ref(), &request) {
+        if let Err(rejection) = admit_scrape(&operator, &request) {
             return respond(&trace, Err(rejection.into()));
         }
         let response = metrics::answer(gateway).await;
@@ -93,7 +94,7 @@ async fn serve(
         trace.route = "utl_import_content";
         trace.runs(gateway.running(), true);
         measured.at(Place::Import);
-        let answer = take_content(listener, operator.as_ref(), &request, payload).await;
+        let answer = take_content(listener, &operator, &request, payload).await;
         let failed = answer.is_err();
         let response = respond(&trace, answer);
         // What would come next on the connection is the rest of a body that was given up.
@@ -106,7 +107,7 @@ async fn serve(
     if known.is_some() {
         measured.at(Place::Invoke);
     }
-    let by = operator.as_ref().map(|operator| operator.by.clone());
+    let by = operator.as_ref().ok().map(|operator| operator.by.clone());
     let (trace, answer) = answer(gateway, operator, &request, payload, (trace, known)).await;
     let tag = match &answer {
         Ok(_) => OK,
@@ -134,12 +135,12 @@ fn check_head(gateway: &Gateway, request: &HttpRequest) -> Result<(), Rejection>
 
 async fn answer(
     gateway: &Gateway,
-    operator: Option<Operator>,
+    operator: Identified,
     request: &HttpRequest,
     payload: Payload,
     (mut trace, known): (Trace, Option<&'static Named>),
 ) -> (Trace, Result<Reply, Refusal>) {
-    let (name, _, function) = match admit(operator.as_ref(), request, known) {
+    let (name, _, function) = match admit(&operator, request, known) {
         Ok(known) => known,
         Err(rejection) => return (trace, Err(rejection.into())),
     };
@@ -164,16 +165,56 @@ async fn answer(
         return (trace, Err(throttled().into()));
     };
     let mut call = Call::new((trace, request, bytes), None, Access::Public);
-    call.operator = operator;
+    call.operator = operator.ok();
     let answer = function(app, &mut call).await;
+    let answer = answer.map_err(|refusal| absent(refusal, &call.body));
     let answer = note_refused(app, &call, answer).await;
     (call.trace, app.space.explain(answer))
 }
 
+/// Says what does not exist, where tenants must not learn whether it does.
+fn absent(refusal: Refusal, body: &[u8]) -> Refusal {
+    let is_concealed = |rejection: &Rejection| {
+        rejection.tag == ErrorTag::NotFound && rejection.message == NOT_FOUND
+    };
+    match refusal {
+        Refusal::Rejected { rejection, .. } if is_concealed(&rejection) => {
+            let body: serde_json::Map<String, serde_json::Value> =
+                serde_json::from_slice(body).unwrap_or_default();
+            let named = NAMES.iter().filter(|(field, _)| body.contains_key(*field));
+            let named: Vec<_> = named.map(|(_, name)| *name).collect();
+            let message = match named.as_slice() {
+                [] => "What the request is about does not exist.".to_owned(),
+                [one] => format!("There is no such {one}."),
+                several => format!("There is no such {}: check each.", several.join(" or ")),
+            };
+            Rejection::absent(message).into()
+        }
+        refusal @ (Refusal::Rejected { .. } | Refusal::Failed(_)) => refusal,
+    }
+}
+
+/// Fields that name something, and what that is called.
+const NAMES: &[(&str, &str)] = &[
+    ("orgcode", "org"),
+    ("container", "container"),
+    ("record_id", "record"),
+    ("user_id", "user"),
+    ("email", "user"),
+    ("owner_email", "user"),
+    ("owner_user_id", "user"),
+    ("maintenance_id", "maintenance window"),
+    ("vacuum_id", "vacuum"),
+    ("export_id", "export"),
+    ("import_id", "import"),
+    ("name", "name"),
+    ("job", "job"),
+];
+
 /// Takes a file of an import.
 async fn take_content(
     listener: &Listener,
-    operator: Option<&Operator>,
+    operator: &Identified,
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<Reply, Refusal> {
@@ -189,7 +230,7 @@ async fn take_content(
 }
 
 /// Lets a scrape through: by GET, or by HEAD, which answers without the text (RFC 9110, section 9.3.2).
-fn admit_scrape(operator: Option<&Operator>, request: &HttpRequest) -> Result<(), Rejection> {
+fn admit_scrape(operator: &Identified, request: &HttpRequest) -> Result<(), Rejection> {
     permit(operator, TokenScope::Metrics)?;
     if [Method::GET, Method::HEAD].contains(request.method()) {
         return Ok(());
@@ -199,14 +240,14 @@ fn admit_scrape(operator: Option<&Operator>, request: &HttpRequest) -> Result<()
 }
 
 fn admit(
-    operator: Option<&Operator>,
+    operator: &Identified,
     request: &HttpRequest,
     known: Option<&'static Named>,
 ) -> Result<&'static Named, Rejection> {
     let known = known.filter(|_| request.path().starts_with(INVOKE));
     let Some(known) = known else {
         // Only operators learn whether there is such a function.
-        identified(operator)?;
+        operator.as_ref().map_err(Clone::clone)?;
         return Err(Rejection::new(
             ErrorTag::NotFound,
             "There is no such operator function.",

@@ -127,7 +127,8 @@ pub(super) async fn export_list(app: &AppState, call: &mut Call<'_>) -> Result<R
 pub(super) async fn export_file(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FileQuery = input::json(&call.body)?;
     let org = org(call, query.orgcode.as_deref())?;
-    one_file(app, (&org, super::OPERATOR), &query).await
+    let base = app.public_url.for_operator(call.request);
+    one_file(app, (&org, &base, super::OPERATOR), &query).await
 }
 
 /// The org a function is about.

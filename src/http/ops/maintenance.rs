@@ -81,7 +81,10 @@ pub async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     };
     match ops::window(&app.store, &id)? {
         Some(window) => reply(&window),
-        None => Err(Rejection::not_found().into()),
+        None => Err(Rejection::absent(
+            "There is no such maintenance window; see the list of windows.",
+        )
+        .into()),
     }
 }
 

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::part::Part;
 use super::send::{Sending, chunks, head_alone, present};
-use super::{DOWNLOAD_ERRORS, Presigned, altered};
+use super::{DOWNLOAD_ERRORS, Presigned};
 use crate::content::sign::{Disposition, ExportGrant, Purpose, Signer};
 use crate::domain::{ErrorTag, Rejection};
 use crate::http::envelope::with_headers;
@@ -51,7 +51,7 @@ impl Presigned {
             return Err(rejection.with_detail("allow", "GET, HEAD").into());
         }
         let grant = self.signer.open::<ExportGrant>(Purpose::ExportUrl, token);
-        let grant = grant.ok_or_else(altered)?;
+        let grant = grant.ok_or_else(|| self.altered(token))?;
         self.check_age(grant.expires_at)?;
         let app = self.gateway.app();
         let app = app.ok_or_else(|| unavailable().with_minor("starting"))?;

@@ -48,6 +48,17 @@ impl Part {
         Ok(Self::unless_known(request, &etag, size))
     }
 
+    /// The same of a representation that has no ranges: all of it, or nothing.
+    ///
+    /// # Errors
+    /// `precondition-failed` (412).
+    pub(super) fn whole_of(request: &HttpRequest, etag: &str) -> Result<Self, Rejection> {
+        Ok(match Self::of(request, etag, 0)? {
+            Self::NotModified => Self::NotModified,
+            Self::Whole | Self::Range(..) | Self::Unsatisfiable => Self::Whole,
+        })
+    }
+
     fn unless_known(request: &HttpRequest, etag: &EntityTag, size: u64) -> Self {
         let known = match IfNoneMatch::parse(request) {
             Ok(IfNoneMatch::Any) => request.headers().contains_key(header::IF_NONE_MATCH),

@@ -14,7 +14,7 @@ use crate::http::shares::Share;
 use crate::offload;
 
 /// Bytes read from a file at a time.
-const CHUNK_BYTES: u64 = 64 * 1024;
+pub(super) const CHUNK_BYTES: u64 = 64 * 1024;
 
 /// Describes content by the headers that every download of it has.
 pub(super) fn describe(response: &mut HttpResponseBuilder, grant: &DownloadGrant) {
@@ -57,7 +57,7 @@ pub(super) fn head_alone(response: &mut HttpResponseBuilder, bytes: u64) -> Http
 }
 
 /// The bytes of a file from some place on.
-type Reader = Box<dyn Read + Send>;
+pub(super) type Reader = Box<dyn Read + Send>;
 
 /// A download in progress.
 pub(super) struct Sending {

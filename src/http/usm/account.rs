@@ -189,7 +189,7 @@ pub async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
 pub(super) fn find(app: &AppState, name: &AccountName) -> Result<Account, Refusal> {
     let account = identity::account_named(&app.store, name)?;
     match account.version {
-        0 => Err(Rejection::not_found().into()),
+        0 => Err(Rejection::absent("There is no such service account in this org.").into()),
         _ => Ok(account),
     }
 }

@@ -14,11 +14,9 @@ use crate::domain::ErrorTag;
 use crate::domain::account::{
     ADDRESSES_MAX, AccountAction, AccountEvent, AccountName, Key, KeyRole,
 };
-use crate::domain::rejection::Denial;
 use crate::domain::user::label;
 use crate::domain::{Event, OrgCode, Rejection, Timestamp};
 use crate::http::auth::access::{Access, Right};
-use crate::http::auth::credential;
 use crate::http::call::Call;
 use crate::http::idempotency::{self, lost, shown_once};
 use crate::http::input;
@@ -281,7 +279,7 @@ pub async fn validate(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refu
     let request: ValidateKey = input::json(&call.body)?;
     let api_key = required(request.api_key.as_deref(), "api_key")?;
     let Some(key) = app.directory.key(api_key)? else {
-        return Err(credential::invalid(Denial::KeyUnknown).into());
+        return Err(app.authenticator.refused_key(api_key)?.into());
     };
     Reply::of(&ValidKeyAnswer {
         valid: true,

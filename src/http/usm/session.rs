@@ -7,9 +7,8 @@ use super::required;
 use crate::actors::Caller;
 use crate::actors::Refused;
 use crate::actors::identity::{OpenSession, session_hash};
-use crate::domain::rejection::Denial;
 use crate::domain::user::{Session, User, UserCommand, label};
-use crate::domain::{ErrorTag, Rejection, Timestamp};
+use crate::domain::{ErrorTag, Timestamp};
 use crate::http::auth::access::Access;
 use crate::http::auth::credential;
 use crate::http::call::Call;
@@ -341,14 +340,11 @@ pub(in crate::http) fn open_of<'a>(
 
 /// The open session of a guid.
 fn open(app: &AppState, guid: Option<&str>) -> Result<OpenSession, Refusal> {
-    let found = app.directory.session(required(guid, "session_guid")?)?;
+    let guid = required(guid, "session_guid")?;
+    let found = app.directory.session(guid)?;
     let found = found.filter(|found| !found.session.development || app.authenticator.development);
-    found.ok_or_else(|| {
-        Rejection::new(
-            ErrorTag::InvalidSession,
-            "This is no open session; sign in with /usm/session/create.",
-        )
-        .denied(Denial::SessionUnknown)
-        .into()
-    })
+    match found {
+        Some(found) => Ok(found),
+        None => Err(app.authenticator.refused_session(guid)?.into()),
+    }
 }

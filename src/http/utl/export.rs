@@ -128,7 +128,8 @@ pub async fn file(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
     let query: FileQuery = input::query(call)?;
     let org = admit(app, call, query.orgcode.as_deref())?;
     let by = call.caller()?.user_id.clone();
-    one_file(app, (&org, &by), &query).await
+    let base = app.public_url.of(call.request);
+    one_file(app, (&org, &base, &by), &query).await
 }
 
 /// A page of an export's files.
@@ -174,17 +175,19 @@ pub(crate) async fn files(
 /// Where one of an export's files is.
 pub(crate) async fn one_file(
     app: &AppState,
-    (org, by): (&OrgCode, &str),
+    (org, base, by): (&OrgCode, &str, &str),
     query: &FileQuery,
 ) -> Result<Reply, Refusal> {
     let missing = || Rejection::field("name", "name is missing; the list has the files' names.");
     let name = query.name.clone().ok_or_else(missing)?;
     let passage = app.offboardings.passage(org)?;
     let found = finished(&passage, query.export_id.as_deref())?;
-    let (export_id, _) = found.ok_or_else(Rejection::not_found)?;
+    let (export_id, _) = found.ok_or_else(|| Rejection::absent(NO_EXPORT))?;
     let size = app.offboardings.exports().size(org, &export_id, &name);
     let size = size.map_err(Refusal::failed)?;
-    let size = size.ok_or_else(Rejection::not_found)?;
+    let size = size.ok_or_else(|| {
+        Rejection::absent("The export has no file of this name; /utl/export/list has the names.")
+    })?;
     let seconds = app.mrs.download_url_seconds;
     let millis = i64::try_from(seconds)
         .unwrap_or(i64::MAX)
@@ -201,12 +204,16 @@ pub(crate) async fn one_file(
         export_id,
         name,
         size,
-        url: format!("{}/content/export/{token}", app.public_url),
+        url: format!("{base}/content/export/{token}"),
         method: "GET",
         expires_at: grant.expires_at.to_string(),
         expires_in: seconds,
     })
 }
+
+/// What is said where there is no export.
+const NO_EXPORT: &str =
+    "The org has no such finished export; start one with utl_export, or see the org's offboarding.";
 
 /// A finished export: the named one, else the latest.
 fn finished(passage: &OrgTransfer, id: Option<&str>) -> Result<Option<(String, Made)>, Rejection> {
@@ -217,7 +224,7 @@ fn finished(passage: &OrgTransfer, id: Option<&str>) -> Result<Option<(String, M
         );
     };
     match passage.export(id).map(|export| export.made.clone()) {
-        None => Err(Rejection::not_found()),
+        None => Err(Rejection::absent(NO_EXPORT)),
         Some(Some(made)) => Ok(Some((id.to_owned(), made))),
         Some(None) => Err(Rejection::new(
             ErrorTag::InvalidState,

@@ -1,7 +1,5 @@
 //! The rows that a change of a user, an org or a service account writes.
 
-use std::collections::BTreeMap;
-
 use super::{Kind, LiveKey, key, row};
 use crate::domain::Event;
 use crate::domain::account::{Account, Key};
@@ -78,32 +76,34 @@ pub(super) fn apply_invitations(
 }
 
 pub(super) fn apply_account(org: &str, before: &Account, after: &Account, writes: &mut Vec<Write>) {
-    let of = |account: &Account| -> BTreeMap<String, Key> {
-        let live = account.live_keys();
-        live.map(|(id, key)| (id.clone(), key.clone())).collect()
-    };
-    let (before, live) = (of(before), of(after));
     // A key that goes on counting is there at every moment: rows are written one by one, and callers look meanwhile.
-    let gone = before
-        .iter()
-        .filter(|(key_id, _)| !live.contains_key(*key_id));
-    for (_, gone) in gone {
-        writes.push((key(Kind::Key, &[&gone.key_hash]), None));
+    for (key_id, gone) in &before.keys {
+        if !after.keys.contains_key(key_id) {
+            writes.push((key(Kind::Key, &[&gone.key_hash]), None));
+        }
     }
-    for (key_id, live) in live
-        .iter()
-        .filter(|(id, key)| before.get(*id) != Some(*key))
-    {
-        let known = LiveKey {
+    for (key_id, known) in &after.keys {
+        let revoked = is_revoked(after, known);
+        let earlier = before.keys.get(key_id);
+        if earlier.is_some_and(|earlier| earlier == known && is_revoked(before, earlier) == revoked)
+        {
+            continue;
+        }
+        let known_row = LiveKey {
             org: org.to_owned(),
             account_id: after.account_id.clone(),
             key_id: key_id.clone(),
-            role: live.role,
-            expires_at: live.expires_at,
-            allowed_addresses: live.allowed_addresses.clone(),
-            last_used_at: live.last_used_at,
+            revoked,
+            role: known.role,
+            expires_at: known.expires_at,
+            allowed_addresses: known.allowed_addresses.clone(),
+            last_used_at: known.last_used_at,
         };
-        writes.push((key(Kind::Key, &[&live.key_hash]), row(&known)));
+        writes.push((key(Kind::Key, &[&known.key_hash]), row(&known_row)));
     }
     writes.push((key(Kind::Account, &[org, &after.account_id]), row(after)));
+}
+
+fn is_revoked(account: &Account, key: &Key) -> bool {
+    !account.active || key.revoked_at.is_some()
 }

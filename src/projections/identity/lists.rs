@@ -24,6 +24,16 @@ pub fn invitations_of(
     page(store, key(Kind::Invited, &[user_id]), from, limit)
 }
 
+/// Whether there is any user.
+///
+/// # Errors
+/// A failed read.
+pub(crate) fn has_user(store: &Store) -> Result<bool, StoreError> {
+    let prefix = key(Kind::User, &[]);
+    let first = store.scan(prefix.clone(), &prefix).next().transpose()?;
+    Ok(first.is_some())
+}
+
 /// Orgs with a legal hold, by code, at most `limit`.
 ///
 /// # Errors

@@ -133,6 +133,7 @@ impl AppState {
             md5: upload.md5,
             uploaded_size: Some(upload.size),
             sha256: Some(Sha256Digest::of(&gzip(*serial))),
+            decoded: None,
             content_version: None,
             expected: None,
         });

@@ -24,6 +24,7 @@ fn completed(number: u128) -> RecordEvent {
     RecordEvent::UploadCompleted {
         object_id: Uuid::from_u128(number),
         sha256: Some(Sha256Digest::of(b"gz")),
+        decoded: None,
     }
 }
 
