@@ -39,7 +39,7 @@ ends 0 export_id "${HERE[@]}" utl export-make
 ends 0 manifest_sha256 "${HERE[@]}" utl export --operator --out exported
 serve other elsewhere
 THERE=("$g3n" --config elsewhere/profiles.toml --profile dev)
-ends 5 'There is no user with the id of owner_user_id' "${THERE[@]}" utl import exported --owner-user-id nobody
+ends 5 'There is no such user' "${THERE[@]}" utl import exported --owner-user-id nobody
 ends 0 '"orgcode":"ACME"' "${THERE[@]}" utl import exported
 ends 5 not-found "${THERE[@]}" --orgcode ACME mrs list
 ends 0 '"orgcode":"ACME"' "${THERE[@]}" --orgcode ACME ofm owner-add --email demo@example.com --actor ann --reason 'the owner moved'
