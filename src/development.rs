@@ -168,12 +168,13 @@ async fn append(
             remarks: Remarks::default(),
         },
     };
-    match journal.append(append).await {
-        Ok(Outcome::Appended { .. }) => Ok(()),
-        outcome => Err(DevelopmentError::Other(format!(
-            "the journal answered {outcome:?}"
-        ))),
-    }
+    let refused = match journal.append(append).await {
+        Ok(Outcome::Appended { .. }) => return Ok(()),
+        Ok(Outcome::Moved { .. } | Outcome::Busy) => "the journal is busy".to_owned(),
+        Ok(Outcome::Unavailable | Outcome::Unknown) => "the journal takes no entries".to_owned(),
+        Err(error) => crate::os_error::told(&error),
+    };
+    Err(DevelopmentError::Other(refused))
 }
 
 /// What the files of development mode say.

@@ -16,6 +16,7 @@ talk_to data
 . "$root/tests/examples/day_flags.sh"
 . "$root/tests/examples/day_files.sh"
 . "$root/tests/examples/day_server.sh"
+. "$root/tests/examples/day_people.sh"
 stop server
 . "$root/tests/examples/places.sh"
 . "$root/tests/examples/tokens.sh"

@@ -10,10 +10,10 @@ pub(super) struct ContextArgs {
     /// Who is acting; stored in the history.
     #[arg(long)]
     actor: Option<String>,
-    /// A reason code of your own.
+    /// A code of your own for the reason; stored in the history.
     #[arg(long, value_name = "CODE")]
     reason_code: Option<String>,
-    /// A correlation id of your own.
+    /// An id of your own that ties calls together; stored in the history.
     #[arg(long, value_name = "ID")]
     correlation_id: Option<String>,
 }
@@ -57,7 +57,7 @@ pub(super) struct Place {
     /// The record's id.
     #[arg(long)]
     pub(super) record_id: String,
-    /// The cost centre.
+    /// The code of the record's cost centre, such as ABCD-1234-EFGH.
     #[arg(long)]
     pub(super) cccode: Option<String>,
 }

@@ -5,14 +5,14 @@ use clap::Args;
 use super::cli_env::CliEnv;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::output::{Output, Printer, ended, print_line};
+use super::output::{Printer, ended, print_line};
 use super::table;
 use crate::client::{Reply, TransportError};
 
 /// How much is printed of what was made.
 #[derive(Args, Debug)]
 pub(super) struct BareArgs {
-    /// Print only its guid, key, token or id, for a shell's $(...); errors go to standard error.
+    /// Print only the id, guid, key or token that was made, for a shell's $(...), and nothing after an error.
     #[arg(long)]
     bare: bool,
 }
@@ -32,10 +32,10 @@ impl BareArgs {
             return Ok(printer.reply(&made?));
         }
         // Standard output is for the one text alone.
-        let people = Printer::new(Output::Table);
+        let printer = printer.without_envelopes();
         Ok(match made.and_then(|reply| alone(reply, name)) {
             Ok(text) => ended(print_line(&text), Exit::Success),
-            Err(failure) => people.failure(&failure),
+            Err(failure) => printer.failure(&failure),
         })
     }
 

@@ -71,7 +71,7 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let findings = examine(arguments, connection);
     let printer = if arguments.json {
-        Printer::new(Output::Json)
+        Printer::asked(Some(Output::Json))
     } else {
         *printer
     };

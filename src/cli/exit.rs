@@ -71,6 +71,7 @@ mod tests {
             headers: ureq::http::HeaderMap::new(),
             text: envelope.to_string(),
             envelope,
+            credential: crate::client::CredentialKind::None,
         }
     }
 

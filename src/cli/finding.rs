@@ -107,8 +107,20 @@ pub(super) fn tell(
 ) -> Result<Exit, Failure> {
     facts["good"] = json!(good);
     facts["checks"] = findings.iter().map(Finding::json).collect();
-    let exit = if good { Exit::Success } else { Exit::Refused };
-    Ok(ended(printer.facts(&facts), exit))
+    if good {
+        return Ok(ended(printer.facts(&facts), Exit::Success));
+    }
+    let told = printer.facts(&facts);
+    // Warnings are bad news only where nothing worse is: then it is strict.
+    let strict_only = is_good(findings, false);
+    let bad = findings.iter().filter(|finding| match finding.state {
+        State::Fail => true,
+        State::Warn => strict_only,
+        State::Ok | State::Skipped => false,
+    });
+    let names: Vec<&str> = bad.map(|finding| finding.name).collect();
+    printer.bad_news(&format!("not good: {}", names.join(", ")));
+    Ok(ended(told, Exit::Refused))
 }
 
 #[cfg(test)]

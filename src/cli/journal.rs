@@ -1,6 +1,7 @@
 //! `g3n journal`: reads the history, beside a running server or without one.
 
 mod export;
+mod show;
 mod verify;
 
 use std::collections::VecDeque;
@@ -20,8 +21,7 @@ use super::progress;
 use super::serve::tell;
 use crate::clock::Clock;
 use crate::directory::{self, DirectoryError};
-use crate::domain::record::RecordKey;
-use crate::domain::{ContainerName, Event, OrgCode, RecordId, StreamId};
+use crate::domain::Event;
 use crate::journal::replay;
 use crate::journal::schema::SCHEMAS;
 use crate::journal::{Entry, JournalError, state};
@@ -77,7 +77,7 @@ enum Verb {
         after_help = "Examples:\n  g3n journal export --out history.log\n  g3n journal export --format jsonl --as-of 2027-01-31T12:00:00Z --out history.jsonl"
     )]
     Export(export::ExportArgs),
-    /// Show the entries of one record.
+    /// Show the entries of one record; exits with 5 when there is none, and says what was erased.
     #[command(after_help = "Example:\n  g3n journal show --record DEMO/demo/hello-1")]
     Show {
         /// ORG/container/record_id.
@@ -173,7 +173,7 @@ fn carry_out(data_dir: &Path, verb: &Verb, printer: &Printer) -> Result<Exit, Tr
         Verb::Head => head(&dir, printer),
         Verb::Tail { lines, all, follow } => tail(&dir, (!all).then_some(*lines), *follow, printer),
         Verb::Export(arguments) => arguments.run(&dir),
-        Verb::Show { record } => show(&dir, record, printer),
+        Verb::Show { record } => show::run(&dir, record, printer),
         Verb::Rebuild => rebuild(data_dir, printer),
     }
 }
@@ -248,31 +248,6 @@ fn tail(
         }
         out.flush()?;
     }
-}
-
-fn show(dir: &Path, name: &str, printer: &Printer) -> Result<Exit, Trouble> {
-    let key = parse_record(name).ok_or_else(|| {
-        Trouble::Usage(format!(
-            "--record wants ORG/container/record_id, not {name}"
-        ))
-    })?;
-    let mut out = io::stdout().lock();
-    let mut found = false;
-    let stream = StreamId::record(&key);
-    for entry in replay::replay(dir)?.stream(stream).judged() {
-        write_line(&mut out, &entry?, printer)?;
-        found = true;
-    }
-    Ok(if found { Exit::Success } else { Exit::NotFound })
-}
-
-fn parse_record(name: &str) -> Option<RecordKey> {
-    let mut parts = name.splitn(3, '/');
-    Some(RecordKey {
-        org: OrgCode::parse(parts.next()?).ok()?,
-        container: ContainerName::parse(parts.next()?).ok()?,
-        record_id: RecordId::parse(parts.next()?).ok()?,
-    })
 }
 
 fn rebuild(data_dir: &Path, printer: &Printer) -> Result<Exit, Trouble> {

@@ -6,6 +6,7 @@ mod bare;
 mod call;
 mod choice;
 mod cli_env;
+mod complaint;
 pub mod doctor;
 mod exit;
 pub mod failure;
@@ -14,6 +15,7 @@ pub mod get;
 pub mod hold;
 pub mod jobs;
 pub mod journal;
+pub mod login;
 pub mod logs;
 pub mod mrs;
 pub mod ofm;
@@ -53,7 +55,7 @@ use crate::config::OF_COMMAND_LINE;
 use crate::private;
 use exit::Exit;
 use failure::Failure;
-use output::{Output, Printer, ended};
+use output::{Printer, ended};
 use profile::{Connection, Profile};
 
 /// Store and read tenants' records, and run the server that keeps them.
@@ -62,7 +64,8 @@ use profile::{Connection, Profile};
     name = "g3n",
     version,
     max_term_width = 100,
-    subcommand_required = true
+    subcommand_required = true,
+    after_help = "A first day:\n  g3n serve --dev\n  g3n login --email ann@example.com --orgcode ACME\n  g3n mrs put --container demo --record-id note-1 --inline-payload-file note.json --content-type application/json\n  g3n mrs list\n\nRecords are mrs, orgs ofm, users uas, sessions and keys usm, exports utl. g3n help VERB explains one."
 )]
 pub struct Cli {
     /// What every verb takes.
@@ -84,6 +87,16 @@ pub enum Command {
         after_help = "Examples:\n  g3n doctor --dev\n  g3n doctor --data-dir /var/lib/metarecord --settings metarecord.toml --strict\n  g3n doctor --json"
     )]
     Doctor(Box<doctor::DoctorArgs>),
+    /// Sign in, and keep the session in a profile: later calls with that profile use it.
+    ///
+    /// The profile is the one of --profile or G3N_PROFILE, else the one named default, which counts when no other is named.
+    #[command(
+        after_help = "Examples:\n  g3n login --email ann@example.com\n  g3n login --profile work --base-url https://records.example --email ann@example.com --orgcode ACME\n\nWithout a terminal:\n  g3n login --email ann@example.com --passcode-file passcode.txt"
+    )]
+    Login(login::LoginArgs),
+    /// End the session that a profile keeps, and remove it from the profile.
+    #[command(after_help = "Examples:\n  g3n logout\n  g3n logout --profile work")]
+    Logout(login::LogoutArgs),
     /// Work with records.
     Mrs(Box<mrs::MrsArgs>),
     /// Sign in, and manage service accounts and API keys.
@@ -183,7 +196,7 @@ impl Cli {
         if self.command.writes_what_is_kept() {
             private::close_what_is_made();
         }
-        let printer = Printer::new(Output::or_default(self.connection.output));
+        let printer = Printer::asked(self.connection.output);
         let ran = check_variables().and_then(|()| self.command.run(&self.connection, &printer));
         match ran {
             Ok(exit) => exit,
@@ -221,6 +234,8 @@ impl Command {
             | Self::Backup(_)
             | Self::Trace(_)
             | Self::Token(_)
+            | Self::Login(_)
+            | Self::Logout(_)
             | Self::Utl(_) => true,
             Self::Mrs(_)
             | Self::Usm(_)
@@ -248,6 +263,8 @@ impl Command {
             Self::Logs(arguments) => logs::run(arguments, printer),
             Self::Trace(arguments) => trace::run(arguments, load, printer),
             Self::Token(arguments) => token::run(arguments, connection.output, printer),
+            Self::Login(arguments) => arguments.run(connection, printer),
+            Self::Logout(arguments) => arguments.run(connection, printer),
             Self::Mrs(arguments) => mrs::run(arguments, &load()?, printer),
             Self::Usm(arguments) => usm::run(arguments, &load()?, printer),
             Self::Ofm(arguments) => ofm::run(arguments, &load()?, printer),
@@ -290,7 +307,8 @@ impl Command {
     }
 }
 
-/// Help and version are answers; everything else is a usage error, told to programs in an envelope too.
+/// Help and version are answers. Everything else is a usage error: text on standard error, and an envelope for who asked
+/// for JSON.
 fn misunderstood(arguments: &[OsString], error: &clap::Error) -> Exit {
     let help = matches!(
         error.kind(),
@@ -300,7 +318,7 @@ fn misunderstood(arguments: &[OsString], error: &clap::Error) -> Exit {
     if help {
         return ended(printed, Exit::Success);
     }
-    if Output::or_default(asked_output(arguments)) == Output::Json {
+    if asks_for_json(arguments) {
         let text = error.render().to_string();
         let first = text.split("\n\n").next().unwrap_or_default();
         let message = first.trim_start_matches("error: ").trim();
@@ -310,23 +328,21 @@ fn misunderstood(arguments: &[OsString], error: &clap::Error) -> Exit {
     Exit::Usage
 }
 
-/// What `--output` says in a command line that could not be parsed.
-fn asked_output(arguments: &[OsString]) -> Option<Output> {
+/// Whether a command line that could not be parsed asks for JSON, and not for a single value alone.
+fn asks_for_json(arguments: &[OsString]) -> bool {
+    let mut json = false;
     let mut texts = arguments.iter().filter_map(|argument| argument.to_str());
     while let Some(text) = texts.next() {
-        let value = match text.strip_prefix("--output") {
-            Some("") => texts.next(),
-            Some(rest) => rest.strip_prefix('='),
-            None => None,
-        };
-        match value {
-            Some("json") => return Some(Output::Json),
-            Some("jsonl") => return Some(Output::Jsonl),
-            Some("table") => return Some(Output::Table),
-            Some(_) | None => {}
+        match text {
+            "--bare" => return false,
+            // What doctor and verify take for the same.
+            "--output=json" | "--json" => json = true,
+            "--output" => json |= texts.next() == Some("json"),
+            "--" => break,
+            _ => {}
         }
     }
-    None
+    json
 }
 
 #[cfg(test)]
@@ -339,13 +355,22 @@ mod tests {
     }
 
     #[test]
-    fn what_output_was_asked_for_is_seen_even_when_nothing_else_is() {
+    fn json_is_seen_to_be_asked_for_in_a_line_that_cannot_be_parsed() {
         let of = |line: &str| {
             let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-            asked_output(&arguments)
+            asks_for_json(&arguments)
         };
-        assert_eq!(of("g3n nonsense --output json"), Some(Output::Json));
-        assert_eq!(of("g3n --output=table nonsense"), Some(Output::Table));
-        assert_eq!(of("g3n nonsense --output"), None);
+        for (line, json) in [
+            ("g3n nonsense --output json", true),
+            ("g3n --output=json nonsense", true),
+            ("g3n doctor --nonsense --json", true),
+            ("g3n --output=table nonsense", false),
+            ("g3n nonsense --output", false),
+            ("g3n nonsense", false),
+            ("g3n nonsense -- --output json", false),
+            ("g3n usm session-create --bare --output json", false),
+        ] {
+            assert_eq!(of(line), json, "{line}");
+        }
     }
 }

@@ -38,9 +38,14 @@ pub struct OfmArgs {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// Show an org.
-    #[command(after_help = "Example:\n  g3n ofm org-get --orgcode ACME")]
-    OrgGet,
+    /// Show an org (those who belong to it; operators with --operator).
+    #[command(
+        after_help = "Examples:\n  g3n ofm org-get --orgcode ACME\n  g3n ofm org-get --orgcode ACME --operator"
+    )]
+    OrgGet(UsageArgs),
+    /// List the orgs of the server, one page at a time (operators). `g3n whoami` lists your own.
+    #[command(after_help = "Example:\n  g3n ofm org-list --limit 50 --output table")]
+    OrgList(PageArgs),
     /// Park an org: it can be read and takes no changes (owners).
     #[command(after_help = "Example:\n  g3n ofm org-park --orgcode ACME --reason holidays")]
     OrgPark(RemarkArgs),
@@ -72,7 +77,7 @@ enum Verb {
     InvitationList,
     /// Withdraw an invitation (owners).
     #[command(
-        after_help = "Example:\n  g3n ofm invitation-withdraw --orgcode ACME --invitation-id ID"
+        after_help = "Example:\n  g3n ofm invitation-withdraw --orgcode ACME --invitation-id 78eb52f0-9534-4c13-8516-c80f0c3112d1"
     )]
     InvitationWithdraw(invitation::WhichArgs),
     /// List the invitations that you can accept, one page at a time.
@@ -80,12 +85,12 @@ enum Verb {
     InvitationMine(invitation::MineArgs),
     /// Accept an invitation and become a member of the org.
     #[command(
-        after_help = "Example:\n  g3n ofm invitation-accept --orgcode ACME --invitation-id ID"
+        after_help = "Example:\n  g3n ofm invitation-accept --orgcode ACME --invitation-id 78eb52f0-9534-4c13-8516-c80f0c3112d1"
     )]
     InvitationAccept(invitation::WhichArgs),
     /// Decline an invitation.
     #[command(
-        after_help = "Example:\n  g3n ofm invitation-decline --orgcode ACME --invitation-id ID"
+        after_help = "Example:\n  g3n ofm invitation-decline --orgcode ACME --invitation-id 78eb52f0-9534-4c13-8516-c80f0c3112d1"
     )]
     InvitationDecline(invitation::WhichArgs),
     /// List an org's owners and members, one page at a time.
@@ -253,7 +258,15 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let client = profile.gateway();
     let reply = match &arguments.verb {
-        Verb::OrgGet => client.org_get(&of_org(profile, &())?)?,
+        Verb::OrgGet(UsageArgs { operator: false }) => client.org_get(&of_org(profile, &())?)?,
+        Verb::OrgGet(UsageArgs { operator: true }) => {
+            let body = about(profile.named_org("which org?")?);
+            invoke(profile, "ofm_org_get", body)?
+        }
+        Verb::OrgList(page) => {
+            let ask = |said: &Said| invoke(profile, "ofm_org_list", said.clone());
+            return page.list(printer, with(Map::new(), page), &ask);
+        }
         Verb::OrgPark(remarks) => client.org_park(&of_org(profile, remarks)?)?,
         Verb::OrgUnpark(remarks) => client.org_unpark(&of_org(profile, remarks)?)?,
         Verb::MemberAdd(arguments) => client.member_add(&of_org(profile, arguments)?)?,

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
+use super::complaint;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::table;
@@ -15,11 +16,11 @@ use crate::os_error::told;
 /// For whom to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// Programs: one JSON document on standard output, also for errors.
+    /// One JSON document on standard output, also for an error.
     Json,
-    /// Programs: one line of JSON for each item of a list, or for the answer; errors on standard error.
+    /// One line of JSON for each item of a list, or for the answer; errors on standard error.
     Jsonl,
-    /// People: tables on standard output, errors on standard error.
+    /// Tables for people to read.
     Table,
 }
 
@@ -38,12 +39,27 @@ impl Output {
 #[derive(Clone, Copy, Debug)]
 pub struct Printer {
     output: Output,
+    /// Whether an error is also an envelope on standard output. Everybody reads it on standard error.
+    enveloped: bool,
 }
 
 impl Printer {
-    /// A printer for programs or for people.
-    pub fn new(output: Output) -> Self {
-        Self { output }
+    /// A printer for what was asked for on the command line. Only who asks for JSON gets errors as JSON: a shell that keeps
+    /// standard output in a variable must not find an error there.
+    pub fn asked(output: Option<Output>) -> Self {
+        Self {
+            output: Output::or_default(output),
+            enveloped: output == Some(Output::Json),
+        }
+    }
+
+    /// The same with errors on standard error alone.
+    #[must_use]
+    pub fn without_envelopes(self) -> Self {
+        Self {
+            enveloped: false,
+            ..self
+        }
     }
 
     /// For whom it prints.
@@ -53,31 +69,52 @@ impl Printer {
 
     /// Prints an answer of the service, good or bad.
     pub fn reply(&self, reply: &Reply) -> Exit {
-        let told = match self.output {
-            Output::Json => print_line(reply.text.trim_end()),
-            Output::Jsonl if reply.is_success() => print_lines(reply),
-            Output::Table if reply.is_success() => print_line(&table::answer(reply.data())),
-            Output::Jsonl | Output::Table => complain(&reply.envelope),
+        let told = if reply.is_success() {
+            match self.output {
+                Output::Json => print_line(reply.text.trim_end()),
+                Output::Jsonl => print_lines(reply),
+                Output::Table => print_line(&table::answer(reply.data())),
+            }
+        } else {
+            self.complain(&complaint::of_reply(reply), reply.text.trim_end())
         };
         ended(told, Exit::of(reply))
     }
 
     /// Prints why the program did not do what was asked.
     pub fn failure(&self, failure: &Failure) -> Exit {
-        if let Failure::Refused(reply) = failure {
-            return self.reply(reply);
+        match failure {
+            Failure::Refused(reply) => return self.reply(reply),
+            // Whoever read has seen enough.
+            Failure::ReaderGone => return failure.exit(),
+            _ => {}
         }
         self.trouble(failure.tag(), failure, failure.exit())
     }
 
     /// Prints why something on this machine did not work, causes included.
     pub fn trouble(&self, tag: &str, error: &(dyn Error + 'static), exit: Exit) -> Exit {
-        let envelope = envelope(tag, &told(error));
-        let told = match self.output {
-            Output::Json => print_line(&envelope.to_string()),
-            Output::Jsonl | Output::Table => complain(&envelope),
-        };
+        let message = told(error);
+        let envelope = envelope(tag, &message).to_string();
+        let told = self.complain(&complaint::of_program(tag, &message), &envelope);
         ended(told, exit)
+    }
+
+    /// Says on standard error that what standard output has is bad news, for callers who keep that for later.
+    pub fn bad_news(&self, text: &str) {
+        // With standard error gone there is nobody left to tell.
+        let _: io::Result<()> = writeln!(io::stderr().lock(), "error: {}", table::clean(text));
+    }
+
+    /// Writes what went wrong to standard error, and as an envelope to standard output where that was asked for.
+    fn complain(&self, text: &str, envelope: &str) -> io::Result<()> {
+        let told = writeln!(io::stderr().lock(), "{text}");
+        let enveloped = if self.enveloped {
+            print_line(envelope)
+        } else {
+            Ok(())
+        };
+        enveloped.and(quiet_when_closed(told))
     }
 
     /// Prints what was found out on this machine: a JSON document, or a table of names and values.
@@ -99,7 +136,8 @@ pub(super) fn ended(printed: io::Result<()>, exit: Exit) -> Exit {
     };
     let failure = Failure::Stdout(error);
     // With standard error gone too there is nobody left to read it.
-    let _: io::Result<()> = complain(&envelope(failure.tag(), &failure.text()));
+    let text = complaint::of_program(failure.tag(), &failure.text());
+    let _: io::Result<()> = writeln!(io::stderr().lock(), "{text}");
     match exit {
         Exit::Success => failure.exit(),
         Exit::Refused
@@ -118,38 +156,6 @@ pub(super) fn ended(printed: io::Result<()>, exit: Exit) -> Exit {
 /// An error of the program itself in the form of the service's.
 pub fn envelope(tag: &str, message: &str) -> Value {
     json!({"success": false, "error": {"major": {"tag": tag, "message": {"en_US": message}}}})
-}
-
-/// Two lines for people: what went wrong, and how to find it again.
-fn complain(envelope: &Value) -> io::Result<()> {
-    let major = &envelope["error"]["major"];
-    let text = |value: &Value| table::clean(value.as_str().unwrap_or("unknown"));
-    let minor = match envelope["error"]["minor"]["tag"].as_str() {
-        Some(minor) => format!(" ({})", table::clean(minor)),
-        None => String::new(),
-    };
-    let request = match envelope["stats"]["request_id"].as_str() {
-        Some(id) => format!("; request {}", table::clean(id)),
-        None => String::new(),
-    };
-    // What somebody kept out by maintenance wants to know.
-    let details = &envelope["error"]["details"];
-    let mut more = String::new();
-    for (name, label) in [
-        ("estimated_end_utc", "until about"),
-        ("latest_update", "latest"),
-    ] {
-        if let Some(value) = details[name].as_str() {
-            more.push_str(&format!("\n  {label}: {}", table::clean(value)));
-        }
-    }
-    let told = writeln!(
-        io::stderr().lock(),
-        "error: {}\n  {}{minor}{request}{more}",
-        text(&major["message"]["en_US"]),
-        text(&major["tag"]),
-    );
-    quiet_when_closed(told)
 }
 
 /// Writes a text and a line break to standard output.

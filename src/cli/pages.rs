@@ -62,7 +62,7 @@ impl PageArgs {
             Err(Failure::ReaderGone) => Ok(Exit::Success),
             Err(failure) => {
                 drop(list);
-                Ok(Printer::new(Output::Table).failure(&failure))
+                Ok(printer.without_envelopes().failure(&failure))
             }
         }
     }

@@ -10,7 +10,7 @@ use super::secret::{Secret, secret};
 use super::secret_source::SecretSource;
 
 /// Where help shows the flags.
-const HEADING: &str = "Passcode";
+pub(super) const HEADING: &str = "Passcode";
 /// How to give the passcode where nobody can be asked for it.
 const HOW: &str = "this needs the passcode; give --passcode-file FILE (- is standard input), set G3N_PASSCODE, or give --passcode";
 
@@ -23,7 +23,7 @@ pub(super) struct PasscodeArgs {
     /// The passcode itself. Other users of the machine can see it in the process list [env: G3N_PASSCODE]
     #[arg(long, value_name = "PASSCODE", help_heading = HEADING, value_parser = secret())]
     passcode: Option<Secret>,
-    /// A file that holds it; - is standard input. Without any of them it is asked for at a terminal.
+    /// A file that holds the passcode; - is standard input. Without a flag and the variable it is asked for at a terminal.
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     passcode_file: Option<PathBuf>,
 }
@@ -66,6 +66,11 @@ impl PasscodeArgs {
             Some(passcode) => Ok(passcode),
             None => env.ask("Passcode: ", HOW),
         }
+    }
+
+    /// Whether a flag names it.
+    pub(super) fn is_given(&self) -> bool {
+        self.passcode.is_some() || self.passcode_file.is_some()
     }
 
     /// A new passcode: who types it types it twice.

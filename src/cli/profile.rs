@@ -2,19 +2,21 @@
 
 mod connection;
 mod file;
+mod kept;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use self::file::{read_entry, read_token};
+use self::file::{Absent, read_entry, read_token};
 use super::failure::{Failure, with_causes};
 use super::secret::Secret;
 use crate::client::{Client, Credential, Trust};
 
 pub use self::connection::{Connection, Origin, Sourced};
 pub(super) use self::file::find_file;
+pub(super) use self::kept::KeptProfile;
 
 /// Where a server on this machine serves tenants.
 const BASE_URL: &str = "http://127.0.0.1:8000";
@@ -36,6 +38,8 @@ pub struct Profile {
     pub operator_url: Sourced,
     /// The org that verbs are about unless they name another.
     pub orgcode: Option<Sourced>,
+    /// The address that signed in last.
+    email: Option<Sourced>,
     session_guid: Option<Sourced>,
     api_key: Option<Sourced>,
     /// There only when it is called with.
@@ -56,12 +60,31 @@ impl Profile {
         flags: &Connection,
         environment: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Self, Failure> {
+        Self::gather(flags, environment, Absent::Refused)
+    }
+
+    /// The same for a profile that is about to be made: neither it nor its file must be there.
+    ///
+    /// # Errors
+    /// As [`Profile::load`].
+    pub(super) fn load_or_new(
+        flags: &Connection,
+        environment: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, Failure> {
+        Self::gather(flags, environment, Absent::Empty)
+    }
+
+    fn gather(
+        flags: &Connection,
+        environment: &dyn Fn(&str) -> Option<OsString>,
+        absent: Absent,
+    ) -> Result<Self, Failure> {
         // What is empty, or no text, was refused before; to the standard an empty directory is none.
         let path = |name: &str| environment(name).filter(|value| !value.is_empty());
         let text = |name: &str| path(name)?.into_string().ok();
         let name = pick("profile", flags.profile.as_deref(), (&text, None))?;
         let config = find_file(flags, &path);
-        let entry = read_entry(name.as_ref(), config.as_ref())?;
+        let (entry, name) = read_entry(name, config.as_ref(), absent)?;
         let or_default = |found: Option<Sourced>, value: &str| {
             found.unwrap_or_else(|| Sourced {
                 value: value.to_owned(),
@@ -105,6 +128,10 @@ impl Profile {
             base_url: check_url("base url", or_default(base_url, BASE_URL))?,
             operator_url: check_operator_url(or_default(operator_url, OPERATOR_URL))?,
             orgcode: of("orgcode", &flags.orgcode, &entry.orgcode)?,
+            email: entry.email.map(|value| Sourced {
+                value,
+                origin: Origin::File,
+            }),
             session_guid,
             api_key,
             jwt,
@@ -169,6 +196,25 @@ impl Profile {
             Some(token) => Credential::OperatorToken(token.value.clone()),
             None => Credential::None,
         }
+    }
+
+    /// What is given more explicitly than a session of the profile would be, if anything is.
+    pub(super) fn ahead_of_the_file(&self) -> Option<&'static str> {
+        [
+            (
+                &self.session_guid,
+                "G3N_SESSION_GUID or --session-guid is given",
+            ),
+            (&self.api_key, "G3N_API_KEY or --api-key is given"),
+            (&self.jwt, "G3N_JWT, G3N_JWT_FILE or --jwt-file is given"),
+        ]
+        .into_iter()
+        .find(|(value, _)| {
+            value
+                .as_ref()
+                .is_some_and(|value| value.origin < Origin::File)
+        })
+        .map(|(_, told)| told)
     }
 
     /// The session there is, whether or not it is called with.
@@ -236,6 +282,7 @@ impl Profile {
             "base_url": open(&Some(self.base_url.clone())),
             "operator_url": open(&Some(self.operator_url.clone())),
             "orgcode": open(&self.orgcode),
+            "email": open(&self.email),
             "session_guid": secret(&self.session_guid),
             "api_key": secret(&self.api_key),
             "jwt": secret(&self.jwt),
@@ -314,6 +361,11 @@ fn find_token(
         value,
         origin: found.origin,
     }))
+}
+
+/// Whether two addresses are the same but for a slash at their end.
+fn same_address(one: &str, other: &str) -> bool {
+    one.trim_end_matches('/') == other.trim_end_matches('/')
 }
 
 /// Operators may be served at a socket. Its path is absolute, because a profile is used in any directory.

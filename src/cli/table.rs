@@ -1,179 +1,21 @@
 //! Answers as tables for people.
 
+mod columns;
+
 use std::io::IsTerminal;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Map, Value};
 
-/// What a list shows of each record.
-const COLUMNS: &[&str] = &[
-    "container",
-    "record_id",
-    "status",
-    "revision",
-    "content_type",
-    "content_size",
-    "tags",
-    "doom_at",
-    "held",
-    "updated_at",
-];
-/// What a list of other things shows, by a member that only they have.
-const OTHER_COLUMNS: &[(&str, &[&str])] = &[
-    (
-        "invitation_id",
-        &[
-            "invitation_id",
-            "orgcode",
-            "user_id",
-            "role",
-            "label",
-            "invited_at",
-            "expires_at",
-        ],
-    ),
-    (
-        "scopes",
-        &[
-            "name",
-            "scopes",
-            "status",
-            "created_at",
-            "expires_at",
-            "revoked_at",
-        ],
-    ),
-    (
-        "offboarding_id",
-        &[
-            "orgcode",
-            "offboarding_id",
-            "status",
-            "reason",
-            "requested_at",
-            "window_ends_at",
-        ],
-    ),
-    ("jti", &["jti", "until"]),
-    ("found", &["name", "state", "found", "fix"]),
-    (
-        "version",
-        &[
-            "version",
-            "current",
-            "content_type",
-            "content_size",
-            "since",
-            "by",
-            "until",
-            "why",
-            "kept_until",
-            "removed",
-            "lost",
-        ],
-    ),
-    (
-        "event",
-        &[
-            "at",
-            "event",
-            "maintenance_id",
-            "vacuum_id",
-            "by",
-            "actor",
-            "outcome",
-            "request_id",
-        ],
-    ),
-    (
-        "scheduled_start_utc",
-        &[
-            "maintenance_id",
-            "status",
-            "description",
-            "scheduled_start_utc",
-            "started_at",
-            "ended_at",
-        ],
-    ),
-    (
-        "service",
-        &[
-            "service", "status", "items", "objects", "bytes", "skipped", "held", "error",
-        ],
-    ),
-    ("quota", &["quota", "used", "limit", "limit_from", "counts"]),
-    (
-        "since",
-        &["held", "container", "reason", "since", "by", "actor"],
-    ),
-    ("text", &["at", "text"]),
-    (
-        "purpose",
-        &[
-            "job",
-            "state",
-            "last_run_at",
-            "last_counts",
-            "next_run_at",
-            "progress",
-            "error",
-        ],
-    ),
-    (
-        "opened_at",
-        &[
-            "session",
-            "session_label",
-            "opened_at",
-            "expires_at",
-            "current",
-        ],
-    ),
-    (
-        "service_account_id",
-        &[
-            "service_account_id",
-            "label",
-            "status",
-            "keys",
-            "created_at",
-        ],
-    ),
-    (
-        "key_id",
-        &[
-            "key_id",
-            "role",
-            "label",
-            "status",
-            "created_at",
-            "expires_at",
-            "allowed_addresses",
-            "last_used_at",
-            "revoked_at",
-            "made_at",
-            "retired_at",
-            "works_until",
-        ],
-    ),
-    ("user_id", &["user_id", "email", "role"]),
-    ("role", &["orgcode", "role"]),
-];
+use crate::domain::Timestamp;
+
 /// Members that are content, or the way to it, and no facts about a record.
 const HIDDEN: &[&str] = &["content", "download", "upload", "content_token"];
 
-/// Members whose parts are told one by one.
-const PARTED: &[&str] = &["hold", "maintenance", "progress", "removed", "totals"];
-/// Members that are tables of their own.
-const MANY: &[&str] = &[
-    "checks",
-    "legal_holds",
-    "services",
-    "updates",
-    "maintenance.updates",
-    "orgs",
-];
+/// What holds a record or a container, and why.
+const HELD: [&str; 2] = ["held", "hold"];
+/// From then on a number is a time in milliseconds: the year 2001.
+const MILLIS_MIN: i64 = 1_000_000_000_000;
 /// Members that are copied whole: each on a line of its own, which no frame cuts.
 const COPIED: &[&str] = &["session_guid", "api_key"];
 
@@ -187,7 +29,7 @@ pub(super) fn answer(data: &Value) -> String {
         (_, Value::Object(members)) => {
             let mut facts = Facts::default();
             facts.gather("", members);
-            let mut text = draw(&[], facts.rows.into_iter());
+            let mut text = draw(&[], facts.rows);
             for (name, items) in facts.tables {
                 text.push_str(&format!("\n{name}\n{}", rows(items)));
             }
@@ -196,7 +38,7 @@ pub(super) fn answer(data: &Value) -> String {
             }
             text
         }
-        (_, data) => cell(data),
+        (_, data) => cell("", data),
     }
 }
 
@@ -211,21 +53,11 @@ fn list(items: &[Value], next_token: Option<&str>) -> String {
     text
 }
 
-/// Items as a table, one on each row.
+/// Things as a table, or each as lines where the terminal is too narrow for whole cells.
 pub(super) fn rows(items: &[Value]) -> String {
-    let shown = columns(items);
-    let rows = items
-        .iter()
-        .map(|item| shown.iter().map(|name| cell(&item[name])).collect());
-    draw(&shown, rows)
-}
-
-/// Of the columns for things like these the ones with something in them.
-fn columns(items: &[Value]) -> Vec<&'static str> {
-    let there = |name: &&str| items.iter().any(|item| !item[name].is_null());
-    let other = OTHER_COLUMNS.iter().find(|(telling, _)| there(telling));
-    let columns = other.map_or(COLUMNS, |(_, columns)| columns);
-    columns.iter().copied().filter(there).collect()
+    let shown = columns::of(items);
+    let cells = |item: &Value| shown.iter().map(|name| cell(name, &item[*name])).collect();
+    draw(&shown, items.iter().map(cells).collect())
 }
 
 /// Names and values, and apart from them what does not fit into a cell.
@@ -244,63 +76,159 @@ impl<'a> Facts<'a> {
             }
             let name = format!("{within}{}", clean(name));
             match value {
-                Value::Object(parts) if PARTED.contains(&name.as_str()) => {
-                    self.gather(&format!("{name}."), parts);
+                Value::Object(parts) if is_sourced(parts) => {
+                    self.rows.push(vec![name, sourced(parts)]);
                 }
-                Value::Array(items) if !items.is_empty() && MANY.contains(&name.as_str()) => {
+                Value::Object(parts) => self.gather(&format!("{name}."), parts),
+                Value::Array(items) if items.iter().any(Value::is_object) => {
                     self.tables.push((name, items));
                 }
                 Value::String(text) if COPIED.contains(&name.as_str()) => {
                     self.copied.push((name, clean(text)));
                 }
-                value => self.rows.push(vec![name, cell(value)]),
+                Value::Array(items) if items.is_empty() => {
+                    self.rows.push(vec![name, "none".to_owned()]);
+                }
+                value => {
+                    let shown = cell(&name, value);
+                    self.rows.push(vec![name, shown]);
+                }
             }
         }
     }
 }
 
-fn draw(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+/// A table whose cells are whole: an id that is broken into lines cannot be copied. In a terminal that is too narrow each
+/// row becomes lines of names and values.
+fn draw(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
-    // Only a terminal has a width to fit into, and not every one tells it; elsewhere lines stay whole.
-    let fits = std::io::stdout().is_terminal() && table.width() != Some(0);
-    table.set_content_arrangement(if fits {
-        ContentArrangement::Dynamic
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    // Only a terminal has a width to fit into, and not every one tells it.
+    let width = if std::io::stdout().is_terminal() {
+        table.width().filter(|width| *width > 0)
     } else {
-        ContentArrangement::Disabled
-    });
+        None
+    };
     if !header.is_empty() {
         table.set_header(header.iter().copied());
     }
-    table.add_rows(rows);
-    table.to_string()
+    table.add_rows(rows.iter().cloned());
+    let drawn = table.to_string();
+    let fits = |width: u16| {
+        let mut lines = drawn.lines();
+        lines.all(|line| line.chars().count() <= usize::from(width))
+    };
+    if width.is_none_or(fits) {
+        drawn
+    } else {
+        as_lines(header, &rows)
+    }
 }
 
-fn cell(value: &Value) -> String {
+/// Rows as lines of names and values, with an empty line between two rows.
+fn as_lines(header: &[&str], rows: &[Vec<String>]) -> String {
+    let pairs = |row: &[String]| -> Vec<(String, String)> {
+        match row {
+            [name, value] if header.is_empty() => vec![(name.clone(), value.clone())],
+            row => {
+                let pairs = header.iter().zip(row);
+                let pairs = pairs.filter(|(_, value)| !value.is_empty());
+                pairs
+                    .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                    .collect()
+            }
+        }
+    };
+    let blocks: Vec<_> = rows.iter().map(|row| pairs(row)).collect();
+    let names = blocks
+        .iter()
+        .flatten()
+        .map(|(name, _)| name.chars().count());
+    let width = names.max().unwrap_or(0);
+    let lines = blocks.iter().map(|block| {
+        let lines = block
+            .iter()
+            .map(|(name, value)| format!("{name:<width$}  {value}"));
+        lines.collect::<Vec<_>>().join("\n")
+    });
+    let between = if header.is_empty() { "\n" } else { "\n\n" };
+    lines.collect::<Vec<_>>().join(between)
+}
+
+/// One value as it is shown in a cell: no JSON.
+fn cell(name: &str, value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => clean(text),
-        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
-        // A setting and where it came from.
-        Value::Object(members) if members.contains_key("value") && members.contains_key("from") => {
-            let shown = format!("{} ({})", cell(&value["value"]), cell(&value["from"]));
-            shown.trim_start().to_owned()
+        Value::Bool(_) => value.to_string(),
+        Value::Number(number) => match number.as_i64().filter(|_| is_time(name)) {
+            Some(millis) if millis > MILLIS_MIN => Timestamp::from_millis(millis).to_string(),
+            Some(_) | None => value.to_string(),
+        },
+        Value::Array(items) => {
+            let separator = if items.iter().any(Value::is_object) {
+                "; "
+            } else {
+                " "
+            };
+            let items = items.iter().map(|item| cell(name, item));
+            items.collect::<Vec<_>>().join(separator)
         }
+        Value::Object(members) if is_sourced(members) => sourced(members),
         // What holds something, and why.
-        Value::Object(members) if members.contains_key("reason") => {
-            let what = members.get("by").or_else(|| members.get("items"));
-            let what = what.map(cell).unwrap_or_default();
-            format!("{what}: {}", cell(&value["reason"]))
+        Value::Object(members) if HELD.contains(&name) && members.contains_key("reason") => {
+            let what = members
+                .get("by")
+                .filter(|_| name == "held")
+                .map(|by| cell("by", by));
+            let reason = cell("reason", &members["reason"]);
+            match what {
+                Some(what) => format!("{what}: {reason}"),
+                None => reason,
+            }
         }
-        // What was counted.
-        Value::Object(members) if !members.is_empty() && members.values().all(Value::is_number) => {
-            let told = members
-                .iter()
-                .map(|(name, value)| format!("{value} {}", clean(name)));
-            told.collect::<Vec<_>>().join(", ")
+        Value::Object(members) => {
+            let mut parts = Vec::new();
+            flatten(members, &mut parts);
+            parts.join(", ")
         }
-        Value::Object(_) | Value::Bool(_) | Value::Number(_) => clean(&value.to_string()),
     }
+}
+
+/// The members of an object and of those in it as names with values; numbers come first, as they are said.
+fn flatten(members: &Map<String, Value>, parts: &mut Vec<String>) {
+    for (name, value) in members {
+        let shown = clean(name);
+        match value {
+            Value::Null => {}
+            Value::Object(within) => flatten(within, parts),
+            Value::Number(number) if !is_time(name) => parts.push(format!("{number} {shown}")),
+            value => parts.push(format!("{shown} {}", cell(name, value))),
+        }
+    }
+}
+
+/// Whether it is a setting and where it came from.
+fn is_sourced(members: &Map<String, Value>) -> bool {
+    members.contains_key("value") && members.contains_key("from")
+}
+
+fn sourced(members: &Map<String, Value>) -> String {
+    let (value, from) = (
+        cell("value", &members["value"]),
+        cell("from", &members["from"]),
+    );
+    if from == "nowhere" {
+        return "not set".to_owned();
+    }
+    let shown = format!("{value} ({from})");
+    shown.trim_start().to_owned()
+}
+
+/// Whether a number of this name is a time in milliseconds.
+fn is_time(name: &str) -> bool {
+    name == "until" || name.ends_with("_at")
 }
 
 /// The text without control characters, which could make a terminal do things.
@@ -390,7 +318,13 @@ mod tests {
 
     #[test]
     fn people_orgs_and_keys_are_told_apart() {
-        let columns = |item: Value| columns(&[item]);
+        let columns = |item: Value| {
+            let items = [item];
+            columns::of(&items)
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>()
+        };
         let key =
             json!({"key_id": "k", "role": "mrs_reader", "status": "active", "created_at": "now"});
         assert_eq!(columns(key), ["key_id", "role", "status", "created_at"]);
@@ -421,6 +355,64 @@ mod tests {
         );
         let text = answer(&json!({"orgcode": {"value": "DEMO", "from": "flag"}}));
         assert!(text.contains("DEMO (flag)"), "{text}");
+    }
+
+    #[test]
+    fn an_audit_says_which_org_and_shows_no_json() {
+        let text = answer(&json!({"items": [
+            {"at": "now", "event": "vacuum.requested", "by": "operator", "outcome":
+                {"reason": "left us", "scope": {"org": "BETA"}, "execute_at": "then"}},
+            {"at": "now", "event": "maintenance.ended", "by": "operator", "outcome": {}},
+            {"at": "now", "event": "jwt.revoked", "subject": "t-1", "outcome": {"until": 1_796_150_600_437_i64}},
+            {"at": "now", "event": "operator_act.asked", "subject": "DEMO",
+                "outcome": {"function": "mrs_cleanup", "facts": {"container": "demo"}, "scopes": ["a", "b"]}},
+        ]}));
+        for part in [
+            "org BETA",
+            "reason left us",
+            "subject",
+            "until 2026-12-01T",
+            "container demo, function mrs_cleanup, scopes a b",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains(['{', '}', '"', '[']), "{text}");
+    }
+
+    #[test]
+    fn what_nothing_is_declared_for_is_shown_whole_and_lists_become_tables() {
+        let text = answer(&json!({"items": [{"odd": 1, "more": {"a": null, "b": 2}}]}));
+        assert!(text.contains("odd") && text.contains("2 b"), "{text}");
+        let text = answer(
+            &json!({"good": false, "head": {"position": 7}, "unproven": [],
+            "problems": [{"file": "f", "byte": 9, "position": null, "what": "it breaks"}]}),
+        );
+        assert!(
+            text.contains("head.position") && text.contains("none"),
+            "{text}"
+        );
+        let (_, problems) = text.split_once("\nproblems\n").expect("a table");
+        assert!(
+            problems.contains("byte") && problems.contains("it breaks"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn rows_that_do_not_fit_become_lines_with_whole_values() {
+        let id = "01a22dc4-bf3b-7329-bd4b-8c8df5186966".to_owned();
+        let rows = [
+            vec![id.clone(), String::new()],
+            vec![id.clone(), "x".to_owned()],
+        ];
+        let text = as_lines(&["maintenance_id", "by"], &rows);
+        let lines = format!("maintenance_id  {id}");
+        assert_eq!(text, format!("{lines}\n\n{lines}\nby              x"));
+        let facts = [
+            vec!["a".to_owned(), "1".to_owned()],
+            vec!["long".to_owned(), String::new()],
+        ];
+        assert_eq!(as_lines(&[], &facts), "a     1\nlong  ");
     }
 
     #[test]

@@ -101,10 +101,12 @@ pub(super) fn run(
     });
     let damaged = journaled.is_some_and(|journaled| !journaled.damage.is_empty());
     let exit = if damaged {
+        printer.bad_news("the journal is damaged: see `g3n journal verify`");
         Exit::Refused
     } else if found {
         Exit::Success
     } else {
+        printer.bad_news(&format!("nothing is known of a request {id} here"));
         Exit::NotFound
     };
     Ok(ended(told, exit))

@@ -13,6 +13,7 @@ use super::cli_env::CliEnv;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Printer;
+use super::pages::PageArgs;
 use super::passcode::{NewPasscodeArgs, PasscodeArgs};
 use super::profile::Profile;
 use crate::client::Reply;
@@ -27,7 +28,11 @@ pub struct UasArgs {
 #[derive(Subcommand, Debug)]
 enum Verb {
     /// Show your own user: orgs, roles, and the number of open sessions.
-    #[command(after_help = "Example:\n  g3n uas stat --email ann@example.com")]
+    ///
+    /// By default the user whose session it is; with --email the one who has that address and the passcode.
+    #[command(
+        after_help = "Examples:\n  g3n uas stat\n  g3n uas stat --email ann@example.com --passcode-file passcode.txt"
+    )]
     Stat(StatArgs),
     /// Create a user (operators).
     ///
@@ -46,6 +51,9 @@ enum Verb {
     /// Show a user (operators).
     #[command(after_help = "Example:\n  g3n uas user-get --email ann@example.com")]
     UserGet(UserArgs),
+    /// List the users of the server, one page at a time (operators).
+    #[command(after_help = "Example:\n  g3n uas user-list --limit 50 --output table")]
+    UserList(PageArgs),
     /// Disable a user, and end the user's sessions (operators).
     #[command(
         after_help = "Example:\n  g3n uas user-disable --email ann@example.com --reason \"left the company\""
@@ -135,12 +143,12 @@ struct ChangeArgs {
     remarks: RemarkArgs,
 }
 
-/// The caller's own credentials.
+/// The caller's own credentials, unless there is a session.
 #[derive(Args, Debug)]
 struct StatArgs {
-    /// The e-mail address.
+    /// The e-mail address of a user without a session; needs the passcode.
     #[arg(long)]
-    email: String,
+    email: Option<String>,
     #[command(flatten)]
     passcode: PasscodeArgs,
 }
@@ -179,9 +187,11 @@ pub(super) fn run(
     let env = CliEnv::of_process;
     match &arguments.verb {
         Verb::Stat(arguments) => {
-            let body = arguments.body(&mut env())?;
-            let client = profile.anyone();
-            Ok(printer.reply(&client.uas_stat(&body)?))
+            let reply = match arguments.body(&mut env())? {
+                Some(body) => profile.anyone().uas_stat(&body)?,
+                None => profile.gateway().uas_stat_of_session(&[])?,
+            };
+            Ok(printer.reply(&reply))
         }
         Verb::UserErase(arguments) => arguments.run(profile, printer),
         Verb::UserCreate(arguments) => {
@@ -197,6 +207,9 @@ pub(super) fn run(
             printer,
             invoke(profile, "uas_user_get", with(Map::new(), user))?,
         ),
+        Verb::UserList(page) => page.list(printer, with(Map::new(), page), &|said| {
+            invoke(profile, "uas_user_list", said.clone())
+        }),
         Verb::UserDisable(user) => show(
             printer,
             invoke(profile, "uas_user_disable", with(Map::new(), user))?,
@@ -249,12 +262,20 @@ impl ChangeArgs {
 }
 
 impl StatArgs {
-    fn body(&self, env: &mut CliEnv) -> Result<Value, Failure> {
+    /// What proves who it is; nothing when the session does.
+    fn body(&self, env: &mut CliEnv) -> Result<Option<Value>, Failure> {
+        let Some(email) = &self.email else {
+            if self.passcode.is_given() {
+                let message = "a passcode alone names nobody: give --email too";
+                return Err(Failure::Usage(message.to_owned()));
+            }
+            return Ok(None);
+        };
         let passcode = self.passcode.find(env)?;
         let mut body = Map::new();
-        insert(&mut body, "email", Some(self.email.as_str()));
+        insert(&mut body, "email", Some(email));
         insert(&mut body, "passcode", Some(passcode.reveal()));
-        Ok(Value::Object(body))
+        Ok(Some(Value::Object(body)))
     }
 }
 
@@ -296,6 +317,8 @@ mod tests {
                 &["P"][..],
                 Some(json!({"email": "a@example.com", "passcode": "P"})),
             ),
+            ("stat", &[], Some(Value::Null)),
+            ("stat --passcode P", &[], None),
             (
                 "create --email a@example.com",
                 &["P", "P"],
@@ -329,7 +352,7 @@ mod tests {
             let words = std::iter::once("uas").chain(line.split(' '));
             let mut around = CliEnv::made_up(&[], "", typed);
             let body = match Line::try_parse_from(words).expect(line) {
-                Line::Stat(arguments) => arguments.body(&mut around),
+                Line::Stat(arguments) => arguments.body(&mut around).map(Option::unwrap_or_default),
                 Line::Create(arguments) => arguments.body(&mut around).map(Value::Object),
                 Line::Change(arguments) => arguments.body(&mut around),
                 Line::Reset(arguments) => arguments.body(&mut around).map(Value::Object),

@@ -39,12 +39,14 @@ const OPERATOR_OF_ORG: Uses = &[PROFILE, TRUST, OPERATORS, ORG, OUTPUT];
 const LOCAL: Uses = &[OUTPUT];
 
 /// A flag of a verb with which it uses something else.
-const VARIANTS: &[&str] = &["operator", "data_dir"];
+const VARIANTS: &[&str] = &["operator", "data_dir", "email"];
 
 /// What each verb uses; with a flag of [`VARIANTS`] the line that ends with it counts.
 const VERBS: &[(&str, Uses)] = &[
     ("serve", &[]),
     ("doctor", &[PROFILE, TRUST, GATEWAY, OPERATORS, OUTPUT]),
+    ("login", &[PROFILE, TRUST, GATEWAY, ORG, OUTPUT]),
+    ("logout", &[PROFILE, TRUST, OUTPUT]),
     ("mrs put", MEMBER),
     ("mrs get", MEMBER),
     ("mrs versions", MEMBER),
@@ -87,6 +89,8 @@ const VERBS: &[(&str, Uses)] = &[
         &[PROFILE, TRUST, GATEWAY, KEY, OUTPUT],
     ),
     ("ofm org-get", MEMBER),
+    ("ofm org-get --operator", OPERATOR_OF_ORG),
+    ("ofm org-list", OPERATOR),
     ("ofm org-park", MEMBER),
     ("ofm org-unpark", MEMBER),
     ("ofm member-add", MEMBER),
@@ -106,10 +110,12 @@ const VERBS: &[(&str, Uses)] = &[
     ("ofm usage", MEMBER),
     ("ofm usage --operator", OPERATOR_OF_ORG),
     ("ofm quota-set", OPERATOR_OF_ORG),
-    ("uas stat", ANYONE),
+    ("uas stat", CALLER),
+    ("uas stat --email", ANYONE),
     ("uas user-create", OPERATOR),
     ("uas passcode-change", CALLER),
     ("uas user-get", OPERATOR),
+    ("uas user-list", OPERATOR),
     ("uas user-disable", OPERATOR),
     ("uas user-enable", OPERATOR),
     ("uas user-verify", OPERATOR),

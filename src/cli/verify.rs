@@ -163,7 +163,7 @@ pub(super) fn run(
     let mut run = arguments.begin(connection)?;
     let findings = run.carry_out();
     let printer = if arguments.json {
-        Printer::new(Output::Json)
+        Printer::asked(Some(Output::Json))
     } else {
         *printer
     };

@@ -59,6 +59,23 @@ pub enum Credential {
     OperatorToken(String),
 }
 
+/// The kind of credential that a call was made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// None was sent along.
+    None,
+    /// The session of a user.
+    Session,
+    /// A service account's key.
+    ApiKey,
+    /// A token of an identity provider.
+    Token,
+    /// Headers of development mode.
+    Headers,
+    /// The token of an operator.
+    Operator,
+}
+
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -73,6 +90,17 @@ impl fmt::Debug for Credential {
 }
 
 impl Credential {
+    fn kind(&self) -> CredentialKind {
+        match self {
+            Self::None => CredentialKind::None,
+            Self::SessionGuid(_) => CredentialKind::Session,
+            Self::ApiKey(_) => CredentialKind::ApiKey,
+            Self::Bearer(_) => CredentialKind::Token,
+            Self::Headers { .. } => CredentialKind::Headers,
+            Self::OperatorToken(_) => CredentialKind::Operator,
+        }
+    }
+
     fn headers(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::None => Vec::new(),
@@ -220,7 +248,8 @@ impl Client {
             }
             None => self.run(&self.address, request.body(()).map_err(malformed)?),
         };
-        reply::read(&self.address, response?)
+        let reply = reply::read(&self.address, response?)?;
+        Ok(reply.called_with(self.credential.kind()))
     }
 
     fn run(

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use ureq::Body;
 use ureq::http::{HeaderMap, Response};
 
-use super::{TransportError, no_answer};
+use super::{CredentialKind, TransportError, no_answer};
 
 /// Bytes of the largest envelope that is read.
 const ENVELOPE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -26,6 +26,8 @@ pub struct Reply {
     /// Whole envelope of the answer, as JSON. A part that no value can hold, such as inline content with a number beyond those
     /// of floating point, is a string there: its text.
     pub envelope: Value,
+    /// What the call was made with.
+    pub credential: CredentialKind,
 }
 
 impl std::fmt::Debug for Reply {
@@ -36,6 +38,12 @@ impl std::fmt::Debug for Reply {
 }
 
 impl Reply {
+    /// The same answer, as one to a call with a credential of this kind.
+    #[must_use]
+    pub fn called_with(self, credential: CredentialKind) -> Self {
+        Self { credential, ..self }
+    }
+
     /// Whether the service did what was asked.
     pub fn is_success(&self) -> bool {
         self.envelope["success"] == Value::Bool(true)
@@ -130,6 +138,7 @@ pub(super) fn read(url: &str, mut response: Response<Body>) -> Result<Reply, Tra
             headers: std::mem::take(response.headers_mut()),
             text,
             envelope,
+            credential: CredentialKind::None,
         }),
         Ok(_) | Err(_) => Err(foreign),
     }
@@ -160,6 +169,7 @@ mod tests {
                 headers: HeaderMap::new(),
                 envelope: value_of(json, OWN_LEVELS),
                 text: text.clone(),
+                credential: CredentialKind::None,
             };
             assert_eq!(reply.content(), Some(content));
             assert!(reply.is_success() && reply.data()["n"] == 1, "{content}");

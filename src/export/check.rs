@@ -282,7 +282,7 @@ pub fn parse_manifest(text: &[u8]) -> Result<Manifest, ExportError> {
     } else {
         Err(damaged(
             MANIFEST,
-            format!("it names {names:?} and not {FILES:?}"),
+            format!("it names {} and not {}", names.join(", "), FILES.join(", ")),
         ))
     }
 }

@@ -444,7 +444,7 @@ pub(super) fn user(
             return Err(Rejection::field(field, message).into());
         }
     };
-    found.ok_or_else(|| Rejection::not_found().into())
+    found.ok_or_else(|| Rejection::new(ErrorTag::NotFound, "There is no such user.").into())
 }
 
 fn member(app: &AppState, user_id: String, role: MemberRole) -> Result<MemberView, Refusal> {
@@ -458,12 +458,19 @@ fn member(app: &AppState, user_id: String, role: MemberRole) -> Result<MemberVie
 
 /// The answer that shows an org.
 pub(super) fn show(org: &OrgCode, state: &Org) -> Result<Reply, Refusal> {
-    Reply::of(&OrgView {
-        orgcode: org.as_str().to_owned(),
-        status: state.status.map_or("doomed", |status| status.as_str()),
-        owners: state.owners,
-        members: state.members,
-        created_at: state.created_at.map(|at| at.to_string()),
-        status_at: state.status_at.map(|at| at.to_string()),
-    })
+    Reply::of(&OrgView::new(org.as_str(), state))
+}
+
+impl OrgView {
+    /// What is shown of an org with this code.
+    pub(super) fn new(orgcode: &str, state: &Org) -> Self {
+        Self {
+            orgcode: orgcode.to_owned(),
+            status: state.status.map_or("doomed", |status| status.as_str()),
+            owners: state.owners,
+            members: state.members,
+            created_at: state.created_at.map(|at| at.to_string()),
+            status_at: state.status_at.map(|at| at.to_string()),
+        }
+    }
 }

@@ -64,6 +64,7 @@ pub static ROUTES: &[Route] = &[
     ofm::RESOLVE,
     usage::GET,
     uas::STAT,
+    uas::STAT_OF_SESSION,
     utl::REQUEST,
     utl::STATUS,
     utl::STATUS_BY_POST,

@@ -8,7 +8,9 @@ use super::call::Call;
 use super::reply::{Refusal, Reply, unavailable};
 use super::state::{AppState, Gateway};
 use super::trace::Trace;
-use crate::http::auth::access::Access;
+use super::uas::ORGS_MAX;
+use crate::domain::org::MemberRole;
+use crate::http::auth::access::{Access, Role};
 use crate::http::route::{Described, Handler, Route, inside};
 use crate::projections::identity;
 
@@ -47,10 +49,21 @@ pub struct WhoamiAnswer<'a> {
     /// another role, which has no rights.
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<String>,
+    /// The caller's orgs with the role in each: the first 256 of a user, the only one of a key or a token.
+    orgs: Vec<OrgOfCaller>,
     /// The kind of authentication.
     auth_mode: &'static str,
     /// Equal to the header `X-Request-Id`.
     request_id: &'a str,
+}
+
+/// An org that the caller belongs to.
+#[derive(Serialize, ToSchema)]
+pub struct OrgOfCaller {
+    orgcode: String,
+    /// The role in it; absent when the credential names another role, which has no rights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
 }
 
 pub(crate) const WHOAMI: Route = Route::get(
@@ -67,19 +80,23 @@ pub(crate) const WHOAMI: Route = Route::get(
         body = super::reply::Good<'static, WhoamiAnswer<'static>>)))]
 pub async fn whoami(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let principal = call.caller()?;
-    let bound = principal.bound.clone();
-    let (tenant_id, role) = match bound {
-        Some(bound) => {
-            let role = bound.role.map(|role| role.as_str().to_owned());
-            (Some(bound.org), role)
-        }
+    let orgs = match &principal.bound {
+        Some(bound) => vec![OrgOfCaller {
+            orgcode: bound.org.clone(),
+            role: bound.role.map(Role::as_str),
+        }],
         None => {
-            let orgs = identity::orgs_of(&app.store, &principal.user_id, None, 2)?;
-            match &orgs.items[..] {
-                [(org, role)] => (Some(org.clone()), Some(role.as_str().to_owned())),
-                _ => (None, None),
-            }
+            let orgs = identity::orgs_of(&app.store, &principal.user_id, None, ORGS_MAX)?;
+            let of_user = |(orgcode, role): (String, MemberRole)| OrgOfCaller {
+                orgcode,
+                role: Some(role.as_str()),
+            };
+            orgs.items.into_iter().map(of_user).collect()
         }
+    };
+    let (tenant_id, role) = match &orgs[..] {
+        [only] => (Some(only.orgcode.clone()), only.role.map(str::to_owned)),
+        _ => (None, None),
     };
     // A caller by header sees the name it gave; records and the journal have it in a name space of its own.
     let named = principal.user_id.strip_prefix(HEADER_SUBJECT);
@@ -87,6 +104,7 @@ pub async fn whoami(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
         user_id: named.unwrap_or(&principal.user_id).to_owned(),
         tenant_id,
         role,
+        orgs,
         auth_mode: principal.mode.as_str(),
         request_id: &call.trace.request_id,
     })?;

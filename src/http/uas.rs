@@ -11,6 +11,7 @@ use super::reply::{Refusal, Reply};
 use super::state::AppState;
 use super::usm::{self, required, session};
 use crate::domain::ErrorTag;
+use crate::domain::org::MemberRole;
 use crate::domain::user::User;
 use crate::http::auth::access::Access;
 use crate::http::input::FIELD_ERRORS;
@@ -19,7 +20,7 @@ use crate::journal::Remarks;
 use crate::projections::identity;
 
 /// Orgs shown of one user.
-const ORGS_MAX: usize = 256;
+pub(super) const ORGS_MAX: usize = 256;
 
 /// The caller's own credentials.
 #[derive(Deserialize, ToSchema)]
@@ -84,6 +85,15 @@ pub struct OrgOfUser {
     role: &'static str,
 }
 
+impl OrgOfUser {
+    pub(super) fn new((orgcode, role): (String, MemberRole)) -> Self {
+        Self {
+            orgcode,
+            role: role.as_str(),
+        }
+    }
+}
+
 /// A user.
 #[derive(Serialize, ToSchema)]
 pub struct UserView {
@@ -128,6 +138,20 @@ pub async fn stat(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
     show(app, &user)
 }
 
+pub(crate) const STAT_OF_SESSION: Route = Route::get(
+    ("uas", "/uas/stat"),
+    Access::UserSession,
+    inside!(stat_of_session),
+    Described::of::<__path_stat_of_session>(),
+);
+
+/// Show the user whose session it is.
+#[utoipa::path(get, path = STAT_OF_SESSION.path,
+    responses((status = 200, description = "The user.", body = crate::http::reply::Good<'static, UserView>)))]
+pub async fn stat_of_session(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    show(app, &identity::user(&app.store, &call.caller()?.user_id)?)
+}
+
 pub(crate) const CHANGE_PASSCODE: Route = Route::post(
     ("uas", "/uas/passcode/change"),
     Access::UserSession,
@@ -166,10 +190,6 @@ pub async fn change_passcode(app: &AppState, call: &mut Call<'_>) -> Result<Repl
 /// The answer that shows a user.
 pub(super) fn show(app: &AppState, user: &User) -> Result<Reply, Refusal> {
     let orgs = identity::orgs_of(&app.store, &user.user_id, None, ORGS_MAX)?;
-    let of_user = |(orgcode, role): (String, crate::domain::org::MemberRole)| OrgOfUser {
-        orgcode,
-        role: role.as_str(),
-    };
     Reply::of(&UserView {
         user_id: user.user_id.clone(),
         email: user.email.clone(),
@@ -177,6 +197,6 @@ pub(super) fn show(app: &AppState, user: &User) -> Result<Reply, Refusal> {
         disabled: user.disabled,
         created_at: user.created_at.map(|at| at.to_string()),
         sessions: session::open_of(app, user).count(),
-        orgs: orgs.items.into_iter().map(of_user).collect(),
+        orgs: orgs.items.into_iter().map(OrgOfUser::new).collect(),
     })
 }

@@ -61,7 +61,7 @@ pub fn open(
         }
         Ok((store, found, checkpoint)) => {
             notices.push(format!(
-                "the projections were built as {found:?} up to position {checkpoint}; rebuilding them"
+                "the projections were built as {found} up to position {checkpoint}; rebuilding them"
             ));
             drop(store);
             rebuild(directory, cache_bytes, journal, progress)?;

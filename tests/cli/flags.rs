@@ -84,6 +84,8 @@ const CALLING: &[Row] = &[
     ("usm api-key-revoke-all --service-account-id a", "ptgskjcf"),
     ("usm api-key-validate", "ptgkf"),
     ("ofm org-get", "ptgskjcf"),
+    ("ofm org-get --operator", "ptocf"),
+    ("ofm org-list", "ptof"),
     ("ofm org-park", "ptgskjcf"),
     ("ofm org-unpark", "ptgskjcf"),
     ("ofm member-add --email a@example.com", "ptgskjcf"),
@@ -103,10 +105,12 @@ const CALLING: &[Row] = &[
     ("ofm usage", "ptgskjcf"),
     ("ofm usage --operator", "ptocf"),
     ("ofm quota-set records=5", "ptocf"),
+    ("uas stat", "ptgskjf"),
     ("uas stat --email a@example.com", "ptgf"),
     ("uas user-create --email a@example.com", "ptof"),
     ("uas passcode-change", "ptgskjf"),
     ("uas user-get --email a@example.com", "ptof"),
+    ("uas user-list", "ptof"),
     ("uas user-disable --email a@example.com", "ptof"),
     ("uas user-enable --email a@example.com", "ptof"),
     ("uas user-verify --email a@example.com", "ptof"),
@@ -178,6 +182,9 @@ const CALLING: &[Row] = &[
 const OTHERS: &[Row] = &[
     ("serve", ""),
     ("doctor", "ptgof"),
+    // They make and change a profile.
+    ("login --email a@example.com", "ptgcf"),
+    ("logout", "ptf"),
     // The export must be of the org.
     ("utl import nowhere", "ptocf"),
     ("utl verify nowhere", "cf"),

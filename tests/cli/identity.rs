@@ -337,7 +337,7 @@ fn a_parked_org_is_read_only_and_a_frozen_one_unreadable() {
     town.by(&ann, PUT).data();
 
     let set = |status: &str| {
-        let line = format!("g3n ofm org-status-set --orgcode ACME --status {status}");
+        let line = format!("g3n ofm org-status-set --orgcode ACME --status {status} --yes");
         town.run(&line, &[]).data()["status"].clone()
     };
     assert_eq!(set("frozen"), "frozen");
@@ -351,7 +351,6 @@ fn a_parked_org_is_read_only_and_a_frozen_one_unreadable() {
     );
     assert_eq!(set("verified"), "verified");
     town.by(&ann, PUT).data();
-    // A program is taken at its word; at a terminal somebody is asked.
     assert_eq!(set("doomed"), "doomed");
     let back = "g3n ofm org-status-set --orgcode ACME --status verified";
     town.check("", &[(back, 6, "invalid-state")]);

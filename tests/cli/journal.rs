@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::ops::{AppState, PENDING_SHORT, text};
 use super::run::{Ran, g3n};
 use crate::support::Server;
 
@@ -221,7 +222,7 @@ fn heads_that_were_kept_elsewhere_must_stand_where_they_stood() {
     }
     std::fs::write(app.path().join("heads.txt"), "1:what\n").expect("written");
     let ran = journal(app.path(), "verify --expect-file heads.txt");
-    assert!(ran.code == 2 && ran.text().contains("line 1"), "{ran:?}");
+    assert!(ran.code == 2 && ran.stderr.contains("line 1"), "{ran:?}");
 }
 
 #[test]
@@ -249,7 +250,10 @@ fn verify_and_rebuild_of_a_stopped_server_find_damage() {
     assert!(report["problems"][0]["position"].is_u64(), "{report}");
     let table = journal(app.path(), "verify --output table");
     assert!(
-        table.code == 1 && table.text().contains("problems"),
+        table.code == 1
+            && table.text().contains("problems")
+            && !table.text().contains('{')
+            && table.stderr.contains("error: the journal has "),
         "{table:?}"
     );
 }
@@ -271,4 +275,42 @@ fn a_directory_without_a_history_does_not_pass_for_a_sound_one() {
     }
     std::fs::create_dir_all(app.path().join("data/journal")).expect("made");
     assert_eq!(journal(app.path(), "verify").code, 2);
+}
+
+#[test]
+fn show_says_why_it_shows_nothing() {
+    let app = AppState::open(&[PENDING_SHORT]);
+    app.put("DEMO", "notes", "n-1");
+    let show = |id: &str| {
+        app.run(
+            &format!("g3n journal show --data-dir data --record DEMO/notes/{id}"),
+            &[],
+        )
+    };
+    assert_eq!(show("n-1").code, 0);
+    let absent = show("n-2");
+    assert_eq!((absent.code, absent.text().as_str()), (5, ""), "{absent:?}");
+    assert!(
+        absent.stderr.contains("no entry of DEMO/notes/n-2\n"),
+        "{absent:?}"
+    );
+    let vacuum = app.run(
+        "g3n ops vacuum-org --orgcode DEMO --reason r --yes --secret-code $CODE",
+        &[],
+    );
+    let id = text(&vacuum.data(), "vacuum_id");
+    assert_eq!(app.watched(&id)["status"], "completed");
+    let erased = show("n-1");
+    assert_eq!((erased.code, erased.text().as_str()), (5, ""), "{erased:?}");
+    for part in ["erased", id.as_str(), "the data of DEMO"] {
+        assert!(erased.stderr.contains(part), "{erased:?}");
+    }
+    // Damage is words too.
+    let table = app
+        .run("g3n journal verify --data-dir data --output table", &[])
+        .text();
+    assert!(
+        table.contains("head.position") && !table.contains('{'),
+        "{table}"
+    );
 }

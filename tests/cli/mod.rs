@@ -2,6 +2,7 @@
 
 mod destroying;
 mod end_to_end;
+mod errors;
 mod exact;
 mod files;
 mod flags;
@@ -10,11 +11,14 @@ mod identity;
 mod identity_refusals;
 mod journal;
 mod local;
+mod login;
 mod lost_output;
+mod named;
 mod ops;
 mod paging;
 mod parsing;
 mod paste;
+mod people;
 mod playbooks;
 mod quota;
 mod recorder;

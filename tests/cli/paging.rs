@@ -18,6 +18,8 @@ const LISTS: &[&str] = &[
     "mrs containers",
     "usm service-account-list",
     "ofm member-list",
+    "ofm org-list",
+    "uas user-list",
     "ofm invitation-mine",
     "utl offboarding-list",
     "ops maintenance-list",

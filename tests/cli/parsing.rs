@@ -22,7 +22,7 @@ const DOCUMENTED: &[&str] = &[
 ];
 
 /// The words of a line as a shell takes them apart, with double quotes around what holds spaces.
-fn words(line: &str) -> Vec<String> {
+pub(super) fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (index, part) in line.split('"').enumerate() {
         match index % 2 {

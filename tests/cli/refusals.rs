@@ -60,13 +60,14 @@ fn wrong_codes_lock_it_and_are_told_apart_from_the_lock() {
         assert_eq!(told, (4, "secret-code-mismatch".to_owned()));
     }
     let right = format!("{SCHEDULE} --secret-code $CODE");
-    let told = app.run(&right, &[]);
+    let told = app.run(&format!("{right} --output json"), &[]);
     assert_eq!(told.refusal(), (1, "throttled".to_owned()));
     assert_eq!(
         told.json()["error"]["minor"]["tag"],
         "secret-code-locked",
         "{told:?}"
     );
+    assert!(told.stderr.contains("try again in "), "{told:?}");
 }
 
 #[test]

@@ -35,11 +35,22 @@ impl Ran {
         self.json()["data"].clone()
     }
 
-    /// The number and the main tag of an envelope that tells of an error.
+    /// The number, and the main tag of the error on standard error. Standard output has nothing, or the same as an envelope.
     pub(crate) fn refusal(&self) -> (i32, String) {
-        let json = self.json();
-        let tag = json["error"]["major"]["tag"].as_str();
-        (self.code, tag.unwrap_or_default().to_owned())
+        let lines = self.stderr.lines();
+        let mut lines = lines
+            .skip_while(|line| !line.starts_with("error: "))
+            .skip(1);
+        let line = lines.next().unwrap_or_default().trim_start();
+        let tag = line.split([' ', ';']).next().unwrap_or_default();
+        // What the parser of the command line refuses has its usage there.
+        let misunderstood =
+            self.stderr.contains("Usage: g3n") || self.stderr.contains("For more information, try");
+        let tag = if misunderstood { "usage" } else { tag };
+        if !self.stdout.is_empty() {
+            assert_eq!(self.json()["error"]["major"]["tag"], tag, "{self:?}");
+        }
+        (self.code, tag.to_owned())
     }
 
     /// Standard output as text.
@@ -52,6 +63,18 @@ impl Ran {
 pub(crate) fn g3n(line: &str, dir: &Path, environment: &[(&str, &str)], input: &[u8]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_g3n"));
     command.args(line.split(' ').filter(|word| !word.is_empty()));
+    run(command, dir, environment, input)
+}
+
+/// Runs the program with these arguments.
+pub(super) fn g3n_words(
+    words: &[String],
+    dir: &Path,
+    environment: &[(&str, &str)],
+    input: &[u8],
+) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_g3n"));
+    command.args(words);
     run(command, dir, environment, input)
 }
 

@@ -239,6 +239,32 @@ fn a_new_passcode_is_typed_twice_and_a_session_shown_once() {
 }
 
 #[test]
+fn ids_stay_whole_in_a_terminal_of_any_width() {
+    let app = AppState::open(&[]);
+    let made = app.run(
+        "g3n ops maintenance-schedule --description d --duration 60 --start 2999-01-01T00:00:00Z --secret-code $CODE",
+        &[],
+    );
+    let id = text(&made.data(), "maintenance_id");
+    let request = text(&made.json()["stats"], "request_id");
+    for (columns, framed) in [(80, false), (140, false), (400, true)] {
+        for verb in ["ops audit", "ops maintenance-list"] {
+            let line = format!("stty cols {columns}; g3n {verb}");
+            let (code, screen) = Terminal::run(&app, &line, &[]).end();
+            assert_eq!(code, Some(0), "{screen}");
+            assert!(screen.contains(&id), "{verb} at {columns}: {screen}");
+            assert!(!screen.contains(['{', '}', '\u{1b}']), "{screen}");
+            let audit = verb == "ops audit";
+            assert!(!audit || screen.contains(&request), "{screen}");
+            assert!(!audit || screen.contains('┆') == framed, "{screen}");
+        }
+        let line = format!("stty cols {columns}; g3n uas stat");
+        let (_, screen) = Terminal::run(&app, &line, &[]).end();
+        assert!(screen.contains('┆'), "facts fit: {screen}");
+    }
+}
+
+#[test]
 fn a_person_is_asked_before_an_org_is_gone_for_good() {
     let app = AppState::open(&[]);
     let doom = "g3n ofm org-status-set --orgcode DEMO --status doomed";

@@ -7,7 +7,7 @@ use clap::Parser;
 use metarecord::boot::{Options, Ready};
 use metarecord::cli::Cli;
 use metarecord::cli::failure::Failure;
-use metarecord::client::{Client, Credential, Reply, Transfer};
+use metarecord::client::{Client, Credential, CredentialKind, Reply, Transfer};
 use metarecord::clock::Clock;
 use metarecord::config::Settings;
 use metarecord::content::sign::Signer;
@@ -98,6 +98,7 @@ fn answers_that_show_a_secret_once_print_nothing_of_it() {
             .collect(),
         text: answer.to_string(),
         envelope: answer.clone(),
+        credential: CredentialKind::None,
     };
     shows_nothing("an answer", &reply());
     shows_nothing("a transfer", &Transfer::Refused(reply()));

@@ -114,7 +114,7 @@ fn private_keys_in_every_usual_form_sign() {
         let line = format!("token mint --private-key-file key.pem {CLAIMS}");
         let ran = g3n(&line, dir, &[], b"");
         assert_eq!(ran.refusal(), (2, "usage".to_owned()), "{ran:?}");
-        assert!(ran.text().contains("no usable private key"), "{ran:?}");
+        assert!(ran.stderr.contains("no usable private key"), "{ran:?}");
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::finding::Finding;
+use super::super::quoted::quoted;
 use super::Patient;
 use crate::content::local::aside;
 use crate::directory::LOST_AND_FOUND;
@@ -74,7 +75,7 @@ pub(super) fn look(patient: &Patient<'_>) -> Finding {
 fn named(root: &Path, places: &[PathBuf]) -> String {
     let shown = places.iter().take(NAMED_MAX);
     let shown = shown.map(|place| place.strip_prefix(root).unwrap_or(place));
-    let mut text: Vec<_> = shown.map(|place| format!("{place:?}")).collect();
+    let mut text: Vec<_> = shown.map(quoted).collect();
     if places.len() > NAMED_MAX {
         text.push(format!("and {} more", places.len() - NAMED_MAX));
     }

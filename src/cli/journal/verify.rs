@@ -72,11 +72,13 @@ impl VerifyArgs {
             facts["expected"] = json!({"heads": expected.len(), "confirmed": report.confirmed});
         }
         printer.facts(&facts)?;
-        Ok(if report.problems.is_empty() {
-            Exit::Success
-        } else {
-            Exit::Refused
-        })
+        if report.problems.is_empty() {
+            return Ok(Exit::Success);
+        }
+        let count = report.problems.len();
+        let s = if count == 1 { "" } else { "s" };
+        printer.bad_news(&format!("the journal has {count} problem{s}"));
+        Ok(Exit::Refused)
     }
 
     fn expected(&self) -> Result<Vec<Head>, Trouble> {

@@ -135,12 +135,12 @@ fn lint(source: &Source, printer: &Printer) -> Result<Exit, Failure> {
         Ok(())
     })?;
     let facts = json!({"good": wrong == 0, "lines": lines, "wrong": wrong, "problems": wrongs});
-    let exit = if wrong == 0 {
-        Exit::Success
-    } else {
-        Exit::Refused
-    };
-    Ok(ended(printer.facts(&facts), exit))
+    let told = printer.facts(&facts);
+    if wrong == 0 {
+        return Ok(ended(told, Exit::Success));
+    }
+    printer.bad_news(&format!("{wrong} of {lines} lines do not match the schema"));
+    Ok(ended(told, Exit::Refused))
 }
 
 #[cfg(test)]

@@ -17,10 +17,10 @@ pub(super) const HOW: &str = "this needs the secret code: give --secret-code-fil
 /// Where the secret code is.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct CodeArgs {
-    /// The code itself. Other users of the machine can see it in the process list [env: G3N_SECRET_CODE]
+    /// The secret code itself. Other users of the machine can see it in the process list [env: G3N_SECRET_CODE]
     #[arg(long, value_name = "CODE", help_heading = HEADING, value_parser = secret())]
     secret_code: Option<Secret>,
-    /// A file that holds it; - is standard input. Without any of them it is asked for at a terminal.
+    /// A file that holds the secret code; - is standard input. Without a flag and the variable it is asked for at a terminal.
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     secret_code_file: Option<PathBuf>,
 }

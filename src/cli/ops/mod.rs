@@ -57,12 +57,12 @@ enum Verb {
     MaintenanceSchedule(maintenance::ScheduleArgs),
     /// Start a scheduled window now: tenants get 503 until it is ended.
     #[command(
-        after_help = "Example:\n  g3n ops maintenance-start --secret-code-file code.txt --maintenance-id ID"
+        after_help = "Example:\n  g3n ops maintenance-start --secret-code-file code.txt --maintenance-id 01a22dc4-bf3b-7329-bd4b-8c8df5186966"
     )]
     MaintenanceStart(maintenance::WindowArgs),
     /// Post a status message to a window, or change its description or duration.
     #[command(
-        after_help = "Examples:\n  g3n ops maintenance-update --secret-code-file code.txt --text \"Phase 1 complete\"\n  g3n ops maintenance-update --secret-code-file code.txt --maintenance-id ID --duration 7200"
+        after_help = "Examples:\n  g3n ops maintenance-update --secret-code-file code.txt --text \"Phase 1 complete\"\n  g3n ops maintenance-update --secret-code-file code.txt --maintenance-id 01a22dc4-bf3b-7329-bd4b-8c8df5186966 --duration 7200"
     )]
     MaintenanceUpdate(maintenance::UpdateArgs),
     /// End the active window: tenants are served again.
@@ -72,14 +72,16 @@ enum Verb {
     MaintenanceEnd(maintenance::EndArgs),
     /// Cancel a scheduled window that has not started.
     #[command(
-        after_help = "Example:\n  g3n ops maintenance-cancel --secret-code-file code.txt --maintenance-id ID"
+        after_help = "Example:\n  g3n ops maintenance-cancel --secret-code-file code.txt --maintenance-id 01a22dc4-bf3b-7329-bd4b-8c8df5186966"
     )]
     MaintenanceCancel(maintenance::WindowArgs),
     /// List maintenance windows, one page at a time.
     #[command(after_help = "Example:\n  g3n ops maintenance-list --status scheduled --limit 5")]
     MaintenanceList(maintenance::ListArgs),
     /// Show a maintenance window.
-    #[command(after_help = "Example:\n  g3n ops maintenance-get --maintenance-id ID")]
+    #[command(
+        after_help = "Example:\n  g3n ops maintenance-get --maintenance-id 01a22dc4-bf3b-7329-bd4b-8c8df5186966"
+    )]
     MaintenanceGet(maintenance::GetArgs),
     /// Erase all data of the server, after a pending time in which it can be cancelled.
     #[command(
@@ -93,12 +95,12 @@ enum Verb {
     VacuumOrg(vacuum::OrgArgs),
     /// Cancel a vacuum while it is pending.
     #[command(
-        after_help = "Example:\n  g3n ops vacuum-cancel --secret-code-file code.txt --vacuum-id ID"
+        after_help = "Example:\n  g3n ops vacuum-cancel --secret-code-file code.txt --vacuum-id 01a22dc4-bf3b-7329-bd4b-8c8df5186966"
     )]
     VacuumCancel(vacuum::CancelArgs),
     /// Show a vacuum: what it removed, or would remove.
     #[command(
-        after_help = "Examples:\n  g3n ops vacuum-status\n  g3n ops vacuum-status --vacuum-id ID --watch"
+        after_help = "Examples:\n  g3n ops vacuum-status\n  g3n ops vacuum-status --vacuum-id 01a22dc4-bf3b-7329-bd4b-8c8df5186966 --watch"
     )]
     VacuumStatus(vacuum::StatusArgs),
     /// Put a legal hold on an org or one of its containers: nothing of it is removed.
@@ -159,7 +161,7 @@ enum Verb {
     /// List operators' actions, with who and why, and what happened to windows and vacuums. The
     /// server also writes it to audit/maintenance-audit.jsonl in its data directory.
     #[command(
-        after_help = "Examples:\n  g3n ops audit --maintenance-id ID\n  g3n ops audit --subject ACME\n  g3n ops audit --since 7d --limit 50\n  g3n ops audit --orgcode ACME --all --output jsonl"
+        after_help = "Examples:\n  g3n ops audit --maintenance-id 01a22dc4-bf3b-7329-bd4b-8c8df5186966\n  g3n ops audit --subject ACME\n  g3n ops audit --since 7d --limit 50\n  g3n ops audit --orgcode ACME --all --output jsonl"
     )]
     Audit(audit::AuditArgs),
 }

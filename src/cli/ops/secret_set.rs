@@ -17,6 +17,9 @@ use crate::client::Reply;
 /// How to give the new code where nobody can be asked for it.
 const HOW_NEW: &str = "this needs the new secret code: give --new-secret-code-file FILE (- is standard input), set G3N_NEW_SECRET_CODE, or give --new-secret-code";
 
+/// Asks for the first code.
+const FIRST: &str = "First secret code (to replace one, end this and give --rotate): ";
+
 /// Where the new secret code is.
 #[derive(Args, Debug)]
 struct NewCodeArgs {
@@ -64,7 +67,7 @@ impl SecretSetArgs {
             }
             (None, false) => match self.code.places().find(env)? {
                 Some(first) => (first, None),
-                None => (env.ask_twice("First secret code: ", HOW)?, None),
+                None => (env.ask_twice(FIRST, HOW)?, None),
             },
         };
         let mut body = Map::new();

@@ -168,7 +168,13 @@ pub(in crate::cli) fn watched(
     let ask = |id: Option<&str>| operator.invoke("ops_vacuum_status", naming(id));
     let reply = watch::until_ended(vacuum_id, ask)?;
     Ok(match printer.reply(&reply) {
-        Exit::Success => watch::exit(&reply),
+        Exit::Success => match watch::exit(&reply) {
+            Exit::Success => Exit::Success,
+            failed => {
+                printer.bad_news("the vacuum did not complete: its services say why");
+                failed
+            }
+        },
         told => told,
     })
 }

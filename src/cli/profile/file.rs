@@ -1,12 +1,11 @@
 //! The file of profiles: where it is, and what one profile of it says.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use toml_edit::{Document, Item, TableLike};
 
 use super::connection::{Connection, Origin, Sourced};
 use crate::cli::failure::Failure;
@@ -16,20 +15,50 @@ const TOKEN_BYTES_MAX: u64 = 16_384;
 /// Most bytes of a file of profiles: thousands of them.
 const FILE_BYTES_MAX: u64 = 1_048_576;
 
-/// One profile of the file.
-#[derive(Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Entry {
-    pub(super) base_url: Option<String>,
-    pub(super) operator_url: Option<String>,
-    pub(super) operator_token: Option<String>,
-    pub(super) ca_file: Option<String>,
-    pub(super) client_cert_file: Option<String>,
-    pub(super) client_key_file: Option<String>,
-    pub(super) session_guid: Option<String>,
-    pub(super) api_key: Option<String>,
-    pub(super) jwt_file: Option<String>,
-    pub(super) orgcode: Option<String>,
+/// Name of the profile that counts when none is named.
+pub(in crate::cli) const DEFAULT: &str = "default";
+
+/// Declares what a profile holds: a text for each key.
+macro_rules! entry {
+    ($($key:ident,)*) => {
+        /// One profile of the file.
+        #[derive(Clone, Default)]
+        pub(super) struct Entry {
+            $(pub(super) $key: Option<String>,)*
+        }
+
+        /// Every key of a profile.
+        const KEYS: &[&str] = &[$(stringify!($key)),*];
+
+        impl Entry {
+            fn of(mut text: impl FnMut(&str) -> Option<String>) -> Self {
+                Self { $($key: text(stringify!($key)),)* }
+            }
+        }
+    };
+}
+
+entry! {
+    base_url,
+    operator_url,
+    orgcode,
+    email,
+    session_guid,
+    api_key,
+    jwt_file,
+    operator_token,
+    ca_file,
+    client_cert_file,
+    client_key_file,
+}
+
+/// Whether a file or a profile that was asked for must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// It must be there.
+    Refused,
+    /// It need not: it will be made.
+    Empty,
 }
 
 /// The file to look in.
@@ -73,28 +102,30 @@ pub(super) fn read_token(path: &Path) -> Result<String, Failure> {
     }
 }
 
-fn read_profiles(path: &Path) -> std::io::Result<String> {
+pub(super) fn read_profiles(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     let file = File::open(path)?;
     file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     Ok(text)
 }
 
-/// The profile of that name.
+/// The profile of that name, or the one named `default` if there is one; with the name.
 ///
 /// # Errors
 /// A usage failure when it, or a file that was asked for, is not there or cannot be understood.
 pub(super) fn read_entry(
-    name: Option<&Sourced>,
+    name: Option<Sourced>,
     config: Option<&(PathBuf, Origin)>,
-) -> Result<Entry, Failure> {
+    absent: Absent,
+) -> Result<(Entry, Option<Sourced>), Failure> {
+    let nothing = |name| Ok((Entry::default(), name));
     let Some((path, origin)) = config else {
         return match name {
-            None => Ok(Entry::default()),
-            Some(name) => Err(Failure::Usage(format!(
-                "no profile {}: there is no directory to look for profiles in",
+            Some(name) if absent == Absent::Refused => Err(Failure::Usage(format!(
+                "no profile {}: there is no directory to look for profiles in; give --config FILE",
                 name.value
             ))),
+            name => nothing(name),
         };
     };
     let text = match read_profiles(path) {
@@ -109,44 +140,114 @@ pub(super) fn read_entry(
             let path = path.display();
             // Only a file that somebody asked for must be there.
             return match (name, origin) {
-                (None, Origin::Default) => Ok(Entry::default()),
+                (name, _) if absent == Absent::Empty => nothing(name),
+                (None, Origin::Default) => nothing(None),
                 (None, _) => Err(Failure::Usage(format!("there is no file {path}"))),
                 (Some(name), _) => Err(Failure::Usage(format!(
-                    "no profile {}: there is no file {path}",
+                    "no profile {}: there is no file {path}; `g3n login` makes one",
                     name.value
                 ))),
             };
         }
         Err(error) => return Err(Failure::file(path, error)),
     };
-    // The text of the line is left out: it may be a secret.
-    let misfit = |what: &str| {
-        let path = path.display();
-        Failure::Usage(format!("{path} is not a file of profiles: {what}"))
+    let profiles = Profiles::parse(path, &text)?;
+    let (wanted, name) = match name {
+        Some(name) => (name.value.clone(), Some(name)),
+        None if profiles.0.iter().any(|(known, _)| known == DEFAULT) => {
+            let value = DEFAULT.to_owned();
+            let origin = Origin::Default;
+            (DEFAULT.to_owned(), Some(Sourced { value, origin }))
+        }
+        None => return nothing(None),
     };
-    let sections: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        let start = error.span().map_or(0, |span| span.start);
-        let before = text.get(..start).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        misfit(&format!("line {line}: {}", error.message()))
-    })?;
-    // An array would be taken by the order of the fields.
-    if let Some((name, _)) = sections.iter().find(|(_, value)| !value.is_table()) {
-        return Err(misfit(&format!("{name} is no section")));
+    let mut known = profiles.0.iter();
+    match known.find(|(known, _)| *known == wanted) {
+        Some((_, entry)) => Ok((entry.clone(), name)),
+        None if absent == Absent::Empty => nothing(name),
+        None => {
+            let known: Vec<&str> = profiles.0.iter().map(|(name, _)| name.as_str()).collect();
+            let known = if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known.join(", ")
+            };
+            Err(Failure::Usage(format!(
+                "there is no profile {wanted} in {}; it has: {known}",
+                path.display()
+            )))
+        }
     }
-    let mut entries: BTreeMap<String, Entry> = sections
-        .try_into()
-        .map_err(|error: toml::de::Error| misfit(error.message()))?;
-    let Some(name) = name else {
-        return Ok(Entry::default());
-    };
-    entries.remove(&name.value).ok_or_else(|| {
-        let known: Vec<&str> = entries.keys().map(String::as_str).collect();
-        Failure::Usage(format!(
-            "there is no profile {} in {}; it has: {}",
-            name.value,
-            path.display(),
-            known.join(", ")
-        ))
-    })
+}
+
+/// The profiles of a file by name.
+struct Profiles(Vec<(String, Entry)>);
+
+impl Profiles {
+    /// Reads them all, so that a wrong one is found before it is needed. No message shows a value: it may be a secret.
+    fn parse(path: &Path, text: &str) -> Result<Self, Failure> {
+        let wrong = |start: Option<usize>, what: &str| {
+            let before = text.get(..start.unwrap_or(0)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            Failure::Usage(format!("{}, line {line}: {what}", path.display()))
+        };
+        let document = Document::parse(text).map_err(|error| {
+            let start = error.span().map(|span| span.start);
+            let what = format!(
+                "this is not TOML: {}; a profile is a line [NAME], and below it lines such as base_url = \"http://127.0.0.1:8000\"",
+                error.message()
+            );
+            wrong(start, &what)
+        })?;
+        let mut profiles = Vec::new();
+        for (name, item) in document.iter() {
+            let start = document.as_table().key(name).and_then(|key| key.span());
+            let start = start.or(item.span()).map(|span| span.start);
+            let Some(section) = item.as_table_like() else {
+                let what = format!("{name} is outside of a profile; put it below a line [NAME]");
+                return Err(wrong(start, &what));
+            };
+            check_section(name, section, &|start, what| wrong(start, what))?;
+            let entry = Entry::of(|key| section.get(key)?.as_str().map(str::to_owned));
+            profiles.push((name.to_owned(), entry));
+        }
+        Ok(Self(profiles))
+    }
+}
+
+/// Refuses keys that no profile has, and values that are no text.
+fn check_section(
+    name: &str,
+    section: &dyn TableLike,
+    wrong: &dyn Fn(Option<usize>, &str) -> Failure,
+) -> Result<(), Failure> {
+    for (key, item) in section.iter() {
+        let span = section.key(key).and_then(|key| key.span());
+        let start = span.or(item.span()).map(|span| span.start);
+        if !KEYS.contains(&key) {
+            let allowed = KEYS.join(", ");
+            let what =
+                format!("the profile {name} has no key {key}; a profile may have: {allowed}");
+            return Err(wrong(start, &what));
+        }
+        if item.as_str().is_none() {
+            let what = format!(
+                "{key} of the profile {name} must be a text in quotes, and is {}",
+                kind_of(item)
+            );
+            return Err(wrong(start, &what));
+        }
+    }
+    Ok(())
+}
+
+/// What a value is instead of a text.
+fn kind_of(item: &Item) -> &'static str {
+    match item.type_name() {
+        "integer" | "float" => "a number",
+        "boolean" => "true or false",
+        "array" | "array of tables" => "a list",
+        "datetime" => "a time",
+        _ => "a section",
+    }
 }

@@ -28,10 +28,10 @@ pub(super) struct CreateArgs {
 /// A service account to show, enable or disable.
 #[derive(Args, Debug, Serialize)]
 pub(super) struct StatusArgs {
-    /// Which.
+    /// The id of the service account.
     #[arg(long, value_name = "ID")]
     service_account_id: String,
-    /// What to make it; without it nothing changes.
+    /// The new status; without it the account is shown.
     #[arg(long, value_parser = ["active", "disabled"])]
     status: Option<String>,
     #[command(flatten)]

@@ -20,6 +20,7 @@ use super::profile::Profile;
 use super::secret::{Secret, secret};
 use super::secret_source::SecretSource;
 use super::uas::UserArgs;
+use crate::client::CredentialKind;
 
 /// Sessions of users; service accounts of programs and their API keys.
 #[derive(Args, Debug)]
@@ -66,24 +67,28 @@ enum Verb {
     ServiceAccountList(PageArgs),
     /// Show a service account, or enable or disable it and all its keys (owners).
     #[command(
-        after_help = "Examples:\n  g3n usm service-account-status --service-account-id ID\n  g3n usm service-account-status --service-account-id ID --status disabled"
+        after_help = "Examples:\n  g3n usm service-account-status --service-account-id 78eb52f0-9534-4c13-8516-c80f0c3112d1\n  g3n usm service-account-status --service-account-id 78eb52f0-9534-4c13-8516-c80f0c3112d1 --status disabled"
     )]
     ServiceAccountStatus(account::StatusArgs),
     /// Create an API key for a service account. It is shown only once (owners).
     #[command(
-        after_help = "Examples:\n  g3n usm api-key-create --service-account-id ID --role mrs_writer\n  g3n usm api-key-create --service-account-id ID --role mrs_reader --label nightly\n  g3n usm api-key-create --service-account-id ID --role mrs_reader --expires-at 90d --allowed-address 10.0.0.0/8\n\nInto a shell's variable:\n  export G3N_API_KEY=$(g3n usm api-key-create --service-account-id ID --role mrs_reader --bare)"
+        after_help = "Examples:\n  g3n usm api-key-create --service-account-id 78eb52f0-9534-4c13-8516-c80f0c3112d1 --role mrs_writer\n  g3n usm api-key-create --service-account-id 78eb52f0-9534-4c13-8516-c80f0c3112d1 --role mrs_reader --label nightly\n  g3n usm api-key-create --service-account-id 78eb52f0-9534-4c13-8516-c80f0c3112d1 --role mrs_reader --expires-at 90d --allowed-address 10.0.0.0/8\n\nInto a shell's variable:\n  export G3N_API_KEY=$(g3n usm api-key-create --service-account-id 78eb52f0-9534-4c13-8516-c80f0c3112d1 --role mrs_reader --bare)"
     )]
     ApiKeyCreate(key::CreateArgs),
     /// List a service account's keys, including revoked ones (owners).
-    #[command(after_help = "Example:\n  g3n usm api-key-list --service-account-id ID")]
+    #[command(
+        after_help = "Example:\n  g3n usm api-key-list --service-account-id 78eb52f0-9534-4c13-8516-c80f0c3112d1"
+    )]
     ApiKeyList(key::AccountArgs),
     /// Revoke a key (owners).
     #[command(
-        after_help = "Example:\n  g3n usm api-key-revoke --service-account-id ID --key-id KEY_ID"
+        after_help = "Example:\n  g3n usm api-key-revoke --service-account-id 78eb52f0-9534-4c13-8516-c80f0c3112d1 --key-id 142d9fe1-279a-458a-a05f-853191081435"
     )]
     ApiKeyRevoke(key::RevokeArgs),
     /// Revoke all keys of a service account (owners).
-    #[command(after_help = "Example:\n  g3n usm api-key-revoke-all --service-account-id ID")]
+    #[command(
+        after_help = "Example:\n  g3n usm api-key-revoke-all --service-account-id 78eb52f0-9534-4c13-8516-c80f0c3112d1"
+    )]
     ApiKeyRevokeAll(key::RevokeAllArgs),
     /// Check whether a key is valid, by default your own; exits with 4 when it is not.
     #[command(
@@ -108,10 +113,12 @@ pub(super) fn run(
     let reply = match &arguments.verb {
         Verb::SessionCreate(arguments) => return arguments.run(&anyone, printer),
         Verb::SessionValidate(which) => {
-            anyone.session_validate(&Value::Object(which.body(profile)?))?
+            let reply = anyone.session_validate(&Value::Object(which.body(profile)?))?;
+            reply.called_with(CredentialKind::Session)
         }
         Verb::SessionClose(arguments) => {
-            anyone.session_close(&Value::Object(arguments.body(profile)?))?
+            let reply = anyone.session_close(&Value::Object(arguments.body(profile)?))?;
+            reply.called_with(CredentialKind::Session)
         }
         Verb::SessionList => client.session_list(&Value::Object(Map::new()))?,
         Verb::LogoutEverywhere(remarks) => {
@@ -132,7 +139,10 @@ pub(super) fn run(
         Verb::ApiKeyRevokeAll(arguments) => {
             client.api_key_revoke_all(&of_org(profile, arguments)?)?
         }
-        Verb::ApiKeyValidate(which) => anyone.api_key_validate(&which.body(profile)?)?,
+        Verb::ApiKeyValidate(which) => {
+            let reply = anyone.api_key_validate(&which.body(profile)?)?;
+            reply.called_with(CredentialKind::ApiKey)
+        }
     };
     Ok(printer.reply(&reply))
 }

@@ -74,7 +74,7 @@ enum Verb {
     /// Every byte of it is checked first. After an interruption, the same command continues where it stopped. With --orgcode the
     /// export must be of that org.
     #[command(
-        after_help = "Examples:\n  g3n utl import acme --dry-run\n  g3n utl import acme\n  g3n utl import acme --owner-user-id ID"
+        after_help = "Examples:\n  g3n utl import acme --dry-run\n  g3n utl import acme\n  g3n utl import acme --owner-user-id 78eb52f0-9534-4c13-8516-c80f0c3112d1"
     )]
     Import(import::ImportArgs),
 }

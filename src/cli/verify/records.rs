@@ -262,18 +262,29 @@ pub(super) fn tags(run: &mut Run) -> Checked {
     let added: (usize, Vec<String>) = change("/mrs/tag/add")?;
     must(added == (1, vec![record_id.clone()]), || {
         format!(
-            "after tag/add the record has it {} times, and the list has {:?}",
-            added.0, added.1
+            "after tag/add the record has it {} times, and the list has {}",
+            added.0,
+            ids(&added.1)
         )
     })?;
     let removed: (usize, Vec<String>) = change("/mrs/tag/remove")?;
     must(removed == (0, vec![]), || {
         format!(
-            "after tag/remove the record has it {} times, and the list has {:?}",
-            removed.0, removed.1
+            "after tag/remove the record has it {} times, and the list has {}",
+            removed.0,
+            ids(&removed.1)
         )
     })?;
     Ok("added, found, removed".to_owned())
+}
+
+/// Ids as a sentence has them.
+fn ids(ids: &[String]) -> String {
+    if ids.is_empty() {
+        "nothing".to_owned()
+    } else {
+        ids.join(", ")
+    }
 }
 
 /// Lists have what was made, page by page, and nothing twice.
@@ -286,7 +297,7 @@ pub(super) fn list(run: &mut Run) -> Checked {
     }
     let found = run.ids(("prefix", &run.id), 1)?;
     must(found == expected, || {
-        format!("it has {found:?} and not {expected:?}")
+        format!("it has {} and not {}", ids(&found), ids(&expected))
     })?;
     Ok(format!("{} records on as many pages", found.len()))
 }

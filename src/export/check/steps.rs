@@ -156,7 +156,11 @@ impl Directory {
             ..self.manifest.counts
         };
         if found != stated {
-            let what = format!("it states {stated:?}, and {found:?} was found");
+            let what = format!(
+                "it states {}, and {} were found",
+                told(&stated),
+                told(&found)
+            );
             return Err(damaged(MANIFEST, what));
         }
         self.check_nothing_else(found.objects)?;
@@ -190,4 +194,12 @@ impl Directory {
             _ => Err(damaged(CONTENT, "it names a file twice")),
         }
     }
+}
+
+/// Counts as a sentence has them.
+fn told(counts: &Counts) -> String {
+    format!(
+        "{} records, {} entries, {} objects, {} absent objects and {} bytes",
+        counts.records, counts.entries, counts.objects, counts.objects_absent, counts.bytes
+    )
 }

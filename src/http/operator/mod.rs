@@ -10,6 +10,7 @@ mod identity;
 mod import;
 mod jobs;
 mod listener;
+mod lists;
 mod maintenance;
 mod metrics;
 mod people;
@@ -98,6 +99,7 @@ const FUNCTIONS: &[Named] = &[
     function!("jobs_resume", Tenants, jobs::resume),
     function!("uas_user_create", Tenants, identity::create_user),
     function!("uas_user_get", Read, people::get),
+    function!("uas_user_list", Read, lists::users),
     function!("uas_user_disable", Tenants, people::disable),
     function!("uas_user_enable", Tenants, people::enable),
     function!("uas_user_verify", Tenants, people::verify),
@@ -106,6 +108,8 @@ const FUNCTIONS: &[Named] = &[
     function!("usm_sessions_close", Tenants, people::close_sessions),
     function!("uas_user_erase", Destroy, erasure::erase),
     function!("ofm_org_create", Tenants, identity::create_org),
+    function!("ofm_org_get", Read, lists::org),
+    function!("ofm_org_list", Read, lists::orgs),
     function!("ofm_org_status_set", Tenants, identity::set_status),
     function!("ofm_owner_add", Tenants, identity::add_owner),
     function!("ofm_usage", Read, quota::show),

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::{ask, operator_request};
 use crate::actors::Caller;
+use crate::domain::Rejection;
 use crate::domain::user::UserCommand;
-use crate::domain::{ErrorTag, Rejection};
 use crate::http::call::Call;
 use crate::http::limits::{network, peer};
 use crate::http::reply::{Refusal, Reply};
@@ -126,12 +126,7 @@ pub(super) fn named(
     user_id: Option<&str>,
     email: Option<&str>,
 ) -> Result<String, Refusal> {
-    ofm::user(app, user_id, email, "user_id").map_err(|refusal| match refusal {
-        Refusal::Rejected { rejection, .. } if rejection.tag == ErrorTag::NotFound => {
-            Rejection::new(ErrorTag::NotFound, "There is no such user.").into()
-        }
-        refusal @ (Refusal::Rejected { .. } | Refusal::Failed(_)) => refusal,
-    })
+    ofm::user(app, user_id, email, "user_id")
 }
 
 /// An address as limits count it.

@@ -72,7 +72,7 @@ pub(super) async fn all(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Re
     if request.confirmation_phrase.as_deref() != Some(CONFIRMATION_PHRASE) {
         return Err(Rejection::new(
             ErrorTag::ConfirmationPhraseMismatch,
-            format!("confirmation_phrase must be exactly {CONFIRMATION_PHRASE:?}."),
+            format!("confirmation_phrase must be exactly \"{CONFIRMATION_PHRASE}\"."),
         )
         .into());
     }

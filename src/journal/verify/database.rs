@@ -59,7 +59,8 @@ pub(super) fn compare_ends(
     let count = database.count()?;
     if (count.entries, count.streams) != (entries, streams) || database.furthest()? != entries {
         return Ok(Some(format!(
-            "the database has other rows than the log: {count:?}"
+            "the database has {} entries of {} streams, and the log has {entries} of {streams}",
+            count.entries, count.streams
         )));
     }
     for (stream, (version, position)) in versions {

@@ -4,9 +4,9 @@ use serde::de::DeserializeOwned;
 
 use super::{Kind, key, user};
 use crate::domain::account::Account;
-use crate::domain::org::{Invitation, MemberRole};
+use crate::domain::org::{Invitation, MemberRole, Org};
 use crate::domain::quota::{Counts, Quota};
-use crate::domain::user::Session;
+use crate::domain::user::{Session, User};
 use crate::domain::{OrgCode, Timestamp};
 use crate::projections::ops::OpsPage;
 use crate::projections::{Store, StoreError};
@@ -32,6 +32,30 @@ pub(crate) fn has_user(store: &Store) -> Result<bool, StoreError> {
     let prefix = key(Kind::User, &[]);
     let first = store.scan(prefix.clone(), &prefix).next().transpose()?;
     Ok(first.is_some())
+}
+
+/// All orgs by code, from a place on.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn orgs(
+    store: &Store,
+    from: Option<&[u8]>,
+    limit: usize,
+) -> Result<OpsPage<(String, Org)>, StoreError> {
+    page(store, key(Kind::Org, &[]), from, limit)
+}
+
+/// All users in the order of their ids, from a place on.
+///
+/// # Errors
+/// A failed or unreadable row.
+pub fn users(
+    store: &Store,
+    from: Option<&[u8]>,
+    limit: usize,
+) -> Result<OpsPage<(String, User)>, StoreError> {
+    page(store, key(Kind::User, &[]), from, limit)
 }
 
 /// Orgs with a legal hold, by code, at most `limit`.

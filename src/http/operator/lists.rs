@@ -1,0 +1,106 @@
+//! `ofm_org_list`, `ofm_org_get` and `uas_user_list`: the orgs and the users of the server.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::domain::{ErrorTag, OrgCode, Rejection};
+use crate::http::call::Call;
+use crate::http::input::{self, LimitIn};
+use crate::http::ofm::OrgView;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::state::AppState;
+use crate::http::usm::session;
+use crate::projections::StoreError;
+use crate::projections::identity;
+use crate::projections::ops::OpsPage;
+
+/// How much of a list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    limit: Option<LimitIn>,
+    next_token: Option<String>,
+}
+
+/// Which org.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhichOrg {
+    orgcode: Option<String>,
+}
+
+/// A user as lists show one.
+#[derive(Serialize)]
+struct UserSummary {
+    user_id: String,
+    email: String,
+    verified: bool,
+    disabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<String>,
+    /// Open sessions.
+    sessions: usize,
+}
+
+/// Lists the orgs by code.
+pub(super) async fn orgs(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    list(
+        (app, call),
+        "orgs",
+        |from, limit| identity::orgs(&app.store, from, limit),
+        |(code, org)| json!(OrgView::new(&code, &org)),
+    )
+}
+
+/// Shows an org by its code.
+pub(super) async fn org(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let request: WhichOrg = input::json(&call.body)?;
+    let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");
+    let code = OrgCode::parse(request.orgcode.as_deref().ok_or_else(missing)?)?;
+    call.note_org(&code);
+    let org = identity::org(&app.store, code.as_str())?;
+    if org.status.is_none() {
+        return Err(Rejection::new(ErrorTag::NotFound, "There is no such org.").into());
+    }
+    Reply::of(&OrgView::new(code.as_str(), &org))
+}
+
+/// Lists the users in the order of their ids.
+pub(super) async fn users(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    list(
+        (app, call),
+        "users",
+        |from, limit| identity::users(&app.store, from, limit),
+        |(user_id, user)| {
+            json!(UserSummary {
+                user_id,
+                verified: user.verified,
+                disabled: user.disabled,
+                created_at: user.created_at.map(|at| at.to_string()),
+                sessions: session::open_of(app, &user).count(),
+                email: user.email,
+            })
+        },
+    )
+}
+
+/// Answers with one page.
+fn list<T>(
+    (app, call): (&AppState, &Call<'_>),
+    what: &str,
+    page: impl FnOnce(Option<&[u8]>, usize) -> Result<OpsPage<T>, StoreError>,
+    view: impl Fn(T) -> Value,
+) -> Result<Reply, Refusal> {
+    let query: ListQuery = input::json(&call.body)?;
+    let limit = query.limit.unwrap_or_default().0;
+    let filter: [u8; 32] = Sha256::digest(what).into();
+    let from = input::cursor(&app.signer, query.next_token.as_deref(), filter)?;
+    let page = page(from.as_deref(), limit)?;
+    let items = page.items.into_iter().map(view);
+    let mut answer = json!({"items": items.collect::<Vec<_>>(), "limit": limit});
+    if let Some(place) = page.next {
+        answer["next_token"] = input::next_token(&app.signer, filter, place).into();
+    }
+    Reply::of(&answer)
+}
