@@ -5,11 +5,11 @@
 cat >everywhere.sh <<'SCRIPT'
 set -euo pipefail
 ip link set lo up
+PATH=$(dirname "$1"):$PATH
 "$1" serve --data-dir everywhere --listen 0.0.0.0:8000 --operator-listen 127.0.0.1:8001 >/dev/null 2>everywhere.told &
 server=$!
 trap 'kill -TERM $server; wait $server' EXIT
 for _ in $(seq 600); do grep -q 'operator token' everywhere.told && break; sleep 0.1; done
-PATH=$(dirname "$1"):$PATH
 mkdir -p pasted && cd pasted
 # The commands that the server prints, as they stand, all at once.
 sed -n '/^export /,/^$/p' ../everywhere.told >commands.sh
@@ -19,7 +19,7 @@ sed -n '/^export /,/^$/p' ../everywhere.told >commands.sh
 session=$(g3n usm session-create --email you@example.com --passcode-file passcode.txt --bare)
 for host in 127.0.0.1:8000 localhost:9 evil.example '[::]:8000' 0.0.0.0:8000; do
   curl -sS "http://127.0.0.1:8000/mrs/record" -H "x-session-guid: $session" -H "host: $host" -H 'x-forwarded-host: evil.example' \
-    -d '{"orgcode":"ACME","container":"c","content_type":"text/plain","size":1,"content_md5":"00000000000000000000000000000000"}' |
+    -d '{"orgcode":"ACME","container":"urls","content_type":"text/plain","size":1,"content_md5":"00000000000000000000000000000000"}' |
     grep -o '"url":"http://[^/]*' | cut -d/ -f3
 done
 SCRIPT

@@ -84,8 +84,10 @@ pub struct Download {
     content_sha256: Option<String>,
     /// Bytes of gzip.
     size: u64,
-    /// URL of what the gzip decodes to, for clients that do not decode it; as valid as `url`.
-    url_decoded: String,
+    /// URL of what the gzip decodes to, for clients that do not decode it: `url` with `?decoded=1`, which works where this is
+    /// absent, too, for uploads completed by versions that did not store what they decode to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url_decoded: Option<String>,
     /// Bytes of that; absent for uploads completed by versions that did not store it.
     #[serde(skip_serializing_if = "Option::is_none")]
     size_decoded: Option<u64>,
@@ -138,7 +140,9 @@ impl Download {
             content_md5: content.md5.to_string(),
             content_sha256: content.sha256.map(|sha256| sha256.to_string()),
             size: content.size,
-            url_decoded: format!("{base}/content/{token}?decoded=1"),
+            url_decoded: content
+                .decoded
+                .map(|_| format!("{base}/content/{token}?decoded=1")),
             size_decoded: content.decoded.map(|decoded| decoded.size),
             content_md5_decoded: content.decoded.map(|decoded| decoded.md5.to_string()),
         }
