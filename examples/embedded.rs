@@ -4,9 +4,10 @@
 use std::error::Error;
 use std::time::Duration;
 
+use metarecord::actors::vacuum::VacuumOrder;
 use metarecord::domain::maintenance::{MaintenanceCommand, WindowStatus};
 use metarecord::domain::record::{RecordCommand, RecordKey, Status};
-use metarecord::domain::vacuum::{Scope, VacuumCommand, VacuumStatus};
+use metarecord::domain::vacuum::{Scope, VacuumStatus};
 use metarecord::domain::{ContainerName, OrgCode, RecordId, Revision, Tag};
 use metarecord::projections::list::Filter;
 use metarecord::projections::{as_of, ops, records};
@@ -88,12 +89,11 @@ async fn maintenance(metarecord: &Metarecord) -> Result<(), Box<dyn Error>> {
 }
 
 async fn dry_run(metarecord: &Metarecord) -> Result<(), Box<dyn Error>> {
-    let request = VacuumCommand::Request {
+    let request = VacuumOrder::Request {
         vacuum_id: "vac-1".to_owned(),
         scope: Scope::All,
         dry_run: true,
         reason: "how much is there?".to_owned(),
-        pending_ms: 0,
         plan_id: None,
         override_holds: false,
     };

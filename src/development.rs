@@ -6,18 +6,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::actors::identity::{session_hash, user_id};
-use crate::clock::{Clock, random_bytes, random_uuid};
+use crate::actors::seed::{self, Seed};
+use crate::actors::{ActorDeps, Refused};
+use crate::clock::random_bytes;
 use crate::content::sign::Signer;
 use crate::directory::remove_file;
-use crate::domain::org::{MemberRole, OrgEvent, OrgStatus};
-use crate::domain::secret::SecretEvent;
-use crate::domain::user::UserEvent;
+use crate::domain::org::{MemberRole, OrgCommand, OrgStatus};
+use crate::domain::secret::SecretCommand;
+use crate::domain::user::UserCommand;
 use crate::domain::vacuum::VacuumStatus;
-use crate::domain::{Event, OrgCode, StreamId};
-use crate::journal::{Append, Journal, JournalError, Origin, Outcome, Remarks, Source};
+use crate::domain::{OrgCode, Rejection};
 use crate::passcode;
 use crate::private;
-use crate::projections::{Store, StoreError, identity, ops};
+use crate::projections::{StoreError, identity, ops};
 
 const ORG: &str = "DEMO";
 const EMAIL: &str = "demo@example.com";
@@ -45,15 +46,23 @@ pub enum DevelopmentError {
     /// A file of theirs cannot be read or written.
     #[error("a file of development mode cannot be written")]
     File(#[from] std::io::Error),
+    /// The file that keeps them is not one of this program's.
+    #[error(
+        "keys/development.json is damaged; remove it, and development mode makes other identities"
+    )]
+    Damaged(#[from] serde_json::Error),
+    /// The file that keeps them names something that is no name.
+    #[error("keys/development.json has a name that is none; remove it")]
+    Name(#[from] Rejection),
+    /// A passcode or a secret code cannot be hashed.
+    #[error("a passcode of development mode cannot be hashed")]
+    Hash(#[from] passcode::HashError),
     /// A projection cannot be read.
     #[error("the projections cannot be used")]
     Projections(#[from] StoreError),
-    /// The journal cannot be read.
-    #[error("the journal cannot be used")]
-    Journal(#[from] JournalError),
-    /// Any other failure, with its text.
-    #[error("the development identities could not be created: {0}")]
-    Other(String),
+    /// What makes them was refused.
+    #[error("the development identities could not be created")]
+    Refused(#[from] Refused),
 }
 
 impl std::fmt::Debug for Seeded {
@@ -68,35 +77,12 @@ impl std::fmt::Debug for Seeded {
 /// When a file or the journal cannot be written.
 pub(crate) async fn seed(
     keys: &Path,
-    journal: &dyn Journal,
-    store: &Store,
+    deps: &ActorDeps,
     signer: &Signer,
-    clock: &Clock,
 ) -> Result<Seeded, DevelopmentError> {
-    let failed = |what: String| DevelopmentError::Other(what);
-    let code_hash = |code: &str| passcode::hash(code).map_err(|error| failed(error.to_string()));
-    let path = keys.join("development.json");
-    let seeded: Seeded = match std::fs::read(&path) {
-        Ok(text) => serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))?,
-        Err(_) => {
-            let seeded = Seeded {
-                orgcode: ORG.to_owned(),
-                user_id: user_id(signer, EMAIL),
-                email: EMAIL.to_owned(),
-                passcode: hex::encode(random_bytes::<12>()),
-                session_guid: hex::encode(random_bytes::<32>()),
-                secret_code: hex::encode(random_bytes::<16>()),
-            };
-            let text = serde_json::to_vec(&seeded).map_err(|error| failed(error.to_string()))?;
-            private::write(&path, &text)?;
-            seeded
-        }
-    };
-    let org = OrgCode::parse(&seeded.orgcode).map_err(|error| failed(error.to_string()))?;
-    let hash = session_hash(signer, &seeded.session_guid);
-    let user = StreamId::user(&seeded.user_id);
-    let secret = StreamId::named(StreamId::SECRET_CODE);
-    let open = ops::vacuums(store)?.open;
+    let seeded = load_or_make(&keys.join("development.json"), signer)?;
+    let org = OrgCode::parse(&seeded.orgcode)?;
+    let open = ops::vacuums(&deps.store)?.open;
     let erasing = open.filter(|open| open.status == VacuumStatus::Running && !open.dry_run);
     if erasing.is_some_and(|open| {
         open.scope.covers_user(&seeded.user_id) || open.scope.covers(org.as_str(), None)
@@ -104,77 +90,78 @@ pub(crate) async fn seed(
         // It is made again when the vacuum is over: nothing may be added to what is being erased.
         return Ok(seeded);
     }
-    let mut appends: Vec<(StreamId, Event)> = Vec::new();
-    if identity::user_by_email(store, &seeded.email)?.as_deref() != Some(&seeded.user_id) {
-        let created = UserEvent::Created {
-            email: seeded.email.clone(),
-            passcode_hash: code_hash(&seeded.passcode)?,
-            unverified: false,
+    seed_user(&seeded, deps, signer).await?;
+    seed_org(&seeded, org, deps).await?;
+    if ops::secret(&deps.store)?.code_hash.is_none() {
+        let set = SecretCommand::Set {
+            code_hash: passcode::hash(&seeded.secret_code)?,
+            proven: false,
         };
-        appends.push((user.clone(), Event::User(created)));
-    }
-    if identity::session(store, &hash)?.is_none() {
-        let opened = UserEvent::SessionOpened {
-            session_hash: hash,
-            expires_at: None,
-            development: true,
-            label: None,
-        };
-        appends.push((user, Event::User(opened)));
-    }
-    if identity::org_status(store, org.as_str())?.is_none() {
-        let created = OrgEvent::Created {
-            status: OrgStatus::Verified,
-        };
-        appends.push((StreamId::org(&org), Event::Org(created)));
-    }
-    if identity::member(store, org.as_str(), &seeded.user_id)?.is_none() {
-        let added = OrgEvent::MemberAdded {
-            user_id: seeded.user_id.clone(),
-            role: MemberRole::Owner,
-        };
-        appends.push((StreamId::org(&org), Event::Org(added)));
-    }
-    if journal.version(&secret)? == 0 {
-        let set = SecretEvent::Set {
-            code_hash: code_hash(&seeded.secret_code)?,
-        };
-        appends.push((secret, Event::Secret(set)));
-    }
-    for (stream, event) in appends {
-        append(journal, stream, event, clock).await?;
+        seed::seed(deps, Seed::Secret(set)).await?;
     }
     Ok(seeded)
 }
 
-async fn append(
-    journal: &dyn Journal,
-    stream: StreamId,
-    event: Event,
-    clock: &Clock,
+/// The identities that a file keeps; new ones when it is not there.
+fn load_or_make(path: &Path, signer: &Signer) -> Result<Seeded, DevelopmentError> {
+    if let Ok(text) = std::fs::read(path) {
+        return Ok(serde_json::from_slice(&text)?);
+    }
+    let seeded = Seeded {
+        orgcode: ORG.to_owned(),
+        user_id: user_id(signer, EMAIL),
+        email: EMAIL.to_owned(),
+        passcode: hex::encode(random_bytes::<12>()),
+        session_guid: hex::encode(random_bytes::<32>()),
+        secret_code: hex::encode(random_bytes::<16>()),
+    };
+    private::write(path, &serde_json::to_vec(&seeded)?)?;
+    Ok(seeded)
+}
+
+/// Makes the user and a session without an end.
+async fn seed_user(
+    seeded: &Seeded,
+    deps: &ActorDeps,
+    signer: &Signer,
 ) -> Result<(), DevelopmentError> {
-    let append = Append {
-        expected: journal.version(&stream)?,
-        stream,
-        guards: Vec::new(),
-        events: vec![event],
-        payload: None,
-        idempotency: None,
-        origin: Origin {
-            at: clock.now(),
-            by: "job:development".to_owned(),
-            request_id: format!("development-{}", random_uuid()),
-            source: Source::Job,
-            remarks: Remarks::default(),
-        },
-    };
-    let refused = match journal.append(append).await {
-        Ok(Outcome::Appended { .. }) => return Ok(()),
-        Ok(Outcome::Moved { .. } | Outcome::Busy) => "the journal is busy".to_owned(),
-        Ok(Outcome::Unavailable | Outcome::Unknown) => "the journal takes no entries".to_owned(),
-        Err(error) => crate::os_error::told(&error),
-    };
-    Err(DevelopmentError::Other(refused))
+    let there = identity::user_by_email(&deps.store, &seeded.email)?;
+    if there.as_deref() != Some(&seeded.user_id) {
+        let create = UserCommand::Create {
+            user_id: seeded.user_id.clone(),
+            email: seeded.email.clone(),
+            passcode_hash: passcode::hash(&seeded.passcode)?,
+            verified: true,
+        };
+        seed::seed(deps, Seed::User(create)).await?;
+    }
+    let session_hash = session_hash(signer, &seeded.session_guid);
+    if identity::session(&deps.store, &session_hash)?.is_none() {
+        let open = UserCommand::OpenDevelopmentSession {
+            user_id: seeded.user_id.clone(),
+            session_hash,
+        };
+        seed::seed(deps, Seed::User(open)).await?;
+    }
+    Ok(())
+}
+
+/// Makes the org, with the user as its owner.
+async fn seed_org(seeded: &Seeded, org: OrgCode, deps: &ActorDeps) -> Result<(), DevelopmentError> {
+    let owner = seeded.user_id.clone();
+    if identity::org_status(&deps.store, org.as_str())?.is_none() {
+        let status = OrgStatus::Verified;
+        let create = OrgCommand::Create { org, status, owner };
+        seed::seed(deps, Seed::Org(create)).await?;
+    } else if identity::member(&deps.store, org.as_str(), &owner)?.is_none() {
+        let add = OrgCommand::AddMember {
+            org,
+            user_id: owner,
+            role: MemberRole::Owner,
+        };
+        seed::seed(deps, Seed::Org(add)).await?;
+    }
+    Ok(())
 }
 
 /// What the files of development mode say.

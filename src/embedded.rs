@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use self::system::SystemThread;
 use crate::actors::audit::AuditFile;
 use crate::actors::ops::{Operations, OpsSettings};
-use crate::actors::{ActorDeps, ActorRegistry, Answer, Limits, RecordRequest};
+use crate::actors::{ActorDeps, ActorRegistry, Answer, Limits, NotAttached, RecordRequest};
 use crate::clock::Clock;
 use crate::content::local::LocalStore;
 use crate::content::{ContentError, ContentStore};
@@ -76,6 +76,9 @@ pub enum EmbeddedError {
     /// The projections did not open or close.
     #[error("the projections cannot be used")]
     Projections(#[from] StoreError),
+    /// The projections are not attached to the journal.
+    #[error("the actors cannot start")]
+    NotAttached(#[from] NotAttached),
     /// The content store did not open.
     #[error("the content store cannot be used")]
     Content(#[from] ContentError),
@@ -185,7 +188,7 @@ impl Metarecord {
     ) -> Result<Self, EmbeddedError> {
         let store = runner.store();
         journal.attach(Box::new(runner.reading(Arc::downgrade(&journal))));
-        let deps = Arc::new(ActorDeps::new(journal, store, settings.clock));
+        let deps = Arc::new(ActorDeps::new(journal, store, settings.clock)?);
         // On a thread of the caller's they would live on when this is closed.
         let limits = Limits {
             threads: settings.actors.threads.max(1),

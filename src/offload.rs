@@ -7,6 +7,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::LazyLock;
 
 use crossbeam_channel::Sender;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// Work that did not come to its end. What it said, which may quote anything, is not kept; where it was is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,19 +22,50 @@ pub(crate) enum TaskFailed {
     NoThread(io::ErrorKind),
 }
 
-/// Begins work that blocks, and waits for it where the future is awaited.
+/// Begins work that blocks, and waits for it where the future is awaited. It is done by tokio's threads, or outside of tokio
+/// by one of its own.
 ///
 /// # Errors
-/// [`TaskFailed::Panicked`], and never another.
+/// [`TaskFailed::Panicked`]; outside of tokio also [`TaskFailed::NoThread`].
 pub(crate) fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> impl Future<Output = Result<T, TaskFailed>> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "its error, which quotes the panic, ends here"
-    )]
-    let running = tokio::task::spawn_blocking(work);
-    async move { running.await.map_err(|_| TaskFailed::Panicked) }
+    let running = if Handle::try_current().is_ok() {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "its error, which quotes the panic, ends here"
+        )]
+        let pooled = tokio::task::spawn_blocking(work);
+        Running::Pooled(pooled)
+    } else {
+        Running::Alone(alone(work))
+    };
+    async move {
+        match running {
+            Running::Pooled(running) => running.await.map_err(|_| TaskFailed::Panicked),
+            Running::Alone(Ok(running)) => running.await.map_err(|_| TaskFailed::Panicked),
+            Running::Alone(Err(error)) => Err(TaskFailed::NoThread(error.kind())),
+        }
+    }
+}
+
+/// Work that has begun.
+enum Running<T> {
+    /// On a thread of tokio's pool.
+    Pooled(JoinHandle<T>),
+    /// On a thread of its own, if there is one.
+    Alone(io::Result<oneshot::Receiver<T>>),
+}
+
+/// Begins work on a thread of its own. A panic leaves no result.
+fn alone<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<oneshot::Receiver<T>> {
+    let (done, result) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("blocking".to_owned())
+        .spawn(move || drop(done.send(work())))?;
+    Ok(result)
 }
 
 /// Does work that blocks and may fail, as [`blocking`] does.

@@ -8,7 +8,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::future::join_all;
 use metarecord::actors::jobs::compaction::{Compaction, SLACK_BYTES};
 use metarecord::actors::jobs::containers::Cleanup;
@@ -21,9 +20,9 @@ use metarecord::content::local::LocalStore;
 use metarecord::disk::RealDisk;
 use metarecord::domain::container::Idempotency;
 use metarecord::domain::record::{
-    NewContent, Put, RecordCommand, RecordKey, Retention, Status, UploadTimeouts,
+    InlineJson, Put, RecordCommand, RecordKey, Retention, Status, UploadTimeouts,
 };
-use metarecord::domain::{ContainerName, Md5, OrgCode, RecordId, Revision, Tag, Timestamp};
+use metarecord::domain::{ContainerName, OrgCode, RecordId, Revision, Tag, Timestamp};
 use metarecord::journal::{Journal, Remarks, Source};
 use metarecord::journal::{Options, SledJournal};
 use metarecord::projections::generation;
@@ -120,7 +119,8 @@ impl World {
         .expect("the projections open");
         let store = runner.store();
         journal.attach(Box::new(runner));
-        let deps = Arc::new(ActorDeps::new(Arc::new(journal), store, clock.clone()));
+        let deps =
+            Arc::new(ActorDeps::new(Arc::new(journal), store, clock.clone()).expect("attached"));
         let limits = Limits {
             threads: 2,
             ..Limits::default()
@@ -246,19 +246,17 @@ fn operation(place: u64, slot: &RecordState, dice: u64, now: Timestamp) -> Recor
             expected,
         }),
     };
-    let payload = Bytes::from(format!(
+    let payload = InlineJson::parse(format!(
         "{{\"text\":\"{}\",\"dice\":{dice}}}",
         "lorem ipsum ".repeat(22)
     ));
+    let payload = payload.expect("JSON");
     let put = || {
         RecordCommand::Put(Put {
             cccode: None,
             tags: None,
             doom_at: None,
-            content: NewContent::Inline {
-                size: payload.len() as u64,
-                md5: Md5::of(&payload),
-            },
+            content: payload.content(),
             expected,
         })
     };

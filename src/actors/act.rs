@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Refused;
 use super::ops::Operations;
-use super::request::Caller;
+use super::request::{Caller, not_appended};
 use crate::clock::random_uuid;
 use crate::domain::operator_act::OperatorActEvent;
 use crate::domain::{Event, StreamId};
@@ -91,8 +91,8 @@ impl Operations {
                 self.context().tell_changed();
                 Ok(())
             }
-            Ok(Outcome::Busy | Outcome::Moved { .. }) => Err(Refused::Busy),
-            Ok(Outcome::Unavailable | Outcome::Unknown) | Err(_) => Err(Refused::Unavailable),
+            Ok(refused) => Err(not_appended(refused)),
+            Err(_) => Err(Refused::Unavailable),
         }
     }
 }

@@ -29,17 +29,28 @@ pub struct ActorDeps {
     pub due_again: AtomicU64,
 }
 
+/// The refusal of a journal to which no projections are attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no projections are attached to the journal: call Journal::attach before actors use it")]
+pub struct NotAttached;
+
 impl ActorDeps {
     /// What actors work with over a journal to which these projections are attached; every scope is open to changes.
-    pub fn new(journal: Arc<dyn Journal>, store: Store, clock: Clock) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When nothing is attached to the journal: what was answered would not be shown, and nothing could follow it.
+    pub fn new(journal: Arc<dyn Journal>, store: Store, clock: Clock) -> Result<Self, NotAttached> {
+        if !journal.is_attached() {
+            return Err(NotAttached);
+        }
+        Ok(Self {
             journal,
             store,
             clock,
             admission: Arc::default(),
             due_set: Notify::new(),
             due_again: AtomicU64::new(0),
-        }
+        })
     }
 
     /// Takes what an entry adds of its org's quotas until it is settled; with the entry's rows it is counted by those.

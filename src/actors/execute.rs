@@ -2,7 +2,7 @@
 //! was decided on.
 
 use super::deps::ActorDeps;
-use super::request::{Caller, Refused, failed};
+use super::request::{Caller, Refused, failed, not_appended};
 use crate::domain::account::{Account, AccountCommand, AccountDecider, AccountEvent};
 use crate::domain::clock_jump::{ClockCommand, ClockDecider, ClockJumps};
 use crate::domain::job::{JobCommand, JobDecider, Jobs};
@@ -11,12 +11,14 @@ use crate::domain::offboarding::{OffboardingCommand, OffboardingDecider, OrgTran
 use crate::domain::operator_token::{OperatorTokenCommand, OperatorTokenDecider, OperatorTokens};
 use crate::domain::org::{Org, OrgCommand, OrgDecider};
 use crate::domain::quota::Quota;
-use crate::domain::revoked_jwt::{JwtDecider, RevokeJwt, RevokedJwts};
+use crate::domain::revoked_jwt::{JTI_CHARS_MAX, JwtDecider, RevokeJwt, RevokedJwts};
 use crate::domain::secret::{SecretCode, SecretCommand, SecretDecider};
 use crate::domain::signing_key::{RotateKey, SigningKeyDecider, SigningKeys};
 use crate::domain::user::{User, UserCommand, UserDecider, UserEvent};
 use crate::domain::vacuum::{VacuumCommand, VacuumDecider, Vacuums};
-use crate::domain::{Aggregate, Context, Decider, EventFamily, EventMeta, OrgCode, StreamId};
+use crate::domain::{
+    Aggregate, Context, Decider, EventFamily, EventMeta, OrgCode, Rejection, StreamId, check,
+};
 use crate::journal::{Append, Origin, Outcome, Position, Version};
 use crate::projections::usage::reservations::{Reservation, Wanted};
 use crate::projections::{Store, StoreError, identity, offboarding, ops, usage};
@@ -32,6 +34,12 @@ const SIGN_INS_MAX: u64 = 64;
 pub(super) trait Executable: Aggregate<Event: EventFamily> {
     /// The stream that a command changes.
     fn stream(command: &Self::Command) -> StreamId;
+
+    /// Whether what a command says can be carried out at all, whoever sent it.
+    ///
+    /// # Errors
+    /// The rejection that HTTP callers get, with the name of the field.
+    fn check(command: &Self::Command) -> Result<(), Rejection>;
 
     /// The state that a command is decided on.
     fn load(store: &Store, command: &Self::Command) -> Result<Self::State, StoreError>;
@@ -53,6 +61,10 @@ impl Executable for MaintenanceDecider {
         StreamId::named(StreamId::MAINTENANCE)
     }
 
+    fn check(command: &MaintenanceCommand) -> Result<(), Rejection> {
+        command.check()
+    }
+
     fn load(store: &Store, command: &MaintenanceCommand) -> Result<Windows, StoreError> {
         let mut windows = ops::windows(store)?;
         if let Some(id) = command.maintenance_id()
@@ -67,6 +79,10 @@ impl Executable for MaintenanceDecider {
 impl Executable for VacuumDecider {
     fn stream(_: &VacuumCommand) -> StreamId {
         StreamId::named(StreamId::VACUUM)
+    }
+
+    fn check(command: &VacuumCommand) -> Result<(), Rejection> {
+        command.check()
     }
 
     fn load(store: &Store, command: &VacuumCommand) -> Result<Vacuums, StoreError> {
@@ -84,6 +100,10 @@ impl Executable for SecretDecider {
         StreamId::named(StreamId::SECRET_CODE)
     }
 
+    fn check(command: &SecretCommand) -> Result<(), Rejection> {
+        command.check()
+    }
+
     fn load(store: &Store, _: &SecretCommand) -> Result<SecretCode, StoreError> {
         ops::secret(store)
     }
@@ -92,6 +112,10 @@ impl Executable for SecretDecider {
 impl Executable for OperatorTokenDecider {
     fn stream(_: &OperatorTokenCommand) -> StreamId {
         StreamId::named(StreamId::OPERATOR_TOKENS)
+    }
+
+    fn check(command: &OperatorTokenCommand) -> Result<(), Rejection> {
+        command.check()
     }
 
     fn load(store: &Store, _: &OperatorTokenCommand) -> Result<OperatorTokens, StoreError> {
@@ -104,6 +128,10 @@ impl Executable for JwtDecider {
         StreamId::named(StreamId::REVOKED_JWTS)
     }
 
+    fn check(command: &RevokeJwt) -> Result<(), Rejection> {
+        check::name("jti", &command.jti, JTI_CHARS_MAX)
+    }
+
     fn load(store: &Store, _: &RevokeJwt) -> Result<RevokedJwts, StoreError> {
         ops::revoked_jwts(store)
     }
@@ -112,6 +140,11 @@ impl Executable for JwtDecider {
 impl Executable for SigningKeyDecider {
     fn stream(_: &RotateKey) -> StreamId {
         StreamId::named(StreamId::SIGNING_KEYS)
+    }
+
+    fn check(command: &RotateKey) -> Result<(), Rejection> {
+        check::id("key_id", &command.key_id)?;
+        check::id("previous_id", &command.previous_id)
     }
 
     fn load(store: &Store, _: &RotateKey) -> Result<SigningKeys, StoreError> {
@@ -124,6 +157,12 @@ impl Executable for ClockDecider {
         StreamId::named(StreamId::CLOCK)
     }
 
+    fn check(command: &ClockCommand) -> Result<(), Rejection> {
+        match command {
+            ClockCommand::NoteJump { .. } | ClockCommand::Confirm => Ok(()),
+        }
+    }
+
     fn load(store: &Store, _: &ClockCommand) -> Result<ClockJumps, StoreError> {
         ops::clock_jumps(store)
     }
@@ -134,6 +173,15 @@ impl Executable for JobDecider {
         StreamId::named(StreamId::JOBS)
     }
 
+    fn check(command: &JobCommand) -> Result<(), Rejection> {
+        match command {
+            JobCommand::Pause { job }
+            | JobCommand::Resume { job }
+            | JobCommand::Move { job, .. }
+            | JobCommand::Finish { job, .. } => check::id("job", job),
+        }
+    }
+
     fn load(store: &Store, _: &JobCommand) -> Result<Jobs, StoreError> {
         ops::jobs(store)
     }
@@ -142,6 +190,10 @@ impl Executable for JobDecider {
 impl Executable for UserDecider {
     fn stream(command: &UserCommand) -> StreamId {
         StreamId::user(command.user_id())
+    }
+
+    fn check(command: &UserCommand) -> Result<(), Rejection> {
+        command.check()
     }
 
     fn load(store: &Store, command: &UserCommand) -> Result<User, StoreError> {
@@ -190,6 +242,10 @@ impl Executable for OrgDecider {
         StreamId::org(command.org())
     }
 
+    fn check(command: &OrgCommand) -> Result<(), Rejection> {
+        command.check()
+    }
+
     fn load(store: &Store, command: &OrgCommand) -> Result<Org, StoreError> {
         // Before the membership, which may otherwise be of an earlier version.
         let mut org = identity::org(store, command.org().as_str())?;
@@ -214,6 +270,11 @@ impl Executable for OrgDecider {
 impl Executable for AccountDecider {
     fn stream(command: &AccountCommand) -> StreamId {
         StreamId::account(&command.name.org, &command.name.account_id)
+    }
+
+    fn check(command: &AccountCommand) -> Result<(), Rejection> {
+        check::id("service_account_id", &command.name.account_id)?;
+        command.action.check()
     }
 
     fn load(store: &Store, command: &AccountCommand) -> Result<Account, StoreError> {
@@ -252,6 +313,10 @@ impl Executable for OffboardingDecider {
         StreamId::offboarding(&command.org)
     }
 
+    fn check(command: &OffboardingCommand) -> Result<(), Rejection> {
+        command.action.check()
+    }
+
     fn load(store: &Store, command: &OffboardingCommand) -> Result<OrgTransfer, StoreError> {
         offboarding::passage(store, &command.org)
     }
@@ -282,6 +347,8 @@ async fn attempt<S: Executable>(
     command: &S::Command,
     caller: &Caller,
 ) -> Result<Attempted<S>, Refused> {
+    caller.check()?;
+    S::check(command)?;
     for _ in 0..ATTEMPTS_MAX {
         let state = S::load(&deps.store, command).map_err(failed)?;
         let context = Context {
@@ -323,10 +390,8 @@ async fn attempt<S: Executable>(
                 return Ok((state, Some((position, version))));
             }
             Ok(Outcome::Moved { .. }) => {}
-            Ok(Outcome::Busy) => return Err(Refused::Busy),
-            Ok(Outcome::Unavailable | Outcome::Unknown) | Err(_) => {
-                return Err(Refused::Unavailable);
-            }
+            Ok(refused) => return Err(not_appended(refused)),
+            Err(_) => return Err(Refused::Unavailable),
         }
     }
     Err(Refused::Busy)

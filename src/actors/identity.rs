@@ -23,7 +23,7 @@ use crate::domain::user::{
     SESSION_MS, SESSION_REFRESH_MS, Session, User, UserCommand, UserDecider, check_passcode, email,
     email_taken,
 };
-use crate::domain::{ErrorTag, OrgCode, Timestamp};
+use crate::domain::{ErrorTag, OrgCode, Rejection, Timestamp};
 use crate::offload;
 use crate::passcode;
 use crate::projections::identity::{self, LiveKey};
@@ -240,6 +240,9 @@ impl Directory {
     ///
     /// # Errors
     /// A failed read.
+    ///
+    /// # Panics
+    /// Outside of an actor system.
     pub fn session(self: &Arc<Self>, guid: &str) -> Result<Option<OpenSession>, StoreError> {
         self.open_session(session_hash(&self.signer, guid))
     }
@@ -248,6 +251,9 @@ impl Directory {
     ///
     /// # Errors
     /// A failed read.
+    ///
+    /// # Panics
+    /// Outside of an actor system.
     pub fn open_session(self: &Arc<Self>, hash: String) -> Result<Option<OpenSession>, StoreError> {
         let Some(session) = identity::session(self.store(), &hash)? else {
             return Ok(None);
@@ -356,6 +362,9 @@ impl Directory {
 
     /// Journals that a key is in use, once an hour. The request that used it does not wait for it. Returns whether it is
     /// being journaled now.
+    ///
+    /// # Panics
+    /// Outside of an actor system.
     pub fn note_key_use(self: &Arc<Self>, key: &LiveKey) -> bool {
         let now = self.deps.clock.now();
         let last = key.last_used_at;
@@ -439,11 +448,29 @@ impl Directory {
                 .map(|user_id| admission.enter_user(user_id))
                 .transpose()?,
         };
+        command.check()?;
+        self.check_user_there(&command)?;
         let after = execute::<OrgDecider>(&self.deps, &command, caller).await?;
         if let OrgCommand::ReleaseHold { .. } = command {
             self.deps.tell_due_again();
         }
         Ok(after)
+    }
+
+    /// Refuses to make somebody an owner or a member who is no user. An invitation may be for one who is none yet.
+    fn check_user_there(&self, command: &OrgCommand) -> Result<(), Refused> {
+        let (OrgCommand::Create { owner: user_id, .. } | OrgCommand::AddMember { user_id, .. }) =
+            command
+        else {
+            return Ok(());
+        };
+        let user = identity::user(self.store(), user_id).map_err(failed)?;
+        // A member that an import brought may be unknown here, and may get another role.
+        let member = identity::member(self.store(), command.org().as_str(), user_id);
+        if user.version == 0 && member.map_err(failed)?.is_none() {
+            return Err(Rejection::new(ErrorTag::NotFound, "There is no such user.").into());
+        }
+        Ok(())
     }
 
     /// Makes a service account.

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::execute::execute;
 use super::ops_context::OpsContext;
-use super::request::{Caller, Refused};
+use super::request::{Caller, Refused, failed, other_actor};
 use crate::domain::maintenance::{
     MaintenanceCommand, MaintenanceDecider, SWEEP, Window, WindowStatus, Windows,
 };
@@ -154,6 +154,9 @@ async fn carry_out(
     maintenance_id: &str,
     request: &WindowRequest,
 ) -> Result<Window, Refused> {
+    if !is_about(ops, maintenance_id, &request.command)? {
+        return Err(other_actor("maintenance_id", maintenance_id).into());
+    }
     if let MaintenanceCommand::Schedule { start, .. } = &request.command {
         check_start(ops, *start)?;
     }
@@ -162,6 +165,23 @@ async fn carry_out(
     ops.tell_changed();
     let window = windows.find(maintenance_id).cloned();
     window.ok_or_else(|| Refused::failed("a command left no window"))
+}
+
+/// Whether a command is about a window: it names that one, or none while no other is active.
+fn is_about(
+    ops: &OpsContext,
+    maintenance_id: &str,
+    command: &MaintenanceCommand,
+) -> Result<bool, Refused> {
+    match (command.maintenance_id(), command) {
+        (Some(named), _) => Ok(named == maintenance_id),
+        (None, MaintenanceCommand::StartDue) => Ok(true),
+        (None, _) => {
+            let windows = ops::windows(&ops.deps.store).map_err(failed)?;
+            let active = windows.active();
+            Ok(active.is_none_or(|active| active.maintenance_id == maintenance_id))
+        }
+    }
 }
 
 /// A start that is long past is a slip, such as in the year, and would keep all tenants out at once.

@@ -23,6 +23,7 @@ mod passcodes;
 mod record;
 mod registry;
 mod request;
+pub(crate) mod seed;
 pub mod signing_keys;
 mod thread;
 pub mod upkeep;
@@ -31,7 +32,7 @@ pub mod watch;
 
 pub use admission::Admission;
 pub use container::ContainerActor;
-pub use deps::ActorDeps;
+pub use deps::{ActorDeps, NotAttached};
 pub use ops_context::{OpsContext, OpsSettings};
 pub use registry::{ActorRegistry, Limits};
 pub use request::{Answer, Caller, Failure, RecordOutcome, RecordRequest, Refused, Requested};

@@ -69,6 +69,9 @@ impl Offboardings {
     ///
     /// # Errors
     /// A failed read: it is then not known which org takes no changes.
+    ///
+    /// # Panics
+    /// Outside of an actor system.
     pub fn open(
         operations: Arc<Operations>,
         content: Arc<dyn ContentStore>,

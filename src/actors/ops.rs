@@ -14,14 +14,14 @@ use super::ops_context::OpsContext;
 use super::pace::Pace;
 use super::request::{Caller, Refused, failed};
 use super::thread::ActorThread;
-use super::vacuum::{Progress, Survey, VacuumActor, VacuumContext, VacuumRequest};
+use super::vacuum::{Progress, Survey, VacuumActor, VacuumContext, VacuumOrder, VacuumRequest};
 use super::watch::Watch;
 use crate::content::ContentStore;
 use crate::domain::clock_jump::{ClockCommand, ClockDecider, ClockJump};
 use crate::domain::maintenance::{MaintenanceCommand, StartSource, Window};
 use crate::domain::operator_token::{OperatorTokenCommand, OperatorTokenDecider, OperatorTokens};
 use crate::domain::revoked_jwt::{JwtDecider, RevokeJwt};
-use crate::domain::vacuum::{Scope, Vacuum, VacuumCommand, VacuumStatus};
+use crate::domain::vacuum::{Scope, Vacuum, VacuumStatus};
 use crate::offload;
 use crate::os_error::told;
 use crate::projections::ops;
@@ -52,6 +52,9 @@ pub struct Operations {
 
 impl Operations {
     /// Opens the entry; no window and no vacuum of before wakes ahead of [`Operations::start`].
+    ///
+    /// # Panics
+    /// Outside of an actor system.
     pub fn open(
         deps: Arc<ActorDeps>,
         content: Arc<dyn ContentStore>,
@@ -72,11 +75,6 @@ impl Operations {
             checking: tokio::sync::Mutex::new(()),
             pace: Pace::default(),
         })
-    }
-
-    /// How long a vacuum can be cancelled before it begins, in milliseconds.
-    pub fn vacuum_pending_ms(&self) -> i64 {
-        self.ops.settings.vacuum_pending_ms
     }
 
     /// The gate's knowledge of the active window.
@@ -207,9 +205,9 @@ impl Operations {
     /// # Errors
     /// See [`Refused`]; `conflict` when the numbers are not those of the plan, `invalid-state` with the minor `held` when
     /// everything is to be erased and something is held; of a user also `last-owner` and `offboarding`.
-    pub async fn vacuum(&self, command: VacuumCommand, caller: Caller) -> Result<Vacuum, Refused> {
-        let id = command.vacuum_id().to_owned();
-        let request = VacuumRequest { command, caller };
+    pub async fn vacuum(&self, order: VacuumOrder, caller: Caller) -> Result<Vacuum, Refused> {
+        let id = order.vacuum_id().to_owned();
+        let request = VacuumRequest { order, caller };
         let new = || VacuumActor::new(&id, self.vacuum.clone());
         self.vacuums.send(&id, &request, new).await
     }

@@ -50,9 +50,19 @@ pub(super) fn load(deps: &ActorDeps, key: &RecordKey) -> Result<RecordState, Ref
     })
 }
 
+/// Gives a decision what else it has to know of, and returns the streams by which it is decided again when they have moved.
+pub(super) fn look(
+    deps: &ActorDeps,
+    state: &mut RecordState,
+    command: &mut RecordCommand,
+    now: Timestamp,
+) -> Result<Guards, Refused> {
+    look_at_holds(deps, state, command, now)
+}
+
 /// Gives a decision the legal hold that it has to know of. What removes is decided again when the org's stream has moved
 /// since; others look only because a held record takes changes past its time.
-pub(super) fn look_at_holds(
+fn look_at_holds(
     deps: &ActorDeps,
     state: &mut RecordState,
     command: &RecordCommand,
@@ -82,13 +92,16 @@ pub(super) fn look_at_holds(
 
 pub(super) fn decide(
     (state, guards): (RecordState, Guards),
-    command: &RecordCommand,
     execute: &RecordRequest,
     now: Timestamp,
 ) -> Decision {
     let context = Context {
         now,
         by: execute.by.clone(),
+    };
+    let command = match &execute.command {
+        Requested::Command(command) => command,
+        Requested::AlreadyRefused(rejection) => return Decision::Rejected(rejection.clone()),
     };
     let events = match RecordDecider::decide(&state, command, &context) {
         Ok(events) => events,
@@ -118,7 +131,7 @@ pub(super) fn decide(
         expected: version,
         guards,
         events: events.into_iter().map(Event::Record).collect(),
-        payload: execute.payload.clone(),
+        payload: execute.payload.as_ref().map(|json| json.bytes().clone()),
         idempotency: execute.idempotency.clone(),
         origin: origin(execute, now),
     };

@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use actix::{Actor, Addr, Arbiter};
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::admission::Pass;
-use super::container::{ContainerActor, ContainerKey, MaintainContainer, MaintenanceOutcome};
+use super::container::{
+    ContainerActor, ContainerKey, End, Execute, MaintainContainer, MaintenanceOutcome,
+};
 use super::deps::ActorDeps;
 use super::request::{Answer, RecordRequest, Refused, died};
 use super::thread::ActorThread;
@@ -48,11 +51,16 @@ pub struct ActorRegistry {
     limits: Limits,
     threads: Vec<ActorThread>,
     entries: Mutex<HashMap<ContainerKey, Entry>>,
+    /// Set under the lock of `entries`: none is added afterwards.
+    closed: AtomicBool,
     itself: Weak<ActorRegistry>,
 }
 
 impl ActorRegistry {
     /// Creates the registry and starts its threads.
+    ///
+    /// # Panics
+    /// Outside of an actor system.
     pub fn open(deps: Arc<ActorDeps>, limits: Limits) -> Arc<Self> {
         // One in any case, for callers on threads that are no arbiters.
         let threads = (0..limits.threads.max(1))
@@ -63,6 +71,7 @@ impl ActorRegistry {
             limits,
             threads,
             entries: Mutex::new(HashMap::new()),
+            closed: AtomicBool::new(false),
             itself: itself.clone(),
         })
     }
@@ -74,9 +83,13 @@ impl ActorRegistry {
     pub async fn execute(&self, execute: RecordRequest) -> Answer {
         let container = (execute.key.org.clone(), execute.key.container.clone());
         let (address, _admitted) = self.enter(container)?;
+        let (reply, answer) = oneshot::channel();
+        address.do_send(Execute {
+            request: execute,
+            reply,
+        });
         // When the actor died under it, what it had handed to the journal may still become durable.
-        let answer = address.send(execute).await;
-        answer.unwrap_or_else(died)
+        answer.await.unwrap_or(Err(Refused::Unavailable))
     }
 
     /// Has the actor of a container carry out an order of upkeep.
@@ -98,6 +111,9 @@ impl ActorRegistry {
     ) -> Result<(Addr<ContainerActor>, (Pass, OwnedSemaphorePermit)), Refused> {
         let pass = self.deps.admission.enter(&container.0, &container.1)?;
         let mut entries = self.entries();
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Refused::Unavailable);
+        }
         if entries
             .get(&container)
             .is_none_or(|entry| !entry.address.connected())
@@ -134,11 +150,38 @@ impl ActorRegistry {
         &self.deps
     }
 
-    /// Ends the actors' threads. Commands on their way are answered [`Refused::Unavailable`].
+    /// Ends the actors and their threads. Commands on their way, and all from now on, are answered
+    /// [`Refused::Unavailable`]. Actors on callers' threads (`threads` is 0) end at those threads' next turn.
     pub fn close(&self) {
+        let ending: Vec<_> = {
+            let mut entries = self.entries();
+            self.closed.store(true, Ordering::Release);
+            entries.drain().map(|(_, entry)| entry.address).collect()
+        };
+        for address in ending {
+            address.do_send(End);
+        }
         for thread in &self.threads {
             thread.stop();
         }
+    }
+
+    /// Closes, and waits until every actor has ended, wherever it lived, and so until all that they held is dropped.
+    pub async fn end(&self) {
+        let addresses: Vec<_> = {
+            let entries = self.entries();
+            entries
+                .values()
+                .map(|entry| entry.address.clone())
+                .collect()
+        };
+        self.close();
+        for address in addresses {
+            while address.connected() {
+                tokio::task::yield_now().await;
+            }
+        }
+        self.join();
     }
 
     /// Waits for the end of the actors' own threads after [`ActorRegistry::close`].

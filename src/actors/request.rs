@@ -5,13 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use actix::MailboxError;
-use bytes::Bytes;
 
 use crate::clock::{Untrusted, random_uuid};
 use crate::domain::container::Idempotency;
-use crate::domain::record::{Record, RecordCommand, RecordKey};
-use crate::domain::{ErrorTag, RecordId, Rejection};
-use crate::journal::{Remarks, Source};
+use crate::domain::record::{InlineJson, Record, RecordCommand, RecordKey};
+use crate::domain::{ErrorTag, RecordId, Rejection, check};
+use crate::journal::{Outcome, Remarks, Source};
 use crate::offload::TaskFailed;
 use crate::projections::StoreError;
 use crate::report::Decided;
@@ -23,8 +22,8 @@ pub struct RecordRequest {
     pub key: RecordKey,
     /// The command, unless the request was refused already.
     pub command: Requested,
-    /// Inline content of a put.
-    pub payload: Option<Bytes>,
+    /// Inline content of a put, whose size and MD5 the command names.
+    pub payload: Option<InlineJson>,
     /// Names the request, when it may come twice.
     pub idempotency: Option<Idempotency>,
     /// The principal's public id.
@@ -35,6 +34,41 @@ pub struct RecordRequest {
     pub source: Source,
     /// The caller's own remarks.
     pub remarks: Remarks,
+}
+
+/// Longest public id of a principal or a job, in characters. A subject of an identity provider has 255 at most.
+const BY_CHARS_MAX: usize = 300;
+/// Longest id of a request, in characters.
+const REQUEST_ID_CHARS_MAX: usize = 128;
+
+impl RecordRequest {
+    /// Whether it can be carried out at all, whatever record there is: everything that HTTP checks of a body.
+    ///
+    /// # Errors
+    /// The rejection that HTTP callers get, with the name of the field.
+    pub(super) fn check(&self) -> Result<(), Rejection> {
+        check_origin(&self.by, &self.request_id, &self.remarks)?;
+        if let Some(idempotency) = &self.idempotency {
+            idempotency.check()?;
+        }
+        let Requested::Command(command) = &self.command else {
+            return Ok(());
+        };
+        command.check(self.payload.as_ref())
+    }
+}
+
+/// Checks who asks and by which request, as both are journaled.
+fn check_origin(by: &str, request_id: &str, remarks: &Remarks) -> Result<(), Rejection> {
+    check::name("by", by, BY_CHARS_MAX)?;
+    check::name("request_id", request_id, REQUEST_ID_CHARS_MAX)?;
+    remarks.check()
+}
+
+/// The refusal of a message that names another thing than the one whose actor got it.
+pub(super) fn other_actor(field: &str, own: &str) -> Rejection {
+    let message = format!("This is the actor of {own}; a message to it must name that one.");
+    Rejection::field(field, message)
 }
 
 /// What a request asks of a record.
@@ -153,10 +187,6 @@ impl From<Untrusted> for Refused {
 /// The answer to a [`RecordRequest`].
 pub type Answer = Result<RecordOutcome, Refused>;
 
-impl actix::Message for RecordRequest {
-    type Result = Answer;
-}
-
 /// Who asks for a command, and by which request.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -174,6 +204,17 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whether it can be journaled.
+    ///
+    /// # Errors
+    /// `invalid-input` naming the field.
+    pub(super) fn check(&self) -> Result<(), Rejection> {
+        if let Some(idempotency) = &self.idempotency {
+            idempotency.check()?;
+        }
+        check_origin(&self.by, &self.request_id, &self.remarks)
+    }
+
     /// A job of our own.
     pub(super) fn job(name: &str) -> Self {
         Self {
@@ -183,6 +224,16 @@ impl Caller {
             remarks: Remarks::default(),
             idempotency: None,
         }
+    }
+}
+
+/// The refusal for an outcome of the journal by which nothing was appended.
+pub(super) fn not_appended(outcome: Outcome) -> Refused {
+    match outcome {
+        Outcome::Busy | Outcome::Moved { .. } => Refused::Busy,
+        Outcome::Unavailable | Outcome::Unknown => Refused::Unavailable,
+        Outcome::Malformed => Refused::failed("the journal takes no entry of this form"),
+        Outcome::Appended { .. } => Refused::failed("an entry was appended that none waited for"),
     }
 }
 

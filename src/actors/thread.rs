@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 
-use actix::{Arbiter, ArbiterHandle};
+use actix::{Arbiter, ArbiterHandle, System};
 
 /// A thread with an event loop for actors. Dropping it leaves the thread running until it is told to end.
 pub(super) struct ActorThread {
@@ -12,7 +12,14 @@ pub(super) struct ActorThread {
 
 impl ActorThread {
     /// Starts one. It belongs to the actor system of the calling thread.
+    ///
+    /// # Panics
+    /// Outside of an actor system.
     pub(super) fn start() -> Self {
+        assert!(
+            System::is_registered(),
+            "actors need an actix system: call this within actix::System::block_on"
+        );
         let arbiter = Arbiter::new();
         Self {
             handle: arbiter.handle(),

@@ -16,11 +16,12 @@ use actix::{
 use tokio::sync::watch;
 
 use super::execute::execute;
-use super::ops_context::OpsContext;
-use super::request::{Caller, Refused};
+use super::ops_context::{OpsContext, OpsSettings};
+use super::request::{Caller, Refused, other_actor};
 use crate::clock::Clock;
 use crate::domain::vacuum::{Scope, Vacuum, VacuumCommand, VacuumDecider, VacuumStatus};
 use crate::domain::{ErrorTag, Rejection};
+use crate::journal::Source;
 use crate::projections::ops;
 use crate::report;
 
@@ -188,12 +189,73 @@ impl Actor for VacuumActor {
     }
 }
 
-/// A command about the actor's vacuum. The answer is the vacuum with it.
+/// What may be asked of a vacuum. All else it does by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VacuumOrder {
+    /// Requests a vacuum or a dry run. A user's begins at once, and one of the offboarding job, which waited before it asked;
+    /// any other can be cancelled for the time that the settings say.
+    Request {
+        /// Id of the new vacuum, never used before.
+        vacuum_id: String,
+        /// Scope of what is to be erased.
+        scope: Scope,
+        /// A dry run: count and erase nothing.
+        dry_run: bool,
+        /// Why it is asked for, in the operator's words.
+        reason: String,
+        /// The numbers to keep to, as a dry run gave them.
+        plan_id: Option<String>,
+        /// Erase what is held too; only of everything, and of a user.
+        override_holds: bool,
+    },
+    /// Cancels a vacuum that is still pending.
+    Cancel {
+        /// Id of the vacuum.
+        vacuum_id: String,
+    },
+}
+
+impl VacuumOrder {
+    /// The vacuum it names.
+    pub fn vacuum_id(&self) -> &str {
+        match self {
+            Self::Request { vacuum_id, .. } | Self::Cancel { vacuum_id } => vacuum_id,
+        }
+    }
+
+    /// The command that carries it out.
+    fn into_command(self, settings: &OpsSettings, source: Source) -> VacuumCommand {
+        match self {
+            Self::Request {
+                vacuum_id,
+                scope,
+                dry_run,
+                reason,
+                plan_id,
+                override_holds,
+            } => VacuumCommand::Request {
+                pending_ms: match (&scope, source) {
+                    (Scope::User(_), _) | (_, Source::Job) => 0,
+                    (Scope::All | Scope::Org(_), _) => settings.vacuum_pending_ms,
+                },
+                vacuum_id,
+                scope,
+                dry_run,
+                reason,
+                plan_id,
+                override_holds,
+            },
+            Self::Cancel { vacuum_id } => VacuumCommand::Cancel { vacuum_id },
+        }
+    }
+}
+
+/// An order about the actor's vacuum. The answer is the vacuum with it.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<Vacuum, Refused>")]
 pub struct VacuumRequest {
-    /// The command, which names the vacuum.
-    pub command: VacuumCommand,
+    /// The order, which names the actor's vacuum.
+    pub order: VacuumOrder,
     /// Who asks, and why.
     pub caller: Caller,
 }
@@ -202,8 +264,8 @@ impl Handler<VacuumRequest> for VacuumActor {
     type Result = AtomicResponse<Self, Result<Vacuum, Refused>>;
 
     fn handle(&mut self, request: VacuumRequest, _: &mut Self::Context) -> Self::Result {
-        let vacuum = self.vacuum.clone();
-        let work = async move { carry_out(&vacuum, &request).await };
+        let (vacuum, id) = (self.vacuum.clone(), self.vacuum_id.clone());
+        let work = async move { carry_out(&vacuum, &id, request).await };
         AtomicResponse::new(Box::pin(work.into_actor(self).map(
             |answer, actor, context| {
                 actor.settle(context);
@@ -213,10 +275,20 @@ impl Handler<VacuumRequest> for VacuumActor {
     }
 }
 
-async fn carry_out(vacuum: &VacuumContext, request: &VacuumRequest) -> Result<Vacuum, Refused> {
-    check(vacuum, &request.command).await?;
-    let (command, deps) = (&request.command, &vacuum.ops.deps);
-    let vacuums = execute::<VacuumDecider>(deps, command, &request.caller).await?;
+async fn carry_out(
+    vacuum: &VacuumContext,
+    vacuum_id: &str,
+    request: VacuumRequest,
+) -> Result<Vacuum, Refused> {
+    let VacuumRequest { order, caller } = request;
+    if order.vacuum_id() != vacuum_id {
+        return Err(other_actor("vacuum_id", vacuum_id).into());
+    }
+    let command = &order.into_command(&vacuum.ops.settings, caller.source);
+    command.check()?;
+    check(vacuum, command).await?;
+    let deps = &vacuum.ops.deps;
+    let vacuums = execute::<VacuumDecider>(deps, command, &caller).await?;
     vacuum.ops.tell_changed();
     let found = vacuums.find(command.vacuum_id()).cloned();
     found.ok_or_else(|| Refused::failed("a command left no vacuum"))

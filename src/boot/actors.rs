@@ -21,12 +21,10 @@ use crate::actors::ops::{AfterVacuum, Operations};
 use crate::actors::signing_keys::SigningKeys;
 use crate::actors::upkeep::Upkeep;
 use crate::actors::{ActorDeps, ActorRegistry, Refused};
-use crate::clock::Clock;
 use crate::content::ContentStore;
 use crate::content::sign::Signer;
 use crate::development::{self, Seeded};
 use crate::journal::Journal;
-use crate::projections::Store;
 use crate::report;
 
 /// Everything that decides and works.
@@ -54,17 +52,17 @@ impl Actors {
         stores: &Stores,
     ) -> Result<Self, BootError> {
         let journal: Arc<dyn Journal> = stores.journal.clone();
-        let (store, signer, clock) = (&stores.store, &base.signer, &base.clock);
+        let signer = &base.signer;
         let content: Arc<dyn ContentStore> = base.content.clone();
         let deps = Arc::new(ActorDeps {
             admission: Arc::new(Admission::new(options.uploads_may_take)),
-            ..ActorDeps::new(journal.clone(), store.clone(), clock.clone())
+            ..ActorDeps::new(journal, stores.store.clone(), base.clock.clone())?
         });
         let registry = ActorRegistry::open(deps.clone(), options.actors);
         let keys = base.directory.keys();
         let (seeded, renew) = if options.development {
-            let seeded = development::seed(&keys, &*journal, store, signer, clock).await?;
-            let renew = reseed(keys, journal, store.clone(), signer.clone(), clock.clone());
+            let seeded = development::seed(&keys, &deps, signer).await?;
+            let renew = reseed(keys, deps.clone(), signer.clone());
             (Some(seeded), Some(renew))
         } else {
             (None, None)
@@ -157,19 +155,13 @@ fn jobs(
 }
 
 /// Creates the identities of development mode again after a vacuum that erased them.
-fn reseed(
-    keys: PathBuf,
-    journal: Arc<dyn Journal>,
-    store: Store,
-    signer: Arc<Signer>,
-    clock: Clock,
-) -> AfterVacuum {
-    let shared = Arc::new((keys, journal, store, signer, clock));
+fn reseed(keys: PathBuf, deps: Arc<ActorDeps>, signer: Arc<Signer>) -> AfterVacuum {
+    let shared = Arc::new((keys, deps, signer));
     Box::new(move || {
         let shared = shared.clone();
         Box::pin(async move {
-            let (keys, journal, store, signer, clock) = &*shared;
-            let seeded = development::seed(keys, &**journal, store, signer, clock).await;
+            let (keys, deps, signer) = &*shared;
+            let seeded = development::seed(keys, deps, signer).await;
             if let Err(error) = seeded {
                 report::notice(&format!("the development identities are gone: {error}"));
             }

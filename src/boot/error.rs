@@ -1,5 +1,6 @@
 //! Why a server did not start, or did not end well.
 
+use crate::actors::NotAttached;
 use crate::config::Settings;
 use crate::content::ContentError;
 use crate::content::key_file::KeyError;
@@ -17,6 +18,9 @@ pub enum BootError {
     /// The directory is not one to serve from.
     #[error(transparent)]
     Directory(#[from] directory::DirectoryError),
+    /// The projections are not attached to the journal.
+    #[error("the actors cannot start")]
+    NotAttached(#[from] NotAttached),
     /// The journal did not open or close.
     #[error("the journal cannot be used")]
     Journal(#[from] JournalError),
@@ -168,6 +172,7 @@ impl BootError {
             | Self::Key(_)
             | Self::Unwritable { .. }
             | Self::OpenFiles { .. }
+            | Self::NotAttached(_)
             | Self::Development(_)
             | Self::Server(_) => Vec::new(),
         };
@@ -197,6 +202,7 @@ impl BootError {
             | Self::Unwritable { .. }
             | Self::OpenFiles { .. }
             | Self::Log { .. }
+            | Self::NotAttached(_)
             | Self::Development(_)
             | Self::Server(_) => false,
         }

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::declare::events;
+use super::user::check_label;
 use super::{
     Aggregate, Context, Decider, ErrorTag, EventMeta, OrgCode, Rejection, StreamId, Timestamp,
+    check,
 };
 
 /// Most keys of one account, revoked ones included; the one revoked first is forgotten for one more.
@@ -201,6 +204,68 @@ pub enum AccountAction {
     RevokeKeys,
 }
 
+/// Bytes of the keyed hash of a key.
+const KEY_HASH_BYTES: usize = 32;
+
+impl AccountAction {
+    /// Whether what it says can be carried out at all, whatever the account is.
+    ///
+    /// # Errors
+    /// `invalid-input` naming the field.
+    pub fn check(&self) -> Result<(), Rejection> {
+        match self {
+            Self::Create { label } => check_label("label", label.as_deref()),
+            Self::CreateKey {
+                key_id,
+                key_hash,
+                label,
+                allowed_addresses,
+                ..
+            } => {
+                check::id("key_id", key_id)?;
+                check::hash("key_hash", key_hash, KEY_HASH_BYTES)?;
+                check_label("label", label.as_deref())?;
+                if networks(allowed_addresses)? == *allowed_addresses {
+                    return Ok(());
+                }
+                let message = "Each of allowed_addresses must be a network such as 10.0.0.0/8, without bits beyond its prefix.";
+                Err(Rejection::field("allowed_addresses", message))
+            }
+            Self::SetStatus { .. }
+            | Self::NoteUse { .. }
+            | Self::RevokeKey { .. }
+            | Self::RevokeKeys => Ok(()),
+        }
+    }
+}
+
+/// Networks in one spelling: without the bits beyond their prefix.
+///
+/// # Errors
+/// `invalid-input` naming `allowed_addresses`.
+pub fn networks(texts: &[String]) -> Result<Vec<String>, Rejection> {
+    let wrong = |message: String| Err(Rejection::field("allowed_addresses", message));
+    if texts.len() > ADDRESSES_MAX {
+        return wrong(format!("A key has at most {ADDRESSES_MAX} networks."));
+    }
+    let mut networks = Vec::new();
+    for text in texts {
+        // An address alone is the network of that one address.
+        let network = [text.as_str(), &format!("{text}/128"), &format!("{text}/32")]
+            .into_iter()
+            .find_map(|text| text.parse::<IpNet>().ok());
+        match network {
+            Some(network) => networks.push(network.trunc().to_string()),
+            None => {
+                return wrong(
+                    "Each of allowed_addresses is an address such as 192.0.2.7, or a network such as 10.0.0.0/8 or 2001:db8::/32.".to_owned(),
+                );
+            }
+        }
+    }
+    Ok(networks)
+}
+
 /// What is asked, and of which account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountCommand {
@@ -242,41 +307,8 @@ impl Decider for AccountDecider {
             AccountAction::SetStatus { active } => {
                 vec![AccountEvent::StatusSet { active: *active }]
             }
-            AccountAction::CreateKey {
-                key_id,
-                key_hash,
-                role,
-                label,
-                expires_at,
-                allowed_addresses,
-            } => {
-                if !state.active {
-                    return Err(Rejection::new(
-                        ErrorTag::InvalidState,
-                        "The service account is disabled; enable it before it gets a key.",
-                    ));
-                }
-                if expires_at.is_some_and(|at| at <= context.now) {
-                    return Err(Rejection::field(
-                        "expires_at",
-                        "expires_at is in the past; give a future time, or omit it.",
-                    ));
-                }
-                let counting = state.live_keys().filter(|(_, key)| key.counts(context.now));
-                if counting.count() >= KEYS_MAX {
-                    return Err(Rejection::new(
-                        ErrorTag::InvalidState,
-                        format!("The service account has {KEYS_MAX} keys; revoke one first."),
-                    ));
-                }
-                vec![AccountEvent::KeyCreated {
-                    key_id: key_id.clone(),
-                    key_hash: key_hash.clone(),
-                    role: *role,
-                    label: label.clone(),
-                    expires_at: *expires_at,
-                    allowed_addresses: allowed_addresses.clone(),
-                }]
+            AccountAction::CreateKey { .. } => {
+                vec![state.create_key(&command.action, context.now)?]
             }
             AccountAction::NoteUse { key_id } => match state.keys.get(key_id) {
                 Some(key) if key.counts(context.now) && is_due(key, context.now) => {
@@ -378,6 +410,51 @@ pub fn is_due(key: &Key, now: Timestamp) -> bool {
 }
 
 impl Account {
+    fn create_key(
+        &self,
+        action: &AccountAction,
+        now: Timestamp,
+    ) -> Result<AccountEvent, Rejection> {
+        let AccountAction::CreateKey {
+            key_id,
+            key_hash,
+            role,
+            label,
+            expires_at,
+            allowed_addresses,
+        } = action
+        else {
+            return Err(Rejection::not_found());
+        };
+        if !self.active {
+            return Err(Rejection::new(
+                ErrorTag::InvalidState,
+                "The service account is disabled; enable it before it gets a key.",
+            ));
+        }
+        if expires_at.is_some_and(|at| at <= now) {
+            return Err(Rejection::field(
+                "expires_at",
+                "expires_at is in the past; give a future time, or omit it.",
+            ));
+        }
+        let counting = self.live_keys().filter(|(_, key)| key.counts(now));
+        if counting.count() >= KEYS_MAX {
+            return Err(Rejection::new(
+                ErrorTag::InvalidState,
+                format!("The service account has {KEYS_MAX} keys; revoke one first."),
+            ));
+        }
+        Ok(AccountEvent::KeyCreated {
+            key_id: key_id.clone(),
+            key_hash: key_hash.clone(),
+            role: *role,
+            label: label.clone(),
+            expires_at: *expires_at,
+            allowed_addresses: allowed_addresses.clone(),
+        })
+    }
+
     /// Forgets the key that ended first, when there are too many.
     fn make_room(&mut self) {
         if self.keys.len() < KEYS_MAX {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::declare::events;
 use super::record::{ContentPlace, EndedBy, Retention, Status};
 use super::repair::Repair;
-use super::{CcCode, ErrorTag, Md5, RecordId, Rejection, Tag, Timestamp};
+use super::{CcCode, ErrorTag, Md5, RecordId, Rejection, Tag, Timestamp, check};
 
 events! {
     /// What can happen to a container.
@@ -123,6 +123,9 @@ pub struct OldAnswer {
     pub at: Timestamp,
 }
 
+/// Bytes of a SHA-256.
+const SHA256_BYTES: usize = 32;
+
 /// What names a request that may come twice. Written beside the events it caused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Idempotency {
@@ -133,6 +136,15 @@ pub struct Idempotency {
 }
 
 impl Idempotency {
+    /// Whether scope and fingerprint are SHA-256 in hex, and so of a bounded size and no key in plain.
+    ///
+    /// # Errors
+    /// `invalid-input` naming the field.
+    pub fn check(&self) -> Result<(), Rejection> {
+        check::hash("scope", &self.scope, SHA256_BYTES)?;
+        check::hash("fingerprint", &self.fingerprint, SHA256_BYTES)
+    }
+
     /// The id of a record whose request named none: a UUID (version 8, RFC 9562) made of the scope, so that repeating the
     /// request names the same record.
     ///

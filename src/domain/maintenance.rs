@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::declare::events;
-use super::{Revision, Timestamp};
+use super::{Rejection, Revision, Timestamp, check};
 
 pub use decide::MaintenanceDecider;
 
@@ -19,6 +19,8 @@ pub use decide::MaintenanceDecider;
 pub const SWEEP: &str = "job:maintenance-sweep";
 /// Longest window in seconds: thirty days.
 pub const DURATION_SECONDS_MAX: u64 = 30 * 24 * 60 * 60;
+/// Longest description, note or closing message of a window, in characters.
+pub const TEXT_CHARS_MAX: usize = 1_000;
 /// Most windows scheduled or active at once.
 pub const OPEN_MAX: usize = 100;
 /// Most progress notes of one window.
@@ -290,6 +292,45 @@ pub enum MaintenanceCommand {
 }
 
 impl MaintenanceCommand {
+    /// Whether what it says can be carried out at all, whatever windows there are.
+    ///
+    /// # Errors
+    /// `invalid-input` naming the field.
+    pub fn check(&self) -> Result<(), Rejection> {
+        match self {
+            Self::Schedule {
+                maintenance_id,
+                description,
+                duration_seconds,
+                ..
+            } => {
+                check::id("maintenance_id", maintenance_id)?;
+                check::text("description", description, TEXT_CHARS_MAX)?;
+                check_duration(*duration_seconds)
+            }
+            Self::Update {
+                text,
+                description,
+                duration_seconds,
+                ..
+            } => {
+                if text.is_none() && description.is_none() && duration_seconds.is_none() {
+                    return Err(Rejection::field(
+                        "text",
+                        "Nothing to update: give text, description or duration.",
+                    ));
+                }
+                check::optional_text("text", text.as_deref(), TEXT_CHARS_MAX)?;
+                check::optional_text("description", description.as_deref(), TEXT_CHARS_MAX)?;
+                duration_seconds.map_or(Ok(()), check_duration)
+            }
+            Self::End { message, .. } => {
+                check::optional_text("end_message", message.as_deref(), TEXT_CHARS_MAX)
+            }
+            Self::Start { .. } | Self::StartDue | Self::Cancel { .. } => Ok(()),
+        }
+    }
+
     /// The window it names.
     pub fn maintenance_id(&self) -> Option<&str> {
         match self {
@@ -326,5 +367,15 @@ impl MaintenanceCommand {
                 self
             }
         }
+    }
+}
+
+fn check_duration(seconds: u64) -> Result<(), Rejection> {
+    match seconds {
+        1..=DURATION_SECONDS_MAX => Ok(()),
+        _ => Err(Rejection::field(
+            "duration",
+            format!("duration is whole seconds, from 1 to {DURATION_SECONDS_MAX}."),
+        )),
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod account;
 mod aggregate;
+pub mod check;
 pub mod clock_jump;
 pub mod container;
 mod declare;

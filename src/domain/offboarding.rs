@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::declare::events;
 use super::org::OrgStatus;
-use super::{OrgCode, Timestamp};
+use super::{OrgCode, Rejection, Timestamp, check};
 
 pub use decide::OffboardingDecider;
 
@@ -345,6 +345,44 @@ pub enum OffboardingAction {
     FinishImport,
     /// Give an import up.
     CancelImport,
+}
+
+/// Longest reason of an offboarding, in characters.
+pub const REASON_CHARS_MAX: usize = 256;
+/// Bytes of the SHA-256 of a manifest.
+const SHA256_BYTES: usize = 32;
+
+impl OffboardingAction {
+    /// Whether what it says can be carried out at all.
+    ///
+    /// # Errors
+    /// `invalid-input` naming the field.
+    pub fn check(&self) -> Result<(), Rejection> {
+        match self {
+            Self::Request {
+                offboarding_id,
+                reason,
+            } => {
+                check::id("offboarding_id", offboarding_id)?;
+                check::text("reason", reason, REASON_CHARS_MAX)
+            }
+            Self::StartPurge { vacuum_id } => check::id("vacuum_id", vacuum_id),
+            Self::Export { export_id, .. } => check::id("export_id", export_id),
+            Self::FinishExport {
+                manifest_sha256, ..
+            }
+            | Self::BeginImport {
+                manifest_sha256, ..
+            } => check::hash("manifest_sha256", manifest_sha256, SHA256_BYTES),
+            Self::Approve { .. }
+            | Self::Cancel
+            | Self::Block { .. }
+            | Self::FinishPurge
+            | Self::RemoveExport { .. }
+            | Self::FinishImport
+            | Self::CancelImport => Ok(()),
+        }
+    }
 }
 
 /// What may be asked, and of which org.

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::declare::events;
-use super::{Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, StreamId, Timestamp};
+use super::{
+    Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, StreamId, Timestamp, check,
+};
 
 /// Most predecessors of one token that work beside it.
 const PREVIOUS_MAX: usize = 4;
@@ -206,6 +208,63 @@ pub enum OperatorTokenCommand {
         /// The name that the audit knows it by.
         name: String,
     },
+}
+
+/// Bytes of the keyed hash of a token.
+const TOKEN_HASH_BYTES: usize = 32;
+/// The name of the token of the first start, which is in a file, and of who has it in the journal and in the audit.
+pub const OPERATOR: &str = "operator";
+
+impl OperatorTokenCommand {
+    /// Whether what it says can be carried out at all. No token is in it in plain.
+    ///
+    /// # Errors
+    /// `invalid-input` naming the field.
+    pub fn check(&self) -> Result<(), Rejection> {
+        match self {
+            Self::Create {
+                name,
+                token_hash,
+                scopes,
+                ..
+            } => {
+                check_name(name)?;
+                if name == OPERATOR {
+                    let message =
+                        "This name is reserved for the token of the first start; choose another.";
+                    return Err(Rejection::field("name", message));
+                }
+                check::hash("token_hash", token_hash, TOKEN_HASH_BYTES)?;
+                if scopes.is_empty() {
+                    let message = "scopes is missing: give at least one.";
+                    return Err(Rejection::field("scopes", message));
+                }
+                Ok(())
+            }
+            Self::Rotate { token_hash, .. } => {
+                check::hash("token_hash", token_hash, TOKEN_HASH_BYTES)
+            }
+            Self::Revoke { .. } => Ok(()),
+        }
+    }
+}
+
+/// Checks the name of a token.
+///
+/// # Errors
+/// `invalid-input` naming `name`.
+pub fn check_name(name: &str) -> Result<(), Rejection> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if name.len() <= NAME_CHARS_MAX
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.bytes().all(plain)
+    {
+        return Ok(());
+    }
+    let message = format!(
+        "name is 1 to {NAME_CHARS_MAX} letters, digits, '.', '_' or '-', and begins with a letter or digit."
+    );
+    Err(Rejection::field("name", message))
 }
 
 /// Decides for operators' tokens.

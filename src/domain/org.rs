@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::declare::events;
 use super::hold::LegalHolds;
-use super::quota::{OwnLimits, Quota};
-use super::{ContainerName, OrgCode, Timestamp};
+use super::quota::{OwnLimits, Quota, check_limits};
+use super::user;
+use super::{ContainerName, OrgCode, Rejection, Timestamp, check, hold};
 
 pub use invitation::{INVITATIONS_MAX, Invitation, Invitations};
 
@@ -330,6 +331,38 @@ pub enum OrgCommand {
 }
 
 impl OrgCommand {
+    /// Whether what it says can be carried out at all, whatever the org is.
+    ///
+    /// # Errors
+    /// `invalid-input` naming the field.
+    pub fn check(&self) -> Result<(), Rejection> {
+        match self {
+            Self::Create { owner, .. } => check::id("owner_user_id", owner),
+            Self::AddMember { user_id, .. } | Self::RemoveMember { user_id, .. } => {
+                check::id("user_id", user_id)
+            }
+            Self::SetHold { reason, .. } => hold::reason(Some(reason)).map(drop),
+            Self::SetQuotas { limits, .. } => check_limits(limits),
+            Self::Invite {
+                invitation_id,
+                user_id,
+                label,
+                ..
+            } => {
+                check::id("invitation_id", invitation_id)?;
+                check::id("user_id", user_id)?;
+                user::check_label("label", label.as_deref())
+            }
+            Self::WithdrawInvitation { .. }
+            | Self::AcceptInvitation { .. }
+            | Self::DeclineInvitation { .. }
+            | Self::SetStatus { .. }
+            | Self::Park { .. }
+            | Self::Unpark { .. }
+            | Self::ReleaseHold { .. } => Ok(()),
+        }
+    }
+
     /// The org it is about.
     pub fn org(&self) -> &OrgCode {
         match self {

@@ -211,6 +211,24 @@ impl From<Exceeded> for Rejection {
     }
 }
 
+/// Checks limits that are to be set for one org.
+///
+/// # Errors
+/// `invalid-input` naming `limits` when there are none, else the quota whose limit is too high.
+pub fn check_limits(limits: &BTreeMap<Quota, Option<u64>>) -> Result<(), Rejection> {
+    if limits.is_empty() {
+        let message = "limits is missing: a quota's name with its limit, 0 for none, null for that of the settings.";
+        return Err(Rejection::field("limits", message));
+    }
+    for (quota, limit) in limits {
+        if limit.is_some_and(|limit| limit > LIMIT_MAX) {
+            let message = format!("A limit is at most {LIMIT_MAX}; 0 is none.");
+            return Err(Rejection::field(quota.as_str(), message));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

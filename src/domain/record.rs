@@ -1,8 +1,10 @@
 //! One record's life: pending upload, active, doomed; and what may be done to it when.
 
+mod check;
 mod decide;
 mod ended;
 mod evolve;
+mod inline;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -13,13 +15,15 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::declare::events;
-use super::hold::{Hold, Kept};
-use super::{CcCode, Md5, Revision, Sha256Digest, Tag, Timestamp};
+use super::hold::{self, Hold, Kept};
+use super::{CcCode, Md5, Rejection, Revision, Sha256Digest, Tag, Timestamp};
 
 pub use super::names::RecordKey;
+pub use check::{check_content_type, check_upload_size};
 pub use decide::{RecordDecider, not_waited_for, would_complete};
 pub use ended::{Class, Ended, EndedBy, Retention, UploadTimeouts};
 pub use evolve::SWEEP;
+pub use inline::InlineJson;
 pub use view::{ContentKind, RecordView};
 
 /// Most bytes of inline content (MRS overview: "payload <= 256 KB").
@@ -44,6 +48,9 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every status there is.
+    pub const ALL: &'static [Self] = &[Self::PendingUpload, Self::Active, Self::Doomed];
+
     /// The text callers see.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -146,6 +153,15 @@ pub struct RecordState {
 }
 
 impl RecordState {
+    /// Sets the place of inline content whose entry was still on its way.
+    pub fn set_inline_position(&mut self, position: u64) {
+        if let Some(record) = &mut self.record
+            && record.content.place == ContentPlace::Inline(0)
+        {
+            record.content.place = ContentPlace::Inline(position);
+        }
+    }
+
     /// The version of the record's stream; 0 before it is created.
     pub fn version(&self) -> u64 {
         self.record.as_ref().map_or(0, |record| record.revision.0)
@@ -353,6 +369,29 @@ pub enum RecordCommand {
 }
 
 impl RecordCommand {
+    /// Whether what it says, with this payload, can be carried out at all, whatever record there is.
+    ///
+    /// # Errors
+    /// The rejection that HTTP callers get, with the name of the field.
+    pub fn check(&self, payload: Option<&InlineJson>) -> Result<(), Rejection> {
+        match self {
+            Self::Put(put) => {
+                put.content.check()?;
+                return put.content.check_payload(payload);
+            }
+            Self::AddTags { tags, .. } | Self::RemoveTags { tags, .. } => check::some_tags(tags)?,
+            Self::SetHold { reason, .. } => drop(hold::reason(Some(reason))?),
+            Self::Doom { reason, .. } => check::check_reason(reason.as_deref())?,
+            Self::Complete(_)
+            | Self::KeepUpload { .. }
+            | Self::SetTtl { .. }
+            | Self::DoomIfDue
+            | Self::DoomIfAbandoned(_)
+            | Self::ReleaseHold { .. } => {}
+        }
+        check::no_payload(payload)
+    }
+
     /// Whether it takes a record away: such a one looks at legal holds, and is decided again when they have moved.
     pub fn removes(&self) -> bool {
         match self {
@@ -374,7 +413,7 @@ impl RecordCommand {
     }
 }
 
-/// A put, with every field checked.
+/// A put. [`RecordCommand::check`] looks at each of its fields before anything is decided.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Put {
     /// Cost centre, if the caller gave one.

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::declare::events;
 use super::{Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, StreamId, Timestamp};
 
+/// Longest `jti` of a token, in characters.
+pub const JTI_CHARS_MAX: usize = 255;
+
 /// Most revocations kept. For one more, the one is forgotten whose token ended first.
 pub const REVOCATIONS_MAX: usize = 4_096;
 

@@ -1,10 +1,14 @@
 //! The operators' secret code: one for the whole installation, kept only as a hash, locked after too many wrong tries.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use super::declare::events;
 use super::known::KnownAddresses;
-use super::{Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, StreamId, Timestamp};
+use super::{
+    Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, StreamId, Timestamp, check,
+};
 
 /// Wrong codes from one address within [`FAILURES_WINDOW_MS`] after which none from there is looked at.
 pub const FAILURES_MAX: usize = 5;
@@ -160,6 +164,42 @@ pub enum SecretCommand {
     },
     /// Forget all wrong codes; the right one was given.
     LiftLocks {},
+}
+
+/// Characters of the secret code.
+const CODE_CHARS: RangeInclusive<usize> = 12..=128;
+
+/// Checks the length of a new secret code.
+///
+/// # Errors
+/// `invalid-input` naming `secret_code`.
+pub fn check_new_code(code: &str) -> Result<(), Rejection> {
+    if CODE_CHARS.contains(&code.chars().count()) {
+        return Ok(());
+    }
+    let message = "secret_code is the new code and has 12 to 128 characters.";
+    Err(Rejection::field("secret_code", message))
+}
+
+impl SecretCommand {
+    /// Whether what it says can be carried out at all. No code is in it in plain.
+    ///
+    /// # Errors
+    /// `invalid-input` naming the field.
+    pub fn check(&self) -> Result<(), Rejection> {
+        match self {
+            Self::Set { code_hash, .. } => check::scrypt_hash("code_hash", code_hash),
+            Self::NoteMismatch {
+                function,
+                address_hash,
+            } => {
+                check::id("function", function)?;
+                check::id("address_hash", address_hash)
+            }
+            Self::NoteAddress { address_hash } => check::id("address_hash", address_hash),
+            Self::LiftLocks {} => Ok(()),
+        }
+    }
 }
 
 /// Decides for the secret code.

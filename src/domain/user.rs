@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::declare::events;
 use super::known::KnownAddresses;
-use super::{ErrorTag, Rejection, Timestamp};
+use super::{ErrorTag, Rejection, Timestamp, check};
 
 pub use decide::UserDecider;
 
@@ -180,6 +180,13 @@ pub enum UserCommand {
         /// Keyed hash of the user and the address it is opened from, in hex.
         address_hash: Option<String>,
     },
+    /// Open a session without an end that counts only in development mode.
+    OpenDevelopmentSession {
+        /// Id of the user.
+        user_id: String,
+        /// Keyed hash of its guid, in hex.
+        session_hash: String,
+    },
     /// Move the end of a session that is in use.
     RefreshSession {
         /// Id of the user.
@@ -241,12 +248,66 @@ pub enum UserCommand {
     },
 }
 
+/// Bytes of the keyed hash of a session.
+const SESSION_HASH_BYTES: usize = 32;
+/// Bytes kept of the keyed hash of a user and an address.
+pub const ADDRESS_HASH_BYTES: usize = 16;
+
 impl UserCommand {
+    /// Whether what it says can be carried out at all, whoever the user is. No secret is in it in plain.
+    ///
+    /// # Errors
+    /// `invalid-input` naming the field.
+    pub fn check(&self) -> Result<(), Rejection> {
+        match self {
+            Self::Create {
+                user_id,
+                email,
+                passcode_hash,
+                ..
+            } => {
+                check::id("user_id", user_id)?;
+                check_email(email)?;
+                check_passcode_hash(passcode_hash)
+            }
+            Self::OpenSession {
+                session_hash,
+                label,
+                address_hash,
+                ..
+            } => {
+                check::hash("session_hash", session_hash, SESSION_HASH_BYTES)?;
+                check_label("label", label.as_deref())?;
+                check_address_hash(address_hash.as_deref())
+            }
+            Self::OpenDevelopmentSession { session_hash, .. } => {
+                check::hash("session_hash", session_hash, SESSION_HASH_BYTES)
+            }
+            Self::ChangePasscode {
+                passcode_hash,
+                address_hash,
+                ..
+            } => {
+                check_passcode_hash(passcode_hash)?;
+                check_address_hash(address_hash.as_deref())
+            }
+            Self::ResetPasscode { passcode_hash, .. } => check_passcode_hash(passcode_hash),
+            Self::LiftLocks { address_hash, .. } => check_address_hash(address_hash.as_deref()),
+            Self::RefreshSession { .. }
+            | Self::CloseSession { .. }
+            | Self::CloseSessions { .. }
+            | Self::Disable { .. }
+            | Self::Enable { .. }
+            | Self::Verify { .. } => Ok(()),
+        }
+    }
+
     /// The user it is about.
     pub fn user_id(&self) -> &str {
         match self {
             Self::Create { user_id, .. }
             | Self::OpenSession { user_id, .. }
+            | Self::OpenDevelopmentSession { user_id, .. }
             | Self::RefreshSession { user_id, .. }
             | Self::CloseSession { user_id, .. }
             | Self::CloseSessions { user_id }
@@ -291,6 +352,25 @@ pub fn email(text: &str) -> Result<String, Rejection> {
     }
 }
 
+/// Checks an address that should be as it is kept already.
+fn check_email(address: &str) -> Result<(), Rejection> {
+    if email(address)? == address {
+        return Ok(());
+    }
+    let message = "email must be lower-case, without blanks around it.";
+    Err(Rejection::field("email", message))
+}
+
+fn check_passcode_hash(hash: &str) -> Result<(), Rejection> {
+    check::scrypt_hash("passcode_hash", hash)
+}
+
+fn check_address_hash(hash: Option<&str>) -> Result<(), Rejection> {
+    hash.map_or(Ok(()), |hash| {
+        check::hash("address_hash", hash, ADDRESS_HASH_BYTES)
+    })
+}
+
 /// Looks whether a new passcode is one.
 ///
 /// # Errors
@@ -331,4 +411,16 @@ pub fn label(field: &str, text: Option<&str>) -> Result<Option<String>, Rejectio
         )),
         text => Ok(text.map(str::to_owned)),
     }
+}
+
+/// Checks a label that should be as it is kept already.
+///
+/// # Errors
+/// `invalid-input` that names the field.
+pub fn check_label(field: &str, text: Option<&str>) -> Result<(), Rejection> {
+    if label(field, text)?.as_deref() == text {
+        return Ok(());
+    }
+    let message = format!("{field} must not be empty, nor have blanks around it.");
+    Err(Rejection::field(field, message))
 }

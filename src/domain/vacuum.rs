@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::declare::events;
 use super::erasure::plan::ErasedSpan;
-use super::{OrgCode, Revision, Timestamp};
+use super::{OrgCode, Rejection, Revision, Timestamp, check};
 
 pub use decide::VacuumDecider;
 
@@ -20,6 +20,8 @@ pub const CONFIRMATION_PHRASE: &str = "VACUUM ALL DATA PERMANENTLY";
 pub const PROTECTED_PREFIX: &str = "g3nmhsadmin";
 /// How long a vacuum keeps others out at most (OPS overview: "24-hour TTL safety release").
 pub const MUTEX_MS: i64 = 24 * 60 * 60 * 1_000;
+/// Longest reason of a vacuum, in characters.
+pub const REASON_CHARS_MAX: usize = 256;
 /// The name under which a vacuum works.
 pub const JOB: &str = "job:vacuum";
 
@@ -451,6 +453,40 @@ pub enum VacuumCommand {
 }
 
 impl VacuumCommand {
+    /// Whether what it says can be carried out at all, whatever vacuums there are.
+    ///
+    /// # Errors
+    /// `invalid-input` naming the field.
+    pub fn check(&self) -> Result<(), Rejection> {
+        match self {
+            Self::Request {
+                vacuum_id,
+                scope,
+                reason,
+                override_holds,
+                ..
+            } => {
+                check::id("vacuum_id", vacuum_id)?;
+                check::text("reason", reason, REASON_CHARS_MAX)?;
+                scope
+                    .user_id()
+                    .map_or(Ok(()), |id| check::id("user_id", id))?;
+                if *override_holds && scope.org().is_some() {
+                    return Err(Rejection::field(
+                        "override_holds",
+                        "A vacuum of an org leaves what is held; override_holds is for everything, or for a user.",
+                    ));
+                }
+                Ok(())
+            }
+            Self::Start { .. }
+            | Self::NoteStep { .. }
+            | Self::Complete { .. }
+            | Self::Fail { .. }
+            | Self::Cancel { .. } => Ok(()),
+        }
+    }
+
     /// The vacuum it names.
     pub fn vacuum_id(&self) -> &str {
         match self {

@@ -1,21 +1,17 @@
 //! Commands for records, checked as they are made.
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use crate::actors::{Caller, RecordRequest};
-
 use crate::clock::random_uuid;
-use crate::domain::record::{
-    INLINE_BYTES_MAX, NewContent, Put as PutCommand, RecordCommand, RecordKey,
-};
-use crate::domain::{CcCode, ErrorTag, Md5, Rejection, Revision, Tag, Timestamp};
+use crate::domain::record::{InlineJson, Put as PutCommand, RecordCommand, RecordKey};
+use crate::domain::{CcCode, Rejection, Revision, Tag, Timestamp};
 use crate::journal::{Remarks, Source};
 
 /// A record to create, or content to put over one.
 #[derive(Clone, Debug)]
 pub struct Put {
-    payload: Bytes,
+    payload: InlineJson,
     tags: Option<Vec<Tag>>,
     cccode: Option<CcCode>,
     doom_at: Option<Timestamp>,
@@ -28,18 +24,8 @@ impl Put {
     /// # Errors
     /// `invalid-payload` when it is not JSON, `inline-too-large` when it is larger.
     pub fn inline(json: impl Into<Bytes>) -> Result<Self, Rejection> {
-        let payload: Bytes = json.into();
-        if payload.len() > INLINE_BYTES_MAX {
-            return Err(Rejection::new(
-                ErrorTag::InlineTooLarge,
-                format!("Inline content has at most {INLINE_BYTES_MAX} bytes."),
-            ));
-        }
-        serde_json::from_slice::<&RawValue>(&payload).map_err(|error| {
-            Rejection::field("payload", format!("payload is not JSON: {error}."))
-        })?;
         Ok(Self {
-            payload,
+            payload: InlineJson::parse(json)?,
             tags: None,
             cccode: None,
             doom_at: None,
@@ -86,10 +72,7 @@ impl Put {
             cccode: self.cccode,
             tags: self.tags,
             doom_at: self.doom_at,
-            content: NewContent::Inline {
-                size: self.payload.len() as u64,
-                md5: Md5::of(&self.payload),
-            },
+            content: self.payload.content(),
             expected: self.expected,
         });
         RecordRequest {

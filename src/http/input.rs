@@ -16,8 +16,6 @@ use crate::journal::Remarks;
 
 /// Error tags of routes whose fields are checked when they are read.
 pub(super) const FIELD_ERRORS: &[ErrorTag] = &[ErrorTag::InvalidInput, ErrorTag::InvalidJson];
-/// Longest of the caller's remarks, in characters (the contract's context fields).
-const REMARK_CHARS_MAX: usize = 256;
 
 /// Items a page has when the caller does not say (MRS overview: "default 8").
 const LIMIT_DEFAULT: usize = 8;
@@ -290,23 +288,7 @@ pub fn cccode(call: &Call<'_>, field: Option<&str>) -> Result<Option<CcCode>, Re
 /// # Errors
 /// `invalid-input` naming the field.
 pub fn remarks(remarks: Remarks) -> Result<Remarks, Rejection> {
-    let fields = [
-        ("actor", &remarks.actor),
-        ("reason", &remarks.reason),
-        ("reason_code", &remarks.reason_code),
-        ("correlation_id", &remarks.correlation_id),
-    ];
-    for (name, text) in fields {
-        if text
-            .as_ref()
-            .is_some_and(|text| text.chars().count() > REMARK_CHARS_MAX)
-        {
-            return Err(Rejection::field(
-                name,
-                format!("{name} may have at most {REMARK_CHARS_MAX} characters."),
-            ));
-        }
-    }
+    remarks.check()?;
     Ok(remarks)
 }
 

@@ -13,14 +13,12 @@ use super::reply::{Refusal, Reply};
 use super::state::AppState;
 use super::usm::org_request;
 use crate::domain::ErrorTag;
-use crate::domain::offboarding::{Counts, Export, Offboarding, OrgTransfer};
+use crate::domain::check;
+use crate::domain::offboarding::{Counts, Export, Offboarding, OrgTransfer, REASON_CHARS_MAX};
 use crate::domain::{OrgCode, Rejection, Timestamp};
 use crate::http::auth::access::{Access, Right};
 use crate::http::input::FIELD_ERRORS;
 use crate::http::route::{Described, Route, inside};
-
-/// Longest reason, in characters.
-const REASON_CHARS_MAX: usize = 256;
 
 org_request! {
     /// The org that is asked for.
@@ -287,13 +285,7 @@ fn admit(app: &AppState, call: &mut Call<'_>, orgcode: Option<&str>) -> Result<O
 
 fn reason(text: Option<&str>) -> Result<String, Rejection> {
     let text = text.map(str::trim).filter(|text| !text.is_empty());
-    let text = text.ok_or_else(|| Rejection::field("reason", "reason is missing."))?;
-    if text.chars().count() <= REASON_CHARS_MAX {
-        Ok(text.to_owned())
-    } else {
-        Err(Rejection::field(
-            "reason",
-            format!("reason may have at most {REASON_CHARS_MAX} characters."),
-        ))
-    }
+    let text = text.unwrap_or_default();
+    check::text("reason", text, REASON_CHARS_MAX)?;
+    Ok(text.to_owned())
 }

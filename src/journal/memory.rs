@@ -91,8 +91,11 @@ impl MemoryJournal {
 
     fn write(&self, append: Append) -> Result<Entry, Outcome> {
         let mut state = self.change();
-        if state.health != Health::Open || !entry::is_well_formed(&append) {
+        if state.health != Health::Open {
             return Err(Outcome::Unavailable);
+        }
+        if !entry::is_well_formed(&append) {
+            return Err(Outcome::Malformed);
         }
         let seen = std::iter::once((&append.stream, append.expected))
             .chain(append.guards.iter().map(|(stream, seen)| (stream, *seen)));
@@ -116,7 +119,7 @@ impl MemoryJournal {
         };
         let stream = append.stream.clone();
         let Ok(encoded) = entry::encode(&mut Vec::new(), append, place) else {
-            return Err(Outcome::Unavailable);
+            return Err(Outcome::Malformed);
         };
         state.head = encoded.hash;
         state.entries.push(encoded.entry.clone());
@@ -270,5 +273,9 @@ impl Journal for MemoryJournal {
 
     fn attach(&self, sink: Box<dyn Sink>) {
         *self.turn() = Some(sink);
+    }
+
+    fn is_attached(&self) -> bool {
+        self.turn().is_some()
     }
 }

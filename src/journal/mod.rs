@@ -48,7 +48,7 @@ use tokio::sync::oneshot;
 
 use crate::domain::container::Idempotency;
 use crate::domain::erasure::ErasedSpan;
-use crate::domain::{Event, StreamId, Timestamp};
+use crate::domain::{Event, Rejection, StreamId, Timestamp, check};
 use crate::os_error::OsError;
 
 pub use self::meters::JournalMeters;
@@ -92,7 +92,29 @@ pub struct Remarks {
     pub correlation_id: Option<String>,
 }
 
+/// Longest of the caller's remarks, in characters (the contract's context fields).
+pub const REMARK_CHARS_MAX: usize = 256;
+
 impl Remarks {
+    /// Whether each is as short as it must be.
+    ///
+    /// # Errors
+    /// `invalid-input` naming the field.
+    pub fn check(&self) -> Result<(), Rejection> {
+        let fields = [
+            ("actor", &self.actor),
+            ("reason", &self.reason),
+            ("reason_code", &self.reason_code),
+            ("correlation_id", &self.correlation_id),
+        ];
+        for (name, text) in fields {
+            if let Some(text) = text {
+                check::short(name, text, REMARK_CHARS_MAX)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the caller gave no remark at all.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -155,6 +177,9 @@ pub enum Outcome {
     Busy,
     /// The journal accepts no writes until it is reopened. Whether this entry outlives a restart is not known.
     Unavailable,
+    /// The entry has no event, a payload of more than 262,144 bytes, or is too large in all; nothing was written, and the
+    /// same entry will be answered so again.
+    Malformed,
     /// The connection to a remote journal broke; the caller must read the stream's tail before it says anything.
     Unknown,
 }
@@ -497,4 +522,7 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Attaches what shows the entries. Called once, before the first append.
     fn attach(&self, sink: Box<dyn Sink>);
+
+    /// Whether something shows the entries. Without it an append is durable and no projection shows it.
+    fn is_attached(&self) -> bool;
 }

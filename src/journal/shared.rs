@@ -61,6 +61,10 @@ impl Shared {
         *self.sink.lock() = Some(sink);
     }
 
+    pub(crate) fn is_attached(&self) -> bool {
+        self.sink.lock().is_some()
+    }
+
     /// Publishes the end of what is durable and applied.
     pub(crate) fn publish(&self, end: End) {
         *self.head.write() = head(end);

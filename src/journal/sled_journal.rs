@@ -494,4 +494,8 @@ impl Journal for SledJournal {
     fn attach(&self, sink: Box<dyn Sink>) {
         self.shared.attach(sink);
     }
+
+    fn is_attached(&self) -> bool {
+        self.shared.is_attached()
+    }
 }

@@ -70,8 +70,12 @@ impl Queue {
     /// Hands an append over. Never blocks.
     pub(crate) fn append(&self, append: Append) -> oneshot::Receiver<Outcome> {
         let (answer, pending) = oneshot::channel();
-        if self.shared.health() != Health::Open || !entry::is_well_formed(&append) {
-            let _ = answer.send(Outcome::Unavailable);
+        let refused = match self.shared.health() {
+            Health::ReadOnly(_) => Some(Outcome::Unavailable),
+            Health::Open => (!entry::is_well_formed(&append)).then_some(Outcome::Malformed),
+        };
+        if let Some(outcome) = refused {
+            let _ = answer.send(outcome);
             return pending;
         }
         let bytes = weight(&append);
@@ -375,7 +379,7 @@ impl<I: Index> Writer<I> {
         let before = self.tips.get(&stream, &self.index)?;
         let Ok(encoded) = entry::encode(&mut self.buffer, append, place) else {
             // It cannot be written at all, and nothing of it was; the others of its group are not to blame.
-            return Ok(Outcome::Unavailable);
+            return Ok(Outcome::Malformed);
         };
         self.end = End {
             position: place.position,

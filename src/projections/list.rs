@@ -209,7 +209,7 @@ pub struct Filter {
     pub cccode: Option<CcCode>,
     /// Only records with this tag.
     pub tag: Option<Tag>,
-    /// Only in one of these states.
+    /// Only in one of these states; in any without one.
     pub statuses: Vec<Status>,
     /// Only record ids that begin with this.
     pub prefix: String,
@@ -290,8 +290,17 @@ impl Filter {
         Ok(self.shows(&record).then_some((key, record)))
     }
 
+    /// The states that are listed: all of them when none is named.
+    fn statuses(&self) -> &[Status] {
+        if self.statuses.is_empty() {
+            Status::ALL
+        } else {
+            &self.statuses
+        }
+    }
+
     fn shows(&self, record: &Record) -> bool {
-        self.statuses.contains(&record.status)
+        self.statuses().contains(&record.status)
             && self
                 .tag
                 .as_ref()
@@ -369,8 +378,8 @@ impl<'a> Walk<'a> {
         let prefix = if filter.tag.is_some() { TAGS } else { LIST };
         let facet = facet(filter.tag.as_ref(), filter.cccode.as_ref());
         let org = filter.org.as_str();
-        let bases: Vec<_> = filter
-            .statuses
+        let statuses = filter.statuses();
+        let bases: Vec<_> = statuses
             .iter()
             .map(|status| range_base(prefix, org, &facet, *status))
             .collect();
@@ -379,7 +388,7 @@ impl<'a> Walk<'a> {
             .map_or_else(|| within.clone(), <[u8]>::to_vec)
             .max(within.clone());
         let mut unswept = BTreeSet::new();
-        if filter.statuses.contains(&Status::Doomed) && !filter.statuses.contains(&Status::Active) {
+        if statuses.contains(&Status::Doomed) && !statuses.contains(&Status::Active) {
             let due = due::due_of_org(store, org, now, UNSWEPT_MAX)?;
             let due = due
                 .iter()

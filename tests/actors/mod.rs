@@ -1,6 +1,7 @@
 //! Actors driven by their messages, without HTTP.
 
 mod holds;
+mod messages;
 mod repeated;
 mod upkeep;
 
@@ -18,7 +19,7 @@ use metarecord::actors::{
 use metarecord::clock::Clock;
 use metarecord::domain::container::Idempotency;
 use metarecord::domain::record::{
-    Complete, DoomCause, NewContent, Put, RecordCommand, RecordEvent, RecordKey, Status,
+    Complete, DoomCause, InlineJson, NewContent, Put, RecordCommand, RecordEvent, RecordKey, Status,
 };
 use metarecord::domain::{
     ContainerName, ErrorTag, Event, Md5, OrgCode, RecordId, Revision, StreamId, Tag, Timestamp,
@@ -130,6 +131,9 @@ impl Journal for Slow {
     fn attach(&self, sink: Box<dyn Sink>) {
         self.inner.attach(sink);
     }
+    fn is_attached(&self) -> bool {
+        self.inner.is_attached()
+    }
 }
 
 struct World {
@@ -160,7 +164,8 @@ fn within_by<F: Future<Output = ()>>(
         });
         let store = Store::open(scratch.path(), 1 << 20).expect("a store");
         journal.attach(sink(Runner::new(store.clone())));
-        let deps = Arc::new(ActorDeps::new(journal.clone(), store, clock.clone()));
+        let deps =
+            Arc::new(ActorDeps::new(journal.clone(), store, clock.clone()).expect("attached"));
         let registry = ActorRegistry::open(deps, limits);
         test(World {
             journal,
@@ -208,7 +213,7 @@ fn put(id: &str, doom_at: Option<Timestamp>) -> RecordRequest {
         expected: None,
     };
     RecordRequest {
-        payload: Some(Bytes::from_static(b"1")),
+        payload: Some(InlineJson::parse("1").expect("JSON")),
         ..execute(key, RecordCommand::Put(put))
     }
 }
@@ -465,8 +470,8 @@ fn a_journal_that_takes_nothing_is_told_and_reads_go_on() {
 fn of_many_idempotent_firsts_one_is_carried_out() {
     within(Limits::default(), |world| async move {
         let idempotency = Some(Idempotency {
-            scope: "s".to_owned(),
-            fingerprint: "f".to_owned(),
+            scope: "5".repeat(64),
+            fingerprint: "f".repeat(64),
         });
         let requests = (0..16).map(|_| {
             world.registry.execute(RecordRequest {

@@ -10,8 +10,8 @@ use super::{Limits, World, key, put, within};
 
 fn idempotency() -> Idempotency {
     Idempotency {
-        scope: "s".to_owned(),
-        fingerprint: "f".to_owned(),
+        scope: "5".repeat(64),
+        fingerprint: "f".repeat(64),
     }
 }
 

@@ -195,8 +195,8 @@ fn an_upload_given_up_and_completed_all_the_same_is_content_that_cleanup_does_no
 
 fn remembered(mut execute: RecordRequest) -> RecordRequest {
     execute.idempotency = Some(Idempotency {
-        scope: "scope".to_owned(),
-        fingerprint: "f".to_owned(),
+        scope: "5".repeat(64),
+        fingerprint: "f".repeat(64),
     });
     execute
 }
@@ -463,11 +463,11 @@ fn refusals_and_upkeep_write_to_a_containers_stream_one_after_the_other() {
         let refused = |scope: &str| {
             let mut execute = remembered(put("n", None));
             if let Some(idempotency) = &mut execute.idempotency {
-                idempotency.scope = scope.to_owned();
+                idempotency.scope = scope.repeat(64);
             }
             execute
         };
-        let first = world.registry.execute(refused("first")).await;
+        let first = world.registry.execute(refused("1")).await;
         assert_eq!(refusal(first), ErrorTag::ExpectedRevisionRequired);
         world.clock.advance(365 * DAY_MS);
         world.journal.hold();
@@ -477,7 +477,7 @@ fn refusals_and_upkeep_write_to_a_containers_stream_one_after_the_other() {
             );
         until("cleanup is handed over", || world.journal.held() == 1).await;
         let second = actix::spawn({
-            let (registry, execute) = (world.registry.clone(), refused("second"));
+            let (registry, execute) = (world.registry.clone(), refused("2"));
             async move { registry.execute(execute).await }
         });
         until("the refusal is handed over", || world.journal.held() == 2).await;

@@ -1,11 +1,10 @@
 //! The projection check: finds rows that are gone, altered or behind, and leaves good ones alone.
 
-use bytes::Bytes;
 use metarecord::actors::jobs::check::ProjectionCheck;
 use metarecord::actors::jobs::{Job, Place, Step, StepContext};
 use metarecord::actors::{RecordRequest, Requested};
 use metarecord::domain::job::Counts;
-use metarecord::domain::record::{NewContent, Put, RecordCommand, RecordKey};
+use metarecord::domain::record::{InlineJson, NewContent, Put, RecordCommand, RecordKey};
 use metarecord::domain::{ContainerName, Md5, OrgCode, RecordId, Revision, Tag};
 use metarecord::journal::{Remarks, Source};
 
@@ -51,7 +50,7 @@ pub(super) fn put_of(payload: &[u8], expected: Option<Revision>) -> RecordComman
 
 pub(super) async fn put(world: &World, id: &str) {
     let put = RecordRequest {
-        payload: Some(Bytes::from_static(b"1")),
+        payload: Some(InlineJson::parse("1").expect("JSON")),
         ..carry_of(key(id), put_of(b"1", None))
     };
     world.registry.execute(put).await.expect("created");

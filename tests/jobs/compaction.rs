@@ -10,7 +10,7 @@ use metarecord::actors::jobs::{Job, Step, StepContext};
 use metarecord::actors::{ActorDeps, ActorRegistry, Limits, RecordRequest};
 use metarecord::clock::Clock;
 use metarecord::domain::Timestamp;
-use metarecord::domain::record::RecordCommand;
+use metarecord::domain::record::{InlineJson, RecordCommand};
 use metarecord::journal::Journal;
 use metarecord::journal::{Options, SledJournal};
 use metarecord::projections::{Store, generation};
@@ -52,7 +52,7 @@ pub(super) fn open(dir: &Path) -> (Arc<ActorDeps>, Arc<ActorRegistry>) {
     let runner = runner.expect("the projections open");
     let store = runner.store();
     journal.attach(Box::new(runner));
-    let deps = Arc::new(ActorDeps::new(Arc::new(journal), store, clock));
+    let deps = Arc::new(ActorDeps::new(Arc::new(journal), store, clock).expect("attached"));
     (deps.clone(), ActorRegistry::open(deps, Limits::default()))
 }
 
@@ -79,7 +79,7 @@ fn step(id: &str, revision: u64, due: Timestamp) -> RecordRequest {
         0 if revision == 0 => {
             let payload = Bytes::from(format!("\"{}\"", "x".repeat(300)));
             RecordRequest {
-                payload: Some(payload.clone()),
+                payload: Some(InlineJson::parse(payload.clone()).expect("JSON")),
                 ..carry_of(key(id), check::put_of(&payload, expected))
             }
         }
@@ -165,7 +165,7 @@ fn however_often_contents_are_replaced_the_journals_database_levels_off() {
                 let (id, payload) = (format!("n-{number:04}"), payload(number, round));
                 let put = check::put_of(&payload, expected);
                 let execute = carry_of(key(&id), put);
-                let payload = Some(payload);
+                let payload = Some(InlineJson::parse(payload).expect("JSON"));
                 registry.execute(RecordRequest { payload, ..execute })
             });
             for answer in join_all(all).await {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use metarecord::actors::RecordRequest;
 use metarecord::actors::jobs::compaction::Compaction;
 use metarecord::actors::jobs::{Job, Step, StepContext};
+use metarecord::domain::record::InlineJson;
 use metarecord::projections::Store;
 
 use super::check::{carry_of, key, put_of};
@@ -80,7 +81,7 @@ fn a_database_that_may_not_fit_twice_is_left_alone_and_its_job_says_so() {
         for id in ["n-1", "n-2"] {
             let payload = Bytes::from(format!("{id:?}"));
             let put = carry_of(key(id), put_of(&payload, None));
-            let payload = Some(payload);
+            let payload = Some(InlineJson::parse(payload).expect("JSON"));
             registry
                 .execute(RecordRequest { payload, ..put })
                 .await

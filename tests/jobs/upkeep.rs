@@ -5,7 +5,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use metarecord::actors::jobs::containers::{AbandonedUploads, Cleanup, TagScrub};
 use metarecord::actors::jobs::{Job, Order};
 use metarecord::actors::upkeep::{Upkeep, UpkeepSettings};
@@ -16,7 +15,8 @@ use metarecord::disk::RealDisk;
 use metarecord::domain::container::ContainerEvent;
 use metarecord::domain::job::Counts;
 use metarecord::domain::record::{
-    DoomCause, NewContent, Put, RecordCommand, RecordEvent, RecordKey, Retention, UploadTimeouts,
+    DoomCause, InlineJson, NewContent, Put, RecordCommand, RecordEvent, RecordKey, Retention,
+    UploadTimeouts,
 };
 use metarecord::domain::vacuum::Scope;
 use metarecord::domain::{ContainerName, Event, Md5, OrgCode, RecordId, Revision, Tag};
@@ -91,7 +91,7 @@ fn inline(key: &RecordKey, expected: Option<u64>) -> RecordRequest {
         md5: Md5::of(b"1"),
     };
     RecordRequest {
-        payload: Some(Bytes::from_static(b"1")),
+        payload: Some(InlineJson::parse("1").expect("JSON")),
         ..put(key, content, expected)
     }
 }

@@ -117,7 +117,7 @@ pub(crate) fn within<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
         let journal = Arc::new(MemoryJournal::new(clock.clone()));
         let store = Store::open(scratch.path(), 1 << 20).expect("a store");
         journal.attach(Box::new(Runner::new(store.clone())));
-        let deps = Arc::new(ActorDeps::new(journal, store, clock.clone()));
+        let deps = Arc::new(ActorDeps::new(journal, store, clock.clone()).expect("attached"));
         let registry = ActorRegistry::open(deps.clone(), Limits::default());
         test(World {
             deps,

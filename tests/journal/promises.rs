@@ -166,7 +166,7 @@ fn an_append_that_cannot_be_written_stops_nobody_else() {
         endless.origin.by = "x".repeat(17 * 1024 * 1024);
         let heavy = with_payload("a", 0, &vec![0; 262_145]);
         for wrong in [empty, endless, heavy] {
-            assert_eq!(outcome(journal.append(wrong)), Outcome::Unavailable);
+            assert_eq!(outcome(journal.append(wrong)), Outcome::Malformed);
         }
         assert_eq!(done(journal, append("a", 0)), 1);
         assert_eq!(journal.health(), Health::Open);

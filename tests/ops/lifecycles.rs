@@ -2,10 +2,10 @@
 
 use actix::Actor;
 use metarecord::actors::maintenance::{WindowActor, WindowRequest};
-use metarecord::actors::vacuum::{VacuumActor, VacuumContext, VacuumRequest};
+use metarecord::actors::vacuum::{VacuumActor, VacuumContext, VacuumOrder, VacuumRequest};
 use metarecord::actors::{OpsContext, OpsSettings, Refused};
 use metarecord::domain::maintenance::{MaintenanceCommand, WindowStatus};
-use metarecord::domain::vacuum::{Scope, VacuumCommand, VacuumStatus};
+use metarecord::domain::vacuum::{Scope, VacuumStatus};
 use metarecord::domain::{ErrorTag, OrgCode};
 use metarecord::projections::ops;
 
@@ -83,19 +83,18 @@ fn a_vacuum_can_be_cancelled_until_its_time_and_erases_then() {
         let context = OpsContext::new(world.deps.clone(), OpsSettings::default());
         let vacuums = VacuumContext::new(context.clone(), world.content.clone(), None);
         let ask = |id: &str| VacuumRequest {
-            command: VacuumCommand::Request {
+            order: VacuumOrder::Request {
                 vacuum_id: id.to_owned(),
                 scope: Scope::Org(org.clone()),
                 dry_run: false,
                 reason: "it left".to_owned(),
-                pending_ms: PENDING_MS,
                 plan_id: None,
                 override_holds: false,
             },
             caller: caller(),
         };
         let cancel = |id: &str| VacuumRequest {
-            command: VacuumCommand::Cancel {
+            order: VacuumOrder::Cancel {
                 vacuum_id: id.to_owned(),
             },
             caller: caller(),

@@ -6,6 +6,7 @@ mod holds;
 pub(crate) mod kill;
 mod kill_user;
 mod lifecycles;
+mod messages;
 mod model;
 pub(crate) mod open;
 mod races;

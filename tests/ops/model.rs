@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use metarecord::actors::Refused;
+use metarecord::actors::vacuum::VacuumOrder;
 use metarecord::clock::{self, Clock};
 use metarecord::content::local::LocalStore;
 use metarecord::disk::RealDisk;
 use metarecord::domain::maintenance::{MaintenanceCommand, Window};
-use metarecord::domain::vacuum::{Scope, Vacuum, VacuumCommand};
+use metarecord::domain::vacuum::{Scope, Vacuum};
 use metarecord::domain::{ErrorTag, OrgCode, Timestamp};
 use metarecord::projections::ops::{self, AuditFilter};
 use proptest::prelude::{BoxedStrategy, ProptestConfig, Strategy, prop, prop_oneof};
@@ -291,7 +292,7 @@ impl AppState {
             .map_err(tag)
     }
 
-    fn vacuum(&self, command: VacuumCommand) -> Result<Option<&'static str>, ErrorTag> {
+    fn vacuum(&self, command: VacuumOrder) -> Result<Option<&'static str>, ErrorTag> {
         let vacuum = self.standing().world.vacuum(command);
         vacuum
             .map(|vacuum| Some(vacuum.status.as_str()))
@@ -328,19 +329,18 @@ impl AppState {
             }),
             Step::Request { all, dry_run } => {
                 let org = OrgCode::parse("demo").expect("an org code");
-                let asked = self.vacuum(VacuumCommand::Request {
+                let asked = self.vacuum(VacuumOrder::Request {
                     vacuum_id: vacuum_id(self.vacuums),
                     scope: if all { Scope::All } else { Scope::Org(org) },
                     dry_run,
                     reason: "r".to_owned(),
-                    pending_ms: PENDING_MS,
                     plan_id: None,
                     override_holds: false,
                 });
                 self.vacuums += usize::from(asked.is_ok());
                 asked
             }
-            Step::CancelVacuum(which) => self.vacuum(VacuumCommand::Cancel {
+            Step::CancelVacuum(which) => self.vacuum(VacuumOrder::Cancel {
                 vacuum_id: vacuum_id(which),
             }),
             Step::Wait(millis) => {

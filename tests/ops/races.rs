@@ -3,9 +3,10 @@
 use std::sync::Barrier;
 
 use metarecord::actors::Refused;
+use metarecord::actors::vacuum::VacuumOrder;
 use metarecord::clock::random_uuid;
 use metarecord::domain::maintenance::{MaintenanceCommand, Window, WindowStatus};
-use metarecord::domain::vacuum::{Scope, Vacuum, VacuumCommand, VacuumStatus};
+use metarecord::domain::vacuum::{Scope, Vacuum, VacuumStatus};
 use metarecord::domain::{ErrorTag, OrgCode, Timestamp};
 use metarecord::projections::{identity, ops};
 
@@ -66,12 +67,11 @@ impl World {
     }
 
     fn request(&self, scope: Scope) -> Result<Vacuum, Refused> {
-        self.vacuum(VacuumCommand::Request {
+        self.vacuum(VacuumOrder::Request {
             vacuum_id: random_uuid().to_string(),
             scope,
             dry_run: false,
             reason: "r".to_owned(),
-            pending_ms: PENDING_MS,
             plan_id: None,
             override_holds: false,
         })
@@ -79,7 +79,7 @@ impl World {
 
     fn cancel_vacuum(&self, id: &str) -> Result<Vacuum, Refused> {
         let vacuum_id = id.to_owned();
-        self.vacuum(VacuumCommand::Cancel { vacuum_id })
+        self.vacuum(VacuumOrder::Cancel { vacuum_id })
     }
 }
 

@@ -7,11 +7,12 @@ use std::process::Command;
 use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
+use metarecord::actors::vacuum::VacuumOrder;
 use metarecord::clock::{Clock, random_uuid};
 use metarecord::content::local::LocalStore;
 use metarecord::disk::RealDisk;
 use metarecord::domain::Timestamp;
-use metarecord::domain::vacuum::{Scope, VacuumCommand};
+use metarecord::domain::vacuum::Scope;
 use metarecord::journal::verify::verify;
 use metarecord::projections::ops;
 
@@ -45,12 +46,11 @@ fn vacuumed(dir: &Path) -> u64 {
         .collect();
     fill(world, &items);
     for dry_run in [true, false] {
-        let request = VacuumCommand::Request {
+        let request = VacuumOrder::Request {
             vacuum_id: random_uuid().to_string(),
             scope: Scope::Org(org(0)),
             dry_run,
             reason: "r".to_owned(),
-            pending_ms: PENDING_MS,
             plan_id: None,
             override_holds: false,
         };

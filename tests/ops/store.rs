@@ -5,17 +5,17 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
 
-use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use metarecord::actors::vacuum::VacuumOrder;
 use metarecord::actors::{RecordRequest, Refused, Requested};
 use metarecord::clock::random_uuid;
 use metarecord::content::{ObjectName, Promise};
 use metarecord::domain::container::Idempotency;
 use metarecord::domain::record::{
-    Complete, ContentPlace, NewContent, Put, Record, RecordCommand, RecordKey,
+    Complete, ContentPlace, InlineJson, NewContent, Put, Record, RecordCommand, RecordKey,
 };
-use metarecord::domain::vacuum::{Amount, Scope, Vacuum, VacuumCommand, VacuumStatus};
+use metarecord::domain::vacuum::{Amount, Scope, Vacuum, VacuumStatus};
 use metarecord::domain::{
     ContainerName, ErrorTag, Md5, OrgCode, RecordId, Rejection, StreamId, Tag,
 };
@@ -70,7 +70,7 @@ fn execute(
     world: &World,
     key: &RecordKey,
     command: Requested,
-    payload: Option<Bytes>,
+    payload: Option<InlineJson>,
 ) -> Option<Record> {
     let refused = matches!(command, Requested::AlreadyRefused(_));
     let execute = RecordRequest {
@@ -78,8 +78,8 @@ fn execute(
         command,
         payload,
         idempotency: Some(Idempotency {
-            scope: random_uuid().to_string(),
-            fingerprint: "f".to_owned(),
+            scope: random_uuid().simple().to_string().repeat(2),
+            fingerprint: "f".repeat(64),
         }),
         by: canary(key.org.as_str(), key.container.as_str()),
         request_id: "r".to_owned(),
@@ -108,11 +108,8 @@ pub(super) fn inline(
     before: Option<&Record>,
 ) -> Record {
     let text = canary(key.org.as_str(), key.container.as_str()).repeat(bytes.div_ceil(30));
-    let payload = Bytes::from(format!("{text:?}"));
-    let content = NewContent::Inline {
-        size: payload.len() as u64,
-        md5: Md5::of(&payload),
-    };
+    let payload = InlineJson::parse(format!("{text:?}")).expect("JSON");
+    let content = payload.content();
     execute(world, key, put(content, before).into(), Some(payload)).expect("a record")
 }
 
@@ -214,11 +211,8 @@ pub(super) fn try_put(world: &World, of: usize) -> Result<(), Refused> {
         container: ContainerName::parse(CONTAINERS[0]).expect("a name"),
         record_id: RecordId::parse(&random_uuid().to_string()).expect("an id"),
     };
-    let payload = Bytes::from_static(b"1");
-    let content = NewContent::Inline {
-        size: payload.len() as u64,
-        md5: Md5::of(&payload),
-    };
+    let payload = InlineJson::parse("1").expect("JSON");
+    let content = payload.content();
     let execute = RecordRequest {
         command: Requested::Command(put(content, None)),
         key,
@@ -299,12 +293,11 @@ pub(super) fn content(world: &World, org: &OrgCode, record: &Record) -> Vec<u8> 
 }
 
 fn run(world: &World, scope: &Scope, dry_run: bool, plan_id: Option<String>) -> Vacuum {
-    let request = VacuumCommand::Request {
+    let request = VacuumOrder::Request {
         vacuum_id: random_uuid().to_string(),
         scope: scope.clone(),
         dry_run,
         reason: "r".to_owned(),
-        pending_ms: PENDING_MS,
         plan_id,
         override_holds: false,
     };

@@ -10,6 +10,7 @@ use metarecord::actors::jobs::sweep::TtlSweep;
 use metarecord::actors::offboarding::{OffboardingSettings, Offboardings};
 use metarecord::actors::ops::{Operations, OpsSettings};
 use metarecord::actors::upkeep::{Upkeep, UpkeepSettings};
+use metarecord::actors::vacuum::VacuumOrder;
 use metarecord::actors::{ActorDeps, ActorRegistry, Limits, Refused};
 use metarecord::clock::Clock;
 use metarecord::content::ContentStore;
@@ -18,7 +19,7 @@ use metarecord::disk::RealDisk;
 use metarecord::domain::maintenance::{MaintenanceCommand, Window};
 use metarecord::domain::org::{OrgEvent, OrgStatus};
 use metarecord::domain::record::{Retention, UploadTimeouts};
-use metarecord::domain::vacuum::{Vacuum, VacuumCommand};
+use metarecord::domain::vacuum::Vacuum;
 use metarecord::domain::{Event, OrgCode, StreamId, Timestamp};
 use metarecord::journal::{Append, Journal, Origin, Outcome, Remarks, Source};
 use metarecord::journal::{Options, SledJournal};
@@ -108,7 +109,7 @@ fn world(dir: &Path, content: Arc<dyn ContentStore>, clock: Clock) -> World {
     .expect("the projections open");
     let store = runner.store();
     journal.attach(Box::new(runner));
-    let deps = Arc::new(ActorDeps::new(Arc::new(journal), store, clock.clone()));
+    let deps = Arc::new(ActorDeps::new(Arc::new(journal), store, clock.clone()).expect("attached"));
     let settings = OpsSettings {
         vacuum_pending_ms: PENDING_MS,
         watch_age_ms_max: WATCH_AGE_MS_MAX,
@@ -235,7 +236,7 @@ impl World {
         wait(self.operations.maintain(command, caller()))
     }
 
-    pub(crate) fn vacuum(&self, command: VacuumCommand) -> Result<Vacuum, Refused> {
+    pub(crate) fn vacuum(&self, command: VacuumOrder) -> Result<Vacuum, Refused> {
         wait(self.operations.vacuum(command, caller()))
     }
 

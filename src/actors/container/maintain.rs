@@ -6,6 +6,7 @@ use actix::{Context, Handler, Message, ResponseActFuture, WrapFuture};
 use super::{ATTEMPTS_MAX, ContainerActor};
 use crate::actors::Caller;
 use crate::actors::Refused;
+use crate::actors::request::not_appended;
 use crate::clock::Stopwatch;
 use crate::domain::container::{ContainerCommand, ContainerEvent, OldAnswer, decide};
 use crate::domain::{Event, StreamId};
@@ -70,10 +71,7 @@ impl ContainerActor {
                 Outcome::Moved { .. } if attempts < ATTEMPTS_MAX => {
                     actor.maintain(order, attempts + 1)
                 }
-                Outcome::Moved { .. } | Outcome::Busy => Box::pin(ready(Err(Refused::Busy))),
-                Outcome::Unavailable | Outcome::Unknown => {
-                    Box::pin(ready(Err(Refused::Unavailable)))
-                }
+                refused => Box::pin(ready(Err(not_appended(refused)))),
             }
         }))
     }

@@ -5,14 +5,12 @@ use crate::actors::Caller;
 use crate::actors::Refused;
 use crate::actors::passcodes::{Attempt, Peer};
 use crate::actors::request::failed;
-use crate::domain::user::{User, UserCommand, check_passcode};
+use crate::domain::user::{ADDRESS_HASH_BYTES, User, UserCommand, check_passcode};
 use crate::domain::{ErrorTag, Rejection};
 use crate::projections::identity;
 
 /// Purpose of the keyed hash under which it is known where a user signed in.
 const ADDRESS_HASH: &str = "user-address";
-/// Bytes kept of the hash of a user and an address.
-const ADDRESS_HASH_BYTES: usize = 16;
 
 impl Directory {
     /// The user with an address and a passcode.

@@ -155,6 +155,9 @@ struct Entry {
 impl Jobs {
     /// Starts jobs: each goes on where it stood. Whatever the clock was set to, it is looked at every
     /// `longest_sleep_ms`.
+    ///
+    /// # Panics
+    /// Outside of an actor system.
     pub fn start(
         deps: &Arc<ActorDeps>,
         jobs: Vec<Arc<dyn Job>>,

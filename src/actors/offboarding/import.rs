@@ -9,7 +9,7 @@ use crate::actors::Caller;
 use crate::actors::Refused;
 use crate::actors::admission::{Hold, Pass};
 use crate::actors::execute::execute;
-use crate::actors::request::failed;
+use crate::actors::request::{failed, not_appended};
 use crate::content::ObjectName;
 use crate::domain::offboarding::{
     OffboardingAction, OffboardingCommand, OffboardingDecider, OrgTransfer,
@@ -179,7 +179,7 @@ impl Offboardings {
                 Outcome::Appended { .. } => page.appended += 1,
                 // Behind one that found no room, others of its stream do not fit either.
                 Outcome::Busy | Outcome::Moved { .. } => refused = refused.or(Some(Refused::Busy)),
-                Outcome::Unavailable | Outcome::Unknown => refused = Some(Refused::Unavailable),
+                other => refused = Some(not_appended(other)),
             }
         }
         match refused {

@@ -12,11 +12,12 @@ use crate::actors::Refused;
 use crate::actors::admission::Hold;
 use crate::actors::export::Order;
 use crate::actors::request::failed;
+use crate::actors::vacuum::VacuumOrder;
 use crate::clock::ordered_uuid;
 use crate::domain::offboarding::{
     Export, JOB, Offboarding, OffboardingAction, OffboardingStatus, OrgTransfer,
 };
-use crate::domain::vacuum::{Scope, VacuumCommand, VacuumStatus};
+use crate::domain::vacuum::{Scope, VacuumStatus};
 use crate::domain::{ErrorTag, OrgCode, Timestamp};
 use crate::offload;
 use crate::projections::{holds, offboarding, ops};
@@ -252,13 +253,11 @@ impl Offboardings {
         open: &Offboarding,
         vacuum_id: String,
     ) -> Result<(), Refused> {
-        let request = VacuumCommand::Request {
+        let request = VacuumOrder::Request {
             vacuum_id,
             scope: Scope::Org(org.clone()),
             dry_run: false,
             reason: format!("offboarding {}", open.offboarding_id),
-            // The window was the time in which to think better of it.
-            pending_ms: 0,
             plan_id: None,
             override_holds: false,
         };

@@ -4,7 +4,7 @@ use super::Operations;
 use crate::actors::execute::execute;
 use crate::actors::request::{Caller, Refused, failed};
 use crate::domain::ErrorTag;
-use crate::domain::secret::{SecretCommand, SecretDecider, is_way_out, mismatch};
+use crate::domain::secret::{SecretCommand, SecretDecider, check_new_code, is_way_out, mismatch};
 use crate::offload;
 use crate::passcode;
 use crate::projections::ops;
@@ -75,6 +75,7 @@ impl Operations {
         (function, address_hash): (&str, &str),
         caller: &Caller,
     ) -> Result<(), Refused> {
+        check_new_code(new)?;
         let there = ops::secret(&self.ops.deps.store)
             .map_err(failed)?
             .code_hash

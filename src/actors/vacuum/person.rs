@@ -14,9 +14,15 @@ const ORGS_TOLD_MAX: usize = 100;
 /// Entries of an org's stream, or invitations, read at a time.
 const READ_ENTRIES: usize = 1_000;
 
-/// Refuses to erase a user who has to hand an org over first, who belongs to an org that takes no changes, or, unless that
+/// Refuses to erase a user who is not there, who has to hand an org over first, who belongs to an org that takes no changes, or, unless that
 /// is overridden, who belongs or belonged to an org with a legal hold.
 pub(super) fn check(deps: &ActorDeps, user_id: &str, override_holds: bool) -> Result<(), Refused> {
+    let user = identity::user(&deps.store, user_id).map_err(failed)?;
+    let stream = StreamId::user(user_id);
+    // What is left of a user whose erasure failed can be erased all the same.
+    if user.version == 0 && deps.journal.version(&stream).map_err(Refused::failed)? == 0 {
+        return Err(Rejection::not_found().into());
+    }
     let (mut owned, mut leaving) = (Vec::new(), Vec::new());
     for (code, org) in orgs_of(deps, user_id)? {
         if org.owners == 1 && org.subject == Some(MemberRole::Owner) {

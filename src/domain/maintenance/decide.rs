@@ -21,81 +21,17 @@ impl Decider for MaintenanceDecider {
         command: &MaintenanceCommand,
         context: &Context,
     ) -> Result<Vec<MaintenanceEvent>, Rejection> {
-        let event = match command {
-            MaintenanceCommand::Schedule {
-                maintenance_id,
-                description,
-                duration_seconds,
-                start,
-            } => {
-                let window = (maintenance_id.as_str(), *start);
-                check_schedule(state, *start, *duration_seconds, context.now)?;
-                let scheduled = MaintenanceEvent::Scheduled {
-                    maintenance_id: maintenance_id.clone(),
-                    description: description.clone(),
-                    duration_seconds: *duration_seconds,
-                    start: *start,
-                };
-                let started = starts_at_once(state, window, context.now);
-                return Ok([scheduled].into_iter().chain(started).collect());
-            }
-            MaintenanceCommand::Start { maintenance_id } => {
-                return start_by_hand(state, maintenance_id);
-            }
-            MaintenanceCommand::StartDue => return Ok(start_due(state, context.now)),
-            MaintenanceCommand::Update {
-                maintenance_id,
-                text,
-                description,
-                duration_seconds,
-            } => {
-                let window = state.subject(maintenance_id.as_deref())?;
-                let open = [WindowStatus::Scheduled, WindowStatus::Active];
-                require(window, &open, "be updated")?;
-                if window.is_as_told(command, context.now) {
-                    return Ok(Vec::new());
-                }
-                if text.is_some() && window.updates.len() >= UPDATES_MAX {
-                    return Err(Rejection::new(
-                        ErrorTag::InvalidState,
-                        format!("The maintenance window has {UPDATES_MAX} updates already."),
-                    ));
-                }
-                MaintenanceEvent::Updated {
-                    maintenance_id: window.maintenance_id.clone(),
-                    text: text.clone(),
-                    description: description.clone(),
-                    duration_seconds: *duration_seconds,
-                }
-            }
+        match command {
+            MaintenanceCommand::Schedule { .. } => state.schedule(command, context.now),
+            MaintenanceCommand::Start { maintenance_id } => start_by_hand(state, maintenance_id),
+            MaintenanceCommand::StartDue => Ok(start_due(state, context.now)),
+            MaintenanceCommand::Update { .. } => state.update(command, context.now),
             MaintenanceCommand::End {
                 maintenance_id,
                 message,
-            } => {
-                let ended = state.has_ended(maintenance_id.as_deref(), message.as_deref());
-                let window = state
-                    .subject(maintenance_id.as_deref())
-                    .map_err(|none| none.already_there_if(ended))?;
-                require(window, &[WindowStatus::Active], "be ended")
-                    .map_err(|wrong| wrong.already_there_if(ended))?;
-                let ended = MaintenanceEvent::Ended {
-                    maintenance_id: window.maintenance_id.clone(),
-                    message: message.clone(),
-                };
-                let next = start_of(next_due(state, context.now));
-                return Ok([ended].into_iter().chain(next).collect());
-            }
-            MaintenanceCommand::Cancel { maintenance_id } => {
-                let window = state.subject(Some(maintenance_id))?;
-                let cancelled = window.status == WindowStatus::Cancelled;
-                require(window, &[WindowStatus::Scheduled], "be cancelled")
-                    .map_err(|wrong| wrong.already_there_if(cancelled))?;
-                MaintenanceEvent::Cancelled {
-                    maintenance_id: maintenance_id.clone(),
-                }
-            }
-        };
-        Ok(vec![event])
+            } => state.end(maintenance_id.as_deref(), message.as_ref(), context.now),
+            MaintenanceCommand::Cancel { maintenance_id } => state.cancel(maintenance_id),
+        }
     }
 
     fn evolve(mut state: Windows, event: &MaintenanceEvent, occurrence: EventMeta<'_>) -> Windows {
@@ -158,6 +94,107 @@ const MISSED: &str = "Missed: its estimated end had passed before it could begin
 const SAME_TEXT_MS: i64 = 10 * 60 * 1_000;
 
 impl Windows {
+    fn schedule(
+        &self,
+        command: &MaintenanceCommand,
+        now: Timestamp,
+    ) -> Result<Vec<MaintenanceEvent>, Rejection> {
+        let MaintenanceCommand::Schedule {
+            maintenance_id,
+            description,
+            duration_seconds,
+            start,
+        } = command
+        else {
+            return Ok(Vec::new());
+        };
+        if let Some(window) = self.find(maintenance_id) {
+            let same = window.status == WindowStatus::Scheduled
+                && window.scheduled_start == *start
+                && window.duration_seconds == *duration_seconds
+                && window.description == *description;
+            return Err(Rejection::new(
+                ErrorTag::Conflict,
+                "There is already a maintenance window with this id; choose another.",
+            )
+            .with_minor("maintenance_id")
+            .already_there_if(same));
+        }
+        check_schedule(self, *start, *duration_seconds, now)?;
+        let scheduled = MaintenanceEvent::Scheduled {
+            maintenance_id: maintenance_id.clone(),
+            description: description.clone(),
+            duration_seconds: *duration_seconds,
+            start: *start,
+        };
+        let started = starts_at_once(self, (maintenance_id.as_str(), *start), now);
+        Ok([scheduled].into_iter().chain(started).collect())
+    }
+
+    fn update(
+        &self,
+        command: &MaintenanceCommand,
+        now: Timestamp,
+    ) -> Result<Vec<MaintenanceEvent>, Rejection> {
+        let MaintenanceCommand::Update {
+            maintenance_id,
+            text,
+            description,
+            duration_seconds,
+        } = command
+        else {
+            return Ok(Vec::new());
+        };
+        let window = self.subject(maintenance_id.as_deref())?;
+        let open = [WindowStatus::Scheduled, WindowStatus::Active];
+        require(window, &open, "be updated")?;
+        if window.is_as_told(command, now) {
+            return Ok(Vec::new());
+        }
+        if text.is_some() && window.updates.len() >= UPDATES_MAX {
+            return Err(Rejection::new(
+                ErrorTag::InvalidState,
+                format!("The maintenance window has {UPDATES_MAX} updates already."),
+            ));
+        }
+        Ok(vec![MaintenanceEvent::Updated {
+            maintenance_id: window.maintenance_id.clone(),
+            text: text.clone(),
+            description: description.clone(),
+            duration_seconds: *duration_seconds,
+        }])
+    }
+
+    fn end(
+        &self,
+        maintenance_id: Option<&str>,
+        message: Option<&String>,
+        now: Timestamp,
+    ) -> Result<Vec<MaintenanceEvent>, Rejection> {
+        let ended = self.has_ended(maintenance_id, message.map(String::as_str));
+        let window = self
+            .subject(maintenance_id)
+            .map_err(|none| none.already_there_if(ended))?;
+        require(window, &[WindowStatus::Active], "be ended")
+            .map_err(|wrong| wrong.already_there_if(ended))?;
+        let ended = MaintenanceEvent::Ended {
+            maintenance_id: window.maintenance_id.clone(),
+            message: message.cloned(),
+        };
+        let next = start_of(next_due(self, now));
+        Ok([ended].into_iter().chain(next).collect())
+    }
+
+    fn cancel(&self, maintenance_id: &str) -> Result<Vec<MaintenanceEvent>, Rejection> {
+        let window = self.subject(Some(maintenance_id))?;
+        let cancelled = window.status == WindowStatus::Cancelled;
+        require(window, &[WindowStatus::Scheduled], "be cancelled")
+            .map_err(|wrong| wrong.already_there_if(cancelled))?;
+        Ok(vec![MaintenanceEvent::Cancelled {
+            maintenance_id: maintenance_id.to_owned(),
+        }])
+    }
+
     /// Whether the window that ended last is the one that is to be ended.
     fn has_ended(&self, maintenance_id: Option<&str>, message: Option<&str>) -> bool {
         self.closed.as_ref().is_some_and(|closed| {

@@ -103,47 +103,16 @@ pub(super) fn decide(
     command: &OrgCommand,
     context: &Context,
 ) -> Result<Option<Vec<OrgEvent>>, Rejection> {
-    let invitations = &state.invitations;
+    let (invitations, now) = (&state.invitations, context.now);
     Ok(Some(match command {
-        OrgCommand::Invite {
-            invitation_id,
-            user_id,
-            role,
-            label,
-            expires_at,
-            ..
-        } => {
-            if state.subject.is_some() {
-                let message =
-                    "This user is already a member; change the role with /ofm/member/add.";
-                return Err(Rejection::new(ErrorTag::Conflict, message).with_minor("member"));
-            }
-            let others = invitations
-                .0
-                .values()
-                .filter(|there| there.is_open(context.now) && there.user_id != *user_id);
-            if others.count() >= INVITATIONS_MAX {
-                let message = format!(
-                    "The org has {INVITATIONS_MAX} open invitations; withdraw some, or wait until they are answered."
-                );
-                return Err(Rejection::new(ErrorTag::InvalidState, message)
-                    .with_minor("too-many-invitations"));
-            }
-            vec![OrgEvent::Invited {
-                invitation_id: invitation_id.clone(),
-                user_id: user_id.clone(),
-                role: *role,
-                label: label.clone(),
-                expires_at: *expires_at,
-            }]
-        }
+        OrgCommand::Invite { .. } => vec![state.invite(command, now)?],
         OrgCommand::WithdrawInvitation { invitation_id, .. } => {
             let absent = |_| {
                 let message = "There is no such open invitation: it was answered or withdrawn, has expired, or never existed.";
                 Rejection::absent(message)
             };
             invitations
-                .open(invitation_id, context.now)
+                .open(invitation_id, now)
                 .map_err(absent)?;
             vec![OrgEvent::InvitationWithdrawn {
                 invitation_id: invitation_id.clone(),
@@ -154,7 +123,7 @@ pub(super) fn decide(
             user_id,
             ..
         } => {
-            invitations.own(invitation_id, user_id, context.now)?;
+            invitations.own(invitation_id, user_id, now)?;
             vec![OrgEvent::InvitationDeclined {
                 invitation_id: invitation_id.clone(),
             }]
@@ -163,21 +132,7 @@ pub(super) fn decide(
             invitation_id,
             user_id,
             ..
-        } => {
-            let found = invitations.own(invitation_id, user_id, context.now)?;
-            let accepted = OrgEvent::InvitationAccepted {
-                invitation_id: invitation_id.clone(),
-            };
-            if state.subject.is_some() {
-                return Ok(Some(vec![accepted]));
-            }
-            state.check_room()?;
-            let added = OrgEvent::MemberAdded {
-                user_id: user_id.clone(),
-                role: found.role,
-            };
-            vec![accepted, added]
-        }
+        } => state.accept(invitation_id, user_id, now)?,
         OrgCommand::Create { .. }
         | OrgCommand::SetStatus { .. }
         | OrgCommand::Park { .. }
@@ -191,6 +146,62 @@ pub(super) fn decide(
 }
 
 impl Org {
+    fn invite(&self, command: &OrgCommand, now: Timestamp) -> Result<OrgEvent, Rejection> {
+        let OrgCommand::Invite {
+            invitation_id,
+            user_id,
+            role,
+            label,
+            expires_at,
+            ..
+        } = command
+        else {
+            return Err(Rejection::not_found());
+        };
+        if self.subject.is_some() {
+            let message = "This user is already a member; change the role with /ofm/member/add.";
+            return Err(Rejection::new(ErrorTag::Conflict, message).with_minor("member"));
+        }
+        let there = self.invitations.0.values();
+        let others = there.filter(|there| there.is_open(now) && there.user_id != *user_id);
+        if others.count() >= INVITATIONS_MAX {
+            let message = format!(
+                "The org has {INVITATIONS_MAX} open invitations; withdraw some, or wait until they are answered."
+            );
+            return Err(
+                Rejection::new(ErrorTag::InvalidState, message).with_minor("too-many-invitations")
+            );
+        }
+        Ok(OrgEvent::Invited {
+            invitation_id: invitation_id.clone(),
+            user_id: user_id.clone(),
+            role: *role,
+            label: label.clone(),
+            expires_at: *expires_at,
+        })
+    }
+
+    fn accept(
+        &self,
+        invitation_id: &str,
+        user_id: &str,
+        now: Timestamp,
+    ) -> Result<Vec<OrgEvent>, Rejection> {
+        let found = self.invitations.own(invitation_id, user_id, now)?;
+        let accepted = OrgEvent::InvitationAccepted {
+            invitation_id: invitation_id.to_owned(),
+        };
+        if self.subject.is_some() {
+            return Ok(vec![accepted]);
+        }
+        self.check_room()?;
+        let added = OrgEvent::MemberAdded {
+            user_id: user_id.to_owned(),
+            role: found.role,
+        };
+        Ok(vec![accepted, added])
+    }
+
     /// Whether one more user can join.
     ///
     /// # Errors

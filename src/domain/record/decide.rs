@@ -8,7 +8,7 @@ use super::{
     Complete, ContentPlace, DoomCause, NewContent, Put, Record, RecordCommand, RecordEvent,
     RecordKey, RecordState, Status,
 };
-use crate::domain::hold::Hold;
+use crate::domain::hold::{Hold, Kept};
 use crate::domain::names::TAGS_MAX;
 use crate::domain::{
     Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, Revision, StreamId, Tag, Timestamp,
@@ -64,59 +64,7 @@ impl Decider for RecordDecider {
             record,
             command: Some(command),
         };
-        match command {
-            RecordCommand::Put(put) => current.replace(put, context),
-            RecordCommand::Complete(complete) => current.complete(complete),
-            RecordCommand::KeepUpload { object_id } => {
-                if record.waits_for(*object_id) {
-                    Ok(Vec::new())
-                } else {
-                    let there = record.has_object(*object_id);
-                    Err(not_waited_for().already_there_if(there))
-                }
-            }
-            RecordCommand::AddTags { tags, expected } => current.add_tags(tags, *expected),
-            RecordCommand::RemoveTags { tags, expected } => current.remove_tags(tags, *expected),
-            RecordCommand::SetTtl { doom_at, expected } => {
-                current.expect(*expected)?;
-                check_doom_at(*doom_at, context.now)?;
-                Ok(if record.doom_at == *doom_at {
-                    Vec::new()
-                } else {
-                    vec![RecordEvent::TtlSet { doom_at: *doom_at }]
-                })
-            }
-            RecordCommand::Doom { reason, expected } => {
-                current.expect(*expected)?;
-                if let Some(kept) = record.kept(legal) {
-                    return Err(kept.refusal());
-                }
-                Ok(vec![RecordEvent::Doomed {
-                    doomed_at: context.now,
-                    cause: DoomCause::Request,
-                    reason: reason.clone(),
-                }])
-            }
-            RecordCommand::DoomIfDue | RecordCommand::DoomIfAbandoned(_) => Ok(Vec::new()),
-            RecordCommand::SetHold { reason, expected } => {
-                current.expect(*expected)?;
-                let same = |hold: &Hold| hold.reason == *reason;
-                Ok(if record.hold.as_ref().is_some_and(same) {
-                    Vec::new()
-                } else {
-                    vec![RecordEvent::HoldSet {
-                        reason: reason.clone(),
-                    }]
-                })
-            }
-            RecordCommand::ReleaseHold { expected } => {
-                current.expect(*expected)?;
-                Ok(match record.hold {
-                    Some(_) => vec![RecordEvent::HoldReleased {}],
-                    None => Vec::new(),
-                })
-            }
-        }
+        current.change(command, legal, context)
     }
 
     fn evolve(slot: RecordState, event: &RecordEvent, occurrence: EventMeta<'_>) -> RecordState {
@@ -146,6 +94,60 @@ struct Current<'a> {
 }
 
 impl Current<'_> {
+    /// What a command leads to that a record in use takes.
+    fn change(
+        &self,
+        command: &RecordCommand,
+        legal: Option<&Kept>,
+        context: &Context,
+    ) -> Result<Vec<RecordEvent>, Rejection> {
+        let record = self.record;
+        match command {
+            RecordCommand::Put(put) => self.replace(put, context),
+            RecordCommand::Complete(complete) => self.complete(complete),
+            RecordCommand::KeepUpload { object_id } => {
+                if record.waits_for(*object_id) {
+                    Ok(Vec::new())
+                } else {
+                    let there = record.has_object(*object_id);
+                    Err(not_waited_for().already_there_if(there))
+                }
+            }
+            RecordCommand::AddTags { tags, expected } => self.add_tags(tags, *expected),
+            RecordCommand::RemoveTags { tags, expected } => self.remove_tags(tags, *expected),
+            RecordCommand::SetTtl { doom_at, expected } => {
+                self.expect(*expected)?;
+                check_doom_at(*doom_at, context.now)?;
+                let event = RecordEvent::TtlSet { doom_at: *doom_at };
+                Ok(only_if(record.doom_at != *doom_at, event))
+            }
+            RecordCommand::Doom { reason, expected } => {
+                self.expect(*expected)?;
+                if let Some(kept) = record.kept(legal) {
+                    return Err(kept.refusal());
+                }
+                Ok(vec![RecordEvent::Doomed {
+                    doomed_at: context.now,
+                    cause: DoomCause::Request,
+                    reason: reason.clone(),
+                }])
+            }
+            RecordCommand::DoomIfDue | RecordCommand::DoomIfAbandoned(_) => Ok(Vec::new()),
+            RecordCommand::SetHold { reason, expected } => {
+                self.expect(*expected)?;
+                let same = |hold: &Hold| hold.reason == *reason;
+                let event = RecordEvent::HoldSet {
+                    reason: reason.clone(),
+                };
+                Ok(only_if(!record.hold.as_ref().is_some_and(same), event))
+            }
+            RecordCommand::ReleaseHold { expected } => {
+                self.expect(*expected)?;
+                Ok(only_if(record.hold.is_some(), RecordEvent::HoldReleased {}))
+            }
+        }
+    }
+
     fn expect(&self, expected: Option<Revision>) -> Result<(), Rejection> {
         let current = self.record.revision;
         match expected {
@@ -376,6 +378,11 @@ pub fn not_waited_for() -> Rejection {
         ErrorTag::InvalidState,
         "The record no longer waits for this upload: it was completed or replaced.",
     )
+}
+
+/// An event that happens only when something is to change.
+fn only_if(needed: bool, event: RecordEvent) -> Vec<RecordEvent> {
+    needed.then_some(event).into_iter().collect()
 }
 
 fn create(put: &Put, context: &Context) -> Result<Vec<RecordEvent>, Rejection> {

@@ -1,7 +1,9 @@
 //! The rules of users: who may sign in, and which sessions end.
 
 use super::super::known::KnownAddresses;
-use super::super::{Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, StreamId};
+use super::super::{
+    Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, StreamId, Timestamp,
+};
 use super::{SESSION_MS, SESSIONS_MAX, Session, User, UserCommand, UserEvent, email_taken};
 
 /// Rules of a user's stream.
@@ -38,51 +40,11 @@ impl Decider for UserDecider {
         }
         Ok(match command {
             UserCommand::Create { .. } => Vec::new(),
-            UserCommand::OpenSession {
-                session_hash,
-                label,
-                address_hash,
-                ..
-            } => {
-                state.check_may_sign_in()?;
-                let mut events = vec![UserEvent::SessionOpened {
-                    session_hash: session_hash.clone(),
-                    expires_at: Some(context.now.plus_millis(SESSION_MS)),
-                    development: false,
-                    label: label.clone(),
-                }];
-                let news = |hash: &&String| state.known.is_news(hash, context.now);
-                events.extend(address_known(address_hash.as_ref().filter(news)));
-                events
-            }
-            UserCommand::RefreshSession { session_hash, .. } => {
-                let end = context.now.plus_millis(SESSION_MS);
-                let old = state.sessions.get(session_hash);
-                match old.and_then(|session| session.expires_at) {
-                    Some(at) if at < end => vec![UserEvent::SessionRefreshed {
-                        session_hash: session_hash.clone(),
-                        expires_at: end,
-                    }],
-                    // Closed meanwhile, or one that has no end.
-                    Some(_) | None => Vec::new(),
-                }
-            }
-            UserCommand::CloseSession { session_hash, .. } => {
-                if state.sessions.contains_key(session_hash) {
-                    vec![UserEvent::SessionClosed {
-                        session_hash: session_hash.clone(),
-                    }]
-                } else {
-                    Vec::new()
-                }
-            }
-            UserCommand::CloseSessions { .. } => {
-                if state.sessions.is_empty() {
-                    Vec::new()
-                } else {
-                    vec![UserEvent::SessionsClosed {}]
-                }
-            }
+            UserCommand::OpenSession { .. }
+            | UserCommand::OpenDevelopmentSession { .. }
+            | UserCommand::RefreshSession { .. }
+            | UserCommand::CloseSession { .. }
+            | UserCommand::CloseSessions { .. } => state.change_sessions(command, context.now)?,
             UserCommand::ChangePasscode {
                 passcode_hash,
                 kept_session,
@@ -101,27 +63,9 @@ impl Decider for UserDecider {
                 passcode_hash: passcode_hash.clone(),
                 kept_session: None,
             }],
-            UserCommand::Disable { .. } => {
-                if state.disabled {
-                    Vec::new()
-                } else {
-                    vec![UserEvent::Disabled {}]
-                }
-            }
-            UserCommand::Verify { .. } => {
-                if state.verified {
-                    Vec::new()
-                } else {
-                    vec![UserEvent::Verified {}]
-                }
-            }
-            UserCommand::Enable { .. } => {
-                if state.disabled {
-                    vec![UserEvent::Enabled {}]
-                } else {
-                    Vec::new()
-                }
-            }
+            UserCommand::Disable { .. } => only_if(!state.disabled, UserEvent::Disabled {}),
+            UserCommand::Verify { .. } => only_if(!state.verified, UserEvent::Verified {}),
+            UserCommand::Enable { .. } => only_if(state.disabled, UserEvent::Enabled {}),
             UserCommand::LiftLocks { address_hash, .. } => {
                 let known = address_known(address_hash.as_ref());
                 let lifted = std::iter::once(UserEvent::LocksLifted {});
@@ -212,12 +156,81 @@ impl Aggregate for UserDecider {
     }
 }
 
+/// An event that happens only when something is to change.
+fn only_if(needed: bool, event: UserEvent) -> Vec<UserEvent> {
+    needed.then_some(event).into_iter().collect()
+}
+
 fn address_known(address_hash: Option<&String>) -> Option<UserEvent> {
     let address_hash = address_hash?.clone();
     Some(UserEvent::AddressKnown { address_hash })
 }
 
 impl User {
+    /// What a command about sessions leads to.
+    fn change_sessions(
+        &self,
+        command: &UserCommand,
+        now: Timestamp,
+    ) -> Result<Vec<UserEvent>, Rejection> {
+        Ok(match command {
+            UserCommand::OpenSession {
+                session_hash,
+                label,
+                address_hash,
+                ..
+            } => {
+                self.check_may_sign_in()?;
+                let mut events = vec![UserEvent::SessionOpened {
+                    session_hash: session_hash.clone(),
+                    expires_at: Some(now.plus_millis(SESSION_MS)),
+                    development: false,
+                    label: label.clone(),
+                }];
+                let news = |hash: &&String| self.known.is_news(hash, now);
+                events.extend(address_known(address_hash.as_ref().filter(news)));
+                events
+            }
+            UserCommand::OpenDevelopmentSession { session_hash, .. } => only_if(
+                !self.sessions.contains_key(session_hash),
+                UserEvent::SessionOpened {
+                    session_hash: session_hash.clone(),
+                    expires_at: None,
+                    development: true,
+                    label: None,
+                },
+            ),
+            UserCommand::RefreshSession { session_hash, .. } => {
+                let end = now.plus_millis(SESSION_MS);
+                let old = self.sessions.get(session_hash);
+                match old.and_then(|session| session.expires_at) {
+                    Some(at) if at < end => vec![UserEvent::SessionRefreshed {
+                        session_hash: session_hash.clone(),
+                        expires_at: end,
+                    }],
+                    // Closed meanwhile, or one that has no end.
+                    Some(_) | None => Vec::new(),
+                }
+            }
+            UserCommand::CloseSession { session_hash, .. } => only_if(
+                self.sessions.contains_key(session_hash),
+                UserEvent::SessionClosed {
+                    session_hash: session_hash.clone(),
+                },
+            ),
+            UserCommand::CloseSessions { .. } => {
+                only_if(!self.sessions.is_empty(), UserEvent::SessionsClosed {})
+            }
+            UserCommand::Create { .. }
+            | UserCommand::ChangePasscode { .. }
+            | UserCommand::ResetPasscode { .. }
+            | UserCommand::Disable { .. }
+            | UserCommand::Enable { .. }
+            | UserCommand::Verify { .. }
+            | UserCommand::LiftLocks { .. } => Vec::new(),
+        })
+    }
+
     /// Whether no operator keeps the user out. To be asked only once the passcode was right: it tells that there is such a
     /// user.
     ///

@@ -21,83 +21,35 @@ impl Decider for VacuumDecider {
         command: &VacuumCommand,
         context: &Context,
     ) -> Result<Vec<VacuumEvent>, Rejection> {
-        let now = context.now;
-        Ok(match command {
-            VacuumCommand::Request {
-                vacuum_id,
-                scope,
-                dry_run,
-                reason,
-                pending_ms,
-                plan_id,
-                override_holds,
-            } => {
-                check_scope(scope)?;
-                let same = |open: &Vacuum| {
-                    let asked = (&open.scope, open.dry_run, &open.reason);
-                    asked == (scope, *dry_run, reason)
-                };
-                let there = state.open.as_ref().is_some_and(same);
-                let mut events =
-                    release(state, now).map_err(|locked| locked.already_there_if(there))?;
-                events.push(VacuumEvent::Requested {
-                    vacuum_id: vacuum_id.clone(),
-                    scope: scope.clone(),
-                    dry_run: *dry_run,
-                    reason: reason.clone(),
-                    execute_at: (!dry_run).then(|| now.plus_millis(*pending_ms)),
-                    plan_id: plan_id.clone(),
-                    override_holds: *override_holds,
-                });
-                events
-            }
-            VacuumCommand::Start {
-                vacuum_id,
-                services,
-                held,
-                erases,
-            } => {
-                let vacuum = require(state, vacuum_id, VacuumStatus::Pending, "begin")?;
-                if vacuum.execute_at.is_some_and(|at| at > now) {
-                    return Err(wrong_state(vacuum, "begin yet"));
-                }
-                vec![VacuumEvent::Started {
-                    vacuum_id: vacuum_id.clone(),
-                    services: services.clone(),
-                    held: held.clone(),
-                    erases: Some(if vacuum.dry_run {
-                        Vec::new()
-                    } else {
-                        erases.clone()
-                    }),
-                }]
-            }
+        let event = match command {
+            VacuumCommand::Request { .. } => return request(state, command, context.now),
+            VacuumCommand::Start { .. } => start(state, command, context.now)?,
             VacuumCommand::NoteStep { vacuum_id, step } => {
                 let vacuum = require(state, vacuum_id, VacuumStatus::Running, "go on")?;
                 if vacuum.done.contains(step) {
                     return Ok(Vec::new());
                 }
-                vec![VacuumEvent::StepDone {
+                VacuumEvent::StepDone {
                     vacuum_id: vacuum_id.clone(),
                     step: *step,
-                }]
+                }
             }
             VacuumCommand::Complete { vacuum_id, erased } => {
                 require(state, vacuum_id, VacuumStatus::Running, "be completed")?;
-                vec![VacuumEvent::Completed {
+                VacuumEvent::Completed {
                     vacuum_id: vacuum_id.clone(),
                     erased: erased.clone(),
-                }]
+                }
             }
             VacuumCommand::Fail { vacuum_id, error } => {
                 let vacuum = state.find(vacuum_id).ok_or_else(not_found)?;
                 if !vacuum.status.is_open() {
                     return Err(wrong_state(vacuum, "fail"));
                 }
-                vec![VacuumEvent::Failed {
+                VacuumEvent::Failed {
                     vacuum_id: vacuum_id.clone(),
                     error: error.clone(),
-                }]
+                }
             }
             VacuumCommand::Cancel { vacuum_id } => {
                 let cancelled = state
@@ -105,11 +57,12 @@ impl Decider for VacuumDecider {
                     .is_some_and(|vacuum| vacuum.status == VacuumStatus::Cancelled);
                 require(state, vacuum_id, VacuumStatus::Pending, "be cancelled")
                     .map_err(|wrong| wrong.already_there_if(cancelled))?;
-                vec![VacuumEvent::Cancelled {
+                VacuumEvent::Cancelled {
                     vacuum_id: vacuum_id.clone(),
-                }]
+                }
             }
-        })
+        };
+        Ok(vec![event])
     }
 
     fn evolve(mut state: Vacuums, event: &VacuumEvent, occurrence: EventMeta<'_>) -> Vacuums {
@@ -209,6 +162,81 @@ impl Vacuum {
             self.finished_at = Some(occurrence.at);
         }
     }
+}
+
+fn request(
+    state: &Vacuums,
+    command: &VacuumCommand,
+    now: Timestamp,
+) -> Result<Vec<VacuumEvent>, Rejection> {
+    let VacuumCommand::Request {
+        vacuum_id,
+        scope,
+        dry_run,
+        reason,
+        pending_ms,
+        plan_id,
+        override_holds,
+    } = command
+    else {
+        return Ok(Vec::new());
+    };
+    check_scope(scope)?;
+    let same = |vacuum: &Vacuum| {
+        let asked = (&vacuum.scope, vacuum.dry_run, &vacuum.reason);
+        asked == (scope, *dry_run, reason)
+    };
+    if let Some(vacuum) = state.find(vacuum_id) {
+        return Err(Rejection::new(
+            ErrorTag::Conflict,
+            "There is already a vacuum with this id; choose another.",
+        )
+        .with_minor("vacuum_id")
+        .already_there_if(same(vacuum)));
+    }
+    let there = state.open.as_ref().is_some_and(same);
+    let mut events = release(state, now).map_err(|locked| locked.already_there_if(there))?;
+    events.push(VacuumEvent::Requested {
+        vacuum_id: vacuum_id.clone(),
+        scope: scope.clone(),
+        dry_run: *dry_run,
+        reason: reason.clone(),
+        execute_at: (!dry_run).then(|| now.plus_millis(*pending_ms)),
+        plan_id: plan_id.clone(),
+        override_holds: *override_holds,
+    });
+    Ok(events)
+}
+
+fn start(
+    state: &Vacuums,
+    command: &VacuumCommand,
+    now: Timestamp,
+) -> Result<VacuumEvent, Rejection> {
+    let VacuumCommand::Start {
+        vacuum_id,
+        services,
+        held,
+        erases,
+    } = command
+    else {
+        return Err(not_found());
+    };
+    let vacuum = require(state, vacuum_id, VacuumStatus::Pending, "begin")?;
+    if vacuum.execute_at.is_some_and(|at| at > now) {
+        return Err(wrong_state(vacuum, "begin yet"));
+    }
+    let erases = if vacuum.dry_run {
+        Vec::new()
+    } else {
+        erases.clone()
+    };
+    Ok(VacuumEvent::Started {
+        vacuum_id: vacuum_id.clone(),
+        services: services.clone(),
+        held: held.clone(),
+        erases: Some(erases),
+    })
 }
 
 pub(super) fn check_scope(scope: &Scope) -> Result<(), Rejection> {

@@ -11,14 +11,12 @@ use super::credential::Authorization;
 use super::refused::{Credential, TOKEN_PREFIX};
 use crate::clock::random_bytes;
 use crate::content::sign::Signer;
-use crate::domain::operator_token::{OperatorToken, TokenScope};
+use crate::domain::operator_token::{OPERATOR, OperatorToken, TokenScope};
 use crate::domain::{ErrorTag, Rejection, Timestamp};
 use crate::http::header_names;
 use crate::http::reply::Refusal;
 use crate::projections::{Store, ops};
 
-/// Who an operator with the token of the first start is in the journal and in the audit.
-pub(in crate::http) const OPERATOR: &str = "operator";
 /// Purpose of the keyed hash under which an operator's token is kept.
 const TOKEN: &str = "operator-token";
 /// Longest token that is accepted, in bytes.

@@ -5,7 +5,6 @@ use crate::http::auth::access::{Access, Right};
 use crate::http::route::{Described, Route, inside};
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -18,8 +17,8 @@ use crate::clock;
 use crate::content::sign::{ContentToken, Purpose, UploadGrant};
 use crate::domain::container::Idempotency;
 use crate::domain::record::{
-    INLINE_BYTES_MAX, INLINE_CONTENT_TYPE, NewContent, OBJECT_BYTES_MAX, Put, Record,
-    RecordCommand, RecordKey, RecordView,
+    INLINE_BYTES_MAX, INLINE_CONTENT_TYPE, InlineJson, NewContent, Put, Record, RecordCommand,
+    RecordKey, RecordView, check_content_type, check_upload_size,
 };
 use crate::domain::{ContainerName, ErrorTag, Md5, OrgCode, RecordId, Rejection};
 use crate::http::call::Call;
@@ -28,9 +27,6 @@ use crate::http::idempotency;
 use crate::http::input::{self, RevisionIn, change_request};
 use crate::http::reply::{Refusal, Reply};
 use crate::http::state::AppState;
-
-/// Longest media type taken.
-const CONTENT_TYPE_CHARS_MAX: usize = 255;
 
 change_request! {
     /// A record to create, or content to put over one.
@@ -158,18 +154,15 @@ pub async fn put(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> 
         record_id,
     };
     let remarks = input::remarks(request.remarks());
+    let payload = request.payload.take();
     let put = remarks
         .clone()
-        .and_then(|_| command(app, &request, &admitted));
+        .and_then(|_| command(app, &request, payload, &admitted));
     let remarks = remarks.unwrap_or_default();
     call.note_remarks(&remarks);
-    let payload = request
-        .payload
-        .map(|payload| Bytes::from(Box::<str>::from(payload).into_boxed_bytes()));
-    let payload = payload.filter(|_| put.is_ok());
-    let requested = match put {
-        Ok(put) => Requested::Command(RecordCommand::Put(put)),
-        Err(rejection) => Requested::AlreadyRefused(rejection),
+    let (requested, payload) = match put {
+        Ok((put, payload)) => (Requested::Command(RecordCommand::Put(put)), payload),
+        Err(rejection) => (Requested::AlreadyRefused(rejection), None),
     };
     let mut execute = execute(call, key.clone(), requested, remarks);
     execute.payload = payload;
@@ -230,24 +223,37 @@ fn answer(
 }
 
 /// Everything the request says, checked; what it says wrong is a refusal that an idempotency key remembers.
-fn command(app: &AppState, request: &PutRequest, admitted: &Admitted) -> Result<Put, Rejection> {
-    Ok(Put {
+fn command(
+    app: &AppState,
+    request: &PutRequest,
+    payload: Option<Box<RawValue>>,
+    admitted: &Admitted,
+) -> Result<(Put, Option<InlineJson>), Rejection> {
+    let tags = request.tags.as_deref().map(input::tags).transpose()?;
+    let doom_at = request.doom_at.as_deref().map(input::doom_at).transpose()?;
+    let (content, payload) = content(app, request, payload)?;
+    let put = Put {
         cccode: admitted.cccode.clone(),
-        tags: request.tags.as_deref().map(input::tags).transpose()?,
-        doom_at: request.doom_at.as_deref().map(input::doom_at).transpose()?,
-        content: content(app, request)?,
+        tags,
+        doom_at,
+        content,
         expected: request.expected_revision.map(|revision| revision.0),
-    })
+    };
+    Ok((put, payload))
 }
 
-fn content(app: &AppState, request: &PutRequest) -> Result<NewContent, Rejection> {
+fn content(
+    app: &AppState,
+    request: &PutRequest,
+    payload: Option<Box<RawValue>>,
+) -> Result<(NewContent, Option<InlineJson>), Rejection> {
     let content_type = input::required(
         request.content_type.as_deref(),
         ErrorTag::InvalidInput,
         "content_type",
     )?;
     let inline = match request.mode.as_deref() {
-        None => request.payload.is_some(),
+        None => payload.is_some(),
         Some("inline") => true,
         Some("presign") => false,
         Some(_) => {
@@ -257,8 +263,11 @@ fn content(app: &AppState, request: &PutRequest) -> Result<NewContent, Rejection
             ));
         }
     };
-    match (&request.payload, inline) {
-        (Some(payload), true) => inline_content(request, content_type, payload.get()),
+    match (payload, inline) {
+        (Some(payload), true) => {
+            let payload = inline_content(request, content_type, payload)?;
+            Ok((payload.content(), Some(payload)))
+        }
         (None, true) => Err(Rejection::field(
             "payload",
             "mode \"inline\" needs a payload.",
@@ -267,22 +276,22 @@ fn content(app: &AppState, request: &PutRequest) -> Result<NewContent, Rejection
             "payload",
             "mode \"presign\" takes no payload; upload it instead.",
         )),
-        (None, false) => upload_content(app, request, content_type),
+        (None, false) => Ok((upload_content(app, request, content_type)?, None)),
     }
 }
 
 fn inline_content(
     request: &PutRequest,
     content_type: &str,
-    payload: &str,
-) -> Result<NewContent, Rejection> {
+    payload: Box<RawValue>,
+) -> Result<InlineJson, Rejection> {
     if content_type != INLINE_CONTENT_TYPE {
         return Err(Rejection::new(
             ErrorTag::UnsupportedContentType,
             "Inline content must have content_type application/json; use mode \"presign\" for anything else.",
         ));
     }
-    if payload.len() > INLINE_BYTES_MAX {
+    if payload.get().len() > INLINE_BYTES_MAX {
         let message = format!(
             "The payload is over {INLINE_BYTES_MAX} bytes; gzip it and use mode \"presign\"."
         );
@@ -301,25 +310,11 @@ fn inline_content(
             "An inline payload is plain JSON; omit content_encoding.",
         ));
     }
-    let md5 = Md5::of(payload.as_bytes());
-    if let Some(given) = request.content_md5.as_deref()
-        && Md5::parse(given)? != md5
-    {
-        return Err(Rejection::new(
-            ErrorTag::Md5Mismatch,
-            "content_md5 is not the MD5 of the payload's bytes.",
-        )
-        .with_detail("payload_md5", md5.to_string()));
-    }
-    let size = payload.len() as u64;
-    if request.size.is_some_and(|given| given != size) {
-        return Err(Rejection::new(
-            ErrorTag::SizeMismatch,
-            "size is not the number of bytes of the payload.",
-        )
-        .with_detail("payload_size", size));
-    }
-    Ok(NewContent::Inline { size, md5 })
+    let given = request.content_md5.as_deref().map(Md5::parse).transpose()?;
+    let payload = InlineJson::of_raw(payload)?;
+    let (size, md5) = (payload.size(), payload.md5());
+    payload.check_is(request.size.unwrap_or(size), given.unwrap_or(md5))?;
+    Ok(payload)
 }
 
 fn upload_content(
@@ -346,16 +341,9 @@ fn upload_content(
                 "size is missing: the number of gzip bytes you will upload.",
             ));
         }
-        Some(0) => return Err(Rejection::field("size", "size must be at least 1.")),
-        Some(size) if size > OBJECT_BYTES_MAX => {
-            return Err(Rejection::new(
-                ErrorTag::TooLarge,
-                format!("size is over {OBJECT_BYTES_MAX} bytes, the most one record may hold."),
-            )
-            .with_minor("size"));
-        }
         Some(size) => size,
     };
+    check_upload_size(size)?;
     Ok(NewContent::Upload {
         content_type: content_type.to_owned(),
         size,
@@ -366,31 +354,6 @@ fn upload_content(
             .now()
             .plus_millis(millis(app.mrs.upload_url_seconds)),
     })
-}
-
-/// A media type as RFC 9110 section 8.3 writes it, in characters that a header can carry.
-fn check_content_type(text: &str) -> Result<(), Rejection> {
-    let token = |text: &str| {
-        let special = b"!#$%&'*+-.^_`|~";
-        !text.is_empty()
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || special.contains(&byte))
-    };
-    let essence = text.split(';').next().unwrap_or_default().trim_end();
-    let good = text.len() <= CONTENT_TYPE_CHARS_MAX
-        && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
-        && essence
-            .split_once('/')
-            .is_some_and(|(kind, subtype)| token(kind) && token(subtype));
-    if good {
-        Ok(())
-    } else {
-        Err(Rejection::new(
-            ErrorTag::UnsupportedContentType,
-            "content_type must be a media type such as application/octet-stream.",
-        ))
-    }
 }
 
 impl PutRequest {

@@ -244,7 +244,7 @@ fn with_content(
     Ok(Reply::of(&answer)?.at(record.revision))
 }
 
-fn content_lost(version: u64) -> Rejection {
+pub(super) fn content_lost(version: u64) -> Rejection {
     Rejection::new(
         ErrorTag::InvalidState,
         "The bytes of this content are damaged and lost; put the record again, or read an earlier version.",

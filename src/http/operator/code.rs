@@ -3,14 +3,11 @@
 use serde_json::json;
 
 use super::{Code, address_hash, operator_request};
-use crate::domain::Rejection;
+use crate::domain::secret::check_new_code;
 use crate::http::call::Call;
 use crate::http::input;
 use crate::http::reply::{Refusal, Reply};
 use crate::http::state::AppState;
-
-/// Fewest and most characters of a secret code.
-const CODE_CHARS: std::ops::RangeInclusive<usize> = 12..=128;
 
 operator_request! {
     /// The new code, and the old one when there is one.
@@ -42,13 +39,8 @@ pub(super) async fn set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Re
     let request: SecretSet = input::json(&call.body)?;
     let caller = request.caller(call)?;
     let new = request.secret_code.as_ref().map(Code::text);
-    let Some(new) = new.filter(|new| CODE_CHARS.contains(&new.chars().count())) else {
-        return Err(Rejection::field(
-            "secret_code",
-            "secret_code is the new code and has 12 to 128 characters.",
-        )
-        .into());
-    };
+    let new = new.unwrap_or_default();
+    check_new_code(new)?;
     let address_hash = address_hash(app, call, &caller.by);
     let old = request.old_secret_code.as_ref().map(Code::text);
     app.operations

@@ -2,20 +2,17 @@
 
 use super::vacuum::{again, reply};
 use super::{Code, check_code, keep_out, operator_request, text};
+use crate::actors::vacuum::VacuumOrder;
 use crate::clock::ordered_uuid;
+use crate::domain::check::ID_CHARS_MAX;
 use crate::domain::user::email;
-use crate::domain::vacuum::{Scope, VacuumCommand};
+use crate::domain::vacuum::{REASON_CHARS_MAX, Scope};
 use crate::domain::{Rejection, StreamId};
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
 use crate::http::state::AppState;
 use crate::http::{idempotency, input};
 use crate::projections::{identity, ops};
-
-/// Longest reason, in characters.
-const REASON_CHARS_MAX: usize = 256;
-/// Longest user id that is accepted, in characters.
-const ID_CHARS_MAX: usize = 64;
 
 operator_request! {
     /// A user to erase.
@@ -66,12 +63,11 @@ pub(super) async fn erase(app: &AppState, call: &mut Call<'_>) -> Result<Reply, 
     }
     let address = request.email.as_deref().map_or(Ok(user.email), email)?;
     keep_out(&address, &caller.remarks)?;
-    let command = VacuumCommand::Request {
+    let command = VacuumOrder::Request {
         vacuum_id: ordered_uuid(app.clock.now()).to_string(),
         scope,
         dry_run: request.dry_run,
         reason,
-        pending_ms: 0,
         plan_id: request.plan_id,
         override_holds: request.override_holds,
     };

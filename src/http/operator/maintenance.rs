@@ -3,18 +3,14 @@
 use super::{Code, check_code, operator_request, optional_text, text};
 use crate::actors::Caller;
 use crate::clock::ordered_uuid;
-use crate::domain::maintenance::{DURATION_SECONDS_MAX, MaintenanceCommand};
+use crate::domain::check::ID_CHARS_MAX;
+use crate::domain::maintenance::{MaintenanceCommand, TEXT_CHARS_MAX};
 use crate::domain::{Rejection, Timestamp};
 use crate::http::call::Call;
 use crate::http::ops::maintenance::reply;
 use crate::http::reply::{Refusal, Reply};
 use crate::http::state::AppState;
 use crate::http::{idempotency, input};
-
-/// Longest text about a window, in characters.
-const TEXT_CHARS_MAX: usize = 1_000;
-/// Longest id that is accepted, in characters.
-const ID_CHARS_MAX: usize = 64;
 
 operator_request! {
     /// A window to schedule.
@@ -67,9 +63,10 @@ pub(super) async fn schedule(app: &AppState, call: &mut Call<'_>) -> Result<Repl
             "description",
             TEXT_CHARS_MAX,
         )?,
-        duration_seconds: duration(request.duration.ok_or_else(missing)?)?,
+        duration_seconds: request.duration.ok_or_else(missing)?,
         start: start_time(request.start.as_deref())?,
     };
+    command.check()?;
     let code = request.secret_code.as_ref();
     check_code((app, call), code, "ops_maintenance_schedule", &caller).await?;
     let key = request.idempotency_key.as_deref();
@@ -128,18 +125,11 @@ pub(super) async fn update(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
         "description",
         TEXT_CHARS_MAX,
     )?;
-    if told.is_none() && description.is_none() && request.duration.is_none() {
-        return Err(Rejection::field(
-            "text",
-            "Nothing to update: give text, description or duration.",
-        )
-        .into());
-    }
     let command = MaintenanceCommand::Update {
         maintenance_id: optional_id(request.maintenance_id.as_deref())?,
         text: told,
         description,
-        duration_seconds: request.duration.map(duration).transpose()?,
+        duration_seconds: request.duration,
     };
     execute(
         (app, call),
@@ -182,19 +172,10 @@ async fn execute(
     caller: Caller,
 ) -> Result<Reply, Refusal> {
     let operations = &app.operations;
+    command.check()?;
     check_code((app, call), code, function, &caller).await?;
     let window = operations.maintain(command, caller).await?;
     reply(&window)
-}
-
-fn duration(seconds: u64) -> Result<u64, Rejection> {
-    match seconds {
-        1..=DURATION_SECONDS_MAX => Ok(seconds),
-        _ => Err(Rejection::field(
-            "duration",
-            format!("duration is whole seconds, from 1 to {DURATION_SECONDS_MAX}."),
-        )),
-    }
 }
 
 fn start_time(field: Option<&str>) -> Result<Timestamp, Rejection> {

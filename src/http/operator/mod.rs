@@ -24,7 +24,6 @@ mod vacuum;
 
 use serde::{Deserialize, Deserializer};
 
-use super::auth::operator::OPERATOR;
 use super::call::Call;
 use super::reply::{Refusal, Reply};
 use super::route::Answering;
@@ -32,6 +31,7 @@ use super::state::AppState;
 use super::{input, limits};
 use crate::actors::Caller;
 use crate::actors::act::OperatorAct;
+use crate::domain::operator_token::OPERATOR;
 use crate::domain::operator_token::TokenScope;
 use crate::domain::{ErrorTag, Rejection};
 use crate::journal::{Remarks, Source};

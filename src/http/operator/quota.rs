@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{ask, operator_request};
 use crate::domain::org::OrgCommand;
-use crate::domain::quota::{LIMIT_MAX, Quota};
+use crate::domain::quota::{Quota, check_limits};
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
@@ -69,21 +69,14 @@ fn org(app: &AppState, call: &mut Call<'_>, text: Option<&str>) -> Result<OrgCod
 }
 
 fn limits(named: BTreeMap<String, Option<u64>>) -> Result<BTreeMap<Quota, Option<u64>>, Rejection> {
-    if named.is_empty() {
-        let message = "limits is missing: a quota's name with its limit, 0 for none, null for that of the settings.";
-        return Err(Rejection::field("limits", message));
-    }
     let mut limits = BTreeMap::new();
     for (name, limit) in named {
         let Some(quota) = Quota::parse(&name) else {
             let message = format!("There is no such quota; there are {}.", Quota::names());
             return Err(Rejection::field("limits", message));
         };
-        if limit.is_some_and(|limit| limit > LIMIT_MAX) {
-            let message = format!("A limit is at most {LIMIT_MAX}; 0 is none.");
-            return Err(Rejection::field(quota.as_str(), message));
-        }
         limits.insert(quota, limit);
     }
+    check_limits(&limits)?;
     Ok(limits)
 }

@@ -7,19 +7,16 @@ use serde_json::{Value, json};
 use super::{ask, operator_request, text};
 use crate::actors::Caller;
 use crate::domain::operator_token::{
-    NAME_CHARS_MAX, OVERLAP_MS_MAX, OperatorToken, OperatorTokenCommand, TokenScope,
+    OPERATOR, OVERLAP_MS_MAX, OperatorToken, OperatorTokenCommand, TokenScope, check_name,
 };
-use crate::domain::revoked_jwt::RevokeJwt;
+use crate::domain::revoked_jwt::{JTI_CHARS_MAX, RevokeJwt};
 use crate::domain::{Rejection, Timestamp};
-use crate::http::auth::operator::{OPERATOR, new_token};
+use crate::http::auth::operator::new_token;
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
 use crate::http::state::AppState;
 use crate::http::{idempotency, input};
 use crate::projections::ops;
-
-/// Longest `jti`, in characters: as long as a subject may be.
-const JTI_CHARS_MAX: usize = 255;
 
 operator_request! {
     /// A token to make.
@@ -71,10 +68,6 @@ pub(super) async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
         return Err(shown_already(&name));
     }
     let caller = keyed.sign(caller);
-    if name == OPERATOR {
-        let message = "This name is reserved for the token of the first start; choose another.";
-        return Err(Rejection::field("name", message).into());
-    }
     let scopes = scopes(request.scopes.as_deref())?;
     let expires_at = request.expires_at.as_deref().map(time).transpose()?;
     let token = new_token();
@@ -234,16 +227,9 @@ fn view(name: &str, token: &OperatorToken, now: Timestamp) -> Value {
 
 /// A token's name: it is shown in the audit and in log lines.
 fn name(text: Option<&str>) -> Result<String, Rejection> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let good = text.filter(|text| {
-        text.len() <= NAME_CHARS_MAX
-            && text.starts_with(|first: char| first.is_ascii_alphanumeric())
-            && text.bytes().all(plain)
-    });
-    good.map(str::to_owned).ok_or_else(|| {
-        let message = format!("name is 1 to {NAME_CHARS_MAX} letters, digits, '.', '_' or '-', and begins with a letter or digit.");
-        Rejection::field("name", message)
-    })
+    let name = text.unwrap_or_default();
+    check_name(name)?;
+    Ok(name.to_owned())
 }
 
 fn scopes(texts: Option<&[String]>) -> Result<Vec<TokenScope>, Rejection> {

@@ -5,10 +5,11 @@ use serde::Deserialize;
 use super::{Code, check_code, operator_request, text};
 use crate::actors::Caller;
 use crate::actors::first_answers::Made;
-use crate::actors::vacuum::plan_id;
+use crate::actors::vacuum::{VacuumOrder, plan_id};
 use crate::clock::ordered_uuid;
+use crate::domain::check::ID_CHARS_MAX;
 use crate::domain::vacuum::{
-    Amount, CONFIRMATION_PHRASE, Scope, Vacuum, VacuumCommand, VacuumStatus,
+    Amount, CONFIRMATION_PHRASE, REASON_CHARS_MAX, Scope, Vacuum, VacuumStatus,
 };
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
@@ -17,11 +18,6 @@ use crate::http::reply::{Refusal, Reply};
 use crate::http::state::AppState;
 use crate::http::{idempotency, input};
 use crate::projections::{identity, ops};
-
-/// Longest reason, in characters.
-const REASON_CHARS_MAX: usize = 256;
-/// Longest id that is accepted, in characters.
-const ID_CHARS_MAX: usize = 64;
 
 operator_request! {
     /// Everything to erase.
@@ -138,7 +134,7 @@ pub(super) async fn org(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Re
 pub(super) async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: VacuumCancel = input::json(&call.body)?;
     let caller = request.caller(call)?;
-    let command = VacuumCommand::Cancel {
+    let command = VacuumOrder::Cancel {
         vacuum_id: text(request.vacuum_id.as_deref(), "vacuum_id", ID_CHARS_MAX)?,
     };
     execute(
@@ -178,13 +174,12 @@ struct Asked {
     override_holds: bool,
 }
 
-fn command(app: &AppState, scope: Scope, asked: Asked) -> VacuumCommand {
-    VacuumCommand::Request {
+fn command(app: &AppState, scope: Scope, asked: Asked) -> VacuumOrder {
+    VacuumOrder::Request {
         vacuum_id: ordered_uuid(app.clock.now()).to_string(),
         scope,
         dry_run: asked.dry_run,
         reason: asked.reason,
-        pending_ms: app.operations.vacuum_pending_ms(),
         plan_id: asked.plan_id,
         override_holds: asked.override_holds,
     }
@@ -194,7 +189,7 @@ async fn execute(
     (app, call): (&AppState, &Call<'_>),
     code: Option<&Code>,
     function: &str,
-    command: VacuumCommand,
+    command: VacuumOrder,
     caller: Caller,
 ) -> Result<Reply, Refusal> {
     let operations = &app.operations;

@@ -55,7 +55,8 @@ async fn ask(app: &AppState, grant: &UploadGrant, request_id: String) -> Result<
         }),
         payload: None,
         idempotency: None,
-        by: String::new(),
+        // Nothing is journaled for it; the URL alone says who may upload.
+        by: "upload-url".to_owned(),
         request_id,
         source: Source::Gateway,
         remarks: Remarks::default(),

@@ -1,8 +1,5 @@
 //! `/usm/api_key/...`: what programs call with. A key is shown once, when it is made.
 
-use std::net::IpAddr;
-
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -11,9 +8,7 @@ use super::{org_request, required};
 use crate::actors::first_answers::Made;
 use crate::actors::identity::WantedKey;
 use crate::domain::ErrorTag;
-use crate::domain::account::{
-    ADDRESSES_MAX, AccountAction, AccountEvent, AccountName, Key, KeyRole,
-};
+use crate::domain::account::{AccountAction, AccountEvent, AccountName, Key, KeyRole, networks};
 use crate::domain::user::label;
 use crate::domain::{Event, OrgCode, Rejection, Timestamp};
 use crate::http::auth::access::{Access, Right};
@@ -309,28 +304,6 @@ fn shown_already(made: &Made) -> Refusal {
 
 fn expiry(text: &str) -> Result<Timestamp, Rejection> {
     input::time(text, "expires_at")
-}
-
-/// Networks in one spelling: without the bits beyond their prefix.
-fn networks(texts: &[String]) -> Result<Vec<String>, Rejection> {
-    let wrong = |message: String| Err(Rejection::field("allowed_addresses", message));
-    if texts.len() > ADDRESSES_MAX {
-        return wrong(format!("A key has at most {ADDRESSES_MAX} networks."));
-    }
-    let mut networks = Vec::new();
-    for text in texts {
-        let network = text.parse::<IpNet>().ok();
-        let network = network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        match network {
-            Some(network) => networks.push(network.trunc().to_string()),
-            None => {
-                return wrong(
-                    "Each of allowed_addresses is an address such as 192.0.2.7, or a network such as 10.0.0.0/8 or 2001:db8::/32.".to_owned(),
-                );
-            }
-        }
-    }
-    Ok(networks)
 }
 
 fn name(org: OrgCode, account_id: Option<&str>) -> Result<AccountName, Rejection> {

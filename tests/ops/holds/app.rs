@@ -70,8 +70,8 @@ pub(super) fn execute(record: usize, command: RecordCommand) -> RecordRequest {
         command: Requested::Command(command),
         payload: None,
         idempotency: Some(Idempotency {
-            scope: random_uuid().to_string(),
-            fingerprint: "f".to_owned(),
+            scope: random_uuid().simple().to_string().repeat(2),
+            fingerprint: "f".repeat(64),
         }),
         by: "tester".to_owned(),
         request_id: "r".to_owned(),

@@ -10,7 +10,7 @@ use metarecord::actors::RecordRequest;
 use metarecord::clock::random_uuid;
 use metarecord::content::{ObjectName, Promise};
 use metarecord::domain::record::{
-    Complete, Content, ContentPlace, EndedBy, NewContent, Put, RecordCommand,
+    Complete, Content, ContentPlace, EndedBy, InlineJson, NewContent, Put, RecordCommand,
 };
 use metarecord::domain::{ErrorTag, Md5, RecordId, Sha256Digest, Tag};
 use metarecord::projections::versions::{self, Version};
@@ -45,11 +45,8 @@ impl AppState {
     pub(super) fn put(&mut self, record: usize, how: How, serial: u32) -> Result<(), ErrorTag> {
         let (payload, content) = match how {
             How::Inline => {
-                let payload = json(serial);
-                let content = NewContent::Inline {
-                    size: payload.len() as u64,
-                    md5: Md5::of(&payload),
-                };
+                let payload = InlineJson::parse(json(serial)).expect("JSON");
+                let content = payload.content();
                 (Some(payload), content)
             }
             How::Upload | How::Promise(_) => {

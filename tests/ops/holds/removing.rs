@@ -2,9 +2,10 @@
 
 use metarecord::actors::Refused;
 use metarecord::actors::upkeep::{Page, Place, Upkeep};
+use metarecord::actors::vacuum::VacuumOrder;
 use metarecord::clock::random_uuid;
 use metarecord::domain::offboarding::{Offboarding, OffboardingStatus};
-use metarecord::domain::vacuum::{Amount, Scope, Vacuum, VacuumCommand, VacuumStatus};
+use metarecord::domain::vacuum::{Amount, Scope, Vacuum, VacuumStatus};
 use metarecord::domain::{ErrorTag, OrgCode};
 use metarecord::projections::{offboarding, ops};
 
@@ -24,12 +25,11 @@ impl AppState {
         dry_run: bool,
         override_holds: bool,
     ) -> Result<String, ErrorTag> {
-        let request = VacuumCommand::Request {
+        let request = VacuumOrder::Request {
             vacuum_id: random_uuid().to_string(),
             scope: scope.clone(),
             dry_run,
             reason: "r".to_owned(),
-            pending_ms: PENDING_MS,
             plan_id: None,
             override_holds,
         };
@@ -66,7 +66,7 @@ impl AppState {
     pub(super) fn vacuum(&self, scope: &Scope, override_holds: bool) -> Result<(), ErrorTag> {
         let real = self.request(scope, false, override_holds)?;
         // Another cannot be asked for while it is pending: it is called off and asked for again behind the dry run.
-        let cancel = VacuumCommand::Cancel { vacuum_id: real };
+        let cancel = VacuumOrder::Cancel { vacuum_id: real };
         self.world().vacuum(cancel).expect("it is pending");
         self.clock.advance(PENDING_MS);
         self.sweep();
