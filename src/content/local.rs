@@ -4,6 +4,7 @@
 //! (`uploads.rs`), and the directory is synced: a crash leaves at most a temporary file, which the next open removes.
 
 pub mod aside;
+mod duplicate;
 mod uploads;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -186,6 +187,10 @@ impl ContentStore for LocalStore {
 
     fn seal(&self, object: &ObjectName) -> Result<Option<Sealed>, ContentError> {
         self.seal_latest(object)
+    }
+
+    fn duplicate(&self, object: &ObjectName, new: &ObjectName) -> Result<bool, ContentError> {
+        self.duplicate_object(object, new)
     }
 
     fn remove_uploads(&self, object: &ObjectName) -> Result<(), ContentError> {

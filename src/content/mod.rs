@@ -164,6 +164,13 @@ pub trait ContentStore: Send + Sync {
     /// When the disk does not read or write what is needed.
     fn seal(&self, object: &ObjectName) -> Result<Option<Sealed>, ContentError>;
 
+    /// Makes a second object with the bytes of one that is there, which neither's removal takes from the other; durable on
+    /// return. False when the first is not there.
+    ///
+    /// # Errors
+    /// When the disk does not read or write what is needed, or something has the second one's name.
+    fn duplicate(&self, object: &ObjectName, new: &ObjectName) -> Result<bool, ContentError>;
+
     /// Removes the uploads to an object that is there.
     ///
     /// # Errors

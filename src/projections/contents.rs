@@ -203,6 +203,21 @@ fn apply_record(change: &RecordChange<'_>, writes: &mut Vec<Write>) {
             writes.push((pending_key(since, name, object_id), Some(promised)));
         }
     }
+    // A copy has its object at once, without a promise.
+    let copied = match after.content.place {
+        ContentPlace::Object(object_id) if change.before.is_none() && after.upload.is_none() => {
+            Some(object_id)
+        }
+        ContentPlace::Object(_) | ContentPlace::Inline(_) => None,
+    };
+    if let Some(object_id) = copied {
+        let owner = Owner {
+            container: name.container.to_owned(),
+            record_id: name.record_id.to_owned(),
+            version: after.content.version,
+        };
+        writes.push((owner_key(name.org, object_id), Some(encoded(&owner))));
+    }
     for ended in change
         .before
         .into_iter()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use metarecord::actors::Refused;
+use metarecord::actors::vacuum::VacuumOrder;
 use metarecord::clock::{Clock, random_uuid};
 use metarecord::content::local::LocalStore;
 use metarecord::content::removals::Removals;
@@ -13,7 +14,7 @@ use metarecord::content::{
     ContentError, ContentStore, FoundFile, Kept, ObjectName, Promise, Receiving, Sealed, SetAside,
 };
 use metarecord::disk::RealDisk;
-use metarecord::domain::vacuum::{Scope, Step, Vacuum, VacuumCommand, VacuumStatus};
+use metarecord::domain::vacuum::{Scope, Step, Vacuum, VacuumStatus};
 use metarecord::domain::{ErrorTag, OrgCode, Timestamp};
 use metarecord::journal::verify::verify;
 use metarecord::projections::ops;
@@ -59,6 +60,10 @@ impl ContentStore for Stubborn {
 
     fn seal(&self, object: &ObjectName) -> Result<Option<Sealed>, ContentError> {
         self.inside.seal(object)
+    }
+
+    fn duplicate(&self, object: &ObjectName, new: &ObjectName) -> Result<bool, ContentError> {
+        self.inside.duplicate(object, new)
     }
 
     fn remove_uploads(&self, object: &ObjectName) -> Result<(), ContentError> {
@@ -164,12 +169,11 @@ fn clock() -> Clock {
 }
 
 fn begin(world: &World) -> String {
-    let request = VacuumCommand::Request {
+    let request = VacuumOrder::Request {
         vacuum_id: random_uuid().to_string(),
         scope: Scope::Org(org(0)),
         dry_run: false,
         reason: "r".to_owned(),
-        pending_ms: PENDING_MS,
         plan_id: None,
         override_holds: false,
     };
