@@ -6,7 +6,7 @@ use crate::clock::ordered_uuid;
 use crate::domain::container::{ContainerEvent, Idempotency, is_given_again};
 use crate::domain::quota::Quota;
 use crate::domain::record::{
-    NewContent, Record, RecordCommand, RecordDecider, RecordEvent, RecordKey, RecordState,
+    NewContent, Record, RecordCommand, RecordDecider, RecordEvent, RecordKey, RecordState, Source,
 };
 use crate::domain::{
     Context, Decider, ErrorTag, Event, EventMeta, RecordId, Rejection, StreamId, Timestamp,
@@ -50,6 +50,22 @@ pub(super) fn load(deps: &ActorDeps, key: &RecordKey) -> Result<RecordState, Ref
     })
 }
 
+/// Gives a copy its source as every projection shows it. It is decided again when the source has moved since.
+fn look_at_source(deps: &ActorDeps, command: &mut RecordCommand) -> Result<Guards, Refused> {
+    let RecordCommand::Copy(copy) = command else {
+        return Ok(Guards::new());
+    };
+    let (org, container) = (copy.source.org.as_str(), copy.source.container.as_str());
+    let Some(record) = load(deps, &copy.source)?.record else {
+        copy.seen = None;
+        return Ok(Guards::new());
+    };
+    let version = record.revision.0;
+    let legal = holds::legal(&deps.store, org, container).map_err(failed)?;
+    copy.seen = Some(Box::new(Source { record, legal }));
+    Ok(vec![(StreamId::record(&copy.source), version)])
+}
+
 /// Gives a decision what else it has to know of, and returns the streams by which it is decided again when they have moved.
 pub(super) fn look(
     deps: &ActorDeps,
@@ -57,7 +73,9 @@ pub(super) fn look(
     command: &mut RecordCommand,
     now: Timestamp,
 ) -> Result<Guards, Refused> {
-    look_at_holds(deps, state, command, now)
+    let mut guards = look_at_holds(deps, state, command, now)?;
+    guards.extend(look_at_source(deps, command)?);
+    Ok(guards)
 }
 
 /// Gives a decision the legal hold that it has to know of. What removes is decided again when the org's stream has moved
@@ -103,7 +121,8 @@ pub(super) fn decide(
         Requested::Command(command) => command,
         Requested::AlreadyRefused(rejection) => return Decision::Rejected(rejection.clone()),
     };
-    let events = match RecordDecider::decide(&state, command, &context) {
+    let decided = RecordDecider::decide(&state, command, &context);
+    let events = match decided.and_then(|events| fits(&events, execute).map(|()| events)) {
         Ok(events) => events,
         Err(rejection) => return Decision::Rejected(rejection),
     };
@@ -142,6 +161,32 @@ pub(super) fn decide(
     }
 }
 
+/// Whether a copy has the payload that its events name: it is of the source as it was read.
+fn fits(events: &[RecordEvent], execute: &RecordRequest) -> Result<(), Rejection> {
+    let Requested::Command(RecordCommand::Copy(copy)) = &execute.command else {
+        return Ok(());
+    };
+    let fits = match (events.first(), &execute.payload) {
+        (
+            Some(RecordEvent::Created {
+                content: NewContent::Inline { size, md5 },
+                ..
+            }),
+            Some(payload),
+        ) => payload.check_is(*size, *md5).is_ok(),
+        (
+            Some(RecordEvent::Created {
+                content: NewContent::Inline { .. },
+                ..
+            }),
+            None,
+        )
+        | (_, Some(_)) => false,
+        (_, None) => true,
+    };
+    if fits { Ok(()) } else { Err(copy.changed()) }
+}
+
 /// What events of a record add to what its org has. What they take away counts once it is durable.
 fn wanted(state: &RecordState, events: &[RecordEvent]) -> Wanted {
     let mut wanted = Wanted::default();
@@ -175,7 +220,9 @@ fn wanted(state: &RecordState, events: &[RecordEvent]) -> Wanted {
         };
         let (NewContent::Inline { size, .. } | NewContent::Upload { size, .. }) = content;
         wanted.amounts.add(Quota::ContentBytes, *size);
-        if let NewContent::Upload { size, .. } = content {
+        // That of a copy is there already.
+        let completed = matches!(events, [.., RecordEvent::UploadCompleted { .. }]);
+        if let (NewContent::Upload { size, .. }, false) = (content, completed) {
             wanted.amounts.add(Quota::PendingUploadBytes, *size);
         }
     }

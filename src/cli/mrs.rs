@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::args::{Place, Said, about, insert, named, query, with};
+use super::args::{MakeArgs, Place, Said, about, insert, named, query, with};
 use super::call::{RecordChangeArgs, orgcode};
 use super::exit::Exit;
 use super::failure::Failure;
@@ -31,6 +31,11 @@ enum Verb {
         after_help = "Examples:\n  g3n mrs put --container demo --record-id note-1 --inline-payload-file note.json --content-type application/json\n  g3n mrs put --container demo --record-id blob-1 --file big.bin --content-type application/octet-stream\n  echo '{\"a\":1}' | g3n mrs put --container demo --inline-payload-file -"
     )]
     Put(put::PutArgs),
+    /// Copy a record to another name of the same org; its holds and earlier versions are not copied.
+    #[command(
+        after_help = "Examples:\n  g3n mrs copy --container demo --record-id note-1 --to-record-id note-2\n  g3n mrs copy --container demo --record-id blob-1 --to-container archive --to-record-id blob-1"
+    )]
+    Copy(CopyArgs),
     /// Write a record's content to a file or to standard output.
     #[command(
         after_help = "Example:\n  g3n mrs get --container demo --record-id blob-1 --out big.bin"
@@ -162,6 +167,26 @@ struct ListArgs {
     page: PageArgs,
 }
 
+/// A record to copy, and the new record's name.
+#[derive(Args, Debug, Serialize)]
+struct CopyArgs {
+    #[command(flatten)]
+    #[serde(flatten)]
+    place: Place,
+    /// The new record's container; without it that of the record.
+    #[arg(long, value_name = "CONTAINER")]
+    to_container: Option<String>,
+    /// The new record's id, which no record has or had.
+    #[arg(long, value_name = "RECORD_ID")]
+    to_record_id: String,
+    /// The revision that you last read, when no other may be copied.
+    #[arg(long, value_name = "NUMBER")]
+    expected_revision: Option<u64>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    make: MakeArgs,
+}
+
 /// Tags to add or remove.
 #[derive(Args, Debug)]
 struct TagArgs {
@@ -205,6 +230,10 @@ pub(super) fn run(
     let reply = match &arguments.verb {
         Verb::Get(arguments) => return get::run(arguments, &client, orgcode(profile)?, printer),
         Verb::Put(arguments) => put::run(arguments, &client, orgcode(profile)?)?,
+        Verb::Copy(arguments) => {
+            let body = with(about(orgcode(profile)?), arguments);
+            client.copy(&Value::Object(body))?
+        }
         Verb::Versions(arguments) => {
             let first = with(about(orgcode(profile)?), arguments);
             let ask = |said: &Said| Ok(client.versions(&named(said).pairs())?);

@@ -8,6 +8,8 @@ use crate::http::{mrs, system};
 routes! {
     /// Creates a record, or puts other content over it.
     put = POST mrs::put::PUT;
+    /// Copies a record to another name.
+    copy = POST mrs::copy::COPY;
     /// Makes an upload the record's content.
     complete = POST mrs::complete::COMPLETE;
     /// Reads a record with its content, or how to download it.

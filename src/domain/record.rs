@@ -1,6 +1,7 @@
 //! One record's life: pending upload, active, doomed; and what may be done to it when.
 
 mod check;
+mod copy;
 mod decide;
 mod ended;
 mod evolve;
@@ -20,6 +21,7 @@ use super::{CcCode, Md5, Rejection, Revision, Sha256Digest, Tag, Timestamp};
 
 pub use super::names::RecordKey;
 pub use check::{check_content_type, check_upload_size};
+pub use copy::{CopiedObject, Copy, Source};
 pub use decide::{RecordDecider, not_waited_for, would_complete};
 pub use ended::{Class, Ended, EndedBy, Retention, UploadTimeouts};
 pub use evolve::SWEEP;
@@ -314,6 +316,8 @@ events! {
 pub enum RecordCommand {
     /// Create it, or put other content over it.
     Put(Put),
+    /// Create it with the content of another record.
+    Copy(Copy),
     /// Make a promised upload the content.
     Complete(Complete),
     /// Keep the bytes of an upload that has just ended: nothing happens, and it is refused when the record does not wait
@@ -379,6 +383,8 @@ impl RecordCommand {
                 put.content.check()?;
                 return put.content.check_payload(payload);
             }
+            // Held against the source when that is looked at.
+            Self::Copy(_) => return Ok(()),
             Self::AddTags { tags, .. } | Self::RemoveTags { tags, .. } => check::some_tags(tags)?,
             Self::SetHold { reason, .. } => drop(hold::reason(Some(reason))?),
             Self::Doom { reason, .. } => check::check_reason(reason.as_deref())?,
@@ -397,6 +403,7 @@ impl RecordCommand {
         match self {
             Self::Doom { .. } | Self::DoomIfDue | Self::DoomIfAbandoned(_) => true,
             Self::Put(_)
+            | Self::Copy(_)
             | Self::Complete(_)
             | Self::KeepUpload { .. }
             | Self::AddTags { .. }

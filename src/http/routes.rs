@@ -1,7 +1,7 @@
 //! Every gateway route, in one list. Each is declared where its handler is.
 
 use super::meters::RouteName;
-use super::mrs::{change, complete, containers, due, hold, list, put, read, versions};
+use super::mrs::{change, complete, containers, copy, due, hold, list, put, read, versions};
 use super::ofm::invitation;
 use super::ops::{self, maintenance};
 use super::prefixes::Prefixes;
@@ -13,6 +13,7 @@ use super::{ofm, openapi, system, uas, usage, utl};
 /// The routes of the gateway. A request is counted by the place of its route here.
 pub static ROUTES: &[Route] = &[
     put::PUT,
+    copy::COPY,
     read::RECORD,
     complete::COMPLETE,
     read::META,

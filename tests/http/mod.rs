@@ -3,6 +3,7 @@
 mod browser_runs;
 mod browsers;
 mod containers;
+mod copy;
 mod downloads;
 mod envelope;
 mod errors;

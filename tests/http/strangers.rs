@@ -50,6 +50,7 @@ fn an_org_that_is_not_the_callers_answers_as_a_record_that_is_not_there() {
         "/mrs/doom",
         "/mrs/hold/set",
         "/mrs/hold/release",
+        "/mrs/record/copy",
     ] {
         let body = |org| {
             let mut body = json!({"orgcode": org, "container": "notes", "record_id": "n", "expected_revision": 1});
@@ -57,6 +58,7 @@ fn an_org_that_is_not_the_callers_answers_as_a_record_that_is_not_there() {
                 "/mrs/ttl/set" => body["doom_at"] = Value::Null,
                 "/mrs/doom" | "/mrs/hold/release" => {}
                 "/mrs/hold/set" => body["reason"] = json!("audit"),
+                "/mrs/record/copy" => body["to_record_id"] = json!("n-2"),
                 _ => body["tags"] = json!(["a"]),
             }
             body

@@ -30,6 +30,7 @@ impl Decider for RecordDecider {
         let Some(record) = &slot.record else {
             return match command {
                 RecordCommand::Put(put) => create(put, context),
+                RecordCommand::Copy(copy) => copy.decide(context),
                 RecordCommand::DoomIfDue | RecordCommand::DoomIfAbandoned(_) => Ok(Vec::new()),
                 RecordCommand::Complete(_)
                 | RecordCommand::KeepUpload { .. }
@@ -41,6 +42,9 @@ impl Decider for RecordDecider {
                 | RecordCommand::ReleaseHold { .. } => Err(Rejection::not_found()),
             };
         };
+        if let RecordCommand::Copy(copy) = command {
+            return Err(copy.taken(record));
+        }
         let legal = slot.legal.as_ref();
         if let RecordCommand::DoomIfDue = command {
             return Ok(due_event(record, legal, context.now).into_iter().collect());
@@ -132,7 +136,9 @@ impl Current<'_> {
                     reason: reason.clone(),
                 }])
             }
-            RecordCommand::DoomIfDue | RecordCommand::DoomIfAbandoned(_) => Ok(Vec::new()),
+            RecordCommand::Copy(_)
+            | RecordCommand::DoomIfDue
+            | RecordCommand::DoomIfAbandoned(_) => Ok(Vec::new()),
             RecordCommand::SetHold { reason, expected } => {
                 self.expect(*expected)?;
                 let same = |hold: &Hold| hold.reason == *reason;
@@ -322,7 +328,8 @@ impl Record {
                 self.hold.as_ref().is_some_and(same)
             }
             RecordCommand::ReleaseHold { .. } => self.hold.is_none(),
-            RecordCommand::Complete(_)
+            RecordCommand::Copy(_)
+            | RecordCommand::Complete(_)
             | RecordCommand::KeepUpload { .. }
             | RecordCommand::Doom { .. }
             | RecordCommand::DoomIfDue

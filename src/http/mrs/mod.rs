@@ -3,6 +3,7 @@
 pub mod change;
 pub mod complete;
 pub mod containers;
+pub mod copy;
 pub mod due;
 #[cfg(test)]
 mod fuzz;
