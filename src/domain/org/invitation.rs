@@ -111,9 +111,7 @@ pub(super) fn decide(
                 let message = "There is no such open invitation: it was answered or withdrawn, has expired, or never existed.";
                 Rejection::absent(message)
             };
-            invitations
-                .open(invitation_id, now)
-                .map_err(absent)?;
+            invitations.open(invitation_id, now).map_err(absent)?;
             vec![OrgEvent::InvitationWithdrawn {
                 invitation_id: invitation_id.clone(),
             }]

@@ -70,6 +70,7 @@ impl Copy {
         let completed = self.object.map(|object| RecordEvent::UploadCompleted {
             object_id: object.object_id,
             sha256: record.content.sha256,
+            decoded: record.content.decoded,
         });
         let created = RecordEvent::Created {
             cccode: record.cccode.clone(),
