@@ -16,6 +16,9 @@ use crate::client::{Reply, TransportError};
 /// Items of a page when all are asked for: the most that the service puts on one.
 const ALL_LIMIT: &str = "256";
 
+/// Asks the service for a page.
+type Ask<'a> = dyn Fn(&Map<String, Value>) -> Result<Reply, Failure> + 'a;
+
 /// How much of a list.
 #[derive(Args, Clone, Debug, Default, Serialize)]
 pub(super) struct PageArgs {
@@ -41,7 +44,7 @@ impl PageArgs {
         &self,
         printer: &Printer,
         first: Map<String, Value>,
-        ask: &dyn Fn(&Map<String, Value>) -> Result<Reply, Failure>,
+        ask: &Ask<'_>,
     ) -> Result<Exit, Failure> {
         if !self.all {
             return Ok(printer.reply(&ask(&first)?));
@@ -82,7 +85,7 @@ impl<W: Write> List<W> {
         &mut self,
         mut parameters: Map<String, Value>,
         mut page: Reply,
-        ask: &dyn Fn(&Map<String, Value>) -> Result<Reply, Failure>,
+        ask: &Ask<'_>,
     ) -> Result<(), Failure> {
         self.begin().map_err(Failure::stdout)?;
         loop {

@@ -294,6 +294,9 @@ impl Profile {
     }
 }
 
+/// Looks a variable up that is text.
+type Variables<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
 /// A value from the first place that has one: a flag, a variable, the profile. White space around it is none of it, such as
 /// the line break that a shell or an editor left.
 ///
@@ -302,7 +305,7 @@ impl Profile {
 fn pick(
     field: &str,
     flag: Option<&str>,
-    (variable, entry): (&dyn Fn(&str) -> Option<String>, Option<&str>),
+    (variable, entry): (&Variables<'_>, Option<&str>),
 ) -> Result<Option<Sourced>, Failure> {
     let name = format!("G3N_{}", field.to_ascii_uppercase());
     let flag = flag.map(|value| (value.to_owned(), Origin::Flag));

@@ -118,7 +118,7 @@ impl Projection for Operations {
             let mut place = position.to_be_bytes().to_vec();
             // An entry has at most two such events.
             place.push(u8::try_from(number).unwrap_or(u8::MAX));
-            let scope = about::erased_scope(&**state, event);
+            let scope = about::erased_scope(state, event);
             for subject in row.subject.as_deref().into_iter().chain(scope) {
                 let key = [AUDIT_OF, subject.as_bytes(), &[0], &place].concat();
                 writes.push((key, Some(Vec::new())));

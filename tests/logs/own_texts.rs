@@ -48,7 +48,7 @@ impl Lossy {
     }
 
     #[track_caller]
-    fn is_none(self) {
+    fn assert_none(self) {
         assert!(self.0.is_empty(), "{:#?}", self.0);
     }
 }
@@ -141,7 +141,7 @@ fn no_message_of_the_program_loses_a_word() {
         }
     }
     assert!(checked > 5_000, "{checked}");
-    lossy.is_none();
+    lossy.assert_none();
 }
 
 fn helps(command: &mut clap::Command, found: &mut Vec<String>) {
@@ -182,7 +182,7 @@ fn no_help_and_no_setting_loses_a_word() {
             ));
         }
     }
-    lossy.is_none();
+    lossy.assert_none();
 }
 
 #[test]
@@ -196,5 +196,5 @@ fn no_event_of_the_log_loses_its_numbers() {
             lossy.check(field.about);
         }
     }
-    lossy.is_none();
+    lossy.assert_none();
 }
