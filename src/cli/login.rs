@@ -18,7 +18,7 @@ use super::secret_source::SecretSource;
 use crate::client::{Client, CredentialKind, Reply};
 
 /// How to give the passcode where nobody can be asked for it.
-const HOW: &str = "signing in needs the passcode: give --passcode-file FILE (- is standard input), or set G3N_PASSCODE";
+const HOW: &str = "signing in needs the passcode; give --passcode-file FILE (- is standard input), or set G3N_PASSCODE";
 
 /// Who signs in, and how.
 #[derive(Args, Debug)]

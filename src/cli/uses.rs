@@ -48,6 +48,7 @@ const VERBS: &[(&str, Uses)] = &[
     ("login", &[PROFILE, TRUST, GATEWAY, ORG, OUTPUT]),
     ("logout", &[PROFILE, TRUST, OUTPUT]),
     ("mrs put", MEMBER),
+    ("mrs copy", MEMBER),
     ("mrs get", MEMBER),
     ("mrs versions", MEMBER),
     ("mrs meta", MEMBER),

@@ -89,7 +89,7 @@ pub enum DirectoryError {
     },
     /// The file of the operators' token holds none.
     #[error(
-        "{place} holds no operator token: it must be op_ and 32 to 250 letters or digits; correct it, or remove it to have one made"
+        "{place} holds no operator token; it must be op_ and 32 to 250 letters or digits; correct it, or remove it to have one made"
     )]
     TokenUnfit {
         /// Path of the token's file.

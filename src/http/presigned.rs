@@ -419,7 +419,7 @@ impl Presigned {
         } else if is_of(Purpose::ExportUrl) {
             "This URL is of a file of an export: use it with GET as it came, with /content/export/ in its path."
         } else if is_of(Purpose::ContentToken) {
-            "This is a content_token: send it in the body of POST /mrs/record/complete. The URL is beside it in the answer to the put."
+            "This is a content_token; send it in the body of POST /mrs/record/complete. The URL is beside it in the answer to the put."
         } else {
             "This URL was altered or cut off, or its signing key is no longer valid; use it as it came, or request a new one."
         };

@@ -34,6 +34,10 @@ const CALLING: &[Row] = &[
         "mrs put --container c --inline-payload-file p.json",
         "ptgskjcf",
     ),
+    (
+        "mrs copy --container c --record-id r --to-record-id s",
+        "ptgskjcf",
+    ),
     ("mrs get --container c --record-id r", "ptgskjcf"),
     ("mrs versions --container c --record-id r", "ptgskjcf"),
     ("mrs meta --container c --record-id r", "ptgskjcf"),

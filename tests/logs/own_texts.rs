@@ -170,7 +170,10 @@ fn no_help_and_no_setting_loses_a_word() {
     let settings = Settings::load(None, std::iter::empty(), &[], &[]);
     for row in settings.expect("the defaults").rows() {
         lossy.check(row.doc);
-        // As an error says it.
+        // As an error says it, where it is a number.
+        if row.value.parse::<u64>().is_err() {
+            continue;
+        }
         for value in ["0", "-1", "17"] {
             lossy.check(&format!(
                 "{} = {value:?} (--set) does not fit: it must be another",

@@ -94,7 +94,7 @@ fn wrong(denial: Denial) -> &'static str {
         Denial::CredentialMissing => "No credential was sent.",
         Denial::CredentialTwice => "A credential was sent twice.",
         Denial::CredentialMalformed => {
-            "The credential cannot be read: a session (x-session-guid) or an API key (x-api-key) has at most 128 characters of plain text, and Authorization takes Bearer and a token."
+            "The credential cannot be read: a session (x-session-guid) or an API key (x-api-key) has at most 128 characters of plain text, and Authorization takes a token behind the word Bearer."
         }
         Denial::CredentialsMixed => "A token was sent together with a session or an API key.",
         Denial::SessionUnknown => {
