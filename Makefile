@@ -5,6 +5,8 @@ DATA_DIR ?= data
 BENCH_ARGS ?=
 # Random inputs of each target of fuzz-bounded: some seconds for each.
 FUZZ_INPUTS ?= 10000
+# Tests at once: they wait for servers and disks half of their time.
+TEST_THREADS ?= $(shell expr 2 '*' $$(nproc))
 # Where install puts the program; empty for cargo's own place.
 PREFIX ?=
 INSTALL_DIR = $(if $(PREFIX),$(PREFIX),$${CARGO_INSTALL_ROOT:-$${CARGO_HOME:-$$HOME/.cargo}})/bin
@@ -42,7 +44,7 @@ lint:
 
 unit:
 	@echo "3 of 4: tests; on two cores about 4 minutes of compiling, then 12 of tests, a line for each"
-	tests/tidy.sh $(CARGO) test --locked
+	RUST_TEST_THREADS=$(TEST_THREADS) tests/tidy.sh $(CARGO) test --locked
 
 doc:
 	@echo "4 of 4: documentation of the library"
