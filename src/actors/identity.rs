@@ -42,7 +42,6 @@ const USED_EVERY_MS: i64 = 1_000;
 const KEY_HASH: &str = "api-key";
 /// Purpose of the keyed hash that makes a user's id of an address.
 const USER_ID: &str = "user-id";
-/// What a key begins with, so that people and scanners know one.
 
 /// A session as its owner gets it, once.
 #[derive(Clone)]
